@@ -19,7 +19,8 @@ from pydantic import BaseModel, EmailStr, Field, SecretStr
 from pydantic import dataclasses as pydantic_dataclasses
 
 from remit._capture import type_readers
-from remit._capture.declared import marked_keys, rule_of, type_category
+from remit._capture.plan import marked_keys
+from remit._capture.type_readers import rule_of, type_category
 from remit._inspect.annotations import class_scope
 from remit._inspect.fields import fields_of
 from remit._inspect.marks import Sensitive

@@ -206,6 +206,19 @@ def test_a_root_whose_own_end_is_refused_leaves_a_loss() -> None:
     assert api.paths()[-2:] == ["bulk", "finish"]
 
 
+def test_a_root_that_the_server_lost_arrives_with_the_number_of_losses() -> None:
+    """It is sent whole when it ends."""
+    api = FakeApi()
+    api.refuse_item(named("a"), error("validation_errors"))
+    stepped = Stepped(api)
+    run = stepped.record("a")
+    stepped.deliver(announce=True)
+    api.spans.clear()
+    run.close()
+    stepped.deliver()
+    assert (len(told(api)), lost(api)) == (1, 1)
+
+
 def test_a_refused_run_is_told_nothing() -> None:
     """There is nothing at the server to tell it to."""
     api = FakeApi()

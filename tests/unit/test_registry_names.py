@@ -73,7 +73,7 @@ def test_a_declaration_knows_its_place() -> None:
     """File and line for messages, the signature when it is needed."""
     declared = step(define()["Store"].find)
     assert declared.place == "/src/shop/tools.py:6"
-    assert declared.package == "shop"
+    assert declared.is_within("shop")
     assert not declared.explicit_name
     assert declared.recorded_signature.names == ("self",)
     assert declared.recorded_signature is declared.recorded_signature

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
+NS_PER_US: Final = 1_000
+US_PER_S: Final = 1_000_000
 
 
 class Clock(Protocol):
@@ -56,8 +58,9 @@ class Deadline(Struct, frozen=True):
 
 def iso8601(wall_ns: int) -> str:
     """Return *wall_ns* as the API writes time: UTC, microseconds, `Z`."""
-    seconds, rest_ns = divmod(wall_ns, NS_PER_S)
-    return f"{_second(seconds)}.{rest_ns // 1000:06d}Z"
+    seconds, microseconds = divmod(wall_ns // NS_PER_US, US_PER_S)
+    # Faster than an f-string; each span that is sent has two times.
+    return "%s.%06dZ" % (_second(seconds), microseconds)  # noqa: UP031 - see above
 
 
 @lru_cache(maxsize=64)

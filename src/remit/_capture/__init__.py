@@ -7,14 +7,15 @@ from remit._capture.encode import (
     redacted,
     redacted_name,
 )
-from remit._capture.errors import error_payload, failure_payload, outcome_payload
-from remit._capture.plan import Capture, Plan
-from remit._capture.policy_notes import (
-    add_violations,
+from remit._capture.errors import (
     denial_payload,
+    error_payload,
+    failure_payload,
     merge_error,
-    split_violations,
+    outcome_payload,
 )
+from remit._capture.markers import add_violations, split_violations
+from remit._capture.plan import Capture, Plan
 from remit._capture.rules.switches import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream
 from remit._capture.withheld import WithheldTexts

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from remit._base.guard import attempt
 from remit._capture import markers
-from remit._inspect.introspection import ABSENT, lookup, module_of, mro, type_name
+from remit._inspect.introspection import is_one_of, lookup, module_of, name_of, type_name
 
 ARRAYS: Final = (
     ("numpy", "ndarray"),
@@ -24,8 +24,6 @@ ARRAYS: Final = (
 )
 """(top-level package, class) of arrays and tables, which are recorded by type, shape and dtype."""
 
-_NUMPY_SCALAR: Final = ("numpy", "generic")
-
 MAX_COLUMNS: Final = 100
 """Of a wider table the types of the columns are not compared."""
 
@@ -36,20 +34,16 @@ def array_reader(cls: type) -> Callable[[object], object] | None:
     Subclasses by users of classes that are written in Python are not read, because their properties
     would run.
     """
-    base = next(
-        (library_class for known in ARRAYS if (library_class := _base(cls, known)) is not None),
-        None,
-    )
+    base = next(filter(None, (_loaded_base(cls, *known) for known in ARRAYS)), None)
     if base is None:
         return None
-    package = module_of(base).partition(".")[0]
-    if package != "numpy" and module_of(cls).partition(".")[0] != package:
+    package = _package(base)
+    if package not in {"numpy", _package(cls)}:
         return None
     name = type_name(cls)
-    library = base.__name__, module_of(base).partition(".")[0]
 
     def read(value: object) -> object:
-        marker = attempt(lambda: _described(value, name, library))
+        marker = attempt(lambda: _described(base, value, name))
         return markers.opaque(name) if isinstance(marker, Exception) else marker
 
     return read
@@ -60,45 +54,37 @@ def numpy_scalar_reader(cls: type) -> Callable[[object], object] | None:
 
     A scalar without a Python counterpart is returned unchanged.
     """
-    if _base(cls, _NUMPY_SCALAR) is None or module_of(cls).partition(".")[0] != "numpy":
+    generic: Any = _loaded_base(cls, "numpy", "generic")
+    if generic is None or _package(cls) != "numpy":
         return None
 
     def read(value: object) -> object:
-        generic = _loaded(*_NUMPY_SCALAR)
-        item = attempt(lambda: cast("Any", generic).item(value))
+        item = attempt(lambda: generic.item(value))
         # `numpy.longdouble` has no counterpart and answers with its own kind.
         return value if isinstance(item, Exception) or type(item) is type(value) else item
 
     return read
 
 
-def _base(cls: type, known: tuple[str, str]) -> type | None:
-    """Return the class of a loaded library that *cls* is or derives from."""
-    wanted = id(_loaded(*known))
-    return next((base for base in mro(cls) if id(base) == wanted), None)
+def _loaded_base(cls: type, package: str, name: str) -> type | None:
+    """Return the class *name* of a library if it is loaded and *cls* is or derives from it."""
+    base = vars(sys.modules.get(package, object)).get(name)
+    return cast("type", base) if is_one_of(cls, cast("type", base)) else None
 
 
-def _loaded(package: str, name: str) -> object:
-    module = sys.modules.get(package)
-    return ABSENT if module is None else vars(module).get(name, ABSENT)
+def _package(cls: type) -> str:
+    return module_of(cls).partition(".")[0]
 
 
-def _described(value: object, name: str, library: tuple[str, str]) -> object:
-    base = cast("type", _loaded(library[1], library[0]))
-    shape = _read(base, value, "shape")
-    if library[0] == "DataFrame":
-        dtype = _common(_read(base, value, "dtypes"))
-    else:
-        dtype = str(_read(base, value, "dtype"))
-    return markers.array(name, [int(size) for size in shape], dtype[:100])
+def _described(base: type, value: object, name: str) -> object:
+    def read(attribute: str) -> Any:  # noqa: ANN401 - the library's own types
+        return lookup(base, attribute).__get__(value, base)
 
-
-def _read(base: type, value: object, name: str) -> Any:  # noqa: ANN401 - the library's own types
-    """Return an attribute by the descriptor of the library's class."""
-    return lookup(base, name).__get__(value, base)
+    dtype = _common(read("dtypes")) if name_of(base) == "DataFrame" else str(read("dtype"))
+    return markers.array(name, [int(size) for size in read("shape")], dtype[:100])
 
 
 def _common(dtypes: Iterable[object]) -> str:
     listed = list(dtypes)
-    names = {str(each) for each in listed[:MAX_COLUMNS]}
+    names = {str(dtype) for dtype in listed[:MAX_COLUMNS]}
     return names.pop() if len(names) == 1 and len(listed) <= MAX_COLUMNS else "mixed"

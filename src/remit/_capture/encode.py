@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, cast
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from remit._base.guard import attempt, guarded, wrap_exit
 from remit._capture import markers
@@ -75,23 +76,11 @@ class Rules(Struct, frozen=True, eq=False):
     def in_run(self, outer: Rules | None = None) -> Rules:
         """Return the rules of a new run.
 
-        Args:
-            outer: The rules of the enclosing run; both share the withheld texts, because an error
-                passes from one to the other.
+        It shares the withheld texts of the *outer* run, because an error passes from one to the
+        other.
         """
-        shared = None if outer is None else outer.texts
-        return Rules(
-            self.limits,
-            self.hook,
-            self.off,
-            self.withheld,
-            WithheldTexts() if shared is None else shared,
-        )
-
-    def share(self, other: Rules) -> None:
-        """Add the withheld texts of the rules *other*."""
-        if self.texts is not None and other.texts is not None and other.texts is not self.texts:
-            self.texts.update(other.texts)
+        texts = None if outer is None else outer.texts
+        return replace(self, texts=WithheldTexts() if texts is None else texts)
 
     def count(self, rules: Iterable[str]) -> None:
         """Add one to the count of each of *rules*."""
@@ -102,24 +91,16 @@ class Rules(Struct, frozen=True, eq=False):
             counts.setdefault(rule, 0)
             counts[rule] += 1
 
+    @guarded("the capture of a payload", _FAULT)
     def encode_payload(self, build: Build, *, is_copy: bool = False, collect: bool = True) -> bytes:
         """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
 
         Args:
             build: Makes the payload, a JSON object, with the given walk.
             is_copy: The walked value is the copy of an earlier walk.
-            collect: Withhold the texts of withheld values from later errors of the run too.
+            collect: Collect the texts of withheld values, which later errors must not quote.
         """
-        return self._redacted(build, self.texts if collect else None, is_copy) or _FAULT
-
-    @guarded("the capture of a payload")
-    def _redacted(
-        self,
-        build: Build,
-        texts: WithheldTexts | None,
-        is_copy: bool,  # noqa: FBT001 - handed on
-    ) -> bytes:
-        """Return the payload, after the user's hook has seen it."""
+        texts = self.texts if collect else None
         if self.hook is None:
             return self._fit(build, texts, is_copy=is_copy, off=self.off)
         limit = self.limits.max_payload_bytes
@@ -164,15 +145,6 @@ class Rules(Struct, frozen=True, eq=False):
         return encode(markers.cut_whole(size))
 
 
-def encoded(payload: object, rules: Rules) -> bytes | None:
-    """Return the encoding of *payload*, None if it cannot be encoded or is too large."""
-    try:
-        data = encode(payload)
-    except (UnicodeEncodeError, TypeError):
-        return None
-    return data if len(data) <= rules.limits.max_payload_bytes else None
-
-
 def _smaller_budget(budget: int, limit: int, size: int) -> int:
     """Return the budget for which the size would be three quarters of *limit*."""
     return budget * limit * 3 // (size * 4)
@@ -181,9 +153,8 @@ def _smaller_budget(budget: int, limit: int, size: int) -> int:
 _inside_hook: Final = threading.local()
 
 
-def _call_hook(
-    hook: Callable[[dict[str, object]], object], payload: dict[str, object]
-) -> object | None:
+@guarded("the hook of configure(redact=...)")
+def _call_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
     """Return the hook's result for *payload*, None if it fails.
 
     A hook that calls a decorated function is not called again for the payload of that call.
@@ -192,14 +163,9 @@ def _call_hook(
         return None
     _inside_hook.busy = True
     try:
-        return _run_hook(hook, payload)
+        answer = attempt(partial(hook, payload))
     finally:
         _inside_hook.busy = False
-
-
-@guarded("the hook of configure(redact=...)")
-def _run_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
-    answer = attempt(partial(hook, payload))
     if isinstance(answer, Exception):
         # The guard would raise a denial to the caller; this one belongs to the hook.
         raise wrap_exit(answer) if isinstance(answer, DeniedError) else answer
@@ -211,18 +177,16 @@ def capture_mapping(
 ) -> bytes:
     """Return a value that the user passed to remit (a payload, a result, labels) as JSON.
 
-    Args:
-        mapping: A dict, a model, a dataclass; anything else is put under `value`.
-        rules: Limits, hook and counts.
-        excluded: Data categories whose values are withheld.
+    What is not like a mapping is put under `value`. Values of the categories *excluded* are
+    withheld.
     """
-    return rules.encode_payload(lambda walk: _as_object(walk, mapping, excluded))
 
+    def build(walk: Walk) -> object:
+        walk.exclude(excluded)
+        copy = walk.value(mapping, 0)
+        return copy if is_a(copy, dict) else {"value": copy}
 
-def _as_object(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
-    walk.exclude(excluded)
-    copy = walk.value(mapping, 0)
-    return copy if is_a(copy, dict) else {"value": copy}
+    return rules.encode_payload(build)
 
 
 def redacted_name(name: str, rules: Rules) -> str:

@@ -20,9 +20,10 @@ from remit._capture.rules.names import name_rule
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.switches import QUOTED
 from remit._capture.scalars import integer, text
-from remit._capture.walk import Walk, encode, is_harmless
+from remit._capture.walk import Walk, decode, encode, is_harmless
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._inspect.introspection import is_a, is_one_of, lookup, type_name
+from remit.errors import DeniedError
 
 MAX_MESSAGE_CHARS: Final = 8_192
 
@@ -50,32 +51,24 @@ _MAX_VALIDATION_ERRORS: Final = 20
 
 
 def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -> bytes:
-    """Return the result of a call that raised.
+    """Return the result of a call that raised: `{"error": {"type", "message"}}` as JSON in UTF-8.
 
-    Args:
-        error: The exception.
-        rules: Limits, hook and counts, and the texts that the message must not quote.
-        rule: The rule by which the declaration withholds every message, else None.
-
-    Returns:
-        `{"error": {"type", "message"}}` as JSON in UTF-8.
+    *rule* is the rule by which the declaration withholds every message, else None.
     """
-    return rules.encode_payload(lambda walk: _error_object(walk, error, rules, rule), collect=False)
 
+    def build(walk: Walk) -> dict[str, object]:
+        walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
+        message = _message(walk, error)
+        if rule is None:
+            shown = _unless_quoting(walk, message, rules)
+        else:
+            if rules.texts is not None:
+                # The error also passes through enclosing spans, whose declarations may allow it.
+                rules.texts.add(message)
+            shown = walk.withhold(rule, None)
+        return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
 
-def _error_object(
-    walk: Walk, error: BaseException, rules: Rules, rule: str | None
-) -> dict[str, object]:
-    walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
-    message = _message(walk, error)
-    if rule is not None:
-        if rules.texts is not None:
-            # The error also passes through the enclosing spans, whose declarations may allow it.
-            rules.texts.add(message)
-        shown = walk.withhold(rule, None)
-    else:
-        shown = _unless_quoting(walk, message, rules)
-    return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
+    return rules.encode_payload(build, collect=False)
 
 
 def _unless_quoting(walk: Walk, message: str, rules: Rules) -> object:
@@ -104,6 +97,32 @@ def outcome_payload(
         return {"status": status, "reason": _reason_text(walk, reason, rules), **counts}
 
     return rules.encode_payload(build, collect=False)
+
+
+def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
+    """Return a result that was set by hand, with the error that came after it.
+
+    If the result is only a marker, or if both together are too large, only the error is kept.
+    """
+    kept: dict[str, object] = decode(by_hand)
+    if markers.KEY in kept:
+        return error
+    both = encode({**kept, **decode(error)})
+    return both if len(both) <= rules.limits.max_payload_bytes else error
+
+
+def denial_payload(error: DeniedError, rules: Rules) -> bytes:
+    """Return the result of a denied step: the error and the single violations."""
+
+    def build(walk: Walk) -> dict[str, object]:
+        described = {
+            "type": type_name(type(error)),
+            "message": walk.text(str(error)),
+            "violations": [walk.text(violation) for violation in error.violations],
+        }
+        return {"error": described}
+
+    return rules.encode_payload(build)
 
 
 def _reason_text(walk: Walk, reason: object, rules: Rules) -> object:

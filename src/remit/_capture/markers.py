@@ -1,15 +1,23 @@
-"""Markers: the objects that replace a value in a payload.
+"""Markers, which replace a value in a payload, and the note that a step exceeds its agent's remit.
 
-All are listed in docs/reference/payloads.md. Each has the reserved key `$remit`.
+Both are part of payload format 1 (docs/reference/payloads.md) and have the reserved key `$remit`. A
+marker has a text under it; a note has an object there, so that readers can distinguish them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias, cast
+
+import msgspec
 
 KEY: Final = "$remit"
 """The reserved key; its value names the kind of marker."""
+
+EXCEEDS: Final = "exceeds"
+"""Key of the sentences in a note."""
+
+_MARKER_START: Final = b'{"%s":' % KEY.encode()
 
 Marker: TypeAlias = dict[str, object]
 
@@ -20,12 +28,9 @@ def withheld(rule: str) -> Marker:
 
 
 def cut(of: int, unit: str, head: object) -> Marker:
-    """Return the marker of a value of which only *head* is kept.
+    """Return the marker of a value of which only *head* is kept; it had *of* units.
 
-    Args:
-        of: Number of units of the whole value.
-        unit: `chars`, `items` or `keys`.
-        head: The part that is kept.
+    A unit is `chars`, `items` or `keys`.
     """
     return {KEY: "cut", "of": of, "unit": unit, "head": head}
 
@@ -80,3 +85,32 @@ def rule_of(value: object) -> object:
 def is_withheld(value: object) -> bool:
     """Return whether *value* is the marker of a withheld value."""
     return rule_of(value) is not None
+
+
+def add_violations(payload: bytes, violations: Sequence[str]) -> bytes:
+    """Return *payload* with a note that the step exceeds its agent's remit.
+
+    The note is added beside the parameters, or to the marker that replaces the payload. It has one
+    sentence for each declared word.
+    """
+    note: dict[str, object] = {EXCEEDS: violations}
+    member = msgspec.json.encode(note if payload.startswith(_MARKER_START) else {KEY: note})[1:]
+    return payload[:-1] + (b"" if payload == b"{}" else b",") + member
+
+
+def split_violations(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Return a payload without the note that `add_violations` added, and that note's sentences.
+
+    A server returns whatever its clients sent: a note may be of any form.
+    """
+    note = payload.get(KEY)
+    # In a marker the sentences are beside its kind, else under the reserved key.
+    holder = payload if isinstance(note, str) else note
+    sentences = (
+        cast("Mapping[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
+    )
+    if not isinstance(sentences, list):
+        return dict(payload), ()
+    added = EXCEEDS if holder is payload else KEY
+    parameters = {name: value for name, value in payload.items() if name != added}
+    return parameters, tuple(str(sentence) for sentence in cast("list[object]", sentences))

@@ -13,7 +13,8 @@ import ipaddress
 import math
 import pathlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from pydantic_core import MultiHostUrl, Url
@@ -23,6 +24,7 @@ from remit._capture import markers
 from remit._inspect.introspection import (
     is_one_of,
     kind_of,
+    lookup,
     module_of,
     name_of,
     own_attribute,
@@ -43,8 +45,8 @@ _TRUSTED_ZONES: Final = frozenset(
 )
 """Packages whose time zones are asked for their offset; a user's own is only named."""
 
-_tzinfo_of_datetime: Final[Any] = dt.datetime.__dict__["tzinfo"].__get__
-_tzinfo_of_time: Final[Any] = dt.time.__dict__["tzinfo"].__get__
+_TIME_FIELDS: Final = ("hour", "minute", "second", "microsecond")
+_DATETIME_FIELDS: Final = ("year", "month", "day", *_TIME_FIELDS)
 
 
 def integer(value: Any) -> object:  # noqa: ANN401 - an int, or what derives from it
@@ -75,49 +77,35 @@ def moment(value: Any) -> object:  # noqa: ANN401 - a datetime, or what derives 
     """Return a datetime in ISO 8601."""
     if name_of(kind_of(value)) == "NaTType":  # of pandas: its fields hold some date
         return "NaT"
-    return _with_zone(value, _tzinfo_of_datetime(value), dt.datetime.isoformat, _naive_datetime)
+    return _with_zone(dt.datetime, value, _DATETIME_FIELDS)
 
 
 def time_of_day(value: Any) -> object:  # noqa: ANN401 - a time, or what derives from it
     """Return a time of day in ISO 8601."""
-    return _with_zone(value, _tzinfo_of_time(value), dt.time.isoformat, _naive_time)
+    return _with_zone(dt.time, value, _TIME_FIELDS)
 
 
-def _with_zone(
-    value: object,
-    zone: object,
-    isoformat: Callable[[Any], str],
-    naive: Callable[[Any], str],
-) -> str:
+def _with_zone(base: type[dt.datetime | dt.time], value: Any, fields: Iterable[str]) -> str:  # noqa: ANN401 - of *base*
     """Return the ISO text; a zone of a user's class is added by name, as in RFC 9557."""
+    zone = vars(base)["tzinfo"].__get__(value)
     if zone is None:
-        return isoformat(value)
+        return base.isoformat(value)
     if module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
-        shown = attempt(lambda: isoformat(value))
+        shown = attempt(lambda: base.isoformat(value))
         if isinstance(shown, str):
             return shown
-    return f"{naive(value)}[{type_name(type(zone))}]"
+    naive = base(*_fields(base, value, fields))
+    return f"{naive.isoformat()}[{type_name(type(zone))}]"
 
 
-def _naive_datetime(value: dt.datetime) -> str:
-    parts = ["year", "month", "day", "hour", "minute", "second", "microsecond"]
-    space = dt.datetime.__dict__
-    # Year, month and day are attributes of the base class.
-    return dt.datetime(  # noqa: DTZ001 - the zone is named beside it
-        *((space.get(part) or dt.date.__dict__[part]).__get__(value) for part in parts)
-    ).isoformat()
-
-
-def _naive_time(value: dt.time) -> str:
-    parts = ["hour", "minute", "second", "microsecond"]
-    return dt.time(*(dt.time.__dict__[part].__get__(value) for part in parts)).isoformat()
+def _fields(base: type, value: object, names: Iterable[str]) -> list[Any]:
+    """Return fields of *value* as *base*, from which its class derives, stores them."""
+    return [lookup(base, name).__get__(value) for name in names]
 
 
 def duration(value: Any) -> object:  # noqa: ANN401 - a timedelta, or what derives from it
     """Return a timedelta as ISO 8601 has durations, in days, hours, minutes and seconds."""
-    space = dt.timedelta.__dict__
-    span = dt.timedelta(*(space[part].__get__(value) for part in ("days", "seconds")))
-    span += dt.timedelta(microseconds=space["microseconds"].__get__(value))
+    span = dt.timedelta(*_fields(dt.timedelta, value, ("days", "seconds", "microseconds")))
     sign = "-" if span < dt.timedelta(0) else ""
     span = abs(span)
     hours, seconds = divmod(span.seconds, 3600)
@@ -137,6 +125,13 @@ def unique_id(value: Any) -> object:  # noqa: ANN401 - a UUID, or what derives f
     return str(uuid.UUID(int=own_attribute(value, "int")))
 
 
+def _bytes_marker(length: Callable[[Any], int], value: object) -> object:
+    try:
+        return markers.of_bytes(length(value))
+    except ValueError:  # a memoryview that was released
+        return markers.opaque(type_name(type(value)))
+
+
 _BY_BASE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (str, text),
     (int, integer),
@@ -147,6 +142,9 @@ _BY_BASE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (dt.timedelta, duration),
     (decimal.Decimal, decimal.Decimal.__str__),
     (uuid.UUID, unique_id),
+    (bytes, partial(_bytes_marker, bytes.__len__)),
+    (bytearray, partial(_bytes_marker, bytearray.__len__)),
+    (memoryview, partial(_bytes_marker, lambda view: view.nbytes)),
 )
 """Types whose subclasses too are read, with the method that is written in C for the base."""
 

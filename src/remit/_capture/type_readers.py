@@ -15,27 +15,28 @@ import weakref
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from msgspec import Struct
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic.fields import FieldInfo
 
 from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
-from remit._capture.declared import rule_of, type_category
 from remit._capture.rules.categories import category_of_name, category_of_type
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.patterns import key_shaped
+from remit._capture.rules.switches import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.scalars import scalar_reader
-from remit._inspect.annotations import AnnotationInfo
-from remit._inspect.fields import Field as DeclaredField
-from remit._inspect.fields import annotated_fields_of, fields_of
+from remit._inspect.annotations import SECRETS, AnnotationInfo
+from remit._inspect.fields import annotated_fields_of, fields_of, hidden_by
 from remit._inspect.introspection import (
     DICT,
     TUPLE,
     has_dict,
     is_a,
+    is_class,
     is_one_of,
     lookup,
     module_of,
@@ -52,19 +53,19 @@ class Kind(IntEnum):
 
     SCALAR = 0
     """`plain` returns a str, a number, True, False, None, or a marker."""
-    ITEMS = 1
-    SET = 2
-    MAPPING = 3
-    RECORD = 4
-    """An object with declared fields."""
-    NAMED_TUPLE = 5
-    """Written as a list, redacted by its fields."""
-    UNWRAP = 6
+    SECRET = 1
+    UNWRAP = 2
     """`plain` returns the value inside this one, or this one if there is none.
 
     Where that is a field, as the root of a model is, it is withheld as one.
     """
-    SECRET = 7
+    ITEMS = 3
+    SET = 4
+    MAPPING = 5
+    RECORD = 6
+    """An object with declared fields."""
+    NAMED_TUPLE = 7
+    """Written as a list, redacted by its fields."""
 
 
 _UNUSED: Final[Any] = len
@@ -164,8 +165,8 @@ def _unwrapped(cls: type) -> TypeReader | None:
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
-        fields = tuple(_field(cls, field, info) for field, info in annotated_fields_of(cls))
-        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "root"), fields=fields)
+        read = partial(_from_dict, "root")
+        return TypeReader(Kind.UNWRAP, name, plain=read, fields=_fields(cls))
     if _is_url(cls) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
     if cls is types.SimpleNamespace:
@@ -208,42 +209,60 @@ def _dict_of_proxy(value: object) -> object:
 def _record(cls: type) -> TypeReader | None:
     if fields_of(cls) is None:
         return None
-    fields = tuple(_field(cls, field, info) for field, info in annotated_fields_of(cls))
+    name = _safe_name(cls)
     if is_one_of(cls, tuple):
-        return TypeReader(
-            Kind.NAMED_TUPLE,
-            _safe_name(cls),
-            size=TUPLE.__len__,
-            iterate=TUPLE.__iter__,
-            fields=fields,
-        )
+        size, iterate = TUPLE.__len__, TUPLE.__iter__
+        return TypeReader(Kind.NAMED_TUPLE, name, size=size, iterate=iterate, fields=_fields(cls))
     extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
-    return TypeReader(
-        Kind.RECORD, _safe_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra
+    return TypeReader(Kind.RECORD, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra)
+
+
+def _fields(cls: type) -> tuple[Field, ...]:
+    return tuple(
+        Field(
+            name=field.name,
+            rule=rule_of(info) or field.hidden,
+            name_rule=name_rule(field.name),
+            category=type_category(info) or category_of_name(field.name),
+            slot=stores(cls, field.name),
+            generic=info.generic,
+        )
+        for field, info in annotated_fields_of(cls)
     )
 
 
-def _field(cls: type, field: DeclaredField, info: AnnotationInfo) -> Field:
-    return Field(
-        name=field.name,
-        rule=rule_of(info) or field.hidden,
-        name_rule=name_rule(field.name),
-        category=type_category(info) or category_of_name(field.name),
-        slot=stores(cls, field.name),
-        generic=info.generic,
+def rule_of_mark(category: str) -> str:
+    """Return the rule of a mark of *category*, as `AnnotationInfo` has it."""
+    return SECRET_TYPE if category == SECRETS else SENSITIVE_MARK
+
+
+def rule_of(info: AnnotationInfo) -> str | None:
+    """Return the rule by which an annotation withholds its value, else None."""
+    if info.category is not None:
+        return rule_of_mark(info.category)
+    hidden = (
+        hidden_by(cast("FieldInfo", part))
+        for part in info.parts
+        if issubclass(type(part), FieldInfo)  # `isinstance` would ask the object
     )
+    return next(filter(None, hidden), None)
+
+
+def type_category(info: AnnotationInfo) -> str | None:
+    """Return the data category that a type in an annotation shows, else None."""
+    return _category_of(filter(is_class, info.parts))
+
+
+def _category_of(classes: Iterable[type]) -> str | None:
+    categories = (category_of_type(module_of(cls), name_of(cls)) for cls in classes)
+    return next(filter(None, categories), None)
 
 
 def _scalar(cls: type) -> TypeReader | None:
     read = scalar_reader(cls)
     if read is None:
         return None
-    category = next(filter(None, (_category(base) for base in mro(cls))), None)
-    return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read, category=category)
-
-
-def _category(cls: type) -> str | None:
-    return category_of_type(module_of(cls), name_of(cls))
+    return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read, category=_category_of(mro(cls)))
 
 
 _EMPTY: Final[dict[object, object]] = {}
@@ -267,27 +286,6 @@ def _container(cls: type) -> TypeReader | None:
     return None
 
 
-_BINARY: Final[tuple[tuple[type, Callable[[Any], int]], ...]] = (
-    (bytes, bytes.__len__),
-    (bytearray, bytearray.__len__),
-    (memoryview, lambda view: view.nbytes),
-)
-
-
-def _binary(cls: type) -> TypeReader | None:
-    for base, length in _BINARY:
-        if is_one_of(cls, base):
-            return TypeReader(Kind.SCALAR, _safe_name(cls), plain=partial(_bytes_marker, length))
-    return None
-
-
-def _bytes_marker(length: Callable[[Any], int], value: object) -> object:
-    try:
-        return markers.of_bytes(length(value))
-    except ValueError:  # a memoryview that was released
-        return markers.opaque(type_name(type(value)))
-
-
 def _array(cls: type) -> TypeReader | None:
     read = array_reader(cls)
     if read is not None:
@@ -303,7 +301,6 @@ _READER_FACTORIES: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
     _record,
     _scalar,
     _container,
-    _binary,
     _array,
     _opaque,
 )

@@ -16,8 +16,8 @@ from remit._capture import markers
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
     MAX_JUDGED_CHARS,
-    VERDICTS,
-    cache_verdict,
+    PLAIN_NAMES,
+    cache_plain_name,
     flag_rule,
     name_rule,
 )
@@ -41,6 +41,7 @@ MARGIN_CHARS: Final = 512
 LOOK_BACK: Final = 256
 """How many items before the kept ones are searched for a flag or the beginning of a private key."""
 
+_FIRST_CONTAINER: Final = int(Kind.ITEMS)
 _MAX_CACHED_CHARS: Final = 64
 _MARKER_CHARS: Final = 48
 _ENTRY_CHARS: Final = 4
@@ -53,11 +54,8 @@ _ORDER_NODES: Final = 16
 LABELS: Final = ("name", "key", "header")
 """Keys whose value may name the `value` in the same object."""
 
-_LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABELS))))
-"""Fields of a value with their labels; AWS and .NET begin theirs with a capital."""
-
-_NOT_CACHED: Final = "?"
-"""Not a rule: the name has no cached verdict."""
+_LABELLED: Final = {"value": LABELS, "Value": tuple(map(str.capitalize, LABELS))}
+"""Names of a value with the names of its labels; AWS and .NET begin theirs with a capital."""
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
@@ -75,27 +73,8 @@ class Walk:
         declared: Rules of fields that a declaration marks, by key.
         counts: The rule of each value withheld so far.
         newest: Names under which lists that are cut keep their last items.
-        from_end: Whether lists keep their last items here.
+        from_end: The walk is under such a name.
     """
-
-    __slots__ = (
-        "_always_off",
-        "_heavy",
-        "_is_copy",
-        "_path",
-        "_scrub",
-        "_text_cap",
-        "_texts",
-        "chars",
-        "counts",
-        "declared",
-        "ever_off",
-        "excluded",
-        "from_end",
-        "newest",
-        "nodes",
-        "off",
-    )
 
     def __init__(
         self,
@@ -149,9 +128,8 @@ class Walk:
         """Return the plain, redacted copy of *value*, which is *depth* containers deep."""
         if type(value) is str:
             return self.text(value)
-        if value is None or value is True or value is False:
-            return value
-        if type(value) is int and -MAX_EXACT <= value <= MAX_EXACT:
+        is_exact = type(value) is int and -MAX_EXACT <= value <= MAX_EXACT
+        if is_exact or value is None or value is True or value is False:
             return value
         kind = type(value)
         reader = READERS.get(id(kind))
@@ -159,7 +137,14 @@ class Walk:
             reader = reader_of(kind)
         if self.excluded and reader.category in self.excluded:
             return self.withhold(f"category:{reader.category}", value)
-        return _BY_KIND[reader.kind](self, value, depth, reader)
+        if reader.kind < _FIRST_CONTAINER:
+            return _BY_KIND[reader.kind](self, value, depth, reader)
+        if depth >= MAX_DEPTH or id(value) in self._path:
+            return markers.cut_below(depth)
+        self._path.add(id(value))
+        copy = _BY_KIND[reader.kind](self, value, depth, reader)
+        self._path.discard(id(value))
+        return copy
 
     def text(self, value: str) -> object:
         """Return *value*, or a marker with as much of it as the budget allows."""
@@ -213,13 +198,11 @@ class Walk:
         return self.rule_of(reader.fields[0], inner) if reader.fields else None
 
     def redact_key(self, key: object, position: int) -> tuple[str, str | None]:
-        """Return *key* as it is written, and the rule that withholds the value under it.
+        """Return the key of a dict as it is written, and the rule that withholds its value.
 
-        Args:
-            key: Any key of a dict.
-            position: Its position in the dict; it distinguishes keys without a text.
+        Its *position* in the dict distinguishes keys without a text.
         """
-        name = self._key_text(key, position)
+        name = key if type(key) is str else self._key_text(key, position)
         # Of a longer name the beginning is recorded, and the end is judged.
         head = name[: MAX_KEY_CHARS + MARGIN_CHARS]
         short = len(name) < SHORTEST and SIGN not in name
@@ -232,27 +215,27 @@ class Walk:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
             name = name if self._is_copy else f"${name}"
-        elif name is key and len(name) <= _MAX_CACHED_CHARS and replace_surrogates(name) == name:
-            self._cache_verdict(name, rule)
+        elif rule is None and name is key and self._is_plain(name):
+            cache_plain_name(name)
         return replace_surrogates(name) if self._scrub else name, rule
 
-    def _cache_verdict(self, name: str, rule: str | None) -> None:
-        """Cache the verdict on *name*, unless it depends on rules that are off."""
-        if not self.off or key_shaped(name) is None:
-            cache_verdict(name, rule)
+    def _is_plain(self, name: str) -> bool:
+        """Return whether *name* is recorded unchanged, whatever rules are off."""
+        if len(name) > _MAX_CACHED_CHARS or replace_surrogates(name) != name:
+            return False
+        return not self.off or key_shaped(name) is None
 
     def _key_text(self, key: object, position: int) -> str:
-        if type(key) is str:
-            return key
         reader = reader_of(type(key))
         for _ in range(MAX_INNER):
-            if reader.kind is Kind.UNWRAP:
-                key = reader.plain(key)
-                rule = self.rule_inside(reader, key)
-                if rule is not None:
-                    self.counts.append(rule)
-                    return f"<{rule} {position}>"
-                reader = reader_of(type(key))
+            if reader.kind is not Kind.UNWRAP:
+                break
+            key = reader.plain(key)
+            rule = self.rule_inside(reader, key)
+            if rule is not None:
+                self.counts.append(rule)
+                return f"<{rule} {position}>"
+            reader = reader_of(type(key))
         if reader.kind is Kind.SECRET:
             self.counts.append(SECRET_TYPE)
             return f"<{SECRET_TYPE} {position}>"
@@ -270,8 +253,13 @@ class Walk:
         """
         self._heavy = 0 if len(values) > _MAX_SHARES else sum(not _is_light(it) for it in values)
 
-    def nested(self, item: object, depth: int) -> object:
-        """Return the copy of an element of a container at *depth*."""
+    def nested(self, item: object, depth: int, name: str = "") -> object:
+        """Return the copy of *item*, which a container at *depth* has under *name*."""
+        if name in self.newest and not self.from_end:
+            self.from_end = True
+            copy = self.nested(item, depth)
+            self.from_end = False
+            return copy
         if depth or _is_light(item):
             return self.value(item, depth + 1)
         share = max(1, self._heavy)
@@ -285,14 +273,7 @@ class Walk:
         return copy
 
     def _entry(self, name: str, rule: str | None, item: object, depth: int) -> object:
-        """Return the copy of *item*, the value under *name*.
-
-        Args:
-            name: A key or a parameter.
-            rule: The rule of the name; None and booleans are recorded in any case.
-            item: The value.
-            depth: How deep the container is.
-        """
+        """Return the copy of *item*, the value under *name*; *rule* is the rule of the name."""
         if rule is not None and rule not in self.off and not is_harmless(item):
             return self.withhold(rule, item)
         if self.declared and name in self.declared:
@@ -301,14 +282,7 @@ class Walk:
             category = category_of_name(name)
             if category in self.excluded:
                 return self.withhold(f"category:{category}", item)
-        return self._named(name, item, depth) if self.newest else self.nested(item, depth)
-
-    def _named(self, name: str, item: object, depth: int) -> object:
-        """Return the copy of *item*; under a name in `newest` its lists keep their last items."""
-        before, self.from_end = self.from_end, self.from_end or name in self.newest
-        copy = self.nested(item, depth)
-        self.from_end = before
-        return copy
+        return self.nested(item, depth, name)
 
     def _pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
         """Return the copies of a mapping's entries, as far as the budget allows."""
@@ -317,8 +291,8 @@ class Walk:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            if type(key) is str and (rule := VERDICTS.get(key, _NOT_CACHED)) is not _NOT_CACHED:
-                name = key
+            if type(key) is str and (key in PLAIN_NAMES or key in _LABELLED):
+                name, rule = key, None
             else:
                 name, rule = self.redact_key(key, len(out) + 1)
             if name in out:
@@ -331,7 +305,7 @@ class Walk:
 
     def hide_labelled(self, out: dict[str, object]) -> None:
         """Withhold the value of `{"name": "Authorization", "value": ...}`."""
-        for value, labels in _LABELLED:
+        for value, labels in _LABELLED.items():
             if value in out:
                 for label in labels:
                     out[value] = self._hide_if_labelled(out.get(label), out[value])
@@ -345,65 +319,33 @@ class Walk:
             return copy
         return self.withhold(rule, copy)
 
-    def elements(self, items: Iterable[object], depth: int) -> list[object] | None:
-        """Return the copies of *items*, as far as the budget allows.
+    def elements(
+        self, items: Sequence[object], depth: int, *, from_end: bool = False
+    ) -> list[object] | None:
+        """Return the copies of *items*, as far as the budget allows; the last one first *from_end*.
 
         Returns:
             None if they are the lines of a private key.
         """
-        out: list[object] = []
-        flag: str | None = None
-        for item in items:
-            if self.nodes <= 0 or self.chars <= 0:
-                break
-            self.nodes -= 1
-            self.chars -= _ENTRY_CHARS
-            if flag is not None and type(item) is str:
-                out.append(self.withhold(flag, item))
-                flag = None
-                continue
-            copy = self.value(item, depth + 1)
-            if type(item) is str:
-                if item[:1] == "-":
-                    if markers.rule_of(copy) == PRIVATE_KEY:
-                        return None
-                    flag = self._rule_of_flag(item)
-            else:
-                self.hide_second(copy)
-            out.append(copy)
-        return out
-
-    def last_elements(self, items: Sequence[object], total: int, depth: int) -> list[object] | None:
-        """Return the copies of the last of *items*, as far as the budget allows, in order.
-
-        Args:
-            items: The list, or the end of it.
-            total: How many items the list has. If not all are kept, a marker that says so is first.
-            depth: How deep the list is.
-
-        Returns:
-            None if they are, or may be, the lines of a private key.
-        """
-        hidden = self._after_flags(items)
-        if hidden is None:
+        after_flags = self._after_flags(items)
+        if after_flags is None:
             return None
-        kept: list[object] = []
-        for place in reversed(range(len(items))):
+        copies: list[object] = []
+        for place, item in reversed(tuple(enumerate(items))) if from_end else enumerate(items):
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
             self.chars -= _ENTRY_CHARS
-            if place in hidden:
-                kept.append(self.withhold(hidden[place], items[place]))
+            if place in after_flags:
+                copies.append(self.withhold(after_flags[place], item))
                 continue
-            copy = self.value(items[place], depth + 1)
-            self.hide_second(copy)
-            kept.append(copy)
-        if len(kept) >= total:
-            return kept[::-1]
-        if kept and total == _PAIR:
-            kept[0] = self._hide_if_labelled(items[0], kept[0])
-        return [markers.cut_before(total), *reversed(kept)]
+            if type(item) is str:
+                copies.append(self.text(item))
+            else:
+                copy = self.value(item, depth + 1)
+                self.hide_second(copy)
+                copies.append(copy)
+        return copies
 
     def _after_flags(self, items: Sequence[object]) -> dict[int, str] | None:
         """Return the rules of the texts that follow a flag, such as `--password`, by their places.
@@ -411,35 +353,26 @@ class Walk:
         Returns:
             None if a private key begins among them, in lines.
         """
-        hidden: dict[int, str] = {}
+        rules: dict[int, str] = {}
         flag: str | None = None
         for place, item in enumerate(items):
             if type(item) is not str:
                 continue
             if flag is not None:
-                hidden[place], flag = flag, None
+                rules[place], flag = flag, None
             elif item[:1] == "-":
-                if key_shaped(item[:MARGIN_CHARS], self.off) == PRIVATE_KEY:
+                if key_shaped(item[: self._text_cap + MARGIN_CHARS], self.off) == PRIVATE_KEY:
                     return None
-                flag = self._rule_of_flag(item)
-        return hidden
-
-    def _rule_of_flag(self, argument: str) -> str | None:
-        rule = flag_rule(argument)
-        return None if rule in self.off else rule
+                flag = flag_rule(item)
+                if flag in self.off:
+                    flag = None
+        return rules
 
     def hide_second(self, copy: object) -> None:
         """Withhold the second of a pair: `("Authorization", ...)`, alone or among others."""
         if type(copy) is list and len(cast("list[object]", copy)) == _PAIR:
             pair = cast("list[object]", copy)
             pair[1] = self._hide_if_labelled(pair[0], pair[1])
-
-    def _enter(self, value: object, depth: int) -> bool:
-        """Return whether the walk may go into a container: not too deep, not inside itself."""
-        if depth >= MAX_DEPTH or id(value) in self._path:
-            return False
-        self._path.add(id(value))
-        return True
 
     def scalar(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a single value."""
@@ -469,13 +402,9 @@ class Walk:
     def items(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a list, a tuple, a deque, a view of a dict."""
         total = reader.size(value)
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         if self.from_end:
-            copies, total = self._from_end(value, total, depth, reader)
-        else:
-            copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
-        self._path.discard(id(value))
+            return self._last_items(value, total, depth, reader)
+        copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
         if type(value) is tuple:
@@ -483,10 +412,8 @@ class Walk:
             self.hide_second(copies)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
-    def _from_end(
-        self, value: object, total: int, depth: int, reader: TypeReader
-    ) -> tuple[list[object] | None, int]:
-        """Return `last_elements` of a list, and 0, because the result has its own cut marker."""
+    def _last_items(self, value: object, total: int, depth: int, reader: TypeReader) -> object:
+        """Read a list of which the last items count; the first item is a marker if it is cut."""
         limit = max(0, self.nodes) + LOOK_BACK
         items = snapshot(islice(reader.iterate(value), max(0, total - limit), None), limit)
         if self._is_copy and items and len(items) == total:
@@ -494,27 +421,32 @@ class Walk:
             of = markers.items_before(items[0])
             if of is not None:
                 items, total = items[1:], max(of, total)
-        return self.last_elements(items, total, depth), 0
+        copies = self.elements(items, depth, from_end=True)
+        if copies is None:
+            return self.withhold(PRIVATE_KEY, value)
+        copies.reverse()
+        if len(copies) >= total:
+            if type(value) is tuple:
+                self.hide_second(copies)
+            return copies
+        if copies and total == _PAIR:
+            copies[0] = self._hide_if_labelled(items[0], copies[0])
+        return [markers.cut_before(total), *copies]
 
     def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a set, sorted by the encoding of its members; a huge one is not read."""
         total = reader.size(value)
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         members = snapshot(reader.iterate(value), MAX_NODES) if total <= MAX_NODES else ()
         copies = self._in_order(members, depth)
-        self._path.discard(id(value))
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
-    def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
+    def _in_order(self, members: Sequence[object], depth: int) -> list[object]:
         # Sorted before the walk, so that the members within the budget do not depend on hash seeds.
         return self.elements(sorted(members, key=_sort_key), depth) or []
 
     def mapping(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a dict."""
         total = reader.size(value)
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         entries = snapshot(reader.iterate(value), self.nodes)
         if depth == 0:
             if self.newest:
@@ -522,7 +454,6 @@ class Walk:
                 entries = tuple(sorted(entries, key=self._weight))
             self.share_budget([item for _, item in entries])
         copy = self._pairs(entries, depth)
-        self._path.discard(id(value))
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
 
     def _weight(self, entry: tuple[object, object]) -> tuple[bool, bool]:
@@ -531,59 +462,53 @@ class Walk:
 
     def record(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         stored = list(_stored_fields(value, reader))
         extra = _extra(value) if reader.extra else {}
         if depth == 0:
             self.share_budget([item for _, item in stored])
-        copy: dict[str, object] = {}
-        for field, item in stored:
-            if self.nodes <= 0 or self.chars <= 0:
-                break
-            self.nodes -= 1
-            self.chars -= len(field.name) + _ENTRY_CHARS
-            copy[field.name] = self._field(field, item, depth)
+        copy = self._fields(stored, depth)
         if extra:
             copy.update(self._pairs(snapshot(DICT.items(extra), self.nodes), depth))
         self.hide_labelled(copy)
-        self._path.discard(id(value))
         total = len(stored) + len(extra)
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
 
     def named_tuple(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a NamedTuple as a list, redacted by the names of its fields."""
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
-        copies: dict[str, object] = {}
-        for field, item in zip(reader.fields, reader.iterate(value), strict=False):
+        stored = zip(reader.fields, reader.iterate(value), strict=False)
+        copy = self._fields(stored, depth, are_keys=False)
+        self.hide_labelled(copy)
+        total = reader.size(value)
+        items = list(copy.values())
+        return items if len(items) >= total else markers.cut(total, "items", items)
+
+    def _fields(
+        self, stored: Iterable[tuple[Field, object]], depth: int, *, are_keys: bool = True
+    ) -> dict[str, object]:
+        """Return the copies of the fields of an object, as far as the budget allows."""
+        copy: dict[str, object] = {}
+        for field, item in stored:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            self.chars -= _ENTRY_CHARS
-            copies[field.name] = self._field(field, item, depth)
-        self.hide_labelled(copies)
-        self._path.discard(id(value))
-        total = reader.size(value)
-        items = list(copies.values())
-        return items if len(items) >= total else markers.cut(total, "items", items)
-
-    def _field(self, field: Field, item: object, depth: int) -> object:
-        rule = self.rule_of(field, item)
-        if rule is not None:
-            return self.withhold(rule, item)
-        return self._named(field.name, item, depth) if self.newest else self.nested(item, depth)
+            self.chars -= (len(field.name) if are_keys else 0) + _ENTRY_CHARS
+            rule = self.rule_of(field, item)
+            if rule is not None:
+                copy[field.name] = self.withhold(rule, item)
+            else:
+                copy[field.name] = self.nested(item, depth, field.name)
+        return copy
 
 
 _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] = (
     Walk.scalar,
+    Walk.secret,
+    Walk.unwrap,
     Walk.items,
     Walk.unordered,
     Walk.mapping,
     Walk.record,
     Walk.named_tuple,
-    Walk.unwrap,
-    Walk.secret,
 )
 """By `Kind`."""
 
@@ -609,9 +534,7 @@ class _SortWalk(Walk):
     the work at each level.
     """
 
-    __slots__ = ()
-
-    def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
+    def _in_order(self, members: Sequence[object], depth: int) -> list[object]:
         return sorted(self.elements(members, depth) or [], key=encode)
 
 
@@ -644,7 +567,9 @@ def _slot(value: object, name: str) -> object:
 
 def _extra(value: object) -> dict[object, object]:
     extra = _slot(value, "__pydantic_extra__")
-    return cast("dict[object, object]", extra) if is_a(extra, dict) else {}
+    if extra is None or not is_a(extra, dict):
+        return {}
+    return cast("dict[object, object]", extra)
 
 
 def _judged_part(name: str) -> str:
@@ -652,7 +577,7 @@ def _judged_part(name: str) -> str:
     end = name[-MAX_JUDGED_CHARS:]
     stem = end.rstrip("0123456789")
     # So that `row_1` to `row_999` are judged once.
-    return end if stem in {end, ""} else f"{stem}0"
+    return f"{stem}0" if stem and stem != end else end
 
 
 def is_harmless(value: object) -> bool:

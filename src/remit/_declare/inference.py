@@ -23,6 +23,7 @@ from typing import Final, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from remit._base.guard import attempt, logger
 from remit._capture import Plan
@@ -34,11 +35,9 @@ from remit._inspect.annotations import (
     SECRETS,
     alias_value,
     bounds_of,
-    class_scope,
     function_scope,
     is_annotated,
     is_secret,
-    is_sensitive,
     own_annotations,
     text_of,
 )
@@ -112,81 +111,68 @@ _IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDiction
 """By declaration, so that types are read once and a contradiction is logged once."""
 
 
-def plan_of(declared: SpanType) -> Plan:
-    """Return the capture plan of *declared*."""
-    plan = _PLANS.get(declared)
+def plan_of(span_type: SpanType) -> Plan:
+    """Return the capture plan of *span_type*."""
+    plan = _PLANS.get(span_type)
     if plan is None:
-        rule = withholding(declared.data_risk)
-        plan = _PLANS[declared] = Plan(
-            declared.recorded_signature,
-            params_rule=rule.params_rule,
-            result_rule=rule.result_rule,
-            params_excluded=rule.params_excluded,
-            result_excluded=rule.result_excluded,
-            keep=declared.capture,
-            newest=declared.newest,
+        plan = _PLANS[span_type] = Plan(
+            span_type.recorded_signature,
+            keep=span_type.capture,
+            newest=span_type.newest,
+            **asdict(withholding(span_type.data_risk)),
         )
     return plan
 
 
-def check_types(declared: SpanType, where: str) -> None:
+def check_types(span_type: SpanType, where: str) -> None:
     """Check the types as far as they are known at declaration.
 
     Annotations are evaluated only if they may contain a mistake, because evaluation takes time, and
-    the names in them may not exist yet.
-
-    Args:
-        declared: The declaration.
-        where: The decorator and its place, for messages.
+    the names in them may not exist yet. *where* is the decorator and its place.
 
     Raises:
         DeclarationError: A `Sensitive` mark is of an unknown category, or a type shows data that
             the declaration excludes.
     """
-    for name, annotation in own_annotations(declared.body).items():
+    for name, annotation in own_annotations(span_type.body).items():
         # A mark of an unknown category raises when it is made.
         if f"{Sensitive.__name__}(" in (text_of(annotation) or ""):
-            mark = function_scope(declared.function).resolve(annotation)
+            mark = function_scope(span_type.function).resolve(annotation)
             if isinstance(mark, DeclarationError):
                 raise DeclarationError(f"{where}: {name}: {mark}") from mark
-    withheld = withholding(declared.data_risk)
-    if withheld.params_excluded or withheld.result_excluded:
-        # Of a copy: names that are missing now may exist when the declaration itself is read.
-        contradictions = _contradictions(declared.data_risk, inferred(replace(declared)))
-        if contradictions:
-            raise DeclarationError(f"{where}: {_message(contradictions)}")
+    withheld = withholding(span_type.data_risk)
+    excludes = withheld.params_excluded or withheld.result_excluded
+    # Of a copy: names that are missing now may exist when the declaration itself is read.
+    if excludes and (message := _contradictions(span_type.data_risk, inferred(replace(span_type)))):
+        raise DeclarationError(f"{where}: {message}")
 
 
-def effective(declared: SpanType) -> DataRisk | None:
+def effective(span_type: SpanType) -> DataRisk | None:
     """Return the declared risk with each category included that a type shows.
 
     Only what the author left unknown is set. Types are read at the first use, when the names in
     annotations exist. A type that contradicts the declaration is logged, and the declaration
-    stays: what it excludes is withheld from payloads.
-
-    Returns:
-        None if nothing was declared and no type shows anything.
+    stays: what it excludes is withheld from payloads. None if nothing was declared and no type
+    shows anything.
     """
-    if declared not in _IN_EFFECT:
-        findings = inferred(declared)
-        if contradictions := _contradictions(declared.data_risk, findings):
-            logger.warning("%s (%s): %s", declared.name, declared.place, _message(contradictions))
-        _IN_EFFECT[declared] = _completed(declared.data_risk, findings)
-    return _IN_EFFECT[declared]
+    if span_type not in _IN_EFFECT:
+        findings = inferred(span_type)
+        if message := _contradictions(span_type.data_risk, findings):
+            logger.warning("%s (%s): %s", span_type.name, span_type.place, message)
+        _IN_EFFECT[span_type] = _completed(span_type.data_risk, findings)
+    return _IN_EFFECT[span_type]
 
 
-def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> tuple[Inferred, ...]:
-    """Return the inferred categories that the declaration excludes."""
-    return tuple(finding for finding in findings if _word(risk, finding) == "excluded")
-
-
-def _message(contradictions: Iterable[Inferred]) -> str:
-    clauses = (
+def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> str:
+    """Return a sentence about the inferred categories that the declaration excludes, else ""."""
+    clauses = [
         f"data_risk excludes {finding.category} from the {finding.side}, but "
         f"`{finding.path}: {finding.type}` is of that category"
-        for finding in contradictions
-    )
-    return f"{'; '.join(clauses)}. Declare it as included, or leave such data out of the signature"
+        for finding in findings
+        if _word(risk, finding) == "excluded"
+    ]
+    advice = "Declare it as included, or leave such data out of the signature"
+    return f"{'; '.join(clauses)}. {advice}" if clauses else ""
 
 
 def _word(risk: DataRisk | None, finding: Inferred) -> str:
@@ -205,20 +191,20 @@ def _completed(risk: DataRisk | None, findings: Iterable[Inferred]) -> DataRisk 
     return base.model_copy(update=parts)
 
 
-def inferred(declared: SpanType) -> tuple[Inferred, ...]:
+def inferred(span_type: SpanType) -> tuple[Inferred, ...]:
     """Return each category that a type in the signature shows, in the order of the signature."""
     return tuple(
         dict.fromkeys(
             Inferred(category, side, place.path, shown_by)
-            for side, place in places_of(declared)
+            for side, place in places_of(span_type)
             for category, shown_by in _shown(place.part)
         )
     )
 
 
-def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
-    """Yield each place in the signature of *declared* that holds data, with its side."""
-    signature = declared.recorded_signature
+def places_of(span_type: SpanType) -> Iterator[tuple[Side, TypePath]]:
+    """Yield each place in the signature of *span_type* that holds data, with its side."""
+    signature = span_type.recorded_signature
     for parameter in signature.parameters:
         for place in _places(parameter.annotation, parameter.name, parameter.category):
             yield Side.PARAMS, place
@@ -228,16 +214,15 @@ def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
 
 def _shown(part: object) -> Iterator[tuple[str, str]]:
     """Yield the category that a type or a mark shows, with its text."""
-    if is_sensitive(part):
-        category = part.category if type(part) is Sensitive else ""
-        if category:
-            yield category, f"Sensitive({category!r})"
+    if type(part) is Sensitive:
+        if part.category:
+            yield part.category, f"Sensitive({part.category!r})"
         return
     # A mark beside a type shows by its class: a validator of phone numbers, for one.
     cls = part if is_class(part) else type(part)
-    shown = _category_of_class(cls)
-    if shown is not None:
-        yield shown, name_of(cls)
+    category = _category_of_class(cls)
+    if category is not None:
+        yield category, name_of(cls)
 
 
 def _category_of_class(cls: type) -> str | None:
@@ -250,12 +235,8 @@ def _category_of_class(cls: type) -> str | None:
 def _places(annotation: object, name: str, category: str | None) -> Iterator[TypePath]:
     """Yield the places in a value of a resolved annotation, outer ones first.
 
-    Each type is read where it first occurs, so that one that contains itself has an end.
-
-    Args:
-        annotation: The annotation; `MISSING` if there is none or it cannot be resolved.
-        name: The parameter, or `return`.
-        category: Category of the mark in an annotation that cannot be resolved, else None.
+    Each type is read where it first occurs, so that one that contains itself has an end. Of an
+    annotation that cannot be resolved, only the *category* of its mark is known.
     """
     pending = deque([TypePath(name, annotation, name)])
     if annotation is MISSING and category is not None:
@@ -286,7 +267,13 @@ def _inside(path: str, part: object) -> list[TypePath]:
         return []
     args = typing.get_args(part)
     outputs = _OUTPUTS.get(origin, range(len(args)))
-    inner = f"{path}[]" if _has_items(origin) else path
+    # Values with items are iterables without fields.
+    has_items = (
+        is_class(origin)
+        and fields_of(origin) is None
+        and issubclass(origin, Iterable | AsyncIterable)
+    )
+    inner = f"{path}[]" if has_items else path
     return [
         *(TypePath(inner, args[number]) for number in outputs if number < len(args)),
         TypePath(path, origin),
@@ -308,19 +295,14 @@ def _in_fields(path: str, cls: type) -> list[TypePath]:
     places: list[TypePath] = []
     for field in fields_of(cls) or ():
         inner = f"{path}.{field.name}"
-        info = class_scope(field.owner).read(field.annotation)
+        info = field.read()
         places += _unfolded(inner, info.annotation, field.name)
         if info.annotation is MISSING and info.category is not None:
             places.append(TypePath(inner, Sensitive(info.category)))
-        variables = (each for each in info.parts if type(each) is TypeVar)
         places += (
-            TypePath(inner, part) for variable in variables for part in type_args.get(variable, ())
+            TypePath(inner, argument)
+            for part in info.parts
+            if type(part) is TypeVar
+            for argument in type_args.get(part, ())
         )
     return places
-
-
-def _has_items(origin: object) -> bool:
-    """Return whether values of *origin* are iterables without fields."""
-    if not is_class(origin) or fields_of(origin) is not None:
-        return False
-    return issubclass(origin, Iterable | AsyncIterable)

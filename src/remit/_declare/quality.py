@@ -27,35 +27,33 @@ MAX_STEPS: Final = 2_000
 """Most pairs of a value and a schema that are compared: a schema may refer to itself."""
 # Capture writes numbers that JSON cannot represent as strings.
 _NUMBER_TEXT: Final = re.compile(r"NaN|-?Infinity|-?\d{16,}")
+_NUMBER: Final = (int, float)
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "object": dict,
     "array": list,
     "string": str,
     "boolean": bool,
     "null": type(None),
-    "number": (int, float),
-    "integer": (int, float),
+    "number": _NUMBER,
+    "integer": _NUMBER,
 }
-_LIMITS: Final[dict[str, tuple[str, Callable[[Any, Any], bool]]]] = {
-    "minimum": ("is less than", operator.lt),
-    "maximum": ("is more than", operator.gt),
-    "exclusiveMinimum": ("is not more than", operator.le),
-    "exclusiveMaximum": ("is not less than", operator.ge),
-}
-_LENGTHS: Final[dict[str, tuple[type, str, Callable[[int, int], bool]]]] = {
+_BOUNDS: Final[dict[str, tuple[type | tuple[type, ...], str, Callable[[Any, Any], bool]]]] = {
+    "minimum": (_NUMBER, "is less than", operator.lt),
+    "maximum": (_NUMBER, "is more than", operator.gt),
+    "exclusiveMinimum": (_NUMBER, "is not more than", operator.le),
+    "exclusiveMaximum": (_NUMBER, "is not less than", operator.ge),
     "minLength": (str, "is shorter than", operator.lt),
     "maxLength": (str, "is longer than", operator.gt),
     "minItems": (list, "has fewer items than", operator.lt),
     "maxItems": (list, "has more items than", operator.gt),
 }
+"""By keyword: the type that it concerns, words, and whether a value or its length is beyond it."""
 
 
 def violations(payload: Json, schema: Json) -> list[str]:
-    """Return the first violations of *schema* in *payload*.
+    """Return the first violations of *schema* in *payload*, whose markers are not compared.
 
-    Args:
-        payload: A recorded payload. Its markers are not compared.
-        schema: A JSON Schema. An invalid or endlessly recursive one has no violations.
+    An invalid or endlessly recursive schema has no violations.
     """
     listed: list[str] = []
     with suppress(TypeError, AttributeError, RecursionError):
@@ -73,12 +71,7 @@ class Qualities:
         self._schemas: dict[str, Json] = {}
 
     def errors(self, name: str, body: bytes) -> list[str]:
-        """Return the differences of a payload from its declaration, if the agent has any.
-
-        Args:
-            name: Name of the quality.
-            body: The recorded payload, a JSON object.
-        """
+        """Return the differences of a payload, a JSON object, from its declaration."""
         if not self._declared:
             return []
         if name not in self._declared:
@@ -95,14 +88,20 @@ class _Comparison:
         self._definitions: Json = schema.get("$defs", {})
         self._steps = 0
 
-    def check(self, value: object, schema: object, where: str) -> Iterator[str]:
-        """Yield the violations of *schema* in *value*."""
+    def check(self, value: Any, schema: object, where: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+        """Yield the violations of *schema* in *value*, which is at the path *where*."""
         self._steps += 1
-        if self._steps > MAX_STEPS or _is_marker(value) or not isinstance(schema, dict):
+        is_marker = isinstance(value, dict) and KEY in value
+        if self._steps > MAX_STEPS or is_marker or not isinstance(schema, dict):
             return
         rules = cast("Json", schema)
         name = f"`{where}`" if where else "the payload"
-        yield from self._check_parts(value, rules, where, name)
+        definition = self._definitions.get(str(rules.get("$ref", "")).rpartition("/")[2])
+        for subschema in (definition, *rules.get("allOf", ())):
+            yield from self.check(value, subschema, where)
+        choices = rules.get("anyOf") or rules.get("oneOf")
+        if choices and all(any(self.check(value, subschema, where)) for subschema in choices):
+            yield f"{name} is of no form that is allowed"
         if not _is_of_type(value, rules.get("type")):
             yield f"{name} is not of type {rules['type']}"
             return
@@ -125,32 +124,14 @@ class _Comparison:
             elif rules.get("additionalProperties") is False:
                 yield f"{describe_value(prefix + name)} is not declared"
 
-    def _check_parts(self, value: object, rules: Json, where: str, name: str) -> Iterator[str]:
-        reference = rules.get("$ref")
-        if isinstance(reference, str):
-            yield from self.check(value, self._definitions.get(reference.rpartition("/")[2]), where)
-        for subschema in rules.get("allOf", ()):
-            yield from self.check(value, subschema, where)
-        choices = rules.get("anyOf") or rules.get("oneOf")
-        if choices and all(any(self.check(value, subschema, where)) for subschema in choices):
-            yield f"{name} is of no form that is allowed"
 
-
-def _is_marker(value: object) -> bool:
-    return isinstance(value, dict) and KEY in value
-
-
-def _violations_of_value(value: object, rules: Json) -> Iterator[str]:
-    if ("enum" in rules and value not in rules["enum"]) or rules.get("const", value) != value:
+def _violations_of_value(value: Any, rules: Json) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if value not in rules.get("enum", (value,)) or rules.get("const", value) != value:
         yield "is none of the values that are allowed"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        for keyword, (words, is_beyond) in _LIMITS.items():
-            if keyword in rules and is_beyond(value, rules[keyword]):
-                yield f"{words} {rules[keyword]}"
-    if isinstance(value, str | list):
-        length = len(cast("str", value))
-        for keyword, (kind, words, is_beyond) in _LENGTHS.items():
-            if keyword in rules and isinstance(value, kind) and is_beyond(length, rules[keyword]):
+    for keyword, (kind, words, is_beyond) in _BOUNDS.items():
+        if keyword in rules and isinstance(value, kind) and not isinstance(value, bool):
+            size = len(value) if isinstance(value, str | list) else value
+            if is_beyond(size, rules[keyword]):
                 yield f"{words} {rules[keyword]}"
 
 

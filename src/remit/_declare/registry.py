@@ -126,6 +126,12 @@ class SpanType:
         declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
         newest: Names under which lists that are cut keep their last items.
+        name: The name in spans: `<module>:<qualname>` unless the author chose a name.
+        module: The module, by the name that it would be imported under.
+        qualname: The qualified name.
+        body: The function inside decorators, partials and objects.
+        file: The file of the function.
+        line: The line of the function, from one; 0 if it is not known.
     """
 
     function: Callable[..., object] = field(compare=False)
@@ -144,41 +150,31 @@ class SpanType:
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
     newest: frozenset[str] = frozenset()
+    name: str = field(init=False, compare=False)
+    module: str = field(init=False, compare=False)
+    qualname: str = field(init=False, compare=False)
+    body: Callable[..., object] = field(init=False, compare=False)
+    file: str = field(init=False, compare=False)
+    line: int = field(init=False, compare=False)
 
-    @_Cached
-    def name(self) -> str:
-        """The name in spans: `<module>:<qualname>` unless the author chose a name."""
-        return self.explicit_name or f"{self.module}:{self.qualname}"
-
-    @_Cached
-    def body(self) -> Callable[..., object]:
-        """The function inside decorators, partials and objects."""
-        return unwrapped(self.function)
+    def __post_init__(self) -> None:
+        """Read what does not depend on annotations."""
+        body = unwrapped(self.function)
+        module, name = module_name(self.named_after or body), qualname(self.named_after or body)
+        code = getattr(body, "__code__", None)
+        vars(self).update(
+            name=self.explicit_name or f"{module}:{name}",
+            module=module,
+            qualname=name,
+            body=body,
+            file=str(getattr(code, "co_filename", "<unknown>")),
+            line=int(getattr(code, "co_firstlineno", 0)),
+        )
 
     @_Cached
     def doc(self) -> str | None:
         """The docstring of the function, else that of the object's class."""
         return docstring(self.body) or docstring(self.named_after or self.body)
-
-    @_Cached
-    def qualname(self) -> str:
-        """The qualified name."""
-        return qualname(self.named_after or self.body)
-
-    @_Cached
-    def module(self) -> str:
-        """The module, by the name that it would be imported under."""
-        return module_name(self.named_after or self.body)
-
-    @property
-    def file(self) -> str:
-        """The file of the function."""
-        return str(getattr(_code(self), "co_filename", "<unknown>"))
-
-    @property
-    def line(self) -> int:
-        """The line of the function, from one; 0 if it is not known."""
-        return int(getattr(_code(self), "co_firstlineno", 0))
 
     @_Cached
     def declared_signature(self) -> SignatureInfo:
@@ -198,16 +194,6 @@ class SpanType:
     def place(self) -> str:
         """File and line, for messages."""
         return f"{self.file}:{self.line}"
-
-    @property
-    def package(self) -> str:
-        """The top-level package."""
-        return _package(self.module)
-
-    @property
-    def packages(self) -> frozenset[str]:
-        """The top-level packages of the function and of the module where it was decorated."""
-        return frozenset(map(_package, (self.module, self.declared_in)))
 
     def is_within(self, module: str) -> bool:
         """Return whether the function is defined or decorated in *module* or a submodule."""
@@ -233,7 +219,8 @@ class SpanType:
 
         A function that is decorated in the body of another is declared at each call.
         """
-        same_code = _code(self) is _code(other) if _code(self) else self is other
+        code = getattr(self.body, "__code__", None)
+        same_code = self is other if code is None else code is getattr(other.body, "__code__", None)
         return same_code and _compared(self) == _compared(other)
 
 
@@ -313,7 +300,7 @@ class AgentType:
 
     def selects(self, span_type: SpanType) -> bool:
         """Return whether the agent's declaration includes *span_type*."""
-        if self.span_type.package in span_type.packages:
+        if span_type.is_within(self.span_type.module.partition(".")[0]):
             return True
         for selector in self.span_types:
             if isinstance(selector, str):
@@ -349,49 +336,49 @@ class Registry:
         # Declared span types of other packages that were used in an agent's runs.
         self._used: dict[str, set[str]] = {}
 
-    def add_span_type(self, declared: SpanType) -> None:
+    def add_span_type(self, span_type: SpanType) -> None:
         """Add a span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name is remit's own, or means another function already.
         """
-        if declared.name in {RUN_TYPE, LOSS_TYPE}:
+        if span_type.name in {RUN_TYPE, LOSS_TYPE}:
             raise DeclarationError(
-                f"{declared.qualname} ({declared.place}) has the name {declared.name!r}, which is "
-                "remit's own; give it another"
+                f"{span_type.qualname} ({span_type.place}) has the name {span_type.name!r}, "
+                "which is remit's own; give it another"
             )
         with self._lock:
-            known = self._span_types.get(declared.name)
-            if known is not None and not declared.replaces(known):
+            known = self._span_types.get(span_type.name)
+            if known is not None and not span_type.replaces(known):
                 raise DeclarationError(
-                    f"two functions have the name {declared.name!r}: {known.qualname} "
-                    f"({known.place}) and {declared.qualname} ({declared.place}); "
+                    f"two functions have the name {span_type.name!r}: {known.qualname} "
+                    f"({known.place}) and {span_type.qualname} ({span_type.place}); "
                     "give each its own"
                 )
-            self._span_types[declared.name] = declared
-            self.version += known is None or not declared.repeats(known)
+            self._span_types[span_type.name] = span_type
+            self.version += known is None or not span_type.repeats(known)
 
-    def add_agent(self, declared: AgentType) -> None:
+    def add_agent(self, agent: AgentType) -> None:
         """Add an agent and its span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name of its span type means another function already, or its
                 `span_types` holds a function that is no span type.
         """
-        for selector in declared.span_types:
+        for selector in agent.span_types:
             if not isinstance(selector, str | ModuleType) and not any(
                 span_type.is_of(selector) for span_type in self.span_types()
             ):
                 name = getattr(selector, "__qualname__", repr(selector))
                 raise DeclarationError(
-                    f"@remit.agent on {declared.place}: span_types holds the function {name}, "
+                    f"@remit.agent on {agent.place}: span_types holds the function {name}, "
                     "which is no span type; decorate it with @remit.span_type first"
                 )
-        self.add_span_type(declared.span_type)
+        self.add_span_type(agent.span_type)
         with self._lock:
-            known = self._agents.get(declared.external_identifier)
-            self._agents[declared.external_identifier] = declared
-            self.version += known is None or not declared.repeats(known)
+            known = self._agents.get(agent.external_identifier)
+            self._agents[agent.external_identifier] = agent
+            self.version += known is None or not agent.repeats(known)
 
     def seen(self, name: str, agent: str) -> bool:
         """Record that a span of this type was used in a run of *agent*.
@@ -399,10 +386,6 @@ class Registry:
         The registrations of the agent's later runs include the type if it is declared. Names that
         only blocks of `remit.span` have are not included, so that the same source registers the
         same payload whatever ran before.
-
-        Args:
-            name: The span type.
-            agent: External identifier of the agent.
 
         Returns:
             Whether this call adds the type to the registration.
@@ -464,29 +447,21 @@ class Registry:
         Registry._lock = SignalSafeLock()
 
 
-def _project_folder(declared: SpanType) -> str:
+def _project_folder(span_type: SpanType) -> str:
     """Return the folder that contains the top-level module or package, with `~` for the home.
 
     Code without a file, as in a notebook or at a prompt, counts as in the current folder.
     """
-    path = Path(declared.file)
+    path = Path(span_type.file)
     if path.is_file():
         parents = path.absolute().parents
-        levels = declared.module.count(".") + (path.name == "__init__.py")
+        levels = span_type.module.count(".") + (path.name == "__init__.py")
         folder = parents[min(levels, len(parents) - 1)]
     else:
         folder = Path.cwd()
     with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
         folder = "~" / folder.relative_to(Path.home())
     return folder.as_posix()
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def _code(declared: SpanType) -> object:
-    return getattr(declared.body, "__code__", None)
 
 
 def _compared(declared: SpanType | AgentType) -> list[object]:

@@ -84,23 +84,21 @@ def risk(
     Raises:
         DeclarationError: A word is unknown, or two arguments contradict each other.
     """
-    allowed = _check_words("allows", allows, ACTIONS)
-    forbidden = _check_words("forbids", forbids, ACTIONS)
-    taken = _check_words("takes", takes, CATEGORIES)
-    given_out = _check_words("gives", gives, CATEGORIES)
-    excluded = _check_words("excludes", excludes, CATEGORIES)
-    _check_disjoint("allows", allowed, "forbids", forbidden)
-    _check_disjoint("takes", taken, "excludes", excluded)
-    _check_disjoint("gives", given_out, "excludes", excluded)
-    actions: dict[str, Any] = dict.fromkeys(allowed, "allowed") | dict.fromkeys(
-        forbidden, "disallowed"
-    )
+    allowed = _checked_words("allows", allows, ACTIONS)
+    forbidden = _checked_words("forbids", forbids, ACTIONS)
+    taken = _checked_words("takes", takes, CATEGORIES)
+    given_out = _checked_words("gives", gives, CATEGORIES)
+    excluded = _checked_words("excludes", excludes, CATEGORIES)
+    _check_disjoint(allows=allowed, forbids=forbidden)
+    _check_disjoint(takes=taken, excludes=excluded)
+    _check_disjoint(gives=given_out, excludes=excluded)
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
-        neither[CLASSIFICATION] = _check_word("classification", classification, CLASSES)
+        (neither[CLASSIFICATION],) = _checked_words("classification", (classification,), CLASSES)
     return risk_of_words(
         {
-            "action_profile": actions,
+            "action_profile": dict.fromkeys(allowed, "allowed")
+            | dict.fromkeys(forbidden, "disallowed"),
             "params_data_categories": neither | dict.fromkeys(taken, "included"),
             "result_data_categories": neither | dict.fromkeys(given_out, "included"),
         }
@@ -118,44 +116,41 @@ def risk_of_words(words: Words) -> DataRisk:
     return DataRisk.model_construct(**parts)
 
 
-def _check_words(argument: str, words: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def _checked_words(argument: str, words: object, allowed: tuple[str, ...]) -> list[str]:
+    """Return the words of an argument as plain `str`: the user's may be of another class."""
     if isinstance(words, str):
         words = (words,)
     if not isinstance(words, Iterable):
         raise DeclarationError(
             f"remit.risk({argument}={words!r}): expected a word or several, of {choices(allowed)}"
         )
-    words = tuple(cast("Iterable[object]", words))
-    return tuple(_check_word(argument, word, allowed) for word in words)
+    checked: list[str] = []
+    for word in cast("Iterable[object]", words):
+        if word not in allowed:
+            raise _unexpected(f"remit.risk({argument}=...): {word!r} is unknown", word, allowed)
+        checked.append(allowed[allowed.index(word)])
+    return checked
 
 
-def _check_word(argument: str, word: object, allowed: tuple[str, ...]) -> str:
-    """Return the word as a plain `str`: the user's may be of another class."""
-    if word not in allowed:
-        raise DeclarationError(
-            f"remit.risk({argument}=...): {word!r} is unknown{did_you_mean(word, allowed)}; "
-            f"expected {choices(allowed)}"
-        )
-    return allowed[allowed.index(word)]
-
-
-def _check_disjoint(one: str, words: tuple[str, ...], other: str, others: tuple[str, ...]) -> None:
-    if both := [word for word in words if word in others]:
+def _check_disjoint(**arguments: list[str]) -> None:
+    (one, words), (other, other_words) = arguments.items()
+    if both := [word for word in words if word in other_words]:
         raise DeclarationError(
             f"remit.risk({one}=..., {other}=...): {both[0]!r} stands in both; "
             "leave it in the one that is true"
         )
 
 
+def _unexpected(subject: str, word: object, allowed: Iterable[str]) -> DeclarationError:
+    allowed = tuple(allowed)
+    return DeclarationError(f"{subject}{did_you_mean(word, allowed)}; expected {choices(allowed)}")
+
+
 def coerce(value: object, where: str) -> DataRisk | None:
     """Return the data risk of a declaration as a `DataRisk`, None without one.
 
-    A mapping may be partial: other words are `unknown`. Keys beside the three parts are kept, as by
-    the API.
-
-    Args:
-        value: A `DataRisk`, a mapping of its shape, or None.
-        where: The declaration, for the message.
+    A mapping of its shape may be partial: other words are `unknown`. Keys beside the three parts
+    are kept, as by the API.
 
     Raises:
         DeclarationError: Names the declaration, the key, what was seen and what is allowed.
@@ -163,14 +158,14 @@ def coerce(value: object, where: str) -> DataRisk | None:
     if value is None:
         return None
     if isinstance(value, DataRisk):
-        _check_extras(value.model_extra, where)
+        _check_extras(value.model_extra or {}, where)
         return value
     if not isinstance(value, Mapping):
         raise DeclarationError(
             f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
             f"remit.risk(...) returns, a DataRisk, or a mapping with {choices(MEMBERS)}"
         )
-    members = cast("Mapping[object, object]", value)
+    members = cast("Mapping[Any, object]", value)
     for key in members:
         _check_key(key, where)
     _check_extras({key: members[key] for key in members if key not in MEMBERS}, where)
@@ -180,26 +175,18 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 def _check_key(key: object, where: str) -> None:
     """Reject a key beside the three parts that is probably a mistake."""
-    if not isinstance(key, str):
-        raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}; expected {choices(MEMBERS)}"
-        )
-    homes = [part for part, model in PARTS.items() if key in model.model_fields]
-    if homes:
+    if homes := [part for part, names in MEMBERS.items() if key in names]:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
         )
-    if key not in MEMBERS and closest(key, MEMBERS, _MISSPELT_SIMILARITY):
-        raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}{did_you_mean(key, MEMBERS)}; "
-            f"expected {choices(MEMBERS)}"
-        )
+    if not isinstance(key, str) or (
+        key not in MEMBERS and closest(key, MEMBERS, _MISSPELT_SIMILARITY)
+    ):
+        raise _unexpected(f"{where}: data_risk has the key {key!r}", key, MEMBERS)
 
 
-def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
+def _check_extras(extras: Mapping[str, object], where: str) -> None:
     """Reject values that JSON cannot represent, because sending them would fail later."""
-    if not extras:
-        return
     for key, value in extras.items():
         if isinstance(attempt(partial(json.dumps, value)), Exception):
             raise DeclarationError(
@@ -211,30 +198,21 @@ def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
 def _part(key: str, model: type[BaseModel], value: object, where: str) -> BaseModel:
     if value is None or isinstance(value, model):
         return value or model()
+    names = MEMBERS[key]
     if not isinstance(value, Mapping):
         raise DeclarationError(
             f"{where}: data_risk[{key!r}] is of type {type(value).__qualname__}; "
-            f"expected a mapping with {choices(model.model_fields)}"
+            f"expected a mapping with {choices(names)}"
         )
-    members = cast("Mapping[object, object]", value)
+    members = cast("Mapping[Any, object]", value)
     for name, word in members.items():
-        _check_member(key, model, name, word, where)
+        if name not in names:
+            raise _unexpected(f"{where}: data_risk[{key!r}] has the key {name!r}", name, names)
+        allowed = get_args(model.model_fields[name].annotation)
+        if word not in allowed:
+            subject = f"{where}: data_risk[{key!r}][{name!r}] is {word!r}"
+            raise _unexpected(subject, word, allowed)
     return model.model_validate(dict(members))
-
-
-def _check_member(key: str, model: type[BaseModel], name: object, word: object, where: str) -> None:
-    names = tuple(model.model_fields)
-    if not isinstance(name, str) or name not in names:
-        raise DeclarationError(
-            f"{where}: data_risk[{key!r}] has the key {name!r}{did_you_mean(name, names)}; "
-            f"expected {choices(names)}"
-        )
-    allowed = get_args(model.model_fields[name].annotation)
-    if word not in allowed:
-        raise DeclarationError(
-            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{did_you_mean(word, allowed)}; "
-            f"expected {choices(allowed)}"
-        )
 
 
 def declared_words(risk: DataRisk | None) -> Words:

@@ -24,7 +24,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _parent_text: Final = lru_cache(PARENTS)(key_text)
 
 
-class _Details(msgspec.Struct):
+class _Details(msgspec.Struct, gc=False):
     agent_instance_id: str
     id: str
     schema_name: str
@@ -36,13 +36,13 @@ class _Details(msgspec.Struct):
     finished_at: str | UnsetType = UNSET
 
 
-class _Create(msgspec.Struct):
+class _Create(msgspec.Struct, gc=False):
     idempotency_key: str
     details: _Details
     _type: str = "agent_spans/create"
 
 
-class _Finish(msgspec.Struct):
+class _Finish(msgspec.Struct, gc=False):
     idempotency_key: str
     agent_span_id: str
     status: str
@@ -77,35 +77,28 @@ class Batch:
     runs: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
     size_bytes: int = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether the batch has the most items allowed."""
-        return len(self.bodies) >= self.limits.items
+    def add(self, key: str, body: bytes, row: Row, run: RunDelivery) -> bool:
+        """Add one item if it fits; return whether it does.
 
-    def has_room(self, key: str, body: bytes) -> bool:
-        """Return whether an item may be added; the first may be of any size.
-
-        A batch holds each key once.
+        The first item may be of any size. A batch holds each key once.
         """
-        if not self.rows:
-            return True
-        fits = self.size_bytes + len(body) + 1 <= self.limits.size_bytes
-        return fits and not self.full and key not in self.rows
-
-    def add(self, key: str, body: bytes, row: Row, run: RunDelivery) -> None:
-        """Add one item."""
-        self.rows[key] = row
+        rows, limits, size_bytes = self.rows, self.limits, self.size_bytes + len(body) + 1
+        full = size_bytes > limits.size_bytes or len(rows) >= limits.items or key in rows
+        if full and rows:
+            return False
+        rows[key] = row
         self.bodies.append(body)
-        self.size_bytes += len(body) + 1
+        self.size_bytes = size_bytes
         self.runs[row[1].run_key] = run
+        return True
 
 
 @guarded("encoding an item")
 def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
     """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's."""
-    root, root_key = run.record.root, run.root_key
-    text = key_text(root_key if item.key == root else item.key)
-    span_id = pfid_text(text, run.partition)
+    record, root_key, partition = run.record, run.root_key, run.partition
+    text = key_text(root_key if item.key == record.root else item.key)
+    span_id = pfid_text(text, partition)
     result = UNSET if item.result is None else Raw(item.result)
     ended_at = UNSET if item.finished_ns is None else iso8601(item.finished_ns)
     if item.kind == Kind.FINISH:
@@ -113,11 +106,11 @@ def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
         return key, _encode(_Finish(key, span_id, item.status or "", result, ended_at))
     parent_id = None
     if item.parent is not None:
-        parent = _parent_text(root_key if item.parent == root else item.parent)
-        parent_id = pfid_text(parent, run.partition)
+        parent = _parent_text(root_key if item.parent == record.root else item.parent)
+        parent_id = pfid_text(parent, partition)
     key = f"c-{text}"
     details = _Details(
-        run.record.instance_id or "",
+        record.instance_id or "",
         span_id,
         item.name or "",
         item.status or "",

@@ -1,9 +1,8 @@
-"""Retries: the circuit breaker of one target, and the retries of single rows and runs."""
+"""The circuit breaker: the health of delivery to one target, and the time of the next try."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
-from math import inf
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -11,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
-from remit._deliver.reactions import MAX_TRIES
 from remit._deliver.status import Health
 from remit.errors import ApiError, ContractError, UnauthorizedError
 
@@ -58,49 +56,6 @@ class Retry:
         return max(0.0, (self._due_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
 
-class RetryQueue:
-    """Retries of what failed: of rows by their id, of runs by their key."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Begin with none."""
-        self._clock = clock
-        self._retries: dict[int | str, Retry] = {}
-
-    def __bool__(self) -> bool:
-        """Return whether there are any."""
-        return bool(self._retries)
-
-    def __contains__(self, key: int | str) -> bool:
-        """Return whether the last try of *key* failed."""
-        return key in self._retries
-
-    def retry_later(self, key: int | str) -> bool:
-        """Record a failed try of *key*; return whether to try once more."""
-        retry = self._retries.setdefault(key, Retry(self._clock, delays()))
-        if retry.tries + 1 >= MAX_TRIES:
-            del self._retries[key]
-            return False
-        retry.postpone()
-        return True
-
-    def is_waiting(self, key: int | str) -> bool:
-        """Return whether it is too early for the next try."""
-        retry = self._retries.get(key)
-        return retry is not None and retry.due_in_s() > 0
-
-    def remove(self, key: int | str) -> None:
-        """Remove *key*, which succeeded or is not tried any more."""
-        self._retries.pop(key, None)
-
-    def keep_only(self, keys: Container[int | str]) -> None:
-        """Remove all but *keys*."""
-        self._retries = {key: retry for key, retry in self._retries.items() if key in keys}
-
-    def wait_s(self) -> float:
-        """Return the seconds until the next try is due, infinity without one."""
-        return min((retry.due_in_s() for retry in self._retries.values()), default=inf)
-
-
 class CircuitBreaker:
     """The health of delivery to one target, and the time of the next try.
 
@@ -108,23 +63,16 @@ class CircuitBreaker:
         health: The state of delivery.
         last_error: The last error, in words.
         stalled: A flush timed out while a try was running, and that try has not ended yet.
+        waits: Returns the waits for a state of delivery; tests set waits without jitter.
     """
 
-    def __init__(
-        self,
-        target: str,
-        clock: Clock,
-        *,
-        spool: Path | None = None,
-        waits: Callable[[Health], Iterator[float]] = waits,
-    ) -> None:
+    def __init__(self, target: str, clock: Clock, *, spool: Path | None = None) -> None:
         """Begin idle, ready to try.
 
         Args:
             target: URL or path without credentials, for log lines.
             clock: The time.
             spool: Folder of the items that wait, for log lines; None if they are in memory.
-            waits: Returns the waits for a state of delivery; tests pass waits without jitter.
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
@@ -132,7 +80,7 @@ class CircuitBreaker:
         self._target = target
         self._spool = spool
         self._clock = clock
-        self._waits = waits
+        self.waits: Callable[[Health], Iterator[float]] = waits
         self._retry: Retry | None = None
         self._server_asked = False
         self._logged: set[str] = set()
@@ -188,7 +136,7 @@ class CircuitBreaker:
         # A wrong token or URL stays wrong, whatever else was answered.
         restart = self.health is not before or (after_success and self.health is Health.FAILING)
         if self._retry is None or restart:
-            self._retry = Retry(self._clock, self._waits(self.health))
+            self._retry = Retry(self._clock, self.waits(self.health))
         return self._retry.postpone(error.retry_after_s)
 
     @property

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
 from remit._deliver import calls
 from remit._deliver.batches import Batch, BatchLimits, encode_span
 from remit._deliver.calls import SEND_ERRORS, DeadlineClient, OutOfTimeError
-from remit._deliver.circuit import CircuitBreaker, RetryQueue
+from remit._deliver.circuit import CircuitBreaker, Retry
 from remit._deliver.losses import Loss, Losses, loss_span, with_loss_count
 from remit._deliver.reactions import (
     FAULT,
+    MAX_TRIES,
     RUN_FAULT,
     Reaction,
     Refusal,
     is_already_done,
     reaction,
-    smaller_forms,
     whole_span,
+    without_contents,
 )
 from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool import Outbox, Row
@@ -33,6 +35,7 @@ from remit._deliver.status import Tally
 from remit._record.items import Item, Kind
 from remit.client.endpoints import AnswerTooLongError, bulk_raw
 from remit.errors import (
+    ApiError,
     ContractError,
     NotFoundError,
     RejectedError,
@@ -104,9 +107,10 @@ class Sender:
         self._tally = context.tally
         self._registrar = RunRegistrar(context.client, outbox, context.clock, context.tally)
         # By the id of a row, or by the key of a run that could not be opened.
-        self._retries = RetryQueue(context.clock)
+        self._retries: dict[int | str, Retry] = {}
         self._held_runs: set[str] = set()
-        self._smaller_forms: dict[int, Iterator[Item]] = {}
+        # Rows that were too large for the server and are sent without their contents.
+        self._cut_rows: set[int] = set()
         self._settled = 0
         self._polled_ns = 0
         self._forced = False
@@ -144,22 +148,21 @@ class Sender:
     def _next_step_s(self) -> float:
         """Return the seconds until a waiting row or the poll of a run is due."""
         poll_s = (self._next_poll_ns() - self._clock.monotonic_ns()) / NS_PER_S
-        return max(0.0, min(self._context.poll_interval_s, poll_s, self._retries.wait_s()))
+        retries_s = [retry.due_in_s() for retry in self._retries.values()]
+        return max(0.0, min(self._context.poll_interval_s, poll_s, *retries_s))
 
     def _send_window(self) -> None:
         rows = self._outbox.head(WINDOW_BATCHES * self._context.limits.items)
         if self._retries:
             # Rows that wait may have been dropped since.
-            keys: set[int | str] = {row_id for row_id, _ in rows}
-            self._retries.keep_only(keys.union(item.run_key for _, item in rows))
-        if not rows:
-            self._runs.end_orphaned()
-            return
+            waiting = {key for row_id, item in rows for key in (row_id, item.run_key)}
+            self._retries = {key: self._retries[key] for key in self._retries.keys() & waiting}
         self._held_runs.clear()
         for run_key in dict.fromkeys([item.run_key for _, item in rows]):
             self._open_run(run_key)
         others = [row for row in rows if row[1].kind not in SPAN_KINDS]
-        self._settle_starts([row for row in others if row[1].kind == Kind.RUN])
+        starts = [row for row in others if row[1].kind == Kind.RUN]
+        self._deliver([row[0] for row in starts if self._ready_run(row) is not None])
         # Most windows hold only spans.
         self._send_spans([row for row in rows if row[1].kind in SPAN_KINDS] if others else rows)
         for row in others:
@@ -173,7 +176,7 @@ class Sender:
         run = self._runs.get(run_key)
         if run is None or run.ready or run.refusal is not None:
             return
-        if self._retries.is_waiting(run_key):
+        if self._is_waiting(run_key):
             return
         try:
             done = self._register(run)
@@ -181,8 +184,8 @@ class Sender:
             run.refuse(Refusal.of_run(run.agent, error))
             done = True
         if done:
-            self._retries.remove(run_key)
-        elif not self._retries.retry_later(run_key):
+            self._retries.pop(run_key, None)
+        elif not self._retry_later(run_key):
             run.refuse(RUN_FAULT)
 
     @guarded("opening a run at the server", passes=SEND_ERRORS)
@@ -190,45 +193,31 @@ class Sender:
         self._registrar.open(run)
         return True
 
-    def _settle_starts(self, rows: list[Row]) -> None:
-        """Settle the rows of kind `RUN` whose runs were opened, refused or never recorded."""
-        opened: list[int] = []
-        for row in rows:
-            run = self._runs.get(row[1].run_key)
-            if run is None:
-                self._drop(row)
-            elif run.refusal is not None:
-                self._refuse(row, run, run.refusal)
-            elif run.ready:
-                opened.append(row[0])
-        self._deliver(opened)
-
     def _send_end(self, row: Row) -> None:
         """Send the end or a quality payload of a run, unless an earlier row of the run waits."""
         row_id, item = row
-        run = self._runs.get(item.run_key)
-        if run is None:
-            self._drop(row)
-        elif run.refusal is not None:
-            self._refuse(row, run, run.refusal)
-        elif item.run_key in self._held_runs or not run.ready:
-            self._retries.remove(row_id)
-        elif not self._retries.is_waiting(row_id):
-            try:
-                if not self._call(item, run):
-                    self._retry(row, run, FAULT)
-                    return
-            except NotFoundError:
-                self._renew(row, run)
+        run = self._ready_run(row)
+        if run is None or self._is_waiting(row_id):
+            return
+        if item.run_key in self._held_runs:
+            # It waits for other rows now, not for its own retry.
+            self._retries.pop(row_id, None)
+            return
+        try:
+            if not self._call(item, run):
+                self._retry(row, run, FAULT)
                 return
-            except RejectedError as error:
-                if item.kind != Kind.CLOSE or error.status != HTTPStatus.CONFLICT:
-                    self._refuse(row, run, Refusal.of_error(error))
-                    return
-            if item.kind == Kind.CLOSE:
-                # Before the row is settled, because settling also writes the run's record.
-                self._runs.end(run)
-            self._deliver([row_id])
+        except NotFoundError:
+            self._renew(row, run)
+            return
+        except RejectedError as error:
+            if item.kind != Kind.CLOSE or error.status != HTTPStatus.CONFLICT:
+                self._refuse(row, run, Refusal.of_error(error))
+                return
+        if item.kind == Kind.CLOSE:
+            # Before the row is settled, because settling also writes the run's record.
+            self._runs.end(run)
+        self._deliver([row_id])
 
     @guarded("the end or a quality payload of a run", passes=SEND_ERRORS)
     def _call(self, item: Item, run: RunDelivery) -> bool:
@@ -247,7 +236,7 @@ class Sender:
         encoded = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
         if encoded is not None:
             with suppress(RejectedError):
-                self._client.call(bulk_raw([encoded[1]]))
+                self._call_bulk([encoded[1]])
 
     # Polls: a run without a recent answer may have been terminated
 
@@ -274,11 +263,8 @@ class Sender:
     @guarded("looking after a run", passes=SEND_ERRORS)
     def _poll_run(self, run: RunDelivery) -> None:
         run.answered_ns = self._clock.monotonic_ns()
-        try:
-            instance = self._client.call(calls.get_instance(run.record.instance_id or ""))
-        except RejectedError:
-            return
-        run.note_status(instance.status, instance.termination_reason)
+        with suppress(RejectedError):
+            run.read(self._client.call(calls.get_instance(run.record.instance_id or "")))
 
     # Spans
 
@@ -290,55 +276,43 @@ class Sender:
         """
         queue = deque(rows)
         while queue:
-            batch = Batch(self._context.limits)
-            while queue and self._add(batch, queue[0]):
-                queue.popleft()
+            batch = self._fill(queue)
             if batch.rows:
                 queue.extendleft(reversed(self._exchange(batch)))
 
-    def _add(self, batch: Batch, row: Row) -> bool:
-        """Add a row to *batch*, or hold it; return False if it belongs to the next batch."""
-        item = row[1]
-        run = self._runs.get(item.run_key)
-        if run is None:
-            self._drop(row)
-            return True
-        if not run.ready or (self._retries and self._must_wait(row)):
-            self._hold(row, run)
-            return True
-        if batch.full:
-            return False
-        if item.kind == Kind.FINISH and item.key == run.record.root and self._has_lost(run):
-            # If a row before it is refused, the server stops there, and the count is taken again.
-            item = with_loss_count(item, run.record)
-        encoded = encode_span(item, run)
-        if encoded is None:
-            self._refuse(row, run, FAULT)
-            return True
-        key, body = encoded
-        if not batch.has_room(key, body):
-            return False
-        batch.add(key, body, row, run)
-        return True
+    def _fill(self, queue: deque[Row]) -> Batch:
+        """Take a batch from *queue*, and hold the rows that have to wait."""
+        batch = Batch(self._context.limits)
+        while queue:
+            row = queue[0]
+            item = row[1]
+            run = batch.runs.get(item.run_key) or self._ready_run(row)
+            if run is not None and self._retries and self._must_wait(row):
+                self._held_runs.add(item.run_key)
+            elif run is not None:
+                if item.key == run.record.root and self._has_lost(run):
+                    # The server stops at a refused row before it; then the count is taken again.
+                    item = with_loss_count(item, run.record)
+                encoded = encode_span(item, run)
+                if encoded is None:
+                    self._refuse(row, run, FAULT)
+                elif not batch.add(*encoded, row, run):
+                    break
+            queue.popleft()
+        return batch
 
     def _must_wait(self, row: Row) -> bool:
         """Return whether a row, or an earlier one of its run, has to wait for a retry."""
         if row[0] in self._retries:
-            return self._retries.is_waiting(row[0])
+            return self._is_waiting(row[0])
         # The end of a span must not overtake its beginning.
         return row[1].kind == Kind.FINISH and row[1].run_key in self._held_runs
 
     def _exchange(self, batch: Batch) -> list[Row]:
         """Send a batch; return the rows of it to send next, in order."""
         try:
-            outputs = self._call_bulk(batch)
-        except AnswerTooLongError:
-            if len(batch.rows) == 1:
-                raise
-            # The outputs of ended spans hold their payloads, so half the items may fit.
-            self._send_halves(batch)
-            return []
-        except RejectedError as error:
+            outputs = self._call_bulk(batch.bodies)
+        except (RejectedError, AnswerTooLongError) as error:
             self._send_parts(batch, error)
             return []
         if outputs is None:
@@ -362,7 +336,9 @@ class Sender:
                     run.terminate(output.control.reason)
                 if output.status == "success" or is_already_done(row[1], output.code):
                     delivered.append(row[0])
-                    self._note_delivered(row, run)
+                    if row[0] in self._cut_rows:
+                        self._cut_rows.remove(row[0])
+                        self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=row[1].run_key)
                 else:
                     refused.append((row, run, output))
         self._deliver(delivered)
@@ -370,17 +346,8 @@ class Sender:
         return again + missing
 
     @guarded("the bulk call", passes=SEND_ERRORS)
-    def _call_bulk(self, batch: Batch) -> Mapping[str, BulkOutput]:
-        return self._client.call(bulk_raw(batch.bodies))
-
-    def _note_delivered(self, row: Row, run: RunDelivery) -> None:
-        row_id, item = row
-        if self._retries:
-            self._retries.remove(row_id)
-        if self._smaller_forms and self._smaller_forms.pop(row_id, None) is not None:
-            self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=item.run_key)
-        if item.kind == Kind.FINISH and item.key == run.record.root:
-            run.root_sent = True
+    def _call_bulk(self, bodies: Sequence[bytes]) -> Mapping[str, BulkOutput]:
+        return self._client.call(bulk_raw(bodies))
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
         """React to the refusal of a row; return the row if it is to be sent again now."""
@@ -396,34 +363,34 @@ class Sender:
                 self._refuse(row, run, refusal)
         return []
 
-    def _send_halves(self, batch: Batch) -> None:
-        rows = list(batch.rows.values())
-        middle = len(rows) // 2
-        self._send_spans(rows[:middle])
-        self._send_spans(rows[middle:])
+    def _send_parts(self, batch: Batch, error: ApiError | None) -> None:
+        """Send the halves of a batch after an *error* of the whole, or a fault of remit's.
 
-    def _send_parts(self, batch: Batch, error: RejectedError | None) -> None:
-        """Send the halves of a batch that was refused as a whole, or that a fault kept back.
+        A single row that is too large for the server is sent without its payload and result;
+        another one is set aside. After a fault it is retried.
 
-        A single row is made smaller if the server says that it is too large, else set aside; after
-        a fault it is retried.
+        Raises:
+            ContractError: The answer to a single row is too long. The answer to more rows may be
+                long because it repeats their payloads.
         """
-        if len(batch.rows) > 1:
-            self._send_halves(batch)
+        rows = list(batch.rows.values())
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            self._send_spans(rows[:middle])
+            self._send_spans(rows[middle:])
             return
-        ((row_id, item),) = batch.rows.values()
+        ((row_id, item),) = rows
         run = batch.runs[item.run_key]
         if error is None:
             self._retry((row_id, item), run, FAULT)
             return
-        smaller: Item | None = None
-        if isinstance(error, TooLargeError):
-            forms = self._smaller_forms.setdefault(row_id, smaller_forms(item))
-            smaller = next(forms, None)
-        if smaller is None:
-            self._refuse((row_id, item), run, Refusal.of_error(error))
+        if isinstance(error, AnswerTooLongError):
+            raise error
+        if isinstance(error, TooLargeError) and row_id not in self._cut_rows:
+            self._cut_rows.add(row_id)
+            self._send_spans([(row_id, without_contents(item))])
         else:
-            self._send_spans([(row_id, smaller)])
+            self._refuse((row_id, item), run, Refusal.of_error(error))
 
     def _has_lost(self, run: RunDelivery) -> bool:
         self._losses.record_losses(run.record)
@@ -431,18 +398,41 @@ class Sender:
 
     # What becomes of a row
 
+    def _ready_run(self, row: Row) -> RunDelivery | None:
+        """Return the run of a row if the row can be sent.
+
+        Otherwise the row waits for its run, or is set aside with it; it is dropped if the run is
+        not known.
+        """
+        row_id, item = row
+        run = self._runs.get(item.run_key)
+        if run is None:
+            self._outbox.settle([row_id])
+            self._losses.add(Loss.RUN_UNKNOWN)
+            self._settled += 1
+        elif run.ready:
+            return run
+        elif run.refusal is not None:
+            self._refuse(row, run, run.refusal)
+        else:
+            self._held_runs.add(item.run_key)
+            self._retries.pop(row_id, None)
+        return None
+
     def _deliver(self, ids: Sequence[int]) -> None:
         """Settle rows that the server took."""
         if ids:
             self._outbox.settle(ids)
             self._tally.sent += len(ids)
             self._settled += len(ids)
+            if self._retries:
+                self._retries = {key: self._retries[key] for key in self._retries.keys() - set(ids)}
 
     def _refuse(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Set a row aside, or drop it if the outbox cannot keep it."""
         row_id, item = row
-        self._retries.remove(row_id)
-        self._smaller_forms.pop(row_id, None)
+        self._retries.pop(row_id, None)
+        self._cut_rows.discard(row_id)
         if item.kind == Kind.CLOSE:
             self._runs.end(run)
         kept = self._outbox.set_aside([row], refusal.reason)
@@ -455,30 +445,27 @@ class Sender:
             self._losses.add_to_run(item.run_key, refusal.loss)
         self._settled += 1
 
-    def _drop(self, row: Row) -> None:
-        """Drop a row whose run is unknown."""
-        self._outbox.settle([row[0]])
-        self._losses.add(Loss.RUN_UNKNOWN)
-        self._settled += 1
-
-    def _hold(self, row: Row, run: RunDelivery) -> None:
-        """Leave a row in the outbox until its run is ready, or its own retry is due."""
-        if run.refusal is not None:
-            self._refuse(row, run, run.refusal)
-            return
-        self._held_runs.add(run.record.key)
-        if not run.ready:
-            # It waits for its run now, not for its own retry.
-            self._retries.remove(row[0])
-
     def _retry(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Retry a row later; set it aside for *refusal* if it was tried often enough."""
-        if self._retries.retry_later(row[0]):
+        if self._retry_later(row[0]):
             self._held_runs.add(run.record.key)
         else:
             self._refuse(row, run, refusal)
 
+    def _retry_later(self, key: int | str) -> bool:
+        """Note a failed try of a row or run; return whether to try once more."""
+        retry = self._retries.setdefault(key, Retry(self._clock, delays()))
+        retry.postpone()
+        if retry.tries >= MAX_TRIES:
+            del self._retries[key]
+        return retry.tries < MAX_TRIES
+
+    def _is_waiting(self, key: int | str) -> bool:
+        """Return whether it is too early for the next try of a row or run."""
+        retry = self._retries.get(key)
+        return retry is not None and retry.due_in_s() > 0
+
     def _renew(self, row: Row, run: RunDelivery) -> None:
         """Register a run in the next step that the server does not know; its rows wait for it."""
         self._registrar.renew(run)
-        self._hold(row, run)
+        self._ready_run(row)

@@ -215,10 +215,7 @@ def callable_info(
 ) -> CallableInfo:
     """Return how *target* is called, bound and read.
 
-    Args:
-        target: The decorated object, or the function inside it.
-        decorator: `span_type` or `agent`, for messages.
-        takes_self: Whether its first argument is the object or class; None if unknown.
+    `takes_self` says whether its first argument is the object or class, None if that is not known.
 
     Raises:
         DeclarationError: It is no callable.

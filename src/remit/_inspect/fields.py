@@ -58,6 +58,10 @@ class Field(Struct, frozen=True):
     optional: bool = False
     hidden: str | None = None
 
+    def read(self) -> AnnotationInfo:
+        """Resolve and read the annotation."""
+        return class_scope(self.owner).read(self.annotation)
+
 
 def fields_of(cls: type) -> tuple[Field, ...] | None:
     """Return the fields of a class, None if it is not of a supported kind."""
@@ -72,21 +76,20 @@ def _fields(cls: type) -> tuple[Field, ...] | None:
 
 def annotated_fields_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
     """Return the fields of a class with their annotations, which are not resolved."""
-    given = type_arguments(cls)
+    arguments = type_arguments(cls)
     fields = fields_of(cls) or ()
     scopes = {owner: class_scope(owner) for owner in {field.owner for field in fields}}
-    return tuple((field, scopes[field.owner].info(field.annotation, given)) for field in fields)
+    return tuple((field, scopes[field.owner].info(field.annotation, arguments)) for field in fields)
 
 
 def type_arguments(cls: type) -> TypeArguments:
     """Return the arguments of the type variables of the bases: `class Ids(Box[int])`."""
     arguments: dict[object, tuple[object, ...]] = {}
-    for each in mro(cls):
-        bases: tuple[Any, ...] = namespace(each).get("__orig_bases__", ())
+    for owner in mro(cls):
+        bases: tuple[Any, ...] = namespace(owner).get("__orig_bases__", ())
         for base in bases if type(bases) is tuple else ():
             parameters = getattr(typing.get_origin(base), "__parameters__", ())
-            pairs = zip(parameters, typing.get_args(base), strict=False)
-            for parameter, argument in pairs:
+            for parameter, argument in zip(parameters, typing.get_args(base), strict=False):
                 known = arguments.get(argument, ()) if type(argument) is TypeVar else ()
                 arguments[parameter] = (*arguments.get(parameter, ()), argument, *known)
     return arguments

@@ -122,9 +122,7 @@ def is_class(value: object) -> TypeGuard[type]:
 def snapshot(items: Iterable[T], limit: int) -> tuple[T, ...]:
     """Return at most *limit* of *items*; none if another thread changes the container meanwhile.
 
-    Args:
-        items: An iterable of the interpreter, which runs no user code.
-        limit: Most items; zero if it is negative.
+    The container is one of the interpreter, so that no user code runs.
     """
     try:
         return tuple(islice(items, max(0, limit)))

@@ -19,7 +19,7 @@ from pydantic import Field
 from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
 from remit._base.text import did_you_mean
-from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, class_scope, type_inside
+from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, type_inside
 from remit._inspect.fields import EXCLUDED, NOT_IN_REPR, fields_of
 from remit._inspect.fields import Field as ClassField
 from remit._inspect.signature import (
@@ -47,15 +47,16 @@ def overridden(
 ) -> SignatureInfo:
     """Return *signature* with the types of the options `params=` and `result=`.
 
-    Marks in the signature are kept, so the values that they withhold stay withheld.
+    Marks in the signature are kept, so the values that they withhold stay withheld. A JSON Schema
+    changes nothing.
 
     Args:
         signature: The signature.
         streams: The function is a generator.
         params: A class whose fields describe parameters; a field that is no parameter describes
-            a member of `**kwargs`. A JSON Schema and None change nothing.
+            a member of `**kwargs`.
         result: Type of the result, of each item of a stream, or of the value that a context manager
-            returns on entering. A JSON Schema and None change nothing.
+            returns on entering.
     """
     if params is not None and not isinstance(params, Mapping):
         fields = {field.name: _read_field(field) for field in _fields(params)}
@@ -69,14 +70,7 @@ def overridden(
 def check_overrides(
     function: Callable[..., object], *, skip_first: bool, params: object, result: object, where: str
 ) -> None:
-    """Check the options `params=` and `result=`.
-
-    Args:
-        function: The declared callable.
-        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
-        params: The option `params=`.
-        result: The option `result=`.
-        where: The decorator and its place, for messages.
+    """Check the options `params=` and `result=`; *where* is the decorator and its place.
 
     Raises:
         DeclarationError: An option is invalid.
@@ -172,7 +166,7 @@ def _fields(declared: object) -> tuple[ClassField, ...]:
 
 
 def _read_field(field: ClassField) -> AnnotationInfo:
-    info = class_scope(field.owner).read(field.annotation)
+    info = field.read()
     if field.hidden is None:
         return info
     shown = Any if info.annotation is MISSING else info.annotation

@@ -123,12 +123,8 @@ def read(function: Callable[..., object], *, skip_first: bool) -> SignatureInfo:
     """Return the signature of *function*; no type makes it raise.
 
     The annotations are evaluated, and no other code of the user runs. Call it at the first call
-    or registration, when the names in them exist.
-
-    Args:
-        function: A function, a bound method, a partial or an object with `__call__`; wrappers with
-            `__wrapped__` are unwrapped.
-        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
+    or registration, when the names in them exist. `skip_first` says that the arguments of a call do
+    not include the first parameter (`self`, `cls`).
     """
     signature = attempt(lambda: signature_of(function))
     if isinstance(signature, Exception):
@@ -228,9 +224,7 @@ def _passes_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
 def item_type(returns: object, *, streams: bool) -> object | None:
     """Return the type of an iterator's items, None if *returns* is no iterator.
 
-    Args:
-        returns: Resolved return annotation, or `MISSING`.
-        streams: The function is a generator.
+    `streams` says that the function is a generator.
     """
     origin, args = _class_and_args(returns)
     if origin in _ITERATORS or (streams and origin in _ITERABLES):
@@ -249,11 +243,8 @@ def entered_type(returns: object) -> object | None:
 def result_types(returns: object, *, streams: bool) -> tuple[list[object], list[object]]:
     """Return the types of plain results, and the types of items of iterators.
 
-    An iterable may be either. A coroutine object counts as its result.
-
-    Args:
-        returns: Resolved return annotation, or `MISSING`.
-        streams: The function is a generator.
+    An iterable may be either. A coroutine object counts as its result. `streams` says that the
+    function is a generator.
     """
     items = item_type(returns, streams=streams)
     if items is not None:

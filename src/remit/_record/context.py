@@ -173,13 +173,7 @@ def check_terminated(context: SpanContext) -> None:
 
 
 def terminate(context: SpanContext, reason: str, exceeded: Ceilings) -> None:
-    """Terminate the run of *context*, and those around it whose remit was *exceeded*.
-
-    Args:
-        context: Where the refused step would have begun.
-        reason: Why.
-        exceeded: The ceilings that the step would have exceeded.
-    """
+    """Terminate the run of *context*, and those around it whose remit was *exceeded*."""
     outer = [run.feed for run in context.outer_runs if not set(exceeded).isdisjoint(run.ceilings)]
     for feed in (context.run.feed, *outer):
         if feed.terminated is None:

@@ -65,12 +65,8 @@ def await_stepwise(
     """Await a coroutine, or what a generator's `asend` returns, each step in the *saved* context.
 
     It may be closed or collected in another context than it was begun in, and may even await there:
-    neither its own code nor the code of that context may see the span of the other.
-
-    Args:
-        awaited: The coroutine or other awaitable.
-        saved: The context of its steps.
-        yielded: What its first step yielded, if that was made.
+    neither its own code nor the code of that context may see the span of the other. If its first
+    step was made already, *yielded* is what that yielded.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     while True:

@@ -6,8 +6,9 @@ the same in the buffer, in the spool and at the sender.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -113,7 +114,8 @@ class RunFeed:
         terminated: Reason of a termination ("" if none was given); None if not terminated.
         resumed: Whether the instance exists already; it is then neither registered nor started.
         lost: Number of spans of this run that delivery has dropped.
-        streams: Keys of the streams that were called and have not ended.
+        deferred: The streams that were called, and the returned coroutines, that have not ended, by
+            key of the span (`remit._record.streams.DeferredSpan`).
         closed: Whether the end of the run was recorded.
     """
 
@@ -121,13 +123,13 @@ class RunFeed:
         "__weakref__",
         "agent",
         "closed",
+        "deferred",
         "instance_id",
         "key",
         "lost",
         "purpose",
         "resumed",
         "root",
-        "streams",
         "terminated",
     )
 
@@ -150,7 +152,7 @@ class RunFeed:
         self.terminated: str | None = None
         self.lost = 0
         self.closed = False
-        self.streams: set[bytes] = set()
+        self.deferred: dict[bytes, weakref.ref[Any]] = {}
 
 
 class Sink(Protocol):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
-from remit._declare.risk import MEMBERS, Words, declared_words
+from remit._declare.risk import MEMBERS, declared_words
 from remit.models.data_risk import DataRisk
 
 UNKNOWN: Final = "unknown"
@@ -33,12 +31,6 @@ class Limit(NamedTuple):
     part: str
     name: str
     word: str
-
-    def exceeded_by(self, words: Words, *, strict: bool) -> str | None:
-        """Return the word of a step for this action or category if it exceeds the limit."""
-        word = str(words[self.part].get(self.name, UNKNOWN))
-        exceeds = word == _EXCEEDED_BY[self.word] or (strict and word == UNKNOWN)
-        return word if exceeds else None
 
 
 class Ceiling(Struct, frozen=True, eq=False):
@@ -89,27 +81,21 @@ def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
 
 
 def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
-    """Return how a step exceeds *ceilings*.
+    """Return how the step named *step* exceeds *ceilings*.
 
-    Args:
-        ceilings: The ceilings of the agents around it.
-        step: Name of the step.
-        risk: Its data risk; None leaves every word unknown.
-        strict: Whether an unknown word exceeds a limit, as with `deny` and `terminate`.
+    If *strict*, as with `deny` and `terminate`, an unknown word exceeds a limit as well. Without a
+    data risk every word is unknown.
     """
     words = declared_words(risk)
-    violations = {
-        ceiling: list(_violations(ceiling, step, words, strict=strict)) for ceiling in ceilings
-    }
-    return Verdict(
-        tuple(chain.from_iterable(violations.values())),
-        tuple(ceiling for ceiling, sentences in violations.items() if sentences),
-    )
-
-
-def _violations(ceiling: Ceiling, step: str, words: Words, *, strict: bool) -> Iterator[str]:
-    for limit in ceiling.limits:
-        word = limit.exceeded_by(words, strict=strict)
-        if word is not None:
-            subject = f"{limit.name}{_SIDES[limit.part]}"
-            yield f"{subject}: {step} says {word}, the agent {ceiling.agent} says {limit.word}"
+    violations: list[str] = []
+    exceeded: list[Ceiling] = []
+    for ceiling in ceilings:
+        for part, name, limit in ceiling.limits:
+            word = str(words[part].get(name, UNKNOWN))
+            if word == _EXCEEDED_BY[limit] or (strict and word == UNKNOWN):
+                subject = f"{name}{_SIDES[part]}"
+                sentence = f"{step} says {word}, the agent {ceiling.agent} says {limit}"
+                violations.append(f"{subject}: {sentence}")
+                if ceiling not in exceeded:
+                    exceeded.append(ceiling)
+    return Verdict(tuple(violations), tuple(exceeded))

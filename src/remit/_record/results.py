@@ -199,7 +199,6 @@ class _StreamProxy(_Proxy):
     """Methods that a proxy has only if its object has them."""
 
     def __init__(self, inner: object, span: StreamSpan) -> None:
-        """Wrap *inner* and report its items to *span*."""
         super().__init__(inner)
         self._self_span = span
 
@@ -209,23 +208,18 @@ class _StreamProxy(_Proxy):
         return partial(_close, self._self_span, value) if name in _CLOSING else value
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401 - as the object itself does
-        """Pickle as the object itself."""
         return self.__wrapped__.__reduce_ex__(protocol)
 
     def __copy__(self) -> object:
-        """Copy as the object itself."""
         return copy.copy(self.__wrapped__)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> object:
-        """Copy as the object itself."""
         return copy.deepcopy(self.__wrapped__, memo)
 
     def __iter__(self) -> Any:  # noqa: ANN401 - an iterator
-        """Return the proxy itself if the object is its own iterator."""
         return _iterator_of(self, iter(self.__wrapped__))
 
     def __next__(self) -> Any:  # noqa: ANN401 - the user's item
-        """Make a step."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span = self._self_span
         span.check()
@@ -238,11 +232,9 @@ class _StreamProxy(_Proxy):
         return item
 
     def __aiter__(self) -> Any:  # noqa: ANN401 - an iterator
-        """Return the proxy itself if the object is its own iterator."""
         return _iterator_of(self, aiter(self.__wrapped__))
 
     async def __anext__(self) -> Any:  # noqa: ANN401 - the user's item
-        """Make a step."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span = self._self_span
         span.check()
@@ -255,27 +247,23 @@ class _StreamProxy(_Proxy):
         return item
 
     def __enter__(self) -> Any:  # noqa: ANN401 - what the block is given
-        """Enter the block of the object."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
         entered = _run(self._self_span, self.__wrapped__.__enter__)
         return self if entered is self.__wrapped__ else entered
 
     def __exit__(self, *exc_info: object) -> Any:  # noqa: ANN401 - whether the error is swallowed
-        """Leave the block of the object, which ends the span."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         swallowed = _run(self._self_span, self.__wrapped__.__exit__, *exc_info)
         return _exited(self._self_span, exc_info, swallowed)
 
     async def __aenter__(self) -> Any:  # noqa: ANN401 - what the block is given
-        """Enter the block of the object."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
         entered = await _await(self._self_span, self.__wrapped__.__aenter__)
         return self if entered is self.__wrapped__ else entered
 
     async def __aexit__(self, *exc_info: object) -> Any:  # noqa: ANN401 - as `__exit__`
-        """Leave the block of the object, which ends the span."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         swallowed = await _await(self._self_span, self.__wrapped__.__aexit__, *exc_info)
         return _exited(self._self_span, exc_info, swallowed)

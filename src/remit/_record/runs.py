@@ -11,7 +11,6 @@ import contextvars
 import os
 import platform
 import threading
-import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -51,7 +50,7 @@ class AfterRun:
         """Act on the end of a run, without blocking an event loop."""
 
     # Unguarded: does nothing.
-    def beside(self) -> Awaitable[None] | None:
+    def call_async(self) -> Awaitable[None] | None:
         """Act on the end of a run in an event loop; return what to await, or None."""
         return None
 
@@ -64,6 +63,14 @@ class CancellableSpan(Protocol):
         ...
 
 
+class OutlivingSpan(CancellableSpan, Protocol):
+    """A span that outlives its call (`remit._record.streams.DeferredSpan`)."""
+
+    def terminate(self) -> None:
+        """Act on the termination of the run."""
+        ...
+
+
 class ReportedSpan(CancellableSpan, Protocol):
     """A span that an adapter starts and ends (`remit._decorators.adapters.ManualSpan`).
 
@@ -72,14 +79,6 @@ class ReportedSpan(CancellableSpan, Protocol):
     """
 
     refused: DeniedError | None
-
-
-class IdleRuns(Protocol):
-    """A table of runs without a block (`remit._decorators.adapters.RunTable`)."""
-
-    def end_idle(self) -> None:
-        """End the runs that were not used for long enough."""
-        ...
 
 
 class Recorder(Struct, frozen=True):
@@ -97,10 +96,9 @@ class Recorder(Struct, frozen=True):
             agent.
         logged: Messages that were logged already; each is logged once.
         exceeding: How often each step exceeded a remit, by name.
-        lingering: Runs whose block ended before their last span. This set may hold the only
-            reference to them.
+        runs: The recording runs that have not ended, and those with open streams. This set may
+            hold the only reference to a run whose block has ended.
         terminated: Feeds of the latest terminated runs, which are not resumed.
-        tables: Tables of runs without a block; the writer ends their idle runs.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
             only appends to it; the writer ends the spans at its next pass.
     """
@@ -115,9 +113,8 @@ class Recorder(Struct, frozen=True):
     on_first_seen: Callable[[str, str], None] = lambda _agent, _name: None
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
-    lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
+    runs: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
-    tables: weakref.WeakSet[IdleRuns] = field(default_factory=weakref.WeakSet["IdleRuns"])
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
     )
@@ -249,12 +246,13 @@ class OpenRun:
         open: Parent keys of the open spans, and of the streams that were called and have not begun,
             by key; without the root.
         spans: Number of spans that began.
-        deferred: The open spans that outlive their call, by key.
         reported: The open spans of adapters, by key; they end with the run's block.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
         exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
         left_open: Whether the run stays open after its block, to be resumed.
+        expires_ns: Monotonic time at which a run without a block ends, unless it is used again;
+            None for others.
         handle: The public `Run`.
         monotonic_ns: The method of the recorder's clock.
         offset_ns: Wall time minus monotonic time, for spans that start now.
@@ -262,7 +260,7 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
-        "_started_ns", "context", "deferred", "exited", "feed", "handle", "left_open",
+        "_started_ns", "context", "exited", "expires_ns", "feed", "handle", "left_open",
         "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
         "reported", "rules", "spans",
     )  # fmt: skip
@@ -297,7 +295,6 @@ class OpenRun:
         )
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
         self.open: Final[dict[bytes, bytes]] = {}
-        self.deferred: Final[dict[bytes, weakref.ref[CancellableSpan]]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
         self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
         self.spans = 0
@@ -305,6 +302,7 @@ class OpenRun:
         self.outcome: tuple[str, str | None] | None = None
         self.left_open = False
         self.exited = False
+        self.expires_ns: int | None = None
         self._exited_ns: int | None = None
         self._outliving: frozenset[bytes] = frozenset()
         self._payload: bytes | None = None
@@ -312,6 +310,7 @@ class OpenRun:
         # Its block, its last span and the writer may end the run: whichever takes the lock does.
         self._close_once = threading.Lock()
         if recording:
+            recorder.runs.add(self)
             self._announce(options)
 
     def set_clock(self) -> None:
@@ -392,11 +391,9 @@ class OpenRun:
 
     @guarded("the end of a run's block")
     def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
-        """End the block; the run closes now, or when its last span ends.
+        """End the block, with *error* if one ended it; the run closes when its last span has ended.
 
-        Args:
-            error: The exception that ended the block, if any.
-            awaited: Whether the caller itself acts on the end of the run (`AfterRun.beside`).
+        If *awaited*, the caller itself acts on the end of the run (`AfterRun.call_async`).
         """
         self._cancel_reported()
         if self.outcome is None and not self.left_open:
@@ -404,9 +401,7 @@ class OpenRun:
         self._exited_ns = self.monotonic_ns()
         self._outliving = frozenset(self.open)
         self.exited = True
-        if self.open:
-            self.recorder.lingering.add(self)
-        else:
+        if not self.open:
             self._close()
         if not awaited:
             self.recorder.after_run()
@@ -430,11 +425,6 @@ class OpenRun:
         """Fail a run whose block completed, because a span that outlived the block failed.
 
         A span inside another open span does not count: the outer code may catch the exception.
-
-        Args:
-            key: Key of the span.
-            parent: Key of its parent.
-            error: The exception that it raised.
         """
         if key not in self._outliving or parent in self.open:
             return
@@ -464,7 +454,8 @@ class OpenRun:
     @guarded("the end of a run", default=False)
     def _close(self) -> bool:
         """Close the run, once, if this process opened it; return whether a recording run closed."""
-        self.recorder.lingering.discard(self)
+        if not self.feed.deferred:
+            self.recorder.runs.discard(self)
         if self._pid != os.getpid():
             return False
         if not self._close_once.acquire(blocking=False):
@@ -494,37 +485,39 @@ class OpenRun:
         put(self._item(Kind.CLOSE, status, finished_ns))
 
     def abandon(self) -> None:
-        """Close the run because the process ends; a run that was left open stays open."""
-        self.outcome = self.outcome or (FAILED, "process ended")
-        self.exited = True
-        self.settle()
+        """End the open spans and the run because the process ends.
 
-    @property
-    def overdue(self) -> bool:
-        """Whether the block has ended, and its open spans have had `run_linger_s` to end."""
-        if self._exited_ns is None or self.feed.closed:
-            return False
-        waited_ns = self.monotonic_ns() - self._exited_ns
-        return not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S
-
-    def cancel_deferred(self) -> None:
-        """Cancel the spans that outlive their call, because the process ends."""
-        self._cancel_reported()
-        for reference in list(self.deferred.values()):
-            span = reference()
-            if span is not None:
-                span.cancel()
-
-    def cancel_streams(self) -> None:
-        """Cancel the spans of the run's streams, because the run was terminated.
-
-        The code of a stream stops at its next item; on asyncio a step that waits is cancelled.
+        A run that was left open stays open.
         """
-        for key in list(self.feed.streams):
-            reference = self.deferred.get(key)
-            stream = None if reference is None else reference()
-            if stream is not None:
-                stream.cancel()
+        self._cancel_reported()
+        for span in self._deferred():
+            span.cancel()
+        if not self.feed.closed:
+            self.outcome = self.outcome or (FAILED, "process ended")
+            self.exited = True
+            self.settle()
+
+    def tick(self) -> None:
+        """Regular work of the writer: follow the clock; end the streams of a terminated run.
+
+        Also ends a run without a block that has expired, and a run whose block has ended and whose
+        open spans have had `run_linger_s` to end.
+        """
+        self.set_clock()
+        if self.feed.terminated is not None:
+            for span in self._deferred():
+                span.terminate()
+        now_ns = self.monotonic_ns()
+        if self.expires_ns is not None and now_ns > self.expires_ns and not self.exited:
+            self.exit(None)
+        if self._exited_ns is not None:
+            waited_ns = now_ns - self._exited_ns
+            if not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S:
+                self.settle()
+
+    def _deferred(self) -> list[OutlivingSpan]:
+        spans = [reference() for reference in list(self.feed.deferred.values())]
+        return [span for span in spans if span is not None]
 
     def _item(
         self,

@@ -6,6 +6,7 @@ Recording fails open: a fault loses the span, never the call. The policy fails c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, field
@@ -34,7 +35,7 @@ from remit._record.runs import (
 from remit.errors import DeniedError, RunTerminated, denial
 from remit.models.data_risk import DataRisk
 
-# Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.
+# An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
 MAX_VERDICTS: Final = 64
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
 WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
@@ -122,17 +123,9 @@ class SpanRecorder(Struct, eq=False):
         key: bytes | None = None,
         started_ns: int | None = None,
     ) -> AnySpan:
-        """Start the span of a call, after checking whether it may run.
+        """Start the span of a call, now or as of *started_ns*, after checking whether it may run.
 
-        Args:
-            parent: Context of the call.
-            args: Its arguments by position.
-            kwargs: Its arguments by name.
-            key: Key of the span, if there is one already.
-            started_ns: When it began, as wall time; None is now.
-
-        Returns:
-            The span; in mode `off` and after a fault, one that records nothing.
+        In mode `off` and after a fault the span records nothing.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
@@ -142,7 +135,7 @@ class SpanRecorder(Struct, eq=False):
         try:
             run = parent.run
             if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-                self.permit(parent, lambda: self._params(args, kwargs, run.rules))
+                self.permit(parent, partial(self.params, args, kwargs, run.rules))
             if not run.recording:
                 return NullSpan(parent)
             plan = self.cached_plan or self.plan()
@@ -160,14 +153,7 @@ class SpanRecorder(Struct, eq=False):
         key: bytes | None = None,
         started_ns: int | None = None,
     ) -> OpenSpan:
-        """Open a span under *parent*.
-
-        Args:
-            parent: Context of the call.
-            payload: The captured arguments.
-            key: Key of the span, if there is one already.
-            started_ns: When it began, as wall time; None is now.
-        """
+        """Open a span under *parent* with captured arguments, now or as of *started_ns*."""
         run, ceilings = parent.run, parent.ceilings
         recorder, feed = run.recorder, run.feed
         offset_ns = run.offset_ns
@@ -211,10 +197,10 @@ class SpanRecorder(Struct, eq=False):
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
 
-    @guarded("the arguments of a refused call")
-    def _params(
+    def params(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
     ) -> bytes:
+        """Return the captured arguments of a call."""
         return self.plan().params(args, kwargs, rules)
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
@@ -225,12 +211,10 @@ class SpanRecorder(Struct, eq=False):
 
     # Whether it may run
 
-    def permit(self, parent: SpanContext, params: Callable[[], bytes | None]) -> None:
+    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Check that the step may run under *parent*; record a refusal as a failed span.
 
-        Args:
-            parent: The context in which it would run.
-            params: Returns the captured arguments, for the record of a refusal.
+        *params* returns the captured arguments for that span.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
@@ -256,7 +240,7 @@ class SpanRecorder(Struct, eq=False):
             return
         denied = DeniedError(self.name, verdict.violations)
         if run.recording:
-            self._record_refusal(parent, denied, params())
+            self._record_refusal(parent, denied, params)
         run.note_refusal(parent.key, denied)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
@@ -267,12 +251,7 @@ class SpanRecorder(Struct, eq=False):
         raise RunTerminated(run.feed.key, reason)
 
     def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return how this step exceeds *ceilings*; None after a fault.
-
-        Args:
-            ceilings: The ceilings of the agents around it.
-            strict: Whether an unknown word exceeds a limit.
-        """
+        """Return how this step exceeds *ceilings*, as `policy.verdict` does; None after a fault."""
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
     @guarded("the policy")
@@ -285,12 +264,10 @@ class SpanRecorder(Struct, eq=False):
 
     @guarded("the record of a refusal")
     def _record_refusal(
-        self, parent: SpanContext, error: DeniedError, payload: bytes | None
+        self, parent: SpanContext, error: DeniedError, params: Callable[[], bytes]
     ) -> None:
         rules = parent.run.rules
-        span = self.open(
-            parent, _capture.capture_mapping({}, rules) if payload is None else payload
-        )
+        span = self.open(parent, params())
         span.end(FAILED, _capture.denial_payload(error, rules))
 
     @guarded("the log of a step that exceeds a remit")
@@ -299,18 +276,12 @@ class SpanRecorder(Struct, eq=False):
         exceeding, topic = recorder.exceeding, "; ".join(verdict.violations)
         if self.name in exceeding or len(exceeding) < MAX_LOGGED:
             exceeding[self.name] += 1
-        if recorder.is_first(topic):
-            agents = " and ".join(
-                f"{ceiling.agent} ({ceiling.place})" for ceiling in verdict.exceeded
-            )
-            logger.warning(
-                "%s (%s) exceeds the remit of %s; %s: %s",
-                self.name,
-                self.place,
-                agents,
-                outcome,
-                topic,
-            )
+        if not recorder.is_first(topic):
+            return
+        agents = " and ".join(f"{ceiling.agent} ({ceiling.place})" for ceiling in verdict.exceeded)
+        logger.warning(
+            "%s (%s) exceeds the remit of %s; %s: %s", self.name, self.place, agents, outcome, topic
+        )
 
 
 class OpenSpan(Struct, eq=False):
@@ -429,7 +400,6 @@ class StepTracer(Struct, frozen=True, eq=False):
         self_parameter: Whether the arguments of a call begin with the object or class.
         outside: Returns the block around a call outside any run; of an agent, that of a new run.
             May raise `DeniedError`.
-        rules: Returns the capture rules for a call outside any run.
         open_run: For an agent, opens a run without making it current.
     """
 
@@ -437,7 +407,6 @@ class StepTracer(Struct, frozen=True, eq=False):
     recorder: SpanRecorder
     self_parameter: SelfParameter
     outside: Callable[[], Any]
-    rules: Callable[[], _capture.Rules]
     open_run: Callable[[], OpenRun] | None = None
 
     # Unguarded: contains its own faults.

@@ -8,10 +8,10 @@ span ends once.
 from __future__ import annotations
 
 import asyncio
-import os
 import weakref
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from remit import _capture
@@ -32,20 +32,18 @@ class DeferredSpan:
         saved: The context of the user's code in each step.
     """
 
-    __slots__ = ("__weakref__", "_pid", "_span", "context", "saved")
+    __slots__ = ("__weakref__", "_span", "context", "saved")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
         self._span: OpenSpan | None = None
-        self._pid = os.getpid()
 
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*."""
-        self._pid = os.getpid()
         self.rebase(span.context)
-        span.context.run.deferred[span.context.key] = weakref.ref(self)
+        span.context.run.feed.deferred[span.context.key] = weakref.ref(self)
         self._span = span
 
     def rebase(self, context: SpanContext) -> None:
@@ -56,13 +54,13 @@ class DeferredSpan:
     def detach(self) -> OpenSpan | None:
         """Return the span, for the caller to end; None if it has ended or another process ends it.
 
-        In the child of a fork the streams are copies, which the parent ends. The writer may cancel
-        a stream while its consumer ends it: whichever pops the entry of the run ends the span.
+        The writer may cancel a stream while its consumer ends it: whichever pops the entry of the
+        run ends the span. In the child of a fork the run has none: the parent ends the streams.
         """
         span, self._span = self._span, None
-        if span is None or self._pid != os.getpid():
+        if span is None:
             return None
-        entry = span.context.run.deferred.pop(span.context.key, None)
+        entry = span.context.run.feed.deferred.pop(span.context.key, None)
         return None if entry is None else span
 
     @guarded("a step of a stream")
@@ -99,6 +97,9 @@ class DeferredSpan:
         if span is not None:
             span.end(CANCELLED, self._result(), ended_ns)
         self._ended(GeneratorExit())
+
+    def terminate(self) -> None:
+        """Act on the termination of the run, which ends only streams at once."""
 
     def _result(self) -> bytes | None:
         """Return the result of a cancelled call: of a stream, the items so far."""
@@ -140,15 +141,7 @@ class StreamSpan(DeferredSpan):
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*, and collect the items for its result."""
         super().attach(span)
-        span.context.run.feed.streams.add(span.context.key)
         self._stream = _capture.Stream(span.context.run.rules, span.recorder.plan())
-
-    def detach(self) -> OpenSpan | None:
-        """Return the span, as `DeferredSpan.detach` does, and remove it from the run's streams."""
-        span = super().detach()
-        if span is not None:
-            span.context.run.feed.streams.discard(span.context.key)
-        return span
 
     # Unguarded: does nothing.
     def begin(self) -> None:
@@ -200,15 +193,12 @@ class StreamSpan(DeferredSpan):
             return None
         return termination(self.context)
 
-    @guarded("the end of a stream")
-    def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span, as `DeferredSpan.cancel` does; in a terminated run also its awaited step.
-
-        The step is stopped as `asyncio.timeout` does, in its own event loop.
-        """
-        super().cancel(ended_ns)
+    @guarded("the termination of a stream")
+    def terminate(self) -> None:
+        """Cancel the span, and stop the step that waits, in its own event loop."""
         waiting = self._waiting
-        if waiting is not None and termination(self.context) is not None:
+        self.cancel()
+        if waiting is not None:
             loop, timeout = waiting
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_expire, timeout)
@@ -256,7 +246,7 @@ class GeneratorSpan(StreamSpan):
     and the termination of its run apply as well.
     """
 
-    __slots__ = ("_consumer", "_key", "_own_run", "_payload", "_rules", "_tracer")
+    __slots__ = ("_args", "_consumer", "_kwargs", "_own_run", "_reserved_key", "_tracer")
 
     def __init__(
         self,
@@ -265,26 +255,21 @@ class GeneratorSpan(StreamSpan):
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> None:
-        """Bind a call of the function on *instance* to the current context and its arguments."""
+        """Bind a call of the function on *instance* to the current context."""
         parent = current_context()
         super().__init__(parent)
         self._tracer = tracer
-        self._rules = tracer.rules().in_run() if parent is None else parent.run.rules
-        self._payload = self._captured(tracer.recorded(instance, args), kwargs)
+        self._args = tracer.recorded(instance, args)
+        self._kwargs = kwargs
         self._consumer: SpanContext | None = None
-        self._key: bytes | None = None
+        self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
-        if parent is not None and self._payload is not None and parent.run.recording:
+        if parent is not None and parent.run.recording:
             # Counts as an open span until the first step, under the key that the span will have.
             run = parent.run
-            key = self._key = new_key(run.now_ns())
-            run.deferred[key] = weakref.ref(self)
-            run.feed.streams.add(key)
+            key = self._reserved_key = new_key(run.now_ns())
+            run.feed.deferred[key] = weakref.ref(self)
             run.open[key] = parent.key
-
-    @guarded("the arguments of a call")
-    def _captured(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-        return self._tracer.recorder.plan().params(args, kwargs, self._rules)
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
@@ -294,23 +279,26 @@ class GeneratorSpan(StreamSpan):
             RunTerminated: The run was terminated.
             DeniedError: The step exceeds the agent's remit.
         """
+        args, self._args = self._args, ()
+        kwargs, self._kwargs = self._kwargs, {}
         if self.context is None:
             self._bind()
         if self.context is None:
             return
-        recorder, payload, run = self._tracer.recorder, self._payload, self.context.run
+        recorder, run = self._tracer.recorder, self.context.run
+        params = partial(recorder.params, args, kwargs, run.rules)
         self._consumer = current_context()
         try:
-            recorder.permit(for_consumer(self.context, self._consumer), lambda: payload)
+            recorder.permit(for_consumer(self.context, self._consumer), params)
         except BaseException as error:
             self._refused(error)
             raise
-        self._payload = None
-        if payload is not None and run.recording:
-            run.rules.share(self._rules)
-            key = self._key if self._pid == os.getpid() else None
-            span = recorder.open(self.context, payload, key)
-            self._key = None
+        if run.recording:
+            key = self._reserved_key
+            if key not in run.feed.deferred:  # the child of a fork; the parent may use the key
+                key = None
+            span = recorder.open(self.context, params(), key)
+            self._reserved_key = None
             self.attach(span)
 
     def _bind(self) -> None:
@@ -326,8 +314,8 @@ class GeneratorSpan(StreamSpan):
 
     def _refused(self, error: BaseException) -> None:
         """End a stream whose body does not run, because of *error*."""
-        if self._key is not None and status_of(error) == FAILED:
-            self.context.run.fail_after_block(self._key, self.context.key, error)
+        if self._reserved_key is not None and status_of(error) == FAILED:
+            self.context.run.fail_after_block(self._reserved_key, self.context.key, error)
         self.detach()
         self._ended(error)
 
@@ -337,16 +325,16 @@ class GeneratorSpan(StreamSpan):
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
         if context is not self.context:
-            self._tracer.recorder.permit(context, lambda: None)
+            no_params = partial(_capture.capture_mapping, {}, context.run.rules)
+            self._tracer.recorder.permit(context, no_params)
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:
-        """Return the span, as `StreamSpan.detach` does; the run stops waiting for it to begin."""
-        key, self._key = self._key, None
+        """Return the span, as `DeferredSpan.detach` does; the run stops waiting for it to begin."""
+        key, self._reserved_key = self._reserved_key, None
         if key is not None:
             run = self.context.run
-            run.deferred.pop(key, None)
-            run.feed.streams.discard(key)
+            run.feed.deferred.pop(key, None)
             run.discard(key)
         return super().detach()
 
@@ -356,4 +344,4 @@ class GeneratorSpan(StreamSpan):
             run.exit(error)
 
     def _is_pending(self) -> bool:
-        return not (self._span is None and self._key is None and self._own_run is None)
+        return not (self._span is None and self._reserved_key is None and self._own_run is None)

@@ -19,7 +19,6 @@ from typing import (
     Generic,
     NamedTuple,
     ParamSpec,
-    TypeAlias,
     TypeVar,
     overload,
 )
@@ -35,9 +34,6 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 T = TypeVar("T")
-
-_Binder: TypeAlias = Callable[["StepFunction", Any, Any], object]
-"""`__get__` of a decorated callable."""
 
 _NOT_OF_FUNCTIONS: Final = (
     "__len__", "__contains__", "__iter__", "__reversed__",
@@ -85,16 +81,32 @@ class StepFunction(_Function):
         else:
             super().__init__(wrapped, config.call)
         self._self_config = config
-        self._self_bind = _BINDERS[config.binding]
 
     @property
     def _self_binding(self) -> str:  # type: ignore[override] # wrapt's is an attribute
         """Tell a wrapt wrapper around this one the kind of callable that is wrapped."""
         return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 
+    # Unguarded: binds a method, as Python does.
     def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
-        """Bind as the wrapped callable does."""
-        return self._self_bind(self, instance, owner)
+        """Bind as the wrapped callable does; decorate what a descriptor returns."""
+        config = self._self_config
+        if config.binding is Binding.FUNCTION:
+            if instance is None:
+                return self
+            config.self_parameter.on_bind()
+            return MethodType(self, instance)
+        if config.binding is Binding.CLASS:
+            return MethodType(self, type(instance) if owner is None else owner)
+        if config.binding is Binding.NONE:
+            return self
+
+        def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+            return config.call(inner, instance, args, kwargs)
+
+        attribute = self.__wrapped__.__get__(instance, owner)
+        return self._self_like(attribute, WrapperConfig(call, Binding.NONE, config.redecorate))
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Note the class whose body this is in."""
@@ -130,51 +142,6 @@ class StepFunction(_Function):
         return StepFunction(wrapped, config)
 
 
-def _bind_first(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind to the object, as functions do. The first time shows that the callable is a method."""
-    if instance is not None:
-        step._self_config.self_parameter.on_bind()  # noqa: SLF001 - of this module
-        step._self_bind = _bind_method  # noqa: SLF001 - of this module
-    return _bind_method(step, instance, owner)
-
-
-# Unguarded: binds a method, as Python does.
-def _bind_method(step: StepFunction, instance: object, owner: object) -> object:
-    del owner
-    return step if instance is None else MethodType(step, instance)
-
-
-def _bind_to_class(step: StepFunction, instance: object, owner: object) -> object:
-    return MethodType(step, type(instance) if owner is None else owner)
-
-
-def _bind_to_nothing(step: StepFunction, instance: object, owner: object) -> object:
-    del instance, owner
-    return step
-
-
-def _bind_by_descriptor(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind as the wrapped descriptor does, and decorate the attribute that it returns."""
-    config: WrapperConfig = step._self_config  # noqa: SLF001 - of this module
-    wrapped: Any = step.__wrapped__
-
-    def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        return config.call(inner, instance, args, kwargs)
-
-    attribute = wrapped.__get__(instance, owner)
-    bound = WrapperConfig(call, Binding.NONE, config.redecorate)
-    return step._self_like(attribute, bound)  # noqa: SLF001 - of this module
-
-
-_BINDERS: Final[dict[Binding, _Binder]] = {
-    Binding.FUNCTION: _bind_first,
-    Binding.DESCRIPTOR: _bind_by_descriptor,
-    Binding.CLASS: _bind_to_class,
-    Binding.NONE: _bind_to_nothing,
-}
-
-
 class StepObject(StepFunction):
     """A decorated object of a class with `__call__`, which may also be a collection or a block.
 
@@ -203,7 +170,7 @@ class Agent(StepFunction, Generic[P, R]):
         self,
         wrapped: Any,  # noqa: ANN401 - a callable or a descriptor
         config: WrapperConfig,
-        block: Callable[[str | None, str | None, object, str | None], RunBlock],
+        block: Callable[..., RunBlock],
         registration: Callable[[], dict[str, object]],
     ) -> None:
         """Wrap *wrapped*; *block* and *registration* come from the declaration."""
@@ -262,7 +229,7 @@ class Agent(StepFunction, Generic[P, R]):
             RunTerminated: On entering the block: a run around it, or the one to be resumed, was
                 terminated.
         """
-        return self._self_block(purpose, subject, labels, resume)
+        return self._self_block(purpose=purpose, subject=subject, labels=labels, resume=resume)
 
     def registration(self) -> dict[str, object]:
         """Return the complete registration payload, JSON-able and the same for the same source.

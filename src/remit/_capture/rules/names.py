@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 MAX_VERDICTS: Final = 4096
-"""Most names with a cached verdict; the cache is cleared when it is full."""
+"""Most names with a cached verdict."""
 
 MAX_JUDGED_CHARS: Final = 128
 """Of a longer name only the end is judged, because it has the noun."""
@@ -159,28 +159,19 @@ _ALONE: Final[Mapping[str, str]] = {each: rule.name for rule in NAME_RULES for e
 MAX_TERM_WORDS: Final = 4
 """No term of a rule has more words."""
 
-VERDICTS: Final[dict[str, str | None]] = {}
-"""Cached verdicts: the rule that withholds values under a name, or None; read on the hot path.
-
-`walk.Walk` adds only names that are recorded unchanged.
-"""
-
-
-UNRESTRICTED: Final[set[str]] = set()
-"""Names with a cached verdict whose values are recorded, whatever other keys there are.
+PLAIN_NAMES: Final[set[str]] = set()
+"""Names that are recorded unchanged, and their values whatever the other keys are; a cache.
 
 `value` is not one of them, because a `name` beside it may withhold it.
 """
 
 
-def cache_verdict(name: str, rule: str | None) -> None:
-    """Cache the verdict on *name*."""
-    if len(VERDICTS) >= MAX_VERDICTS:
-        VERDICTS.clear()
-        UNRESTRICTED.clear()
-    VERDICTS[name] = rule
-    if rule is None and name not in {"value", "Value"}:
-        UNRESTRICTED.add(name)
+def cache_plain_name(name: str) -> None:
+    """Add *name* to the cache."""
+    if len(PLAIN_NAMES) >= MAX_VERDICTS:
+        PLAIN_NAMES.clear()
+    if name not in {"value", "Value"}:
+        PLAIN_NAMES.add(name)
 
 
 def words_of(name: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Builds the JSON Schema of a callable's parameters and result, and of quality payloads.
 
-A parameter without a schema of its own allows any value; a `$comment` gives the reason.
+A parameter without a schema of its own allows any value; a `$comment` gives the reason. `redact` is
+applied to defaults, examples and enumerated values. No type makes these functions raise.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from remit._declare.schema.canonical import (
     canonical,
     withheld_schema,
 )
-from remit._declare.schema.types import UNPACK, schema_with_note, schemas_of
+from remit._declare.schema.types import UNPACK, schemas_of
 from remit._inspect.annotations import MISSING
 from remit._inspect.docstrings import parameter_descriptions
 from remit._inspect.signature import CallKind, Parameter, SignatureInfo, result_types
@@ -47,11 +48,11 @@ def params_schema(
     withheld: Mapping[str, str] = MappingProxyType({}),
     rules_off: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Json:
-    """Return the JSON Schema of a call's payload; never raises for a type.
+    """Return the JSON Schema of a call's payload.
 
     Args:
         signature: The signature.
-        redact: Applied to defaults, examples and enumerated values.
+        redact: See the module.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: The option `params=`; other parameters have the signature's schema.
         withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
@@ -75,14 +76,12 @@ def result_schema(
     withheld: str | None = None,
     rules_off: Sequence[str] = (),
 ) -> Json:
-    """Return the JSON Schema of a call's result; never raises for a type.
-
-    The schema does not describe the failure object, the result of a failed span.
+    """Return the JSON Schema of a call's result, but not of the failure object of a failed span.
 
     Args:
         signature: The signature, with the type that `result=` was given.
         kind: How a call runs: generators return their items.
-        redact: Applied to defaults, examples and enumerated values.
+        redact: See the module.
         declared: The option `result=`; a JSON Schema replaces the signature's.
         withheld: The rule that withholds every result, else None. The schema then shows no value.
         rules_off: Rules that are off for it.
@@ -95,12 +94,7 @@ def result_schema(
 
 
 def quality_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema of a quality payload; a value that is no object is under `value`.
-
-    Args:
-        declared: The declaration of the quality in `quality=`.
-        redact: Applied to defaults, examples and enumerated values.
-    """
+    """Return the JSON Schema of a quality payload; a value that is no object is under `value`."""
     if isinstance(declared, Mapping):
         return _object_of_mapping(cast("Mapping[object, object]", declared), VALUE, redact)
     (schema,), definitions = schemas_of([declared])
@@ -108,12 +102,9 @@ def quality_schema(declared: object, *, redact: Redact) -> Json:
 
 
 def declared_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema of an option of a decorator.
+    """Return the JSON Schema of an option of a decorator: a type, or a JSON Schema as a mapping.
 
-    Args:
-        declared: A model or another type, or a JSON Schema as a mapping, of which only redacted
-            values and the order of keys change.
-        redact: Applied to defaults, examples and enumerated values.
+    Of a JSON Schema only redacted values and the order of keys change.
     """
     if isinstance(declared, Mapping):
         written = cast("Mapping[object, object]", declared)
@@ -162,7 +153,6 @@ def _parameters_schema(parameters: Sequence[Parameter], redact: Redact, doc: str
             for parameter, schema in zip(parameters, schemas, strict=True)
         },
     }
-    # A parameter with a default is required nowhere, although defaults are recorded too.
     if required := [
         parameter.name
         for parameter in parameters
@@ -254,8 +244,8 @@ def _with_other_names(schema: Json, taken: Json) -> Json:
 def _signature_result_schema(signature: SignatureInfo, kind: CallKind, redact: Redact) -> Json:
     at_once, one_by_one = result_types(signature.returns, streams=kind in _STREAMS)
     if not one_by_one and any(at_once[0] is unknown for unknown in _UNKNOWN):
-        note = schema_with_note(signature.returns_note) if signature.returns_note else {}
-        return {**note, "type": "object"}
+        note = signature.returns_note
+        return {"$comment": note, "type": "object"} if note else {"type": "object"}
     if len(at_once) > 1:
         at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
     schemas, definitions = schemas_of([*at_once, *one_by_one])

@@ -34,14 +34,13 @@ from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
 from remit._base.guard import attempt
 from remit._capture.arrays import ARRAYS
-from remit._capture.declared import rule_of
+from remit._capture.type_readers import rule_of
 from remit._declare.schema.canonical import NAME, Json, Raw, withheld_schema
 from remit._inspect.annotations import (
     MISSING,
     AnnotationInfo,
     alias_value,
     annotated,
-    class_scope,
     is_annotated,
     is_union,
 )
@@ -135,14 +134,12 @@ def schemas_of(types: Sequence[object]) -> tuple[list[Json], Json]:
     """
     schemas = [_SCALARS.get(kind) if _is_hashable(kind) else None for kind in types]
     others = [kind for kind, schema in zip(types, schemas, strict=True) if schema is None]
-    generated, definitions = _generated(others) if others else ([], {})
-    pending = iter(generated)
-    return [next(pending) if schema is None else dict(schema) for schema in schemas], definitions
-
-
-def _generated(types: Sequence[object]) -> tuple[list[Json], Json]:
-    result = attempt(lambda: _call_pydantic(types))
-    return _call_pydantic([*map(_or_note, types)]) if isinstance(result, Exception) else result
+    generated = attempt(lambda: _call_pydantic(others)) if others else ([], {})
+    if isinstance(generated, Exception):
+        generated = _call_pydantic([*map(_or_note, others)])
+    pending = iter(generated[0])
+    whole = [next(pending) if schema is None else dict(schema) for schema in schemas]
+    return whole, generated[1]
 
 
 def _or_note(annotation: object) -> object:
@@ -165,22 +162,17 @@ def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
     return schema["prefixItems"], schema.get("$defs", {})
 
 
-def schema_with_note(note: str) -> Json:
-    """Return a schema that allows everything, with a note."""
-    return {"$comment": note}
-
-
-def _opaque(name: str) -> Json:
-    return schema_with_note(f"{name} has no schema; recorded as opaque")
-
-
 def _noted(note: str) -> object:
     """Return a type whose schema is a note."""
-    return Annotated[Any, WithJsonSchema(schema_with_note(note))]
+    return Annotated[Any, WithJsonSchema({"$comment": note})]
 
 
-def _opaque_type(annotation: object) -> object:
-    return Annotated[Any, WithJsonSchema(_opaque(_described(annotation)))]
+def _opaque_note(name: str) -> str:
+    return f"{name} has no schema; recorded as opaque"
+
+
+def _opaque(annotation: object) -> object:
+    return _noted(_opaque_note(_described(annotation)))
 
 
 def _described(thing: object) -> str:
@@ -214,7 +206,7 @@ class TypeNormalizer:
             return annotated(self.normalize(annotation.__origin__), *annotation.__metadata__)
         if is_union(annotation):
             return typing.Union[tuple(map(self.normalize, typing.get_args(annotation)))]  # noqa: UP007
-        return self._form(annotation) if _is_hashable(annotation) else _opaque_type(annotation)
+        return self._form(annotation) if _is_hashable(annotation) else _opaque(annotation)
 
     def _form(self, annotation: object) -> object:
         """Return the replacement of a form of `typing`, or of an object that is no type."""
@@ -230,7 +222,7 @@ class TypeNormalizer:
             return self._generic(annotation, origin)
         if origin in _BOOLEANS:
             return bool
-        return annotation if annotation is Any else _opaque_type(annotation)
+        return annotation if annotation is Any else _opaque(annotation)
 
     def _alias(self, alias: object) -> object:
         """Return an alias as it is, so that it keeps its name, unless its value has to change."""
@@ -272,7 +264,7 @@ class TypeNormalizer:
 
     def _record(self, cls: type, fields: tuple[Field, ...]) -> type:
         """Return a class with the same fields, for which pydantic runs no code of *cls*."""
-        infos = {field.name: class_scope(field.owner).read(field.annotation) for field in fields}
+        infos = {field.name: field.read() for field in fields}
         new = _like(cls, fields, infos)
         for name in _IDENTITY:
             if (value := getattr(cls, name, MISSING)) is not MISSING:
@@ -330,10 +322,10 @@ def _has_schema_hook(cls: type) -> bool:
 def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
     """Return the replacement of a class without fields; *cls* if pydantic can read it."""
     if issubclass(cls, enum.Enum):
-        return cls if cls.__members__ else _opaque_type(cls)
+        return cls if cls.__members__ else _opaque(cls)
     old_model = any(base.__module__.startswith("pydantic.v1") for base in cls.__mro__)
     if cls in _OPAQUE or is_protocol(cls) or old_model:
-        return _opaque_type(cls)
+        return _opaque(cls)
     if not classes_of(cls).isdisjoint(ARRAYS):
         return _noted(f"{_described(cls)}: {BY_SHAPE}")
     # Of the classes in these modules pydantic knows more than their base.
@@ -370,7 +362,8 @@ class Generator(GenerateJsonSchema):
         """Return a note instead of an error."""
         del error_info
         core = cast("Mapping[str, Any]", schema)
-        return _opaque(_described(core["cls"]) if "cls" in core else f"a {core['type']}")
+        name = _described(core["cls"]) if "cls" in core else f"a {core['type']}"
+        return {"$comment": _opaque_note(name)}
 
     def encode_default(self, dft: object) -> Raw:
         """Keep the value as it is, for redaction."""
@@ -392,12 +385,12 @@ class Generator(GenerateJsonSchema):
     def callable_schema(self, schema: core_schema.CallableSchema) -> Json:
         """Return a note: a callable is recorded as opaque."""
         del schema
-        return _opaque("Callable")
+        return {"$comment": _opaque_note("Callable")}
 
     def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> Json:
         """Return a note: a class is recorded as opaque."""
         del schema
-        return _opaque("type")
+        return {"$comment": _opaque_note("type")}
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> Json:
         """Return a string: numbers would lose digits."""
