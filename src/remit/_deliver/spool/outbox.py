@@ -245,7 +245,7 @@ class Outbox:
             self._file.abandon()
 
     def _is_full(self, file: SpoolFile, parts: Sequence[Part]) -> bool:
-        """Return whether the folder has no room for *parts*, also without refused items."""
+        """Return whether the folder has no room for *parts*; delete refused items if that helps."""
         # Rows that a failed write left in memory, and rows after them, have a bound there.
         if not self._unwritten:
             with self._failing_to_memory():

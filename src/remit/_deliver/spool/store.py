@@ -112,7 +112,7 @@ class Chunk:
         return self.items - len(self.settled)
 
     def rows(self, items: Sequence[Item]) -> list[Row]:
-        """Return *items*, which are those of the chunk, as rows, without the settled ones."""
+        """Return the *items* of the chunk as rows, without the settled ones."""
         rows = list(enumerate(items, self.id * ROWS_PER_CHUNK))
         return [row for row in rows if row[0] not in self.settled] if self.settled else rows
 
