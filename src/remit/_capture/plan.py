@@ -387,7 +387,7 @@ class Plan:
                 data = encode(struct(*args)) if _all_plain(args) else b""
         except _NOT_ENCODED:
             return self._walked(args, kwargs, rules)
-        if data and len(data) <= rules.limits.max_payload_bytes:
+        if data and len(data) <= rules.max_payload_bytes:
             return data
         return self._walked(args, kwargs, rules)
 
@@ -414,7 +414,7 @@ class Plan:
                 data = encode(flat)
             except _NOT_ENCODED:
                 return self._walked_result(value, rules)
-            if len(data) <= rules.limits.max_payload_bytes:
+            if len(data) <= rules.max_payload_bytes:
                 return data
         return self._walked_result(value, rules)
 
@@ -447,7 +447,7 @@ class Plan:
                 if rules.texts is not None:
                     rules.texts.add(value)
         data = encode(payload) if _all_plain(values) else b""
-        if 0 < len(data) <= rules.limits.max_payload_bytes:
+        if 0 < len(data) <= rules.max_payload_bytes:
             rules.count(counts)
         return data
 
