@@ -190,7 +190,7 @@ class Contained:
 
 
 # Unguarded: reads an attribute.
-def run_of(run: OpenRun) -> Run:
+def handle_of(run: OpenRun) -> Run:
     """Return the public handle of a run, always the same object."""
     if run.handle is None:
         run.handle = Run(run)
@@ -200,7 +200,7 @@ def run_of(run: OpenRun) -> Run:
 def current_run() -> Run | None:
     """Return the current run, or `None` outside any."""
     context = current_context()
-    return None if context is None else run_of(context.run)
+    return None if context is None else handle_of(context.run)
 
 
 @cache
@@ -237,7 +237,7 @@ class RunBlock:
         # If the run could not be opened, the block must not record into the run around it.
         self._entered = use_context(None if self._run is None else self._run.context)
         self._entered.__enter__()
-        return run_of(null_run() if self._run is None else self._run)
+        return handle_of(null_run() if self._run is None else self._run)
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
         """End the run's block, and restore what was current before."""
@@ -253,7 +253,7 @@ class RunBlock:
         """End the run's block, as the sync form does, without blocking the event loop."""
         awaited = not issubclass(type(error), GeneratorExit)
         run = self._exit(error, awaited=awaited)
-        flushing = run.recorder.after_run.beside() if run is not None and awaited else None
+        flushing = run.recorder.after_run.call_async() if run is not None and awaited else None
         if flushing is not None:
             await flushing
 
@@ -297,7 +297,7 @@ class Span:
     @property
     def run(self) -> Run | None:
         """The run that the span belongs to."""
-        return None if self._run is None else run_of(self._run)
+        return None if self._run is None else handle_of(self._run)
 
     def set_result(self, result: Mapping[str, object]) -> None:
         """Set the span's result, instead of what the call returns.
@@ -370,13 +370,9 @@ class SpanBlock:
         recorder: SpanRecorder | None,
         outside: Callable[[SpanRecorder], object],
     ) -> None:
-        """Prepare the block.
+        """Prepare the block; *outside* is called if there is no run, and may raise `DeniedError`.
 
-        Args:
-            name: Its span type.
-            payload: Its input.
-            recorder: Its recorder; None, after a fault, records nothing.
-            outside: Called with the recorder if there is no current run; may raise `DeniedError`.
+        Without a recorder, as after a fault, the block records nothing.
         """
         self._name = name
         self._payload = payload

@@ -240,10 +240,8 @@ class Runtime:
     def tick(self) -> None:
         """Regular work of the writer: follow the clock, end collected spans and overdue runs."""
         self.recorder.end_collected()
-        for table in list(self.recorder.tables):
-            table.end_idle()
         for run in list(self.recorder.runs):
-            run.follow_up()
+            run.tick()
 
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
@@ -252,7 +250,6 @@ class Runtime:
             run.feed.deferred.clear()  # the parent ends them
         self.recorder.runs.clear()
         self.recorder.collected.clear()
-        self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
@@ -368,7 +365,7 @@ class FlushAfterRun(AfterRun):
         else:
             self._flush()
 
-    async def beside(self) -> None:
+    async def call_async(self) -> None:
         """Flush in a thread, without blocking the event loop."""
         # Raised in an unknown event loop, or if no thread can be started.
         with suppress(RuntimeError):
