@@ -161,7 +161,7 @@ class ParameterPlan(Struct, frozen=True):
 
     @classmethod
     def of(cls, parameter: Parameter, direction: Direction) -> ParameterPlan:
-        """Return the plan of *parameter*; one with the name `return` stands for the result."""
+        """Return the plan of *parameter*, or of the result if its name is `return`."""
         key = parameter.name
         keep = direction.keep.get(key)
         rules_off = direction.off_for.get(key, _NONE)
@@ -207,7 +207,7 @@ class ParameterPlan(Struct, frozen=True):
             return walk.withhold(self.rule, value)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
             return walk.withhold(self.name_rule, value)
-        # The fields of what a framework hands over share the budget, as parameters do.
+        # The fields of a payload of a framework share the budget, as parameters do.
         return walk.value(value, 0) if self.newest else walk.nested(value, 0)
 
     def apply(self, walk: Walk) -> None:

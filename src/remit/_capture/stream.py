@@ -28,7 +28,7 @@ class Stream:
     __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
 
     def __init__(self, rules: Rules, plan: object) -> None:
-        """Begin a stream; any *plan* that is no `Plan` stands for no declaration."""
+        """Begin a stream; a *plan* that is not a `Plan` declares nothing."""
         self.count = 0
         self._rules = rules
         self._outcome = plan.outcome if isinstance(plan, Plan) else UNDECLARED

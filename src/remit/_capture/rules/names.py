@@ -180,7 +180,7 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(part.rstrip("0123456789") or part for part in map(str.lower, parts) if part)
 
 
-def endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def name_endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yield the last words of a name, the most words first, in the plural and in the singular.
 
     `tokens` has no singular, because models count them.
@@ -211,7 +211,7 @@ def _rule_of_end(name: str) -> str | None:
         return None
     if len(words) == 1 and words[0] in _ALONE:
         return _ALONE[words[0]]
-    for term in endings(words):
+    for term in name_endings(words):
         rule = _BY_TERM.get(term)
         if rule is not None:
             before = words[: -len(term)]
