@@ -207,7 +207,7 @@ def current_run() -> Run | None:
 def null_run() -> OpenRun:
     """Return the run behind the handle of a run that could not be opened; it records nothing."""
     return OpenRun(
-        Recorder(NoSink(), SystemClock(), _capture.Rules(_capture.Limits(), None)),
+        Recorder(NoSink(), SystemClock(), _capture.Rules()),
         AgentRef("", "", None, None, None, dict),
         RunOptions("live"),
         recording=False,
