@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from remit._base.frames import names_of_caller
 from remit._base.guard import attempt
@@ -47,10 +47,10 @@ def module_name(function: Callable[..., object]) -> str:
         module = _NOTEBOOK if owner is None else home.__module__
     # From the function: a spawned child has these names before it has the module. An object may
     # return something for every attribute.
-    names: Any = getattr(function, "__globals__", None)
+    names = getattr(function, "__globals__", None)
     if not isinstance(names, dict):
         names = vars(sys.modules[module]) if module in sys.modules else {}
-    return _imported_as(escape_surrogates(module), names)
+    return _imported_as(escape_surrogates(module), cast("dict[str, Any]", names))
 
 
 def module_of_caller() -> str:
