@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
-from importlib import import_module
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from pathlib import Path
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -90,14 +90,8 @@ def _import_object(value: object) -> object:
         message = "expected module:name, as in myapp.privacy:redact"
         raise ValueError(message)
 
-    def load_object() -> object:
-        imported: object = import_module(module)
-        for part in name.split("."):
-            imported = getattr(imported, part)
-        return imported
-
     # An import may raise anything; the message names the setting.
-    imported = attempt(load_object)
+    imported = attempt(partial(resolve_name, value))
     if not isinstance(imported, Exception):
         return imported
     plain = isinstance(imported, ImportError | AttributeError)
@@ -197,7 +191,6 @@ class Settings(BaseModel):
     @field_validator("api_url")
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
-        """Reject a URL that httpx could not connect to."""
         if value is None:
             return None
         scheme, separator, rest = value.partition("://")
@@ -205,6 +198,14 @@ class Settings(BaseModel):
             message = "expected https://host[:port] (or http:// on this machine)"
             raise ValueError(message)
         return api_root(value)
+
+    @field_validator("transport")
+    @classmethod
+    def _check_transport(cls, value: object | None) -> object | None:
+        if value is not None and not callable(getattr(value, "handle_request", None)):
+            message = "expected a synchronous httpx transport, such as httpx.MockTransport(...)"
+            raise ValueError(message)
+        return value
 
     @property
     def unencrypted_host(self) -> str | None:
@@ -260,10 +261,41 @@ IgnoredSources: TypeAlias = frozenset[tuple[str, str]]
 """Variables with their texts that are ignored, because of the pytest plugin."""
 
 
+class _Environment(BaseSettings):
+    """Reads the texts of the environment, which `Settings` validates."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, case_sensitive=True)
+
+
 def environment_sources(ignored: IgnoredSources = frozenset()) -> dict[str, tuple[str, str]]:
     """Return, for each setting that the environment gives, the variable and its text."""
-    sources = _from_environment()
+    fields: dict[str, Any] = {
+        name: (str | None, Field(default=None, validation_alias=AliasChoices(*variables(name))))
+        for name in Settings.model_fields
+        if variables(name)
+    }
+    texts = create_model("Environment", __base__=_Environment, **fields)().model_dump()
+    sources = {
+        name: (next(variable for variable in variables(name) if os.environ.get(variable)), text)
+        for name, text in texts.items()
+        if text is not None
+    }
+    for variable in unknown_variables():
+        text = os.environ[variable]
+        name = _misspelt_policy(variable[len(PREFIX) :].lower(), text)
+        if name is not None:
+            sources.setdefault(name, (variable, text))
     return {name: source for name, source in sources.items() if source not in ignored}
+
+
+def _misspelt_policy(name: str, value: object) -> str | None:
+    """Return the policy setting that a misspelt *name* means, if *value* is one of its words."""
+    meant = closest(name, STRICTEST, MIN_NAME_SIMILARITY)
+    try:
+        Settings.model_validate({meant: value})
+    except ValidationError:
+        return None
+    return meant
 
 
 def load(overrides: Mapping[str, object]) -> Settings:
@@ -303,11 +335,23 @@ def read(
 
     Returns:
         The settings, where a wrong value is replaced by the default (in the policy, by the
-        strictest value), and one sentence for each wrong setting.
+        strictest value), and one sentence for each wrong setting. A misspelt policy setting is
+        wrong and holds.
     """
-    problems = _unknown(overrides)
     values: dict[str, object] = {name: text for name, (_, text) in sources.items()}
-    values |= {name: value for name, value in overrides.items() if name in Settings.model_fields}
+    problems: list[str] = []
+    for name, value in overrides.items():
+        if name in Settings.model_fields:
+            values[name] = value
+            continue
+        problems.append(
+            f"configure() got an unknown setting {name!r}"
+            f"{did_you_mean(name, Settings.model_fields)}; "
+            f"the settings are {', '.join(Settings.model_fields)}"
+        )
+        policy = _misspelt_policy(name, value)
+        if policy is not None and policy not in overrides:
+            values[policy] = value
     try:
         return Settings.model_validate(values), problems
     except ValidationError as error:
@@ -332,49 +376,18 @@ def missing(settings: Settings) -> list[str]:
 
 def unknown_variables() -> dict[str, str]:
     """Return each unknown variable `REMIT_...` with the most similar known one, or ""."""
-    known = {name: own for name in Settings.model_fields for own in variables(name)[:1]}
+    known = [name for name in Settings.model_fields if variables(name)]
     unknown: dict[str, str] = {}
     for variable in sorted(os.environ):
         upper = variable.upper()
+        name = upper.removeprefix(PREFIX).lower()
         if not upper.startswith(PREFIX) or upper.startswith(FOREIGN_PREFIXES):
             continue
-        if variable not in known.values():
-            name = upper.removeprefix(PREFIX).lower()
-            ends = [each for each in known if each.endswith(f"_{name}")]
-            unknown[variable] = known.get(
-                closest(name, known, MIN_NAME_SIMILARITY) or "".join(ends[:1]), ""
-            )
+        if name not in known or variable != upper:
+            longer = [setting for setting in known if setting.endswith(f"_{name}")]
+            meant = closest(name, known, MIN_NAME_SIMILARITY) or "".join(longer[:1])
+            unknown[variable] = variables(meant)[0] if meant else ""
     return unknown
-
-
-class _Environment(BaseSettings):
-    """Reads the texts of the environment, which `Settings` validates."""
-
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, case_sensitive=True)
-
-
-def _from_environment() -> dict[str, tuple[str, str]]:
-    """Return, for each setting that the environment gives, the variable and its text."""
-    fields: dict[str, Any] = {
-        name: (str | None, Field(default=None, validation_alias=AliasChoices(*variables(name))))
-        for name in Settings.model_fields
-        if variables(name)
-    }
-    texts = create_model("Environment", __base__=_Environment, **fields)().model_dump()
-    return {
-        name: (next(variable for variable in variables(name) if os.environ.get(variable)), text)
-        for name, text in texts.items()
-        if text is not None
-    }
-
-
-def _unknown(overrides: Mapping[str, object]) -> list[str]:
-    return [
-        f"configure() got an unknown setting {name!r}{did_you_mean(name, Settings.model_fields)}; "
-        f"the settings are {', '.join(Settings.model_fields)}"
-        for name in overrides
-        if name not in Settings.model_fields
-    ]
 
 
 def _explain(
@@ -387,8 +400,11 @@ def _explain(
     for detail in error.errors(include_url=False, include_context=False):
         name = str(detail["loc"][0])
         source = "configure()" if name in overrides else sources[name][0]
+        # pydantic's message in the form `expected ...`.
+        message = detail["msg"].removeprefix("Value error, ")
+        message = message.replace("Input should be", "expected").replace("Input is", "which is")
         seen = _shown(name, detail["input"])
-        lines.append(f"setting {name} from {source}: saw {seen}, {_allowed(detail['msg'])}")
+        lines.append(f"setting {name} from {source}: saw {seen}, {message}")
     return list(dict.fromkeys(lines))
 
 
@@ -399,8 +415,3 @@ def _shown(name: str, value: object) -> str:
     if name == "api_url":
         return describe_url(value) if isinstance(value, str) else type(value).__name__
     return repr(value)
-
-
-def _allowed(text: str) -> str:
-    """Return pydantic's message in the form `expected ...`."""
-    return text.removeprefix("Value error, ").replace("Input should be", "expected")

@@ -19,7 +19,7 @@ MAY_CATCH_EVERYTHING = {
     PACKAGE / "collector" / "routes" / "executors.py",
 }
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
-MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py", PACKAGE / "_runtime" / "state.py"}
+MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py"}
 # What counts a fault.
 CONTAIN = {"contain", "_lose"}
 # Spelled in pieces, so that this file does not hold them itself.

@@ -194,7 +194,6 @@ def test_what_is_open_at_the_end_of_the_block_is_cancelled(
         table.start(2, tool, {}, 1)
     assert [span.status for span in recorder.spans()] == ["cancelled", "cancelled"]
     assert recorder.runs[0].status == "complete"
-    table.end_all()
 
 
 def test_a_step_of_a_terminated_run_does_not_begin(
@@ -302,7 +301,7 @@ def test_a_run_that_is_nobodys_block_ends_when_told(
     recorder: RecordingSink, framework: Framework
 ) -> None:
     """A session of a server, used from wherever its requests arrive."""
-    runs: adapters.RunTable[str] = adapters.RunTable()
+    runs: adapters.SessionTable[str] = adapters.SessionTable()
     sessions = adapters.declare_agent("fake.server:sessions", name="Sessions")
     for _ in range(2):
         context = runs.context("session", lambda: sessions.open(subject="Ada"))
@@ -504,7 +503,7 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
     """Without another use of the table."""
     clock = FakeClock()
     with isolated(clock=clock) as recorder:
-        runs: adapters.RunTable[str] = adapters.RunTable(idle_s=60)
+        runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
         sessions = adapters.declare_agent("fake.server:sessions")
         tool = adapters.declare("fake:tool", "tool")
         runtime = _runtime.current()
@@ -526,7 +525,7 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
 def test_open_spans_are_cancelled_at_the_exit() -> None:
     """They belong to a run without a block, which is still active."""
     with isolated() as recorder:
-        runs: adapters.RunTable[str] = adapters.RunTable()
+        runs: adapters.SessionTable[str] = adapters.SessionTable()
         sessions = adapters.declare_agent("fake.server:sessions")
         tool = adapters.declare("fake:tool", "tool")
         adapters.start(tool, {}, parent=runs.context("session", sessions.open))

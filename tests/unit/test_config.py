@@ -121,6 +121,10 @@ def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.Mo
         pytest.param({"redact": "no.such:thing"}, "cannot be imported", id="redact-import"),
         pytest.param({"redact": 3}, "saw 3, expected callable", id="redact-type"),
         pytest.param({"control_flow": "builtins:nope"}, "cannot be imported", id="control-flow"),
+        pytest.param({"data_dir": 3}, "saw 3, which is not a valid path", id="data-dir"),
+        pytest.param(
+            {"transport": 3}, "saw 3, expected a synchronous httpx transport", id="transport"
+        ),
     ],
 )
 def test_a_wrong_setting_names_itself_what_was_seen_and_what_is_allowed(
@@ -190,7 +194,7 @@ def test_a_client_shows_no_url_that_may_be_secret(url: str) -> None:
     [
         pytest.param(
             {"REMIT_ON_VIOLATON": "deny"},
-            ["REMIT_ON_VIOLATON is set, .*did you mean REMIT_ON_VIOLATION"],
+            ["REMIT_ON_VIOLATON is set, .*counts as REMIT_ON_VIOLATION"],
             id="misspelt",
         ),
         pytest.param({"REMIT_TOKEN": "x"}, ["did you mean REMIT_API_TOKEN"], id="shortened"),

@@ -102,6 +102,46 @@ def test_an_unreadable_on_violation_denies(
     assert caplog.text.count("on_violation from REMIT_ON_VIOLATION: saw 'denied'") == 1
 
 
+@each(
+    ("variable", "meant"),
+    [
+        pytest.param("REMIT_ON_VIOLATON", "REMIT_ON_VIOLATION", id="letter"),
+        pytest.param("REMIT_VIOLATION", "REMIT_ON_VIOLATION", id="shortened"),
+        pytest.param("remit_on_violation", "REMIT_ON_VIOLATION", id="small-letters"),
+    ],
+    monkeypatch=fresh,
+)
+def test_a_misspelt_policy_variable_counts(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise a typo would switch the policy off; one line names the right spelling."""
+    caplog.clear()
+    use(monkeypatch, {variable: "deny", "REMIT_MODE": "off"})
+    (line,) = [each.getMessage() for each in caplog.records if variable in each.getMessage()]
+    assert f"counts as {meant}" in line
+
+
+@each(
+    "environment",
+    [
+        pytest.param({"REMIT_VIOLATION": "fatal"}, id="another-word"),
+        pytest.param({"REMIT_RUN": "deny"}, id="another-name"),
+        pytest.param(
+            {"REMIT_ON_VIOLATION": "observe", "REMIT_VIOLATION": "deny"}, id="beside-the-right-one"
+        ),
+    ],
+    monkeypatch=fresh,
+)
+def test_another_variable_is_no_policy(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name or a word that only resembles a policy refuses nothing."""
+    for name, value in (environment | {"REMIT_MODE": "off"}).items():
+        monkeypatch.setenv(name, value)
+    with agent.run():
+        pay()
+
+
 def test_an_unreadable_outside_run_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Likewise, whatever the step declares."""
     monkeypatch.setenv("REMIT_OUTSIDE_RUN", "refused")
@@ -134,6 +174,14 @@ def test_the_policy_of_a_configure_that_failed_holds(settings: dict[str, object]
         with agent.run():
             pay()
         assert BODIES == ["function 5"]
+
+
+def test_a_misspelt_policy_of_a_configure_that_failed_holds() -> None:
+    """A program may catch the error."""
+    with pytest.raises(SettingsError, match="did you mean 'on_violation'"):
+        remit.configure(on_violaton="deny")
+    with agent.run(), pytest.raises(DeniedError):
+        pay()
 
 
 def test_a_configure_that_fails_changes_nothing_that_was_configured() -> None:

@@ -212,6 +212,18 @@ def test_quality_is_recorded_by_name_and_removed_by_none(recorder: RecordingSink
     assert recorder.runs[0].quality == {"helpful": {"score": 0.9}}
 
 
+@each("name", [5, ""])
+def test_a_quality_without_a_name_is_an_error(name: Any) -> None:  # noqa: ANN401 - of a wrong type
+    """A mistake in a call, and no fault of remit's; in mode `off`, too."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with isolated(mode="off"), answer.run() as run, pytest.raises(UsageError, match="a text"):
+        run.record_quality(name, {})
+
+
 class Review(BaseModel):
     """How good an answer was."""
 

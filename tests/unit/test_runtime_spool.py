@@ -11,10 +11,9 @@ from pydantic import SecretStr
 import remit
 from remit import _runtime
 from remit._deliver.spool import OtherFiles
-from remit._runtime import setup
-from remit._runtime.targets import MissingCollector, spool_of
+from remit._runtime import setup, targets
+from remit._runtime.targets import spool_of
 from remit.config import Settings
-from remit.errors import UnavailableError
 from tests.fake_api import FakeApi, refusal
 from tests.running_threads import threads
 from tests.spooling import in_child, wait_until_written
@@ -145,12 +144,20 @@ def test_local_and_remote_never_share_a_file(tmp_path: Path) -> None:
     assert remote != local
 
 
-def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(tmp_path: Path) -> None:
+def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The package that is missing, where things wait, and the commands."""
-    door = MissingCollector("starlette", tmp_path / "spool")
-    with pytest.raises(UnavailableError, match=r"starlette is not installed.*remit spool send"):
-        door.send(None)  # type: ignore[arg-type]  # it sends nothing, whatever it is
-    door.close()
+
+    def fail(_: str) -> None:
+        raise ModuleNotFoundError(name="starlette.routing")
+
+    monkeypatch.setattr(targets.importlib, "import_module", fail)
+    remit.configure(mode="local", data_dir=tmp_path)
+    agent()
+    said = remit.flush(1).last_error or ""
+    assert f"starlette is not installed: what is recorded waits in {tmp_path / 'spool'}" in said
+    assert "`remit spool send`" in said
 
 
 def test_mode_off_has_no_spool(tmp_path: Path) -> None:

@@ -41,10 +41,11 @@ class Faults:
         """Start with no faults."""
         self.counts: Counter[str] = Counter()
         self.strict = strict
-        self._logged: set[str] = set()
 
     def contain(self, where: str, error: BaseException) -> None:
-        """Count *error* at *where* and log the first of each place.
+        """Count *error* at *where* and log the first of each place, without its message.
+
+        The message may quote data of the program.
 
         Raises:
             BaseException: *error* itself if it is no fault (an exit, or what a signal handler
@@ -55,25 +56,19 @@ class Faults:
         self.counts[where] += 1
         if self.strict:
             raise error
-        if where not in self._logged:
-            # A logging handler of the user's may fail; then the next fault here is logged.
-            try:
-                self._log(where, error)
-            except Exception as failed:
-                if raised_by_signal_handler(failed):
-                    raise
-            else:
-                self._logged.add(where)
-
-    def _log(self, where: str, error: Exception) -> None:
-        """Log a fault without its message, which may quote user data."""
-        cause = error.__cause__ if isinstance(error, EscapeError) else error
-        logger.warning(
-            "a fault inside remit at %s (%s) was contained; your program is not affected. "
-            "Later ones are counted in remit.status().faults",
-            where,
-            type(cause).__qualname__,
-        )
+        if self.counts[where] > 1:
+            return
+        try:
+            cause = error.__cause__ if isinstance(error, EscapeError) else error
+            logger.warning(
+                "a fault inside remit at %s (%s) was contained; your program is not affected. "
+                "Later ones are counted in remit.status().faults",
+                where,
+                type(cause).__qualname__,
+            )
+        except Exception as failed:  # a logging handler of the program's
+            if raised_by_signal_handler(failed):
+                raise
 
 
 faults = Faults()
@@ -85,7 +80,7 @@ It changes with the runtime, so read it as `guard.faults`; do not import it by n
 
 @contextmanager
 def counting(counted: Faults) -> Generator[Faults]:
-    """Count faults in *own* within the block."""
+    """Count faults in *counted* within the block."""
     global faults  # noqa: PLW0603 - guards have no access to the runtime
     previous, faults = faults, counted
     try:

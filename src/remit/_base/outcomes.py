@@ -1,11 +1,10 @@
-"""Statuses of spans and runs, as the API spells them, and how a call ended."""
+"""Statuses of spans and runs, as the API spells them, and the status of a call that raised."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final
 
 from remit.errors import RunTerminated
 
@@ -51,52 +50,3 @@ def _trio_cancellation() -> tuple[type[BaseException], ...]:
     """Return trio's cancellation exception, if trio is loaded."""
     cancelled = getattr(sys.modules.get("trio"), "Cancelled", None)
     return () if cancelled is None else (cancelled,)
-
-
-# Unguarded: called by the user's `with`.
-class Contained:
-    """A block that contains the termination of one run; see `Run.contained`.
-
-    It is true if the termination ended the block.
-
-    Attributes:
-        reason: The reason of the termination, None without one.
-    """
-
-    __slots__ = ("_ended", "_run_key", "reason")
-
-    def __init__(self, run_key: str) -> None:
-        """Contain the termination of the run *run_key*."""
-        self._run_key = run_key
-        self._ended = False
-        self.reason: str | None = None
-
-    def __bool__(self) -> bool:
-        """Return whether the termination ended the block."""
-        return self._ended
-
-    def __enter__(self) -> Self:
-        """Return this object, which shows afterwards how the block ended."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        """Suppress the termination; raise what else is in a group of exceptions."""
-
-        # A function, because Python before 3.13 takes no method here.
-        def is_termination(each: BaseException) -> bool:
-            if not isinstance(each, RunTerminated) or each.run_key != self._run_key:
-                return False
-            self._ended, self.reason = True, each.reason
-            return True
-
-        if not isinstance(error, BaseExceptionGroup):
-            return error is not None and is_termination(error)
-        taken, rest = cast("BaseExceptionGroup[BaseException]", error).split(is_termination)
-        if taken is not None and rest is not None:
-            raise rest
-        return taken is not None

@@ -2,7 +2,7 @@
 
 A step that a framework reports has no function. It is declared by `declare`, opened by `start` and
 ended by `ManualSpan.end`; one that is reported when it is over is recorded by `record`. `SpanTable`
-and `RunTable` keep spans and runs by the framework's own ids. Adapters use nothing else of
+and `SessionTable` keep spans and runs by the framework's own ids. Adapters use nothing else of
 recording; none of it is public yet.
 
 A list that is too long for a payload becomes a marker that holds its first elements. Of a
@@ -20,8 +20,6 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
-from msgspec import Struct
-
 from remit import _capture, _runtime
 from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, TIME_BYTES
@@ -33,14 +31,13 @@ from remit._declare.risk import coerce
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import recorder_of
 from remit._inspect.signature import CallKind
-from remit._record.context import is_same_span, use_context
+from remit._record.context import use_context
 from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
     current_context,
     opened,
-    set_context,
 )
 from remit._record.spans import OpenSpan, SpanRecorder, StepKind
 from remit.errors import DeniedError
@@ -165,32 +162,48 @@ def interrupts(*types: type[BaseException]) -> None:
 class ManualSpan:
     """A span that an adapter starts and ends; any thread may end it.
 
-    It does not keep its run open: if it is open when the run's block ends, it is cancelled.
+    It does not keep its run open: if it is open when the run's block ends, it is cancelled. As a
+    block, for hooks that wrap a call, it is current and ends with the exception that passes
+    through, if any.
 
     Attributes:
         context: The context inside it, the parent of other spans; None if nothing is recorded.
         refused: The refusal of a step beneath it, in case a framework hides the exception.
     """
 
-    __slots__ = ("_entered", "_lock", "_previous", "_span", "context", "refused")
+    __slots__ = ("_current", "_lock", "_span", "context", "refused")
 
     def __init__(self, span: OpenSpan | None) -> None:
         """Keep *span*; None records nothing."""
         self._span = span
         self.context: SpanContext | None = None if span is None else span.context
         self.refused: DeniedError | None = None
-        self._entered: use_context | None = None
-        self._previous: tuple[SpanContext | None] | None = None
+        self._current: use_context | None = None
         self._lock = SignalSafeLock()
         if span is not None:
             span.context.run.reported[span.context.key] = self
 
     def make_current(self) -> Self:
         """Make the span current until it ends; then the previous context is restored by value."""
-        if self.context is not None and self._previous is None:
-            self._previous = (current_context(),)
-            set_context(self.context)
+        if self.context is not None and self._current is None:
+            self._current = use_context(self.context)
+            self._current.__enter__()
         return self
+
+    # Unguarded: called by the adapter's `with`.
+    def __enter__(self) -> Self:
+        """Make the span current."""
+        return self.make_current()
+
+    # Unguarded: as above.
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the span."""
+        self.end(error=error)
 
     @guarded("the description of a span")
     def describe(self, payload: Mapping[str, object], recorder: SpanRecorder | None = None) -> None:
@@ -200,11 +213,10 @@ class ManualSpan:
         """
         with self._lock:
             span = self._span
-            if span is None:
-                return
-            recorder = recorder or span.recorder
-            body = recorder.plan().params((payload,), {}, span.context.run.rules)
-            recorder.describe(span, body)
+            if span is not None:
+                recorder = recorder or span.recorder
+                body = recorder.plan().params((payload,), {}, span.context.run.rules)
+                recorder.describe(span, body)
 
     @guarded("the end of a span")
     def end(
@@ -223,21 +235,20 @@ class ManualSpan:
             error: The exception that ended it; by default an interrupt that is being handled.
             ended_ns: When it ended, as wall time; None is now.
         """
-        self._restore()
+        if self._current is not None:
+            self._current.__exit__()
         with self._lock:
             span, self._span = self._span, None
         if span is None:
             return
         run = span.context.run
         run.reported.pop(span.context.key, None)
-        types = run.recorder.interrupts
-        if error is None:
-            handled = sys.exception()
-            if handled is not None and status_of(handled, types) == CANCELLED:
-                error = handled
+        handled = sys.exception()
+        if error is None and handled is not None:
+            error = handled if status_of(handled, run.recorder.interrupts) == CANCELLED else None
         body = _captured(span.recorder, result, span.context)
         if error is not None:
-            status = status_of(error, types)
+            status = status_of(error, run.recorder.interrupts)
             if status == FAILED:
                 rule = span.recorder.plan().error_rule
                 body = _capture.error_payload(error, run.rules, rule)
@@ -246,31 +257,6 @@ class ManualSpan:
     def cancel(self, ended_ns: int | None = None) -> None:
         """End the span because no end will be reported."""
         self.end(status=CANCELLED, ended_ns=ended_ns)
-
-    def _restore(self) -> None:
-        previous, self._previous = self._previous, None
-        if previous is not None and is_same_span(current_context(), self.context):
-            set_context(previous[0])
-
-    # Unguarded: called by the adapter's `with`.
-    def __enter__(self) -> Self:
-        """Make the span current in a block, which ends it; for hooks that wrap a call."""
-        if self.context is not None:
-            self._entered = use_context(self.context)
-            self._entered.__enter__()
-        return self
-
-    # Unguarded: as above.
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the span with the exception that passes through, if any."""
-        if self._entered is not None:
-            self._entered.__exit__()
-        self.end(error=error)
 
 
 def start(
@@ -303,6 +289,7 @@ def start(
     return ManualSpan(span if isinstance(span, OpenSpan) else None)
 
 
+@guarded("a span that is over")
 def record(  # noqa: PLR0913 - a whole span
     recorder: SpanRecorder,
     payload: Mapping[str, object],
@@ -313,26 +300,17 @@ def record(  # noqa: PLR0913 - a whole span
     ended_ns: int,
     status: str = COMPLETE,
     ident: str | None = None,
-) -> SpanContext:
-    """Record a span that has ended; return its context, the parent of other spans.
+) -> None:
+    """Record a span that has ended, with the arguments of `start` and `ManualSpan.end`.
 
-    Args:
-        recorder: The recorder that `declare` returned.
-        payload: The inputs.
-        result: The result.
-        parent: The context around it.
-        started_ns: When it began, as wall time.
-        ended_ns: When it ended.
-        status: `complete`, `failed` or `cancelled`.
-        ident: The framework's id, from which the key is derived, as by `context_of`.
+    Its children may be recorded before it, under the context that `context_of` returns.
     """
-    context = parent if ident is None else context_of(parent, ident)
-    key = None if ident is None else context.key
-    span = _opened(recorder, payload, parent, started_ns, key)
-    if span is None:
-        return context
+    if not parent.run.recording:
+        return
+    key = None if ident is None else context_of(parent, ident).key
+    body = recorder.plan().params((payload,), {}, parent.run.rules)
+    span = recorder.open(parent, body, key, started_ns)
     span.end(status, _captured(recorder, result, span.context), ended_ns)
-    return span.context
 
 
 @guarded("the result of a span")
@@ -340,20 +318,6 @@ def _captured(
     recorder: SpanRecorder, result: Mapping[str, object] | None, context: SpanContext
 ) -> bytes | None:
     return None if result is None else recorder.plan().result(result, context.run.rules)
-
-
-@guarded("a span that is over")
-def _opened(
-    recorder: SpanRecorder,
-    payload: Mapping[str, object],
-    parent: SpanContext,
-    started_ns: int,
-    key: bytes | None,
-) -> OpenSpan | None:
-    if not parent.run.recording:
-        return None
-    body = recorder.plan().params((payload,), {}, parent.run.rules)
-    return recorder.open(parent, body, key, started_ns)
 
 
 def context_of(parent: SpanContext, ident: str) -> SpanContext:
@@ -394,16 +358,7 @@ class SpanTable(Generic[K]):
     ) -> ManualSpan:
         """Start the span of *key* under the first of *parents* that is open, else the current one.
 
-        Args:
-            key: The framework's id.
-            recorder: The recorder that `declare` returned.
-            payload: The inputs.
-            *parents: Ids of possible parents.
-            current: Whether to make it current until it ends.
-
-        Raises:
-            RunTerminated: As `start`.
-            DeniedError: As `start`.
+        *current* makes it current until it ends. Raises what `start` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span = start(recorder, payload, parent=self.context(*parents))
@@ -451,27 +406,9 @@ class SpanTable(Generic[K]):
         if span is not None:
             span.end(result, **how)
 
-    def end_all(self, status: str = CANCELLED) -> None:
-        """End every open span, the latest first."""
-        with self._lock:
-            spans, self._spans, self._aliases = list(self._spans.values()), {}, {}
-        for span in reversed(spans):
-            span.end(status=status)
 
-
-class _TableEntry(Struct):
-    """A run in a table, with the time of its last use."""
-
-    run: OpenRun
-    used_ns: int
-
-    @property
-    def idle_ns(self) -> int:
-        return self.run.monotonic_ns() - self.used_ns
-
-
-class RunTable(Generic[K]):
-    """Runs without a block, such as sessions of a server, by a framework's own ids.
+class SessionTable(Generic[K]):
+    """Runs without a block, one for each session of a server, by a framework's own ids.
 
     A run that was not used for `idle_s` seconds ends at the writer's next pass.
     """
@@ -479,7 +416,7 @@ class RunTable(Generic[K]):
     def __init__(self, idle_s: float = 3600.0) -> None:
         """Start empty."""
         self._idle_ns = int(idle_s * 1_000_000_000)
-        self._runs: dict[K, _TableEntry] = {}
+        self._runs: dict[K, OpenRun] = {}
         self._lock = SignalSafeLock()
 
     def context(self, key: K, open_run: Callable[[], OpenRun]) -> SpanContext | None:
@@ -489,32 +426,21 @@ class RunTable(Generic[K]):
             DeniedError: As opening a run.
         """
         with self._lock:
-            entry = self._runs.get(key)
-            if entry is None:
+            run = self._runs.get(key)
+            if run is None or run.exited:
                 run = opened(open_run)
-                if run is None or len(self._runs) >= MAX_OPEN:
-                    return None if run is None else run.context
-                entry = self._runs[key] = _TableEntry(run, 0)
-                run.recorder.tables.add(self)
-            entry.used_ns = entry.run.monotonic_ns()
-        return entry.run.context
-
-    def end_idle(self) -> None:
-        """End the runs that were not used for long enough; the writer calls it."""
-        # Not while another thread opens a run, which may wait for the writer.
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            idle = [key for key, entry in self._runs.items() if entry.idle_ns > self._idle_ns]
-            runs = [self._runs.pop(key).run for key in idle]
-        finally:
-            self._lock.release()
-        for run in runs:
-            run.exit(None)
+                if run is None:
+                    return None
+                if len(self._runs) >= MAX_OPEN:
+                    self._runs = {key: run for key, run in self._runs.items() if not run.exited}
+                if len(self._runs) < MAX_OPEN:
+                    self._runs[key] = run
+            run.expires_ns = run.monotonic_ns() + self._idle_ns
+        return run.context
 
     def end(self, key: K, error: BaseException | None = None) -> None:
         """End the run of *key*, as its block would; an unknown key does nothing."""
         with self._lock:
-            entry = self._runs.pop(key, None)
-        if entry is not None:
-            entry.run.exit(error)
+            run = self._runs.pop(key, None)
+        if run is not None and not run.exited:
+            run.exit(error)

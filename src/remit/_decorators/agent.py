@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Final, ParamSpec, TypeVar, get_args, overload
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, get_args, overload
 
 from remit import _runtime
 from remit._base.guard import guarded
@@ -42,19 +42,7 @@ COLLECTIONS: Final = (list, tuple, set, frozenset)
 def agent(name: Callable[P, R]) -> Agent[P, R]: ...
 @overload
 def agent(
-    name: str,
-    *,
-    version: str | None = None,
-    description: str | None = None,
-    agent_id: str | None = None,
-    environment_id: str | None = None,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
-    span_types: Sequence[object] = (),
-    quality: Mapping[str, object] | None = None,
-) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
-@overload
-def agent(
-    name: None = None,
+    name: str | None = None,
     *,
     version: str | None = None,
     description: str | None = None,
@@ -110,10 +98,9 @@ def agent(  # noqa: PLR0913 - the frozen signature
         "span_types": tuple(span_types),
         "quality": quality,
     }
-    if name is None:
-        return partial(_decorate, None, options)
-    if isinstance(name, str):
-        return partial(_decorate, checked_name(name, "agent"), options)
+    if name is None or isinstance(name, str):
+        checked = None if name is None else checked_name(name, "@remit.agent")
+        return partial(_decorate, checked, options)
     return _decorate(None, options, name)
 
 
@@ -147,34 +134,40 @@ def _decorate(
     )
     config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
     agent_class: type[Any] = AgentObject if info.is_object else Agent
-    decorated: Agent[..., object] = agent_class(
-        info.wrapped, config, runs.block, partial(_runtime.registration, declared)
-    )
-    return decorated
+    register = partial(_runtime.registration, declared)
+    return agent_class(info.wrapped, config, runs.block, register)
 
 
 def _declare(
     info: CallableInfo, name: str | None, options: Mapping[str, Any], declared_in: str | None
 ) -> AgentType:
-    of_span_type = {key: options[key] for key in ("data_risk", "description")}
-    span_type = declare(info, "agent", None, of_span_type, declared_in)
+    span_type = declare(info, "agent", None, options, declared_in)
     where = place_of(info, "agent")
     texts = {key: options[key] for key in ("version", "agent_id", "environment_id")}
     check_texts(where, **texts)
-    quality: Mapping[str, object] | None = options["quality"]
-    kind: type = type(quality)
-    if quality is not None and not issubclass(kind, Mapping):
+    quality: Mapping[str, object] = {} if options["quality"] is None else options["quality"]
+    if not issubclass(type(quality), Mapping):
         raise DeclarationError(
-            f"{where}: quality is of type {kind.__name__}; expected a mapping of "
+            f"{where}: quality is of type {type(quality).__name__}; expected a mapping of "
             "names to models or JSON Schemas"
         )
     return AgentType(
         span_type,
         explicit_name=name,
         span_types=options["span_types"],
-        quality=quality or {},
+        quality=quality,
         **texts,
     )
+
+
+class RunArguments(TypedDict, total=False):
+    """The arguments of `Agent.run`, and the W3C header of the surrounding trace, to link it."""
+
+    purpose: str | None
+    subject: str | None
+    labels: object
+    resume: str | None
+    traceparent: str | None
 
 
 class AgentRuns:
@@ -196,24 +189,19 @@ class AgentRuns:
         """Return the block of a run around a call outside any run."""
         return RunBlock(self.open)
 
-    def block(
-        self,
-        purpose: str | None = None,
-        subject: str | None = None,
-        labels: object = None,
-        resume: str | None = None,
-        traceparent: str | None = None,
-    ) -> RunBlock:
-        """Return the block of a run, as `Agent.run` and `open` document.
+    def block(self, **arguments: Unpack[RunArguments]) -> RunBlock:
+        """Return the block of a run, as `Agent.run` documents.
 
         Raises:
             UsageError: An argument has a wrong type or value.
         """
-        self._check(purpose, subject, labels, resume)
-        return RunBlock(partial(self.open, purpose, subject, labels, resume, traceparent))
+        self._check(**arguments)
+        return RunBlock(partial(self.open, **arguments))
 
     @guarded("the arguments of a run", passes=(UsageError,))
-    def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:
+    def _check(self, **arguments: Unpack[RunArguments]) -> None:
+        purpose, subject = arguments.get("purpose"), arguments.get("subject")
+        labels, resume = arguments.get("labels"), arguments.get("resume")
         if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
             raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
         if subject is not None and not is_a(subject, str):
@@ -231,22 +219,8 @@ class AgentRuns:
             f"run({name}=...) of {agent}: saw {describe_value(value)}; expected {expected}"
         )
 
-    def open(
-        self,
-        purpose: str | None = None,
-        subject: str | None = None,
-        labels: object = None,
-        resume: str | None = None,
-        traceparent: str | None = None,
-    ) -> OpenRun:
+    def open(self, **arguments: Unpack[RunArguments]) -> OpenRun:
         """Open a run without making it current.
-
-        Args:
-            purpose: As `Agent.run`.
-            subject: As `Agent.run`.
-            labels: As `Agent.run`.
-            resume: As `Agent.run`.
-            traceparent: The W3C header of the surrounding trace, to link it.
 
         Raises:
             RunTerminated: A run around it, or the one to be resumed, was terminated.
@@ -254,9 +228,15 @@ class AgentRuns:
         runtime, outer = _runtime.current(), current_context()
         if outer is not None:
             check_terminated(outer)
+        resume = arguments.get("resume")
         if resume is not None:
             runtime.check_resumed(resume)
-        purpose = purpose or runtime.settings.purpose
-        options = RunOptions(purpose, subject, labels, resume, traceparent)
+        options = RunOptions(
+            arguments.get("purpose") or runtime.settings.purpose,
+            arguments.get("subject"),
+            arguments.get("labels"),
+            resume,
+            arguments.get("traceparent"),
+        )
         ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
         return runtime.open_run(self._agent, options, ceilings)

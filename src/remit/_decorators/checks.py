@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -86,31 +86,23 @@ def check_texts(where: str, **texts: object) -> None:
             )
 
 
-def checked_name(name: object, decorator: str) -> str:
-    """Return *name* after checking it.
+def checked_name(name: object, where: str) -> str:
+    """Return *name* after checking it; *where* is `@remit.span_type`, for instance.
 
     Raises:
         DeclarationError: It is not a text, is empty, or a server would refuse it.
     """
-    if type(name) is str and name.strip():
-        if len(name) > MAX_NAME_CHARS or not _sendable(name):
-            raise DeclarationError(
-                f"@remit.{decorator}(name={name[:SHOWN_CHARS]!r}...): {len(name)} characters; "
-                f"expected at most {MAX_NAME_CHARS}, none of them NUL or half of a surrogate pair"
-            )
-        return name
-    raise DeclarationError(
-        f"@remit.{decorator} got a name of type {type(name).__name__}, or an empty one; expected "
-        "a text"
-    )
-
-
-def _sendable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in name
+    if type(name) is not str:
+        raise DeclarationError(f"{where}: name is of type {type(name).__name__}; expected a text")
+    if not name.strip():
+        raise DeclarationError(f"{where}: the name is empty; expected a text")
+    sendable = name.encode(errors="ignore").decode().replace("\0", "")
+    if len(name) > MAX_NAME_CHARS or name != sendable:
+        raise DeclarationError(
+            f"{where}(name={name[:SHOWN_CHARS]!r}...): {len(name)} characters; "
+            f"expected at most {MAX_NAME_CHARS}, none of them NUL or half of a surrogate pair"
+        )
+    return name
 
 
 def _capture_options(
@@ -119,7 +111,10 @@ def _capture_options(
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}
-    names = [*_parameters(function), RETURN]
+    # Some builtins have no signature.
+    signature = attempt(lambda: signature_of(function))
+    parameters = ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters
+    names = [*parameters, RETURN]
     if isinstance(capture, bool):
         return dict.fromkeys(names, capture)
     if not isinstance(capture, Mapping):
@@ -132,14 +127,7 @@ def _capture_options(
     return dict(capture)
 
 
-def _parameters(function: AnyCallable) -> Iterable[str]:
-    """Return the parameter names of *function*; some builtins have no signature."""
-    signature = attempt(lambda: signature_of(function))
-    return ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters
-
-
 def _check_option(key: object, option: object, names: list[str], where: str) -> None:
-    """Check one entry of `capture=`: the name of a parameter or a rule, and its option."""
     if isinstance(key, str) and ":" in key:
         _check_switch(key, option, f"{where}: capture")
     elif key not in names:

@@ -49,7 +49,7 @@ def span(
 
 @guarded("the declaration of a block", passes=(DeclarationError, UsageError))
 def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object) -> SpanRecorder:
-    checked_name(name, "span")
+    checked_name(name, "remit.span")
     if payload is not None and not is_mapping(payload):
         raise UsageError(
             f"remit.span({name!r}) got a payload of type {type(payload).__qualname__}; "

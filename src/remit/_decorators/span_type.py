@@ -36,19 +36,7 @@ T = TypeVar("T", bound=Callable[..., object] | Descriptor)
 def span_type(name: T) -> T: ...
 @overload
 def span_type(
-    name: str,
-    *,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
-    title: str | None = None,
-    description: str | None = None,
-    template: str | None = None,
-    params: object = None,
-    result: object = None,
-    capture: Capture | None = None,
-) -> Callable[[T], T]: ...
-@overload
-def span_type(
-    name: None = None,
+    name: str | None = None,
     *,
     data_risk: DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,
@@ -108,10 +96,9 @@ def span_type(  # noqa: PLR0913 - the frozen signature
         "result": result,
         "capture": capture,
     }
-    if name is None:
-        return partial(_decorate, None, options)
-    if isinstance(name, str):
-        return partial(_decorate, checked_name(name, "span_type"), options)
+    if name is None or isinstance(name, str):
+        checked = None if name is None else checked_name(name, "@remit.span_type")
+        return partial(_decorate, checked, options)
     return _decorate(None, options, name)
 
 

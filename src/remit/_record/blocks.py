@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import cast
+from types import TracebackType
+from typing import Self, cast
 
 from remit import _capture
 from remit._base.clock import SystemClock
 from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, key_text, new_key
-from remit._base.outcomes import CANCELLED, FAILED, Contained
+from remit._base.outcomes import CANCELLED, FAILED
 from remit._base.text import describe_value
 from remit._inspect.introspection import is_a
 from remit._record.context import nested_in, termination, use_context
 from remit._record.items import AgentRef, Item, Kind, NoSink
 from remit._record.runs import OpenRun, Recorder, RunOptions, current_context, opened
 from remit._record.spans import OpenSpan, SpanRecorder
-from remit.errors import UsageError
+from remit.errors import RunTerminated, UsageError
 
 
 class Run:
@@ -59,7 +60,7 @@ class Run:
         ended = run.feed.terminated is not None
         return ended if run.exited else termination(run.context) is not None
 
-    @guarded("a quality payload")
+    @guarded("a quality payload", passes=(UsageError,))
     def record_quality(self, name: str, payload: object) -> None:
         """Record the quality of the run under *name*.
 
@@ -69,14 +70,17 @@ class Run:
             name: Name of the quality, as declared by `agent(quality=...)`.
             payload: A mapping, a model or a dataclass, redacted like every payload. Any other value
                 is recorded under `value`; `None` removes the name.
+
+        Raises:
+            UsageError: The name is not a text, or empty.
         """
         run = self._run
-        if not run.recording:
-            return
         if type(name) is not str or not name:
             raise UsageError(
                 f"record_quality() got the name {describe_value(name)}; expected a text"
             )
+        if not run.recording:
+            return
         name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
         now_ns = run.now_ns()
         body = None if payload is None else _capture.capture_mapping(payload, run.rules)
@@ -136,8 +140,57 @@ class Run:
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
 
 
+# Unguarded: called by the user's `with`.
+class Contained:
+    """A block that contains the termination of one run; see `Run.contained`.
+
+    It is true if the termination ended the block.
+
+    Attributes:
+        reason: The reason of the termination, None without one.
+    """
+
+    __slots__ = ("_ended", "_run_key", "reason")
+
+    def __init__(self, run_key: str) -> None:
+        """Contain the termination of the run *run_key*."""
+        self._run_key = run_key
+        self._ended = False
+        self.reason: str | None = None
+
+    def __bool__(self) -> bool:
+        """Return whether the termination ended the block."""
+        return self._ended
+
+    def __enter__(self) -> Self:
+        """Return this object, which shows afterwards how the block ended."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Suppress the termination; raise what else is in a group of exceptions."""
+
+        # A function, because Python before 3.13 takes no method here.
+        def is_termination(member: BaseException) -> bool:
+            if not isinstance(member, RunTerminated) or member.run_key != self._run_key:
+                return False
+            self._ended, self.reason = True, member.reason
+            return True
+
+        if not isinstance(error, BaseExceptionGroup):
+            return error is not None and is_termination(error)
+        taken, rest = cast("BaseExceptionGroup[BaseException]", error).split(is_termination)
+        if taken is not None and rest is not None:
+            raise rest
+        return taken is not None
+
+
 # Unguarded: reads an attribute.
-def run_of(run: OpenRun) -> Run:
+def handle_of(run: OpenRun) -> Run:
     """Return the public handle of a run, always the same object."""
     if run.handle is None:
         run.handle = Run(run)
@@ -147,7 +200,7 @@ def run_of(run: OpenRun) -> Run:
 def current_run() -> Run | None:
     """Return the current run, or `None` outside any."""
     context = current_context()
-    return None if context is None else run_of(context.run)
+    return None if context is None else handle_of(context.run)
 
 
 @cache
@@ -184,7 +237,7 @@ class RunBlock:
         # If the run could not be opened, the block must not record into the run around it.
         self._entered = use_context(None if self._run is None else self._run.context)
         self._entered.__enter__()
-        return run_of(null_run() if self._run is None else self._run)
+        return handle_of(null_run() if self._run is None else self._run)
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
         """End the run's block, and restore what was current before."""
@@ -200,7 +253,7 @@ class RunBlock:
         """End the run's block, as the sync form does, without blocking the event loop."""
         awaited = not issubclass(type(error), GeneratorExit)
         run = self._exit(error, awaited=awaited)
-        flushing = run.recorder.after_run.beside() if run is not None and awaited else None
+        flushing = run.recorder.after_run.call_async() if run is not None and awaited else None
         if flushing is not None:
             await flushing
 
@@ -244,7 +297,7 @@ class Span:
     @property
     def run(self) -> Run | None:
         """The run that the span belongs to."""
-        return None if self._run is None else run_of(self._run)
+        return None if self._run is None else handle_of(self._run)
 
     def set_result(self, result: Mapping[str, object]) -> None:
         """Set the span's result, instead of what the call returns.
@@ -317,13 +370,9 @@ class SpanBlock:
         recorder: SpanRecorder | None,
         outside: Callable[[SpanRecorder], object],
     ) -> None:
-        """Prepare the block.
+        """Prepare the block; *outside* is called if there is no run, and may raise `DeniedError`.
 
-        Args:
-            name: Its span type.
-            payload: Its input.
-            recorder: Its recorder; None, after a fault, records nothing.
-            outside: Called with the recorder if there is no current run; may raise `DeniedError`.
+        Without a recorder, as after a fault, the block records nothing.
         """
         self._name = name
         self._payload = payload

@@ -246,7 +246,7 @@ class GeneratorSpan(StreamSpan):
     and the termination of its run apply as well.
     """
 
-    __slots__ = ("_args", "_consumer", "_key", "_kwargs", "_own_run", "_tracer")
+    __slots__ = ("_args", "_consumer", "_kwargs", "_own_run", "_reserved_key", "_tracer")
 
     def __init__(
         self,
@@ -262,12 +262,12 @@ class GeneratorSpan(StreamSpan):
         self._args = tracer.recorded(instance, args)
         self._kwargs = kwargs
         self._consumer: SpanContext | None = None
-        self._key: bytes | None = None
+        self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
         if parent is not None and parent.run.recording:
             # Counts as an open span until the first step, under the key that the span will have.
             run = parent.run
-            key = self._key = new_key(run.now_ns())
+            key = self._reserved_key = new_key(run.now_ns())
             run.feed.deferred[key] = weakref.ref(self)
             run.open[key] = parent.key
 
@@ -294,9 +294,11 @@ class GeneratorSpan(StreamSpan):
             self._refused(error)
             raise
         if run.recording:
-            key = self._key if self._key in run.feed.deferred else None  # not in a child
+            key = self._reserved_key
+            if key not in run.feed.deferred:  # the child of a fork; the parent may use the key
+                key = None
             span = recorder.open(self.context, params(), key)
-            self._key = None
+            self._reserved_key = None
             self.attach(span)
 
     def _bind(self) -> None:
@@ -312,8 +314,8 @@ class GeneratorSpan(StreamSpan):
 
     def _refused(self, error: BaseException) -> None:
         """End a stream whose body does not run, because of *error*."""
-        if self._key is not None and status_of(error) == FAILED:
-            self.context.run.fail_after_block(self._key, self.context.key, error)
+        if self._reserved_key is not None and status_of(error) == FAILED:
+            self.context.run.fail_after_block(self._reserved_key, self.context.key, error)
         self.detach()
         self._ended(error)
 
@@ -329,7 +331,7 @@ class GeneratorSpan(StreamSpan):
 
     def detach(self) -> OpenSpan | None:
         """Return the span, as `DeferredSpan.detach` does; the run stops waiting for it to begin."""
-        key, self._key = self._key, None
+        key, self._reserved_key = self._reserved_key, None
         if key is not None:
             run = self.context.run
             run.feed.deferred.pop(key, None)
@@ -342,4 +344,4 @@ class GeneratorSpan(StreamSpan):
             run.exit(error)
 
     def _is_pending(self) -> bool:
-        return not (self._span is None and self._key is None and self._own_run is None)
+        return not (self._span is None and self._reserved_key is None and self._own_run is None)

@@ -170,7 +170,7 @@ class Agent(StepFunction, Generic[P, R]):
         self,
         wrapped: Any,  # noqa: ANN401 - a callable or a descriptor
         config: WrapperConfig,
-        block: Callable[[str | None, str | None, object, str | None], RunBlock],
+        block: Callable[..., RunBlock],
         registration: Callable[[], dict[str, object]],
     ) -> None:
         """Wrap *wrapped*; *block* and *registration* come from the declaration."""
@@ -229,7 +229,7 @@ class Agent(StepFunction, Generic[P, R]):
             RunTerminated: On entering the block: a run around it, or the one to be resumed, was
                 terminated.
         """
-        return self._self_block(purpose, subject, labels, resume)
+        return self._self_block(purpose=purpose, subject=subject, labels=labels, resume=resume)
 
     def registration(self) -> dict[str, object]:
         """Return the complete registration payload, JSON-able and the same for the same source.

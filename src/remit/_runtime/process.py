@@ -1,23 +1,109 @@
-"""The public `configure`, `flush`, `shutdown` and `status`, and the runtime that they act on."""
+"""The state of this process, the public functions that act on it, and its fork and exit.
+
+`state` is the only global: the registry that decorators fill, and the runtime.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from remit._base import guard
+from remit._base.clock import Clock
 from remit._base.guard import guarded
+from remit._base.locks import SignalSafeLock
 from remit._base.loops import run_in_thread
 from remit._declare.registration import registration as payload_of
-from remit._declare.registry import AgentType
+from remit._declare.registry import AgentType, Registry
 from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
-from remit._runtime.state import registry, state
+from remit._record.items import Sink
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # both take long to import, see `_set_up`
     from remit._runtime.runtime import Runtime
+    from remit.config import IgnoredSources, Settings
+
+# Negative: after multiprocessing has flushed the child's queues and joined its children.
+EXIT_PRIORITY: Final = -100
+
+
+class Forced(Struct, frozen=True):
+    """What a test or a command decides, so that `configure()` in a program cannot change it.
+
+    Attributes:
+        mode: The mode.
+        sink: Receives the items; None if nothing is recorded.
+        clock: The time.
+        settings: Settings of `isolated()`, by name; None reads the environment.
+    """
+
+    mode: str
+    sink: Sink | None = None
+    clock: Clock | None = None
+    settings: Mapping[str, object] | None = None
+
+
+class ProcessState(Struct):
+    """The declarations, the runtime and what it is made from.
+
+    Attributes:
+        registry: Holds all declarations.
+        runtime: The current runtime, if there is one.
+        ended: The runtime that was shut down last.
+        configured: Settings of the last `configure()`.
+        forced: Decided by a test or a command.
+        ignored: Environment variables that do not count, in test sessions.
+        logged: Lines that were logged once.
+        exit_hooked: Whether the exit handler is registered.
+        hooked_pid: The process whose other exit hooks are registered.
+        lock: Held while the runtime is replaced.
+    """
+
+    registry: Registry
+    runtime: Runtime | None = None
+    ended: Runtime | None = None
+    configured: Settings | None = None
+    forced: Forced | None = None
+    ignored: IgnoredSources = frozenset()
+    logged: frozenset[str] = frozenset()
+    exit_hooked: bool = False
+    hooked_pid: int | None = None
+    lock: SignalSafeLock = field(default_factory=SignalSafeLock)
+
+
+state: Final = ProcessState(Registry())
+
+
+@contextmanager
+def restored(*names: str) -> Generator[None]:
+    """Restore these attributes of the state after the block."""
+    before = {name: getattr(state, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(state, name, value)
+
+
+# Public functions
+
+
+def registry() -> Registry:
+    """Return the registry that decorators fill."""
+    return state.registry
+
+
+def registration(agent: AgentType) -> dict[str, object]:
+    """Return the registration payload of *agent*, from the current declarations."""
+    return payload_of(agent, state.registry)
 
 
 def current() -> Runtime:
@@ -51,11 +137,6 @@ def _set_up(settings: Mapping[str, object] | None = None) -> Runtime:
     from remit._runtime import setup  # noqa: PLC0415
 
     return setup.first() if settings is None else setup.configure(settings)
-
-
-def registration(agent: AgentType) -> dict[str, object]:
-    """Return the registration payload of *agent*, from the current declarations."""
-    return payload_of(agent, registry())
 
 
 @guarded("a flush", UNKNOWN)
@@ -105,3 +186,72 @@ def status() -> Status:
 @guarded("the status")
 def _status() -> Status:
     return (state.runtime or state.ended or current()).status()
+
+
+# Exit
+
+
+def hook_exit() -> None:
+    """Register the flush at exit, also where a child process never runs `atexit`."""
+    if not (state.exit_hooked or threading.main_thread().is_alive()):
+        # The interpreter already runs its exit handlers and will not call a new one.
+        if state.runtime is not None:
+            state.runtime.shutdown(0)
+        return
+    if not state.exit_hooked:
+        # In this order: if a signal handler raises in between, the handler is registered again.
+        atexit.register(_at_exit)
+        state.exit_hooked = True
+    if state.hooked_pid == os.getpid():
+        return
+    # Only if imported: importing multiprocessing takes 10 ms, and most programs do not need it.
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=EXIT_PRIORITY)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        # The children of Celery's pool end by `os._exit`, but send this signal before.
+        signals.worker_process_shutdown.connect(_at_exit, weak=False, dispatch_uid=__name__)
+    state.hooked_pid = os.getpid()
+
+
+@guarded("the exit of the process")
+def _at_exit(**_: object) -> None:
+    # Ctrl-C only ends the wait for the server.
+    with suppress(KeyboardInterrupt):
+        if state.runtime is not None:
+            state.runtime.at_exit()
+
+
+# Fork
+
+
+@guarded("a fork")
+def _before_fork() -> None:
+    if state.runtime is not None and state.runtime.delivery is not None:
+        state.runtime.delivery.before_fork()
+
+
+@guarded("a fork")
+def _after_fork_in_parent() -> None:
+    if state.runtime is not None and state.runtime.delivery is not None:
+        state.runtime.delivery.after_fork_in_parent()
+
+
+@guarded("the child of a fork")
+def _after_fork_in_child() -> None:
+    # A thread of the parent may hold the inherited lock.
+    state.lock = SignalSafeLock()
+    state.registry.after_fork_in_child()
+    state.ended = None
+    guard.faults.counts.clear()
+    if state.runtime is not None:
+        state.runtime.after_fork_in_child()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

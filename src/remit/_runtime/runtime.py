@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from typing import Final
 
@@ -16,6 +17,7 @@ from remit._base.clock import Clock, Deadline, SystemClock
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
+from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture import Limits, Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
@@ -24,7 +26,7 @@ from remit._deliver.delivery import Delivery
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
-from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
+from remit._record.items import AgentRef, NoSink, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
     MAX_LOGGED,
@@ -35,12 +37,11 @@ from remit._record.runs import (
     RunOptions,
 )
 from remit._record.spans import SpanRecorder
-from remit._runtime.after_run import FlushAfterRun
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
 from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
 
-# Seconds that a new runtime waits for the sender of the runtime that it replaces.
-HAND_OVER_S: Final = 0.2
+# Seconds for the thread of a flush after a run to start and to end, beyond its deadline.
+GRACE_S: Final = 0.2
 
 
 class Runtime:
@@ -50,6 +51,7 @@ class Runtime:
         settings: The settings.
         mode: `remote`, `local` or `off`; never `auto`.
         target: Where items are sent, for messages.
+        delivery: Takes the recorded items to the target; None in mode `off` and with a *sink*.
         recorder: The recorder of its runs.
         started: Whether a run was opened; `configure()` is an error from then on.
     """
@@ -69,35 +71,33 @@ class Runtime:
         Args:
             settings: The settings.
             registry: Returns the current registry.
-            on_start: Called before the first run of each process, and when delivery wakes up.
+            on_start: Called when delivery starts its threads, at the latest at each new run.
             sink: Receives the items instead of delivery, in tests.
             clock: The time.
             others: Selects the spool files of ended processes to send as well.
         """
         self.settings = settings
-        self._others = others
         self.mode: str = settings.resolved_mode
         self.target = ""
         self.started = False
         self._exit: Deadline | None = None
         self._registry = registry
-        self._on_start = on_start
         self._clock = clock or SystemClock()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
-        # By the value of the setting `agent_id`: the agent that uses it.
-        self._agent_of_id: dict[str, str] = {}
+        # The agent that uses the setting `agent_id`.
+        self._agent_of_setting: str | None = None
         self._counting = SignalSafeLock()
-        self._delivery = self._make_delivery() if sink is None else None
-        self._recording = sink is not None or self._delivery is not None
+        self.delivery = self._make_delivery(on_start, others) if sink is None else None
         self._after_run: FlushAfterRun | None = None
-        if self._delivery is not None and settings.flush_on == "run":
-            self._after_run = FlushAfterRun(self._delivery, self._clock, settings.exit_timeout_s)
-        if sink is None:
-            sink = self._delivery.sink if self._delivery else NoSink()
+        if self.delivery is not None:
+            sink = self.delivery.sink
+            if settings.flush_on == "run":
+                self._after_run = FlushAfterRun(self.delivery, self._clock, settings.exit_timeout_s)
+        self._recording = sink is not None
         self.recorder = Recorder(
-            sink,
+            NoSink() if sink is None else sink,
             self._clock,
             Rules(
                 Limits(settings.max_payload_bytes),
@@ -120,7 +120,6 @@ class Runtime:
         ref = self._agent_ref(agent)
         if not self.started:
             self.started = True
-            self._on_start()
             target = self.target or "nowhere"
             logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
             if self.settings.half_remote is not None:
@@ -152,15 +151,26 @@ class Runtime:
             DeniedError: The setting `outside_run` refuses the call.
         """
         violations = self._refused_outside(step)
-        first = self._count_outside(step.name)
+        error = None
         if violations is not None:
-            where = _called_from(step)
-            if first:
-                message = denial(step.name, violations, where)
-                _warn("%s; outside_run='record' lets such calls run, unrecorded", message)
-            raise DeniedError(step.name, violations, where)
-        if first and self.mode != "off":
-            _warn(
+            error = DeniedError(step.name, violations, _called_from(step))
+        self._note_outside(step, error)
+        if error is not None:
+            raise error
+
+    @guarded("the log of a call outside any run")
+    def _note_outside(self, step: SpanRecorder, error: DeniedError | None) -> None:
+        """Count a call, and log the first of each step; names beyond `MAX_LOGGED` do neither."""
+        with self._counting:
+            first = step.name not in self._outside
+            if first and len(self._outside) >= MAX_LOGGED:
+                return
+            self._outside[step.name] += 1
+        if first and error is not None:
+            message = denial(step.name, error.violations, error.outside_run)
+            logger.warning("%s; outside_run='record' lets such calls run, unrecorded", message)
+        elif first and self.mode != "off":
+            logger.warning(
                 "%s was called outside any run %s, so it is recorded nowhere. %s",
                 step.name,
                 _called_from(step),
@@ -190,57 +200,21 @@ class Runtime:
         verdict = step.verdict(self._ceilings[1], strict=True)
         return None if verdict is None else verdict.violations
 
-    @guarded("the count of calls outside any run")
-    def _count_outside(self, name: str) -> bool:
-        """Count a call; return whether it is the first of its name.
-
-        Names beyond `MAX_LOGGED` are not counted.
-        """
-        with self._counting:
-            first = name not in self._outside
-            if first and len(self._outside) >= MAX_LOGGED:
-                return False
-            self._outside[name] += 1
-            return first
-
-    @guarded("looking for what ended processes left")
-    def adopt(self) -> None:
-        """Start to send the items that ended processes left in the spool, if there are any."""
-        if self._delivery is not None and self._delivery.adopt():
-            self._on_start()
-
-    def bring_back(self) -> None:
-        """Queue the items again that a server refused."""
-        if self._delivery is not None:
-            self._delivery.bring_back()
-
-    def flush(self, timeout_s: float, *, adopting: bool = True) -> FlushResult:
-        """Deliver the items recorded so far, within *timeout_s* seconds.
-
-        Args:
-            timeout_s: Seconds to wait at most.
-            adopting: Also deliver the items that ended processes left in the spool.
-        """
-        if self._delivery is None:
+    def flush(self, timeout_s: float) -> FlushResult:
+        """Deliver the items recorded so far, within *timeout_s* seconds."""
+        if self.delivery is None:
             return FlushResult.nothing()
-        return self._delivery.flush(Deadline.after(timeout_s, self._clock), adopting=adopting)
+        return self.delivery.flush(Deadline.after(timeout_s, self._clock))
 
     def shutdown(self, timeout_s: float) -> FlushResult:
         """Flush, then stop the threads and close the connections."""
-        if self._delivery is None:
+        if self.delivery is None:
             return FlushResult.nothing()
-        return self._delivery.shutdown(Deadline.after(timeout_s, self._clock))
-
-    def hand_over(self) -> None:
-        """Shut down for the runtime that replaces this one, before anything was recorded."""
-        self.shutdown(0)
-        if self._delivery is not None:
-            # The sender may hold the file of an ended process, which the next runtime adopts.
-            self._delivery.stopped(HAND_OVER_S)
+        return self.delivery.shutdown(Deadline.after(timeout_s, self._clock))
 
     def status(self) -> Status:
         """Return mode, target, counters, and the state of delivery."""
-        status = self._delivery.status() if self._delivery else Status.nothing()
+        status = self.delivery.status() if self.delivery else Status.nothing()
         return replace(
             status,
             mode=self.mode,
@@ -260,26 +234,14 @@ class Runtime:
         self.recorder.end_collected()
         for run in list(self.recorder.runs):
             run.abandon()
-        if self._delivery is not None:
-            self._delivery.shutdown(self._exit, exiting=True)
+        if self.delivery is not None:
+            self.delivery.shutdown(self._exit, exiting=True)
 
     def tick(self) -> None:
         """Regular work of the writer: follow the clock, end collected spans and overdue runs."""
         self.recorder.end_collected()
-        for table in list(self.recorder.tables):
-            table.end_idle()
         for run in list(self.recorder.runs):
-            run.follow_up()
-
-    def before_fork(self) -> None:
-        """Pause delivery's threads where they hold no lock that the child needs."""
-        if self._delivery is not None:
-            self._delivery.before_fork()
-
-    def after_fork_in_parent(self) -> None:
-        """Resume delivery's threads."""
-        if self._delivery is not None:
-            self._delivery.after_fork_in_parent()
+            run.tick()
 
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
@@ -288,13 +250,12 @@ class Runtime:
             run.feed.deferred.clear()  # the parent ends them
         self.recorder.runs.clear()
         self.recorder.collected.clear()
-        self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
         self._counting = SignalSafeLock()
-        if self._delivery is not None:
-            self._delivery.after_fork_in_child()
+        if self.delivery is not None:
+            self.delivery.after_fork_in_child()
 
     def _agent_ref(self, agent: AgentType) -> AgentRef:
         """Return the reference of an agent for delivery; a new one after each declaration."""
@@ -302,7 +263,7 @@ class Runtime:
         version, ref = self._agents.get(agent.external_identifier, (None, None))
         if ref is not None and version == registry.version:
             return ref
-        local = self.mode == "local" and self._delivery is not None
+        local = self.mode == "local" and self.delivery is not None
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
@@ -313,7 +274,7 @@ class Runtime:
             # A copy, because later declarations belong to the registration of the next run.
             cache(partial(registration, agent, registry.copy())),
             agent.local_identifier if local else None,
-            cache(partial(_quality_check_of, agent)),
+            cache(lambda: Qualities(agent, redact=REDACT).errors),
         )
         self._agents[agent.external_identifier] = (registry.version, ref)
         return ref
@@ -328,7 +289,7 @@ class Runtime:
         if agent.agent_id is not None or setting is None:
             return agent.agent_id
         identifier = agent.external_identifier
-        first = self._agent_of_id.setdefault(setting, identifier)
+        first = self._agent_of_setting = self._agent_of_setting or identifier
         if first != identifier:
             raise SettingsError(
                 f"the setting agent_id={setting!r} is for one agent, but this process runs "
@@ -347,7 +308,7 @@ class Runtime:
                 agent,
             )
 
-    def _make_delivery(self) -> Delivery | None:
+    def _make_delivery(self, on_start: Callable[[], None], others: OtherFiles) -> Delivery | None:
         settings = self.settings
         if self.mode == "off":
             return None
@@ -364,16 +325,10 @@ class Runtime:
             poll_interval_s=settings.poll_interval_s,
             target=self.target,
             spool=spool,
-            others=self._others,
-            # For the child of a fork that records into the run of its parent.
-            on_start_threads=self._on_start,
+            others=others,
+            on_start_threads=on_start,
             ticks=(self.tick,),
         )
-
-
-@guarded("the log of a call outside any run")
-def _warn(message: str, *args: object) -> None:
-    logger.warning(message, *args)
 
 
 def _called_from(step: SpanRecorder) -> str:
@@ -385,6 +340,40 @@ def _called_from(step: SpanRecorder) -> str:
     return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
 
 
-def _quality_check_of(agent: AgentType) -> QualityCheck:
-    """Return the function that checks the quality payloads of *agent*."""
-    return Qualities(agent, redact=REDACT).errors
+class FlushAfterRun(AfterRun):
+    """`flush_on="run"`: flushes in bounded time at the end of each run, before a function freezes.
+
+    If the server does not answer, a flush waits only until everything is on disk.
+    """
+
+    def __init__(self, delivery: Delivery, clock: Clock, bound_s: float) -> None:
+        """Flush *delivery* for at most *bound_s* seconds each time."""
+        self._delivery = delivery
+        self._clock = clock
+        self._bound_s = bound_s
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Stop flushing: the process ends, and one flush serves all runs."""
+        self._stopped = True
+
+    @guarded("the flush after a run")
+    def __call__(self) -> None:
+        """Flush; in an event loop, on a thread of delivery and at exit only wake the writer."""
+        if self._stopped or in_event_loop() or is_own_thread():
+            self._delivery.wake_writer()
+        else:
+            self._flush()
+
+    async def call_async(self) -> None:
+        """Flush in a thread, without blocking the event loop."""
+        # Raised in an unknown event loop, or if no thread can be started.
+        with suppress(RuntimeError):
+            await run_in_thread_within(self._flush, self._bound_s + GRACE_S)
+            return
+        self._delivery.wake_writer()
+
+    @guarded("the flush after a run")
+    def _flush(self) -> None:
+        deadline = Deadline.after(self._bound_s, self._clock)
+        self._delivery.flush(deadline, adopting=False, forced=False)

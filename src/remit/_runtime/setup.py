@@ -18,8 +18,8 @@ from remit._base.guard import Faults, counting, guarded, logger
 from remit._deliver.spool import OtherFiles
 from remit._deliver.status import FlushResult
 from remit._record.items import Sink
+from remit._runtime.process import Forced, hook_exit, registry, restored, state
 from remit._runtime.runtime import Runtime
-from remit._runtime.state import InTests, hook_exit, registry, restored, state
 from remit._runtime.targets import check_target
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
@@ -36,50 +36,50 @@ def first() -> Runtime:
         return state.runtime or _install(settings)
 
 
-def configure(settings: Mapping[str, object]) -> Runtime:
-    """Return a new runtime made from *settings*, as `remit.configure` documents.
+def _from_environment() -> Settings:
+    settings, problems = _read({})
+    if problems:
+        _log_once(
+            "recording is off until this is corrected; the policy still applies (on_violation is "
+            f"{settings.on_violation}): {'; '.join(problems)}"
+        )
+    return settings
+
+
+def configure(overrides: Mapping[str, object]) -> Runtime:
+    """Return a new runtime made from *overrides*, as `remit.configure` documents.
 
     Raises:
         SettingsError: A name is unknown or a value is not allowed.
         UsageError: A run was opened already.
     """
-    loaded, wrong = _read(settings)
-    if wrong:
-        _hold_policy(loaded)
-        raise SettingsError("\n".join(wrong))
+    settings, problems = _read(overrides)
     with state.lock:
         before = state.runtime
-        if before is not None and before.started:
+        started = before is not None and before.started
+        if problems:
+            if state.configured is None and not started:
+                # For a program that catches the error: recording is off, and the policy applies.
+                state.configured, state.runtime = settings, None
+            raise SettingsError("\n".join(problems))
+        if started:
             message = (
                 "configure() came after the first run was opened: call it before, "
                 "or call remit.shutdown() first"
             )
             raise UsageError(message)
-        state.configured = loaded
-        runtime = _install(loaded)
+        state.configured = settings
+        runtime = _install(settings)
     if before is not None:
-        before.hand_over()
-    runtime.adopt()
+        before.shutdown(0)
+    _adopt(runtime)
     return runtime
 
 
-@guarded("the policy")
-def _hold_policy(settings: Settings) -> None:
-    """Keep the policy of a failed `configure()`, for a program that catches the error."""
-    with state.lock:
-        if state.configured is None and (state.runtime is None or not state.runtime.started):
-            state.configured = settings
-            state.runtime = None
-
-
-def _from_environment() -> Settings:
-    settings, wrong = _read({})
-    if wrong:
-        _log_once(
-            "recording is off until this is corrected; the policy still applies (on_violation is "
-            f"{settings.on_violation}): {'; '.join(wrong)}"
-        )
-    return settings
+@guarded("looking for what ended processes left")
+def _adopt(runtime: Runtime) -> None:
+    if runtime.delivery is not None:
+        runtime.delivery.adopt()
 
 
 def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
@@ -87,39 +87,37 @@ def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
 
     A wrong setting does not affect the others, so the policy still holds.
     """
-    if state.unrecorded:
-        overrides = {**overrides, "mode": "off"}
-    tests = state.in_tests
-    if tests is None or overrides.get("transport") is not None:
-        if tests is not None:
+    forced = state.forced
+    if forced is None or overrides.get("transport") is not None:
+        if forced is not None:
             overrides = {"data_dir": _folder_of_tests(), **overrides}
-        settings, wrong = config.read(overrides, config.environment_sources(state.ignored))
-        wrong = wrong or config.missing(settings)
+        settings, problems = config.read(overrides, config.environment_sources(state.ignored))
+        problems = problems or config.missing(settings)
     else:
-        environment = config.environment_sources(state.ignored) if tests.settings is None else {}
-        settings, wrong = config.read({**(tests.settings or {}), **overrides}, environment)
-        settings = settings.model_copy(update={"mode": tests.mode, "transport": None})
+        environment = config.environment_sources(state.ignored) if forced.settings is None else {}
+        settings, problems = config.read({**(forced.settings or {}), **overrides}, environment)
+        settings = settings.model_copy(update={"mode": forced.mode, "transport": None})
     try:
         _capture.switched_off(settings.redact_off)
     except SettingsError as error:
-        wrong.append(str(error))
+        problems.append(str(error))
         settings = settings.model_copy(update={"redact_off": ()})
     try:
         check_target(settings)
     except SettingsError as error:
-        wrong.append(str(error))
-    return (settings.model_copy(update={"mode": "off"}) if wrong else settings), wrong
+        problems.append(str(error))
+    return (settings.model_copy(update={"mode": "off"}) if problems else settings), problems
 
 
 def _install(settings: Settings) -> Runtime:
-    tests = state.in_tests
-    if tests is None or settings.transport is not None:
+    forced = state.forced
+    if forced is None or settings.transport is not None:
         runtime = Runtime(settings, registry, on_start=hook_exit)
     else:
-        runtime = Runtime(settings, registry, sink=tests.sink, clock=tests.clock)
+        runtime = Runtime(settings, registry, sink=forced.sink, clock=forced.clock)
     state.runtime = runtime
     state.ended = None
-    if tests is None:
+    if forced is None:
         _log_doubtful(settings)
     return runtime
 
@@ -132,8 +130,11 @@ def _log_doubtful(settings: Settings) -> None:
             "api_url is http://, so the token and everything recorded go to "
             f"{settings.unencrypted_host} unencrypted; use https://"
         )
-    for variable, setting in config.unknown_variables().items():
-        hint = f" (did you mean {setting}?)" if setting else ""
+    used = {variable for variable, _ in config.environment_sources().values()}
+    for variable, meant in config.unknown_variables().items():
+        hint = f" (did you mean {meant}?)" if meant else ""
+        if variable in used:
+            hint = f"; it counts as {meant}, because a typo must not switch the policy off"
         _log_once(f"{variable} is set, but remit has no such setting{hint}; unset or correct it")
 
 
@@ -153,8 +154,8 @@ def unrecorded() -> Generator[None]:
 
     For commands that import a program to read its declarations.
     """
-    with restored("runtime", "configured", "unrecorded"):
-        state.runtime, state.configured, state.unrecorded = None, None, True
+    with restored("runtime", "configured", "forced"):
+        state.runtime, state.configured, state.forced = None, None, Forced("off")
         yield
 
 
@@ -170,8 +171,8 @@ def send_spooled(
         set_aside: Also send the items that a server refused.
     """
     runtime = Runtime(settings, registry, others=others)
-    if set_aside:
-        runtime.bring_back()
+    if set_aside and runtime.delivery is not None:
+        runtime.delivery.bring_back()
     runtime.flush(timeout_s)
     return runtime.shutdown(settings.exit_timeout_s)
 
@@ -191,15 +192,15 @@ def isolated(
             block behaves like a separate program.
         clock: The time.
     """
-    with restored("registry", "runtime", "ended", "configured", "in_tests", "logged"):
+    with restored("registry", "runtime", "ended", "configured", "forced", "logged"):
         state.registry = state.registry.copy()
         state.runtime = Runtime(settings, registry, sink=sink, clock=clock)
-        state.ended, state.configured, state.in_tests, state.logged = None, None, None, frozenset()
+        state.ended, state.configured, state.forced, state.logged = None, None, None, frozenset()
         if sink is not None:
+            state.configured = settings.model_copy(update={"transport": None})
             names = settings.model_fields_set - {"transport"}
             values = {name: getattr(settings, name) for name in names}
-            state.configured = settings.model_copy(update={"transport": None})
-            state.in_tests = InTests(settings.resolved_mode, sink, clock, values)
+            state.forced = Forced(settings.resolved_mode, sink, clock, values)
         try:
             with counting(Faults(strict=True)):
                 yield state.runtime
@@ -222,7 +223,7 @@ def stay_quiet() -> None:
     """
     variables = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
     state.ignored = frozenset((name, os.environ[name]) for name in variables if name in os.environ)
-    state.in_tests = InTests("off")
+    state.forced = Forced("off")
 
 
 def configured() -> dict[str, object]:
@@ -230,8 +231,7 @@ def configured() -> dict[str, object]:
     settings = state.configured
     if settings is None:
         return {}
-    names = settings.model_fields_set - _TARGET
-    return {name: getattr(settings, name) for name in names}
+    return {name: getattr(settings, name) for name in settings.model_fields_set - _TARGET}
 
 
 @cache

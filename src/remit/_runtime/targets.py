@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from remit import config
 from remit._base.clock import Clock, SystemClock
@@ -26,13 +26,9 @@ LOCAL_URL: Final = "http://remit.local"
 
 def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
     """Return the client for the settings; *spool* is where items wait meanwhile."""
-    if settings.resolved_mode != "local":
-        return remote_client(settings, clock)
-    try:
-        return LocalClient(settings, clock)
-    except ImportError as error:
-        package = (error.name or str(error)).partition(".")[0]
-        return MissingCollector(package, spool)
+    if settings.resolved_mode == "local":
+        return LocalClient(settings, clock, spool)
+    return remote_client(settings, clock)
 
 
 def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
@@ -56,18 +52,24 @@ class LocalClient:
 
     holds_locks: bool = True
 
-    def __init__(self, settings: config.Settings, clock: Clock) -> None:
-        """Import the collector."""
-        self._local = importlib.import_module(LOCAL_APP)
+    def __init__(self, settings: config.Settings, clock: Clock, spool: Path) -> None:
+        """Import the collector, because background threads import nothing."""
         self._settings = settings
         self._clock = clock
+        self._spool = spool
         self._http: HttpClient | None = None
+        self._local: Any = None
+        self._missing = ""
+        try:
+            self._local = importlib.import_module(LOCAL_APP)
+        except ImportError as error:
+            self._missing = (error.name or str(error)).partition(".")[0]
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return the answer of the collector.
 
         Raises:
-            ApiError: The collector refuses, or its database cannot be opened.
+            ApiError: The collector refuses or is not installed, or its database cannot be opened.
         """
         if self._http is None:
             self._http = self._open()
@@ -79,6 +81,13 @@ class LocalClient:
             self._http.close()
 
     def _open(self) -> HttpClient:
+        if self._local is None:
+            raise UnavailableError(
+                f"local mode needs the collector, and {self._missing} is not installed: what is "
+                f"recorded waits in {self._spool}. To look at it: pip install 'remit[collector]', "
+                "`remit spool send`, `remit runs list`. Or set REMIT_API_URL and REMIT_API_TOKEN, "
+                "or REMIT_MODE=off"
+            )
         folder = self._settings.data_dir
         try:
             app, token = self._local.open_app(folder)
@@ -94,38 +103,6 @@ class LocalClient:
             timeout_s=self._settings.request_timeout_s,
             clock=self._clock,
         )
-
-
-class MissingCollector:
-    """The client of local mode if the collector is not installed; every call raises.
-
-    Attributes:
-        holds_locks: False, because no call reaches SQLite.
-    """
-
-    holds_locks: bool = False
-
-    def __init__(self, package: str, spool: Path) -> None:
-        """Keep the name of the missing package, and the spool where items wait meanwhile."""
-        self._package = package
-        self._spool = spool
-
-    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Raise.
-
-        Raises:
-            UnavailableError: Always.
-        """
-        del call, timeout_s
-        raise UnavailableError(
-            f"local mode needs the collector, and {self._package} is not installed: what is "
-            f"recorded waits in {self._spool}. To look at it: pip install 'remit[collector]', "
-            "`remit spool send`, `remit runs list`. Or set REMIT_API_URL and REMIT_API_TOKEN, or "
-            "REMIT_MODE=off"
-        )
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def spool_of(settings: config.Settings) -> Folder:

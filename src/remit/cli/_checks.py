@@ -54,7 +54,7 @@ def examined() -> Iterator[Check]:
     except SettingsError as error:
         yield wrong("settings", "settings", str(error), UNTIL_THEN)
         return
-    yield ok("settings", _given(settings))
+    yield ok("settings", _given())
     yield _mode(settings)
     if settings.resolved_mode == "off":
         return
@@ -113,15 +113,11 @@ def _unknown_variables() -> Iterator[Check]:
             yield note("variables", said, f"Unset {variable}.")
 
 
-def _given(settings: Settings) -> str:
-    """Return the settings that come from the environment, by the names of their variables."""
-    found = [
-        name
-        for setting in sorted(settings.model_fields_set)
-        for name in config.variables(setting)
-        if os.environ.get(name)
-    ]
-    return f"from the environment: {', '.join(found)}" if found else "all at their defaults"
+def _given() -> str:
+    """Return the variables that settings come from."""
+    sources = sorted(config.environment_sources().items())
+    variables = ", ".join(variable for _, (variable, _) in sources)
+    return f"from the environment: {variables}" if sources else "all at their defaults"
 
 
 def _mode(settings: Settings) -> Check:

@@ -9,8 +9,12 @@ assert recorder.tree() == ...
 ```
 """
 
-from remit.testing._clock import FakeClock
-from remit.testing._isolated import isolated
-from remit.testing._recording import RecordedRun, RecordedSpan, RecordingSink
+from remit.testing._recording import (
+    FakeClock,
+    RecordedRun,
+    RecordedSpan,
+    RecordingSink,
+    isolated,
+)
 
 __all__ = ["FakeClock", "RecordedRun", "RecordedSpan", "RecordingSink", "isolated"]

@@ -1,17 +1,79 @@
-"""A sink that records runs and spans as objects, for assertions in tests."""
+"""A runtime for one test: in memory, with a clock that the test moves."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from msgspec.structs import replace
 
+from remit import config
+from remit._base.clock import NS_PER_S, Clock
 from remit._base.ids import key_text
 from remit._capture import split_violations
 from remit._declare.registry import RUN_TYPE
 from remit._record.items import Item, Kind, RunFeed
+from remit._runtime import setup
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@contextmanager
+def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[RecordingSink]:
+    """Record into memory within this block: no thread, no file, no socket, no environment.
+
+    What is declared in the block is forgotten after it, and a fault inside remit raises, so that
+    a test sees it. `remit.configure()` in the block changes settings, but neither the sink nor the
+    mode.
+
+    Args:
+        clock: The time, for instance a `FakeClock`.
+        **settings: Settings by name, as for `remit.configure`; the environment is not read.
+
+    Yields:
+        The sink: `.runs`, `.spans(name)`, `.tree()`.
+
+    Raises:
+        SettingsError: A setting is unknown or its value is not allowed.
+    """
+    sink = RecordingSink()
+    with setup.isolated(config.from_overrides(settings), sink=sink, clock=clock):
+        yield sink
+
+
+class FakeClock:
+    """A clock for tests; wall and monotonic time move together, by `advance` only.
+
+    Args:
+        start: The wall time to begin at.
+    """
+
+    def __init__(self, start: datetime = START) -> None:
+        """Start at *start*."""
+        self._wall_ns = int(start.timestamp()) * NS_PER_S
+        self._monotonic_ns = 0
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since 1970 in UTC."""
+        return self._wall_ns
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds since the clock was made."""
+        return self._monotonic_ns
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass on both clocks."""
+        passed_ns = int(seconds * NS_PER_S)
+        self._wall_ns += passed_ns
+        self._monotonic_ns += passed_ns
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock by *seconds*, either way, as a time server would."""
+        self._wall_ns += int(seconds * NS_PER_S)
 
 
 @dataclass(slots=True)
@@ -125,7 +187,13 @@ class RecordingSink:
         elif item.kind == Kind.CLOSE:
             run.status = item.status or "open"
         elif item.kind == Kind.QUALITY:
-            self._set_quality(run, item)
+            name, payload = item.name or "", _object(item.payload)
+            for recorded in (run.quality, run.quality_errors):
+                recorded.pop(name, None)
+            if payload is not None:
+                run.quality[name] = payload
+            if item.result is not None:
+                run.quality_errors[name] = json.loads(item.result)
 
     def spans(self, name: str | None = None) -> list[RecordedSpan]:
         """Return the spans of all runs in the order of their starts, root spans left out.
@@ -165,17 +233,6 @@ class RecordingSink:
         span.finished_ns = finished_ns
         span.status = status
         span.result = _object(result)
-
-    @staticmethod
-    def _set_quality(run: RecordedRun, item: Item) -> None:
-        name, payload = item.name or "", _object(item.payload)
-        run.quality_errors.pop(name, None)
-        if payload is None:
-            run.quality.pop(name, None)
-        else:
-            run.quality[name] = payload
-        if item.result is not None:
-            run.quality_errors[name] = json.loads(item.result)
 
 
 def _named(full: str, name: str) -> bool:

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from remit._runtime import setup
-from remit.testing._isolated import isolated
-from remit.testing._recording import RecordingSink
+from remit.testing._recording import RecordingSink, isolated
 
 
 def pytest_configure() -> None:
