@@ -151,7 +151,7 @@ def _wrap_coroutine(inner: AnyCoroutine, deferred: DeferredSpan) -> AnyCoroutine
 @guarded("a coroutine that was never awaited")
 def _close_unawaited(inner: AnyCoroutine) -> None:
     """Close *inner* if no step was made, so that only the outer coroutine warns about that."""
-    if type(inner) is CoroutineType and inspect.getcoroutinestate(inner) == inspect.CORO_CREATED:
+    if kind_of(inner) is CoroutineType and inspect.getcoroutinestate(inner) == inspect.CORO_CREATED:
         inner.close()
 
 

@@ -260,7 +260,7 @@ class GeneratorSpan(StreamSpan):
         super().__init__(parent)
         self._tracer = tracer
         self._args = tracer.recorded(instance, args)
-        self._kwargs = kwargs
+        self._kwargs: Mapping[str, Any] = kwargs
         self._consumer: SpanContext | None = None
         self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
@@ -279,8 +279,8 @@ class GeneratorSpan(StreamSpan):
             RunTerminated: The run was terminated.
             DeniedError: The step exceeds the agent's remit.
         """
-        args, self._args = self._args, ()
-        kwargs, self._kwargs = self._kwargs, {}
+        args, kwargs = self._args, self._kwargs
+        self._args, self._kwargs = (), {}
         if self.context is None:
             self._bind()
         if self.context is None:
