@@ -74,7 +74,7 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
 
 @given(HOSTILE_VALUES, LIMITS)
 def test_every_payload_is_a_bounded_json_object(value: object, limit: int) -> None:
-    """In bytes of UTF-8, whatever goes in."""
+    """The bound counts bytes of UTF-8."""
     *found, _ = payloads(realised(value), Rules(Limits(limit)))
     for data in found:
         assert len(data) <= limit
@@ -99,7 +99,7 @@ def test_a_hook_that_changes_nothing_changes_nothing(value: object) -> None:
 
 @given(st.lists(SCALARS, max_size=3), st.dictionaries(st.sampled_from("abc"), SCALARS))
 def test_the_quick_way_and_the_walk_agree(args: list[object], kwargs: dict[str, object]) -> None:
-    """Also for calls that do not fit the signature."""
+    """They agree on calls that do not fit the signature, too."""
 
     def plain(a: object = None, b: object = 1, *, c: object = "x") -> None:
         del a, b, c

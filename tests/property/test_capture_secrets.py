@@ -30,7 +30,7 @@ RULES = [Rules(), Rules(Limits(512)), Rules(hook=lambda payload: payload)]
 
 @given(planted())
 def test_no_planted_secret_survives(value: object) -> None:
-    """As an argument, a default, a result, an item, an exception's argument, a label, by hand."""
+    """It is an argument, a default, a result, an item, an error's argument, or a label."""
     for rules in RULES:
         stream = Stream(rules, PLAN)
         stream.add(value)

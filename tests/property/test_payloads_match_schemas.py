@@ -206,7 +206,7 @@ def reading_of(annotation: object, kind: Any, *, name: str = "x") -> SignatureIn
 
 @given(CASES, st.data())
 def test_arguments_match_the_schema_of_the_parameters(case: Case, data: st.DataObject) -> None:
-    """By position, as `*args` and as `**kwargs`."""
+    """They are given by position, as `*args` and as `**kwargs`."""
     annotation, values = case
     value = data.draw(values)
     for kind, args, kwargs in (
@@ -235,7 +235,7 @@ def test_a_value_that_is_returned_matches_the_schema_of_the_result(
 
 @given(CASES, st.data())
 def test_a_streams_items_match_the_schema_of_the_result(case: Case, data: st.DataObject) -> None:
-    """Also when none came."""
+    """So does a stream without items."""
     annotation, values = case
     returns = MISSING if annotation is MISSING else GenericAlias(Iterator, (annotation,))
     reading = reading_of(returns, inspect.Parameter.KEYWORD_ONLY)

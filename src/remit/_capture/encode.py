@@ -91,6 +91,7 @@ class Rules(Struct, frozen=True, eq=False):
             counts.setdefault(rule, 0)
             counts[rule] += 1
 
+    @guarded("the capture of a payload", _FAULT)
     def encode_payload(self, build: Build, *, is_copy: bool = False, collect: bool = True) -> bytes:
         """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
 
@@ -99,16 +100,7 @@ class Rules(Struct, frozen=True, eq=False):
             is_copy: The walked value is the copy of an earlier walk.
             collect: Collect the texts of withheld values, which later errors must not quote.
         """
-        return self._redacted(build, self.texts if collect else None, is_copy) or _FAULT
-
-    @guarded("the capture of a payload")
-    def _redacted(
-        self,
-        build: Build,
-        texts: WithheldTexts | None,
-        is_copy: bool,  # noqa: FBT001 - handed on
-    ) -> bytes:
-        """Return the payload, after the user's hook has seen it."""
+        texts = self.texts if collect else None
         if self.hook is None:
             return self._fit(build, texts, is_copy=is_copy, off=self.off)
         limit = self.limits.max_payload_bytes
@@ -161,9 +153,8 @@ def _smaller_budget(budget: int, limit: int, size: int) -> int:
 _inside_hook: Final = threading.local()
 
 
-def _call_hook(
-    hook: Callable[[dict[str, object]], object], payload: dict[str, object]
-) -> object | None:
+@guarded("the hook of configure(redact=...)")
+def _call_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
     """Return the hook's result for *payload*, None if it fails.
 
     A hook that calls a decorated function is not called again for the payload of that call.
@@ -172,14 +163,9 @@ def _call_hook(
         return None
     _inside_hook.busy = True
     try:
-        return _run_hook(hook, payload)
+        answer = attempt(partial(hook, payload))
     finally:
         _inside_hook.busy = False
-
-
-@guarded("the hook of configure(redact=...)")
-def _run_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
-    answer = attempt(partial(hook, payload))
     if isinstance(answer, Exception):
         # The guard would raise a denial to the caller; this one belongs to the hook.
         raise wrap_exit(answer) if isinstance(answer, DeniedError) else answer

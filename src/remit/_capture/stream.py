@@ -28,12 +28,7 @@ class Stream:
     __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
 
     def __init__(self, rules: Rules, plan: object) -> None:
-        """Begin a stream.
-
-        Args:
-            rules: Limits, hook and counts.
-            plan: The `Plan` of the callable; any other object stands for no declaration.
-        """
+        """Begin a stream; any *plan* that is no `Plan` stands for no declaration."""
         self.count = 0
         self._rules = rules
         self._outcome = plan.outcome if isinstance(plan, Plan) else UNDECLARED
@@ -62,13 +57,9 @@ class Stream:
             self._hidden = PRIVATE_KEY
 
     def payload(self, first_item_ms: float | None) -> bytes:
-        """Return the items as the result of the call.
+        """Return the result of the call in UTF-8: `{"items", "count", "first_item_ms"}`.
 
-        Args:
-            first_item_ms: Milliseconds to the first item, None if none came.
-
-        Returns:
-            A JSON object in UTF-8: `items`, `count`, `first_item_ms`.
+        *first_item_ms* are the milliseconds to the first item, None if none came.
         """
         rules = self._rules
         first = None if first_item_ms is None else round(first_item_ms, 3)
@@ -114,8 +105,6 @@ class _StreamWalk(Walk):
     Attributes:
         unended: Markers of withheld texts that end with a key, which the next item may continue.
     """
-
-    __slots__ = ("unended",)
 
     def __init__(self, rules: Rules) -> None:
         """Begin with the budget of one payload."""
@@ -169,11 +158,8 @@ def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
             for number in range(len(listed)):
                 visit(listed, number, (path, number))
 
-    for number, item in enumerate(items):
-        if type(item) is str:
-            paths[None].append((items, number))
-        else:
-            visit(items, number, None)
+    for number in range(len(items)):
+        visit(items, number, None)
     return paths
 
 

@@ -336,49 +336,49 @@ class Registry:
         # Declared span types of other packages that were used in an agent's runs.
         self._used: dict[str, set[str]] = {}
 
-    def add_span_type(self, declared: SpanType) -> None:
+    def add_span_type(self, span_type: SpanType) -> None:
         """Add a span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name is remit's own, or means another function already.
         """
-        if declared.name in {RUN_TYPE, LOSS_TYPE}:
+        if span_type.name in {RUN_TYPE, LOSS_TYPE}:
             raise DeclarationError(
-                f"{declared.qualname} ({declared.place}) has the name {declared.name!r}, which is "
-                "remit's own; give it another"
+                f"{span_type.qualname} ({span_type.place}) has the name {span_type.name!r}, "
+                "which is remit's own; give it another"
             )
         with self._lock:
-            known = self._span_types.get(declared.name)
-            if known is not None and not declared.replaces(known):
+            known = self._span_types.get(span_type.name)
+            if known is not None and not span_type.replaces(known):
                 raise DeclarationError(
-                    f"two functions have the name {declared.name!r}: {known.qualname} "
-                    f"({known.place}) and {declared.qualname} ({declared.place}); "
+                    f"two functions have the name {span_type.name!r}: {known.qualname} "
+                    f"({known.place}) and {span_type.qualname} ({span_type.place}); "
                     "give each its own"
                 )
-            self._span_types[declared.name] = declared
-            self.version += known is None or not declared.repeats(known)
+            self._span_types[span_type.name] = span_type
+            self.version += known is None or not span_type.repeats(known)
 
-    def add_agent(self, declared: AgentType) -> None:
+    def add_agent(self, agent: AgentType) -> None:
         """Add an agent and its span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name of its span type means another function already, or its
                 `span_types` holds a function that is no span type.
         """
-        for selector in declared.span_types:
+        for selector in agent.span_types:
             if not isinstance(selector, str | ModuleType) and not any(
                 span_type.is_of(selector) for span_type in self.span_types()
             ):
                 name = getattr(selector, "__qualname__", repr(selector))
                 raise DeclarationError(
-                    f"@remit.agent on {declared.place}: span_types holds the function {name}, "
+                    f"@remit.agent on {agent.place}: span_types holds the function {name}, "
                     "which is no span type; decorate it with @remit.span_type first"
                 )
-        self.add_span_type(declared.span_type)
+        self.add_span_type(agent.span_type)
         with self._lock:
-            known = self._agents.get(declared.external_identifier)
-            self._agents[declared.external_identifier] = declared
-            self.version += known is None or not declared.repeats(known)
+            known = self._agents.get(agent.external_identifier)
+            self._agents[agent.external_identifier] = agent
+            self.version += known is None or not agent.repeats(known)
 
     def seen(self, name: str, agent: str) -> bool:
         """Record that a span of this type was used in a run of *agent*.
@@ -447,15 +447,15 @@ class Registry:
         Registry._lock = SignalSafeLock()
 
 
-def _project_folder(declared: SpanType) -> str:
+def _project_folder(span_type: SpanType) -> str:
     """Return the folder that contains the top-level module or package, with `~` for the home.
 
     Code without a file, as in a notebook or at a prompt, counts as in the current folder.
     """
-    path = Path(declared.file)
+    path = Path(span_type.file)
     if path.is_file():
         parents = path.absolute().parents
-        levels = declared.module.count(".") + (path.name == "__init__.py")
+        levels = span_type.module.count(".") + (path.name == "__init__.py")
         folder = parents[min(levels, len(parents) - 1)]
     else:
         folder = Path.cwd()

@@ -98,10 +98,9 @@ def agent(  # noqa: PLR0913 - the frozen signature
         "span_types": tuple(span_types),
         "quality": quality,
     }
-    if name is None:
-        return partial(_decorate, None, options)
-    if isinstance(name, str):
-        return partial(_decorate, checked_name(name, "@remit.agent"), options)
+    if name is None or isinstance(name, str):
+        checked = None if name is None else checked_name(name, "@remit.agent")
+        return partial(_decorate, checked, options)
     return _decorate(None, options, name)
 
 
@@ -135,32 +134,28 @@ def _decorate(
     )
     config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
     agent_class: type[Any] = AgentObject if info.is_object else Agent
-    decorated: Agent[..., object] = agent_class(
-        info.wrapped, config, runs.block, partial(_runtime.registration, declared)
-    )
-    return decorated
+    register = partial(_runtime.registration, declared)
+    return agent_class(info.wrapped, config, runs.block, register)
 
 
 def _declare(
     info: CallableInfo, name: str | None, options: Mapping[str, Any], declared_in: str | None
 ) -> AgentType:
-    of_span_type = {key: options[key] for key in ("data_risk", "description")}
-    span_type = declare(info, "agent", None, of_span_type, declared_in)
+    span_type = declare(info, "agent", None, options, declared_in)
     where = place_of(info, "agent")
     texts = {key: options[key] for key in ("version", "agent_id", "environment_id")}
     check_texts(where, **texts)
-    quality: Mapping[str, object] | None = options["quality"]
-    kind: type = type(quality)
-    if quality is not None and not issubclass(kind, Mapping):
+    quality: Mapping[str, object] = {} if options["quality"] is None else options["quality"]
+    if not issubclass(type(quality), Mapping):
         raise DeclarationError(
-            f"{where}: quality is of type {kind.__name__}; expected a mapping of "
+            f"{where}: quality is of type {type(quality).__name__}; expected a mapping of "
             "names to models or JSON Schemas"
         )
     return AgentType(
         span_type,
         explicit_name=name,
         span_types=options["span_types"],
-        quality=quality or {},
+        quality=quality,
         **texts,
     )
 

@@ -96,10 +96,9 @@ def span_type(  # noqa: PLR0913 - the frozen signature
         "result": result,
         "capture": capture,
     }
-    if name is None:
-        return partial(_decorate, None, options)
-    if isinstance(name, str):
-        return partial(_decorate, checked_name(name, "@remit.span_type"), options)
+    if name is None or isinstance(name, str):
+        checked = None if name is None else checked_name(name, "@remit.span_type")
+        return partial(_decorate, checked, options)
     return _decorate(None, options, name)
 
 

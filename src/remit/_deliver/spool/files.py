@@ -175,7 +175,7 @@ class Files:
         file.write(
             runs=refused,
             chunks=[
-                (chunk_id, self.wall_ns(), pack(part))
+                (chunk_id, self.wall_ns(), pack(part.items))
                 for chunk_id, part in enumerate(split(items), first)
             ],
         )

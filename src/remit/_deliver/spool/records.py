@@ -7,7 +7,7 @@ releases the interpreter's lock, which a computing program may then hold for 5 m
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
@@ -126,32 +126,45 @@ _run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 
-def stored_bytes(items: Sequence[Item]) -> int:
-    """Return about how many bytes *items* take on disk."""
-    contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
-    return ROW_BYTES * len(items) + sum(contents)
+class Part(NamedTuple):
+    """Items that are stored and read together.
+
+    Attributes:
+        items: The items.
+        payload_bytes: Size of their payloads and results.
+    """
+
+    items: Sequence[Item]
+    payload_bytes: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size on disk, about."""
+        return ROW_BYTES * len(self.items) + self.payload_bytes
 
 
-def split(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Split *items* into the parts that are stored and read together."""
+def split(items: Sequence[Item]) -> list[Part]:
+    """Return *items* in the parts that are stored together."""
+    parts: list[Part] = []
     begin = size_bytes = 0
     for end, item in enumerate(items):
         item_bytes = len(item.payload or b"") + len(item.result or b"")
+        if end - begin == CHUNK_ITEMS or (end > begin and size_bytes + item_bytes > CHUNK_BYTES):
+            parts.append(Part(items[begin:end], size_bytes))
+            begin, size_bytes = end, 0
         size_bytes += item_bytes
-        if end - begin == CHUNK_ITEMS or (end > begin and size_bytes > CHUNK_BYTES):
-            yield items[begin:end]
-            begin, size_bytes = end, item_bytes
     if begin < len(items):
-        yield items[begin:]
+        parts.append(Part(items[begin:], size_bytes))
+    return parts
 
 
-def pack(items: Sequence[Item | None]) -> Packed:
-    """Return *items* as they are stored, with None in place of settled ones."""
+def pack(items: Sequence[Item]) -> Packed:
+    """Return *items* as they are stored."""
     content = _encode(items)
-    return Packed(len(items) - items.count(None), _crc(content), content)
+    return Packed(len(items), _crc(content), content)
 
 
-def unpack(crc: object, content: object) -> list[Item | None]:
+def unpack(crc: object, content: object) -> list[Item]:
     """Return the items that `pack` packed.
 
     Args:
@@ -163,7 +176,8 @@ def unpack(crc: object, content: object) -> list[Item | None]:
     """
     if not isinstance(content, bytes) or _crc(content) != crc:
         raise DamagedError("the checksum of items does not fit")
-    return _decode(_items, content)
+    # An earlier version left None in place of settled items.
+    return [item for item in _decode(_items, content) if item is not None]
 
 
 def pack_run(record: RunRecord) -> bytes:

@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 Statement: TypeAlias = tuple[str, Sequence[Any]]
 """SQL, and the values of its variables."""
+Row: TypeAlias = tuple[int, Item]
+"""The id of a row, larger than every earlier one, and its item."""
 Ignored: TypeAlias = tuple[type[Exception], ...]
 
 FORMAT: Final = 1
@@ -48,6 +50,8 @@ CREATE TABLE open_span (key BLOB PRIMARY KEY, crc INTEGER, body BLOB);
 CREATE INDEX aside_run ON aside (run_key);
 """
 
+# The id of a row is its chunk's id and its place in the chunk.
+ROWS_PER_CHUNK: Final = 1_024
 BUSY_TIMEOUT_S: Final = 5.0
 LOG_BYTES: Final = 4 << 20
 # An empty file with so many free pages gives them back to the disk.
@@ -84,19 +88,33 @@ def is_damage(error: Exception) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """Items that are stored together. The id of an item is made of its chunk's id and its place.
+    """Items that are stored together, the rows of the outbox.
 
     Attributes:
+        id: Larger than those of earlier chunks.
         put_ns: Wall time at which it was put, nanoseconds since 1970.
         items: Number of items.
         size_bytes: Size on disk; 0 for a chunk in memory.
-        settled: Ids of the settled items.
+        memory_bytes: Cost of the rows that are not settled; 0 for a chunk on disk.
+        settled: Ids of the settled rows.
     """
 
+    id: int
     put_ns: int
     items: int
     size_bytes: int = 0
+    memory_bytes: int = 0
     settled: frozenset[int] = frozenset()
+
+    @property
+    def left(self) -> int:
+        """Number of rows that are not settled."""
+        return self.items - len(self.settled)
+
+    def rows(self, items: Sequence[Item]) -> list[Row]:
+        """Return *items*, which are those of the chunk, as rows, without the settled ones."""
+        rows = list(enumerate(items, self.id * ROWS_PER_CHUNK))
+        return [row for row in rows if row[0] not in self.settled] if self.settled else rows
 
 
 class SpoolFile:
@@ -170,17 +188,17 @@ class SpoolFile:
             ]
         )
 
-    def read(self, chunk_id: int, count: int) -> list[Item | None]:
-        """Return the *count* items of a chunk, and None for those settled when it was written.
+    def read(self, chunk: Chunk) -> list[Item]:
+        """Return the items of a chunk.
 
         Raises:
             sqlite3.Error: The file cannot be read.
             DamagedError: The chunk is damaged.
         """
         statement = "SELECT crc, body FROM chunk WHERE id = ?"
-        row = self._connection.execute(statement, (chunk_id,)).fetchone()
+        row = self._connection.execute(statement, (chunk.id,)).fetchone()
         items = [] if row is None else unpack(*row)
-        if len(items) - items.count(None) != count:
+        if len(items) != chunk.items:
             raise DamagedError("a chunk does not hold what it should")
         return items
 
@@ -253,11 +271,9 @@ class SpoolFile:
 
     def _measure(self) -> tuple[int, int]:
         """Return the number of bytes left, and the number of files that may be growing."""
-        usage = self._folder.usage()
+        used_bytes, growing = self._folder.usage()
         free_bytes = self._pragma("freelist_count") * self._pragma("page_size")
-        # The content of a log is written into its file as well.
-        used_bytes = usage.size_bytes + usage.log_bytes - free_bytes
-        return self._max_bytes - used_bytes, usage.growing
+        return self._max_bytes - used_bytes + free_bytes, growing
 
     def _pragma(self, name: str) -> int:
         (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
@@ -340,7 +356,7 @@ def read_chunks(connection: sqlite3.Connection) -> dict[int, Chunk]:
     for chunk_id, *numbers in read_rows(connection, "chunk", "id, put_ns, items, length(body)"):
         if list(map(type, numbers)) != [int, int, int]:
             raise DamagedError("a chunk is not numbered")
-        chunks[chunk_id] = Chunk(*numbers)
+        chunks[chunk_id] = Chunk(chunk_id, *numbers)
     return chunks
 
 
@@ -362,14 +378,14 @@ def read_open_spans(connection: sqlite3.Connection, ignore: Ignored = ()) -> lis
     spans: list[Item] = []
     for crc, content in read_rows(connection, "open_span", "crc, body", ignore):
         with suppress(*ignore):
-            spans += [item for item in unpack(crc, content) if item is not None]
+            spans += unpack(crc, content)
     return spans
 
 
 def read_aside(connection: sqlite3.Connection) -> list[tuple[str, Item]]:
     """Return the items that a server refused, the oldest first, each with the reason."""
     rows = read_rows(connection, "aside", "reason, crc, body")
-    return [(reason, item) for reason, *row in rows for item in unpack(*row) if item is not None]
+    return [(reason, item) for reason, *row in rows for item in unpack(*row)]
 
 
 def _pack_one(item: Item) -> tuple[int, bytes]:
