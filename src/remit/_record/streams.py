@@ -30,14 +30,16 @@ class DeferredSpan:
     Attributes:
         context: The context inside the span, None before it is known.
         saved: The context of the user's code in each step.
+        unawaited: The returned coroutine, before it is awaited.
     """
 
-    __slots__ = ("__weakref__", "_span", "context", "saved")
+    __slots__ = ("__weakref__", "_span", "context", "saved", "unawaited")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
+        self.unawaited: Any = None
         self._span: OpenSpan | None = None
 
     def attach(self, span: OpenSpan) -> None:
@@ -123,6 +125,8 @@ class DeferredSpan:
     # Unguarded: only the interpreter calls it.
     def __del__(self) -> None:
         """Cancel the span of code that was collected before its end."""
+        if self.unawaited is not None:
+            self.unawaited.close()  # so that only the caller's coroutine warns
         self._close()
 
 
