@@ -283,6 +283,7 @@ class GeneratorSpan(StreamSpan):
             RunTerminated: The run was terminated.
             DeniedError: The step exceeds the agent's remit.
         """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         args, kwargs = self._args, self._kwargs
         self._args, self._kwargs = (), {}
         if self.context is None:
