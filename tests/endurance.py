@@ -200,7 +200,7 @@ def items_in(spool: Path, query: str = "ORDER BY id") -> list[Item]:
     (path,) = spool.glob("*.db")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
         rows = file.execute(f"SELECT crc, body FROM chunk {query}")
-        return [item for row in rows for item in unpack(*row) if item is not None]
+        return [item for row in rows for item in unpack(*row)]
 
 
 def steps_of(items: list[Item]) -> list[Item]:

@@ -28,7 +28,6 @@ from remit._base.ids import new_key as new_key
 from remit._base.ids import new_partition as new_partition
 from remit._base.ids import partition_of as partition_of
 from remit._base.ids import pfid as pfid
-from remit._capture import Limits as Limits
 from remit._capture import Plan as Plan
 from remit._capture import Rules as Rules
 from remit._capture import Stream as Stream
@@ -50,18 +49,14 @@ from remit._declare.schema import params_schema as params_schema
 from remit._declare.schema import result_schema as result_schema
 from remit._decorators import Agent as Agent
 from remit._decorators import adapters as adapters
-from remit._deliver.adoption import Adoption
-from remit._deliver.batches import BatchLimits
 from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, waits
 from remit._deliver.delivery import Delivery as Delivery
-from remit._deliver.delivery import StatusReader
 from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
-from remit._deliver.run_delivery import Registrations, RunDeliveries
-from remit._deliver.sender import Sender, SenderContext
+from remit._deliver.sender import Sender
 from remit._deliver.spool import Files as Files
 from remit._deliver.spool import Folder as Folder
 from remit._deliver.spool import Identity as Identity
@@ -77,7 +72,6 @@ from remit._deliver.spool.records import unpack as unpack
 from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
-from remit._deliver.status import Tally
 from remit._deliver.writer import Writer
 from remit._inspect.signature import MISSING as MISSING
 from remit._inspect.signature import CallKind as CallKind
@@ -222,12 +216,31 @@ class Keeping(Outbox):
         return len(rows)
 
 
+class Threadless(Delivery):
+    """Delivery whose threads do not start."""
+
+    def __init__(self, outbox: Callable[..., Outbox], **more: Any) -> None:  # noqa: ANN401 - as `Delivery` takes them
+        """Keep items in what *outbox* makes, given how to `release` memory."""
+        self._outbox_of = outbox
+        super().__init__(**more)
+
+    def _make_outbox(self) -> Outbox:
+        return self._outbox_of(release=self._buffer.release)
+
+    def _start_threads(self) -> None:
+        """Start none."""
+
+    @property
+    def parts(self) -> tuple[Writer, Sender, Outbox, DeadlineClient, CircuitBreaker]:
+        """The parts that threads would drive."""
+        return self._writer, self._sender, self._outbox, self._client, self._circuit
+
+
 class SteppedDelivery:
     """Delivery without threads: its owner moves the clock, makes each pass and sends each window.
 
     Attributes:
         clock: The time.
-        moves: How many passes told the sender that something waits.
         sink: Where to record.
     """
 
@@ -236,56 +249,34 @@ class SteppedDelivery:
         transport: httpx.BaseTransport,
         *,
         outbox: Callable[..., Outbox] = partial(Keeping, None),  # noqa: B008 - makes no state
-        max_buffer_bytes: int = 1 << 26,
-        max_batch_items: int = 500,
-        max_batch_bytes: int = 1 << 20,
         ticks: Sequence[Callable[[], None]] = (),
         waits: Callable[[Health], Iterator[float]] = waits,
+        **pace: int,
     ) -> None:
-        """Wire the parts as `Delivery` does.
+        """Deliver to a server.
 
         Args:
             transport: The server.
             outbox: Makes what holds what waits, given how to `release` memory.
-            max_buffer_bytes: Most that may wait in memory.
-            max_batch_items: Most items of one bulk request.
-            max_batch_bytes: Most bytes of one.
             ticks: Called at each pass.
             waits: How long to wait between two tries.
+            **pace: What differs from `PACE`.
         """
         self.clock = clock = FakeClock()
-        self.moves = 0
-        losses = Losses()
-        self.sink = make_buffer(losses=losses, clock=clock, max_bytes=max_buffer_bytes)
-        self._outbox = outbox(release=self.sink.release)
-        self._context = SenderContext(
-            client=DeadlineClient(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
-            circuit=CircuitBreaker(URL, clock, waits=waits),
-            losses=losses,
-            tally=Tally(),
-            limits=BatchLimits(max_batch_items, max_batch_bytes),
-            poll_interval_s=POLL_INTERVAL_S,
-            stream_interval_s=STREAM_INTERVAL_S,
+        settings: dict[str, Any] = {**PACE, "flush_interval_s": STREAM_INTERVAL_S, **pace}
+        self._delivery = Threadless(
+            outbox,
+            http=HttpClient(URL, TOKEN, transport=transport, clock=clock),
             clock=clock,
-        )
-        runs = RunDeliveries(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget_feed)
-        self._sender = Sender(self._outbox, runs, self._context)
-        self._writer = Writer(
-            buffer=self.sink,
-            outbox=self._outbox,
-            registrations=Registrations(),
-            clock=clock,
-            interval_s=1.0,
+            target=URL,
             ticks=ticks,
-            moved=self._moved,
+            **settings,
         )
-        adoption = Adoption(None, self._context, POLL_INTERVAL_S)
-        self._status = StatusReader(
-            URL, self.sink, self._writer, self._outbox, adoption, self._context, None
-        )
-
-    def _moved(self) -> None:
-        self.moves += 1
+        self._writer, self._sender, self._outbox, self._client, circuit = self._delivery.parts
+        circuit.waits = waits
+        buffer = self._delivery.sink
+        assert isinstance(buffer, Buffer)
+        self.sink = buffer
 
     def move(self, *, announce: bool = False) -> float:
         """Make a pass; return the seconds until the next.
@@ -309,7 +300,7 @@ class SteppedDelivery:
 
     def end_within(self, seconds: float) -> None:
         """Send nothing that takes longer than *seconds* from now on, as while a shutdown waits."""
-        self._context.client.limit = Deadline.after(seconds, self.clock)
+        self._client.limit = Deadline.after(seconds, self.clock)
 
     def give_up(self) -> None:
         """Settle everything that is waiting, as after a full spool."""
@@ -326,7 +317,7 @@ class SteppedDelivery:
     @property
     def status(self) -> Status:
         """Where delivery stands."""
-        return self._status.status()
+        return self._delivery.status()
 
 
 # Plan

@@ -105,7 +105,7 @@ def local(folder: Path) -> bytes:
 
 @pytest.mark.parametrize("leave", [remote, spooled, local], ids=lambda mode: mode.__name__)
 def test_a_planted_secret_is_found_nowhere(leave: Callable[[Path], bytes], tmp_path: Path) -> None:
-    """Neither in a request, nor in a file, nor in a log line, while the place itself is there."""
+    """The place of each value is in the evidence, the value is not."""
     evidence = leave(tmp_path)
     # A table that shrinks by accident proves less than it says.
     assert len(CANARIES) >= 50

@@ -19,7 +19,7 @@ def made(api: Api, **said: Json) -> dict[str, Any]:
 
 @on_each_store
 def test_an_agent_is_made_and_found(api: Api) -> None:
-    """By its id and by the client's own name of it."""
+    """It is found by its id and by the client's own name of it."""
     agent = made(api, description="answers", external_identifier="desk:support", team_id="t1")
 
     assert agent["description"] == "answers"
@@ -82,7 +82,7 @@ def test_a_client_may_choose_the_id(api: Api, clock: FakeClock) -> None:
     ],
 )
 def test_a_wrong_field_of_an_agent_is_named(api: Api, said: dict[str, Any], field: str) -> None:
-    """And nothing is made."""
+    """No agent is created."""
     assert list(refusal(api.post("/agent", {"details": said}), 422)["errors"]) == [field]
     assert len(api.get("/agent").json()["summaries"]) == 1
 
@@ -137,7 +137,7 @@ def test_an_agent_that_ran_is_not_deleted(api: Api) -> None:
 
 @on_each_store
 def test_an_agent_counts_its_instances(api: Api) -> None:
-    """In all states, alone and in the list."""
+    """The counts cover all states, in the detail view and in the list."""
     for status in ("pending", "active", "complete", "failed", "terminated"):
         api.instance(status)
     counts = {

@@ -133,7 +133,7 @@ def renamed(row: TokenRow, secret: str) -> TokenRow:
 
 
 def bodies(ids: dict[str, str]) -> dict[str, dict[str, Json]]:
-    """Return what is said to each operation, in a body or a query: about the first account."""
+    """Return the body or query of each operation, about the first account."""
     run, agent = ids["agent_instance_id"], ids["agent_id"]
     return {
         "agent_instances/register": {
@@ -209,7 +209,7 @@ def table(folder: Path) -> str:
 
 
 def test_every_token_is_answered_what_the_documentation_says(tmp_path: Path) -> None:
-    """And nobody but the account and its deployment reads an id of the account's."""
+    """Only the account and its deployment read an id of the account."""
     told = PAGE.read_text().partition(HEADING)[2]
     golden = [line for line in told.splitlines() if line.startswith("|")]
 

@@ -95,7 +95,7 @@ def test_a_suspended_token_can_be_revoked(api: Api) -> None:
 
 @on_each_store
 def test_a_token_ends_when_it_was_said_to(world: World, clock: FakeClock) -> None:
-    """Not before; a time that is over already is refused, as is one that is none."""
+    """It is valid until then; a time in the past is refused, and so is an invalid one."""
     api = world.account()
     now = EPOCH + timedelta(microseconds=clock.wall_ns() // NS_PER_US)
     end = (now + timedelta(seconds=1)).isoformat()
@@ -113,7 +113,7 @@ def test_a_token_ends_when_it_was_said_to(world: World, clock: FakeClock) -> Non
 
 @on_each_store
 def test_a_deployments_token_is_bound_to_agent_and_environment(world: World) -> None:
-    """To the agent's only environment unless another is said, which is deployed then."""
+    """The agent's only environment is the default; another one is deployed then."""
     api = world.account()
     run = api.instance("active")
     staging = details(api.post("/environment", {"details": {"name": "staging"}}))["id"]
@@ -169,7 +169,7 @@ def test_a_deployments_token_sees_its_own_environment_only(world: World) -> None
 def test_a_token_that_cannot_be_meant_is_refused(
     api: Api, said: dict[str, Any], status: int
 ) -> None:
-    """And none is made."""
+    """No token is created."""
     refusal(api.post("/api_token", {"details": said}), status)
     assert len(api.get("/api_token").json()["summaries"]) == 1
 
@@ -233,7 +233,7 @@ def test_a_token_outlives_the_one_that_made_it_by_no_second(world: World, clock:
 
 @on_each_store
 def test_the_command_line_revokes_what_a_token_made(world: World, store: Store) -> None:
-    """As the API does."""
+    """The API does the same."""
     maker, maker_secret = made(world.account())
     _, secret = made(Api(world.http(maker_secret)))
 
@@ -244,7 +244,7 @@ def test_the_command_line_revokes_what_a_token_made(world: World, store: Store) 
 
 @on_each_store
 def test_the_tokens_of_a_retired_agent_stop(world: World) -> None:
-    """Until it is reinstated."""
+    """They work again once the agent is reinstated."""
     api = world.account()
     path = f"/agent/{api.agent_id}"
     (environment,) = (row["id"] for row in api.get("/environment").json()["summaries"])

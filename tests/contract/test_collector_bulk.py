@@ -154,7 +154,7 @@ def test_an_item_that_cannot_be_meant_is_an_error_of_its_own(
 def test_a_request_that_cannot_be_meant_is_refused_whole(
     api: Api, body: object, status: int
 ) -> None:
-    """Before anything is carried out."""
+    """No item is carried out."""
     first = {"_type": "agents/create", "idempotency_key": "first-key", "details": {"name": "n"}}
     if isinstance(body, dict) and isinstance(body.get("items"), list) and body["items"]:
         body = {"items": [first, *body["items"]]}
@@ -234,7 +234,7 @@ def test_an_answer_does_not_grow_for_ever(store: Store, operation: str) -> None:
 
 @on_each_store
 def test_a_refused_item_leaves_nothing_of_its_own(store: Store) -> None:
-    """Not even what it wrote before it was found to be wrong: an agent, a version."""
+    """An agent or a version that it wrote before the refusal is rolled back."""
     api = World(store, settings=Settings(create_agents=True)).account()
     wrong = {"span_type_schemas": [{"name": "", "params_schema": {}}]}
     register = {"_type": "agent_instances/register", **api.registration(agent_id=NOBODY)}
@@ -280,7 +280,7 @@ def test_fields_may_stand_flat_or_in_details_which_win(api: Api) -> None:
 
 @on_each_store
 def test_a_bulk_request_sent_again_is_answered_as_before(api: Api) -> None:
-    """Also when the connection broke in between, and the client asks for more than it did."""
+    """The connection may break in between, and the repetition may have more items."""
     run = api.instance("active")
     ids = details(api.post("/pfid/generate", {"count": 2}))["pfids"]
     items = [

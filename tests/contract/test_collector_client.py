@@ -66,7 +66,7 @@ def test_a_run_from_registration_to_the_list(client: Client) -> None:
 
 
 def test_a_termination_reaches_the_client(client: Client) -> None:
-    """With the next span."""
+    """It comes with the next span."""
     run_id = run_of(client)
     client.agent_instances.start(run_id)
     client.agent_instances.terminate(run_id, reason="too dear")

@@ -66,7 +66,7 @@ def test_the_risk_of_an_agent_is_told_when_asked(api: Api) -> None:
 
 @on_each_store
 def test_the_counts_of_an_agent_are_of_one_environment_when_asked(api: Api) -> None:
-    """Or left out; the agent is found by its external identifier too."""
+    """They can be left out; the agent is found by its external identifier too."""
     agent = details(api.post("/agent", {"details": {"name": "B", "external_identifier": "b"}}))
     bound = Api(api.http, agent["id"])
     run = bound.instance("active")
@@ -102,7 +102,7 @@ def test_the_counts_of_another_environment_are_not_told(world: World) -> None:
 
 @on_each_store
 def test_the_context_of_a_run_says_what_its_agent_is(api: Api) -> None:
-    """In Markdown: the agent, its version, its span types."""
+    """It is Markdown with the agent, its version and its span types."""
     agent = details(api.post("/agent", {"details": {"name": "Payer", "description": "Pays."}}))
     version = {"external_identifier": "v3", "description": "With refunds."}
     run = Api(api.http, agent["id"]).instance(
@@ -122,7 +122,7 @@ def test_the_context_of_a_run_says_what_its_agent_is(api: Api) -> None:
 
 @on_each_store
 def test_test_spans_are_complete_and_of_the_declared_types(api: Api) -> None:
-    """In turn; they count as any other span, and one key makes them once."""
+    """The types take turns; the spans count as any other, and one key creates them once."""
     run = api.instance("active")["id"]
     parent = api.span(run)["id"]
     body = {
@@ -143,7 +143,7 @@ def test_test_spans_are_complete_and_of_the_declared_types(api: Api) -> None:
 
 
 def test_a_run_without_declared_types_gets_test_spans_too(api: Api) -> None:
-    """Of a name of their own; one unless more are asked for."""
+    """They have a name of their own; the default is one span."""
     run = api.instance("active", agent_schema_version={})["id"]
 
     (span,) = api.post("/agent_spans/create_test_spans", {"agent_instance_id": run}).json()[
@@ -155,7 +155,7 @@ def test_a_run_without_declared_types_gets_test_spans_too(api: Api) -> None:
 
 @each("count", [0, 101, "x", True, None])
 def test_a_number_of_test_spans_that_cannot_be_meant_is_refused(api: Api, count: Json) -> None:
-    """And none is made."""
+    """No span is created."""
     run = api.instance("active")["id"]
 
     body = {"agent_instance_id": run, "count": count}

@@ -58,7 +58,7 @@ def erased(
 
 @on_each_store
 def test_the_payloads_go_and_the_skeleton_stays(api: Api, store: Store) -> None:
-    """Of this run, and of no other."""
+    """Other runs keep their payloads."""
     run, other = told(api), api.instance("active")
     api.span(other["id"], payload={"question": CANARY})
     before = api.spans(run["id"])
@@ -79,7 +79,7 @@ def test_the_payloads_go_and_the_skeleton_stays(api: Api, store: Store) -> None:
 
 @on_each_store
 def test_a_record_says_what_was_erased_when_why_and_by_whom(api: Api, store: Store) -> None:
-    """Once more erased, nothing more is there; the record has both."""
+    """A second erasure finds nothing more; the record has both."""
     run = told(api)
     erased(store, run["id"])
     erased(store, run["id"], asked_for=AskedFor.AGENT, later_s=1)
@@ -157,7 +157,7 @@ def test_a_repeated_create_of_an_erased_span_is_the_same_still(api: Api, store: 
 
 @on_each_store
 def test_all_runs_about_somebody_are_found(api: Api, store: Store, world: World) -> None:
-    """By exactly what the program called them, in every account; created in bulk too."""
+    """The subject has to match exactly, in every account; runs created in bulk are included."""
     foreign = world.foreign()
     runs = [told(api, "customer-9"), told(api, "customer-90"), told(foreign, "customer-9")]
     body = api.span_body(runs[1]["id"], schema_name="remit:run", payload={"subject": "other"})
@@ -181,7 +181,7 @@ def test_all_runs_about_somebody_are_found(api: Api, store: Store, world: World)
     ids=["none", "number", "marker", "empty", "NUL", "long"],
 )
 def test_a_subject_may_be_anything(api: Api, store: Store, subject: Json) -> None:
-    """What is no text names nobody."""
+    """A value that is no text is no subject."""
     run = told(api, subject)
     with store.reading() as tx:
         found = runs_about(tx, subject) if isinstance(subject, str) else []

@@ -73,7 +73,7 @@ def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
 def test_a_head_that_is_none_or_too_long_is_refused(
     url: str, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
-    """Without a line in the log, which every client could fill."""
+    """The log has no line, because any client could fill it."""
     answer = answered(url, sent)
     assert re.match(rb"HTTP/1.1 40[04] ", answer)
     assert not re.search(rb"uvicorn|h11|python", answer, re.IGNORECASE)
@@ -81,7 +81,7 @@ def test_a_head_that_is_none_or_too_long_is_refused(
 
 
 def test_a_long_body_is_not_counted_as_a_head(url: str, store: Store) -> None:
-    """Nor is it on a connection that serves several requests."""
+    """The same holds on a connection that serves several requests."""
     headers = {**bearer(store), "X": "y" * 3000}
     body = {"details": {"name": "x" * 200, "description": "y" * 60_000}}
     with httpx.Client(base_url=url, headers=headers) as client:
@@ -115,7 +115,7 @@ def test_bodies_in_memory_are_bounded_together(store: Store) -> None:
 
 
 def test_connections_beyond_the_limit_are_answered_503(store: Store) -> None:
-    """Until others are closed."""
+    """They are accepted again once others are closed."""
     with served(store, Settings(max_connections=2)) as url, ExitStack() as stack:
         host, _, port = url.removeprefix("http://").rpartition(":")
         for _ in range(2):
@@ -138,7 +138,7 @@ def test_who_asks_too_often_has_to_wait(url: str, store: Store) -> None:
 
 
 def test_it_says_that_it_is_alive_and_ready(url: str) -> None:
-    """To everybody, without a word more."""
+    """It needs no token and tells nothing else."""
     for path in ("/healthz", "/readyz"):
         answer = httpx.get(url + path)
         assert (answer.status_code, answer.json()) == (200, {"status": "success"})
@@ -160,7 +160,7 @@ class Away:
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "newer"])
 def test_it_is_not_ready_without_its_database(*, gone: bool) -> None:
-    """But alive: to start it anew would not help."""
+    """It is still alive, because a restart would not help."""
     with served(Away(gone=gone), Settings()) as url:  # type: ignore[arg-type]  # only what is asked
         alive, ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
 
@@ -216,7 +216,7 @@ def test_it_counts_what_it_did(store: Store) -> None:
 def test_the_metrics_are_for_those_whom_the_setting_names(
     store: Store, readers: str, headers: dict[str, str], status: int
 ) -> None:
-    """By default for this machine, and nobody who came through a proxy on it."""
+    """The default is this machine, without requests that a proxy on it forwards."""
     with served(store, Settings(metrics=readers)) as url:
         assert httpx.get(f"{url}/metrics", headers=headers).status_code == status
 
@@ -243,7 +243,7 @@ def test_a_proxy_is_believed_where_a_request_comes_from(store: Store, tmp_path: 
 
 
 def test_the_access_log_has_a_line_of_json_for_each_request(store: Store, tmp_path: Path) -> None:
-    """Without queries, tokens, payloads, and paths that are none; for its owner only."""
+    """It has no queries, tokens, payloads or unknown paths, and only its owner may read it."""
     log = tmp_path / "access.log"
     headers = bearer(store)
     secret = headers["Authorization"].partition(" ")[2]
@@ -271,7 +271,7 @@ def test_the_access_log_has_a_line_of_json_for_each_request(store: Store, tmp_pa
 
 
 def test_when_a_token_was_last_used_is_known(store: Store) -> None:
-    """To ten minutes, so that a request is not a write."""
+    """The time is exact to ten minutes, so that a request is not a write."""
     token = create_token(store, "account")
     with served(store, Settings()) as url:
         headers = {"Authorization": f"Bearer {token.secret}"}

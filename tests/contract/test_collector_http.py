@@ -48,7 +48,7 @@ MALFORMED = {
 
 @each("body", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_body_that_is_no_readable_object_is_a_bad_request(api: Api, body: bytes) -> None:
-    """On every kind of path; nothing is made."""
+    """This holds for every kind of path; nothing is created."""
     run = api.instance("active")
 
     for path in ("/agent", f"/agent_instance/{run['id']}/finish", "/agent_spans"):
@@ -154,7 +154,7 @@ def test_unknown_fields_are_ignored(api: Api) -> None:
 def test_a_path_or_method_that_is_none_gets_an_envelope(
     api: Api, method: str, path: str, status: int, code: str
 ) -> None:
-    """As every refusal does."""
+    """Every refusal has one."""
     answer = api.http.request(method, path)
 
     assert refusal(answer, status)["code"] == code
@@ -182,12 +182,12 @@ def test_a_head_is_answered_like_its_get(api: Api) -> None:
 
 @each("path", ["/agent_instance/%00", "/agent/%ff", "/agent_instance/" + "x" * 5000])
 def test_an_id_that_is_none_is_not_found(api: Api, path: str) -> None:
-    """Whatever bytes it is made of."""
+    """It may consist of any bytes."""
     refusal(api.get(path), 404)
 
 
 def test_a_compressed_body_is_read(api: Api) -> None:
-    """In one member or several, by any writing of the header."""
+    """It may have several members; the header may be written in any way."""
     body = b'{"details":{"name":"zipped"}}'
 
     for sent, encoding in (
@@ -218,7 +218,7 @@ def test_a_body_that_is_not_what_its_encoding_says_is_refused(
 
 
 def test_a_body_beyond_the_limit_is_too_large(store: Store) -> None:
-    """As it comes, and as it becomes."""
+    """The limit applies before and after decompression."""
     settings = Settings(max_body_bytes=2000)
     api = World(store, settings=settings).account()
 
@@ -304,7 +304,7 @@ def test_members_without_end_are_not_unpacked(api: Api) -> None:
 
 
 def test_members_of_any_length_are_unpacked() -> None:
-    """Whole, wherever one ends and the next begins."""
+    """A member may begin and end anywhere in a part of the body."""
     chars = random.Random(17)
     parts = [chars.randbytes(length) for length in (1, 65_510, 0, 65_536, 200_000, 7, 131_072)]
     zipped = b"".join(map(gzip.compress, parts))

@@ -46,7 +46,7 @@ places = each("send", PLACES, ids=lambda place: place.__name__)
 @on_each_store
 @places
 def test_a_span_is_created_once(world: World, send: Send) -> None:
-    """From whichever place the key comes; the first answer comes again, and nothing else."""
+    """The key may come from any place; the repetition gets the first answer."""
     api = world.foreign()
     run = api.instance("active")
 
@@ -75,7 +75,7 @@ def test_a_span_is_finished_once(world: World, send: Send) -> None:
 @on_each_store
 @places
 def test_an_instance_is_registered_once(world: World, send: Send) -> None:
-    """Also when the later requests tell nothing but where they come from otherwise."""
+    """A repetition may differ in its environment, its agent id and the current version."""
     api = world.foreign()
     register = "/agent_instance/register"
     first = send(api, register, api.registration())
@@ -395,7 +395,7 @@ def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
 
 @on_each_store
 def test_a_derived_key_without_an_id_makes_that_span(api: Api) -> None:
-    """So that a repetition, with the id or without, finds it."""
+    """A repetition, with the id or without, finds it."""
     run = api.instance("active")
     span_id, text = span_key(api)
     keyed = {"idempotency_key": f"c-{text}"}
@@ -409,7 +409,7 @@ def test_a_derived_key_without_an_id_makes_that_span(api: Api) -> None:
 
 @on_each_store
 def test_a_derived_key_on_another_span_is_still_one_key(api: Api) -> None:
-    """Whoever uses it so gets the first answer all the same."""
+    """A repetition of that request gets its first answer."""
     run = api.instance("active")
     span_id, text = span_key(api)
     other_id, _ = span_key(api)

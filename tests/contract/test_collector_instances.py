@@ -45,7 +45,7 @@ def test_start_and_finish_say_when_and_how(api: Api) -> None:
     ids=["whole seconds", "milliseconds", "naive is UTC", "offset", "date", "before 1970"],
 )
 def test_an_instant_survives_exactly(api: Api, sent: str, read: str) -> None:
-    """Whatever form a client writes it in, it is read back as UTC with microseconds."""
+    """A client may write it in any form; it is read back as UTC with microseconds."""
     made = api.instance("pending")
 
     started = details(api.post(f"/agent_instance/{made['id']}/start", {"timestamp": sent}))
@@ -173,7 +173,7 @@ def test_a_termination_needs_a_reason(api: Api, body: dict[str, Any]) -> None:
 
 @each("step", ["start", "finish", "terminate", "record_quality", "update"])
 def test_an_unknown_instance_is_not_found(api: Api, step: str) -> None:
-    """Whether the id looks like one or not."""
+    """The id may be well-formed or not."""
     for instance_id in (NOBODY, "nothing"):
         body = {"reason": "r", "name": "n", "details": {}}
         answer = refusal(api.post(f"/agent_instance/{instance_id}/{step}", body), 404)

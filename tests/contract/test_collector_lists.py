@@ -143,7 +143,7 @@ def test_both_styles_of_sorting_are_read(world: World, query: dict[str, str], or
 def test_a_value_that_cannot_be_meant_is_refused(
     api: Api, query: dict[str, str], field: str
 ) -> None:
-    """Rather than the wrong rows being shown."""
+    """The list does not fall back to other rows."""
     answer = refusal(api.get("/agent_spans", agent_id=api.agent_id or "", **query), 422)
 
     assert list(answer["errors"]) == [field]
@@ -216,12 +216,12 @@ def test_a_window_of_time_includes_both_ends(api: Api) -> None:
 
 @on_each_store
 def test_spans_of_a_time_are_those_of_the_agent_and_type(world: World) -> None:
-    """In order and counted; the next page goes on."""
+    """They are in order and counted, and the next page goes on."""
     check_spans_of_a_time(world)
 
 
 def test_spans_of_a_time_with_many_are_those_of_the_agent_and_type(tmp_path: Path) -> None:
-    """As they are where SQLite reads by the time because there are few."""
+    """The same holds where there are too many for SQLite to read by the time."""
     with closing(sqlite_store(tmp_path / "remit.db", most_by_start=0)) as store:
         check_spans_of_a_time(World(store))
 
@@ -257,7 +257,7 @@ def check_spans_of_a_time(world: World) -> None:
 
 @on_each_store
 def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None:
-    """With its payloads; summaries are not written yet, asked for or not."""
+    """It has its payloads, with and without a request for summaries."""
     run = api.instance("active")["id"]
     made = api.span(run, status="complete", result_payload={"a": [1, None]})
     clock.advance(1)

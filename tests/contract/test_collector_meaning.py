@@ -134,7 +134,7 @@ def test_a_result_is_compared_when_the_step_went_well(api: Api, run_id: str) -> 
 
 @on_each_store
 def test_a_creation_is_the_same_whatever_its_finish_showed(api: Api, run_id: str) -> None:
-    """Also under another key: the id is that of the same span."""
+    """This holds under another key too: the id is that of the same span."""
     span_id = f"{run_id[:-4]}zzzz"
     body = api.span_body(run_id, id=span_id, schema_name="shop:order", payload={"number": 3})
     first = details(api.post("/agent_spans", body))

@@ -131,7 +131,7 @@ def routes(app: Starlette) -> set[tuple[str, str]]:
 
 
 def test_every_route_is_described_and_nothing_else() -> None:
-    """In both directions; so is every operation that a bulk item may name."""
+    """The check goes in both directions, and includes the operations of bulk items."""
     described = {
         (method.upper(), path) for path, found in DESCRIBED["paths"].items() for method in found
     }
@@ -142,7 +142,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
 
 
 def test_the_document_is_served_to_whoever_asks(world: World) -> None:
-    """At two paths, without a token: it tells nothing that is not public."""
+    """It is at two paths and needs no token, because it is public."""
     http = world.http(None)
 
     for path in ("/openapi", "/openapi.json"):
@@ -152,7 +152,7 @@ def test_the_document_is_served_to_whoever_asks(world: World) -> None:
 
 
 def test_the_document_is_openapi() -> None:
-    """Version 3.1: every schema is one, every reference leads somewhere, every name is said."""
+    """Version 3.1: schemas are valid, references resolve, operation ids are unique."""
     schemas = DESCRIBED["components"]["schemas"]
 
     assert DESCRIBED["openapi"] == "3.1.0"
@@ -179,7 +179,7 @@ def references(value: Json) -> Iterator[str]:
 
 @each(("endpoint", "mode"), list(asking()))
 def test_every_answer_is_as_the_document_says(asked: Asked, endpoint: Endpoint, mode: str) -> None:
-    """To what it describes, and to anything else; never an error of the server's own."""
+    """Valid and invalid requests are sent; the server never fails."""
     operation = SCHEMA[PREFIX + endpoint.path][endpoint.method]
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=UNHURRIED)

@@ -91,7 +91,7 @@ def test_a_chosen_id_is_taken_once(world: World, path: str) -> None:
 
 @on_each_store
 def test_an_environment_in_use_is_not_deleted(api: Api) -> None:
-    """Nor is the last one: a registration needs it."""
+    """The last one is kept too: a registration needs it."""
     environment = made(api, "/environment", name="staging")
     path = f"/environment/{environment['id']}"
     (first,) = {*listed(api, "/environment")} - {environment["id"]}
@@ -108,7 +108,7 @@ def test_an_environment_in_use_is_not_deleted(api: Api) -> None:
 
 @on_each_store
 def test_a_deployment_is_made_by_a_registration_or_by_hand(api: Api) -> None:
-    """Once for an agent and an environment."""
+    """There is one for each agent and environment."""
     run = api.instance("active")
     environment = made(api, "/environment", name="staging")
     by_hand = made(
@@ -157,7 +157,7 @@ def test_a_deployment_shows_and_pins_a_version(world: World, clock: FakeClock) -
 
 @on_each_store
 def test_versions_are_found_again_by_their_external_identifier(api: Api) -> None:
-    """Whether a registration or a request made them; what is there stays as it was."""
+    """A registration or a request creates them; a known version is not changed."""
     run = api.instance("active")
     said = {"agent_id": api.agent_id, "external_identifier": "v1"}
     environment = {"runtime": "cpython@3.12", "agent_sdk": ["x@1"]}
@@ -229,7 +229,7 @@ def test_schema_versions_are_found_again_and_read_in_both_forms(api: Api) -> Non
 )
 @each("what", [NOBODY, "x", "%00"])
 def test_what_does_not_exist_is_not_found(api: Api, path: str, field: str, what: str) -> None:
-    """Whatever its id is made of; the answer says of what kind it would be."""
+    """The id may be of any form; the answer names the kind of thing."""
     answer = refusal(api.get(path.format(what)), 404)
 
     assert (answer["code"], answer["message"]) == ("not_found", f"{field} not found")
@@ -250,7 +250,7 @@ def test_what_a_collector_has_not_is_empty(api: Api) -> None:
 @each("place", ["body", "details", "header", "query"])
 @each("path", ["/environment", "/agent_deployment", "/agent_version", "/agent_schema_version"])
 def test_a_key_makes_one_of_each(api: Api, path: str, place: str) -> None:
-    """Wherever it stands: the repetition answers the first result."""
+    """The key may be in any place; a repetition gets the first answer."""
     environment = made(api, "/environment", name="staging")["id"]
     said: dict[str, Json] = {
         "/environment": {"name": "x"},
@@ -277,7 +277,7 @@ def test_a_key_makes_one_of_each(api: Api, path: str, place: str) -> None:
 
 @on_each_store
 def test_every_resource_can_be_made_and_read_in_bulk(api: Api) -> None:
-    """Flat or in details, which win; each output is its endpoint's own envelope."""
+    """Items are flat or have details, which win; outputs are the endpoints' envelopes."""
     outputs = api.bulk(
         {"_type": "environments/create", "idempotency_key": "key-env1", "name": "a"},
         {

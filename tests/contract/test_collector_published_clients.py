@@ -158,7 +158,7 @@ async def test_prefactor_http_manages_agents(client: Published) -> None:
 
 
 async def test_prefactor_http_reads_every_refusal(client: Published, url: str) -> None:
-    """As the error that it has for it; none of them is tried again."""
+    """It raises its own error for each, and tries none again."""
     agent = await client.agents.create(models.AgentForCreate(name="Desk"))
     run = await client.agent_instances.register(
         agent_id=agent.id, agent_version=VERSION, agent_schema_version=SCHEMA
@@ -190,7 +190,7 @@ async def test_prefactor_http_may_send_its_key_as_a_header(client: Published) ->
 
 
 async def test_prefactor_http_hears_of_a_termination(client: Published) -> None:
-    """From the answer to a span, and when it polls."""
+    """It learns of it from the answer to a span, and when it polls."""
     agent = await client.agents.create(models.AgentForCreate(name="Desk"))
     run = await client.agent_instances.register(
         agent_id=agent.id, agent_version=VERSION, agent_schema_version=SCHEMA
@@ -212,7 +212,7 @@ async def test_prefactor_http_hears_of_a_termination(client: Published) -> None:
 
 @pytest.mark.parametrize("scope", ["account", "agent_deployment"])
 async def test_prefactor_core_records_a_run(url: str, store: Store, scope: str) -> None:
-    """With its queue and its workers, spans before the start was answered and all."""
+    """Its workers send spans before the start is answered."""
     made = create_token(store, scope)
     agent_id = made.info.agent_id
     if agent_id is None:

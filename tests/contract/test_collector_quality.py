@@ -113,7 +113,7 @@ def test_older_clients_have_one_quality_without_a_name(api: Api, form: str) -> N
     ],
 )
 def test_a_wrong_field_of_a_quality_is_named(api: Api, body: dict[str, Any], field: str) -> None:
-    """And nothing is kept."""
+    """Nothing is stored."""
     run = api.instance("active")
 
     answer = refusal(api.post(f"/agent_instance/{run['id']}/record_quality", body), 422)
@@ -124,7 +124,7 @@ def test_a_wrong_field_of_a_quality_is_named(api: Api, body: dict[str, Any], fie
 
 @each("body", [{}, {"quality_payload": {}}, {"details": []}, {"details": None}])
 def test_the_older_forms_need_their_details(api: Api, body: dict[str, Any]) -> None:
-    """As every body that is wrapped."""
+    """The same holds for every wrapped body."""
     path = f"/agent_instance/{api.instance('active')['id']}"
 
     for response in (api.put(path, body), api.post(f"{path}/update", body)):

@@ -1,4 +1,4 @@
-"""Registration: what an instance is told to be, and the versions under which it runs."""
+"""Registration: the properties of an instance, and the versions under which it runs."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_the_purpose_is_kept_and_its_spans_show_it(api: Api, purpose: str) -> No
 def test_a_wrong_field_of_a_registration_is_named(
     api: Api, change: dict[str, Any], field: str
 ) -> None:
-    """And nothing is registered: the agent can still be deleted."""
+    """Nothing is registered: the agent can still be deleted."""
     answer = refusal(api.post("/agent_instance/register", {**api.registration(), **change}), 422)
 
     assert answer["code"] == "validation_errors"
@@ -264,7 +264,7 @@ def test_a_wrong_field_of_a_registration_is_named(
 
 @on_each_store
 def test_the_longest_identifiers_are_kept(api: Api) -> None:
-    """Of any characters, in either database, and found again."""
+    """They may have any characters, and are found again in either database."""
     named = {
         "external_identifier": LONGEST,
         "agent_version": {"external_identifier": LONGEST},
@@ -308,7 +308,7 @@ def test_local_mode_makes_an_agent_that_only_a_server_knows(store: Store) -> Non
 
 @on_each_store
 def test_the_environment_is_the_one_that_was_asked_for(api: Api) -> None:
-    """Without one it is the agent's only one, or the account's first."""
+    """The default is the agent's only one, or the account's first."""
     made = api.instance("pending")
 
     asked = api.instance("pending", environment_id=made["environment_id"])

@@ -1,4 +1,4 @@
-"""Something is removed while somebody begins to use it: one of the two is refused, never both."""
+"""Something is removed while another request begins to use it: one of the two is refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def made(api: Api, path: str, **said: Json) -> str:
 
 @on_each_store
 def test_no_run_is_left_in_an_environment_that_was_deleted(world: World) -> None:
-    """Either the registration is 404, or the removal 409."""
+    """Either the registration gets a 404, or the removal a 409."""
     api = world.account()
 
     for _ in range(ROUNDS):
@@ -64,7 +64,7 @@ def test_no_run_is_left_in_an_environment_that_was_deleted(world: World) -> None
 
 @on_each_store
 def test_no_run_is_left_under_a_deployment_that_was_deleted(world: World) -> None:
-    """A registration that comes too late deploys the agent anew."""
+    """A registration that comes too late deploys the agent again."""
     api = world.account()
 
     for _ in range(ROUNDS):
@@ -83,7 +83,7 @@ def test_no_run_is_left_under_a_deployment_that_was_deleted(world: World) -> Non
 
 @on_each_store
 def test_something_is_deleted_once(world: World) -> None:
-    """Whoever is later finds nothing."""
+    """The later request gets a 404."""
     api = world.account()
 
     for _ in range(ROUNDS):

@@ -62,7 +62,7 @@ def risk_of(api: Api, path: str, **query: str) -> Json:
 
 @on_each_store
 def test_a_run_tells_its_risk(api: Api) -> None:
-    """By span type, and all together."""
+    """The answer has it by span type, and in total."""
     run_id = recorded(api)
     found = risk_of(api, f"/agent_instance/{run_id}")
     types = {each["schema_name"]: each for each in found.pop("span_types")}
@@ -146,7 +146,7 @@ def test_what_is_too_much_is_not_looked_into(count: int, chars: int) -> None:
 
 
 def test_a_terminated_run_says_why(api: Api) -> None:
-    """As one that was refused as a whole."""
+    """It is among the refused, with its reason."""
     run = api.instance("terminated")
     refused = risk_of(api, f"/agent_instance/{run['id']}")["refused"]
     assert (refused["terminated_runs"], refused["termination_reasons"]) == (1, ["enough"])
@@ -182,13 +182,13 @@ def test_an_agent_tells_the_risk_of_its_runs_within_a_time(api: Api, clock: Fake
 
 @each("path", [f"/agent/{NOBODY}/risk", f"/agent_instance/{NOBODY}/risk"])
 def test_what_is_not_there_has_no_risk(api: Api, path: str) -> None:
-    """Nor has what belongs to someone else."""
+    """The same holds for things of another account."""
     refusal(api.get(path), 404)
 
 
 @on_each_store
 def test_the_risk_of_another_account_is_not_found(api: Api, world: World) -> None:
-    """Whoever asks."""
+    """Neither a run's nor an agent's is."""
     run_id = recorded(api)
     other = world.foreign()
     refusal(other.get(f"/agent_instance/{run_id}/risk"), 404)
@@ -198,11 +198,11 @@ def test_the_risk_of_another_account_is_not_found(api: Api, world: World) -> Non
 @each("bound", ["0001-01-01T00:00:00Z", "0001-01-02", "9999-12-31T23:59:59Z"])
 @each("name", ["start_time", "end_time"])
 def test_any_time_can_be_asked_about(api: Api, name: str, bound: str) -> None:
-    """Also the first days there are, before which thirty days are none."""
+    """The first days of the calendar have no thirty days before them."""
     risk = details(api.get(f"/agent/{api.agent_id}/risk", **{name: bound}))
     assert risk[name].startswith(bound[:10])
 
 
 def test_a_time_that_is_none_is_refused(api: Api) -> None:
-    """As in lists."""
+    """Lists refuse it too."""
     refusal(api.get(f"/agent/{api.agent_id}/risk", start_time="yesterday"), 422)

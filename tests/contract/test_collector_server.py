@@ -35,7 +35,7 @@ def client(url: str, store: Store) -> Iterator[httpx.Client]:
 
 
 def test_one_connection_serves_many_requests(client: httpx.Client) -> None:
-    """Also after refusals."""
+    """A refusal does not close it."""
     for _ in range(3):
         assert details(client.get("/api/v1/ping"))
         refusal(client.post("/api/v1/agent", content=b"{"), 400)
@@ -133,7 +133,7 @@ def test_it_listens_on_names_and_on_ipv6(host: str) -> None:
 
 
 def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
-    """Without this each call of a program would take 40 ms, by Nagle's algorithm."""
+    """With Nagle's algorithm each call of a program would take 40 ms."""
     with (
         listen("127.0.0.1", 0) as listener,
         socket.create_connection(listener.getsockname()),
@@ -143,5 +143,5 @@ def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
 
 
 def test_the_server_does_not_say_what_it_is(client: httpx.Client) -> None:
-    """Neither its name nor a version."""
+    """The answer has neither its name nor a version."""
     assert "server" not in client.get("/api/v1/ping").headers

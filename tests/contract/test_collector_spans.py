@@ -81,7 +81,7 @@ def test_a_span_can_be_created_in_any_state(api: Api, clock: FakeClock, status: 
 
 @on_each_store
 def test_a_span_that_is_sent_when_it_ended_keeps_its_times_and_result(api: Api) -> None:
-    """So does every span of the SDK that ended within one interval."""
+    """The SDK sends every span so that ends within one interval."""
     run = api.instance("active")
 
     made = api.span(
@@ -103,7 +103,7 @@ def test_a_span_that_is_sent_when_it_ended_keeps_its_times_and_result(api: Api) 
     ],
 )
 def test_a_span_is_finished(api: Api, before: str, after: str) -> None:
-    """Also an active one as cancelled, which the Python client does."""
+    """An active one may be finished as cancelled, as the Python client does."""
     run = api.instance("active")
     made = api.span(run["id"], status=before, started_at=AT)
 
@@ -147,7 +147,7 @@ def test_a_finish_that_the_state_does_not_allow_is_a_conflict(
 
 @on_each_store
 def test_a_second_finish_says_what_the_span_is(api: Api) -> None:
-    """In the words that the published clients were seen to accept."""
+    """The published clients accept these words."""
     made = api.span(api.instance("active")["id"], status="failed")
 
     answer = refusal(api.post(f"/agent_spans/{made['id']}/finish"), 409)
@@ -234,7 +234,7 @@ def test_an_undeclared_type_is_taken_and_shows_its_name(api: Api) -> None:
 
 
 def test_open_spans_of_a_terminated_run_stay_open(api: Api) -> None:
-    """So that the client's own finish is still taken."""
+    """The client can still finish them."""
     run = api.instance("active")
     api.span(run["id"])
     details(api.post(f"/agent_instance/{run['id']}/terminate", {"reason": "r"}))
@@ -244,7 +244,7 @@ def test_open_spans_of_a_terminated_run_stay_open(api: Api) -> None:
 
 @on_each_store
 def test_spans_of_a_terminated_run_are_answered_with_a_control_signal(api: Api) -> None:
-    """On create and finish, at the top level; without a termination the key is absent."""
+    """It is at the top level on create and finish, and absent without a termination."""
     run = api.instance("active")
     path = "/agent_spans"
     before = api.post(path, api.span_body(run["id"])).json()
@@ -294,7 +294,7 @@ def test_a_client_may_choose_the_id(api: Api) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_a_taken_id_is_refused_to_another_span(api: Api, change: dict[str, Any]) -> None:
-    """And the first span stays as it was."""
+    """The first span does not change."""
     run = api.instance("active")
     chosen = details(api.post("/pfid/generate"))["pfids"][0]
     made = api.span(run["id"], id=chosen)
@@ -349,7 +349,7 @@ def test_an_id_is_taken_in_every_run_of_the_account(world: World, api: Api) -> N
     ],
 )
 def test_a_wrong_field_of_a_span_is_named(api: Api, change: dict[str, Any], field: str) -> None:
-    """And nothing is kept."""
+    """Nothing is stored."""
     run = api.instance("active")
 
     answer = refusal(api.post("/agent_spans", api.span_body(run["id"], **change)), 422)
@@ -376,7 +376,7 @@ def test_what_a_span_must_say_is_asked_for_all_at_once(api: Api) -> None:
     ],
 )
 def test_a_wrong_field_of_a_finish_is_named(api: Api, body: dict[str, Any], field: str) -> None:
-    """And the span stays open."""
+    """The span stays open."""
     made = api.span(api.instance("active")["id"])
 
     answer = refusal(api.post(f"/agent_spans/{made['id']}/finish", body), 422)
@@ -386,7 +386,7 @@ def test_a_wrong_field_of_a_finish_is_named(api: Api, body: dict[str, Any], fiel
 
 
 def test_what_does_not_exist_is_not_found(api: Api) -> None:
-    """In the words that the published clients were seen to read."""
+    """The published clients read these words."""
     run = refusal(api.post("/agent_spans", api.span_body(NOBODY)), 404)
     span = refusal(api.post(f"/agent_spans/{NOBODY}/finish"), 404)
 

@@ -96,7 +96,7 @@ def test_a_page_with_bombs_is_answered_with_the_rest(api: Api) -> None:
 
 
 def test_a_quality_has_the_summary_that_its_template_writes(api: Api) -> None:
-    """In the answer and in the detail; a name that was not declared has none."""
+    """Answer and detail view have it; an undeclared name has none."""
     run_id = run_with(api)
     path = f"/agent_instance/{run_id}/record_quality"
     api.post(path, {"name": "other", "payload": {"score": 1}})
@@ -109,7 +109,7 @@ def test_a_quality_has_the_summary_that_its_template_writes(api: Api) -> None:
 
 
 def test_the_older_quality_has_its_summary_beside_it(api: Api) -> None:
-    """Under the name `quality`."""
+    """The summary has the name `quality`."""
     declared = {"quality_schemas": [{"name": "quality", "schema": {}, "template": "{{ a }}!"}]}
     run = api.instance(agent_schema_version=declared)
     changed = api.put(f"/agent_instance/{run['id']}", {"details": {"quality_payload": {"a": 1}}})

@@ -44,7 +44,7 @@ PATHS = [
 def test_nobody_gets_in_without_a_token(
     world: World, method: str, path: str, header: str | None
 ) -> None:
-    """Every path answers alike, and says nothing more."""
+    """Every path gives the same answer, without a detail."""
     http = world.http(None)
     headers = [] if header is None else [(b"authorization", header.encode("latin-1"))]
 
@@ -60,7 +60,7 @@ def test_nobody_gets_in_without_a_token(
 
 @each("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_read_in_any_case(world: World, store: Store, scheme: str) -> None:
-    """As HTTP says."""
+    """HTTP defines it so."""
     secret = create_token(store, "account").secret
 
     ping = world.http(None).get("/api/v1/ping", headers={"Authorization": f"{scheme} {secret}"})
@@ -82,7 +82,7 @@ def test_a_ping_tells_what_the_token_is_good_for(world: World) -> None:
 
 
 def test_a_secret_is_shown_once_and_kept_as_a_hash(store: Store, tmp_path: Path) -> None:
-    """Neither the list nor the file holds it."""
+    """It is neither in the list nor in the file."""
     made = create_token(store, "account")
 
     assert len(made.secret) > 40
@@ -113,7 +113,7 @@ def test_a_token_that_does_not_exist_cannot_be_revoked(store: Store) -> None:
 
 
 def test_an_expired_token_is_worthless(world: World, store: Store, clock: FakeClock) -> None:
-    """From the instant on that was set for it."""
+    """It is refused from its expiry on."""
     made = create_token(store, "account", clock=clock)
     http = world.http(made.secret)
     with store.writing() as tx:
@@ -133,7 +133,7 @@ def test_an_expired_token_is_worthless(world: World, store: Store, clock: FakeCl
 
 
 class Contended:
-    """A store in which somebody else is faster, so many times."""
+    """A store whose first transactions lose against another writer."""
 
     def __init__(self, store: Store, times: int) -> None:
         """Stand before *store*."""
@@ -146,7 +146,7 @@ class Contended:
 
     @contextmanager
     def writing(self) -> Generator[Writing]:
-        """Write, and then find that somebody was faster."""
+        """Write, then fail as if another writer was faster."""
         with self._store.writing() as tx:
             yield tx
             if self.times:
@@ -155,7 +155,7 @@ class Contended:
 
 
 def test_a_token_is_made_and_revoked_though_others_write(store: Store) -> None:
-    """What is undone for another's sake is done anew, as it is for requests."""
+    """A transaction that loses against another is retried, as for requests."""
     contended = Contended(store, 3)
     made = create_token(cast("Store", contended), "agent_deployment", agent="contended desk")
     assert contended.times == 0
@@ -169,7 +169,7 @@ def test_a_token_is_made_and_revoked_though_others_write(store: Store) -> None:
 
 @each("agent", ["", "a\x00", "x" * 1001, "\U0001f600" * 626])
 def test_a_token_for_an_agent_that_cannot_be_is_refused(store: Store, agent: str) -> None:
-    """By a sentence, whatever the database would say."""
+    """The error is a sentence, and not that of the database."""
     with pytest.raises(UsageError, match="external identifier of an agent must have"):
         create_token(store, "agent_deployment", agent=agent)
 
@@ -257,7 +257,7 @@ def test_a_deployments_token_sees_no_other_agents_runs(world: World) -> None:
 
 @on_each_store
 def test_no_account_sees_another(world: World) -> None:
-    """Neither by id, nor in a list, nor through a parent, an environment or a bulk item."""
+    """It sees no id, list, parent, environment or bulk item of another account."""
     owner, foreign = world.account(), world.foreign()
     run = owner.instance("active", external_identifier="run")
     span = owner.span(run["id"])

@@ -117,7 +117,7 @@ def test_a_request_that_is_refused_opens_no_run(
 
 
 def test_it_runs_as_its_first_lines_say(tmp_path: Path) -> None:
-    """Under uvicorn, recorded in local mode, delivered when the server ends; no key in the file."""
+    """It runs under uvicorn and records in local mode; the end of the server delivers."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("REMIT", "PREF"))
     } | {"REMIT_DATA_DIR": str(tmp_path)}

@@ -71,7 +71,7 @@ def test_the_first_run_is_recorded_and_shown_as_the_tutorial_says(desk: Path) ->
 
 
 def test_the_declaration_is_shown(desk: Path) -> None:
-    """By the command that the tutorial names."""
+    """The tutorial names the command."""
     (command,) = re.findall(r"^\$ remit (schema show .*)$", TUTORIAL.read_text(), re.MULTILINE)
     shown = run(desk, "-m", "remit", *command.split())
     assert "desk:find_order" in shown

@@ -256,7 +256,7 @@ def test_the_desk_does_its_work(told: Told) -> None:
 def test_every_span_arrives_once_with_its_parent_payload_and_result(
     told: Told, tmp_path: Path
 ) -> None:
-    """As the same work is recorded in memory."""
+    """They equal the spans of the same work recorded in memory."""
     assert [story(map(Step.arrived, spans)) for _, spans in told.runs] == expected(tmp_path)
     ids = [span.id for _, spans in told.runs for span in spans]
     assert len(ids) == len(set(ids))
@@ -274,7 +274,7 @@ def test_a_customer_who_does_not_exist_is_a_failed_step_of_a_run_that_went_well(
 
 
 def test_the_runs_end_well_and_are_judged(told: Told) -> None:
-    """With the words that were counted."""
+    """The quality payloads have the counted words."""
     assert [run.status for run, _ in told.runs] == ["complete"] * len(TICKETS)
     solved = (True, True, False, True, False)
     assert [run.quality_payloads for run, _ in told.runs] == [
@@ -284,7 +284,7 @@ def test_the_runs_end_well_and_are_judged(told: Told) -> None:
 
 
 def test_times_are_those_of_the_steps(told: Told) -> None:
-    """To the microsecond as they were sent; each step lies within the one around it."""
+    """They are exact to the microsecond; each step lies within the one around it."""
     starts = sent_starts(told.wire)
     for run, spans in told.runs:
         by_id = {span.id: span for span in spans}
@@ -305,7 +305,7 @@ def test_times_are_those_of_the_steps(told: Told) -> None:
 
 
 def test_the_payment_token_is_nowhere(told: Told) -> None:
-    """Not in the database, not in a body or a head of a request, not in a log."""
+    """It is not in the database, in a body or head of a request, or in a log."""
     places = [*told.wire.bodies, *told.wire.heads, told.log.encode()]
     places += [file.read_bytes() for file in told.server.db.parent.glob("serve*")]
     assert len(places) > len(TICKETS)

@@ -57,7 +57,7 @@ def remit(
 
 @pytest.mark.smoke
 def test_the_demo_shows_a_run_that_was_recorded_and_how_to_look_further(tmp_path: Path) -> None:
-    """On a machine where nothing was set up; the data lie where the last lines say."""
+    """It runs on a machine without settings; its last lines name the place of the data."""
     demo = remit(tmp_path, "demo")
     assert (demo.returncode, demo.stderr) == (0, "")
     for number in range(1, 6):
@@ -82,14 +82,14 @@ def test_the_demo_may_be_repeated_and_put_elsewhere(tmp_path: Path) -> None:
 
 
 def test_the_demo_that_would_record_nothing_says_so(tmp_path: Path) -> None:
-    """Rather than to show nothing."""
+    """It fails and shows no run."""
     demo = remit(tmp_path, "demo", REMIT_MODE="off")
     assert (demo.returncode, demo.stdout) == (1, "")
     assert "unset REMIT_MODE" in demo.stderr
 
 
 def test_the_demo_sends_to_the_server_that_the_environment_names(tmp_path: Path) -> None:
-    """And reads its run back from there."""
+    """It reads its run back from that server."""
     db = tmp_path / "served.db"
     token = remit(tmp_path, "token", "create", "--quiet", "--db", db).stdout.strip()
     with serving(db, env=environment(tmp_path)) as server:
@@ -121,9 +121,9 @@ def test_a_demo_that_cannot_deliver_fails_with_the_reason(tmp_path: Path) -> Non
 def test_the_registration_is_the_same_in_every_process_and_on_every_python(
     seed: str, tmp_path: Path
 ) -> None:
-    """Byte by byte, because people's history refers to it.
+    """The bytes are the same, because recorded runs refer to them.
 
-    After a change that is meant, write the file anew with the command of this test.
+    After an intended change, write the file again with the command of this test.
     """
     shown = remit(tmp_path, "schema", "show", DESK, "--json", PYTHONHASHSEED=seed)
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -159,7 +159,7 @@ def test_a_program_without_a_main_guard_is_looked_at_and_not_recorded(
 
 
 def test_a_server_for_others_without_a_token_is_refused(tmp_path: Path) -> None:
-    """Before anything is made or opened."""
+    """Nothing is created or opened before the refusal."""
     db = tmp_path / "new.db"
     refused = remit(tmp_path, "serve", "--host", "0.0.0.0", "--db", db)
     assert refused.returncode == 1
@@ -169,7 +169,7 @@ def test_a_server_for_others_without_a_token_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_taken_or_unknown_is_told(tmp_path: Path) -> None:
-    """In one sentence."""
+    """The error is one sentence."""
     db = tmp_path / "new.db"
     unknown = remit(tmp_path, "serve", "--host", "no-such-host.invalid", "--db", db)
     assert (unknown.returncode, "is not known" in unknown.stderr) == (1, True)
@@ -207,7 +207,7 @@ def test_a_command_that_there_is_not_is_a_wrong_use(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
-    """As with `remit runs show | head -1`."""
+    """`remit runs show | head -1` is such a reader."""
     assert remit(tmp_path, "demo").returncode == 0
     piped = subprocess.run(
         f"{sys.executable} -m remit runs show --json | head -1",

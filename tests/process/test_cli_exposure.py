@@ -35,7 +35,7 @@ def refused(*words: str) -> str:
 
 
 def test_every_limit_has_an_option() -> None:
-    """And no option is without a limit."""
+    """The options are those of the settings, and no more."""
     fields = {name for name in Settings.__slots__ if name not in {CREATE_AGENTS, "metrics"}}
 
     assert {name for name, _, _ in LIMITS} == fields
@@ -43,7 +43,7 @@ def test_every_limit_has_an_option() -> None:
 
 @pytest.mark.parametrize("by", ["option", "variable"])
 def test_a_limit_is_set_by_option_or_variable(tmp_path: Path, by: str) -> None:
-    """And holds."""
+    """The server applies the limit."""
     db = tmp_path / "remit.db"
     token = token_of(db)
     option = ["--max-body-bytes", "100"] if by == "option" else []
@@ -58,7 +58,7 @@ def test_a_limit_is_set_by_option_or_variable(tmp_path: Path, by: str) -> None:
 
 
 def test_who_listens_for_others_is_told_so(tmp_path: Path) -> None:
-    """That every request needs a token, and that nothing is encrypted."""
+    """The output says that every request needs a token, and that nothing is encrypted."""
     db = tmp_path / "remit.db"
     token_of(db)
     with serving(db, "--host", "0.0.0.0") as collector:
@@ -82,7 +82,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def test_it_serves_tls(tmp_path: Path) -> None:
-    """With a certificate and its key; the URL says so."""
+    """It gets a certificate and a key; the URL begins with https."""
     cert, key = certificate(tmp_path)
     words = ["--ssl-certfile", str(cert), "--ssl-keyfile", str(key)]
     with serving(tmp_path / "remit.db", *words) as collector:
@@ -92,7 +92,7 @@ def test_it_serves_tls(tmp_path: Path) -> None:
 
 
 def test_it_takes_as_many_connections_as_it_may(tmp_path: Path) -> None:
-    """However few files a process may open at first."""
+    """It raises the limit of open files itself."""
     few_files = ["sh", "-c", 'ulimit -Sn 90; exec "$@"', "sh"]
     running = serving(tmp_path / "remit.db", "--max-connections", "100", within=few_files)
     with running as collector, ExitStack() as stack:
@@ -104,7 +104,7 @@ def test_it_takes_as_many_connections_as_it_may(tmp_path: Path) -> None:
 
 
 def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:
-    """And both must be what they are said to be."""
+    """A file that is neither a certificate nor a key is refused too."""
     db = str(tmp_path / "remit.db")
     other = tmp_path / "other"
     other.write_text("no certificate")
@@ -115,7 +115,7 @@ def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:
 
 
 def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """Before anything is served."""
+    """The command fails before it serves."""
     db, log = str(tmp_path / "remit.db"), str(tmp_path / "none" / "access.log")
 
     assert log in refused("--db", db, "--access-log", log)
@@ -123,7 +123,7 @@ def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/stderr"])
 def test_a_standard_stream_may_be_the_access_log(tmp_path: Path, name: str) -> None:
-    """After the line with the URL, the stream has one JSON object for each request."""
+    """The first line has the URL; each request adds one JSON object."""
     with serving(tmp_path / "remit.db", "--access-log", name) as collector:
         httpx.get(f"{collector.url}/healthz")
         ended = collector.end()
@@ -143,7 +143,7 @@ def counted(client: httpx.Client) -> dict[str, int]:
 
 
 def test_workers_tell_together_what_they_counted(tmp_path: Path) -> None:
-    """Whichever is asked: one tells what another counted that is not asked itself."""
+    """Each worker's answer includes the counts of the others."""
     with (
         new_database("postgres", tmp_path) as named,
         serving(named, "--workers", "2") as collector,

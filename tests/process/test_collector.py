@@ -78,7 +78,7 @@ def test_a_signal_stops_it_in_peace(tmp_path: Path, number: signal.Signals) -> N
 
 
 def test_several_processes_write_one_file(tmp_path: Path) -> None:
-    """As several programs in local mode do."""
+    """Several programs in local mode share one database."""
     command = [sys.executable, "-c", LOCAL + "record()", str(tmp_path)]
     processes = [subprocess.Popen(command) for _ in range(4)]
 
@@ -103,7 +103,7 @@ def test_it_works_while_the_interpreter_exits(tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_taken_is_an_error_of_the_system(tmp_path: Path) -> None:
-    """Which the command line explains."""
+    """The command line explains the error."""
     script = "import sys; from remit.collector.server import serve; serve(*sys.argv[1:])"
     with serving(tmp_path / "one.db") as collector:
         words = ["127.0.0.1", str(collector.port), str(tmp_path / "two.db")]

@@ -114,7 +114,7 @@ def is_unavailable(client: httpx.Client) -> bool:
 
 
 def check(named: Path | str, senders: list[Sender]) -> None:
-    """Check that each acknowledged span is there once, and none that nobody was told of."""
+    """Check that each acknowledged span is stored once, and no other span is."""
     store = open_store(named)
     with store.reading() as tx:
         rows = tx.list_spans(SpanFilter(), Page(0, 1_000_000, "id", descending=False)).rows
@@ -183,7 +183,7 @@ def test_a_database_that_is_restarted_under_load_loses_nothing(short: Path) -> N
 
 @pytest.mark.parametrize("kind", EACH_STORE)
 def test_a_signal_under_load_lets_requests_in_flight_end(kind: str, tmp_path: Path) -> None:
-    """Also one of which only half has come by then; nothing acknowledged is lost."""
+    """A request of which half has arrived is one of them; nothing acknowledged is lost."""
     with new_database(kind, tmp_path) as named:
         token = token_of(named)
         with serving(named) as collector, sending(collector.url, token) as senders:

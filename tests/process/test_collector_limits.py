@@ -171,7 +171,7 @@ BODIES: Final[dict[str, tuple[str, Callable[[], bytes], int]]] = {
 
 @each("name", BODIES)
 def test_a_request_takes_neither_long_nor_much(attacked: Attacked, name: str) -> None:
-    """At most a second of CPU, and ten times the longest body."""
+    """The bounds are a second of CPU and ten times the longest body."""
     path, made, status = BODIES[name]
     body = made().replace(b"AGENT", (attacked.api.agent_id or "").encode())
     packed = gzip.compress(body.replace(b"RUN", attacked.run.encode()), 1)
@@ -196,7 +196,7 @@ def test_a_request_takes_neither_long_nor_much(attacked: Attacked, name: str) ->
     ids=["trailers", "small chunks"],
 )
 def test_a_body_in_chunks_is_not_read(attacked: Attacked, sent: list[bytes]) -> None:
-    """Not even from a client without a token."""
+    """The server closes the connection, or answers 411."""
     attacked.forget_peak()
     memory, cpu_s = attacked.memory("VmRSS"), attacked.cpu_s()
     url = httpx.URL(attacked.api.http.base_url)

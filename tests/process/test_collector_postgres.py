@@ -199,7 +199,7 @@ def test_workers_share_a_port_and_the_dead_are_replaced(shared: Shared) -> None:
 
 
 def test_a_request_that_waits_holds_up_no_other(shared: Shared) -> None:
-    """One whose run somebody else keeps; a second client and `/healthz` are answered meanwhile."""
+    """Another transaction holds its run; a second client and `/healthz` are answered meanwhile."""
     with (
         serving(shared.url) as collector,
         collector.client(shared.token) as first,
@@ -224,7 +224,7 @@ def test_a_request_that_waits_holds_up_no_other(shared: Shared) -> None:
 
 
 def test_a_signal_stops_all_workers_in_peace(shared: Shared) -> None:
-    """What was answered is kept, nothing is on standard error, nobody is left behind."""
+    """Answered requests are kept, standard error is empty, and no process remains."""
     with serving(shared.url, "--workers", "2") as collector:
 
         def harm(load: Load) -> None:
@@ -254,7 +254,7 @@ def test_workers_end_when_their_parent_was_killed(shared: Shared) -> None:
 
 
 def test_workers_on_sqlite_are_refused(tmp_path: Path) -> None:
-    """With the reason; no file is made."""
+    """The error gives the reason; no file is created."""
     arguments = ["serve", "--workers", "2", "--db", str(tmp_path / "remit.db")]
 
     done = CliRunner().invoke(main, arguments)

@@ -38,7 +38,7 @@ def ignore(ready: Callable[[], None]) -> None:
 
 
 def test_processes_that_cannot_begin_are_given_up() -> None:
-    """Each had a few tries; nobody waits for ever."""
+    """After a few tries the parent raises an error."""
     told: list[bool] = []
 
     with pytest.raises(SettingsError, match="no worker could begin"):
@@ -48,7 +48,7 @@ def test_processes_that_cannot_begin_are_given_up() -> None:
 
 
 def test_all_end_in_their_own_time(tmp_path: Path) -> None:
-    """The start is told once."""
+    """The start is reported once."""
     told: list[int] = []
     before = signal.getsignal(signal.SIGTERM)
 
@@ -64,5 +64,5 @@ def test_all_end_in_their_own_time(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_end_is_killed() -> None:
-    """When its grace is over."""
+    """The kill follows at the end of the grace period."""
     Workers(1, ignore, (), grace_s=0.2).run(lambda: os.kill(os.getpid(), signal.SIGTERM))

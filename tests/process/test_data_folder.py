@@ -53,7 +53,9 @@ def recorded(folder: Path, caplog: pytest.LogCaptureFixture, **settings: str) ->
     """Have a process record that keeps its files in *folder*, until its log says something."""
     with unconfigured():
         mode = "remote" if settings else "local"
-        remit.configure(mode=mode, data_dir=folder, exit_timeout_s=0.5, **settings)
+        # The local collector is imported by then, which takes seconds on a busy machine.
+        exit_timeout_s = 0.5 if settings else 10
+        remit.configure(mode=mode, data_dir=folder, exit_timeout_s=exit_timeout_s, **settings)
         assert [bot(number) for number in range(3)] == [0, 1, 2]
         wait_until(lambda: remit.flush(0.1).sent > 0 or caplog.messages != [])
 
@@ -71,7 +73,7 @@ def modes(home: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
 def test_the_data_folder_is_made_for_its_owner_only(tmp_path: Path, mode: str) -> None:
-    """With the folders above it that are missing, and what is in it."""
+    """The same holds for missing folders above it, and for its files."""
     environ = settings(tmp_path, URL, "x", exit_timeout_s=0.5)
     environ |= {"REMIT_MODE": mode, "HOME": str(tmp_path)}
     for name in ("REMIT_DATA_DIR", "XDG_STATE_HOME"):
@@ -147,7 +149,7 @@ def test_a_folder_that_cannot_be_made_is_named_and_the_program_goes_on(
 def test_a_spool_that_others_may_write_to_is_not_sent(
     left: Path, share: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What lies in it may be anybody's."""
+    """Another user may have written its items."""
     share(left / "spool")
     before = content(left)
 
@@ -161,7 +163,7 @@ def test_a_spool_that_others_may_write_to_is_not_sent(
 def test_a_command_says_that_others_may_write_to_the_folder(
     left: Path, words: tuple[str, ...], share: Callable[[Path], None]
 ) -> None:
-    """As an error, with what to do, and does nothing."""
+    """The error says what to do, and the command does nothing else."""
     share(left)
     before = content(left)
 
@@ -176,7 +178,7 @@ def test_a_command_says_that_others_may_write_to_the_folder(
 def test_links_in_the_data_folder_are_not_followed(
     left: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a database, of a spool file, of a lock."""
+    """The links are in place of a database, a spool file and a lock."""
     (spooled,) = (left / "spool").glob("*.db")
     lock = spooled.with_suffix(".lock")
     lock.unlink(missing_ok=True)

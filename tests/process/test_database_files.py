@@ -112,7 +112,7 @@ def foreign(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_the_database_of_another_program_is_refused_by_name_and_stays_as_it_is(
     foreign: Path, words: tuple[str, ...]
 ) -> None:
-    """To the byte, and with nothing beside it."""
+    """Its bytes are the same, and no file appears beside it."""
     before = content(foreign.parent)
 
     refused = remit(words, foreign)
@@ -256,7 +256,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_without_a_traceback(
 
 
 def test_a_spool_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
-    """With what a killed program left in a log."""
+    """The list includes what a killed program left in the log of SQLite."""
     spooled = Spooled(tmp_path / "data")
     in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
     before = content(spooled.folder.path)
@@ -336,7 +336,7 @@ def test_a_database_has_a_mark_and_one_of_before_gets_it(db: Path) -> None:
 def test_a_database_with_an_older_schema_is_read_after_it_was_brought_up_to_date(
     tmp_path: Path,
 ) -> None:
-    """Until then a command that reads says how, and changes nothing."""
+    """Before that, a command that reads explains how to upgrade, and changes nothing."""
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / "remit.db"
     first = Path(str(sys.modules["remit.collector.store.migrate"].__file__)).with_name("migrations")
@@ -357,7 +357,7 @@ def test_a_database_with_an_older_schema_is_read_after_it_was_brought_up_to_date
 
 @each("words", WRITING.values(), ids=WRITING)
 def test_no_command_makes_a_folder_for_a_database(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """A path that is mistyped is said, not made."""
+    """A mistyped path is an error, not a new folder."""
     refused = remit(words, tmp_path / "data" / "remit.db")
 
     assert refused.exit_code == 1
@@ -370,7 +370,7 @@ def test_no_command_makes_a_folder_for_a_database(tmp_path: Path, words: tuple[s
 def test_a_link_in_the_place_of_a_database_is_not_followed(
     db: Path, words: tuple[str, ...], *, there: bool
 ) -> None:
-    """Whatever it leads to."""
+    """It may lead to a database or to nothing."""
     aim = db if there else db.parent / "victim"
     link = db.parent / "link.db"
     if not link.is_symlink():

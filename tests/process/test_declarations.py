@@ -133,21 +133,21 @@ def test_every_process_registers_the_same(tmp_path: Path) -> None:
 def test_a_step_of_the_main_module_has_one_name_everywhere(
     tmp_path: Path, arguments: tuple[str, ...], name: str
 ) -> None:
-    """In the program and in the children that it spawns."""
+    """The program and the children that it spawns use the same name."""
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "desk.py").write_text(PROGRAM)
     assert json.loads(run(*arguments, cwd=tmp_path)) == [name, name]
 
 
 def test_a_package_that_is_run_has_the_name_of_its_main(tmp_path: Path) -> None:
-    """By the name that its specification has."""
+    """The name is that of its specification."""
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__main__.py").write_text(TYPED)
     assert run("-m", "shop", cwd=tmp_path) == "shop.__main__:step"
 
 
 def test_a_step_typed_into_python_is_of_a_notebook() -> None:
-    """There is neither file nor module."""
+    """There is neither a file nor a module."""
     assert run("-c", TYPED) == "notebook:step"
 
 

@@ -122,7 +122,7 @@ def test_each_reason_is_told_apart_with_what_to_do(
 
 @each("answered", [0, 1, 2], ids=["never", "once", "twice"])
 def test_a_server_that_stops_answering_holds_nobody(answered: int, tmp_path: Path) -> None:
-    """Whenever it does; what is missing is said."""
+    """It may stop at any check; the output names what is missing."""
     right, left = api({"/api/v1/ping": (200, PONG)}), iter(range(answered))
 
     def tires(connection: socket.socket, over: threading.Event) -> None:
@@ -144,7 +144,7 @@ def test_a_server_that_stops_answering_holds_nobody(answered: int, tmp_path: Pat
 @pytest.mark.full
 @pytest.mark.timeout(300)
 def test_nobody_waits_as_long_as_a_program_may(tmp_path: Path) -> None:
-    """Ten seconds for an answer are enough, however long a request of the program may take."""
+    """A check waits ten seconds, even if the request timeout of the program is longer."""
     with serving(silent) as url:
         result = doctor(
             REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
@@ -241,7 +241,7 @@ def test_a_connection_that_breaks_otherwise_is_told_in_the_clients_words(tmp_pat
 def test_certificates_that_are_not_where_the_environment_says_are_told(
     tmp_path: Path, content: str | None
 ) -> None:
-    """Nothing can be asked without them; what to look at is said, and no traceback."""
+    """The output says what to check; there is no traceback."""
     bundle = tmp_path / "bundle.pem"
     if content is not None:
         bundle.write_text(content)

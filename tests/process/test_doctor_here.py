@@ -47,7 +47,7 @@ def test_a_wrong_setting_is_named_and_ends_the_examination() -> None:
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
-    """Here a file stands where a folder is needed."""
+    """A file has the name of the folder."""
     (tmp_path / "file").touch()
     result = doctor(REMIT_DATA_DIR=str(tmp_path / "file" / "remit"))
     assert wrong(result)["code"] == "data_dir"
@@ -100,7 +100,7 @@ def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:
 def test_a_variable_that_is_no_setting_is_told(
     name: str, verdict: str, advice: str, tmp_path: Path
 ) -> None:
-    """With the one that is near; its value is not shown, and the examination goes on."""
+    """The output suggests a similar setting and hides the value; the other checks run."""
     result = doctor(REMIT_DATA_DIR=str(tmp_path), **{name: "hunter2"})
     check = found(result)["variables"]
     assert (check["verdict"], check["advice"]) == (verdict, advice)
@@ -120,7 +120,7 @@ def says_to_need(folder: Path, *libraries: str) -> None:
 
 
 def test_a_library_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or one that is not there; those of extras do not count."""
+    """So is a missing one; libraries of extras do not count."""
     monkeypatch.syspath_prepend(tmp_path / "site")
     says_to_need(tmp_path, "click>=1.0", "starlette>=999; extra == 'collector'", "wrapt>=99.1")
     check = wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))
@@ -159,7 +159,7 @@ def test_local_modes_database_is_looked_at(tmp_path: Path) -> None:
 
 
 def spool_check(folder: Path, **more: str) -> dict[str, str]:
-    """Return what is said of the spool for a server that is not there."""
+    """Return the check of the spool for a server that does not exist."""
     url = "http://127.0.0.1:9"
     result = doctor(REMIT_DATA_DIR=str(folder), REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, **more)
     return found(result)["spool"]

@@ -104,7 +104,7 @@ def test_a_proxy_before_this_machine_is_told(tmp_path: Path) -> None:
 
 
 def test_a_proxy_before_another_machine_is_named(tmp_path: Path) -> None:
-    """It may be meant; one of a kind that cannot be used is told apart from the server."""
+    """It may be intended; a proxy of an unusable kind is not reported as the server's fault."""
     result = doctor(
         REMIT_API_URL="http://api.example", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
         ALL_PROXY="socks5://127.0.0.1:9",

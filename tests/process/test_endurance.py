@@ -104,7 +104,7 @@ def test_an_outage_takes_no_more_memory_than_is_allowed(outage: Outage) -> None:
 
 
 def test_an_outage_is_said_in_one_line(outage: Outage) -> None:
-    """It says where the items wait; the exit adds none."""
+    """The line names the place of the waiting items; the exit adds none."""
     (trouble,) = outage.program.said
     assert trouble.startswith("nothing can be delivered to")
     assert str(outage.place.spool) in trouble

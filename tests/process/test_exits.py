@@ -173,7 +173,7 @@ def ended(declared: str, environs: dict[str, dict[str, str]]) -> dict[str, Ended
 
 @pytest.mark.smoke
 def test_a_program_ends_as_the_bare_one_and_all_of_it_is_delivered(tmp_path: Path) -> None:
-    """By itself, or by an heir where it had no time: exit code, stderr and handlers are its own."""
+    """Exit code, stderr and handlers are the program's; a later process may deliver the rest."""
     with collector(tmp_path) as served:
         orderly = settings(tmp_path / "orderly", served.url, served.token)
         abrupt = settings(tmp_path / "abrupt", served.url, served.token)
@@ -253,7 +253,7 @@ def test_ctrl_c_ends_the_wait_for_a_server_at_the_exit(tmp_path: Path) -> None:
 
 
 class Gate:
-    """An app that has bulk requests wait until it is told to answer them.
+    """An app that holds bulk requests until a test opens it.
 
     Attributes:
         reached: Released by each that waits.

@@ -285,7 +285,7 @@ def outcome(program: subprocess.Popen[str]) -> list[str]:
     ],
 )
 def test_children_of_multiprocessing_deliver_each_span_once(tmp_path: Path, method: str) -> None:
-    """In runs of their own, and in the one that those inherit who are forked."""
+    """Forked children also record in the run that they inherit."""
     script, kinds = tmp_path / "program.py", KINDS[method]
     script.write_text(DECLARED + MULTIPROCESSING)
     with collector(tmp_path) as served:
@@ -305,7 +305,7 @@ def test_children_of_multiprocessing_deliver_each_span_once(tmp_path: Path, meth
 
 @pytest.mark.smoke
 def test_children_of_a_program_in_local_mode_deliver_their_own_runs(tmp_path: Path) -> None:
-    """By a flush or at their exits, of which some run no `atexit`, into one database."""
+    """They flush or exit, some without `atexit`; all write one database."""
     script = tmp_path / "program.py"
     script.write_text(DECLARED + LOCAL)
     environ = settings(tmp_path, "", "") | {"REMIT_MODE": "local"}
@@ -329,7 +329,7 @@ def test_forks_while_threads_record_flush_declare_and_configure(tmp_path: Path) 
 
 
 def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(tmp_path: Path) -> None:
-    """Whichever they are: threads hold all that the forking thread does not, while it forks."""
+    """Other threads hold every lock that the forking thread does not hold."""
     with collector(tmp_path) as served:
         environ = settings(tmp_path, served.url, served.token)
         environ["REMIT_FLUSH_INTERVAL_S"] = "60"
@@ -342,7 +342,7 @@ def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(tmp_path: Path) 
 
 
 def test_a_server_that_never_answers_does_not_hold_a_fork(tmp_path: Path) -> None:
-    """Who waits for the network holds nothing that a child needs: nobody waits for that."""
+    """A thread that waits for the network holds no lock that a child needs."""
     asked = threading.Event()
 
     def hang(_: socket.socket, over: threading.Event) -> None:

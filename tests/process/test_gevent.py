@@ -102,7 +102,7 @@ def steps_of(api: FakeApi) -> Counter[tuple[str, int, int]]:
 
 
 def test_many_greenlets_record_each_into_its_own_run(tmp_path: Path) -> None:
-    """Every step once, no run holds another's, nothing is said, the exit delivers."""
+    """Every step arrives once and in its run; the log is empty; the exit delivers."""
     api = FakeApi()
     with serving(api.behave) as url:
         environ = settings(tmp_path, url, "t", exit_timeout_s=60)

@@ -86,7 +86,7 @@ def answering(body: bytes, status: int, encoding: str) -> Callable[[socket.socke
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_cannot_stall_the_program(tmp_path: Path, name: str) -> None:
-    """Whatever it costs, the program goes on, and its memory stays bounded."""
+    """The program goes on, and its memory stays bounded."""
     status, encoding, made = ANSWERS[name]
     with serving(answering(made(), status, encoding)) as url:
         env = {

@@ -140,7 +140,7 @@ CASES = [
 def test_another_tracer_sees_its_own_spans_and_none_of_our_requests(
     tracer: str, first: str, mode: str, tmp_path: Path
 ) -> None:
-    """Neither requests, nor the spool's statements, nor those of the collector in the process."""
+    """It sees no request, no statement of the spool, and none of the local collector."""
     parts = [REMIT, TRACERS[tracer]] if first == "remit" else [TRACERS[tracer], REMIT]
     api = FakeApi()
     with serving(api.behave) as url:

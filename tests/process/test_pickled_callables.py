@@ -56,7 +56,7 @@ def in_the_child(given: Callable[[int], int]) -> tuple[int, str, dict[str, objec
 
 
 def test_callables_arrive_in_another_process_decorated() -> None:
-    """By name, by object and name, or by their parts; with the name that they have here."""
+    """They are pickled by name, by object and name, or by their parts, and keep their names."""
     sent: list[Callable[[int], int]] = [
         triple,
         answer,

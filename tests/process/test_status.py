@@ -60,7 +60,7 @@ def test_a_fresh_process_has_nothing_and_made_nothing(tmp_path: Path) -> None:
 
 
 def test_what_was_sent_is_what_the_server_took(tmp_path: Path) -> None:
-    """Item by item; nothing is left on the disk."""
+    """The counts agree item by item, and nothing is left on the disk."""
     api = FakeApi()
     with served(api) as url:
         configure(url, tmp_path)
@@ -98,7 +98,7 @@ def test_what_is_not_moved_yet_is_pending_and_ages(tmp_path: Path) -> None:
 
 
 def test_what_waits_is_what_is_on_the_disk(tmp_path: Path) -> None:
-    """As many rows, as many bytes, as old; with the reason."""
+    """Rows, bytes and age agree, and the status has the reason."""
     configure(f"http://127.0.0.1:{unused_port()}", tmp_path)
     agent()
     flushed = remit.flush(1)
@@ -168,7 +168,7 @@ def test_what_was_refused_is_set_aside_by_reason(tmp_path: Path) -> None:
 
 
 def test_what_found_no_room_in_memory_is_counted(tmp_path: Path) -> None:
-    """Whole spans and payloads, each by its reason; there is no disk to put them on."""
+    """Spans and payloads have a reason each; there is no disk."""
     (tmp_path / "file").touch()
     api = down()
     with served(api) as url:
@@ -190,7 +190,7 @@ def test_what_found_no_room_in_memory_is_counted(tmp_path: Path) -> None:
 
 
 def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
-    """Whole spans and payloads, each by its reason."""
+    """Spans and payloads have a reason each."""
     api = down()
     with served(api) as url:
         configure(url, tmp_path, max_spool_bytes=300_000)
@@ -228,7 +228,7 @@ def test_local_mode_counts_what_is_in_its_database(tmp_path: Path) -> None:
 
 
 def test_mode_off_counts_nothing(tmp_path: Path) -> None:
-    """Nor is anything made."""
+    """It creates no file either."""
     remit.configure(mode="off", data_dir=tmp_path)
     agent()
     assert remit.flush(0.1) == FlushResult.nothing()

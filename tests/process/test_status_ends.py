@@ -61,7 +61,7 @@ def log_in(password: str) -> bool:
 
 
 def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -> None:
-    """As pending on disk, then as sent; its age is that of the older file."""
+    """It is pending, then sent; the age is that of the older file."""
     api = down()
     with served(api) as url:
 
@@ -90,7 +90,7 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
 
 
 def test_the_child_of_a_fork_counts_its_own(tmp_path: Path) -> None:
-    """Not what its parent sent, lost, withheld, or was at fault with."""
+    """The counts of its parent are not part of it."""
     api = FakeApi()
     told = tmp_path / "told"
     with served(api) as url:
@@ -118,7 +118,7 @@ def test_the_child_of_a_fork_counts_its_own(tmp_path: Path) -> None:
 
 
 def test_after_a_shutdown_the_status_tells_how_it_ended(tmp_path: Path) -> None:
-    """Until remit is used again; asking starts nothing."""
+    """Asking starts nothing, and the next `configure` begins with new counts."""
     configure(f"http://127.0.0.1:{unused_port()}", tmp_path)
     agent()
     remit.flush(0.1)
@@ -134,7 +134,7 @@ def test_after_a_shutdown_the_status_tells_how_it_ended(tmp_path: Path) -> None:
 
 
 def test_what_a_writer_holds_that_hangs_is_pending(tmp_path: Path) -> None:
-    """Here in a hook of a user's type, while a registration is made; however often one asks."""
+    """A hook of a user's type hangs while a registration is built; asking again changes nothing."""
 
     @remit.span_type("slow")
     def slow(value: Slow) -> None:

@@ -1,4 +1,4 @@
-"""What is told of delivery in a process that has not used it, and cannot."""
+"""The status of delivery in a process that has not used it, and cannot."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ print(remit.status().mode)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux or macOS: needs resource")
 def test_a_status_is_told_where_no_file_can_be_opened(tmp_path: Path) -> None:
-    """Not even one of remit's own: what is known, and later the rest."""
+    """Not even a module of remit can be read; the status has the rest."""
     told, errors = told_by(start(FULL, settings(tmp_path, "http://127.0.0.1:9", "pf_none")))
     assert told.splitlines() == [
         "unknown {'the status': 1} True True",

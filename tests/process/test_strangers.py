@@ -157,7 +157,7 @@ def told_by(client: Client, folder: Path, served: Served, token: str, agent: str
 
 
 def moment(text: str) -> datetime:
-    """Return a moment, in UTC where no zone is said."""
+    """Return a moment, in UTC if it has no zone."""
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -230,7 +230,7 @@ def check_lists(held: Mapping[str, Json], story: Json) -> None:
 def test_prefactor_http_did_what_is_held_and_read_what_it_did(
     served: Served, client: Client, tmp_path: Path
 ) -> None:
-    """In its latest release and in the one of the seed page: all that each has."""
+    """The client is the latest release and the one of the seed page."""
     agent = served.new_agent(str(client))
 
     story = told_by(client, tmp_path, served, served.token, agent)
@@ -254,7 +254,7 @@ def test_prefactor_http_did_what_is_held_and_read_what_it_did(
 
 
 def test_prefactor_core_did_what_is_held(served: Served, tmp_path: Path) -> None:
-    """With a deployment's token: queue, workers, odd orders, and both ways to hear of an end."""
+    """It has a deployment's token; calls come in odd orders, and runs are terminated."""
     agent = served.new_agent(str(CORE))
 
     story = told_by(CORE, tmp_path, served, served.token_of(str(CORE)), agent)

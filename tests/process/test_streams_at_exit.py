@@ -114,7 +114,7 @@ def spans_in(folder: Path) -> dict[str, str]:
 def test_a_span_that_a_daemon_thread_has_open_at_the_exit_is_ended_there(
     tmp_path: Path, ending: str
 ) -> None:
-    """As the next process would, which has nothing to do then; a shutdown before is no exit."""
+    """A later process has nothing left to end; an earlier shutdown is no exit."""
     with collector(tmp_path) as served:
         environ = settings(tmp_path, served.url, served.token)
         assert told_by(start(DECLARED + DAEMON, environ, ending)) == ("", "")

@@ -90,7 +90,7 @@ def calls(draw: st.DrawFn) -> tuple[SignatureInfo, tuple[object, ...], Mapping[s
 def test_what_is_bound_quickly_is_what_the_walk_binds(
     call: tuple[SignatureInfo, tuple[object, ...], Mapping[str, object]],
 ) -> None:
-    """Whether the call fits the signature or not; counts are the same too."""
+    """The call may fit the signature or not; the counts agree too."""
     reading, args, kwargs = call
     plan = plan_of(reading)
     quick, walked = Rules(), Rules(hook=lambda payload: payload)
@@ -102,7 +102,7 @@ def test_what_is_bound_quickly_is_what_the_walk_binds(
 def test_a_call_that_fits_is_recorded_by_the_names_of_its_parameters(
     reading: SignatureInfo, values: tuple[object, ...]
 ) -> None:
-    """As `inspect` binds it, by position or by name."""
+    """The names are those that `inspect` binds, by position or by name."""
     plain = [each for each in reading.parameters if each.kind in BY_POSITION[1:]]
     if len(plain) != len(reading.parameters) or reading.skipped or len(values) < len(plain):
         return

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inside import (
-    Limits,
     Rules,
     Stream,
     capture_mapping,
@@ -65,7 +64,7 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
     real = realised(value)
     CALLS.clear()
     before = guard.faults.counts.total()
-    found = payloads(real, Rules(Limits(limit)))
+    found = payloads(real, Rules(limit))
     assert CALLS == []
     assert guard.faults.counts.total() == before
     for data in found:
@@ -74,8 +73,8 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
 
 @given(HOSTILE_VALUES, LIMITS)
 def test_every_payload_is_a_bounded_json_object(value: object, limit: int) -> None:
-    """In bytes of UTF-8, whatever goes in."""
-    *found, _ = payloads(realised(value), Rules(Limits(limit)))
+    """The bound counts bytes of UTF-8."""
+    *found, _ = payloads(realised(value), Rules(limit))
     for data in found:
         assert len(data) <= limit
         assert isinstance(json.loads(data), dict)
@@ -99,7 +98,7 @@ def test_a_hook_that_changes_nothing_changes_nothing(value: object) -> None:
 
 @given(st.lists(SCALARS, max_size=3), st.dictionaries(st.sampled_from("abc"), SCALARS))
 def test_the_quick_way_and_the_walk_agree(args: list[object], kwargs: dict[str, object]) -> None:
-    """Also for calls that do not fit the signature."""
+    """They agree on calls that do not fit the signature, too."""
 
     def plain(a: object = None, b: object = 1, *, c: object = "x") -> None:
         del a, b, c

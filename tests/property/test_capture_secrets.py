@@ -7,7 +7,6 @@ import json
 from hypothesis import given
 
 from tests.inside import (
-    Limits,
     Rules,
     Stream,
     WithheldTexts,
@@ -25,12 +24,12 @@ def step(document: object, *rest: object, password: object = None, **others: obj
 
 
 PLAN = plan_of(step)
-RULES = [Rules(), Rules(Limits(512)), Rules(hook=lambda payload: payload)]
+RULES = [Rules(), Rules(512), Rules(hook=lambda payload: payload)]
 
 
 @given(planted())
 def test_no_planted_secret_survives(value: object) -> None:
-    """As an argument, a default, a result, an item, an exception's argument, a label, by hand."""
+    """It is an argument, a default, a result, an item, an error's argument, or a label."""
     for rules in RULES:
         stream = Stream(rules, PLAN)
         stream.add(value)

@@ -89,7 +89,7 @@ class Collector(RuleBasedStateMachine):
         self.sent = 0
 
     def teardown(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         self.open.close()
 
     def send(

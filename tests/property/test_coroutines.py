@@ -40,7 +40,7 @@ PLACES = ("task", "task", "task", "here", "empty", "thread")
 
 
 class Beat:
-    """What a body awaits: one step of whoever drives it."""
+    """What a body awaits: one step of its driver."""
 
     def __init__(self, token: object) -> None:
         """Hand *token* to the driver."""

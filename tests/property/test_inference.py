@@ -86,7 +86,7 @@ def declared(annotation: object) -> SpanType:
 def test_a_type_that_shows_a_category_is_found_wherever_it_stands(
     planted: tuple[object, object],
 ) -> None:
-    """On both sides, however deep, and only its own category."""
+    """It is found on both sides and at any depth, with its own category only."""
     plant, annotation = planted
     found = inferred(declared(annotation))
     assert {(each.side, each.category) for each in found} == {
@@ -104,7 +104,7 @@ def test_where_nothing_is_planted_nothing_is_found(plain: tuple[object, object])
 
 @each("name", CASES)
 def test_every_signature_can_be_read(name: str) -> None:
-    """Of the whole corpus, alike each time."""
+    """Every signature of the corpus is read twice with the same result."""
     function = CASES[name]
     first, second = (SpanType(function, kind=kind_of(function), skip_first=False) for _ in range(2))
     assert inferred(first) == inferred(second)

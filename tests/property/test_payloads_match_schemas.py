@@ -48,7 +48,6 @@ from tests.data.signatures_of_libraries import Rectangle, Renamed, Table, Title
 from tests.inside import (
     MISSING,
     CallKind,
-    Limits,
     Parameter,
     Rules,
     SignatureInfo,
@@ -59,7 +58,7 @@ from tests.inside import (
 )
 
 pytestmark = pytest.mark.python
-RULES = Rules(Limits(1 << 20))
+RULES = Rules(1 << 20)
 MARKER = "$remit"
 EXACT = 2**53
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*|0x[0-9a-f]+)", re.ASCII)
@@ -206,7 +205,7 @@ def reading_of(annotation: object, kind: Any, *, name: str = "x") -> SignatureIn
 
 @given(CASES, st.data())
 def test_arguments_match_the_schema_of_the_parameters(case: Case, data: st.DataObject) -> None:
-    """By position, as `*args` and as `**kwargs`."""
+    """They are given by position, as `*args` and as `**kwargs`."""
     annotation, values = case
     value = data.draw(values)
     for kind, args, kwargs in (
@@ -235,7 +234,7 @@ def test_a_value_that_is_returned_matches_the_schema_of_the_result(
 
 @given(CASES, st.data())
 def test_a_streams_items_match_the_schema_of_the_result(case: Case, data: st.DataObject) -> None:
-    """Also when none came."""
+    """So does a stream without items."""
     annotation, values = case
     returns = MISSING if annotation is MISSING else GenericAlias(Iterator, (annotation,))
     reading = reading_of(returns, inspect.Parameter.KEYWORD_ONLY)

@@ -143,7 +143,7 @@ def test_no_signature_makes_a_schema_raise(function: Callable[..., object], kind
 def test_an_override_keeps_the_properties_of_a_payload(
     function: Callable[..., object], named: set[str]
 ) -> None:
-    """Whichever parameters it names: those have its schemas, the others their own."""
+    """It may name any parameters: those have its schemas, the others their own."""
     reading = read(function, skip_first=False)
     own = params_schema(reading, redact=redact)
     declared = {"properties": {name: {"title": "Declared"} for name in named}}

@@ -16,8 +16,9 @@ from remit._deliver.spool.folder import modified_ns
 from remit.cli import main
 from remit.cli._terminal import size
 from tests.fake_api import FakeApi, error, named, refusal
+from tests.inside import pfid
 from tests.loopback import serving, unused_port
-from tests.spooling import TOKEN, Spooled, close, in_child, item, record
+from tests.spooling import TOKEN, Spooled, close, in_child, item, key, record
 
 Run = Callable[..., Result]
 
@@ -56,7 +57,9 @@ def leave(folder: Path, url: str = "http://127.0.0.1:9", *, token: str = TOKEN) 
 def leave_refused(folder: Path, url: str = "http://127.0.0.1:9") -> None:
     """Leave a file with two spans that a server refused."""
     outbox = Spooled(folder, target=url).outbox()
-    outbox.put([item(1 << 90), item(2 << 90)], [record(RunState.ENDED)])
+    ended = record(RunState.ENDED)
+    ended.instance_id = pfid(key(1 << 90), 0)
+    outbox.put([item(1 << 90), item(2 << 90)], [ended])
     outbox.set_aside(outbox.head(9), "validation_errors")
     outbox.close()
 

@@ -73,36 +73,49 @@ def limited(limit_bytes: int) -> Callable[[str, Json], Answer]:
     return rule
 
 
-WITHOUT_LONG_VALUES = {
+LARGE = {
+    "long": json.dumps({"id": 7, "text": "x" * 100_000}).encode(),
     "wide": json.dumps({f"key{n}": n for n in range(2000)}).encode(),
     "huge": json.dumps({str(n): "x" * 300 for n in range(99)}).encode(),
     "list": b"[" + b"1," * 2000 + b"1]",
 }
 
 
-def test_a_single_item_that_is_too_large_is_cut_then_sent_as_a_skeleton() -> None:
+def test_a_single_item_that_is_too_large_is_sent_without_its_payload() -> None:
     """Every span arrives, all JSON parses, and each lost payload is counted."""
     api = FakeApi()
     api.rules.append(limited(2000))
     stepped = Stepped(api)
     run = stepped.record("small")
-    run.span("long", json.dumps({"id": 7, "text": "x" * 100_000}).encode())
-    for name, payload in WITHOUT_LONG_VALUES.items():
+    for name, payload in LARGE.items():
         run.span(name, payload)
     run.end(run.start("answer"), result=json.dumps({"text": "x" * 9000}).encode())
     run.span("last")
     stepped.deliver()
-    assert api.names() == ["small", "long", *WITHOUT_LONG_VALUES, "answer", "last"]
+    assert api.names() == ["small", *LARGE, "answer", "last"]
     payloads = {span["schema_name"]: span["payload"] for span in api.spans.values()}
-    assert payloads["long"]["id"] == 7
-    assert payloads["long"]["text"] == {"$remit": "cut", "of": 100_002, "unit": "bytes"}
-    for name, payload in WITHOUT_LONG_VALUES.items():
+    for name, payload in LARGE.items():
         assert payloads[name] == {"$remit": "cut", "of": len(payload), "unit": "bytes"}
     (answer,) = (each for each in api.spans.values() if each["schema_name"] == "answer")
     assert answer["payload"] == payloads["last"] == {"order": 1}
-    assert answer["result_payload"] == {"text": {"$remit": "cut", "of": 9002, "unit": "bytes"}}
-    assert stepped.status.dropped == {Loss.PAYLOAD_TOO_LARGE: 2 + len(WITHOUT_LONG_VALUES)}
+    assert answer["result_payload"] == {"$remit": "cut", "of": 9012, "unit": "bytes"}
+    assert stepped.status.dropped == {Loss.PAYLOAD_TOO_LARGE: 1 + len(LARGE)}
     assert stepped.status.set_aside == {}
+
+
+def test_a_failure_after_an_item_was_cut_does_not_cost_the_item() -> None:
+    """It is read from the outbox again, with its contents, and cut again."""
+    api = FakeApi()
+    api.rules.append(limited(2000))
+    stepped = Stepped(api)
+    stepped.record("small")
+    stepped.deliver()
+    api.script("/bulk", None, refusal(503))
+    HandRun(stepped.sink).open().span("long", LARGE["long"])
+    stepped.settle()
+    assert stepped.status.set_aside == {}
+    assert "long" in api.names()
+    assert stepped.status.dropped == {Loss.PAYLOAD_TOO_LARGE: 1}
 
 
 def test_an_item_that_is_too_large_even_bare_is_set_aside() -> None:

@@ -321,18 +321,3 @@ def test_the_log_names_no_payload(caplog: pytest.LogCaptureFixture) -> None:
     assert "bad_request" in caplog.text
     assert "c4nary" not in caplog.text
     assert "c4nary" not in (stepped.status.last_error or "")
-
-
-def test_a_run_whose_end_alone_was_lost_is_let_go_of() -> None:
-    """Its root span has ended at the server: nothing of it can come, and nobody asks after it."""
-    api = FakeApi()
-    stepped = Stepped(api)
-    run = stepped.record("a")
-    stepped.deliver()
-    run.end_root()
-    stepped.deliver()
-    assert api.spans[min(api.spans)]["status"] == "complete"
-    assert not stepped.holds(run.key)
-    stepped.clock.advance(2 * POLL_INTERVAL_S)
-    stepped.deliver()
-    assert "GET" not in {seen.method for seen in api.seen}

@@ -34,14 +34,22 @@ Build = Callable[[Walk], object]
 """Walks a payload; called again with a smaller budget when the encoding is too large."""
 
 
-class Limits(Struct, frozen=True):
-    """The size limit of payloads.
+class Rules(Struct, frozen=True, eq=False):
+    """The settings and counts of capture, for one runtime or one run.
 
     Attributes:
         max_payload_bytes: Most bytes of the JSON text in UTF-8, for params and result each.
+        hook: The user's redaction, which gets each payload and returns the payload to record.
+        off: Rules that are off in this process (`configure(redact_off=...)`).
+        withheld: Number of values that each rule withheld.
+        texts: The texts withheld in the run, which its errors must not quote; None outside any run.
     """
 
     max_payload_bytes: int = 65_536
+    hook: Callable[[dict[str, object]], object] | None = None
+    off: frozenset[str] = frozenset()
+    withheld: Counter[str] = field(default_factory=Counter[str])
+    texts: WithheldTexts | None = None
 
     def __post_init__(self) -> None:
         """Refuse a limit that no payload could keep.
@@ -54,24 +62,6 @@ class Limits(Struct, frozen=True):
                 f"max_payload_bytes is {self.max_payload_bytes}; expected at least "
                 f"{MIN_PAYLOAD_BYTES}, the room that the marker of a cut payload needs"
             )
-
-
-class Rules(Struct, frozen=True, eq=False):
-    """The settings and counts of capture, for one runtime or one run.
-
-    Attributes:
-        limits: The size limit of payloads.
-        hook: The user's redaction, which gets each payload and returns the payload to record.
-        off: Rules that are off in this process (`configure(redact_off=...)`).
-        withheld: Number of values that each rule withheld.
-        texts: The texts withheld in the run, which its errors must not quote; None outside any run.
-    """
-
-    limits: Limits = Limits()
-    hook: Callable[[dict[str, object]], object] | None = None
-    off: frozenset[str] = frozenset()
-    withheld: Counter[str] = field(default_factory=Counter[str])
-    texts: WithheldTexts | None = None
 
     def in_run(self, outer: Rules | None = None) -> Rules:
         """Return the rules of a new run.
@@ -91,27 +81,19 @@ class Rules(Struct, frozen=True, eq=False):
             counts.setdefault(rule, 0)
             counts[rule] += 1
 
+    @guarded("the capture of a payload", _FAULT)
     def encode_payload(self, build: Build, *, is_copy: bool = False, collect: bool = True) -> bytes:
-        """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
+        """Return a payload as JSON of at most `max_payload_bytes` bytes; never raises.
 
         Args:
             build: Makes the payload, a JSON object, with the given walk.
             is_copy: The walked value is the copy of an earlier walk.
             collect: Collect the texts of withheld values, which later errors must not quote.
         """
-        return self._redacted(build, self.texts if collect else None, is_copy) or _FAULT
-
-    @guarded("the capture of a payload")
-    def _redacted(
-        self,
-        build: Build,
-        texts: WithheldTexts | None,
-        is_copy: bool,  # noqa: FBT001 - handed on
-    ) -> bytes:
-        """Return the payload, after the user's hook has seen it."""
+        texts = self.texts if collect else None
         if self.hook is None:
             return self._fit(build, texts, is_copy=is_copy, off=self.off)
-        limit = self.limits.max_payload_bytes
+        limit = self.max_payload_bytes
         walk = Walk(limit, is_copy=is_copy, scrub=True, texts=texts, off=self.off)
         payload = build(walk)
         self.count(walk.counts)
@@ -132,7 +114,7 @@ class Rules(Struct, frozen=True, eq=False):
         self, build: Build, texts: WithheldTexts | None, *, is_copy: bool, off: frozenset[str]
     ) -> bytes:
         """Walk with decreasing budgets until the encoding fits."""
-        limit = self.limits.max_payload_bytes
+        limit = self.max_payload_bytes
         chars, nodes, size, scrub = limit, MAX_NODES, 0, False
         if is_copy:
             # The markers of the earlier walk make its copy larger than its budget was.
@@ -161,9 +143,8 @@ def _smaller_budget(budget: int, limit: int, size: int) -> int:
 _inside_hook: Final = threading.local()
 
 
-def _call_hook(
-    hook: Callable[[dict[str, object]], object], payload: dict[str, object]
-) -> object | None:
+@guarded("the hook of configure(redact=...)")
+def _call_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
     """Return the hook's result for *payload*, None if it fails.
 
     A hook that calls a decorated function is not called again for the payload of that call.
@@ -172,14 +153,9 @@ def _call_hook(
         return None
     _inside_hook.busy = True
     try:
-        return _run_hook(hook, payload)
+        answer = attempt(partial(hook, payload))
     finally:
         _inside_hook.busy = False
-
-
-@guarded("the hook of configure(redact=...)")
-def _run_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
-    answer = attempt(partial(hook, payload))
     if isinstance(answer, Exception):
         # The guard would raise a denial to the caller; this one belongs to the hook.
         raise wrap_exit(answer) if isinstance(answer, DeniedError) else answer

@@ -56,7 +56,6 @@ _NOT_ENCODED: Final = (UnicodeEncodeError, TypeError)
 """A text has no UTF-8; the arguments do not fit the Struct, or a field of it is `_UNSET`."""
 
 _NONE: Final[frozenset[str]] = frozenset()
-_TEXT: Final = frozenset({str})
 
 _UNSET: Final = object()
 """Default of a parameter whose value the fast path does not know; it has no encoding."""
@@ -162,7 +161,7 @@ class ParameterPlan(Struct, frozen=True):
 
     @classmethod
     def of(cls, parameter: Parameter, direction: Direction) -> ParameterPlan:
-        """Return the plan of *parameter*; one with the name `return` stands for the result."""
+        """Return the plan of *parameter*, or of the result if its name is `return`."""
         key = parameter.name
         keep = direction.keep.get(key)
         rules_off = direction.off_for.get(key, _NONE)
@@ -208,7 +207,7 @@ class ParameterPlan(Struct, frozen=True):
             return walk.withhold(self.rule, value)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
             return walk.withhold(self.name_rule, value)
-        # The fields of what a framework hands over share the budget, as parameters do.
+        # The fields of a payload of a framework share the budget, as parameters do.
         return walk.value(value, 0) if self.newest else walk.nested(value, 0)
 
     def apply(self, walk: Walk) -> None:
@@ -354,6 +353,7 @@ class Plan:
             if (rule := each.rule or each.name_rule) is not None
         ]
         self._partial = bool(self._hidden or self._skipped)
+        self._keywords = self._by_keyword | self._skipped
         self._struct: Callable[..., Struct] | None = None
         walked = self._labelled is not None or any(each.rule in each.off for each in parameters)
         # Names with two underscores have a meaning in a class.
@@ -368,41 +368,31 @@ class Plan:
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         """Return the payload of a call, before the call is made.
 
-        Args:
-            args: Positional arguments, without `self` if the signature has none.
-            kwargs: Keyword arguments.
-            rules: Limits, hook and counts.
-
         Returns:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
         struct = self._struct
         if struct is None or rules.hook is not None or len(args) > self._max_positional:
             return self._walked(args, kwargs, rules)
-        if self._partial:
-            data = self._without_hidden(struct, args, kwargs, rules)
-            return data or self._walked(args, kwargs, rules)
-        values = args
-        if kwargs:
-            # The Struct would accept a positional-only parameter by name.
-            if not all(type(name) is str and name in self._by_keyword for name in kwargs):
-                return self._walked(args, kwargs, rules)
-            values = (*args, *kwargs.values())
-        if _all_plain(values):
-            try:
-                data = encode(struct(*args, **kwargs) if kwargs else struct(*args))
-            except _NOT_ENCODED:
-                return self._walked(args, kwargs, rules)
-            if len(data) <= rules.limits.max_payload_bytes:
-                return data
+        # The Struct would accept a positional-only parameter by name.
+        if kwargs and not all(type(name) is str and name in self._keywords for name in kwargs):
+            return self._walked(args, kwargs, rules)
+        try:
+            if self._partial:
+                data = self._with_markers(struct, args, kwargs, rules)
+            elif kwargs:
+                plain = _all_plain((*args, *kwargs.values()))
+                data = encode(struct(*args, **kwargs)) if plain else b""
+            else:
+                data = encode(struct(*args)) if _all_plain(args) else b""
+        except _NOT_ENCODED:
+            return self._walked(args, kwargs, rules)
+        if data and len(data) <= rules.max_payload_bytes:
+            return data
         return self._walked(args, kwargs, rules)
 
     def result(self, value: Any, rules: Rules) -> bytes:  # noqa: ANN401 - whatever was returned
         """Return the result of a call.
-
-        Args:
-            value: What the call returned.
-            rules: Limits, hook and counts.
 
         Returns:
             A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
@@ -424,50 +414,41 @@ class Plan:
                 data = encode(flat)
             except _NOT_ENCODED:
                 return self._walked_result(value, rules)
-            if len(data) <= rules.limits.max_payload_bytes:
+            if len(data) <= rules.max_payload_bytes:
                 return data
         return self._walked_result(value, rules)
 
-    def _without_hidden(
+    def _with_markers(
         self,
         struct: Callable[..., Struct],
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
         rules: Rules,
-    ) -> bytes | None:
+    ) -> bytes:
         """Return the payload of a call with withheld or skipped parameters.
 
         Returns:
-            None if a value needs the walk.
+            Nothing if a value needs the walk.
         """
-        if rules.off or not _TEXT.issuperset(map(type, kwargs)):
-            return None
+        if self._hidden and rules.off:
+            return b""
         if self._skipped:
             args = tuple(compress(args, self._recorded))
             kwargs = {name: kwargs[name] for name in kwargs if name not in self._skipped}
-        if not self._by_keyword.issuperset(kwargs):
-            return None
+        payload = struct(*args, **kwargs)
+        values = list(astuple(payload))
         counts: list[str] = []
-        try:
-            payload = struct(*args, **kwargs)
-            values = list(astuple(payload))
-            for place, parameter, rule, marker in self._hidden:
-                value = values[place]
-                if value is _UNSET:
-                    return None
-                values[place] = None
-                if parameter.rule is None and is_harmless(value):
-                    continue
+        for place, parameter, rule, marker in self._hidden:
+            value, values[place] = values[place], None
+            # What is `_UNSET` fails to be encoded.
+            if value is not _UNSET and (parameter.rule is not None or not is_harmless(value)):
                 setattr(payload, parameter.name, marker)
                 counts.append(rule)
                 if rules.texts is not None:
                     rules.texts.add(value)
-            data = encode(payload) if _all_plain(values) else b""
-        except _NOT_ENCODED:
-            return None
-        if not 0 < len(data) <= rules.limits.max_payload_bytes:
-            return None
-        rules.count(counts)
+        data = encode(payload) if _all_plain(values) else b""
+        if 0 < len(data) <= rules.max_payload_bytes:
+            rules.count(counts)
         return data
 
     def _walked(

@@ -46,6 +46,7 @@ _TRUSTED_ZONES: Final = frozenset(
 """Packages whose time zones are asked for their offset; a user's own is only named."""
 
 _TIME_FIELDS: Final = ("hour", "minute", "second", "microsecond")
+_DATETIME_FIELDS: Final = ("year", "month", "day", *_TIME_FIELDS)
 
 
 def integer(value: Any) -> object:  # noqa: ANN401 - an int, or what derives from it
@@ -76,7 +77,7 @@ def moment(value: Any) -> object:  # noqa: ANN401 - a datetime, or what derives 
     """Return a datetime in ISO 8601."""
     if name_of(kind_of(value)) == "NaTType":  # of pandas: its fields hold some date
         return "NaT"
-    return _with_zone(dt.datetime, value, ("year", "month", "day", *_TIME_FIELDS))
+    return _with_zone(dt.datetime, value, _DATETIME_FIELDS)
 
 
 def time_of_day(value: Any) -> object:  # noqa: ANN401 - a time, or what derives from it

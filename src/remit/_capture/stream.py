@@ -28,12 +28,7 @@ class Stream:
     __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
 
     def __init__(self, rules: Rules, plan: object) -> None:
-        """Begin a stream.
-
-        Args:
-            rules: Limits, hook and counts.
-            plan: The `Plan` of the callable; any other object stands for no declaration.
-        """
+        """Begin a stream; a *plan* that is not a `Plan` declares nothing."""
         self.count = 0
         self._rules = rules
         self._outcome = plan.outcome if isinstance(plan, Plan) else UNDECLARED
@@ -62,13 +57,9 @@ class Stream:
             self._hidden = PRIVATE_KEY
 
     def payload(self, first_item_ms: float | None) -> bytes:
-        """Return the items as the result of the call.
+        """Return the result of the call in UTF-8: `{"items", "count", "first_item_ms"}`.
 
-        Args:
-            first_item_ms: Milliseconds to the first item, None if none came.
-
-        Returns:
-            A JSON object in UTF-8: `items`, `count`, `first_item_ms`.
+        *first_item_ms* are the milliseconds to the first item, None if none came.
         """
         rules = self._rules
         first = None if first_item_ms is None else round(first_item_ms, 3)
@@ -83,7 +74,7 @@ class Stream:
             return rules.encode_payload(lambda walk: walk.value(payload, 0), is_copy=True)
         if rules.hook is None:
             data = attempt(lambda: encode(self._result(self._item_list(self._items), first)))
-            if isinstance(data, bytes) and len(data) <= rules.limits.max_payload_bytes:
+            if isinstance(data, bytes) and len(data) <= rules.max_payload_bytes:
                 return data
         return rules.encode_payload(lambda walk: self._rewalk(walk, first), is_copy=True)
 
@@ -115,11 +106,9 @@ class _StreamWalk(Walk):
         unended: Markers of withheld texts that end with a key, which the next item may continue.
     """
 
-    __slots__ = ("unended",)
-
     def __init__(self, rules: Rules) -> None:
         """Begin with the budget of one payload."""
-        super().__init__(rules.limits.max_payload_bytes, texts=rules.texts, off=rules.off)
+        super().__init__(rules.max_payload_bytes, texts=rules.texts, off=rules.off)
         self.unended: dict[int, object] = {}
 
     def withhold(self, rule: str, value: object) -> object:
@@ -169,11 +158,8 @@ def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
             for number in range(len(listed)):
                 visit(listed, number, (path, number))
 
-    for number, item in enumerate(items):
-        if type(item) is str:
-            paths[None].append((items, number))
-        else:
-            visit(items, number, None)
+    for number in range(len(items)):
+        visit(items, number, None)
     return paths
 
 

@@ -15,7 +15,6 @@ import msgspec
 from remit._capture import markers
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
-    MAX_JUDGED_CHARS,
     PLAIN_NAMES,
     cache_plain_name,
     flag_rule,
@@ -73,27 +72,8 @@ class Walk:
         declared: Rules of fields that a declaration marks, by key.
         counts: The rule of each value withheld so far.
         newest: Names under which lists that are cut keep their last items.
-        from_end: Whether lists keep their last items here.
+        from_end: The walk is under such a name.
     """
-
-    __slots__ = (
-        "_always_off",
-        "_heavy",
-        "_is_copy",
-        "_path",
-        "_scrub",
-        "_text_cap",
-        "_texts",
-        "chars",
-        "counts",
-        "declared",
-        "ever_off",
-        "excluded",
-        "from_end",
-        "newest",
-        "nodes",
-        "off",
-    )
 
     def __init__(
         self,
@@ -217,11 +197,9 @@ class Walk:
         return self.rule_of(reader.fields[0], inner) if reader.fields else None
 
     def redact_key(self, key: object, position: int) -> tuple[str, str | None]:
-        """Return *key* as it is written, and the rule that withholds the value under it.
+        """Return the key of a dict as it is written, and the rule that withholds its value.
 
-        Args:
-            key: Any key of a dict.
-            position: Its position in the dict; it distinguishes keys without a text.
+        Its *position* in the dict distinguishes keys without a text.
         """
         name = key if type(key) is str else self._key_text(key, position)
         # Of a longer name the beginning is recorded, and the end is judged.
@@ -231,7 +209,7 @@ class Walk:
         if shaped is not None:
             self.counts.append(shaped)
             return f"<{shaped} {position}>", None
-        rule = name_rule(_judged_part(name))
+        rule = name_rule(name)
         if len(name) > MAX_KEY_CHARS:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
@@ -274,8 +252,13 @@ class Walk:
         """
         self._heavy = 0 if len(values) > _MAX_SHARES else sum(not _is_light(it) for it in values)
 
-    def nested(self, item: object, depth: int) -> object:
-        """Return the copy of an element of a container at *depth*."""
+    def nested(self, item: object, depth: int, name: str = "") -> object:
+        """Return the copy of *item*, which a container at *depth* has under *name*."""
+        if name in self.newest and not self.from_end:
+            self.from_end = True
+            copy = self.nested(item, depth)
+            self.from_end = False
+            return copy
         if depth or _is_light(item):
             return self.value(item, depth + 1)
         share = max(1, self._heavy)
@@ -289,14 +272,7 @@ class Walk:
         return copy
 
     def _entry(self, name: str, rule: str | None, item: object, depth: int) -> object:
-        """Return the copy of *item*, the value under *name*.
-
-        Args:
-            name: A key or a parameter.
-            rule: The rule of the name; None and booleans are recorded in any case.
-            item: The value.
-            depth: How deep the container is.
-        """
+        """Return the copy of *item*, the value under *name*; *rule* is the rule of the name."""
         if rule is not None and rule not in self.off and not is_harmless(item):
             return self.withhold(rule, item)
         if self.declared and name in self.declared:
@@ -305,14 +281,7 @@ class Walk:
             category = category_of_name(name)
             if category in self.excluded:
                 return self.withhold(f"category:{category}", item)
-        return self._named(name, item, depth) if self.newest else self.nested(item, depth)
-
-    def _named(self, name: str, item: object, depth: int) -> object:
-        """Return the copy of *item*; under a name in `newest` its lists keep their last items."""
-        before, self.from_end = self.from_end, self.from_end or name in self.newest
-        copy = self.nested(item, depth)
-        self.from_end = before
-        return copy
+        return self.nested(item, depth, name)
 
     def _pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
         """Return the copies of a mapping's entries, as far as the budget allows."""
@@ -525,10 +494,8 @@ class Walk:
             rule = self.rule_of(field, item)
             if rule is not None:
                 copy[field.name] = self.withhold(rule, item)
-            elif self.newest:
-                copy[field.name] = self._named(field.name, item, depth)
             else:
-                copy[field.name] = self.nested(item, depth)
+                copy[field.name] = self.nested(item, depth, field.name)
         return copy
 
 
@@ -566,8 +533,6 @@ class _SortWalk(Walk):
     the work at each level.
     """
 
-    __slots__ = ()
-
     def _in_order(self, members: Sequence[object], depth: int) -> list[object]:
         return sorted(self.elements(members, depth) or [], key=encode)
 
@@ -604,14 +569,6 @@ def _extra(value: object) -> dict[object, object]:
     if extra is None or not is_a(extra, dict):
         return {}
     return cast("dict[object, object]", extra)
-
-
-def _judged_part(name: str) -> str:
-    """Return the part of *name* that is judged; digits at its end do not change the verdict."""
-    end = name[-MAX_JUDGED_CHARS:]
-    stem = end.rstrip("0123456789")
-    # So that `row_1` to `row_999` are judged once.
-    return f"{stem}0" if stem and stem != end else end
 
 
 def is_harmless(value: object) -> bool:

@@ -111,20 +111,20 @@ _IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDiction
 """By declaration, so that types are read once and a contradiction is logged once."""
 
 
-def plan_of(declared: SpanType) -> Plan:
-    """Return the capture plan of *declared*."""
-    plan = _PLANS.get(declared)
+def plan_of(span_type: SpanType) -> Plan:
+    """Return the capture plan of *span_type*."""
+    plan = _PLANS.get(span_type)
     if plan is None:
-        plan = _PLANS[declared] = Plan(
-            declared.recorded_signature,
-            keep=declared.capture,
-            newest=declared.newest,
-            **asdict(withholding(declared.data_risk)),
+        plan = _PLANS[span_type] = Plan(
+            span_type.recorded_signature,
+            keep=span_type.capture,
+            newest=span_type.newest,
+            **asdict(withholding(span_type.data_risk)),
         )
     return plan
 
 
-def check_types(declared: SpanType, where: str) -> None:
+def check_types(span_type: SpanType, where: str) -> None:
     """Check the types as far as they are known at declaration.
 
     Annotations are evaluated only if they may contain a mistake, because evaluation takes time, and
@@ -134,21 +134,20 @@ def check_types(declared: SpanType, where: str) -> None:
         DeclarationError: A `Sensitive` mark is of an unknown category, or a type shows data that
             the declaration excludes.
     """
-    for name, annotation in own_annotations(declared.body).items():
+    for name, annotation in own_annotations(span_type.body).items():
         # A mark of an unknown category raises when it is made.
         if f"{Sensitive.__name__}(" in (text_of(annotation) or ""):
-            mark = function_scope(declared.function).resolve(annotation)
+            mark = function_scope(span_type.function).resolve(annotation)
             if isinstance(mark, DeclarationError):
                 raise DeclarationError(f"{where}: {name}: {mark}") from mark
-    withheld = withholding(declared.data_risk)
-    if withheld.params_excluded or withheld.result_excluded:
-        # Of a copy: names that are missing now may exist when the declaration itself is read.
-        contradictions = _contradictions(declared.data_risk, inferred(replace(declared)))
-        if contradictions:
-            raise DeclarationError(f"{where}: {_message(contradictions)}")
+    withheld = withholding(span_type.data_risk)
+    excludes = withheld.params_excluded or withheld.result_excluded
+    # Of a copy: names that are missing now may exist when the declaration itself is read.
+    if excludes and (message := _contradictions(span_type.data_risk, inferred(replace(span_type)))):
+        raise DeclarationError(f"{where}: {message}")
 
 
-def effective(declared: SpanType) -> DataRisk | None:
+def effective(span_type: SpanType) -> DataRisk | None:
     """Return the declared risk with each category included that a type shows.
 
     Only what the author left unknown is set. Types are read at the first use, when the names in
@@ -156,26 +155,24 @@ def effective(declared: SpanType) -> DataRisk | None:
     stays: what it excludes is withheld from payloads. None if nothing was declared and no type
     shows anything.
     """
-    if declared not in _IN_EFFECT:
-        findings = inferred(declared)
-        if contradictions := _contradictions(declared.data_risk, findings):
-            logger.warning("%s (%s): %s", declared.name, declared.place, _message(contradictions))
-        _IN_EFFECT[declared] = _completed(declared.data_risk, findings)
-    return _IN_EFFECT[declared]
+    if span_type not in _IN_EFFECT:
+        findings = inferred(span_type)
+        if message := _contradictions(span_type.data_risk, findings):
+            logger.warning("%s (%s): %s", span_type.name, span_type.place, message)
+        _IN_EFFECT[span_type] = _completed(span_type.data_risk, findings)
+    return _IN_EFFECT[span_type]
 
 
-def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> tuple[Inferred, ...]:
-    """Return the inferred categories that the declaration excludes."""
-    return tuple(finding for finding in findings if _word(risk, finding) == "excluded")
-
-
-def _message(contradictions: Iterable[Inferred]) -> str:
-    clauses = (
+def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> str:
+    """Return a sentence about the inferred categories that the declaration excludes, else ""."""
+    clauses = [
         f"data_risk excludes {finding.category} from the {finding.side}, but "
         f"`{finding.path}: {finding.type}` is of that category"
-        for finding in contradictions
-    )
-    return f"{'; '.join(clauses)}. Declare it as included, or leave such data out of the signature"
+        for finding in findings
+        if _word(risk, finding) == "excluded"
+    ]
+    advice = "Declare it as included, or leave such data out of the signature"
+    return f"{'; '.join(clauses)}. {advice}" if clauses else ""
 
 
 def _word(risk: DataRisk | None, finding: Inferred) -> str:
@@ -194,20 +191,20 @@ def _completed(risk: DataRisk | None, findings: Iterable[Inferred]) -> DataRisk 
     return base.model_copy(update=parts)
 
 
-def inferred(declared: SpanType) -> tuple[Inferred, ...]:
+def inferred(span_type: SpanType) -> tuple[Inferred, ...]:
     """Return each category that a type in the signature shows, in the order of the signature."""
     return tuple(
         dict.fromkeys(
             Inferred(category, side, place.path, shown_by)
-            for side, place in places_of(declared)
+            for side, place in places_of(span_type)
             for category, shown_by in _shown(place.part)
         )
     )
 
 
-def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
-    """Yield each place in the signature of *declared* that holds data, with its side."""
-    signature = declared.recorded_signature
+def places_of(span_type: SpanType) -> Iterator[tuple[Side, TypePath]]:
+    """Yield each place in the signature of *span_type* that holds data, with its side."""
+    signature = span_type.recorded_signature
     for parameter in signature.parameters:
         for place in _places(parameter.annotation, parameter.name, parameter.category):
             yield Side.PARAMS, place
@@ -270,13 +267,7 @@ def _inside(path: str, part: object) -> list[TypePath]:
         return []
     args = typing.get_args(part)
     outputs = _OUTPUTS.get(origin, range(len(args)))
-    # Values with items are iterables without fields.
-    has_items = (
-        is_class(origin)
-        and fields_of(origin) is None
-        and issubclass(origin, Iterable | AsyncIterable)
-    )
-    inner = f"{path}[]" if has_items else path
+    inner = f"{path}[]" if _has_items(origin) else path
     return [
         *(TypePath(inner, args[number]) for number in outputs if number < len(args)),
         TypePath(path, origin),
@@ -309,3 +300,10 @@ def _in_fields(path: str, cls: type) -> list[TypePath]:
             for argument in type_args.get(part, ())
         )
     return places
+
+
+def _has_items(origin: object) -> bool:
+    """Return whether values of *origin* are iterables without fields."""
+    if not is_class(origin) or fields_of(origin) is not None:
+        return False
+    return issubclass(origin, Iterable | AsyncIterable)

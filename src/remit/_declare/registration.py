@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final, get_args
 
-from remit._capture import Limits, Rules, redacted
+from remit._capture import Rules, redacted
 from remit._declare.inference import effective, plan_of
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, display_name
 from remit._declare.schema import (
@@ -26,12 +26,11 @@ from remit._declare.schema import (
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.signature import RETURN
 from remit.models._types import Purpose
-from remit.models.data_risk import DataRisk
 
 Entry = dict[str, object]
 
 # Without the user's hook: the same source registers the same payload whatever the settings.
-REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
+REDACT: Final = partial(redacted, rules=Rules())
 
 SHORT_HASH_CHARS: Final = 12
 """Length of the hash in the name of a version that the author did not name."""
@@ -82,73 +81,58 @@ _OWN_TYPES: Final[tuple[Entry, ...]] = (
 )
 
 
-def registration(
-    agent: AgentType, registry: Registry, *, redact: Redact = REDACT
-) -> dict[str, object]:
+def registration(agent: AgentType, registry: Registry, *, redact: Redact = REDACT) -> Entry:
     """Return the registration of *agent* as plain JSON, without the fields of a single run.
 
     It has `agent_version`, `agent_schema_version`, and the ids that the author gave. `redact` is
     applied to defaults, examples, enumerated values and descriptions.
     """
-    content = _schema_content(agent, registry, redact)
-    digest = hashlib.sha256(canonical(content).encode()).hexdigest()
-    versions: dict[str, object] = {
-        "agent_version": _present(
-            name=agent.name,
-            external_identifier=free_of_secrets(agent.version, redact)
-            or f"schema-{digest[:SHORT_HASH_CHARS]}",
-            description=free_of_secrets(agent.description, redact),
-        ),
-        "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
-    }
-    return _present(agent_id=agent.agent_id, environment_id=agent.environment_id) | versions
-
-
-def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dict[str, object]:
-    """Return the hashed content: all schemas with their metadata."""
-    entries = [
-        *(_declared_entry(span_type, redact) for span_type in registry.span_types_of(agent)),
-        *copy.deepcopy(_OWN_TYPES),
-    ]
-    content: dict[str, object] = {"span_type_schemas": _sorted(entries)}
+    schemas = [_span_type_schema(span_type, redact) for span_type in registry.span_types_of(agent)]
+    content: Entry = {"span_type_schemas": _sorted([*schemas, *copy.deepcopy(_OWN_TYPES)])}
     if agent.quality:
         content["quality_schemas"] = _sorted(
             {"name": name, "schema": quality_schema(declared, redact=redact)}
             for name, declared in agent.quality.items()
         )
-    return content
+    digest = hashlib.sha256(canonical(content).encode()).hexdigest()
+    version = free_of_secrets(agent.version, redact) or f"schema-{digest[:SHORT_HASH_CHARS]}"
+    return {
+        **_present(agent_id=agent.agent_id, environment_id=agent.environment_id),
+        "agent_version": _present(
+            name=agent.name,
+            external_identifier=version,
+            description=free_of_secrets(agent.description, redact),
+        ),
+        "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
+    }
 
 
-def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
-    plan = plan_of(declared)
+def _span_type_schema(span_type: SpanType, redact: Redact) -> Entry:
+    plan, risk = plan_of(span_type), effective(span_type)
     off = plan.rules_off
     return _present(
-        name=declared.name,
-        title=free_of_secrets(declared.title, redact) or display_name(declared.qualname),
-        description=free_of_secrets(declared.description or summary(declared.doc), redact),
-        template=free_of_secrets(declared.template, redact),
+        name=span_type.name,
+        title=free_of_secrets(span_type.title, redact) or display_name(span_type.qualname),
+        description=free_of_secrets(span_type.description or summary(span_type.doc), redact),
+        template=free_of_secrets(span_type.template, redact),
         params_schema=params_schema(
-            declared.declared_signature,
+            span_type.declared_signature,
             redact=redact,
-            doc=declared.doc,
-            declared=declared.params,
+            doc=span_type.doc,
+            declared=span_type.params,
             withheld=plan.withheld,
             rules_off=off,
         ),
         result_schema=result_schema(
-            declared.recorded_signature,
-            declared.kind,
+            span_type.recorded_signature,
+            span_type.kind,
             redact=redact,
-            declared=declared.result,
+            declared=span_type.result,
             withheld=plan.outcome.rule,
             rules_off=sorted({*off[""], *off[RETURN]}),
         ),
-        data_risk=_risk(effective(declared)),
+        data_risk=None if risk is None else risk.model_dump(mode="json"),
     )
-
-
-def _risk(declared: DataRisk | None) -> Entry | None:
-    return None if declared is None else declared.model_dump(mode="json")
 
 
 def _present(**members: object) -> Entry:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from remit._base.frames import names_of_caller
 from remit._base.guard import attempt
@@ -47,10 +47,10 @@ def module_name(function: Callable[..., object]) -> str:
         module = _NOTEBOOK if owner is None else home.__module__
     # From the function: a spawned child has these names before it has the module. An object may
     # return something for every attribute.
-    names: Any = getattr(function, "__globals__", None)
+    names = getattr(function, "__globals__", None)
     if not isinstance(names, dict):
         names = vars(sys.modules[module]) if module in sys.modules else {}
-    return _imported_as(escape_surrogates(module), names)
+    return _imported_as(escape_surrogates(module), cast("dict[str, Any]", names))
 
 
 def module_of_caller() -> str:
@@ -112,8 +112,8 @@ class SpanType:
     Attributes:
         function: The callable whose signature is read.
         kind: How a call runs.
-        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
-        find_receiver: Returns `skip_first` at the first use; None if it was known at declaration.
+        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`). A
+            function, called at the first use, if this is not known when it is declared.
         named_after: The callable that names the span type; None is the innermost function.
         explicit_name: The name that the author chose, else None.
         data_risk: The declared data risk.
@@ -137,8 +137,7 @@ class SpanType:
     function: Callable[..., object] = field(compare=False)
     _: KW_ONLY
     kind: CallKind
-    skip_first: bool
-    find_receiver: Callable[[], bool] | None = field(default=None, compare=False)
+    skip_first: bool | Callable[[], bool] = field(compare=False)
     named_after: Callable[..., object] | None = field(default=None, compare=False)
     explicit_name: str | None = None
     data_risk: DataRisk | None = None
@@ -179,8 +178,8 @@ class SpanType:
     @_Cached
     def declared_signature(self) -> SignatureInfo:
         """The signature, read at the first use, when the names in it exist."""
-        find = self.find_receiver
-        return read(self.function, skip_first=self.skip_first if find is None else find())
+        skip = self.skip_first
+        return read(self.function, skip_first=skip() if callable(skip) else skip)
 
     @_Cached
     def recorded_signature(self) -> SignatureInfo:
@@ -336,49 +335,49 @@ class Registry:
         # Declared span types of other packages that were used in an agent's runs.
         self._used: dict[str, set[str]] = {}
 
-    def add_span_type(self, declared: SpanType) -> None:
+    def add_span_type(self, span_type: SpanType) -> None:
         """Add a span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name is remit's own, or means another function already.
         """
-        if declared.name in {RUN_TYPE, LOSS_TYPE}:
+        if span_type.name in {RUN_TYPE, LOSS_TYPE}:
             raise DeclarationError(
-                f"{declared.qualname} ({declared.place}) has the name {declared.name!r}, which is "
-                "remit's own; give it another"
+                f"{span_type.qualname} ({span_type.place}) has the name {span_type.name!r}, "
+                "which is remit's own; give it another"
             )
         with self._lock:
-            known = self._span_types.get(declared.name)
-            if known is not None and not declared.replaces(known):
+            known = self._span_types.get(span_type.name)
+            if known is not None and not span_type.replaces(known):
                 raise DeclarationError(
-                    f"two functions have the name {declared.name!r}: {known.qualname} "
-                    f"({known.place}) and {declared.qualname} ({declared.place}); "
+                    f"two functions have the name {span_type.name!r}: {known.qualname} "
+                    f"({known.place}) and {span_type.qualname} ({span_type.place}); "
                     "give each its own"
                 )
-            self._span_types[declared.name] = declared
-            self.version += known is None or not declared.repeats(known)
+            self._span_types[span_type.name] = span_type
+            self.version += known is None or not span_type.repeats(known)
 
-    def add_agent(self, declared: AgentType) -> None:
+    def add_agent(self, agent: AgentType) -> None:
         """Add an agent and its span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name of its span type means another function already, or its
                 `span_types` holds a function that is no span type.
         """
-        for selector in declared.span_types:
+        for selector in agent.span_types:
             if not isinstance(selector, str | ModuleType) and not any(
                 span_type.is_of(selector) for span_type in self.span_types()
             ):
                 name = getattr(selector, "__qualname__", repr(selector))
                 raise DeclarationError(
-                    f"@remit.agent on {declared.place}: span_types holds the function {name}, "
+                    f"@remit.agent on {agent.place}: span_types holds the function {name}, "
                     "which is no span type; decorate it with @remit.span_type first"
                 )
-        self.add_span_type(declared.span_type)
+        self.add_span_type(agent.span_type)
         with self._lock:
-            known = self._agents.get(declared.external_identifier)
-            self._agents[declared.external_identifier] = declared
-            self.version += known is None or not declared.repeats(known)
+            known = self._agents.get(agent.external_identifier)
+            self._agents[agent.external_identifier] = agent
+            self.version += known is None or not agent.repeats(known)
 
     def seen(self, name: str, agent: str) -> bool:
         """Record that a span of this type was used in a run of *agent*.
@@ -447,15 +446,15 @@ class Registry:
         Registry._lock = SignalSafeLock()
 
 
-def _project_folder(declared: SpanType) -> str:
+def _project_folder(span_type: SpanType) -> str:
     """Return the folder that contains the top-level module or package, with `~` for the home.
 
     Code without a file, as in a notebook or at a prompt, counts as in the current folder.
     """
-    path = Path(declared.file)
+    path = Path(span_type.file)
     if path.is_file():
         parents = path.absolute().parents
-        levels = declared.module.count(".") + (path.name == "__init__.py")
+        levels = span_type.module.count(".") + (path.name == "__init__.py")
         folder = parents[min(levels, len(parents) - 1)]
     else:
         folder = Path.cwd()

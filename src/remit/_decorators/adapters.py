@@ -20,8 +20,6 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
 
-from msgspec import Struct
-
 from remit import _capture, _runtime
 from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, TIME_BYTES
@@ -395,14 +393,6 @@ class SpanTable(Generic[K]):
             span.end(result, **how)
 
 
-class _Session(Struct):
-    run: OpenRun
-    used_ns: int
-
-    def is_idle(self, limit_ns: int) -> bool:
-        return self.run.monotonic_ns() - self.used_ns > limit_ns
-
-
 class SessionTable(Generic[K]):
     """Runs without a block, one for each session of a server, by a framework's own ids.
 
@@ -412,7 +402,7 @@ class SessionTable(Generic[K]):
     def __init__(self, idle_s: float = 3600.0) -> None:
         """Start empty."""
         self._idle_ns = int(idle_s * 1_000_000_000)
-        self._sessions: dict[K, _Session] = {}
+        self._runs: dict[K, OpenRun] = {}
         self._lock = SignalSafeLock()
 
     def context(self, key: K, open_run: Callable[[], OpenRun]) -> SpanContext | None:
@@ -422,33 +412,21 @@ class SessionTable(Generic[K]):
             DeniedError: As opening a run.
         """
         with self._lock:
-            session = self._sessions.get(key)
-            if session is None:
+            run = self._runs.get(key)
+            if run is None or run.exited:
                 run = opened(open_run)
-                if run is None or len(self._sessions) >= MAX_OPEN:
-                    return None if run is None else run.context
-                session = self._sessions[key] = _Session(run, 0)
-                run.recorder.tables.add(self)
-            session.used_ns = session.run.monotonic_ns()
-        return session.run.context
-
-    def end_idle(self) -> None:
-        """End the runs that were not used for long enough; the writer calls it."""
-        # Not while another thread opens a run, which may wait for the writer.
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            limit_ns = self._idle_ns
-            idle = [key for key, each in self._sessions.items() if each.is_idle(limit_ns)]
-            runs = [self._sessions.pop(key).run for key in idle]
-        finally:
-            self._lock.release()
-        for run in runs:
-            run.exit(None)
+                if run is None:
+                    return None
+                if len(self._runs) >= MAX_OPEN:
+                    self._runs = {key: run for key, run in self._runs.items() if not run.exited}
+                if len(self._runs) < MAX_OPEN:
+                    self._runs[key] = run
+            run.expires_ns = run.monotonic_ns() + self._idle_ns
+        return run.context
 
     def end(self, key: K, error: BaseException | None = None) -> None:
         """End the run of *key*, as its block would; an unknown key does nothing."""
         with self._lock:
-            session = self._sessions.pop(key, None)
-        if session is not None:
-            session.run.exit(error)
+            run = self._runs.pop(key, None)
+        if run is not None and not run.exited:
+            run.exit(error)

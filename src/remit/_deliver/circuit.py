@@ -63,23 +63,16 @@ class CircuitBreaker:
         health: The state of delivery.
         last_error: The last error, in words.
         stalled: A flush timed out while a try was running, and that try has not ended yet.
+        waits: Returns the waits for a state of delivery; tests set waits without jitter.
     """
 
-    def __init__(
-        self,
-        target: str,
-        clock: Clock,
-        *,
-        spool: Path | None = None,
-        waits: Callable[[Health], Iterator[float]] = waits,
-    ) -> None:
+    def __init__(self, target: str, clock: Clock, *, spool: Path | None = None) -> None:
         """Begin idle, ready to try.
 
         Args:
             target: URL or path without credentials, for log lines.
             clock: The time.
             spool: Folder of the items that wait, for log lines; None if they are in memory.
-            waits: Returns the waits for a state of delivery; tests pass waits without jitter.
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
@@ -87,7 +80,7 @@ class CircuitBreaker:
         self._target = target
         self._spool = spool
         self._clock = clock
-        self._waits = waits
+        self.waits: Callable[[Health], Iterator[float]] = waits
         self._retry: Retry | None = None
         self._server_asked = False
         self._logged: set[str] = set()
@@ -143,7 +136,7 @@ class CircuitBreaker:
         # A wrong token or URL stays wrong, whatever else was answered.
         restart = self.health is not before or (after_success and self.health is Health.FAILING)
         if self._retry is None or restart:
-            self._retry = Retry(self._clock, self._waits(self.health))
+            self._retry = Retry(self._clock, self.waits(self.health))
         return self._retry.postpone(error.retry_after_s)
 
     @property

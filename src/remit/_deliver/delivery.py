@@ -9,8 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from remit._base.clock import NS_PER_S, Clock, Deadline
 from remit._base.guard import guarded, logger
@@ -36,8 +35,6 @@ GRACE_S: Final = 0.2
 CLOSE_S: Final = 0.05
 # How long a fork waits for threads that use SQLite.
 FORK_WAIT_S: Final = 1.0
-
-Pausable: TypeAlias = Files | Worker
 
 
 class DeliverySettings(TypedDict):
@@ -91,7 +88,7 @@ class Delivery:
         self._settings = settings
         self._closed = False
         # The parts that each forking thread has paused.
-        self._paused: dict[int, list[Pausable]] = {}
+        self._paused: dict[int, list[Worker | Files]] = {}
         self._losses = Losses()
         self._buffer = Buffer(
             max_bytes=settings["max_buffer_bytes"],
@@ -106,30 +103,32 @@ class Delivery:
     def _assemble(self) -> None:
         """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, settings = self._clock, self._buffer, self._settings
+        poll_interval_s = settings["poll_interval_s"]
         self._closing = SignalSafeLock()
         self._files: Files | None = None
         if self._spool is not None:
             self._files = Files(
                 self._spool, wall_ns=clock.wall_ns, on_loss=self._count_loss, others=self._others
             )
-        self._outbox = outbox = Outbox(self._files, release=buffer.release)
+        self._outbox = outbox = self._make_outbox()
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
         self._circuit = CircuitBreaker(
             self._target, clock, spool=self._spool.path if self._spool is not None else None
         )
+        self._tally = Tally()
         context = SenderContext(
             client=self._client,
             circuit=self._circuit,
             losses=self._losses,
-            tally=Tally(),
+            tally=self._tally,
             limits=BatchLimits(settings["max_batch_items"], settings["max_batch_bytes"]),
-            poll_interval_s=settings["poll_interval_s"],
-            stream_interval_s=min(settings["poll_interval_s"], settings["flush_interval_s"]),
+            poll_interval_s=poll_interval_s,
+            stream_interval_s=min(poll_interval_s, settings["flush_interval_s"]),
             clock=clock,
         )
-        runs = RunDeliveries(outbox, feed_of=buffer.feed, forget=buffer.forget_feed)
+        runs = RunDeliveries(outbox, buffer)
         self._sender = sender = Sender(outbox, runs, context)
-        self._adoption = adoption = Adoption(self._files, context, settings["poll_interval_s"])
+        self._adoption = adoption = Adoption(self._files, context, poll_interval_s)
         self._close_client = guarded("closing the connections")(self._client.close)
 
         def send() -> float:
@@ -147,14 +146,24 @@ class Delivery:
             moved=self._sender_thread.wake,
         )
         self._writer_thread = Worker(WRITER, self._writer.step, clock)
-        self._status = StatusReader(
-            self._target, buffer, self._writer, outbox, adoption, context, self._spool
-        )
+
+    def _make_outbox(self) -> Outbox:
+        return Outbox(self._files, release=self._buffer.release)
 
     @property
     def sink(self) -> Sink:
         """The sink for recorded items."""
         return self._buffer
+
+    def _start_threads(self) -> None:
+        """Start both threads unless they run; after a shutdown they do not start again."""
+        self._on_start_threads()
+        self._writer_thread.start()
+        self._sender_thread.start()
+
+    def wake_writer(self) -> None:
+        """Make the writer move what is queued; do not wait for it."""
+        self._writer_thread.wake()
 
     def adopt(self) -> bool:
         """Start sending the files of ended processes; return whether there may be any."""
@@ -170,6 +179,29 @@ class Delivery:
         """Make what ended processes set aside ready to be sent again."""
         if self._files is not None:
             self._files.bring_back()
+
+    def status(self) -> Status:
+        """Return the status; the runtime fills in mode, faults and what was withheld."""
+        counts = self._result(unmoved=self._unmoved())
+        written = (self._outbox.oldest_ns(), self._adoption.oldest_ns())
+        now_ns = self._clock.wall_ns()
+        oldest_ns = min((time_ns for time_ns in written if time_ns is not None), default=now_ns)
+        return Status(
+            mode="",
+            target=self._target,
+            health=self._circuit.health,
+            sent=counts.sent,
+            pending=counts.pending,
+            spooled=counts.spooled,
+            set_aside=dict(self._tally.set_aside),
+            dropped=counts.dropped,
+            last_error=counts.last_error,
+            writer_lag_s=self._writer.lag_s,
+            buffer_bytes=self._buffer.held_bytes,
+            spool_bytes=self._spool.size_bytes() if self._spool is not None else 0,
+            spool_age_s=max(0.0, (now_ns - oldest_ns) / NS_PER_S),
+            misattributed=dict(self._tally.misattributed),
+        )
 
     def flush(
         self, deadline: Deadline, *, adopting: bool = True, forced: bool = True
@@ -191,107 +223,11 @@ class Delivery:
         self._raise_faults()
         return result
 
-    def shutdown(self, deadline: Deadline, *, exiting: bool = False) -> FlushResult:
-        """Flush, then stop; what is recorded later is counted as lost.
-
-        Args:
-            deadline: Latest time of the return; a running request is abandoned then.
-            exiting: The process ends, so open spans are ended too.
-        """
-        with self._closing:
-            if self._closed:
-                return self._result()
-            self._closed = True
-        self._client.limit = deadline
-        self._writer.begin_shutdown()
-        try:
-            if self._has_work:
-                self._flush_last(deadline, exiting=exiting)
-        except KeyboardInterrupt:
-            # After Ctrl-C nothing more is waited for; what is on disk is kept.
-            deadline = self._client.limit = Deadline.after(0, self._clock)
-            raise
-        finally:
-            self._stop(deadline)
-            result = self._result()
-            self._status.log_what_is_left(result)
-        self._raise_faults()
-        return result
-
-    def _flush_last(self, deadline: Deadline, *, exiting: bool) -> None:
-        flushed = self._flush(deadline, adopting=True, forced=True)
-        if exiting and not flushed.pending and self._outbox.open_spans():
-            # Otherwise they would be active until another process adopts them.
-            self._writer.end_spans()
-            self._flush(deadline, adopting=False, forced=False)
-
-    def stopped(self, timeout_s: float) -> bool:
-        """Return whether the sender has ended after a shutdown, within *timeout_s* seconds."""
-        return self._sender_thread.stop(timeout_s)
-
-    def status(self) -> Status:
-        """Return the status; the runtime fills in mode, faults and what was withheld."""
-        return self._status.status()
-
-    def before_fork(self) -> None:
-        """Keep other threads out of SQLite during a fork, if they stop in time.
-
-        The child has no other thread, so a lock that one of them holds would stay locked there.
-        """
-        if len(self._buffer) and self._writer_thread.pause(FORK_WAIT_S):
-            # A child may record into a run that is only in memory. If this process were killed now,
-            # no other process could end that run.
-            try:
-                self._writer.move()
-            finally:
-                self._writer_thread.resume()
-        paused = self._paused[threading.get_ident()] = list[Pausable]()
-        # A sender that waits for the network holds no lock that a child needs.
-        sender = (self._sender_thread,) if self._http.holds_locks else ()
-        spool = (self._files,) if self._files is not None else ()
-        for part in (*sender, *spool):
-            if part.pause(FORK_WAIT_S):
-                paused.append(part)
-
-    def after_fork_in_parent(self) -> None:
-        """Resume the threads that `before_fork` paused."""
-        for part in self._paused.pop(threading.get_ident(), []):
-            part.resume()
-
-    def after_fork_in_child(self) -> None:
-        """Begin again in the child of a fork: new locks, outbox and threads, nothing queued."""
-        self._buffer.after_fork_in_child()
-        self._writer_thread.forget_after_fork()
-        self._sender_thread.forget_after_fork()
-        self._outbox.abandon()
-        self._adoption.abandon()
-        self._paused = {}
-        self._assemble()
-
-    def _start_threads(self) -> None:
-        """Start both threads unless they run; after a shutdown they do not start again."""
-        self._on_start_threads()
-        self._writer_thread.start()
-        self._sender_thread.start()
-
-    def wake_writer(self) -> None:
-        """Make the writer move what is queued; do not wait for it."""
-        self._writer_thread.wake()
-
     @property
     def _has_work(self) -> bool:
         """Whether a thread runs or an item is undelivered."""
         alive = self._writer_thread.alive or self._sender_thread.alive
         return alive or len(self._buffer) > 0 or self._outbox.pending() > 0
-
-    def _count_loss(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
-        """Count what the spool gave up, also in the losses of its runs."""
-        self._losses.add(reason, count)
-        for run_key, lost in Counter(run_keys).items():
-            self._losses.add_to_run(run_key, reason, lost)
-            feed = self._buffer.feed(run_key)
-            if feed is not None and not Loss.arrives_in_part(reason):
-                feed.lost += lost
 
     def _flush(self, deadline: Deadline, *, adopting: bool, forced: bool) -> FlushResult:
         moved = self._move(deadline)
@@ -302,26 +238,7 @@ class Delivery:
         waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.step_running
         if waiting and (forced or self._circuit.may_try):
             self._deliver(newest, deadline, adopting=adopting, forced=forced)
-        return self._result(newest, unmoved=0 if moved else self._status.unmoved())
-
-    def _stop(self, deadline: Deadline) -> None:
-        """End both threads, move the remaining items, close everything."""
-        stopped = self._writer_thread.stop(max(GRACE_S, deadline.remaining_s()))
-        self._buffer.close()
-        if stopped and (self._status.unmoved() or self._losses.runs()):
-            self._writer_thread.run_once()
-        sent_by_thread = self._sender_thread.alive
-        self._sender_thread.stop(deadline.remaining_s())
-        if not sent_by_thread:
-            # Otherwise the sender closes it when it ends: if a connection were closed during a
-            # request on another thread, its descriptor could be reused under that request.
-            self._close_client()
-        self._outbox.close(max(GRACE_S, deadline.remaining_s()))
-        self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
-
-    def _raise_faults(self) -> None:
-        for worker in (self._writer_thread, self._sender_thread):
-            worker.raise_fault()
+        return self._result(newest, unmoved=0 if moved else self._unmoved())
 
     def _move(self, deadline: Deadline) -> bool:
         """Move everything to the outbox; return whether that was in time."""
@@ -369,66 +286,83 @@ class Delivery:
         client.limit = before
 
     def _result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
-        if self._closed:
-            unmoved = self._status.unmoved()
-        return self._status.result(up_to, unmoved=unmoved)
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReader:
-    """Reads the counts of all parts of delivery; may be called from any thread."""
-
-    target: str
-    buffer: Buffer
-    writer: Writer
-    outbox: Outbox
-    adoption: Adoption
-    context: SenderContext
-    spool: Folder | None
-
-    def unmoved(self) -> int:
-        """Count the items that are in no outbox yet, open spans included."""
-        return len(self.buffer) + self.writer.in_transit
-
-    def result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
         """Return the counts as the result of a flush.
 
         Args:
             up_to: Id of the last row that counts as pending; None counts all rows.
-            unmoved: Number of items in no outbox that count as pending.
+            unmoved: Number of items in no outbox that count as pending; after a shutdown all do.
         """
-        outbox, context, adopted = self.outbox, self.context, self.adoption.pending()
+        outbox, adopted = self._outbox, self._adoption.pending()
+        if self._closed:
+            unmoved = self._unmoved()
         return FlushResult(
-            sent=context.tally.sent,
+            sent=self._tally.sent,
             pending=outbox.pending(up_to) + adopted + unmoved,
             spooled=outbox.spooled(up_to) + adopted,
-            set_aside=sum(context.tally.set_aside.values()),
-            dropped=context.losses.by_reason(),
-            last_error=context.circuit.last_error,
+            set_aside=sum(self._tally.set_aside.values()),
+            dropped=self._losses.by_reason(),
+            last_error=self._circuit.last_error,
         )
 
-    def status(self) -> Status:
-        """Return the status; the runtime fills in mode, faults and what was withheld."""
-        counts, context = self.result(unmoved=self.unmoved()), self.context
-        return Status(
-            mode="",
-            target=self.target,
-            health=context.circuit.health,
-            sent=counts.sent,
-            pending=counts.pending,
-            spooled=counts.spooled,
-            set_aside=dict(context.tally.set_aside),
-            dropped=counts.dropped,
-            last_error=counts.last_error,
-            writer_lag_s=self.writer.lag_s,
-            buffer_bytes=self.buffer.held_bytes,
-            spool_bytes=self.spool.size_bytes() if self.spool is not None else 0,
-            spool_age_s=self._spool_age_s(),
-            misattributed=dict(context.tally.misattributed),
-        )
+    def _unmoved(self) -> int:
+        """Count the items that are in no outbox yet, open spans included."""
+        return len(self._buffer) + self._writer.in_transit
 
-    def log_what_is_left(self, result: FlushResult) -> None:
-        """Log the items that a shutdown could not deliver: those kept on disk, those lost.
+    def _raise_faults(self) -> None:
+        for worker in (self._writer_thread, self._sender_thread):
+            worker.raise_fault()
+
+    def shutdown(self, deadline: Deadline, *, exiting: bool = False) -> FlushResult:
+        """Flush, then stop; what is recorded later is counted as lost.
+
+        Args:
+            deadline: Latest time of the return; a running request is abandoned then.
+            exiting: The process ends, so open spans are ended too.
+        """
+        with self._closing:
+            if self._closed:
+                return self._result()
+            self._closed = True
+        self._client.limit = deadline
+        self._writer.begin_shutdown()
+        try:
+            if self._has_work:
+                self._flush_last(deadline, exiting=exiting)
+        except KeyboardInterrupt:
+            # After Ctrl-C nothing more is waited for; what is on disk is kept.
+            deadline = self._client.limit = Deadline.after(0, self._clock)
+            raise
+        finally:
+            self._stop(deadline)
+            result = self._result()
+            self._log_what_is_left(result)
+        self._raise_faults()
+        return result
+
+    def _flush_last(self, deadline: Deadline, *, exiting: bool) -> None:
+        flushed = self._flush(deadline, adopting=True, forced=True)
+        if exiting and not flushed.pending and self._outbox.open_spans():
+            # Otherwise they would be active until another process adopts them.
+            self._writer.end_spans()
+            self._flush(deadline, adopting=False, forced=False)
+
+    def _stop(self, deadline: Deadline) -> None:
+        """End both threads, move the remaining items, close everything."""
+        stopped = self._writer_thread.stop(max(GRACE_S, deadline.remaining_s()))
+        self._buffer.close()
+        if stopped and (self._unmoved() or self._losses.runs()):
+            self._writer_thread.run_once()
+        sent_by_thread = self._sender_thread.alive
+        self._sender_thread.stop(deadline.remaining_s())
+        if not sent_by_thread:
+            # Otherwise the sender closes it when it ends: if a connection were closed during a
+            # request on another thread, its descriptor could be reused under that request.
+            self._close_client()
+        self._outbox.close(max(GRACE_S, deadline.remaining_s()))
+        self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
+
+    def _log_what_is_left(self, result: FlushResult) -> None:
+        """Log the items that a shutdown could not deliver: those lost, and those kept on disk.
 
         An outage has its line already, which says where the items are kept.
         """
@@ -439,23 +373,63 @@ class StatusReader:
                 "%d recorded items were not delivered to %s before the deadline of the shutdown "
                 "and are lost with this process; the last error was: %s",
                 lost,
-                self.target,
+                self._target,
                 why,
             )
         if result.spooled:
             logger.log(
-                logging.INFO if self.context.circuit.failing else logging.WARNING,
+                logging.INFO if self._circuit.failing else logging.WARNING,
                 "%d recorded items were not delivered to %s before the deadline of the shutdown; "
                 "they are kept in %s, and %s; the last error was: %s",
                 result.spooled,
-                self.target,
-                self.spool.path if self.spool is not None else "memory",
-                self.context.circuit.how_to_send,
+                self._target,
+                self._spool.path if self._spool is not None else "memory",
+                self._circuit.how_to_send,
                 why,
             )
 
-    def _spool_age_s(self) -> float:
-        written = (self.outbox.oldest_ns(), self.adoption.oldest_ns())
-        now_ns = self.context.clock.wall_ns()
-        oldest_ns = min((time_ns for time_ns in written if time_ns is not None), default=now_ns)
-        return max(0.0, (now_ns - oldest_ns) / NS_PER_S)
+    def stopped(self, timeout_s: float) -> bool:
+        """Return whether the sender has ended after a shutdown, within *timeout_s* seconds."""
+        return self._sender_thread.stop(timeout_s)
+
+    def before_fork(self) -> None:
+        """Keep other threads out of SQLite during a fork, if they stop in time.
+
+        The child has no other thread, so a lock that one of them holds would stay locked there.
+        """
+        if len(self._buffer) and self._writer_thread.pause(FORK_WAIT_S):
+            # A child may record into a run that is only in memory. If this process were killed now,
+            # no other process could end that run.
+            try:
+                self._writer.move()
+            finally:
+                self._writer_thread.resume()
+        # A sender that waits for the network holds no lock that a child needs.
+        sender = self._sender_thread if self._http.holds_locks else None
+        self._paused[threading.get_ident()] = [
+            part for part in (sender, self._files) if part is not None and part.pause(FORK_WAIT_S)
+        ]
+
+    def after_fork_in_parent(self) -> None:
+        """Resume the threads that `before_fork` paused."""
+        for part in self._paused.pop(threading.get_ident(), []):
+            part.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Begin again in the child of a fork: new locks, outbox and threads, nothing queued."""
+        self._buffer.after_fork_in_child()
+        self._writer_thread.forget_after_fork()
+        self._sender_thread.forget_after_fork()
+        self._outbox.abandon()
+        self._adoption.abandon()
+        self._paused = {}
+        self._assemble()
+
+    def _count_loss(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
+        """Count what the spool gave up, also in the losses of its runs."""
+        self._losses.add(reason, count)
+        for run_key, lost in Counter(run_keys).items():
+            self._losses.add_to_run(run_key, reason, lost)
+            feed = self._buffer.feed(run_key)
+            if feed is not None and not Loss.arrives_in_part(reason):
+                feed.lost += lost

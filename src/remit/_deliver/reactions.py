@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-from msgspec import Raw
 from msgspec.structs import replace
 
-from remit._deliver.losses import Loss, cost, cut_marker, skeleton
+from remit._deliver.losses import Loss, cut_marker
 from remit._record.items import Item, Kind
 from remit.errors import ApiError
 
 MAX_TRIES: Final = 5
+# A payload or result of this size is kept in an item that is too large for the server.
+KEPT_BYTES: Final = 256
 # Bounds on a server's words in counts and log lines.
 MAX_WORD_CHARS: Final = 60
 MAX_FIELDS: Final = 5
-# Longer values of a payload are replaced when the payload is too large for the server.
-KEPT_VALUE_BYTES: Final = 256
 
 _not_word_chars: Final = re.compile(r"[^\w.\[\]-]+")
-_object: Final = msgspec.json.Decoder(dict[str, Raw])
-_encode: Final = msgspec.json.Encoder().encode
 
 
 class Reaction(StrEnum):
@@ -60,33 +56,15 @@ def whole_span(item: Item) -> Item:
     return replace(item, kind=Kind.SPAN)
 
 
-def smaller_forms(item: Item) -> Iterator[Item]:
-    """Yield *item* with its long values cut, then as a skeleton; only smaller ones."""
-    cut = replace(item, payload=_cut(item.payload), result=_cut(item.result))
-    if cost(cut) < cost(item):
-        yield cut
-    bare = skeleton(item)
-    if cost(bare) < min(cost(cut), cost(item)):
-        yield bare
+def without_contents(item: Item) -> Item:
+    """Return *item* with markers in place of a long payload and a long result."""
+    return replace(item, payload=_cut(item.payload), result=_cut(item.result))
 
 
 def _cut(content: bytes | None) -> bytes | None:
-    """Return a JSON object with markers in place of its long values."""
-    if content is None:
-        return None
-    try:
-        values = _object.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    if content is None or len(content) <= KEPT_BYTES:
         return content
-    if all(len(bytes(value)) <= KEPT_VALUE_BYTES for value in values.values()):
-        return content
-    return _encode({name: _marked(bytes(value)) for name, value in values.items()})
-
-
-def _marked(value: bytes) -> Raw:
-    if len(value) <= KEPT_VALUE_BYTES:
-        return Raw(value)
-    return Raw(cut_marker(value))
+    return cut_marker(content)
 
 
 @dataclass(frozen=True, slots=True)

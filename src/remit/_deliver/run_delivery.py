@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,11 +17,12 @@ from remit._base.ids import PARTITION_CHARS, encode, key_within, partition_of
 from remit._base.outcomes import TERMINATED
 from remit._base.version import SDK
 from remit._deliver import calls
+from remit._deliver.buffer import Buffer
 from remit._deliver.calls import DeadlineClient, Instance
 from remit._deliver.reactions import Refusal
 from remit._deliver.spool import Outbox, Registration, RunRecord, RunState
 from remit._deliver.status import Tally
-from remit._record.items import AgentRef, Item, RunFeed
+from remit._record.items import AgentRef, RunFeed
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnauthorizedError
 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
@@ -52,17 +52,8 @@ class Registrations:
         """Start with none."""
         self._built: dict[str, tuple[AgentRef, Registration]] = {}
 
-    def record(self, item: Item, feed: RunFeed) -> RunRecord:
-        """Return the record of the run that *item* opened."""
-        return self._record(item.started_ns or 0, feed)
-
-    def inherited(self, feed: RunFeed) -> RunRecord:
-        """Return the record of a run that the parent process opened, and will end."""
-        record = self._record(0, feed)
-        record.inherited = True
-        return record
-
-    def _record(self, started_ns: int, feed: RunFeed) -> RunRecord:
+    def record(self, feed: RunFeed, started_ns: int, *, inherited: bool = False) -> RunRecord:
+        """Return the record of a run; the parent process opened and ends an *inherited* one."""
         opened = feed.instance_id is not None and not feed.resumed
         return RunRecord(
             feed.key,
@@ -72,6 +63,7 @@ class Registrations:
             self._registration(feed.agent),
             feed.instance_id,
             RunState.STARTED if opened else RunState.NEW,
+            inherited=inherited,
             resumed=feed.resumed,
         )
 
@@ -117,7 +109,6 @@ class RunDelivery:
         root_key: Key of the root span at the server.
         answered_ns: Monotonic time of the server's last answer about the run.
         renewed: The run was registered again, because the server did not know it any more.
-        root_sent: The end of the root span was delivered.
         refusal: The reason for which the run is set aside; None if it is not.
     """
 
@@ -127,7 +118,6 @@ class RunDelivery:
     root_key: bytes = b""
     answered_ns: int = 0
     renewed: bool = False
-    root_sent: bool = False
     refusal: Refusal | None = None
 
     @property
@@ -143,7 +133,7 @@ class RunDelivery:
     @property
     def running(self) -> bool:
         """Whether the server knows the run, and it is recorded and not terminated."""
-        if self.feed is None or self.feed.terminated is not None or self.root_sent:
+        if self.feed is None or self.feed.terminated is not None:
             return False
         return self.record.state is RunState.STARTED
 
@@ -166,7 +156,7 @@ class RunDelivery:
         if self.feed is not None:
             self.feed.instance_id = instance_id
 
-    def read(self, instance: Instance) -> None:
+    def note_instance(self, instance: Instance) -> None:
         """Pass a termination to the recording, if that is the run's status at the server."""
         if instance.status == TERMINATED:
             self.terminate(instance.termination_reason)
@@ -177,30 +167,18 @@ class RunDelivery:
             self.feed.terminated = reason or ""
 
 
-def _no_feed(_: str) -> None:
-    """Return no feed: the process that recorded the run has ended."""
-
-
 class RunDeliveries:
     """The runs by key; the oldest of more than 1,000 ended runs is removed."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        *,
-        feed_of: Callable[[str], RunFeed | None] = _no_feed,
-        forget: Callable[[str], object] = _no_feed,
-    ) -> None:
+    def __init__(self, outbox: Outbox, buffer: Buffer | None = None) -> None:
         """Begin with none.
 
         Args:
             outbox: Holds the records.
-            feed_of: Returns the feed of a run by its key; None for a run of an ended process.
-            forget: Removes the feed of a run.
+            buffer: Holds the feeds; None for the runs of an ended process, which have none.
         """
         self._outbox = outbox
-        self._feed_of = feed_of
-        self._forget = forget
+        self._buffer = buffer
         self._open: dict[str, RunDelivery] = {}
         self._ended: OrderedDict[str, RunDelivery] = OrderedDict()
 
@@ -220,16 +198,12 @@ class RunDeliveries:
         self._open.pop(key, None)
         self._ended[key] = run
         run.feed = None
-        self._forget(key)
+        if self._buffer is not None:
+            self._buffer.forget_feed(key)
         self._outbox.save_run(run.record)
         if len(self._ended) > MAX_ENDED:
             oldest, _ = self._ended.popitem(last=False)
             self._outbox.forget_run(oldest)
-
-    def end_orphaned(self) -> None:
-        """End runs whose own end was lost: their root has ended, and no row waits."""
-        for run in [run for run in self._open.values() if run.root_sent]:
-            self.end(run)
 
     def _begin(self, run_key: str) -> RunDelivery | None:
         record = self._outbox.run(run_key)
@@ -238,7 +212,8 @@ class RunDeliveries:
         if record.state is RunState.SET_ASIDE:
             # Set aside by an ended process; the server may have been fixed since.
             record.state = RunState.NEW
-        run = self._open[run_key] = RunDelivery(record, self._feed_of(run_key))
+        feed = self._buffer.feed(run_key) if self._buffer is not None else None
+        run = self._open[run_key] = RunDelivery(record, feed)
         if record.instance_id is not None:
             run.identify(record.instance_id)
         return run
@@ -315,7 +290,7 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
-        run.read(instance)
+        run.note_instance(instance)
         if instance.status in FINISHED:
             logger.warning(
                 "a run of %s resumes %s, which is %s already: its spans are added, but its status "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from remit._base import guard
 from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
@@ -26,8 +27,8 @@ from remit._deliver.reactions import (
     Refusal,
     is_already_done,
     reaction,
-    smaller_forms,
     whole_span,
+    without_contents,
 )
 from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool import Outbox, Row
@@ -109,7 +110,8 @@ class Sender:
         # By the id of a row, or by the key of a run that could not be opened.
         self._retries: dict[int | str, Retry] = {}
         self._held_runs: set[str] = set()
-        self._smaller_forms: dict[int, Iterator[Item]] = {}
+        # Rows that were too large for the server and are sent without their contents.
+        self._cut_rows: set[int] = set()
         self._settled = 0
         self._polled_ns = 0
         self._forced = False
@@ -156,14 +158,12 @@ class Sender:
             # Rows that wait may have been dropped since.
             waiting = {key for row_id, item in rows for key in (row_id, item.run_key)}
             self._retries = {key: self._retries[key] for key in self._retries.keys() & waiting}
-        if not rows:
-            self._runs.end_orphaned()
-            return
         self._held_runs.clear()
         for run_key in dict.fromkeys([item.run_key for _, item in rows]):
             self._open_run(run_key)
         others = [row for row in rows if row[1].kind not in SPAN_KINDS]
-        self._settle_starts([row for row in others if row[1].kind == Kind.RUN])
+        starts = [row for row in others if row[1].kind == Kind.RUN]
+        self._deliver([row[0] for row in starts if self._ready_run(row) is not None])
         # Most windows hold only spans.
         self._send_spans([row for row in rows if row[1].kind in SPAN_KINDS] if others else rows)
         for row in others:
@@ -194,45 +194,31 @@ class Sender:
         self._registrar.open(run)
         return True
 
-    def _settle_starts(self, rows: list[Row]) -> None:
-        """Settle the rows of kind `RUN` whose runs were opened, refused or never recorded."""
-        opened: list[int] = []
-        for row in rows:
-            run = self._runs.get(row[1].run_key)
-            if run is None:
-                self._drop(row)
-            elif run.refusal is not None:
-                self._refuse(row, run, run.refusal)
-            elif run.ready:
-                opened.append(row[0])
-        self._deliver(opened)
-
     def _send_end(self, row: Row) -> None:
         """Send the end or a quality payload of a run, unless an earlier row of the run waits."""
         row_id, item = row
-        run = self._runs.get(item.run_key)
-        if run is None:
-            self._drop(row)
-        elif run.refusal is not None:
-            self._refuse(row, run, run.refusal)
-        elif item.run_key in self._held_runs or not run.ready:
+        run = self._ready_run(row)
+        if run is None or self._is_waiting(row_id):
+            return
+        if item.run_key in self._held_runs:
+            # It waits for other rows now, not for its own retry.
             self._retries.pop(row_id, None)
-        elif not self._is_waiting(row_id):
-            try:
-                if not self._call(item, run):
-                    self._retry(row, run, FAULT)
-                    return
-            except NotFoundError:
-                self._renew(row, run)
+            return
+        try:
+            if not self._call(item, run):
+                self._retry(row, run, FAULT)
                 return
-            except RejectedError as error:
-                if item.kind != Kind.CLOSE or error.status != HTTPStatus.CONFLICT:
-                    self._refuse(row, run, Refusal.of_error(error))
-                    return
-            if item.kind == Kind.CLOSE:
-                # Before the row is settled, because settling also writes the run's record.
-                self._runs.end(run)
-            self._deliver([row_id])
+        except NotFoundError:
+            self._renew(row, run)
+            return
+        except RejectedError as error:
+            if item.kind != Kind.CLOSE or error.status != HTTPStatus.CONFLICT:
+                self._refuse(row, run, Refusal.of_error(error))
+                return
+        if item.kind == Kind.CLOSE:
+            # Before the row is settled, because settling also writes the run's record.
+            self._runs.end(run)
+        self._deliver([row_id])
 
     @guarded("the end or a quality payload of a run", passes=SEND_ERRORS)
     def _call(self, item: Item, run: RunDelivery) -> bool:
@@ -248,10 +234,9 @@ class Sender:
 
     def _send_losses(self, run: RunDelivery, at_ns: int | None) -> None:
         """Send the losses of a run, in a span whose key follows from the run."""
-        encoded = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
-        if encoded is not None:
-            with suppress(RejectedError):
-                self._call_bulk([encoded[1]])
+        _, body = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
+        with suppress(RejectedError):
+            self._call_bulk([body])
 
     # Polls: a run without a recent answer may have been terminated
 
@@ -279,7 +264,7 @@ class Sender:
     def _poll_run(self, run: RunDelivery) -> None:
         run.answered_ns = self._clock.monotonic_ns()
         with suppress(RejectedError):
-            run.read(self._client.call(calls.get_instance(run.record.instance_id or "")))
+            run.note_instance(self._client.call(calls.get_instance(run.record.instance_id or "")))
 
     # Spans
 
@@ -301,20 +286,21 @@ class Sender:
         while queue:
             row = queue[0]
             item = row[1]
-            run = batch.runs.get(item.run_key) or self._runs.get(item.run_key)
-            if run is None:
-                self._drop(row)
-            elif not run.ready or (self._retries and self._must_wait(row)):
-                self._hold(row, run)
-            else:
+            run = batch.runs.get(item.run_key) or self._ready_run(row)
+            if run is not None and self._retries and self._must_wait(row):
+                self._held_runs.add(item.run_key)
+            elif run is not None:
                 if item.key == run.record.root and self._has_lost(run):
                     # The server stops at a refused row before it; then the count is taken again.
                     item = with_loss_count(item, run.record)
-                encoded = encode_span(item, run)
-                if encoded is None:
+                try:
+                    key, body = encode_span(item, run)
+                except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
+                    guard.contain("encoding an item", error)
                     self._refuse(row, run, FAULT)
-                elif not batch.add(*encoded, row, run):
-                    break
+                else:
+                    if not batch.add(key, body, row, run):
+                        break
             queue.popleft()
         return batch
 
@@ -353,8 +339,9 @@ class Sender:
                     run.terminate(output.control.reason)
                 if output.status == "success" or is_already_done(row[1], output.code):
                     delivered.append(row[0])
-                    if row[1].kind == Kind.FINISH or self._retries or self._smaller_forms:
-                        self._note_delivered(row, run)
+                    if row[0] in self._cut_rows:
+                        self._cut_rows.remove(row[0])
+                        self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=row[1].run_key)
                 else:
                     refused.append((row, run, output))
         self._deliver(delivered)
@@ -364,15 +351,6 @@ class Sender:
     @guarded("the bulk call", passes=SEND_ERRORS)
     def _call_bulk(self, bodies: Sequence[bytes]) -> Mapping[str, BulkOutput]:
         return self._client.call(bulk_raw(bodies))
-
-    def _note_delivered(self, row: Row, run: RunDelivery) -> None:
-        row_id, item = row
-        if self._retries:
-            self._retries.pop(row_id, None)
-        if self._smaller_forms and self._smaller_forms.pop(row_id, None) is not None:
-            self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=item.run_key)
-        if item.key == run.record.root and item.finished_ns is not None:
-            run.root_sent = True
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
         """React to the refusal of a row; return the row if it is to be sent again now."""
@@ -391,8 +369,8 @@ class Sender:
     def _send_parts(self, batch: Batch, error: ApiError | None) -> None:
         """Send the halves of a batch after an *error* of the whole, or a fault of remit's.
 
-        A single row is made smaller if the server says that it is too large, else set aside; after
-        a fault it is retried.
+        A single row that is too large for the server is sent without its payload and result;
+        another one is set aside. After a fault it is retried.
 
         Raises:
             ContractError: The answer to a single row is too long. The answer to more rows may be
@@ -411,14 +389,12 @@ class Sender:
             return
         if isinstance(error, AnswerTooLongError):
             raise error
-        smaller: Item | None = None
-        if isinstance(error, TooLargeError):
-            forms = self._smaller_forms.setdefault(row_id, smaller_forms(item))
-            smaller = next(forms, None)
-        if smaller is None:
-            self._refuse((row_id, item), run, Refusal.of_error(error))
-        else:
+        smaller = without_contents(item)
+        if isinstance(error, TooLargeError) and smaller != item:
+            self._cut_rows.add(row_id)
             self._send_spans([(row_id, smaller)])
+        else:
+            self._refuse((row_id, item), run, Refusal.of_error(error))
 
     def _has_lost(self, run: RunDelivery) -> bool:
         self._losses.record_losses(run.record)
@@ -426,18 +402,41 @@ class Sender:
 
     # What becomes of a row
 
+    def _ready_run(self, row: Row) -> RunDelivery | None:
+        """Return the run of a row if the row can be sent.
+
+        Otherwise the row waits for its run, or is set aside with it; it is dropped if the run is
+        not known.
+        """
+        row_id, item = row
+        run = self._runs.get(item.run_key)
+        if run is None:
+            self._outbox.settle([row_id])
+            self._losses.add(Loss.RUN_UNKNOWN)
+            self._settled += 1
+        elif run.ready:
+            return run
+        elif run.refusal is not None:
+            self._refuse(row, run, run.refusal)
+        else:
+            self._held_runs.add(item.run_key)
+            self._retries.pop(row_id, None)
+        return None
+
     def _deliver(self, ids: Sequence[int]) -> None:
         """Settle rows that the server took."""
         if ids:
             self._outbox.settle(ids)
             self._tally.sent += len(ids)
             self._settled += len(ids)
+            if self._retries:
+                self._retries = {key: self._retries[key] for key in self._retries.keys() - set(ids)}
 
     def _refuse(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Set a row aside, or drop it if the outbox cannot keep it."""
         row_id, item = row
         self._retries.pop(row_id, None)
-        self._smaller_forms.pop(row_id, None)
+        self._cut_rows.discard(row_id)
         if item.kind == Kind.CLOSE:
             self._runs.end(run)
         kept = self._outbox.set_aside([row], refusal.reason)
@@ -449,22 +448,6 @@ class Sender:
         if refusal.loss is not None and item.kind in SPAN_KINDS:
             self._losses.add_to_run(item.run_key, refusal.loss)
         self._settled += 1
-
-    def _drop(self, row: Row) -> None:
-        """Drop a row whose run is unknown."""
-        self._outbox.settle([row[0]])
-        self._losses.add(Loss.RUN_UNKNOWN)
-        self._settled += 1
-
-    def _hold(self, row: Row, run: RunDelivery) -> None:
-        """Leave a row in the outbox until its run is ready, or its own retry is due."""
-        if run.refusal is not None:
-            self._refuse(row, run, run.refusal)
-            return
-        self._held_runs.add(run.record.key)
-        if not run.ready:
-            # It waits for its run now, not for its own retry.
-            self._retries.pop(row[0], None)
 
     def _retry(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Retry a row later; set it aside for *refusal* if it was tried often enough."""
@@ -489,4 +472,4 @@ class Sender:
     def _renew(self, row: Row, run: RunDelivery) -> None:
         """Register a run in the next step that the server does not know; its rows wait for it."""
         self._registrar.renew(run)
-        self._hold(row, run)
+        self._ready_run(row)

@@ -115,12 +115,15 @@ class Writer:
         feed_of, registrations = self._buffer.feed, self._registrations
         opened = [item for item in items if item.kind == Kind.RUN]
         records = [
-            registrations.record(item, feed) for item in opened if (feed := feed_of(item.run_key))
+            registrations.record(feed, item.started_ns or 0)
+            for item in opened
+            if (feed := feed_of(item.run_key))
         ]
         inherited = self._buffer.inherited
         if inherited:
             keys = inherited.intersection(item.run_key for item in items)
-            records += [registrations.inherited(feed) for key in keys if (feed := feed_of(key))]
+            feeds = filter(None, map(feed_of, keys))
+            records += [registrations.record(feed, 0, inherited=True) for feed in feeds]
         return records
 
     def _record_losses(self) -> list[RunRecord]:

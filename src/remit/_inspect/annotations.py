@@ -313,26 +313,22 @@ def _closure(function: object) -> dict[str, object]:
 
 def _category(part: object) -> str | None:
     """Return the category of a mark or a secret type, None for another part of an annotation."""
-    if is_sensitive(part):
-        return part.category if type(part) is Sensitive else ""
-    return SECRETS if is_secret(part) else None
+    if type(part) is Sensitive:
+        return part.category
+    return "" if part is Sensitive else SECRETS if is_secret(part) else None
 
 
 def _is_skipped(annotation: object) -> bool:
     """Return whether a `Skip` or an injection marker concerns the whole value."""
     if is_annotated(annotation):
-        metadata = annotation.__metadata__
-        skips = any(each is Skip or type(each) is Skip or is_injected(each) for each in metadata)
-        return skips or _is_skipped(annotation.__origin__)
+        return _is_skipped(annotation.__origin__) or any(
+            mark is Skip or type(mark) is Skip or is_injected(mark)
+            for mark in annotation.__metadata__
+        )
     if is_union(annotation):
         return any(map(_is_skipped, typing.get_args(annotation)))
     alias = alias_value(annotation)
     return alias is not MISSING and _is_skipped(alias)
-
-
-def is_sensitive(mark: object) -> bool:
-    """Return whether *mark* is `Sensitive`, as a class or an instance."""
-    return mark is Sensitive or type(mark) is Sensitive
 
 
 def is_injected(marker: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from itertools import dropwhile, islice, takewhile
 from typing import Final, cast
 
 from remit._base.guard import attempt
@@ -54,7 +55,10 @@ def parameter_descriptions(docstring: str | None) -> dict[str, str]:
     descriptions: dict[str, str] = {}
     name = ""
     margin: int | None = None
-    for line in _section(clean_docstring(docstring or "").splitlines()):
+    lines = clean_docstring(docstring or "").splitlines()
+    after_heading = islice(dropwhile(lambda line: line not in _HEADINGS, lines), 1, None)
+    section = takewhile(lambda line: not line or line[0].isspace(), after_heading)
+    for line in filter(None, section):
         text = line.strip()
         indent = len(line) - len(line.lstrip())
         margin = indent if margin is None else margin
@@ -65,15 +69,3 @@ def parameter_descriptions(docstring: str | None) -> dict[str, str]:
         elif name:
             descriptions[name] = f"{descriptions[name]} {text}".strip()
     return {name: text for name, text in descriptions.items() if text}
-
-
-def _section(lines: list[str]) -> list[str]:
-    """Return the lines of the section: those beneath its heading that are indented."""
-    start = next((n for n, line in enumerate(lines) if line in _HEADINGS), len(lines))
-    section: list[str] = []
-    for line in lines[start + 1 :]:
-        if line and not line[0].isspace():
-            break
-        if line:
-            section.append(line)
-    return section

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 from typing import Self, cast
 
 from remit import _capture
@@ -166,12 +165,7 @@ class Contained:
         """Return this object, which shows afterwards how the block ended."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> bool:
         """Suppress the termination; raise what else is in a group of exceptions."""
 
         # A function, because Python before 3.13 takes no method here.
@@ -190,7 +184,7 @@ class Contained:
 
 
 # Unguarded: reads an attribute.
-def run_of(run: OpenRun) -> Run:
+def handle_of(run: OpenRun) -> Run:
     """Return the public handle of a run, always the same object."""
     if run.handle is None:
         run.handle = Run(run)
@@ -200,14 +194,14 @@ def run_of(run: OpenRun) -> Run:
 def current_run() -> Run | None:
     """Return the current run, or `None` outside any."""
     context = current_context()
-    return None if context is None else run_of(context.run)
+    return None if context is None else handle_of(context.run)
 
 
 @cache
 def null_run() -> OpenRun:
     """Return the run behind the handle of a run that could not be opened; it records nothing."""
     return OpenRun(
-        Recorder(NoSink(), SystemClock(), _capture.Rules(_capture.Limits(), None)),
+        Recorder(NoSink(), SystemClock(), _capture.Rules()),
         AgentRef("", "", None, None, None, dict),
         RunOptions("live"),
         recording=False,
@@ -237,7 +231,7 @@ class RunBlock:
         # If the run could not be opened, the block must not record into the run around it.
         self._entered = use_context(None if self._run is None else self._run.context)
         self._entered.__enter__()
-        return run_of(null_run() if self._run is None else self._run)
+        return handle_of(null_run() if self._run is None else self._run)
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
         """End the run's block, and restore what was current before."""
@@ -253,7 +247,7 @@ class RunBlock:
         """End the run's block, as the sync form does, without blocking the event loop."""
         awaited = not issubclass(type(error), GeneratorExit)
         run = self._exit(error, awaited=awaited)
-        flushing = run.recorder.after_run.beside() if run is not None and awaited else None
+        flushing = run.recorder.after_run.call_async() if run is not None and awaited else None
         if flushing is not None:
             await flushing
 
@@ -297,7 +291,7 @@ class Span:
     @property
     def run(self) -> Run | None:
         """The run that the span belongs to."""
-        return None if self._run is None else run_of(self._run)
+        return None if self._run is None else handle_of(self._run)
 
     def set_result(self, result: Mapping[str, object]) -> None:
         """Set the span's result, instead of what the call returns.
@@ -370,13 +364,9 @@ class SpanBlock:
         recorder: SpanRecorder | None,
         outside: Callable[[SpanRecorder], object],
     ) -> None:
-        """Prepare the block.
+        """Prepare the block; *outside* is called if there is no run, and may raise `DeniedError`.
 
-        Args:
-            name: Its span type.
-            payload: Its input.
-            recorder: Its recorder; None, after a fault, records nothing.
-            outside: Called with the recorder if there is no current run; may raise `DeniedError`.
+        Without a recorder, as after a fault, the block records nothing.
         """
         self._name = name
         self._payload = payload

@@ -11,7 +11,6 @@ import contextvars
 import os
 import platform
 import threading
-import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -51,7 +50,7 @@ class AfterRun:
         """Act on the end of a run, without blocking an event loop."""
 
     # Unguarded: does nothing.
-    def beside(self) -> Awaitable[None] | None:
+    def call_async(self) -> Awaitable[None] | None:
         """Act on the end of a run in an event loop; return what to await, or None."""
         return None
 
@@ -82,14 +81,6 @@ class ReportedSpan(CancellableSpan, Protocol):
     refused: DeniedError | None
 
 
-class IdleRuns(Protocol):
-    """A table of runs without a block (`remit._decorators.adapters.SessionTable`)."""
-
-    def end_idle(self) -> None:
-        """End the runs that were not used for long enough."""
-        ...
-
-
 class Recorder(Struct, frozen=True):
     """Sink, clock and settings that all runs of one runtime share.
 
@@ -108,7 +99,6 @@ class Recorder(Struct, frozen=True):
         runs: The recording runs that have not ended, and those with open streams. This set may
             hold the only reference to a run whose block has ended.
         terminated: Feeds of the latest terminated runs, which are not resumed.
-        tables: Tables of runs without a block; the writer ends their idle runs.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
             only appends to it; the writer ends the spans at its next pass.
     """
@@ -125,7 +115,6 @@ class Recorder(Struct, frozen=True):
     exceeding: Counter[str] = field(default_factory=Counter[str])
     runs: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
-    tables: weakref.WeakSet[IdleRuns] = field(default_factory=weakref.WeakSet["IdleRuns"])
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
     )
@@ -262,6 +251,8 @@ class OpenRun:
         exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
         left_open: Whether the run stays open after its block, to be resumed.
+        expires_ns: Monotonic time at which a run without a block ends, unless it is used again;
+            None for others.
         handle: The public `Run`.
         monotonic_ns: The method of the recorder's clock.
         offset_ns: Wall time minus monotonic time, for spans that start now.
@@ -269,7 +260,7 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
-        "_started_ns", "context", "exited", "feed", "handle", "left_open",
+        "_started_ns", "context", "exited", "expires_ns", "feed", "handle", "left_open",
         "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
         "reported", "rules", "spans",
     )  # fmt: skip
@@ -311,6 +302,7 @@ class OpenRun:
         self.outcome: tuple[str, str | None] | None = None
         self.left_open = False
         self.exited = False
+        self.expires_ns: int | None = None
         self._exited_ns: int | None = None
         self._outliving: frozenset[bytes] = frozenset()
         self._payload: bytes | None = None
@@ -401,7 +393,7 @@ class OpenRun:
     def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
         """End the block, with *error* if one ended it; the run closes when its last span has ended.
 
-        If *awaited*, the caller itself acts on the end of the run (`AfterRun.beside`).
+        If *awaited*, the caller itself acts on the end of the run (`AfterRun.call_async`).
         """
         self._cancel_reported()
         if self.outcome is None and not self.left_open:
@@ -505,17 +497,21 @@ class OpenRun:
             self.exited = True
             self.settle()
 
-    def follow_up(self) -> None:
-        """Regular work of the writer: follow the clock, stop a terminated run, end an overdue one.
+    def tick(self) -> None:
+        """Regular work of the writer: follow the clock; end the streams of a terminated run.
 
-        A run is overdue if its block has ended and its open spans have had `run_linger_s` to end.
+        Also ends a run without a block that has expired, and a run whose block has ended and whose
+        open spans have had `run_linger_s` to end.
         """
         self.set_clock()
         if self.feed.terminated is not None:
             for span in self._deferred():
                 span.terminate()
+        now_ns = self.monotonic_ns()
+        if self.expires_ns is not None and now_ns > self.expires_ns and not self.exited:
+            self.exit(None)
         if self._exited_ns is not None:
-            waited_ns = self.monotonic_ns() - self._exited_ns
+            waited_ns = now_ns - self._exited_ns
             if not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S:
                 self.settle()
 

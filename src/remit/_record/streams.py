@@ -30,14 +30,16 @@ class DeferredSpan:
     Attributes:
         context: The context inside the span, None before it is known.
         saved: The context of the user's code in each step.
+        unawaited: The returned coroutine, before it is awaited.
     """
 
-    __slots__ = ("__weakref__", "_span", "context", "saved")
+    __slots__ = ("__weakref__", "_span", "context", "saved", "unawaited")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
+        self.unawaited: Any = None
         self._span: OpenSpan | None = None
 
     def attach(self, span: OpenSpan) -> None:
@@ -123,6 +125,8 @@ class DeferredSpan:
     # Unguarded: only the interpreter calls it.
     def __del__(self) -> None:
         """Cancel the span of code that was collected before its end."""
+        if self.unawaited is not None:
+            self.unawaited.close()  # so that only the caller's coroutine warns
         self._close()
 
 
@@ -246,7 +250,7 @@ class GeneratorSpan(StreamSpan):
     and the termination of its run apply as well.
     """
 
-    __slots__ = ("_args", "_consumer", "_key", "_kwargs", "_own_run", "_tracer")
+    __slots__ = ("_args", "_consumer", "_kwargs", "_own_run", "_reserved_key", "_tracer")
 
     def __init__(
         self,
@@ -260,14 +264,14 @@ class GeneratorSpan(StreamSpan):
         super().__init__(parent)
         self._tracer = tracer
         self._args = tracer.recorded(instance, args)
-        self._kwargs = kwargs
+        self._kwargs: Mapping[str, Any] = kwargs
         self._consumer: SpanContext | None = None
-        self._key: bytes | None = None
+        self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
         if parent is not None and parent.run.recording:
             # Counts as an open span until the first step, under the key that the span will have.
             run = parent.run
-            key = self._key = new_key(run.now_ns())
+            key = self._reserved_key = new_key(run.now_ns())
             run.feed.deferred[key] = weakref.ref(self)
             run.open[key] = parent.key
 
@@ -279,8 +283,9 @@ class GeneratorSpan(StreamSpan):
             RunTerminated: The run was terminated.
             DeniedError: The step exceeds the agent's remit.
         """
-        args, self._args = self._args, ()
-        kwargs, self._kwargs = self._kwargs, {}
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        args, kwargs = self._args, self._kwargs
+        self._args, self._kwargs = (), {}
         if self.context is None:
             self._bind()
         if self.context is None:
@@ -294,9 +299,11 @@ class GeneratorSpan(StreamSpan):
             self._refused(error)
             raise
         if run.recording:
-            key = self._key if self._key in run.feed.deferred else None  # not in a child
+            key = self._reserved_key
+            if key not in run.feed.deferred:  # the child of a fork; the parent may use the key
+                key = None
             span = recorder.open(self.context, params(), key)
-            self._key = None
+            self._reserved_key = None
             self.attach(span)
 
     def _bind(self) -> None:
@@ -312,8 +319,8 @@ class GeneratorSpan(StreamSpan):
 
     def _refused(self, error: BaseException) -> None:
         """End a stream whose body does not run, because of *error*."""
-        if self._key is not None and status_of(error) == FAILED:
-            self.context.run.fail_after_block(self._key, self.context.key, error)
+        if self._reserved_key is not None and status_of(error) == FAILED:
+            self.context.run.fail_after_block(self._reserved_key, self.context.key, error)
         self.detach()
         self._ended(error)
 
@@ -329,7 +336,7 @@ class GeneratorSpan(StreamSpan):
 
     def detach(self) -> OpenSpan | None:
         """Return the span, as `DeferredSpan.detach` does; the run stops waiting for it to begin."""
-        key, self._key = self._key, None
+        key, self._reserved_key = self._reserved_key, None
         if key is not None:
             run = self.context.run
             run.feed.deferred.pop(key, None)
@@ -342,4 +349,4 @@ class GeneratorSpan(StreamSpan):
             run.exit(error)
 
     def _is_pending(self) -> bool:
-        return not (self._span is None and self._key is None and self._own_run is None)
+        return not (self._span is None and self._reserved_key is None and self._own_run is None)

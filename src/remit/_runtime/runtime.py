@@ -18,7 +18,7 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
-from remit._capture import Limits, Rules, switched_off
+from remit._capture import Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType
@@ -98,7 +98,7 @@ class Runtime:
             NoSink() if sink is None else sink,
             self._clock,
             Rules(
-                Limits(settings.max_payload_bytes),
+                settings.max_payload_bytes,
                 settings.redact,
                 switched_off(settings.redact_off),
             ),
@@ -238,10 +238,8 @@ class Runtime:
     def tick(self) -> None:
         """Regular work of the writer: follow the clock, end collected spans and overdue runs."""
         self.recorder.end_collected()
-        for table in list(self.recorder.tables):
-            table.end_idle()
         for run in list(self.recorder.runs):
-            run.follow_up()
+            run.tick()
 
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
@@ -250,7 +248,6 @@ class Runtime:
             run.feed.deferred.clear()  # the parent ends them
         self.recorder.runs.clear()
         self.recorder.collected.clear()
-        self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
@@ -366,7 +363,7 @@ class FlushAfterRun(AfterRun):
         else:
             self._flush()
 
-    async def beside(self) -> None:
+    async def call_async(self) -> None:
         """Flush in a thread, without blocking the event loop."""
         # Raised in an unknown event loop, or if no thread can be started.
         with suppress(RuntimeError):

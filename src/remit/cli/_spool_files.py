@@ -17,8 +17,8 @@ from remit._deliver.spool.folder import (
     DATABASE,
     Folder,
     Identity,
+    files_of,
     modified_ns,
-    size_of,
 )
 from remit._deliver.spool.records import DamagedError
 from remit._deliver.spool.store import (
@@ -111,15 +111,17 @@ def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
 def _listed(folder: Folder, path: Path) -> Listed:
     """Read a file without changing it or the folder."""
     states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
-    found = Listed(
-        path, states.get(path.suffix, FileState.WAITING), size_of(path), modified_ns(path)
-    )
+    size_bytes = 0
+    for file in files_of(path):
+        with suppress(OSError):
+            size_bytes += file.stat().st_size
+    found = Listed(path, states.get(path.suffix, FileState.WAITING), size_bytes, modified_ns(path))
     in_use = folder.in_use(path)
     if in_use:
         found = replace(found, state=FileState.IN_USE)
     if found.state is not FileState.DAMAGED:
         try:
-            with closing(sqlite.reader(path, left=not in_use)) as connection:
+            with closing(sqlite.reader(path, abandoned=not in_use)) as connection:
                 return _read(found, connection)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error) and not in_use:

@@ -139,9 +139,7 @@ One call may search a text several times: at its start, at an error, for a paylo
 def key_shaped(text: str, off: frozenset[str] = _NONE) -> str | None:
     """Return the rule of the first key, token or password in *text*, or None.
 
-    Args:
-        text: The text to search.
-        off: Rules that are off.
+    Rules in *off* are not applied.
     """
     if len(text) <= LONG_TEXT_CHARS:
         return search_text(text, off)

@@ -7,19 +7,9 @@ schema has `integer` or `number`. The result of a failed span is the failure obj
 
 from __future__ import annotations
 
-from remit._declare.schema.build import (
-    declared_schema,
-    params_schema,
-    quality_schema,
-    result_schema,
-)
-from remit._declare.schema.canonical import Redact, canonical
-
-__all__ = [
-    "Redact",
-    "canonical",
-    "declared_schema",
-    "params_schema",
-    "quality_schema",
-    "result_schema",
-]
+from remit._declare.schema.build import declared_schema as declared_schema
+from remit._declare.schema.build import params_schema as params_schema
+from remit._declare.schema.build import quality_schema as quality_schema
+from remit._declare.schema.build import result_schema as result_schema
+from remit._declare.schema.canonical import Redact as Redact
+from remit._declare.schema.canonical import canonical as canonical

@@ -96,15 +96,18 @@ class Canonicalizer:
             return {key: value for key, value in keywords if value is not _ABSENT}
         if isinstance(schema, list | tuple):
             return [self.schema(item, name) for item in cast("Iterable[object]", schema)]
-        return self._leaf(schema)
+        if isinstance(schema, str):
+            return escape_surrogates(schema)
+        if schema is None or isinstance(schema, bool | int):
+            return schema
+        if isinstance(schema, float) and math.isfinite(schema):
+            return int(schema) if self.generated and schema.is_integer() else schema
+        return self.redact(schema)
 
     def _keyword(self, key: str, value: object, name: str | None) -> object:
         if key in SCHEMAS_BY_NAME and isinstance(value, Mapping):
-            by_name = cast("Mapping[object, object]", value)
-            return {
-                property_name: self.schema(inner, property_name)
-                for property_name, inner in _sorted(by_name)
-            }
+            by_name = _sorted(cast("Mapping[object, object]", value))
+            return {inner_name: self.schema(inner, inner_name) for inner_name, inner in by_name}
         if key in VALUE or key in VALUES:
             return self._value(key, value, name)
         if key not in KNOWN:
@@ -121,42 +124,34 @@ class Canonicalizer:
     def _value(self, key: str, value: object, name: str | None) -> object:
         """Return a redacted value or values; `_ABSENT` for what JSON cannot represent.
 
-        A marker in place of a default shows that there is one; as a constant it would be wrong.
+        A marker in place of a default shows that there is one; as a constant it would be wrong. Of
+        several values, those that are not withheld are left, each once.
         """
         if key in VALUES and isinstance(value, list):
-            return self._list(cast("list[object]", value), name)
+            members = (self._redacted(member, name) for member in cast("list[object]", value))
+            distinct = {canonical(member): member for member in members if not is_marker(member)}
+            return list(distinct.values()) or _ABSENT
         redacted = self._redacted(value, name)
         return _ABSENT if is_marker(redacted, None if key == "const" else "opaque") else redacted
 
     def _extension(self, key: str, value: object, name: str | None) -> object:
         """Return the redacted value of an author's own keyword; `_ABSENT` if it is withheld."""
-        redacted = _as_object(self._redacted({key: value}, name)) or {}
-        return _ABSENT if is_marker(redacted) or is_marker(redacted.get(key)) else redacted.get(key)
-
-    def _list(self, values: list[object], name: str | None) -> object:
-        """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
-        redacted = [self._redacted(member, name) for member in values]
-        distinct = {canonical(item): item for item in redacted if not is_marker(item)}
-        return list(distinct.values()) or _ABSENT
+        members = _members(self._redacted({key: value}, name)) or {}
+        return _ABSENT if is_marker(members.get(key)) else members.get(key, _ABSENT)
 
     def _redacted(self, value: object, name: str | None) -> object:
         value = value.value if isinstance(value, Raw) else value
         if name is None:
             return self.redact(value)
         redacted = self.redact({name: value})
-        fields = _as_object(redacted)
-        if fields is None or is_marker(fields):
-            return redacted
-        return cast("object", next(iter(fields.values()), None))
+        members = _members(redacted)
+        return redacted if members is None else next(iter(members.values()), None)
 
-    def _leaf(self, value: object) -> object:
-        if isinstance(value, str):
-            return escape_surrogates(value)
-        if value is None or isinstance(value, bool | int):
-            return value
-        if isinstance(value, float) and math.isfinite(value):
-            return int(value) if self.generated and value.is_integer() else value
-        return self.redact(value)
+
+def _members(redacted: object) -> Json | None:
+    """Return a redacted object, None if it is a marker or another value."""
+    is_object = isinstance(redacted, dict) and KEY not in redacted
+    return cast("Json", redacted) if is_object else None
 
 
 def _in_order(value: object) -> object:
@@ -178,12 +173,7 @@ def _null_last(member: object) -> tuple[bool, str]:
 
 def is_marker(value: object, kind: str | None = None) -> bool:
     """Return whether *value* is a marker, of *kind* if one is given."""
-    fields = _as_object(value)
-    return fields is not None and KEY in fields and kind in {None, fields[KEY]}
-
-
-def _as_object(value: object) -> Json | None:
-    return cast("Json", value) if isinstance(value, dict) else None
+    return isinstance(value, dict) and KEY in value and kind in {None, value[KEY]}
 
 
 def canonical(value: object) -> str:

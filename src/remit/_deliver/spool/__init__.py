@@ -7,9 +7,9 @@ ended processes, each of which the sender reads through an outbox of its own.
 
 from remit._deliver.spool.files import Files, OnLoss
 from remit._deliver.spool.folder import NO_OTHER_FILES, Folder, Identity, OtherFiles
-from remit._deliver.spool.outbox import Outbox, Row
+from remit._deliver.spool.outbox import Outbox
 from remit._deliver.spool.records import Registration, RunRecord, RunState
-from remit._deliver.spool.store import SpoolFile, is_damage
+from remit._deliver.spool.store import Row, SpoolFile, is_damage
 
 __all__ = [
     "NO_OTHER_FILES",

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from remit._base.files import (
     PRIVATE_FILE,
@@ -81,20 +81,6 @@ class OtherFiles:
 NO_OTHER_FILES: Final = OtherFiles()
 
 
-class Usage(NamedTuple):
-    """Disk usage of the folder.
-
-    Attributes:
-        size_bytes: Size of all files.
-        log_bytes: Size of SQLite's logs.
-        growing: Number of processes that may be writing.
-    """
-
-    size_bytes: int
-    log_bytes: int
-    growing: int
-
-
 class Claim:
     """The lock on one file of the folder; its holder may read, write and delete the file.
 
@@ -108,25 +94,22 @@ class Claim:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Unlock the file; delete the lock of a file that was put aside."""
+        """Unlock the file."""
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor < 0:
-            return
-        if self.path.suffix != DATABASE:
-            _lock_of(self.path).unlink(missing_ok=True)
-        # Closing, not unlocking: in the child of a fork the lock stays with the parent.
-        os.close(descriptor)
+        if descriptor >= 0:
+            # Closing, not unlocking: in the child of a fork the lock stays with the parent.
+            os.close(descriptor)
 
     def remove(self) -> None:
         """Delete the file, then its lock."""
-        for path in _files_of(self.path):
+        for path in files_of(self.path):
             path.unlink(missing_ok=True)
         self._remove_lock()
 
     def rename(self, ending: str) -> None:
         """Give the file another *ending* and unlock it; only files that end in `.db` are sent."""
-        renamed = _files_of(self.path.with_suffix(ending))
-        for path, new_path in zip(_files_of(self.path), renamed, strict=True):
+        renamed = files_of(self.path.with_suffix(ending))
+        for path, new_path in zip(files_of(self.path), renamed, strict=True):
             with suppress(FileNotFoundError):
                 path.rename(new_path)
         self._remove_lock()
@@ -156,9 +139,8 @@ class Folder:
     def create(self) -> Claim:
         """Return the claim on a new, empty file.
 
-        Raises:
-            OSError: The folder cannot be written to or is open to other users, or its file system
-                has no locks.
+        It raises `OSError`, as `claim` does, if the folder cannot be written to or is open to other
+        users, or if its file system has no locks.
         """
         make_private_folder(self._data_dir)
         make_private_folder(self.path)
@@ -177,42 +159,30 @@ class Folder:
         return claim
 
     def claim(self, path: Path) -> Claim | None:
-        """Return the claim on the file at *path*, `None` while another process has it.
-
-        Raises:
-            OSError: The folder cannot be written to, or its file system has no locks.
-        """
+        """Return the claim on the file at *path*, None while another process has it."""
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
-        claim = Claim(path, descriptor)
+        locked = False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            claim.release()
-            return None
-        except OSError:
-            claim.release()
-            raise
-        if not os.fstat(descriptor).st_nlink:
-            # Its last holder deleted file and lock after the lock was opened here.
-            claim.release()
-            return None
-        return claim
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Its last holder may have deleted file and lock after the lock was opened here.
+                locked = os.fstat(descriptor).st_nlink > 0
+        finally:
+            if not locked:
+                os.close(descriptor)
+        return Claim(path, descriptor) if locked else None
 
     def in_use(self, path: Path) -> bool:
         """Return whether a process uses the file at *path*, without changing anything."""
         try:
             descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
         return False
 
     def sweep(self) -> None:
@@ -222,66 +192,46 @@ class Folder:
         """
         for lock in self.files(LOCK):
             path = lock.with_suffix(DATABASE)
-            claim: Claim | None = None
             with suppress(OSError):
                 claim = None if _has_file(path) else self.claim(path)
-            if claim is None:
-                continue
-            if _has_file(path):
-                claim.release()
-            else:
-                claim.remove()
+                if claim is not None and _has_file(path):
+                    claim.release()
+                elif claim is not None:
+                    claim.remove()
 
     def files(self, *endings: str) -> list[Path]:
         """Return the files with one of *endings*, the oldest first; empty without a folder."""
-        entries = [
-            entry
-            for entry in self._entries()
+        dated = [
+            (info.st_mtime_ns, entry.path)
+            for entry, info in self._entries()
             if entry.name.endswith(endings) and not entry.is_symlink()
         ]
-        dated = [(info.st_mtime_ns, entry.path) for entry in entries if (info := _stat(entry))]
         return [Path(path) for _, path in sorted(dated)]
 
     def size_bytes(self) -> int:
         """Return the size of all files together."""
-        return self.usage().size_bytes
+        return sum(info.st_size for _, info in self._entries())
 
-    def usage(self) -> Usage:
-        """Measure the disk usage of the folder."""
-        size_bytes = log_bytes = growing = 0
-        for entry in self._entries():
-            info = _stat(entry)
-            if info is not None:
-                size_bytes += info.st_size
-                log_bytes += info.st_size if entry.name.endswith(LOG) else 0
-                growing += entry.name.endswith(DATABASE)
-        return Usage(size_bytes, log_bytes, growing)
+    def usage(self) -> tuple[int, int]:
+        """Return how much disk the files need, and the number of files that may be growing.
 
-    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        A log counts twice, because its content is written into its file as well.
+        """
+        used_bytes = growing = 0
+        for entry, info in self._entries():
+            used_bytes += info.st_size * (2 if entry.name.endswith(LOG) else 1)
+            growing += entry.name.endswith(DATABASE)
+        return used_bytes, growing
+
+    def _entries(self) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
         """Yield the entries of the folder; none if other users may write to it."""
-        try:
+        with suppress(OSError):
             check_private_folder(self._data_dir)
             check_private_folder(self.path)
             with os.scandir(self.path) as entries:
-                yield from entries
-        except OSError:
-            return
-
-
-def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
-
-
-def size_of(path: Path) -> int:
-    """Return the size of one file together with SQLite's files beside it."""
-    sizes: list[int] = []
-    for file in _files_of(path):
-        with suppress(OSError):
-            sizes.append(file.stat().st_size)
-    return sum(sizes)
+                for entry in entries:
+                    with suppress(OSError):
+                        yield entry, entry.stat(follow_symlinks=False)
 
 
 def modified_ns(path: Path) -> int:
@@ -300,7 +250,8 @@ def _has_file(path: Path) -> bool:
     return any(path.with_suffix(ending).exists() for ending in ENDINGS)
 
 
-def _files_of(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Return the paths of a file and of SQLite's files beside it."""
     return [path, *(Path(f"{path}{companion}") for companion in COMPANIONS)]
 
 

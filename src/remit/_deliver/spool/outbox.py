@@ -7,34 +7,37 @@ import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec.structs import replace
 
 from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import ACTIVE
-from remit._deliver.losses import Loss, total_cost
+from remit._deliver.losses import ITEM_BYTES, Loss, total_cost
 from remit._deliver.spool.files import Files
 from remit._deliver.spool.folder import ASIDE, Claim
 from remit._deliver.spool.records import (
     CHUNK_BYTES,
+    ROW_BYTES,
     DamagedError,
     Packed,
+    Part,
     RunRecord,
     RunState,
     pack,
     split,
-    stored_bytes,
 )
-from remit._deliver.spool.store import BUSY_TIMEOUT_S, STORAGE_ERRORS, Chunk, SpoolFile
+from remit._deliver.spool.store import (
+    BUSY_TIMEOUT_S,
+    ROWS_PER_CHUNK,
+    STORAGE_ERRORS,
+    Chunk,
+    Row,
+    SpoolFile,
+)
 from remit._record.items import Item, Kind
 
-Row: TypeAlias = tuple[int, Item]
-"""The row's id, larger than every earlier one, and the item."""
-
-# The id of a row is its chunk's id and its place in the chunk.
-ROWS_PER_CHUNK: Final = 1_024
 # Bound of the rows that the sender holds in memory.
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
 # Between two checks whether the file was deleted.
@@ -93,14 +96,15 @@ class Outbox:
         with self._lock:
             for run in runs:
                 self._runs[run.key] = self._changed[run.key] = run
-            file = self._open_file()
-            if file is not None:
-                items = self._make_room(file, items)
+            file, parts = self._open_file(), split(items)
+            if file is not None and self._is_full(file, parts):
+                parts = split(self._without_spans(items))
             put_ns = 0 if self._files is None else self._files.wall_ns()
-            for part in split(items):
+            for part, payload_bytes in parts:
                 self._last_chunk += 1
-                self._chunks[self._last_chunk] = Chunk(put_ns, len(part))
-                self._unwritten[self._last_chunk] = part
+                chunk = Chunk(self._last_chunk, put_ns, len(part))
+                chunk.memory_bytes = ITEM_BYTES * chunk.items + payload_bytes
+                self._chunks[chunk.id], self._unwritten[chunk.id] = chunk, part
             if file is not None:
                 self._write(file)
             if self._closed:  # by a writer that hung beyond the shutdown
@@ -111,16 +115,11 @@ class Outbox:
         rows: list[Row] = []
         size_bytes = 0
         with self._lock:
-            for chunk_id, chunk in list(self._chunks.items()):
+            for chunk in list(self._chunks.values()):
                 size_bytes += chunk.size_bytes
                 if rows and (len(rows) >= limit or size_bytes > WINDOW_BYTES):
                     break
-                numbered = enumerate(self._read(chunk_id, chunk), chunk_id * ROWS_PER_CHUNK)
-                rows += [
-                    (row_id, item)
-                    for row_id, item in numbered
-                    if item is not None and row_id not in chunk.settled
-                ]
+                rows += chunk.rows(self._read(chunk))
         return rows[:limit]
 
     def settle(self, ids: Collection[int]) -> None:
@@ -135,11 +134,17 @@ class Outbox:
                 chunk.settled |= settled
                 items = self._unwritten.get(chunk_id)
                 if items is not None:
-                    freed_bytes += total_cost([items[row % ROWS_PER_CHUNK] for row in settled])
-                if len(chunk.settled) == chunk.items:
+                    chunk_bytes = total_cost([items[row % ROWS_PER_CHUNK] for row in settled])
+                    chunk.memory_bytes -= chunk_bytes
+                    freed_bytes += chunk_bytes
+                if not chunk.left:
                     self._remove(chunk_id)
-            if self._settled:
-                self._write_settled()
+            if self._settled and self._file is not None:
+                # If it fails, a later process sends the rows again, with the same keys.
+                with suppress(*STORAGE_ERRORS):
+                    self._save(self._file)
+                    if not self._chunks:
+                        self._file.shrink()
         if freed_bytes:
             self._release(freed_bytes)
 
@@ -202,8 +207,8 @@ class Outbox:
 
     def oldest_ns(self) -> int | None:
         """Return the wall time at which the oldest pending row on disk was written."""
-        chunks = list(self._chunks.items())
-        return next((chunk.put_ns for key, chunk in chunks if key not in self._unwritten), None)
+        chunks = list(self._chunks.values())
+        return next((chunk.put_ns for chunk in chunks if chunk.id not in self._unwritten), None)
 
     def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Write what is only in memory; delete the file if it has no rows, else leave it.
@@ -239,27 +244,26 @@ class Outbox:
         if self._file is not None:
             self._file.abandon()
 
-    def _make_room(self, file: SpoolFile, items: Sequence[Item]) -> Sequence[Item]:
-        """Return *items*, without the spans if the folder is full: these are counted as lost."""
+    def _is_full(self, file: SpoolFile, parts: Sequence[Part]) -> bool:
+        """Return whether the folder has no room for *parts*; delete refused items if that helps."""
         # Rows that a failed write left in memory, and rows after them, have a bound there.
-        has_room = True
-        with self._failing_to_memory():
-            has_room = bool(self._unwritten) or self._has_room(file, stored_bytes(items))
-        if has_room:
-            return items
+        if not self._unwritten:
+            with self._failing_to_memory():
+                added_bytes = sum(ROW_BYTES * len(part) + size_bytes for part, size_bytes in parts)
+                if file.has_room(added_bytes):
+                    return False
+                refused = file.delete_aside()
+                if refused:
+                    self._lose(Loss.ASIDE_SPOOL_FULL, refused)
+                return not (refused and file.has_room(added_bytes))
+        return False
+
+    def _without_spans(self, items: Sequence[Item]) -> list[Item]:
+        """Return the starts and ends of runs in *items*; count the spans as lost."""
         spans = [item for item in items if _is_span(item)]
         self._lose(Loss.SPOOL_FULL, len(spans), [span.run_key for span in spans])
         self._release(total_cost(spans))
         return [item for item in items if not _is_span(item)]
-
-    def _has_room(self, file: SpoolFile, added_bytes: int) -> bool:
-        """Return whether there is room in the folder; delete refused items if there is not."""
-        if file.has_room(added_bytes):
-            return True
-        refused = file.delete_aside()
-        if refused:
-            self._lose(Loss.ASIDE_SPOOL_FULL, refused)
-        return bool(refused) and file.has_room(added_bytes)
 
     def _lose(self, reason: Loss, count: int, run_keys: Sequence[str] = ()) -> None:
         if self._files is not None:
@@ -316,26 +320,14 @@ class Outbox:
             for chunk_id, items in list(self._unwritten.items()):
                 if time.monotonic() >= until_s:
                     return
-                chunk, part = self._chunks[chunk_id], pack(items)
+                chunk, packed = self._chunks[chunk_id], pack(items)
                 started, ended = _open_spans(items)
-                self._save(file, [(chunk_id, chunk.put_ns, part)], started, ended)
-                chunk.size_bytes = len(part.content)
+                self._save(file, [(chunk_id, chunk.put_ns, packed)], started, ended)
                 del self._unwritten[chunk_id]
-                left = _without(chunk.settled, chunk_id, items) if chunk.settled else items
-                self._release(total_cost([item for item in left if item is not None]))
+                self._release(chunk.memory_bytes)
+                chunk.size_bytes, chunk.memory_bytes = len(packed.content), 0
             if self._changed:
                 self._save(file)
-
-    def _write_settled(self) -> None:
-        """Delete settled chunks and write changed run records.
-
-        If that fails nothing is lost: a later process sends the rows again, with the same keys.
-        """
-        if self._file is not None:
-            with suppress(*STORAGE_ERRORS):
-                self._save(self._file)
-                if not self._chunks:
-                    self._file.shrink()
 
     def _save(
         self,
@@ -364,15 +356,15 @@ class Outbox:
             self._next_write_s = time.monotonic() + RETRY_S
             self._warn(error)
 
-    def _read(self, chunk_id: int, chunk: Chunk) -> Sequence[Item | None]:
-        """Return the items of a chunk; nothing of one that cannot be read."""
-        items = self._unwritten.get(chunk_id)
+    def _read(self, chunk: Chunk) -> Sequence[Item]:
+        """Return the items of a chunk; none of one that cannot be read."""
+        items = self._unwritten.get(chunk.id)
         if items is not None:
             return items
         if self._file is None or self.broken is not None:
             return []
         try:
-            return self._file.read(chunk_id, chunk.items)
+            return self._file.read(chunk)
         except (DamagedError, *STORAGE_ERRORS) as error:
             self.broken = error
             self._warn(error)
@@ -407,13 +399,9 @@ class Outbox:
     def _partly_settled(self, file: SpoolFile) -> list[tuple[int, int, Packed]]:
         """Return partly settled chunks without the settled items, which must not be sent again."""
         return [
-            (
-                chunk_id,
-                chunk.put_ns,
-                pack(_without(chunk.settled, chunk_id, file.read(chunk_id, chunk.items))),
-            )
-            for chunk_id, chunk in self._chunks.items()
-            if chunk.settled and chunk_id not in self._unwritten
+            (chunk.id, chunk.put_ns, pack([item for _, item in chunk.rows(file.read(chunk))]))
+            for chunk in self._chunks.values()
+            if chunk.settled and chunk.id not in self._unwritten
         ]
 
     def _open_spans_in(self, file: SpoolFile) -> list[Item]:
@@ -426,10 +414,10 @@ class Outbox:
 
     def _count(self, up_to: int | None, *, in_memory: bool) -> int:
         return sum(
-            chunk.items - len(chunk.settled)
-            for chunk_id, chunk in list(self._chunks.items())
-            if (up_to is None or chunk_id * ROWS_PER_CHUNK <= up_to)
-            and (in_memory or chunk_id not in self._unwritten)
+            chunk.left
+            for chunk in list(self._chunks.values())
+            if (up_to is None or chunk.id * ROWS_PER_CHUNK <= up_to)
+            and (in_memory or chunk.id not in self._unwritten)
         )
 
     def _warn(self, error: Exception) -> None:
@@ -458,11 +446,3 @@ def _open_spans(items: Sequence[Item]) -> tuple[list[Item], list[bytes]]:
     started = [item for item in items if item.kind == Kind.SPAN and item.status == ACTIVE]
     ended = [item.key for item in items if item.kind in (Kind.FINISH, Kind.CLOSE)]
     return [replace(item, payload=None) for item in started], ended
-
-
-def _without(
-    settled: frozenset[int], chunk_id: int, items: Sequence[Item | None]
-) -> list[Item | None]:
-    """Return *items* of a chunk with None in place of the settled ones."""
-    rows = enumerate(items, chunk_id * ROWS_PER_CHUNK)
-    return [None if row_id in settled else item for row_id, item in rows]

@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 Statement: TypeAlias = tuple[str, Sequence[Any]]
 """SQL, and the values of its variables."""
+Row: TypeAlias = tuple[int, Item]
+"""The id of a row, larger than every earlier one, and its item."""
 Ignored: TypeAlias = tuple[type[Exception], ...]
 
 FORMAT: Final = 1
@@ -48,6 +50,8 @@ CREATE TABLE open_span (key BLOB PRIMARY KEY, crc INTEGER, body BLOB);
 CREATE INDEX aside_run ON aside (run_key);
 """
 
+# The id of a row is its chunk's id and its place in the chunk.
+ROWS_PER_CHUNK: Final = 1_024
 BUSY_TIMEOUT_S: Final = 5.0
 LOG_BYTES: Final = 4 << 20
 # An empty file with so many free pages gives them back to the disk.
@@ -84,23 +88,40 @@ def is_damage(error: Exception) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """Items that are stored together. The id of an item is made of its chunk's id and its place.
+    """Items that are stored together, the rows of the outbox.
 
     Attributes:
+        id: Larger than those of earlier chunks.
         put_ns: Wall time at which it was put, nanoseconds since 1970.
         items: Number of items.
         size_bytes: Size on disk; 0 for a chunk in memory.
-        settled: Ids of the settled items.
+        memory_bytes: Cost of the rows that are not settled; 0 for a chunk on disk.
+        settled: Ids of the settled rows.
     """
 
+    id: int
     put_ns: int
     items: int
     size_bytes: int = 0
+    memory_bytes: int = 0
     settled: frozenset[int] = frozenset()
+
+    @property
+    def left(self) -> int:
+        """Number of rows that are not settled."""
+        return self.items - len(self.settled)
+
+    def rows(self, items: Sequence[Item]) -> list[Row]:
+        """Return the *items* of the chunk as rows, without the settled ones."""
+        rows = list(enumerate(items, self.id * ROWS_PER_CHUNK))
+        return [row for row in rows if row[0] not in self.settled] if self.settled else rows
 
 
 class SpoolFile:
-    """A file that this process has locked. Its user keeps other threads out.
+    """A file that this process has locked; its user keeps other threads out.
+
+    Methods raise `sqlite3.Error` if the file cannot be read or written, and `DamagedError` if its
+    content is not what was written.
 
     Attributes:
         claim: The lock on the file.
@@ -125,12 +146,7 @@ class SpoolFile:
         self._next_measure_ns = 0
 
     def load(self) -> None:
-        """Read the metadata of the chunks, and the run records.
-
-        Raises:
-            sqlite3.Error: The file cannot be read.
-            DamagedError: The file is damaged.
-        """
+        """Read the metadata of the chunks, and the run records."""
         self.chunks = read_chunks(self._connection)
         self.runs = {record.key: record for record in read_runs(self._connection)}
 
@@ -153,9 +169,6 @@ class SpoolFile:
             ended: Keys of spans that have an end now.
             settled: Ids of chunks to delete.
             forgotten: Keys of runs to delete, unless a refused item belongs to them.
-
-        Raises:
-            sqlite3.Error: Nothing was written.
         """
         registrations = {record.registration: None for record in runs}
         self._execute(
@@ -170,17 +183,12 @@ class SpoolFile:
             ]
         )
 
-    def read(self, chunk_id: int, count: int) -> list[Item | None]:
-        """Return the *count* items of a chunk, and None for those settled when it was written.
-
-        Raises:
-            sqlite3.Error: The file cannot be read.
-            DamagedError: The chunk is damaged.
-        """
+    def read(self, chunk: Chunk) -> list[Item]:
+        """Return the items of a chunk."""
         statement = "SELECT crc, body FROM chunk WHERE id = ?"
-        row = self._connection.execute(statement, (chunk_id,)).fetchone()
+        row = self._connection.execute(statement, (chunk.id,)).fetchone()
         items = [] if row is None else unpack(*row)
-        if len(items) - items.count(None) != count:
+        if len(items) != chunk.items:
             raise DamagedError("a chunk does not hold what it should")
         return items
 
@@ -253,11 +261,9 @@ class SpoolFile:
 
     def _measure(self) -> tuple[int, int]:
         """Return the number of bytes left, and the number of files that may be growing."""
-        usage = self._folder.usage()
+        used_bytes, growing = self._folder.usage()
         free_bytes = self._pragma("freelist_count") * self._pragma("page_size")
-        # The content of a log is written into its file as well.
-        used_bytes = usage.size_bytes + usage.log_bytes - free_bytes
-        return self._max_bytes - used_bytes, usage.growing
+        return self._max_bytes - used_bytes + free_bytes, growing
 
     def _pragma(self, name: str) -> int:
         (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
@@ -265,11 +271,7 @@ class SpoolFile:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database at *path*, which exists.
-
-    Raises:
-        sqlite3.Error: It cannot be opened, or is no database.
-    """
+    """Open the database at *path*, which exists."""
     # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
     connection = sqlite3.Connection(
         f"{path.absolute().as_uri()}?mode=rw",
@@ -340,7 +342,7 @@ def read_chunks(connection: sqlite3.Connection) -> dict[int, Chunk]:
     for chunk_id, *numbers in read_rows(connection, "chunk", "id, put_ns, items, length(body)"):
         if list(map(type, numbers)) != [int, int, int]:
             raise DamagedError("a chunk is not numbered")
-        chunks[chunk_id] = Chunk(*numbers)
+        chunks[chunk_id] = Chunk(chunk_id, *numbers)
     return chunks
 
 
@@ -362,14 +364,14 @@ def read_open_spans(connection: sqlite3.Connection, ignore: Ignored = ()) -> lis
     spans: list[Item] = []
     for crc, content in read_rows(connection, "open_span", "crc, body", ignore):
         with suppress(*ignore):
-            spans += [item for item in unpack(crc, content) if item is not None]
+            spans += unpack(crc, content)
     return spans
 
 
 def read_aside(connection: sqlite3.Connection) -> list[tuple[str, Item]]:
     """Return the items that a server refused, the oldest first, each with the reason."""
     rows = read_rows(connection, "aside", "reason, crc, body")
-    return [(reason, item) for reason, *row in rows for item in unpack(*row) if item is not None]
+    return [(reason, item) for reason, *row in rows for item in unpack(*row)]
 
 
 def _pack_one(item: Item) -> tuple[int, bytes]:
