@@ -123,8 +123,8 @@ class Runtime:
             if self.settings.half_remote is not None:
                 present, missing = self.settings.half_remote
                 logger.warning(
-                    "%s is set but %s is not, so remit records in local mode, to %s: set %s as "
-                    "well, or mode='local'",
+                    "%s is set but %s is not set, so remit records in local mode, to %s: set "
+                    "%s as well, or mode='local'",
                     present,
                     missing,
                     target,
