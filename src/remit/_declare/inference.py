@@ -267,13 +267,7 @@ def _inside(path: str, part: object) -> list[TypePath]:
         return []
     args = typing.get_args(part)
     outputs = _OUTPUTS.get(origin, range(len(args)))
-    # Values with items are iterables without fields.
-    has_items = (
-        is_class(origin)
-        and fields_of(origin) is None
-        and issubclass(origin, Iterable | AsyncIterable)
-    )
-    inner = f"{path}[]" if has_items else path
+    inner = f"{path}[]" if _has_items(origin) else path
     return [
         *(TypePath(inner, args[number]) for number in outputs if number < len(args)),
         TypePath(path, origin),
@@ -306,3 +300,10 @@ def _in_fields(path: str, cls: type) -> list[TypePath]:
             for argument in type_args.get(part, ())
         )
     return places
+
+
+def _has_items(origin: object) -> bool:
+    """Return whether values of *origin* are iterables without fields."""
+    if not is_class(origin) or fields_of(origin) is not None:
+        return False
+    return issubclass(origin, Iterable | AsyncIterable)

@@ -16,9 +16,9 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 
 from remit._base.text import describe_value
-from remit._capture.markers import KEY
 from remit._declare.registry import AgentType
 from remit._declare.schema import Redact, quality_schema
+from remit._declare.schema.canonical import is_marker
 
 Json: TypeAlias = dict[str, Any]
 
@@ -91,8 +91,7 @@ class _Comparison:
     def check(self, value: Any, schema: object, where: str) -> Iterator[str]:  # noqa: ANN401 - JSON
         """Yield the violations of *schema* in *value*, which is at the path *where*."""
         self._steps += 1
-        is_marker = isinstance(value, dict) and KEY in value
-        if self._steps > MAX_STEPS or is_marker or not isinstance(schema, dict):
+        if self._steps > MAX_STEPS or is_marker(value) or not isinstance(schema, dict):
             return
         rules = cast("Json", schema)
         name = f"`{where}`" if where else "the payload"
@@ -130,7 +129,7 @@ def _violations_of_value(value: Any, rules: Json) -> Iterator[str]:  # noqa: ANN
         yield "is none of the values that are allowed"
     for keyword, (kind, words, is_beyond) in _BOUNDS.items():
         if keyword in rules and isinstance(value, kind) and not isinstance(value, bool):
-            size = len(value) if isinstance(value, str | list) else value
+            size: Any = len(cast("str", value)) if isinstance(value, str | list) else value
             if is_beyond(size, rules[keyword]):
                 yield f"{words} {rules[keyword]}"
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from remit._base.frames import names_of_caller
 from remit._base.guard import attempt
@@ -47,10 +47,10 @@ def module_name(function: Callable[..., object]) -> str:
         module = _NOTEBOOK if owner is None else home.__module__
     # From the function: a spawned child has these names before it has the module. An object may
     # return something for every attribute.
-    names: Any = getattr(function, "__globals__", None)
+    names = getattr(function, "__globals__", None)
     if not isinstance(names, dict):
         names = vars(sys.modules[module]) if module in sys.modules else {}
-    return _imported_as(escape_surrogates(module), names)
+    return _imported_as(escape_surrogates(module), cast("dict[str, Any]", names))
 
 
 def module_of_caller() -> str:
@@ -112,8 +112,8 @@ class SpanType:
     Attributes:
         function: The callable whose signature is read.
         kind: How a call runs.
-        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
-        find_receiver: Returns `skip_first` at the first use; None if it was known at declaration.
+        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`). A
+            function, called at the first use, if this is not known when it is declared.
         named_after: The callable that names the span type; None is the innermost function.
         explicit_name: The name that the author chose, else None.
         data_risk: The declared data risk.
@@ -137,8 +137,7 @@ class SpanType:
     function: Callable[..., object] = field(compare=False)
     _: KW_ONLY
     kind: CallKind
-    skip_first: bool
-    find_receiver: Callable[[], bool] | None = field(default=None, compare=False)
+    skip_first: bool | Callable[[], bool] = field(compare=False)
     named_after: Callable[..., object] | None = field(default=None, compare=False)
     explicit_name: str | None = None
     data_risk: DataRisk | None = None
@@ -179,8 +178,8 @@ class SpanType:
     @_Cached
     def declared_signature(self) -> SignatureInfo:
         """The signature, read at the first use, when the names in it exist."""
-        find = self.find_receiver
-        return read(self.function, skip_first=self.skip_first if find is None else find())
+        skip = self.skip_first
+        return read(self.function, skip_first=skip() if callable(skip) else skip)
 
     @_Cached
     def recorded_signature(self) -> SignatureInfo:

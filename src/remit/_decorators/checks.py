@@ -52,8 +52,7 @@ def declare(
     declared = SpanType(
         info.function,
         kind=info.kind,
-        skip_first=info.skip_first,
-        find_receiver=None if info.is_settled else info.self_parameter.resolve,
+        skip_first=info.skip_first if info.is_settled else info.self_parameter.resolve,
         named_after=info.named,
         explicit_name=name,
         data_risk=coerce(options.get("data_risk"), where),
@@ -62,8 +61,8 @@ def declare(
         **texts,
         **overrides,
     )
-    # Without the receiver, which is found out later and must not be settled by the check.
-    check_types(replace(declared, find_receiver=None), where)
+    # `skip_first` as the name suggests: the check must not decide it before the first use.
+    check_types(replace(declared, skip_first=info.skip_first), where)
     return declared
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 from typing import Self, cast
 
 from remit import _capture
@@ -166,12 +165,7 @@ class Contained:
         """Return this object, which shows afterwards how the block ended."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> bool:
         """Suppress the termination; raise what else is in a group of exceptions."""
 
         # A function, because Python before 3.13 takes no method here.

@@ -136,20 +136,22 @@ class Canonicalizer:
 
     def _extension(self, key: str, value: object, name: str | None) -> object:
         """Return the redacted value of an author's own keyword; `_ABSENT` if it is withheld."""
-        redacted = self._redacted({key: value}, name)
-        if not isinstance(redacted, dict) or is_marker(redacted):
-            return _ABSENT
-        member = cast("Json", redacted).get(key)
-        return _ABSENT if is_marker(member) else member
+        members = _members(self._redacted({key: value}, name)) or {}
+        return _ABSENT if is_marker(members.get(key)) else members.get(key, _ABSENT)
 
     def _redacted(self, value: object, name: str | None) -> object:
         value = value.value if isinstance(value, Raw) else value
         if name is None:
             return self.redact(value)
         redacted = self.redact({name: value})
-        if not isinstance(redacted, dict) or is_marker(redacted):
-            return redacted
-        return next(iter(cast("Json", redacted).values()), None)
+        members = _members(redacted)
+        return redacted if members is None else next(iter(members.values()), None)
+
+
+def _members(redacted: object) -> Json | None:
+    """Return a redacted object, None if it is a marker or another value."""
+    is_object = isinstance(redacted, dict) and KEY not in redacted
+    return cast("Json", redacted) if is_object else None
 
 
 def _in_order(value: object) -> object:

@@ -134,12 +134,14 @@ def schemas_of(types: Sequence[object]) -> tuple[list[Json], Json]:
     """
     schemas = [_SCALARS.get(kind) if _is_hashable(kind) else None for kind in types]
     others = [kind for kind, schema in zip(types, schemas, strict=True) if schema is None]
-    generated = attempt(lambda: _call_pydantic(others)) if others else ([], {})
+    generated: tuple[list[Json], Json] | Exception = ([], {})
+    if others:
+        generated = attempt(lambda: _call_pydantic(others))
     if isinstance(generated, Exception):
         generated = _call_pydantic([*map(_or_note, others)])
     pending = iter(generated[0])
-    whole = [next(pending) if schema is None else dict(schema) for schema in schemas]
-    return whole, generated[1]
+    all_schemas = [next(pending) if schema is None else dict(schema) for schema in schemas]
+    return all_schemas, generated[1]
 
 
 def _or_note(annotation: object) -> object:
@@ -262,7 +264,7 @@ class TypeNormalizer:
         is_known = hasattr(cls, "__pydantic_fields__") or _has_schema_hook(cls)
         return _other_class(cls) if fields is None or is_known else self._record(cls, fields)
 
-    def _record(self, cls: type, fields: tuple[Field, ...]) -> type:
+    def _record(self, cls: type, fields: tuple[Field, ...]) -> object:
         """Return a class with the same fields, for which pydantic runs no code of *cls*."""
         infos = {field.name: field.read() for field in fields}
         new = _like(cls, fields, infos)
@@ -271,7 +273,7 @@ class TypeNormalizer:
                 setattr(new, name, value)
         self._replaced[cls] = new  # before its fields are known: they may refer to *cls*
         new.__annotations__ = {name: self._of_field(info) for name, info in infos.items()}
-        for field in dataclasses.fields(new) if dataclasses.is_dataclass(new) else ():
+        for field in dataclasses.fields(new) if "__dataclass_fields__" in vars(new) else ():
             field.type = new.__annotations__[field.name]
         return new
 
@@ -281,7 +283,7 @@ class TypeNormalizer:
         return Any if info.annotation is MISSING else self.normalize(info.annotation)
 
 
-def _like(cls: Any, fields: Sequence[Field], infos: Mapping[str, AnnotationInfo]) -> type:  # noqa: ANN401
+def _like(cls: Any, fields: Sequence[Field], infos: Mapping[str, AnnotationInfo]) -> Any:  # noqa: ANN401
     """Return a class of the same kind as *cls*, whose fields have no types yet."""
     if is_typed_dict(cls):
         new: Any = vars(typing_extensions)["TypedDict"](cls.__name__, {})
@@ -292,7 +294,7 @@ def _like(cls: Any, fields: Sequence[Field], infos: Mapping[str, AnnotationInfo]
         }
         new.__required_keys__ = frozenset(required)
         new.__optional_keys__ = frozenset(infos.keys() - required)
-        return cast("type", new)
+        return new
     if is_named_tuple(cls):
         return type(cls.__name__, (cls,), {})
     return dataclasses.make_dataclass(
@@ -458,7 +460,9 @@ def _rank(value: object) -> tuple[str, str]:
 
 def _clean_class(schema: Json, cls: Any) -> None:  # noqa: ANN401 - any class
     """Remove from the schema of a class its title, unless chosen, and the withheld values."""
-    config = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
+    config: Mapping[str, object] = (
+        getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
+    )
     chosen = config.get("title") or config.get("model_title_generator")
     if not chosen and schema.get("title") == cls.__name__:
         del schema["title"]
