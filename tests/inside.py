@@ -28,7 +28,6 @@ from remit._base.ids import new_key as new_key
 from remit._base.ids import new_partition as new_partition
 from remit._base.ids import partition_of as partition_of
 from remit._base.ids import pfid as pfid
-from remit._capture import Limits as Limits
 from remit._capture import Plan as Plan
 from remit._capture import Rules as Rules
 from remit._capture import Stream as Stream

@@ -14,11 +14,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,10 +26,9 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
-    create_model,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from remit._base.guard import attempt, logger
 from remit._base.text import closest, describe_url, did_you_mean
@@ -261,24 +259,15 @@ IgnoredSources: TypeAlias = frozenset[tuple[str, str]]
 """Variables with their texts that are ignored, because of the pytest plugin."""
 
 
-class _Environment(BaseSettings):
-    """Reads the texts of the environment, which `Settings` validates."""
-
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, case_sensitive=True)
-
-
 def environment_sources(ignored: IgnoredSources = frozenset()) -> dict[str, tuple[str, str]]:
     """Return, for each setting that the environment gives, the variable and its text."""
-    fields: dict[str, Any] = {
-        name: (str | None, Field(default=None, validation_alias=AliasChoices(*variables(name))))
-        for name in Settings.model_fields
-        if variables(name)
-    }
-    texts = create_model("Environment", __base__=_Environment, **fields)().model_dump()
+    # A variable without a text counts as not set.
+    source = EnvSettingsSource(BaseSettings, case_sensitive=True, env_ignore_empty=True)
     sources = {
-        name: (next(variable for variable in variables(name) if os.environ.get(variable)), text)
-        for name, text in texts.items()
-        if text is not None
+        name: (variable, text)
+        for name in Settings.model_fields
+        for variable in reversed(variables(name))  # the last one stays
+        if (text := source.env_vars.get(variable)) is not None
     }
     for variable in unknown_variables():
         text = os.environ[variable]

@@ -53,7 +53,9 @@ def recorded(folder: Path, caplog: pytest.LogCaptureFixture, **settings: str) ->
     """Have a process record that keeps its files in *folder*, until its log says something."""
     with unconfigured():
         mode = "remote" if settings else "local"
-        remit.configure(mode=mode, data_dir=folder, exit_timeout_s=0.5, **settings)
+        # The local collector is imported by then, which takes seconds on a busy machine.
+        exit_timeout_s = 0.5 if settings else 10
+        remit.configure(mode=mode, data_dir=folder, exit_timeout_s=exit_timeout_s, **settings)
         assert [bot(number) for number in range(3)] == [0, 1, 2]
         wait_until(lambda: remit.flush(0.1).sent > 0 or caplog.messages != [])
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inside import (
-    Limits,
     Rules,
     Stream,
     capture_mapping,
@@ -65,7 +64,7 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
     real = realised(value)
     CALLS.clear()
     before = guard.faults.counts.total()
-    found = payloads(real, Rules(Limits(limit)))
+    found = payloads(real, Rules(limit))
     assert CALLS == []
     assert guard.faults.counts.total() == before
     for data in found:
@@ -75,7 +74,7 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
 @given(HOSTILE_VALUES, LIMITS)
 def test_every_payload_is_a_bounded_json_object(value: object, limit: int) -> None:
     """The bound counts bytes of UTF-8."""
-    *found, _ = payloads(realised(value), Rules(Limits(limit)))
+    *found, _ = payloads(realised(value), Rules(limit))
     for data in found:
         assert len(data) <= limit
         assert isinstance(json.loads(data), dict)

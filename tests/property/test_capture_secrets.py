@@ -7,7 +7,6 @@ import json
 from hypothesis import given
 
 from tests.inside import (
-    Limits,
     Rules,
     Stream,
     WithheldTexts,
@@ -25,7 +24,7 @@ def step(document: object, *rest: object, password: object = None, **others: obj
 
 
 PLAN = plan_of(step)
-RULES = [Rules(), Rules(Limits(512)), Rules(hook=lambda payload: payload)]
+RULES = [Rules(), Rules(512), Rules(hook=lambda payload: payload)]
 
 
 @given(planted())

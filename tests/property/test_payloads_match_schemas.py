@@ -48,7 +48,6 @@ from tests.data.signatures_of_libraries import Rectangle, Renamed, Table, Title
 from tests.inside import (
     MISSING,
     CallKind,
-    Limits,
     Parameter,
     Rules,
     SignatureInfo,
@@ -59,7 +58,7 @@ from tests.inside import (
 )
 
 pytestmark = pytest.mark.python
-RULES = Rules(Limits(1 << 20))
+RULES = Rules(1 << 20)
 MARKER = "$remit"
 EXACT = 2**53
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*|0x[0-9a-f]+)", re.ASCII)

@@ -317,6 +317,7 @@ def test_a_class_with_foreign_things_among_its_fields_is_opaque() -> None:
 
 def test_a_class_is_not_kept_alive_by_what_is_known_of_it() -> None:
     """Classes made at run time go, and their entries with them."""
+    gc.collect()
     before = len(type_readers.READERS)
     made = type("Made", (), {})
     copy_of(made())

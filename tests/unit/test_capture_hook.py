@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 
 import pytest
 
-from remit._capture import Limits, Plan, Rules, Stream, capture_mapping, error_payload, redacted
+from remit._capture import Plan, Rules, Stream, capture_mapping, error_payload, redacted
 from remit.errors import DeniedError
 from tests.captured import copy_of, opaque, plan_of, withheld
 from tests.subtests import each
@@ -95,7 +95,7 @@ def test_the_answer_of_a_hook_is_walked_again() -> None:
 
 def test_the_answer_of_a_hook_is_bounded() -> None:
     """As any payload."""
-    rules = Rules(Limits(1000), hook=lambda _: {"a": ["x" * 100] * 10_000})
+    rules = Rules(1000, hook=lambda _: {"a": ["x" * 100] * 10_000})
     assert len(capture_mapping({}, rules)) <= 1000
 
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from remit._capture import Limits, Plan, Rules, capture_mapping
+from remit._capture import Plan, Rules, capture_mapping
 from remit._inspect.introspection import snapshot as first_of
 from remit.errors import SettingsError
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
 from tests.subtests import each
 
-SMALL = Rules(Limits(256))
+SMALL = Rules(256)
 
 
 def take(document: object, question: str = "", limit: int = 1) -> None:
@@ -199,7 +199,7 @@ def test_every_parameter_keeps_its_key_when_nothing_is_left() -> None:
 )
 def test_no_payload_is_larger_than_the_limit(value: object, limit: int) -> None:
     """Counted in bytes of UTF-8, and it is JSON all the same."""
-    data = capture_mapping({"it": value}, Rules(Limits(limit)))
+    data = capture_mapping({"it": value}, Rules(limit))
     assert len(data) <= limit
     assert isinstance(json.loads(data), dict)
 
@@ -219,12 +219,12 @@ def test_a_payload_of_which_nothing_fits_is_one_marker() -> None:
 def test_a_limit_that_holds_no_marker_is_refused() -> None:
     """The message says what is allowed."""
     with pytest.raises(SettingsError, match="max_payload_bytes is 100; expected at least 256"):
-        Limits(100)
+        Rules(100)
 
 
 def test_what_was_withheld_is_counted_once_however_often_it_is_walked() -> None:
     """A payload that does not fit is walked again."""
-    rules = Rules(Limits(1000))
+    rules = Rules(1000)
     capture_mapping({"password": "x", "text": "\x00" * 5000}, rules)
     assert rules.withheld == {"name:password": 1}
 

@@ -9,7 +9,6 @@ import pytest
 
 import remit
 from remit._capture import (
-    Limits,
     Rules,
     add_violations,
     denial_payload,
@@ -86,7 +85,7 @@ def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
         return payload
 
     error = DeniedError("desk:pay", ["x" * 400] * 100)
-    body = denial_payload(error, Rules(Limits(2_000), hook))
+    body = denial_payload(error, Rules(2_000, hook))
     assert len(body) <= 2_000
     assert len(seen) == 1
 
@@ -102,7 +101,7 @@ def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
 )
 def test_an_error_stands_beside_what_was_set_by_hand(by_hand: object, written: object) -> None:
     """Neither is lost; where there is no room the error stays."""
-    rules = Rules(Limits(max_payload_bytes=300))
+    rules = Rules(max_payload_bytes=300)
     data = merge_error(json.dumps(by_hand).encode(), b'{"error":{"type":"E"}}', rules)
     assert json.loads(data) == written
 

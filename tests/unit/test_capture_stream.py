@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 import remit
-from remit._capture import Limits, Rules, Stream
+from remit._capture import Rules, Stream
 from remit.testing import isolated
 from tests.captured import opaque, plan_of, withheld
 from tests.subtests import each
@@ -97,7 +97,7 @@ def test_a_long_stream_is_cut_and_says_how_long_it_was() -> None:
 @each("limit", [256, 1000, 65_536])
 def test_a_stream_is_never_larger_than_the_limit(piece: str, limit: int) -> None:
     """Whatever its pieces become when they are written."""
-    stream = Stream(Rules(Limits(limit)), plan_of(step))
+    stream = Stream(Rules(limit), plan_of(step))
     for _ in range(2000):
         stream.add(piece)
     data = stream.payload(None)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import SecretStr
+from pydantic.v1 import SecretStr as OldSecretStr
 
 import remit
 from remit._capture import (
@@ -113,6 +114,15 @@ def test_a_mark_on_the_result_says_nothing_of_errors() -> None:
 
     assert plan_of(vault).error_rule is None
     assert plan_of(record).error_rule is None
+
+
+@each("secret", [SecretStr("correct-horse"), OldSecretStr("correct-horse")], ids=["2", "1"])
+def test_an_error_does_not_quote_a_value_of_a_secret_type(secret: object) -> None:
+    """Whichever version of pydantic its type is of."""
+    rules = Rules().in_run()
+    capture_mapping({"door": secret}, rules)
+    body = error_payload(ValueError("wrong: correct-horse"), rules)
+    assert json.loads(body)["error"]["message"] == QUOTED
 
 
 def test_an_error_that_was_withheld_is_withheld_in_the_rest_of_the_run() -> None:

@@ -103,6 +103,21 @@ def test_a_single_item_that_is_too_large_is_sent_without_its_payload() -> None:
     assert stepped.status.set_aside == {}
 
 
+def test_a_failure_after_an_item_was_cut_does_not_cost_the_item() -> None:
+    """It is read from the outbox again, with its contents, and cut again."""
+    api = FakeApi()
+    api.rules.append(limited(2000))
+    stepped = Stepped(api)
+    stepped.record("small")
+    stepped.deliver()
+    api.script("/bulk", None, refusal(503))
+    HandRun(stepped.sink).open().span("long", LARGE["long"])
+    stepped.settle()
+    assert stepped.status.set_aside == {}
+    assert "long" in api.names()
+    assert stepped.status.dropped == {Loss.PAYLOAD_TOO_LARGE: 1}
+
+
 def test_an_item_that_is_too_large_even_bare_is_set_aside() -> None:
     """There is nothing left to give up."""
     api = FakeApi()

@@ -21,7 +21,6 @@ from tests.data.signatures_of_arrays import CASES, FOLDER
 from tests.inside import (
     MISSING,
     CallKind,
-    Limits,
     Parameter,
     Plan,
     Rules,
@@ -33,7 +32,7 @@ from tests.inside import (
 )
 from tests.subtests import each
 
-RULES = Rules(Limits(1 << 20))
+RULES = Rules(1 << 20)
 VALUES: tuple[tuple[Any, object], ...] = (
     (np.int64, np.int64(-4)),
     (np.float32, np.float32(0.1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 import remit
 from remit import _runtime
 from remit._deliver.spool import OtherFiles
-from remit._runtime import setup, targets
+from remit._runtime import setup
 from remit._runtime.targets import spool_of
 from remit.config import Settings
 from tests.fake_api import FakeApi, refusal
@@ -152,7 +153,7 @@ def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(
     def fail(_: str) -> None:
         raise ModuleNotFoundError(name="starlette.routing")
 
-    monkeypatch.setattr(targets.importlib, "import_module", fail)
+    monkeypatch.setattr(importlib, "import_module", fail)
     remit.configure(mode="local", data_dir=tmp_path)
     agent()
     said = remit.flush(1).last_error or ""

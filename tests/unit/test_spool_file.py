@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from remit._deliver.losses import Loss
 from remit._deliver.spool import Outbox, RunState
 from tests.spooling import (
     ROOT,
@@ -252,6 +253,28 @@ def test_an_empty_file_gives_its_bytes_back(spooled: Spooled) -> None:
     assert spooled.folder.size_bytes() > 40_000_000
     settle_all(outbox)
     assert spooled.folder.size_bytes() < 5_000_000
+
+
+def test_a_damaged_part_is_left_to_a_later_process(
+    spooled: Spooled, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process goes on in memory; the later one sends the other items and counts the damaged."""
+    outbox = spooled.outbox()
+    for number in range(3):
+        outbox.put([item(number)], [record(RunState.ENDED)] if not number else [])
+    (path,) = spooled.folder.files(".db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE chunk SET crc = crc + 1 WHERE id = 2")
+    assert numbers(outbox.head(9)) == [0]
+    outbox.put([item(3)], [])
+    assert numbers(outbox.head(9)) == [3]
+    outbox.settle([outbox.head(9)[0][0]])
+    assert (outbox.pending(), outbox.spooled()) == (3, 3)
+    outbox.close()
+    assert numbers((0, row) for row in spooled.adopted()) == [0, 2]
+    assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
+    assert spooled.names() == {".damaged"}
+    assert [line for line in caplog.messages if "cannot be used" in line] == caplog.messages[:1]
 
 
 def test_the_file_of_a_process_that_wrote_nothing_is_removed(spooled: Spooled) -> None:

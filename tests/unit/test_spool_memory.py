@@ -75,6 +75,29 @@ def test_what_is_in_memory_comes_after_what_is_on_disk_and_the_disk_is_tried_aga
     spooled.end()
 
 
+def test_rows_in_memory_are_written_when_the_disk_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although none of them is delivered; they keep their ids, so that a sender can settle them."""
+    monkeypatch.setattr("remit._deliver.spool.outbox.RETRY_S", 0.0)
+    spooled = Spooled(tmp_path)
+    outbox = spooled.outbox()
+    outbox.put([item(1)], [record()])
+    with full_disk():
+        outbox.put([item(2), item(3, run=OTHER)], [replace(record(), key=OTHER)])
+        rows = outbox.head(9)
+        outbox.settle([rows[1][0]])
+        assert (outbox.pending(), outbox.spooled()) == (2, 1)
+    outbox.put([item(4)], [])
+    assert (outbox.pending(), outbox.spooled()) == (3, 3)
+    assert outbox.head(9)[:2] == [rows[0], rows[2]]
+    outbox.close()
+    left = spooled.take()
+    assert numbers(left.head(9)) == [1, 3, 4]
+    assert {run.key for run in left.open_runs()} == {RUN, OTHER}
+    spooled.end()
+
+
 def test_what_is_still_in_memory_at_the_end_goes_to_a_disk_that_works_again(
     tmp_path: Path,
 ) -> None:

@@ -18,7 +18,9 @@ def make_private_folder(path: Path) -> None:
     Raises:
         OSError: It cannot be made, or another user owns it or may write to it.
     """
-    _make(path)
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     check_private_folder(path)
 
 
@@ -69,19 +71,3 @@ def refuse_link(path: Path) -> None:
             f"{path} is a symbolic link to {path.readlink()}, and links are not followed: name "
             "the file itself"
         )
-
-
-def _make(path: Path) -> None:
-    try:
-        path.mkdir(mode=PRIVATE_FOLDER)
-    except FileNotFoundError:
-        if path.parent.is_dir():
-            raise  # the file system makes no folders there, as /proc
-        _make(path.parent)
-        _make(path)
-    except OSError as error:
-        if path.is_dir():
-            return
-        if isinstance(error, FileExistsError):
-            raise NotADirectoryError(f"{path} is not a folder") from error
-        raise

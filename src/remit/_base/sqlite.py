@@ -70,7 +70,7 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
     )
 
 
-def reader(path: Path, *, left: bool = False) -> sqlite3.Connection:
+def reader(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
     """Return a connection that reads a file without changing it or its folder.
 
     It sees what is committed now. A file without a log is read without locks and without the index
@@ -78,17 +78,16 @@ def reader(path: Path, *, left: bool = False) -> sqlite3.Connection:
 
     Args:
         path: A file that exists.
-        left: Whether no process has it open. The index of its log is then left unchanged as well.
+        abandoned: Whether no process has it open. Then the index of its log stays unchanged too.
 
     Raises:
         OSError: It is a symbolic link.
         sqlite3.Error: It cannot be opened.
     """
     refuse_link(path)
-    options = "" if has_log(path) else "&immutable=1"
-    return _connection(
-        path, "&readonly_shm=1" if options == "" and left and _index(path) else options
-    )
+    if not has_log(path):
+        return _connection(path, "&immutable=1")
+    return _connection(path, "&readonly_shm=1" if abandoned and _index(path) else "")
 
 
 def has_log(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """Capture: arguments and results as bounded, redacted JSON, without running user code."""
 
 from remit._capture.encode import (
-    Limits,
     Rules,
     capture_mapping,
     redacted,
@@ -23,7 +22,6 @@ from remit._capture.withheld import WithheldTexts
 __all__ = [
     "SWITCHES",
     "Capture",
-    "Limits",
     "Plan",
     "Rules",
     "Stream",

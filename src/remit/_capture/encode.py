@@ -34,14 +34,22 @@ Build = Callable[[Walk], object]
 """Walks a payload; called again with a smaller budget when the encoding is too large."""
 
 
-class Limits(Struct, frozen=True):
-    """The size limit of payloads.
+class Rules(Struct, frozen=True, eq=False):
+    """The settings and counts of capture, for one runtime or one run.
 
     Attributes:
         max_payload_bytes: Most bytes of the JSON text in UTF-8, for params and result each.
+        hook: The user's redaction, which gets each payload and returns the payload to record.
+        off: Rules that are off in this process (`configure(redact_off=...)`).
+        withheld: Number of values that each rule withheld.
+        texts: The texts withheld in the run, which its errors must not quote; None outside any run.
     """
 
     max_payload_bytes: int = 65_536
+    hook: Callable[[dict[str, object]], object] | None = None
+    off: frozenset[str] = frozenset()
+    withheld: Counter[str] = field(default_factory=Counter[str])
+    texts: WithheldTexts | None = None
 
     def __post_init__(self) -> None:
         """Refuse a limit that no payload could keep.
@@ -54,24 +62,6 @@ class Limits(Struct, frozen=True):
                 f"max_payload_bytes is {self.max_payload_bytes}; expected at least "
                 f"{MIN_PAYLOAD_BYTES}, the room that the marker of a cut payload needs"
             )
-
-
-class Rules(Struct, frozen=True, eq=False):
-    """The settings and counts of capture, for one runtime or one run.
-
-    Attributes:
-        limits: The size limit of payloads.
-        hook: The user's redaction, which gets each payload and returns the payload to record.
-        off: Rules that are off in this process (`configure(redact_off=...)`).
-        withheld: Number of values that each rule withheld.
-        texts: The texts withheld in the run, which its errors must not quote; None outside any run.
-    """
-
-    limits: Limits = Limits()
-    hook: Callable[[dict[str, object]], object] | None = None
-    off: frozenset[str] = frozenset()
-    withheld: Counter[str] = field(default_factory=Counter[str])
-    texts: WithheldTexts | None = None
 
     def in_run(self, outer: Rules | None = None) -> Rules:
         """Return the rules of a new run.
@@ -93,7 +83,7 @@ class Rules(Struct, frozen=True, eq=False):
 
     @guarded("the capture of a payload", _FAULT)
     def encode_payload(self, build: Build, *, is_copy: bool = False, collect: bool = True) -> bytes:
-        """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
+        """Return a payload as JSON of at most `max_payload_bytes` bytes; never raises.
 
         Args:
             build: Makes the payload, a JSON object, with the given walk.
@@ -103,7 +93,7 @@ class Rules(Struct, frozen=True, eq=False):
         texts = self.texts if collect else None
         if self.hook is None:
             return self._fit(build, texts, is_copy=is_copy, off=self.off)
-        limit = self.limits.max_payload_bytes
+        limit = self.max_payload_bytes
         walk = Walk(limit, is_copy=is_copy, scrub=True, texts=texts, off=self.off)
         payload = build(walk)
         self.count(walk.counts)
@@ -124,7 +114,7 @@ class Rules(Struct, frozen=True, eq=False):
         self, build: Build, texts: WithheldTexts | None, *, is_copy: bool, off: frozenset[str]
     ) -> bytes:
         """Walk with decreasing budgets until the encoding fits."""
-        limit = self.limits.max_payload_bytes
+        limit = self.max_payload_bytes
         chars, nodes, size, scrub = limit, MAX_NODES, 0, False
         if is_copy:
             # The markers of the earlier walk make its copy larger than its budget was.

@@ -108,7 +108,7 @@ def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
     if markers.KEY in kept:
         return error
     both = encode({**kept, **decode(error)})
-    return both if len(both) <= rules.limits.max_payload_bytes else error
+    return both if len(both) <= rules.max_payload_bytes else error
 
 
 def denial_payload(error: DeniedError, rules: Rules) -> bytes:

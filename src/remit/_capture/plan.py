@@ -161,7 +161,7 @@ class ParameterPlan(Struct, frozen=True):
 
     @classmethod
     def of(cls, parameter: Parameter, direction: Direction) -> ParameterPlan:
-        """Return the plan of *parameter*; one with the name `return` stands for the result."""
+        """Return the plan of *parameter*, or of the result if its name is `return`."""
         key = parameter.name
         keep = direction.keep.get(key)
         rules_off = direction.off_for.get(key, _NONE)
@@ -207,7 +207,7 @@ class ParameterPlan(Struct, frozen=True):
             return walk.withhold(self.rule, value)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
             return walk.withhold(self.name_rule, value)
-        # The fields of what a framework hands over share the budget, as parameters do.
+        # The fields of a payload of a framework share the budget, as parameters do.
         return walk.value(value, 0) if self.newest else walk.nested(value, 0)
 
     def apply(self, walk: Walk) -> None:
@@ -387,7 +387,7 @@ class Plan:
                 data = encode(struct(*args)) if _all_plain(args) else b""
         except _NOT_ENCODED:
             return self._walked(args, kwargs, rules)
-        if data and len(data) <= rules.limits.max_payload_bytes:
+        if data and len(data) <= rules.max_payload_bytes:
             return data
         return self._walked(args, kwargs, rules)
 
@@ -414,7 +414,7 @@ class Plan:
                 data = encode(flat)
             except _NOT_ENCODED:
                 return self._walked_result(value, rules)
-            if len(data) <= rules.limits.max_payload_bytes:
+            if len(data) <= rules.max_payload_bytes:
                 return data
         return self._walked_result(value, rules)
 
@@ -447,7 +447,7 @@ class Plan:
                 if rules.texts is not None:
                     rules.texts.add(value)
         data = encode(payload) if _all_plain(values) else b""
-        if 0 < len(data) <= rules.limits.max_payload_bytes:
+        if 0 < len(data) <= rules.max_payload_bytes:
             rules.count(counts)
         return data
 

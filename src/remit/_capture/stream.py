@@ -28,7 +28,7 @@ class Stream:
     __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
 
     def __init__(self, rules: Rules, plan: object) -> None:
-        """Begin a stream; any *plan* that is no `Plan` stands for no declaration."""
+        """Begin a stream; a *plan* that is not a `Plan` declares nothing."""
         self.count = 0
         self._rules = rules
         self._outcome = plan.outcome if isinstance(plan, Plan) else UNDECLARED
@@ -74,7 +74,7 @@ class Stream:
             return rules.encode_payload(lambda walk: walk.value(payload, 0), is_copy=True)
         if rules.hook is None:
             data = attempt(lambda: encode(self._result(self._item_list(self._items), first)))
-            if isinstance(data, bytes) and len(data) <= rules.limits.max_payload_bytes:
+            if isinstance(data, bytes) and len(data) <= rules.max_payload_bytes:
                 return data
         return rules.encode_payload(lambda walk: self._rewalk(walk, first), is_copy=True)
 
@@ -108,7 +108,7 @@ class _StreamWalk(Walk):
 
     def __init__(self, rules: Rules) -> None:
         """Begin with the budget of one payload."""
-        super().__init__(rules.limits.max_payload_bytes, texts=rules.texts, off=rules.off)
+        super().__init__(rules.max_payload_bytes, texts=rules.texts, off=rules.off)
         self.unended: dict[int, object] = {}
 
     def withhold(self, rule: str, value: object) -> object:

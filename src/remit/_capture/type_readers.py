@@ -153,11 +153,11 @@ def _opaque_kind(cls: type) -> TypeReader | None:
 
 
 def _secret(cls: type) -> TypeReader | None:
-    if is_one_of(cls, SecretStr, SecretBytes, Secret):
-        return TypeReader(Kind.SECRET, _safe_name(cls), has_dict=has_dict(cls))
-    # The secret types of pydantic.v1 are other classes. They are opaque, and count as secrets.
+    # The secret types of pydantic.v1 are other classes.
     old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
-    return TypeReader(Kind.SECRET, _safe_name(cls)) if old else None
+    if not old and not is_one_of(cls, SecretStr, SecretBytes, Secret):
+        return None
+    return TypeReader(Kind.SECRET, _safe_name(cls), has_dict=has_dict(cls))
 
 
 def _unwrapped(cls: type) -> TypeReader | None:

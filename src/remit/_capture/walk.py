@@ -15,7 +15,6 @@ import msgspec
 from remit._capture import markers
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
-    MAX_JUDGED_CHARS,
     PLAIN_NAMES,
     cache_plain_name,
     flag_rule,
@@ -210,7 +209,7 @@ class Walk:
         if shaped is not None:
             self.counts.append(shaped)
             return f"<{shaped} {position}>", None
-        rule = name_rule(_judged_part(name))
+        rule = name_rule(name)
         if len(name) > MAX_KEY_CHARS:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
@@ -570,14 +569,6 @@ def _extra(value: object) -> dict[object, object]:
     if extra is None or not is_a(extra, dict):
         return {}
     return cast("dict[object, object]", extra)
-
-
-def _judged_part(name: str) -> str:
-    """Return the part of *name* that is judged; digits at its end do not change the verdict."""
-    end = name[-MAX_JUDGED_CHARS:]
-    stem = end.rstrip("0123456789")
-    # So that `row_1` to `row_999` are judged once.
-    return f"{stem}0" if stem and stem != end else end
 
 
 def is_harmless(value: object) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final, get_args
 
-from remit._capture import Limits, Rules, redacted
+from remit._capture import Rules, redacted
 from remit._declare.inference import effective, plan_of
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, display_name
 from remit._declare.schema import (
@@ -30,7 +30,7 @@ from remit.models._types import Purpose
 Entry = dict[str, object]
 
 # Without the user's hook: the same source registers the same payload whatever the settings.
-REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
+REDACT: Final = partial(redacted, rules=Rules())
 
 SHORT_HASH_CHARS: Final = 12
 """Length of the hash in the name of a version that the author did not name."""

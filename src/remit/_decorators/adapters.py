@@ -66,20 +66,11 @@ def declare(  # noqa: PLR0913 - what a decorator takes
 ) -> SpanRecorder:
     """Declare a step without a function, for the registrations of later runs.
 
-    A later declaration under the same name replaces an earlier one.
-
-    Args:
-        name: Span type.
-        kind: Kind of step. Models, agents and retrievers have no effect, so that their
-            unknown words are no violation.
-        params: A type or a JSON Schema of the payload, which is recorded under `inputs`.
-        result: A type or a JSON Schema of the result.
-        title: Title for people.
-        description: Description.
-        template: Liquid template of a span's summary.
-        data_risk: What it may do and whose data flows through it.
-        newest: Fields of the payload and the result whose lists keep their last elements when they
-            are cut; `inputs` is the whole payload, `result` the whole result.
+    A later declaration under the same name replaces an earlier one. The arguments are those of
+    `remit.span_type`, but *params* is a type or a JSON Schema of the whole payload, which is
+    recorded under `inputs`. A *kind* of model, agent or retriever has no effect, so its unknown
+    words are no violation. *newest* names the fields of payload and result whose lists keep their
+    last elements; `inputs` is the whole payload, `result` the whole result.
 
     Raises:
         DeclarationError: The name is reserved or another function's, or the data risk is wrong.
@@ -121,13 +112,8 @@ def declare_agent(
 ) -> AgentRuns:
     """Declare an agent without a function; the returned object opens its runs.
 
-    Args:
-        identifier: `module:name`, by which a server recognises it.
-        name: Display name.
-        description: Description.
-        version: External identifier of its version; by default the hash of its schemas.
-        data_risk: Its remit: no step of its runs may exceed it.
-        span_types: Prefixes of the names of additional span types.
+    *identifier* is `module:name`, by which a server recognises it; the other arguments are those of
+    `remit.agent`.
 
     Raises:
         DeclarationError: The data risk is wrong.

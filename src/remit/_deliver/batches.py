@@ -10,7 +10,6 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from remit._base.clock import iso8601
-from remit._base.guard import guarded
 from remit._base.ids import key_text, pfid_text
 from remit._deliver.run_delivery import RunDelivery
 from remit._deliver.spool import Row
@@ -21,7 +20,6 @@ NO_PAYLOAD: Final = b"{}"
 PARENTS: Final = 2_000
 
 _encode: Final = msgspec.json.Encoder().encode
-_parent_text: Final = lru_cache(PARENTS)(key_text)
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -93,9 +91,8 @@ class Batch:
         return True
 
 
-@guarded("encoding an item")
 def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
-    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's."""
+    """Return the idempotency key of a span item, and its JSON."""
     record, root_key, partition = run.record, run.root_key, run.partition
     text = key_text(root_key if item.key == record.root else item.key)
     span_id = pfid_text(text, partition)
@@ -104,10 +101,7 @@ def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
     if item.kind == Kind.FINISH:
         key = f"f-{text}"
         return key, _encode(_Finish(key, span_id, item.status or "", result, ended_at))
-    parent_id = None
-    if item.parent is not None:
-        parent = _parent_text(root_key if item.parent == record.root else item.parent)
-        parent_id = pfid_text(parent, partition)
+    parent = root_key if item.parent == record.root else item.parent
     key = f"c-{text}"
     details = _Details(
         record.instance_id or "",
@@ -115,9 +109,14 @@ def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
         item.name or "",
         item.status or "",
         Raw(item.payload or NO_PAYLOAD),
-        parent_id,
+        None if parent is None else _parent_id(parent, partition),
         iso8601(item.started_ns or 0),
         result,
         ended_at,
     )
     return key, _encode(_Create(key, details))
+
+
+@lru_cache(PARENTS)
+def _parent_id(parent: bytes, partition: str) -> str:
+    return pfid_text(key_text(parent), partition)

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeAlias, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from remit._base.clock import NS_PER_S, Clock, Deadline
 from remit._base.guard import guarded, logger
@@ -35,8 +35,6 @@ GRACE_S: Final = 0.2
 CLOSE_S: Final = 0.05
 # How long a fork waits for threads that use SQLite.
 FORK_WAIT_S: Final = 1.0
-
-Pausable: TypeAlias = Files | Worker
 
 
 class DeliverySettings(TypedDict):
@@ -90,7 +88,7 @@ class Delivery:
         self._settings = settings
         self._closed = False
         # The parts that each forking thread has paused.
-        self._paused: dict[int, list[Pausable]] = {}
+        self._paused: dict[int, list[Worker | Files]] = {}
         self._losses = Losses()
         self._buffer = Buffer(
             max_bytes=settings["max_buffer_bytes"],
@@ -406,13 +404,11 @@ class Delivery:
                 self._writer.move()
             finally:
                 self._writer_thread.resume()
-        paused = self._paused[threading.get_ident()] = list[Pausable]()
         # A sender that waits for the network holds no lock that a child needs.
-        sender = (self._sender_thread,) if self._http.holds_locks else ()
-        spool = (self._files,) if self._files is not None else ()
-        for part in (*sender, *spool):
-            if part.pause(FORK_WAIT_S):
-                paused.append(part)
+        sender = self._sender_thread if self._http.holds_locks else None
+        self._paused[threading.get_ident()] = [
+            part for part in (sender, self._files) if part is not None and part.pause(FORK_WAIT_S)
+        ]
 
     def after_fork_in_parent(self) -> None:
         """Resume the threads that `before_fork` paused."""

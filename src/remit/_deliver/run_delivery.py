@@ -156,7 +156,7 @@ class RunDelivery:
         if self.feed is not None:
             self.feed.instance_id = instance_id
 
-    def read(self, instance: Instance) -> None:
+    def note_instance(self, instance: Instance) -> None:
         """Pass a termination to the recording, if that is the run's status at the server."""
         if instance.status == TERMINATED:
             self.terminate(instance.termination_reason)
@@ -290,7 +290,7 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
-        run.read(instance)
+        run.note_instance(instance)
         if instance.status in FINISHED:
             logger.warning(
                 "a run of %s resumes %s, which is %s already: its spans are added, but its status "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from remit._base import guard
 from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
@@ -233,10 +234,9 @@ class Sender:
 
     def _send_losses(self, run: RunDelivery, at_ns: int | None) -> None:
         """Send the losses of a run, in a span whose key follows from the run."""
-        encoded = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
-        if encoded is not None:
-            with suppress(RejectedError):
-                self._call_bulk([encoded[1]])
+        _, body = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
+        with suppress(RejectedError):
+            self._call_bulk([body])
 
     # Polls: a run without a recent answer may have been terminated
 
@@ -264,7 +264,7 @@ class Sender:
     def _poll_run(self, run: RunDelivery) -> None:
         run.answered_ns = self._clock.monotonic_ns()
         with suppress(RejectedError):
-            run.read(self._client.call(calls.get_instance(run.record.instance_id or "")))
+            run.note_instance(self._client.call(calls.get_instance(run.record.instance_id or "")))
 
     # Spans
 
@@ -293,11 +293,14 @@ class Sender:
                 if item.key == run.record.root and self._has_lost(run):
                     # The server stops at a refused row before it; then the count is taken again.
                     item = with_loss_count(item, run.record)
-                encoded = encode_span(item, run)
-                if encoded is None:
+                try:
+                    key, body = encode_span(item, run)
+                except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
+                    guard.contain("encoding an item", error)
                     self._refuse(row, run, FAULT)
-                elif not batch.add(*encoded, row, run):
-                    break
+                else:
+                    if not batch.add(key, body, row, run):
+                        break
             queue.popleft()
         return batch
 
@@ -386,9 +389,10 @@ class Sender:
             return
         if isinstance(error, AnswerTooLongError):
             raise error
-        if isinstance(error, TooLargeError) and row_id not in self._cut_rows:
+        smaller = without_contents(item)
+        if isinstance(error, TooLargeError) and smaller != item:
             self._cut_rows.add(row_id)
-            self._send_spans([(row_id, without_contents(item))])
+            self._send_spans([(row_id, smaller)])
         else:
             self._refuse((row_id, item), run, Refusal.of_error(error))
 

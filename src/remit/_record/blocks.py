@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from types import TracebackType
 from typing import Self, cast
 
 from remit import _capture
@@ -166,12 +165,7 @@ class Contained:
         """Return this object, which shows afterwards how the block ended."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> bool:
         """Suppress the termination; raise what else is in a group of exceptions."""
 
         # A function, because Python before 3.13 takes no method here.
@@ -207,7 +201,7 @@ def current_run() -> Run | None:
 def null_run() -> OpenRun:
     """Return the run behind the handle of a run that could not be opened; it records nothing."""
     return OpenRun(
-        Recorder(NoSink(), SystemClock(), _capture.Rules(_capture.Limits(), None)),
+        Recorder(NoSink(), SystemClock(), _capture.Rules()),
         AgentRef("", "", None, None, None, dict),
         RunOptions("live"),
         recording=False,

@@ -8,7 +8,6 @@ any other result, also of a context manager, the span ends with the call.
 from __future__ import annotations
 
 import copy
-import inspect
 import io
 import weakref
 from collections.abc import Callable, Mapping
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
 from wrapt import ObjectProxy
 
 from remit._base import guard
-from remit._base.guard import guarded
 from remit._inspect.decorated import is_awaited
 from remit._inspect.introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._record.generators import (
@@ -142,23 +140,21 @@ _WRAPPERS: Final[weakref.WeakKeyDictionary[type, ResultWrapper | None]] = (
 
 
 def _wrap_coroutine(inner: AnyCoroutine, deferred: DeferredSpan) -> AnyCoroutine:
-    outer = _drive_coroutine(inner, deferred)
+    outer = _drive_coroutine(deferred)
     named_as(inner, outer)
-    weakref.finalize(outer, _close_unawaited, inner).atexit = False
+    deferred.unawaited = inner
     return outer
 
 
-@guarded("a coroutine that was never awaited")
-def _close_unawaited(inner: AnyCoroutine) -> None:
-    """Close *inner* if no step was made, so that only the outer coroutine warns about that."""
-    if type(inner) is CoroutineType and inspect.getcoroutinestate(inner) == inspect.CORO_CREATED:
-        inner.close()
-
-
-async def _drive_coroutine(inner: AnyCoroutine, deferred: DeferredSpan) -> Any:  # noqa: ANN401 - whatever it returns
-    """Await *inner*; end the span with what it returned, now or when that has ended."""
+async def _drive_coroutine(deferred: DeferredSpan) -> Any:  # noqa: ANN401 - whatever it returns
+    """Await a coroutine; end the span with what it returned, now or when that has ended."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    deferred.check()
+    inner, deferred.unawaited = deferred.unawaited, None
+    try:
+        deferred.check()
+    except BaseException:
+        inner.close()
+        raise
     try:
         value = await await_stepwise(inner, deferred.saved)
     except BaseException as error:

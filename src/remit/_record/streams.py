@@ -30,14 +30,16 @@ class DeferredSpan:
     Attributes:
         context: The context inside the span, None before it is known.
         saved: The context of the user's code in each step.
+        unawaited: The returned coroutine, before it is awaited.
     """
 
-    __slots__ = ("__weakref__", "_span", "context", "saved")
+    __slots__ = ("__weakref__", "_span", "context", "saved", "unawaited")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
+        self.unawaited: Any = None
         self._span: OpenSpan | None = None
 
     def attach(self, span: OpenSpan) -> None:
@@ -123,6 +125,8 @@ class DeferredSpan:
     # Unguarded: only the interpreter calls it.
     def __del__(self) -> None:
         """Cancel the span of code that was collected before its end."""
+        if self.unawaited is not None:
+            self.unawaited.close()  # so that only the caller's coroutine warns
         self._close()
 
 
@@ -260,7 +264,7 @@ class GeneratorSpan(StreamSpan):
         super().__init__(parent)
         self._tracer = tracer
         self._args = tracer.recorded(instance, args)
-        self._kwargs = kwargs
+        self._kwargs: Mapping[str, Any] = kwargs
         self._consumer: SpanContext | None = None
         self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
@@ -279,8 +283,9 @@ class GeneratorSpan(StreamSpan):
             RunTerminated: The run was terminated.
             DeniedError: The step exceeds the agent's remit.
         """
-        args, self._args = self._args, ()
-        kwargs, self._kwargs = self._kwargs, {}
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        args, kwargs = self._args, self._kwargs
+        self._args, self._kwargs = (), {}
         if self.context is None:
             self._bind()
         if self.context is None:

@@ -27,6 +27,7 @@ from wrapt import FunctionWrapper
 
 from remit._base.guard import attempt
 from remit._inspect.decorated import NO_SELF, Binding, SelfParameter
+from remit._inspect.introspection import kind_of
 from remit._record.blocks import RunBlock
 from remit._record.calls import Wrapper
 
@@ -97,7 +98,7 @@ class StepFunction(_Function):
             config.self_parameter.on_bind()
             return MethodType(self, instance)
         if config.binding is Binding.CLASS:
-            return MethodType(self, type(instance) if owner is None else owner)
+            return MethodType(self, kind_of(instance) if owner is None else owner)
         if config.binding is Binding.NONE:
             return self
 
@@ -105,7 +106,8 @@ class StepFunction(_Function):
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             return config.call(inner, instance, args, kwargs)
 
-        attribute = self.__wrapped__.__get__(instance, owner)
+        wrapped: Any = self.__wrapped__
+        attribute: object = wrapped.__get__(instance, owner)
         return self._self_like(attribute, WrapperConfig(call, Binding.NONE, config.redecorate))
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -18,7 +18,7 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
-from remit._capture import Limits, Rules, switched_off
+from remit._capture import Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry
@@ -100,7 +100,7 @@ class Runtime:
             NoSink() if sink is None else sink,
             self._clock,
             Rules(
-                Limits(settings.max_payload_bytes),
+                settings.max_payload_bytes,
                 settings.redact,
                 switched_off(settings.redact_off),
             ),

@@ -121,7 +121,7 @@ def _listed(folder: Folder, path: Path) -> Listed:
         found = replace(found, state=FileState.IN_USE)
     if found.state is not FileState.DAMAGED:
         try:
-            with closing(sqlite.reader(path, left=not in_use)) as connection:
+            with closing(sqlite.reader(path, abandoned=not in_use)) as connection:
                 return _read(found, connection)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error) and not in_use:

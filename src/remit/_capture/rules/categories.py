@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._capture.rules.names import endings, split_list, words_of
+from remit._capture.rules.names import name_endings, split_list, words_of
 
 
 class CategoryRule(Struct, frozen=True):
@@ -153,7 +153,7 @@ _BY_TYPE: Final[Mapping[tuple[str, str], str]] = {
 def category_of_name(name: str) -> str | None:
     """Return the data category that *name* shows, or `None`."""
     words = words_of(name)
-    ends = tuple(endings(words))
+    ends = tuple(name_endings(words))
     for rule in CATEGORY_RULES:
         if not rule.terms.isdisjoint(ends) and rule.unless.isdisjoint(words):
             return rule.category

@@ -180,7 +180,7 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(part.rstrip("0123456789") or part for part in map(str.lower, parts) if part)
 
 
-def endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def name_endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yield the last words of a name, the most words first, in the plural and in the singular.
 
     `tokens` has no singular, because models count them.
@@ -192,10 +192,17 @@ def endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
             yield (*ending[:-1], ending[-1][:-1])
 
 
-@lru_cache(maxsize=MAX_VERDICTS)
 def name_rule(name: str) -> str | None:
     """Return the rule that withholds values under *name*, or `None`."""
-    if _STEMS.search(name[-MAX_JUDGED_CHARS:].lower()) is None or _NUMBERED.fullmatch(name):
+    end = name[-MAX_JUDGED_CHARS:]
+    stem = end.rstrip("0123456789")
+    # Digits at the end do not change the verdict: `row_1` to `row_999` are judged once.
+    return _rule_of_end(f"{stem}0" if stem and stem != end else end)
+
+
+@lru_cache(maxsize=MAX_VERDICTS)
+def _rule_of_end(name: str) -> str | None:
+    if _STEMS.search(name.lower()) is None or _NUMBERED.fullmatch(name):
         return None
     words = words_of(name)
     while words and (words[-1] in _WORDS_AFTER_NOUN or words[-1].isdigit()):
@@ -204,7 +211,7 @@ def name_rule(name: str) -> str | None:
         return None
     if len(words) == 1 and words[0] in _ALONE:
         return _ALONE[words[0]]
-    for term in endings(words):
+    for term in name_endings(words):
         rule = _BY_TERM.get(term)
         if rule is not None:
             before = words[: -len(term)]

@@ -211,10 +211,13 @@ _ELSEWHERE: Final = (
 _BARE: Final = (
     r"""(?=[^\s&;,"')=0-9]{0,64}+[0-9])(?=[^\s&;,"'(){}\[\]<>$*%]{6})""" + _REAL + _ELSEWHERE
 )
+"""A value without quotes: six characters or more, one of them a digit."""
 _QUOTED: Final = r"""[bru]{0,2}+\\{0,3}+["'`](?=[^\s"'\\<{$*%]{4})""" + _REAL
+"""A value in quotes, of four characters or more."""
 _LONG: Final = (
     r"""[bru]{0,2}+\\{0,3}+["'`]?+(?=[a-z_%+/.~-]{0,64}+[0-9])(?=[\w%+/.~-]{16})""" + _ELSEWHERE
 )
+"""A value of 16 characters or more, one of them a digit, with or without quotes."""
 _WORD: Final = (
     r"(?=[a-z]{6})"
     + _REAL
@@ -222,6 +225,7 @@ _WORD: Final = (
 )
 """A secret of letters only, where only a value is possible: no name of a variable."""
 _ANY: Final = r"""(?=[^\s&#;"'<{(\[$*%]{3})""" + _REAL
+"""Any value of three characters or more, where only a secret is possible."""
 
 _TYPE: Final = (
     r"(?:str|bytes|int|integer|number|bool|boolean|object|required|optional|hidden|missing|invalid"
@@ -230,7 +234,9 @@ _TYPE: Final = (
 """Words that documentation uses to describe a password."""
 
 _SUFFIX: Final = r"(?:[_-]?(?:value|hash|base|raw|env|header|string|[0-9]{1,2})\b){0,2}+"
+"""Words that may follow the noun in a name, as in `password_hash`."""
 _CLOSED: Final = r"""\\{0,3}+["'`]?+\]?+"""
+"""The end of a name that is in quotes or in brackets."""
 _SIGN: Final = (
     r"""(?:(?:[ \t]{0,4}+(?::?=(?!=)>?+|:(?=[\s"'\\`]))|(?<=["'`\]]):)"""
     r"""|,?+\s{1,20}+["'\\]{0,3}+value["'\\]{0,3}+[ \t]{0,3}+[=:]"""
@@ -243,10 +249,16 @@ _SIGN: Final = (
 
 _ASSIGNED: Final = f"{_SUFFIX}{_CLOSED}{_SIGN}"
 _WEAK: Final = rf"{_CLOSED}{_SIGN}\s{{0,4}}+{_LONG}"
+"""After a noun that often has a harmless value."""
 _TAGGED: Final = r"[0-9]?>(?=[^\s<>{$*%][^<>]{2,200}+</)" + _REAL
+"""The value in a tag of XML: `<password>...</password>`."""
 _STRONG: Final = rf"(?:{_ASSIGNED}(?:\s{{0,4}}+{_QUOTED}|[ \t]{{0,4}}+{_BARE})|{_TAGGED})"
+"""After a noun that always has a secret value."""
 _GLUED: Final = rf"(?:{_STRONG}|:{_BARE})"
-"""A colon without a space as well, as in a header. A secret excepted: its address has colons."""
+"""The same, and a value after a colon without a space, as in a header.
+
+`secret` is not used with it, because addresses of secrets have colons.
+"""
 
 
 def _terms(rule: str, noun: str) -> tuple[str, ...]:

@@ -61,14 +61,7 @@ class Files:
         on_loss: OnLoss,
         others: OtherFiles = NO_OTHER_FILES,
     ) -> None:
-        """Open nothing yet.
-
-        Args:
-            folder: The folder.
-            wall_ns: The time.
-            on_loss: Counts lost items.
-            others: Files of other targets or tokens that are taken too.
-        """
+        """Open nothing yet; files of *others* are taken too."""
         self.folder = folder
         self.on_loss = on_loss
         # Reentrant: an outbox calls its own methods with the lock held.
@@ -86,12 +79,7 @@ class Files:
         self.lock.release()
 
     def create(self) -> SpoolFile:
-        """Return a new file for this process.
-
-        Raises:
-            OSError: The folder cannot be written to, or its file system has no locks.
-            sqlite3.Error: The same, raised by SQLite.
-        """
+        """Return a new file for this process, or raise one of `STORAGE_ERRORS`."""
         with self.lock:
             claim = self.folder.create()
             try:
@@ -117,12 +105,7 @@ class Files:
         return None
 
     def rescue(self, claim: Claim, error: Exception) -> SpoolFile | None:
-        """Put a damaged file aside; return a new file with the items before the damage.
-
-        Args:
-            claim: The lock on the damaged file, which is closed.
-            error: The error that showed the damage.
-        """
+        """Put a damaged file aside; return a new file with the items before the damage."""
         file: SpoolFile | None = None
         items = unreadable = 0
         with self.lock:
@@ -175,8 +158,8 @@ class Files:
         file.write(
             runs=refused,
             chunks=[
-                (chunk_id, self.wall_ns(), pack(part.items))
-                for chunk_id, part in enumerate(split(items), first)
+                (chunk_id, self.wall_ns(), pack(part))
+                for chunk_id, (part, _) in enumerate(split(items), first)
             ],
         )
         file.delete_aside()
@@ -207,9 +190,7 @@ class Files:
 
     def _take_path(self, path: Path) -> SpoolFile | None:
         """Return the file at *path* if it is to be sent and its process has ended."""
-        if path in self._foreign:
-            return None
-        if store.is_foreign(path):
+        if path in self._foreign or store.is_foreign(path):
             self._foreign.add(path)
             return None
         claim: Claim | None = None
@@ -217,47 +198,34 @@ class Files:
             claim = self.folder.claim(path)
         if claim is None:
             return None
-        if not path.exists():
-            claim.remove()
-            return None
-        last_write_ns = modified_ns(path)
         try:
-            file = self._open(claim)
+            return self._open(claim)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error):
-                file = self.rescue(claim, error)
-            else:
-                claim.release()
-                return None
-        if file is not None:
-            file.last_write_ns = last_write_ns
-        return file
+                return self.rescue(claim, error)
+        claim.release()
+        return None
 
     def _open(self, claim: Claim) -> SpoolFile | None:
-        """Open a file if it is to be sent.
-
-        Raises:
-            DamagedError: It is damaged.
-            OSError: It cannot be read or written.
-            sqlite3.Error: Either of the two, raised by SQLite.
-        """
+        """Open a file if it is to be sent; raise an error if it cannot be read."""
+        last_write_ns = modified_ns(claim.path)
         connection = store.connect(claim.path)
+        file: SpoolFile | None = None
         try:
             about = store.read_about(connection)
-            if about is not None and self._is_ours(*about):
-                file = SpoolFile(self.folder, claim, connection)
-                file.load()
-                return file
-        except (DamagedError, *STORAGE_ERRORS):
-            connection.close()
-            raise
-        connection.close()
-        if about is None:
-            # Its process ended before it wrote anything.
-            claim.remove()
-        else:
-            self._skip(claim)
-        return None
+            if about is None:
+                # Its process ended before it wrote anything.
+                claim.remove()
+            elif self._is_ours(*about):
+                opened = SpoolFile(self.folder, claim, connection, last_write_ns)
+                opened.load()
+                file = opened
+            else:
+                self._skip(claim)
+        finally:
+            if file is None:
+                connection.close()
+        return file
 
     def _skip(self, claim: Claim) -> None:
         """Release a file that is not to be sent, and do not open it again."""

@@ -139,9 +139,8 @@ class Folder:
     def create(self) -> Claim:
         """Return the claim on a new, empty file.
 
-        Raises:
-            OSError: The folder cannot be written to or is open to other users, or its file system
-                has no locks.
+        It raises `OSError`, as `claim` does, if the folder cannot be written to or is open to other
+        users, or if its file system has no locks.
         """
         make_private_folder(self._data_dir)
         make_private_folder(self.path)
@@ -160,11 +159,7 @@ class Folder:
         return claim
 
     def claim(self, path: Path) -> Claim | None:
-        """Return the claim on the file at *path*, `None` while another process has it.
-
-        Raises:
-            OSError: The folder cannot be written to, or its file system has no locks.
-        """
+        """Return the claim on the file at *path*, None while another process has it."""
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
         locked = False

@@ -19,6 +19,7 @@ from remit._deliver.spool.files import Files
 from remit._deliver.spool.folder import ASIDE, Claim
 from remit._deliver.spool.records import (
     CHUNK_BYTES,
+    ROW_BYTES,
     DamagedError,
     Packed,
     Part,
@@ -99,11 +100,11 @@ class Outbox:
             if file is not None and self._is_full(file, parts):
                 parts = split(self._without_spans(items))
             put_ns = 0 if self._files is None else self._files.wall_ns()
-            for part in parts:
+            for part, payload_bytes in parts:
                 self._last_chunk += 1
-                chunk = Chunk(self._last_chunk, put_ns, len(part.items))
-                chunk.memory_bytes = ITEM_BYTES * chunk.items + part.payload_bytes
-                self._chunks[chunk.id], self._unwritten[chunk.id] = chunk, part.items
+                chunk = Chunk(self._last_chunk, put_ns, len(part))
+                chunk.memory_bytes = ITEM_BYTES * chunk.items + payload_bytes
+                self._chunks[chunk.id], self._unwritten[chunk.id] = chunk, part
             if file is not None:
                 self._write(file)
             if self._closed:  # by a writer that hung beyond the shutdown
@@ -244,11 +245,11 @@ class Outbox:
             self._file.abandon()
 
     def _is_full(self, file: SpoolFile, parts: Sequence[Part]) -> bool:
-        """Return whether the folder has no room for *parts*, also without refused items."""
+        """Return whether the folder has no room for *parts*; delete refused items if that helps."""
         # Rows that a failed write left in memory, and rows after them, have a bound there.
         if not self._unwritten:
             with self._failing_to_memory():
-                added_bytes = sum(part.stored_bytes for part in parts)
+                added_bytes = sum(ROW_BYTES * len(part) + size_bytes for part, size_bytes in parts)
                 if file.has_room(added_bytes):
                     return False
                 refused = file.delete_aside()

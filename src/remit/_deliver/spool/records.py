@@ -1,7 +1,8 @@
 """The records of a spool file and their encoding: items, registrations, runs.
 
 Items are stored in chunks of up to 1,000, because each row of SQL takes a step of SQLite. A step
-releases the interpreter's lock, which a computing program may then hold for 5 ms.
+releases the interpreter's lock, which a computing program may then hold for 5 ms. What cannot be
+unpacked raises `DamagedError`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import astuple
@@ -19,6 +20,9 @@ from msgspec.structs import astuple
 from remit._record.items import Item
 
 T = TypeVar("T")
+
+Part: TypeAlias = tuple[Sequence[Item], int]
+"""Items, and the size of their payloads and results in bytes."""
 
 CHUNK_ITEMS: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
@@ -126,35 +130,18 @@ _run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 
-class Part(NamedTuple):
-    """Items that are stored and read together.
-
-    Attributes:
-        items: The items.
-        payload_bytes: Size of their payloads and results.
-    """
-
-    items: Sequence[Item]
-    payload_bytes: int
-
-    @property
-    def stored_bytes(self) -> int:
-        """Size on disk, about."""
-        return ROW_BYTES * len(self.items) + self.payload_bytes
-
-
 def split(items: Sequence[Item]) -> list[Part]:
-    """Return *items* in the parts that are stored together."""
+    """Return *items* in parts that are stored together."""
     parts: list[Part] = []
     begin = size_bytes = 0
     for end, item in enumerate(items):
         item_bytes = len(item.payload or b"") + len(item.result or b"")
         if end - begin == CHUNK_ITEMS or (end > begin and size_bytes + item_bytes > CHUNK_BYTES):
-            parts.append(Part(items[begin:end], size_bytes))
+            parts.append((items[begin:end], size_bytes))
             begin, size_bytes = end, 0
         size_bytes += item_bytes
     if begin < len(items):
-        parts.append(Part(items[begin:], size_bytes))
+        parts.append((items[begin:], size_bytes))
     return parts
 
 
@@ -165,15 +152,7 @@ def pack(items: Sequence[Item]) -> Packed:
 
 
 def unpack(crc: object, content: object) -> list[Item]:
-    """Return the items that `pack` packed.
-
-    Args:
-        crc: The checksum; in a damaged file it may be anything.
-        content: The bytes, or anything else.
-
-    Raises:
-        DamagedError: The bytes are not those that were written.
-    """
+    """Return the items that `pack` packed; in a damaged file the two may be anything."""
     if not isinstance(content, bytes) or _crc(content) != crc:
         raise DamagedError("the checksum of items does not fit")
     # An earlier version left None in place of settled items.
@@ -188,11 +167,7 @@ def pack_run(record: RunRecord) -> bytes:
 
 
 def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunRecord:
-    """Return the record that `pack_run` packed; *registrations* are by their digests.
-
-    Raises:
-        DamagedError: The bytes are no record, or its registration is missing.
-    """
+    """Return the record that `pack_run` packed; *registrations* are by their digests."""
     fields = _decode(_run, content)
     try:
         fields[_REGISTRATION] = registrations[fields[_REGISTRATION]]
@@ -209,11 +184,7 @@ def pack_registration(registration: Registration) -> tuple[bytes, bytes]:
 
 
 def unpack_registration(content: bytes) -> Registration:
-    """Return the registration that `pack_registration` packed.
-
-    Raises:
-        DamagedError: The bytes are no registration.
-    """
+    """Return the registration that `pack_registration` packed."""
     return _decode(_registration, content)
 
 

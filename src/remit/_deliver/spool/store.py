@@ -112,13 +112,16 @@ class Chunk:
         return self.items - len(self.settled)
 
     def rows(self, items: Sequence[Item]) -> list[Row]:
-        """Return *items*, which are those of the chunk, as rows, without the settled ones."""
+        """Return the *items* of the chunk as rows, without the settled ones."""
         rows = list(enumerate(items, self.id * ROWS_PER_CHUNK))
         return [row for row in rows if row[0] not in self.settled] if self.settled else rows
 
 
 class SpoolFile:
-    """A file that this process has locked. Its user keeps other threads out.
+    """A file that this process has locked; its user keeps other threads out.
+
+    Methods raise `sqlite3.Error` if the file cannot be read or written, and `DamagedError` if its
+    content is not what was written.
 
     Attributes:
         claim: The lock on the file.
@@ -143,12 +146,7 @@ class SpoolFile:
         self._next_measure_ns = 0
 
     def load(self) -> None:
-        """Read the metadata of the chunks, and the run records.
-
-        Raises:
-            sqlite3.Error: The file cannot be read.
-            DamagedError: The file is damaged.
-        """
+        """Read the metadata of the chunks, and the run records."""
         self.chunks = read_chunks(self._connection)
         self.runs = {record.key: record for record in read_runs(self._connection)}
 
@@ -171,9 +169,6 @@ class SpoolFile:
             ended: Keys of spans that have an end now.
             settled: Ids of chunks to delete.
             forgotten: Keys of runs to delete, unless a refused item belongs to them.
-
-        Raises:
-            sqlite3.Error: Nothing was written.
         """
         registrations = {record.registration: None for record in runs}
         self._execute(
@@ -189,12 +184,7 @@ class SpoolFile:
         )
 
     def read(self, chunk: Chunk) -> list[Item]:
-        """Return the items of a chunk.
-
-        Raises:
-            sqlite3.Error: The file cannot be read.
-            DamagedError: The chunk is damaged.
-        """
+        """Return the items of a chunk."""
         statement = "SELECT crc, body FROM chunk WHERE id = ?"
         row = self._connection.execute(statement, (chunk.id,)).fetchone()
         items = [] if row is None else unpack(*row)
@@ -281,11 +271,7 @@ class SpoolFile:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database at *path*, which exists.
-
-    Raises:
-        sqlite3.Error: It cannot be opened, or is no database.
-    """
+    """Open the database at *path*, which exists."""
     # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
     connection = sqlite3.Connection(
         f"{path.absolute().as_uri()}?mode=rw",
