@@ -20,6 +20,7 @@ SMALL: Final = 64 << 20
 PAGE: Final = b"\xaa" * 4096
 # Source: SQLite's file format, "The Database Header".
 SCHEMA_FORMAT_AT: Final = 44
+APPLICATION_ID: Final = slice(68, 72)
 ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(PUTS * 5)]
 
 
@@ -52,10 +53,13 @@ def harmed(
         content = path.read_bytes()
         at = int(place * (len(content) - 1))
         rest = b"" if harm is None else harm + content[at + len(harm) :]
-        path.write_bytes(content[:at] + rest)
+        damaged = content[:at] + rest
+        path.write_bytes(damaged)
         spooled = Spooled(data_dir)
         items = spooled.adopted()
-        assert spooled.folder.files(".db") == [], "it is sent, deleted or put aside"
+        # With another application id it is the database of another program, and left alone.
+        if suffix != ".db" or damaged[APPLICATION_ID] == content[APPLICATION_ID]:
+            assert spooled.folder.files(".db") == [], "it is sent, deleted or put aside"
         return items, spooled
 
 

@@ -96,6 +96,7 @@ def test_marks_are_found_where_they_count(annotation: object, expected: Marks) -
     ("annotation", "expected"),
     [
         pytest.param("Annotated[Gone, Skip]", Marks(skip=True), id="skip"),
+        pytest.param("list[Annotated[Gone, Skip]]", Marks(skip=True), id="skip in a container"),
         pytest.param(
             "Annotated[Gone[int].row | None, HEALTH]", Marks(category=HEALTH.category), id="shape"
         ),

@@ -380,7 +380,7 @@ def test_a_finaliser_that_records_hangs_nowhere() -> None:
     def delivered() -> bool:
         # It does nothing while another thread collects.
         gc.collect()
-        return made.flush(within(60)) and made.status().sent == 2 + 2 * 300
+        return bool(made.flush(within(60))) and made.status().sent == 2 + 2 * 300
 
     wait_until(delivered)
     made.shutdown(within(10))

@@ -1,4 +1,4 @@
-"""What both outboxes promise, in memory and on disk."""
+"""What an outbox promises, in memory and on disk."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def time_of_day(value: Any) -> object:  # noqa: ANN401 - a time, or what derives
 
 def _with_zone(base: type[dt.datetime | dt.time], value: Any, fields: Iterable[str]) -> str:  # noqa: ANN401 - of *base*
     """Return the ISO text; a zone of a user's class is added by name, as in RFC 9557."""
-    zone = vars(base)["tzinfo"].__get__(value)
+    zone: object = vars(base)["tzinfo"].__get__(value)
     if zone is None:
         return base.isoformat(value)
     if module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:

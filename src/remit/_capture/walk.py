@@ -305,9 +305,9 @@ class Walk:
     def hide_labelled(self, out: dict[str, object]) -> None:
         """Withhold the value of `{"name": "Authorization", "value": ...}`."""
         for value, labels in _LABELLED.items():
-            if value in out:
-                for label in labels:
-                    out[value] = self._hide_if_labelled(out.get(label), out[value])
+            for label in labels if value in out else ():
+                if label in out:
+                    out[value] = self._hide_if_labelled(out[label], out[value])
 
     def _hide_if_labelled(self, label: object, copy: object) -> object:
         """Return *copy*, or a marker if *label* names something that is withheld."""

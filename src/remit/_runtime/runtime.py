@@ -21,7 +21,7 @@ from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture import Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
-from remit._declare.registry import AgentType, Registry
+from remit._declare.registry import AgentType
 from remit._deliver.delivery import Delivery
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
@@ -37,6 +37,7 @@ from remit._record.runs import (
     RunOptions,
 )
 from remit._record.spans import SpanRecorder
+from remit._runtime.process import registry
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
 from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
 
@@ -59,7 +60,6 @@ class Runtime:
     def __init__(
         self,
         settings: config.Settings,
-        registry: Callable[[], Registry],
         *,
         on_start: Callable[[], None] = lambda: None,
         sink: Sink | None = None,
@@ -70,7 +70,6 @@ class Runtime:
 
         Args:
             settings: The settings.
-            registry: Returns the current registry.
             on_start: Called when delivery starts its threads, at the latest at each new run.
             sink: Receives the items instead of delivery, in tests.
             clock: The time.
@@ -81,7 +80,6 @@ class Runtime:
         self.target = ""
         self.started = False
         self._exit: Deadline | None = None
-        self._registry = registry
         self._clock = clock or SystemClock()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
@@ -125,11 +123,12 @@ class Runtime:
             if self.settings.half_remote is not None:
                 present, missing = self.settings.half_remote
                 logger.warning(
-                    "%s is set but %s is not set, so remit records in local mode, to %s: set it, "
-                    "or choose with mode='local'",
+                    "%s is set but %s is not, so remit records in local mode, to %s: set %s as "
+                    "well, or mode='local'",
                     present,
                     missing,
                     target,
+                    config.variables(missing)[0],
                 )
         return OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
 
@@ -190,13 +189,13 @@ class Runtime:
     @guarded("the policy")
     def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
         """Return how *step* exceeds the data risks of the agents declared so far."""
-        registry = self._registry()
-        if self._ceilings is None or self._ceilings[0] != registry.version:
+        declared = registry()
+        if self._ceilings is None or self._ceilings[0] != declared.version:
             ceilings = (
                 Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
-                for agent in registry.agents()
+                for agent in declared.agents()
             )
-            self._ceilings = (registry.version, tuple(filter(None, ceilings)))
+            self._ceilings = (declared.version, tuple(filter(None, ceilings)))
         verdict = step.verdict(self._ceilings[1], strict=True)
         return None if verdict is None else verdict.violations
 
@@ -259,9 +258,9 @@ class Runtime:
 
     def _agent_ref(self, agent: AgentType) -> AgentRef:
         """Return the reference of an agent for delivery; a new one after each declaration."""
-        registry = self._registry()
+        declared = registry()
         version, ref = self._agents.get(agent.external_identifier, (None, None))
-        if ref is not None and version == registry.version:
+        if ref is not None and version == declared.version:
             return ref
         local = self.mode == "local" and self.delivery is not None
         ref = AgentRef(
@@ -272,11 +271,11 @@ class Runtime:
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
             # A copy, because later declarations belong to the registration of the next run.
-            cache(partial(registration, agent, registry.copy())),
+            cache(partial(registration, agent, declared.copy())),
             agent.local_identifier if local else None,
             cache(lambda: Qualities(agent, redact=REDACT).errors),
         )
-        self._agents[agent.external_identifier] = (registry.version, ref)
+        self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
 
     def _agent_id_of(self, agent: AgentType) -> str | None:
@@ -300,7 +299,7 @@ class Runtime:
 
     def _first_seen(self, agent: str, name: str) -> None:
         """Log a span type that is missing in the registration of *agent*."""
-        if self._registry().seen(name, agent):
+        if registry().seen(name, agent):
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
                 "same, and the next run registers it",

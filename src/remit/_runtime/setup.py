@@ -18,7 +18,7 @@ from remit._base.guard import Faults, counting, guarded, logger
 from remit._deliver.spool import OtherFiles
 from remit._deliver.status import FlushResult
 from remit._record.items import Sink
-from remit._runtime.process import Forced, hook_exit, registry, restored, state
+from remit._runtime.process import Forced, hook_exit, restored, state
 from remit._runtime.runtime import Runtime
 from remit._runtime.targets import check_target
 from remit.config import Settings
@@ -112,9 +112,9 @@ def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
 def _install(settings: Settings) -> Runtime:
     forced = state.forced
     if forced is None or settings.transport is not None:
-        runtime = Runtime(settings, registry, on_start=hook_exit)
+        runtime = Runtime(settings, on_start=hook_exit)
     else:
-        runtime = Runtime(settings, registry, sink=forced.sink, clock=forced.clock)
+        runtime = Runtime(settings, sink=forced.sink, clock=forced.clock)
     state.runtime = runtime
     state.ended = None
     if forced is None:
@@ -170,7 +170,7 @@ def send_spooled(
         others: Selects the spool files to send.
         set_aside: Also send the items that a server refused.
     """
-    runtime = Runtime(settings, registry, others=others)
+    runtime = Runtime(settings, others=others)
     if set_aside and runtime.delivery is not None:
         runtime.delivery.bring_back()
     runtime.flush(timeout_s)
@@ -194,7 +194,7 @@ def isolated(
     """
     with restored("registry", "runtime", "ended", "configured", "forced", "logged"):
         state.registry = state.registry.copy()
-        state.runtime = Runtime(settings, registry, sink=sink, clock=clock)
+        state.runtime = Runtime(settings, sink=sink, clock=clock)
         state.ended, state.configured, state.forced, state.logged = None, None, None, frozenset()
         if sink is not None:
             state.configured = settings.model_copy(update={"transport": None})

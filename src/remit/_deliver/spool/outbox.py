@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from remit._base.guard import logger
+from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import ACTIVE
 from remit._deliver.losses import ITEM_BYTES, Loss, total_cost
@@ -92,7 +92,7 @@ class Outbox:
         self._closed = False
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
-        """Add *runs*, then *items* in order."""
+        """Add *runs*, then *items* in order; if the folder is full, without the spans."""
         with self._lock:
             for run in runs:
                 self._runs[run.key] = self._changed[run.key] = run
@@ -314,8 +314,13 @@ class Outbox:
             files.folder.path,
         )
 
+    @guarded("writing to the spool")
     def _write(self, file: SpoolFile, until_s: float = math.inf) -> None:
-        """Write what is only in memory, chunk by chunk, until *until_s*."""
+        """Write what is only in memory, chunk by chunk, until *until_s*.
+
+        After a fault it stays in memory, like after an error of the disk. If the fault ended `put`,
+        the writer would put the same items again.
+        """
         with self._failing_to_memory():
             for chunk_id, items in list(self._unwritten.items()):
                 if time.monotonic() >= until_s:
