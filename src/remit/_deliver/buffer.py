@@ -68,8 +68,8 @@ class Buffer:
             max_bytes: Most bytes held, including those in an outbox in memory.
             losses: Counts dropped items.
             clock: The time.
-            announce_after_s: Age at which an open span is sent as `active`, in seconds.
-            start_threads: Starts the threads; called at each new run and at the first item.
+            announce_after_s: Age at which an open span is sent as `active`.
+            start_threads: Called at each new run and at the first item.
             wake_writer: Wakes the writer before its time; must not block.
         """
         self._max_bytes = max_bytes

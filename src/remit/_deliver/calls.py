@@ -10,7 +10,7 @@ import hashlib
 from typing import Final, Protocol, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 
 from remit._base.clock import Deadline, iso8601
 from remit._base.ids import key_text
@@ -149,69 +149,49 @@ class _AnyAnswer(msgspec.Struct):
     """Any JSON object; its content is not read."""
 
 
-class _RegisterRequest(msgspec.Struct, omit_defaults=True):
-    agent_version: Raw
-    agent_schema_version: Raw
-    purpose: str
-    update_current_version: bool
-    external_identifier: str
-    idempotency_key: str
-    agent_id: str | None = None
-    environment_id: str | None = None
-
-
-class _TimedRequest(msgspec.Struct):
-    idempotency_key: str
-    timestamp: str | UnsetType = UNSET
-    status: str | UnsetType = UNSET
-
-
-class _QualityRequest(msgspec.Struct):
-    name: str
-    payload: Raw | None
-    idempotency_key: str
-
-
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
     """Return the call that registers a run; its bytes depend only on the arguments."""
     registration = record.registration
-    body = _RegisterRequest(
-        Raw(registration.version),
-        Raw(registration.schema),
-        record.purpose,
-        record.purpose == LIVE,
-        record.key,
-        f"reg-{record.key}",
-        agent_id,
-        registration.environment_id,
+    body = _body(
+        agent_version=Raw(registration.version),
+        agent_schema_version=Raw(registration.schema),
+        purpose=record.purpose,
+        update_current_version=record.purpose == LIVE,
+        external_identifier=record.key,
+        idempotency_key=f"reg-{record.key}",
+        agent_id=agent_id,
+        environment_id=registration.environment_id,
     )
-    return REGISTER_INSTANCE.raw(read=_instance, body=_encode(body))
+    return REGISTER_INSTANCE.raw(read=_instance, body=body)
 
 
 def start(record: RunRecord, instance_id: str) -> Call[None]:
     """Return the call that starts a run."""
-    body = _TimedRequest(f"start-{record.key}", iso8601(record.started_ns))
-    return START_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
+    body = _body(idempotency_key=f"start-{record.key}", timestamp=iso8601(record.started_ns))
+    return START_INSTANCE.raw(instance_id, read=_nothing, body=body)
 
 
 def finish(item: Item, instance_id: str) -> Call[None]:
     """Return the call that ends a run, from its `CLOSE` item."""
-    finished_ns = item.finished_ns
-    at = UNSET if finished_ns is None else iso8601(finished_ns)
-    by = "orphan" if item.name == ORPHAN else "fin"
-    body = _TimedRequest(f"{by}-{item.run_key}", at, item.status or UNSET)
-    return FINISH_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
+    body = _body(
+        idempotency_key=f"{'orphan' if item.name == ORPHAN else 'fin'}-{item.run_key}",
+        timestamp=None if item.finished_ns is None else iso8601(item.finished_ns),
+        status=item.status,
+    )
+    return FINISH_INSTANCE.raw(instance_id, read=_nothing, body=body)
 
 
 def quality(item: Item, instance_id: str) -> Call[None]:
     """Return the call that records a quality, from its `QUALITY` item."""
-    content = item.payload
-    payload = None if content is None else Raw(content)
-    body = _QualityRequest(item.name or "", payload, f"q-{key_text(item.key)}")
-    return RECORD_QUALITY.raw(instance_id, read=_nothing, body=_encode(body))
+    body = _body(
+        name=item.name,
+        payload=Raw(item.payload or b"null"),
+        idempotency_key=f"q-{key_text(item.key)}",
+    )
+    return RECORD_QUALITY.raw(instance_id, read=_nothing, body=body)
 
 
 def get_instance(instance_id: str) -> Call[Instance]:
@@ -238,6 +218,10 @@ def create_agent(registration: Registration) -> Call[Agent]:
         idempotency_key=f"agent-{digest}",
     )
     return CREATE_AGENT.raw(read=_agent, body=call.body)
+
+
+def _body(**fields: object) -> bytes:
+    return _encode({name: value for name, value in fields.items() if value is not None})
 
 
 _read_instance: Final = lenient(_InstanceAnswer)

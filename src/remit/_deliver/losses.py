@@ -214,13 +214,9 @@ def with_loss_count(item: Item, record: LossRecord) -> Item:
         return item
     if LOST not in values:
         return item
-    values[LOST] = Raw(b"%d" % count_lost(record))
+    lost = sum(n for reason, n in record.lost.items() if not Loss.arrives_in_part(reason))
+    values[LOST] = Raw(b"%d" % lost)
     return replace(item, result=_encode(values))
-
-
-def count_lost(record: LossRecord) -> int:
-    """Count the items of a run that will not arrive at all."""
-    return sum(count for reason, count in record.lost.items() if not Loss.arrives_in_part(reason))
 
 
 def failed_end(span: Item, ended_ns: int) -> Item:

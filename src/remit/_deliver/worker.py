@@ -31,11 +31,8 @@ class Worker:
     ) -> None:
         """Start no thread yet.
 
-        Args:
-            name: Name of the thread.
-            step: Does a piece of work; returns the seconds until the next step.
-            clock: The time.
-            last: Called on the thread when it ends; by default one more step.
+        *step* returns the seconds until the next step. The thread calls *last* when it ends, by
+        default one more step.
         """
         self._name = name
         self._step = step

@@ -30,14 +30,8 @@ class Writer:
     ) -> None:
         """Wire the parts.
 
-        Args:
-            buffer: Source of the items.
-            outbox: Destination of the items.
-            registrations: Makes the records of new runs.
-            clock: The time.
-            interval_s: Seconds between two passes.
-            ticks: Called at each pass; their faults are contained.
-            moved: Called after items were put into the outbox.
+        *ticks* are called at each pass, and their faults are contained; *moved* is called after
+        items were put into the outbox.
         """
         self._buffer = buffer
         self._outbox = outbox
