@@ -107,7 +107,8 @@ class Files:
     def rescue(self, claim: Claim, error: Exception) -> SpoolFile | None:
         """Put a damaged file aside; return a new file with the items before the damage."""
         file: SpoolFile | None = None
-        items = unreadable = 0
+        # How much is in a file that does not say whose it is cannot be known.
+        items, unreadable = 0, 1
         with self.lock:
             try:
                 # Not by `sqlite3.connect`: tracers wrap it.

@@ -146,9 +146,14 @@ class SpoolFile:
         self._next_measure_ns = 0
 
     def load(self) -> None:
-        """Read the metadata of the chunks, and the run records."""
+        """Read the metadata of the chunks, and the run records.
+
+        It tries the other tables too: a file of which one is damaged could never be closed.
+        """
         self.chunks = read_chunks(self._connection)
         self.runs = {record.key: record for record in read_runs(self._connection)}
+        self.open_spans()
+        self.has_aside()
 
     def write(
         self,
