@@ -210,11 +210,15 @@ class Outbox:
 
     def pending(self, up_to: int | None = None) -> int:
         """Count the rows that are not settled, up to an earlier `last_id()` if given."""
-        return self._count(up_to, in_memory=True)
+        return self._count(up_to)
 
     def spooled(self, up_to: int | None = None) -> int:
         """Count those of the pending rows that are on disk."""
         return self._count(up_to, in_memory=False)
+
+    def sendable(self, up_to: int) -> int:
+        """Count those of the pending rows that this process can send."""
+        return self._count(up_to, on_disk=self.broken is None)
 
     def oldest_ns(self) -> int | None:
         """Return the wall time at which the oldest pending row on disk was written."""
@@ -428,12 +432,12 @@ class Outbox:
             if (run := self._runs.get(span.run_key)) and run.state is not RunState.SET_ASIDE
         ]
 
-    def _count(self, up_to: int | None, *, in_memory: bool) -> int:
+    def _count(self, up_to: int | None, *, in_memory: bool = True, on_disk: bool = True) -> int:
         return sum(
             chunk.left
             for chunk in list(self._chunks.values())
             if (up_to is None or chunk.id * ROWS_PER_CHUNK <= up_to)
-            and (in_memory or chunk.id not in self._unwritten)
+            and (in_memory if chunk.id in self._unwritten else on_disk)
         )
 
     def _warn(self, error: Exception) -> None:
