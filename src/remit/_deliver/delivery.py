@@ -406,9 +406,12 @@ class Delivery:
                 self._writer_thread.resume()
         # A sender that waits for the network holds no lock that a child needs.
         sender = self._sender_thread if self._http.holds_locks else None
-        self._paused[threading.get_ident()] = [
-            part for part in (sender, self._files) if part is not None and part.pause(FORK_WAIT_S)
-        ]
+        # Kept before the first pause: a signal handler that raises during one must leave no part
+        # paused.
+        paused = self._paused[threading.get_ident()] = list[Worker | Files]()
+        for part in (sender, self._files):
+            if part is not None and part.pause(FORK_WAIT_S):
+                paused.append(part)
 
     def after_fork_in_parent(self) -> None:
         """Resume the threads that `before_fork` paused."""
