@@ -94,7 +94,9 @@ def test_a_file_of_an_impossible_format_is_put_aside(written: dict[str, Path]) -
     """SQLite reports this kind of damage with a different message."""
     (path,) = (written["closed"] / "spool").glob("*.db")
     place = (SCHEMA_FORMAT_AT + 0.5) / path.stat().st_size
-    assert harmed(written["closed"], b"\0\0\0\5", place, ".db")[0] == []
+    found, spooled = harmed(written["closed"], b"\0\0\0\5", place, ".db")
+    assert found == []
+    assert spooled.lost[Loss.SPOOL_DAMAGED] > 0
 
 
 @pytest.mark.parametrize("harm", [None, PAGE], ids=["cut", "page overwritten"])

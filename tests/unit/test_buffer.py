@@ -222,6 +222,22 @@ def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
     assert made.buffer.held_bytes == 0
 
 
+def test_a_full_buffer_takes_the_end_of_each_run_that_it_took() -> None:
+    """The others are dropped whole, and leave nothing behind."""
+    made = Made(max_bytes=40 * ITEM_BYTES)
+    runs = [HandRun(made.buffer).open() for _ in range(60)]
+    for run in runs:
+        run.close()
+    drained = made.drain()
+    opened, closed = (
+        [item.run_key for item in drained if item.kind == kind] for kind in (Kind.RUN, Kind.CLOSE)
+    )
+    assert opened == closed
+    assert 0 < len(opened) < 60
+    assert [run.key for run in runs if made.buffer.feed(run.key)] == opened
+    assert made.buffer.held_bytes == 0
+
+
 def test_a_thread_waits_until_the_writer_has_made_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """So one that does nothing but record loses nothing."""
     monkeypatch.setattr(buffer, "WAIT_S", 60.0)

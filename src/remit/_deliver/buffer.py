@@ -24,14 +24,14 @@ from remit._record.items import Item, Kind, RunFeed
 
 # Beyond the first part of the bound threads wait for the writer, beyond the second payloads are
 # left out, beyond the third whole spans, beyond the fourth the ends of announced ones; the rest is
-# for the starts and ends of runs.
+# for the starts of runs. The ends of the runs that were taken may exceed the bound.
 WAIT_PART: Final = 1 / 2
 PAYLOAD_PART: Final = 3 / 4
 SPAN_PART: Final = 7 / 8
 END_PART: Final = 15 / 16
 # The writer is woken early when this part of the bound has come in since it last looked.
 WAKE_PART: Final = 1 / 8
-NEVER: Final = 1 << 62
+UNBOUNDED: Final = 1 << 62
 # A thread waits no longer than this for the writer to make room.
 WAIT_S: Final = 0.05
 # Most items that the writer takes at a time; between two chunks it writes to the disk.
@@ -139,10 +139,12 @@ class Buffer:
         self._queue_or_drop(start, self._span_bound if start.kind == Kind.SPAN else self._end_bound)
 
     def put(self, item: Item) -> None:
-        """Queue any other item."""
+        """Queue any other item; the end of a run is never dropped for want of room."""
         with self._lock:
             self._held_bytes += cost(item)
-        self._queue_or_drop(item, self._max_bytes)
+        # Without its end, the run would stay open at the server, and its feed in memory.
+        ends_run = item.kind == Kind.CLOSE and item.run_key in self._feeds
+        self._queue_or_drop(item, UNBOUNDED if ends_run else self._max_bytes)
 
     def drain(self, *, announce_all: bool) -> list[Item]:
         """Return at most a chunk of the queued items: runs, spans by their starts, then ends.
@@ -249,7 +251,7 @@ class Buffer:
             if starts:
                 self._wake_at_bytes = self._held_bytes + self._wake_bytes
             elif wakes:
-                self._wake_at_bytes = NEVER
+                self._wake_at_bytes = UNBOUNDED
             self._update_fast_limit()
         if starts:
             self._start_threads()

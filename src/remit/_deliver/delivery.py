@@ -235,7 +235,7 @@ class Delivery:
         adopting = adopting and self._adoption.may_have_files()
         if adopting:
             self._adoption.request_scan()
-        waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.step_running
+        waiting = adopting or self._outbox.sendable(newest) > 0 or self._sender.step_running
         if waiting and (forced or self._circuit.may_try):
             self._deliver(newest, deadline, adopting=adopting, forced=forced)
         return self._result(newest, unmoved=0 if moved else self._unmoved())
@@ -256,7 +256,7 @@ class Delivery:
         self._sender.force()
 
         def done() -> bool:
-            waiting = self._outbox.pending(newest) or (adopting and self._adoption.busy)
+            waiting = self._outbox.sendable(newest) or (adopting and self._adoption.busy)
             return not (waiting or self._sender.step_running)
 
         if not worker.start():
