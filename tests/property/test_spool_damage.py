@@ -98,7 +98,7 @@ def test_a_file_of_an_impossible_format_is_put_aside(written: dict[str, Path]) -
     place = (SCHEMA_FORMAT_AT + 0.5) / path.stat().st_size
     found, spooled = harmed(written["closed"], b"\0\0\0\5", place, ".db")
     assert found == []
-    assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
+    assert spooled.lost[Loss.SPOOL_DAMAGED] > 0
 
 
 @pytest.mark.parametrize("tree", ["aside_run", "open_span"])

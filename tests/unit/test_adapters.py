@@ -297,6 +297,20 @@ def test_a_block_ends_its_span_with_what_passes_through(
     assert (tool.status, step.parent) == ("failed", tool.key)
 
 
+def test_a_span_that_ended_elsewhere_is_not_current_after_its_end(recorder: RecordingSink) -> None:
+    """Its own hook reports the end once more, in the context in which it is current."""
+    with agent.run():
+        root = current_context()
+        span = adapters.start(adapters.declare("fake:tool", "tool"), {}).make_current()
+        thread = threading.Thread(target=span.cancel)
+        thread.start()
+        thread.join()
+        span.end()
+        assert current_context() is root
+        decorated(1)
+    assert [span.status for span in recorder.spans()] == ["cancelled", "complete"]
+
+
 def test_a_run_that_is_nobodys_block_ends_when_told(
     recorder: RecordingSink, framework: Framework
 ) -> None:

@@ -156,6 +156,23 @@ def test_what_is_driven_stays_of_its_kind(recorder: RecordingSink) -> None:
         assert (list(driven), next(driven, "over")) == ([0], "over")
 
 
+@each(
+    "make",
+    [
+        pytest.param(lambda: Numbers(1), id="iterator"),
+        pytest.param(lambda: NumbersLater(1), id="async-iterator"),
+    ],
+    recorder=isolated,
+)
+def test_what_is_driven_has_no_other_steps(make: Make, recorder: RecordingSink) -> None:
+    """Libraries choose between `for` and `async for` by what an object has."""
+    del recorder
+    with holder.run():
+        driven, bare = step_of(make)(), make()
+        for name in ("__next__", "__aiter__", "__anext__"):
+            assert hasattr(driven, name) == hasattr(bare, name)
+
+
 class Fetching:
     """Is called and awaited."""
 
