@@ -180,6 +180,16 @@ def test_a_secret_that_is_a_key_is_withheld() -> None:
             withheld("pattern:private_key"),
             id="the lines of a private key",
         ),
+        pytest.param(
+            {"-----BEGIN PRIVATE KEY-----", "canary"},
+            withheld("pattern:private_key"),
+            id="a set with the lines of a private key",
+        ),
+        pytest.param(
+            [{frozenset({"-----BEGIN PRIVATE KEY-----", "canary"})}],
+            [[withheld("pattern:private_key")]],
+            id="a set of sets with the lines of a private key",
+        ),
     ],
 )
 def test_a_name_beside_the_value_counts_too(value: object, written: object) -> None:
