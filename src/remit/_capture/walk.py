@@ -15,8 +15,8 @@ import msgspec
 from remit._capture import markers
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
-    PLAIN_NAMES,
-    cache_plain_name,
+    KEY_RULES,
+    cache_key,
     flag_rule,
     name_rule,
 )
@@ -48,6 +48,9 @@ MARGIN_CHARS: Final = 512
 LOOK_BACK: Final = 256
 """How many items before the kept ones are searched for a flag or the beginning of a private key."""
 
+_UNJUDGED: Final = ""
+"""No rule has this name."""
+
 _FIRST_CONTAINER: Final = int(Kind.ITEMS)
 _MAX_CACHED_CHARS: Final = 64
 _MARKER_CHARS: Final = 48
@@ -61,7 +64,7 @@ _ORDER_NODES: Final = 16
 LABELS: Final = ("name", "key", "header")
 """Keys whose value may name the `value` in the same object."""
 
-_LABELLED: Final = {"value": LABELS, "Value": tuple(map(str.capitalize, LABELS))}
+_LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABELS))))
 """Names of a value with the names of its labels; AWS and .NET begin theirs with a capital."""
 
 encode: Final = msgspec.json.Encoder().encode
@@ -222,11 +225,11 @@ class Walk:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
             name = name if self._is_copy else f"${name}"
-        elif rule is None and name is key and self._is_plain(name):
-            cache_plain_name(name)
+        elif name is key and self._is_unchanged(name):
+            cache_key(name, rule)
         return replace_surrogates(name) if self._scrub else name, rule
 
-    def _is_plain(self, name: str) -> bool:
+    def _is_unchanged(self, name: str) -> bool:
         """Return whether *name* is recorded unchanged, whatever rules are off."""
         if len(name) > _MAX_CACHED_CHARS or replace_surrogates(name) != name:
             return False
@@ -298,8 +301,8 @@ class Walk:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            if type(key) is str and (key in PLAIN_NAMES or key in _LABELLED):
-                name, rule = key, None
+            if type(key) is str and (rule := KEY_RULES.get(key, _UNJUDGED)) is not _UNJUDGED:
+                name = key
             else:
                 name, rule = self.redact_key(key, len(out) + 1)
             if name in out:
@@ -312,10 +315,11 @@ class Walk:
 
     def hide_labelled(self, out: dict[str, object]) -> None:
         """Withhold the value of `{"name": "Authorization", "value": ...}`."""
-        for value, labels in _LABELLED.items():
-            for label in labels if value in out else ():
-                if label in out:
-                    out[value] = self._hide_if_labelled(out[label], out[value])
+        for value, labels in _LABELLED:
+            if value in out:
+                for label in labels:
+                    if label in out:
+                        out[value] = self._hide_if_labelled(out[label], out[value])
 
     def _hide_if_labelled(self, label: object, copy: object) -> object:
         """Return *copy*, or a marker if *label* names something that is withheld."""
