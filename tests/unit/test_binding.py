@@ -97,6 +97,9 @@ def test_a_bound_method_is_what_python_binds(recorder: RecordingSink) -> None:
     method: Anything = plain.price
     assert type(method) is MethodType
     assert Plain.price is vars(Plain)["price"]
+    cached: Anything = plain.cached
+    assert type(cached) is MethodType
+    assert weakref.WeakMethod(cached)() == cached
     assert Plain().cached(2) == 6
     assert method == plain.price
     assert method != Plain().price
@@ -105,7 +108,7 @@ def test_a_bound_method_is_what_python_binds(recorder: RecordingSink) -> None:
     with agent.run():
         assert again(2) == 6
     assert recorder.spans()[0].payload == {"pieces": 2}
-    del plain, method, again
+    del plain, method, again, cached
     gc.collect()
     assert held() is None
 

@@ -108,6 +108,9 @@ class StepFunction(_Function):
 
         wrapped: Any = self.__wrapped__
         attribute: object = wrapped.__get__(instance, owner)
+        if type(attribute) is MethodType and attribute.__func__ is wrapped:
+            config.self_parameter.on_bind()
+            return MethodType(self, instance)  # as of a function: `lru_cache` binds so
         return self._self_like(attribute, WrapperConfig(call, Binding.NONE, config.redecorate))
 
     def __set_name__(self, owner: type, name: str) -> None:
