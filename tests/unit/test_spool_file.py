@@ -218,6 +218,20 @@ def test_refused_items_are_kept_with_their_reason_until_they_are_asked_for(
     assert [run.state for run in file.open_runs()] == [RunState.NEW]
 
 
+def test_a_damaged_item_does_not_keep_the_other_refused_ones(spooled: Spooled) -> None:
+    """It is counted as lost."""
+    outbox = spooled.outbox()
+    outbox.put([item(1), item(2)], [record(RunState.ENDED)])
+    outbox.set_aside(outbox.head(9), "bad_request")
+    outbox.close()
+    (path,) = spooled.folder.files(".aside")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE aside SET crc = crc + 1 WHERE id = 1")
+    assert spooled.files.bring_back() == 1
+    assert numbers(spooled.take().head(9)) == [2]
+    assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
+
+
 def test_a_run_is_remembered_while_something_of_it_is_set_aside(spooled: Spooled) -> None:
     """What was set aside needs the run's record to be sent again."""
     outbox = spooled.outbox()

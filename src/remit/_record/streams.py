@@ -176,8 +176,13 @@ class StreamSpan(DeferredSpan):
         """
 
     @guarded("an awaited step of a stream", nullcontext())
-    def begin_wait(self) -> AbstractAsyncContextManager[object]:
-        """Return the block around an awaited step, which a termination ends on asyncio."""
+    def begin_wait(self, thrown: BaseException | None, /) -> AbstractAsyncContextManager[object]:
+        """Return the block around an awaited step, which a termination ends on asyncio.
+
+        A step into which the end of the stream is *thrown* cleans up, and is not ended.
+        """
+        if issubclass(type(thrown), (GeneratorExit, DeniedError, RunTerminated)):
+            return nullcontext()
         try:
             task = asyncio.current_task()
         except RuntimeError:

@@ -167,7 +167,9 @@ class Files:
                 for chunk_id, (part, _) in enumerate(split(items), first)
             ],
         )
-        file.delete_aside()
+        unreadable = file.delete_aside() - len(items)
+        if unreadable:
+            self.on_loss(Loss.SPOOL_DAMAGED, unreadable, ())
         file.close().rename(DATABASE)
         return len(items)
 
