@@ -239,6 +239,15 @@ def test_manual_spans_nest_and_are_filled_by_hand(recorder: RecordingSink) -> No
     assert hash(span) == hash(span)
 
 
+def test_a_result_set_by_hand_may_be_an_error(recorder: RecordingSink) -> None:
+    """It is recorded as the error of a call, and does not fail the span."""
+    with agent.run(), remit.span("look") as span:
+        span.set_result(ValueError("nothing there"))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    (recorded,) = recorder.spans("look")
+    assert recorded.status == "complete"
+    assert recorded.result == {"error": {"type": "ValueError", "message": "nothing there"}}
+
+
 def test_a_block_outside_any_run_is_said_once(
     recorder: RecordingSink, caplog: pytest.LogCaptureFixture
 ) -> None:

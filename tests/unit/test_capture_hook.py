@@ -41,6 +41,17 @@ def test_a_hook_that_fails_withholds_the_payload(hook: object) -> None:
     assert rules.withheld == Counter({"hook": 1})
 
 
+def test_the_walk_after_a_hook_withholds_nothing_more() -> None:
+    """The marker of what follows a flag is what follows it."""
+    rules = Rules(hook=lambda payload: payload)
+    recorded = {"argv": ["run", "--token", withheld("name:token"), "-p", "8080"]}
+    assert (
+        json.loads(capture_mapping({"argv": ["run", "--token", "canary", "-p", "8080"]}, rules))
+        == recorded
+    )
+    assert rules.withheld == Counter({"name:token": 1})
+
+
 @pytest.mark.parametrize("error", [SystemExit(1), CancelledError()], ids=repr)
 def test_a_hook_that_exits_withholds_the_payload_and_ends_nothing(error: BaseException) -> None:
     """No hook of the user's makes remit raise into the program."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
-from pydantic import SecretStr
+from msgspec import Struct
+from pydantic import BaseModel, SecretStr
 from pydantic.v1 import SecretStr as OldSecretStr
 
 import remit
@@ -123,6 +125,32 @@ def test_an_error_does_not_quote_a_value_of_a_secret_type(secret: object) -> Non
     capture_mapping({"door": secret}, rules)
     body = error_payload(ValueError("wrong: correct-horse"), rules)
     assert json.loads(body)["error"]["message"] == QUOTED
+
+
+@dataclass(slots=True)
+class Slotted:
+    """Keeps its fields in slots."""
+
+    name: str
+
+
+class Packed(Struct):
+    """Keeps its fields in slots."""
+
+    name: str
+
+
+class Open(BaseModel, extra="allow"):
+    """Keeps what it does not declare apart."""
+
+
+@each("value", [Slotted("correct-horse"), Packed("correct-horse"), Open(name="correct-horse")])
+def test_an_error_does_not_quote_a_field_of_a_withheld_object(value: object) -> None:
+    """Wherever the object stores it."""
+    rules = Rules(texts=WithheldTexts())
+    capture_mapping({"password": value}, rules)
+    error = error_payload(ValueError("correct-horse is wrong"), rules)
+    assert json.loads(error)["error"]["message"] == QUOTED
 
 
 def test_an_error_that_was_withheld_is_withheld_in_the_rest_of_the_run() -> None:

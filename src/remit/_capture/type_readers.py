@@ -13,7 +13,7 @@ import gc
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final, cast
@@ -33,6 +33,7 @@ from remit._capture.scalars import scalar_reader
 from remit._inspect.annotations import SECRETS, AnnotationInfo
 from remit._inspect.fields import annotated_fields_of, fields_of, hidden_by
 from remit._inspect.introspection import (
+    ABSENT,
     DICT,
     TUPLE,
     has_dict,
@@ -305,3 +306,33 @@ _READER_FACTORIES: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
     _array,
     _opaque,
 )
+
+
+def stored_fields(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]:
+    """Yield the fields of an object that have a value."""
+    attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
+    for field in reader.fields:
+        if field.slot:
+            item = _slot(value, field.name)
+        else:
+            item = DICT.get(attributes, field.name, ABSENT)
+            if item is ABSENT:
+                # A default that only the class has; a property there is an opaque object.
+                item = lookup(type(value), field.name)
+        if item is not ABSENT:
+            yield field, item
+
+
+def _slot(value: object, name: str) -> object:
+    try:
+        return own_attribute(value, name)
+    except AttributeError:  # never set
+        return ABSENT
+
+
+def extra_fields(value: object) -> dict[object, object]:
+    """Return the fields of a model that its class does not declare."""
+    extra = _slot(value, "__pydantic_extra__")
+    if extra is None or not is_a(extra, dict):
+        return {}
+    return cast("dict[object, object]", extra)

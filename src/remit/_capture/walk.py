@@ -6,7 +6,7 @@ values and characters; markers replace what exceeds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, cast
 
@@ -15,8 +15,8 @@ import msgspec
 from remit._capture import markers
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
-    PLAIN_NAMES,
-    cache_plain_name,
+    KEY_RULES,
+    cache_key,
     flag_rule,
     name_rule,
 )
@@ -24,9 +24,17 @@ from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.rules.switches import SECRET_TYPE
 from remit._capture.scalars import MAX_EXACT
-from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
+from remit._capture.type_readers import (
+    READERS,
+    Field,
+    Kind,
+    TypeReader,
+    extra_fields,
+    reader_of,
+    stored_fields,
+)
 from remit._capture.withheld import WithheldTexts
-from remit._inspect.introspection import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
+from remit._inspect.introspection import DICT, snapshot
 
 MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2_000
@@ -39,6 +47,9 @@ MARGIN_CHARS: Final = 512
 
 LOOK_BACK: Final = 256
 """How many items before the kept ones are searched for a flag or the beginning of a private key."""
+
+_UNJUDGED: Final = ""
+"""No rule has this name."""
 
 _FIRST_CONTAINER: Final = int(Kind.ITEMS)
 _MAX_CACHED_CHARS: Final = 64
@@ -53,7 +64,7 @@ _ORDER_NODES: Final = 16
 LABELS: Final = ("name", "key", "header")
 """Keys whose value may name the `value` in the same object."""
 
-_LABELLED: Final = {"value": LABELS, "Value": tuple(map(str.capitalize, LABELS))}
+_LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABELS))))
 """Names of a value with the names of its labels; AWS and .NET begin theirs with a capital."""
 
 encode: Final = msgspec.json.Encoder().encode
@@ -214,11 +225,11 @@ class Walk:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
             name = name if self._is_copy else f"${name}"
-        elif rule is None and name is key and self._is_plain(name):
-            cache_plain_name(name)
+        elif name is key and self._is_unchanged(name):
+            cache_key(name, rule)
         return replace_surrogates(name) if self._scrub else name, rule
 
-    def _is_plain(self, name: str) -> bool:
+    def _is_unchanged(self, name: str) -> bool:
         """Return whether *name* is recorded unchanged, whatever rules are off."""
         if len(name) > _MAX_CACHED_CHARS or replace_surrogates(name) != name:
             return False
@@ -290,8 +301,8 @@ class Walk:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            if type(key) is str and (key in PLAIN_NAMES or key in _LABELLED):
-                name, rule = key, None
+            if type(key) is str and (rule := KEY_RULES.get(key, _UNJUDGED)) is not _UNJUDGED:
+                name = key
             else:
                 name, rule = self.redact_key(key, len(out) + 1)
             if name in out:
@@ -304,10 +315,11 @@ class Walk:
 
     def hide_labelled(self, out: dict[str, object]) -> None:
         """Withhold the value of `{"name": "Authorization", "value": ...}`."""
-        for value, labels in _LABELLED.items():
-            for label in labels if value in out else ():
-                if label in out:
-                    out[value] = self._hide_if_labelled(out[label], out[value])
+        for value, labels in _LABELLED:
+            if value in out:
+                for label in labels:
+                    if label in out:
+                        out[value] = self._hide_if_labelled(out[label], out[value])
 
     def _hide_if_labelled(self, label: object, copy: object) -> object:
         """Return *copy*, or a marker if *label* names something that is withheld."""
@@ -356,6 +368,8 @@ class Walk:
         flag: str | None = None
         for place, item in enumerate(items):
             if type(item) is not str:
+                if self._is_copy and markers.is_withheld(item):
+                    flag = None  # the earlier walk withheld what follows the flag
                 continue
             if flag is not None:
                 rules[place], flag = flag, None
@@ -437,11 +451,13 @@ class Walk:
         total = reader.size(value)
         members = snapshot(reader.iterate(value), MAX_NODES) if total <= MAX_NODES else ()
         copies = self._in_order(members, depth)
+        if copies is None:
+            return self.withhold(PRIVATE_KEY, value)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
-    def _in_order(self, members: Sequence[object], depth: int) -> list[object]:
+    def _in_order(self, members: Sequence[object], depth: int) -> list[object] | None:
         # Sorted before the walk, so that the members within the budget do not depend on hash seeds.
-        return self.elements(sorted(members, key=_sort_key), depth) or []
+        return self.elements(sorted(members, key=_sort_key), depth)
 
     def mapping(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a dict."""
@@ -461,8 +477,8 @@ class Walk:
 
     def record(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
-        stored = list(_stored_fields(value, reader))
-        extra = _extra(value) if reader.extra else {}
+        stored = list(stored_fields(value, reader))
+        extra = extra_fields(value) if reader.extra else {}
         if depth == 0:
             self.share_budget([item for _, item in stored])
         copy = self._fields(stored, depth)
@@ -533,42 +549,15 @@ class _SortWalk(Walk):
     the work at each level.
     """
 
-    def _in_order(self, members: Sequence[object], depth: int) -> list[object]:
-        return sorted(self.elements(members, depth) or [], key=encode)
+    def _in_order(self, members: Sequence[object], depth: int) -> list[object] | None:
+        copies = self.elements(members, depth)
+        return None if copies is None else sorted(copies, key=encode)
 
 
 def _sort_key(member: object) -> tuple[bytes, str]:
     """Return the sort key of a member of a set: its encoding, and for a string its full text."""
     small = _SortWalk(_ORDER_CHARS, _ORDER_NODES, scrub=True)
     return encode(small.value(member, 1)), member if type(member) is str else ""
-
-
-def _stored_fields(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]:
-    attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
-    for field in reader.fields:
-        if field.slot:
-            item = _slot(value, field.name)
-        else:
-            item = DICT.get(attributes, field.name, ABSENT)
-            if item is ABSENT:
-                # A default that only the class has; a property there is an opaque object.
-                item = lookup(type(value), field.name)
-        if item is not ABSENT:
-            yield field, item
-
-
-def _slot(value: object, name: str) -> object:
-    try:
-        return own_attribute(value, name)
-    except AttributeError:  # never set
-        return ABSENT
-
-
-def _extra(value: object) -> dict[object, object]:
-    extra = _slot(value, "__pydantic_extra__")
-    if extra is None or not is_a(extra, dict):
-        return {}
-    return cast("dict[object, object]", extra)
 
 
 def is_harmless(value: object) -> bool:

@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from remit._capture.type_readers import Kind, TypeReader, reader_of
+from remit._capture.type_readers import (
+    Kind,
+    TypeReader,
+    extra_fields,
+    reader_of,
+    stored_fields,
+)
 from remit._inspect.introspection import own_attribute, snapshot
 
 MIN_CHARS: Final = 4
@@ -94,7 +100,10 @@ def _inside(value: object, reader: TypeReader) -> Iterable[object]:
         inner = reader.plain(value)
         return () if inner is value else (inner,)
     if reader.kind in {Kind.SECRET, Kind.RECORD}:
-        fields: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
-        return snapshot(fields.values(), MAX_VISITED)
+        attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
+        slots = [item for field, item in stored_fields(value, reader) if field.slot]
+        extra = extra_fields(value).values() if reader.extra else ()
+        inside = (*snapshot(attributes.values(), MAX_VISITED), *snapshot(extra, MAX_VISITED))
+        return (*slots, *inside)
     items = snapshot(reader.iterate(value), MAX_VISITED)
     return [item for _, item in items] if reader.kind is Kind.MAPPING else items

@@ -314,10 +314,10 @@ class Span:
         run = self._run
         if run is None or self._key not in run.open:
             return
-        if status is None:
-            captured = _capture.capture_mapping(result, run.rules)
-        elif is_a(result, BaseException):
+        if is_a(result, BaseException):
             captured = _capture.error_payload(cast("BaseException", result), run.rules)
+        elif status is None:
+            captured = _capture.capture_mapping(result, run.rules)
         else:
             captured = _capture.failure_payload(result, run.rules)
         before, _ = run.overrides.get(self._key, (None, b""))

@@ -311,8 +311,9 @@ class OpenRun:
         # Its block, its last span and the writer may end the run: whichever takes the lock does.
         self._close_once = threading.Lock()
         if recording:
-            recorder.runs.add(self)
             self._announce(options)
+            # Afterwards: a run that a signal handler interrupted before it began has no end.
+            recorder.runs.add(self)
 
     def set_clock(self) -> None:
         """Follow the wall clock, which may have been set, for spans that start from now on."""

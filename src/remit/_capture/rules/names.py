@@ -159,18 +159,23 @@ _ALONE: Final[Mapping[str, str]] = {each: rule.name for rule in NAME_RULES for e
 MAX_TERM_WORDS: Final = 4
 """No term of a rule has more words."""
 
+KEY_RULES: Final[dict[str, str | None]] = {}
+"""The rule of each key of a dict that is recorded unchanged, None without one; a cache."""
+
 PLAIN_NAMES: Final[set[str]] = set()
-"""Names that are recorded unchanged, and their values whatever the other keys are; a cache.
+"""Those of these keys whose values are recorded whatever the other keys are.
 
 `value` is not one of them, because a `name` beside it may withhold it.
 """
 
 
-def cache_plain_name(name: str) -> None:
+def cache_key(name: str, rule: str | None) -> None:
     """Add *name* to the cache."""
-    if len(PLAIN_NAMES) >= MAX_VERDICTS:
+    if len(KEY_RULES) >= MAX_VERDICTS:
+        KEY_RULES.clear()
         PLAIN_NAMES.clear()
-    if name not in {"value", "Value"}:
+    KEY_RULES[name] = rule
+    if rule is None and name not in {"value", "Value"}:
         PLAIN_NAMES.add(name)
 
 
@@ -195,9 +200,10 @@ def name_endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def name_rule(name: str) -> str | None:
     """Return the rule that withholds values under *name*, or `None`."""
     end = name[-MAX_JUDGED_CHARS:]
-    stem = end.rstrip("0123456789")
-    # Digits at the end do not change the verdict: `row_1` to `row_999` are judged once.
-    return _rule_of_end(f"{stem}0" if stem and stem != end else end)
+    if end[-1:].isdigit():
+        # The number at the end does not change the verdict: `row_1` to `row_999` are judged once.
+        end = f"{end.rstrip('0123456789')}0"
+    return _rule_of_end(end)
 
 
 @lru_cache(maxsize=MAX_VERDICTS)
