@@ -50,6 +50,8 @@ MIN_NAME_SIMILARITY: Final = 0.75
 """Least similarity of a variable's name to a setting's name for a suggestion, from 0 to 1."""
 STRICTEST: Final = MappingProxyType({"on_violation": "deny", "outside_run": "refuse"})
 """Values of policy settings that cannot be read: governance fails closed."""
+LENIENT: Final = frozenset({"observe", "record", None})
+"""Values of policy settings that refuse nothing; a misspelt name does not set them."""
 
 # Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
 # Azure Functions, Vercel. A process of theirs is frozen, throttled or ended between two calls.
@@ -278,13 +280,13 @@ def environment_sources(ignored: IgnoredSources = frozenset()) -> dict[str, tupl
 
 
 def _misspelt_policy(name: str, value: object) -> str | None:
-    """Return the policy setting that a misspelt *name* means, if *value* is one of its words."""
+    """Return the policy setting that a misspelt *name* means, if *value* makes it refuse steps."""
     meant = closest(name, STRICTEST, MIN_NAME_SIMILARITY)
     try:
-        Settings.model_validate({meant: value})
+        settings = Settings.model_validate({meant: value})
     except ValidationError:
         return None
-    return meant
+    return None if getattr(settings, meant) in LENIENT else meant
 
 
 def load(overrides: Mapping[str, object]) -> Settings:
@@ -324,8 +326,8 @@ def read(
 
     Returns:
         The settings, where a wrong value is replaced by the default (in the policy, by the
-        strictest value), and one sentence for each wrong setting. A misspelt policy setting is
-        wrong and holds.
+        strictest value), and one sentence for each wrong setting. A misspelt policy setting that
+        refuses steps is wrong and holds.
     """
     values: dict[str, object] = {name: text for name, (_, text) in sources.items()}
     problems: list[str] = []

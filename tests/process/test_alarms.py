@@ -35,7 +35,8 @@ def is_over():
 def ring(*_):
     global alarms
     alarms += 1
-    raise Alarm
+    if not is_over():
+        raise Alarm
 
 def work():
     first = 0
@@ -59,10 +60,7 @@ remit.configure()
 agent(0)  # an alarm while a thread starts is too early for the thread
 signal.signal(signal.SIGALRM, ring)
 signal.setitimer(signal.ITIMER_REAL, 0.0011, 0.0011)
-try:
-    work()
-except Alarm:
-    pass
+work()
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
 """
 

@@ -210,5 +210,5 @@ def test_a_slow_back_end_lets_no_write_ahead_log_grow(tmp_path: Path) -> None:
         program = watched(place, SPANS, *options, max_spool_bytes=ROOMY_SPOOL_BYTES)
     assert program.told["dropped"] == {}
     assert 0 < program.told["sent"] < SPANS
-    assert program.spool_bytes > 2 * MAX_LOG_BYTES
+    assert program.spool_bytes > MAX_LOG_BYTES, "too little was written"
     assert program.log_bytes <= MAX_LOG_BYTES

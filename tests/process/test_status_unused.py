@@ -40,3 +40,26 @@ def test_a_status_is_told_where_no_file_can_be_opened(tmp_path: Path) -> None:
         "remote",
     ]
     assert errors.count("a fault inside remit at the status") == 1
+
+
+IMPORTING = """
+import faulthandler, threading
+import remit
+
+faulthandler.dump_traceback_later(10, exit=True)
+other = threading.Thread(target=remit.status)
+other.start()
+other.join(0.5)  # it waits for this module, to find the hook
+print(remit.status().mode)
+
+def redact(payload):
+    return payload
+"""
+
+
+def test_a_program_that_is_being_imported_does_not_wait_for_its_own_hook(tmp_path: Path) -> None:
+    """Another thread reads the settings meanwhile, one of which names the module."""
+    (tmp_path / "hooked.py").write_text(IMPORTING)
+    environ = settings(tmp_path, "", "") | {"REMIT_REDACT": "hooked:redact"}
+    told, _ = told_by(start("import hooked", environ, folder=tmp_path))
+    assert told.split() == ["off"]

@@ -104,6 +104,39 @@ def test_what_is_still_referenced_at_exit_is_cancelled(tmp_path: Path) -> None:
     }
 
 
+ENDED = """
+@remit.agent
+def agent(): ...
+
+@remit.span_type("stream")
+def stream():
+    yield 1
+    yield 2
+
+with agent.run() as run:
+    pass
+with run.use():
+    held, forked = stream(), stream()
+next(held)
+next(forked)
+child = os.fork()
+if not child:
+    list(forked)
+    remit.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_streams_of_a_run_that_has_ended_are_cancelled_by_who_began_them(tmp_path: Path) -> None:
+    """They were called after its end, as by a task that goes on in the background."""
+    api = FakeApi()
+    with serving(api.behave) as url:
+        told_by(start(DECLARED + ENDED, settings(tmp_path, url, "token")))
+    statuses = [span["status"] for span in api.spans.values() if span["schema_name"] == "stream"]
+    assert statuses == ["cancelled", "cancelled"]
+
+
 def spans_in(folder: Path) -> dict[str, str]:
     """Return the statuses of the spans at the server, by their types."""
     with closing(sqlite3.connect(folder / "remit.db")) as store:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -91,10 +93,23 @@ def test_an_undamaged_file_is_read_whole_without_a_word(
 
 
 def test_a_file_of_an_impossible_format_is_put_aside(written: dict[str, Path]) -> None:
-    """SQLite reports this kind of damage with a different message."""
+    """SQLite reports this kind of damage with a different message; one loss is counted."""
     (path,) = (written["closed"] / "spool").glob("*.db")
     place = (SCHEMA_FORMAT_AT + 0.5) / path.stat().st_size
-    assert harmed(written["closed"], b"\0\0\0\5", place, ".db")[0] == []
+    found, spooled = harmed(written["closed"], b"\0\0\0\5", place, ".db")
+    assert found == []
+    assert spooled.lost[Loss.SPOOL_DAMAGED] > 0
+
+
+@pytest.mark.parametrize("tree", ["aside_run", "open_span"])
+def test_a_file_damaged_beside_its_items_does_not_stay(written: dict[str, Path], tree: str) -> None:
+    """Its items are sent, and it is put aside instead of being taken again and again."""
+    (path,) = (written["closed"] / "spool").glob("*.db")
+    with closing(sqlite3.connect(path)) as database:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (page,) = database.execute(query, [tree]).fetchone()
+    place = ((page - 1) * len(PAGE) + 0.5) / path.stat().st_size
+    assert harmed(written["closed"], PAGE, place, ".db")[0] == ITEMS
 
 
 @pytest.mark.parametrize("harm", [None, PAGE], ids=["cut", "page overwritten"])

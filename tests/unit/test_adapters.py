@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -297,6 +299,20 @@ def test_a_block_ends_its_span_with_what_passes_through(
     assert (tool.status, step.parent) == ("failed", tool.key)
 
 
+def test_a_span_that_ended_elsewhere_is_not_current_after_its_end(recorder: RecordingSink) -> None:
+    """Its own hook reports the end once more, in the context in which it is current."""
+    with agent.run():
+        root = current_context()
+        span = adapters.start(adapters.declare("fake:tool", "tool"), {}).make_current()
+        thread = threading.Thread(target=span.cancel)
+        thread.start()
+        thread.join()
+        span.end()
+        assert current_context() is root
+        decorated(1)
+    assert [span.status for span in recorder.spans()] == ["cancelled", "complete"]
+
+
 def test_a_run_that_is_nobodys_block_ends_when_told(
     recorder: RecordingSink, framework: Framework
 ) -> None:
@@ -520,6 +536,23 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
         clock.advance(70)
         runtime.tick()
         assert {run.status for run in recorder.runs} == {"complete"}
+
+
+def test_an_idle_run_that_has_ended_is_not_held() -> None:
+    """A server with many sessions would keep them all."""
+    clock = FakeClock()
+    with isolated(clock=clock):
+        runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
+        sessions = adapters.declare_agent("fake.server:sessions")
+        context = runs.context("a", sessions.open)
+        assert context is not None
+        run = weakref.ref(context.run)
+        clock.advance(70)
+        _runtime.current().tick()
+        runs.context("b", sessions.open)
+        del context
+        gc.collect()
+        assert run() is None
 
 
 def test_open_spans_are_cancelled_at_the_exit() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import sys
 import threading
 import time
@@ -219,6 +220,44 @@ def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
         "complete",
         "complete",
     ]
+    assert made.buffer.held_bytes == 0
+
+
+def test_a_full_buffer_takes_the_end_of_each_run_that_it_took() -> None:
+    """The others are dropped whole, and leave nothing behind."""
+    made = Made(max_bytes=40 * ITEM_BYTES)
+    runs = [HandRun(made.buffer).open() for _ in range(60)]
+    for run in runs:
+        run.close()
+    drained = made.drain()
+    opened, closed = (
+        [item.run_key for item in drained if item.kind == kind] for kind in (Kind.RUN, Kind.CLOSE)
+    )
+    assert opened == closed
+    assert 0 < len(opened) < 60
+    assert [run.key for run in runs if made.buffer.feed(run.key)] == opened
+    assert made.buffer.held_bytes == 0
+
+
+def test_an_alarm_while_a_call_waits_for_room_costs_its_item_and_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise a program with alarms would fill the buffer for good."""
+    monkeypatch.setattr(buffer, "WAIT_S", 60.0)
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    made.fill(50 * ITEM_BYTES)
+
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with pytest.raises(TimeoutError):  # noqa: PT012 - the alarm belongs to the call
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            made.span()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    made.drain()
     assert made.buffer.held_bytes == 0
 
 

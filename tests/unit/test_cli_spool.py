@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +250,16 @@ def test_a_damaged_file_is_told_and_what_can_be_read_of_it_is_sent(
         assert path.with_suffix(".damaged").exists()
         assert "Deleted 1 file" in run("purge", "--set-aside", "--yes", url=url).output
         assert not path.with_suffix(".damaged").exists()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_refused_item_makes_a_damaged_file(run: Run, tmp_path: Path) -> None:
+    """The reading of the table ends quietly."""
+    leave_refused(tmp_path)
+    (path,) = (tmp_path / "spool").glob("*.aside")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE aside SET crc = crc + 1 WHERE id = 1")
+    assert "it cannot be read" in run("status").output
 
 
 def test_status_says_how_to_send(run: Run, tmp_path: Path) -> None:

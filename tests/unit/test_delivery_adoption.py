@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.delivery import Delivery
-from tests.delivering import delivery, down, files, record, refuse_ours, wait_for, within
+from tests.delivering import delivery, down, files, record, refuse_ours, seconds, wait_for, within
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.recording import HandRun
 from tests.running_threads import threads
@@ -257,6 +259,27 @@ def test_a_damaged_file_is_put_aside_and_the_others_go_on(
         line for line in caplog.messages if "broken.db" in line
     ]
     assert caplog.text.count("is damaged") == 1
+
+
+def test_a_flush_does_not_wait_for_what_its_process_cannot_read(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    """It is left to a later process, and what comes after it is sent."""
+    made = delivery(api, tmp_path, poll_interval_s=0.1)
+    down(api)
+    record(made)
+    made.flush(within(1))
+    (path,) = (tmp_path / "spool").glob("*.db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE chunk SET crc = crc + 1")
+    api.rules.clear()
+    assert seconds(lambda: made.flush(within(20))) < 5
+    kept = made.status().pending
+    record(made)
+    assert seconds(lambda: made.flush(within(20))) < 5
+    assert made.status().pending == made.status().spooled == kept > 0
+    assert made.status().sent > 0
+    made.shutdown(within(5))
 
 
 def test_two_processes_do_not_send_the_same_file(api: FakeApi, tmp_path: Path) -> None:

@@ -66,9 +66,9 @@ def test_from_one_kind_of_trouble_to_another_is_a_change(caplog: pytest.LogCaptu
     assert (rests(stepped, 1), stepped.status.health) == ([1.0], Health.UNAUTHORIZED)
 
 
-def ailing(runs: int, rule: Rule) -> Stepped:
+def ailing(runs: int, rule: Rule, *, needs_agent_id: bool = False) -> Stepped:
     """Return delivery with real waits to a server with a rule, and so many runs to be sent."""
-    api = FakeApi()
+    api = FakeApi(needs_agent_id=needs_agent_id)
     api.rules.append(rule)
     made = Stepped(api, waits=waits)
     for _ in range(runs):
@@ -78,11 +78,15 @@ def ailing(runs: int, rule: Rule) -> Stepped:
     return made
 
 
+@pytest.mark.parametrize("needs_agent_id", [False, True], ids=["plain", "needs agent id"])
 @pytest.mark.parametrize("first", [0, 1], ids=["fails first", "fails second"])
-def test_a_server_that_fails_at_each_second_request_is_delivered_to_soon(first: int) -> None:
+def test_a_server_that_fails_at_each_second_request_is_delivered_to_soon(
+    first: int, *, needs_agent_id: bool
+) -> None:
     """The waits begin again after each success; without that they would grow to half a minute."""
     turns = cycle([refusal(502), None][first:] + [refusal(502), None][:first])
-    made, passed_s = ailing(20, lambda _path, _body: next(turns)), 0.0
+    made = ailing(20, lambda _path, _body: next(turns), needs_agent_id=needs_agent_id)
+    passed_s = 0.0
     while made.status.pending:
         rest_s = made.send()
         made.clock.advance(rest_s)

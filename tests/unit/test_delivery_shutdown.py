@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.losses import Loss
-from tests.delivering import delivery, hang, record, refuse_ours, seconds, within
+from tests.delivering import delivery, hang, record, refuse_ours, seconds, wait_for, within
 from tests.fake_api import FakeApi, refusal
-from tests.inside import make_delivery
+from tests.inside import HttpClient, make_delivery
 from tests.loopback import serving, unused_port
 from tests.recording import HandRun
 from tests.running_threads import threads
@@ -170,3 +174,30 @@ def test_a_forked_child_delivers_its_own_and_only_its_own() -> None:
         if span["agent_instance_id"] == inherited.feed.instance_id
     }
     assert of_inherited == {"child's", "parent's", "remit:run"}
+
+
+def test_an_alarm_in_a_fork_that_waits_for_the_disk_stops_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parent resumes all that it paused until then."""
+    monkeypatch.setattr(HttpClient, "holds_locks", True)
+    made = delivery(FakeApi(), tmp_path)
+    record(made)
+    assert made.flush(within(20))
+    (path,) = (tmp_path / "spool").glob("*.db")
+
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        record(made)
+        wait_for(lambda: made.status().writer_lag_s > 0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TimeoutError):
+            made.before_fork()
+        made.after_fork_in_parent()
+    signal.signal(signal.SIGALRM, before)
+    assert made.flush(within(10))
+    assert made.shutdown(within(5))

@@ -142,6 +142,17 @@ def test_another_variable_is_no_policy(
         pay()
 
 
+def test_a_misspelt_variable_does_not_loosen_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the setting beside it nor another misspelling that refuses."""
+    monkeypatch.setenv("REMIT_ON_VIOLATIN", "observe")
+    monkeypatch.setenv("REMIT_ON_VIOLATON", "deny")
+    monkeypatch.setenv("REMIT_INSIDE_RUN", "record")
+    with pytest.raises(DeniedError, match="called outside any run"):
+        undeclared()
+    with agent.run(), pytest.raises(DeniedError):
+        pay()
+
+
 def test_an_unreadable_outside_run_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Likewise, whatever the step declares."""
     monkeypatch.setenv("REMIT_OUTSIDE_RUN", "refused")

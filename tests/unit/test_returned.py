@@ -18,6 +18,7 @@ import pytest
 
 import remit
 from remit._base import guard
+from remit._record.runs import OpenRun
 from remit.testing import RecordingSink, isolated
 from tests.returning import (
     Numbers,
@@ -154,6 +155,23 @@ def test_what_is_driven_stays_of_its_kind(recorder: RecordingSink) -> None:
         assert type(driven_later) is AsyncGeneratorType
         assert (driven.__name__, driven_later.__name__) == ("numbers", "numbers_later")
         assert (list(driven), next(driven, "over")) == ([0], "over")
+
+
+@each(
+    "make",
+    [
+        pytest.param(lambda: Numbers(1), id="iterator"),
+        pytest.param(lambda: NumbersLater(1), id="async-iterator"),
+    ],
+    recorder=isolated,
+)
+def test_what_is_driven_has_no_other_steps(make: Make, recorder: RecordingSink) -> None:
+    """Libraries choose between `for` and `async for` by what an object has."""
+    del recorder
+    with holder.run():
+        driven, bare = step_of(make)(), make()
+        for name in ("__next__", "__aiter__", "__anext__"):
+            assert hasattr(driven, name) == hasattr(bare, name)
 
 
 class Fetching:
@@ -371,5 +389,17 @@ def test_a_result_that_cannot_be_looked_at_ends_with_its_call(recorder: Recordin
     odd = Odd()
     with holder.run():
         assert step_of(lambda: odd)() is odd
+    assert recorder.spans("step")[0].status == "complete"
+    assert recorder.runs[0].status == "complete"
+
+
+def test_a_stream_that_cannot_be_noted_ends_with_its_call(
+    recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run does not wait for it."""
+    guard.faults.strict = False  # `isolated()` turned it on
+    monkeypatch.setattr(OpenRun, "defer", None)
+    with holder.run():
+        assert list(step_of(lambda: map(str, [1]))()) == ["1"]
     assert recorder.spans("step")[0].status == "complete"
     assert recorder.runs[0].status == "complete"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.spool import Outbox, RunState
+from remit._deliver.spool import Outbox, RunState, SpoolFile
 from tests.spooling import (
     ROOT,
     RUN,
@@ -218,6 +218,20 @@ def test_refused_items_are_kept_with_their_reason_until_they_are_asked_for(
     assert [run.state for run in file.open_runs()] == [RunState.NEW]
 
 
+def test_a_damaged_item_does_not_keep_the_other_refused_ones(spooled: Spooled) -> None:
+    """It is counted as lost."""
+    outbox = spooled.outbox()
+    outbox.put([item(1), item(2)], [record(RunState.ENDED)])
+    outbox.set_aside(outbox.head(9), "bad_request")
+    outbox.close()
+    (path,) = spooled.folder.files(".aside")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE aside SET crc = crc + 1 WHERE id = 1")
+    assert spooled.files.bring_back() == 1
+    assert numbers(spooled.take().head(9)) == [2]
+    assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
+
+
 def test_a_run_is_remembered_while_something_of_it_is_set_aside(spooled: Spooled) -> None:
     """What was set aside needs the run's record to be sent again."""
     outbox = spooled.outbox()
@@ -275,6 +289,33 @@ def test_a_damaged_part_is_left_to_a_later_process(
     assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
     assert spooled.names() == {".damaged"}
     assert [line for line in caplog.messages if "cannot be used" in line] == caplog.messages[:1]
+
+
+def test_a_damaged_file_waits_for_a_disk_that_takes_what_can_be_read(
+    spooled: Spooled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it stays as it is, and each attempt leaves nothing behind."""
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    outbox = spooled.outbox()
+    for number in range(3):
+        outbox.put([item(number)], [record(RunState.ENDED)] if not number else [])
+    outbox.close()
+    (path,) = spooled.folder.files(".db")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE chunk SET crc = crc + 1 WHERE id = 2")
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolFile, "write", full)
+        descriptors = len([*Path("/dev/fd").iterdir()])
+        for _ in range(3):
+            assert numbers((0, row) for row in spooled.adopted()) == [0]
+        assert len([*Path("/dev/fd").iterdir()]) == descriptors
+    assert spooled.folder.files(".db") == [path]
+    assert not spooled.lost
+    assert numbers((0, row) for row in spooled.adopted()) == [0, 2]
+    assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
 
 
 def test_the_file_of_a_process_that_wrote_nothing_is_removed(spooled: Spooled) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import tracemalloc
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from remit._deliver.spool import RunState
+from remit._deliver.spool import Outbox, RunState
 from tests.spooling import RUN, Spooled, in_child, item, numbers, record
 
 OTHER = "01m87w83jttgb1tsy0aqwcmb8s"
@@ -96,6 +97,45 @@ def test_rows_in_memory_are_written_when_the_disk_works_again(
     assert numbers(left.head(9)) == [1, 3, 4]
     assert {run.key for run in left.open_runs()} == {RUN, OTHER}
     spooled.end()
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["later", "at the end"])
+def test_rows_in_memory_are_written_as_far_as_the_spool_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ends: bool
+) -> None:
+    """The bound of the folder holds after a disk that was full; the rest stays in memory."""
+    monkeypatch.setattr("remit._deliver.spool.outbox.RETRY_S", 0.0)
+    spooled = Spooled(tmp_path, max_bytes=1 << 20)
+    outbox = spooled.outbox()
+    outbox.put([item(0)], [record()])
+    with full_disk():
+        for number in range(1, 300):
+            outbox.put([item(number, b'"%s"' % (b"x" * 10_000))], [])
+    if ends:
+        outbox.close()
+    else:
+        outbox.put([item(300)], [])
+    assert outbox.pending() == 300 + (not ends)
+    assert 10 < outbox.spooled() < 100
+    assert spooled.folder.size_bytes() <= 1 << 20
+    assert not spooled.lost
+    spooled.end()
+
+
+@pytest.mark.parametrize("disk", ["none", "full"])
+def test_runs_that_come_and_go_leave_nothing_in_memory(tmp_path: Path, disk: str) -> None:
+    """A process without a disk may have any number of them."""
+    outbox = Outbox(None) if disk == "none" else Spooled(tmp_path).outbox()
+    outbox.put([], [record()])
+    with full_disk():
+        tracemalloc.start()
+        for number in range(2_000):
+            outbox.put([], [replace(record(), key=f"{number:026}")])
+            outbox.forget_run(f"{number:026}")
+        grown_bytes, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert grown_bytes < 100_000
+    outbox.close()
 
 
 def test_what_is_still_in_memory_at_the_end_goes_to_a_disk_that_works_again(

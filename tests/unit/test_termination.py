@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import suppress
 
 import pytest
 
 import remit
+from remit import _runtime
 from remit._record.blocks import Run
 from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
@@ -138,6 +139,48 @@ def test_an_async_generator_stops_at_its_next_step(recorder: RecordingSink) -> N
     asyncio.run(main())
     assert STEPS == ["cleanup"]
     assert [span.status for span in recorder.spans("stream_later")] == ["cancelled"]
+
+
+@remit.span_type
+async def stream_with_cleanup() -> AsyncGenerator[int]:
+    """Yield, and clean up, which takes a while."""
+    try:
+        yield 1
+        yield 2
+    finally:
+        await asyncio.sleep(0.05)
+        STEPS.append("cleanup")
+
+
+@each("closing", [True, False], recorder=isolated)
+def test_the_cleanup_of_a_stream_is_not_cancelled(
+    closing: bool,  # noqa: FBT001 - a case
+    recorder: RecordingSink,
+) -> None:
+    """Of one that is closed, and of one that the termination ends."""
+    STEPS.clear()
+
+    async def end(items: AsyncGenerator[int]) -> None:
+        if closing:
+            await items.aclose()
+        else:
+            await anext(items)
+
+    async def main() -> None:
+        with free.run():
+            items = stream_with_cleanup()
+            await anext(items)
+            if not closing:
+                terminate(recorder)
+            ending = asyncio.create_task(end(items))
+            await asyncio.sleep(0)
+            terminate(recorder)
+            await asyncio.to_thread(_runtime.current().tick)
+            with suppress(RunTerminated):
+                await ending
+
+    asyncio.run(main())
+    assert STEPS == ["cleanup"]
 
 
 def test_a_generator_that_swallows_the_termination_gets_it_at_each_step(

@@ -129,6 +129,8 @@ class Adoption:
         rescued = files.rescue(claim, error)
         if rescued is not None:
             self._open(files, rescued)
+        elif claim.path.exists():
+            self._postpone_scan()
 
     def _postpone_scan(self) -> None:
         self._next_scan_ns = self._context.clock.monotonic_ns() + self._scan_every_ns

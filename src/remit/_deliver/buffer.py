@@ -24,14 +24,14 @@ from remit._record.items import Item, Kind, RunFeed
 
 # Beyond the first part of the bound threads wait for the writer, beyond the second payloads are
 # left out, beyond the third whole spans, beyond the fourth the ends of announced ones; the rest is
-# for the starts and ends of runs.
+# for the starts of runs. The ends of the runs that were taken may exceed the bound.
 WAIT_PART: Final = 1 / 2
 PAYLOAD_PART: Final = 3 / 4
 SPAN_PART: Final = 7 / 8
 END_PART: Final = 15 / 16
 # The writer is woken early when this part of the bound has come in since it last looked.
 WAKE_PART: Final = 1 / 8
-NEVER: Final = 1 << 62
+UNBOUNDED: Final = 1 << 62
 # A thread waits no longer than this for the writer to make room.
 WAIT_S: Final = 0.05
 # Most items that the writer takes at a time; between two chunks it writes to the disk.
@@ -132,17 +132,18 @@ class Buffer:
         start.finished_ns, start.status, start.result = finished_ns, status, result
         added = ITEM_BYTES + len(start.payload or b"") + len(result or b"")
         with self._lock:
-            self._held_bytes += added
-            if self._held_bytes <= self._fast_limit_bytes:
+            held_bytes = self._held_bytes + added
+            if held_bytes <= self._fast_limit_bytes:
+                self._held_bytes = held_bytes
                 self._queue.append(start)
                 return
         self._queue_or_drop(start, self._span_bound if start.kind == Kind.SPAN else self._end_bound)
 
     def put(self, item: Item) -> None:
-        """Queue any other item."""
-        with self._lock:
-            self._held_bytes += cost(item)
-        self._queue_or_drop(item, self._max_bytes)
+        """Queue any other item; the end of a run is never dropped for want of room."""
+        # Without its end, the run would stay open at the server, and its feed in memory.
+        ends_run = item.kind == Kind.CLOSE and item.run_key in self._feeds
+        self._queue_or_drop(item, UNBOUNDED if ends_run else self._max_bytes)
 
     def drain(self, *, announce_all: bool) -> list[Item]:
         """Return at most a chunk of the queued items: runs, spans by their starts, then ends.
@@ -249,7 +250,7 @@ class Buffer:
             if starts:
                 self._wake_at_bytes = self._held_bytes + self._wake_bytes
             elif wakes:
-                self._wake_at_bytes = NEVER
+                self._wake_at_bytes = UNBOUNDED
             self._update_fast_limit()
         if starts:
             self._start_threads()
@@ -257,10 +258,7 @@ class Buffer:
             self._wake_writer()
 
     def _queue_or_drop(self, item: Item, bound: int) -> None:
-        """Queue an item whose bytes are counted already, without its payload, or drop it.
-
-        It is dropped if more than *bound* bytes are held.
-        """
+        """Queue an item, without its payload if need be; drop it beyond *bound* held bytes."""
         if not self._closed:
             self._wake()
             self._await_room()
@@ -272,19 +270,21 @@ class Buffer:
     def _add(self, item: Item, bound: int) -> Loss | None:
         """Queue an item or a part of it; return the reason of a loss, None without one."""
         if self._closed:
-            self._held_bytes -= cost(item)
             return Loss.AFTER_SHUTDOWN
-        if self._held_bytes <= self._payload_bound:
-            self._queue.append(item)
-            return None
-        without_payload = item if _is_root(item) else skeleton(item)
-        freed_bytes = max(0, cost(item) - cost(without_payload))
-        if self._held_bytes - freed_bytes > bound:
-            self._held_bytes -= cost(item)
+        reason: Loss | None = None
+        held_bytes = self._held_bytes + cost(item)
+        if held_bytes > self._payload_bound and not _is_root(item):
+            without_payload = skeleton(item)
+            freed_bytes = cost(item) - cost(without_payload)
+            if freed_bytes > 0:
+                reason, item = Loss.PAYLOAD_BUFFER_FULL, without_payload
+                held_bytes -= freed_bytes
+        if held_bytes > bound:
             return Loss.BUFFER_FULL
-        self._held_bytes -= freed_bytes
-        self._queue.append(without_payload if freed_bytes else item)
-        return Loss.PAYLOAD_BUFFER_FULL if freed_bytes else None
+        # In this order a signal handler that raises leaves no bytes without their item.
+        self._held_bytes = held_bytes
+        self._queue.append(item)
+        return reason
 
     def _await_room(self) -> None:
         """Wait until the writer has made room.

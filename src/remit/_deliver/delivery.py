@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 from remit._base.clock import NS_PER_S, Clock, Deadline
@@ -112,9 +113,7 @@ class Delivery:
             )
         self._outbox = outbox = self._make_outbox()
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
-        self._circuit = CircuitBreaker(
-            self._target, clock, spool=self._spool.path if self._spool is not None else None
-        )
+        self._circuit = CircuitBreaker(self._target, clock, spool=self._folder_in_use)
         self._tally = Tally()
         context = SenderContext(
             client=self._client,
@@ -149,6 +148,9 @@ class Delivery:
 
     def _make_outbox(self) -> Outbox:
         return Outbox(self._files, release=self._buffer.release)
+
+    def _folder_in_use(self) -> Path | None:
+        return self._spool.path if self._spool is not None and self._outbox.is_on_disk() else None
 
     @property
     def sink(self) -> Sink:
@@ -235,7 +237,7 @@ class Delivery:
         adopting = adopting and self._adoption.may_have_files()
         if adopting:
             self._adoption.request_scan()
-        waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.step_running
+        waiting = adopting or self._outbox.sendable(newest) > 0 or self._sender.step_running
         if waiting and (forced or self._circuit.may_try):
             self._deliver(newest, deadline, adopting=adopting, forced=forced)
         return self._result(newest, unmoved=0 if moved else self._unmoved())
@@ -256,7 +258,7 @@ class Delivery:
         self._sender.force()
 
         def done() -> bool:
-            waiting = self._outbox.pending(newest) or (adopting and self._adoption.busy)
+            waiting = self._outbox.sendable(newest) or (adopting and self._adoption.busy)
             return not (waiting or self._sender.step_running)
 
         if not worker.start():
@@ -406,9 +408,12 @@ class Delivery:
                 self._writer_thread.resume()
         # A sender that waits for the network holds no lock that a child needs.
         sender = self._sender_thread if self._http.holds_locks else None
-        self._paused[threading.get_ident()] = [
-            part for part in (sender, self._files) if part is not None and part.pause(FORK_WAIT_S)
-        ]
+        # Kept before the first pause: a signal handler that raises during one must leave no part
+        # paused.
+        paused = self._paused[threading.get_ident()] = list[Worker | Files]()
+        for part in (sender, self._files):
+            if part is not None and part.pause(FORK_WAIT_S):
+                paused.append(part)
 
     def after_fork_in_parent(self) -> None:
         """Resume the threads that `before_fork` paused."""

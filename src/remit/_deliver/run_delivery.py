@@ -233,8 +233,11 @@ class RunRegistrar:
         self._clock = clock
         self._tally = tally
         self.advanced = 0
-        # Of agents without an id in the settings, for a server that needs one.
+        # Of agents without an id in the settings, for a server that needs one. Answers are kept:
+        # a server that fails at every second request would get the same requests without end.
         self._agent_ids: dict[str, str] = {}
+        self._need_id: set[str] = set()
+        self._unknown: set[str] = set()
         self._first_agents: dict[str, str] = {}
 
     def open(self, run: RunDelivery) -> None:
@@ -325,15 +328,17 @@ class RunRegistrar:
         registration = record.registration
         name = registration.external_identifier
         agent_id = registration.agent_id or self._agent_ids.get(name)
-        try:
-            return self._client.call(calls.register(record, agent_id))
-        except RejectedError as error:
-            # If the agent was found, the next try looks for it again.
-            self._agent_ids.pop(name, None)
-            if isinstance(error, NotFoundError):
-                raise ContractError(str(error), status=error.status, code=error.code) from error
-            if agent_id is not None or not _lacks_agent_id(error):
-                raise
+        if agent_id is not None or name not in self._need_id:
+            try:
+                return self._client.call(calls.register(record, agent_id))
+            except RejectedError as error:
+                # If the agent was found, the next try looks for it again.
+                self._agent_ids.pop(name, None)
+                if isinstance(error, NotFoundError):
+                    raise ContractError(str(error), status=error.status, code=error.code) from error
+                if agent_id is not None or not _lacks_agent_id(error):
+                    raise
+            self._need_id.add(name)
         try:
             self._agent_ids[name] = self._find_or_create_agent(registration)
         except (RejectedError, UnauthorizedError) as error:
@@ -343,16 +348,21 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
+        self._need_id.discard(name)
+        self._unknown.discard(name)
         return self._register(record)
 
     def _find_or_create_agent(self, registration: Registration) -> str:
-        find = calls.find_agent(registration)
-        try:
-            return self._client.call(find).id
-        except ApiError as error:
-            # Also a 404 without an error code: the registration was answered, so the URL is right.
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
+        name, find = registration.external_identifier, calls.find_agent(registration)
+        if name not in self._unknown:
+            try:
+                return self._client.call(find).id
+            except ApiError as error:
+                # Also a 404 without an error code: the registration was answered, so the URL is
+                # right.
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+            self._unknown.add(name)
         try:
             return self._client.call(calls.create_agent(registration)).id
         except RejectedError:

@@ -113,7 +113,7 @@ class Sender:
         # Rows that were too large for the server and are sent without their contents.
         self._cut_rows: set[int] = set()
         self._settled = 0
-        self._polled_ns = 0
+        self._next_round_ns = 0
         self._forced = False
         self.step_running = False
 
@@ -242,18 +242,17 @@ class Sender:
 
     def _poll_runs(self) -> None:
         now_ns = self._clock.monotonic_ns()
-        if self._client.limit is not None or self._next_poll_ns() > now_ns:
+        if self._client.limit is not None or now_ns < self._next_round_ns:
             return
-        self._polled_ns = now_ns
+        self._next_round_ns = now_ns + int(self._context.stream_interval_s * NS_PER_S)
         due = [run for run in self._runs.running() if self._poll_due_ns(run) <= now_ns]
         for run in sorted(due, key=lambda run: run.answered_ns)[:MAX_POLLS]:
             self._poll_run(run)
 
     def _next_poll_ns(self) -> int:
-        """Return the time of the next round of polls."""
-        next_round_ns = self._polled_ns + int(self._context.stream_interval_s * NS_PER_S)
+        """Return the time of the next round of polls in which one is due."""
         due_ns = min(map(self._poll_due_ns, self._runs.running()), default=sys.maxsize)
-        return max(next_round_ns, due_ns)
+        return max(self._next_round_ns, due_ns)
 
     def _poll_due_ns(self, run: RunDelivery) -> int:
         context = self._context

@@ -87,7 +87,6 @@ class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
     def __exit__(self, *exc_info: object) -> None:
         """Restore the previous context."""
         current, previous = current_context(), self._previous
-        self._previous = None
         if not is_same_span(current, self._context):
             return
         if isinstance(current, StepContext):

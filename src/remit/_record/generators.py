@@ -166,7 +166,7 @@ async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGe
     while True:
         thrown = span.interruption(thrown) or thrown
         try:
-            async with span.begin_wait():
+            async with span.begin_wait(thrown):
                 # Unnamed: what `athrow` returns holds the exception, which would hold this frame.
                 passing.append(
                     await await_stepwise(

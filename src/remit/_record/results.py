@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from wrapt import ObjectProxy
 
@@ -91,7 +91,9 @@ def end_with_result(
             deferred.attach(span)
             return wrap(value, deferred)
     except Exception as error:  # noqa: BLE001 - a guard
-        if deferred is None or deferred.detach() is not None:
+        if deferred is not None:
+            deferred.detach()
+        if span.context.key in span.context.run.open:
             span.complete(value)
         guard.contain(_WHERE, error)
         return value
@@ -178,8 +180,8 @@ def _wrap_iterator(iterator: Any, span: StreamSpan) -> Any:  # noqa: ANN401 - of
         return wrap_generator(iterator, span)
     if cls is AsyncGeneratorType:
         return wrap_async_generator(iterator, span)
-    missing = (name for name in _StreamProxy.OPTIONAL if not _offers(cls, name))
-    return _proxy_class(*missing)(iterator, span)
+    offered = (name for name in _StreamMethods.NAMES if _offers(cls, name))
+    return _proxy_class(*offered)(iterator, span)
 
 
 # Proxies
@@ -187,12 +189,6 @@ def _wrap_iterator(iterator: Any, span: StreamSpan) -> Any:  # noqa: ANN401 - of
 
 class _StreamProxy(_Proxy):
     """Proxy of an iterator that a call returned; reports its items to the span."""
-
-    OPTIONAL: ClassVar = (
-        "__iter__", "__next__", "__aiter__", "__anext__",
-        "__enter__", "__exit__", "__aenter__", "__aexit__",
-    )  # fmt: skip
-    """Methods that a proxy has only if its object has them."""
 
     def __init__(self, inner: object, span: StreamSpan) -> None:
         super().__init__(inner)
@@ -211,6 +207,18 @@ class _StreamProxy(_Proxy):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> object:
         return copy.deepcopy(self.__wrapped__, memo)
+
+
+class _StreamMethods:
+    """Methods that a proxy has only if its object has them."""
+
+    NAMES: Final = (
+        "__iter__", "__next__", "__aiter__", "__anext__",
+        "__enter__", "__exit__", "__aenter__", "__aexit__",
+    )  # fmt: skip
+
+    __wrapped__: Any
+    _self_span: StreamSpan
 
     def __iter__(self) -> Any:  # noqa: ANN401 - an iterator
         return _iterator_of(self, iter(self.__wrapped__))
@@ -269,13 +277,19 @@ _CLOSING: Final = frozenset({"close", "aclose"})
 
 
 @cache
-def _proxy_class(*missing: str) -> type[_StreamProxy]:
-    """Return a proxy class without the *missing* methods: None declares that there is none."""
-    return type("StreamProxy", (_StreamProxy,), dict.fromkeys(missing))
+def _proxy_class(*offered: str) -> type[_StreamProxy]:
+    """Return a proxy class with the *offered* methods and without the others."""
+    # None declares that there is no such method; wrapt defines some of them for every proxy.
+    methods = {name: None for name in _StreamMethods.NAMES if hasattr(_Proxy, name)}
+    return type(
+        "StreamProxy",
+        (_StreamProxy,),
+        methods | {name: vars(_StreamMethods)[name] for name in offered},
+    )
 
 
 # Unguarded: comparisons.
-def _iterator_of(proxy: _StreamProxy, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
+def _iterator_of(proxy: _StreamMethods, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
     """Return the wrapped form of *iterator*: the proxy itself if the object is its own iterator."""
     if iterator is proxy.__wrapped__:
         return proxy

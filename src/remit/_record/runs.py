@@ -11,6 +11,7 @@ import contextvars
 import os
 import platform
 import threading
+import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -310,8 +311,9 @@ class OpenRun:
         # Its block, its last span and the writer may end the run: whichever takes the lock does.
         self._close_once = threading.Lock()
         if recording:
-            recorder.runs.add(self)
             self._announce(options)
+            # Afterwards: a run that a signal handler interrupted before it began has no end.
+            recorder.runs.add(self)
 
     def set_clock(self) -> None:
         """Follow the wall clock, which may have been set, for spans that start from now on."""
@@ -439,6 +441,12 @@ class OpenRun:
                 span.refused = error
             key = self.open.get(key)
 
+    def defer(self, key: bytes, span: OutlivingSpan) -> None:
+        """Note a span that outlives its call, also one that is called after the run has ended."""
+        self.feed.deferred[key] = weakref.ref(span)
+        if self.exited:
+            self.recorder.runs.add(self)
+
     def discard(self, key: bytes) -> None:
         """Remove an ended span from the open ones; after the last one, an exited run closes."""
         self.open.pop(key, None)
@@ -454,20 +462,18 @@ class OpenRun:
     @guarded("the end of a run", default=False)
     def _close(self) -> bool:
         """Close the run, once, if this process opened it; return whether a recording run closed."""
+        closing = self._pid == os.getpid() and self._close_once.acquire(blocking=False)
+        if closing:
+            try:
+                if self.recording:
+                    self._send_end()
+            finally:
+                self.feed.closed = True
+            if self.feed.terminated is not None:
+                self.recorder.terminated.append(self.feed)
         if not self.feed.deferred:
             self.recorder.runs.discard(self)
-        if self._pid != os.getpid():
-            return False
-        if not self._close_once.acquire(blocking=False):
-            return False
-        try:
-            if self.recording:
-                self._send_end()
-        finally:
-            self.feed.closed = True
-        if self.feed.terminated is not None:
-            self.recorder.terminated.append(self.feed)
-        return self.recording
+        return closing and self.recording
 
     def _send_end(self) -> None:
         put, finished_ns = self.recorder.sink.put, self.monotonic_ns() + self._offset_ns

@@ -8,7 +8,6 @@ span ends once.
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
@@ -45,7 +44,7 @@ class DeferredSpan:
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*."""
         self.rebase(span.context)
-        span.context.run.feed.deferred[span.context.key] = weakref.ref(self)
+        span.context.run.defer(span.context.key, self)
         self._span = span
 
     def rebase(self, context: SpanContext) -> None:
@@ -177,8 +176,13 @@ class StreamSpan(DeferredSpan):
         """
 
     @guarded("an awaited step of a stream", nullcontext())
-    def begin_wait(self) -> AbstractAsyncContextManager[object]:
-        """Return the block around an awaited step, which a termination ends on asyncio."""
+    def begin_wait(self, thrown: BaseException | None, /) -> AbstractAsyncContextManager[object]:
+        """Return the block around an awaited step, which a termination ends on asyncio.
+
+        A step into which the end of the stream is *thrown* cleans up, and is not ended.
+        """
+        if issubclass(type(thrown), (GeneratorExit, DeniedError, RunTerminated)):
+            return nullcontext()
         try:
             task = asyncio.current_task()
         except RuntimeError:
@@ -272,7 +276,7 @@ class GeneratorSpan(StreamSpan):
             # Counts as an open span until the first step, under the key that the span will have.
             run = parent.run
             key = self._reserved_key = new_key(run.now_ns())
-            run.feed.deferred[key] = weakref.ref(self)
+            run.defer(key, self)
             run.open[key] = parent.key
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))

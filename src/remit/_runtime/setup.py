@@ -30,10 +30,10 @@ _TARGET: Final = frozenset({"mode", "transport", "api_url", "api_token", "data_d
 
 def first() -> Runtime:
     """Return the runtime, made from the last `configure()` or else from the environment."""
+    # Without the lock: it imports modules of the program, which another thread may be importing.
+    settings = state.configured or _from_environment()
     with state.lock:
-        settings = state.configured or _from_environment()
-        # A signal handler on this thread may have made it meanwhile.
-        return state.runtime or _install(settings)
+        return state.runtime or _install(state.configured or settings)
 
 
 def _from_environment() -> Settings:

@@ -107,7 +107,7 @@ class Files:
     def rescue(self, claim: Claim, error: Exception) -> SpoolFile | None:
         """Put a damaged file aside; return a new file with the items before the damage."""
         file: SpoolFile | None = None
-        items = unreadable = 0
+        items = 0
         with self.lock:
             try:
                 # Not by `sqlite3.connect`: tracers wrap it.
@@ -117,18 +117,23 @@ class Files:
                         # Otherwise SQLite reads nothing of a file shorter than its header says.
                         damaged.execute("PRAGMA writable_schema = ON")
                     about = _about(damaged)
-                    if about is not None:
-                        if not self._is_ours(*about):
-                            self._skip(claim)
-                            return None
+                    if about is None:
+                        unreadable = _items_after(damaged, 0)
+                    elif self._is_ours(*about):
                         file = self.create()
                         items, unreadable = self._copy(damaged, file)
+                    else:
+                        self._skip(claim)
+                        return None
+                claim.rename(DAMAGED)
             except STORAGE_ERRORS:
+                if file is not None:
+                    with suppress(OSError):
+                        file.close().remove()
                 claim.release()
                 return None
         if unreadable:
             self.on_loss(Loss.SPOOL_DAMAGED, unreadable, ())
-        claim.rename(DAMAGED)
         logger.warning(
             "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
             "it was put aside with the ending %s",
@@ -162,7 +167,9 @@ class Files:
                 for chunk_id, (part, _) in enumerate(split(items), first)
             ],
         )
-        file.delete_aside()
+        unreadable = file.delete_aside() - len(items)
+        if unreadable:
+            self.on_loss(Loss.SPOOL_DAMAGED, unreadable, ())
         file.close().rename(DATABASE)
         return len(items)
 

@@ -86,6 +86,8 @@ class Outbox:
         self._unwritten: dict[int, Sequence[Item]] = {}
         self._settled: list[int] = []
         self._changed: dict[str, RunRecord | None] = {}
+        # Keys of runs whose record was never written.
+        self._new_runs: set[str] = set()
         self._next_check_s = self._next_write_s = 0.0
         # Adoption handles the errors of the file of an ended process.
         self._warned = file is not None
@@ -95,9 +97,13 @@ class Outbox:
         """Add *runs*, then *items* in order; if the folder is full, without the spans."""
         with self._lock:
             for run in runs:
+                if run.key not in self._runs:
+                    self._new_runs.add(run.key)
                 self._runs[run.key] = self._changed[run.key] = run
             file, parts = self._open_file(), split(items)
-            if file is not None and self._is_full(file, parts):
+            # After a write that failed, rows wait in memory, where they have a bound.
+            waiting = bool(self._unwritten)
+            if file is not None and not waiting and self._is_full(file, parts):
                 parts = split(self._without_spans(items))
             put_ns = 0 if self._files is None else self._files.wall_ns()
             for part, payload_bytes in parts:
@@ -106,7 +112,7 @@ class Outbox:
                 chunk.memory_bytes = ITEM_BYTES * chunk.items + payload_bytes
                 self._chunks[chunk.id], self._unwritten[chunk.id] = chunk, part
             if file is not None:
-                self._write(file)
+                self._write(file, measure=waiting)
             if self._closed:  # by a writer that hung beyond the shutdown
                 self._close_file(BUSY_TIMEOUT_S)
 
@@ -183,7 +189,12 @@ class Outbox:
     def forget_run(self, key: str) -> None:
         """Remove a run's record; it is deleted with the next settled rows."""
         with self._lock:
-            if self._runs.pop(key, None) is not None:
+            if self._runs.pop(key, None) is None:
+                return
+            if key in self._new_runs:
+                self._new_runs.remove(key)
+                del self._changed[key]
+            else:
                 self._changed[key] = None
 
     def open_spans(self) -> list[Item]:
@@ -193,17 +204,26 @@ class Outbox:
                 return self._open_spans_in(self._file)
         return []
 
+    def is_on_disk(self) -> bool:
+        """Return whether all rows are in a file: there is a spool, and it could be used."""
+        with self._lock:
+            return self._files is not None and self.broken is None and not self._unwritten
+
     def last_id(self) -> int:
         """Return an id that no row so far exceeds, 0 before the first."""
         return self._last_chunk and self._last_chunk * ROWS_PER_CHUNK + ROWS_PER_CHUNK - 1
 
     def pending(self, up_to: int | None = None) -> int:
         """Count the rows that are not settled, up to an earlier `last_id()` if given."""
-        return self._count(up_to, in_memory=True)
+        return self._count(up_to)
 
     def spooled(self, up_to: int | None = None) -> int:
         """Count those of the pending rows that are on disk."""
         return self._count(up_to, in_memory=False)
+
+    def sendable(self, up_to: int) -> int:
+        """Count those of the pending rows that this process can send."""
+        return self._count(up_to, on_disk=self.broken is None)
 
     def oldest_ns(self) -> int | None:
         """Return the wall time at which the oldest pending row on disk was written."""
@@ -228,7 +248,7 @@ class Outbox:
                 file = self._open_file()
                 if file is not None:
                     file.limit_wait(timeout_s)
-                    self._write(file, ends_s)
+                    self._write(file, measure=True, until_s=ends_s)
             self._close_file(max(0.0, ends_s - time.monotonic()))
         finally:
             self._lock.release()
@@ -246,17 +266,14 @@ class Outbox:
 
     def _is_full(self, file: SpoolFile, parts: Sequence[Part]) -> bool:
         """Return whether the folder has no room for *parts*; delete refused items if that helps."""
-        # Rows that a failed write left in memory, and rows after them, have a bound there.
-        if not self._unwritten:
-            with self._failing_to_memory():
-                added_bytes = sum(ROW_BYTES * len(part) + size_bytes for part, size_bytes in parts)
-                if file.has_room(added_bytes):
-                    return False
-                refused = file.delete_aside()
-                if refused:
-                    self._lose(Loss.ASIDE_SPOOL_FULL, refused)
-                return not (refused and file.has_room(added_bytes))
-        return False
+        full = False
+        added_bytes = sum(ROW_BYTES * len(part) + size_bytes for part, size_bytes in parts)
+        with self._failing_to_memory():
+            full = not file.has_room(added_bytes)
+            if full and (refused := file.delete_aside()):
+                self._lose(Loss.ASIDE_SPOOL_FULL, refused)
+                full = not file.has_room(added_bytes)
+        return full
 
     def _without_spans(self, items: Sequence[Item]) -> list[Item]:
         """Return the starts and ends of runs in *items*; count the spans as lost."""
@@ -285,7 +302,7 @@ class Outbox:
         if self._file is None:
             with self._failing_to_memory():
                 self._file = files.create()
-                self._changed = {**self._runs}
+                self._changed, self._new_runs = {**self._runs}, set(self._runs)
         return self._file
 
     def _check_deleted(self) -> None:
@@ -315,17 +332,20 @@ class Outbox:
         )
 
     @guarded("writing to the spool")
-    def _write(self, file: SpoolFile, until_s: float = math.inf) -> None:
+    def _write(self, file: SpoolFile, *, measure: bool, until_s: float = math.inf) -> None:
         """Write what is only in memory, chunk by chunk, until *until_s*.
 
-        After a fault it stays in memory, like after an error of the disk. If the fault ended `put`,
-        the writer would put the same items again.
+        With *measure* it stays in memory while the folder has no room for it. After a fault it
+        stays there too, like after an error of the disk. If the fault ended `put`, the writer would
+        put the same items again.
         """
         with self._failing_to_memory():
             for chunk_id, items in list(self._unwritten.items()):
                 if time.monotonic() >= until_s:
                     return
                 chunk, packed = self._chunks[chunk_id], pack(items)
+                if measure and not file.has_room(len(packed.content)):
+                    break
                 started, ended = _open_spans(items)
                 self._save(file, [(chunk_id, chunk.put_ns, packed)], started, ended)
                 del self._unwritten[chunk_id]
@@ -350,7 +370,7 @@ class Outbox:
             settled=self._settled,
             forgotten=[key for key, record in self._changed.items() if record is None],
         )
-        self._settled, self._changed = [], {}
+        self._settled, self._changed, self._new_runs = [], {}, set()
 
     @contextmanager
     def _failing_to_memory(self) -> Generator[None]:
@@ -417,12 +437,12 @@ class Outbox:
             if (run := self._runs.get(span.run_key)) and run.state is not RunState.SET_ASIDE
         ]
 
-    def _count(self, up_to: int | None, *, in_memory: bool) -> int:
+    def _count(self, up_to: int | None, *, in_memory: bool = True, on_disk: bool = True) -> int:
         return sum(
             chunk.left
             for chunk in list(self._chunks.values())
             if (up_to is None or chunk.id * ROWS_PER_CHUNK <= up_to)
-            and (in_memory or chunk.id not in self._unwritten)
+            and (in_memory if chunk.id in self._unwritten else on_disk)
         )
 
     def _warn(self, error: Exception) -> None:

@@ -146,9 +146,14 @@ class SpoolFile:
         self._next_measure_ns = 0
 
     def load(self) -> None:
-        """Read the metadata of the chunks, and the run records."""
+        """Read the metadata of the chunks, and the run records.
+
+        It tries the other tables too: a file of which one is damaged could never be closed.
+        """
         self.chunks = read_chunks(self._connection)
         self.runs = {record.key: record for record in read_runs(self._connection)}
+        self.open_spans()
+        self.has_aside()
 
     def write(
         self,
@@ -206,8 +211,8 @@ class SpoolFile:
         return self._connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
 
     def aside(self) -> list[Item]:
-        """Return the refused items."""
-        return [item for _, item in read_aside(self._connection)]
+        """Return the refused items that can be read."""
+        return [item for _, item in read_aside(self._connection, UNREADABLE)]
 
     def delete_aside(self) -> int:
         """Delete the refused items; return their number."""
@@ -322,8 +327,10 @@ def read_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a table in order."""
     with suppress(*ignore):
-        # The names are ours, never data.
-        yield from connection.execute(f"SELECT {columns} FROM {table} ORDER BY rowid")  # noqa: S608
+        # The names are ours, never data. Not `yield from`, which would close the cursor when the
+        # generator is collected, perhaps after the connection.
+        for row in connection.execute(f"SELECT {columns} FROM {table} ORDER BY rowid"):  # noqa: S608, UP028
+            yield row
 
 
 def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
@@ -368,10 +375,13 @@ def read_open_spans(connection: sqlite3.Connection, ignore: Ignored = ()) -> lis
     return spans
 
 
-def read_aside(connection: sqlite3.Connection) -> list[tuple[str, Item]]:
+def read_aside(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[tuple[str, Item]]:
     """Return the items that a server refused, the oldest first, each with the reason."""
-    rows = read_rows(connection, "aside", "reason, crc, body")
-    return [(reason, item) for reason, *row in rows for item in unpack(*row)]
+    refused: list[tuple[str, Item]] = []
+    for reason, *row in read_rows(connection, "aside", "reason, crc, body", ignore):
+        with suppress(*ignore):
+            refused += [(reason, item) for item in unpack(*row)]
+    return refused
 
 
 def _pack_one(item: Item) -> tuple[int, bytes]:
