@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -534,6 +536,23 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
         clock.advance(70)
         runtime.tick()
         assert {run.status for run in recorder.runs} == {"complete"}
+
+
+def test_an_idle_run_that_has_ended_is_not_held() -> None:
+    """A server with many sessions would keep them all."""
+    clock = FakeClock()
+    with isolated(clock=clock):
+        runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
+        sessions = adapters.declare_agent("fake.server:sessions")
+        context = runs.context("a", sessions.open)
+        assert context is not None
+        run = weakref.ref(context.run)
+        clock.advance(70)
+        _runtime.current().tick()
+        runs.context("b", sessions.open)
+        del context
+        gc.collect()
+        assert run() is None
 
 
 def test_open_spans_are_cancelled_at_the_exit() -> None:

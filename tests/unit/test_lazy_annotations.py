@@ -95,6 +95,33 @@ def test_marks_in_lazy_annotations_withhold_as_in_others() -> None:
     assert span.result["result"][0][1]["$remit"] == "withheld"
 
 
+BESIDE = """
+import remit
+from dataclasses import dataclass
+from pydantic import SecretStr
+from typing import Annotated
+
+@dataclass
+class Login:
+    pin: Missing | Annotated[str, remit.Sensitive] = ""
+
+@remit.span_type
+def enter(word: Missing | SecretStr, login: Login) -> list[SecretStr | Missing]:
+    return [word]
+"""
+
+
+def test_a_name_that_is_missing_hides_no_mark_beside_it() -> None:
+    """The note in the schema has the annotation as it is written."""
+    with isolated() as recorder:
+        names = run(BESIDE)
+        agent = remit.agent(name="door")(lambda: names["enter"]("canary", names["Login"]("canary")))
+        agent()
+        (span,) = recorder.spans("enter")
+        assert "canary" not in str((span.payload, span.result))
+        assert "`Missing | SecretStr` cannot be resolved" in str(agent.registration())
+
+
 def test_a_mark_of_an_unknown_category_is_an_error_where_it_is_declared() -> None:
     """The call in the annotation fails when it is evaluated, which the decorator does at once."""
     with isolated(), pytest.raises(DeclarationError, match="no_such_category"):

@@ -18,6 +18,7 @@ import pytest
 
 import remit
 from remit._base import guard
+from remit._record.runs import OpenRun
 from remit.testing import RecordingSink, isolated
 from tests.returning import (
     Numbers,
@@ -388,5 +389,17 @@ def test_a_result_that_cannot_be_looked_at_ends_with_its_call(recorder: Recordin
     odd = Odd()
     with holder.run():
         assert step_of(lambda: odd)() is odd
+    assert recorder.spans("step")[0].status == "complete"
+    assert recorder.runs[0].status == "complete"
+
+
+def test_a_stream_that_cannot_be_noted_ends_with_its_call(
+    recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run does not wait for it."""
+    guard.faults.strict = False  # `isolated()` turned it on
+    monkeypatch.setattr(OpenRun, "defer", None)
+    with holder.run():
+        assert list(step_of(lambda: map(str, [1]))()) == ["1"]
     assert recorder.spans("step")[0].status == "complete"
     assert recorder.runs[0].status == "complete"

@@ -85,6 +85,21 @@ def test_an_outage_is_one_line_of_the_log_however_the_program_ends(
     assert "remit spool send" in line
 
 
+def test_an_outage_without_a_spool_names_the_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No line promises a folder that cannot be used."""
+    (tmp_path / "data").write_text("a file where the folder should be")
+    configure(FakeApi(rules=[lambda _path, _body: refusal(503)]), tmp_path / "data")
+    agent()
+    remit.flush(0.2)
+    (line,) = [message for message in caplog.messages if "answered 503" in message]
+    assert "is kept in memory" in line
+    assert "remit spool send" not in line
+    remit.shutdown(1)
+    assert "are lost with this process" in caplog.messages[-1]
+
+
 def test_configuring_starts_nothing_when_nothing_was_left(tmp_path: Path) -> None:
     """No thread, no folder."""
     configure(FakeApi(), tmp_path)

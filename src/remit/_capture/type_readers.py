@@ -74,7 +74,7 @@ _UNUSED: Final[Any] = len
 """Default of functions that a kind does not use."""
 
 
-class Field(Struct, frozen=True):
+class FieldRules(Struct, frozen=True):
     """One field of a class, with its rules.
 
     Attributes:
@@ -103,7 +103,7 @@ class TypeReader(Struct, frozen=True):
     plain: Callable[[Any], object] = _UNUSED
     size: Callable[[Any], int] = _UNUSED
     iterate: Callable[[Any], Iterable[Any]] = _UNUSED
-    fields: tuple[Field, ...] = ()
+    fields: tuple[FieldRules, ...] = ()
     has_dict: bool = False
     extra: bool = False
     category: str | None = None
@@ -219,9 +219,9 @@ def _record(cls: type) -> TypeReader | None:
     return TypeReader(Kind.RECORD, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra)
 
 
-def _fields(cls: type) -> tuple[Field, ...]:
+def _fields(cls: type) -> tuple[FieldRules, ...]:
     return tuple(
-        Field(
+        FieldRules(
             name=field.name,
             rule=rule_of(info) or field.hidden,
             name_rule=name_rule(field.name),
@@ -308,7 +308,7 @@ _READER_FACTORIES: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
 )
 
 
-def stored_fields(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]:
+def stored_fields(value: object, reader: TypeReader) -> Iterator[tuple[FieldRules, object]]:
     """Yield the fields of an object that have a value."""
     attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
     for field in reader.fields:

@@ -26,7 +26,7 @@ from remit._capture.rules.switches import SECRET_TYPE
 from remit._capture.scalars import MAX_EXACT
 from remit._capture.type_readers import (
     READERS,
-    Field,
+    FieldRules,
     Kind,
     TypeReader,
     extra_fields,
@@ -190,7 +190,7 @@ class Walk:
         if self._texts is not None:
             self._texts.add(value)
 
-    def rule_of(self, field: Field, item: object) -> str | None:
+    def rule_of(self, field: FieldRules, item: object) -> str | None:
         """Return the rule that withholds *item* in *field*, None if it is recorded."""
         if field.rule is not None:
             return field.rule
@@ -498,7 +498,7 @@ class Walk:
         return items if len(items) >= total else markers.cut(total, "items", items)
 
     def _fields(
-        self, stored: Iterable[tuple[Field, object]], depth: int, *, are_keys: bool = True
+        self, stored: Iterable[tuple[FieldRules, object]], depth: int, *, are_keys: bool = True
     ) -> dict[str, object]:
         """Return the copies of the fields of an object, as far as the budget allows."""
         copy: dict[str, object] = {}

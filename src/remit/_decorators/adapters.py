@@ -417,8 +417,7 @@ class SessionTable(Generic[K]):
                 run = opened(open_run)
                 if run is None:
                     return None
-                if len(self._runs) >= MAX_OPEN:
-                    self._runs = {key: run for key, run in self._runs.items() if not run.exited}
+                self._runs = {key: run for key, run in self._runs.items() if not run.exited}
                 if len(self._runs) < MAX_OPEN:
                     self._runs[key] = run
             run.expires_ns = run.monotonic_ns() + self._idle_ns

@@ -66,13 +66,14 @@ class CircuitBreaker:
         waits: Returns the waits for a state of delivery; tests set waits without jitter.
     """
 
-    def __init__(self, target: str, clock: Clock, *, spool: Path | None = None) -> None:
+    def __init__(self, target: str, clock: Clock, *, spool: Callable[[], Path | None]) -> None:
         """Begin idle, ready to try.
 
         Args:
             target: URL or path without credentials, for log lines.
             clock: The time.
-            spool: Folder of the items that wait, for log lines; None if they are in memory.
+            spool: Returns the folder of the items that wait, for log lines; None if they are in
+                memory.
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
@@ -123,15 +124,14 @@ class CircuitBreaker:
         self.last_error = str(error)
         self._server_asked = error.retry_after_s is not None
         if self.health is not before:
+            spool = self._spool()
             logger.warning(
                 "nothing can be delivered to %s: %s. Your program is not affected; what it "
                 "records is kept in %s within its bounds, and remit tries again by itself%s",
                 self._target,
                 error,
-                self._spool or "memory",
-                f". If items are left when this process ends, {self.how_to_send}"
-                if self._spool is not None
-                else "",
+                spool or "memory",
+                f". If items are left when this process ends, {self.how_to_send}" if spool else "",
             )
         # A wrong token or URL stays wrong, whatever else was answered.
         restart = self.health is not before or (after_success and self.health is Health.FAILING)

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 from remit._base.clock import NS_PER_S, Clock, Deadline
@@ -112,9 +113,7 @@ class Delivery:
             )
         self._outbox = outbox = self._make_outbox()
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
-        self._circuit = CircuitBreaker(
-            self._target, clock, spool=self._spool.path if self._spool is not None else None
-        )
+        self._circuit = CircuitBreaker(self._target, clock, spool=self._folder_in_use)
         self._tally = Tally()
         context = SenderContext(
             client=self._client,
@@ -149,6 +148,9 @@ class Delivery:
 
     def _make_outbox(self) -> Outbox:
         return Outbox(self._files, release=self._buffer.release)
+
+    def _folder_in_use(self) -> Path | None:
+        return self._spool.path if self._spool is not None and self._outbox.is_on_disk() else None
 
     @property
     def sink(self) -> Sink:

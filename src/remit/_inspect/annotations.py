@@ -232,7 +232,14 @@ def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a cl
     not affected. Earlier versions evaluate annotations when the body runs.
     """
     if sys.version_info >= (3, 14):
-        return inspect.get_annotations(holder, format=Format.FORWARDREF)
+        annotations = inspect.get_annotations(holder, format=Format.FORWARDREF)
+        if not any(map(_has_placeholder, annotations.values())):
+            return annotations
+        texts = inspect.get_annotations(holder, format=Format.STRING)
+        return {
+            name: texts[name] if _has_placeholder(annotation) else annotation
+            for name, annotation in annotations.items()
+        }
     return inspect.get_annotations(holder)
 
 
@@ -244,11 +251,36 @@ def signature_of(
     Raises:
         TypeError, ValueError: The callable has no signature.
     """
+    signature = partial(inspect.signature, function, follow_wrapped=follow_wrapped)
     if sys.version_info >= (3, 14):
-        return inspect.signature(
-            function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF
+        evaluated = signature(annotation_format=Format.FORWARDREF)
+        parameters = evaluated.parameters
+        annotations = [parameter.annotation for parameter in parameters.values()]
+        if not any(map(_has_placeholder, (*annotations, evaluated.return_annotation))):
+            return evaluated
+        written = signature(annotation_format=Format.STRING)
+        return evaluated.replace(
+            parameters=[
+                written.parameters[name] if _has_placeholder(parameter.annotation) else parameter
+                for name, parameter in parameters.items()
+            ],
+            return_annotation=written.return_annotation
+            if _has_placeholder(evaluated.return_annotation)
+            else evaluated.return_annotation,
         )
-    return inspect.signature(function, follow_wrapped=follow_wrapped)
+    return signature()
+
+
+def _has_placeholder(annotation: object) -> bool:
+    """Return whether Python 3.14 put placeholders for names into the text of an annotation.
+
+    It does where a name beside them is missing: `Missing | SecretStr`. The source has the names.
+    """
+    text = text_of(annotation)
+    if text is not None:
+        return "__annotationlib_name_" in text
+    inside = attempt(partial(typing.get_args, annotation))
+    return not isinstance(inside, Exception) and any(map(_has_placeholder, inside))
 
 
 def text_of(annotation: object) -> str | None:
@@ -259,13 +291,28 @@ def text_of(annotation: object) -> str | None:
 
 
 def _nodes(text: str, *kinds: type[ast.AST]) -> list[ast.AST]:
-    """Return the parts of these kinds in an annotation's text, none if it is no Python."""
+    """Return the parts of these kinds in an annotation's text, none if it is no Python.
+
+    A string in it is read as an annotation too, except in a call or in `Literal`: with
+    `from __future__ import annotations`, quotes around a type are part of the text.
+    """
     tree = attempt(lambda: ast.parse(text.strip(), mode="eval"))
-    return [
-        node
-        for node in (() if isinstance(tree, Exception) else ast.walk(tree))
-        if isinstance(node, kinds)
-    ]
+    pending: list[tuple[ast.AST, bool]] = [] if isinstance(tree, Exception) else [(tree, True)]
+    nodes: list[ast.AST] = []
+    for node, is_type in pending:  # which grows
+        if isinstance(node, kinds):
+            nodes.append(node)
+        if is_type and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            nodes += _nodes(node.value, *kinds)
+        has_types = is_type and not isinstance(node, ast.Call) and not _is_literal(node)
+        pending += [(inner, has_types) for inner in ast.iter_child_nodes(node)]
+    return nodes
+
+
+def _is_literal(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Subscript):
+        return False
+    return ast.unparse(node.value).rpartition(".")[2] == "Literal"
 
 
 def _reason(annotation: object, error: Exception) -> str:

@@ -241,7 +241,7 @@ def callable_info(
         wrapped=target,
         function=target,
         named=target if is_object and not is_decorator else unwrapped(target),
-        kind=kind_of(target.__call__ if is_object else target),
+        kind=call_kind_of(target.__call__ if is_object else target),
         binding=Binding.FUNCTION if takes_self else _binding_of(target),
         skip_first=self_parameter.by_name,
         self_parameter=self_parameter,
@@ -267,14 +267,14 @@ def _method_maker_info(target: Any) -> CallableInfo:  # noqa: ANN401 - with a me
         preset = target.args if is_static else (None, *target.args)
         more = {
             "function": partial(function, *preset, **target.keywords),
-            "kind": kind_of(function),
+            "kind": call_kind_of(function),
             "self_parameter": SelfParameter(None, function is target.func),
         }
     named = unwrapped(function)
     return CallableInfo(wrapped=target, named=named, binding=Binding.DESCRIPTOR, **more)
 
 
-def kind_of(function: AnyCallable) -> CallKind:
+def call_kind_of(function: AnyCallable) -> CallKind:
     """Return how a call of *function* runs."""
     if inspect.isasyncgenfunction(function):
         return CallKind.ASYNC_GENERATOR

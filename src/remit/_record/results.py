@@ -91,7 +91,9 @@ def end_with_result(
             deferred.attach(span)
             return wrap(value, deferred)
     except Exception as error:  # noqa: BLE001 - a guard
-        if deferred is None or deferred.detach() is not None:
+        if deferred is not None:
+            deferred.detach()
+        if span.context.key in span.context.run.open:
             span.complete(value)
         guard.contain(_WHERE, error)
         return value

@@ -30,7 +30,12 @@ from pydantic.json_schema import GenerateJsonSchema, JsonRef, JsonSchemaWarningK
 from pydantic_core import core_schema
 from typing_extensions import is_protocol
 from typing_inspection.introspection import AnnotationSource, inspect_annotation
-from typing_inspection.typing_objects import is_newtype, is_typealiastype
+from typing_inspection.typing_objects import (
+    is_newtype,
+    is_paramspecargs,
+    is_paramspeckwargs,
+    is_typealiastype,
+)
 
 from remit._base.guard import attempt
 from remit._capture.arrays import ARRAYS
@@ -204,6 +209,8 @@ class TypeNormalizer:
             return annotation
         if isinstance(annotation, type):
             return self._class(annotation)
+        if is_paramspecargs(annotation) or is_paramspeckwargs(annotation):
+            return Any
         if is_annotated(annotation):
             return annotated(self.normalize(annotation.__origin__), *annotation.__metadata__)
         if is_union(annotation):

@@ -204,6 +204,11 @@ class Outbox:
                 return self._open_spans_in(self._file)
         return []
 
+    def is_on_disk(self) -> bool:
+        """Return whether all rows are in a file: there is a spool, and it could be used."""
+        with self._lock:
+            return self._files is not None and self.broken is None and not self._unwritten
+
     def last_id(self) -> int:
         """Return an id that no row so far exceeds, 0 before the first."""
         return self._last_chunk and self._last_chunk * ROWS_PER_CHUNK + ROWS_PER_CHUNK - 1
