@@ -287,7 +287,8 @@ def text_of(annotation: object) -> str | None:
     """Return the source of an annotation that is not evaluated, else None."""
     if type(annotation) is typing.ForwardRef:
         return annotation.__forward_arg__
-    return annotation if isinstance(annotation, str) else None
+    # Not by `isinstance`, which asks an object of the user's for its `__class__`.
+    return cast("str", annotation) if issubclass(type(annotation), str) else None
 
 
 def _nodes(text: str, *kinds: type[ast.AST]) -> list[ast.AST]:
