@@ -241,8 +241,9 @@ def test_manual_spans_nest_and_are_filled_by_hand(recorder: RecordingSink) -> No
 
 def test_a_result_set_by_hand_may_be_an_error(recorder: RecordingSink) -> None:
     """It is recorded as the error of a call, and does not fail the span."""
+    error: Any = ValueError("nothing there")
     with agent.run(), remit.span("look") as span:
-        span.set_result(ValueError("nothing there"))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        span.set_result(error)
     (recorded,) = recorder.spans("look")
     assert recorded.status == "complete"
     assert recorded.result == {"error": {"type": "ValueError", "message": "nothing there"}}

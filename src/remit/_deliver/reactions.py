@@ -110,7 +110,7 @@ class Refusal:
 
     @classmethod
     def of_error(cls, error: ApiError) -> Refusal:
-        """Return the refusal of an item in a request of its own."""
+        """Return the refusal of an item that was sent in its own request."""
         return cls.of_item(error.code or f"http_{error.status}", error.errors)
 
     @classmethod

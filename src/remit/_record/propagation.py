@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from remit._record.context import SavedContext, for_consumer
 from remit._record.generators import await_stepwise
@@ -46,8 +46,7 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             return await _in_context(context, call(*args, **kwargs))
 
-        bound: Any = awaited
-        return bound  # type: ignore[no-any-return] # of the same kind
+        return cast("Callable[P, T]", awaited)
 
     @wraps(function)
     def in_context(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as above

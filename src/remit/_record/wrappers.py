@@ -20,6 +20,7 @@ from typing import (
     NamedTuple,
     ParamSpec,
     TypeVar,
+    cast,
     overload,
 )
 
@@ -118,7 +119,7 @@ class StepFunction(_Function):
         self._self_config.self_parameter.on_set_name(owner, name)
         wrapped: object = self.__wrapped__
         if hasattr(type(wrapped), "__set_name__"):
-            wrapped.__set_name__(owner, name)  # type: ignore[attr-defined] # its type has it
+            cast("Any", wrapped).__set_name__(owner, name)
 
     def __repr__(self) -> str:
         """Show the wrapped callable."""

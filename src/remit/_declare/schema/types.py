@@ -164,7 +164,8 @@ def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
     # tuple, because an adapter of a model takes no configuration.
     ready = tuple(map(TypeNormalizer().normalize, types))
     config = ConfigDict(arbitrary_types_allowed=True)
-    adapter: TypeAdapter[Any] = TypeAdapter(tuple[ready], config=config)  # type: ignore[valid-type]  # made at run time
+    together: Any = GenericAlias(tuple, ready)
+    adapter: TypeAdapter[Any] = TypeAdapter(together, config=config)
     schema = adapter.json_schema(by_alias=False, schema_generator=Generator)
     return schema["prefixItems"], schema.get("$defs", {})
 
