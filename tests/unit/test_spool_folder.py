@@ -78,6 +78,22 @@ def test_a_lock_is_removed_when_its_file_has_gone_and_its_process_has_ended(
     alive.release()
 
 
+def test_a_file_that_goes_after_it_was_listed_leaves_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that end side by side list each other's files while they are deleted."""
+    spooled = Spooled(tmp_path)
+    gone = spooled.folder.create()
+    gone.remove()
+
+    def listed(*endings: str) -> list[Path]:
+        return [gone.path] if ".db" in endings else []
+
+    monkeypatch.setattr(spooled.folder, "files", listed)
+    assert spooled.files.take() is None
+    assert list(spooled.folder.path.iterdir()) == []
+
+
 def test_files_are_listed_by_age_and_ending(folder: Folder) -> None:
     """The oldest comes first; locks and SQLite's companion files are not listed."""
     for name in ("b.db", "a.db", "c.aside", "a.lock", "a.db-wal"):

@@ -205,6 +205,10 @@ class Files:
             claim = self.folder.claim(path)
         if claim is None:
             return None
+        if not path.exists():
+            # Its process deleted it after it was listed, and the claim made its lock anew.
+            claim.remove()
+            return None
         try:
             return self._open(claim)
         except (DamagedError, *STORAGE_ERRORS) as error:
