@@ -148,6 +148,23 @@ def arriving(body: bytes, length: int, status: int = 200, encoding: str = "ident
     return lambda _: httpx.Response(status, stream=Parts(body, length), headers=headers)
 
 
+def test_the_time_of_the_server_can_be_used() -> None:
+    """A call's function runs when the body is sent, and before its answer is waited for."""
+    used = threading.Event()
+
+    def answer_late(connection: socket.socket, over: threading.Event) -> None:
+        head = request_of(connection)
+        while not head.endswith(b'{"items":[{}]}'):
+            head += connection.recv(65_536)
+        assert b"\r\nContent-Length: 14\r\n" in head
+        outputs = b'{"status":"success","outputs":{}}' if used.wait(10) else b""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(outputs))
+        connection.sendall(outputs)
+
+    with serving(answer_late) as url:
+        assert HttpClient(url, TOKEN).send(described.bulk_raw([b"{}"], used.set)) == {}
+
+
 BULK = described.bulk_raw([b"{}"])
 
 

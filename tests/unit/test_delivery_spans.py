@@ -278,6 +278,25 @@ def test_neither_the_end_of_a_span_nor_of_its_run_overtakes_a_waiting_beginning(
     assert stepped.status.set_aside == {}
 
 
+def test_an_end_in_the_batch_after_its_beginning_waits_for_it_too() -> None:
+    """The batch is filled while the server works on the one before, and filled again then."""
+    api = FakeApi()
+    api.refuse_item(named("slow"), error("internal"))
+    stepped = Stepped(api, max_batch_items=2)
+    run = stepped.record()
+    start = run.start("slow")
+    stepped.move(announce=True)
+    run.end(start)
+    run.span("other")
+    stepped.deliver()
+    assert not any(finishes(item) for items in api.bulks() for item in items)
+    assert api.names() == ["other"]
+    stepped.settle()
+    assert api.names() == ["other", "slow"]
+    assert Counter(key for keys in api.bulk_keys() for key in keys).most_common(2)[1][1] == 1
+    assert stepped.status.set_aside == {}
+
+
 def test_a_server_that_goes_on_after_an_error_is_understood() -> None:
     """Each item is judged by its own output."""
     api = FakeApi()

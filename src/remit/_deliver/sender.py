@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -274,10 +274,25 @@ class Sender:
             ApiError: Nothing can be sent now; the remaining rows stay in the outbox.
         """
         queue = deque(rows)
-        while queue:
+        following: list[Batch] = []
+
+        def fill_following() -> None:
+            if not following:
+                following.append(self._fill(queue))
+
+        batch = self._fill(queue)
+        while batch.rows:
+            # The following batch is filled while the server works on this one.
+            following.clear()
+            again = self._exchange(batch, fill_following)
+            if again is None and following:
+                (batch,) = following
+                continue
+            # What becomes of the following rows may depend on those that were not delivered.
+            for unsent in following:
+                queue.extendleft(reversed(unsent.rows.values()))
+            queue.extendleft(reversed(again or []))
             batch = self._fill(queue)
-            if batch.rows:
-                queue.extendleft(reversed(self._exchange(batch)))
 
     def _fill(self, queue: deque[Row]) -> Batch:
         """Take a batch from *queue*, and hold the rows that have to wait."""
@@ -310,10 +325,10 @@ class Sender:
         # The end of a span must not overtake its beginning.
         return row[1].kind == Kind.FINISH and row[1].run_key in self._held_runs
 
-    def _exchange(self, batch: Batch) -> list[Row]:
-        """Send a batch; return the rows of it to send next, in order."""
+    def _exchange(self, batch: Batch, on_sent: Callable[[], None]) -> list[Row] | None:
+        """Send a batch; return the rows of it to send next, in order, None if all are delivered."""
         try:
-            outputs = self._call_bulk(batch.bodies)
+            outputs = self._call_bulk(batch.bodies, on_sent)
         except (RejectedError, AnswerTooLongError) as error:
             self._send_parts(batch, error)
             return []
@@ -344,12 +359,16 @@ class Sender:
                 else:
                     refused.append((row, run, output))
         self._deliver(delivered)
+        if len(delivered) == len(batch.rows):
+            return None
         again = [next_row for refusal in refused for next_row in self._react(*refusal)]
         return again + missing
 
     @guarded("the bulk call", passes=SEND_ERRORS)
-    def _call_bulk(self, bodies: Sequence[bytes]) -> Mapping[str, BulkOutput]:
-        return self._client.call(bulk_raw(bodies))
+    def _call_bulk(
+        self, bodies: Sequence[bytes], on_sent: Callable[[], None] | None = None
+    ) -> Mapping[str, BulkOutput]:
+        return self._client.call(bulk_raw(bodies, on_sent))
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
         """React to the refusal of a row; return the row if it is to be sent again now."""

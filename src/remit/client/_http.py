@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
@@ -137,17 +137,22 @@ class HttpBase(Generic[C]):
         self._closed = True
         return self._transports.pop(os.getpid(), None)
 
-    def _request(self, call: Call[Any], timeout_s: float) -> httpx.Request:
+    def _request(
+        self, call: Call[Any], timeout_s: float, on_sent: Callable[[], None] | None = None
+    ) -> httpx.Request:
         timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
         body, headers = call.body, self.target.headers()
         if self._compress and body is not None and len(body) >= MIN_COMPRESSED_BYTES:
             body = zlib.compress(body, 1, GZIP)
             headers["Content-Encoding"] = "gzip"
+        content: bytes | Body | None = body
+        if on_sent is not None and body is not None:
+            content, headers["Content-Length"] = Body(body, on_sent), str(len(body))
         return httpx.Request(
             call.method,
             f"{self.target.url}{call.path}",
             params=list(call.query) or None,
-            content=body,
+            content=content,
             headers=headers,
             extensions={"timeout": timeout.as_dict()},
         )
@@ -210,7 +215,7 @@ class HttpClient(HttpBase[Transport]):
         seconds = self._timeout_s if timeout_s is None else timeout_s
         transport = self._transport(httpx.HTTPTransport, call)
         deadline = Deadline.after(seconds, self._clock)
-        request = self._request(call, seconds)
+        request = self._request(call, seconds, call.on_sent)
         try:
             with no_tracing(), closing(transport.handle_request(request)) as response:
                 body = AnswerBody(self.target.where(call), call, response)
@@ -281,6 +286,20 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
         transport = self._release()
         if transport is not None:
             await transport.aclose()
+
+
+class Body:
+    """The body of a request, with a function to call once it is sent."""
+
+    def __init__(self, content: bytes, on_sent: Callable[[], None]) -> None:
+        """Send *content*, then call *on_sent*."""
+        self._content = content
+        self._on_sent = on_sent
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body; httpx asks for more when it has sent that."""
+        yield self._content
+        self._on_sent()
 
 
 class AnswerBody:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -59,10 +60,12 @@ def _item(item: BulkItem | JsonMapping) -> dict[str, Any]:
     return {**item, "idempotency_key": idempotency_key(None)}
 
 
-def bulk_raw(items: Sequence[bytes]) -> Call[dict[str, BulkOutput]]:
+def bulk_raw(
+    items: Sequence[bytes], on_sent: Callable[[], None] | None = None
+) -> Call[dict[str, BulkOutput]]:
     """Describe a bulk request of items that are JSON already, for the sender."""
     body = b'{"items":[' + b",".join(items) + b"]}"
-    return BULK.raw(read=outputs_of, body=body)
+    return replace(BULK.raw(read=outputs_of, body=body), on_sent=on_sent)
 
 
 def outputs_of(body: bytes) -> dict[str, BulkOutput]:

@@ -47,6 +47,8 @@ class Call(Generic[T]):
         body: JSON, or None for no body. Left out of `repr`: it holds payloads.
         query: Names and values of the query, in order.
         limit_bytes: Longest answer that is read.
+        on_sent: Called by the synchronous client when the body is sent, before it waits for the
+            answer; called again if the body is sent again.
     """
 
     method: str
@@ -55,6 +57,7 @@ class Call(Generic[T]):
     body: bytes | None = field(default=None, repr=False)
     query: Query = ()
     limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
+    on_sent: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
