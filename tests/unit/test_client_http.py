@@ -152,7 +152,7 @@ def test_the_time_of_the_server_can_be_used() -> None:
     """A call's function runs when the body is sent, and before its answer is waited for."""
     used = threading.Event()
 
-    def answer_late(connection: socket.socket, over: threading.Event) -> None:
+    def answer_late(connection: socket.socket, _: threading.Event) -> None:
         head = request_of(connection)
         while not head.endswith(b'{"items":[{}]}'):
             head += connection.recv(65_536)

@@ -68,6 +68,16 @@ def test_the_termination_of_another_run_passes() -> None:
     assert (inner.status, outer.status) == ("cancelled", "complete")
 
 
+def test_a_step_of_an_inner_run_that_exceeds_this_one_ends_the_block() -> None:
+    """Both runs are terminated, and the exception names the inner one."""
+    with agent.run() as outer:
+        with outer.contained() as ended, free.run() as inner:
+            pay()
+        assert ended
+        assert "financial_transactions" in (ended.reason or "")
+    assert (inner.status, outer.status) == ("terminated", "terminated")
+
+
 def test_one_of_many_runs_in_a_task_group_ends_alone() -> None:
     """Without it the exception would cancel every other task."""
 

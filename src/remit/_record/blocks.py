@@ -15,7 +15,7 @@ from remit._base.outcomes import CANCELLED, FAILED
 from remit._base.text import describe_value
 from remit._inspect.introspection import is_a
 from remit._record.context import nested_in, termination, use_context
-from remit._record.items import AgentRef, Item, Kind, NoSink
+from remit._record.items import AgentRef, Item, Kind, NoSink, RunFeed
 from remit._record.runs import OpenRun, Recorder, RunOptions, current_context, opened
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit.errors import RunTerminated, UsageError
@@ -121,8 +121,9 @@ class Run:
         """Return a block that ends quietly if this run is terminated; execution goes on after it.
 
         Use it in code that serves many runs in one task group, which an exception would end. The
-        block catches the `RunTerminated` of this run, also inside an exception group. Other
-        exceptions pass, and so do the rest of such a group and the terminations of other runs.
+        block catches the `RunTerminated` of this run, also inside an exception group, and that of
+        an inner run whose step terminated both. Other exceptions pass, and so do the rest of such a
+        group and the terminations of other runs.
 
         ```python
         with agent.run() as run:
@@ -132,7 +133,7 @@ class Run:
                 answer = f"This session was ended: {ended.reason}"
         ```
         """
-        return Contained(self.key)
+        return Contained(self._run.feed)
 
     def __repr__(self) -> str:
         """Show the agent, the key and the status."""
@@ -149,11 +150,11 @@ class Contained:
         reason: The reason of the termination, None without one.
     """
 
-    __slots__ = ("_ended", "_run_key", "reason")
+    __slots__ = ("_ended", "_feed", "reason")
 
-    def __init__(self, run_key: str) -> None:
-        """Contain the termination of the run *run_key*."""
-        self._run_key = run_key
+    def __init__(self, feed: RunFeed) -> None:
+        """Contain the termination of the run of *feed*."""
+        self._feed = feed
         self._ended = False
         self.reason: str | None = None
 
@@ -170,7 +171,10 @@ class Contained:
 
         # A function, because Python before 3.13 takes no method here.
         def is_termination(member: BaseException) -> bool:
-            if not isinstance(member, RunTerminated) or member.run_key != self._run_key:
+            if not isinstance(member, RunTerminated):
+                return False
+            # A step of an inner run that exceeds the remit of this one terminates both.
+            if member.run_key != self._feed.key and self._feed.terminated is None:
                 return False
             self._ended, self.reason = True, member.reason
             return True
