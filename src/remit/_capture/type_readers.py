@@ -204,6 +204,7 @@ def _instance_dict(value: object) -> dict[str, object]:
 
 def _dict_of_proxy(value: object) -> object:
     """Return the dict behind a read-only view; other mappings are not read."""
+    # No other way leads to it without a call of the mapping's own methods.
     behind: object = next(iter(gc.get_referents(value)), None)
     return behind if is_a(behind, dict) else value
 

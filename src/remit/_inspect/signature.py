@@ -88,7 +88,7 @@ class Parameter(Struct, frozen=True):
     """
 
     name: str
-    kind: inspect._ParameterKind
+    kind: int
     annotation: object
     default: object
     category: str | None = None
