@@ -22,7 +22,8 @@ SMALL: Final = 64 << 20
 PAGE: Final = b"\xaa" * 4096
 # Source: SQLite's file format, "The Database Header".
 SCHEMA_FORMAT_AT: Final = 44
-APPLICATION_ID: Final = slice(68, 72)
+# The header with the application id, the schema, and the table `about`.
+PAGES_OF_IDENTITY: Final = 2 * 4096
 ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(PUTS * 5)]
 
 
@@ -55,12 +56,11 @@ def harmed(
         content = path.read_bytes()
         at = int(place * (len(content) - 1))
         rest = b"" if harm is None else harm + content[at + len(harm) :]
-        damaged = content[:at] + rest
-        path.write_bytes(damaged)
+        path.write_bytes(content[:at] + rest)
         spooled = Spooled(data_dir)
         items = spooled.adopted()
-        # With another application id it is the database of another program, and left alone.
-        if suffix != ".db" or damaged[APPLICATION_ID] == content[APPLICATION_ID]:
+        # Damage of the first pages may make it the file of another program or another target.
+        if suffix != ".db" or harm is None or at >= PAGES_OF_IDENTITY:
             assert spooled.folder.files(".db") == [], "it is sent, deleted or put aside"
         return items, spooled
 
@@ -79,6 +79,15 @@ def test_what_is_read_of_a_damaged_file_was_written_so(
     found, _ = harmed(written[kind], harm, place, suffix)
     assert all(each in ITEMS for each in found)
     assert [each.key for each in found] == sorted(each.key for each in found)
+
+
+def test_a_schema_that_is_not_utf_8_is_damage(written: dict[str, Path]) -> None:
+    """SQLite quotes it in its messages, which Python then cannot decode; any byte may be hit."""
+    (path,) = (written["closed"] / "spool").glob("*.db")
+    size, page = path.stat().st_size, path.read_bytes()[:4096]
+    for at in range(page.index(b"CREATE TABLE") - 40, 4096, 3):
+        found, _ = harmed(written["closed"], b"\x80", (at + 0.5) / size, ".db")
+        assert all(each in ITEMS for each in found)
 
 
 @pytest.mark.parametrize("kind", ["closed", "killed"])

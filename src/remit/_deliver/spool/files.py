@@ -113,7 +113,7 @@ class Files:
                 # Not by `sqlite3.connect`: tracers wrap it.
                 uri = f"{claim.path.absolute().as_uri()}?mode=rw"
                 with closing(sqlite3.Connection(uri, uri=True)) as damaged:
-                    with suppress(sqlite3.Error):
+                    with suppress(*STORAGE_ERRORS):
                         # Otherwise SQLite reads nothing of a file shorter than its header says.
                         damaged.execute("PRAGMA writable_schema = ON")
                     about = _about(damaged)
@@ -257,7 +257,7 @@ def _about(damaged: sqlite3.Connection) -> tuple[int, Identity] | None:
 def _items_after(damaged: sqlite3.Connection, last_id: int) -> int:
     """Return the number of items in the chunks after *last_id*; 1 if it cannot be read."""
     statement = "SELECT CAST(sum(items) AS INTEGER) FROM chunk WHERE id > ?"
-    with suppress(sqlite3.Error):
+    with suppress(*UNREADABLE):
         (count,) = damaged.execute(statement, (last_id,)).fetchone()
         return count or 0
     return 1

@@ -65,12 +65,15 @@ UNMEASURED_PART: Final = 1 / 64
 # Pages that a transaction writes besides the content of chunks.
 OVERHEAD_BYTES: Final = 8 * 4096
 
-STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
-"""What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise."""
+STORAGE_ERRORS: Final = (OSError, sqlite3.Error, UnicodeDecodeError)
+"""What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise.
+
+A message of SQLite quotes the damaged schema, which may not be UTF-8.
+"""
 DAMAGE_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 # SQLite's message for an overwritten schema format; its code has other causes as well.
 UNKNOWN_FORMAT: Final = "unsupported file format"
-UNREADABLE: Final = (DamagedError, sqlite3.Error)
+UNREADABLE: Final = (DamagedError, sqlite3.Error, UnicodeDecodeError)
 """Exceptions at the content of a damaged file."""
 
 # The child of a fork must not close the parent's connections: referenced here, they stay open.
@@ -83,7 +86,7 @@ def is_damage(error: Exception) -> bool:
         # Without a code: a text of the file is not UTF-8.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
         return code in DAMAGE_CODES or str(error) == UNKNOWN_FORMAT
-    return isinstance(error, DamagedError)
+    return isinstance(error, DamagedError | UnicodeDecodeError)
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +123,7 @@ class Chunk:
 class SpoolFile:
     """A file that this process has locked; its user keeps other threads out.
 
-    Methods raise `sqlite3.Error` if the file cannot be read or written, and `DamagedError` if its
+    Methods raise `STORAGE_ERRORS` if the file cannot be read or written, and `DamagedError` if its
     content is not what was written.
 
     Attributes:
@@ -289,7 +292,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
-    except sqlite3.Error:
+    except STORAGE_ERRORS:
         connection.close()
         raise
     return connection
@@ -318,7 +321,7 @@ def is_foreign(path: Path) -> bool:
     return False
 
 
-# These functions raise `sqlite3.Error` or `DamagedError` at the first thing that they cannot read.
+# These functions raise one of `UNREADABLE` at the first thing that they cannot read.
 # With `ignore=UNREADABLE` they leave it out, and go on while SQLite finds rows.
 
 
@@ -346,10 +349,10 @@ def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
 def read_chunks(connection: sqlite3.Connection) -> dict[int, Chunk]:
     """Return the metadata of every chunk, in order, by id."""
     chunks: dict[int, Chunk] = {}
-    for chunk_id, *numbers in read_rows(connection, "chunk", "id, put_ns, items, length(body)"):
-        if list(map(type, numbers)) != [int, int, int]:
+    for row in read_rows(connection, "chunk", "id, put_ns, items, length(body)"):
+        if list(map(type, row)) != [int, int, int, int]:
             raise DamagedError("a chunk is not numbered")
-        chunks[chunk_id] = Chunk(chunk_id, *numbers)
+        chunks[row[0]] = Chunk(*row)
     return chunks
 
 
