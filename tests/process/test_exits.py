@@ -334,3 +334,26 @@ def test_a_program_that_is_stopped_in_a_flush_goes_on_where_it_was(
     # An answer that is there already is read, unless the machine is too slow for that.
     assert len(lines) <= 1 if in_time else len(lines) == 1, errors
     assert all(line.startswith("nothing can be delivered to") for line in lines)
+
+
+WORKER = """
+@remit.agent
+def agent(number):
+    return step(number)
+
+def work():
+    threading.main_thread().join()
+    for number in range(3):
+        agent(number)
+
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one_is_recorded(tmp_path: Path) -> None:
+    """Python waits for it before the exit handlers, which deliver what it recorded."""
+    with collector(tmp_path) as served:
+        program = start(DECLARED + WORKER, settings(tmp_path, served.url, served.token))
+        assert output_of(program) == ("", "")
+    assert steps_in(tmp_path) == once(range(3))
+    assert runs_in(tmp_path) == ["complete"] * 3

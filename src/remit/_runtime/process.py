@@ -193,8 +193,10 @@ def _status() -> Status:
 
 def hook_exit() -> None:
     """Register the flush at exit, also where a child process never runs `atexit`."""
-    if not (state.exit_hooked or threading.main_thread().is_alive()):
-        # The interpreter already runs its exit handlers and will not call a new one.
+    main = threading.main_thread()
+    if not (state.exit_hooked or main.is_alive()) and threading.current_thread() is main:
+        # The interpreter already runs its exit handlers and will not call a new one. Before, it
+        # waits for the other threads.
         if state.runtime is not None:
             state.runtime.shutdown(0)
         return
