@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 from collections import Counter
 from typing import Any
 
@@ -97,6 +98,18 @@ MESSAGES = [
         id="a group",
     ),
     pytest.param(SystemExit(3), "SystemExit", "3", id="an exit"),
+    pytest.param(
+        urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")),
+        "urllib.error.URLError",
+        "ConnectionRefusedError: [Errno 111] Connection refused",
+        id="another error",
+    ),
+    pytest.param(
+        Shown(["host", 443], ValueError(KeyError("a"))),
+        f"{__name__}.Shown",
+        """[["host",443],"ValueError: KeyError: 'a'"]""",
+        id="another error among several arguments",
+    ),
 ]
 
 
@@ -123,6 +136,12 @@ REDACTED = [
         ValueError("-----BEGIN PRIVATE KEY-----", "canary"),
         "pattern:private_key",
         id="a private key in several arguments",
+    ),
+    pytest.param(
+        ConnectionError(OSError(f"no route to {LLM_KEY}")), "pattern:llm_key", id="another error"
+    ),
+    pytest.param(
+        ConnectionError(ValueError({"password": "canary"})), None, id="a dict in another error"
     ),
     pytest.param(
         Shown("-----BEGIN PRIVATE KEY-----", "canary"),
@@ -152,6 +171,13 @@ def test_a_validation_error_is_told_without_the_input() -> None:
     with pytest.raises(ValidationError) as caught:
         Model.model_validate(5)
     assert told(caught.value)["message"].startswith("1 validation errors for Model: (value): ")
+
+
+def test_an_error_that_holds_itself_is_told() -> None:
+    """Its own text is read a few levels deep."""
+    error = Shown("x")
+    error.args = ("outer", error)
+    assert told(error)["message"].count("outer") == 4
 
 
 def test_a_long_message_is_cut() -> None:

@@ -47,6 +47,7 @@ _SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
 """Attributes that the `__str__` of a builtin shows, and that may hold anything."""
 
 _MAX_SIMPLE_CHARS: Final = 20_000
+_MAX_INNER_ERRORS: Final = 3
 _MAX_VALIDATION_ERRORS: Final = 20
 
 
@@ -131,23 +132,36 @@ def _reason_text(walk: Walk, reason: object, rules: Rules) -> object:
     return walk.value(reason, 1)
 
 
-def _message(walk: Walk, error: BaseException) -> str:
+def _message(walk: Walk, error: BaseException, depth: int = 0) -> str:
+    """Return the text of *error*, which may be the argument of another error."""
     kind = type(error)
     args: tuple[object, ...] = _ARGS(error)
     if is_one_of(kind, pydantic_core.ValidationError):
         return _of_validation(walk, cast("pydantic_core.ValidationError", error))
     if is_one_of(kind, BaseExceptionGroup):
         return _of_group(cast("BaseExceptionGroup[BaseException]", error))
-    if not args:
-        return ""
-    if len(args) == 1 and type(args[0]) is str and not is_one_of(kind, KeyError):
-        return args[0]
+    only = args[0] if len(args) == 1 else None
+    if not args or (type(only) is str and not is_one_of(kind, KeyError)):
+        return str(only or "")
     show = lookup(kind, "__str__")
     if id(show) in _BUILTIN_STR and all(map(_is_simple, _shown_values(error, args))):
         return str(show(error))
+    if depth < _MAX_INNER_ERRORS:
+        if is_a(only, BaseException):
+            return _text_of_error(walk, cast("BaseException", only), depth)
+        args = tuple(
+            _text_of_error(walk, cast("BaseException", each), depth)
+            if is_a(each, BaseException)
+            else each
+            for each in args
+        )
     copies = walk.elements(args, 1) or [markers.withheld(PRIVATE_KEY)]
     shown = copies[0] if len(args) == 1 else copies
     return shown if type(shown) is str else encode(shown).decode()
+
+
+def _text_of_error(walk: Walk, inner: BaseException, depth: int) -> str:
+    return f"{type_name(type(inner))}: {_message(walk, inner, depth + 1)}"
 
 
 def _shown_values(error: BaseException, args: tuple[object, ...]) -> Iterator[object]:
