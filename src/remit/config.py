@@ -138,7 +138,8 @@ class Settings(BaseModel):
     token, else local."""
     data_dir: Path = Field(default_factory=default_data_dir)
     """Folder for local data and the spool; created at the first use, readable by its owner only. A
-    folder that another user owns or may write to is not used."""
+    folder that another user owns or may write to is not used. `~` is the home folder; a relative
+    path begins in the working directory at `configure()` or the first run."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two passes of the writer, which moves recorded items to disk."""
     flush_on: Literal["interval", "run"] = Field(default_factory=default_flush_on)
@@ -198,6 +199,15 @@ class Settings(BaseModel):
             message = "expected https://host[:port] (or http:// on this machine)"
             raise ValueError(message)
         return api_root(value)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _resolve_folder(cls, value: Path) -> Path:
+        try:
+            return value.expanduser().absolute()
+        except RuntimeError as error:
+            message = "the home folder is not known; expected an absolute path"
+            raise ValueError(message) from error
 
     @field_validator("transport")
     @classmethod

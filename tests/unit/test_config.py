@@ -70,6 +70,17 @@ def test_the_state_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert default_data_dir() == tmp_path / ".local" / "state" / "remit"
 
 
+def test_the_folder_of_a_setting_is_the_same_wherever_the_program_goes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`~` is the home folder; a relative path does not follow a change of the directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("REMIT_DATA_DIR", "~/data")
+    assert load({}).data_dir == tmp_path / "data"
+    monkeypatch.chdir(tmp_path)
+    assert load({"data_dir": "data"}).data_dir == tmp_path / "data"
+
+
 def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """And REMIT_ wins over PREFACTOR_, for the first four only."""
     monkeypatch.setenv("PREFACTOR_API_URL", "https://a.example/")

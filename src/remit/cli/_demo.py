@@ -69,7 +69,7 @@ def demo(data_dir: Path | None) -> None:
 
 def _configured(data_dir: Path | None) -> Runtime:
     """Return the runtime, configured from the environment."""
-    given: dict[str, object] = {} if data_dir is None else {"data_dir": data_dir.absolute()}
+    given: dict[str, object] = {} if data_dir is None else {"data_dir": data_dir}
     _runtime.configure(purpose="smoke_test", **given)
     runtime = _runtime.current()
     if runtime.mode == "off":
