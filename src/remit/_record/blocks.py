@@ -36,7 +36,10 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Key of the run, 26 characters, made here; the server's `external_identifier`."""
+        """Key of the run, 26 characters, made here; the server's `external_identifier`.
+
+        A resumed run has a new key, which the server does not know: find it by `id`.
+        """
         return self._run.feed.key
 
     @property
