@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -161,8 +161,8 @@ def test_the_time_of_the_server_can_be_used() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(outputs))
         connection.sendall(outputs)
 
-    with serving(answer_late) as url:
-        assert HttpClient(url, TOKEN).send(described.bulk_raw([b"{}"], used.set)) == {}
+    with serving(answer_late) as url, closing(HttpClient(url, TOKEN)) as client:
+        assert client.send(described.bulk_raw([b"{}"], used.set)) == {}
 
 
 BULK = described.bulk_raw([b"{}"])
