@@ -231,11 +231,10 @@ class Paused(Exception):  # noqa: N818 - named as frameworks do
 
 
 def test_a_framework_contributes_what_interrupts(
-    recorder: RecordingSink, framework: Framework, request: pytest.FixtureRequest
+    recorder: RecordingSink, framework: Framework
 ) -> None:
     """The span is cancelled and the run stays open."""
     adapters.interrupts(Paused)
-    request.addfinalizer(contributed_interrupts.clear)
 
     def pause(_: int) -> None:
         raise Paused
@@ -267,7 +266,7 @@ def test_spans_that_are_over_are_recorded_in_any_order(
     with agent.run():
         root = current_context()
         assert root is not None
-        parent = adapters.context_of(root, "parent")
+        parent = adapters.context_of(root, "parent", tool)
         adapters.record(
             tool, {}, {"n": 2}, parent=parent, started_ns=20, ended_ns=30, ident="child"
         )
@@ -278,6 +277,21 @@ def test_spans_that_are_over_are_recorded_in_any_order(
     assert child.parent == outer.key
     assert [child.started_ns, child.finished_ns] == [20, 30]
     assert [outer.started_ns, outer.finished_ns, outer.status] == [10, 40, "failed"]
+
+
+def test_frameworks_that_count_from_one_do_not_share_ids(recorder: RecordingSink) -> None:
+    """The first part of the name is the adapter's; a span is found by any recorder of it."""
+    names = ("crewai:task", "crewai:tool", "other:task")
+    task, tool, other = (adapters.declare(name, "tool") for name in names)
+    with agent.run():
+        root = current_context()
+        parent = adapters.context_of(root, 1, task)
+        adapters.record(task, {}, None, parent=parent, started_ns=3, ended_ns=4, ident=2)
+        adapters.record(tool, {}, None, parent=root, started_ns=1, ended_ns=2, ident=1)
+        adapters.start(other, {}, ident=1).end()
+    inner, outer, beside = recorder.spans()
+    assert inner.parent == outer.key
+    assert beside.parent == outer.parent == recorder.runs[0].root.key
 
 
 def test_a_span_has_the_times_that_it_is_given(
@@ -371,13 +385,23 @@ def test_a_run_keeps_the_trace_that_it_was_opened_in(recorder: RecordingSink) ->
     assert recorder.runs[0].root.payload["traceparent"] == trace
 
 
-def test_servers_are_told_of_adapters_outermost_first(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("recorder")
+def test_servers_are_told_of_adapters_outermost_first() -> None:
     """Beside the SDK itself, each once."""
-    monkeypatch.setattr(version, "_adapters", [])
     sdk = version.sdk_header()
     for name in ("remit-inner@1", "remit-outer@2", "remit-inner@1"):
         adapters.announce(name)
     assert version.sdk_header() == f"remit-outer@2 remit-inner@1 {sdk}"
+
+
+def test_what_an_adapter_contributes_in_a_test_ends_with_it() -> None:
+    """The block `isolated()` restores the interrupts and the header."""
+    before = (version.sdk_header(), list(contributed_interrupts))
+    with isolated():
+        adapters.announce("remit-inner@1")
+        adapters.interrupts(Paused)
+        assert (version.sdk_header(), contributed_interrupts) != before
+    assert (version.sdk_header(), contributed_interrupts) == before
 
 
 def test_a_step_without_a_function_is_registered(framework: Framework) -> None:
@@ -909,7 +933,7 @@ def test_a_step_beneath_an_unknown_parent_is_outside_any_run(recorder: Recording
         assert adapters.traceparent(None) is None
         adapters.start(tool_of(), {}, parent=None).end()
         tool = tool_of()
-        parent = adapters.context_of(None, "parent")
+        parent = adapters.context_of(None, "parent", tool)
         adapters.record(tool, {}, None, parent=parent, started_ns=1, ended_ns=2)
     assert recorder.spans() == []
     assert remit.status().outside_run == {"fake:tool": 1}
@@ -1101,7 +1125,7 @@ def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a fork beside threads
             child = os.fork()
-        if child == 0:  # pragma: no cover - in another process
+        if child == 0:
             status = 1
             try:
                 signal.alarm(5)
@@ -1216,14 +1240,13 @@ def test_a_declaration_with_a_wrong_argument_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["näme@1", "bad\r\nX-Evil: 1", "", "two words"])
-def test_an_adapter_whose_name_is_no_header_is_refused(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adapter_whose_name_is_no_header_is_refused(name: str) -> None:
     """No request could be sent with the name."""
-    monkeypatch.setattr(version, "_adapters", [])
-    with pytest.raises(DeclarationError):
-        adapters.announce(name)
-    assert version.sdk_header() == version.SDK
+    with isolated():
+        before = version.sdk_header()
+        with pytest.raises(DeclarationError):
+            adapters.announce(name)
+        assert version.sdk_header() == before
 
 
 @pytest.mark.usefixtures("recorder")
@@ -1239,7 +1262,7 @@ def test_the_arguments_of_a_session_are_checked() -> None:
 
 
 def test_a_span_without_announcement_is_delivered_as_it_was_described(tmp_path: Path) -> None:
-    """The server has the type and the payload that were known at the end."""
+    """A span that was announced keeps the type and the payload of its start."""
     settings = Settings(mode="local", data_dir=tmp_path, flush_interval_s=0.05)
     with setup.isolated(settings) as runtime:
         unknown = adapters.declare("fake:unknown", "step")
@@ -1247,8 +1270,10 @@ def test_a_span_without_announcement_is_delivered_as_it_was_described(tmp_path: 
         table: adapters.SpanTable[int] = adapters.SpanTable()
         with adapters.declare_agent("fake.server:entry", span_types=("fake:",)).block():
             table.start(1, unknown, {}, announce=False)
-            adapters.start(unknown, {"n": "beside"})
+            sent = adapters.start(adapters.declare("fake:sent", "step"), {"n": "early"})
             assert runtime.flush(20)
+            sent.describe({"n": "late"}, model)
+            sent.end({"tokens": 2})
             span = table.get(1)
             assert span is not None
             span.describe({"messages": ["hi"]}, model)
@@ -1260,4 +1285,6 @@ def test_a_span_without_announcement_is_delivered_as_it_was_described(tmp_path: 
     shown = {span["schema_name"]: span for span in spans}
     assert shown["fake:model"]["payload"] == {"inputs": {"messages": ["hi"]}}
     assert shown["fake:model"]["result_payload"] == {"tokens": 3}
-    assert shown["fake:unknown"]["status"] == "cancelled"
+    assert shown["fake:sent"]["payload"] == {"inputs": {"n": "early"}}
+    assert shown["fake:sent"]["result_payload"] == {"tokens": 2}
+    assert "fake:unknown" not in shown

@@ -99,8 +99,10 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     data_risk: DataRisk | Mapping[str, object] | None = None,
     newest: Collection[str] = (),
 ) -> SpanRecorder:
-    """Declare a step without a function, for the registrations of later runs.
+    """Declare a step without a function.
 
+    The registration of an agent includes it if the agent's `span_types` select its name, else from
+    the first run that begins after a run of the agent has used it. The name is `<adapter>:<step>`.
     A later declaration under the same name replaces an earlier one. The arguments are those of
     `remit.span_type`, but *params* is a type or a JSON Schema of the whole payload, which is
     recorded under `inputs`. A *kind* of model, agent or retriever has no effect, so its unknown
@@ -203,9 +205,9 @@ def interrupts(*types: type[BaseException]) -> None:
 class ManualSpan:
     """A span that an adapter starts and ends; any thread may end it.
 
-    It does not keep its run open: if it is open when the run's block ends, it is cancelled. One
-    that starts later is cancelled when the run ends, and after that recorded only when it ends. As
-    a block, for hooks that wrap a call, it is current and ends with the exception that passes
+    The block of its run does not wait for it: if it is open when the block ends, it is cancelled.
+    One that starts later is cancelled when the run ends, and after that recorded only when it ends.
+    As a block, for hooks that wrap a call, it is current and ends with the exception that passes
     through, if any.
 
     Attributes:
@@ -401,7 +403,7 @@ def _opened(
     announced: bool,
 ) -> ManualSpan:
     run = parent.run
-    key = None if ident is None else _key_of(run, ident)
+    key = None if ident is None else _key_of(run, ident, recorder)
     begin_ns = None if started_ns is None else _nanoseconds(started_ns)
     body = _captured_inputs(recorder, payload, run)
     return ManualSpan(recorder.open(parent, body, key, begin_ns, announced), announced=announced)
@@ -455,22 +457,25 @@ def _nanoseconds(time_ns: float) -> int:
     return int(min(max(time_ns, 0), LAST_NS))
 
 
-def context_of(parent: SpanContext | None, ident: object) -> SpanContext | None:
+def context_of(
+    parent: SpanContext | None, ident: object, recorder: SpanRecorder
+) -> SpanContext | None:
     """Return the context of the span with the framework's id *ident* in the run of *parent*.
 
-    Its key is derived from the run and the text of *ident*, so that a child may be recorded before
-    its parent. All adapters of a run share the ids: an adapter whose framework counts from one
-    begins them with its own name, as in `crewai:1`.
+    Its key is derived from the run, the adapter and the text of *ident*, so that a child may be
+    recorded before its parent. The adapter is the first part of a recorder's name, before a colon:
+    *recorder* is any of the adapter to which the span belongs.
     """
     if parent is None:
         return None
-    key = _key_of(parent.run, ident)
+    key = _key_of(parent.run, ident, recorder)
     return SpanContext(parent.run, key, str(ident), parent.ceilings, parent.outer_runs)
 
 
-def _key_of(run: OpenRun, ident: object) -> bytes:
-    root = run.context.key
-    digest = sha256(root + str(ident).encode("utf-8", "surrogatepass")).digest()
+def _key_of(run: OpenRun, ident: object, recorder: SpanRecorder) -> bytes:
+    root, adapter = run.context.key, recorder.name.partition(":")[0]
+    text = f"{adapter}:{ident}"
+    digest = sha256(root + text.encode("utf-8", "surrogatepass")).digest()
     return root[:TIME_BYTES] + digest[: KEY_BYTES - TIME_BYTES]
 
 
