@@ -1239,6 +1239,13 @@ def test_a_declaration_with_a_wrong_argument_is_refused() -> None:
             adapters.declare("fake:chat", wrong)
 
 
+def test_an_interrupt_that_is_no_exception_type_is_refused() -> None:
+    """No span could end with an error any more."""
+    wrong: Any = KeyError("an exception, not its type")
+    with isolated(), pytest.raises(DeclarationError):
+        adapters.interrupts(Paused, wrong)
+
+
 @pytest.mark.parametrize("name", ["näme@1", "bad\r\nX-Evil: 1", "", "two words"])
 def test_an_adapter_whose_name_is_no_header_is_refused(name: str) -> None:
     """No request could be sent with the name."""

@@ -198,8 +198,19 @@ def announce(name: str) -> None:
 
 
 def interrupts(*types: type[BaseException]) -> None:
-    """Add exception types by which a framework pauses: they cancel spans and leave runs open."""
+    """Add exception types by which a framework pauses: they cancel spans and leave runs open.
+
+    Raises:
+        DeclarationError: One of them is no exception type.
+    """
+    for cls in types:
+        if not _is_exception_type(cls):
+            raise DeclarationError(f"{describe_value(cls)} is no exception type")
     contributed_interrupts.extend(cls for cls in types if cls not in contributed_interrupts)
+
+
+def _is_exception_type(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 class ManualSpan:
@@ -353,8 +364,8 @@ def start(
 ) -> ManualSpan:
     """Start a span, after checking whether the step may run.
 
-    Outside any run nothing is recorded, and the step is counted, and perhaps refused, as a
-    decorated one.
+    Outside any run nothing is recorded. The step is counted, and refused if the settings say so,
+    like a decorated one.
 
     Args:
         recorder: The recorder that `declare` returned.
