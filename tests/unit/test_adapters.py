@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+import os
+import signal
 import threading
+import time
+import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
 import remit
-from remit.errors import DeniedError, RunTerminated
+from remit.cli import main
+from remit.config import Settings
+from remit.errors import DeclarationError, DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordedSpan, RecordingSink, isolated
-from tests.inside import _runtime, adapters, contributed_interrupts, current_context, version
+from tests.inside import (
+    _runtime,
+    adapters,
+    contributed_interrupts,
+    current_context,
+    guard,
+    setup,
+    version,
+)
 
 pytestmark = pytest.mark.python
 
@@ -214,11 +231,10 @@ class Paused(Exception):  # noqa: N818 - named as frameworks do
 
 
 def test_a_framework_contributes_what_interrupts(
-    recorder: RecordingSink, framework: Framework, request: pytest.FixtureRequest
+    recorder: RecordingSink, framework: Framework
 ) -> None:
     """The span is cancelled and the run stays open."""
     adapters.interrupts(Paused)
-    request.addfinalizer(contributed_interrupts.clear)
 
     def pause(_: int) -> None:
         raise Paused
@@ -250,7 +266,7 @@ def test_spans_that_are_over_are_recorded_in_any_order(
     with agent.run():
         root = current_context()
         assert root is not None
-        parent = adapters.context_of(root, "parent")
+        parent = adapters.context_of(root, "parent", tool)
         adapters.record(
             tool, {}, {"n": 2}, parent=parent, started_ns=20, ended_ns=30, ident="child"
         )
@@ -261,6 +277,21 @@ def test_spans_that_are_over_are_recorded_in_any_order(
     assert child.parent == outer.key
     assert [child.started_ns, child.finished_ns] == [20, 30]
     assert [outer.started_ns, outer.finished_ns, outer.status] == [10, 40, "failed"]
+
+
+def test_frameworks_that_count_from_one_do_not_share_ids(recorder: RecordingSink) -> None:
+    """The first part of the name is the adapter's; a span is found by any recorder of it."""
+    names = ("crewai:task", "crewai:tool", "other:task")
+    task, tool, other = (adapters.declare(name, "tool") for name in names)
+    with agent.run():
+        root = current_context()
+        parent = adapters.context_of(root, 1, task)
+        adapters.record(task, {}, None, parent=parent, started_ns=3, ended_ns=4, ident=2)
+        adapters.record(tool, {}, None, parent=root, started_ns=1, ended_ns=2, ident=1)
+        adapters.start(other, {}, ident=1).end()
+    inner, outer, beside = recorder.spans()
+    assert inner.parent == outer.key
+    assert beside.parent == outer.parent == recorder.runs[0].root.key
 
 
 def test_a_span_has_the_times_that_it_is_given(
@@ -354,13 +385,23 @@ def test_a_run_keeps_the_trace_that_it_was_opened_in(recorder: RecordingSink) ->
     assert recorder.runs[0].root.payload["traceparent"] == trace
 
 
-def test_servers_are_told_of_adapters_outermost_first(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("recorder")
+def test_servers_are_told_of_adapters_outermost_first() -> None:
     """Beside the SDK itself, each once."""
-    monkeypatch.setattr(version, "_adapters", [])
     sdk = version.sdk_header()
     for name in ("remit-inner@1", "remit-outer@2", "remit-inner@1"):
         adapters.announce(name)
     assert version.sdk_header() == f"remit-outer@2 remit-inner@1 {sdk}"
+
+
+def test_what_an_adapter_contributes_in_a_test_ends_with_it() -> None:
+    """The block `isolated()` restores the interrupts and the header."""
+    before = (version.sdk_header(), list(contributed_interrupts))
+    with isolated():
+        adapters.announce("remit-inner@1")
+        adapters.interrupts(Paused)
+        assert (version.sdk_header(), contributed_interrupts) != before
+    assert (version.sdk_header(), contributed_interrupts) == before
 
 
 def test_a_step_without_a_function_is_registered(framework: Framework) -> None:
@@ -524,13 +565,12 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
         tool = adapters.declare("fake:tool", "tool")
         runtime = _runtime.current()
         for key in ("a", "b"):
-            adapters.start(tool, {}, parent=runs.context(key, sessions.open))
+            adapters.start(tool, {}, parent=runs.context(key, sessions.open)).end()
         clock.advance(40)
         runs.context("b", sessions.open)
         clock.advance(40)
         runtime.tick()
         assert [run.status for run in recorder.runs] == ["complete", "active"]
-        assert [span.status for span in recorder.spans()] == ["cancelled", "active"]
         runs.context("a", sessions.open)
         assert len(recorder.runs) == 3
         clock.advance(70)
@@ -607,3 +647,651 @@ def test_a_block_of_a_run_keeps_the_trace_around_it(recorder: RecordingSink) -> 
     with adapters.declare_agent("fake.server:entry").block(traceparent=trace):
         pass
     assert recorder.runs[0].root.payload["traceparent"] == trace
+
+
+# Which span is current
+
+
+def tool_of(name: str = "fake:tool") -> Any:  # noqa: ANN401 - the recorder
+    """Declare a tool."""
+    return adapters.declare(name, "tool")
+
+
+def parents_of(recorder: RecordingSink) -> list[tuple[Any, Any]]:
+    """Return what each span is about, and what its parent is about."""
+
+    def subject(span: RecordedSpan) -> Any:  # noqa: ANN401 - any JSON
+        value = next(iter(span.payload.values()), span.name)
+        return value["n"] if isinstance(value, dict) else value
+
+    about = {span.key: subject(span) for span in recorder.spans()}
+    return [(about[span.key], about.get(span.parent or "")) for span in recorder.spans()]
+
+
+@pytest.mark.usefixtures("recorder")
+def test_a_block_of_a_run_ends_beneath_a_current_span() -> None:
+    """The block restores what was current before it, inside another run and outside."""
+    table: adapters.SpanTable[int] = adapters.SpanTable()
+    with agent.run() as outer:
+        with agent.run():
+            adapters.start(tool_of(), {}).make_current()
+        assert remit.current_run() is outer
+        table.start(1, tool_of(), {}, current=True)
+        table.start(2, tool_of(), {}, 1, current=True)
+    assert remit.current_run() is None
+
+
+def test_a_block_of_a_span_ends_beneath_a_current_span(recorder: RecordingSink) -> None:
+    """The block restores what was current before it, whether the span inside has ended or not."""
+    with agent.run() as run:
+        before = remit.current_span()
+        with remit.span("block", {"n": "block"}):
+            left = adapters.start(tool_of(), {"n": "left"}).make_current()
+        assert remit.current_span() == before
+        ended = adapters.start(tool_of(), {"n": "ended"}).make_current()
+        with remit.span("block", {"n": "beneath"}):
+            ended.end()
+        assert remit.current_span() == before
+        left.end()
+        assert remit.current_run() is run
+    assert parents_of(recorder)[1:3] == [("left", "block"), ("ended", None)]
+
+
+def test_spans_that_end_out_of_order_do_not_become_current_again(recorder: RecordingSink) -> None:
+    """The context becomes that of the nearest span that is open."""
+    table: adapters.SpanTable[str] = adapters.SpanTable()
+    with agent.run():
+        root = current_context()
+        for order in ("abc", "acb", "bac", "cab"):
+            for key in "abc":
+                table.start(key, tool_of(), {}, current=True)
+            for key in order:
+                table.end(key)
+            assert current_context() is root
+        outer = table.start("outer", tool_of(), {}, current=True)
+        for key in "ab":
+            table.start(key, tool_of(), {}, "outer", current=True)
+        table.end("a")
+        table.end("b")
+        assert current_context() is not root
+        decorated(1)
+        outer.end()
+        assert current_context() is root
+    step = recorder.spans("adapters:decorated")[0]
+    assert step.parent == recorder.spans()[-4].key
+
+
+def test_a_span_that_ended_in_another_thread_is_left_by_the_next_callback(
+    recorder: RecordingSink,
+) -> None:
+    """The next callback is the end of the same span, or the start of another."""
+    table: adapters.SpanTable[int] = adapters.SpanTable()
+    with agent.run():
+        root = current_context()
+        for key in (1, 2):
+            table.start(key, tool_of(), {"n": key}, current=True)
+            thread = threading.Thread(target=table.end, args=(key,))
+            thread.start()
+            thread.join()
+        table.end(2)
+        assert current_context() is root
+    assert parents_of(recorder) == [(1, None), (2, None)]
+
+
+def test_a_span_outlasts_the_function_that_made_it_current(recorder: RecordingSink) -> None:
+    """The context of the function does not become current again."""
+
+    @remit.span_type("adapters:callback")
+    def began() -> adapters.ManualSpan:
+        return adapters.start(tool_of(), {}).make_current()
+
+    with agent.run() as run:
+        with run.use():
+            span = began()
+            decorated(1)
+            span.end()
+        decorated(2)
+    assert recorder.tree() == [
+        [["adapters:callback", [["fake:tool", [["adapters:decorated", []]]]]],
+         ["adapters:decorated", []]],
+    ]  # fmt: skip
+
+
+def test_a_span_that_has_ended_does_not_become_current(recorder: RecordingSink) -> None:
+    """A late callback changes nothing."""
+    with agent.run():
+        root = current_context()
+        span = adapters.start(tool_of(), {})
+        span.end()
+        assert span.make_current() is span
+        assert current_context() is root
+        with span:
+            decorated(1)
+    assert recorder.spans("adapters:decorated")[0].parent == recorder.runs[0].root.key
+
+
+def test_a_span_is_current_in_every_context_that_makes_it_so(recorder: RecordingSink) -> None:
+    """A framework carries a node to a thread, whose steps are beneath the node."""
+
+    def work() -> None:
+        with span:
+            decorated(1)
+        assert current_context() is None
+
+    with agent.run():
+        span = adapters.start(tool_of(), {}).make_current()
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        span.end()
+        decorated(2)
+    tool, inner, outer = recorder.spans()
+    assert (inner.parent, outer.parent) == (tool.key, recorder.runs[0].root.key)
+
+
+def test_callbacks_in_tasks_of_asyncio_nest_as_the_tasks_do(recorder: RecordingSink) -> None:
+    """A task has its own current span, and another task may end it."""
+    table: adapters.SpanTable[str] = adapters.SpanTable()
+
+    async def began(key: str, parent: str) -> None:
+        table.start(key, tool_of(), {"n": key}, parent, current=True)
+
+    async def ended(key: str) -> None:
+        table.end(key)
+
+    async def work(key: str) -> None:
+        await began(key, "outer")
+        await asyncio.sleep(0)
+        decorated(1)
+        await asyncio.create_task(ended(key))
+        table.start(f"after {key}", tool_of(), {"n": f"after {key}"}, current=True).end()
+
+    async def main() -> None:
+        async with agent.run():
+            root = current_context()
+            await began("outer", "")
+            await asyncio.gather(work("a"), work("b"))
+            await asyncio.create_task(ended("outer"))
+            table.end("outer")
+            assert current_context() is root
+
+    asyncio.run(main())
+    assert sorted(parents_of(recorder), key=str) == [
+        ("a", "outer"), ("after a", "outer"), ("after b", "outer"), ("b", "outer"), ("outer", None),
+        (1, "a"), (1, "b"),
+    ]  # fmt: skip
+    assert {span.status for span in recorder.spans()} == {"complete"}
+
+
+def test_a_span_inside_a_stream_is_current_in_each_step_of_the_stream(
+    recorder: RecordingSink,
+) -> None:
+    """The consumer reads the stream in a run of its own, and stays in it."""
+
+    @remit.span_type("adapters:stream")
+    def stream() -> Generator[int]:
+        span = adapters.start(tool_of(), {"n": "model"}).make_current()
+        yield decorated(1)
+        yield decorated(2)
+        span.end()
+        yield decorated(3)
+
+    with agent.run():
+        items = stream()
+        next(items)
+        with agent.run() as other:
+            next(items)
+            next(items)
+            assert remit.current_run() is other
+        next(items, None)
+    assert parents_of(recorder) == [
+        ("adapters:stream", None), ("model", "adapters:stream"),
+        (1, "model"), (2, "model"), (3, "adapters:stream"),
+    ]  # fmt: skip
+
+
+# Runs that end
+
+
+def test_a_session_does_not_end_while_a_step_runs() -> None:
+    """The idle time begins when the step has ended."""
+    clock = FakeClock()
+    with isolated(clock=clock) as recorder:
+        sessions = adapters.declare_agent("fake.server:sessions")
+        runs: adapters.SessionTable[str] = adapters.SessionTable(idle_s=60)
+        span = adapters.start(tool_of(), {}, parent=runs.context("a", sessions.open))
+        clock.advance(70)
+        _runtime.current().tick()
+        span.end({"said": 42})
+        clock.advance(40)
+        _runtime.current().tick()
+        assert recorder.runs[0].status == "active"
+        clock.advance(40)
+        _runtime.current().tick()
+        assert [run.status for run in recorder.runs] == ["complete"]
+        assert recorder.spans()[0].result == {"said": 42}
+
+
+def test_a_late_callback_does_not_hold_a_run() -> None:
+    """A span that starts after the block ends with the run at the latest."""
+    with isolated(clock=FakeClock()) as recorder:
+
+        @remit.span_type("adapters:stream")
+        def stream() -> Generator[int]:
+            yield 1
+
+        with agent.run() as run:
+            root = current_context()
+            items = stream()
+            next(items)
+        late = adapters.start(tool_of(), {}, parent=root)
+        ended = adapters.start(tool_of(), {}, parent=root)
+        ended.end({"said": 1})
+        items.close()
+        assert run.status == "complete"
+        late.end({"said": 2})
+        assert [span.status for span in recorder.spans("fake:tool")] == ["complete", "cancelled"]
+
+
+def test_a_span_of_a_run_that_is_over_is_recorded_when_it_ends(recorder: RecordingSink) -> None:
+    """The span would stay active at the server if its end were never reported."""
+    with agent.run():
+        root = current_context()
+    adapters.start(tool_of(), {"n": "no end"}, parent=root)
+    late = adapters.start(tool_of(), {"n": "late"}, parent=root)
+    assert recorder.spans() == []
+    with late:
+        decorated(1)
+    assert remit.current_run() is None
+    assert {span.status for span in recorder.spans()} == {"complete"}
+    assert dict(parents_of(recorder)) == {"late": None, 1: "late"}
+
+
+# Policy
+
+
+@remit.agent("Careful", data_risk=PAYS_NOT)
+def careful() -> None:
+    """Hold runs in which nothing is paid."""
+
+
+@pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "refuse"}])
+def test_a_step_outside_any_run_is_refused_like_a_decorated_one(settings: dict[str, Any]) -> None:
+    """The call is counted and refused."""
+    with isolated(**settings):
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        with pytest.raises(DeniedError):
+            adapters.start(pay, {})
+        with pytest.raises(DeniedError):
+            adapters.SpanTable[int]().start(1, pay, {})
+        assert remit.status().outside_run == {"fake:pay": 2}
+
+
+def test_a_step_beneath_an_unknown_parent_is_outside_any_run(recorder: RecordingSink) -> None:
+    """None is no run, as after a fault of a session; the current run is another one."""
+    with agent.run():
+        assert adapters.traceparent(None) is None
+        adapters.start(tool_of(), {}, parent=None).end()
+        tool = tool_of()
+        parent = adapters.context_of(None, "parent", tool)
+        adapters.record(tool, {}, None, parent=parent, started_ns=1, ended_ns=2)
+    assert recorder.spans() == []
+    assert remit.status().outside_run == {"fake:tool": 1}
+
+
+def test_a_refusal_in_an_inner_run_is_known_outside_it() -> None:
+    """The inner run is that of an agent that another agent uses as its tool."""
+    with isolated(on_violation="deny"):
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        inner = adapters.declare_agent("fake.server:inner")
+        with careful.run():
+            with (
+                adapters.start(tool, {}) as outer,
+                inner.block(),
+                adapters.start(tool, {}) as span,
+                pytest.raises(DeniedError),
+            ):
+                adapters.start(pay, {})
+            for each in (outer, span):
+                assert each.refused is not None
+                assert each.refused.step == "fake:pay"
+            beside = adapters.start(tool, {})
+            assert beside.refused is None
+
+
+def test_a_refusal_is_known_when_nothing_is_recorded() -> None:
+    """The policy applies in mode `off` as well."""
+    with setup.isolated(Settings(mode="off", on_violation="deny")):
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        table: adapters.SpanTable[int] = adapters.SpanTable()
+        with careful.run():
+            outer = table.start(1, tool, {})
+            with (
+                adapters.start(tool, {}, parent=table.context(1)) as inner,
+                pytest.raises(DeniedError),
+            ):
+                adapters.start(pay, {})
+            for span in (outer, inner):
+                assert span.refused is not None
+                assert span.refused.step == "fake:pay"
+            table.end(1, {"said": 1})
+        assert table.get(1) is None
+
+
+@pytest.mark.parametrize("mode", ["observe", "deny", "terminate"])
+def test_a_violation_that_is_reported_afterwards_is_marked(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The step has run, so it is marked, counted and logged, and refused in no mode."""
+    with isolated(on_violation=mode) as recorder:
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        with careful.run():
+            root = current_context()
+            adapters.record(pay, {}, None, parent=root, started_ns=1, ended_ns=2)
+            span = adapters.start(tool, {})
+            span.describe({"paid": 1}, pay)
+            span.describe({"paid": 2})
+            span.end()
+        assert [len(span.exceeds) for span in recorder.spans()] == [1, 1]
+        assert recorder.spans()[1].payload == {"inputs": {"paid": 2}}
+        assert remit.status().exceeding == {"fake:pay": 2}
+        assert recorder.runs[0].status == "complete"
+    assert caplog.text.count("fake:pay") == 2
+    assert "test_adapters.py" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["agent", "llm", "retriever"])
+def test_a_kind_without_effect_is_refused_only_for_what_it_declares(kind: Any) -> None:  # noqa: ANN401
+    """A word that it leaves unknown is no violation."""
+    with isolated(on_violation="deny") as recorder:
+        with careful.run():
+            adapters.start(adapters.declare("fake:unknown", kind), {}).end()
+            with pytest.raises(DeniedError):
+                adapters.start(adapters.declare("fake:pays", kind, data_risk=PAYS), {})
+        assert [span.status for span in recorder.spans()] == ["complete", "failed"]
+
+
+# Tables
+
+
+@pytest.mark.usefixtures("recorder")
+def test_a_table_keeps_no_span_that_its_run_has_ended() -> None:
+    """Neither the table nor the span keeps the run in memory."""
+    table: adapters.SpanTable[int] = adapters.SpanTable()
+    with agent.run():
+        context = table.start(1, tool_of(), {}).context
+        assert context is not None
+        run = weakref.ref(context.run)
+    assert table.get(1) is None
+    del context
+    gc.collect()
+    assert run() is None
+    with agent.run():
+        root = current_context()
+        assert table.context(1) is root
+
+
+def test_a_table_that_is_full_forgets_the_oldest(
+    recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest span ends with its run, and the newest are found."""
+    monkeypatch.setattr(adapters, "MAX_OPEN", 2)
+    table: adapters.SpanTable[int] = adapters.SpanTable()
+    with agent.run():
+        for key in range(4):
+            table.start(key, tool_of(), {"n": key})
+            table.alias(10 + key, key)
+        for key in range(4):
+            table.end(key, {"said": key})
+        assert table.context(13) is current_context()
+    statuses = [span.status for span in recorder.spans()]
+    assert statuses == ["cancelled", "cancelled", "complete", "complete"]
+
+
+def test_a_second_start_with_the_same_key_cancels_the_first(recorder: RecordingSink) -> None:
+    """A framework that begins a node again has lost its end."""
+    table: adapters.SpanTable[int] = adapters.SpanTable()
+    with agent.run():
+        root = current_context()
+        first = table.start(1, tool_of(), {}, current=True)
+        second = table.start(1, tool_of(), {}, current=True)
+        first.end({"said": "late"})
+        assert table.get(1) is second
+        table.end(1, {"said": 2})
+        assert current_context() is root
+    assert [(span.status, span.result) for span in recorder.spans()] == [
+        ("cancelled", None), ("complete", {"said": 2}),
+    ]  # fmt: skip
+    assert {span.parent for span in recorder.spans()} == {recorder.runs[0].root.key}
+
+
+@pytest.mark.usefixtures("recorder")
+def test_an_alias_leads_to_the_parent_while_that_is_open() -> None:
+    """Groups may be nested, and a circle of them leads nowhere."""
+    table: adapters.SpanTable[str] = adapters.SpanTable()
+    with agent.run():
+        root = current_context()
+        span = table.start("node", tool_of(), {})
+        table.alias("group", "node")
+        table.alias("inner", "group")
+        table.alias("one", "other")
+        table.alias("other", "one")
+        assert table.context("inner") is span.context
+        assert table.get("inner") is None
+        table.end("group")
+        assert table.context("inner") is root
+        assert table.context("one") is root
+
+
+def test_a_generator_that_is_collected_by_remit_ends_its_span_later(
+    recorder: RecordingSink,
+) -> None:
+    """A thread of remit may hold a lock, so the writer ends the span at its next pass."""
+
+    def node() -> Generator[None]:
+        with adapters.start(tool_of(), {}):
+            yield
+
+    with agent.run():
+        steps = node()
+        next(steps)
+        thread = threading.Thread(target=steps.close, name="remit-writer")
+        thread.start()
+        thread.join()
+        assert [span.status for span in recorder.spans()] == ["active"]
+        _runtime.current().tick()
+        assert [span.status for span in recorder.spans()] == ["cancelled"]
+
+
+def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """The locks of the tables are new in the child."""
+    sessions = adapters.declare_agent("fake.server:sessions")
+    runs: adapters.SessionTable[str] = adapters.SessionTable()
+    spans: adapters.SpanTable[str] = adapters.SpanTable()
+    opening, forked = threading.Event(), threading.Event()
+
+    def slow() -> Any:  # noqa: ANN401 - a run
+        opening.set()
+        forked.wait(10)
+        return sessions.open()
+
+    with isolated():
+        thread = threading.Thread(target=runs.context, args=("a", slow))
+        thread.start()
+        opening.wait(10)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a fork beside threads
+            child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                signal.alarm(5)
+                runs.context("b", sessions.open)
+                spans.start("b", tool_of(), {})
+                status = 0
+            finally:
+                os._exit(status)
+        forked.set()
+        thread.join(10)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+# What a framework says wrongly
+
+
+def test_times_of_a_framework_are_made_valid(recorder: RecordingSink) -> None:
+    """A time may be a float, beyond 64 bits, or an end before its start."""
+    with agent.run():
+        root = current_context()
+        adapters.start(tool_of(), {}, started_ns=10.5).end(ended_ns=20.9)
+        adapters.start(tool_of(), {}, started_ns=-5).end(ended_ns=10**40)
+        adapters.start(tool_of(), {}, started_ns=30).end(ended_ns=7)
+        adapters.start(tool_of(), {}, started_ns=2**62).end()
+        adapters.record(tool_of(), {}, None, parent=root, started_ns=1e3, ended_ns=1)
+    times = [(span.started_ns, span.finished_ns) for span in recorder.spans()]
+    assert times == [(10, 20), (0, 2**63 - 1), (30, 30), (2**62, 2**62), (1000, 1000)]
+    assert {type(each) for pair in times for each in pair} == {int}
+
+
+@pytest.fixture
+def lenient(recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch) -> guard.Faults:
+    """Contain faults, as in production; return their counts."""
+    del recorder
+    monkeypatch.setattr(guard.faults, "strict", False)
+    return guard.faults
+
+
+@pytest.mark.usefixtures("lenient")
+def test_a_wrong_status_is_a_fault_that_leaves_the_span_open(recorder: RecordingSink) -> None:
+    """The span is cancelled at the end of the block."""
+    status: Any = "error"
+    with agent.run():
+        root = current_context()
+        adapters.start(tool_of(), {}).end(status=status)
+        adapters.record(tool_of(), {}, None, parent=root, started_ns=1, ended_ns=2, status=status)
+    assert [span.status for span in recorder.spans()] == ["cancelled"] * 2
+    assert remit.status().faults == {"the end of a span": 2}
+
+
+@pytest.mark.usefixtures("lenient")
+def test_no_fault_of_an_adapter_reaches_the_program(recorder: RecordingSink) -> None:
+    """Each fault is counted, and the step of an unusable key is recorded and checked."""
+    table: adapters.SpanTable[Any] = adapters.SpanTable()
+    runs: adapters.SessionTable[Any] = adapters.SessionTable()
+    sessions = adapters.declare_agent("fake.server:sessions")
+    wrong: Any = None
+    with agent.run():
+        tool = tool_of()
+        table.start([], tool, {"n": "unhashable"}, [], current=True)
+        table.alias([], 1)
+        table.end([])
+        assert table.get([]) is None
+        assert runs.context([], sessions.open) is None
+        runs.end([])
+        adapters.start(wrong, {}).end()
+        adapters.start(tool, wrong, ident=cast("str", 5)).end(wrong, ended_ns=wrong)
+        adapters.start(tool, {}, started_ns=cast("int", "now")).end()
+        adapters.start(tool, {"n": "ended"}).end(ended_ns=cast("int", "now"))
+    assert [(span.payload["inputs"], span.status) for span in recorder.spans()] == [
+        ({"n": "unhashable"}, "cancelled"), (None, "complete"), ({"n": "ended"}, "cancelled"),
+    ]  # fmt: skip
+    assert remit.current_run() is None
+    assert remit.status().faults
+
+
+def test_a_status_that_is_given_counts_while_an_interrupt_is_handled(
+    recorder: RecordingSink,
+) -> None:
+    """Without a status, the interrupt cancels the span."""
+
+    def interrupt() -> None:
+        raise asyncio.CancelledError
+
+    with agent.run():
+        for status in (None, "failed", "complete"):
+            span = adapters.start(tool_of(), {})
+            try:
+                interrupt()
+            except asyncio.CancelledError:
+                span.end({"said": 1}, status=cast("Any", status))
+    statuses = [span.status for span in recorder.spans()]
+    assert statuses == ["cancelled", "failed", "complete"]
+    assert [span.result for span in recorder.spans()] == [{"said": 1}] * 3
+
+
+@pytest.mark.parametrize("name", ["", None, "n" * 1001, "nul\0"])
+def test_a_name_that_a_server_would_refuse_is_refused(name: Any) -> None:  # noqa: ANN401 - wrong
+    """The mistake shows at the declaration."""
+    with isolated(), pytest.raises(DeclarationError):
+        adapters.declare(name, "tool")
+
+
+def test_a_declaration_with_a_wrong_argument_is_refused() -> None:
+    """A text as `newest` would be a set of letters, and an unknown kind would be a tool."""
+    wrong: Any = "messages"
+    with isolated():
+        with pytest.raises(DeclarationError, match="newest"):
+            adapters.declare("fake:chat", "llm", newest=wrong)
+        with pytest.raises(DeclarationError, match="kind"):
+            adapters.declare("fake:chat", wrong)
+
+
+def test_an_interrupt_that_is_no_exception_type_is_refused() -> None:
+    """No span could end with an error any more."""
+    wrong: Any = KeyError("an exception, not its type")
+    with isolated(), pytest.raises(DeclarationError):
+        adapters.interrupts(Paused, wrong)
+
+
+@pytest.mark.parametrize("name", ["näme@1", "bad\r\nX-Evil: 1", "", "two words"])
+def test_an_adapter_whose_name_is_no_header_is_refused(name: str) -> None:
+    """No request could be sent with the name."""
+    with isolated():
+        before = version.sdk_header()
+        with pytest.raises(DeclarationError):
+            adapters.announce(name)
+        assert version.sdk_header() == before
+
+
+@pytest.mark.usefixtures("recorder")
+def test_the_arguments_of_a_session_are_checked() -> None:
+    """They are those of `run`."""
+    sessions = adapters.declare_agent("fake.server:sessions")
+    runs: adapters.SessionTable[str] = adapters.SessionTable()
+    with pytest.raises(UsageError, match="purpose"):
+        runs.context("a", lambda: sessions.open(purpose="nonsense"))
+
+
+# With delivery
+
+
+def test_a_span_without_announcement_is_delivered_as_it_was_described(tmp_path: Path) -> None:
+    """A span that was announced keeps the type and the payload of its start."""
+    settings = Settings(mode="local", data_dir=tmp_path, flush_interval_s=0.05)
+    with setup.isolated(settings) as runtime:
+        unknown = adapters.declare("fake:unknown", "step")
+        model = adapters.declare("fake:model", "llm")
+        table: adapters.SpanTable[int] = adapters.SpanTable()
+        with adapters.declare_agent("fake.server:entry", span_types=("fake:",)).block():
+            table.start(1, unknown, {}, announce=False)
+            sent = adapters.start(adapters.declare("fake:sent", "step"), {"n": "early"})
+            assert runtime.flush(20)
+            sent.describe({"n": "late"}, model)
+            sent.end({"tokens": 2})
+            span = table.get(1)
+            assert span is not None
+            span.describe({"messages": ["hi"]}, model)
+            table.end(1, {"tokens": 3}, ended_ns=time.time() * 1e9)
+        assert runtime.flush(20)
+        assert runtime.status().dropped == {}
+    words = ["runs", "show", "last", "--db", str(tmp_path / "remit.db"), "--json"]
+    spans = json.loads(CliRunner().invoke(main, words).stdout)["spans"]
+    shown = {span["schema_name"]: span for span in spans}
+    assert shown["fake:model"]["payload"] == {"inputs": {"messages": ["hi"]}}
+    assert shown["fake:model"]["result_payload"] == {"tokens": 3}
+    assert shown["fake:sent"]["payload"] == {"inputs": {"n": "early"}}
+    assert shown["fake:sent"]["result_payload"] == {"tokens": 2}
+    assert "fake:unknown" not in shown

@@ -12,15 +12,16 @@ __version__: Final = "0.1.0"
 SDK: Final = f"remit@{__version__}"
 """Name of the SDK on the wire."""
 
-_adapters: Final[list[str]] = []
+adapter_names: Final[list[str]] = []
+"""Names of the adapters in use, outermost first."""
 
 
 def add_adapter(name: str) -> None:
-    """Name an adapter, such as `remit-langchain@0.1.0`, in the header of later clients."""
-    if name not in _adapters:
-        _adapters.insert(0, name)
+    """Name an adapter, such as `remit-langchain@0.1.0`, in the header of later requests."""
+    if name not in adapter_names:
+        adapter_names.insert(0, name)
 
 
 def sdk_header() -> str:
     """Return the names of the adapters in use and of the SDK, outermost first."""
-    return " ".join((*_adapters, SDK))
+    return " ".join((*adapter_names, SDK))

@@ -224,7 +224,10 @@ class AgentRuns:
 
         Raises:
             RunTerminated: A run around it, or the one to be resumed, was terminated.
+            UsageError: An argument has a wrong type or value.
         """
+        if arguments:
+            self._check(**arguments)
         runtime, outer = _runtime.current(), current_context()
         if outer is not None:
             check_terminated(outer)

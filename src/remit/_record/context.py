@@ -5,18 +5,32 @@ Also here: the ceilings and terminations of the runs around a context.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from remit._record.policy import Ceilings
 from remit._record.runs import SpanContext, current_context, outer_runs, set_context
-from remit.errors import RunTerminated
+from remit.errors import DeniedError, RunTerminated
+
+
+class ReportedContext(SpanContext, frozen=True, eq=False):
+    """The context inside an adapter's span, while it is current.
+
+    Attributes:
+        previous: The context that was current before.
+    """
+
+    previous: SpanContext | None = None
 
 
 class StepContext(SpanContext, frozen=True, eq=False):
     """The context of a stream during a step that a consumer in another run makes.
 
     Attributes:
+        stream: The context of the stream in its own run.
         consumer: The context of the consumer.
     """
 
+    stream: SpanContext | None = None
     consumer: SpanContext | None = None
 
 
@@ -60,16 +74,49 @@ def for_consumer(context: SpanContext, consumer: SpanContext | None) -> SpanCont
     if nested is context:
         return context
     return StepContext(
-        nested.run, nested.key, nested.name, nested.ceilings, nested.outer_runs, consumer
+        nested.run, nested.key, nested.name, nested.ceilings, nested.outer_runs, context, consumer
     )
+
+
+# Unguarded: comparisons.
+def first_open(context: SpanContext | None) -> SpanContext | None:
+    """Return *context*, or the nearest one before it that is not of an adapter's ended span."""
+    if isinstance(context, StepContext):
+        stream = first_open(context.stream)
+        return context if stream is context.stream else _for_step(stream, context)
+    ended = False
+    while isinstance(context, ReportedContext) and context.key not in context.run.reported:
+        context, ended = context.previous, True
+    if not ended or context is None:
+        return context
+    run, root = context.run, context.run.context
+    if context.key == root.key or context.key in run.open or context.key in run.reported:
+        return context
+    # The function or block in which the adapter's span became current has ended as well.
+    return replace(context, key=root.key, name=root.name)
+
+
+def _for_step(context: SpanContext | None, step: StepContext) -> SpanContext | None:
+    """Return *context* for the consumer of *step*."""
+    return step.consumer if context is None else for_consumer(context, step.consumer)
+
+
+# Unguarded: assignments, and a context variable.
+def leave_ended() -> None:
+    """Leave the spans of adapters that have ended, in the context of the caller."""
+    current = current_context()
+    context = first_open(current)
+    if context is not current:
+        set_context(context)
 
 
 # Unguarded: assignments, and a context variable.
 class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
     """Makes a context current in a block, and restores the previous one by value.
 
-    It restores only if the context is still current: a block may be left in another context of the
-    interpreter than the one it was entered in, where resetting by a token raises.
+    It restores only if the context is still current, or was until an adapter's span inside became
+    current: a block may be left in another context of the interpreter than the one it was entered
+    in, where resetting by a token raises.
     """
 
     __slots__ = ("_context", "_previous")
@@ -86,13 +133,17 @@ class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
 
     def __exit__(self, *exc_info: object) -> None:
         """Restore the previous context."""
-        current, previous = current_context(), self._previous
-        if not is_same_span(current, self._context):
+        current, previous = current_context(), first_open(self._previous)
+        context = current
+        while isinstance(context, StepContext):
+            context = context.stream
+        while isinstance(context, ReportedContext) and not is_same_span(context, self._context):
+            context = context.previous
+        if not is_same_span(context, self._context):
             return
         if isinstance(current, StepContext):
             # The step that leaves this block has another consumer than the one that entered it.
-            consumer = current.consumer
-            previous = consumer if previous is None else for_consumer(previous, consumer)
+            previous = _for_step(previous, current)
         set_context(previous)
 
 
@@ -169,6 +220,15 @@ def check_terminated(context: SpanContext) -> None:
     error = termination(context)
     if error is not None:
         raise error
+
+
+def note_refusal(context: SpanContext, error: DeniedError) -> None:
+    """Note a refusal on the adapters' spans around *context*, also on those in outer runs."""
+    context.run.note_refusal(context.key, error)
+    for outer in context.outer_runs:
+        run = outer.run()
+        if run is not None:
+            run.note_refusal(outer.key, error)
 
 
 def terminate(context: SpanContext, reason: str, exceeded: Ceilings) -> None:

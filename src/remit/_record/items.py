@@ -102,8 +102,8 @@ class RunFeed:
     """State of one run that recording and delivery share.
 
     Recording creates it. Delivery sets `instance_id` and `terminated` on its own thread; recording
-    reads them, and sets `terminated` if the policy ends the run. No attribute is updated from its
-    own value by two threads, so no lock is needed.
+    reads them, and sets `terminated` if the policy ends the run. There is no lock: only `lost` is
+    updated from its own value by several threads, and may be too low.
 
     Attributes:
         key: Key of the run, 26 characters.

@@ -171,16 +171,20 @@ class SpanContext(Struct, frozen=True, eq=False):
 class OuterRun(Struct, frozen=True, eq=False):
     """A run in whose block another run is used: its ceilings and its termination apply as well.
 
-    It refers to the feed instead of the run. Otherwise tasks that each open a run and start the
-    next task in it would keep all their runs in memory.
+    It refers to the run weakly. Otherwise tasks that each open a run and start the next task in it
+    would keep all their runs in memory.
 
     Attributes:
         feed: The feed of the run.
         ceilings: The ceilings at the place where the other run is used.
+        key: Key of the span in which the other run is used.
+        run: Returns the run, None if nothing else refers to it.
     """
 
     feed: RunFeed
     ceilings: Ceilings
+    key: bytes
+    run: weakref.ref[OpenRun]
 
 
 class Ambient(ContextVarsRegistry):
@@ -210,8 +214,9 @@ def outer_runs(outer: SpanContext | None) -> tuple[OuterRun, ...]:
     """Return the run of *outer* and the runs around it, without those that ended normally."""
     if outer is None:
         return ()
-    runs = (OuterRun(outer.run.feed, outer.ceilings), *outer.outer_runs)
-    return tuple(run for run in runs if run.feed.terminated is not None or not run.feed.closed)
+    run = outer.run
+    runs = (OuterRun(run.feed, outer.ceilings, outer.key, weakref.ref(run)), *outer.outer_runs)
+    return tuple(each for each in runs if each.feed.terminated is not None or not each.feed.closed)
 
 
 # Runs
@@ -247,13 +252,14 @@ class OpenRun:
         open: Parent keys of the open spans, and of the streams that were called and have not begun,
             by key; without the root.
         spans: Number of spans that began.
-        reported: The open spans of adapters, by key; they end with the run's block.
+        reported: The open spans of adapters, by key; they end with the run's block. Those that
+            start after it are not in `open`, and end with the run.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
         exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
         left_open: Whether the run stays open after its block, to be resumed.
-        expires_ns: Monotonic time at which a run without a block ends, unless it is used again;
-            None for others.
+        idle_ns: How long a run without a block may be unused before it ends; None for others.
+        used_ns: Monotonic time at which such a run was last used.
         handle: The public `Run`.
         monotonic_ns: The method of the recorder's clock.
         offset_ns: Wall time minus monotonic time, for spans that start now.
@@ -261,9 +267,9 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
-        "_started_ns", "context", "exited", "expires_ns", "feed", "handle", "left_open",
+        "_started_ns", "context", "exited", "feed", "handle", "idle_ns", "left_open",
         "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
-        "reported", "rules", "spans",
+        "reported", "rules", "spans", "used_ns",
     )  # fmt: skip
 
     def __init__(
@@ -303,7 +309,8 @@ class OpenRun:
         self.outcome: tuple[str, str | None] | None = None
         self.left_open = False
         self.exited = False
-        self.expires_ns: int | None = None
+        self.idle_ns: int | None = None
+        self.used_ns = 0
         self._exited_ns: int | None = None
         self._outliving: frozenset[bytes] = frozenset()
         self._payload: bytes | None = None
@@ -465,6 +472,7 @@ class OpenRun:
         closing = self._pid == os.getpid() and self._close_once.acquire(blocking=False)
         if closing:
             try:
+                self._cancel_reported()
                 if self.recording:
                     self._send_end()
             finally:
@@ -506,15 +514,17 @@ class OpenRun:
     def tick(self) -> None:
         """Regular work of the writer: follow the clock; end the streams of a terminated run.
 
-        Also ends a run without a block that has expired, and a run whose block has ended and whose
-        open spans have had `run_linger_s` to end.
+        Also ends a run without a block that is idle, and a run whose block has ended and whose open
+        spans have had `run_linger_s` to end.
         """
         self.set_clock()
         if self.feed.terminated is not None:
             for span in self._deferred():
                 span.terminate()
         now_ns = self.monotonic_ns()
-        if self.expires_ns is not None and now_ns > self.expires_ns and not self.exited:
+        if self.open:
+            self.used_ns = now_ns
+        elif self.idle_ns is not None and now_ns - self.used_ns > self.idle_ns and not self.exited:
             self.exit(None)
         if self._exited_ns is not None:
             waited_ns = now_ns - self._exited_ns

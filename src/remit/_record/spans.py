@@ -21,7 +21,7 @@ from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._inspect.decorated import SelfParameter
 from remit._record import policy
-from remit._record.context import check_terminated, terminate
+from remit._record.context import check_terminated, note_refusal, terminate
 from remit._record.items import Item, Kind
 from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
@@ -120,10 +120,8 @@ class SpanRecorder(Struct, eq=False):
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
         /,
-        key: bytes | None = None,
-        started_ns: int | None = None,
     ) -> AnySpan:
-        """Start the span of a call, now or as of *started_ns*, after checking whether it may run.
+        """Start the span of a call, after checking whether it may run.
 
         In mode `off` and after a fault the span records nothing.
 
@@ -139,7 +137,7 @@ class SpanRecorder(Struct, eq=False):
             if not run.recording:
                 return NullSpan(parent)
             plan = self.cached_plan or self.plan()
-            return self.open(parent, plan.params(args, kwargs, run.rules), key, started_ns)
+            return self.open(parent, plan.params(args, kwargs, run.rules))
         except DeniedError:
             raise
         except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
@@ -152,8 +150,12 @@ class SpanRecorder(Struct, eq=False):
         payload: bytes,
         key: bytes | None = None,
         started_ns: int | None = None,
+        announced: bool = True,  # noqa: FBT001, FBT002 - a keyword would slow down every call
     ) -> OpenSpan:
-        """Open a span under *parent* with captured arguments, now or as of *started_ns*."""
+        """Open a span under *parent* with captured arguments, now or as of *started_ns*.
+
+        If it is not *announced*, the sink gets its start from the caller, before its end.
+        """
         run, ceilings = parent.run, parent.ceilings
         recorder, feed = run.recorder, run.feed
         offset_ns = run.offset_ns
@@ -167,7 +169,7 @@ class SpanRecorder(Struct, eq=False):
         if feed.agent.external_identifier not in self.agents:
             self.agents.add(feed.agent.external_identifier)
             recorder.on_first_seen(feed.agent.external_identifier, self.name)
-        if ceilings and recorder.on_violation == OBSERVE:
+        if ceilings and (recorder.on_violation == OBSERVE or not announced):
             payload = self._marked(payload, parent)
         if self.ceiling is not None:
             ceilings = under(ceilings, self.ceiling)
@@ -176,11 +178,12 @@ class SpanRecorder(Struct, eq=False):
         )
         run.spans += 1
         run.open[key] = parent.key
-        try:
-            recorder.sink.start_span(start)
-        except BaseException:
-            run.open.pop(key, None)
-            raise
+        if announced:
+            try:
+                recorder.sink.start_span(start)
+            except BaseException:
+                run.open.pop(key, None)
+                raise
         context = SpanContext(run, key, self.name, ceilings, parent.outer_runs)
         return OpenSpan(self, context, start, offset_ns)
 
@@ -191,7 +194,9 @@ class SpanRecorder(Struct, eq=False):
         if agent not in self.agents:
             self.agents.add(agent)
             recorder.on_first_seen(agent, self.name)
-        if context.ceilings and recorder.on_violation == OBSERVE:
+        if self is not span.recorder:
+            self.warn_unchecked(context)
+        if context.ceilings:
             payload = self._marked(payload, context)
         span.recorder = self
         # Another item: the one before may be on its way.
@@ -204,12 +209,21 @@ class SpanRecorder(Struct, eq=False):
         return self.plan().params(args, kwargs, rules)
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
-        """Return the payload with its violations noted; for `on_violation="observe"`."""
-        verdict = self.verdict(parent.ceilings, strict=False)
+        """Return the payload of a step that runs in spite of its violations, with these noted."""
+        strict = parent.run.recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
+        verdict = self.verdict(parent.ceilings, strict=strict)
         violations = verdict.violations if verdict is not None else ()
         return _capture.add_violations(payload, violations) if violations else payload
 
     # Whether it may run
+
+    def warn_unchecked(self, parent: SpanContext) -> None:
+        """Count and log how a step that was reported afterwards exceeds a remit."""
+        recorder = parent.run.recorder
+        strict = recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
+        verdict = self.verdict(parent.ceilings, strict=strict)
+        if verdict is not None and verdict.violations:
+            self._warn(verdict, recorder, "it ran before it was reported")
 
     def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Check that the step may run under *parent*; record a refusal as a failed span.
@@ -241,7 +255,7 @@ class SpanRecorder(Struct, eq=False):
         denied = DeniedError(self.name, verdict.violations)
         if run.recording:
             self._record_refusal(parent, denied, params)
-        run.note_refusal(parent.key, denied)
+        note_refusal(parent, denied)
         if recorder.on_violation != TERMINATE:
             self._warn(verdict, recorder, "it was denied")
             raise denied

@@ -10,14 +10,16 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from remit import _capture, config
 from remit._base.clock import Clock
 from remit._base.guard import Faults, counting, guarded, logger
+from remit._base.version import adapter_names
 from remit._deliver.spool import OtherFiles
 from remit._deliver.status import FlushResult
 from remit._record.items import Sink
+from remit._record.runs import contributed_interrupts
 from remit._runtime.process import Forced, hook_exit, restored, state
 from remit._runtime.runtime import Runtime
 from remit._runtime.targets import check_target
@@ -181,10 +183,23 @@ def send_spooled(
 
 
 @contextmanager
+def _kept(*lists: list[Any]) -> Generator[None]:
+    """Restore the members of these lists after the block."""
+    before = [list(members) for members in lists]
+    try:
+        yield
+    finally:
+        for members, kept in zip(lists, before, strict=True):
+            members[:] = kept
+
+
+@contextmanager
 def isolated(
     settings: Settings, *, sink: Sink | None = None, clock: Clock | None = None
 ) -> Generator[Runtime]:
     """Give a test a new runtime and a copy of the registry; faults inside remit raise.
+
+    What adapters announce and declare in the block ends with it.
 
     Args:
         settings: The settings of the runtime.
@@ -192,7 +207,10 @@ def isolated(
             block behaves like a separate program.
         clock: The time.
     """
-    with restored("registry", "runtime", "ended", "configured", "forced", "logged"):
+    with (
+        restored("registry", "runtime", "ended", "configured", "forced", "logged"),
+        _kept(adapter_names, contributed_interrupts),
+    ):
         state.registry = state.registry.copy()
         state.runtime = Runtime(settings, sink=sink, clock=clock)
         state.ended, state.configured, state.forced, state.logged = None, None, None, frozenset()
