@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import EmailStr, SecretStr
 
 from remit import Sensitive
-from tests.inside import Plan, Rules, capture_mapping
+from tests.inside import Plan, Rules, Walk
 from tests.inside import plan_of as plan_of
 
 
@@ -25,8 +25,12 @@ def opaque(type_name: str) -> dict[str, object]:
 def copy_of(value: object, rules: Rules | None = None, *, excluded: str = "") -> Any:  # noqa: ANN401
     """Return what is recorded of *value*, under an ordinary name."""
     categories = frozenset(excluded.split())
-    data = capture_mapping({"it": value}, rules or Rules(), excluded=categories)
-    return json.loads(data)["it"]
+
+    def build(walk: Walk) -> object:
+        walk.exclude(categories)
+        return walk.value({"it": value}, 0)
+
+    return json.loads((rules or Rules()).encode_payload(build))["it"]
 
 
 def params_of(plan: Plan, *args: object, **kwargs: object) -> Any:  # noqa: ANN401

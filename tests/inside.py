@@ -35,6 +35,7 @@ from remit._capture import WithheldTexts as WithheldTexts
 from remit._capture import capture_mapping as capture_mapping
 from remit._capture import error_payload as error_payload
 from remit._capture import redacted as redacted
+from remit._capture.walk import Walk as Walk
 from remit._declare.inference import Side as Side
 from remit._declare.inference import effective as effective
 from remit._declare.inference import inferred as inferred
@@ -56,6 +57,7 @@ from remit._deliver.delivery import Delivery as Delivery
 from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
+from remit._deliver.records import unpack as unpack
 from remit._deliver.sender import Sender
 from remit._deliver.spool import Files as Files
 from remit._deliver.spool import Folder as Folder
@@ -68,7 +70,6 @@ from remit._deliver.spool import Row
 from remit._deliver.spool import RunRecord as RunRecord
 from remit._deliver.spool import RunState as RunState
 from remit._deliver.spool import SpoolFile as SpoolFile
-from remit._deliver.spool.records import unpack as unpack
 from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
@@ -210,10 +211,10 @@ def make_delivery(
 class Keeping(Outbox):
     """An outbox in memory that keeps what is set aside, as one with a spool does."""
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Take rows out of the order, and keep them."""
-        super().set_aside(rows, reason)
-        return len(rows)
+    def set_aside(self, row: Row, reason: str) -> bool:
+        """Take a row out of the order, and keep it."""
+        super().set_aside(row, reason)
+        return True
 
 
 class Threadless(Delivery):

@@ -6,9 +6,10 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 
 from remit import errors
 from remit._declare.risk import risk
-from remit._decorators import ContextExecutor, agent, copy_context, span, span_type
+from remit._decorators import agent, span, span_type
 from remit._inspect.marks import Sensitive, Skip
 from remit._record.blocks import current_run, current_span
+from remit._record.propagation import ContextExecutor, copy_context
 from remit._runtime import aflush, configure, flush, shutdown, status
 from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 

@@ -21,9 +21,9 @@ def longest(low: float, high: float) -> float:
     return high
 
 
-def test_waits_grow_by_the_factor_up_to_the_longest() -> None:
+def test_waits_double_up_to_the_longest() -> None:
     """The ceiling doubles; the draw is anywhere below it."""
-    waits = delays(first_s=0.1, factor=2.0, max_s=1.0, uniform=longest)
+    waits = delays(first_s=0.1, max_s=1.0, uniform=longest)
     assert list(islice(waits, 6)) == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
 
 
@@ -34,15 +34,14 @@ def test_the_first_wait_keeps_to_the_longest_too() -> None:
 
 @given(
     first_s=st.floats(0.001, 10),
-    factor=st.floats(1, 10),
     max_s=st.floats(0.001, 60),
     tries=st.integers(1, 2000),
 )
 def test_no_wait_is_below_zero_or_above_the_longest(
-    first_s: float, factor: float, max_s: float, tries: int
+    first_s: float, max_s: float, tries: int
 ) -> None:
     """However many there are: nothing overflows."""
-    waits = delays(first_s=first_s, factor=factor, max_s=max_s)
+    waits = delays(first_s=first_s, max_s=max_s)
     assert all(0.0 <= wait <= max_s for wait in islice(waits, tries))
 
 
@@ -83,11 +82,6 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
 ) -> None:
     """In every form of RFC 9110, cut to five minutes; what cannot be read says nothing."""
     assert retry_after_s(header, wall_ns=NOON_NS) == seconds
-
-
-def test_retry_after_is_cut_where_the_caller_says() -> None:
-    """In seconds."""
-    assert retry_after_s("60", wall_ns=NOON_NS, max_s=10.0) == 10.0
 
 
 @given(st.text())

@@ -123,13 +123,6 @@ def test_items_of_an_excluded_category_are_withheld() -> None:
     assert shown["items"] == [{"email": withheld("category:contact_information")}]
 
 
-def test_a_stream_of_another_plan_is_captured_without_a_declaration() -> None:
-    """A block that the user marks has none."""
-    stream = Stream(Rules(), object())
-    stream.add("a")
-    assert json.loads(stream.payload(None)) == {"items": ["a"], "count": 1, "first_item_ms": None}
-
-
 def test_the_hook_is_shown_the_whole_stream() -> None:
     """Once, at its end."""
     seen: list[object] = []

@@ -62,7 +62,8 @@ def leave_refused(folder: Path, url: str = "http://127.0.0.1:9") -> None:
     ended = record(RunState.ENDED)
     ended.instance_id = pfid(key(1 << 90), 0)
     outbox.put([item(1 << 90), item(2 << 90)], [ended])
-    outbox.set_aside(outbox.head(9), "validation_errors")
+    for row in outbox.head(9):
+        outbox.set_aside(row, "validation_errors")
     outbox.close()
 
 
@@ -284,7 +285,7 @@ def test_many_reasons_are_cut_for_people_and_whole_for_programs(run: Run, tmp_pa
     outbox = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
     outbox.put([item(n << 90) for n in range(1, 31)], [record(RunState.ENDED)])
     for number, row in enumerate(outbox.head(30)):
-        outbox.set_aside([row], f"reason_{number}")
+        outbox.set_aside(row, f"reason_{number}")
     outbox.close()
     shown = run("status").output
     assert shown.count("reason_") == 20

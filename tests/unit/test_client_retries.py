@@ -7,7 +7,7 @@ from itertools import repeat
 import pytest
 
 from remit._base.clock import Deadline
-from remit.client._retries import tries
+from remit.client._http import tries
 from remit.errors import UnavailableError
 from remit.testing import FakeClock
 

@@ -12,7 +12,7 @@ import pytest
 from remit._base.ids import key_text
 from remit._declare.registry import LOSS_TYPE
 from remit._deliver.delivery import Delivery
-from remit._deliver.losses import MAX_RUNS, Loss, Losses, loss_key, loss_span, with_loss_count
+from remit._deliver.losses import MAX_RUNS, Loss, Losses, loss_span, with_loss_count
 from remit._deliver.spool import RunRecord
 from remit._record.items import Item, Kind
 from tests.delivering import Stepped, delivery, down, files, within
@@ -331,8 +331,9 @@ def record(lost: dict[str, int]) -> RunRecord:
 
 def test_the_key_of_a_loss_follows_from_the_run() -> None:
     """In the run's own time; another process's differs."""
-    key = loss_key(ROOT)
-    assert key == loss_key(ROOT) != loss_key(ROOT, "other")
+    lossy = record({"spool_full": 2})
+    key = loss_span(lossy, 3).key
+    assert key == loss_span(lossy, 4).key != loss_span(lossy, 3, "other").key
     assert key[:6] == ROOT[:6]
     assert key_text(key)[:10] == key_text(ROOT)[:10]
 

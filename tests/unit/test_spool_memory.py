@@ -41,7 +41,8 @@ def test_without_a_folder_that_can_be_made_everything_is_in_memory(
     known = outbox.run(RUN)
     assert known is not None
     outbox.save_run(known)
-    outbox.set_aside(outbox.head(1), "bad_request")
+    for row in outbox.head(1):
+        outbox.set_aside(row, "bad_request")
     outbox.settle([row_id for row_id, _ in outbox.head(9)])
     outbox.forget_run(RUN)
     assert outbox.pending() == 0

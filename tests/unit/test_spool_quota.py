@@ -84,7 +84,8 @@ def test_what_a_server_refused_goes_before_what_can_be_delivered(spooled: Spoole
     """It is kept only while there is room."""
     outbox = spooled.outbox()
     outbox.put([item(number, PAYLOAD) for number in range(30)], [record(RunState.SET_ASIDE)])
-    outbox.set_aside(outbox.head(30), "bad_request")
+    for row in outbox.head(30):
+        outbox.set_aside(row, "bad_request")
     put = 0
     while not spooled.lost:
         fill(outbox, 10)

@@ -56,11 +56,11 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
     refuse_link(path)
     if not path.stat().st_size:
         return
-    with closing(_connection(path, "&immutable=1")) as connection:
+    with closing(open_file(path, "ro&immutable=1")) as connection:
         mark, tables = mark_of(connection), _tables(connection, kind)
     if not mark and not tables and in_log and has_log(path):
         # Everything may still be in the log.
-        with closing(_connection(path, "")) as connection:
+        with closing(open_file(path, "ro")) as connection:
             mark, tables = mark_of(connection), _tables(connection, kind)
     if mark == kind.application_id or tables.issuperset(kind.tables) or not (mark or tables):
         return
@@ -86,8 +86,8 @@ def reader(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
     """
     refuse_link(path)
     if not has_log(path):
-        return _connection(path, "&immutable=1")
-    return _connection(path, "&readonly_shm=1" if abandoned and _index(path) else "")
+        return open_file(path, "ro&immutable=1")
+    return open_file(path, "ro&readonly_shm=1" if abandoned and _index(path) else "ro")
 
 
 def has_log(path: Path) -> bool:
@@ -99,10 +99,12 @@ def _index(path: Path) -> bool:
     return Path(f"{path}{INDEX}").exists()
 
 
-def _connection(path: Path, options: str) -> sqlite3.Connection:
+def open_file(path: Path, mode: str, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """Return a connection to a file that exists; *mode* may have further parameters of its URI."""
     # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
     return sqlite3.Connection(
-        f"{path.absolute().as_uri()}?mode=ro{options}",
+        f"{path.absolute().as_uri()}?mode={mode}",
+        timeout=timeout_s,
         uri=True,
         isolation_level=None,
         check_same_thread=False,

@@ -19,10 +19,7 @@ from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import MAX_NODES, Walk, decode, encode
 from remit._capture.withheld import WithheldTexts
 from remit._inspect.introspection import is_a
-from remit.errors import DeniedError, SettingsError
-
-MIN_PAYLOAD_BYTES: Final = 256
-"""Less than this does not hold a marker and its surroundings."""
+from remit.errors import DeniedError
 
 _FAULT: Final = encode(markers.opaque("remit.fault"))
 """Replaces a payload on which remit itself failed."""
@@ -50,18 +47,6 @@ class Rules(Struct, frozen=True, eq=False):
     off: frozenset[str] = frozenset()
     withheld: Counter[str] = field(default_factory=Counter[str])
     texts: WithheldTexts | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a limit that no payload could keep.
-
-        Raises:
-            SettingsError: The limit is below 256 bytes.
-        """
-        if self.max_payload_bytes < MIN_PAYLOAD_BYTES:
-            raise SettingsError(
-                f"max_payload_bytes is {self.max_payload_bytes}; expected at least "
-                f"{MIN_PAYLOAD_BYTES}, the room that the marker of a cut payload needs"
-            )
 
     def in_run(self, outer: Rules | None = None) -> Rules:
         """Return the rules of a new run.
@@ -162,17 +147,13 @@ def _call_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, o
     return answer
 
 
-def capture_mapping(
-    mapping: object, rules: Rules, *, excluded: frozenset[str] = frozenset()
-) -> bytes:
+def capture_mapping(mapping: object, rules: Rules) -> bytes:
     """Return a value that the user passed to remit (a payload, a result, labels) as JSON.
 
-    What is not like a mapping is put under `value`. Values of the categories *excluded* are
-    withheld.
+    What is not like a mapping is put under `value`.
     """
 
     def build(walk: Walk) -> object:
-        walk.exclude(excluded)
         copy = walk.value(mapping, 0)
         return copy if is_a(copy, dict) else {"value": copy}
 

@@ -548,7 +548,3 @@ class Plan:
 def _result_plan(annotation: object, category: str | None, result: Direction) -> ParameterPlan:
     parameter = Parameter(RETURN, _POSITIONAL_ONLY, annotation, MISSING, category)
     return ParameterPlan.of(parameter, result)
-
-
-UNDECLARED: Final = _result_plan(MISSING, None, Direction())
-"""The plan of a result without a declaration."""

@@ -10,12 +10,10 @@ from typing import Any, Final, TypeAlias, cast
 from remit._base.guard import attempt
 from remit._capture.encode import Rules
 from remit._capture.markers import cut, rule_of, withheld
-from remit._capture.plan import UNDECLARED, Plan
+from remit._capture.plan import Plan
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import key_shaped
-from remit._capture.walk import Walk, encode
-
-_ENTRY_CHARS: Final = 4
+from remit._capture.walk import ENTRY_CHARS, Walk, encode
 
 
 class Stream:
@@ -27,11 +25,11 @@ class Stream:
 
     __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
 
-    def __init__(self, rules: Rules, plan: object) -> None:
-        """Begin a stream; a *plan* that is not a `Plan` declares nothing."""
+    def __init__(self, rules: Rules, plan: Plan) -> None:
+        """Begin a stream of the callable of *plan*."""
         self.count = 0
         self._rules = rules
-        self._outcome = plan.outcome if isinstance(plan, Plan) else UNDECLARED
+        self._outcome = plan.outcome
         self._items: list[object] = []
         self._walk = _StreamWalk(rules)
         self._outcome.apply(self._walk)
@@ -44,7 +42,7 @@ class Stream:
         walk = self._walk
         if self._hidden is not None or walk.nodes <= 0 or walk.chars <= 0:
             return
-        walk.chars -= _ENTRY_CHARS
+        walk.chars -= ENTRY_CHARS
         if type(item) is not str:
             # Texts cost no node: the pieces of an answer are many, and short.
             walk.nodes -= 1

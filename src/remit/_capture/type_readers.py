@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 from msgspec import Struct
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from remit._base.guard import attempt
@@ -30,7 +30,7 @@ from remit._capture.rules.names import name_rule
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.rules.switches import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.scalars import scalar_reader
-from remit._inspect.annotations import SECRETS, AnnotationInfo
+from remit._inspect.annotations import SECRETS, AnnotationInfo, is_secret
 from remit._inspect.fields import annotated_fields_of, fields_of, hidden_by
 from remit._inspect.introspection import (
     ABSENT,
@@ -155,9 +155,7 @@ def _opaque_kind(cls: type) -> TypeReader | None:
 
 
 def _secret(cls: type) -> TypeReader | None:
-    # The secret types of pydantic.v1 are other classes.
-    old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
-    if not old and not is_one_of(cls, SecretStr, SecretBytes, Secret):
+    if not is_secret(cls):
         return None
     return TypeReader(Kind.SECRET, _safe_name(cls), has_dict=has_dict(cls))
 
@@ -253,10 +251,10 @@ def rule_of(info: AnnotationInfo) -> str | None:
 
 def type_category(info: AnnotationInfo) -> str | None:
     """Return the data category that a type in an annotation shows, else None."""
-    return _category_of(filter(is_class, info.parts))
+    return category_of_any(filter(is_class, info.parts))
 
 
-def _category_of(classes: Iterable[type]) -> str | None:
+def category_of_any(classes: Iterable[type]) -> str | None:
     categories = (category_of_type(module_of(cls), name_of(cls)) for cls in classes)
     return next(filter(None, categories), None)
 
@@ -265,7 +263,7 @@ def _scalar(cls: type) -> TypeReader | None:
     read = scalar_reader(cls)
     if read is None:
         return None
-    return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read, category=_category_of(mro(cls)))
+    return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read, category=category_of_any(mro(cls)))
 
 
 _EMPTY: Final[dict[object, object]] = {}

@@ -54,7 +54,7 @@ _UNJUDGED: Final = ""
 _FIRST_CONTAINER: Final = int(Kind.ITEMS)
 _MAX_CACHED_CHARS: Final = 64
 _MARKER_CHARS: Final = 48
-_ENTRY_CHARS: Final = 4
+ENTRY_CHARS: Final = 4
 _PAIR: Final = 2
 _MAX_SHARES: Final = 64
 _LIGHT_CHARS: Final = 64
@@ -307,7 +307,7 @@ class Walk:
                 name, rule = self.redact_key(key, len(out) + 1)
             if name in out:
                 name = _unique_key(name, out)
-            self.chars -= len(name) + _ENTRY_CHARS
+            self.chars -= len(name) + ENTRY_CHARS
             out[name] = self._entry(name, rule, item, depth)
         if "value" in out or "Value" in out:
             self.hide_labelled(out)
@@ -346,7 +346,7 @@ class Walk:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            self.chars -= _ENTRY_CHARS
+            self.chars -= ENTRY_CHARS
             if place in after_flags:
                 copies.append(self.withhold(after_flags[place], item))
                 continue
@@ -394,7 +394,7 @@ class Walk:
         if type(plain) is str:
             return self.text(plain)
         # A number, or a marker with the name of the type in it.
-        self.chars -= len(reader.name) + _ENTRY_CHARS
+        self.chars -= len(reader.name) + ENTRY_CHARS
         return plain
 
     def unwrap(self, value: object, depth: int, reader: TypeReader) -> object:
@@ -506,7 +506,7 @@ class Walk:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            self.chars -= (len(field.name) if are_keys else 0) + _ENTRY_CHARS
+            self.chars -= (len(field.name) if are_keys else 0) + ENTRY_CHARS
             rule = self.rule_of(field, item)
             if rule is not None:
                 copy[field.name] = self.withhold(rule, item)

@@ -27,7 +27,7 @@ from msgspec.structs import asdict
 
 from remit._base.guard import attempt, logger
 from remit._capture import Plan
-from remit._capture.rules.categories import category_of_type
+from remit._capture.type_readers import category_of_any
 from remit._declare.registry import SpanType
 from remit._declare.risk import declared_words, risk_of_words, withholding
 from remit._inspect.annotations import (
@@ -42,7 +42,7 @@ from remit._inspect.annotations import (
     text_of,
 )
 from remit._inspect.fields import fields_of, type_arguments
-from remit._inspect.introspection import is_class, module_of, mro, name_of
+from remit._inspect.introspection import is_class, mro, name_of
 from remit._inspect.marks import Sensitive
 from remit._inspect.signature import RETURN
 from remit.errors import DeclarationError
@@ -226,10 +226,7 @@ def _shown(part: object) -> Iterator[tuple[str, str]]:
 
 
 def _category_of_class(cls: type) -> str | None:
-    if is_secret(cls):
-        return SECRETS
-    shown = (category_of_type(module_of(base), name_of(base)) for base in mro(cls))
-    return next(filter(None, shown), None)
+    return SECRETS if is_secret(cls) else category_of_any(mro(cls))
 
 
 def _places(annotation: object, name: str, category: str | None) -> Iterator[TypePath]:

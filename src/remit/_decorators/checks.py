@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from remit import _capture
 from remit._base.guard import attempt
-from remit._base.text import did_you_mean
+from remit._base.text import describe_value, did_you_mean
 from remit._declare.inference import check_types
 from remit._declare.registry import SpanType, default_name, module_of_caller
 from remit._declare.risk import coerce
@@ -21,8 +21,6 @@ from remit.errors import DeclarationError
 
 # The limit of the collector, which refuses a registration for one longer name.
 MAX_NAME_CHARS: Final = 1000
-# Characters of a wrong name in an error, which stays one line.
-SHOWN_CHARS: Final = 40
 
 
 def declare(
@@ -99,7 +97,7 @@ def checked_name(name: object, where: str) -> str:
     sendable = name.encode(errors="ignore").decode().replace("\0", "")
     if len(name) > MAX_NAME_CHARS or name != sendable:
         raise DeclarationError(
-            f"{where}(name={name[:SHOWN_CHARS]!r}...): {len(name)} characters; "
+            f"{where}(name={describe_value(name)}): {len(name)} characters; "
             f"expected at most {MAX_NAME_CHARS}, none of them NUL or half of a surrogate pair"
         )
     return name

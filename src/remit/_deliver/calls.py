@@ -98,10 +98,6 @@ class DeadlineClient:
         self.answered += 1
         return answer
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
     def _remaining_s(self) -> float:
         if self.limit is None:
             return self._timeout_s

@@ -128,7 +128,7 @@ class Delivery:
         runs = RunDeliveries(outbox, buffer)
         self._sender = sender = Sender(outbox, runs, context)
         self._adoption = adoption = Adoption(self._files, context, poll_interval_s)
-        self._close_client = guarded("closing the connections")(self._client.close)
+        self._close_client = guarded("closing the connections")(self._http.close)
 
         def send() -> float:
             # In turns, so that neither this process's items nor adopted files wait for long.

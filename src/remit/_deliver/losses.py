@@ -8,9 +8,8 @@ full, and a process that adopts the run builds the same span.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -20,6 +19,7 @@ from remit._base.ids import derived_key
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import COMPLETE, FAILED
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
+from remit._deliver.records import RunRecord
 from remit._record.items import Item, Kind
 
 # Memory of an item besides its payload and result, measured: the structure and its integers, its
@@ -84,22 +84,6 @@ _ARRIVE_IN_PART: Final = (
 )
 
 
-class LossRecord(Protocol):
-    """The fields of a `RunRecord` that its losses need.
-
-    Attributes:
-        key: Key of the run.
-        root: Key of its root span.
-        started_ns: Wall time, nanoseconds since 1970.
-        lost: How many items it lost, by reason; replaced, never changed.
-    """
-
-    key: str
-    root: bytes
-    started_ns: int
-    lost: dict[str, int]
-
-
 class Losses:
     """Counts of losses, by reason and by run; any thread may add to them."""
 
@@ -137,16 +121,14 @@ class Losses:
         with self._lock:
             return list(self._of_runs)
 
-    def record_losses(self, record: LossRecord) -> bool:
+    def record_losses(self, record: RunRecord) -> bool:
         """Add new losses of a run to its *record*; return whether there were any."""
-        if record.key not in self._of_runs:
-            return False
         with self._lock:
             new = self._of_runs.pop(record.key, None)
             if new is None:
                 return False
             record.lost = dict(Counter(record.lost) + new)
-        return True
+            return True
 
     def after_fork_in_child(self) -> None:
         """Start without losses, with a new lock: a thread of the parent may hold the old one."""
@@ -159,12 +141,6 @@ def cost(item: Item) -> int:
     """Return the bytes of memory that are counted for *item*."""
     payload, result = item.payload, item.result
     return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
-
-
-def total_cost(items: Sequence[Item]) -> int:
-    """Return the sum of the `cost` of *items*, without a call for each."""
-    contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
-    return ITEM_BYTES * len(items) + sum(contents)
 
 
 def skeleton(item: Item) -> Item:
@@ -183,28 +159,22 @@ def cut_marker(content: bytes) -> bytes:
     return b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
 
 
-def loss_key(root: bytes, salt: str = "") -> bytes:
-    """Return the key of a run's loss span, which depends only on the arguments.
+def loss_span(record: RunRecord, at_ns: int, salt: str = "") -> Item:
+    """Return the loss span of a run: counts by reason, and the most frequent reason.
 
-    Args:
-        root: Key of the root span.
-        salt: Distinguishes the loss span of another process than the run's own.
+    Its key depends on the run and *salt*, which the loss span of another process has.
     """
-    return derived_key(root, f"{root.hex()}/{LOSS_TYPE}/{salt}")
-
-
-def loss_span(record: LossRecord, at_ns: int, salt: str = "") -> Item:
-    """Return the loss span of a run: counts by reason, and the most frequent reason."""
     counts = dict(sorted(record.lost.items()))
     main = max(counts, key=counts.__getitem__)
     payload = _encode({"counts": counts, "reason": main})
+    key = derived_key(record.root, f"{record.root.hex()}/{LOSS_TYPE}/{salt}")
     return Item(
-        Kind.SPAN, record.key, loss_key(record.root, salt), record.root, LOSS_TYPE,
+        Kind.SPAN, record.key, key, record.root, LOSS_TYPE,
         at_ns, at_ns, COMPLETE, payload, NO_RESULT,
     )  # fmt: skip
 
 
-def with_loss_count(item: Item, record: LossRecord) -> Item:
+def with_loss_count(item: Item, record: RunRecord) -> Item:
     """Return the end of a root span with all losses of the run, later ones included."""
     if item.result is None:
         return item
@@ -224,7 +194,7 @@ def failed_end(span: Item, ended_ns: int) -> Item:
     return _end(span, Kind.FINISH, ended_ns, SPAN_RESULT)
 
 
-def failed_run_ends(record: LossRecord, ended_ns: int) -> tuple[Item, Item]:
+def failed_run_ends(record: RunRecord, ended_ns: int) -> tuple[Item, Item]:
     """Return the failed ends of a root span and a run that were open when their process ended."""
     root = Item(
         Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,

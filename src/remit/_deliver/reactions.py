@@ -51,11 +51,6 @@ def reaction(kind: int, code: str | None) -> Reaction:
     return Reaction.TRY_AGAIN
 
 
-def whole_span(item: Item) -> Item:
-    """Return a `FINISH` item as the whole span, with its terminal status."""
-    return replace(item, kind=Kind.SPAN)
-
-
 def without_contents(item: Item) -> Item:
     """Return *item* with markers in place of a long payload and a long result."""
     return replace(item, payload=_cut(item.payload), result=_cut(item.result))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from msgspec.structs import replace
+
 from remit._base import guard
 from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
@@ -27,7 +29,6 @@ from remit._deliver.reactions import (
     Refusal,
     is_already_done,
     reaction,
-    whole_span,
     without_contents,
 )
 from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
@@ -375,7 +376,7 @@ class Sender:
         refusal = Refusal.of_item(output.code, output.errors or ())
         match reaction(row[1].kind, output.code):
             case Reaction.CREATE:
-                return [(row[0], whole_span(row[1]))]
+                return [(row[0], replace(row[1], kind=Kind.SPAN))]
             case Reaction.RENEW_RUN:
                 self._renew(row, run)
             case Reaction.TRY_AGAIN:
@@ -457,12 +458,12 @@ class Sender:
         self._cut_rows.discard(row_id)
         if item.kind == Kind.CLOSE:
             self._runs.end(run)
-        kept = self._outbox.set_aside([row], refusal.reason)
+        kept = self._outbox.set_aside(row, refusal.reason)
         if kept:
             self._tally.set_aside[refusal.reason] += 1
         else:
             self._losses.add(Loss.REFUSED)
-        self._circuit.report(refusal.topic, refusal.message(kept=bool(kept)))
+        self._circuit.report(refusal.topic, refusal.message(kept=kept))
         if refusal.loss is not None and item.kind in SPAN_KINDS:
             self._losses.add_to_run(item.run_key, refusal.loss)
         self._settled += 1

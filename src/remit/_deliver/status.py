@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 FAULT: Final = "a fault inside remit; see remit.status().faults"
 
@@ -82,11 +83,6 @@ class FlushResult(Struct, frozen=True):
     def nothing(cls) -> FlushResult:
         """Return the result where nothing is delivered at all."""
         return cls(0, 0, 0, 0, {}, None)
-
-    @classmethod
-    def unknown(cls) -> FlushResult:
-        """Return the result after a fault of remit's: it is false."""
-        return cls(0, 0, 0, 0, {"fault": 1}, FAULT)
 
 
 class Status(Struct, frozen=True):
@@ -159,11 +155,6 @@ class Status(Struct, frozen=True):
         """Return the status where nothing is delivered at all."""
         return cls("off", "", Health.IDLE, 0, 0, 0, {}, {}, None, 0.0, 0, 0)
 
-    @classmethod
-    def unknown(cls) -> Status:
-        """Return the status after a fault of remit's."""
-        return cls("unknown", "", Health.IDLE, 0, 0, 0, {}, {}, FAULT, 0.0, 0, 0)
-
 
 def _counted(counts: FlushResult | Status) -> str:
     aside = counts.set_aside
@@ -181,5 +172,5 @@ def _by_reason(counts: Mapping[str, int]) -> str:
 
 
 # Created at import, so that returning them cannot fail.
-UNKNOWN: Final = FlushResult.unknown()
-UNSEEN: Final = Status.unknown()
+UNKNOWN: Final = FlushResult(0, 0, 0, 0, {"fault": 1}, FAULT)
+UNSEEN: Final = replace(Status.nothing(), mode="unknown", last_error=FAULT)

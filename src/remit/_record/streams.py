@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from remit import _capture
 from remit._base.guard import guarded
@@ -144,7 +144,8 @@ class StreamSpan(DeferredSpan):
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*, and collect the items for its result."""
         super().attach(span)
-        self._stream = _capture.Stream(span.context.run.rules, span.recorder.plan())
+        plan = cast("_capture.Plan", span.recorder.plan())  # a block has no stream
+        self._stream = _capture.Stream(span.context.run.rules, plan)
 
     # Unguarded: does nothing.
     def begin(self) -> None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from remit._base import sqlite
+from remit._deliver.records import DamagedError
 from remit._deliver.spool.folder import (
     ASIDE,
     DAMAGED,
@@ -20,7 +21,6 @@ from remit._deliver.spool.folder import (
     files_of,
     modified_ns,
 )
-from remit._deliver.spool.records import DamagedError
 from remit._deliver.spool.store import (
     STORAGE_ERRORS,
     is_damage,

@@ -1,6 +1,6 @@
 """Typed clients of the Prefactor API over httpx: `Client`, and `AsyncClient`, its twin.
 
-`endpoints` describes requests and reads answers, `_retries` says what is retried, `_http` sends.
+`endpoints` describes requests and reads answers, `_http` sends and says what is retried.
 `_sync` is generated from `_async`: the two differ only in `await`.
 """
 

@@ -7,8 +7,7 @@ from typing import Final, Protocol, Self, TypeVar, Unpack
 
 from remit._base.backoff import delays
 from remit._base.clock import Deadline, SystemClock
-from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport
-from remit.client._retries import tries
+from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport, tries
 from remit.client.endpoints import Call, JsonMapping, bulk
 from remit.client.endpoints import table as endpoints
 from remit.errors import SettingsError, UnavailableError, UsageError

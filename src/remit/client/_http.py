@@ -13,8 +13,9 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, aclosing, closing, nullcontext
+from itertools import islice
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -51,6 +52,34 @@ MIN_COMPRESSED_BYTES: Final = 4_096
 UNSUPPORTED_MEDIA_TYPE: Final = 415
 OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
 """Loaded wherever an instrumentation of OpenTelemetry is active; never loaded by remit."""
+
+
+def tries(
+    deadline: Deadline, max_retries: int, waits: Iterator[float]
+) -> Generator[float, UnavailableError, None]:
+    """Yield the seconds to wait before each try, and be sent the error of a try that failed.
+
+    Only `UnavailableError` is retried. Every request that changes something carries an idempotency
+    key, so a repetition is safe.
+
+    Args:
+        deadline: Deadline of the whole call; a wait that would exceed it is not begun.
+        max_retries: Retries after the first try.
+        waits: Seconds before each retry, unless the server asked for others.
+
+    Yields:
+        Seconds to wait, 0 before the first try.
+
+    Raises:
+        UnavailableError: The last one that was sent, if there is no further try.
+    """
+    error = yield 0.0
+    for wait_s in islice(waits, max_retries):
+        asked_s = wait_s if error.retry_after_s is None else error.retry_after_s
+        if asked_s >= deadline.remaining_s():
+            raise error
+        error = yield asked_s
+    raise error
 
 
 class HttpBase(Generic[C]):

@@ -5,10 +5,10 @@ outbox writes to a `SpoolFile`. `Files` creates the file of the process, and tak
 ended processes, each of which the sender reads through an outbox of its own.
 """
 
+from remit._deliver.records import Registration, RunRecord, RunState
 from remit._deliver.spool.files import Files, OnLoss
 from remit._deliver.spool.folder import NO_OTHER_FILES, Folder, Identity, OtherFiles
 from remit._deliver.spool.outbox import Outbox
-from remit._deliver.spool.records import Registration, RunRecord, RunState
 from remit._deliver.spool.store import Row, SpoolFile, is_damage
 
 __all__ = [

@@ -15,7 +15,9 @@ from typing import TypeAlias
 
 from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
+from remit._base.sqlite import open_file
 from remit._deliver.losses import Loss
+from remit._deliver.records import DamagedError, RunState, pack, split, unpack
 from remit._deliver.spool import store
 from remit._deliver.spool.folder import (
     ASIDE,
@@ -28,7 +30,6 @@ from remit._deliver.spool.folder import (
     OtherFiles,
     modified_ns,
 )
-from remit._deliver.spool.records import DamagedError, RunState, pack, split, unpack
 from remit._deliver.spool.store import (
     STORAGE_ERRORS,
     UNREADABLE,
@@ -110,9 +111,7 @@ class Files:
         items = 0
         with self.lock:
             try:
-                # Not by `sqlite3.connect`: tracers wrap it.
-                uri = f"{claim.path.absolute().as_uri()}?mode=rw"
-                with closing(sqlite3.Connection(uri, uri=True)) as damaged:
+                with closing(open_file(claim.path, "rw")) as damaged:
                     with suppress(*STORAGE_ERRORS):
                         # Otherwise SQLite reads nothing of a file shorter than its header says.
                         damaged.execute("PRAGMA writable_schema = ON")
@@ -144,17 +143,15 @@ class Files:
         )
         return file
 
-    def bring_back(self) -> int:
-        """Make what was set aside ready to be sent again; return the number of items."""
-        count = 0
+    def bring_back(self) -> None:
+        """Make what was set aside ready to be sent again."""
         with self.lock:
             for path in self.folder.files(ASIDE):
                 file = self._take_path(path)
                 if file is not None:
-                    count += self._bring_back(file)
-        return count
+                    self._bring_back(file)
 
-    def _bring_back(self, file: SpoolFile) -> int:
+    def _bring_back(self, file: SpoolFile) -> None:
         items = file.aside()
         first = max(file.chunks, default=0) + 1
         refused = [record for record in file.runs.values() if record.state is RunState.SET_ASIDE]
@@ -171,7 +168,6 @@ class Files:
         if unreadable:
             self.on_loss(Loss.SPOOL_DAMAGED, unreadable, ())
         file.close().rename(DATABASE)
-        return len(items)
 
     def _copy(self, damaged: sqlite3.Connection, file: SpoolFile) -> tuple[int, int]:
         """Copy what can be read to *file*; return the numbers of items and of unreadable items."""

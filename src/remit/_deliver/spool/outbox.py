@@ -14,10 +14,8 @@ from msgspec.structs import replace
 from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import ACTIVE
-from remit._deliver.losses import ITEM_BYTES, Loss, total_cost
-from remit._deliver.spool.files import Files
-from remit._deliver.spool.folder import ASIDE, Claim
-from remit._deliver.spool.records import (
+from remit._deliver.losses import ITEM_BYTES, Loss, cost
+from remit._deliver.records import (
     CHUNK_BYTES,
     ROW_BYTES,
     DamagedError,
@@ -28,6 +26,8 @@ from remit._deliver.spool.records import (
     pack,
     split,
 )
+from remit._deliver.spool.files import Files
+from remit._deliver.spool.folder import ASIDE, Claim
 from remit._deliver.spool.store import (
     BUSY_TIMEOUT_S,
     ROWS_PER_CHUNK,
@@ -140,7 +140,7 @@ class Outbox:
                 chunk.settled |= settled
                 items = self._unwritten.get(chunk_id)
                 if items is not None:
-                    chunk_bytes = total_cost([items[row % ROWS_PER_CHUNK] for row in settled])
+                    chunk_bytes = sum(cost(items[row % ROWS_PER_CHUNK]) for row in settled)
                     chunk.memory_bytes -= chunk_bytes
                     freed_bytes += chunk_bytes
                 if not chunk.left:
@@ -154,19 +154,16 @@ class Outbox:
         if freed_bytes:
             self._release(freed_bytes)
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Remove rows that the server refused for good; keep them in the file with the *reason*.
-
-        Returns:
-            The number of rows that are kept.
-        """
-        kept = 0
+    def set_aside(self, row: Row, reason: str) -> bool:
+        """Remove a row that the server refused for good; return whether the file keeps it."""
+        row_id, item = row
+        kept = False
         with self._lock:
             if self._file is not None:
                 with suppress(*STORAGE_ERRORS):
-                    self._file.set_aside([item for _, item in rows], reason)
-                    kept = len(rows)
-            self.settle([row_id for row_id, _ in rows])
+                    self._file.set_aside(item, reason)
+                    kept = True
+            self.settle([row_id])
         return kept
 
     def run(self, key: str) -> RunRecord | None:
@@ -279,7 +276,7 @@ class Outbox:
         """Return the starts and ends of runs in *items*; count the spans as lost."""
         spans = [item for item in items if _is_span(item)]
         self._lose(Loss.SPOOL_FULL, len(spans), [span.run_key for span in spans])
-        self._release(total_cost(spans))
+        self._release(sum(map(cost, spans)))
         return [item for item in items if not _is_span(item)]
 
     def _lose(self, reason: Loss, count: int, run_keys: Sequence[str] = ()) -> None:

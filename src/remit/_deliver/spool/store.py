@@ -16,8 +16,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from remit._base import sqlite
 from remit._base.clock import NS_PER_S
-from remit._deliver.spool.folder import Claim, Folder, Identity
-from remit._deliver.spool.records import (
+from remit._deliver.records import (
     DamagedError,
     Packed,
     Registration,
@@ -29,6 +28,7 @@ from remit._deliver.spool.records import (
     unpack_registration,
     unpack_run,
 )
+from remit._deliver.spool.folder import Claim, Folder, Identity
 from remit._record.items import Item
 
 T = TypeVar("T")
@@ -204,10 +204,9 @@ class SpoolFile:
         """Return the starts, without payloads, of spans that have no end yet."""
         return read_open_spans(self._connection)
 
-    def set_aside(self, items: Sequence[Item], reason: str) -> None:
-        """Store refused items with the reason."""
-        rows = [(None, item.run_key, reason, *_pack_one(item)) for item in items]
-        self._execute([*_insert("aside", rows)])
+    def set_aside(self, item: Item, reason: str) -> None:
+        """Store a refused item with the reason."""
+        self._execute([*_insert("aside", [(None, item.run_key, reason, *_pack_one(item))])])
 
     def has_aside(self) -> bool:
         """Return whether the file has refused items."""
@@ -280,14 +279,7 @@ class SpoolFile:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database at *path*, which exists."""
-    # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
-    connection = sqlite3.Connection(
-        f"{path.absolute().as_uri()}?mode=rw",
-        uri=True,
-        timeout=BUSY_TIMEOUT_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    connection = sqlite.open_file(path, "rw", BUSY_TIMEOUT_S)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
