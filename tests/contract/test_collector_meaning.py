@@ -17,6 +17,7 @@ ORDER: Final[Json] = {
     "type": "object",
     "properties": {
         "number": {"type": "integer"},
+        "ratio": {"type": ["number", "null"]},
         "customer": {
             "oneOf": [
                 {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]},
@@ -68,6 +69,10 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
         {"number": 3, "items": [WITHHELD, WITHHELD]},
         {"$remit": "withheld", "rule": "classification:secret"},
         {"number": 3, "$remit": {"exceeds": ["it may delete"]}},
+        {"number": "9007199254740993"},
+        {"number": "-9007199254740993", "customer": {"id": "NaN"}},
+        {"number": "9007199254740993", "customer": WITHHELD},
+        {"number": 3, "ratio": "-Infinity"},
     ],
     ids=str,
 )
@@ -86,6 +91,8 @@ def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) ->
         ({"number": 3, "items": ["a"]}, "payload /items it has less than 2 items"),
         ({"number": "3", "customer": WITHHELD}, "payload  it is not valid under any of"),
         ({"number": 3, "$$remit": 1}, "payload Additional properties are not allowed"),
+        ({"number": "9007199254740993", "items": ["a"]}, "payload /items it has less than 2 items"),
+        ({"number": "NaN", "ratio": "none"}, 'payload /ratio it is not of types "null", "number"'),
     ],
     ids=str,
 )
@@ -102,6 +109,12 @@ def test_a_payload_that_is_not_as_declared_is_stored_and_flagged(
     assert any(each.startswith(error.replace("  ", " ")) for each in made["schema_errors"]), made[
         "schema_errors"
     ]
+
+
+def test_the_text_of_a_number_is_no_difference(api: Api, run_id: str) -> None:
+    """The differences of a payload do not name the numbers that JSON cannot represent."""
+    made = order(api, run_id, {"number": "9007199254740993", "ratio": "NaN", "customer": 3})
+    assert [text.split()[:2] for text in made["schema_errors"]] == [["payload", "/customer"]]
 
 
 def test_a_user_s_own_key_is_compared_under_its_own_name(api: Api, run_id: str) -> None:
