@@ -17,7 +17,7 @@ import msgspec
 from jsonschema_rs import ValidationError, ValidationErrorKind
 
 from remit.collector.meaning.budget import Budget
-from remit.collector.meaning.lenient import NUMBER_TYPES, lenient, with_number_texts
+from remit.collector.meaning.lenient import LEFT_OUT, NUMBER_TYPES, lenient, with_number_texts
 from remit.collector.meaning.markers import (
     PLACE,
     is_number_text,
@@ -50,6 +50,9 @@ class Verdict(IntEnum):
 
 
 _OF_ALTERNATIVES: Final = (ValidationErrorKind.AnyOf, ValidationErrorKind.OneOfNotValid)
+_OF_HIDDEN: Final = LEFT_OUT | {"const", "enum", "oneOf"}
+"""Keywords that depend on what a substitute hides."""
+_UNCLEAR: Final = "does not match its schema, or takes too long to be compared"
 _VERDICTS: Final = {True: Verdict.GOOD, False: Verdict.BAD}
 
 
@@ -134,11 +137,13 @@ class _Compiled:
 
 
 def _differences(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
-    """Yield *errors* without those that come from the text of a number."""
+    """Yield *errors* without those that come from a substitute or the text of a number."""
     for error in errors:
-        alternatives = error.kind.context if isinstance(error.kind, _OF_ALTERNATIVES) else []
-        matches = any(next(_differences(each), None) is None for each in alternatives)
-        if not matches and not _is_number_text(error):
+        if isinstance(error.kind, _OF_ALTERNATIVES):
+            matches = any(next(_differences(each), None) is None for each in error.kind.context)
+        else:
+            matches = _is_number_text(error) or _is_hidden(error)
+        if not matches:
             yield error
 
 
@@ -149,6 +154,16 @@ def _is_number_text(error: ValidationError) -> bool:
         and not NUMBER_TYPES.isdisjoint(error.kind.types)
         and is_number_text(error.instance)
     )
+
+
+def _is_hidden(error: ValidationError) -> bool:
+    """Return whether *error* may come from a substitute."""
+    value = error.instance
+    return value == PLACE or (error.kind.name in _OF_HIDDEN and _hides(value))
+
+
+def _hides(value: object) -> bool:
+    return value == PLACE or any(_hides(each) for each in _parts(value))
 
 
 class Checker:
@@ -186,11 +201,14 @@ class Checker:
         """Return what is wrong with a payload that does not match, or why it was not compared."""
         value, substitutes = plain(payload) if may_hold(text) else (payload, False)
         compiled = self._prepared(substitutes=substitutes)
+        if substitutes and not isinstance(compiled, str):
+            # Every error of the loosened schema is one of alternatives, and has no reason.
+            compiled = self._prepared(substitutes=False)
         if isinstance(compiled, str):
             return [f"was not compared: {compiled}"]
         if compiled.steps(_Size(value, text).measured(), explained=True) > LIGHT_STEPS:
-            return ["does not match its schema, or takes too long to be compared"]
-        return compiled.errors(value)
+            return [_UNCLEAR]
+        return compiled.errors(value) or [_UNCLEAR]
 
     def _prepared(
         self,

@@ -16,7 +16,7 @@ from remit.collector.meaning.weight import target
 
 NUMBER_TYPES: Final = frozenset({"integer", "number"})
 _DEFS: Final = "$defs"
-_LEFT_OUT: Final = frozenset(
+LEFT_OUT: Final = frozenset(
     {
         "$defs",
         "definitions",
@@ -108,7 +108,7 @@ class _Lenient:
         kept = {
             name: self._part(name, value) if name in APPLYING else value
             for name, value in members.items()
-            if name not in _LEFT_OUT and not _of_containers(name, value)
+            if name not in LEFT_OUT and not _of_containers(name, value)
         }
         if "oneOf" in kept:
             both = [{"anyOf": kept.pop(name)} for name in ("oneOf", "anyOf") if name in kept]
