@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sqlite3
 import sys
 from contextlib import closing
@@ -52,6 +53,15 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     result = doctor(REMIT_DATA_DIR=str(tmp_path / "file" / "remit"))
     assert wrong(result)["code"] == "data_dir"
     assert str(tmp_path / "file") in wrong(result)["said"]
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of the data folder fails, though the folder can be written to."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=4096)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    check = wrong(doctor(REMIT_DATA_DIR=str(tmp_path / "new")))
+    assert (check["name"], check["code"]) == ("data folder", "disk_full")
+    assert check["said"] == f"only 4.0 KiB are free on the disk of {tmp_path / 'new'}"
 
 
 @pytest.mark.parametrize(
@@ -181,12 +191,22 @@ def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
     (tmp_path / "spool" / "torn.db").write_bytes(b"no database" * 1000)
     check = spool_check(tmp_path)
     waits, others, damaged, amount = check["said"].split("; ")
-    assert waits.startswith("3 items and open runs of ended programs wait, for ")
-    assert others == "3 wait for another server or token"
+    assert waits.startswith("2 items of ended programs wait, for ")
+    assert others == "2 wait for another server or token"
     assert damaged == "1 file damaged"
     assert amount == f"{size(alive.folder.size_bytes())} in all, 1 file of running programs"
     assert check["verdict"] == "note"
     alive.end()
+
+
+def test_a_run_without_items_is_told_if_its_program_has_ended(tmp_path: Path) -> None:
+    """The count of items does not include it, as in the status of the spool."""
+    left = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN).outbox()
+    left.put([], [record()])
+    left.close()
+    check = spool_check(tmp_path)
+    assert check["verdict"] == "note"
+    assert check["said"].startswith("1 run of ended programs did not end; ")
 
 
 def test_a_spool_that_is_nearly_full_is_wrong(tmp_path: Path) -> None:

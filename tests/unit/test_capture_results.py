@@ -143,6 +143,7 @@ RESULTS = [
     pytest.param(None, {"result": None}, id="None"),
     pytest.param([1], {"result": [1]}, id="a list"),
     pytest.param(object(), {"result": opaque("object")}, id="an opaque object"),
+    pytest.param(iter([1]), opaque("list_iterator"), id="an iterator that was not iterated"),
     pytest.param(SecretStr("x"), {"result": withheld("type:SecretStr")}, id="a secret"),
     pytest.param(Colour.RED, {"result": "red"}, id="an enum"),
     pytest.param(float("nan"), {"result": "NaN"}, id="NaN"),
@@ -167,6 +168,7 @@ def test_a_result_like_a_mapping_is_the_object_itself(value: object, written: ob
             id="a model keeps its keys",
         ),
         pytest.param("a", {"result": withheld(RESTRICTED)}, id="a text"),
+        pytest.param(iter([1]), withheld(RESTRICTED), id="an iterator, which has no key"),
     ],
 )
 def test_a_restricted_result_is_withheld(value: object, written: object) -> None:

@@ -369,7 +369,7 @@ def test_the_doctor_tells_what_waits(tmp_path: Path) -> None:
     (check,) = [each for each in json.loads(shown)["checks"] if each["name"] == "spool"]
     assert check["verdict"] == "note"
     waits, refused, amount = check["said"].split("; ")
-    assert waits.startswith("4 items and open runs of ended programs wait, for ")
+    assert waits.startswith("3 items of ended programs wait, for ")
     assert refused == "2 items were refused by a server"
     assert amount == f"{size(Spooled(tmp_path).folder.size_bytes())} in all"
     assert "remit spool send" in check["advice"]

@@ -537,8 +537,9 @@ class Plan:
         if reader.kind is Kind.RECORD and rule is not None:
             walk.collect(inner)
             return {each.name: walk.withhold(rule, None) for each in reader.fields}
-        if reader.kind in {Kind.MAPPING, Kind.RECORD}:
-            # The keys of a dict are data as well: all of it is withheld, not only the values.
+        if reader.kind in {Kind.MAPPING, Kind.RECORD} or reader.is_iterator:
+            # The keys of a dict are data as well: all of it is withheld, not only the values. The
+            # schema of an iterator has `items` instead of `result`; its marker replaces them all.
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
         walk.share_budget((value,))
         shown = walk.nested(value, 0) if rule is None else walk.withhold(rule, value)

@@ -107,6 +107,7 @@ class TypeReader(Struct, frozen=True):
     has_dict: bool = False
     extra: bool = False
     category: str | None = None
+    is_iterator: bool = False
 
 
 READERS: Final[dict[int, TypeReader]] = {}
@@ -145,7 +146,13 @@ def _safe_name(cls: type) -> str:
 
 def _opaque(cls: type) -> TypeReader:
     name = _safe_name(cls)
-    return TypeReader(Kind.SCALAR, name, plain=lambda _: markers.opaque(name))
+    steps = (lookup(cls, "__next__"), lookup(cls, "__anext__"))
+    return TypeReader(
+        Kind.SCALAR,
+        name,
+        plain=lambda _: markers.opaque(name),
+        is_iterator=any(step is not None and step is not ABSENT for step in steps),
+    )
 
 
 def _opaque_kind(cls: type) -> TypeReader | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "h11")
 MIGRATIONS: Final = "collector/store/migrations/sqlite"
 SQL: Final = ".sql"
 NEARLY_FULL: Final = 0.9
+LEAST_FREE_BYTES: Final = 8 << 20
+"""Room for the logs of a spool file and of the database of local mode, 4 MiB each."""
 
 
 def examined() -> Iterator[Check]:
@@ -134,7 +137,7 @@ def _mode(settings: Settings) -> Check:
 
 
 def _data_dir(folder: Path) -> Check:
-    """Check whether the folder can be written to or created."""
+    """Check whether the folder can be written to or created, and whether its disk has room."""
     try:
         private_folder(folder)
     except Failed as error:
@@ -142,6 +145,11 @@ def _data_dir(folder: Path) -> Check:
         return wrong("data folder", "data_dir", error.message, advice)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        free = shutil.disk_usage(there).free
+        if free < LEAST_FREE_BYTES:
+            said = f"only {size(free)} are free on the disk of {folder}"
+            advice = "Free some space, or set REMIT_DATA_DIR to a folder on another disk."
+            return wrong("data folder", "disk_full", said, advice)
         made = "" if there == folder else ", to be made at the first run"
         return ok("data folder", f"{folder}{made}")
     return wrong(
@@ -177,13 +185,17 @@ def _spool(folder: Folder) -> Check:
 def _told(folder: Folder, found: list[Listed]) -> Iterator[str]:
     left = [file for file in found if file.state is FileState.WAITING]
     ours = [file for file in left if file.identity == folder.identity]
-    waiting = sum(file.items + file.open_runs for file in ours)
+    waiting = sum(file.items for file in ours)
     if waiting:
         age_s = time.time() - min(file.written_ns for file in ours) / NS_PER_S
-        yield f"{waiting:,} items and open runs of ended programs wait, for {duration(age_s)}"
-    others = sum(file.items + file.open_runs for file in left if file not in ours)
+        yield f"{number_of(waiting, 'item')} of ended programs wait, for {duration(age_s)}"
+    others = sum(file.items for file in left if file not in ours)
     if others:
         yield f"{others:,} wait for another server or token"
+    # The end of a run that has items is one of them, or follows them.
+    runs = sum(file.open_runs for file in left if not file.items)
+    if runs:
+        yield f"{number_of(runs, 'run')} of ended programs did not end"
     refused = sum(file.refused.total() for file in found)
     if refused:
         yield f"{refused:,} items were refused by a server"

@@ -6,7 +6,7 @@ Nothing is fetched, patterns are matched in linear time, and what would take too
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from itertools import islice
 from time import thread_time
@@ -14,10 +14,17 @@ from typing import Final, cast
 
 import jsonschema_rs
 import msgspec
+from jsonschema_rs import ValidationError, ValidationErrorKind
 
 from remit.collector.meaning.budget import Budget
-from remit.collector.meaning.lenient import lenient
-from remit.collector.meaning.markers import PLACE, may_hold, plain
+from remit.collector.meaning.lenient import LEFT_OUT, NUMBER_TYPES, lenient, with_number_texts
+from remit.collector.meaning.markers import (
+    PLACE,
+    is_number_text,
+    may_hold,
+    may_hold_number_text,
+    plain,
+)
 from remit.collector.meaning.positions import Schema
 from remit.collector.meaning.weight import MAX_DEPTH, UncheckableError, Weight, weight_of
 
@@ -42,6 +49,10 @@ class Verdict(IntEnum):
     UNCHECKED = 2
 
 
+_OF_ALTERNATIVES: Final = (ValidationErrorKind.AnyOf, ValidationErrorKind.OneOfNotValid)
+_OF_HIDDEN: Final = LEFT_OUT | {"const", "enum", "oneOf"}
+"""Keywords that depend on what a substitute hides."""
+_UNCLEAR: Final = "does not match its schema, or takes too long to be compared"
 _VERDICTS: Final = {True: Verdict.GOOD, False: Verdict.BAD}
 
 
@@ -98,7 +109,7 @@ class _Compiled:
                 offline=True,
                 mask="it",
             )
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        except (ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             raise UncheckableError("the schema is not valid, or a pattern is too large") from error
         self._iter_errors = validator.iter_errors
         self.matches = validator.is_valid
@@ -119,10 +130,40 @@ class _Compiled:
     def errors(self, value: object) -> list[str]:
         """Return the first of what is wrong."""
         found: list[str] = []
-        for error in islice(self._iter_errors(value), MAX_ERRORS):
+        for error in islice(_differences(self._iter_errors(value)), MAX_ERRORS):
             where = "".join(f"/{part}" for part in error.instance_path)
             found.append(f"{where} {error.message}".strip()[:MAX_ERROR_CHARS])
         return found
+
+
+def _differences(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
+    """Yield *errors* without those that come from a substitute or the text of a number."""
+    for error in errors:
+        if isinstance(error.kind, _OF_ALTERNATIVES):
+            matches = any(next(_differences(each), None) is None for each in error.kind.context)
+        else:
+            matches = _is_number_text(error) or _is_hidden(error)
+        if not matches:
+            yield error
+
+
+def _is_number_text(error: ValidationError) -> bool:
+    """Return whether the text of a number is where *error* expects a number."""
+    return (
+        isinstance(error.kind, ValidationErrorKind.Type)
+        and not NUMBER_TYPES.isdisjoint(error.kind.types)
+        and is_number_text(error.instance)
+    )
+
+
+def _is_hidden(error: ValidationError) -> bool:
+    """Return whether *error* may come from a substitute."""
+    value = error.instance
+    return value == PLACE or (error.kind.name in _OF_HIDDEN and _hides(value))
+
+
+def _hides(value: object) -> bool:
+    return value == PLACE or any(_hides(each) for each in _parts(value))
 
 
 class Checker:
@@ -131,7 +172,7 @@ class Checker:
     def __init__(self, schema: Schema) -> None:
         """Compare with *schema*."""
         self._schema = schema
-        self._compiled: dict[bool, _Compiled | str] = {}
+        self._compiled: dict[tuple[bool, bool], _Compiled | str] = {}
 
     def verdict(
         self, payload: dict[str, object], text: str, budget: Budget, *, held: bool | None = None
@@ -146,49 +187,68 @@ class Checker:
         """
         if not self._schema:
             return Verdict.GOOD
-        value, compiled = self._prepared(payload, may_hold(text) if held is None else held)
+        held = may_hold(text) if held is None else held
+        value, substitutes = plain(payload) if held else (payload, False)
         if value is PLACE:
             return Verdict.GOOD
-        if isinstance(compiled, str):
-            return Verdict.UNCHECKED
-        if len(text) <= compiled.light_chars:
-            return _VERDICTS[compiled.matches(value)]
-        return _weighed(compiled, value, text, budget)
+        verdict = _compared(self._prepared(substitutes=substitutes), value, text, budget)
+        if verdict is Verdict.BAD and may_hold_number_text(text):
+            prepared = self._prepared(substitutes=substitutes, number_texts=True)
+            return _compared(prepared, value, text, budget)
+        return verdict
 
     def errors(self, payload: dict[str, object], text: str) -> list[str]:
         """Return what is wrong with a payload that does not match, or why it was not compared."""
-        value, compiled = self._prepared(payload, may_hold(text))
+        value, substitutes = plain(payload) if may_hold(text) else (payload, False)
+        compiled = self._prepared(substitutes=substitutes)
+        if substitutes and not isinstance(compiled, str):
+            # Every error of the loosened schema is one of alternatives, and has no reason.
+            compiled = self._prepared(substitutes=False)
         if isinstance(compiled, str):
             return [f"was not compared: {compiled}"]
         if compiled.steps(_Size(value, text).measured(), explained=True) > LIGHT_STEPS:
-            return ["does not match its schema, or takes too long to be compared"]
-        return compiled.errors(value)
+            return [_UNCLEAR]
+        return compiled.errors(value) or [_UNCLEAR]
 
     def _prepared(
         self,
-        payload: dict[str, object],
-        held: bool,  # noqa: FBT001 - a private step
-    ) -> tuple[object, _Compiled | str]:
-        value, substitutes = plain(payload) if held else (payload, False)
-        compiled = self._compiled.get(substitutes)
-        if compiled is None:
-            compiled = self._compiled[substitutes] = self._compile(substitutes=substitutes)
-        return value, compiled
+        *,
+        substitutes: bool,
+        number_texts: bool = False,
+    ) -> _Compiled | str:
+        """Return the compiled schema; the reason if a payload cannot be compared with it.
 
-    def _compile(self, *, substitutes: bool) -> _Compiled | str:
+        Args:
+            substitutes: Whether the payload has substitutes.
+            number_texts: Whether the text of a number matches where a number is declared.
+        """
+        compiled = self._compiled.get((substitutes, number_texts))
+        if compiled is None:
+            compiled = self._compile(substitutes=substitutes, number_texts=number_texts)
+            self._compiled[substitutes, number_texts] = compiled
+        return compiled
+
+    def _compile(self, *, substitutes: bool, number_texts: bool) -> _Compiled | str:
+        schema = self._schema
         try:
-            if len(msgspec.json.encode(self._schema)) > MAX_SCHEMA_CHARS:
+            if len(msgspec.json.encode(schema)) > MAX_SCHEMA_CHARS:
                 return "the schema is too large"
-            if not substitutes:
-                return _Compiled(self._schema)
-            weight_of(self._schema)
-            return _Compiled(lenient(self._schema))
+            if number_texts:
+                schema = with_number_texts(schema)
+            if substitutes:
+                weight_of(schema)
+                schema = lenient(schema)
+            return _Compiled(schema)
         except UncheckableError as reason:
             return str(reason)
 
 
-def _weighed(compiled: _Compiled, value: object, text: str, budget: Budget) -> Verdict:
-    """Return what comes of comparing what may take long."""
+def _compared(compiled: _Compiled | str, value: object, text: str, budget: Budget) -> Verdict:
+    """Return what comes of comparing a value; what may take too long is not compared."""
+    if isinstance(compiled, str):
+        return Verdict.UNCHECKED
+    if len(text) <= compiled.light_chars:
+        return _VERDICTS[compiled.matches(value)]
     size = _Size(value, text)
     if compiled.steps(size) <= LIGHT_STEPS:
         return _VERDICTS[compiled.matches(value)]

@@ -1,19 +1,22 @@
-"""Loosens a schema for a payload with substitutes (markers): any value fits in their places.
+"""Loosens a schema for what remit writes instead of a value.
 
-What a substitute hides may have met the schema, so whatever could only be said with it is left
-out: how many items there are, that they differ, that exactly one alternative holds.
+For a payload with substitutes (markers), any value fits in their places. What a substitute hides
+may have met the schema, so whatever could only be said with it is left out: how many items there
+are, that they differ, that exactly one alternative holds. For a payload with texts of numbers, such
+a text fits where a number is declared.
 """
 
 from __future__ import annotations
 
 from typing import Final, cast
 
-from remit.collector.meaning.markers import PLACE
+from remit.collector.meaning.markers import NUMBER_TEXT, PLACE
 from remit.collector.meaning.positions import APPLYING, Schema
 from remit.collector.meaning.weight import target
 
+NUMBER_TYPES: Final = frozenset({"integer", "number"})
 _DEFS: Final = "$defs"
-_LEFT_OUT: Final = frozenset(
+LEFT_OUT: Final = frozenset(
     {
         "$defs",
         "definitions",
@@ -35,6 +38,7 @@ _LEFT_OUT: Final = frozenset(
 )
 _OF_ONE: Final = frozenset({"additionalItems", "additionalProperties", "items"})
 _SUBSTITUTE: Final[Schema] = {"enum": [PLACE]}
+_NUMBER: Final = "remit-number-text"
 
 
 def lenient(root: Schema) -> Schema:
@@ -44,6 +48,33 @@ def lenient(root: Schema) -> Schema:
         UncheckableError: It refers to something outside itself.
     """
     return _Lenient(root).whole()
+
+
+def with_number_texts(schema: Schema) -> Schema:
+    """Return the schema that *schema* is where the text of a number matches like a number."""
+    whole = cast("Schema", _with_number_texts(schema))
+    defs = cast("Schema", whole.get(_DEFS, {}))
+    return {**whole, _DEFS: {**defs, _NUMBER: {"type": "string", "pattern": NUMBER_TEXT}}}
+
+
+def _with_number_texts(part: object) -> object:
+    if isinstance(part, list):
+        return [_with_number_texts(each) for each in cast("list[object]", part)]
+    if not isinstance(part, dict):
+        return part
+    members = cast("Schema", part)
+    kept = {name: _with_number_texts(value) for name, value in members.items()}
+    types, alternatives = kept.get("type"), kept.get("oneOf")
+    types = [types] if isinstance(types, str) else types
+    added: list[object] = []
+    if isinstance(types, list) and not NUMBER_TYPES.isdisjoint(cast("list[object]", types)):
+        added.append({"anyOf": [{"type": kept.pop("type")}, {"$ref": f"#/{_DEFS}/{_NUMBER}"}]})
+    if isinstance(alternatives, list):
+        # A text may match both the alternative for numbers and the one for texts.
+        added.append({"anyOf": kept.pop("oneOf")})
+    if added:
+        kept["allOf"] = [*cast("list[object]", kept.get("allOf", [])), *added]
+    return kept
 
 
 class _Lenient:
@@ -77,7 +108,7 @@ class _Lenient:
         kept = {
             name: self._part(name, value) if name in APPLYING else value
             for name, value in members.items()
-            if name not in _LEFT_OUT and not _of_containers(name, value)
+            if name not in LEFT_OUT and not _of_containers(name, value)
         }
         if "oneOf" in kept:
             both = [{"anyOf": kept.pop(name)} for name in ("oneOf", "anyOf") if name in kept]

@@ -1,11 +1,13 @@
 """Tells what the author of a payload wrote from the substitutes (markers) that remit put there.
 
 A substitute is an object with the key `$remit`; its place is compared with nothing. A user's own
-key `$remit` is written `$$remit`, and so on with one `$` more.
+key `$remit` is written `$$remit`, and so on with one `$` more. A number that JSON cannot represent
+exactly is written as a text.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple, cast
 
@@ -14,7 +16,10 @@ EXCEEDS: Final = "exceeds"
 WITHHELD: Final = "withheld"
 PLACE: Final = "\x00a substitute stands here\x00"
 """Stands for a substitute while a payload is compared; PostgreSQL can hold no such text."""
+NUMBER_TEXT: Final = "^(?:NaN|-?Infinity|-?[0-9]{16,})$"
+"""Matches the text of NaN, of an infinity, and of an integer beyond 2^53."""
 _BARE: Final = KEY[1:]
+_NUMBER_IN_JSON: Final = re.compile(f'"{NUMBER_TEXT[1:-1]}"')
 
 
 class Plain(NamedTuple):
@@ -32,6 +37,16 @@ class Plain(NamedTuple):
 def may_hold(text: str) -> bool:
     """Return whether the JSON *text* may hold the reserved key, also if it is written escaped."""
     return KEY in text or "\\u00" in text
+
+
+def is_number_text(value: object) -> bool:
+    """Return whether *value* is the text of a number."""
+    return isinstance(value, str) and re.fullmatch(NUMBER_TEXT, value) is not None
+
+
+def may_hold_number_text(text: str) -> bool:
+    """Return whether a value in the JSON *text* may be the text of a number."""
+    return _NUMBER_IN_JSON.search(text) is not None
 
 
 def plain(payload: dict[str, object]) -> Plain:
