@@ -42,6 +42,7 @@ WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
 """Kinds without an effect: their unknown words do not exceed a remit."""
 
 START: Final = "the start of a call"
+POLICY: Final = "the policy"
 END: Final = "the end of a span"
 
 
@@ -132,16 +133,14 @@ class SpanRecorder(Struct, eq=False):
             DeniedError: The step exceeds the agent's remit, and the setting says to deny.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        run = parent.run
+        if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
+            self.permit(parent, partial(self.params, args, kwargs, run.rules))
         try:
-            run = parent.run
-            if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-                self.permit(parent, partial(self.params, args, kwargs, run.rules))
             if not run.recording:
                 return NullSpan(parent)
             plan = self.cached_plan or self.plan()
             return self.open(parent, plan.params(args, kwargs, run.rules), key, started_ns)
-        except DeniedError:
-            raise
         except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
             guard.contain(START, error)
             return NullSpan(parent)
@@ -211,6 +210,7 @@ class SpanRecorder(Struct, eq=False):
 
     # Whether it may run
 
+    # Unguarded: contains its own faults.
     def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Check that the step may run under *parent*; record a refusal as a failed span.
 
@@ -219,20 +219,24 @@ class SpanRecorder(Struct, eq=False):
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
             DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+            RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        check_terminated(parent)
-        if not parent.ceilings:
-            return
         run, recorder = parent.run, parent.run.recorder
         observing = recorder.on_violation == OBSERVE
-        strict = not (observing or self.kind in WITHOUT_EFFECT)
-        verdict = self.verdict(parent.ceilings, strict=strict)
+        try:
+            check_terminated(parent)
+            if not parent.ceilings:
+                return
+            strict = not (observing or self.kind in WITHOUT_EFFECT)
+            verdict = self.verdict(parent.ceilings, strict=strict)
+        except Exception as error:
+            if isinstance(error, RecursionError) and not observing:
+                raise
+            guard.contain(POLICY, error)
+            verdict = None
         if verdict is None and not observing:
-            sentence = (
-                f"a fault inside remit kept {self.name} from being compared with its agent's remit"
-            )
-            verdict = Verdict((sentence,), parent.ceilings)
+            verdict = Verdict((policy.unjudged(self.name),), parent.ceilings)
         if verdict is None or not verdict.violations:
             return
         if observing:
@@ -254,7 +258,7 @@ class SpanRecorder(Struct, eq=False):
         """Return how this step exceeds *ceilings*, as `policy.verdict` does; None after a fault."""
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
-    @guarded("the policy")
+    @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
         verdict = policy.verdict(ceilings, self.name, self.find_risk(), strict=strict)
         if len(self.verdicts) >= MAX_VERDICTS:

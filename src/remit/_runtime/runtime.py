@@ -27,7 +27,7 @@ from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, Sink
-from remit._record.policy import Ceiling, Ceilings
+from remit._record.policy import Ceiling, Ceilings, unjudged
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
@@ -36,7 +36,7 @@ from remit._record.runs import (
     Recorder,
     RunOptions,
 )
-from remit._record.spans import SpanRecorder
+from remit._record.spans import POLICY, SpanRecorder
 from remit._runtime.process import registry
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
 from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
@@ -183,10 +183,10 @@ class Runtime:
             return None
         violations = self._exceeded_by(step)
         if violations is None:
-            return (f"a fault inside remit kept {step.name} from being compared with any remit",)
+            return (unjudged(step.name),)
         return violations if violations or rule == "refuse" else None
 
-    @guarded("the policy")
+    @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
         """Return how *step* exceeds the data risks of the agents declared so far."""
         declared = registry()
