@@ -139,7 +139,7 @@ def recorder_of(
     return SpanRecorder(
         declared.name,
         lambda: inference.plan_of(declared),
-        declared_at=declared.place,
+        declared=declared,
         find_risk=lambda: inference.effective(declared),
         ceiling=ceiling,
         kind=kind,

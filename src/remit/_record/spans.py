@@ -19,6 +19,7 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._declare.registry import SpanType
 from remit._inspect.decorated import SelfParameter
 from remit._record import policy
 from remit._record.context import check_terminated, terminate
@@ -80,7 +81,7 @@ class SpanRecorder(Struct, eq=False):
     Attributes:
         name: Span type.
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
-        declared_at: File and line of the declaration; None for a block.
+        declared: The declaration; None for a block.
         find_risk: Returns its data risk.
         ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
         kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
@@ -91,7 +92,7 @@ class SpanRecorder(Struct, eq=False):
 
     name: str
     make_plan: Callable[[], _capture.Plan | BlockPlan]
-    declared_at: str | None = None
+    declared: SpanType | None = None
     find_risk: Callable[[], DataRisk | None] = lambda: None
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
@@ -110,7 +111,7 @@ class SpanRecorder(Struct, eq=False):
     @property
     def place(self) -> str:
         """File and line of the declaration; of a block, of the code that is entering it."""
-        return self.declared_at or caller() or "<unknown>"
+        return (caller() or "<unknown>") if self.declared is None else self.declared.place
 
     # How a span starts
 
@@ -165,7 +166,7 @@ class SpanRecorder(Struct, eq=False):
             key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents:
             self.agents.add(feed.agent.external_identifier)
-            recorder.on_first_seen(feed.agent.external_identifier, self.name)
+            recorder.on_first_seen(feed.agent.external_identifier, self.name, self.declared)
         if ceilings and recorder.on_violation == OBSERVE:
             payload = self._marked(payload, parent)
         if self.ceiling is not None:
@@ -189,7 +190,7 @@ class SpanRecorder(Struct, eq=False):
         recorder, agent = context.run.recorder, context.run.feed.agent.external_identifier
         if agent not in self.agents:
             self.agents.add(agent)
-            recorder.on_first_seen(agent, self.name)
+            recorder.on_first_seen(agent, self.name, self.declared)
         if context.ceilings and recorder.on_violation == OBSERVE:
             payload = self._marked(payload, context)
         span.recorder = self

@@ -21,7 +21,7 @@ from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture import Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
-from remit._declare.registry import AgentType
+from remit._declare.registry import AgentType, SpanType
 from remit._deliver.delivery import Delivery
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
@@ -297,8 +297,16 @@ class Runtime:
             )
         return setting
 
-    def _first_seen(self, agent: str, name: str) -> None:
-        """Log a span type that is missing in the registration of *agent*."""
+    def _first_seen(self, agent: str, name: str, declared: SpanType | None) -> None:
+        """Log a span type that the registration of *agent* lacks, or has for another function."""
+        registered = registry().span_type(name)
+        if declared is not None and registered is not None and registered.shadows(declared):
+            line = (
+                f"two functions have the name {name!r}: {declared.place} and {registered.place}; "
+                "only the second one's schema is registered: give one its own name"
+            )
+            if self.recorder.is_first(line):
+                logger.warning("%s", line)
         if registry().seen(name, agent):
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
