@@ -340,7 +340,7 @@ class Runtime:
 
 def _called_from(step: SpanRecorder) -> str:
     """Return where a step was called, for the end of a sentence."""
-    place = caller()
+    place = caller(None if step.declared is None else step.declared.file)
     if place is not None:
         return f"at {place}"
     thread = threading.current_thread().name
