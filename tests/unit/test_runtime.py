@@ -430,6 +430,7 @@ def agent() -> None: ...
 TESTS = """
 import httpx, pytest, remit
 from app import agent, payer
+from remit.testing import isolated
 
 def denied():
     agent()
@@ -443,6 +444,13 @@ def test_configured_at_import():
 def test_configured_at_import_and_recorded(remit_recorder):
     denied()
     assert [run.status for run in remit_recorder.runs] == ["complete", "failed"]
+
+def test_configured_at_import_and_recorded_in_a_block():
+    with isolated() as recorder:
+        denied()
+    assert [run.status for run in recorder.runs] == ["complete", "failed"]
+    with isolated(on_violation="observe"):
+        payer()
 
 def test_recorded(remit_recorder):
     agent()
@@ -493,7 +501,7 @@ def test_a_test_session_sends_and_writes_nothing_of_its_own_accord(tmp_path: Pat
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=110,
         check=False,
     )  # fmt: skip
-    assert "6 passed" in found.stdout, found.stdout
+    assert "7 passed" in found.stdout, found.stdout
     assert not (tmp_path / "state").exists()
     assert list(tmp_path.glob("remit-tests-*")) == []
 
