@@ -66,7 +66,7 @@ SERVERLESS: Final = (
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
 
-NO_DATA_DIR: Final = Path(os.devnull, "remit")
+NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 """Default data folder of a user without a home folder; it cannot be created."""
 
 
