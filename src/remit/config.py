@@ -66,6 +66,9 @@ SERVERLESS: Final = (
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
 
+NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
+"""Default data folder of a user without a home folder; it cannot be created."""
+
 
 def default_data_dir() -> Path:
     """Return the user's state folder: `$XDG_STATE_HOME/remit`, else `~/.local/state/remit`.
@@ -73,7 +76,10 @@ def default_data_dir() -> Path:
     Source: the XDG base directory specification.
     """
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "remit"
+    try:
+        return (Path(state) if state else Path.home() / ".local" / "state") / "remit"
+    except RuntimeError:
+        return NO_DATA_DIR
 
 
 def default_flush_on() -> Literal["interval", "run"]:
@@ -139,7 +145,8 @@ class Settings(BaseModel):
     data_dir: Path = Field(default_factory=default_data_dir)
     """Folder for local data and the spool; created at the first use, readable by its owner only. A
     folder that another user owns or may write to is not used. `~` is the home folder; a relative
-    path begins in the working directory at `configure()` or the first run."""
+    path begins in the working directory at `configure()` or the first run. A user without a home
+    folder has to set it, except in mode `off`."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two passes of the writer, which moves recorded items to disk."""
     flush_on: Literal["interval", "run"] = Field(default_factory=default_flush_on)
@@ -364,14 +371,20 @@ def read(
 
 
 def missing(settings: Settings) -> list[str]:
-    """Return a sentence about the first setting that mode `remote` needs and that is not set."""
+    """Return a sentence about the first setting that the mode needs and that is not set."""
     absent = [name for name in ("api_url", "api_token") if not getattr(settings, name)]
-    if settings.mode != "remote" or not absent:
+    if settings.mode == "remote" and absent:
+        sentence = (
+            f"mode is 'remote' but {absent[0]} is not set: give it to configure() or as "
+            f"{variables(absent[0])[0]}, or choose mode='local'"
+        )
+    elif settings.mode != "off" and settings.data_dir == NO_DATA_DIR:
+        sentence = (
+            "data_dir is not set and this user has no home folder: give it to configure() or as "
+            f"{variables('data_dir')[0]}"
+        )
+    else:
         return []
-    sentence = (
-        f"mode is 'remote' but {absent[0]} is not set: give it to configure() or as "
-        f"{variables(absent[0])[0]}, or choose mode='local'"
-    )
     return [sentence]
 
 

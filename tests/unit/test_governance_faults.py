@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +26,7 @@ from remit.testing import RecordingSink, isolated
 from tests.declaring import agent as declared
 from tests.governed import BODIES, KINDS, agent, free, pay, ran
 from tests.subtests import each
+from tests.unconfigured import unconfigured
 
 UNREADABLE = Ceiling("desk:agent", "desk.py:1", (Limit("no such part", "any", "disallowed"),))
 """A ceiling with which nothing can be compared."""
@@ -107,6 +110,102 @@ def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: s
         assert (span.status, span.exceeds) == ("complete", ())
     assert [ran(kind)] == BODIES
     assert guard.faults.counts["the policy"]
+
+
+def failing(*_: object) -> None:
+    """Fail as a part of remit."""
+    raise OSError
+
+
+@pytest.mark.parametrize("kind", ["function", "generator", "block"])
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("on_violation", ["deny", "terminate"])
+def test_a_step_near_the_recursion_limit_is_refused(
+    on_violation: str, kind: str, monkeypatch: pytest.MonkeyPatch, *, inside: bool
+) -> None:
+    """At each depth the program gets a refusal, or its own error."""
+    # The finalizer of a generator that could not begin reaches the limit, too.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    raised: set[type[BaseException]] = set()
+    limit = sys.getrecursionlimit()
+
+    def descend() -> None:
+        try:
+            KINDS[kind]()
+        except (DeniedError, RunTerminated, RecursionError) as error:
+            raised.add(type(error))
+        descend()
+
+    with recording(on_violation), agent.run() if inside else nullcontext():
+        sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+        try:
+            with pytest.raises(RecursionError):
+                descend()
+        finally:
+            sys.setrecursionlimit(limit)
+    assert BODIES == []
+    assert raised == {
+        RecursionError,
+        RunTerminated if inside and on_violation == "terminate" else DeniedError,
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "refused"),
+    [
+        ({}, False),
+        ({"REMIT_ON_VIOLATION": "observe"}, False),
+        ({"REMIT_ON_VIOLATION": " Deny "}, True),
+        ({"REMIT_ON_VIOLATION": "terminate"}, True),
+        ({"REMIT_ON_VIOLATION": "deny", "REMIT_OUTSIDE_RUN": "record"}, False),
+        ({"REMIT_OUTSIDE_RUN": "refuse"}, True),
+    ],
+)
+def test_a_step_is_refused_if_remit_cannot_start_under_a_policy_that_refuses(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    """Without a runtime, the environment says what the policy is."""
+    for name in ("REMIT_ON_VIOLATION", "REMIT_OUTSIDE_RUN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    expected = pytest.raises(DeniedError, match="a fault inside") if refused else nullcontext()
+    contained = guard.Faults()
+    with unconfigured(), guard.counting(contained):
+        monkeypatch.setattr(setup, "first", failing)
+        with agent.run(), expected:
+            pay()
+        monkeypatch.undo()
+    assert bool(BODIES) is not refused
+    assert contained.counts["a call outside any run"] == 1
+
+
+@pytest.mark.parametrize(("on_violation", "refused"), [("observe", False), ("deny", True)])
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "broken"),
+    [
+        ("function", "remit._record.spans.check_terminated"),
+        ("generator", "remit._record.spans.check_terminated"),
+        ("function", "remit._runtime.runtime.Runtime.outside"),
+        ("generator", "remit._record.calls.GeneratorSpan"),
+        ("block", "remit._declare.registry.Registry.span_type"),
+    ],
+)
+def test_a_fault_before_a_step_is_no_permission(
+    kind: str, broken: str, on_violation: str, *, inside: bool, refused: bool
+) -> None:
+    """A step that exceeds the remit runs only under `observe`."""
+    expected = pytest.raises(DeniedError) if refused else nullcontext()
+    with (
+        recording(on_violation),
+        agent.run() if inside else nullcontext(),
+        pytest.MonkeyPatch.context() as patch,
+        expected,
+    ):
+        patch.setattr(broken, failing)
+        KINDS[kind]()
+    assert bool(BODIES) is not refused
 
 
 class Broken(RecordingSink):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +99,40 @@ def test_a_thread_without_the_run_is_no_way_around_the_policy(
     by_name = function is pay and way is not in_thread
     where = raised.value.outside_run or ""
     assert f"{'governed' if by_name else 'test_outside_run'}.py:" in where
+
+
+LIBRARY = "def call(function): function()"
+
+
+@pytest.mark.parametrize(
+    ("file", "steps", "named"),
+    [
+        ("/venv/lib/python3/site-packages/anyio/_asyncio.py", "/src/app.py", "/src/app.py:1)"),
+        ("/usr/lib/python3/dist-packages/celery/worker.py", "/src/app.py", "/src/app.py:1)"),
+        ("<string>", "/src/app.py", "/src/app.py:1)"),
+        (f"{Path(sys.executable).parent}/uvicorn", "/src/app.py", "/src/app.py:1)"),
+        ("/src/jobs.py", "/src/app.py", "at /src/jobs.py:1"),
+        ("<string>", "<string>", "at <string>:1"),
+        ("/venv/site-packages/app/jobs.py", "/venv/site-packages/app/steps.py", "jobs.py:1"),
+        ("/venv/site-packages/other/jobs.py", "/venv/site-packages/app/steps.py", "steps.py:1)"),
+    ],
+)
+def test_the_place_of_a_call_is_one_in_the_program(
+    file: str, steps: str, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line names the declaration of a step that an installed package calls in a thread."""
+    program: dict[str, Any] = {"__name__": "app", "remit": remit}
+    exec(compile("@remit.span_type\ndef job(): ...", steps, "exec"), program)
+    library: dict[str, Any] = {}
+    exec(compile(LIBRARY, file, "exec"), library)
+    with isolated():
+        thread = threading.Thread(target=library["call"], args=(program["job"],), name="worker")
+        thread.start()
+        thread.join(10)
+    (line,) = [each.getMessage() for each in caplog.records]
+    place = line.partition(", so it is")[0]
+    assert place.endswith(named) or f"{named} directly" in line
+    assert ("the thread 'worker'" in line) is named.endswith(")")
 
 
 @ways

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,11 @@ def _fresh() -> Iterator[None]:
     """Start afresh."""
     with fresh():
         yield
+
+
+def without_home() -> Path:
+    """Fail as `Path.home` does for a user without a home folder."""
+    raise RuntimeError
 
 
 def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
@@ -75,6 +81,20 @@ def test_the_policy_holds_beside_a_setting_that_cannot_be_read(
     (line,) = [each.getMessage() for each in caplog.records if "off until" in each.getMessage()]
     assert said in line
     assert "on_violation is deny" in line
+
+
+def test_the_policy_holds_for_a_user_without_a_home_folder(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is recorded until `data_dir` is set, and one line names its variable."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", without_home)
+    use(monkeypatch, {"REMIT_ON_VIOLATION": "deny"})
+    assert remit.status().mode == "off"
+    (line,) = [each.getMessage() for each in caplog.records if "off until" in each.getMessage()]
+    assert "REMIT_DATA_DIR" in line
+    with pytest.raises(SettingsError, match="REMIT_DATA_DIR"):
+        remit.configure(on_violation="deny")
 
 
 @each("word", ["Deny", "DENY", " deny "], monkeypatch=fresh)

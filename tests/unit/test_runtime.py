@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import logging
 import os
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -168,6 +171,139 @@ def test_a_type_first_seen_later_joins_the_next_runs_registration(
     assert len(recorder.spans("later")) == 4
 
 
+TWICE = {
+    "setter": """
+class Order:
+    @property
+    @remit.span_type
+    def total(self) -> int: return 1
+    @total.setter
+    @remit.span_type
+    def total(self, value: int) -> None: ...
+use = lambda: Order().total
+""",
+    "dispatch": """
+@functools.singledispatch
+def size(value): ...
+@size.register
+@remit.span_type
+def _(value: int) -> int: return 1
+@size.register
+@remit.span_type
+def _(value: str) -> int: return 1
+use = lambda: size(1)
+""",
+    "explicit name in a script": """
+@remit.span_type("dup")
+def one() -> None: ...
+@remit.span_type("dup")
+def other() -> None: ...
+use = lambda: one()
+""",
+}
+"""Modules that declare one name twice, and use the first function."""
+REDEFINED = {
+    "condition": """
+if True:
+    @remit.span_type
+    def tool() -> None: ...
+else:
+    @remit.span_type
+    def tool() -> None: ...
+use = lambda: tool()
+""",
+    "overload": """
+@typing.overload
+@remit.span_type
+def tool(value: int) -> int: ...
+@typing.overload
+@remit.span_type
+def tool(value: str) -> str: ...
+@remit.span_type
+def tool(value): return value
+use = lambda: tool(1)
+""",
+    "later definition": """
+@remit.span_type
+def tool() -> int: return 1
+@remit.span_type
+def tool() -> int: return 2
+use = lambda: tool()
+""",
+    "factory": """
+def make(value):
+    if value:
+        @remit.span_type
+        def tool() -> None: ...
+    else:
+        @remit.span_type
+        def tool() -> None: ...
+    return tool
+use = lambda first=make(True), second=make(False): (first(), second())
+""",
+}
+"""Modules that declare one name more than once, as Python programs do."""
+
+
+def module_of(folder: Path, source: str, name: str = "orders") -> dict[str, Any]:
+    """Return the names of a module with this source, in a file of its own."""
+    file = folder / f"{name}.py"
+    names: dict[str, Any] = {"__name__": name, "__file__": str(file)}
+    names |= {"remit": remit, "functools": functools, "typing": typing}
+    exec(compile(source, file, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_two_functions_of_one_name_are_logged_once_when_the_first_is_used(
+    case: str, recorder: RecordingSink, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """The line names both places, as only one of them is registered."""
+    names = module_of(tmp_path, TWICE[case], "__main__" if "script" in case else "orders")
+    for _ in range(2):
+        with agent.run():
+            names["use"]()
+    assert len(recorder.spans()) == 2
+    (line,) = [each.getMessage() for each in caplog.records if "two functions" in each.getMessage()]
+    assert line.count(f"{names['__file__']}:") == 2
+    assert "give one its own name" in line
+
+
+@pytest.mark.parametrize("case", REDEFINED)
+def test_a_function_that_is_defined_again_is_not_logged(
+    case: str, recorder: RecordingSink, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """The function that is used is the registered one, or depends on a condition."""
+    names = module_of(tmp_path, REDEFINED[case])
+    with agent.run():
+        names["use"]()
+    assert recorder.spans()
+    assert "two functions" not in caplog.text
+
+
+def test_a_function_from_before_a_reload_is_not_logged(
+    recorder: RecordingSink,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An edit moved it, and another module holds the earlier one."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    source = "import remit\n@remit.span_type\ndef tool() -> None: ...\n"
+    file = tmp_path / "reloaded_orders.py"
+    file.write_text(source)
+    module = importlib.import_module(file.stem)
+    before = module.tool
+    file.write_text(f"# An edit.\n{source}")
+    importlib.reload(module)
+    with agent.run():
+        before()
+        module.tool()
+    assert len(recorder.spans("tool")) == 2
+    assert "two functions" not in caplog.text
+
+
 def test_a_block_changes_no_registration(recorder: RecordingSink) -> None:
     """The same source gives the same identifier, whichever blocks ran before."""
     before = agent.registration()
@@ -294,6 +430,7 @@ def agent() -> None: ...
 TESTS = """
 import httpx, pytest, remit
 from app import agent, payer
+from remit.testing import isolated
 
 def denied():
     agent()
@@ -307,6 +444,13 @@ def test_configured_at_import():
 def test_configured_at_import_and_recorded(remit_recorder):
     denied()
     assert [run.status for run in remit_recorder.runs] == ["complete", "failed"]
+
+def test_configured_at_import_and_recorded_in_a_block():
+    with isolated() as recorder:
+        denied()
+    assert [run.status for run in recorder.runs] == ["complete", "failed"]
+    with isolated(on_violation="observe"):
+        payer()
 
 def test_recorded(remit_recorder):
     agent()
@@ -357,7 +501,7 @@ def test_a_test_session_sends_and_writes_nothing_of_its_own_accord(tmp_path: Pat
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=110,
         check=False,
     )  # fmt: skip
-    assert "6 passed" in found.stdout, found.stdout
+    assert "7 passed" in found.stdout, found.stdout
     assert not (tmp_path / "state").exists()
     assert list(tmp_path.glob("remit-tests-*")) == []
 

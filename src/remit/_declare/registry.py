@@ -45,12 +45,18 @@ def module_name(function: Callable[..., object]) -> str:
         owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
         home = owner if isinstance(owner, type) else type(owner)
         module = _NOTEBOOK if owner is None else home.__module__
-    # From the function: a spawned child has these names before it has the module. An object may
-    # return something for every attribute.
+    # From the function: a spawned child has these names before it has the module.
+    names = _names_of(function)
+    if not names and module in sys.modules:
+        names = vars(sys.modules[module])
+    return _imported_as(escape_surrogates(module), names)
+
+
+def _names_of(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the names of the module of *function*; none if it is no function."""
+    # An object may return something for every attribute.
     names = getattr(function, "__globals__", None)
-    if not isinstance(names, dict):
-        names = vars(sys.modules[module]) if module in sys.modules else {}
-    return _imported_as(escape_surrogates(module), cast("dict[str, Any]", names))
+    return cast("dict[str, Any]", names) if isinstance(names, dict) else {}
 
 
 def module_of_caller() -> str:
@@ -132,6 +138,7 @@ class SpanType:
         body: The function inside decorators, partials and objects.
         file: The file of the function.
         line: The line of the function, from one; 0 if it is not known.
+        module_spec: The `__spec__` of its module when it was declared; a reload replaces it.
     """
 
     function: Callable[..., object] = field(compare=False)
@@ -155,6 +162,7 @@ class SpanType:
     body: Callable[..., object] = field(init=False, compare=False)
     file: str = field(init=False, compare=False)
     line: int = field(init=False, compare=False)
+    module_spec: object = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Read what does not depend on annotations."""
@@ -168,6 +176,7 @@ class SpanType:
             body=body,
             file=str(getattr(code, "co_filename", "<unknown>")),
             line=int(getattr(code, "co_firstlineno", 0)),
+            module_spec=_names_of(body).get("__spec__"),
         )
 
     @_Cached
@@ -211,6 +220,21 @@ class SpanType:
             return True
         return self.file == other.file and (
             0 < self.line == other.line or self.qualname == other.qualname
+        )
+
+    def shadows(self, other: SpanType) -> bool:
+        """Return whether both are functions of one name in one file, such as getter and setter.
+
+        Neither a reload nor a cell run again: those replace the other function. Functions inside
+        functions may be declared under a condition, and do not count.
+        """
+        return (
+            self.file == other.file
+            and self.line != other.line
+            and not self.file.startswith("<")
+            and "<locals>" not in self.qualname
+            and self.module_spec is other.module_spec
+            and _names_of(self.body) is _names_of(other.body)
         )
 
     def repeats(self, other: SpanType) -> bool:

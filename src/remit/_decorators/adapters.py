@@ -124,6 +124,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
 
     def step(inputs: object) -> object: ...
 
+    _place_at_caller(step)
     schema: dict[str, object] | None = None
     if isinstance(params, Mapping):
         inputs = cast("Mapping[str, object]", params)
@@ -144,9 +145,13 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         newest=frozenset(newest),
     )
     _runtime.registry().add_span_type(declared)
-    recorder = recorder_of(declared, kind=kind)
-    recorder.declared_at = caller()
-    return recorder
+    return recorder_of(declared, kind=kind)
+
+
+def _place_at_caller(function: Any) -> None:  # noqa: ANN401 - `Callable` has no `__code__`
+    """Give *function* the place of the adapter's declaration, which messages name."""
+    file, _, line = (caller() or "<unknown>:0").rpartition(":")
+    function.__code__ = function.__code__.replace(co_filename=file, co_firstlineno=int(line))
 
 
 def declare_agent(
@@ -169,6 +174,7 @@ def declare_agent(
 
     def answer(inputs: object) -> object: ...
 
+    _place_at_caller(answer)
     answer.__module__, _, answer.__qualname__ = identifier.rpartition(":")
     span_type = SpanType(
         answer,

@@ -44,7 +44,9 @@ def span(
         UsageError: The payload is not a mapping.
     """
     values: Mapping[str, object] = {} if payload is None else payload
-    return SpanBlock(name, values, _recorder(name, payload, data_risk), outside)
+    # After a fault nothing is known of its data risk.
+    recorder = _recorder(name, payload, data_risk) or SpanRecorder(name, BlockPlan)
+    return SpanBlock(name, values, recorder, outside)
 
 
 @guarded("the declaration of a block", passes=(DeclarationError, UsageError))

@@ -8,16 +8,17 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar, overload
 
 from remit import _runtime
-from remit._base.guard import guarded
+from remit._base import guard
 from remit._capture import Capture
 from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
 from remit._record.calls import CALLS
-from remit._record.policy import Ceiling
+from remit._record.policy import Ceiling, unjudged
 from remit._record.spans import SpanRecorder, StepKind, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
+from remit.errors import DeniedError
 from remit.models.data_risk import DataRisk
 
 
@@ -138,7 +139,7 @@ def recorder_of(
     return SpanRecorder(
         declared.name,
         lambda: inference.plan_of(declared),
-        declared_at=declared.place,
+        declared=declared,
         find_risk=lambda: inference.effective(declared),
         ceiling=ceiling,
         kind=kind,
@@ -148,12 +149,23 @@ def recorder_of(
 _NO_BLOCK: Final[nullcontext[None]] = nullcontext()
 
 
-@guarded("a call outside any run", _NO_BLOCK)
+# Unguarded: contains its own faults.
 def outside(recorder: SpanRecorder) -> nullcontext[None]:
     """Count a call outside any run, or refuse it; return an empty block to run it in.
 
     Raises:
         DeniedError: The settings refuse it.
+        RecursionError: The program is too deep in a recursion to decide.
     """
-    _runtime.current().outside(recorder)
+    try:
+        _runtime.current().outside(recorder)
+    except DeniedError:
+        raise
+    except Exception as error:
+        permissive = _runtime.is_permissive()
+        if isinstance(error, RecursionError) and not permissive:
+            raise
+        guard.contain("a call outside any run", error)
+        if not permissive:
+            raise DeniedError(recorder.name, (unjudged(recorder.name),)) from error
     return _NO_BLOCK

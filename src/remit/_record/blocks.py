@@ -368,13 +368,10 @@ class SpanBlock:
         self,
         name: str,
         payload: Mapping[str, object],
-        recorder: SpanRecorder | None,
+        recorder: SpanRecorder,
         outside: Callable[[SpanRecorder], object],
     ) -> None:
-        """Prepare the block; *outside* is called if there is no run, and may raise `DeniedError`.
-
-        Without a recorder, as after a fault, the block records nothing.
-        """
+        """Prepare the block; *outside* is called without a run, and may raise `DeniedError`."""
         self._name = name
         self._payload = payload
         self._recorder = recorder
@@ -389,9 +386,8 @@ class SpanBlock:
             raise UsageError(message)
         self._used = True
         parent, recorder = current_context(), self._recorder
-        if recorder is None or parent is None:
-            if recorder is not None:
-                self._outside(recorder)
+        if parent is None:
+            self._outside(recorder)
             return Span(_some_key(), self._name, None)
         span = recorder.start(parent, (), self._payload)
         if not isinstance(span, OpenSpan):

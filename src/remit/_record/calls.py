@@ -130,6 +130,14 @@ def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -
             return wrap(inner, GeneratorSpan(tracer, instance, args, kwargs))
         except Exception as error:  # noqa: BLE001 - a guard
             guard.contain(START, error)
+            # The policy still applies to a stream that is not recorded.
+            parent, recorder = current_context(), tracer.recorder
+            if parent is None:
+                tracer.outside()
+            else:
+                recorded = tracer.recorded(instance, args)
+                params = partial(recorder.params, recorded, kwargs, parent.run.rules)
+                recorder.permit(parent, params)
             return inner
 
     return call

@@ -75,6 +75,11 @@ class Verdict(NamedTuple):
     exceeded: Ceilings
 
 
+def unjudged(step: str) -> str:
+    """Return the violation of the step named *step* that a fault kept from being judged."""
+    return f"a fault inside remit kept {step} from being compared with any remit"
+
+
 def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
     """Return the ceilings inside a call of an agent: *outer*, and its own *ceiling*."""
     return outer if ceiling is None or ceiling in outer else (*outer, ceiling)

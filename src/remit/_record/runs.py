@@ -29,7 +29,7 @@ from remit._base.loops import is_own_thread
 from remit._base.outcomes import ACTIVE, COMPLETE, FAILED, TERMINATED, is_only, status_of
 from remit._base.text import describe_value
 from remit._base.version import SDK
-from remit._declare.registry import RUN_TYPE
+from remit._declare.registry import RUN_TYPE, SpanType
 from remit._record.items import AgentRef, Item, Kind, RunFeed, Sink
 from remit._record.policy import Ceilings
 from remit.errors import DeniedError, SettingsError, UsageError
@@ -93,8 +93,8 @@ class Recorder(Struct, frozen=True):
         control_flow: Exception types that interrupt without failing, from the setting.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
-        on_first_seen: Called with agent and name when a span type is first used in the runs of an
-            agent.
+        on_first_seen: Called with agent, name and declaration when a span type is first used in the
+            runs of an agent.
         logged: Messages that were logged already; each is logged once.
         exceeding: How often each step exceeded a remit, by name.
         runs: The recording runs that have not ended, and those with open streams. This set may
@@ -111,7 +111,7 @@ class Recorder(Struct, frozen=True):
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=AfterRun)
-    on_first_seen: Callable[[str, str], None] = lambda _agent, _name: None
+    on_first_seen: Callable[[str, str, SpanType | None], None] = lambda _agent, _name, _type: None
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     runs: set[OpenRun] = field(default_factory=set["OpenRun"])

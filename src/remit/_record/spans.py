@@ -19,6 +19,7 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._declare.registry import SpanType
 from remit._inspect.decorated import SelfParameter
 from remit._record import policy
 from remit._record.context import check_terminated, note_refusal, terminate
@@ -42,6 +43,7 @@ WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
 """Kinds without an effect: their unknown words do not exceed a remit."""
 
 START: Final = "the start of a call"
+POLICY: Final = "the policy"
 END: Final = "the end of a span"
 
 
@@ -79,7 +81,7 @@ class SpanRecorder(Struct, eq=False):
     Attributes:
         name: Span type.
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
-        declared_at: File and line of the declaration; None for a block.
+        declared: The declaration; None for a block.
         find_risk: Returns its data risk.
         ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
         kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
@@ -90,7 +92,7 @@ class SpanRecorder(Struct, eq=False):
 
     name: str
     make_plan: Callable[[], _capture.Plan | BlockPlan]
-    declared_at: str | None = None
+    declared: SpanType | None = None
     find_risk: Callable[[], DataRisk | None] = lambda: None
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
@@ -109,7 +111,7 @@ class SpanRecorder(Struct, eq=False):
     @property
     def place(self) -> str:
         """File and line of the declaration; of a block, of the code that is entering it."""
-        return self.declared_at or caller() or "<unknown>"
+        return (caller() or "<unknown>") if self.declared is None else self.declared.place
 
     # How a span starts
 
@@ -130,16 +132,14 @@ class SpanRecorder(Struct, eq=False):
             DeniedError: The step exceeds the agent's remit, and the setting says to deny.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        run = parent.run
+        if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
+            self.permit(parent, partial(self.params, args, kwargs, run.rules))
         try:
-            run = parent.run
-            if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-                self.permit(parent, partial(self.params, args, kwargs, run.rules))
             if not run.recording:
                 return NullSpan(parent)
             plan = self.cached_plan or self.plan()
             return self.open(parent, plan.params(args, kwargs, run.rules))
-        except DeniedError:
-            raise
         except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
             guard.contain(START, error)
             return NullSpan(parent)
@@ -168,7 +168,7 @@ class SpanRecorder(Struct, eq=False):
             key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents:
             self.agents.add(feed.agent.external_identifier)
-            recorder.on_first_seen(feed.agent.external_identifier, self.name)
+            recorder.on_first_seen(feed.agent.external_identifier, self.name, self.declared)
         if ceilings and (recorder.on_violation == OBSERVE or not announced):
             payload = self._marked(payload, parent)
         if self.ceiling is not None:
@@ -193,7 +193,7 @@ class SpanRecorder(Struct, eq=False):
         recorder, agent = context.run.recorder, context.run.feed.agent.external_identifier
         if agent not in self.agents:
             self.agents.add(agent)
-            recorder.on_first_seen(agent, self.name)
+            recorder.on_first_seen(agent, self.name, self.declared)
         if self is not span.recorder:
             self.warn_unchecked(context)
         if context.ceilings:
@@ -225,6 +225,7 @@ class SpanRecorder(Struct, eq=False):
         if verdict is not None and verdict.violations:
             self._warn(verdict, recorder, "it ran before it was reported")
 
+    # Unguarded: contains its own faults.
     def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Check that the step may run under *parent*; record a refusal as a failed span.
 
@@ -233,20 +234,24 @@ class SpanRecorder(Struct, eq=False):
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
             DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+            RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        check_terminated(parent)
-        if not parent.ceilings:
-            return
         run, recorder = parent.run, parent.run.recorder
         observing = recorder.on_violation == OBSERVE
-        strict = not (observing or self.kind in WITHOUT_EFFECT)
-        verdict = self.verdict(parent.ceilings, strict=strict)
+        try:
+            check_terminated(parent)
+            if not parent.ceilings:
+                return
+            strict = not (observing or self.kind in WITHOUT_EFFECT)
+            verdict = self.verdict(parent.ceilings, strict=strict)
+        except Exception as error:
+            if isinstance(error, RecursionError) and not observing:
+                raise
+            guard.contain(POLICY, error)
+            verdict = None
         if verdict is None and not observing:
-            sentence = (
-                f"a fault inside remit kept {self.name} from being compared with its agent's remit"
-            )
-            verdict = Verdict((sentence,), parent.ceilings)
+            verdict = Verdict((policy.unjudged(self.name),), parent.ceilings)
         if verdict is None or not verdict.violations:
             return
         if observing:
@@ -268,7 +273,7 @@ class SpanRecorder(Struct, eq=False):
         """Return how this step exceeds *ceilings*, as `policy.verdict` does; None after a fault."""
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
-    @guarded("the policy")
+    @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
         verdict = policy.verdict(ceilings, self.name, self.find_risk(), strict=strict)
         if len(self.verdicts) >= MAX_VERDICTS:

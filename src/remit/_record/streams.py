@@ -8,7 +8,7 @@ span ends once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, cast
@@ -19,7 +19,7 @@ from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._record.context import SavedContext, check_terminated, for_consumer, termination
 from remit._record.runs import OpenRun, SpanContext, current_context, opened
-from remit._record.spans import OpenSpan, StepTracer
+from remit._record.spans import OpenSpan, SpanRecorder, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 
@@ -152,7 +152,7 @@ class StreamSpan(DeferredSpan):
         """Begin the span at the first step, if the call has not begun it."""
 
     @guarded("a step of a stream")
-    def interruption(self, thrown: BaseException | None, /) -> DeniedError | RunTerminated | None:
+    def interruption(self, thrown: BaseException | None, /) -> BaseException | None:
         """Return the error to throw into the user's code instead of *thrown*, if it must stop.
 
         A stream that is being closed needs none.
@@ -164,7 +164,7 @@ class StreamSpan(DeferredSpan):
             if self.context is not None:
                 check_terminated(self.context)
             self._admit(current_context())
-        except (DeniedError, RunTerminated) as error:
+        except (DeniedError, RecursionError, RunTerminated) as error:
             return error
         return None
 
@@ -280,7 +280,9 @@ class GeneratorSpan(StreamSpan):
             run.defer(key, self)
             run.open[key] = parent.key
 
-    @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
+    @guarded(
+        "the start of a stream", passes=(DeniedError, RecursionError, SettingsError, UsageError)
+    )
     def begin(self) -> None:
         """Begin the span; of an agent outside any run, in a new run.
 
@@ -304,12 +306,16 @@ class GeneratorSpan(StreamSpan):
             self._refused(error)
             raise
         if run.recording:
-            key = self._reserved_key
-            if key not in run.feed.deferred:  # the child of a fork; the parent may use the key
-                key = None
-            span = recorder.open(self.context, params(), key)
-            self._reserved_key = None
-            self.attach(span)
+            self._open(recorder, params)
+
+    @guarded("the start of a stream")
+    def _open(self, recorder: SpanRecorder, params: Callable[[], bytes]) -> None:
+        key = self._reserved_key
+        if key not in self.context.run.feed.deferred:  # the child of a fork; the parent may use it
+            key = None
+        span = recorder.open(self.context, params(), key)
+        self._reserved_key = None
+        self.attach(span)
 
     def _bind(self) -> None:
         """Bind a call outside any run to the current run, or to a new run of its agent."""

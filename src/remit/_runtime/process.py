@@ -26,6 +26,7 @@ from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
 from remit._record.items import Sink
+from remit._record.runs import OBSERVE
 
 if TYPE_CHECKING:  # both take long to import, see `_set_up`
     from remit._runtime.runtime import Runtime
@@ -113,6 +114,17 @@ def current() -> Runtime:
     Only `configure()` raises.
     """
     return state.runtime or _set_up()
+
+
+def is_permissive() -> bool:
+    """Return whether the policy lets every step run outside a run; works without a runtime."""
+    settings = state.configured if state.runtime is None else state.runtime.settings
+    if settings is None:
+        on_violation = os.environ.get("REMIT_ON_VIOLATION", "").strip().lower() or OBSERVE
+        outside_run = os.environ.get("REMIT_OUTSIDE_RUN", "").strip().lower() or None
+    else:
+        on_violation, outside_run = settings.on_violation, settings.outside_run
+    return outside_run == "record" or (outside_run is None and on_violation == OBSERVE)
 
 
 def configure(**settings: object) -> None:

@@ -21,13 +21,13 @@ from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture import Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
-from remit._declare.registry import AgentType
+from remit._declare.registry import AgentType, SpanType
 from remit._deliver.delivery import Delivery
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, Sink
-from remit._record.policy import Ceiling, Ceilings
+from remit._record.policy import Ceiling, Ceilings, unjudged
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
@@ -36,7 +36,7 @@ from remit._record.runs import (
     Recorder,
     RunOptions,
 )
-from remit._record.spans import SpanRecorder
+from remit._record.spans import POLICY, SpanRecorder
 from remit._runtime.process import registry
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
 from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
@@ -183,10 +183,10 @@ class Runtime:
             return None
         violations = self._exceeded_by(step)
         if violations is None:
-            return (f"a fault inside remit kept {step.name} from being compared with any remit",)
+            return (unjudged(step.name),)
         return violations if violations or rule == "refuse" else None
 
-    @guarded("the policy")
+    @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
         """Return how *step* exceeds the data risks of the agents declared so far."""
         declared = registry()
@@ -297,8 +297,16 @@ class Runtime:
             )
         return setting
 
-    def _first_seen(self, agent: str, name: str) -> None:
-        """Log a span type that is missing in the registration of *agent*."""
+    def _first_seen(self, agent: str, name: str, declared: SpanType | None) -> None:
+        """Log a span type that the registration of *agent* lacks, or has for another function."""
+        registered = registry().span_type(name)
+        if declared is not None and registered is not None and registered.shadows(declared):
+            line = (
+                f"two functions have the name {name!r}: {declared.place} and {registered.place}; "
+                "only the second one's schema is registered: give one its own name"
+            )
+            if self.recorder.is_first(line):
+                logger.warning("%s", line)
         if registry().seen(name, agent):
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
@@ -332,7 +340,7 @@ class Runtime:
 
 def _called_from(step: SpanRecorder) -> str:
     """Return where a step was called, for the end of a sentence."""
-    place = caller()
+    place = caller(None if step.declared is None else step.declared.file)
     if place is not None:
         return f"at {place}"
     thread = threading.current_thread().name

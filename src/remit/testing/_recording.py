@@ -27,12 +27,13 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
     """Record into memory within this block: no thread, no file, no socket, no environment.
 
     What is declared in the block is forgotten after it, and a fault inside remit raises, so that
-    a test sees it. `remit.configure()` in the block changes settings, but neither the sink nor the
-    mode.
+    a test sees it. The settings of an earlier `remit.configure()` apply, except target and mode.
+    `remit.configure()` in the block changes settings, but neither the sink nor the mode.
 
     Args:
         clock: The time, for instance a `FakeClock`.
-        **settings: Settings by name, as for `remit.configure`; the environment is not read.
+        **settings: Settings by name, as for `remit.configure`, which win over those of an earlier
+            one; the environment is not read.
 
     Yields:
         The sink: `.runs`, `.spans(name)`, `.tree()`.
@@ -41,7 +42,8 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
         SettingsError: A setting is unknown or its value is not allowed.
     """
     sink = RecordingSink()
-    with setup.isolated(config.from_overrides(settings), sink=sink, clock=clock):
+    merged = config.from_overrides({**setup.configured(), **settings})
+    with setup.isolated(merged, sink=sink, clock=clock):
         yield sink
 
 

@@ -28,5 +28,5 @@ def remit_recorder() -> Iterator[RecordingSink]:
     The test has its own runtime and its own copy of the registry. The settings of an earlier
     `remit.configure()` hold in it, except target and mode.
     """
-    with isolated(clock=None, **setup.configured()) as recorder:
+    with isolated() as recorder:
         yield recorder
