@@ -133,7 +133,7 @@ def test_a_payload_reaches_the_wire_as_it_is(
         described.get_instance("i"),
         described.list_spans(agent_id="a"),
         described.finish_span("s"),
-        described.bulk_raw([]),
+        described.bulk_raw(b"{}"),
     ],
     ids=lambda call: call.path,
 )

@@ -15,8 +15,8 @@ from tests.subtests import each
 URL = "https://api.example"
 ITEM = b'"%b"' % (b"x" * 100_000)
 BODY = b'{"items":[%b]}' % ITEM
-LARGE = bulk_raw([ITEM])
-SMALL = bulk_raw([b'"x"'])
+LARGE = bulk_raw(b'{"items":[' + ITEM + b"]}")
+SMALL = bulk_raw(b'{"items":["x"]}')
 RIGHT = {"status": "success", "outputs": {}}
 
 

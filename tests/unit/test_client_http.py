@@ -162,10 +162,10 @@ def test_the_time_of_the_server_can_be_used() -> None:
         connection.sendall(outputs)
 
     with serving(answer_late) as url, closing(HttpClient(url, TOKEN)) as client:
-        assert client.send(described.bulk_raw([b"{}"], used.set)) == {}
+        assert client.send(described.bulk_raw(b'{"items":[{}]}', used.set)) == {}
 
 
-BULK = described.bulk_raw([b"{}"])
+BULK = described.bulk_raw(b"{}")
 
 
 @both

@@ -316,10 +316,10 @@ def test_bulk_items_are_sent_as_given() -> None:
     }
 
 
-def test_raw_bulk_items_are_joined_and_not_parsed() -> None:
-    """Their bytes are sent unchanged."""
-    call = described.bulk_raw([b'{"a":1}', b'{"b":2}'])
-    assert call.body == b'{"items":[{"a":1},{"b":2}]}'
+def test_a_raw_bulk_body_is_not_parsed() -> None:
+    """Its bytes are sent unchanged."""
+    call = described.bulk_raw(b'{"items":[{"a":1}, {"b":2}]}')
+    assert call.body == b'{"items":[{"a":1}, {"b":2}]}'
 
 
 def test_a_call_is_equal_to_another_that_sends_the_same() -> None:

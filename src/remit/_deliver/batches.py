@@ -1,10 +1,11 @@
-"""Builds the items of a bulk request: keys and times as text, payloads copied as they are."""
+"""Builds bulk requests of span items: keys and times as text, payloads copied as they are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -18,6 +19,9 @@ from remit._record.items import Item, Kind
 NO_PAYLOAD: Final = b"{}"
 # Many spans have the same parent.
 PARENTS: Final = 2_000
+# An operation without its name, payload and result has up to 450 bytes.
+OPERATION_BYTES: Final = 512
+CHAR_BYTES: Final = 4
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -49,6 +53,13 @@ class _Finish(msgspec.Struct, gc=False):
     _type: str = "agent_spans/finish"
 
 
+Operation: TypeAlias = _Create | _Finish
+
+
+class _Bulk(msgspec.Struct, gc=False):
+    items: Sequence[Operation]
+
+
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
     """Most items and bytes of one bulk request."""
@@ -64,35 +75,43 @@ class Batch:
     Attributes:
         limits: Most items and bytes.
         rows: The rows, by idempotency key.
-        bodies: The rows as JSON.
+        operations: The rows as the API takes them.
         runs: The runs of the rows, by key.
-        size_bytes: Size of the bodies with their separators.
+        size_bytes: Upper bound of the size as JSON.
     """
 
     limits: BatchLimits
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
-    bodies: list[bytes] = field(default_factory=list[bytes])
+    operations: list[Operation] = field(default_factory=list[Operation])
     runs: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
     size_bytes: int = 0
 
-    def add(self, key: str, body: bytes, row: Row, run: RunDelivery) -> bool:
+    def add(self, key: str, operation: Operation, row: Row, run: RunDelivery) -> bool:
         """Add one item if it fits; return whether it does.
 
         The first item may be of any size. A batch holds each key once.
         """
-        rows, limits, size_bytes = self.rows, self.limits, self.size_bytes + len(body) + 1
+        rows, limits, item = self.rows, self.limits, row[1]
+        payload, result, name = item.payload, item.result, item.name
+        size_bytes = self.size_bytes + OPERATION_BYTES + (CHAR_BYTES * len(name) if name else 0)
+        size_bytes += (len(payload) if payload else 0) + (len(result) if result else 0)
         full = size_bytes > limits.size_bytes or len(rows) >= limits.items or key in rows
         if full and rows:
             return False
         rows[key] = row
-        self.bodies.append(body)
+        self.operations.append(operation)
         self.size_bytes = size_bytes
-        self.runs[row[1].run_key] = run
+        self.runs[item.run_key] = run
         return True
 
 
-def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
-    """Return the idempotency key of a span item, and its JSON."""
+def encode_bulk(operations: Sequence[Operation]) -> bytes:
+    """Return the body of a bulk request."""
+    return _encode(_Bulk(operations))
+
+
+def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:
+    """Return the idempotency key of a span item, and the operation that sends it."""
     record, root_key, partition = run.record, run.root_key, run.partition
     text = key_text(root_key if item.key == record.root else item.key)
     span_id = pfid_text(text, partition)
@@ -100,7 +119,7 @@ def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
     ended_at = UNSET if item.finished_ns is None else iso8601(item.finished_ns)
     if item.kind == Kind.FINISH:
         key = f"f-{text}"
-        return key, _encode(_Finish(key, span_id, item.status or "", result, ended_at))
+        return key, _Finish(key, span_id, item.status or "", result, ended_at)
     parent = root_key if item.parent == record.root else item.parent
     key = f"c-{text}"
     details = _Details(
@@ -114,7 +133,7 @@ def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
         result,
         ended_at,
     )
-    return key, _encode(_Create(key, details))
+    return key, _Create(key, details)
 
 
 @lru_cache(PARENTS)

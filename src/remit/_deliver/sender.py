@@ -17,7 +17,7 @@ from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
 from remit._deliver import calls
-from remit._deliver.batches import Batch, BatchLimits, encode_span
+from remit._deliver.batches import Batch, BatchLimits, Operation, describe_span, encode_bulk
 from remit._deliver.calls import SEND_ERRORS, DeadlineClient, OutOfTimeError
 from remit._deliver.circuit import CircuitBreaker, Retry
 from remit._deliver.losses import Loss, Losses, loss_span, with_loss_count
@@ -35,7 +35,7 @@ from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool import Outbox, Row
 from remit._deliver.status import Tally
 from remit._record.items import Item, Kind
-from remit.client.endpoints import AnswerTooLongError, bulk_raw
+from remit.client.endpoints import SUCCEEDED, AnswerTooLongError, bulk_raw
 from remit.errors import (
     ApiError,
     ContractError,
@@ -111,8 +111,9 @@ class Sender:
         # By the id of a row, or by the key of a run that could not be opened.
         self._retries: dict[int | str, Retry] = {}
         self._held_runs: set[str] = set()
-        # Rows that were too large for the server and are sent without their contents.
-        self._cut_rows: set[int] = set()
+        # Rows that were too large for the server and are sent without their contents, with the keys
+        # of their runs.
+        self._cut_rows: dict[int, str] = {}
         self._settled = 0
         self._next_round_ns = 0
         self._forced = False
@@ -235,9 +236,9 @@ class Sender:
 
     def _send_losses(self, run: RunDelivery, at_ns: int | None) -> None:
         """Send the losses of a run, in a span whose key follows from the run."""
-        _, body = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
+        _, operation = describe_span(loss_span(run.record, at_ns or run.record.started_ns), run)
         with suppress(RejectedError):
-            self._call_bulk([body])
+            self._call_bulk([operation])
 
     # Polls: a run without a recent answer may have been terminated
 
@@ -309,12 +310,12 @@ class Sender:
                     # The server stops at a refused row before it; then the count is taken again.
                     item = with_loss_count(item, run.record)
                 try:
-                    key, body = encode_span(item, run)
+                    key, operation = describe_span(item, run)
                 except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
                     guard.contain("encoding an item", error)
                     self._refuse(row, run, FAULT)
                 else:
-                    if not batch.add(key, body, row, run):
+                    if not batch.add(key, operation, row, run):
                         break
             queue.popleft()
         return batch
@@ -329,7 +330,7 @@ class Sender:
     def _exchange(self, batch: Batch, on_sent: Callable[[], None]) -> list[Row] | None:
         """Send a batch; return the rows of it to send next, in order, None if all are delivered."""
         try:
-            outputs = self._call_bulk(batch.bodies, on_sent)
+            outputs = self._call_bulk(batch.operations, on_sent)
         except (RejectedError, AnswerTooLongError) as error:
             self._send_parts(batch, error)
             return []
@@ -340,25 +341,21 @@ class Sender:
             raise ContractError(
                 "the bulk answer names none of the items that were sent; check the api_url"
             )
-        now_ns = self._clock.monotonic_ns()
+        for run in batch.runs.values():
+            run.answered_ns = self._clock.monotonic_ns()
         delivered: list[int] = []
         refused: list[tuple[Row, RunDelivery, BulkOutput]] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():
-            run, output = batch.runs[row[1].run_key], outputs.get(key)
-            if output is None:
+            output = outputs.get(key)
+            if output is SUCCEEDED:
+                delivered.append(row[0])
+            elif output is None:
                 missing.append(row)
+            elif _is_delivered(row[1], run := batch.runs[row[1].run_key], output):
+                delivered.append(row[0])
             else:
-                run.answered_ns = now_ns
-                if output.control is not None and output.control.terminate:
-                    run.terminate(output.control.reason)
-                if output.status == "success" or is_already_done(row[1], output.code):
-                    delivered.append(row[0])
-                    if row[0] in self._cut_rows:
-                        self._cut_rows.remove(row[0])
-                        self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=row[1].run_key)
-                else:
-                    refused.append((row, run, output))
+                refused.append((row, run, output))
         self._deliver(delivered)
         if len(delivered) == len(batch.rows):
             return None
@@ -367,9 +364,9 @@ class Sender:
 
     @guarded("the bulk call", passes=SEND_ERRORS)
     def _call_bulk(
-        self, bodies: Sequence[bytes], on_sent: Callable[[], None] | None = None
+        self, operations: Sequence[Operation], on_sent: Callable[[], None] | None = None
     ) -> Mapping[str, BulkOutput]:
-        return self._client.call(bulk_raw(bodies, on_sent))
+        return self._client.call(bulk_raw(encode_bulk(operations), on_sent))
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
         """React to the refusal of a row; return the row if it is to be sent again now."""
@@ -410,7 +407,7 @@ class Sender:
             raise error
         smaller = without_contents(item)
         if isinstance(error, TooLargeError) and smaller != item:
-            self._cut_rows.add(row_id)
+            self._cut_rows[row_id] = item.run_key
             self._send_spans([(row_id, smaller)])
         else:
             self._refuse((row_id, item), run, Refusal.of_error(error))
@@ -448,6 +445,9 @@ class Sender:
             self._outbox.settle(ids)
             self._tally.sent += len(ids)
             self._settled += len(ids)
+            for row_id in self._cut_rows.keys() & set(ids) if self._cut_rows else ():
+                run_key = self._cut_rows.pop(row_id)
+                self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=run_key)
             if self._retries:
                 self._retries = {key: self._retries[key] for key in self._retries.keys() - set(ids)}
 
@@ -455,7 +455,7 @@ class Sender:
         """Set a row aside, or drop it if the outbox cannot keep it."""
         row_id, item = row
         self._retries.pop(row_id, None)
-        self._cut_rows.discard(row_id)
+        self._cut_rows.pop(row_id, None)
         if item.kind == Kind.CLOSE:
             self._runs.end(run)
         kept = self._outbox.set_aside(row, refusal.reason)
@@ -492,3 +492,10 @@ class Sender:
         """Register a run in the next step that the server does not know; its rows wait for it."""
         self._registrar.renew(run)
         self._ready_run(row)
+
+
+def _is_delivered(item: Item, run: RunDelivery, output: BulkOutput) -> bool:
+    """Pass a termination to the run; return whether the server has the item."""
+    if output.control is not None and output.control.terminate:
+        run.terminate(output.control.reason)
+    return output.status == "success" or is_already_done(item, output.code)

@@ -8,7 +8,7 @@ the reaction it needs. Nothing here does input or output.
 from __future__ import annotations
 
 from remit.client.endpoints import table
-from remit.client.endpoints.bulk import bulk, bulk_raw
+from remit.client.endpoints.bulk import SUCCEEDED, bulk, bulk_raw
 from remit.client.endpoints.endpoint import (
     API,
     MAX_ANSWER_BYTES,
@@ -24,6 +24,7 @@ __all__ = [
     "API",
     "MAX_ANSWER_BYTES",
     "MAX_LIST_BYTES",
+    "SUCCEEDED",
     "AnswerTooLongError",
     "Call",
     "Endpoint",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import asdict
 from pydantic import ValidationError
 
 from remit.client.endpoints.endpoint import Call, JsonMapping, check, encode, idempotency_key
@@ -60,11 +61,8 @@ def _item(item: BulkItem | JsonMapping) -> dict[str, Any]:
     return {**item, "idempotency_key": idempotency_key(None)}
 
 
-def bulk_raw(
-    items: Sequence[bytes], on_sent: Callable[[], None] | None = None
-) -> Call[dict[str, BulkOutput]]:
-    """Describe a bulk request of items that are JSON already, for the sender."""
-    body = b'{"items":[' + b",".join(items) + b"]}"
+def bulk_raw(body: bytes, on_sent: Callable[[], None] | None = None) -> Call[dict[str, BulkOutput]]:
+    """Describe a bulk request whose *body* is JSON already, for the sender."""
     return replace(BULK.raw(read=outputs_of, body=body), on_sent=on_sent)
 
 
@@ -75,14 +73,12 @@ def outputs_of(body: bytes) -> dict[str, BulkOutput]:
         ContractError: It is no bulk answer.
     """
     try:
-        answer = _read_answer(body)
-        return {key: _output(output) for key, output in answer.outputs.items()}
+        return {
+            key: SUCCEEDED
+            if output.status == "success" and output.control is None
+            else BulkOutput.model_validate(asdict(output))
+            for key, output in _read_answer(body).outputs.items()
+        }
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValidationError):
         # The slow reader names the fault, or shows that only the fast one is too strict.
         return read(BulkResponse, body).outputs
-
-
-def _output(output: _Output) -> BulkOutput:
-    if output.status == "success" and output.control is None:
-        return SUCCEEDED
-    return BulkOutput.model_validate(msgspec.structs.asdict(output))
