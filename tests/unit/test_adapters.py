@@ -390,7 +390,7 @@ def test_servers_are_told_of_adapters_outermost_first() -> None:
     """Beside the SDK itself, each once."""
     sdk = version.sdk_header()
     for name in ("remit-inner@1", "remit-outer@2", "remit-inner@1"):
-        adapters.announce(name)
+        adapters.add_to_header(name)
     assert version.sdk_header() == f"remit-outer@2 remit-inner@1 {sdk}"
 
 
@@ -398,7 +398,7 @@ def test_what_an_adapter_contributes_in_a_test_ends_with_it() -> None:
     """The block `isolated()` restores the interrupts and the header."""
     before = (version.sdk_header(), list(contributed_interrupts))
     with isolated():
-        adapters.announce("remit-inner@1")
+        adapters.add_to_header("remit-inner@1")
         adapters.interrupts(Paused)
         assert (version.sdk_header(), contributed_interrupts) != before
     assert (version.sdk_header(), contributed_interrupts) == before
@@ -1252,7 +1252,7 @@ def test_an_adapter_whose_name_is_no_header_is_refused(name: str) -> None:
     with isolated():
         before = version.sdk_header()
         with pytest.raises(DeclarationError):
-            adapters.announce(name)
+            adapters.add_to_header(name)
         assert version.sdk_header() == before
 
 

@@ -189,7 +189,7 @@ def declare_agent(
     return AgentRuns(declared)
 
 
-def announce(name: str) -> None:
+def add_to_header(name: str) -> None:
     """Add the adapter, such as `remit-langchain@0.1.0`, to the header of later requests.
 
     Raises:

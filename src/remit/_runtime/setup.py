@@ -199,7 +199,7 @@ def isolated(
 ) -> Generator[Runtime]:
     """Give a test a new runtime and a copy of the registry; faults inside remit raise.
 
-    What adapters announce and declare in the block ends with it.
+    What adapters add to the header and to the interrupts in the block ends with it.
 
     Args:
         settings: The settings of the runtime.
