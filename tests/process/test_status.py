@@ -19,6 +19,7 @@ from tests.collecting import on_a_port
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.inside import FlushResult, Health, Status, guard
 from tests.loopback import unused_port
+from tests.processes import wait_until
 from tests.seen import (
     ANSWERS,
     NEVER_S,
@@ -101,9 +102,12 @@ def test_what_waits_is_what_is_on_the_disk(tmp_path: Path) -> None:
     """Rows, bytes and age agree, and the status has the reason."""
     configure(f"http://127.0.0.1:{unused_port()}", tmp_path)
     agent()
-    flushed = remit.flush(1)
+    remit.flush(0.1)
+    wait_until_written(remit.status)
+    flushed = remit.flush(0.1)
     agent()
-    remit.flush(2)
+    wait_until(lambda: not remit.flush(0.1) and remit.status().health is Health.FAILING)
+    wait_until_written(remit.status)
     oldest_s = oldest_put_s(tmp_path)
     before_s = time.time()
     status = checked()
@@ -121,8 +125,9 @@ def test_after_a_recovery_all_of_it_was_sent(tmp_path: Path) -> None:
     with served(api) as url:
         configure(url, tmp_path)
         agent()
-        assert not remit.flush(2)
-        assert checked().health is Health.FAILING
+        wait_until(lambda: not remit.flush(0.1) and remit.status().health is Health.FAILING)
+        assert not remit.flush(0.1)
+        checked()
         api.rules.clear()
         api.seen.clear()
         flushed = remit.flush(20)

@@ -16,6 +16,7 @@ import remit
 from tests.fake_api import FakeApi
 from tests.inside import Health, guard
 from tests.loopback import unused_port
+from tests.processes import wait_until
 from tests.seen import (
     RUN_ITEMS,
     agent,
@@ -76,7 +77,7 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
         assert left == recorded()
         configure(url, tmp_path)
         agent()
-        remit.flush(0.5)
+        wait_until(lambda: not remit.flush(0.1) and remit.status().pending == left + recorded())
         wait_until_written(remit.status)
         status = checked()
         assert status.pending == status.spooled == on_disk(tmp_path) == left + recorded()
@@ -121,7 +122,7 @@ def test_after_a_shutdown_the_status_tells_how_it_ended(tmp_path: Path) -> None:
     """Asking starts nothing, and the next `configure` begins with new counts."""
     configure(f"http://127.0.0.1:{unused_port()}", tmp_path)
     agent()
-    remit.flush(0.1)
+    wait_until(lambda: not remit.flush(0.1) and remit.status().health is Health.FAILING)
     wait_until_written(remit.status)
     ended = remit.shutdown(0.5)
     status = checked()

@@ -16,6 +16,7 @@ from remit._runtime import setup
 from remit._runtime.targets import spool_of
 from remit.config import Settings
 from tests.fake_api import FakeApi, refusal
+from tests.processes import wait_until
 from tests.running_threads import threads
 from tests.spooling import in_child, wait_until_written
 from tests.unconfigured import unconfigured
@@ -78,6 +79,7 @@ def test_an_outage_is_one_line_of_the_log_however_the_program_ends(
     for _ in range(5):
         agent()
         remit.flush(0.2)
+    wait_until(lambda: "answered 503" in caplog.text)
     assert remit.shutdown(1).spooled > 0
     (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert "answered 503" in line
@@ -92,7 +94,7 @@ def test_an_outage_without_a_spool_names_the_memory(
     (tmp_path / "data").write_text("a file where the folder should be")
     configure(FakeApi(rules=[lambda _path, _body: refusal(503)]), tmp_path / "data")
     agent()
-    remit.flush(0.2)
+    wait_until(lambda: "answered 503" in caplog.text)
     (line,) = [message for message in caplog.messages if "answered 503" in message]
     assert "is kept in memory" in line
     assert "remit spool send" not in line
@@ -171,7 +173,8 @@ def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(
     monkeypatch.setattr(importlib, "import_module", fail)
     remit.configure(mode="local", data_dir=tmp_path)
     agent()
-    said = remit.flush(1).last_error or ""
+    wait_until(lambda: remit.flush(0.2).last_error is not None)
+    said = remit.status().last_error or ""
     assert f"starlette is not installed: what is recorded waits in {tmp_path / 'spool'}" in said
     assert "`remit spool send`" in said
 
