@@ -17,7 +17,7 @@ from tests.untraced import UNTRACED
 PROCESSES = 2
 FULL = "REMIT_TEST_FULL" in os.environ
 """Whether each function raises, or only those that are not a part of one other."""
-AT_LEAST = 500 if FULL else 200
+AT_LEAST = 400 if FULL else 200
 TIMEOUT_S = 900
 
 
