@@ -224,7 +224,7 @@ def test_celery_delivers_each_task_once(tmp_path: Path) -> None:
         with celery(tmp_path, environ, "--max-tasks-per-child", str(TASKS_OF_A_CHILD)) as worker:
             wait_until(lambda: done.exists() and done.read_text().count("\n") == TASKS)
             worker.send_signal(signal.SIGTERM)
-            # On a busy machine Celery kills children, and may wait for a lock of theirs for ever.
+            # On a busy machine Celery kills its children and may then wait for their lock forever.
             with suppress(subprocess.TimeoutExpired):
                 worker.wait(30)
         # What they wrote is there to be sent.

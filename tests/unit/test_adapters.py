@@ -826,7 +826,7 @@ def test_callbacks_in_tasks_of_asyncio_nest_as_the_tasks_do(recorder: RecordingS
 def test_a_span_inside_a_stream_is_current_in_each_step_of_the_stream(
     recorder: RecordingSink,
 ) -> None:
-    """The consumer reads the stream in a run of its own, and stays in it."""
+    """The consumer reads the stream in its own run, which stays current."""
 
     @remit.span_type("adapters:stream")
     def stream() -> Generator[int]:

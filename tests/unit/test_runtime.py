@@ -246,7 +246,7 @@ use = lambda first=make(True), second=make(False): (first(), second())
 
 
 def module_of(folder: Path, source: str, name: str = "orders") -> dict[str, Any]:
-    """Return the names of a module with this source, in a file of its own."""
+    """Return the names of a module that is made of *source*, in a new file."""
     file = folder / f"{name}.py"
     names: dict[str, Any] = {"__name__": name, "__file__": str(file)}
     names |= {"remit": remit, "functools": functools, "typing": typing}

@@ -19,7 +19,7 @@ from remit._record.items import Item, Kind
 NO_PAYLOAD: Final = b"{}"
 # Many spans have the same parent.
 PARENTS: Final = 2_000
-# An operation without its name, payload and result has up to 450 bytes.
+# An operation without its name, payload and result has about 410 bytes.
 OPERATION_BYTES: Final = 512
 CHAR_BYTES: Final = 4
 

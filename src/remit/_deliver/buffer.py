@@ -281,7 +281,7 @@ class Buffer:
                 held_bytes -= freed_bytes
         if held_bytes > bound:
             return Loss.BUFFER_FULL
-        # In this order a signal handler that raises leaves no bytes without their item.
+        # In this order a signal handler that raises leaves no item without its bytes.
         self._held_bytes = held_bytes
         self._queue.append(item)
         return reason

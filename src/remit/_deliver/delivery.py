@@ -52,7 +52,8 @@ class DeliverySettings(TypedDict):
 class Delivery:
     """Takes recorded items and delivers them to the API.
 
-    No thread starts before the first run. Every method may be called from any thread.
+    No thread starts before the first run, unless an ended process left a spool file. Every method
+    may be called from any thread.
     """
 
     def __init__(

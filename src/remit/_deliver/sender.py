@@ -279,7 +279,7 @@ class Sender:
         following: list[Batch] = []
 
         def fill_following() -> None:
-            if not following:
+            if not following:  # the body may be sent twice
                 following.append(self._fill(queue))
 
         batch = self._fill(queue)

@@ -74,7 +74,7 @@ QualityCheck: TypeAlias = Callable[[str, bytes], list[str]]
 
 
 class AgentRef(Struct, frozen=True):
-    """An agent, as far as delivery needs it; one for each agent and runtime.
+    """An agent, as far as delivery needs it; replaced by a new one after each declaration.
 
     Attributes:
         external_identifier: `module:qualname`, by which remit's collector finds the agent.

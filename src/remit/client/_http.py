@@ -1,4 +1,4 @@
-"""Sends one call over httpx: one try, within its timeouts.
+"""Sends one call over httpx: one try, and a second one uncompressed if the server refuses gzip.
 
 Calls go to httpx's transport, beneath its client. Other tracers wrap the client, and httpx logs
 there: they would trace and log remit's own requests. The price is that the proxies of the

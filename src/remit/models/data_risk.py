@@ -1,6 +1,6 @@
 """The models of `data_risk`: actions of a step, and categories of its data.
 
-Declarations need these models and no others, so `import remit` imports this module alone.
+Declarations need these models and no others, so `import remit` imports no other models.
 """
 
 from typing import Literal, TypeAlias

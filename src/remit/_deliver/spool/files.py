@@ -202,7 +202,7 @@ class Files:
         if claim is None:
             return None
         if not path.exists():
-            # Its process deleted it after it was listed, and the claim made its lock anew.
+            # Its process deleted it after it was listed; the claim has created a new lock.
             claim.remove()
             return None
         try:

@@ -129,7 +129,7 @@ class SpoolFile:
     Attributes:
         claim: The lock on the file.
         last_write_ns: Wall time of the last write before the file was opened.
-        chunks: The chunks by id, in order, as they were when the file was opened.
+        chunks: The chunks by id, in order; the outbox takes over and changes this dict.
         runs: The run records by key, as they were when the file was opened.
     """
 
