@@ -143,9 +143,9 @@ def configure(**settings: object) -> None:
 
 def _set_up(settings: Mapping[str, object] | None = None) -> Runtime:
     """Return a runtime made from *settings*; without them the first one, from the environment."""
-    # The only import inside a function: httpx, sqlite3 and pydantic-settings take longer to import
-    # than everything else, and a program that only declares does not need them. They are imported
-    # on the caller's thread, because background threads import nothing.
+    # The only import of our own inside a function: httpx, sqlite3 and pydantic-settings take longer
+    # to import than everything else, and a program that only declares does not need them. They are
+    # imported on the caller's thread, because background threads import nothing.
     from remit._runtime import setup  # noqa: PLC0415
 
     return setup.first() if settings is None else setup.configure(settings)
