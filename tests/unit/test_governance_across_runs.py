@@ -16,7 +16,7 @@ from tests.governed import BODIES, PAYS, agent, free, pay, paying_agent, undecla
 from tests.subtests import each
 
 Stream: TypeAlias = Generator[int] | AsyncGenerator[int]
-PAYS_NOT = remit.risk(forbids="financial_transactions")
+PAYS_NOT = remit.risk(forbids="financial_transactions", excludes="minors_data")
 ID = "01m88cc4qgd20z7j4v56eaavhx2qccjt"
 
 
@@ -68,6 +68,15 @@ def paying_after_a_block() -> Generator[int]:
 
 
 @remit.span_type(data_risk=PAYS_NOT)
+def paying_after_a_span() -> Generator[int]:
+    """Hold a span open over a step, and call a step that moves money after it."""
+    with remit.span("held"):
+        yield 0
+    pay()
+    yield 1
+
+
+@remit.span_type(data_risk=PAYS_NOT)
 def returning() -> Generator[int]:
     """Return a stream that calls a step that moves money."""
 
@@ -85,6 +94,7 @@ GENERATORS: dict[str, Callable[[], Stream]] = {
     "calls a step": paying,
     "calls a step later": paying_later,
     "calls a step after a block": paying_after_a_block,
+    "calls a step after a span": paying_after_a_span,
 }
 
 
@@ -112,10 +122,27 @@ def begun_elsewhere(call: Callable[[], Stream]) -> tuple[Stream, Run | None]:
     return stream, run
 
 
+def begun_for_another(call: Callable[[], Stream]) -> tuple[Stream, Run | None]:
+    """Call a stream in one run, and read its first item in another one; both have ended."""
+    with free.run() as run:
+        stream = call()
+    with free.run():
+        step(stream)
+    return stream, run
+
+
 Begin: TypeAlias = Callable[[Callable[[], Stream]], tuple[Stream, Run | None]]
+BEGIN: dict[str, Begin] = {
+    "begun outside": called_outside,
+    "begun elsewhere": begun_elsewhere,
+    "begun for another": begun_for_another,
+}
 STREAMS: dict[str, tuple[Begin, Callable[[], Stream]]] = {
-    **{f"{name}, begun outside": (called_outside, call) for name, call in GENERATORS.items()},
-    **{f"{name}, begun elsewhere": (begun_elsewhere, call) for name, call in GENERATORS.items()},
+    **{
+        f"{name}, {begun}": (begin, call)
+        for begun, begin in BEGIN.items()
+        for name, call in GENERATORS.items()
+    },
     # What a call outside any run returns is no concern of remit.
     "is returned, begun elsewhere": (begun_elsewhere, returning),
 }
