@@ -49,7 +49,8 @@ class Size:
         folder: The folder of the results, below `build`.
         peers: The peers whose calls and rates are measured.
         outage_peers: The peers that record in an outage.
-        rounds: Measurements of calls, rates and collectors.
+        rounds: Measurements of calls and collectors.
+        rates: Measurements of a rate, of those peers that are measured often.
         calls: Options of pyperf for calls, in each round.
         imports: Options of pyperf for imports.
         seconds: Time for which a rate is recorded; a slow peer records in an outage for five times
@@ -62,6 +63,7 @@ class Size:
     peers: Sequence[str]
     outage_peers: Sequence[str]
     rounds: int
+    rates: int
     calls: str
     imports: str
     seconds: float
@@ -71,12 +73,12 @@ class Size:
 
 ALL: Final = tuple(peers.PEERS)
 FULL: Final = Size(
-    folder="benchmarks", peers=ALL, outage_peers=ALL, rounds=2,
+    folder="benchmarks", peers=ALL, outage_peers=ALL, rounds=2, rates=5,
     calls="--processes=2 --values=3", imports="--processes=5 --values=3",
     seconds=2.0, spans=200_000, accepted=50_000,
 )  # fmt: skip
 QUICK: Final = Size(
-    folder="benchmarks-quick", peers=peers.QUICK, outage_peers=AT_LENGTH, rounds=1,
+    folder="benchmarks-quick", peers=peers.QUICK, outage_peers=AT_LENGTH, rounds=1, rates=1,
     calls="--processes=1 --values=2 --loops=1000", imports="--processes=1 --values=1",
     seconds=0.5, spans=20_000, accepted=4_000,
 )  # fmt: skip
@@ -152,7 +154,7 @@ def imports(run: Run) -> None:
 
 def rates(run: Run) -> None:
     """Measure delivered spans a second."""
-    for number in range(run.size.rounds):
+    for number in range(run.size.rates):
         for threads in THREADS:
             for peer in run.size.peers[1:]:
                 if number and peer not in OFTEN:
