@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import signal
 import socket
@@ -33,6 +34,7 @@ GRACE_S: Final = 10
 OTHER_FILES: Final = 100
 """So many files beside its connections a process may have open."""
 _TICKS_A_SECOND: Final = 10
+_CLOSE_EVERY_S: Final = 0.1
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -254,6 +256,24 @@ class _Uvicorn(uvicorn.Server):
         if self._each_second is not None and counter % _TICKS_A_SECOND == 0:
             self._each_second()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; close the connections as well that are accepted while uvicorn closes the others.
+
+        A client could use such a connection until `GRACE_S` has passed, and then get a 500.
+        """
+        closing = asyncio.create_task(self._close_connections())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            closing.cancel()
+
+    async def _close_connections(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOSE_EVERY_S)
+            for connection in list(self.server_state.connections):
+                if not connection.transport.is_closing():
+                    connection.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
