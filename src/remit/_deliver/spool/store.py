@@ -54,10 +54,8 @@ CREATE INDEX aside_run ON aside (run_key);
 ROWS_PER_CHUNK: Final = 1_024
 BUSY_TIMEOUT_S: Final = 5.0
 LOG_BYTES: Final = 4 << 20
-# Twice SQLite's default: it visits every page of a chunk to write, read and delete it.
-PAGE_BYTES: Final = 8_192
 # An empty file with so many free pages gives them back to the disk.
-SPARE_PAGES: Final = 2_048
+SPARE_PAGES: Final = 4_096
 # SQLite's own bound before 3.32; more goes in several statements.
 MAX_VARIABLES: Final = 999
 # Part of the folder that is kept for the starts and ends of runs.
@@ -65,7 +63,7 @@ RESERVE_PART: Final = 1 / 16
 # A process measures the folder again when it has added its share of this part, or after a second.
 UNMEASURED_PART: Final = 1 / 64
 # Pages that a transaction writes besides the content of chunks.
-OVERHEAD_BYTES: Final = 8 * PAGE_BYTES
+OVERHEAD_BYTES: Final = 8 * 4096
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error, UnicodeDecodeError)
 """What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise.
@@ -283,8 +281,6 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the database at *path*, which exists."""
     connection = sqlite.open_file(path, "rw", BUSY_TIMEOUT_S)
     try:
-        # Before the log, and without effect on a file that has tables.
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
