@@ -232,12 +232,12 @@ def test_over_a_real_connection_trouble_passes_and_nothing_is_lost_or_doubled(
 def test_a_wrong_token_that_becomes_right_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """One line says what to mend, one that it works again."""
     caplog.set_level(logging.INFO, "remit")
-    api = FakeApi()
-    api.script("/register", *[refusal(401, "bad_authtoken")] * 2)
+    api = FakeApi(rules=[lambda _path, _body: refusal(401, "bad_authtoken")])
     made = delivery(api)
     record(made)
     made.flush(within(0.05))
-    assert made.status().health is Health.UNAUTHORIZED
+    wait_until(lambda: made.status().health is Health.UNAUTHORIZED)
+    api.rules.clear()
     while not made.flush(within(1)).sent:
         pass
     assert made.shutdown(within(10))
