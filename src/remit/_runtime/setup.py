@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import difflib  # noqa: F401 # pyright: ignore[reportUnusedImport] - see below
+
+# For the hint at a misspelt mark, which the writer's thread may be the first to give: background
+# threads import nothing.
+import difflib  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import os
 import shutil
 import tempfile
@@ -26,9 +29,6 @@ from remit._runtime.runtime import Runtime
 from remit._runtime.targets import check_target
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
-
-# difflib words the hint at a misspelt mark, which the writer's thread may be the first to read, and
-# background threads import nothing.
 
 # Settings that decide where items are sent.
 _TARGET: Final = frozenset({"mode", "transport", "api_url", "api_token", "data_dir"})

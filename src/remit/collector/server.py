@@ -258,9 +258,9 @@ class _Uvicorn(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop; close the connections as well that are accepted while uvicorn closes the others.
+        """Stop the server; close also the connections that are accepted while it stops.
 
-        A client could use such a connection until `GRACE_S` has passed, and then get a 500.
+        uvicorn leaves them open until `GRACE_S` has passed, and then answers 500.
         """
         closing = asyncio.create_task(self._close_connections())
         try:
