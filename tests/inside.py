@@ -70,6 +70,7 @@ from remit._deliver.spool import Row
 from remit._deliver.spool import RunRecord as RunRecord
 from remit._deliver.spool import RunState as RunState
 from remit._deliver.spool import SpoolFile as SpoolFile
+from remit._deliver.spool.store import PAGE_BYTES as PAGE_BYTES
 from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status

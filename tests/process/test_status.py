@@ -198,7 +198,7 @@ def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
     """Spans and payloads have a reason each."""
     api = down()
     with served(api) as url:
-        configure(url, tmp_path, max_spool_bytes=300_000)
+        configure(url, tmp_path, max_spool_bytes=900_000)
         for _ in range(20):
             agent(100, f"{time.perf_counter_ns():x}" * 64)
             remit.flush(0.01)

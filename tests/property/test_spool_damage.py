@@ -13,17 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inside import Item, Loss, Outbox, RunState
+from tests.inside import PAGE_BYTES, Item, Loss, Outbox, RunState
 from tests.spooling import Spooled, in_child, item, record
 
 PUTS: Final = 40
-# The smaller the folder, the more pages a file has.
-SMALL: Final = 64 << 20
-PAGE: Final = b"\xaa" * 4096
+PAGE: Final = b"\xaa" * PAGE_BYTES
 # Source: SQLite's file format, "The Database Header".
 SCHEMA_FORMAT_AT: Final = 44
 # The header with the application id, the schema, and the table `about`.
-PAGES_OF_IDENTITY: Final = 2 * 4096
+PAGES_OF_IDENTITY: Final = 2 * PAGE_BYTES
 ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(PUTS * 5)]
 
 
@@ -40,8 +38,8 @@ def fill(spooled: Spooled) -> Outbox:
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return a folder with a tidied file, and one that a killed process left, with its log."""
     found = {kind: tmp_path_factory.mktemp(kind) for kind in ("closed", "killed")}
-    fill(Spooled(found["closed"], max_bytes=SMALL)).close()
-    in_child(lambda: fill(Spooled(found["killed"], max_bytes=SMALL)))
+    fill(Spooled(found["closed"])).close()
+    in_child(lambda: fill(Spooled(found["killed"])))
     return found
 
 
@@ -84,8 +82,8 @@ def test_what_is_read_of_a_damaged_file_was_written_so(
 def test_a_schema_that_is_not_utf_8_is_damage(written: dict[str, Path]) -> None:
     """SQLite quotes it in its messages, which Python then cannot decode; any byte may be hit."""
     (path,) = (written["closed"] / "spool").glob("*.db")
-    size, page = path.stat().st_size, path.read_bytes()[:4096]
-    for at in range(page.index(b"CREATE TABLE") - 40, 4096, 3):
+    size, page = path.stat().st_size, path.read_bytes()[:PAGE_BYTES]
+    for at in range(page.index(b"CREATE TABLE") - 40, PAGE_BYTES, 3):
         found, _ = harmed(written["closed"], b"\x80", (at + 0.5) / size, ".db")
         assert all(each in ITEMS for each in found)
 
@@ -117,7 +115,7 @@ def test_a_file_damaged_beside_its_items_does_not_stay(written: dict[str, Path],
     with closing(sqlite3.connect(path)) as database:
         query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
         (page,) = database.execute(query, [tree]).fetchone()
-    place = ((page - 1) * len(PAGE) + 0.5) / path.stat().st_size
+    place = ((page - 1) * PAGE_BYTES + 0.5) / path.stat().st_size
     assert harmed(written["closed"], PAGE, place, ".db")[0] == ITEMS
 
 

@@ -327,7 +327,7 @@ def test_what_a_child_inherits_is_on_disk(
 def test_a_span_that_the_spool_gave_up_is_counted_for_its_run(api: FakeApi, tmp_path: Path) -> None:
     """The run's end tells how many of its spans were lost."""
     down(api)
-    made = delivery(api, tmp_path, max_spool_bytes=200_000)
+    made = delivery(api, tmp_path, max_spool_bytes=600_000)
     run = HandRun(made.sink).open()
     for _ in range(3_000):
         run.span()

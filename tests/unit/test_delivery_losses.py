@@ -234,7 +234,7 @@ def test_what_the_spool_gave_up_is_told_when_the_server_is_back(
 ) -> None:
     """All of it, payloads too, in one span."""
     down(api)
-    made = delivery(api, tmp_path, max_spool_bytes=200_000)
+    made = delivery(api, tmp_path, max_spool_bytes=600_000)
     run = HandRun(made.sink).open()
     for _ in range(3_000):
         run.span()
@@ -263,7 +263,7 @@ def test_what_a_killed_process_had_counted_is_told_by_its_heir(
 
     def act() -> None:
         down(api)
-        made = delivery(api, tmp_path, max_spool_bytes=200_000)
+        made = delivery(api, tmp_path, max_spool_bytes=600_000)
         run = HandRun(made.sink).open()
         run.start("open")
         write(made)

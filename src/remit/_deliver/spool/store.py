@@ -54,8 +54,10 @@ CREATE INDEX aside_run ON aside (run_key);
 ROWS_PER_CHUNK: Final = 1_024
 BUSY_TIMEOUT_S: Final = 5.0
 LOG_BYTES: Final = 4 << 20
+# Four times SQLite's default: it reads and writes a file page by page, and a chunk has many.
+PAGE_BYTES: Final = 16_384
 # An empty file with so many free pages gives them back to the disk.
-SPARE_PAGES: Final = 4_096
+SPARE_PAGES: Final = 1_024
 # SQLite's own bound before 3.32; more goes in several statements.
 MAX_VARIABLES: Final = 999
 # Part of the folder that is kept for the starts and ends of runs.
@@ -63,7 +65,7 @@ RESERVE_PART: Final = 1 / 16
 # A process measures the folder again when it has added its share of this part, or after a second.
 UNMEASURED_PART: Final = 1 / 64
 # Pages that a transaction writes besides the content of chunks.
-OVERHEAD_BYTES: Final = 8 * 4096
+OVERHEAD_BYTES: Final = 8 * PAGE_BYTES
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error, UnicodeDecodeError)
 """What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise.
@@ -281,9 +283,12 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the database at *path*, which exists."""
     connection = sqlite.open_file(path, "rw", BUSY_TIMEOUT_S)
     try:
+        # Before the log exists; without effect on a file that has tables.
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
     except STORAGE_ERRORS:
         connection.close()
         raise
