@@ -57,7 +57,12 @@ def recorded(folder: Path, words: str, caplog: pytest.LogCaptureFixture, **setti
         exit_timeout_s = 0.5 if settings else 10
         remit.configure(mode=mode, data_dir=folder, exit_timeout_s=exit_timeout_s, **settings)
         assert [bot(number) for number in range(3)] == [0, 1, 2]
-        wait_until(lambda: not remit.flush(0.1) and words in caplog.text)
+
+        def is_logged() -> bool:
+            remit.flush(0.1)
+            return words in caplog.text
+
+        wait_until(is_logged)
 
 
 def run(*words: str, folder: Path, **more: str) -> Result:

@@ -53,8 +53,10 @@ CREATE INDEX aside_run ON aside (run_key);
 # The id of a row is its chunk's id and its place in the chunk.
 ROWS_PER_CHUNK: Final = 1_024
 BUSY_TIMEOUT_S: Final = 5.0
+# SQLite moves the content of the log into the file when the log has this size.
 LOG_BYTES: Final = 4 << 20
-# Four times SQLite's default: it reads and writes a file page by page, and a chunk has many.
+# Four times SQLite's default. A chunk takes fewer pages, and each page costs time to write, read
+# and delete.
 PAGE_BYTES: Final = 16_384
 # An empty file with so many free pages gives them back to the disk.
 SPARE_PAGES: Final = 1_024
