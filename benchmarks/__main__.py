@@ -35,8 +35,6 @@ VERSIONS: Final = (
     "pydantic", "msgspec", "wrapt", "httpx", "pyperf",
 )  # fmt: skip
 THREADS: Final = (1, 8)
-OFTEN: Final = ("floor", "remit", "ddtrace")
-"""The peers whose rates are measured in each round; the others are measured once."""
 AT_LENGTH: Final = ("bare", "remit", "ddtrace")
 """The peers that record all spans of an outage, however long they take."""
 
@@ -49,8 +47,8 @@ class Size:
         folder: The folder of the results, below `build`.
         peers: The peers whose calls and rates are measured.
         outage_peers: The peers that record in an outage.
-        rounds: Measurements of calls and collectors.
-        rates: Measurements of a rate, of those peers that are measured often.
+        rounds: Measurements of calls, rates and collectors. Several, because a machine that others
+            use too can be slow for a minute.
         calls: Options of pyperf for calls, in each round.
         imports: Options of pyperf for imports.
         seconds: Time for which a rate is recorded; a slow peer records in an outage for five times
@@ -63,7 +61,6 @@ class Size:
     peers: Sequence[str]
     outage_peers: Sequence[str]
     rounds: int
-    rates: int
     calls: str
     imports: str
     seconds: float
@@ -73,12 +70,12 @@ class Size:
 
 ALL: Final = tuple(peers.PEERS)
 FULL: Final = Size(
-    folder="benchmarks", peers=ALL, outage_peers=ALL, rounds=2, rates=5,
-    calls="--processes=2 --values=3", imports="--processes=5 --values=3",
+    folder="benchmarks", peers=ALL, outage_peers=ALL, rounds=5,
+    calls="--processes=1 --values=3", imports="--processes=5 --values=3",
     seconds=2.0, spans=200_000, accepted=50_000,
 )  # fmt: skip
 QUICK: Final = Size(
-    folder="benchmarks-quick", peers=peers.QUICK, outage_peers=AT_LENGTH, rounds=1, rates=1,
+    folder="benchmarks-quick", peers=peers.OFTEN, outage_peers=AT_LENGTH, rounds=1,
     calls="--processes=1 --values=2 --loops=1000", imports="--processes=1 --values=1",
     seconds=0.5, spans=20_000, accepted=4_000,
 )  # fmt: skip
@@ -93,6 +90,11 @@ class Run:
         self.folder = children.ROOT / "build" / size.folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.results: report.Results = {"machine": machine(), "failures": []}
+
+    def rounds(self) -> Iterator[Sequence[str]]:
+        """Yield the peers that each round measures: all in the first."""
+        yield self.size.peers
+        yield from [peers.OFTEN] * (self.size.rounds - 1)
 
     def add(self, headline: str, peer: str, **values: float) -> None:
         """Keep one value of each field."""
@@ -133,8 +135,8 @@ class Run:
 def calls(run: Run) -> None:
     """Measure what a call costs its caller."""
     options = run.size.calls.split()
-    for _ in range(run.size.rounds):
-        for peer in run.size.peers:
+    for names in run.rounds():
+        for peer in names:
             with run.attempt("calls", peer), sink.running(module=children.SINK) as port:
                 run.pyperf("calls", peer, "--peer", peer, "--port", str(port), *options)
     for name, values in run.loaded("calls"):
@@ -154,11 +156,9 @@ def imports(run: Run) -> None:
 
 def rates(run: Run) -> None:
     """Measure delivered spans a second."""
-    for number in range(run.size.rates):
+    for names in run.rounds():
         for threads in THREADS:
-            for peer in run.size.peers[1:]:
-                if number and peer not in OFTEN:
-                    continue
+            for peer in names[1:]:
                 if threads > 1 and peers.PEERS[peer].in_loop_only:
                     continue
                 with run.attempt("throughput", peer):

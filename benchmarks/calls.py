@@ -1,9 +1,12 @@
 """What a decorated call costs its caller, by pyperf: a script for one peer.
 
 `python -m benchmarks.calls --peer remit --port PORT`, with pyperf's options; PORT is a sink's.
-Each value comes from a fresh process, after a warm-up. It is the CPU time of the calling thread for
-one call, and for `sync wall` the time that passes. It includes the opening and closing of a run
-every 10,000 calls; what was recorded is delivered between two values.
+Each process measures after a warm-up. A value is the CPU time of the calling thread for one call,
+and for `sync wall` the time that passes. It includes the opening and closing of a run every 10,000
+calls; what was recorded is delivered between two values.
+
+The peers that a budget names make the same number of calls for a value. pyperf would choose fewer
+the slower the peer is, and in a short series the garbage collector has few waiting spans to visit.
 """
 
 from __future__ import annotations
@@ -71,12 +74,11 @@ def pass_on(command: list[str], options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure each case under one peer."""
-    runner = pyperf.Runner(
-        program_args=("-m", "benchmarks.calls"), add_cmdline_args=pass_on, min_time=0.05
-    )
+    runner = pyperf.Runner(program_args=("-m", "benchmarks.calls"), add_cmdline_args=pass_on)
     runner.argparser.add_argument("--peer", choices=peers.PEERS, required=True)
     runner.argparser.add_argument("--port", type=int, required=True)
     options = runner.parse_args()
+    options.loops = options.loops or peers.PEERS[options.peer].calls
     in_loop_only = peers.PEERS[options.peer].in_loop_only
     for case, (workload, clock) in CASES.items():
         if workload == "async" or not in_loop_only:

@@ -19,6 +19,8 @@ FLUSH_S: Final = 120.0
 """How long a peer may take to send what is left."""
 MANY_ITEMS: Final = 2_000_000
 """The length of a queue that never fills here."""
+FEW: Final = 2_000
+"""Calls in one value of a slow peer, which no budget names."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,13 @@ class Known:
         title: Its name in the tables.
         program: The imports of a program that uses it, and one decorated function.
         in_loop_only: Whether it records coroutine functions only.
+        calls: Calls in one value of pyperf.
     """
 
     title: str
     program: str = ""
     in_loop_only: bool = False
+    calls: int = 20_000
 
 
 PEERS: Final = {
@@ -82,7 +86,7 @@ PEERS: Final = {
     "floor": Known("floor"),
     "remit": Known("remit", "import remit\nf = remit.span_type(f)"),
     "ddtrace": Known("ddtrace", "from ddtrace.trace import tracer\nf = tracer.wrap()(f)"),
-    "sentry": Known("Sentry", "import sentry_sdk\nf = sentry_sdk.trace(f)"),
+    "sentry": Known("Sentry", "import sentry_sdk\nf = sentry_sdk.trace(f)", calls=FEW),
     "opentelemetry": Known(
         "OpenTelemetry",
         "from opentelemetry import trace\n"
@@ -90,12 +94,14 @@ PEERS: Final = {
         "from opentelemetry.sdk.trace import TracerProvider\n"
         "from opentelemetry.sdk.trace.export import BatchSpanProcessor",
     ),
-    "logfire": Known("Logfire", "import logfire\nf = logfire.instrument()(f)"),
-    "langfuse": Known("Langfuse", "from langfuse import observe\nf = observe()(f)"),
-    "prefactor-core": Known("prefactor-core", "import prefactor_core", in_loop_only=True),
+    "logfire": Known("Logfire", "import logfire\nf = logfire.instrument()(f)", calls=FEW),
+    "langfuse": Known("Langfuse", "from langfuse import observe\nf = observe()(f)", calls=FEW),
+    "prefactor-core": Known(
+        "prefactor-core", "import prefactor_core", in_loop_only=True, calls=FEW
+    ),
 }
-QUICK: Final = ("bare", "floor", "remit", "ddtrace", "opentelemetry")
-"""The peers of a quick run."""
+OFTEN: Final = ("bare", "floor", "remit", "ddtrace", "opentelemetry")
+"""The peers that budgets name, and the lower bounds; the others are measured in one round only."""
 
 
 def start(name: str, place: Place) -> Peer:
