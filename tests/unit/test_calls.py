@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pytest
@@ -247,6 +248,25 @@ def test_a_result_set_by_hand_may_be_an_error(recorder: RecordingSink) -> None:
     (recorded,) = recorder.spans("look")
     assert recorded.status == "complete"
     assert recorded.result == {"error": {"type": "ValueError", "message": "nothing there"}}
+
+
+def test_a_failed_block_keeps_its_result_and_its_error(recorder: RecordingSink) -> None:
+    """In whatever order the two are set, and also if the block raises."""
+    with agent.run():
+        with remit.span("result first") as span:
+            span.set_result({"found": 1})
+            span.fail("no")
+        with remit.span("failure first") as span:
+            span.fail("yes")
+            span.fail("no")
+            span.set_result({"found": 0})
+            span.set_result({"found": 1})
+        with suppress(LookupError), remit.span("raises") as span:
+            span.set_result({"found": 1})
+            raise LookupError("no")
+    for recorded, kind in zip(recorder.spans(), ("failed", "failed", "LookupError"), strict=True):
+        assert recorded.status == "failed"
+        assert recorded.result == {"found": 1, "error": {"type": kind, "message": "no"}}
 
 
 def test_a_block_outside_any_run_is_said_once(

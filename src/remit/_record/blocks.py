@@ -306,7 +306,7 @@ class Span:
         Args:
             result: What to record; redacted and bounded like every payload.
         """
-        self._override(None, result)
+        self._override(result, failed=False)
 
     def fail(self, reason: str | BaseException) -> None:
         """End the span as failed, for *reason*, even if its block ends normally.
@@ -314,21 +314,21 @@ class Span:
         Args:
             reason: A text, or an error, which is recorded as if it had been raised.
         """
-        self._override(FAILED, reason)
+        self._override(reason, failed=True)
 
     @guarded("a result set by hand")
-    def _override(self, status: str | None, result: object) -> None:
+    def _override(self, value: object, *, failed: bool) -> None:
         run = self._run
         if run is None or self._key not in run.open:
             return
-        if is_a(result, BaseException):
-            captured = _capture.error_payload(cast("BaseException", result), run.rules)
-        elif status is None:
-            captured = _capture.capture_mapping(result, run.rules)
+        if is_a(value, BaseException):
+            captured = _capture.error_payload(cast("BaseException", value), run.rules)
+        elif failed:
+            captured = _capture.failure_payload(value, run.rules)
         else:
-            captured = _capture.failure_payload(result, run.rules)
-        before, _ = run.overrides.get(self._key, (None, b""))
-        run.overrides[self._key] = (status or before, captured)
+            captured = _capture.capture_mapping(value, run.rules)
+        result, failure = run.overrides.get(self._key, (None, None))
+        run.overrides[self._key] = (result, captured) if failed else (captured, failure)
 
     def __eq__(self, other: object) -> bool:
         """Compare by the key."""

@@ -254,7 +254,7 @@ class OpenRun:
         spans: Number of spans that began.
         reported: The open spans of adapters, by key; they end with the run's block. Those that
             start after it are not in `open`, and end with the run.
-        overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
+        overrides: What the user set by hand, by span key: the result and the failure, as JSON.
         exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
         left_open: Whether the run stays open after its block, to be resumed.
@@ -303,7 +303,7 @@ class OpenRun:
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
         self.open: Final[dict[bytes, bytes]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
-        self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
+        self.overrides: Final[dict[bytes, tuple[bytes | None, bytes | None]]] = {}
         self.spans = 0
         self.handle: object = None
         self.outcome: tuple[str, str | None] | None = None

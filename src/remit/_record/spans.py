@@ -354,15 +354,18 @@ class OpenSpan(Struct, eq=False):
     def end(self, status: str, result: bytes | None, ended_ns: int | None = None) -> None:
         """End the span with a status and a captured result, now or as of *ended_ns*.
 
-        A result that was set by hand replaces *result*.
+        A result that was set by hand replaces *result*; an error is added to it.
         """
         try:
             run, key = self.context.run, self.context.key
             if run.overrides and key in run.overrides:
-                forced, replacement = run.overrides.pop(key)
-                if result is not None and status == FAILED and forced is None:
-                    replacement = _capture.merge_error(replacement, result, run.rules)
-                status, result = forced or status, replacement
+                by_hand, failure = run.overrides.pop(key)
+                if failure is not None:
+                    status, result = FAILED, failure
+                if by_hand is not None and result is not None and status == FAILED:
+                    result = _capture.merge_error(by_hand, result, run.rules)
+                elif by_hand is not None:
+                    result = by_hand
             if ended_ns is None:
                 ended_ns = self.now_ns()
             run.recorder.sink.end_span(self.start, ended_ns, status, result)
