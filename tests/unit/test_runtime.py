@@ -506,6 +506,16 @@ def test_a_test_session_sends_and_writes_nothing_of_its_own_accord(tmp_path: Pat
     assert list(tmp_path.glob("remit-tests-*")) == []
 
 
+def test_a_run_around_an_isolated_block_is_not_current_in_it(recorder: RecordingSink) -> None:
+    """As where a fixture of pytest holds a run open."""
+    with agent.run() as run:
+        with isolated() as inner:
+            agent()
+        assert remit.current_run() == run
+    assert (len(inner.runs), len(inner.spans())) == (1, 1)
+    assert (len(recorder.runs), len(recorder.spans())) == (1, 0)
+
+
 def test_configure_keeps_the_recorder_and_takes_over_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -23,7 +23,7 @@ from remit._base.version import adapter_names
 from remit._deliver.spool import OtherFiles
 from remit._deliver.status import FlushResult
 from remit._record.items import Sink
-from remit._record.runs import contributed_interrupts
+from remit._record.runs import contributed_interrupts, current_context, set_context
 from remit._runtime.process import Forced, hook_exit, restored, state
 from remit._runtime.runtime import Runtime
 from remit._runtime.targets import check_target
@@ -203,7 +203,8 @@ def isolated(
 ) -> Generator[Runtime]:
     """Give a test a new runtime and a copy of the registry; faults inside remit raise.
 
-    What adapters add to the header and to the interrupts in the block ends with it.
+    A run around the block is not current in it. What adapters add to the header and to the
+    interrupts in the block ends with it.
 
     Args:
         settings: The settings of the runtime.
@@ -215,6 +216,8 @@ def isolated(
         restored("registry", "runtime", "ended", "configured", "forced", "logged"),
         _kept(adapter_names, contributed_interrupts),
     ):
+        around = current_context()
+        set_context(None)
         state.registry = state.registry.copy()
         state.runtime = Runtime(settings, sink=sink, clock=clock)
         state.ended, state.configured, state.forced, state.logged = None, None, None, frozenset()
@@ -227,6 +230,7 @@ def isolated(
             with counting(Faults(strict=True)):
                 yield state.runtime
         finally:
+            set_context(around)
             _shut_down(settings.exit_timeout_s)
 
 
