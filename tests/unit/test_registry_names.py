@@ -34,6 +34,11 @@ def test_a_name_is_module_and_qualified_name() -> None:
             id="python -m",
         ),
         pytest.param({"__spec__": None, "__file__": "/src/desk.py"}, "desk", id="script"),
+        pytest.param(
+            {"__spec__": SimpleNamespace(name="__main__"), "__file__": "/src/desk.pyz/__main__.py"},
+            "desk",
+            id="archive",
+        ),
         pytest.param({}, "notebook", id="notebook"),
     ],
 )

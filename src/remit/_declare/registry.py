@@ -68,15 +68,18 @@ def module_of_caller() -> str:
 def _imported_as(module: str, names: Mapping[str, Any]) -> str:
     """Return the name that a module with *names* would be imported under.
 
-    `__main__` is the module that `python -m` was given, else the script's name without suffix,
-    else `notebook`.
+    `__main__` is the module that `python -m` was given, else the name without suffix of the script,
+    or of the folder or archive that Python runs, else `notebook`.
     """
     if module not in MAIN:
         return module
     spec, file = names.get("__spec__"), names.get("__file__")
-    if spec is not None:
+    if spec is not None and spec.name not in MAIN:
         return str(spec.name)
-    return PurePath(file).stem if isinstance(file, str) else _NOTEBOOK
+    if not isinstance(file, str):
+        return _NOTEBOOK
+    path = PurePath(file)
+    return path.stem if spec is None else path.parent.stem
 
 
 def qualname(function: Callable[..., object]) -> str:
