@@ -174,6 +174,15 @@ def test_a_file_to_which_nothing_was_written_is_shown_as_empty(
     assert "Deleted 1 file with 0 items" in run("purge", "--yes").output
 
 
+def test_runs_that_a_killed_program_left_open_are_shown(run: Run, tmp_path: Path) -> None:
+    """All its items were delivered; a purge leaves the runs active at the server."""
+    spooled = Spooled(tmp_path, target="http://127.0.0.1:9")
+    in_child(lambda: spooled.outbox().put([], [record()]))
+    assert "http://127.0.0.1:9, 1 open run\n" in run("status").output
+    asked = run("purge", answer=io.BytesIO(b"n\n")).output
+    assert "Delete 1 file with 0 items and 1 open run, never delivered?" in asked
+
+
 def test_send_tells_what_waits_on(run: Run, tmp_path: Path) -> None:
     """And why; the exit status is for scripts."""
     url = f"http://127.0.0.1:{unused_port()}"

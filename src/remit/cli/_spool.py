@@ -101,7 +101,7 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
 
     Items that were recorded with another token are sent with --all only, and items for another
     server, or for local mode, only if --from names it: use them after correcting a token or a URL.
-    The exit status is 1 if an item was refused or remains.
+    The exit status is 1 if an item was refused, or could not be sent in time.
     """
     settings = config.load({})
     if settings.resolved_mode == "off":
@@ -172,7 +172,10 @@ def _line(file: Listed, folder: Folder) -> str:
     written = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.written_ns / NS_PER_S))
     taken = size(file.size_bytes)
     name = file.path.stem[:SHORT_CHARS]
-    return f"{bold(name)}  {state}  {items:>9,}  {taken:>9}  {written}  {_whose(file, folder)}"
+    whose = _whose(file, folder)
+    if runs := _open_runs([file]):
+        whose += f", {runs}"
+    return f"{bold(name)}  {state}  {items:>9,}  {taken:>9}  {written}  {whose}"
 
 
 def _items(file: Listed) -> int:
@@ -180,7 +183,15 @@ def _items(file: Listed) -> int:
 
 
 def _amount(found: list[Listed]) -> str:
-    return f"{number_of(len(found), 'file')} with {number_of(sum(map(_items, found)), 'item')}"
+    amount = f"{number_of(len(found), 'file')} with {number_of(sum(map(_items, found)), 'item')}"
+    return f"{amount} and {runs}" if (runs := _open_runs(found)) else amount
+
+
+def _open_runs(found: list[Listed]) -> str:
+    """Return how many runs are left to end where all items were sent; empty without one."""
+    sent = [file for file in found if file.state is FileState.WAITING and not file.items]
+    count = sum(file.open_runs for file in sent)
+    return number_of(count, "open run") if count else ""
 
 
 def _is_ours(file: Listed, folder: Folder) -> bool:
