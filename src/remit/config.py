@@ -75,9 +75,9 @@ def default_data_dir() -> Path:
 
     Source: the XDG base directory specification.
     """
-    state = os.environ.get("XDG_STATE_HOME")
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
-        return (Path(state) if state else Path.home() / ".local" / "state") / "remit"
+        return (state if state.is_absolute() else Path.home() / ".local" / "state") / "remit"
     except RuntimeError:
         return NO_DATA_DIR
 

@@ -3,7 +3,8 @@
 Loaded by its entry point. In a test session remit records only where a test asks for it, into
 memory. `remit.configure()` by the code under test changes neither that nor the mode: credentials of
 a developer or of CI never send test runs to production, and nothing is written to the data folder.
-Only `remit.configure(transport=...)` delivers.
+Only `remit.configure(transport=...)` delivers. A process that a test starts anew, not by a fork, is
+a program like any other.
 """
 
 from __future__ import annotations
