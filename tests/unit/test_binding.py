@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import gc
 import weakref
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import MethodType
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -34,6 +36,35 @@ class Plain:
     def cached(self, pieces: int) -> int:
         """Say what so many cost."""
         return pieces * self.each
+
+
+def test_a_look_at_the_annotations_of_the_class_hides_none_of_its_objects() -> None:
+    """Python stores an empty dict in a class that has none."""
+
+    @remit.span_type
+    def step(pieces: int) -> int:
+        return pieces
+
+    assert type(step).__annotations__ is not None
+    assert type(agent).__annotations__ is not None
+    assert step.__annotations__ == {"pieces": "int", "return": "int"}
+    assert agent.__annotations__ == {"return": "None"}
+
+
+def test_an_agent_names_its_methods_and_is_no_block() -> None:
+    """A mock with its `spec` has them, and a forgotten `.run()` is explained."""
+    assert {"run", "registration", "__name__"} <= set(dir(agent))
+    assert not isinstance(agent, (AbstractContextManager, AbstractAsyncContextManager))
+    block: Any = agent
+    with pytest.raises(TypeError, match=r"write `with agent\.run\(\) as run:`"), block:
+        pass
+
+    async def in_async() -> None:
+        async with block:
+            pass
+
+    with pytest.raises(TypeError, match=r"write `async with agent\.run\(\) as run:`"):
+        asyncio.run(in_async())
 
 
 def test_special_methods_are_what_python_makes_of_them(recorder: RecordingSink) -> None:

@@ -183,6 +183,7 @@ def test_an_error_that_holds_itself_is_told() -> None:
 def test_a_long_message_is_cut() -> None:
     """A message is not the place for a document."""
     shown = told(ValueError("x" * 100_000))
+    assert shown["type"] == "ValueError"
     assert shown["message"]["$remit"] == "cut"
     assert shown["message"]["of"] == 100_000
     assert len(shown["message"]["head"]) <= 8192

@@ -106,6 +106,39 @@ def test_an_error_stands_beside_what_was_set_by_hand(by_hand: object, written: o
     assert json.loads(data) == written
 
 
+def test_the_declaration_applies_to_what_is_set_by_hand(remit_recorder: RecordingSink) -> None:
+    """To a result and to a failure, in a step and in a block of its name."""
+
+    @remit.agent
+    def desk() -> None: ...
+
+    @remit.span_type("look", data_risk=remit.risk(classification="secret"))
+    def look() -> dict[str, str]:
+        span = remit.current_span()
+        assert span is not None
+        span.set_result({"diagnosis": "asthma"})
+        return {}
+
+    @remit.span_type("list")
+    def names() -> list[str]:
+        return []
+
+    with desk.run():
+        look()
+        with remit.span("look") as span:
+            span.set_result({"diagnosis": "asthma"})
+        with remit.span("look") as span:
+            span.fail("asthma")
+        with remit.span("list") as span:
+            span.set_result(["Ada"])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # as returned
+    step, block, failed, listed = (each.result or {} for each in remit_recorder.spans())
+    marker = {"$remit": "withheld", "rule": "classification:secret"}
+    assert step == block == marker
+    assert failed["error"] == {"type": "failed", "message": marker}
+    assert listed == {"result": ["Ada"]}
+    assert names() == []
+
+
 def test_an_error_after_a_result_that_was_set_by_hand_is_kept(
     remit_recorder: RecordingSink,
 ) -> None:

@@ -70,7 +70,7 @@ def test_no_words_leave_everything_unknown() -> None:
         ),
         pytest.param(
             {"allows": 5},
-            f"remit.risk(allows=5): expected a word or several, of {ACTIONS}",
+            f"remit.risk(allows=5): expected a word or several, each {ACTIONS}",
             id="not words",
         ),
         pytest.param(
@@ -120,7 +120,7 @@ def test_what_is_a_declaration_already_passes() -> None:
 
 
 def test_a_mapping_may_be_partial_and_carry_more() -> None:
-    """What it leaves out is unknown; keys beside the three parts are kept, as the API does."""
+    """What it leaves out is unknown; keys beside one of the parts are kept, as the API does."""
     declared = coerce(
         {
             "action_profile": {"read_data": "allowed"},
@@ -152,6 +152,17 @@ def test_a_mapping_may_be_partial_and_carry_more() -> None:
             id="slip in a part",
         ),
         pytest.param({3: {}}, f"data_risk has the key 3; expected {PARTS}", id="key is no text"),
+        pytest.param(
+            {"forbids": "read_data", "action_profile": {}},
+            "data_risk has the key 'forbids', which is an argument of remit.risk: "
+            "write data_risk=remit.risk(forbids=...)",
+            id="argument of risk",
+        ),
+        pytest.param(
+            {"reviewed_by": "legal"},
+            f"data_risk has the key 'reviewed_by'; expected {PARTS}",
+            id="no part",
+        ),
         pytest.param(
             {"read_data": "allowed"},
             "data_risk has the key 'read_data', which belongs into action_profile",
@@ -187,7 +198,7 @@ def test_a_mapping_may_be_partial_and_carry_more() -> None:
             id="slip in a word",
         ),
         pytest.param(
-            {"reviewed_by": {"a set"}},
+            {"reviewed_by": {"a set"}, "action_profile": {}},
             "data_risk['reviewed_by'] is of type set; expected what JSON can say",
             id="extra is no JSON",
         ),

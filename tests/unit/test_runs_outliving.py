@@ -34,6 +34,46 @@ def recorder() -> Iterator[RecordingSink]:
         yield sink
 
 
+def test_an_agent_in_a_task_that_outlives_its_run_opens_runs_of_its_own(
+    recorder: RecordingSink,
+) -> None:
+    """As in a worker that the first request starts; a step stays in the run it came from."""
+
+    @remit.span_type("step")
+    async def step() -> None: ...
+
+    @remit.agent
+    async def awaited() -> None:
+        await step()
+
+    @remit.agent
+    def called() -> None: ...
+
+    @remit.agent
+    def streamed() -> Generator[int]:
+        yield 1
+
+    async def work(begin: asyncio.Event) -> None:
+        await begin.wait()
+        await awaited()
+        called()
+        assert list(streamed()) == [1]
+        await step()
+
+    async def main() -> None:
+        begin = asyncio.Event()
+        async with awaited.run(subject="first customer"):
+            task = asyncio.create_task(work(begin))
+        begin.set()
+        await task
+
+    asyncio.run(main())
+    first, *others = recorder.runs
+    assert [span.name for span in first.spans[1:]] == ["step"]
+    assert [len(run.spans) for run in others] == [3, 2, 2]
+    assert {run.status for run in recorder.runs} == {"complete"}
+
+
 def test_a_run_waits_for_the_spans_that_outlive_its_block(recorder: RecordingSink) -> None:
     """The run finishes when its last open span ends, not when its block does."""
 

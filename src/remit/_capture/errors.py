@@ -59,6 +59,8 @@ def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -
 
     def build(walk: Walk) -> dict[str, object]:
         walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
+        # Before the message, which may take all the characters.
+        kind = walk.text(type_name(type(error)))
         message = _message(walk, error)
         if rule is None:
             shown = _unless_quoting(walk, message, rules)
@@ -67,7 +69,7 @@ def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -
                 # The error also passes through enclosing spans, whose declarations may allow it.
                 rules.texts.add(message)
             shown = walk.withhold(rule, None)
-        return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
+        return {"error": {"type": kind, "message": shown}}
 
     return rules.encode_payload(build, collect=False)
 
@@ -80,11 +82,12 @@ def _unless_quoting(walk: Walk, message: str, rules: Rules) -> object:
     return walk.text(message)
 
 
-def failure_payload(reason: object, rules: Rules) -> bytes:
-    """Return the result of a span that the user failed for *reason*."""
+def failure_payload(reason: object, rules: Rules, rule: str | None = None) -> bytes:
+    """Return the result of a span that the user failed for *reason*, which *rule* withholds."""
 
     def build(walk: Walk) -> dict[str, object]:
-        return {"error": {"type": "failed", "message": _reason_text(walk, reason, rules)}}
+        shown = walk.withhold(rule, reason) if rule else _reason_text(walk, reason, rules)
+        return {"error": {"type": "failed", "message": shown}}
 
     return rules.encode_payload(build, collect=False)
 

@@ -122,7 +122,7 @@ def _checked_words(argument: str, words: object, allowed: tuple[str, ...]) -> li
         words = (words,)
     if not isinstance(words, Iterable):
         raise DeclarationError(
-            f"remit.risk({argument}={words!r}): expected a word or several, of {choices(allowed)}"
+            f"remit.risk({argument}={words!r}): expected a word or several, each {choices(allowed)}"
         )
     checked: list[str] = []
     for word in cast("Iterable[object]", words):
@@ -149,8 +149,8 @@ def _unexpected(subject: str, word: object, allowed: Iterable[str]) -> Declarati
 def coerce(value: object, where: str) -> DataRisk | None:
     """Return the data risk of a declaration as a `DataRisk`, None without one.
 
-    A mapping of its shape may be partial: other words are `unknown`. Keys beside the three parts
-    are kept, as by the API.
+    A mapping of its shape may be partial: other words are `unknown`. Keys beside one of the three
+    parts are kept, as by the API.
 
     Raises:
         DeclarationError: Names the declaration, the key, what was seen and what is allowed.
@@ -168,6 +168,9 @@ def coerce(value: object, where: str) -> DataRisk | None:
     members = cast("Mapping[Any, object]", value)
     for key in members:
         _check_key(key, where)
+    if members and MEMBERS.keys().isdisjoint(members):
+        key = next(iter(members))
+        raise _unexpected(f"{where}: data_risk has the key {key!r}", key, MEMBERS)
     _check_extras({key: members[key] for key in members if key not in MEMBERS}, where)
     parts = {key: _part(key, model, members.get(key), where) for key, model in PARTS.items()}
     return DataRisk.model_validate({**members, **parts})
@@ -175,6 +178,11 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 def _check_key(key: object, where: str) -> None:
     """Reject a key beside the three parts that is probably a mistake."""
+    if key in ("allows", "forbids", "takes", "gives", "excludes"):
+        raise DeclarationError(
+            f"{where}: data_risk has the key {key!r}, which is an argument of remit.risk: "
+            f"write data_risk=remit.risk({key}=...)"
+        )
     if homes := [part for part, names in MEMBERS.items() if key in names]:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"

@@ -5,7 +5,6 @@ It wires the parts: buffer, writer thread, outbox, sender thread, adoption.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -367,7 +366,7 @@ class Delivery:
     def _log_what_is_left(self, result: FlushResult) -> None:
         """Log the items that a shutdown could not deliver: those lost, and those kept on disk.
 
-        An outage has its line already, which says where the items are kept.
+        An outage has a line of its own, which says where the items are kept.
         """
         why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
         lost = result.pending - result.spooled
@@ -379,9 +378,8 @@ class Delivery:
                 self._target,
                 why,
             )
-        if result.spooled:
-            logger.log(
-                logging.INFO if self._circuit.failing else logging.WARNING,
+        if result.spooled and not self._circuit.failing:
+            logger.warning(
                 "%d recorded items were not delivered to %s before the deadline of the shutdown; "
                 "they are kept in %s, and %s; the last error was: %s",
                 result.spooled,

@@ -304,7 +304,8 @@ class Span:
         """Set the span's result, instead of what the call returns.
 
         Args:
-            result: What to record; redacted and bounded like every payload.
+            result: What to record; redacted and bounded like the result of a call, by the
+                declaration of the span type if there is one.
         """
         self._override(result, failed=False)
 
@@ -319,14 +320,17 @@ class Span:
     @guarded("a result set by hand")
     def _override(self, value: object, *, failed: bool) -> None:
         run = self._run
-        if run is None or self._key not in run.open:
+        span = None if run is None else run.open.get(self._key)
+        if run is None or not isinstance(span, OpenSpan):
             return
+        plan = span.recorder.plan()
         if is_a(value, BaseException):
-            captured = _capture.error_payload(cast("BaseException", value), run.rules)
+            error = cast("BaseException", value)
+            captured = _capture.error_payload(error, run.rules, plan.error_rule)
         elif failed:
-            captured = _capture.failure_payload(value, run.rules)
+            captured = _capture.failure_payload(value, run.rules, plan.error_rule)
         else:
-            captured = _capture.capture_mapping(value, run.rules)
+            captured = plan.result(value, run.rules)
         result, failure = run.overrides.get(self._key, (None, None))
         run.overrides[self._key] = (result, captured) if failed else (captured, failure)
 

@@ -39,11 +39,12 @@ _COROUTINE: Final[type] = CoroutineType
 def function_call(tracer: StepTracer) -> Wrapper:
     """Return the wrapper of a plain function."""
     start, self_parameter = tracer.recorder.start, tracer.self_parameter
+    is_agent = tracer.open_run is not None
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = current_context()
-        if parent is None:
+        if parent is None or (is_agent and parent.run.feed.closed):
             with tracer.outside():
                 if current_context() is not None:  # in the run of an agent
                     return call(wrapped, instance, args, kwargs)
@@ -75,12 +76,12 @@ def function_call(tracer: StepTracer) -> Wrapper:
 
 def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more costs every call
     """Return the wrapper of a coroutine function; the span starts at the first step."""
-    start = tracer.recorder.start
+    start, is_agent = tracer.recorder.start, tracer.open_run is not None
 
     async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = current_context()
-        if parent is None:
+        if parent is None or (is_agent and parent.run.feed.closed):
             async with tracer.outside():
                 if current_context() is not None:  # in the run of an agent
                     return await drive(wrapped, instance, args, kwargs)

@@ -64,6 +64,16 @@ class CancellableSpan(Protocol):
         ...
 
 
+class StartedSpan(Protocol):
+    """A span that has started (`remit._record.spans.OpenSpan`).
+
+    Attributes:
+        start: The item that the sink got for its start.
+    """
+
+    start: Item
+
+
 class OutlivingSpan(CancellableSpan, Protocol):
     """A span that outlives its call (`remit._record.streams.DeferredSpan`)."""
 
@@ -249,8 +259,8 @@ class OpenRun:
         recording: False in mode `off`: spans of this run record nothing.
         rules: Redaction and limits, with the texts that the run has withheld.
         context: The context directly under the root span.
-        open: Parent keys of the open spans, and of the streams that were called and have not begun,
-            by key; without the root.
+        open: The open spans by key, without the root; None for the streams that were called and
+            have not begun.
         spans: Number of spans that began.
         reported: The open spans of adapters, by key; they end with the run's block. Those that
             start after it are not in `open`, and end with the run.
@@ -301,7 +311,7 @@ class OpenRun:
             instance_id=options.resume,
         )
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
-        self.open: Final[dict[bytes, bytes]] = {}
+        self.open: Final[dict[bytes, StartedSpan | None]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
         self.overrides: Final[dict[bytes, tuple[bytes | None, bytes | None]]] = {}
         self.spans = 0
@@ -446,7 +456,8 @@ class OpenRun:
             span = self.reported.get(key)
             if span is not None:
                 span.refused = error
-            key = self.open.get(key)
+            open_span = self.open.get(key)
+            key = None if open_span is None else open_span.start.parent
 
     def defer(self, key: bytes, span: OutlivingSpan) -> None:
         """Note a span that outlives its call, also one that is called after the run has ended."""

@@ -32,6 +32,7 @@ from remit._record.runs import (
     OpenRun,
     Recorder,
     SpanContext,
+    current_context,
 )
 from remit.errors import DeniedError, RunTerminated, denial
 from remit.models.data_risk import DataRisk
@@ -48,7 +49,7 @@ END: Final = "the end of a span"
 
 
 class BlockPlan(Struct, frozen=True):
-    """Captures the payload of a `remit.span` block; its result is set by hand.
+    """Captures the payload of a `remit.span` block, and the result that is set by hand.
 
     Attributes:
         declared: The plan of the span type that is declared under the name of the block.
@@ -70,9 +71,10 @@ class BlockPlan(Struct, frozen=True):
         return _capture.capture_mapping(kwargs, rules)
 
     def result(self, value: object, rules: _capture.Rules) -> bytes:
-        """Return an empty object: no result was set by hand."""
-        del value
-        return _capture.capture_mapping({}, rules)
+        """Return the result that was set by hand, an empty object if *value* is None."""
+        if self.declared is not None and value is not None:
+            return self.declared.result(value, rules)
+        return _capture.capture_mapping({} if value is None else value, rules)
 
 
 class SpanRecorder(Struct, eq=False):
@@ -176,16 +178,17 @@ class SpanRecorder(Struct, eq=False):
         start = Item(
             Kind.SPAN, feed.key, key, parent.key, self.name, started_ns, None, ACTIVE, payload, None
         )
+        context = SpanContext(run, key, self.name, ceilings, parent.outer_runs)
+        span = OpenSpan(self, context, start, offset_ns)
         run.spans += 1
-        run.open[key] = parent.key
+        run.open[key] = span
         if announced:
             try:
                 recorder.sink.start_span(start)
             except BaseException:
                 run.open.pop(key, None)
                 raise
-        context = SpanContext(run, key, self.name, ceilings, parent.outer_runs)
-        return OpenSpan(self, context, start, offset_ns)
+        return span
 
     def describe(self, span: OpenSpan, payload: bytes) -> None:
         """Give an open span of an adapter this type, and another captured payload."""
@@ -430,6 +433,18 @@ class StepTracer(Struct, frozen=True, eq=False):
     self_parameter: SelfParameter
     outside: Callable[[], Any]
     open_run: Callable[[], OpenRun] | None = None
+
+    # Unguarded: comparisons.
+    def parent(self) -> SpanContext | None:
+        """Return the context that a call is recorded in.
+
+        An agent opens a run of its own where the current run has ended, as in a task that was made
+        in the run and lives longer.
+        """
+        context = current_context()
+        if self.open_run is not None and context is not None and context.run.feed.closed:
+            return None
+        return context
 
     # Unguarded: contains its own faults.
     def recorded(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -265,7 +265,7 @@ class GeneratorSpan(StreamSpan):
         kwargs: Mapping[str, Any],
     ) -> None:
         """Bind a call of the function on *instance* to the current context."""
-        parent = current_context()
+        parent = tracer.parent()
         super().__init__(parent)
         self._tracer = tracer
         self._args = tracer.recorded(instance, args)
@@ -278,7 +278,7 @@ class GeneratorSpan(StreamSpan):
             run = parent.run
             key = self._reserved_key = new_key(run.now_ns())
             run.defer(key, self)
-            run.open[key] = parent.key
+            run.open[key] = None
 
     @guarded(
         "the start of a stream", passes=(DeniedError, RecursionError, SettingsError, UsageError)
@@ -319,7 +319,7 @@ class GeneratorSpan(StreamSpan):
 
     def _bind(self) -> None:
         """Bind a call outside any run to the current run, or to a new run of its agent."""
-        context = current_context()
+        context = self._tracer.parent()
         if context is None and self._tracer.open_run is not None:
             self._own_run = opened(self._tracer.open_run)
             context = None if self._own_run is None else self._own_run.context

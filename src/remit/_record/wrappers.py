@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import pkgutil
+import sys
 from collections.abc import Callable, Collection, Mapping
+from inspect import getattr_static
 from types import FunctionType, MethodType
 from typing import (
     TYPE_CHECKING,
@@ -18,6 +20,7 @@ from typing import (
     Final,
     Generic,
     NamedTuple,
+    NoReturn,
     ParamSpec,
     TypeVar,
     cast,
@@ -211,6 +214,19 @@ class Agent(StepFunction, Generic[P, R]):
             """Return the agent bound to an object, or itself on a class."""
             ...
 
+    def __dir__(self) -> list[str]:
+        """Name the attributes of the function, and the methods `run` and `registration`."""
+        return sorted({*dir(self.__wrapped__), "run", "registration"})
+
+    # Without an `__exit__`, an agent is no context manager for `isinstance`.
+    def __enter__(self) -> NoReturn:
+        """Explain that an agent itself is no block."""
+        raise TypeError("an agent is not a context manager: write `with agent.run() as run:`")
+
+    def __aenter__(self) -> NoReturn:
+        """Explain that an agent itself is no block."""
+        raise TypeError("an agent is not a context manager: write `async with agent.run() as run:`")
+
     def run(
         self,
         *,
@@ -251,3 +267,10 @@ class Agent(StepFunction, Generic[P, R]):
 
 class AgentObject(StepObject, Agent[P, R]):
     """A decorated agent that is an object of a class with `__call__`."""
+
+
+if sys.version_info < (3, 14):
+    # `cls.__annotations__` of a class without annotations stores an empty dict in it, which would
+    # hide those of every callable that it wraps.
+    for _class in (StepFunction, StepObject, Agent, AgentObject):
+        _class.__annotations__ = getattr_static(FunctionWrapper, "__annotations__")
