@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -123,6 +124,7 @@ def test_the_declaration_applies_to_what_is_set_by_hand(remit_recorder: Recordin
     def names() -> list[str]:
         return []
 
+    as_returned: Any = ["Ada"]
     with desk.run():
         look()
         with remit.span("look") as span:
@@ -130,7 +132,7 @@ def test_the_declaration_applies_to_what_is_set_by_hand(remit_recorder: Recordin
         with remit.span("look") as span:
             span.fail("asthma")
         with remit.span("list") as span:
-            span.set_result(["Ada"])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # as returned
+            span.set_result(as_returned)
     step, block, failed, listed = (each.result or {} for each in remit_recorder.spans())
     marker = {"$remit": "withheld", "rule": "classification:secret"}
     assert step == block == marker

@@ -436,10 +436,10 @@ class StepTracer(Struct, frozen=True, eq=False):
 
     # Unguarded: comparisons.
     def parent(self) -> SpanContext | None:
-        """Return the context that a call is recorded in.
+        """Return the context that a call is recorded in; None for a call outside any run.
 
-        An agent opens a run of its own where the current run has ended, as in a task that was made
-        in the run and lives longer.
+        An agent that is called after the current run has ended is outside any run, and opens one.
+        This happens in a task that was created in the run and outlives it.
         """
         context = current_context()
         if self.open_run is not None and context is not None and context.run.feed.closed:

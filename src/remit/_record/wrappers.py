@@ -215,16 +215,16 @@ class Agent(StepFunction, Generic[P, R]):
             ...
 
     def __dir__(self) -> list[str]:
-        """Name the attributes of the function, and the methods `run` and `registration`."""
+        """Return the attributes of the function, and the methods `run` and `registration`."""
         return sorted({*dir(self.__wrapped__), "run", "registration"})
 
     # Without an `__exit__`, an agent is no context manager for `isinstance`.
     def __enter__(self) -> NoReturn:
-        """Explain that an agent itself is no block."""
+        """Raise an error that names `run`."""
         raise TypeError("an agent is not a context manager: write `with agent.run() as run:`")
 
     def __aenter__(self) -> NoReturn:
-        """Explain that an agent itself is no block."""
+        """Raise an error that names `run`."""
         raise TypeError("an agent is not a context manager: write `async with agent.run() as run:`")
 
     def run(

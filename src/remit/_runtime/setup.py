@@ -216,7 +216,7 @@ def isolated(
         restored("registry", "runtime", "ended", "configured", "forced", "logged"),
         _kept(adapter_names, contributed_interrupts),
     ):
-        around = current_context()
+        outer = current_context()
         set_context(None)
         state.registry = state.registry.copy()
         state.runtime = Runtime(settings, sink=sink, clock=clock)
@@ -230,7 +230,7 @@ def isolated(
             with counting(Faults(strict=True)):
                 yield state.runtime
         finally:
-            set_context(around)
+            set_context(outer)
             _shut_down(settings.exit_timeout_s)
 
 

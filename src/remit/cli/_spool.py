@@ -188,7 +188,7 @@ def _amount(found: list[Listed]) -> str:
 
 
 def _open_runs(found: list[Listed]) -> str:
-    """Return how many runs are left to end where all items were sent; empty without one."""
+    """Return the number of open runs in files without items, as text; empty if there is none."""
     sent = [file for file in found if file.state is FileState.WAITING and not file.items]
     count = sum(file.open_runs for file in sent)
     return number_of(count, "open run") if count else ""

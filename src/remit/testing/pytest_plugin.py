@@ -3,8 +3,8 @@
 Loaded by its entry point. In a test session remit records only where a test asks for it, into
 memory. `remit.configure()` by the code under test changes neither that nor the mode: credentials of
 a developer or of CI never send test runs to production, and nothing is written to the data folder.
-Only `remit.configure(transport=...)` delivers. A process that a test starts anew, not by a fork, is
-a program like any other.
+Only `remit.configure(transport=...)` delivers. None of this applies to a process that a test starts
+in another way than by a fork.
 """
 
 from __future__ import annotations
