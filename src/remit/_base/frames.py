@@ -1,4 +1,4 @@
-"""Finds the file and line of the user's code, for messages."""
+"""Finds the file, line and source root of the user's code."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 PACKAGE: Final = str(Path(__file__).parents[1])
 STANDARD_LIBRARY: Final = f"{Path(os.__file__).parent}{os.sep}"
 SCRIPTS: Final = f"{Path(sys.executable).parent}{os.sep}"
 """Where installed packages put their commands, such as `uvicorn`."""
+MAIN: Final = frozenset({"__main__", "__mp_main__"})
+"""The program's own module, in the parent and in a spawned child."""
+NOTEBOOK: Final = "notebook"
+"""Module name of code without a module, such as the cell of a notebook."""
 INSTALLED: Final = re.compile(r".*[/\\](?:site|dist)-packages[/\\][^/\\]+")
 """The beginning of a path up to the folder or module of an installed package."""
 
@@ -55,3 +59,38 @@ def _caller_frame() -> FrameType:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return frame
+
+
+def imported_as(module: str, names: Mapping[str, Any]) -> str:
+    """Return the name that a module with *names* would be imported under.
+
+    `__main__` is the module that `python -m` was given, else the name without suffix of the script,
+    or of the folder or archive that Python runs, else `notebook`.
+    """
+    if module not in MAIN:
+        return module
+    spec, file = names.get("__spec__"), names.get("__file__")
+    if spec is not None and spec.name not in MAIN:
+        return str(spec.name)
+    if not isinstance(file, str):
+        return NOTEBOOK
+    path = PurePath(file)
+    return path.stem if spec is None else path.parent.stem
+
+
+def source_root(module: str, file: str | None) -> str:
+    """Return the folder or archive from which the top-level module of *module* was imported.
+
+    Args:
+        module: The name that the module is imported under (`imported_as`).
+        file: The module's `__file__`; None for a notebook or a prompt, whose source root is the
+            current folder.
+
+    Raises:
+        OSError: The current folder does not exist.
+    """
+    if file is None:
+        return str(Path.cwd())
+    path = Path(file).absolute()
+    levels = module.count(".") + (path.stem == "__init__")
+    return str(path.parents[min(levels, len(path.parents) - 1)])

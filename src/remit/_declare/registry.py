@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
-from remit._base.frames import names_of_caller
+from remit._base.frames import MAIN, NOTEBOOK, imported_as, names_of_caller
 from remit._base.guard import attempt
 from remit._base.locks import SignalSafeLock
 from remit._inspect.docstrings import docstring, escape_surrogates, summary
@@ -32,11 +32,6 @@ RUN_TYPE: Final = "remit:run"
 LOSS_TYPE: Final = "remit:loss"
 """Type of the spans that report losses."""
 
-MAIN: Final = frozenset({"__main__", "__mp_main__"})
-"""The program's own module, in the parent and in a spawned child."""
-
-_NOTEBOOK: Final = "notebook"
-
 
 def module_name(function: Callable[..., object]) -> str:
     """Return the module of *function*, by the name that it would be imported under."""
@@ -44,12 +39,12 @@ def module_name(function: Callable[..., object]) -> str:
     if not isinstance(module, str) or not module:  # a method of a built-in type names none
         owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
         home = owner if isinstance(owner, type) else type(owner)
-        module = _NOTEBOOK if owner is None else home.__module__
+        module = NOTEBOOK if owner is None else home.__module__
     # From the function: a spawned child has these names before it has the module.
     names = _names_of(function)
     if not names and module in sys.modules:
         names = vars(sys.modules[module])
-    return _imported_as(escape_surrogates(module), names)
+    return imported_as(escape_surrogates(module), names)
 
 
 def _names_of(function: Callable[..., object]) -> dict[str, Any]:
@@ -62,24 +57,7 @@ def _names_of(function: Callable[..., object]) -> dict[str, Any]:
 def module_of_caller() -> str:
     """Return the module of the code that called remit, as `module_name`."""
     names = names_of_caller()
-    return _imported_as(str(names.get("__name__")), names)
-
-
-def _imported_as(module: str, names: Mapping[str, Any]) -> str:
-    """Return the name that a module with *names* would be imported under.
-
-    `__main__` is the module that `python -m` was given, else the name without suffix of the script,
-    or of the folder or archive that Python runs, else `notebook`.
-    """
-    if module not in MAIN:
-        return module
-    spec, file = names.get("__spec__"), names.get("__file__")
-    if spec is not None and spec.name not in MAIN:
-        return str(spec.name)
-    if not isinstance(file, str):
-        return _NOTEBOOK
-    path = PurePath(file)
-    return path.stem if spec is None else path.parent.stem
+    return imported_as(str(names.get("__name__")), names)
 
 
 def qualname(function: Callable[..., object]) -> str:
