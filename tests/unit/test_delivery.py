@@ -194,6 +194,16 @@ def test_a_flush_returns_when_nothing_more_will_be_tried_before_its_deadline() -
     assert len(api.seen) == 1
 
 
+def test_a_server_that_asks_for_no_wait_is_not_asked_without_a_wait() -> None:
+    """`Retry-After: 0` comes from proxies and gateways; the waits of remit hold beside it."""
+    api = FakeApi(rules=[lambda _path, _body: refusal(503, headers={"retry-after": "0"})])
+    made = delivery(api)
+    record(made)
+    assert not made.flush(within(1))
+    made.shutdown(within(0))
+    assert 0 < len(api.seen) < 100
+
+
 def test_a_server_that_never_answers_blocks_nobody() -> None:
     """Recording goes on, the shutdown returns by its deadline, the request is left behind."""
     with serving(hang) as url:

@@ -210,6 +210,31 @@ def test_the_time_that_the_server_asks_for_is_waited(status: int, form: str) -> 
     assert api.names() == ["a"]
 
 
+@pytest.mark.parametrize(
+    "retry_after",
+    ["0", "Thu, 01 Jan 2026 00:00:00 GMT", "1"],
+    ids=["zero", "a date in the past", "less than our own wait"],
+)
+def test_the_time_that_the_server_asks_for_is_a_minimum(retry_after: str) -> None:
+    """Our own waits grow all the same; a flush skips those, and not the server's."""
+    api = FakeApi()
+    headers = {"retry-after": retry_after, "date": "Thu, 01 Jan 2026 00:00:09 GMT"}
+    api.script("/bulk", *[refusal(429, headers=headers)] * 3)
+    stepped = Stepped(api)
+    stepped.record("a")
+    assert stepped.deliver() == 1.0
+    stepped.clock.advance(1)
+    assert stepped.deliver() == 2.0
+    stepped.clock.advance(1)
+    assert stepped.send() == 1.0
+    assert len(api.bulks()) == 2
+    assert stepped.send(urged=True) == 3.0
+    assert len(api.bulks()) == 3
+    stepped.clock.advance(3)
+    stepped.deliver()
+    assert api.names() == ["a"]
+
+
 def test_a_flush_tries_once_while_the_circuit_is_open() -> None:
     """The server may be back; what comes next need not wait for the time of the next try."""
     api = FakeApi()

@@ -43,11 +43,10 @@ class Retry:
         self._waits = waits
         self._due_ns = 0
 
-    def postpone(self, wait_s: float | None = None) -> float:
-        """Record a failed try; return the seconds until the next, by default those of `waits`."""
+    def postpone(self, least_s: float = 0.0) -> float:
+        """Record a failed try; return the seconds until the next, at least *least_s*."""
         self.tries += 1
-        if wait_s is None:
-            wait_s = next(self._waits)
+        wait_s = max(next(self._waits), least_s)
         self._due_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
         return wait_s
 
@@ -83,13 +82,15 @@ class CircuitBreaker:
         self._clock = clock
         self.waits: Callable[[Health], Iterator[float]] = waits
         self._retry: Retry | None = None
-        self._server_asked = False
+        self._asked_until_ns = 0
         self._logged: set[str] = set()
 
     def wait_s(self, *, forced: bool) -> float:
         """Return the seconds until the next try; *forced* skips our own waits, not the server's."""
-        if self._retry is None or (forced and not self._server_asked):
+        if self._retry is None:
             return 0.0
+        if forced:
+            return max(0.0, (self._asked_until_ns - self._clock.monotonic_ns()) / NS_PER_S)
         return self._retry.due_in_s()
 
     @property
@@ -109,7 +110,6 @@ class CircuitBreaker:
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
         self.health = Health.OK
         self._retry = None
-        self._server_asked = False
 
     def failed(self, error: ApiError, *, after_success: bool = False) -> float:
         """Record that nothing can be sent now; return the seconds until the next try.
@@ -122,7 +122,8 @@ class CircuitBreaker:
         self.stalled = False
         before, self.health = self.health, _health_of(error)
         self.last_error = str(error)
-        self._server_asked = error.retry_after_s is not None
+        asked_s = error.retry_after_s or 0.0
+        self._asked_until_ns = self._clock.monotonic_ns() + int(asked_s * NS_PER_S)
         if self.health is not before:
             spool = self._spool()
             logger.warning(
@@ -137,7 +138,7 @@ class CircuitBreaker:
         restart = self.health is not before or (after_success and self.health is Health.FAILING)
         if self._retry is None or restart:
             self._retry = Retry(self._clock, self.waits(self.health))
-        return self._retry.postpone(error.retry_after_s)
+        return self._retry.postpone(asked_s)
 
     @property
     def how_to_send(self) -> str:
