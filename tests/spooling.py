@@ -85,6 +85,10 @@ class Spooled:
         """Return the suffixes of what is in the folder."""
         return {path.suffix for path in self.folder.path.iterdir()}
 
+    def content(self) -> bytes:
+        """Return the bytes of all files in the folder."""
+        return b"".join(path.read_bytes() for path in self.folder.path.iterdir())
+
     def _lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
         self.lost[reason] += count
         self.runs_lost.update(run_keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -9,11 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from remit._deliver.losses import Loss
 from remit._deliver.spool import Outbox, RunState, SpoolFile
+from tests.delivering import seconds, wait_for
 from tests.spooling import (
     ROOT,
     RUN,
@@ -269,7 +272,39 @@ def test_an_empty_file_gives_its_bytes_back(spooled: Spooled) -> None:
         outbox.put([item(number, b'"%s"' % (b"x" * 1_000_000))], [record()])
     assert spooled.folder.size_bytes() > 40_000_000
     settle_all(outbox)
-    assert spooled.folder.size_bytes() < 5_000_000
+    outbox.erase_settled()
+    assert spooled.folder.size_bytes() < 300_000
+
+
+def test_what_is_settled_leaves_no_byte_in_file_and_log(spooled: Spooled) -> None:
+    """Whatever the sizes, and in whatever order: an open run keeps the file."""
+    draw, outbox = Random(28), spooled.outbox()
+    outbox.put([item(0, b'"planted"')], [record(RunState.STARTED)])
+    for number in range(1, 400):
+        outbox.put([item(number, b'"%s"' % (b"planted" * draw.choice([1, 300, 2000, 9000])))], [])
+        if draw.random() < 0.7:
+            outbox.settle([row_id for row_id, _ in outbox.head(draw.randrange(1, 4))])
+    assert b"planted" in spooled.content()
+    settle_all(outbox)
+    outbox.erase_settled()
+    assert b"planted" not in spooled.content()
+    assert spooled.names() == {".db", ".db-shm", ".db-wal", ".lock"}
+
+
+def test_a_log_that_another_process_reads_is_emptied_afterwards(spooled: Spooled) -> None:
+    """Until then the sender tries again every half second."""
+    outbox = spooled.outbox()
+    outbox.put([item(0, b'"planted"')], [record(RunState.STARTED)])
+    (path,) = spooled.folder.files(".db")
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM chunk").fetchone() == (1,)
+        settle_all(outbox)
+        assert seconds(outbox.erase_settled) < 4
+        assert 0 < outbox.erase_settled() <= 1
+        assert b"planted" in spooled.content()
+    wait_for(lambda: outbox.erase_settled() == math.inf)
+    assert b"planted" not in spooled.content()
 
 
 def test_a_damaged_part_is_left_to_a_later_process(

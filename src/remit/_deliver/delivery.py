@@ -132,7 +132,10 @@ class Delivery:
 
         def send() -> float:
             # In turns, so that neither this process's items nor adopted files wait for long.
-            return min(sender.step(), adoption.step())
+            wait_s = sender.step()
+            if wait_s > 0:  # a flush waits for the end of a step that sent something
+                wait_s = min(wait_s, outbox.erase_settled())
+            return min(wait_s, adoption.step())
 
         self._sender_thread = Worker(SENDER, send, clock, self._close_client)
         self._writer = Writer(

@@ -42,6 +42,8 @@ from remit._record.items import Item, Kind
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
 # Between two checks whether the file was deleted.
 CHECK_FILE_S: Final = 1.0
+# Between two erasures of what was settled: each one waits for the disk.
+ERASE_S: Final = 0.5
 # Between two attempts to write, after one that failed.
 RETRY_S: Final = 1.0
 
@@ -88,7 +90,7 @@ class Outbox:
         self._changed: dict[str, RunRecord | None] = {}
         # Keys of runs whose record was never written.
         self._new_runs: set[str] = set()
-        self._next_check_s = self._next_write_s = 0.0
+        self._next_check_s = self._next_write_s = self._next_erase_s = 0.0
         # Adoption handles the errors of the file of an ended process.
         self._warned = file is not None
         self._closed = False
@@ -149,10 +151,28 @@ class Outbox:
                 # If it fails, a later process sends the rows again, with the same keys.
                 with suppress(*STORAGE_ERRORS):
                     self._save(self._file)
-                    if not self._chunks:
-                        self._file.shrink()
         if freed_bytes:
             self._release(freed_bytes)
+
+    def erase_settled(self) -> float:
+        """If all rows are settled, remove what is left of them on disk.
+
+        Returns:
+            Seconds until the next call may have something to do; infinite if only a new row can
+            change that.
+        """
+        with self._lock:
+            file, now_s = self._file, time.monotonic()
+            if file is None or self._chunks or not file.holds_deleted:
+                return math.inf
+            if now_s < self._next_erase_s:
+                return self._next_erase_s - now_s
+            self._next_erase_s = now_s + ERASE_S
+            with suppress(*STORAGE_ERRORS):
+                self._save(file)
+                if file.erase_deleted():
+                    return math.inf
+            return ERASE_S
 
     def set_aside(self, row: Row, reason: str) -> bool:
         """Remove a row that the server refused for good; return whether the file keeps it."""

@@ -135,6 +135,7 @@ class SpoolFile:
         last_write_ns: Wall time of the last write before the file was opened.
         chunks: The chunks by id, in order; the outbox takes over and changes this dict.
         runs: The run records by key, as they were when the file was opened.
+        holds_deleted: Content of deleted chunks may be in the file or its log.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class SpoolFile:
         self.last_write_ns = last_write_ns
         self.chunks: dict[int, Chunk] = {}
         self.runs: dict[str, RunRecord] = {}
+        self.holds_deleted = False
         self._connection = connection
         self._folder = folder
         self._max_bytes = int(folder.max_bytes * (1 - RESERVE_PART))
@@ -183,6 +185,8 @@ class SpoolFile:
             forgotten: Keys of runs to delete, unless a refused item belongs to them.
         """
         registrations = {record.registration: None for record in runs}
+        if chunks or settled:
+            self.holds_deleted = True
         self._execute(
             [
                 *_insert("registration", [pack_registration(each) for each in registrations]),
@@ -241,11 +245,21 @@ class SpoolFile:
         self._next_measure_ns = now_ns + NS_PER_S
         return left_bytes >= 0
 
-    def shrink(self) -> None:
-        """Release the pages that an outage filled."""
-        if self._pragma("freelist_count") > SPARE_PAGES:
-            self._connection.execute("VACUUM")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def erase_deleted(self) -> bool:
+        """Remove what deleted chunks left in the file and its log; the file must have no chunk.
+
+        Pages that an outage filled are released. Returns whether the log was emptied: it stays
+        while another process reads the file.
+        """
+        self.limit_wait(0)
+        try:
+            if self._pragma("freelist_count") > SPARE_PAGES:
+                self._connection.execute("VACUUM")
+            (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self.holds_deleted = bool(busy)
+        finally:
+            self.limit_wait(BUSY_TIMEOUT_S)
+        return not self.holds_deleted
 
     def limit_wait(self, timeout_s: float) -> None:
         """Wait at most *timeout_s* for other users of the file from now on."""
@@ -289,6 +303,8 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        # Nothing that was delivered stays in the file. Some builds of SQLite have this by default.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
     except STORAGE_ERRORS:
