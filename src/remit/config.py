@@ -146,7 +146,7 @@ class Settings(BaseModel):
     """Folder for local data and the spool; created at the first use, readable by its owner only. A
     folder that another user owns or may write to is not used. `~` is the home folder; a relative
     path begins in the working directory at `configure()` or the first run. A user without a home
-    folder has to set it, except in mode `off`."""
+    folder has to set it for mode `local`; for a server, items are kept in memory without it."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two passes of the writer, which moves recorded items to disk."""
     flush_on: Literal["interval", "run"] = Field(default_factory=default_flush_on)
@@ -378,7 +378,7 @@ def missing(settings: Settings) -> list[str]:
             f"mode is 'remote' but {absent[0]} is not set: give it to configure() or as "
             f"{variables(absent[0])[0]}, or choose mode='local'"
         )
-    elif settings.mode != "off" and settings.data_dir == NO_DATA_DIR:
+    elif settings.resolved_mode == "local" and settings.data_dir == NO_DATA_DIR:
         sentence = (
             "data_dir is not set and this user has no home folder: give it to configure() or as "
             f"{variables('data_dir')[0]}"

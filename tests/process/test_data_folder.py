@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from click.testing import CliRunner, Result
 
 import remit
 from remit.cli import main
-from tests.processes import settings, start, told_by, wait_until
+from tests.processes import output_of, runs_in, settings, start, told_by, wait_until
+from tests.served import collector
 from tests.spooling import Spooled, in_child, item, record
 from tests.unconfigured import unconfigured
 
@@ -29,6 +31,22 @@ def bot() -> None:
 
 bot()
 remit.flush(0.3)
+"""
+HOMELESS: Final = """
+import pwd
+import remit
+
+pwd.getpwuid = {}.__getitem__
+
+@remit.agent
+def bot() -> None:
+    pass
+
+"""
+DOCTOR: Final = """
+from remit.cli import main
+
+main(["doctor", "--json"])
 """
 URL: Final = "http://127.0.0.1:9"
 SERVER: Final = {"api_url": URL, "api_token": "x"}
@@ -148,6 +166,25 @@ def test_a_folder_that_cannot_be_made_is_named_and_the_program_goes_on(
     recorded(Path("/proc/remit"), "/proc/remit/remit.db cannot be opened", caplog)
 
     assert "a fault inside remit" not in caplog.text
+
+
+def test_a_user_without_a_home_folder_delivers_from_memory(tmp_path: Path) -> None:
+    """As in a container whose user has no entry in passwd: one line, and `doctor` says it too."""
+    with collector(tmp_path) as served:
+        environ = settings(tmp_path, served.url, served.token)
+        for name in ("REMIT_DATA_DIR", "XDG_STATE_HOME", "HOME"):
+            environ.pop(name, None)
+        # Plugins of pydantic may need a home folder.
+        environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+        told, said = told_by(start(HOMELESS + "print(bot(), remit.flush(60).pending)", environ))
+        checks, _ = output_of(start(HOMELESS + DOCTOR, environ))
+        (run,) = runs_in(tmp_path)
+    assert (told, run) == ("None 0\n", "complete")
+    (line,) = said.splitlines()
+    assert "the spool in /dev/null/no-home-folder/spool cannot be used" in line
+    assert "kept in memory alone" in line
+    (check,) = [each for each in json.loads(checks)["checks"] if each["code"] == "data_dir"]
+    assert "no home folder" in check["said"]
 
 
 @each_shared

@@ -138,6 +138,9 @@ def _mode(settings: Settings) -> Check:
 
 def _data_dir(folder: Path) -> Check:
     """Check whether the folder can be written to or created, and whether its disk has room."""
+    if folder == config.NO_DATA_DIR:
+        said = "this user has no home folder: what waits is kept in memory, and lost with a process"
+        return wrong("data folder", "data_dir", said, "Set REMIT_DATA_DIR to a folder.")
     try:
         private_folder(folder)
     except Failed as error:
