@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from remit._base.ids import new_key
 from remit._deliver import buffer
-from remit._deliver.buffer import CHUNK_ITEMS
+from remit._deliver.buffer import DRAIN_ITEMS
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._record.items import Item, Kind
 from remit.testing import FakeClock
@@ -142,9 +142,9 @@ def test_items_come_in_the_order_in_which_they_make_sense() -> None:
 def test_a_large_backlog_is_handed_over_in_chunks() -> None:
     """Sorting a million items at once would hold every other thread of the program."""
     made = Made()
-    starts = [made.span(started_ns=number) for number in range(2 * CHUNK_ITEMS + 1)]
+    starts = [made.span(started_ns=number) for number in range(2 * DRAIN_ITEMS + 1)]
     chunks = [made.drain(), made.drain(), made.drain(), made.drain()]
-    assert [len(chunk) for chunk in chunks] == [CHUNK_ITEMS, CHUNK_ITEMS, 1, 0]
+    assert [len(chunk) for chunk in chunks] == [DRAIN_ITEMS, DRAIN_ITEMS, 1, 0]
     assert [item.key for chunk in chunks for item in chunk] == [start.key for start in starts]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from remit._base import guard
 from remit._base.clock import SystemClock
-from remit._deliver.buffer import CHUNK_ITEMS
+from remit._deliver.buffer import DRAIN_ITEMS
 from remit._deliver.spool import Outbox, RunRecord
 from remit._deliver.worker import Worker
 from remit._record.items import Item
@@ -208,11 +208,11 @@ def test_a_pass_moves_a_backlog_of_several_chunks() -> None:
     """In one pass."""
     stepped = Stepped(FakeApi())
     run = HandRun(stepped.sink).open()
-    for _ in range(CHUNK_ITEMS):
+    for _ in range(DRAIN_ITEMS):
         run.span()
     run.close()
     stepped.move()
-    assert stepped.status.pending == CHUNK_ITEMS + 4
+    assert stepped.status.pending == DRAIN_ITEMS + 4
     assert len(stepped.sink) == 0
 
 

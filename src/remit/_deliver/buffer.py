@@ -34,10 +34,10 @@ WAKE_PART: Final = 1 / 8
 UNBOUNDED: Final = 1 << 62
 # A thread waits no longer than this for the writer to make room.
 WAIT_S: Final = 0.05
-# Most items that the writer takes at a time; between two chunks it writes to the disk.
-CHUNK_ITEMS: Final = 2_000
+# Most items that the writer drains at a time; between two drains it writes to the disk.
+DRAIN_ITEMS: Final = 2_000
 # With more items waiting the writer starts the next pass immediately.
-BACKLOG_ITEMS: Final = 10 * CHUNK_ITEMS
+BACKLOG_ITEMS: Final = 10 * DRAIN_ITEMS
 # A pass this near to the interval's end counts as one.
 FULL_INTERVAL_PART: Final = 0.9
 
@@ -160,7 +160,7 @@ class Buffer:
                 if start is not None:
                     kinds[Kind.SPAN].append(start)
                     self._held_bytes += cost(start)
-            for _ in range(min(len(self._queue), CHUNK_ITEMS)):
+            for _ in range(min(len(self._queue), DRAIN_ITEMS)):
                 item = self._queue.popleft()
                 kinds[item.kind].append(item)
             self._wake_at_bytes = self._held_bytes + self._wake_bytes

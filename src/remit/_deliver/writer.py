@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
-from remit._deliver.buffer import CHUNK_ITEMS, Buffer
+from remit._deliver.buffer import DRAIN_ITEMS, Buffer
 from remit._deliver.losses import failed_end, loss_span
 from remit._deliver.run_delivery import Registrations
 from remit._deliver.spool import Outbox, RunRecord
@@ -73,7 +73,7 @@ class Writer:
         began_ns = self._clock.monotonic_ns()
         self._put()
         # Counted before, so that a program that records all the time does not prolong the pass.
-        for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
+        for _ in range(1 + len(self._buffer) // DRAIN_ITEMS):
             self._batch = self._buffer.drain(announce_all=announce_all)
             announce_all = False
             self._put()

@@ -30,7 +30,7 @@ from remit._deliver.spool.files import Files
 from remit._deliver.spool.folder import ASIDE, Claim
 from remit._deliver.spool.store import (
     BUSY_TIMEOUT_S,
-    ROWS_PER_CHUNK,
+    IDS_PER_CHUNK,
     STORAGE_ERRORS,
     Chunk,
     Row,
@@ -134,7 +134,7 @@ class Outbox:
         """Remove rows that were delivered, or dropped and counted by the caller."""
         freed_bytes = 0
         with self._lock:
-            for chunk_id, group in groupby(sorted(ids), lambda row_id: row_id // ROWS_PER_CHUNK):
+            for chunk_id, group in groupby(sorted(ids), lambda row_id: row_id // IDS_PER_CHUNK):
                 chunk = self._chunks.get(chunk_id)
                 if chunk is None:
                     continue
@@ -142,7 +142,7 @@ class Outbox:
                 chunk.settled |= settled
                 items = self._unwritten.get(chunk_id)
                 if items is not None:
-                    chunk_bytes = sum(cost(items[row % ROWS_PER_CHUNK]) for row in settled)
+                    chunk_bytes = sum(cost(items[row % IDS_PER_CHUNK]) for row in settled)
                     chunk.memory_bytes -= chunk_bytes
                     freed_bytes += chunk_bytes
                 if not chunk.left:
@@ -228,7 +228,7 @@ class Outbox:
 
     def last_id(self) -> int:
         """Return an id that no row so far exceeds, 0 before the first."""
-        return self._last_chunk and self._last_chunk * ROWS_PER_CHUNK + ROWS_PER_CHUNK - 1
+        return self._last_chunk and self._last_chunk * IDS_PER_CHUNK + IDS_PER_CHUNK - 1
 
     def pending(self, up_to: int | None = None) -> int:
         """Count the rows that are not settled, up to an earlier `last_id()` if given."""
@@ -458,7 +458,7 @@ class Outbox:
         return sum(
             chunk.left
             for chunk in list(self._chunks.values())
-            if (up_to is None or chunk.id * ROWS_PER_CHUNK <= up_to)
+            if (up_to is None or chunk.id * IDS_PER_CHUNK <= up_to)
             and (in_memory if chunk.id in self._unwritten else on_disk)
         )
 

@@ -50,8 +50,8 @@ CREATE TABLE open_span (key BLOB PRIMARY KEY, crc INTEGER, body BLOB);
 CREATE INDEX aside_run ON aside (run_key);
 """
 
-# The id of a row is its chunk's id and its place in the chunk.
-ROWS_PER_CHUNK: Final = 1_024
+# The id of a row is its chunk's id times this, plus its place in the chunk; at least `CHUNK_ITEMS`.
+IDS_PER_CHUNK: Final = 1_024
 BUSY_TIMEOUT_S: Final = 5.0
 # SQLite moves the content of the log into the file when the log has this size.
 LOG_BYTES: Final = 4 << 20
@@ -120,7 +120,7 @@ class Chunk:
 
     def rows(self, items: Sequence[Item]) -> list[Row]:
         """Return the *items* of the chunk as rows, without the settled ones."""
-        rows = list(enumerate(items, self.id * ROWS_PER_CHUNK))
+        rows = list(enumerate(items, self.id * IDS_PER_CHUNK))
         return [row for row in rows if row[0] not in self.settled] if self.settled else rows
 
 
