@@ -6,7 +6,7 @@ that a new layout of the packages changes these two modules and no test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
 from remit.client.endpoints import Call as Call
 from remit.client.endpoints import Endpoint, table
 from remit.client.endpoints import bulk_raw as bulk_raw
+from remit.config import Settings
 from remit.testing import FakeClock
 
 URL = "http://api.example"
@@ -197,16 +198,21 @@ def make_delivery(
         **pace: What differs from `PACE`.
     """
     clock = SystemClock()
-    settings: dict[str, Any] = {**PACE, **pace}
     spool = Folder(data_dir, Identity.of(url, TOKEN), max_spool_bytes) if data_dir else None
     return Delivery(
+        paced(pace),
         http=HttpClient(url, TOKEN, transport=transport, clock=clock),
         clock=clock,
         target=url,
         spool=spool,
         ticks=ticks,
-        **settings,
     )
+
+
+def paced(pace: Mapping[str, float]) -> Settings:
+    """Return settings, unchecked: `PACE`, and what differs from it."""
+    values: dict[str, Any] = {**PACE, **pace}
+    return Settings.model_construct(**values)
 
 
 class Keeping(Outbox):
@@ -221,10 +227,10 @@ class Keeping(Outbox):
 class Threadless(Delivery):
     """Delivery whose threads do not start."""
 
-    def __init__(self, outbox: Callable[..., Outbox], **more: Any) -> None:  # noqa: ANN401 - as `Delivery` takes them
+    def __init__(self, outbox: Callable[..., Outbox], settings: Settings, **more: Any) -> None:  # noqa: ANN401 - as `Delivery` takes them
         """Keep items in what *outbox* makes, given how to `release` memory."""
         self._outbox_of = outbox
-        super().__init__(**more)
+        super().__init__(settings, **more)
 
     def _make_outbox(self) -> Outbox:
         return self._outbox_of(release=self._buffer.release)
@@ -265,14 +271,13 @@ class SteppedDelivery:
             **pace: What differs from `PACE`.
         """
         self.clock = clock = FakeClock()
-        settings: dict[str, Any] = {**PACE, "flush_interval_s": STREAM_INTERVAL_S, **pace}
         self._delivery = Threadless(
             outbox,
+            paced({"flush_interval_s": STREAM_INTERVAL_S, **pace}),
             http=HttpClient(URL, TOKEN, transport=transport, clock=clock),
             clock=clock,
             target=URL,
             ticks=ticks,
-            **settings,
         )
         self._writer, self._sender, self._outbox, self._client, circuit = self._delivery.parts
         circuit.waits = waits

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, TypedDict, Unpack
+from typing import Final
 
 from remit._base.clock import NS_PER_S, Clock, Deadline
 from remit._base.guard import guarded, logger
@@ -28,6 +28,7 @@ from remit._deliver.status import FlushResult, Status, Tally
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
 from remit._record.items import Sink
+from remit.config import Settings
 
 # The writer may end its pass after the deadline, because losses would be uncounted otherwise.
 GRACE_S: Final = 0.2
@@ -37,17 +38,6 @@ CLOSE_S: Final = 0.05
 FORK_WAIT_S: Final = 1.0
 
 
-class DeliverySettings(TypedDict):
-    """The settings of the same names: sizes, intervals and timeouts."""
-
-    flush_interval_s: float
-    max_buffer_bytes: int
-    max_batch_items: int
-    max_batch_bytes: int
-    request_timeout_s: float
-    poll_interval_s: float
-
-
 class Delivery:
     """Takes recorded items and delivers them to the API.
 
@@ -55,8 +45,9 @@ class Delivery:
     may be called from any thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it wires
         self,
+        settings: Settings,
         *,
         http: Client,
         clock: Clock,
@@ -65,11 +56,11 @@ class Delivery:
         others: OtherFiles = NO_OTHER_FILES,
         on_start_threads: Callable[[], None] = lambda: None,
         ticks: Sequence[Callable[[], None]] = (),
-        **settings: Unpack[DeliverySettings],
     ) -> None:
         """Wire the parts.
 
         Args:
+            settings: Sizes, intervals and timeouts.
             http: Sends one call at a time; delivery closes it.
             clock: The time.
             target: URL or path that *http* sends to, for log lines and the status.
@@ -77,7 +68,6 @@ class Delivery:
             others: Spool files of other targets or tokens that are adopted too.
             on_start_threads: Called at the first item of each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
-            **settings: See `DeliverySettings`.
         """
         self._http = http
         self._clock = clock
@@ -92,10 +82,10 @@ class Delivery:
         self._paused: dict[int, list[Worker | Files]] = {}
         self._losses = Losses()
         self._buffer = Buffer(
-            max_bytes=settings["max_buffer_bytes"],
+            max_bytes=settings.max_buffer_bytes,
             losses=self._losses,
             clock=clock,
-            announce_after_s=settings["flush_interval_s"],
+            announce_after_s=settings.flush_interval_s,
             start_threads=self._start_threads,
             wake_writer=self.wake_writer,
         )
@@ -104,7 +94,6 @@ class Delivery:
     def _assemble(self) -> None:
         """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, settings = self._clock, self._buffer, self._settings
-        poll_interval_s = settings["poll_interval_s"]
         self._closing = SignalSafeLock()
         self._files: Files | None = None
         if self._spool is not None:
@@ -112,7 +101,7 @@ class Delivery:
                 self._spool, wall_ns=clock.wall_ns, on_loss=self._count_loss, others=self._others
             )
         self._outbox = outbox = self._make_outbox()
-        self._client = DeadlineClient(self._http, settings["request_timeout_s"])
+        self._client = DeadlineClient(self._http, settings.request_timeout_s)
         self._circuit = CircuitBreaker(self._target, clock, spool=self._folder_in_use)
         self._tally = Tally()
         context = SenderContext(
@@ -120,14 +109,14 @@ class Delivery:
             circuit=self._circuit,
             losses=self._losses,
             tally=self._tally,
-            limits=BatchLimits(settings["max_batch_items"], settings["max_batch_bytes"]),
-            poll_interval_s=poll_interval_s,
-            stream_interval_s=min(poll_interval_s, settings["flush_interval_s"]),
+            limits=BatchLimits(settings.max_batch_items, settings.max_batch_bytes),
+            poll_interval_s=settings.poll_interval_s,
+            stream_interval_s=min(settings.poll_interval_s, settings.flush_interval_s),
             clock=clock,
         )
         runs = RunDeliveries(outbox, buffer)
         self._sender = sender = Sender(outbox, runs, context)
-        self._adoption = adoption = Adoption(self._files, context, poll_interval_s)
+        self._adoption = adoption = Adoption(self._files, context, settings.poll_interval_s)
         self._close_client = guarded("closing the connections")(self._http.close)
 
         def send() -> float:
@@ -143,7 +132,7 @@ class Delivery:
             outbox=outbox,
             registrations=Registrations(),
             clock=clock,
-            interval_s=settings["flush_interval_s"],
+            interval_s=settings.flush_interval_s,
             ticks=self._ticks,
             moved=self._sender_thread.wake,
         )

@@ -322,14 +322,9 @@ class Runtime:
         local, spool = self.mode == "local", spool_of(settings)
         self.target = str(settings.data_dir / LOCAL_FILE) if local else settings.api_url or ""
         return Delivery(
+            settings,
             http=make_client(settings, self._clock, spool.path),
             clock=self._clock,
-            flush_interval_s=settings.flush_interval_s,
-            max_buffer_bytes=settings.max_buffer_bytes,
-            max_batch_items=settings.max_batch_items,
-            max_batch_bytes=settings.max_batch_bytes,
-            request_timeout_s=settings.request_timeout_s,
-            poll_interval_s=settings.poll_interval_s,
             target=self.target,
             spool=spool,
             others=others,
