@@ -6,6 +6,7 @@ import importlib
 import shutil
 import sqlite3
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def test_local_mode_with_everything_in_place_has_nothing_wrong(tmp_path: Path) -
     folder = tmp_path / "new"
     result = doctor(REMIT_DATA_DIR=str(folder))
     assert result.exit_code == 0
-    assert {check["verdict"] for check in found(result).values()} == {"ok"}
+    verdicts = {check["verdict"] for name, check in found(result).items() if name != "spool memory"}
+    assert verdicts == {"ok"}
     assert not folder.exists()
 
 
@@ -62,6 +64,36 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     check = wrong(doctor(REMIT_DATA_DIR=str(tmp_path / "new")))
     assert (check["name"], check["code"]) == ("data folder", "disk_full")
     assert check["said"] == f"only 4.0 KiB are free on the disk of {tmp_path / 'new'}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux")
+@pytest.mark.parametrize(
+    ("most_bytes", "verdict", "said"),
+    [
+        pytest.param(1 << 50, "wrong", " that this process may use", id="more than there is"),
+        pytest.param(1 << 20, "note", "may take 1.0 MiB", id="little"),
+    ],
+)
+def test_a_spool_that_is_memory_is_named(most_bytes: int, verdict: str, said: str) -> None:
+    """Else an outage would fill the memory of a container, and have its program killed."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        result = doctor(REMIT_DATA_DIR=f"{folder}/new", REMIT_MAX_SPOOL_BYTES=str(most_bytes))
+    check = found(result)["spool memory"]
+    assert check["verdict"] == verdict
+    assert f"the spool in {folder}/new is memory (tmpfs)" in check["said"]
+    assert said in check["said"]
+    assert "REMIT_DATA_DIR" in check["advice"]
+    assert ("REMIT_MAX_SPOOL_BYTES" in check["advice"]) is (verdict == "wrong")
+
+
+def test_a_buffer_that_may_take_more_than_half_of_the_memory_is_named(tmp_path: Path) -> None:
+    """The bound that `max_buffer_bytes` has by default is too much for a small container."""
+    result = doctor(REMIT_DATA_DIR=str(tmp_path), REMIT_MAX_BUFFER_BYTES=str(1 << 50))
+    check = found(result)["memory"]
+    assert (check["verdict"], check["code"]) == ("wrong", "buffer_memory")
+    assert "1048576.0 GiB are kept in memory of the " in check["said"]
+    assert "REMIT_MAX_BUFFER_BYTES" in check["advice"]
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize(

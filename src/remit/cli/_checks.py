@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -26,6 +27,7 @@ from remit._deliver.spool import Folder
 from remit._runtime.targets import check_target, spool_of
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
+from remit.cli._memory import memory_file_system, memory_limit
 from remit.cli._probes import probed
 from remit.cli._spool_files import FileState, Listed, listed
 from remit.cli._terminal import duration, number_of, size
@@ -62,6 +64,7 @@ def examined() -> Iterator[Check]:
     if settings.resolved_mode == "off":
         return
     yield _data_dir(settings.data_dir)
+    yield from _memory(settings)
     yield _spool(spool_of(settings))
     if settings.resolved_mode == "local":
         yield _collector()
@@ -146,7 +149,7 @@ def _data_dir(folder: Path) -> Check:
     except Failed as error:
         advice = "Set REMIT_DATA_DIR to a folder of your own."
         return wrong("data folder", "data_dir", error.message, advice)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = _existing(folder)
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         free = shutil.disk_usage(there).free
         if free < LEAST_FREE_BYTES:
@@ -162,6 +165,39 @@ def _data_dir(folder: Path) -> Check:
         + ("not ours to write" if there.is_dir() else "not a folder"),
         "Set REMIT_DATA_DIR to a folder of your own.",
     )
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def _memory(settings: Settings) -> Iterator[Check]:
+    """Report a spool that is memory, and bounds that are too large for the memory there is."""
+    limit = memory_limit()
+    room = "" if limit is None else f" of the {size(limit)} that this process may use"
+    half = limit // 2 if limit is not None else sys.maxsize
+    there = _existing(settings.data_dir)
+    kind = memory_file_system(there) if there.is_dir() else None
+    if kind is not None:
+        spool = settings.max_spool_bytes
+        said = f"the spool in {settings.data_dir} is memory ({kind}), and may take {size(spool)}"
+        if spool > half:
+            advice = (
+                "An outage may have the process killed. Set REMIT_DATA_DIR to a folder on a disk, "
+                f"or REMIT_MAX_SPOOL_BYTES to a part of the memory, for instance {half // 4}."
+            )
+            yield wrong("spool memory", "spool_memory", said + room, advice)
+        else:
+            advice = "Set REMIT_DATA_DIR to a folder on a disk, if what waits is to outlive this."
+            yield note("spool memory", said, advice)
+    if settings.max_buffer_bytes > half:
+        said = f"up to {size(settings.max_buffer_bytes)} are kept in memory{room}"
+        advice = (
+            "Without a disk, an outage may have the process killed. Set REMIT_MAX_BUFFER_BYTES to "
+            f"a part of the memory, for instance {half // 4}."
+        )
+        yield wrong("memory", "buffer_memory", said, advice)
 
 
 def _spool(folder: Folder) -> Check:

@@ -1,0 +1,71 @@
+"""The memory that a process may use here, and the folders that are memory, on Linux."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+MEMORY_FILE_SYSTEMS: Final = ("tmpfs", "ramfs")
+ROOT: Final = Path("/")
+
+
+def memory_limit(root: Path = ROOT) -> int | None:
+    """Return the bytes that this process may use, None if that is not known.
+
+    It is the least of the limits of its cgroups and the memory of the machine.
+
+    Args:
+        root: Contains `proc` and `sys`.
+
+    Source: `cgroups(7)`; the limit is `memory.max` in version 2 and `memory.limit_in_bytes` in
+    version 1.
+    """
+    limits = list(_cgroup_limits(root))
+    with suppress(OSError, ValueError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return min(limits, default=None)
+
+
+def memory_file_system(folder: Path, root: Path = ROOT) -> str | None:
+    """Return the kind of file system of an existing *folder* if it is memory, else None.
+
+    Source: `proc_pid_mountinfo(5)`.
+    """
+    device = folder.stat().st_dev
+    numbers = f"{os.major(device)}:{os.minor(device)}"
+    for line in _lines(root / "proc" / "self" / "mountinfo"):
+        fields, _, source = line.partition(" - ")
+        kind = source.partition(" ")[0]
+        if fields.split()[2] == numbers and kind in MEMORY_FILE_SYSTEMS:
+            return kind
+    return None
+
+
+def _cgroup_limits(root: Path) -> Iterator[int]:
+    """Yield the limits of the cgroups of this process and of those above them."""
+    mounted = root / "sys" / "fs" / "cgroup"
+    for line in _lines(root / "proc" / "self" / "cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            top, name = mounted, "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = mounted / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        # In a container, the path may be that of the host, and the limit is in the top folder.
+        cgroup = top / path.lstrip("/")
+        for folder in (cgroup, *cgroup.parents):
+            if folder.is_relative_to(top):
+                with suppress(OSError, ValueError):  # no such file, or the word `max`
+                    yield int((folder / name).read_text())
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file; none where there is no such file."""
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
