@@ -185,9 +185,10 @@ def make_delivery(
     url: str = URL,
     max_spool_bytes: int = 1 << 30,
     ticks: Sequence[Callable[[], None]] = (),
+    clock: Clock | None = None,
     **pace: float,
 ) -> Delivery:
-    """Return delivery with its threads, on the machine's clock.
+    """Return delivery with its threads, by default on the machine's clock.
 
     Args:
         transport: The server; without one, what listens at *url*.
@@ -195,9 +196,10 @@ def make_delivery(
         url: Where to.
         max_spool_bytes: Most that the spool may take.
         ticks: Called at each pass of the writer.
+        clock: The time.
         **pace: What differs from `PACE`.
     """
-    clock = SystemClock()
+    clock = clock or SystemClock()
     spool = Folder(data_dir, Identity.of(url, TOKEN), max_spool_bytes) if data_dir else None
     return Delivery(
         paced(pace),

@@ -12,6 +12,7 @@ import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.delivery import Delivery
+from remit.testing import FakeClock
 from tests.delivering import delivery, down, files, record, refuse_ours, seconds, wait_for, within
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.recording import HandRun
@@ -322,6 +323,30 @@ def test_what_a_child_inherits_is_on_disk(
     in_child(act)
     assert made.flush(within(20))
     assert [run["status"] for run in api.instances.values()] == ["failed"]
+
+
+def test_a_fork_does_not_wait_until_everything_is_on_disk(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that records all the time would wait for seconds; the rest stays in memory."""
+
+    class Hurried(FakeClock):
+        """A clock by which a drain takes more than a quarter of a second."""
+
+        def monotonic_ns(self) -> int:
+            self.advance(0.1)
+            return super().monotonic_ns()
+
+    refuse_ours(monkeypatch, WRITER, SENDER)
+    made = delivery(api, tmp_path, clock=Hurried())
+    run = HandRun(made.sink).open()
+    for _ in range(20_000):
+        run.span()
+    made.before_fork()
+    made.after_fork_in_parent()
+    status = made.status()
+    assert 0 < status.spooled < status.pending == 20_002
+    made.shutdown(within(20))
 
 
 def test_a_span_that_the_spool_gave_up_is_counted_for_its_run(api: FakeApi, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from remit.config import Settings
 GRACE_S: Final = 0.2
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
-# How long a fork waits for threads that use SQLite.
+# How long a fork waits for the writer and the sender, and then as long for threads that use SQLite.
 FORK_WAIT_S: Final = 1.0
 
 
@@ -390,11 +390,12 @@ class Delivery:
 
         The child has no other thread, so a lock that one of them holds would stay locked there.
         """
-        if len(self._buffer) and self._writer_thread.pause(FORK_WAIT_S):
+        deadline = Deadline.after(FORK_WAIT_S, self._clock)
+        if len(self._buffer) and self._writer_thread.pause(deadline.remaining_s()):
             # A child may record into a run that is only in memory. If this process were killed now,
             # no other process could end that run.
             try:
-                self._writer.move()
+                self._writer.move(deadline)
             finally:
                 self._writer_thread.resume()
         # A sender that waits for the network holds no lock that a child needs.
@@ -402,8 +403,8 @@ class Delivery:
         # Kept before the first pause: a signal handler that raises during one must leave no part
         # paused.
         paused = self._paused[threading.get_ident()] = list[Worker | Files]()
-        for part in (sender, self._files):
-            if part is not None and part.pause(FORK_WAIT_S):
+        for part, wait_s in ((sender, deadline.remaining_s()), (self._files, FORK_WAIT_S)):
+            if part is not None and part.pause(wait_s):
                 paused.append(part)
 
     def after_fork_in_parent(self) -> None:

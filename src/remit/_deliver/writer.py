@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from remit._base.clock import NS_PER_S, Clock
+from remit._base.clock import NS_PER_S, Clock, Deadline
 from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
 from remit._deliver.buffer import DRAIN_ITEMS, Buffer
@@ -67,8 +67,8 @@ class Writer:
         self.move()
         return 0.0 if self._buffer.has_backlog else self._interval_s
 
-    def move(self) -> None:
-        """Move everything that is queued to the outbox."""
+    def move(self, deadline: Deadline | None = None) -> None:
+        """Move everything that is queued to the outbox, or as much as is done by *deadline*."""
         announce_all, self._announce_all = self._announce_all, False
         began_ns = self._clock.monotonic_ns()
         self._put()
@@ -77,6 +77,8 @@ class Writer:
             self._batch = self._buffer.drain(announce_all=announce_all)
             announce_all = False
             self._put()
+            if deadline is not None and deadline.passed:
+                return
         if self._shutting_down:
             self._put_loss_spans()
         self._passed_ns = began_ns
