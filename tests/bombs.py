@@ -158,7 +158,7 @@ def main() -> None:
     for name, (schema, payload) in SCHEMAS.items():
         checker = Checker(schema)
         checker.verdict(payload, texts[name], Budget())
-        checker.errors(payload, texts[name])
+        checker.errors(payload, texts[name], Budget())
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     sys.stdout.write(f"{grown_kib / 1024:.1f}\n")
 

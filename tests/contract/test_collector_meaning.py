@@ -214,3 +214,33 @@ def test_a_bulk_request_is_not_stopped_by_what_does_not_match(api: Api, run_id: 
     ]
     outputs = api.bulk(*items)
     assert [each["details"]["valid"] for each in outputs.values()] == [True, False, True]
+
+
+def checked(api: Api, schemas: list[Json]) -> list[bool | None]:
+    """Return what comes of a span of each of the schemas, in one request."""
+    types = [{"name": f"t{n}", "params_schema": each} for n, each in enumerate(schemas)]
+    run_id = api.instance(agent_schema_version={"span_type_schemas": types})["id"]
+    made = {"_type": "agent_spans/create", "agent_instance_id": run_id, "status": "complete"}
+    items = [{**made, "schema_name": f"t{n}", "payload": {"a": "x"}} for n in range(len(schemas))]
+    return [each["details"]["valid"] for each in api.bulk(*items).values()]
+
+
+def test_two_hundred_patterns_are_compared(api: Api) -> None:
+    """A large agent has a hundred."""
+    patterns = [rf"^[\w.+-]{{1,64}}(?:{n})?$" for n in range(200)]
+    schemas = [{"properties": {"a": {"pattern": pattern}}} for pattern in patterns]
+    assert checked(api, schemas) == [True] * 200
+
+
+def test_a_property_called_pattern_is_no_pattern(api: Api) -> None:
+    """Neither is a default of that name."""
+    named: Json = {"properties": {"pattern": {"type": "string", "default": {"pattern": 1}}}}
+    assert checked(api, [named] * 300) == [True] * 300
+
+
+def test_patterns_of_names_count_as_well(api: Api) -> None:
+    """Schemas without a pattern are compared even if they come after too many."""
+    schemas: list[Json] = [
+        {"patternProperties": {f"^{'x' * n}{m}$": {} for m in range(60)}} for n in range(6)
+    ]
+    assert checked(api, [*schemas, {"type": "object"}]) == [True] * 4 + [None] * 2 + [True]

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -185,6 +185,103 @@ def test_a_request_takes_neither_long_nor_much(attacked: Attacked, name: str) ->
     assert answer.status_code == status, answer.text[:300]
     if status != 200:
         assert len(answer.content) < 10_000
+
+
+def patterned(start: int, types: int) -> dict[str, Any]:
+    """Return a schema version with 64 patterns in each type, which are large when compiled."""
+    return {
+        "span_type_schemas": [
+            {
+                "name": f"t{n}",
+                "params_schema": {
+                    "properties": {
+                        f"f{m}": {"pattern": rf"\p{{L}}{{3}}{start + 64 * n + m}"}
+                        for m in range(64)
+                    }
+                },
+            }
+            for n in range(types)
+        ]
+    }
+
+
+def spans_of(run: str, count: int, start: int = 0) -> list[dict[str, Any]]:
+    """Return an item for a span of each of so many types; its payload matches."""
+    payloads = [
+        {f"f{m}": f"abc{start + 64 * n + m}" for m in range(64)} if n < 8 else {"f0": "no"}
+        for n in range(count)
+    ]
+    return [
+        {
+            "_type": "agent_spans/create",
+            "agent_instance_id": run,
+            "schema_name": f"t{n}",
+            "status": "complete",
+            "payload": payload,
+        }
+        for n, payload in enumerate(payloads)
+    ]
+
+
+def test_the_patterns_of_a_schema_version_take_little_memory(attacked: Attacked) -> None:
+    """Payloads of the types beyond the limit are stored unchecked, and say why."""
+    attacked.api.bulk(*spans_of(attacked.run, 1))
+    attacked.forget_peak()
+    memory, cpu_s = attacked.memory("VmRSS"), attacked.cpu_s()
+
+    run = attacked.api.instance(agent_schema_version=patterned(0, 150))["id"]
+    shown = [
+        output["details"]
+        for item in spans_of(run, 150)
+        for output in attacked.api.bulk(item).values()
+    ]
+
+    assert attacked.memory("VmHWM") - memory < 100 * MIB
+    assert attacked.cpu_s() - cpu_s < 4 * MAX_CPU_S
+    assert [each["valid"] for each in shown[:4]] == [True] * 4
+    assert [each["valid"] for each in shown[4:]] == [None] * 146
+    assert shown[4]["schema_errors"] == [
+        "payload was not compared: the schema version has more than 256 patterns"
+    ]
+
+
+def test_the_patterns_of_many_schema_versions_take_little_memory(attacked: Attacked) -> None:
+    """Compiled schemas that were not used lately are forgotten, and compiled again when needed."""
+    attacked.api.bulk(*spans_of(attacked.run, 1))
+    attacked.forget_peak()
+    memory = attacked.memory("VmRSS")
+
+    runs = [
+        attacked.api.instance(agent_schema_version=patterned(1000 * n, 4))["id"]
+        for n in range(1, 9)
+    ]
+    for n, run in enumerate(runs, 1):
+        for item in spans_of(run, 4, 1000 * n):
+            (output,) = attacked.api.bulk(item).values()
+            assert output["details"]["valid"] is True
+
+    assert attacked.memory("VmHWM") - memory < 100 * MIB
+    (output,) = attacked.api.bulk(spans_of(runs[0], 1, 1000)[0]).values()
+    assert output["details"]["valid"] is True
+
+
+def test_compiling_schemas_does_not_hold_up_a_request(attacked: Attacked) -> None:
+    """What it has no time for is stored unchecked; later requests go on."""
+    starts = [50_000, 60_000, 70_000]
+    schemas = [patterned(start, 4) for start in starts]
+    runs = [attacked.api.instance(agent_schema_version=each)["id"] for each in schemas]
+    items = [
+        item for run, start in zip(runs, starts, strict=True) for item in spans_of(run, 4, start)
+    ]
+
+    begin = attacked.cpu_s()
+    outputs = attacked.api.bulk(*items)
+    assert attacked.cpu_s() - begin < MAX_CPU_S / 2
+    valid = [output["details"]["valid"] for output in outputs.values()]
+    assert valid[0] is True
+    assert valid[-1] is None
+    (again,) = attacked.api.bulk(items[-1]).values()
+    assert again["details"]["valid"] is True
 
 
 @pytest.mark.parametrize(

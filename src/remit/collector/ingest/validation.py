@@ -84,30 +84,35 @@ def shown(
         with_summary: Whether its template is rendered.
     """
     said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    return shown_span(said, row, instance, ctx.budget if with_summary else None)
+    return shown_span(said, row, instance, ctx.budget, with_summary=with_summary)
 
 
 def shown_span(
-    said: Declared, row: SpanRow, instance: InstanceRow, budget: Budget | None
+    said: Declared,
+    row: SpanRow,
+    instance: InstanceRow,
+    budget: Budget,
+    *,
+    with_summary: bool = True,
 ) -> SpanView:
-    """Return a span as it stands; its template is rendered within *budget*, not at all without."""
+    """Return a span as it stands; its errors and its summary are found out within *budget*."""
     declared = said.types.get(row.schema_name)
     title = row.schema_name if declared is None else declared.title
-    errors = schema_errors(said, row) if row.flags & FOUND else ()
-    summary = None if budget is None or declared is None else _summary(declared, row, budget)
+    errors = schema_errors(said, row, budget) if row.flags & FOUND else ()
+    summary = _summary(declared, row, budget) if with_summary and declared is not None else None
     return span_view(row, instance, title, schema_errors=errors, summary=summary)
 
 
-def schema_errors(said: Declared, row: SpanRow) -> list[str]:
+def schema_errors(said: Declared, row: SpanRow, budget: Budget) -> list[str]:
     """Return what in a span is not as its type declares, or why that was not found out."""
     declared = said.types.get(row.schema_name)
     found: list[str] = []
     if declared is not None and row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):
-        wrong = declared.params.errors(read_json(row.payload), row.payload)
+        wrong = declared.params.errors(read_json(row.payload), row.payload, budget)
         found += [f"payload {each}" for each in wrong]
     result = row.result_payload
     if declared is not None and result and row.flags & (BAD_RESULT | UNCHECKED_RESULT):
-        wrong = declared.result.errors(read_json(result), result)
+        wrong = declared.result.errors(read_json(result), result, budget)
         found += [f"result_payload {each}" for each in wrong]
     return found
 
@@ -134,7 +139,7 @@ def judged_qualities(
         summaries[name] = quality.template.summary(payload, chars, budget)
         text = encode(payload).decode()
         if quality.schema.verdict(payload, text, budget) is not Verdict.GOOD:
-            errors[name] = quality.schema.errors(payload, text)
+            errors[name] = quality.schema.errors(payload, text, budget)
     return summaries, errors
 
 

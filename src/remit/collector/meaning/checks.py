@@ -6,11 +6,14 @@ Nothing is fetched, patterns are matched in linear time, and what would take too
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from enum import IntEnum
 from itertools import islice
 from time import thread_time
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import jsonschema_rs
 import msgspec
@@ -37,8 +40,12 @@ MAX_MEASURED: Final = 20_000
 """So many values are walked to see how deep they nest; it takes 3 ms."""
 MAX_ERRORS: Final = 5
 MAX_ERROR_CHARS: Final = 200
-_PATTERN_BYTES: Final = 128 * 1024
-"""Most memory of one compiled pattern."""
+MAX_COMPILED_BYTES: Final = 64 * 1024 * 1024
+"""Memory of all compiled schemas that are kept, as estimated."""
+_PATTERN_BYTES: Final = (16 * 1024, 128 * 1024)
+"""Memory of each automaton of a pattern: the limit of usual ones, and the limit of any."""
+_VALUE_BYTES: Final = 512
+_REASON_BYTES: Final = 1024
 
 
 class Verdict(IntEnum):
@@ -89,6 +96,7 @@ class _Compiled:
     """A schema, compiled, and what comparing with it can cost.
 
     Attributes:
+        bytes: Estimate of its memory.
         light_chars: A payload that is no longer is compared at once, whatever is in it.
         matches: Says whether a value is as the schema has it.
     """
@@ -98,21 +106,14 @@ class _Compiled:
         self._weight: Weight = weight_of(schema)
         self._explained: Weight | None = None
         self.light_chars = _light_chars(self._weight)
-        self.matches: Callable[[object], bool]
-        try:
-            validator = jsonschema_rs.validator_for(
-                schema,
-                pattern_options=jsonschema_rs.RegexOptions(
-                    size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES
-                ),
-                validate_formats=False,
-                offline=True,
-                mask="it",
-            )
-        except (ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            raise UncheckableError("the schema is not valid, or a pattern is too large") from error
+        validator, pattern_bytes = _validator(schema)
         self._iter_errors = validator.iter_errors
-        self.matches = validator.is_valid
+        self.matches: Callable[[object], bool] = validator.is_valid
+        # A pattern has several automata; the sum is at most 1.3 times the limit of one.
+        self.bytes = (
+            _VALUE_BYTES * self._weight.schema_values
+            + 2 * pattern_bytes * self._weight.schema_patterns
+        )
 
     def steps(self, size: _Size, *, explained: bool = False) -> int:
         """Return how much work comparing can be.
@@ -134,6 +135,28 @@ class _Compiled:
             where = "".join(f"/{part}" for part in error.instance_path)
             found.append(f"{where} {error.message}".strip()[:MAX_ERROR_CHARS])
         return found
+
+
+def _validator(schema: Schema) -> tuple[jsonschema_rs.Validator, int]:
+    """Return a compiled schema, and the limit of memory within which its patterns are.
+
+    Raises:
+        UncheckableError: It cannot be compiled.
+    """
+    for pattern_bytes in _PATTERN_BYTES:
+        # The error is not kept: it would keep what is compiled until the next garbage collection.
+        with suppress(ValidationError, jsonschema_rs.ReferencingError, ValueError):
+            validator = jsonschema_rs.validator_for(
+                schema,
+                pattern_options=jsonschema_rs.RegexOptions(
+                    size_limit=pattern_bytes, dfa_size_limit=pattern_bytes
+                ),
+                validate_formats=False,
+                offline=True,
+                mask="it",
+            )
+            return validator, pattern_bytes
+    raise UncheckableError("the schema is not valid, or a pattern is too large")
 
 
 def _differences(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
@@ -166,13 +189,70 @@ def _hides(value: object) -> bool:
     return value == PLACE or any(_hides(each) for each in _parts(value))
 
 
-class Checker:
-    """One declared schema. It is compiled when something is first compared with it."""
+_Prepared: TypeAlias = _Compiled | str
+"""A compiled schema, or the reason why there is none."""
 
-    def __init__(self, schema: Schema) -> None:
-        """Compare with *schema*."""
+
+class CompiledSchemas:
+    """The compiled schemas that were used last, within a bound of memory.
+
+    Any thread may ask.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_COMPILED_BYTES) -> None:
+        """Start with none.
+
+        Args:
+            max_bytes: Memory of all that are kept, as estimated; the newest is kept in any case.
+        """
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[object, _Prepared] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: object) -> _Prepared | None:
+        """Return what is kept under *key*, which counts as a use."""
+        prepared = self._kept.get(key)
+        if prepared is not None:
+            # Another thread may have forgotten it since.
+            with suppress(KeyError):
+                self._kept.move_to_end(key)
+        return prepared
+
+    def keep(self, key: object, prepared: _Prepared) -> None:
+        """Keep *prepared*, and forget what was not used lately if there is too much."""
+        with self._lock:
+            if self._kept.setdefault(key, prepared) is not prepared:
+                return
+            self._bytes += _bytes_of(prepared)
+            while len(self._kept) > 1 and self._bytes > self._max_bytes:
+                self._bytes -= _bytes_of(self._kept.popitem(last=False)[1])
+
+
+def _bytes_of(prepared: _Prepared) -> int:
+    return _REASON_BYTES if isinstance(prepared, str) else prepared.bytes
+
+
+class Checker:
+    """One declared schema. It is compiled when something is compared with it."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        compiled: CompiledSchemas | None = None,
+        *,
+        unchecked: str | None = None,
+    ) -> None:
+        """Compare with *schema*.
+
+        Args:
+            schema: The schema.
+            compiled: Where compiled schemas are kept.
+            unchecked: Why nothing is compared with it, if that is so.
+        """
         self._schema = schema
-        self._compiled: dict[tuple[bool, bool], _Compiled | str] = {}
+        self._compiled = compiled or CompiledSchemas()
+        self._unchecked = unchecked
 
     def verdict(
         self, payload: dict[str, object], text: str, budget: Budget, *, held: bool | None = None
@@ -191,19 +271,28 @@ class Checker:
         value, substitutes = plain(payload) if held else (payload, False)
         if value is PLACE:
             return Verdict.GOOD
-        verdict = _compared(self._prepared(substitutes=substitutes), value, text, budget)
+        prepared = self._prepared(budget, substitutes=substitutes)
+        verdict = _compared(prepared, value, text, budget)
         if verdict is Verdict.BAD and may_hold_number_text(text):
-            prepared = self._prepared(substitutes=substitutes, number_texts=True)
+            prepared = self._prepared(budget, substitutes=substitutes, number_texts=True)
             return _compared(prepared, value, text, budget)
         return verdict
 
-    def errors(self, payload: dict[str, object], text: str) -> list[str]:
-        """Return what is wrong with a payload that does not match, or why it was not compared."""
+    def errors(self, payload: dict[str, object], text: str, budget: Budget) -> list[str]:
+        """Return what is wrong with a payload that does not match, or why it was not compared.
+
+        Args:
+            payload: The payload.
+            text: Its JSON.
+            budget: What its request may still do.
+        """
         value, substitutes = plain(payload) if may_hold(text) else (payload, False)
-        compiled = self._prepared(substitutes=substitutes)
-        if substitutes and not isinstance(compiled, str):
+        compiled = self._prepared(budget, substitutes=substitutes)
+        if substitutes and isinstance(compiled, _Compiled):
             # Every error of the loosened schema is one of alternatives, and has no reason.
-            compiled = self._prepared(substitutes=False)
+            compiled = self._prepared(budget, substitutes=False)
+        if compiled is None:
+            return [_UNCLEAR]
         if isinstance(compiled, str):
             return [f"was not compared: {compiled}"]
         if compiled.steps(_Size(value, text).measured(), explained=True) > LIGHT_STEPS:
@@ -212,23 +301,33 @@ class Checker:
 
     def _prepared(
         self,
+        budget: Budget,
         *,
         substitutes: bool,
         number_texts: bool = False,
-    ) -> _Compiled | str:
+    ) -> _Prepared | None:
         """Return the compiled schema; the reason if a payload cannot be compared with it.
 
         Args:
+            budget: What the request may still do.
             substitutes: Whether the payload has substitutes.
             number_texts: Whether the text of a number matches where a number is declared.
-        """
-        compiled = self._compiled.get((substitutes, number_texts))
-        if compiled is None:
-            compiled = self._compile(substitutes=substitutes, number_texts=number_texts)
-            self._compiled[substitutes, number_texts] = compiled
-        return compiled
 
-    def _compile(self, *, substitutes: bool, number_texts: bool) -> _Compiled | str:
+        Returns:
+            None if it is not compiled, and the request has no time for that.
+        """
+        if self._unchecked is not None:
+            return self._unchecked
+        key = self, substitutes, number_texts
+        prepared = self._compiled.get(key)
+        if prepared is None and budget.may_compile:
+            begin = thread_time()
+            prepared = self._compile(substitutes=substitutes, number_texts=number_texts)
+            budget.compiled(thread_time() - begin)
+            self._compiled.keep(key, prepared)
+        return prepared
+
+    def _compile(self, *, substitutes: bool, number_texts: bool) -> _Prepared:
         schema = self._schema
         try:
             if len(msgspec.json.encode(schema)) > MAX_SCHEMA_CHARS:
@@ -243,9 +342,9 @@ class Checker:
             return str(reason)
 
 
-def _compared(compiled: _Compiled | str, value: object, text: str, budget: Budget) -> Verdict:
+def _compared(compiled: _Prepared | None, value: object, text: str, budget: Budget) -> Verdict:
     """Return what comes of comparing a value; what may take too long is not compared."""
-    if isinstance(compiled, str):
+    if not isinstance(compiled, _Compiled):
         return Verdict.UNCHECKED
     if len(text) <= compiled.light_chars:
         return _VERDICTS[compiled.matches(value)]

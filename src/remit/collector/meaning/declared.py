@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, TypeAlias, cast
 
-from remit.collector.meaning.checks import Checker
+from remit.collector.meaning.checks import Checker, CompiledSchemas
 from remit.collector.meaning.positions import Schema
 from remit.collector.meaning.templates import Template
+from remit.collector.meaning.weight import patterns_in
 from remit.collector.store import Reading
 from remit.collector.wire import read_json
 
 MAX_VERSIONS: Final = 256
 MAX_CHARS: Final = 4 * 1024 * 1024
-"""So many characters of schemas are kept; compiled they take a few times as much."""
+"""So many characters of schemas are kept."""
+MAX_VERSION_PATTERNS: Final = 256
+"""Patterns of all schemas of a version; nothing is compared with the schemas beyond."""
 DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
+
+
+class _Checkers:
+    """Makes the checkers of one version, in the order of its schemas."""
+
+    def __init__(self, text: str, compiled: CompiledSchemas) -> None:
+        # Counting patterns in the schemas takes longer than counting their names in the text.
+        self._few = _patterns_at_most(text) <= MAX_VERSION_PATTERNS
+        self._left = MAX_VERSION_PATTERNS
+        self._compiled = compiled
+
+    def of(self, schema: object) -> Checker:
+        """Return what compares with *schema*."""
+        schema = cast("Schema", schema or {})
+        unchecked = None
+        if not self._few:
+            count = patterns_in(schema)
+            if count > self._left:
+                unchecked = f"the schema version has more than {MAX_VERSION_PATTERNS} patterns"
+            else:
+                self._left -= count
+        return Checker(schema, self._compiled, unchecked=unchecked)
+
+
+def _patterns_at_most(text: str) -> float:
+    """Return a number of patterns that the schemas in *text* do not exceed."""
+    return math.inf if '"patternProperties":' in text else text.count('"pattern":')
 
 
 class SpanType:
@@ -33,12 +64,12 @@ class SpanType:
 
     __slots__ = ("data_risk", "params", "result", "template", "title")
 
-    def __init__(self, described: Mapping[str, object]) -> None:
+    def __init__(self, described: Mapping[str, object], checkers: _Checkers) -> None:
         """Read what a schema version keeps of it."""
         self.title = cast("str", described.get("title") or described["name"])
         self.data_risk = cast("DataRisk | None", described.get("data_risk"))
-        self.params = Checker(cast("Schema", described.get("params_schema") or {}))
-        self.result = Checker(cast("Schema", described.get("result_schema") or {}))
+        self.params = checkers.of(described.get("params_schema"))
+        self.result = checkers.of(described.get("result_schema"))
         self.template = Template(cast("str | None", described.get("template")))
 
 
@@ -52,9 +83,9 @@ class Quality:
 
     __slots__ = ("schema", "template")
 
-    def __init__(self, described: Mapping[str, object]) -> None:
+    def __init__(self, described: Mapping[str, object], checkers: _Checkers) -> None:
         """Read what a schema version keeps of it."""
-        self.schema = Checker(cast("Schema", described.get("schema") or {}))
+        self.schema = checkers.of(described.get("schema"))
         self.template = Template(cast("str | None", described.get("template")))
 
 
@@ -69,14 +100,19 @@ class Declared:
 
     __slots__ = ("chars", "qualities", "types")
 
-    def __init__(self, span_type_schemas: str, quality_schemas: str) -> None:
-        """Read both, which are JSON arrays."""
+    def __init__(
+        self, span_type_schemas: str, quality_schemas: str, compiled: CompiledSchemas
+    ) -> None:
+        """Read both, which are JSON arrays; their schemas are compiled in *compiled*."""
         self.chars = len(span_type_schemas) + len(quality_schemas)
+        checkers = _Checkers(span_type_schemas + quality_schemas, compiled)
         self.types = {
-            cast("str", each["name"]): SpanType(each) for each in _described(span_type_schemas)
+            cast("str", each["name"]): SpanType(each, checkers)
+            for each in _described(span_type_schemas)
         }
         self.qualities = {
-            cast("str", each["name"]): Quality(each) for each in _described(quality_schemas)
+            cast("str", each["name"]): Quality(each, checkers)
+            for each in _described(quality_schemas)
         }
 
 
@@ -95,6 +131,7 @@ class Declarations:
         """
         self._max_versions = max_versions
         self._max_chars = max_chars
+        self._compiled = CompiledSchemas()
         self._known: OrderedDict[str, Declared] = OrderedDict()
         self._chars = 0
         self._lock = threading.Lock()
@@ -104,7 +141,9 @@ class Declarations:
         known = self._known.get(schema_version_id)
         if known is None:
             row = tx.schema_version_of_id(schema_version_id)
-            known = Declared(row.span_type_schemas, row.quality_schemas) if row else _NOTHING
+            known = _NOTHING
+            if row is not None:
+                known = Declared(row.span_type_schemas, row.quality_schemas, self._compiled)
             with self._lock:
                 return self._kept(schema_version_id, known)
         # Another thread may have forgotten it since.
@@ -132,4 +171,4 @@ def _described(array: str) -> list[dict[str, object]]:
     return cast("list[dict[str, object]]", read_json(array))
 
 
-_NOTHING: Final = Declared("[]", "[]")
+_NOTHING: Final = Declared("[]", "[]", CompiledSchemas())

@@ -28,6 +28,7 @@ from remit.collector.meaning.positions import (
 MAX_SCHEMA_VALUES: Final = 8000
 """JSON values of one schema; compiling so many takes 20 ms."""
 MAX_PATTERNS: Final = 64
+"""Patterns of one schema."""
 MAX_PATTERN_CHARS: Final = 1000
 MAX_STEPS_IN_PLACE: Final = 64
 """So many schemas may be applied to one value through each other; it bounds the stack."""
@@ -71,10 +72,14 @@ class Weight:
         steps: Keywords and values of the schema that are looked at, for depth 0, 1, and so on; a
             payload that nests deeper than the list is long costs what its last one says.
         patterns: The same for regular expressions.
+        schema_values: Number of values in the schema.
+        schema_patterns: Number of patterns in the schema.
     """
 
     steps: tuple[int, ...]
     patterns: tuple[int, ...]
+    schema_values: int
+    schema_patterns: int
 
     @property
     def grows(self) -> bool:
@@ -110,13 +115,16 @@ def weight_of(root: Schema, *, explained: bool = False) -> Weight:
     graph = _Graph(root, branch_times=2 if explained else 1)
     own = {node: _own(schema) for node, schema in graph.schemas.items()}
     patterns = {node: _patterns(schema) for node, schema in graph.schemas.items()}
-    if sum(own.values()) > MAX_SCHEMA_VALUES or sum(patterns.values()) > MAX_PATTERNS:
+    values_count, patterns_count = sum(own.values()), sum(patterns.values())
+    if values_count > MAX_SCHEMA_VALUES or patterns_count > MAX_PATTERNS:
         raise UncheckableError("the schema is too large")
     together = {node: graph.together(node) for node in graph.schemas}
     below = {node: graph.below(all_) for node, all_ in together.items()}
     return Weight(
         tuple(_by_depth(id(root), own, together, below)),
         tuple(_by_depth(id(root), patterns, together, below)),
+        values_count,
+        patterns_count,
     )
 
 
@@ -206,6 +214,21 @@ class _Graph:
         if self._edges > _MAX_EDGES:
             raise UncheckableError("the schema is too large")
         return parts
+
+
+def patterns_in(schema: Schema) -> int:
+    """Return how many patterns there are in *schema*, or more if some of it is no schema."""
+    count, waiting = 0, [cast("object", schema)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(cast("list[object]", value))
+        elif isinstance(value, dict):
+            members = cast("Schema", value)
+            count += isinstance(members.get("pattern"), str)
+            count += len(list(_keys(members.get("patternProperties"))))
+            waiting.extend(members.values())
+    return count
 
 
 def target(root: Schema, reference: object) -> Schema:
