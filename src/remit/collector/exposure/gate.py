@@ -17,12 +17,21 @@ from remit.collector.exposure.rates import Rates
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
 from remit.collector.refusals import Refusal
 from remit.collector.routes import CALLER, CODE, PREFIX, envelope
+from remit.collector.settings import KIB
 
+MAX_HEAD_BYTES: Final = 16 * KIB
+"""Of a head with all its lines; h11 counts only one that arrives in several pieces."""
 NO_ROUTE: Final = "none"
 NO_LENGTH: Final = Refusal(
     HTTPStatus.LENGTH_REQUIRED,
     "length_required",
     "send the body with a Content-Length, not in chunks",
+    headers={"Connection": "close"},
+)
+LONG_HEAD: Final = Refusal(
+    HTTPStatus.BAD_REQUEST,
+    "bad_request",
+    f"the head of the request is longer than {MAX_HEAD_BYTES} bytes",
     headers={"Connection": "close"},
 )
 # A method is a client's word too, and each new label is a new series.
@@ -84,6 +93,10 @@ class Gate:
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless it comes too soon; what this process asks itself never does."""
+        if _head_bytes(scope) > MAX_HEAD_BYTES:
+            scope[CODE] = LONG_HEAD.code
+            await envelope(LONG_HEAD)(scope, receive, send)
+            return
         if "transfer-encoding" in Headers(scope=scope):
             # h11 takes 6 microseconds for each chunk, which may hold a single byte.
             scope[CODE] = NO_LENGTH.code
@@ -145,6 +158,13 @@ class Gate:
                 "worker": os.getpid(),
             }
         )
+
+
+def _head_bytes(scope: Scope) -> int:
+    """Return how long the head of a request is, without spaces that mean nothing."""
+    # `GET /path?query HTTP/1.1` and `name: value`, each with the end of its line.
+    first = len(scope["method"]) + len(scope.get("raw_path") or b"") + len(scope["query_string"]) + 13
+    return first + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) + 2
 
 
 def _authorization(scope: Scope) -> str:

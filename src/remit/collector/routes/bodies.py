@@ -54,6 +54,9 @@ class Bodies:
         settings = self._settings
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         parts: list[bytes] = []
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > settings.max_body_bytes:
+            raise self._too_long()
         # A request from within the process has no event loop, and never waits.
         remote = request.client is not None
         try:
@@ -62,7 +65,7 @@ class Bodies:
                 async for part in request.stream():
                     self._hold(len(part), held)
                     if held.count > settings.max_body_bytes:
-                        raise too_large(f"the body is longer than {settings.max_body_bytes} bytes")
+                        raise self._too_long()
                     parts.append(part)
         except TimeoutError as error:
             raise Refusal(
@@ -83,6 +86,9 @@ class Bodies:
             self._hold(len(body), held)
         check_values(body, settings.max_body_values)
         return body
+
+    def _too_long(self) -> Refusal:
+        return too_large(f"the body is longer than {self._settings.max_body_bytes} bytes")
 
     def _hold(self, count: int, held: _Held) -> None:
         """Count bytes as pending.
