@@ -80,6 +80,26 @@ def test_a_head_that_is_none_or_too_long_is_refused(
     assert caplog.records == []
 
 
+@each(
+    "sent",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: 1\r\n" * 3000 + b"\r\n",
+        b"GET /healthz?" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["long header", "many headers", "long query"],
+)
+def test_a_whole_head_that_is_too_long_is_refused(url: str, sent: bytes) -> None:
+    """It may arrive in one piece; the connection ends."""
+    assert told(answered(url, sent, closed=True)) == (400, "bad_request")
+
+
+def test_a_head_within_the_limit_is_read(url: str) -> None:
+    """All that is in it counts."""
+    sent = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 16_000 + b"\r\n\r\n"
+    assert answered(url, sent).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_long_body_is_not_counted_as_a_head(url: str, store: Store) -> None:
     """The same holds on a connection that serves several requests."""
     headers = {**bearer(store), "X": "y" * 3000}
@@ -87,6 +107,15 @@ def test_a_long_body_is_not_counted_as_a_head(url: str, store: Store) -> None:
     with httpx.Client(base_url=url, headers=headers) as client:
         for _ in range(3):
             assert details(client.post("/api/v1/agent", json=body))
+
+
+def test_a_body_that_is_said_to_be_too_long_is_refused_at_once(url: str, store: Store) -> None:
+    """Nothing of the body has to arrive."""
+    head = HEAD + authorization(store)
+    assert told(answered(url, head + b"Content-Length: 99999999\r\n\r\n")) == (
+        413,
+        "payload_too_large",
+    )
 
 
 def test_a_body_in_chunks_is_refused(url: str, store: Store) -> None:
@@ -219,6 +248,41 @@ def test_the_metrics_are_for_those_whom_the_setting_names(
     """The default is this machine, without requests that a proxy on it forwards."""
     with served(store, Settings(metrics=readers)) as url:
         assert httpx.get(f"{url}/metrics", headers=headers).status_code == status
+
+
+@each("path", ["/healthz", "/readyz", "/metrics"])
+@each(
+    ("host", "status"),
+    [
+        ("evil.example", 403),
+        ("evil.example:8420", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost:8420", 200),
+        ("a.localhost", 200),
+        ("collector", 200),
+        ("127.0.0.1:8420", 200),
+        ("[::1]:8420", 200),
+        ("192.0.2.1", 200),
+    ],
+)
+def test_a_page_of_another_site_learns_nothing(
+    store: Store, path: str, host: str, status: int
+) -> None:
+    """A name that a stranger can have, and let resolve to this machine, is refused."""
+    with served(store, Settings()) as url:
+        answer = httpx.get(url + path, headers={"Host": host})
+
+    assert answer.status_code == status
+    if status == 403:
+        assert refusal(answer, 403)["code"] == "forbidden"
+
+
+def test_a_proxy_passes_the_name_that_it_was_asked_for(store: Store) -> None:
+    """A load balancer sends no name at all in HTTP/1.0."""
+    with served(store, Settings()) as url:
+        named = {"Host": "remit.example", "X-Forwarded-For": "192.0.2.7"}
+        assert httpx.get(f"{url}/healthz", headers=named).status_code == 200
+        assert answered(url, b"GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_metrics_are_for_tokens_of_the_account(store: Store) -> None:

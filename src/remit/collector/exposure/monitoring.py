@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,11 +35,11 @@ def monitoring_routes(
     """
 
     async def alive(request: Request) -> Response:
-        del request
+        _check_host(request)
         return answer(ALIVE)
 
     async def ready(request: Request) -> Response:
-        del request
+        _check_host(request)
         if not await executor.run(service.ready):
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -50,11 +51,43 @@ def monitoring_routes(
 
     async def counted(request: Request) -> Response:
         readers = service.settings.metrics
+        if readers != MetricsFor.TOKEN:
+            _check_host(request)
         await executor.run(lambda: _check_reader(request, readers, authenticate))
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     handlers = {"/healthz": alive, "/readyz": ready, "/metrics": counted}
     return [Route(path, Asgi(handler), methods=["GET"]) for path, handler in handlers.items()]
+
+
+def _check_host(request: Request) -> None:
+    """Refuse a request from this machine that names a host on the internet.
+
+    A browser on this machine sends it for a page of another site, whose name resolves to this
+    machine meanwhile (DNS rebinding). Without a token nothing else tells it from a request of the
+    user. A proxy passes on the name that it was asked for.
+
+    Raises:
+        Refusal: 403.
+    """
+    host = request.headers.get("host")
+    if host and request.client is not None and is_local(request) and not _is_own_name(host):
+        raise forbidden("name this machine by an address, or by a name without a dot")
+
+
+def _is_own_name(host: str) -> bool:
+    """Return whether no stranger can let *host* resolve to this machine."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    if "." not in name or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_reader(request: Request, readers: str, authenticate: Authenticate) -> None:
