@@ -1,13 +1,21 @@
-"""The lowest versions that we ask for are the ones that the session `lowest` runs on."""
+"""What is imported is declared, and the lowest versions are those that `lowest` runs on."""
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, package
 
 ASKED = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)")
+
+BROUGHT = {"httpcore", "pydantic-core", "pytest"}
+"""Brought in the right version by httpx and pydantic, and by who uses the plugin of pytest."""
+FOR_DEVELOPERS = {"bench", "dev", "test", "test-gate"}
 
 
 def plain(name: str) -> str:
@@ -30,3 +38,29 @@ def test_the_lowest_versions_are_tested() -> None:
     assert len(asked) == len(project["dependencies"])
     for name, version in (match.groups() for match in asked):
         assert tested[plain(name)] == parts(version), f"{name}>={version}"
+
+
+def imported() -> dict[str, str]:
+    """Return the libraries that the package imports, and for each a module that does."""
+    libraries: dict[str, str] = {}
+    for module in package():
+        for node in module.nodes:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                names.append(node.module)
+            libraries |= {name.partition(".")[0]: module.place for name in names}
+    own = {*sys.stdlib_module_names, "remit"}
+    return {name: place for name, place in libraries.items() if name not in own}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A library that another one happens to bring may come in any version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"]]
+    for extra, libraries in project["optional-dependencies"].items():
+        lists += [] if extra in FOR_DEVELOPERS else [libraries]
+    asked = {plain(re.split(r"[\[><=]", one)[0]) for one in chain(*lists)}
+    distributions = packages_distributions()
+    for name, place in imported().items():
+        library = plain(distributions[name][0])
+        assert library in asked | BROUGHT, f"{library}, imported in {place}"
