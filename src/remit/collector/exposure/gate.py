@@ -163,8 +163,9 @@ class Gate:
 def _head_bytes(scope: Scope) -> int:
     """Return how long the head of a request is, without spaces that mean nothing."""
     # `GET /path?query HTTP/1.1` and `name: value`, each with the end of its line.
-    first = len(scope["method"]) + len(scope.get("raw_path") or b"") + len(scope["query_string"]) + 13
-    return first + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) + 2
+    target = len(scope.get("raw_path") or b"") + len(scope["query_string"]) + 1
+    lines = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return len(scope["method"]) + target + 12 + lines + 2
 
 
 def _authorization(scope: Scope) -> str:
