@@ -6,7 +6,8 @@ import gzip
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -57,9 +58,15 @@ class Attacked:
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     """Serve a collector."""
-    db = tmp_path_factory.mktemp("attacked") / "remit.db"
+    with attack(tmp_path_factory.mktemp("attacked") / "remit.db") as attacked:
+        yield attacked
+
+
+@contextmanager
+def attack(db: Path, *options: str) -> Generator[Attacked]:
+    """Return a block with a collector over *db*, served with these options."""
     token = token_of(db)
-    with serving(db) as collector, collector.client(token) as client:
+    with serving(db, *options) as collector, collector.client(token) as client:
         agent = details(client.post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
         api = Api(client, agent)
         yield Attacked(collector.process.pid, api, api.instance("active")["id"])
@@ -265,22 +272,22 @@ def test_the_patterns_of_many_schema_versions_take_little_memory(attacked: Attac
     assert output["details"]["valid"] is True
 
 
-def test_compiling_schemas_does_not_hold_up_a_request(attacked: Attacked) -> None:
+def test_compiling_schemas_does_not_hold_up_a_request(tmp_path: Path) -> None:
     """What it has no time for is stored unchecked; later requests go on."""
     starts = [50_000, 60_000, 70_000]
-    schemas = [patterned(start, 4) for start in starts]
-    runs = [attacked.api.instance(agent_schema_version=each)["id"] for each in schemas]
-    items = [
-        item for run, start in zip(runs, starts, strict=True) for item in spans_of(run, 4, start)
-    ]
+    with attack(tmp_path / "remit.db", "--max-bulk-s", "60") as attacked:
+        items = []
+        for start in starts:
+            run = attacked.api.instance(agent_schema_version=patterned(start, 4))["id"]
+            items += spans_of(run, 4, start)
+        begin = attacked.cpu_s()
+        outputs = attacked.api.bulk(*items)
+        assert attacked.cpu_s() - begin < MAX_CPU_S
+        (again,) = attacked.api.bulk(items[-1]).values()
 
-    begin = attacked.cpu_s()
-    outputs = attacked.api.bulk(*items)
-    assert attacked.cpu_s() - begin < MAX_CPU_S / 2
     valid = [output["details"]["valid"] for output in outputs.values()]
     assert valid[0] is True
     assert valid[-1] is None
-    (again,) = attacked.api.bulk(items[-1]).values()
     assert again["details"]["valid"] is True
 
 

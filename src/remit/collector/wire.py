@@ -6,6 +6,7 @@ is not Unicode, no nesting that overruns a parser's stack.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -40,6 +41,9 @@ def finite(text: str) -> float:
 read_json: Final = msgspec.json.Decoder(float_hook=finite).decode
 """Reads JSON that came from a client, now or before it was stored."""
 _read_fields: Final = msgspec.json.Decoder(Fields).decode
+_SHOWN_KEY_CHARS: Final = 64
+_LONG_BYTES: Final = 64 * 1024
+"""Encoding longer text may take long: a number has as many digits as its author likes."""
 _NOT_AN_OBJECT: Final = "the body must be a JSON object"
 # Everything up to a separator that is in no string. The end of the text ends a string too: the
 # pattern matches wherever it begins, so no text is matched twice.
@@ -63,6 +67,55 @@ def fields_of(body: bytes) -> Fields:
         raise malformed(_NOT_AN_OBJECT) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(f"the body is not readable JSON: {_reason(error)}") from error
+
+
+class _RepeatedKeyError(Exception):
+    """An object has the key twice that is the first argument."""
+
+
+def check_keys(text: bytes | Raw) -> None:
+    """Refuse JSON in which an object has a key twice: readers differ in which of the two counts.
+
+    Text that is no JSON is left to its reader. It takes as long as decoding three times, so callers
+    first compare with the JSON of what they read: a repeated key is missing there.
+
+    Raises:
+        Refusal: 400.
+    """
+    try:
+        _find_repeated(str(text, "utf-8"))
+    except _RepeatedKeyError as error:
+        key = str(error.args[0])[:_SHOWN_KEY_CHARS]
+        raise malformed(f"the body has an object with two members {key!r}") from error
+    except RecursionError as error:
+        raise malformed("the body nests too deep") from error
+    except ValueError:
+        return
+
+
+def check_fields(text: bytes | Raw, fields: Fields) -> None:
+    """Refuse the object *text* if it has a key twice; *fields* is what was read of it.
+
+    Raises:
+        Refusal: 400.
+    """
+    # A member has two quotes, a colon and what follows it.
+    if len(text) != 1 + sum(len(key) + len(value) + 4 for key, value in fields.items()):
+        check_keys(text)
+
+
+def _keys_once(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _RepeatedKeyError(key)
+        seen.add(key)
+
+
+# No number is read, which takes long where it has thousands of digits.
+_find_repeated: Final = json.JSONDecoder(
+    object_pairs_hook=_keys_once, parse_float=len, parse_int=len, parse_constant=len, strict=False
+).decode
 
 
 def check_values(body: bytes, most: int) -> None:
@@ -103,7 +156,7 @@ def value_of(text: bytes | Raw, max_depth: int) -> object:
         max_depth: How deep objects and arrays may nest.
 
     Raises:
-        Refusal: 400, a value cannot be read, or nests deeper.
+        Refusal: 400, a value cannot be read, nests deeper, or has a key twice.
     """
     try:
         value = read_json(text)
@@ -113,6 +166,8 @@ def value_of(text: bytes | Raw, max_depth: int) -> object:
     # Counting brackets clears nearly every payload at a tenth of the cost of a walk.
     if raw.count(b"{") + raw.count(b"[") > max_depth and _deeper_than(value, max_depth):
         raise malformed(f"the body nests deeper than {max_depth} levels")
+    if len(raw) > _LONG_BYTES or encode(value) != raw:
+        check_keys(raw)
     return value
 
 

@@ -19,10 +19,12 @@ from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
 from remit.collector.refusals import Refusal, invalid, invalid_field, malformed, too_large
 from remit.collector.views import error_answer
-from remit.collector.wire import Fields, check_unicode, encode, fields_of
+from remit.collector.wire import Fields, check_keys, check_unicode, encode, fields_of
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 
 _SPANS: Final = frozenset({CREATE, FINISH})
+_BARE_BODY: Final = len(b'{"items":[]}')
+_BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 
 
@@ -70,11 +72,14 @@ def items_of(body: bytes, max_items: int) -> list[Item]:
         raise invalid_field("items", "must be an array of objects") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise malformed("the body is not readable JSON, or nests too deep") from error
+    checked = len(body) != _BARE_BODY + sum(map(len, raws)) + max(0, len(raws) - 1)
+    if checked:
+        check_keys(body)
     if not raws:
         raise invalid_field("items", "must not be empty")
     if len(raws) > max_items:
         raise too_large(f"a bulk request takes at most {max_items} items")
-    items = [_item(number, raw) for number, raw in enumerate(raws)]
+    items = [_item(number, raw, checked=checked) for number, raw in enumerate(raws)]
     seen: set[str] = set()
     for number, item in enumerate(items):
         if item.key in seen:
@@ -122,20 +127,26 @@ def _answer(ctx: Context, item: Item) -> bytes | Refusal:
     return answer
 
 
-def _item(number: int, raw: Raw) -> Item:
+def _item(number: int, raw: Raw, *, checked: bool) -> Item:
+    """Return an item; *checked* says that no key comes twice in it."""
     try:
         wrapped = _read_wrapped(raw)
     except (msgspec.DecodeError, RecursionError):
-        return _flat_item(number, raw)
+        return _flat_item(number, raw, checked=checked)
+    texts = len(wrapped.type) + len(wrapped.idempotency_key)
+    if not checked and len(raw) != _BARE_ITEM + texts + len(wrapped.details):
+        check_keys(raw)
     return Item(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
 
 
-def _flat_item(number: int, raw: Raw) -> Item:
+def _flat_item(number: int, raw: Raw, *, checked: bool) -> Item:
     """Return an item whose fields stand beside its type, with or without details, which win."""
     try:
         fields = fields_of(bytes(raw))
     except Refusal as refusal:
         raise invalid_field(f"items.{number}", "must be an object") from refusal
+    if not checked:
+        check_keys(raw)
     operation = _text(fields, "_type")
     key = _text(fields, "idempotency_key")
     if operation is None:

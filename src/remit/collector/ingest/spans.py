@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from remit.collector.ingest.checks import check_name, checked_id, model_of
 from remit.collector.refusals import invalid_field, malformed
-from remit.collector.wire import finite, value_of
+from remit.collector.wire import check_keys, encode, finite, value_of
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 
 CREATE: Final = "agent_spans/create"
@@ -39,7 +39,7 @@ class SpanCall(NamedTuple):
     key: str | None
 
 
-class SpanToCreate(msgspec.Struct, gc=False):
+class SpanToCreate(msgspec.Struct, gc=False, omit_defaults=True):
     """Fields of a create; the payloads are left as they came, and read beside it.
 
     What a client sends under the names of the last two is overwritten.
@@ -51,7 +51,8 @@ class SpanToCreate(msgspec.Struct, gc=False):
     payload: Raw = Raw(b"{}")
     result_payload: Raw = NULL
     id: str | None = None
-    parent_span_id: str | None = None
+    # Absent until the request was checked: the SDK says null.
+    parent_span_id: str | None = cast("None", msgspec.UNSET)
     started_at: str | None = None
     finished_at: str | None = None
     sensitive_encoding: bool | None = None
@@ -64,7 +65,7 @@ class SpanToCreate(msgspec.Struct, gc=False):
         return _text(self.result_payload)
 
 
-class SpanToFinish(msgspec.Struct, gc=False):
+class SpanToFinish(msgspec.Struct, gc=False, omit_defaults=True):
     """Fields of a finish."""
 
     agent_span_id: str
@@ -98,11 +99,14 @@ def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
         Refusal: 400 or 422.
     """
     span = _read(_read_create, CreateAgentSpanRequest, params, max_depth)
+    span.payload_read = span.result_read = None
+    _check_keys(params, span)
+    if span.parent_span_id is msgspec.UNSET:
+        span.parent_span_id = None
     check_name("schema_name", span.schema_name)
     check_name("parent_span_id", span.parent_span_id)
     checked_id(span.id)
     span.payload_read = _object("payload", span.payload, max_depth)
-    span.result_read = None
     if span.result_payload != NULL:
         span.result_read = _object("result_payload", span.result_payload, max_depth)
         if span.status in _UNFINISHED:
@@ -118,9 +122,21 @@ def span_to_finish(params: bytes | Raw, max_depth: int) -> SpanToFinish:
     """
     span = _read(_read_finish, _FinishRequest, params, max_depth)
     span.result_read = None
+    _check_keys(params, span)
     if span.result_payload != NULL:
         span.result_read = _object("result_payload", span.result_payload, max_depth)
     return span
+
+
+def _check_keys(params: bytes | Raw, span: SpanToCreate | SpanToFinish) -> None:
+    """Refuse *params* with a key twice; *span* is what was read of them.
+
+    Raises:
+        Refusal: 400.
+    """
+    # The order of the keys does not matter for the length.
+    if len(params) != len(encode(span)):
+        check_keys(params)
 
 
 def _read(

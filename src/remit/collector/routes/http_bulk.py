@@ -23,7 +23,7 @@ from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, 
 from remit.collector.routes.requests import Said, understood
 from remit.collector.settings import Settings
 from remit.collector.views import error_answer
-from remit.collector.wire import check_unicode, encode, finite
+from remit.collector.wire import check_keys, check_unicode, encode, finite
 
 _OK: Final = 200
 _NULL: Final = Raw(b"null")
@@ -71,6 +71,7 @@ def calls_of(body: bytes, settings: Settings) -> Sequence[_Call] | None:
     if not calls or any(call.type is not None for call in calls):
         return None
     check_unicode(body)
+    check_keys(body)
     if len(calls) > settings.max_bulk_items:
         raise too_large(f"a bulk request takes at most {settings.max_bulk_items} items")
     return calls

@@ -11,7 +11,7 @@ from remit.collector.ingest import Caller, Service
 from remit.collector.ingest.checks import checked_key, key_in
 from remit.collector.refusals import Refusal, invalid_field, unauthorized
 from remit.collector.routes.endpoints import Endpoint
-from remit.collector.wire import Fields, encode, fields_from, fields_of
+from remit.collector.wire import Fields, check_fields, encode, fields_from, fields_of
 
 Authenticate: TypeAlias = Callable[[Request], Caller]
 CALLER = "remit.caller"
@@ -87,6 +87,10 @@ def understood(said: Said, endpoint: Endpoint, max_depth: int) -> Asked:
     reads = endpoint.method == "GET"
     fields = fields_from(said.query) if reads else fields_of(said.body)
     details = _details(fields, wrapped=endpoint.wrapped)
+    if not reads:
+        check_fields(said.body, fields)
+    if details:
+        check_fields(fields["details"], details)
     keys = (
         key_in(fields, max_depth),
         key_in(details, max_depth),
