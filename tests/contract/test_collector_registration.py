@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
+import pytest
 from dirty_equals import IsStr
 
 from remit.collector import Settings, Store
@@ -13,6 +14,8 @@ from tests.collecting import NOBODY, SCHEMA, Api, World, details, refusal
 from tests.inside import partition_of
 from tests.stores import on_each_store
 from tests.subtests import each
+
+Json: TypeAlias = Any
 
 ZERO_COUNTS = dict.fromkeys(
     ["total", "pending", "active", "complete", "failed", "cancelled", "finished"], 0
@@ -315,3 +318,51 @@ def test_the_environment_is_the_one_that_was_asked_for(api: Api) -> None:
     assert asked["agent_deployment_id"] == made["agent_deployment_id"]
     unknown = api.post("/agent_instance/register", api.registration(environment_id=NOBODY))
     assert refusal(unknown, 404)["message"] == "environment not found"
+
+
+def named(name: str) -> dict[str, Json]:
+    """Return the fields of a registration by code whose agent has this name."""
+    return {"agent_version": {"external_identifier": f"v-{name}", "name": name}}
+
+
+@on_each_store
+def test_the_agent_of_a_new_token_takes_the_name_that_its_code_gives(world: World) -> None:
+    """It does so at its first registration."""
+    api, owner = world.deployment("app1:bot1"), world.account()
+    shown = details(owner.get("/agent/show", external_identifier="app1:bot1"))
+    assert shown["name"] == "app1:bot1"
+
+    first = api.post("/agent_instance/register", api.registration(**named("Bot 1"))).json()
+    assert first["agent"]["name"] == "Bot 1"
+    api.instance(**named("Bot 2"))
+    assert details(owner.get(f"/agent/{shown['id']}"))["name"] == "Bot 1"
+
+
+@pytest.mark.parametrize("name", ["Chosen", "app1:bot1"])
+def test_a_name_that_a_person_chose_stays(world: World, clock: FakeClock, name: str) -> None:
+    """It may be the identifier."""
+    api, owner = world.deployment("app1:bot1"), world.account()
+    shown = details(owner.get("/agent/show", external_identifier="app1:bot1"))
+    clock.advance(1)
+    details(owner.put(f"/agent/{shown['id']}", {"details": {"name": name}}))
+
+    api.instance(**named("Bot 1"))
+    assert details(owner.get(f"/agent/{shown['id']}"))["name"] == name
+
+
+def test_an_agent_that_was_made_over_the_api_keeps_its_name(world: World) -> None:
+    """Its maker chose it."""
+    owner = world.account()
+    body = {"details": {"name": "app1:bot1", "external_identifier": "app1:bot1"}}
+    agent_id = details(owner.post("/agent", body))["id"]
+    owner.instance(agent_id=agent_id, **named("Bot 1"))
+    assert details(owner.get(f"/agent/{agent_id}"))["name"] == "app1:bot1"
+
+
+@each("name", [None, "", "x" * 1001])
+def test_a_name_that_no_agent_can_have_is_not_taken(world: World, name: str | None) -> None:
+    """A version may have it."""
+    api, owner = world.deployment("app1:bot1"), world.account()
+    api.instance(agent_version={"name": name})
+    shown = details(owner.get("/agent/show", external_identifier="app1:bot1"))
+    assert shown["name"] == "app1:bot1"

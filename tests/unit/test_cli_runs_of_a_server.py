@@ -113,6 +113,24 @@ def test_a_server_is_read_as_its_database_is(words: str, place: Place) -> None:
     assert place.url in last_there
 
 
+def test_an_agent_with_a_token_of_its_own_is_listed_by_its_name(tmp_path: Path) -> None:
+    """`remit token create` knows the identifier only."""
+    db = str(tmp_path / "remit.db")
+    create = ("token", "create", "--db", db, "--quiet", "--scope", "agent_deployment", "--agent")
+    secret = CliRunner().invoke(main, [*create, f"{__name__}:scales"]).stdout.strip()
+    store = open_store(db)
+    with on_a_port(World(store).app) as url:
+        settings = Settings(api_url=url, api_token=SecretStr(secret), data_dir=tmp_path / "data")
+        with setup.isolated(settings) as runtime:
+            scales(500)
+            assert runtime.flush(10)
+    store.close()
+
+    listed = run("list", "--db", db).stdout
+    assert "Scales" in listed
+    assert f"{__name__}:scales" not in listed
+
+
 @pytest.mark.parametrize("words", ["list", "show", "tail"])
 def test_programs_are_told_on_standard_error_what_was_read(words: str, place: Place) -> None:
     """Standard output is JSON alone."""

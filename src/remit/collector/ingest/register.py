@@ -12,6 +12,7 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.ingest.checks import (
+    MAX_NAME_CHARS,
     check_declared,
     check_identifier,
     checked_id,
@@ -155,11 +156,28 @@ def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow
     if agent_id is None:
         raise invalid_field("agent_id", "is required with an account's token")
     if not ctx.settings.create_agents or not is_pfid(agent_id) or ctx.tx.agent(None, agent_id):
-        return agent_of(ctx, agent_id)
+        return _named(ctx, agent_of(ctx, agent_id), request.agent_version.name)
     name = request.agent_version.name or agent_id
     row = new_agent(agent_id, caller.account_id, name, ctx.now_us)
     ctx.tx.add(row)
     return row
+
+
+def _named(ctx: Context, agent: AgentRow, name: str | None) -> AgentRow:
+    """Return *agent* with the name that its code gives, if it has none yet but its identifier.
+
+    `remit token create` makes such an agent, which no request described or changed.
+    """
+    unnamed = (
+        agent.name == agent.external_identifier
+        and not agent.body_hash
+        and agent.updated_at == agent.inserted_at
+    )
+    if not unnamed or not name or len(name) > MAX_NAME_CHARS:
+        return agent
+    agent = msgspec.structs.replace(agent, name=name, updated_at=ctx.now_us)
+    ctx.tx.change(agent)
+    return agent
 
 
 def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
