@@ -15,13 +15,15 @@ pytest.importorskip("sentry_sdk")
 pytest.importorskip("rich")
 
 PROGRAM: Final = r'''
-import asyncio, json, logging, sys
+import asyncio, json, logging, os, sys
 import rich.traceback
 import sentry_sdk
 from sentry_sdk.transport import Transport
+from traceback import walk_tb
 from typing import Annotated
 import remit
 
+REMIT = os.path.dirname(remit.__file__) + os.sep
 events = []
 
 class Kept(Transport):
@@ -151,32 +153,34 @@ def of_sentry():
         traces += [each.get("stacktrace") for each in event.get("threads", {}).get("values", ())]
         traces.append(event.get("stacktrace"))
         for frame in (frame for trace in traces if trace for frame in trace["frames"]):
-            yield frame.get("module") or "", frame["function"], frame.get("vars", {})
+            yield frame["abs_path"], frame["function"], frame.get("vars", {})
 
 def of_rich(error):
     raised = type(error), error, error.__traceback__
     for stack in rich.traceback.Traceback.extract(*raised, show_locals=True).stacks:
         for frame in stack.frames:
-            yield frame.filename.replace("/", "."), frame.name, frame.locals or {}
+            yield frame.filename, frame.name, frame.locals or {}
 
 def leaks(call):
     events.clear()
     try:
         call()
     except Exception as error:
+        passed.update(frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__))
         sentry_sdk.capture_exception(error)
         assert events
         for reader, frames in (("sentry", of_sentry()), ("rich", of_rich(error))):
-            for module, function, variables in frames:
-                if "remit" in module.split("."):
+            for path, function, variables in frames:
+                if path.startswith(REMIT):
                     for name, value in variables.items():
                         if "canary" in str(value):
-                            yield f"{reader}: {module} {function} {name}"
+                            yield f"{reader}: {path} {function} {name}"
 
-found = {}
+found, passed = {}, set()
 for name, call in CALLS.items():
     outside = [] if "deny" in sys.argv else leaks(call)
     found[name] = [*outside, *leaks(lambda: host(call))]
+assert any(path.startswith(REMIT) for path in passed), "no call passed through remit"
 print(json.dumps(found))
 '''
 CALLS: Final = [
