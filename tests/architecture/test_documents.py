@@ -84,6 +84,14 @@ def test_no_document_names_a_shared_temporary_folder() -> None:
         assert not re.search(r"(?<![\w.])/(var/)?tmp\b", path.read_text()), path
 
 
+def test_nothing_says_to_install_remit_by_its_name() -> None:
+    """Remit is not on PyPI: a package of that name there is someone else's."""
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
+    by_name = re.compile(r"\bpip install (-\S+ )*['\"]?remit\b(?!/)")
+    assert [path for path in (*documents, *sources) if by_name.search(path.read_text())] == []
+
+
 def test_the_members_that_the_architecture_names_are_there() -> None:
     """It is the map for those who are new."""
     text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()

@@ -189,7 +189,7 @@ def test_without_the_collector_it_is_said_how_to_install_it(words: str, tmp_path
     assert refused.returncode == 1
     assert refused.stderr == (
         f"remit: remit {command} needs the collector, and starlette is not installed: "
-        "pip install 'remit[collector]'\n"
+        "install the extra `collector` of remit (see Install in its README)\n"
     )
 
 

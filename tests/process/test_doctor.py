@@ -81,7 +81,7 @@ CASES: list[Any] = [
     pytest.param(
         lambda: serving(api({"/api/v1/ping": (426, EMPTY)})),
         "version",
-        "pip install --upgrade remit",
+        "later version of remit",
         id="too-old-for-the-server",
     ),
     pytest.param(lambda: serving(moved), "not_the_api", "https://api.example", id="moved"),

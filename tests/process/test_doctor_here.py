@@ -28,7 +28,7 @@ def test_local_mode_without_the_collector_is_told(
     monkeypatch.setitem(sys.modules, "starlette", None)
     result = doctor(REMIT_DATA_DIR=str(tmp_path))
     assert wrong(result)["code"] == "collector"
-    assert "pip install 'remit[collector]'" in wrong(result)["advice"]
+    assert "install the extra `collector` of remit" in wrong(result)["advice"]
 
 
 def test_local_mode_with_everything_in_place_has_nothing_wrong(tmp_path: Path) -> None:

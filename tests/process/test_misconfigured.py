@@ -160,7 +160,7 @@ CASES = [
     Case(
         "local without the collector",
         nullcontext,
-        ("remit[collector]", "REMIT_API_URL", "REMIT_MODE"),
+        ("the extra `collector`", "REMIT_API_URL", "REMIT_MODE"),
         {"REMIT_MODE": "local", "REMIT_API_TOKEN": None},
         ("starlette",),
     ),

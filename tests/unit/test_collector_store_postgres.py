@@ -186,7 +186,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(SettingsError, match=r"psycopg.*pip install 'remit\[postgres\]'"):
+    with pytest.raises(SettingsError, match=r"psycopg.*the extra `postgres` of remit"):
         opening.open_store("postgresql://localhost/remit")
 
     monkeypatch.undo()

@@ -50,6 +50,11 @@ def describe_value(value: object) -> str:
     return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
 
 
+def install_extra(extra: str) -> str:
+    """Return how to get the libraries of *extra*; remit is not on an index under its name."""
+    return f"install the extra `{extra}` of remit (see Install in its README)"
+
+
 def choices(words: Iterable[str]) -> str:
     """Return the allowed words for a message."""
     return f"one of {', '.join(words)}"

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from remit import config
 from remit._base.clock import Clock, SystemClock
+from remit._base.text import install_extra
 from remit._deliver.calls import Client
 from remit._deliver.circuit import without_credentials
 from remit._deliver.spool import Folder, Identity
@@ -84,9 +85,9 @@ class LocalClient:
         if self._local is None:
             raise UnavailableError(
                 f"local mode needs the collector, and {self._missing} is not installed: what is "
-                f"recorded waits in {self._spool}. To look at it: pip install 'remit[collector]', "
-                "`remit spool send`, `remit runs list`. Or set REMIT_API_URL and REMIT_API_TOKEN, "
-                "or REMIT_MODE=off"
+                f"recorded waits in {self._spool}. To look at it, {install_extra('collector')}; "
+                "then run `remit spool send` and `remit runs list`. Or set REMIT_API_URL and "
+                "REMIT_API_TOKEN, or REMIT_MODE=off"
             )
         folder = self._settings.data_dir
         try:

@@ -20,6 +20,7 @@ from typing import Final
 from remit import config
 from remit._base import sqlite
 from remit._base.clock import NS_PER_S
+from remit._base.text import install_extra
 from remit._base.version import __version__
 from remit._capture import switched_off
 from remit._deliver.circuit import without_credentials
@@ -249,12 +250,13 @@ def _collector() -> Check:
             "collector",
             "collector",
             f"local mode needs the collector, and {LOCAL_NEEDS} is not installed",
-            "pip install 'remit[collector]', or set REMIT_API_URL and REMIT_API_TOKEN.",
+            f"To record here, {install_extra('collector')}. "
+            "To send to a server, set REMIT_API_URL and REMIT_API_TOKEN.",
         )
     serving = [name for name in COLLECTOR_NEEDS if find_spec(name) is None]
     if serving:
         said = f"runs inside the process, but {', '.join(serving)} is not installed"
-        return note("collector", said, "For `remit serve`: pip install 'remit[collector]'.")
+        return note("collector", said, f"For `remit serve`, {install_extra('collector')}.")
     return ok("collector", "installed, runs inside the process")
 
 
@@ -272,7 +274,7 @@ def _database(path: Path) -> Check:
     newest = _newest_schema()
     if found > newest:
         said = f"{path} was written by a later remit: its schema is {found}, known is {newest}"
-        advice = "pip install --upgrade remit, or set REMIT_DATA_DIR to another folder."
+        advice = "Install a later version of remit, or set REMIT_DATA_DIR to another folder."
         return wrong("database", "version", said, advice)
     return ok("database", f"{path}, {size(path.stat().st_size)}")
 

@@ -92,7 +92,7 @@ def _example() -> ModuleType:
             module = sys.modules[AGENT] = module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise Failed(f"the demo's agent is not beside {here}: install remit once more")
+    raise Failed(f"the demo's agent is not beside {here}: install remit again")
 
 
 def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a module

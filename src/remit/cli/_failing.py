@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from remit._base.text import install_extra
 from remit.cli._terminal import printable
 
 OWN: Final = "remit"
@@ -33,5 +34,5 @@ def missing_library(command: str, error: ModuleNotFoundError) -> Failed:
         raise error
     return Failed(
         f"remit {command} needs the collector, and {missing} is not installed: "
-        "pip install 'remit[collector]'"
+        + install_extra("collector")
     )

@@ -69,7 +69,7 @@ ADVICE: Final = {
     "path": "Set REMIT_API_URL to https://host[:port], with a path only if a proxy serves one.",
     "malformed": "Set REMIT_API_TOKEN to the token alone, as it was shown when it was made.",
     "expired": "Make a new token, and set REMIT_API_TOKEN to it.",
-    "version": "pip install --upgrade remit",
+    "version": "Install a later version of remit.",
     "plain": "Set REMIT_API_URL to https://..., if the server speaks it.",
     "clock": "Set the clock of this machine by a time server; until then the recorded times are "
     "off by so much.",

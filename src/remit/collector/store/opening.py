@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from remit._base.text import install_extra
 from remit.collector.store.naming import is_postgres, scheme_of
 from remit.collector.store.protocol import Reader, Store
 from remit.collector.store.sqlite import SqliteReader, SqliteStore
@@ -91,6 +92,6 @@ def _postgres() -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"a PostgreSQL database needs {error.name}, which is not installed: "
-            "pip install 'remit[postgres]'"
+            + install_extra("postgres")
         ) from error
     return found
