@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import get_args
 
 import click
@@ -181,6 +183,50 @@ def endpoints() -> str:
     return "\n".join(rows) + "\n"
 
 
+def interface(*paths: str) -> str:
+    """Return the table of public names, each with the first sentences of its docstring.
+
+    Sphinx describes them in full; a forge shows the page without that.
+
+    Args:
+        *paths: Modules, of which every public name has a row, classes and functions. A class has a
+            row for each of its public methods and properties too.
+    """
+    rows = ["| name | what it is |", "|---|---|"]
+    for path in paths:
+        found = pkgutil.resolve_name(path)
+        if not inspect.ismodule(found):
+            rows += interface_rows(path.rpartition(".")[2], found)
+        for name in public_names(found) if inspect.ismodule(found) else ():
+            rows += interface_rows(name, getattr(found, name))
+    return "\n".join(rows) + "\n"
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return what a module exports, without modules; of a module of models, its classes."""
+    here = [name for name, member in vars(module).items() if is_class_of(module, member)]
+    names: list[str] = getattr(module, "__all__", here)
+    return [name for name in names if not inspect.ismodule(getattr(module, name))]
+
+
+def is_class_of(module: ModuleType, member: object) -> bool:
+    """Return whether *member* is a public class that *module* defines."""
+    return (
+        inspect.isclass(member)
+        and member.__module__ == module.__name__
+        and not member.__name__.startswith("_")
+    )
+
+
+def interface_rows(name: str, member: object) -> Iterator[str]:
+    """Yield the row of a function or class, and those of the methods of the class."""
+    first = " ".join((inspect.getdoc(member) or "").partition("\n\n")[0].split())
+    yield f"| `{name}` | {first} |"
+    for attribute, value in vars(member).items() if inspect.isclass(member) else ():
+        if isinstance(value, FunctionType | property) and not attribute.startswith("_"):
+            yield from interface_rows(f"{name}.{attribute}", value)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "actions": partial(words, ActionProfile),
     "categories": partial(words, DataCategories),
@@ -191,6 +237,51 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": error_tree,
     "commands": command_line,
     "endpoints": endpoints,
+    "interface": partial(interface, "remit"),
+    "interface-of-blocks": partial(
+        interface,
+        "remit._record.wrappers.Agent",
+        "remit._record.blocks.Run",
+        "remit._record.blocks.Contained",
+        "remit._record.blocks.Span",
+    ),
+    "interface-of-delivery": partial(
+        interface,
+        "remit._deliver.status.FlushResult",
+        "remit._deliver.status.Status",
+        "remit._deliver.status.Health",
+    ),
+    "interface-of-client": partial(interface, "remit.client"),
+    "interface-of-endpoints": partial(
+        interface,
+        "remit.client._sync.AgentInstances",
+        "remit.client._sync.AgentSpans",
+        "remit.client._sync.Bulk",
+        "remit.client._sync.Agents",
+    ),
+    "interface-of-testing": partial(interface, "remit.testing"),
+    "interface-of-config": partial(
+        interface,
+        "remit.config.load",
+        "remit.config.variables",
+        "remit.config.default_data_dir",
+    ),
+    "interface-of-models": partial(
+        interface,
+        "remit.models.agent",
+        "remit.models.agent_instance",
+        "remit.models.agent_span",
+        "remit.models.bulk",
+        "remit.models.data_risk",
+        "remit.models.envelope",
+    ),
+    "interface-of-collector-models": partial(
+        interface,
+        "remit.collector.models.account",
+        "remit.collector.models.api_token",
+        "remit.collector.models.deployment",
+        "remit.collector.models.service",
+    ),
 }
 
 

@@ -6,13 +6,26 @@ import ast
 import pkgutil
 import re
 import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
 
 from docs import derive
 from remit import errors
 from remit.config import Settings
 from tests.architecture.sources import ROOT, package, package_with
+from tests.subtests import each
 
 REFERENCE = ROOT / "docs" / "reference"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts),
+]
+MAX_LINE_CHARS: Final = 110
+"""Prose is wrapped at 100; rows of tables are not."""
+DIRECTIVES_ALONE: Final = re.compile(
+    r"^(#+ [^\n]*)\n\s*(?:```\{.*?^```\s*)+(?=^#|\Z)", re.DOTALL | re.MULTILINE
+)
 
 
 def test_a_derived_part_is_what_the_code_says_now() -> None:
@@ -27,6 +40,14 @@ def test_what_the_reference_documents_can_be_imported() -> None:
     names = re.findall(r"^\.\. auto\w+:: (\S+)", text, re.MULTILINE)
     assert "remit.errors.DeniedError" in names
     assert [name for name in names if pkgutil.resolve_name(name) is None] == []
+
+
+def test_each_class_that_sphinx_describes_has_a_row_in_a_table() -> None:
+    """The tables are what a forge shows of the Python interface."""
+    page = (REFERENCE / "api.md").read_text()
+    classes = re.findall(r"^\.\. autoclass:: \S+\.(\w+)$", page, re.MULTILINE)
+    assert len(classes) > 8
+    assert [name for name in classes if f"\n| `{name}` |" not in page] == []
 
 
 def test_the_architecture_names_modules_and_packages_that_exist() -> None:
@@ -47,6 +68,40 @@ def test_each_test_that_a_promise_names_is_there() -> None:
     named = set(re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)`", text))
     assert len(named) > 20
     assert named - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
+
+
+def test_the_pages_read_well_where_markdown_alone_is_rendered() -> None:
+    """A forge shows them unbuilt, without the titles and docstrings that Sphinx adds."""
+    problems = [
+        f"{page.relative_to(ROOT)}: {problem}"
+        for page in PAGES
+        for problem in _unreadable(page.read_text())
+    ]
+    assert problems == []
+
+
+@each(
+    "page, problem",
+    [
+        ("See [](other.md).", "link without text: [](other.md)"),
+        ("| a | b |\n|---|---|\n| 1 |", "row of 1 cells, header of 2: | 1 |"),
+        ("| a |\n|---|\n| 1 |\nand more |", "row in pieces: and more |"),
+        ("A read is answered\n504. It ends.", "line that begins like a list: 504. It ends."),
+        ("Words " * 30, f"line of 180 characters: {'Words ' * 6}Word"),
+        ("# A\n\n```{eval-rst}\n.. automodule:: a\n```\n", "section without text: # A"),
+    ],
+)
+def test_what_a_forge_cannot_show_is_found(page: str, problem: str) -> None:
+    """Otherwise the test above could not fail."""
+    assert [*_unreadable(page)] == [problem]
+
+
+def test_the_index_of_a_folder_links_each_page() -> None:
+    """A list of pages for Sphinx alone shows their names, and leads nowhere."""
+    indexes = {page.parent: page.read_text() for page in PAGES if page.name == "index.md"}
+    pages = [page for page in PAGES if page.parent in indexes and page.name != "index.md"]
+    assert len(pages) > 20
+    assert [page for page in pages if f"]({page.name})" not in indexes[page.parent]] == []
 
 
 def test_every_setting_is_documented() -> None:
@@ -110,6 +165,30 @@ def test_each_document_that_the_source_names_is_there() -> None:
     }
     assert len(named) > 4
     assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def _unreadable(page: str) -> Iterator[str]:
+    """Yield what a reader of the Markdown of *page* cannot follow."""
+    for heading in DIRECTIVES_ALONE.findall(page):
+        yield f"section without text: {heading}"
+    text = re.sub(r"^```.*?^```$|^<!--.*?-->$", "", page, flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\[\]\([^)]*\)", text):
+        yield f"link without text: {link}"
+    cells = 0
+    for above, line in pairwise(["", *text.splitlines()]):
+        if line.startswith("|"):
+            count = len(re.findall(r"(?<!\\)\|", line)) - 1
+            cells = cells or count
+            if count != cells:
+                yield f"row of {count} cells, header of {cells}: {line[:40]}"
+            continue
+        if cells and line:
+            yield f"row in pieces: {line[:40]}"
+        elif re.match(r"\d+\. ", line) and above and not re.match(r"\d+\. | ", above):
+            yield f"line that begins like a list: {line[:40]}"
+        elif len(line) > MAX_LINE_CHARS:
+            yield f"line of {len(line)} characters: {line[:40]}"
+        cells = 0
 
 
 def _is_member(of: str, name: str) -> bool:
