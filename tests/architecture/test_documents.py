@@ -54,7 +54,7 @@ def test_the_architecture_names_modules_and_packages_that_exist() -> None:
     """Each has a paragraph, or answers a question."""
     text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     source = ROOT / "src" / "remit"
-    names = set(re.findall(r"`(_\w+(?:/\w+)*|client/[\w/]+)`", text))
+    names = set(re.findall(r"`(_\w+(?:/\w+)*|(?:client|collector)/[\w/]+)`", text))
     assert len(names) > 20
     found = {name for name in names if (source / name).is_dir() or (source / f"{name}.py").exists()}
     assert names - found == set()
