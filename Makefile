@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Exact versions, so that two machines run the same.
 PINNED := -c requirements/dev.txt
-# What needs no PostgreSQL, no processes and no seconds of waiting; what ARGS picks runs in this
-# process, whatever it needs.
-FAST := $(if $(ARGS),$(ARGS),-m 'not gate and not full' -n 3 --dist loadscope)
+# What needs no PostgreSQL, no processes and no seconds of waiting, in the files that OF names; what
+# ARGS picks runs in this process, whatever it needs.
+FILES := $(foreach name,$(OF),$(or $(wildcard tests/*/test_$(name)*.py),$(error no tests/*/test_$(name)*.py)))
+FAST := $(if $(ARGS),$(ARGS),-m 'not gate and not full' -n 3 --dist loadscope $(FILES))
 # CI imports little of what pip would compile; Python compiles that itself.
 UNCOMPILED := $(if $(CI),--no-compile)
 # The same sessions as nox runs, in .venv instead of an environment for each.
@@ -27,7 +28,7 @@ help: ## say what there is
 demo: $(VENV)/.demo ## run the example agent and show what was recorded
 	@$(BIN)/remit demo
 
-test: $(VENV)/.test ## run the tests of a desk; ARGS="-k name" picks some of all
+test: $(VENV)/.test ## run the tests of a desk; OF=spool: of these files; ARGS="-k name" picks some of all
 	@if [ "$(CI)" = true ]; then \
 	  $(BIN)/python -m coverage run -m pytest --strict-skips $(FAST) \
 	  && $(BIN)/coverage combine --quiet && $(BIN)/coverage report; \

@@ -62,6 +62,20 @@ def test_the_architecture_names_modules_and_packages_that_exist() -> None:
     assert {name for name in packages if f"**{name}**" not in text} == set()
 
 
+def test_each_package_has_a_row_of_tests_that_are_there() -> None:
+    """CONTRIBUTING says which tests cover which package."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r'^\| `([\w/]+)`.* \| `OF="?([\w ]+)"?` \|$', text, re.MULTILINE)
+    source = ROOT / "src" / "remit"
+    packages = {path.parent.name for path in source.glob("*/__init__.py")}
+    assert packages - {package.partition("/")[0] for package, _ in rows} == set()
+    paths = [source / package for package, _ in rows]
+    missing = [path for path in paths if not (path.is_dir() or path.with_suffix(".py").exists())]
+    assert missing == []
+    names = {name for _, names in rows for name in names.split()}
+    assert [name for name in names if not [*(ROOT / "tests").glob(f"*/test_{name}*.py")]] == []
+
+
 def test_each_test_that_a_promise_names_is_there() -> None:
     """A promise whose test has gone is held by nothing."""
     text = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
