@@ -188,7 +188,7 @@ def test_a_failing_call_keeps_its_exception(recorder: RecordingSink) -> None:
 @each(
     ("target", "says"),
     [
-        pytest.param(Service, "decorate the method which answers", id="class"),
+        pytest.param(Service, "decorate a method instead", id="class"),
         pytest.param(property(None), "@property made without a function", id="write-only"),
         pytest.param(7, "an object of type int", id="number"),
     ],

@@ -56,12 +56,12 @@ def test_a_run_is_shown_with_its_risk(api: Api, db: Path) -> None:
     assert shown.exit_code == 0, shown.output
     text = re.sub(r" {2,}", "  ", shown.stdout.partition("Risk")[2])
     for line in (
-        "5 spans, as their types were declared",
+        "5 spans, by the declarations of their types",
         "may  read_data (4), financial_transactions (2)",
         "gives  contact_information (2), personal_identifiers (2)",
         "classification  confidential",
-        f"refused  1 spans\n  1 x {EXCEEDS}",
-        f"exceeds  1 spans\n  1 x {EXCEEDS}",
+        f"refused  1 span\n  1 x {EXCEEDS}",
+        f"exceeds  1 span\n  1 x {EXCEEDS}",
         "withheld  type:Sensitive (2), classification:secret (1)",
         "schemas  1 not as declared, 1 undeclared",
         "read: may read_data; must not destroy_data; takes contact_information",

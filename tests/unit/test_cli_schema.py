@@ -102,9 +102,7 @@ def test_people_read_what_each_step_takes_gives_and_may(program: str) -> None:
     ("target", "exit_code", "said"),
     [
         pytest.param("no_such.module", 1, "there is no module 'no_such'", id="no-module"),
-        pytest.param(
-            "{}:nobody", 1, "is not there in {}; its agents: Desk.serve, answer", id="name"
-        ),
+        pytest.param("{}:nobody", 1, "is not in {}; its agents: Desk.serve, answer", id="name"),
         pytest.param("{}:Desk.nobody", 1, "its agents: Desk.serve, answer", id="no-member"),
         pytest.param("{}:number.real", 1, "its agents: Desk.serve, answer", id="no-namespace"),
         pytest.param("{}:look", 1, "'look' is not an agent", id="no-agent"),

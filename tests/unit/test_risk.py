@@ -81,20 +81,17 @@ def test_no_words_leave_everything_unknown() -> None:
         ),
         pytest.param(
             {"allows": "read_data", "forbids": ("create_data", "read_data")},
-            "remit.risk(allows=..., forbids=...): 'read_data' stands in both; "
-            "leave it in the one that is true",
+            "remit.risk(allows=..., forbids=...): 'read_data' is in both; keep it in one of them",
             id="allowed and forbidden",
         ),
         pytest.param(
             {"takes": "minors_data", "excludes": "minors_data"},
-            "remit.risk(takes=..., excludes=...): 'minors_data' stands in both; "
-            "leave it in the one that is true",
+            "remit.risk(takes=..., excludes=...): 'minors_data' is in both; keep it in one of them",
             id="taken and excluded",
         ),
         pytest.param(
             {"gives": "minors_data", "excludes": "minors_data"},
-            "remit.risk(gives=..., excludes=...): 'minors_data' stands in both; "
-            "leave it in the one that is true",
+            "remit.risk(gives=..., excludes=...): 'minors_data' is in both; keep it in one of them",
             id="given and excluded",
         ),
     ],

@@ -136,8 +136,7 @@ def _check_disjoint(**arguments: list[str]) -> None:
     (one, words), (other, other_words) = arguments.items()
     if both := [word for word in words if word in other_words]:
         raise DeclarationError(
-            f"remit.risk({one}=..., {other}=...): {both[0]!r} stands in both; "
-            "leave it in the one that is true"
+            f"remit.risk({one}=..., {other}=...): {both[0]!r} is in both; keep it in one of them"
         )
 
 

@@ -147,10 +147,10 @@ class CircuitBreaker:
         The corrected token or URL differs from the one that the items were recorded for.
         """
         if self.health is Health.UNAUTHORIZED:
-            return "`remit spool send --all` sends them once that is mended"
+            return "`remit spool send --all` sends them when that is corrected"
         other_url = f"`remit spool send --from {self._target}`"
         if self.health is Health.WRONG_SERVER:
-            return f"{other_url} sends them once that is mended"
+            return f"{other_url} sends them when that is corrected"
         command = "`remit spool send`"
         if self.health is not Health.OK and "://" in self._target:
             command += f" (after a change of the api_url, {other_url})"

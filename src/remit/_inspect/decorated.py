@@ -223,7 +223,7 @@ def callable_info(
     if isinstance(target, type):
         raise DeclarationError(
             f"@remit.{decorator} cannot decorate the class {target.__module__}."
-            f"{target.__qualname__}: decorate the method which answers"
+            f"{target.__qualname__}: decorate a method instead"
         )
     if isinstance(target, partialmethod | singledispatchmethod):
         return _method_maker_info(target)

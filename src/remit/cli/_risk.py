@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from remit.cli._terminal import bold, coloured, columns, cut, faint, lines, printable
+from remit.cli._terminal import bold, coloured, columns, cut, faint, lines, number_of, printable
 from remit.models.risk import Risk, SpanTypeRisk
 
 LABEL_COLUMNS = 14
@@ -12,7 +12,7 @@ LABEL_COLUMNS = 14
 
 def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
     """Yield the lines that show the *risk* of a number of *spans*."""
-    yield bold("Risk") + faint(f"  {spans} spans, as their types were declared")
+    yield bold("Risk") + faint(f"  {number_of(spans, 'span')}, by the declarations of their types")
     yield from _row("may", _counted(risk.allows))
     yield from _row("takes", _counted(risk.takes))
     yield from _row("gives", _counted(risk.gives))
@@ -34,7 +34,7 @@ def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
 
 def _section(label: str, spans: int, violations: Mapping[str, int]) -> Iterator[str]:
     if spans:
-        yield from _row(label, coloured("failed", f"{spans} spans"))
+        yield from _row(label, coloured("failed", number_of(spans, "span")))
     for sentence, count in violations.items():
         yield from _row("", f"{count} x {printable(sentence)}")
 

@@ -183,8 +183,8 @@ def _erasure_line(erasure: Mapping[str, object]) -> str:
     when = str(erasure["erased_at"])[:16].replace("T", " ")
     spans = "1 span" if erasure["spans"] == 1 else f"{erasure['spans']} spans"
     return (
-        f"Erased {when} by {printable(str(erasure['erased_by']))}, asked for as "
-        f"{erasure['asked_for']}: the payloads of {spans}. "
+        f"Erased {when} by {printable(str(erasure['erased_by']))}: the payloads of {spans}, "
+        f"selected by {erasure['asked_for']}. "
         f"Reason: {printable(str(erasure['reason']))}"
     )
 

@@ -107,7 +107,7 @@ def _agent(module: ModuleType, path: str) -> Agent[..., object]:
         return found
     known = attempt(lambda: _agents(module))
     there = ", ".join(known) if isinstance(known, Mapping) else "none"
-    what = "is not an agent" if found is not None else "is not there"
+    what = "is not an agent" if found is not None else "is not"
     raise Failed(f"{path!r} {what} in {module.__name__}; its agents: {there}")
 
 
