@@ -220,7 +220,7 @@ def test_a_deployments_token_does_everything_for_its_own_runs(world: World) -> N
     assert [row["id"] for row in api.get("/agent_instance").json()["summaries"]] == [run["id"]]
     assert len(api.spans(run["id"])) == 1
     assert len(api.get("/agent_spans", agent_id=run["agent_id"]).json()["summaries"]) == 1
-    assert details(api.get(f"/agent/{run['agent_id']}"))["name"] == "desk"
+    assert details(api.get(f"/agent/{run['agent_id']}"))["name"] == "One"
     assert details(api.post(f"{path}/finish"))["status"] == "complete"
 
 

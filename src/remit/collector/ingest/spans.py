@@ -19,6 +19,8 @@ from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanReque
 CREATE: Final = "agent_spans/create"
 FINISH: Final = "agent_spans/finish"
 NULL: Final = Raw(b"null")
+_ABSENT: Final = cast("str | None", msgspec.UNSET)
+"""Tells an absent parent from null, which the SDK sends, while the keys are checked."""
 
 SpanStatus: TypeAlias = Literal["pending", "active", "complete", "failed", "cancelled"]
 FinishStatus: TypeAlias = Literal["complete", "failed", "cancelled"]
@@ -51,8 +53,7 @@ class SpanToCreate(msgspec.Struct, gc=False, omit_defaults=True):
     payload: Raw = Raw(b"{}")
     result_payload: Raw = NULL
     id: str | None = None
-    # Absent until the request was checked: the SDK says null.
-    parent_span_id: str | None = cast("None", msgspec.UNSET)
+    parent_span_id: str | None = _ABSENT
     started_at: str | None = None
     finished_at: str | None = None
     sensitive_encoding: bool | None = None
@@ -101,7 +102,7 @@ def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
     span = _read(_read_create, CreateAgentSpanRequest, params, max_depth)
     span.payload_read = span.result_read = None
     _check_keys(params, span)
-    if span.parent_span_id is msgspec.UNSET:
+    if span.parent_span_id is _ABSENT:
         span.parent_span_id = None
     check_name("schema_name", span.schema_name)
     check_name("parent_span_id", span.parent_span_id)
