@@ -140,6 +140,13 @@ BODIES: Final[dict[str, tuple[str, Callable[[], bytes], int]]] = {
         lambda: span(b"{" + b",".join(b'"%x":0' % n for n in range(MOST - 100)) + b"}"),
         200,
     ),
+    "many keys and spaces": (
+        SPANS,
+        lambda: span(b"{" + b",".join(b'"%x":0' % n for n in range(MOST - 100)) + b"}").replace(
+            b":", b" : "
+        ),
+        200,
+    ),
     "many separators in strings": (
         SPANS,
         lambda: span(b'{"v":' + listed(b'",,"', 1_500_000) + b"}"),

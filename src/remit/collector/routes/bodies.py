@@ -55,7 +55,7 @@ class Bodies:
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         parts: list[bytes] = []
         length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > settings.max_body_bytes:
+        if length.isdecimal() and int(length) > settings.max_body_bytes:
             raise self._too_long()
         # A request from within the process has no event loop, and never waits.
         remote = request.client is not None
