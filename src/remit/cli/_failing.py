@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Final
 
 import click
@@ -36,3 +41,32 @@ def missing_library(command: str, error: ModuleNotFoundError) -> Failed:
         f"remit {command} needs the collector, and {missing} is not installed: "
         + install_extra("collector")
     )
+
+
+@contextmanager
+def writing_output() -> Generator[None]:
+    """Fail within the block if standard output cannot be written: a full disk, a closed pipe.
+
+    Raises:
+        Failed: It cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        # Files that a command writes fail with errors of the same types.
+        if all(
+            frame.f_code is not click.echo.__code__ for frame, _ in walk_tb(error.__traceback__)
+        ):
+            raise
+        _discard_output()
+        raise Failed(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _discard_output() -> None:
+    """Write to nothing what standard output still holds; Python writes it again when it ends.
+
+    Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe.
+    """
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)

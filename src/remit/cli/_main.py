@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from importlib import import_module
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from remit._base.version import __version__
-from remit.cli._failing import Failed, missing_library
+from remit.cli._failing import Failed, missing_library, writing_output
 from remit.errors import RemitError
 
 
@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
 
 
 class Commands(LazyGroup):
-    """The commands of `remit`, in the order of their help."""
+    """The commands of `remit`, in the order of their help; output that fails is one sentence."""
 
     lazy: ClassVar[Mapping[str, tuple[str, str]]] = {
         "demo": ("remit.cli._demo:demo", "Run an example agent and show its record."),
@@ -73,6 +73,22 @@ class Commands(LazyGroup):
         "db": ("remit.cli._db:db", "Database maintenance: retention, erasure, backup."),
         "doctor": ("remit.cli._doctor:doctor", "Check settings, server and spool."),
     }
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - click's signature
+    ) -> click.Context:
+        """Return the context; `--help` and `--version` are written here."""
+        with writing_output():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        with writing_output():
+            return super().invoke(ctx)
 
 
 @click.group(

@@ -6,6 +6,7 @@ import shlex
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from remit.cli._database import database, opened
-from remit.cli._failing import Failed
+from remit.cli._failing import Failed, writing_output
 from remit.cli._options import Database, db_option
 from remit.cli._terminal import emit, faint
 from remit.collector import Settings, list_tokens
@@ -193,7 +194,7 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
             workers=workers,
             settings=Settings(**more),
             door=door,
-            on_start=lambda url: emit(f"remit serves {name} at {url}"),
+            on_start=partial(_announce, name),
         )
     except ssl.SSLError as error:
         said = error.reason or "one of them is no PEM file"
@@ -205,6 +206,12 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
         if error.filename is not None:
             raise Failed(f"{error.filename} cannot be used: {said}") from error
         raise Failed(f"cannot listen on {host} port {port}: {said}") from error
+
+
+def _announce(name: str, url: str) -> None:
+    # An error here is one of standard output, not of the address.
+    with writing_output():
+        emit(f"remit serves {name} at {url}")
 
 
 def _exposed(host: str, door: Door) -> str:
