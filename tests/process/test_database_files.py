@@ -34,7 +34,7 @@ READING: Final = {
 }
 WRITING: Final = {
     "token": ("token", "create"),
-    "retain": ("db", "retain", "--days", "1"),
+    "retain": ("db", "retain", "--days", "1", "--yes"),
     "erase": ("db", "erase", "--run", "last", "--reason", "asked", "--yes"),
     "terminate": ("runs", "terminate", "last", "--reason", "enough"),
     "serve": ("serve", "--port", "0"),

@@ -100,7 +100,6 @@ def test_a_buffer_that_may_take_more_than_half_of_the_memory_is_named(tmp_path: 
     ("variables", "said"),
     [
         pytest.param({"REMIT_MODE": "off"}, "nothing is recorded", id="off"),
-        pytest.param({"REMIT_API_URL": "http://127.0.0.1"}, "REMIT_API_TOKEN is not set", id="url"),
         pytest.param({"REMIT_API_TOKEN": TOKEN}, "REMIT_API_URL is not set", id="token"),
     ],
 )
@@ -112,6 +111,21 @@ def test_settings_that_are_half_there_are_noted(
     assert found(result)["mode"]["verdict"] == "note"
     assert said in found(result)["mode"]["said"]
     assert result.exit_code == 0
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("variable", ["REMIT_API_URL", "PREFACTOR_API_URL"])
+def test_a_server_without_a_token_is_wrong(variable: str, tmp_path: Path) -> None:
+    """Nothing is sent to it, although its address was set."""
+    url = "https://remit.example.com"
+    result = doctor(REMIT_DATA_DIR=str(tmp_path), **{variable: url})
+    check = wrong(result)
+    assert (check["name"], check["code"], result.exit_code) == ("mode", "no_token", 1)
+    assert f"nothing is sent to {url}" in check["said"]
+    assert f"{variable} is set and REMIT_API_TOKEN is not" in check["said"]
+    assert "Set REMIT_API_TOKEN" in check["advice"]
+    local = doctor(REMIT_DATA_DIR=str(tmp_path), REMIT_MODE="local", **{variable: url})
+    assert local.exit_code == 0
 
 
 def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:

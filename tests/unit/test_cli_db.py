@@ -1,4 +1,4 @@
-"""`remit db erase` and `remit db backup`: what an operator does to a database as a whole."""
+"""`remit db`: what an operator does to a database as a whole."""
 
 from __future__ import annotations
 
@@ -93,14 +93,36 @@ def test_the_record_is_shown_with_the_run(db: Path) -> None:
     assert json.loads(shown(db, "two", "--json"))["erasures"] == []
 
 
-@pytest.mark.parametrize(("answer", "erased"), [("y\n", True), ("n\n", False), ("", False)])
-def test_erase_asks_before_it_acts(db: Path, answer: str, *, erased: bool) -> None:
-    """And does nothing without a yes."""
-    done = run("erase", "--subject", "ann", "--reason", "x", "--db", str(db), answer=answer)
+DELETING = {
+    "erase": (("erase", "--subject", "ann", "--reason", "x"), "Erase the payloads of 2 runs in "),
+    "retain": (("retain", "--days", "1"), "Delete spans and runs from before "),
+}
 
-    assert "Erase the payloads of 2 runs" in done.output
-    assert (CANARY + "one" not in payloads(db)) == erased
-    assert (done.exit_code == 0) == erased
+
+@pytest.mark.parametrize(("words", "question"), DELETING.values(), ids=DELETING)
+@pytest.mark.parametrize(("answer", "agreed"), [("y\n", True), ("n\n", False), ("", False)])
+def test_what_deletes_asks_before(
+    db: Path, words: tuple[str, ...], question: str, answer: str, *, agreed: bool
+) -> None:
+    """And does nothing without a yes, as in a job without a terminal."""
+    done = run(*words, "--db", str(db), answer=answer)
+
+    assert question in done.stderr
+    assert f" {db}, for good? [y/N]" in done.stderr
+    assert (done.exit_code, bool(done.stdout)) == ((0, True) if agreed else (1, False))
+    if not agreed:
+        assert CANARY + "one" in payloads(db)
+        *_, last = done.stderr.splitlines()
+        assert last == "remit: nothing was deleted; where there is no terminal, confirm with --yes"
+
+
+@pytest.mark.parametrize(("words", "question"), DELETING.values(), ids=DELETING)
+def test_nothing_is_asked_of_a_job_that_says_yes(
+    db: Path, words: tuple[str, ...], question: str
+) -> None:
+    """As in a crontab."""
+    done = run(*words, "--yes", "--db", str(db))
+    assert (done.exit_code, done.stderr) == (0, ""), question
 
 
 @each(

@@ -226,7 +226,7 @@ def test_a_token_of_one_agent_is_listed_with_it_until_it_is_revoked(db: Path) ->
     tokens = json.loads(run("token", "list", "--db", str(db), "--json").stdout)
     assert {each["agent_id"] for each in tokens} == {source["id"]}
     revoked = run("token", "revoke", tokens[0]["id"], "--db", str(db))
-    assert revoked.stdout == f"Revoked {tokens[0]['id']}.\n"
+    assert revoked.stdout == f"Revoked {tokens[0]['id']} in {db}.\n"
     lines = run("token", "list", "--db", str(db)).stdout.splitlines()
     assert [line.split()[2] for line in lines[1:]] == ["revoked", "active", "active"]
     assert all(line.endswith("  Halver") for line in lines[1:])

@@ -171,13 +171,19 @@ def test_much_goes_in_many_steps(api: Api, clock: FakeClock, store: Store) -> No
 def test_the_command_says_what_it_removed(
     named: Path | str, store: Store, api: Api, clock: FakeClock
 ) -> None:
-    """In words, or in JSON for programs."""
+    """In words, or in JSON for programs; without a yes it removes nothing."""
     now = datetime.now(UTC)
-    run_at(api, clock, now - timedelta(days=60))
+    old = run_at(api, clock, now - timedelta(days=60))
     young = run_at(api, clock, now - timedelta(days=1))
+    words = ["db", "retain", "--days", "30", "--db", str(named)]
 
-    done = CliRunner().invoke(main, ["db", "retain", "--days", "30", "--db", str(named)])
-    again = CliRunner().invoke(main, ["db", "retain", "--days", "30", "--db", str(named), "--json"])
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 1
+    assert kept(store)[0] == {old["id"], young["id"]}
+
+    words.append("--yes")
+    done = CliRunner().invoke(main, words)
+    again = CliRunner().invoke(main, [*words, "--json"])
 
     assert done.exit_code == again.exit_code == 0, done.output + again.output
     assert ": 1 span, 1 run and 2 idempotency keys" in " ".join(done.output.split())

@@ -134,7 +134,15 @@ def _mode(settings: Settings) -> Check:
     if mode == "remote":
         return ok("mode", f"remote, to {without_credentials(settings.api_url or '')}")
     if settings.half_remote is not None:
-        given, missing = (config.variables(name)[0] for name in settings.half_remote)
+        present, absent = settings.half_remote
+        (given, _), missing = config.environment_sources()[present], config.variables(absent)[0]
+        if settings.api_url:
+            said = (
+                f"{given} is set and {missing} is not: nothing is sent to "
+                f"{without_credentials(settings.api_url)}, runs are recorded in local mode"
+            )
+            advice = f"Set {missing} to a token of that server, or REMIT_MODE=local."
+            return wrong("mode", "no_token", said, advice)
         advice = f"{given} is set, but to send to a server set {missing} too."
         return note("mode", f"local, {missing} is not set", advice)
     return ok("mode", f"local, in {settings.data_dir / LOCAL_FILE}")

@@ -13,6 +13,7 @@ from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import Database
 from remit.cli._records import Record, Run, called
+from remit.cli._terminal import emit
 from remit.collector.ingest.validation import judged_qualities, shown_span
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.store import (
@@ -29,6 +30,7 @@ from remit.collector.store import (
     TooSlowError,
     open_reader,
     open_store,
+    shown,
 )
 from remit.collector.store.rows import Row
 from remit.collector.views import agent_view, instance_view
@@ -58,6 +60,23 @@ def database(given: Database | None, *, create: bool = False) -> Database:
         Failed: The data folder cannot be made, or is open to other users.
     """
     return given or private_folder(config.load({}).data_dir, create=create) / FILE
+
+
+def maintained(given: Database | None, *, create: bool = False) -> Database:
+    """Return the database as `database` does, for a command that never works on a server.
+
+    Name it on standard error if it is that of local mode while the environment names a server.
+    """
+    path = database(given, create=create)
+    settings = config.load({})
+    if given is None and settings.mode != "local" and settings.api_url:
+        variable, _ = config.environment_sources()["api_url"]
+        emit(
+            f"This works on {shown(path)}, not on the server of {variable}; --db names another "
+            "database.",
+            err=True,
+        )
+    return path
 
 
 @contextmanager

@@ -10,9 +10,16 @@ from typing import Final
 import click
 
 from remit._base.clock import SystemClock
-from remit.cli._database import agent_called, database, find, opened, opened_to_read
+from remit.cli._database import agent_called, find, maintained, opened, opened_to_read
 from remit.cli._failing import Failed
-from remit.cli._options import TEXT, Database, db_option, json_option
+from remit.cli._options import (
+    TEXT,
+    Database,
+    confirm_deletion,
+    db_option,
+    json_option,
+    yes_option,
+)
 from remit.cli._terminal import emit, emit_json
 from remit.collector.ingest import AskedFor, runs_about
 from remit.collector.ingest import erase as erase_runs
@@ -45,20 +52,23 @@ def db() -> None:
     type=click.IntRange(1, MOST_DAYS),
     help="Age in days up to which spans and runs are kept.",
 )
+@yes_option
 @db_option
 @json_option
-def retain(days: int, db: Database | None, *, as_json: bool) -> None:
+def retain(days: int, db: Database | None, *, yes: bool, as_json: bool) -> None:
     """Delete old spans and runs.
 
     The age of a span is the time since it began. A run is deleted if it ended before that time and
     none of its spans remains; a run that never ended remains. In PostgreSQL, spans are deleted by
     whole weeks. A collector may serve the database meanwhile.
     """
-    path = database(db)
+    path = maintained(db)
     before_us = SystemClock().wall_ns() // NS_PER_US - days * US_PER_DAY
-    with opened(path) as store:
-        removed = store.retain(before_us)
     before = format_us(before_us)
+    with opened(path) as store:
+        what = f"Delete spans and runs from before {before} in {shown(path)}, for good?"
+        confirm_deletion(what, yes=yes)
+        removed = store.retain(before_us)
     if as_json:
         emit_json({"before": before, **removed._asdict()})
         return
@@ -73,7 +83,7 @@ def upgrade(db: Database | None) -> None:
     Commands that write do so automatically. Commands that only read change nothing, and refuse an
     older database until it is upgraded. Earlier versions cannot open it afterwards.
     """
-    path = database(db)
+    path = maintained(db)
     with opened(path):
         emit(f"{shown(path)} is up to date.")
 
@@ -91,7 +101,7 @@ def upgrade(db: Database | None) -> None:
 @click.option(
     "--reason", type=TEXT, metavar="TEXT", required=True, help="Reason; it is kept in the record."
 )
-@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @db_option
 @json_option
 def erase(
@@ -118,14 +128,13 @@ def erase(
     if not reason.strip():
         raise click.UsageError("--reason must say something.")
     ((kind, value),) = asked
-    path = database(db)
+    path = maintained(db)
     with opened(path) as store:
         ids = _instances(store, kind, value)
         if not ids:
             raise Failed(f"{shown(path)} has no run of the {kind} {value!r}: nothing was erased")
-        if not yes:
-            what = f"Erase the payloads of {_counted(len(ids), 'run')} in {shown(path)}, for good?"
-            click.confirm(what, abort=True, err=True)
+        what = f"Erase the payloads of {_counted(len(ids), 'run')} in {shown(path)}, for good?"
+        confirm_deletion(what, yes=yes)
         done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
         _scrub(store, ids[0])
     if as_json:
@@ -182,7 +191,7 @@ def backup(target: Path, db: Database | None) -> None:
     TARGET is a new file that only its owner can read. The copy is a consistent state of the
     database; a collector may write it meanwhile. Data that is erased later remains in the copy.
     """
-    path = database(db)
+    path = maintained(db)
     if is_postgres(path):
         raise Failed(
             "a PostgreSQL database is copied by its own tool: pg_dump --format=custom "

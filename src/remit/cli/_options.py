@@ -8,6 +8,9 @@ from typing import Final, TypeAlias
 
 import click
 
+from remit.cli._failing import Failed
+from remit.cli._terminal import emit
+
 Database: TypeAlias = Path | str
 """The path of an SQLite file, or the URL of a PostgreSQL database."""
 
@@ -58,3 +61,18 @@ runs_option = click.option(
     "REMIT_API_TOKEN, else the database of local mode.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+
+
+def confirm_deletion(question: str, *, yes: bool) -> None:
+    """Ask *question* on standard error, unless `--yes` was given.
+
+    Raises:
+        Failed: The answer is not yes, or there is no terminal to ask.
+    """
+    try:
+        if yes or click.confirm(question, err=True):
+            return
+    except click.Abort:
+        emit(err=True)  # ends the line of the question
+    raise Failed("nothing was deleted; where there is no terminal, confirm with --yes")

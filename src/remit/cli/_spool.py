@@ -16,7 +16,7 @@ from remit._runtime.setup import send_spooled
 from remit._runtime.targets import spool_of
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
-from remit.cli._options import TEXT, json_option
+from remit.cli._options import TEXT, confirm_deletion, json_option, yes_option
 from remit.cli._spool_files import FileState, Listed, Refused, listed, purge
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
@@ -125,7 +125,7 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
 @click.option(
     "--set-aside", "aside", is_flag=True, help="Only delete refused items and damaged files."
 )
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 def purge_files(*, aside: bool, yes: bool) -> None:
     """Delete the files that no running process uses."""
     folder = _folder(config.load({}))
@@ -138,12 +138,9 @@ def purge_files(*, aside: bool, yes: bool) -> None:
     if not found:
         emit(f"There is nothing to delete in {folder.path}.")
         return
-    if not yes:
-        others = sum(not _is_ours(file, folder) for file in found)
-        theirs = (
-            f", {number_of(others, 'file')} of them of another server or token" if others else ""
-        )
-        click.confirm(f"Delete {_amount(found)}, never delivered{theirs}?", abort=True)
+    others = sum(not _is_ours(file, folder) for file in found)
+    theirs = f", {number_of(others, 'file')} of them of another server or token" if others else ""
+    confirm_deletion(f"Delete {_amount(found)}, never delivered{theirs}?", yes=yes)
     deleted = purge(folder, found)
     emit(f"Deleted {_amount(deleted)}.")
     if len(deleted) < len(found):

@@ -11,7 +11,7 @@ from typing import TextIO
 import click
 
 from remit._base.files import PRIVATE_FILE
-from remit.cli._database import agent_called, database, opened, opened_to_read
+from remit.cli._database import agent_called, maintained, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, printable
@@ -57,7 +57,7 @@ def create(
         raise click.UsageError(f"--scope {scope} {what}.")
     if agent is not None and not agent.strip():
         raise click.UsageError("--agent must name one.")
-    path = database(db, create=True)
+    path = maintained(db, create=True)
     with nullcontext() if file is None else _private(file) as writer:
         with opened(path, create=True) as store:
             if agent is None:
@@ -84,7 +84,7 @@ def create(
 @json_option
 def list_all(db: Database | None, *, as_json: bool) -> None:
     """List the tokens without their secrets, oldest first."""
-    path = database(db)
+    path = maintained(db)
     with opened_to_read(path) as store:
         tokens = list_tokens(store)
         with store.reading() as source:
@@ -106,9 +106,10 @@ def list_all(db: Database | None, *, as_json: bool) -> None:
 @db_option
 def revoke(token_id: str, db: Database | None) -> None:
     """Revoke a token for good; `remit token list` shows its ID."""
-    with opened(database(db)) as store:
+    path = maintained(db)
+    with opened(path) as store:
         revoked = revoke_token(store, token_id)
-    emit(f"Revoked {revoked.id}.")
+    emit(f"Revoked {revoked.id} in {shown(path)}.")
 
 
 @contextmanager
