@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,13 +12,15 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from remit import config
+from remit import _runtime, config
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.ids import key_text
+from remit._base.text import did_you_mean
 from remit._capture import split_violations
-from remit._declare.registry import RUN_TYPE
+from remit._declare.registry import RUN_TYPE, Registry
 from remit._record.items import Item, Kind, RunFeed
 from remit._runtime import setup
+from remit.errors import UsageError
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,6 +47,7 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
     sink = RecordingSink()
     merged = config.from_overrides({**setup.configured(), **settings})
     with setup.isolated(merged, sink=sink, clock=clock):
+        sink.registry = _runtime.registry()
         yield sink
 
 
@@ -152,11 +156,13 @@ class RecordingSink:
 
     Attributes:
         runs: Every run, oldest first.
+        registry: What is declared while the sink records; it outlasts the block.
     """
 
     def __init__(self) -> None:
         """Start empty."""
         self.runs: list[RecordedRun] = []
+        self.registry = Registry()
         self._by_key: dict[str, RecordedRun] = {}
         self._spans: dict[bytes, RecordedSpan] = {}
 
@@ -201,13 +207,26 @@ class RecordingSink:
         """Return the spans of all runs in the order of their starts, root spans left out.
 
         Args:
-            name: Only spans of this type; its last part after `:` or `.` is enough.
+            name: Only spans of this type; its last part after `:` or `.` is enough. A declared step
+                that was not called has none.
+
+        Raises:
+            UsageError: Nothing that is declared or was recorded has the name.
         """
-        return [
-            span
-            for span in list(self._spans.values())
-            if span.name != RUN_TYPE and (name is None or _named(span.name, name))
-        ]
+        spans = [span for span in list(self._spans.values()) if span.name != RUN_TYPE]
+        if name is None:
+            return spans
+        named = [span for span in spans if _named(span.name, name)]
+        if not named:
+            self._check_name(name, {span.name for span in spans})
+        return named
+
+    def _check_name(self, name: str, recorded: set[str]) -> None:
+        known = recorded | {span_type.name for span_type in self.registry.span_types()}
+        if any(_named(full, name) for full in known):
+            return
+        hint = did_you_mean(name, sorted(known | {_last_part(full) for full in known}))
+        raise UsageError(f"no declared step and no recorded block has the name {name!r}{hint}")
 
     def tree(self) -> list[Any]:
         """Return each run's spans as nested lists: `[[name, [child, ...]], ...]` for each run."""
@@ -239,6 +258,10 @@ class RecordingSink:
 
 def _named(full: str, name: str) -> bool:
     return full == name or full.endswith((f":{name}", f".{name}"))
+
+
+def _last_part(full: str) -> str:
+    return re.split("[:.]", full)[-1]
 
 
 def _object(body: bytes | None) -> dict[str, Any] | None:
