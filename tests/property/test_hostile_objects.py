@@ -92,7 +92,8 @@ def a_run(value: Any) -> None:  # noqa: ANN401 - callers without a type checker
             desk.run(**{argument: value})
     with desk.run(labels={"a": value}) as run:
         run.fail(value)
-        run.record_quality("good", value)
+        with suppress(UsageError):
+            run.record_quality("good", value)
         run.record_quality("good", {"a": value})
 
 
@@ -157,7 +158,7 @@ def test_a_hostile_payload_that_is_no_mapping_is_refused_without_asking_it(
     with desk.run(), pytest.raises(UsageError, match="expected a mapping"):
         remit.span("by hand", value)
     assert CALLS == []
-    assert recorder.spans("by hand") == []
+    assert recorder.spans() == []
 
 
 def test_a_hostile_dict_is_a_payload(recorder: RecordingSink) -> None:

@@ -174,3 +174,10 @@ async def check_runs(desk: Desk) -> None:
         assert_type(run, Run)
     async with desk.method_named.run(purpose="eval") as run:
         assert_type(run, Run)
+
+
+async def check_misused_runs() -> None:
+    """A run takes no question, is no coroutine, and has what it has in its block only."""
+    function_bare.run("question")  # type: ignore[arg-type] # the agent is called in the block
+    await function_bare.run()  # type: ignore[misc] # it is a block
+    function_bare.run().record_quality("a", {})  # type: ignore[attr-defined] # the block gives the run

@@ -272,9 +272,9 @@ DECLARED = {
         ("review", {"score": float("nan"), "notes": b"..."}, []),
         ("pace", Pace(1.5), []),
         ("turns", Turns(count=2), []),
-        ("stars", 5, []),
-        ("rating", 5, []),
-        ("verdict", "good", []),
+        ("stars", {"value": 5}, []),
+        ("rating", {"value": 5}, []),
+        ("verdict", {"value": "good"}, []),
         ("verdict", Pace(1.5), []),
         ("written", {"a": 1}, []),
         ("review", None, []),
@@ -291,9 +291,9 @@ DECLARED = {
         ("review", {"score": 1, "notes": [1]}, ["`notes[0]` is not of type string"]),
         ("pace", {}, ["`seconds` is missing"]),
         ("turns", {"count": 1.5}, ["`count` is not of type integer"]),
-        ("stars", "five", ["`value` is not of type integer"]),
-        ("rating", "five", ["`value` is of no form that is allowed"]),
-        ("verdict", "bad", ["the payload is of no form that is allowed"]),
+        ("stars", {"value": "five"}, ["`value` is not of type integer"]),
+        ("rating", {"value": "five"}, ["`value` is of no form that is allowed"]),
+        ("verdict", {"value": "bad"}, ["the payload is of no form that is allowed"]),
         ("written", {"a": 0}, ["`a` is not more than 0"]),
         ("endless", {"a": 0}, []),
         ("broken", {"a": 0}, []),
@@ -473,5 +473,4 @@ def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
             run.record_quality(5, {"score": 1})  # type: ignore[arg-type] # wrong on purpose
         with pytest.raises(UsageError, match="the name ''; expected a text"):
             run.record_quality("", {"score": 1})
-        run.record_quality("score", 3)
-    assert recorder.runs[0].quality == {"half ?": {"score": 1}, "score": {"value": 3}}
+    assert recorder.runs[0].quality == {"half ?": {"score": 1}}

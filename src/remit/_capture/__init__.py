@@ -3,6 +3,7 @@
 from remit._capture.encode import (
     Rules,
     capture_mapping,
+    is_like_mapping,
     redacted,
     redacted_name,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "denial_payload",
     "error_payload",
     "failure_payload",
+    "is_like_mapping",
     "merge_error",
     "outcome_payload",
     "redacted",

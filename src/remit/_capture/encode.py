@@ -18,7 +18,7 @@ from remit._capture.rules.switches import HOOK
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import MAX_NODES, Walk, decode, encode
 from remit._capture.withheld import WithheldTexts
-from remit._inspect.introspection import is_a
+from remit._inspect.introspection import is_a, is_mapping
 from remit.errors import DeniedError
 
 _FAULT: Final = encode(markers.opaque("remit.fault"))
@@ -158,6 +158,16 @@ def capture_mapping(mapping: object, rules: Rules) -> bytes:
         return copy if is_a(copy, dict) else {"value": copy}
 
     return rules.encode_payload(build)
+
+
+def is_like_mapping(value: object) -> bool:
+    """Return whether *value* is a mapping, or a model or another object with declared fields."""
+    reader = reader_of(type(value))
+    if reader.kind is Kind.UNWRAP:
+        inner = reader.plain(value)
+        if inner is not value:
+            return is_like_mapping(inner)
+    return reader.kind in (Kind.MAPPING, Kind.RECORD) or is_mapping(value)
 
 
 def redacted_name(name: str, rules: Rules) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, get_args, overload
 
 from remit import _runtime
-from remit._base.guard import guarded
+from remit._base.guard import guarded, logger
 from remit._base.ids import is_pfid
 from remit._base.text import describe_value
 from remit._declare.registry import AgentType
@@ -177,11 +177,12 @@ class AgentRuns:
         ceiling: What the agent forbids; None if nothing.
     """
 
-    __slots__ = ("_agent", "ceiling")
+    __slots__ = ("_agent", "_unused_logged", "ceiling")
 
     def __init__(self, agent: AgentType) -> None:
         """Prepare to open runs of *agent*."""
         self._agent = agent
+        self._unused_logged = False
         self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
 
     @guarded("a call outside any run", nullcontext())
@@ -196,7 +197,19 @@ class AgentRuns:
             UsageError: An argument has a wrong type or value.
         """
         self._check(**arguments)
-        return RunBlock(partial(self.open, **arguments))
+        return RunBlock(partial(self.open, **arguments), self._log_unused)
+
+    @guarded("a block that was never entered")
+    def _log_unused(self) -> None:
+        """Log once for each agent that a block was never entered."""
+        if self._unused_logged:
+            return
+        self._unused_logged = True
+        logger.warning(
+            "%s: a block of run() was never entered, so no run was opened: write "
+            "`with agent.run() as run:` around the calls",
+            self._agent.external_identifier,
+        )
 
     @guarded("the arguments of a run", passes=(UsageError,))
     def _check(self, **arguments: Unpack[RunArguments]) -> None:

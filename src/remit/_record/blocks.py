@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Self, cast
+from typing import TYPE_CHECKING, Final, NoReturn, Self, cast
 
 from remit import _capture
 from remit._base.clock import SystemClock
@@ -13,7 +13,7 @@ from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, key_text, new_key
 from remit._base.outcomes import CANCELLED, FAILED
 from remit._base.text import describe_value
-from remit._inspect.introspection import is_a
+from remit._inspect.introspection import is_a, type_name
 from remit._record.context import nested_in, termination, use_context
 from remit._record.items import AgentRef, Item, Kind, NoSink, RunFeed
 from remit._record.runs import OpenRun, Recorder, RunOptions, current_context, opened
@@ -70,20 +70,25 @@ class Run:
 
         Args:
             name: Name of the quality, as declared by `agent(quality=...)`.
-            payload: A mapping, a model or a dataclass, redacted like every payload. Any other value
-                is recorded under `value`; `None` removes the name.
+            payload: A mapping, a model or a dataclass, redacted like every payload; `None` removes
+                the name.
 
         Raises:
-            UsageError: The name is not a text, or empty.
+            UsageError: The name is not a text, or empty, or the payload is another value.
         """
         run = self._run
         if type(name) is not str or not name:
             raise UsageError(
                 f"record_quality() got the name {describe_value(name)}; expected a text"
             )
+        name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
+        if payload is not None and not _capture.is_like_mapping(payload):
+            raise UsageError(
+                f"record_quality({name!r}, ...) got an object of type {type_name(type(payload))}; "
+                'expected a mapping or a model, as in {"score": 0.9}'
+            )
         if not run.recording:
             return
-        name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
         now_ns = run.now_ns()
         body = None if payload is None else _capture.capture_mapping(payload, run.rules)
         errors = None if body is None else run.quality_errors(name, body)
@@ -216,15 +221,26 @@ def null_run() -> OpenRun:
     )
 
 
+_ATTRIBUTES_OF_RUN: Final = frozenset(name for name in vars(Run) if not name.startswith("_"))
+
+
 # Unguarded: called by the user's `with`.
 class RunBlock:
     """The block of `with agent.run(...)`; sync and async, used once."""
 
-    __slots__ = ("_entered", "_open", "_run")
+    __slots__ = ("_entered", "_on_unused", "_open", "_run")
 
-    def __init__(self, open_run: Callable[[], OpenRun]) -> None:
-        """Prepare the block; nothing happens before it is entered."""
+    def __init__(
+        self, open_run: Callable[[], OpenRun], on_unused: Callable[[], object] | None = None
+    ) -> None:
+        """Prepare the block; nothing happens before it is entered.
+
+        Args:
+            open_run: Opens the run.
+            on_unused: Called when the block is collected without having been entered.
+        """
         self._open: Callable[[], OpenRun] | None = open_run
+        self._on_unused = on_unused
         self._run: OpenRun | None = None
         self._entered: use_context | None = None
 
@@ -257,6 +273,29 @@ class RunBlock:
         flushing = run.recorder.after_run.call_async() if run is not None and awaited else None
         if flushing is not None:
             await flushing
+
+    def __del__(self) -> None:
+        """Report a block that was never entered, where the program drops it."""
+        if self._open is not None and self._on_unused is not None:
+            self._on_unused()
+
+    if not TYPE_CHECKING:  # type checkers find these mistakes themselves
+
+        def __await__(self) -> NoReturn:
+            """Raise an error that names the block."""
+            raise TypeError(
+                "agent.run() is a block and cannot be awaited: write "
+                "`async with agent.run() as run: await agent(...)`"
+            )
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise an error, which says of an attribute of `Run` where the run is."""
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in _ATTRIBUTES_OF_RUN:
+                message += (
+                    f": the run is what the block gives, `with agent.run() as run: run.{name}`"
+                )
+            raise AttributeError(message)
 
     def _exit(self, error: BaseException | None, *, awaited: bool) -> OpenRun | None:
         run, self._run = self._run, None

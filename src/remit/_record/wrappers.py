@@ -20,6 +20,7 @@ from typing import (
     Final,
     Generic,
     NamedTuple,
+    Never,
     NoReturn,
     ParamSpec,
     TypeVar,
@@ -229,7 +230,7 @@ class Agent(StepFunction, Generic[P, R]):
 
     def run(
         self,
-        *,
+        *arguments: Never,
         purpose: str | None = None,
         subject: str | None = None,
         labels: Mapping[str, object] | Collection[str] | None = None,
@@ -240,17 +241,24 @@ class Agent(StepFunction, Generic[P, R]):
         Inside another run it is a separate run; the outer one is current again after it.
 
         Args:
+            *arguments: None; the arguments of the agent belong to its call inside the block.
             purpose: `live`, `smoke_test` or `eval`; None takes the setting.
             subject: Whose data the run is about, in your own words.
             labels: A list of words, or a mapping of words, to find the run by.
             resume: Id of an instance left open, to go on with; its subject and labels stay.
 
         Raises:
+            TypeError: There are positional arguments.
             UsageError: The purpose is none of the three, or *subject*, *labels* or *resume* has a
                 wrong type.
             RunTerminated: On entering the block: a run around it, or the one to be resumed, was
                 terminated.
         """
+        if arguments:
+            raise TypeError(
+                "run() opens the block of a run and does not call the agent: write "
+                "`with agent.run() as run: agent(...)`"
+            )
         return self._self_block(purpose=purpose, subject=subject, labels=labels, resume=resume)
 
     def registration(self) -> dict[str, object]:
