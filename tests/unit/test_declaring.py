@@ -11,7 +11,7 @@ import pytest
 
 import remit
 from remit.errors import DeclarationError
-from remit.testing import isolated
+from remit.testing import RecordingSink, isolated
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -57,3 +57,31 @@ def test_help_shows_every_parameter(function: Anything) -> None:
     for name in inspect.signature(function).parameters:
         assert f"{name}: " in signature
         assert f"\n        {name}: " in described
+
+
+def test_two_agents_of_one_display_name_are_logged_once(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first argument of `agent` is a display name, unlike that of `span_type`."""
+
+    def declare(name: str | None) -> Anything:
+        @remit.agent(name)
+        def first() -> None:
+            """Answer."""
+
+        return first
+
+    @remit.agent("support")
+    def other() -> None:
+        """Answer as well."""
+
+    declare(None)
+    assert caplog.messages == []
+    for _ in range(2):
+        first = declare("support")
+    (line,) = caplog.messages
+    assert "two agents have the display name 'support'" in line
+    for agent in (first, other):
+        assert f"{agent.__module__}:{agent.__qualname__}" in line
+        agent()
+    assert len({run.agent for run in recorder.runs}) == 2

@@ -120,6 +120,7 @@ def _decorate(
         return wrapping.rewrap(inner)
     info = callable_info(target, "agent", takes_self=takes_self)
     declared = _declare(info, name, options, declared_in)
+    _log_shared_name(declared)
     _runtime.registry().add_agent(declared)
     runs = AgentRuns(declared)
     tracer = StepTracer(
@@ -158,6 +159,23 @@ def _declare(
         quality=quality,
         **texts,
     )
+
+
+@guarded("a look at the names of agents")
+def _log_shared_name(declared: AgentType) -> None:
+    """Log that another agent has the same display name, at the first declaration of *declared*."""
+    name = declared.explicit_name
+    named = [
+        agent for agent in _runtime.registry().agents() if name and agent.explicit_name == name
+    ]
+    if named and all(agent.external_identifier != declared.external_identifier for agent in named):
+        logger.warning(
+            "two agents have the display name %r, %s and %s; give each its own (both are recorded, "
+            "by their module and function)",
+            name,
+            named[0].place,
+            declared.place,
+        )
 
 
 class RunArguments(TypedDict, total=False):
