@@ -218,6 +218,27 @@ async def test_the_reason_is_looked_for_among_the_causes(
 
 
 @both
+@each("kind", [httpx.ConnectError, httpx.ReadError, httpx.WriteError])
+async def test_a_server_that_refuses_tls_is_told_from_a_broken_connection(
+    send: Sends, kind: type[httpx.TransportError]
+) -> None:
+    """With TLS 1.3 the alert about a missing client certificate arrives after the handshake."""
+
+    def fail(_request: httpx.Request) -> httpx.Response:
+        alert = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert")
+        raise kind(str(alert)) from alert
+
+    with pytest.raises(
+        UnavailableError, match=r"api\.example refused the TLS connection"
+    ) as raised:
+        await send(PING, handler=fail)
+    assert "CERTIFICATE_REQUIRED" in str(raised.value)
+    assert "client certificate" in str(raised.value)
+    assert "transport=" in str(raised.value)
+    assert "may work later" not in str(raised.value)
+
+
+@both
 @pytest.mark.parametrize(
     ("proxy", "reason"),
     [

@@ -50,6 +50,10 @@ NO_TLS: Final = (
     "no TLS with {place} ({reason}). Check the port of the api_url, and whether it speaks https "
     "at all"
 )
+TLS_REFUSED: Final = (
+    "{place} refused the TLS connection ({reason}). If it asks for a client certificate, give one "
+    "by transport=httpx.HTTPTransport(verify=context); else check the host and port of the api_url"
+)
 REFUSED: Final = (
     "{place} refused the connection: nothing listens there. Start the server, or check the host "
     "and the port of the api_url"
@@ -77,6 +81,8 @@ CONNECT_TEMPLATES: Final = (
     (ConnectionRefusedError, REFUSED),
 )
 """The same for a `ConnectError` of httpx, by the system's errors among its causes."""
+TLS_ALERT: Final = "_ALERT_"
+"""In the text of an error that the server's alert ended the connection; OpenSSL's names hold it."""
 OF_THE_WAY: Final = (NO_NAME, REFUSED, UNREACHABLE, NO_CONNECTION, NO_PROXY)
 """If a proxy is in use, these are about the proxy and not about the server."""
 
@@ -102,8 +108,12 @@ def describe(error: Exception, *, place: str, timeout_s: float, proxy: str | Non
 
 def _template(error: Exception) -> tuple[str, BaseException]:
     """Return the template for *error*, and the error among its causes that tells most."""
+    causes = list(_causes(error))
+    for cause in causes:
+        # With TLS 1.3, the alert about a missing certificate arrives when the answer is read.
+        if isinstance(cause, ssl.SSLError) and TLS_ALERT in str(cause):
+            return TLS_REFUSED, cause
     if isinstance(error, httpx.ConnectError):
-        causes = list(_causes(error))
         for kind, template in CONNECT_TEMPLATES:
             for cause in causes:
                 if isinstance(cause, kind):
