@@ -194,7 +194,8 @@ class Settings(BaseModel):
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""
     transport: object | None = None
-    """An httpx transport, for tests; not from the environment."""
+    """A synchronous httpx transport, for client certificates and for tests; not from the
+    environment."""
 
     @field_validator("api_url")
     @classmethod
