@@ -11,8 +11,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -419,138 +418,6 @@ def test_a_step_without_a_function_is_registered(framework: Framework) -> None:
     assert model["params_schema"]["properties"]["inputs"]["type"] == "object"
     assert tool["title"] == "A tool"
     assert tool["data_risk"]["action_profile"]
-
-
-# Lists that keep their newest elements
-
-
-def message(number: int) -> dict[str, Any]:
-    """Return one of a conversation."""
-    return {"role": "user", "content": f"message {number}"}
-
-
-def asked(
-    payload: dict[str, object],
-    result: dict[str, object] | None = None,
-    *,
-    newest: Sequence[str] = ("messages",),
-) -> RecordedSpan:
-    """Record a step whose *newest* lists keep their last elements; return the span."""
-    model = adapters.declare("fake:chat", "llm", newest=newest)
-    sink = _runtime.current().recorder.sink
-    assert isinstance(sink, RecordingSink)
-    with agent.run():
-        adapters.start(model, payload).end(result)
-    return sink.spans()[-1]
-
-
-def before(total: int) -> dict[str, object]:
-    """Return the marker in front of a list of *total* elements."""
-    return {"$remit": "cut", "of": total, "unit": "items"}
-
-
-def check_newest(shown: Any, given: list[Any]) -> list[Any]:  # noqa: ANN401 - any JSON
-    """Check that *shown* is the end of *given* after a marker; return what was kept."""
-    assert type(shown) is list
-    first, *kept = shown
-    assert first == before(len(given))
-    assert 0 < len(kept) < len(given)
-    assert kept[1:] == given[-len(kept) + 1 :]  # a text in the first of them may be cut
-    return kept
-
-
-@pytest.mark.usefixtures("recorder")
-def test_a_conversation_keeps_its_newest_messages() -> None:
-    """And the other fields, whatever their order."""
-    messages = [message(number) for number in range(10_000)]
-    span = asked({"messages": messages, "model": "large"}, {"messages": messages, "tokens": 3})
-    for shown in (span.payload["inputs"], span.result):
-        assert shown is not None
-        kept = check_newest(shown["messages"], messages)
-        assert kept[-1] == messages[-1]
-        assert len(kept) > 400
-    assert (span.payload["inputs"]["model"], (span.result or {})["tokens"]) == ("large", 3)
-
-
-@pytest.mark.parametrize("limit", [300, 1_000, 5_000])
-def test_a_conversation_keeps_to_the_bound_in_bytes(limit: int) -> None:
-    """Of the JSON text; the tools beside it are cut as ever, from the end."""
-    messages = [message(number) for number in range(300)]
-    with isolated(max_payload_bytes=limit):
-        span = asked({"messages": messages})
-        shared = asked({"tools": ["x" * 50] * 500, "messages": messages})
-    check_newest(span.payload["inputs"]["messages"], messages)
-    for payload in (span.payload, shared.payload):
-        assert len(json.dumps(payload, separators=(",", ":"))) <= limit
-    if limit > 300:
-        tools = shared.payload["inputs"]["tools"]
-        assert (tools["$remit"], tools["of"]) == ("cut", 500)
-        check_newest(shared.payload["inputs"]["messages"], messages)
-
-
-@pytest.mark.usefixtures("recorder")
-def test_lists_in_a_conversation_keep_their_newest_elements() -> None:
-    """Whatever holds them; a payload as a whole can be named."""
-    parts = [[number] for number in range(5_000)]
-    for wrap in (list[Any], tuple[Any, ...], deque[Any]):
-        span = asked({"request": {"messages": [{"parts": wrap(parts)}]}})
-        check_newest(span.payload["inputs"]["request"]["messages"][0]["parts"], parts)
-    whole = asked({"a": {"b": parts}}, {"c": [parts]}, newest=("inputs", "result"))
-    check_newest(whole.payload["inputs"]["a"]["b"], parts)
-    check_newest((whole.result or {})["c"][0], parts)
-
-
-@pytest.mark.usefixtures("recorder")
-def test_what_fits_and_what_is_not_named_is_as_ever() -> None:
-    """A list that is not cut has no marker."""
-    numbers = list(range(5_000))
-    span = asked({"messages": [message(1), ["a", "b"]], "others": numbers})
-    assert span.payload["inputs"]["messages"] == [message(1), ["a", "b"]]
-    others = span.payload["inputs"]["others"]
-    assert (others["$remit"], others["of"], others["head"][0]) == ("cut", 5_000, 0)
-    plain = asked({"messages": numbers}, newest=())
-    assert plain.payload["inputs"]["messages"]["head"][0] == 0
-
-
-@pytest.mark.usefixtures("recorder")
-def test_every_message_that_is_kept_is_redacted_and_counted() -> None:
-    """What was cut away is not counted."""
-    messages = [{"role": "user", "password": f"canary {number}"} for number in range(10_000)]
-    kept = asked({"messages": messages}).payload["inputs"]["messages"][1:]
-    whole = [each for each in kept if "$remit" not in each and "password" in each]
-    assert len(whole) > 100
-    assert all(each["password"]["rule"] == "name:password" for each in whole)
-    counts = remit.status().withheld
-    assert counts == {"name:password": json.dumps(kept).count("name:password")}
-
-
-def test_a_secret_is_known_by_what_was_cut_away_before_it() -> None:
-    """By the flag, the name in a pair, the first line of a private key."""
-    arguments = ["x" * 30] * 50 + ["--password", "canary"]
-    lines = ["some text"] * 50 + ["-----BEGIN RSA PRIVATE KEY-----", *["canary" * 10] * 25]
-    pair = ["password", ["canary"] * 400]
-    for limit in range(256, 1_200, 8):
-        with isolated(max_payload_bytes=limit):
-            for given in (arguments, lines, [pair], [tuple(pair)], tuple(pair)):
-                shown = asked({"messages": given}).payload
-                assert "canary" not in json.dumps(shown), (given, shown)
-    with isolated():
-        short = ["."] * 9_000 + ["-----BEGIN RSA PRIVATE KEY-----", *["canary"] * 2_000]
-        assert "canary" not in json.dumps(asked({"messages": short}).payload)
-
-
-def test_a_list_of_the_hooks_keeps_its_newest_elements_too() -> None:
-    """It is cut twice; the marker says how long it was at first."""
-    messages = [message(number) for number in range(10_000)]
-
-    def hook(payload: dict[str, object]) -> dict[str, object]:
-        return {**payload, "note": "x" * 2_000}
-
-    with isolated(redact=hook, max_payload_bytes=4_000):
-        span = asked({"model": "large", "messages": messages})
-    check_newest(span.payload["inputs"]["messages"], messages)
-    assert span.payload["inputs"]["model"] == "large"
-    assert span.payload["note"]
 
 
 # What else an adapter relies on
@@ -1230,13 +1097,10 @@ def test_a_name_that_a_server_would_refuse_is_refused(name: Any) -> None:  # noq
 
 
 def test_a_declaration_with_a_wrong_argument_is_refused() -> None:
-    """A text as `newest` would be a set of letters, and an unknown kind would be a tool."""
+    """An unknown kind would be a tool."""
     wrong: Any = "messages"
-    with isolated():
-        with pytest.raises(DeclarationError, match="newest"):
-            adapters.declare("fake:chat", "llm", newest=wrong)
-        with pytest.raises(DeclarationError, match="kind"):
-            adapters.declare("fake:chat", wrong)
+    with isolated(), pytest.raises(DeclarationError, match="kind"):
+        adapters.declare("fake:chat", wrong)
 
 
 def test_an_interrupt_that_is_no_exception_type_is_refused() -> None:

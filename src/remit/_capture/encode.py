@@ -90,7 +90,6 @@ class Rules(Struct, frozen=True, eq=False):
         off = walk.ever_off
 
         def rebuild(last: Walk) -> object:
-            last.newest, last.from_end = walk.newest, walk.from_end
             return last.value(answer, 0)
 
         return self._fit(rebuild, texts, is_copy=True, off=off)

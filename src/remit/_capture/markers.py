@@ -35,11 +35,6 @@ def cut(of: int, unit: str, head: object) -> Marker:
     return {KEY: "cut", "of": of, "unit": unit, "head": head}
 
 
-def cut_before(of: int) -> Marker:
-    """Return the first element of a list that had *of* items and keeps only its last ones."""
-    return {KEY: "cut", "of": of, "unit": "items"}
-
-
 def cut_below(level: int) -> Marker:
     """Return the marker of a container that is nested too deep, or inside itself."""
     return {KEY: "cut", "of": level, "unit": "levels"}
@@ -63,15 +58,6 @@ def of_bytes(length: int) -> Marker:
 def array(type_name: str, shape: Sequence[int], dtype: str) -> Marker:
     """Return the marker of an array or a table."""
     return {KEY: "array", "type": type_name, "shape": list(shape), "dtype": dtype}
-
-
-def items_before(value: object) -> int | None:
-    """Return the number of items of the uncut list if *value* is a marker of `cut_before`."""
-    if type(value) is not dict:
-        return None
-    marker = cast("Marker", value)
-    of = marker.get("of")
-    return of if type(of) is int and marker == cut_before(of) else None
 
 
 def rule_of(value: object) -> object:

@@ -93,7 +93,6 @@ class Direction(Struct, frozen=True):
     Attributes:
         rule: The rule that withholds everything, else None.
         excluded: Data categories whose values are withheld.
-        newest: Names under which lists that are cut keep their last items.
         keep: From `capture=`, by parameter and `return`: True records what the declaration
             withholds, False never records.
         off: From `capture=`: rules that are off for the whole span type.
@@ -102,7 +101,6 @@ class Direction(Struct, frozen=True):
 
     rule: str | None = None
     excluded: frozenset[str] = frozenset()
-    newest: frozenset[str] = frozenset()
     keep: Mapping[str, bool] = field(default_factory=dict[str, bool])
     off: frozenset[str] = frozenset()
     off_for: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
@@ -112,7 +110,6 @@ class Direction(Struct, frozen=True):
         cls,
         rule: str | None,
         excluded: frozenset[str],
-        newest: frozenset[str],
         capture: Mapping[str, CaptureOption],
     ) -> Direction:
         """Return the declaration; *capture* was checked when it was declared."""
@@ -126,7 +123,7 @@ class Direction(Struct, frozen=True):
                 off.add(key)
             else:
                 keep[key] = option
-        return cls(rule, excluded, newest, keep, frozenset(off), off_for)
+        return cls(rule, excluded, keep, frozenset(off), off_for)
 
 
 class ParameterPlan(Struct, frozen=True):
@@ -144,7 +141,6 @@ class ParameterPlan(Struct, frozen=True):
         off: Rules that are off for it.
         rules_off: Of these, the ones that `capture=` turns off for it alone, sorted. `True` turns
             off the rules by which the declaration withholds the value.
-        newest: Names under which lists that are cut keep their last items; its own is all of it.
     """
 
     name: str
@@ -157,7 +153,6 @@ class ParameterPlan(Struct, frozen=True):
     declared: Mapping[str, str] = field(default_factory=dict[str, str])
     off: frozenset[str] = frozenset()
     rules_off: tuple[str, ...] = ()
-    newest: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, parameter: Parameter, direction: Direction) -> ParameterPlan:
@@ -192,7 +187,6 @@ class ParameterPlan(Struct, frozen=True):
             declared=marked_keys(parameter.annotation),
             off=off,
             rules_off=tuple(sorted(rules_off)),
-            newest=direction.newest,
         )
 
     @property
@@ -207,16 +201,13 @@ class ParameterPlan(Struct, frozen=True):
             return walk.withhold(self.rule, value)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
             return walk.withhold(self.name_rule, value)
-        # The fields of a payload of a framework share the budget, as parameters do.
-        return walk.value(value, 0) if self.newest else walk.nested(value, 0)
+        return walk.nested(value, 0)
 
     def apply(self, walk: Walk) -> None:
         """Set the rules of this parameter in *walk*."""
         walk.turn_off(self.off)
         walk.exclude(self.excluded)
         walk.declared = self.declared
-        walk.newest = self.newest
-        walk.from_end = self.name in self.newest
 
     @property
     def encoded_default(self) -> object:
@@ -286,7 +277,6 @@ class Plan:
         params_excluded: frozenset[str] = frozenset(),
         result_excluded: frozenset[str] = frozenset(),
         keep: Mapping[str, CaptureOption] | None = None,
-        newest: frozenset[str] = frozenset(),
     ) -> None:
         """Prepare everything that does not depend on a call.
 
@@ -297,10 +287,9 @@ class Plan:
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
             keep: The option `capture=`.
-            newest: Names under which lists that are cut keep their last items.
         """
-        params = Direction.of(params_rule, params_excluded, newest, keep or {})
-        result = Direction.of(result_rule, result_excluded, newest, keep or {})
+        params = Direction.of(params_rule, params_excluded, keep or {})
+        result = Direction.of(result_rule, result_excluded, keep or {})
         parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
         self._parameters = parameters
         self.outcome = _result_plan(signature.returns, signature.returns_category, result)

@@ -7,7 +7,6 @@ values and characters; markers replace what exceeds it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Final, cast
 
 import msgspec
@@ -45,9 +44,6 @@ MAX_INNER: Final = 3
 MARGIN_CHARS: Final = 512
 """Keys that begin in the kept part of a text are searched this far beyond its end."""
 
-LOOK_BACK: Final = 256
-"""How many items before the kept ones are searched for a flag or the beginning of a private key."""
-
 _UNJUDGED: Final = ""
 """No rule has this name."""
 
@@ -82,8 +78,6 @@ class Walk:
         excluded: Data categories whose values are withheld.
         declared: Rules of fields that a declaration marks, by key.
         counts: The rule of each value withheld so far.
-        newest: Names under which lists that are cut keep their last items.
-        from_end: The walk is under such a name.
     """
 
     def __init__(
@@ -112,8 +106,6 @@ class Walk:
         self.excluded: frozenset[str] = frozenset()
         self.declared: Mapping[str, str] = {}
         self.counts: list[str] = []
-        self.newest: frozenset[str] = frozenset()
-        self.from_end = False
         self._text_cap = chars // 2
         self._is_copy = is_copy
         self._scrub = scrub
@@ -263,13 +255,8 @@ class Walk:
         """
         self._heavy = 0 if len(values) > _MAX_SHARES else sum(not _is_light(it) for it in values)
 
-    def nested(self, item: object, depth: int, name: str = "") -> object:
-        """Return the copy of *item*, which a container at *depth* has under *name*."""
-        if name in self.newest and not self.from_end:
-            self.from_end = True
-            copy = self.nested(item, depth)
-            self.from_end = False
-            return copy
+    def nested(self, item: object, depth: int) -> object:
+        """Return the copy of *item*, which a container at *depth* has."""
         if depth or _is_light(item):
             return self.value(item, depth + 1)
         share = max(1, self._heavy)
@@ -292,7 +279,7 @@ class Walk:
             category = category_of_name(name)
             if category in self.excluded:
                 return self.withhold(f"category:{category}", item)
-        return self.nested(item, depth, name)
+        return self.nested(item, depth)
 
     def _pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
         """Return the copies of a mapping's entries, as far as the budget allows."""
@@ -330,10 +317,8 @@ class Walk:
             return copy
         return self.withhold(rule, copy)
 
-    def elements(
-        self, items: Sequence[object], depth: int, *, from_end: bool = False
-    ) -> list[object] | None:
-        """Return the copies of *items*, as far as the budget allows; the last one first *from_end*.
+    def elements(self, items: Sequence[object], depth: int) -> list[object] | None:
+        """Return the copies of *items*, as far as the budget allows.
 
         Returns:
             None if they are the lines of a private key.
@@ -342,7 +327,7 @@ class Walk:
         if after_flags is None:
             return None
         copies: list[object] = []
-        for place, item in reversed(tuple(enumerate(items))) if from_end else enumerate(items):
+        for place, item in enumerate(items):
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
@@ -415,8 +400,6 @@ class Walk:
     def items(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a list, a tuple, a deque, a view of a dict."""
         total = reader.size(value)
-        if self.from_end:
-            return self._last_items(value, total, depth, reader)
         copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
@@ -424,27 +407,6 @@ class Walk:
             # A lone list of two is as often a list of names.
             self.hide_second(copies)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
-
-    def _last_items(self, value: object, total: int, depth: int, reader: TypeReader) -> object:
-        """Read a list of which the last items count; the first item is a marker if it is cut."""
-        limit = max(0, self.nodes) + LOOK_BACK
-        items = snapshot(islice(reader.iterate(value), max(0, total - limit), None), limit)
-        if self._is_copy and items and len(items) == total:
-            # Cut by the earlier walk: the marker is made again.
-            of = markers.items_before(items[0])
-            if of is not None:
-                items, total = items[1:], max(of, total)
-        copies = self.elements(items, depth, from_end=True)
-        if copies is None:
-            return self.withhold(PRIVATE_KEY, value)
-        copies.reverse()
-        if len(copies) >= total:
-            if type(value) is tuple:
-                self.hide_second(copies)
-            return copies
-        if copies and total == _PAIR:
-            copies[0] = self._hide_if_labelled(items[0], copies[0])
-        return [markers.cut_before(total), *copies]
 
     def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a set, sorted by the encoding of its members; a huge one is not read."""
@@ -464,16 +426,9 @@ class Walk:
         total = reader.size(value)
         entries = snapshot(reader.iterate(value), self.nodes)
         if depth == 0:
-            if self.newest:
-                # What may be cut comes last, so that it leaves the others what they need.
-                entries = tuple(sorted(entries, key=self._weight))
             self.share_budget([item for _, item in entries])
         copy = self._pairs(entries, depth)
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
-
-    def _weight(self, entry: tuple[object, object]) -> tuple[bool, bool]:
-        key, item = entry
-        return type(key) is str and key in self.newest, not _is_light(item)
 
     def record(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
@@ -511,7 +466,7 @@ class Walk:
             if rule is not None:
                 copy[field.name] = self.withhold(rule, item)
             else:
-                copy[field.name] = self.nested(item, depth, field.name)
+                copy[field.name] = self.nested(item, depth)
         return copy
 
 

@@ -118,7 +118,6 @@ def plan_of(span_type: SpanType) -> Plan:
         plan = _PLANS[span_type] = Plan(
             span_type.recorded_signature,
             keep=span_type.capture,
-            newest=span_type.newest,
             **asdict(withholding(span_type.data_risk)),
         )
     return plan

@@ -112,7 +112,6 @@ class SpanType:
         capture: The option `capture=`, by parameter, `return` and rule.
         declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
-        newest: Names under which lists that are cut keep their last items.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
         qualname: The qualified name.
@@ -136,7 +135,6 @@ class SpanType:
     result: object = None
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
-    newest: frozenset[str] = frozenset()
     name: str = field(init=False, compare=False)
     module: str = field(init=False, compare=False)
     qualname: str = field(init=False, compare=False)

@@ -4,19 +4,13 @@ A step that a framework reports has no function. It is declared by `declare`, op
 ended by `ManualSpan.end`; one that is reported when it is over is recorded by `record`. `SpanTable`
 and `SessionTable` keep spans and runs by the framework's own ids. Adapters use nothing else of
 recording; none of it is public yet.
-
-A list that is too long for a payload becomes a marker that holds its first elements. Of a
-conversation, the last ones count: a step that is declared with `newest=["messages"]` keeps the last
-elements of every list under `messages`, in the payload and in the result. Such a list stays a list;
-what was cut is a marker in front, `{"$remit": "cut", "of": 10000, "unit": "items"}`. The other
-fields are captured first, so that a long conversation does not displace them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from hashlib import sha256
 from types import TracebackType
@@ -97,7 +91,6 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     description: str | None = None,
     template: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
-    newest: Collection[str] = (),
 ) -> SpanRecorder:
     """Declare a step without a function.
 
@@ -106,8 +99,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     A later declaration under the same name replaces an earlier one. The arguments are those of
     `remit.span_type`, but *params* is a type or a JSON Schema of the whole payload, which is
     recorded under `inputs`. A *kind* of model, agent or retriever has no effect, so its unknown
-    words are no violation. *newest* names the fields of payload and result whose lists keep their
-    last elements; `inputs` is the whole payload, `result` the whole result.
+    words are no violation.
 
     Raises:
         DeclarationError: The name is reserved or another function's, or an argument is wrong.
@@ -119,8 +111,6 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             f"{where}: kind is {describe_value(kind)}; expected one of "
             f"{', '.join(get_args(StepKind))}"
         )
-    if isinstance(newest, str):
-        raise DeclarationError(f"{where}: newest is a text; expected a list of names")
 
     def step(inputs: object) -> object: ...
 
@@ -142,7 +132,6 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         template=template,
         params=schema,
         result=result,
-        newest=frozenset(newest),
     )
     _runtime.registry().add_span_type(declared)
     return recorder_of(declared, kind=kind)
