@@ -25,6 +25,11 @@ ORDER: Final[Json] = {
             ]
         },
         "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": True},
+        "row": {
+            "type": "array",
+            "prefixItems": [{"type": name} for name in ("string", "string", "null", "integer")],
+            "maxItems": 4,
+        },
     },
     "required": ["number"],
     "additionalProperties": False,
@@ -66,6 +71,7 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
         {"number": 3, "customer": WITHHELD},
         {"number": 3, "customer": {"id": WITHHELD}},
         {"number": 3, "items": ["a", {"$remit": "cut", "of": 90, "unit": "items"}]},
+        {"number": 3, "row": ["a", {"$remit": "cut", "of": 4, "unit": "items"}, 1]},
         {"number": 3, "items": [WITHHELD, WITHHELD]},
         {"$remit": "withheld", "rule": "classification:secret"},
         {"number": 3, "$remit": {"exceeds": ["it may delete"]}},

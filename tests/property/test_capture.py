@@ -80,6 +80,58 @@ def test_every_payload_is_a_bounded_json_object(value: object, limit: int) -> No
         assert isinstance(json.loads(data), dict)
 
 
+def json_size(value: object) -> int:
+    """Return the bytes of *value* as compact JSON."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+TEXTS = st.text(max_size=40) | st.builds(
+    lambda text, times: text * times,
+    st.text(st.sampled_from('ab"\n\x00é漢\U0001f600'), min_size=1, max_size=8),
+    st.sampled_from([10, 100, 500]),
+)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=40), st.sampled_from([1000, 4000, 20_000]))
+def test_a_list_keeps_its_beginning_and_its_end_and_uses_its_room(
+    texts: list[str], limit: int
+) -> None:
+    """Whatever the characters are; a short item is whole or left out."""
+    data = capture_mapping({"a": texts, "model": "gpt"}, Rules(limit))
+    assert len(data) <= limit
+    payload = json.loads(data)
+    shown, whole = payload["a"], json_size({"a": texts, "model": "gpt"})
+    assert payload["model"] == "gpt"
+    if whole <= limit:
+        assert shown == texts
+        return
+    marker = {"$remit": "cut", "of": len(texts), "unit": "items"}
+    first = shown.index(marker) if marker in shown else len(shown)
+    last = len(shown) - first - 1 if marker in shown else 0
+    kept = [*zip(shown[:first], texts, strict=False)]
+    kept += zip(reversed(shown), reversed(texts[len(texts) - last :]), strict=False)
+    for part, text in kept:
+        assert part == text or (text.startswith(part["head"]) and text.endswith(part["tail"]))
+        assert part == text or json_size(text) > (limit - 250) // 8
+    if marker in shown:
+        assert first
+        assert last
+    assert len(data) > limit // 2
+
+
+@given(st.dictionaries(KEYS, TEXTS, max_size=12), st.sampled_from([4000, 8000]))
+def test_short_members_are_whole_beside_long_ones(members: dict[Any, str], limit: int) -> None:
+    """The long ones share what the short ones leave."""
+    payload = {f"m{number}": text for number, text in enumerate(members.values())}
+    data = capture_mapping(payload, Rules(limit))
+    assert len(data) <= limit
+    shown = json.loads(data)
+    sizes = [json_size(part) for name, part in shown.items() if part != payload[name]]
+    for name, text in payload.items():
+        if sizes and json_size(text) + 1 < min(sizes):
+            assert shown[name] == text
+
+
 @given(VALUES)
 def test_what_is_captured_is_left_as_it_was(value: object) -> None:
     """The user's objects are read, never changed."""

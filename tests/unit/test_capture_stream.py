@@ -84,13 +84,10 @@ def test_a_long_stream_is_cut_and_says_how_long_it_was() -> None:
     """The first items are kept."""
     shown = stream_of(*range(5000))
     assert shown["count"] == 5000
-    assert {**shown["items"], "head": 0} == {
-        "$remit": "cut",
-        "of": 5000,
-        "unit": "items",
-        "head": 0,
-    }
-    assert shown["items"]["head"][:3] == [0, 1, 2]
+    *first, marker = shown["items"]
+    assert marker == {"$remit": "cut", "of": 5000, "unit": "items"}
+    assert first == list(range(len(first)))
+    assert len(first) > 1900
 
 
 @each("piece", ["x" * 100, "\x00" * 100, "漢" * 50, "\ud800" * 100], ids=ascii)

@@ -202,6 +202,15 @@ def test_a_step_that_exceeds_its_agents_remit_says_so_below_its_parameters() -> 
                 "first_item_ms": 0.5,
             },
             '→ 2,000 items, the first after 0.50 ms: "a", "b" <cut, 2000 items>',
+            id="cut as by an earlier version",
+        ),
+        pytest.param(
+            {
+                "count": 2000,
+                "items": ["a", {"$remit": "cut", "of": 2000, "unit": "items"}],
+                "first_item_ms": 0.5,
+            },
+            '→ 2,000 items, the first after 0.50 ms: "a", … 1999 more items …',
             id="cut",
         ),
     ],

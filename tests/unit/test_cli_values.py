@@ -32,6 +32,32 @@ from tests.subtests import each
             id="cut",
         ),
         pytest.param(
+            {"$remit": "cut", "of": 900, "unit": "chars", "head": "Once", "tail": "end."},
+            '"Once" … 892 more characters … "end."',
+            id="cut with its end",
+        ),
+        pytest.param(
+            [1, {"$remit": "cut", "of": 45, "unit": "items"}, 44],
+            "[1, … 43 more items …, 44]",
+            id="a list without its middle",
+        ),
+        pytest.param(
+            [*range(30), {"$remit": "cut", "of": 100, "unit": "items"}, *range(70, 100)],
+            f"[{', '.join(map(str, range(10)))}, … 80 more items …, "
+            f"{', '.join(map(str, range(90, 100)))}]",
+            id="the same, too long for a line",
+        ),
+        pytest.param(
+            [1, {"$remit": "cut", "of": 9, "unit": "items"}],
+            "[1, … 8 more items …]",
+            id="the beginning of a list",
+        ),
+        pytest.param(
+            {"$remit": "bytes", "length": 3, "media_type": "image/png"},
+            "<3 bytes of image/png>",
+            id="an image",
+        ),
+        pytest.param(
             {"$remit": "cut", "of": 9, "unit": "levels"}, "<cut, 9 levels>", id="cut-without-head"
         ),
         pytest.param({"$remit": "newer"}, "<newer>", id="a-mark-of-a-later-version"),

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from remit._base.guard import attempt, guarded, wrap_exit
 from remit._capture import markers
+from remit._capture.cut import cut, encode
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.rules.switches import HOOK
 from remit._capture.type_readers import Kind, reader_of
-from remit._capture.walk import MAX_NODES, Walk, decode, encode
+from remit._capture.walk import MAX_NODES, Walk, decode
 from remit._capture.withheld import WithheldTexts
 from remit._inspect.introspection import is_a, is_mapping
 from remit.errors import DeniedError
@@ -24,8 +25,9 @@ from remit.errors import DeniedError
 _FAULT: Final = encode(markers.opaque("remit.fault"))
 """Replaces a payload on which remit itself failed."""
 
-_TRIES: Final = 4
+_TRIES: Final = 3
 _MARKER_NODES: Final = 5
+_LEAST_CHARS: Final = 16_384
 
 Build = Callable[[Walk], object]
 """Walks a payload; called again with a smaller budget when the encoding is too large."""
@@ -76,52 +78,80 @@ class Rules(Struct, frozen=True, eq=False):
             collect: Collect the texts of withheld values, which later errors must not quote.
         """
         texts = self.texts if collect else None
+        # The message of an error is made of copies of several texts.
+        data, walk = self._fit(build, texts, is_copy=is_copy, delays=collect, off=self.off)
         if self.hook is None:
-            return self._fit(build, texts, is_copy=is_copy, off=self.off)
-        limit = self.max_payload_bytes
-        walk = Walk(limit, is_copy=is_copy, scrub=True, texts=texts, off=self.off)
-        payload = build(walk)
-        self.count(walk.counts)
-        answer = _call_hook(self.hook, cast("dict[str, object]", payload))
+            return data
+        answer = _call_hook(self.hook, decode(data))
         if not is_a(answer, dict):
             self.count((HOOK,))
             return encode(markers.withheld(HOOK))
         # Which rules a declaration turned off for one parameter alone is no longer known.
-        off = walk.ever_off
-
-        def rebuild(last: Walk) -> object:
-            return last.value(answer, 0)
-
-        return self._fit(rebuild, texts, is_copy=True, off=off)
+        data, _ = self._fit(
+            lambda last: last.value(answer, 0), texts, is_copy=True, delays=True, off=walk.ever_off
+        )
+        return data
 
     def _fit(
-        self, build: Build, texts: WithheldTexts | None, *, is_copy: bool, off: frozenset[str]
-    ) -> bytes:
-        """Walk with decreasing budgets until the encoding fits."""
+        self,
+        build: Build,
+        texts: WithheldTexts | None,
+        *,
+        is_copy: bool,
+        delays: bool,
+        off: frozenset[str],
+    ) -> tuple[bytes, Walk]:
+        """Walk the payload, a second time if it exceeds a bound, and encode it; cut if need be."""
         limit = self.max_payload_bytes
-        chars, nodes, size, scrub = limit, MAX_NODES, 0, False
+        # With fewer characters, a single text could leave nothing for the others.
+        chars, nodes = max(limit, _LEAST_CHARS), MAX_NODES
         if is_copy:
-            # The markers of the earlier walk make its copy larger than its budget was.
-            chars, nodes = 2 * limit, _MARKER_NODES * MAX_NODES
-        for _ in range(_TRIES):
-            walk = Walk(chars, nodes, is_copy=is_copy, scrub=scrub, texts=texts, off=off)
+            # The markers of the earlier walk make its copy larger than its bounds were.
+            chars, nodes = 2 * chars, _MARKER_NODES * MAX_NODES
+        shares = scrub = False
+        while True:
+            walk = Walk(
+                chars,
+                nodes,
+                is_copy=is_copy,
+                scrub=scrub,
+                texts=texts,
+                off=off,
+                delays=delays,
+                shares=shares,
+            )
             try:
-                data = encode(build(walk))
+                payload = build(walk)
+                if walk.starved and not shares:
+                    shares = True
+                    continue
+                data = _encode_within(payload, walk, limit)
             except UnicodeEncodeError:  # lone surrogates, which few texts have
+                if scrub:
+                    raise
                 scrub = True
-                continue
-            if len(data) <= limit:
+            else:
                 self.count(walk.counts)
-                return data
-            size = size or len(data)
-            chars = _smaller_budget(chars, limit, len(data))
-            nodes = _smaller_budget(nodes, limit, len(data))
-        return encode(markers.cut_whole(size))
+                return data, walk
 
 
-def _smaller_budget(budget: int, limit: int, size: int) -> int:
-    """Return the budget for which the size would be three quarters of *limit*."""
-    return budget * limit * 3 // (size * 4)
+def _encode_within(payload: object, walk: Walk, limit: int) -> bytes:
+    """Return *payload* as JSON, cut to *limit* bytes if it is larger."""
+    withheld = len(walk.counts)
+    size, room = 0, limit
+    if walk.long_chars <= limit:
+        data = encode(payload)
+        size = len(data)
+        if size <= limit:
+            return data
+    for _ in range(_TRIES):
+        del walk.counts[withheld:]  # of long texts that are read again
+        data = encode(cut(payload, room))
+        if len(data) <= limit:
+            return data
+        room -= len(data) - limit
+    del walk.counts[withheld:]
+    return encode(markers.cut_whole(size or walk.long_chars))
 
 
 _inside_hook: Final = threading.local()

@@ -27,12 +27,19 @@ def withheld(rule: str) -> Marker:
     return {KEY: "withheld", "rule": rule}
 
 
-def cut(of: int, unit: str, head: object) -> Marker:
-    """Return the marker of a value of which only *head* is kept; it had *of* units.
+def cut_text(of: int, head: str, tail: str) -> Marker:
+    """Return the marker of a text of *of* characters that keeps *head* and *tail*."""
+    return {KEY: "cut", "of": of, "unit": "chars", "head": head, "tail": tail}
 
-    A unit is `chars`, `items` or `keys`.
-    """
-    return {KEY: "cut", "of": of, "unit": unit, "head": head}
+
+def cut_keys(of: int, head: Mapping[str, object]) -> Marker:
+    """Return the marker of an object of *of* keys that keeps *head*, the first ones."""
+    return {KEY: "cut", "of": of, "unit": "keys", "head": head}
+
+
+def cut_items(of: int) -> Marker:
+    """Return the marker in a list of *of* items, in place of those that are left out."""
+    return {KEY: "cut", "of": of, "unit": "items"}
 
 
 def cut_below(level: int) -> Marker:
@@ -50,14 +57,25 @@ def opaque(type_name: str) -> Marker:
     return {KEY: "opaque", "type": type_name}
 
 
-def of_bytes(length: int) -> Marker:
+def of_bytes(length: int, media_type: str = "") -> Marker:
     """Return the marker of binary data of *length* bytes."""
-    return {KEY: "bytes", "length": length}
+    marker: Marker = {KEY: "bytes", "length": length}
+    return {**marker, "media_type": media_type} if media_type else marker
 
 
 def array(type_name: str, shape: Sequence[int], dtype: str) -> Marker:
     """Return the marker of an array or a table."""
     return {KEY: "array", "type": type_name, "shape": list(shape), "dtype": dtype}
+
+
+def is_gap(value: object) -> bool:
+    """Return whether *value* is a marker of `cut_items`."""
+    if type(value) is not dict:
+        return False
+    marker = cast("Marker", value)
+    return (
+        marker.get("unit") == "items" and marker.get(KEY) == "cut" and type(marker.get("of")) is int
+    )
 
 
 def rule_of(value: object) -> object:

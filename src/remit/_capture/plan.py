@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 
 from remit._base.guard import attempt
 from remit._capture import markers
+from remit._capture.cut import encode
 from remit._capture.encode import Rules
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import PLAIN_NAMES, name_rule
@@ -24,7 +25,7 @@ from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
 from remit._capture.rules.switches import CAPTURE_OFF
 from remit._capture.scalars import MAX_EXACT, text
 from remit._capture.type_readers import Kind, reader_of, rule_of, rule_of_mark, type_category
-from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_harmless
+from remit._capture.walk import LABELS, MAX_INNER, Walk, is_harmless
 from remit._inspect.annotations import NO_NAMES
 from remit._inspect.fields import annotated_fields_of
 from remit._inspect.introspection import is_class
@@ -201,7 +202,7 @@ class ParameterPlan(Struct, frozen=True):
             return walk.withhold(self.rule, value)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
             return walk.withhold(self.name_rule, value)
-        return walk.nested(value, 0)
+        return walk.value(value, 1)
 
     def apply(self, walk: Walk) -> None:
         """Set the rules of this parameter in *walk*."""
@@ -228,7 +229,8 @@ class ParameterPlan(Struct, frozen=True):
         walk = Walk(_MAX_DEFAULT_CHARS)
         copy = self.walked(walk, self.default)
         # A call may change a list, and each use of a marker is counted.
-        fixed = reader_of(type(self.default)).kind is Kind.SCALAR and not walk.counts
+        is_scalar = reader_of(type(self.default)).kind is Kind.SCALAR
+        fixed = is_scalar and not walk.counts and not walk.exceeded
         return Raw(encode(copy)) if fixed else _UNSET
 
 
@@ -471,15 +473,18 @@ class Plan:
             for each in self._parameters
             if each.name in arguments or each.name in unsure or each.default is not MISSING
         ]
-        walk.share_budget([*(value for _, value in values), *surplus.values()])
-        out = {
-            each.name: walk.withhold(unsure_rule, args)
-            if unsure_rule is not None and each.name in unsure
-            else each.walked(walk, value)
-            for each, value in values
-        }
+        names = [each.name for each, _ in values]
         for key, value in surplus.items():
-            out[key] = self._surplus.walked(walk, value)
+            names.append(key)
+            values.append((self._surplus, value))
+        out: dict[str, object] = dict.fromkeys(names)
+        for place in walk.in_turn([value for _, value in values]):
+            each, value = values[place]
+            out[names[place]] = (
+                walk.withhold(unsure_rule, args)
+                if unsure_rule is not None and each.name in unsure
+                else each.walked(walk, value)
+            )
         if self._labelled is not None:
             self._labelled.apply(walk)
             walk.hide_labelled(out)
@@ -530,8 +535,7 @@ class Plan:
             # The keys of a dict are data as well: all of it is withheld, not only the values. The
             # schema of an iterator has `items` instead of `result`; its marker replaces them all.
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
-        walk.share_budget((value,))
-        shown = walk.nested(value, 0) if rule is None else walk.withhold(rule, value)
+        shown = walk.value(value, 1) if rule is None else walk.withhold(rule, value)
         return {"result": shown}
 
 

@@ -12,6 +12,7 @@ import fractions
 import ipaddress
 import math
 import pathlib
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -31,6 +32,19 @@ from remit._inspect.introspection import (
     stores,
     type_name,
 )
+
+MIN_BINARY_CHARS: Final = 1_024
+"""A shorter text is recorded as it is, also if it is binary data in Base64."""
+
+_SEEN_CHARS: Final = 1_024
+"""Of a long text the first and the last characters decide whether it is Base64."""
+
+_DATA_URL: Final = re.compile(r"data:([\w.+-]{1,64}/[\w.+-]{1,64})?((?:;[^,;\s]{1,64}){0,4}),")
+_BASE64_START: Final = re.compile(r"[A-Za-z0-9+/_-]{60}")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/_-]+)*+\r?\n?")
+_BASE64_END: Final = re.compile(r"[A-Za-z0-9+/_\r\n-]++={0,2}\s*+")
+_MIXED: Final = re.compile(r"(?=.*[0-9])(?=.*[a-z]).*[A-Z]", re.DOTALL)
+"""Binary data has digits and both cases among its first characters; other data has seldom all."""
 
 MAX_EXACT: Final = 2**53
 """Beyond it a reader that keeps numbers as doubles would change them."""
@@ -71,6 +85,33 @@ def real(value: Any) -> object:  # noqa: ANN401 - a float, or what derives from 
 def text(value: Any) -> object:  # noqa: ANN401 - a str, or what derives from it
     """Return the plain text of a string."""
     return str.__str__(value)
+
+
+def binary_text(value: str) -> markers.Marker | None:
+    """Return the marker of a long text that is a data URL, or Base64 as a whole, else None."""
+    if len(value) <= MIN_BINARY_CHARS:
+        return None
+    is_url = value[:5] == "data:"
+    if not is_url and _BASE64_START.match(value) is None:
+        return None
+    url = _DATA_URL.match(value) if is_url else None
+    if url is not None:
+        chars = len(value) - url.end()
+        in_base64 = (url[2] or "").endswith(";base64")
+        length = _decoded_bytes(chars, value[-2:].count("=")) if in_base64 else chars
+        return markers.of_bytes(length, url[1] or "")
+    first = value[:_SEEN_CHARS]
+    if _BASE64.fullmatch(first) is None or _MIXED.match(first) is None:
+        return None
+    if " " in value or _BASE64_END.fullmatch(value[-_SEEN_CHARS:]) is None:
+        return None
+    lines = value.count("\n") + value.count("\r")
+    return markers.of_bytes(_decoded_bytes(len(value) - lines, value[-8:].count("=")))
+
+
+def _decoded_bytes(chars: int, padding: int) -> int:
+    """Return the size of what *chars* characters of Base64, *padding* of them signs, stand for."""
+    return (chars - padding) * 3 // 4
 
 
 def moment(value: Any) -> object:  # noqa: ANN401 - a datetime, or what derives from it

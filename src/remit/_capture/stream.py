@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from remit._base.guard import attempt
+from remit._capture.cut import encode
 from remit._capture.encode import Rules
-from remit._capture.markers import cut, rule_of, withheld
+from remit._capture.markers import cut_items, rule_of, withheld
 from remit._capture.plan import Plan
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import key_shaped
-from remit._capture.walk import ENTRY_CHARS, Walk, encode
+from remit._capture.walk import ENTRY_CHARS, Walk
 
 
 class Stream:
@@ -83,7 +84,7 @@ class Stream:
         return self._result(self._item_list(walk.elements(self._items, 1) or []), first)
 
     def _item_list(self, items: list[object]) -> object:
-        return items if len(items) >= self.count else cut(self.count, "items", items)
+        return items if len(items) >= self.count else [*items, cut_items(self.count)]
 
     def _result(self, items: object, first: float | None) -> dict[str, object]:
         return {"items": items, "count": self.count, "first_item_ms": first}

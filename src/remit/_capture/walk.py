@@ -1,17 +1,21 @@
 """The walk: makes a bounded, redacted copy of a value as plain JSON without running user code.
 
-Every recorded value is walked on the caller's thread before it is stored. A walk has a budget of
-values and characters; markers replace what exceeds it.
+Every recorded value is walked on the caller's thread before it is stored. A walk is bounded in
+depth, values and characters; markers replace what exceeds a bound. What of a payload stays within
+its size is decided by `cut`, after the walk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, cast
 
 import msgspec
 
 from remit._capture import markers
+from remit._capture.cut import MARKER_BYTES, LongText, ends
+from remit._capture.cut import encode as encode
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
     KEY_RULES,
@@ -20,9 +24,9 @@ from remit._capture.rules.names import (
     name_rule,
 )
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
-from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
+from remit._capture.rules.patterns import LONG_TEXT_CHARS, SHORTEST, SIGN, key_shaped
 from remit._capture.rules.switches import SECRET_TYPE
-from remit._capture.scalars import MAX_EXACT
+from remit._capture.scalars import MAX_EXACT, binary_text
 from remit._capture.type_readers import (
     READERS,
     FieldRules,
@@ -42,7 +46,13 @@ MAX_INNER: Final = 3
 """Values that contain a single other value are unwrapped to this depth."""
 
 MARGIN_CHARS: Final = 512
-"""Keys that begin in the kept part of a text are searched this far beyond its end."""
+"""Keys that begin in the kept beginning of a text are searched this far beyond it."""
+
+TAIL_MARGIN_CHARS: Final = 4_096
+"""Keys that end in the kept end of a text are searched this far before it, as private keys are."""
+
+LOOK_BACK: Final = 256
+"""How many items before the kept ones are searched for a flag or the beginning of a private key."""
 
 _UNJUDGED: Final = ""
 """No rule has this name."""
@@ -54,6 +64,8 @@ ENTRY_CHARS: Final = 4
 _PAIR: Final = 2
 _MAX_SHARES: Final = 64
 _LIGHT_CHARS: Final = 64
+_FRONT: Final = 4
+_LARGEST: Final = 8
 _ORDER_CHARS: Final = 256
 _ORDER_NODES: Final = 16
 
@@ -63,16 +75,24 @@ LABELS: Final = ("name", "key", "header")
 _LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABELS))))
 """Names of a value with the names of its labels; AWS and .NET begin theirs with a capital."""
 
-encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
 
 
 class Walk:
     """One walk, for one payload.
 
+    Of a list that exceeds a bound, the beginning and the end are read. If other values then get too
+    little, a second walk divides the bounds: the members of an object, and the items of a list,
+    leave something to each other.
+
     Attributes:
-        nodes: Budget: number of values that may still be visited.
-        chars: Budget: approximate number of characters that may still be written.
+        nodes: Number of values that may still be visited.
+        chars: Approximate number of characters that may still be read; a long text that is not read
+            yet counts as at most an eighth of them.
+        long_chars: Number of characters in long texts that are not read yet.
+        exceeded: Something was left out, because the walk had reached a bound.
+        starved: Something was left out that a second walk may keep: members of an object, or what
+            follows something that was too large.
         off: Rules that are off for the current value.
         ever_off: Rules that were off for any value of the walk.
         excluded: Data categories whose values are withheld.
@@ -80,7 +100,7 @@ class Walk:
         counts: The rule of each value withheld so far.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of a walk, by name
         self,
         chars: int,
         nodes: int = MAX_NODES,
@@ -89,29 +109,40 @@ class Walk:
         scrub: bool = False,
         texts: WithheldTexts | None = None,
         off: frozenset[str] = frozenset(),
+        delays: bool = False,
+        shares: bool = False,
     ) -> None:
         """Begin a walk.
 
         Args:
-            chars: Budget of characters; no text takes more than half of it.
-            nodes: Budget of values.
+            chars: Most characters.
+            nodes: Most values.
             is_copy: The value is the copy of an earlier walk, whose markers are kept.
             scrub: Replace lone surrogates, which UTF-8 cannot encode.
             texts: Collects the texts of withheld values.
             off: Rules that are off in this process.
+            delays: Long texts are read when they are encoded.
+            shares: It is the second walk.
         """
         self.chars: int = chars
         self.nodes: int = nodes
+        self.long_chars = 0
+        self.exceeded = self.starved = False
+        self._most_chars = chars
         self.off = self.ever_off = self._always_off = off
         self.excluded: frozenset[str] = frozenset()
         self.declared: Mapping[str, str] = {}
         self.counts: list[str] = []
-        self._text_cap = chars // 2
         self._is_copy = is_copy
         self._scrub = scrub
         self._texts = texts
         self._path: set[int] = set()
-        self._heavy = 0
+        self._delays = delays
+        self._shares = shares
+
+    def _left_out(self) -> None:
+        self.starved = self.exceeded
+        self.exceeded = True
 
     def turn_off(self, rules: frozenset[str]) -> None:
         """Turn *rules* off for the next values, besides those that are off in the process."""
@@ -149,24 +180,49 @@ class Walk:
         return copy
 
     def text(self, value: str) -> object:
-        """Return *value*, or a marker with as much of it as the budget allows."""
+        """Return *value*, or its marker; of a long one maybe a `LongText`."""
         size = len(value)
-        short = size < SHORTEST and SIGN not in value
-        if short and size <= self.chars and value.isascii():
+        if size < SHORTEST and SIGN not in value and size <= self.chars and value.isascii():
             self.chars -= size
             return value
-        room = max(0, min(self.chars, self._text_cap))
-        if not short:
-            reach = room + MARGIN_CHARS
-            rule = key_shaped(value if size <= reach else value[:reach], self.off)
-            if rule is not None:
-                return self.withhold(rule, value)
-        kept = value if size <= room else value[:room]
-        # Most texts beyond ASCII take two bytes a character or more.
-        self.chars -= len(kept) if kept.isascii() else 2 * len(kept)
+        if size > LONG_TEXT_CHARS:
+            binary = binary_text(value)
+            if binary is not None:
+                self.chars -= _MARKER_CHARS
+                return binary
+            if self._delays:
+                self.chars -= min(size, self._most_chars // _LARGEST)
+                self.long_chars += size
+                if self._scrub:
+                    value = replace_surrogates(value)
+                off = self.off
+                return LongText(value, lambda text, room: self._read(text, room, off))
+        room = None
+        if size > self.chars and not self._delays:
+            room = max(0, self.chars)
+            self._left_out()
+        self.chars -= size if room is None else room
+        return self._read(value, room, self.off)
+
+    def _read(self, value: str, room: int | None, off: frozenset[str]) -> object:
+        """Return *value*, or a marker with what stays of it in *room* bytes of JSON."""
         if self._scrub:
-            kept = replace_surrogates(kept)
-        return kept if size <= room else markers.cut(size, "chars", kept)
+            value = replace_surrogates(value)
+        size = len(value)
+        if room is None:
+            rule = None if size < SHORTEST and SIGN not in value else key_shaped(value, off)
+            return value if rule is None else self.withhold(rule, value)
+        try:
+            head, tail = ends(value, room - MARKER_BYTES)
+        except UnicodeEncodeError:  # not every walk is repeated for lone surrogates
+            value = replace_surrogates(value)
+            head, tail = ends(value, room - MARKER_BYTES)
+        reach, back = len(head) + MARGIN_CHARS, len(tail) + TAIL_MARGIN_CHARS
+        if reach + back >= size:
+            rule = key_shaped(value, off)
+        else:
+            rule = key_shaped(value[:reach], off) or key_shaped(value[-back:], off)
+        return markers.cut_text(size, head, tail) if rule is None else self.withhold(rule, value)
 
     def withhold(self, rule: str, value: object) -> object:
         """Return the marker that replaces *value*, and count it."""
@@ -180,7 +236,7 @@ class Walk:
     def collect(self, value: object) -> None:
         """Withhold the texts in *value* from the errors that the run records later."""
         if self._texts is not None:
-            self._texts.add(value)
+            self._texts.add(value.text if type(value) is LongText else value)
 
     def rule_of(self, field: FieldRules, item: object) -> str | None:
         """Return the rule that withholds *item* in *field*, None if it is recorded."""
@@ -248,26 +304,28 @@ class Walk:
             return encode(plain).decode()
         return f"<{reader.name} {position}>"
 
-    def share_budget(self, values: Sequence[object]) -> None:
-        """Start a payload: share the budget among the large ones of *values*, its entries.
+    def in_turn(self, items: Sequence[object]) -> Iterator[int]:
+        """Yield the places of *items*, which share the bounds, in the order of reading.
 
-        One huge entry does not use up the budget of the others.
+        While the walk is at a place, it has the share of this item; what one leaves is for the
+        following ones, so the large ones come last.
         """
-        self._heavy = 0 if len(values) > _MAX_SHARES else sum(not _is_light(it) for it in values)
-
-    def nested(self, item: object, depth: int) -> object:
-        """Return the copy of *item*, which a container at *depth* has."""
-        if depth or _is_light(item):
-            return self.value(item, depth + 1)
-        share = max(1, self._heavy)
-        self._heavy -= 1
-        nodes, chars = self.nodes // share, self.chars // share
-        kept_nodes, kept_chars = self.nodes - nodes, self.chars - chars
-        self.nodes, self.chars = nodes, chars
-        copy = self.value(item, 1)
-        self.nodes += kept_nodes
-        self.chars += kept_chars
-        return copy
+        if not self._shares or len(items) > _MAX_SHARES:
+            yield from range(len(items))
+            return
+        weights = [_weight(item) for item in items]
+        heavy = sum(1 for weight in weights if weight)
+        for place in sorted(range(len(items)), key=weights.__getitem__):
+            if not weights[place]:
+                yield place
+                continue
+            nodes, chars = max(0, self.nodes), max(0, self.chars)
+            self.nodes, self.chars = nodes // heavy, chars // heavy
+            kept_nodes, kept_chars = nodes - self.nodes, chars - self.chars
+            yield place
+            self.nodes += kept_nodes
+            self.chars += kept_chars
+            heavy -= 1
 
     def _entry(self, name: str, rule: str | None, item: object, depth: int) -> object:
         """Return the copy of *item*, the value under *name*; *rule* is the rule of the name."""
@@ -279,25 +337,50 @@ class Walk:
             category = category_of_name(name)
             if category in self.excluded:
                 return self.withhold(f"category:{category}", item)
-        return self.nested(item, depth)
+        return self.value(item, depth + 1)
 
-    def _pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
-        """Return the copies of a mapping's entries, as far as the budget allows."""
+    def _pairs(self, entries: Sequence[tuple[object, object]], depth: int) -> dict[str, object]:
+        """Return the copies of a mapping's entries, as far as the bounds allow."""
+        if self._shares and len(entries) <= _MAX_SHARES:
+            return self._sharing_pairs(entries, depth)
         out: dict[str, object] = {}
         for key, item in entries:
             if self.nodes <= 0 or self.chars <= 0:
                 break
-            self.nodes -= 1
-            if type(key) is str and (rule := KEY_RULES.get(key, _UNJUDGED)) is not _UNJUDGED:
-                name = key
-            else:
-                name, rule = self.redact_key(key, len(out) + 1)
-            if name in out:
-                name = _unique_key(name, out)
-            self.chars -= len(name) + ENTRY_CHARS
+            name, rule = self._name_of(key, out)
             out[name] = self._entry(name, rule, item, depth)
         if "value" in out or "Value" in out:
             self.hide_labelled(out)
+        return out
+
+    def _name_of(self, key: object, out: dict[str, object]) -> tuple[str, str | None]:
+        """Return the name of *key* among *out*, and the rule that withholds its value."""
+        self.nodes -= 1
+        if type(key) is str and (rule := KEY_RULES.get(key, _UNJUDGED)) is not _UNJUDGED:
+            name = key
+        else:
+            name, rule = self.redact_key(key, len(out) + 1)
+        if name in out:
+            name = _unique_key(name, out)
+        self.chars -= len(name) + ENTRY_CHARS
+        return name, rule
+
+    def _sharing_pairs(
+        self, entries: Sequence[tuple[object, object]], depth: int
+    ) -> dict[str, object]:
+        """Return the copies of a mapping's entries, which share what is left of the bounds."""
+        out: dict[str, object] = {}
+        members: list[tuple[str, str | None, object]] = []
+        for key, item in entries:
+            if self.nodes <= 0 or self.chars <= 0:
+                break
+            name, rule = self._name_of(key, out)
+            out[name] = None
+            members.append((name, rule, item))
+        for place in self.in_turn([item for _, _, item in members]):
+            name, rule, item = members[place]
+            out[name] = self._entry(name, rule, item, depth)
+        self.hide_labelled(out)
         return out
 
     def hide_labelled(self, out: dict[str, object]) -> None:
@@ -317,31 +400,81 @@ class Walk:
             return copy
         return self.withhold(rule, copy)
 
-    def elements(self, items: Sequence[object], depth: int) -> list[object] | None:
-        """Return the copies of *items*, as far as the budget allows.
+    def elements(
+        self, items: Sequence[object], depth: int, *, gap: int | None = None
+    ) -> list[object] | None:
+        """Return the copies of *items*, as far as the bounds allow.
+
+        Args:
+            items: The items.
+            depth: How deep the list is.
+            gap: Where items are missing among them.
 
         Returns:
-            None if they are the lines of a private key.
+            With a marker in place of items that were left out; None if the items are the lines of a
+            private key.
         """
         after_flags = self._after_flags(items)
         if after_flags is None:
             return None
+        total = len(items)
+        if total <= _PAIR and gap is None:
+            return self._copies(items, range(total), depth, after_flags)
+        copies = self._copies(
+            items,
+            range(total if gap is None else gap),
+            depth,
+            after_flags,
+            least=(self.nodes - self.nodes // _FRONT, self.chars - self.chars // _FRONT),
+        )
+        first = len(copies)
+        start = first if gap is None else gap
+        if start < total:
+            copies += reversed(
+                self._copies(items, range(total - 1, start - 1, -1), depth, after_flags)
+            )
+        if gap is not None or len(copies) < total:
+            copies.insert(first, markers.cut_items(total))
+            self._left_out()
+        return copies
+
+    def _copies(
+        self,
+        items: Sequence[object],
+        places: range,
+        depth: int,
+        after_flags: Mapping[int, str],
+        least: tuple[int, int] = (0, 0),
+    ) -> list[object]:
+        """Return the copies of items; stop when only *least* nodes or characters are left."""
         copies: list[object] = []
-        for place, item in enumerate(items):
-            if self.nodes <= 0 or self.chars <= 0:
+        nodes, chars = least
+        divides = self._shares and len(places) > 1
+        for place in places:
+            if self.nodes <= nodes or self.chars <= chars:
                 break
             self.nodes -= 1
             self.chars -= ENTRY_CHARS
+            item = items[place]
             if place in after_flags:
                 copies.append(self.withhold(after_flags[place], item))
-                continue
-            if type(item) is str:
+            elif type(item) is str:
                 copies.append(self.text(item))
             else:
-                copy = self.value(item, depth + 1)
+                copy = self._half(item, depth) if divides else self.value(item, depth + 1)
                 self.hide_second(copy)
                 copies.append(copy)
         return copies
+
+    def _half(self, item: object, depth: int) -> object:
+        """Return the copy of *item*, which must not use what the other items of a list need."""
+        nodes, chars = self.nodes // 2, self.chars // 2
+        self.nodes -= nodes
+        self.chars -= chars
+        copy = self.value(item, depth + 1)
+        self.nodes += nodes
+        self.chars += chars
+        return copy
 
     def _after_flags(self, items: Sequence[object]) -> dict[int, str] | None:
         """Return the rules of the texts that follow a flag, such as `--password`, by their places.
@@ -359,7 +492,7 @@ class Walk:
             if flag is not None:
                 rules[place], flag = flag, None
             elif item[:1] == "-":
-                if key_shaped(item[: self._text_cap + MARGIN_CHARS], self.off) == PRIVATE_KEY:
+                if key_shaped(item[:MARGIN_CHARS], self.off) == PRIVATE_KEY:
                     return None
                 flag = flag_rule(item)
                 if flag in self.off:
@@ -399,23 +532,38 @@ class Walk:
 
     def items(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a list, a tuple, a deque, a view of a dict."""
-        total = reader.size(value)
-        copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
+        total, room = reader.size(value), max(0, self.nodes)
+        gap: int | None = None
+        if total <= room:
+            items = snapshot(reader.iterate(value), room)
+        else:
+            gap = room // _FRONT
+            last = room - gap + LOOK_BACK
+            rest = reader.iterate(value)
+            items = snapshot(rest, gap)
+            items += snapshot(islice(rest, max(0, total - last - gap), None), last)
+        return self._listed(self.elements(items, depth, gap=gap), value, total)
+
+    def _listed(self, copies: list[object] | None, value: object, total: int) -> object:
+        """Return the copies of the items of *value*, with a marker if some are left out."""
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
         if type(value) is tuple:
             # A lone list of two is as often a list of names.
             self.hide_second(copies)
-        return copies if len(copies) >= total else markers.cut(total, "items", copies)
+        if len(copies) < total:
+            marker = next(filter(markers.is_gap, copies), None)
+            if marker is None:
+                self.exceeded = self.starved = True
+                return [*copies, markers.cut_items(total)]
+            cast("markers.Marker", marker)["of"] = total
+        return copies
 
     def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a set, sorted by the encoding of its members; a huge one is not read."""
         total = reader.size(value)
         members = snapshot(reader.iterate(value), MAX_NODES) if total <= MAX_NODES else ()
-        copies = self._in_order(members, depth)
-        if copies is None:
-            return self.withhold(PRIVATE_KEY, value)
-        return copies if len(copies) >= total else markers.cut(total, "items", copies)
+        return self._listed(self._in_order(members, depth), value, total)
 
     def _in_order(self, members: Sequence[object], depth: int) -> list[object] | None:
         # Sorted before the walk, so that the members within the budget do not depend on hash seeds.
@@ -424,39 +572,46 @@ class Walk:
     def mapping(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a dict."""
         total = reader.size(value)
-        entries = snapshot(reader.iterate(value), self.nodes)
-        if depth == 0:
-            self.share_budget([item for _, item in entries])
-        copy = self._pairs(entries, depth)
-        return copy if len(copy) >= total else markers.cut(total, "keys", copy)
+        copy = self._pairs(snapshot(reader.iterate(value), self.nodes), depth)
+        return self._keyed(copy, total)
 
     def record(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
         stored = list(stored_fields(value, reader))
         extra = extra_fields(value) if reader.extra else {}
-        if depth == 0:
-            self.share_budget([item for _, item in stored])
         copy = self._fields(stored, depth)
         if extra:
             copy.update(self._pairs(snapshot(DICT.items(extra), self.nodes), depth))
         self.hide_labelled(copy)
         total = len(stored) + len(extra)
-        return copy if len(copy) >= total else markers.cut(total, "keys", copy)
+        return self._keyed(copy, total)
 
     def named_tuple(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a NamedTuple as a list, redacted by the names of its fields."""
-        stored = zip(reader.fields, reader.iterate(value), strict=False)
+        stored = list(zip(reader.fields, reader.iterate(value), strict=False))
         copy = self._fields(stored, depth, are_keys=False)
         self.hide_labelled(copy)
         total = reader.size(value)
         items = list(copy.values())
-        return items if len(items) >= total else markers.cut(total, "items", items)
+        if len(items) >= total:
+            return items
+        self.exceeded = self.starved = True
+        return [*items, markers.cut_items(total)]
+
+    def _keyed(self, copy: dict[str, object], total: int) -> dict[str, object]:
+        """Return the copy of an object, in a marker if some of its *total* keys are left out."""
+        if len(copy) >= total:
+            return copy
+        self.exceeded = self.starved = True
+        return markers.cut_keys(total, copy)
 
     def _fields(
-        self, stored: Iterable[tuple[FieldRules, object]], depth: int, *, are_keys: bool = True
+        self, stored: Sequence[tuple[FieldRules, object]], depth: int, *, are_keys: bool = True
     ) -> dict[str, object]:
-        """Return the copies of the fields of an object, as far as the budget allows."""
+        """Return the copies of the fields of an object, as far as the bounds allow."""
         copy: dict[str, object] = {}
+        later: list[tuple[str, object]] = []
+        shares = self._shares and len(stored) <= _MAX_SHARES
         for field, item in stored:
             if self.nodes <= 0 or self.chars <= 0:
                 break
@@ -465,8 +620,14 @@ class Walk:
             rule = self.rule_of(field, item)
             if rule is not None:
                 copy[field.name] = self.withhold(rule, item)
+            elif shares:
+                copy[field.name] = None
+                later.append((field.name, item))
             else:
-                copy[field.name] = self.nested(item, depth)
+                copy[field.name] = self.value(item, depth + 1)
+        for place in self.in_turn([item for _, item in later]) if later else ():
+            name, item = later[place]
+            copy[name] = self.value(item, depth + 1)
         return copy
 
 
@@ -483,10 +644,15 @@ _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] =
 """By `Kind`."""
 
 
-def _is_light(value: object) -> bool:
+def _weight(value: object) -> int:
+    """Return a number that is larger for values of which more is to be read; 0 for short ones."""
     if type(value) is str:
-        return len(value) <= _LIGHT_CHARS
-    return is_harmless(value) or type(value) is int or type(value) is float
+        return 0 if len(value) <= _LIGHT_CHARS else 1
+    if is_harmless(value) or type(value) is int or type(value) is float:
+        return 0
+    if type(value) is list or type(value) is dict or type(value) is tuple:
+        return 2 + len(cast("Sequence[object]", value))
+    return 2
 
 
 def _unique_key(name: str, taken: dict[str, object]) -> str:

@@ -12,8 +12,11 @@ from remit.cli._terminal import ELLIPSIS, printable
 MARK: Final = "$remit"
 MAX_MEMBERS: Final = 20
 """More members of one value never fit a line."""
+_HALF: Final = MAX_MEMBERS // 2
 MAX_CHARS: Final = 400
 """Longer texts never fit a line."""
+MAX_TAIL_CHARS: Final = 80
+"""Of a text that is cut, this much of its end is shown."""
 
 
 def members(values: Mapping[str, object]) -> str:
@@ -37,8 +40,7 @@ def short(value: object) -> str:
 def row(value: object) -> str:
     """Return a list in short, cut or not, without its brackets; anything else as `short` does."""
     if isinstance(value, list):
-        items = cast("list[object]", value)
-        return f"{', '.join(short(item) for item in items[:MAX_MEMBERS])}{_rest(len(items))}"
+        return _items(cast("list[object]", value))
     if isinstance(value, dict):
         marker = cast("dict[str, object]", value)
         return _cut(marker, row) if marker.get(MARK) == "cut" else _object(marker)
@@ -68,6 +70,30 @@ def _object(value: dict[str, object]) -> str:
     return f"{{{inner}{_rest(len(value))}}}"
 
 
+def _items(items: list[object]) -> str:
+    """Return the first items, or the first and the last ones of a list with a marker in it."""
+    gap = next((place for place, item in enumerate(items) if _left_out(item)), None)
+    if gap is None:
+        return f"{', '.join(map(short, items[:MAX_MEMBERS]))}{_rest(len(items))}"
+    first, last = items[:gap], items[gap + 1 :]
+    if len(items) > MAX_MEMBERS:
+        first, last = first[:_HALF], last[-_HALF:]
+    more = cast("int", _left_out(items[gap])) - len(first) - len(last)
+    return ", ".join(
+        [*map(short, first), f"{ELLIPSIS} {more} more items {ELLIPSIS}", *map(short, last)]
+    )
+
+
+def _left_out(item: object) -> int | None:
+    """Return the number of items of the whole list if *item* is the marker of those left out."""
+    if not isinstance(item, dict):
+        return None
+    marker = cast("dict[str, object]", item)
+    of = marker.get("of")
+    is_cut = marker.get(MARK) == "cut" and marker.get("unit") == "items" and "head" not in marker
+    return of if is_cut and isinstance(of, int) else None
+
+
 def _first(values: Mapping[str, object]) -> islice[tuple[str, object]]:
     return islice(values.items(), MAX_MEMBERS)
 
@@ -92,8 +118,13 @@ def _withheld(value: Mapping[str, object]) -> str:
 
 
 def _cut(value: Mapping[str, object], head: Callable[[object], str] = short) -> str:
-    left = f"<cut, {value.get('of')} {value.get('unit')}>"
-    return f"{head(value['head'])} {left}" if "head" in value else left
+    first, last, of = value.get("head"), value.get("tail"), value.get("of")
+    if isinstance(first, str) and isinstance(last, str) and isinstance(of, int):
+        last = last[-MAX_TAIL_CHARS:]
+        more = of - len(first[:MAX_CHARS]) - len(last)
+        return f"{_text(first)} {ELLIPSIS} {more} more characters {ELLIPSIS} {_text(last)}"
+    left = f"<cut, {of} {value.get('unit')}>"
+    return f"{head(first)} {left}" if "head" in value else left
 
 
 def _opaque(value: Mapping[str, object]) -> str:
@@ -101,7 +132,9 @@ def _opaque(value: Mapping[str, object]) -> str:
 
 
 def _bytes(value: Mapping[str, object]) -> str:
-    return f"<{value.get('length')} bytes>"
+    media_type = value.get("media_type")
+    kind = f" of {printable(media_type)}" if isinstance(media_type, str) else ""
+    return f"<{value.get('length')} bytes{kind}>"
 
 
 def _array(value: Mapping[str, object]) -> str:

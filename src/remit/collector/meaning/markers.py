@@ -16,6 +16,8 @@ EXCEEDS: Final = "exceeds"
 WITHHELD: Final = "withheld"
 PLACE: Final = "\x00a substitute stands here\x00"
 """Stands for a substitute while a payload is compared; PostgreSQL can hold no such text."""
+MAX_PLACES: Final = 256
+"""A fixed tuple with more places is not compared by them where a list is cut."""
 NUMBER_TEXT: Final = "^(?:NaN|-?Infinity|-?[0-9]{16,})$"
 """Matches the text of NaN, of an infinity, and of an integer beyond 2^53."""
 _BARE: Final = KEY[1:]
@@ -89,8 +91,23 @@ def _plain(value: object, found: list[object]) -> object:
             return PLACE
         return {_own(name): _plain(each, found) for name, each in members.items()}
     if isinstance(value, list):
-        return [_plain(each, found) for each in cast("list[object]", value)]
+        items = cast("list[object]", value)
+        copies = [_plain(each, found) for each in items]
+        for place, item in enumerate(items):
+            if (of := _items_in_all(item)) is not None:
+                # The items after the marker keep their places in a fixed tuple.
+                copies[place:place] = [PLACE] * (min(of, MAX_PLACES) - len(items))
+                break
+        return copies
     return value
+
+
+def _items_in_all(item: object) -> int | None:
+    """Return the number of items of a list if *item* is the marker of those left out."""
+    marker = cast("dict[str, object]", item) if isinstance(item, dict) else {}
+    of = marker.get("of")
+    is_gap = marker.get(KEY) == "cut" and marker.get("unit") == "items" and "head" not in marker
+    return of if is_gap and isinstance(of, int) else None
 
 
 def _own(name: str) -> str:
