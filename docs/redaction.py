@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from remit._capture.rules.pattern_rules import VENDOR_KEYS, VendorKey
+from remit._capture.rules.vendors import VENDOR_KEYS, VendorKey
 
 
 class Rule(Struct, frozen=True):
@@ -47,8 +47,8 @@ class Group(Struct, frozen=True):
     process: str = ""
 
 
-_VENDORS: Final = "vendors.json"
-"""Name of the row that the rows of this file of `remit._capture.rules` replace."""
+_VENDORS: Final = "vendors.py"
+"""Name of the row that the rows of this module of `remit._capture.rules` replace."""
 
 _LETTERS: Final = "aB3dE5fG7hI9jK1lM2nO4pQ6"
 

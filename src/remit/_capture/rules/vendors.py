@@ -1,0 +1,785 @@
+"""Vendors' keys and tokens: one row for each form of key, for the rules by shape.
+
+`pattern_rules` makes the rules of these rows, `docs/redaction.py` the examples of the reference and
+of the tests.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+ALNUM: Final = "A-Za-z0-9"
+
+
+class VendorKey(Struct, frozen=True):
+    """One form of a key.
+
+    Attributes:
+        rule: Name of the rule, without `pattern:`.
+        owner: Whose keys they are.
+        withholds: What the rule withholds, in words, if it is not "keys and tokens of" the owner.
+        prefixes: How a key begins, separated by spaces.
+        random: How many characters follow at least, with a digit or a capital among the first.
+        chars: Which characters these are, as in a class of a regular expression.
+        tail: Instead: regular expression of what follows.
+        example: What may follow a prefix; by default letters and digits, enough of them.
+        anchor: For a key that has no prefix: as in `PatternRule`; so are the next two.
+        heads: See `anchor`.
+        apart: See `anchor`.
+        withheld: Examples of texts that are withheld, for a key without a prefix.
+        recorded: Examples of texts that look alike and are recorded.
+    """
+
+    rule: str
+    owner: str = ""
+    withholds: str = ""
+    prefixes: str = ""
+    random: int = 0
+    chars: str = ALNUM
+    tail: str = ""
+    example: str = ""
+    anchor: str = ""
+    heads: tuple[str, ...] = ()
+    apart: str = ALNUM
+    withheld: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+
+
+VENDOR_KEYS: Final = (
+    VendorKey(
+        rule="jwt",
+        withholds="JSON web tokens",
+        anchor="eyJ",
+        apart=r"\w-",
+        tail=r"[\w-]{5,}\.(?:[\w-]{8,}\.[\w-]*|\.[\w-]{8,})",
+        withheld=(
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+            "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.",
+            "eyJhbGciOiJkaXIifQ..48V1_ALb6US04U3b.5eym8TW",
+        ),
+        recorded=(
+            "eyJhbGciOiJIUzI1NiJ9 alone",
+            "greyJackets.are.warm.and.dry",
+        ),
+    ),
+    VendorKey(
+        rule="private_key",
+        owner="SSH and TLS, in PEM blocks in Base64",
+        prefixes="LS0tLS1CRUdJTi",
+        tail="(?:BQUklWQVRF|BSU0EgUFJJVkFUR|BFQyBQUklWQVRF|BPUEVOU1NI|BFTkNSWVBURUQg)",
+        example="BSU0EgUFJJVkFURSBLRVkt",
+    ),
+    VendorKey(
+        rule="password_hash",
+        withholds="hashes of passwords",
+        anchor="$",
+        heads=(
+            "$2a$",
+            "$2b$",
+            "$2y$",
+            "$5$",
+            "$6$",
+            "$y$",
+            "$argon2id$",
+            "$scrypt$",
+            "$1$",
+            "pbkdf2_sha256$",
+        ),
+        apart="",
+        tail=r"(?=[^\s$]{0,200}+\$)[\w./$=,+-]{40}",
+        withheld=(
+            "bob:$2a$12$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+            "bob:$2b$12$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+            "bob:$2y$10$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+            "bob:$5$salt$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+            "bob:$6$salt$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+            (
+                "bob:$y$j9T$salt$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG"
+                "7hI9jK1lM2nO4pQ6"
+            ),
+            (
+                "bob:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5"
+                "fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
+            ),
+            (
+                "bob:$scrypt$ln=16,r=8,p=1$c2FsdA$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1"
+                "lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
+            ),
+            (
+                "bob:$1$salt$salt$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5f"
+                "G7hI9jK1lM2nO4pQ6"
+            ),
+            (
+                "bob:pbkdf2_sha256$600000$salt$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2"
+                "nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
+            ),
+        ),
+        recorded=(
+            "costs $2a$ or so, as the price list says",
+            "costs $2b$ or so, as the price list says",
+            "costs $2y$ or so, as the price list says",
+            "costs $5$ or so, as the price list says",
+            "costs $6$ or so, as the price list says",
+            "costs $y$ or so, as the price list says",
+            "costs $argon2id$ or so, as the price list says",
+            "costs $scrypt$ or so, as the price list says",
+            "costs $1$ or so, as the price list says",
+            "costs pbkdf2_sha256$ or so, as the price list says",
+        ),
+    ),
+    VendorKey(
+        rule="password_hash",
+        withholds="hashes of passwords of Werkzeug",
+        anchor=":",
+        heads=("scrypt:",),
+        tail=r"[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9}\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
+        withheld=(
+            "scrypt:32768:8:1$aB3dE5fG7hI9jK1l$0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
+        recorded=("scrypt: a function of 3 parameters",),
+    ),
+    VendorKey(
+        rule="password_hash",
+        withholds="hashes of passwords of Werkzeug",
+        anchor=":",
+        heads=("pbkdf2:",),
+        tail=r"\w{1,20}(?::[0-9]{1,9})?\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
+        withheld=(
+            "pbkdf2:sha256:600000$aB3dE5fG7hI9jK1l$0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
+        recorded=("pbkdf2: a function of 3 parameters",),
+    ),
+    VendorKey(
+        rule="llm_key",
+        withholds="keys of language-model providers (OpenAI, Anthropic, OpenRouter, DeepSeek, "
+        "Langfuse, xAI, Perplexity, Tavily, Cerebras, NVIDIA)",
+        anchor="-",
+        heads=(
+            "sk-",
+            "xai-",
+            "pplx-",
+            "tvly-",
+            "csk-",
+            "nvapi-",
+        ),
+        tail="(?=[a-z_-]{0,40}+[0-9A-Z])(?=[A-Za-z0-9_-]{16})(?:[A-Za-z0-9]{0,11}+[_-](?<![slap][kixy]-)){0,12}?(?:[A-Za-z0-9]{12}|[0-9a-f]{4}-)",
+        withheld=(
+            "sk-proj-9aB8cD7eF6gH5iJ4kL3m",
+            "key: sk-ant-api03-abcdefghijklmnop",
+            "sk-or-v1-0123456789abcdef0123456789abcdef",
+            "sk-lf-01234567-89ab-cdef-0123-456789abcdef",
+            "xai-1234567890abcdefghij",
+            "pplx-aB3dE5fG7hI9jK1lM2nO4pQ6",
+            "tvly-dev-aB3dE5fG7hI9jK1lM2nO",
+            "csk-aB3dE5fG7hI9jK1lM2nO4pQ6",
+            "nvapi-aB3dE5fG7hI9jK1lM2nO4pQ6",
+        ),
+        recorded=(
+            "task-force-of-2024-and-beyond-it",
+            "sk-learn",
+            "sk-learn-pipelines-v2-of-2024",
+            "risk-adjusted-return-on-capital-9",
+        ),
+    ),
+    VendorKey(rule="groq", owner="Groq", prefixes="gsk_", random=20),
+    VendorKey(rule="replicate", owner="Replicate", prefixes="r8_", random=20),
+    VendorKey(rule="hugging_face", owner="Hugging Face", prefixes="hf_ api_org_", random=20),
+    VendorKey(rule="together", owner="Together", prefixes="tgp_v1_", random=20, chars=r"\w-"),
+    VendorKey(rule="fireworks", owner="Fireworks", prefixes="fw_", random=20),
+    VendorKey(
+        rule="eleven_labs",
+        owner="ElevenLabs",
+        prefixes="sk_",
+        tail="[0-9a-f]{48}(?![0-9a-f])",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(rule="pinecone", owner="Pinecone", prefixes="pcsk_", random=20, chars=r"\w"),
+    VendorKey(rule="jina", owner="Jina", prefixes="jina_", random=20, chars=r"\w-"),
+    VendorKey(
+        rule="firecrawl",
+        owner="Firecrawl",
+        prefixes="fc-",
+        tail="[0-9a-f]{32}(?![0-9a-f])",
+        example="0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(rule="voyage", owner="Voyage", prefixes="pa-", random=40, chars=r"\w-"),
+    VendorKey(
+        rule="langsmith", owner="LangSmith", prefixes="lsv2_pt_ lsv2_sk_", random=20, chars=r"\w"
+    ),
+    VendorKey(rule="wandb", owner="Weights & Biases", prefixes="wandb_v1_", random=20, chars=r"\w"),
+    VendorKey(rule="apify", owner="Apify", prefixes="apify_api_", random=20),
+    VendorKey(
+        rule="e2b",
+        owner="E2B",
+        prefixes="e2b_",
+        tail="[0-9a-f]{40}(?![0-9a-f])",
+        example="0123456789abcdef0123456789abcdef01234567",
+    ),
+    VendorKey(
+        rule="browserbase",
+        owner="Browserbase",
+        prefixes="bb_live_ bb_test_",
+        random=16,
+        chars=r"\w-",
+    ),
+    VendorKey(rule="runpod", owner="RunPod", prefixes="rpa_", random=30),
+    VendorKey(
+        rule="aws",
+        owner="Amazon Web Services",
+        prefixes="AKIA ASIA",
+        tail="[0-9A-Z]{16}(?![0-9A-Za-z])",
+        example="IOSFODNN7EXAMPLE",
+    ),
+    VendorKey(
+        rule="aws",
+        owner="Amazon Web Services",
+        prefixes="ABSK",
+        tail="[A-Za-z0-9+/]{80,}={0,2}",
+        example=(
+            "aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
+            "aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
+        ),
+    ),
+    VendorKey(
+        rule="google",
+        owner="Google",
+        prefixes="AIza",
+        tail=r"[\w-]{30,}",
+        example="SyA1234567890abcdefghijklmnopqrstuv",
+    ),
+    VendorKey(rule="google", owner="Google", prefixes="1//0", random=38, chars=r"\w-"),
+    VendorKey(rule="google", owner="Google", prefixes="GOCSPX-", random=20, chars=r"\w-"),
+    VendorKey(
+        rule="google",
+        owner="Google",
+        prefixes="ya29.",
+        random=16,
+        chars=r"\w-",
+        example="a0AfB_byC1234567890abc",
+    ),
+    VendorKey(
+        rule="azure",
+        owner="Azure",
+        anchor="Q~",
+        apart="",
+        tail=r"(?<=(?<![\w.~-])[\w.~-]{3}[0-9]Q~)[\w.~-]{31,}",
+        withheld=(
+            "abc8Q~aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+        ),
+        recorded=(
+            "abc8Q~short_token_of_ours",
+            "abcdQ~aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+        ),
+    ),
+    VendorKey(
+        rule="azure",
+        owner="Azure",
+        anchor="+ASt",
+        apart="",
+        tail=r"(?<=[A-Za-z0-9+/]{76}\+ASt)[\w+/-]{5,6}[AQgw]?==?",
+        withheld=(
+            (
+                "aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
+                "aB3d+AStaB3dEQ=="
+            ),
+        ),
+        recorded=(
+            "+ASt is a part of keys",
+            "aB3dE5fG7hI9jK1lM2nO4pQ6+AStaB3dEQ==",
+        ),
+    ),
+    VendorKey(
+        rule="azure",
+        owner="Azure",
+        anchor="ACDb",
+        apart="",
+        tail=r"(?<=[A-Za-z0-9+/]{76}ACDb)[\w+/-]{5,6}[AQgw]?==?",
+        withheld=(
+            (
+                "aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
+                "aB3dACDbaB3dEQ=="
+            ),
+        ),
+        recorded=(
+            "ACDb is a part of keys",
+            "aB3dE5fG7hI9jK1lM2nO4pQ6ACDbaB3dEQ==",
+        ),
+    ),
+    VendorKey(
+        rule="azure",
+        owner="Azure",
+        anchor="+ASb",
+        apart="",
+        tail=r"(?<=[A-Za-z0-9+/]{33}\+ASb)[\w+/-]{5,6}[AQgw]?==?",
+        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+ASbaB3dEQ==",),
+        recorded=(
+            "+ASb is a part of keys",
+            "aB3dE5fG7hI9jK1lM2nO4pQ6+ASbaB3dEQ==",
+        ),
+    ),
+    VendorKey(
+        rule="azure",
+        owner="Azure",
+        anchor="+AEh",
+        apart="",
+        tail=r"(?<=[A-Za-z0-9+/]{33}\+AEh)[\w+/-]{5,6}[AQgw]?==?",
+        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+AEhaB3dEQ==",),
+        recorded=(
+            "+AEh is a part of keys",
+            "aB3dE5fG7hI9jK1lM2nO4pQ6+AEhaB3dEQ==",
+        ),
+    ),
+    VendorKey(
+        rule="azure",
+        owner="Azure",
+        anchor="AzFu",
+        apart="",
+        tail=r"(?<=[A-Za-z0-9+/]{44}AzFu)[\w+/-]{5,6}[AQgw]?==?",
+        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nOAzFuaB3dEQ==",),
+        recorded=(
+            "AzFu is a part of keys",
+            "aB3dE5fG7hI9jK1lM2nO4pQ6AzFuaB3dEQ==",
+        ),
+    ),
+    VendorKey(
+        rule="azure",
+        owner="Azure",
+        anchor="AzSe",
+        apart="",
+        tail=r"(?<=[A-Za-z0-9+/]{42}AzSe)[\w+/-]{5,6}[AQgw]?==?",
+        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2AzSeaB3dEQ==",),
+        recorded=(
+            "AzSe is a part of keys",
+            "aB3dE5fG7hI9jK1lM2nO4pQ6AzSeaB3dEQ==",
+        ),
+    ),
+    VendorKey(
+        rule="alibaba",
+        owner="Alibaba Cloud",
+        prefixes="LTAI",
+        tail="(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}",
+    ),
+    VendorKey(
+        rule="tencent",
+        owner="Tencent Cloud",
+        prefixes="AKID",
+        tail="(?=[A-Za-z]*[0-9])[A-Za-z0-9]{32}",
+    ),
+    VendorKey(rule="yandex", owner="Yandex Cloud", prefixes="AQVN", random=35, chars=r"\w-"),
+    VendorKey(
+        rule="digital_ocean",
+        owner="DigitalOcean",
+        prefixes="dop_v1_ doo_v1_ dor_v1_",
+        random=20,
+        example="0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="heroku",
+        owner="Heroku",
+        prefixes="HRKU-",
+        random=20,
+        chars=r"\w-",
+        example="01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    VendorKey(rule="fly", owner="Fly.io", prefixes="fo1_ fm1r_ fm2_", random=20, chars=r"\w+/-"),
+    VendorKey(rule="netlify", owner="Netlify", prefixes="nfp_", random=20),
+    VendorKey(rule="vercel", owner="Vercel", prefixes="vercel_blob_rw_", random=16, chars=r"\w"),
+    VendorKey(
+        rule="cloudflare",
+        owner="Cloudflare",
+        prefixes="v1.0-",
+        tail="[0-9a-f]{24}-[0-9a-f]{100,}",
+        example="0123456789abcdef01234567-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="tailscale",
+        owner="Tailscale",
+        prefixes="tskey-",
+        tail=r"[a-z]{3,8}-[\w-]{12,}",
+        example="auth-aB3dE5fG7hI9jK1lM2nO4pQ6",
+    ),
+    VendorKey(
+        rule="github",
+        owner="GitHub",
+        prefixes="ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
+        random=20,
+        chars=r"\w",
+        example="abcdefghij0klmnopqrstuvwxyz0123456789",
+    ),
+    VendorKey(
+        rule="gitlab",
+        owner="GitLab",
+        prefixes="glpat- gldt- glrt- glrtr- glcbt- glptt- glft- glffct- glimt- glsoat- glagent- "
+        "gloas-",
+        random=16,
+        chars=r"\w-",
+        example="ABCdef1234567890xyzq",
+    ),
+    VendorKey(rule="gitlab", owner="GitLab", prefixes="GR1348941", tail=r"[\w-]{20,}"),
+    VendorKey(rule="bitbucket", owner="Bitbucket", prefixes="ATBB", tail="[A-Za-z0-9]{32,}"),
+    VendorKey(rule="npm", owner="npm", prefixes="npm_", random=30),
+    VendorKey(
+        rule="pypi",
+        owner="PyPI",
+        prefixes="pypi-",
+        tail=r"(?=\w*[0-9])\w[\w-]{23,}",
+        example="AgEIcHlwaS5vcmcCJDAwMDAwMDAw",
+    ),
+    VendorKey(
+        rule="rubygems",
+        owner="RubyGems",
+        prefixes="rubygems_",
+        tail="[0-9a-f]{48}(?![0-9a-f])",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="nuget",
+        owner="NuGet",
+        prefixes="oy2",
+        tail="[a-z0-9]{43}(?![a-z0-9])",
+        example="0123456789abcdef0123456789abcdefabcdefghijk",
+    ),
+    VendorKey(
+        rule="crates", owner="crates.io", prefixes="cio", tail="(?=[A-Za-z]*[0-9])[A-Za-z0-9]{32,}"
+    ),
+    VendorKey(
+        rule="clojars",
+        owner="Clojars",
+        prefixes="CLOJARS_",
+        tail="[0-9a-f]{60}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="docker", owner="Docker", prefixes="dckr_pat_ dckr_oat_", random=20, chars=r"\w-"
+    ),
+    VendorKey(rule="artifactory", owner="Artifactory", prefixes="AKCp", tail="[A-Za-z0-9]{60,}"),
+    VendorKey(
+        rule="sonar",
+        owner="SonarQube",
+        prefixes="sqp_ squ_ sqa_",
+        tail="[0-9a-f]{40}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="buildkite",
+        owner="Buildkite",
+        prefixes="bkua_",
+        tail="[0-9a-f]{40}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="circleci", owner="CircleCI", prefixes="CCIPAT_ CCIPRJ_", random=20, chars=r"\w"
+    ),
+    VendorKey(
+        rule="sourcegraph",
+        owner="Sourcegraph",
+        prefixes="sgp_",
+        tail=r"(?:\w{1,32}_)?[0-9a-f]{40}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(rule="prefect", owner="Prefect", prefixes="pnu_ pnb_", random=30),
+    VendorKey(
+        rule="logfire",
+        owner="Logfire",
+        prefixes="pylf_v1_ pylf_v2_",
+        random=20,
+        chars=r"\w",
+        example="us_aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+    ),
+    VendorKey(
+        rule="pulumi",
+        owner="Pulumi",
+        prefixes="pul-",
+        tail="[0-9a-f]{40}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="terraform",
+        owner="Terraform Cloud",
+        anchor=".atlasv1.",
+        apart="",
+        tail="(?=[a-z_=+/.-]{0,59}+[0-9A-Z])[A-Za-z0-9_-]{60}",
+        withheld=(
+            (
+                "aB3dE5fG7hI9jK.atlasv1.aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6a"
+                "B3dE5fG7hI9jK1lM2nO4pQ6"
+            ),
+        ),
+        recorded=("module.atlasv1.network",),
+    ),
+    VendorKey(rule="postman", owner="Postman", prefixes="PMAK-", random=24, chars=r"\w-"),
+    VendorKey(
+        rule="remit", owner="remit's own collector", prefixes="remit_", random=40, chars=r"\w-"
+    ),
+    VendorKey(
+        rule="slack",
+        owner="Slack",
+        prefixes="xoxa- xoxb- xoxe- xoxp- xoxr- xoxs- xoxc- xoxd- xapp- xwfp-",
+        random=12,
+        chars=r"\w-",
+        example="123456789012-abcdefghijkl",
+    ),
+    VendorKey(
+        rule="discord",
+        owner="Discord",
+        anchor=".",
+        apart="",
+        tail=r"(?:(?<=(?<![\w-])[MNO][\w-]{23}\.[\w-]{6}\.)|(?<=(?<![\w-])[MNO][\w-]{25}\.[\w-]{6}\.))[\w-]{27,}",
+        withheld=(
+            "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.aB3dE5fG7hI9jK1lM2nO4pQ6abcde",
+            "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.GaBcDe.aB3dE5fG7hI9jK1lM2nO4pQ6abcde",
+        ),
+        recorded=(
+            "MTIzNDU2Nzg5.GaBcDe.short",
+            "module_of_the_program.config.aB3dE5fG7hI9jK1lM2nO4pQ6abcde",
+        ),
+    ),
+    VendorKey(rule="discord", owner="Discord", prefixes="mfa.", random=60, chars=r"\w-"),
+    VendorKey(
+        rule="telegram",
+        owner="Telegram",
+        anchor=":AA",
+        apart="",
+        tail=r"(?<=[0-9]:AA)[\w-]{30,}",
+        withheld=("123456789:AAabcdefghijklmnopqrstuvwxyz0123456",),
+        recorded=(
+            "12:AA is a time of day, somewhere",
+            "x:AAabcdefghijklmnopqrstuvwxyz0123456",
+        ),
+    ),
+    VendorKey(
+        rule="telegram",
+        owner="Telegram",
+        anchor="/bot",
+        apart="",
+        tail=r"[0-9]{6,}:[\w-]{30,}",
+        withheld=(
+            (
+                "https://api.telegram.org/bot123456789:aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7h"
+                "I9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6/getMe"
+            ),
+        ),
+        recorded=("https://example.com/bot/123456789/status",),
+    ),
+    VendorKey(
+        rule="twilio",
+        owner="Twilio",
+        prefixes="SK",
+        tail="[0-9a-f]{32}(?![0-9a-f])",
+        example="0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="sendgrid",
+        owner="SendGrid",
+        prefixes="SG.",
+        random=16,
+        chars=r"\w-",
+        example="aBcDeFgHiJkLmNoPqRsTuV.wXyZ",
+    ),
+    VendorKey(
+        rule="mailgun",
+        owner="Mailgun",
+        prefixes="key-",
+        tail="[0-9a-f]{32}(?![0-9a-f])",
+        example="0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="mailchimp",
+        owner="Mailchimp",
+        anchor="-us",
+        apart="",
+        tail="(?<=[0-9a-f]{32}-us)[0-9]{1,2}(?![0-9A-Za-z])",
+        withheld=("0123456789abcdef0123456789abcdef-us12",),
+        recorded=(
+            "0123abcd-us12 is a host",
+            "0123456789abcdef0123456789abcdef-usual",
+        ),
+    ),
+    VendorKey(
+        rule="mandrill",
+        owner="Mandrill",
+        prefixes="md-",
+        tail=r"(?=[A-Za-z]*[0-9])[A-Za-z0-9_-]{22}(?!\w)",
+        example="3dE5fG7hI9jK1lM2nO4pQ6",
+    ),
+    VendorKey(
+        rule="brevo",
+        owner="Brevo",
+        prefixes="xkeysib- xsmtpsib-",
+        tail="[0-9a-f]{64}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef-aBcDeFgH",
+    ),
+    VendorKey(
+        rule="resend",
+        owner="Resend",
+        prefixes="re_",
+        tail="[A-Za-z0-9]{8,9}_[A-Za-z0-9]{20,}",
+        example="aB3dE5fG_aB3dE5fG7hI9jK1lM2nO4pQ6",
+    ),
+    VendorKey(
+        rule="stripe",
+        owner="Stripe",
+        prefixes="sk_live_ sk_test_ rk_live_ rk_test_ sk_org_ whsec_",
+        random=10,
+        chars=r"\w",
+        example="51HabcdefghijKLM",
+    ),
+    VendorKey(rule="square", owner="Square", prefixes="sq0atp- sq0csp-", random=20, chars=r"\w-"),
+    VendorKey(
+        rule="plaid",
+        owner="Plaid",
+        prefixes="access-sandbox- access-production- access-development-",
+        tail="[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
+        example="01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    VendorKey(
+        rule="paypal",
+        owner="PayPal",
+        prefixes="access_token$",
+        tail=r"(?:production|sandbox)\$\w{1,40}\$[0-9a-f]{16,}",
+        example="production$a1b2c3d4e5f6g7h8$0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="flutterwave",
+        owner="Flutterwave",
+        prefixes="FLWSECK- FLWSECK_TEST-",
+        random=12,
+        chars=r"\w-",
+    ),
+    VendorKey(
+        rule="shippo",
+        owner="Shippo",
+        prefixes="shippo_live_ shippo_test_",
+        tail="[0-9a-f]{40}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="shopify",
+        owner="Shopify",
+        prefixes="shpat_ shpss_ shpca_ shppa_",
+        tail="[0-9a-fA-F]{32}",
+        example="0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="atlassian", owner="Atlassian", prefixes="ATATT3 ATCTT3", random=40, chars=r"\w=-"
+    ),
+    VendorKey(
+        rule="airtable",
+        owner="Airtable",
+        anchor=".",
+        apart="",
+        tail=r"(?<=(?<!\w)pat[A-Za-z0-9]{14}\.)[0-9a-f]{64}",
+        withheld=(
+            "patAb1Cd2Ef3Gh4Ij.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
+        recorded=("patch.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",),
+    ),
+    VendorKey(rule="linear", owner="Linear", prefixes="lin_api_ lin_oauth_", random=20),
+    VendorKey(rule="notion", owner="Notion", prefixes="ntn_", random=20),
+    VendorKey(rule="notion", owner="Notion", prefixes="secret_", tail="[A-Za-z0-9]{43}"),
+    VendorKey(rule="figma", owner="Figma", prefixes="figd_ figo_ figu_", random=20, chars=r"\w-"),
+    VendorKey(rule="typeform", owner="Typeform", prefixes="tfp_", random=20, chars=r"\w-"),
+    VendorKey(rule="contentful", owner="Contentful", prefixes="CFPAT-", random=20, chars=r"\w-"),
+    VendorKey(
+        rule="hubspot",
+        owner="HubSpot",
+        prefixes="pat-na1- pat-na2- pat-eu1- pat-ap1-",
+        tail="[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
+        example="01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    VendorKey(rule="frame_io", owner="Frame.io", prefixes="fio-u-", random=40, chars=r"\w-"),
+    VendorKey(
+        rule="readme",
+        owner="ReadMe",
+        prefixes="rdme_",
+        tail="[a-z0-9]{60,}",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(rule="dropbox", owner="Dropbox", prefixes="sl.", random=60, chars=r"\w-"),
+    VendorKey(
+        rule="mapbox",
+        owner="Mapbox",
+        prefixes="sk.",
+        tail=r"eyJ[\w-]{20,}\.[\w-]{10,}",
+        example="eyJaB3dE5fG7hI9jK1lM2nO4pQ6.aB3dE5fG7hI9jK1lM2nO4pQ6",
+    ),
+    VendorKey(
+        rule="facebook", owner="Facebook and Square", prefixes="EAA", random=57, chars=r"\w-"
+    ),
+    VendorKey(
+        rule="databricks",
+        owner="Databricks",
+        prefixes="dapi",
+        tail="[0-9a-f]{32}(?![0-9a-f])",
+        example="0123456789abcdef0123456789abcdef-2",
+    ),
+    VendorKey(rule="grafana", owner="Grafana", prefixes="glsa_ glc_", random=20, chars=r"\w"),
+    VendorKey(rule="sentry", owner="Sentry", prefixes="sntrys_ sntryu_", random=20, chars=r"\w=+/"),
+    VendorKey(
+        rule="new_relic", owner="New Relic", prefixes="NRAK- NRII- NRJS-", random=15, chars=r"\w-"
+    ),
+    VendorKey(
+        rule="dynatrace",
+        owner="Dynatrace",
+        prefixes="dt0c01. dt0s01. dt0s08. dt0s16.",
+        tail=r"[A-Z0-9]{24}\.[A-Z0-9]{60,}",
+        example="AB3DE5FG7HI9JK1LM2NO4PQ6.AB3DE5FG7HI9JK1LM2NO4PQ6AB3DE5FG7HI9JK1LM2NO4PQ6AB3DE5FG7HI9JK1LM2NO4PQ6",
+    ),
+    VendorKey(
+        rule="honeycomb",
+        owner="Honeycomb",
+        prefixes="hcaik_ hcbik_ hcxik_ hcxmk_",
+        random=20,
+        chars=r"\w",
+    ),
+    VendorKey(
+        rule="axiom",
+        owner="Axiom",
+        prefixes="xaat- xapt-",
+        tail="[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
+        example="01234567-89ab-cdef-0123-456789abcdef",
+    ),
+    VendorKey(rule="posthog", owner="PostHog", prefixes="phx_ phs_", random=20),
+    VendorKey(
+        rule="planet_scale",
+        owner="PlanetScale",
+        prefixes="pscale_tkn_ pscale_pw_ pscale_oauth_",
+        random=20,
+        chars=r"\w-",
+    ),
+    VendorKey(
+        rule="supabase",
+        owner="Supabase",
+        prefixes="sbp_ sb_secret_",
+        random=20,
+        chars=r"\w-",
+        example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(rule="neon", owner="Neon", prefixes="napi_", random=30),
+    VendorKey(
+        rule="mongodb", owner="MongoDB Atlas", prefixes="mdb_sa_sk_", random=20, chars=r"\w-"
+    ),
+    VendorKey(
+        rule="doppler",
+        owner="Doppler",
+        prefixes="dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. dp.st.dev. dp.st.stg. dp.st.prd.",
+        random=40,
+    ),
+    VendorKey(rule="vault", owner="Vault", prefixes="hvs. hvb. hvr.", random=16, chars=r"\w-"),
+    VendorKey(
+        rule="one_password",
+        owner="1Password",
+        prefixes="ops_",
+        tail=r"eyJ[\w-]{40,}",
+        example="eyJaB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
+    ),
+    VendorKey(
+        rule="age",
+        owner="age",
+        prefixes="AGE-SECRET-KEY-",
+        tail="1[0-9A-Z]{50,}",
+        example="1AB3DE5FG7HI9JK1LM2NO4PQ6AB3DE5FG7HI9JK1LM2NO4PQ6AB3DE5FG7HI9JK1LM2NO4PQ6",
+    ),
+)
