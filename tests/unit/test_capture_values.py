@@ -25,7 +25,7 @@ from pydantic import dataclasses as pydantic_dataclasses
 from pydantic.v1 import BaseModel as OldModel
 
 from remit._capture import Rules
-from tests.captured import copy_of, opaque
+from tests.captured import copy_of, opaque, withheld
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -358,8 +358,27 @@ KEYS = [
     pytest.param({Colour.RED: 1}, {"red": 1}, id="an enum"),
     pytest.param({dt.date(2024, 5, 6): 1}, {"2024-05-06": 1}, id="a date"),
     pytest.param({Text("a"): 1}, {"a": 1}, id="a subclass of str"),
+    pytest.param({b"password": "x"}, {"password": withheld("name:password")}, id="bytes by name"),
+    pytest.param(
+        [(b"api-key", "x"), (b"accept", "y")],
+        [
+            [{"$remit": "bytes", "length": 7}, withheld("name:api_key")],
+            [{"$remit": "bytes", "length": 6}, "y"],
+        ],
+        id="pairs of bytes",
+    ),
+    pytest.param(
+        {("db", "password"): "x", (b"token", 1): "y", ("password", "policy"): "z"},
+        {
+            "<tuple 1>": withheld("name:password"),
+            "<tuple 2>": withheld("name:token"),
+            "<tuple 3>": "z",
+        },
+        id="tuples by their last text",
+    ),
     pytest.param({(1, 2): 1, (3, 4): 2}, {"<tuple 1>": 1, "<tuple 2>": 2}, id="tuples"),
-    pytest.param({b"a": 1}, {"<bytes 1>": 1}, id="bytes"),
+    pytest.param({b"a": 1}, {"a": 1}, id="bytes"),
+    pytest.param({b"\x00": 1, b"\xff": 2}, {"<bytes 1>": 1, "<bytes 2>": 2}, id="binary data"),
     pytest.param({"$remit": 1, "$$remit": 2}, {"$$remit": 1, "$$$remit": 2}, id="the reserved key"),
     pytest.param({"remit": 1}, {"remit": 1}, id="nearly the reserved key"),
     pytest.param({"x" * 300: 1}, {"x" * 256 + "...": 1}, id="a long key"),

@@ -37,7 +37,7 @@ from remit._capture.type_readers import (
     stored_fields,
 )
 from remit._capture.withheld import WithheldTexts
-from remit._inspect.introspection import DICT, snapshot
+from remit._inspect.introspection import DICT, TUPLE, is_a, snapshot
 
 MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2_000
@@ -268,7 +268,7 @@ class Walk:
         if shaped is not None:
             self.counts.append(shaped)
             return f"<{shaped} {position}>", None
-        rule = name_rule(name)
+        rule = name_rule(name if type(key) is str else _judged_name(key, name))
         if len(name) > MAX_KEY_CHARS:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
@@ -297,6 +297,9 @@ class Walk:
         if reader.kind is Kind.SECRET:
             self.counts.append(SECRET_TYPE)
             return f"<{SECRET_TYPE} {position}>"
+        if type(key) is bytes:
+            text = _text_of_bytes(key)
+            return f"<bytes {position}>" if text is None else text
         plain = reader.plain(key) if reader.kind is Kind.SCALAR else key
         if type(plain) is str:
             return plain
@@ -462,7 +465,7 @@ class Walk:
                 copies.append(self.text(item))
             else:
                 copy = self._half(item, depth) if divides else self.value(item, depth + 1)
-                self.hide_second(copy)
+                self._hide_value_of(item, copy)
                 copies.append(copy)
         return copies
 
@@ -504,6 +507,15 @@ class Walk:
         if type(copy) is list and len(cast("list[object]", copy)) == _PAIR:
             pair = cast("list[object]", copy)
             pair[1] = self._hide_if_labelled(pair[0], pair[1])
+
+    def _hide_value_of(self, item: object, copy: object) -> None:
+        """Withhold the second of a pair, *copy* being the copy of *item*: `(b"password", ...)`."""
+        self.hide_second(copy)
+        if type(item) is tuple and len(cast("tuple[object, ...]", item)) == _PAIR:
+            label = cast("tuple[object, ...]", item)[0]
+            if type(label) is bytes and type(copy) is list:
+                pair = cast("list[object]", copy)
+                pair[-1] = self._hide_if_labelled(_text_of_bytes(label), pair[-1])
 
     def scalar(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a single value."""
@@ -653,6 +665,25 @@ def _weight(value: object) -> int:
     if type(value) is list or type(value) is dict or type(value) is tuple:
         return 2 + len(cast("Sequence[object]", value))
     return 2
+
+
+def _text_of_bytes(key: bytes) -> str | None:
+    """Return the text of a short key in ASCII, as HTTP headers and Redis have them, else None."""
+    if len(key) > MAX_KEY_CHARS or not key.isascii():
+        return None
+    text = key.decode("ascii")
+    return text if text.isprintable() else None
+
+
+def _judged_name(key: object, name: str) -> str:
+    """Return the text of *key* that the rules by name judge: of a tuple, the last text in it."""
+    if not is_a(key, tuple):
+        return name
+    for part in reversed(tuple(TUPLE.__iter__(key))):
+        text = _text_of_bytes(part) if type(part) is bytes else part
+        if type(text) is str:
+            return text
+    return name
 
 
 def _unique_key(name: str, taken: dict[str, object]) -> str:

@@ -94,8 +94,10 @@ NAME_RULES: Final = (
     ),
     NameRule(
         name="name:cookie",
-        terms=split_list("cookie, cookie jar"),
-        joined=split_list("cookie, cookies, cookiejar"),
+        terms=split_list("cookie, cookie jar, net session id, connect sid"),
+        joined=split_list("cookie, cookies, cookiejar, sessid"),
+        # As frameworks name their cookies; `session_id` is a name in many programs.
+        alone=split_list("sessionid, jsessionid"),
     ),
     NameRule(
         name="name:credentials",
@@ -120,7 +122,7 @@ _WORDS_AFTER_NOUN: Final = frozenset(
     split_list(
         "value, plain, plaintext, raw, hash, hashed, digest, b, base, hex, encoded, header, "
         "new, old, current, previous, confirm, confirmation, again, repeat, env, var, binary, "
-        "string, json"
+        "string, json, pem, der"
     )
 )
 """Words after the noun that do not change the verdict: `password_confirmation`."""
@@ -144,7 +146,7 @@ _NUMBERED: Final = re.compile(r"token_?[0-9]+", re.IGNORECASE)
 
 _STEMS: Final = re.compile(
     "pass|pw|kennwort|contrase|senha|secret|phrase|mnemonic|token|jwt|bearer|srf|otp|code|key"
-    "|auth|cookie|cred|cvv|cvc|csc|pin|ssn|verif|social|security|psk|pat"
+    "|auth|cookie|cred|cvv|cvc|csc|pin|ssn|verif|social|security|psk|pat|sessi|t.sid"
 )
 """Every name that a rule withholds matches this: a quick test before the split into words."""
 

@@ -169,10 +169,14 @@ _ELSEWHERE: Final = (
 """Excludes calls and lookups, which show where the secret comes from and not its value."""
 
 _BARE: Final = (
-    r"""(?=[^\s&;,"')=0-9]{0,64}+[0-9])(?=[^\s&;,"'(){}\[\]<>$*%]{6})""" + _REAL + _ELSEWHERE
+    r"""(?=(?:[^\s&;,"')=0-9%]|%(?![0-9a-f]{2})){0,64}+[0-9])(?=[^\s&;,"'(){}\[\]<>$*%]{6})"""
+    + _REAL
+    + _ELSEWHERE
 )
-"""A value without quotes: six characters or more, one of them a digit."""
-_QUOTED: Final = r"""[bru]{0,2}+\\{0,3}+["'`](?=[^\s"'\\<{$*%]{4})""" + _REAL
+"""A value without quotes: six characters or more, one of them a digit, not of an escape (`%26`)."""
+_QUOTE: Final = r"""(?:["'`]|u002[27]|&(?:quot|apos|#3[49]);|%2[27])"""
+"""A quote: as it is, escaped in JSON after a backslash, in HTML or in an address."""
+_QUOTED: Final = rf"""[bru]{{0,2}}+\\{{0,3}}+{_QUOTE}(?=[^\s"'\\<{{$*%&]{{4}})""" + _REAL
 """A value in quotes, of four characters or more."""
 _LONG: Final = (
     r"""[bru]{0,2}+\\{0,3}+["'`]?+(?=[a-z_%+/.~-]{0,64}+[0-9])(?=[\w%+/.~-]{16})""" + _ELSEWHERE
@@ -195,16 +199,18 @@ _TYPE: Final = (
 
 _SUFFIX: Final = r"(?:[_-]?(?:value|hash|base|raw|env|header|string|[0-9]{1,2})\b){0,2}+"
 """Words that may follow the noun in a name, as in `password_hash`."""
-_CLOSED: Final = r"""\\{0,3}+["'`]?+\]?+"""
+_CLOSED: Final = rf"""\\{{0,3}}+{_QUOTE}?+\]?+"""
 """The end of a name that is in quotes or in brackets."""
 _SIGN: Final = (
-    r"""(?:(?:[ \t]{0,4}+(?::?=(?!=)>?+|:(?=[\s"'\\`]))|(?<=["'`\]]):)"""
-    r"""|,?+\s{1,20}+["'\\]{0,3}+value["'\\]{0,3}+[ \t]{0,3}+[=:]"""
+    r"""(?:(?:[ \t]{0,4}+(?::?=(?!=)>?+|%3[ad]|:(?=[\s"'\\`&]))|(?<=["'`\]]):)"""
+    r"""|(?:\s{1,4}(?!value)[a-z-]{1,20}+=["'][^"'<>\n]{0,40}+["']){0,3}+"""
+    r""",?+\s{1,20}+["'\\]{0,3}+value["'\\]{0,3}+[ \t]{0,3}+[=:]"""
     r"""|\n {2}[^\[\n]{0,300}+\[type=\w{1,40}, input_value=)"""
 )
 """What separates a name and its value.
 
-`=`, `:=`, `=>` or `:`; a key `value` after the name; the error message of pydantic.
+`=`, `:=`, `=>` or `:`, also as in an address; a key or an attribute `value` after the name; the
+error message of pydantic.
 """
 
 _ASSIGNED: Final = f"{_SUFFIX}{_CLOSED}{_SIGN}"
@@ -360,6 +366,12 @@ ASSIGNMENT_RULES: Final = (
             rf")={_ANY}",
         )
         for mark in "?&"
+    ),
+    # A field of a form, as a request has it in parts.
+    _rule(
+        "assignment",
+        "form-data; name=",
+        rf"""["'][\w.\[-]{{1,60}}+{_NOUN}\]?+["'](?:\r?\n[^\n]{{1,200}}+){{0,3}}?\r?\n\r?\n{_ANY}""",
     ),
     # A password, a key or a token in a command line.
     _rule(

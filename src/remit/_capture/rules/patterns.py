@@ -161,7 +161,7 @@ def search_text(text: str, off: frozenset[str] = _NONE) -> str | None:
         if (long or family.literal in text) and (match := family.search(text)) is not None:
             return family.rule_of(match)
     # Each of the other patterns needs one of these.
-    if "=" in text or ":" in text or ">" in text or "--" in text:
+    if "=" in text or ":" in text or ">" in text or "--" in text or "%3" in text:
         text = text.lower()
         for family in in_lower_case:
             if family.literal in text and (match := family.search(text)) is not None:
