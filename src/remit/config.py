@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from remit._base.guard import attempt, logger
-from remit._base.text import closest, describe_url, did_you_mean
+from remit._base.text import closest, describe_literal, describe_url, describe_value, did_you_mean
 from remit.errors import SettingsError
 from remit.models._types import Purpose
 
@@ -101,7 +101,9 @@ def _import_object(value: object) -> object:
     if not isinstance(imported, Exception):
         return imported
     plain = isinstance(imported, ImportError | AttributeError)
-    message = f"{value} cannot be imported: {imported if plain else type(imported).__name__}"
+    shown = describe_value(value)
+    reason = imported if plain and shown == repr(value) else type(imported).__name__
+    message = f"{shown} cannot be imported: {reason}"
     raise ValueError(message) from imported
 
 
@@ -354,7 +356,7 @@ def read(
             values[name] = value
             continue
         problems.append(
-            f"configure() got an unknown setting {name!r}"
+            f"configure() got an unknown setting {describe_value(name)}"
             f"{did_you_mean(name, Settings.model_fields)}; "
             f"the settings are {', '.join(Settings.model_fields)}"
         )
@@ -429,4 +431,4 @@ def _shown(name: str, value: object) -> str:
         return "(hidden)"
     if name == "api_url":
         return describe_url(value) if isinstance(value, str) else type(value).__name__
-    return repr(value)
+    return describe_literal(value)

@@ -70,7 +70,7 @@ def test_no_words_leave_everything_unknown() -> None:
         ),
         pytest.param(
             {"allows": 5},
-            f"remit.risk(allows=5): expected a word or several, each {ACTIONS}",
+            f"remit.risk(allows=...): saw 5; expected a word or several, each {ACTIONS}",
             id="not words",
         ),
         pytest.param(
@@ -206,7 +206,7 @@ def test_a_mapping_may_be_partial_and_carry_more() -> None:
         ),
         pytest.param(
             {"result_data_categories": {"classification": ["secret"]}},
-            "data_risk['result_data_categories']['classification'] is ['secret'] "
+            "data_risk['result_data_categories']['classification'] is an object of type list "
             "(did you mean 'secret'?); expected one of unknown, public, internal, confidential, "
             "restricted, secret",
             id="word is a list",

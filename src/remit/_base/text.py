@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 MAX_SHOWN_CHARS: Final = 40
 """So that a message stays one line."""
+
+_MAX_SHORT_CHARS: Final = 15
+"""No rule of redaction recognises a key, a token or a password in a shorter text without `=`."""
+
+_MAX_INT: Final = 1 << 64
+
+_WORDS: Final = re.compile(r"[./~]{0,2}[a-z]+[0-9]?(?:(?:[-_./,]{1,2}|:(?!/))[a-z]+[0-9]?)*")
+"""Words in lower case, such as a name, a path or `module:name`, in which no rule finds a key."""
 
 MIN_SIMILARITY: Final = 0.6
 """Least similarity of two words for a suggestion, from 0 to 1."""
@@ -44,10 +53,26 @@ def describe_url(value: str) -> str:
 
 
 def describe_value(value: object) -> str:
-    """Return a wrong value for a message: a string, cut; of other objects only the type."""
+    """Return a wrong value for a message.
+
+    A text is shown, cut, if it is short or consists of words in lower case; any other text may be a
+    key that was given in the wrong place, and only its length is shown. Of other objects only the
+    type is.
+    """
     if type(value) is not str:
         return f"an object of type {_QUALNAME(type(value))}"
+    is_short = len(value) <= _MAX_SHORT_CHARS and "=" not in value
+    if not is_short and _WORDS.fullmatch(value) is None:
+        return f"a text of {len(value)} characters (not shown: maybe a key)"
     return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
+
+
+def describe_literal(value: object) -> str:
+    """Return a wrong value for a message as `describe_value` does, but a number as it is."""
+    if value is None or type(value) is bool or type(value) is float:
+        return repr(value)
+    is_small = type(value) is int and abs(value) <= _MAX_INT
+    return repr(value) if is_small else describe_value(value)
 
 
 def install_extra(extra: str) -> str:

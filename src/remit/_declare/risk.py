@@ -14,7 +14,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from remit._base.guard import attempt
-from remit._base.text import choices, closest, did_you_mean
+from remit._base.text import choices, closest, describe_literal, did_you_mean
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
 from remit.errors import DeclarationError
 from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
@@ -122,12 +122,15 @@ def _checked_words(argument: str, words: object, allowed: tuple[str, ...]) -> li
         words = (words,)
     if not isinstance(words, Iterable):
         raise DeclarationError(
-            f"remit.risk({argument}={words!r}): expected a word or several, each {choices(allowed)}"
+            f"remit.risk({argument}=...): saw {describe_literal(words)}; expected a word or "
+            f"several, each {choices(allowed)}"
         )
     checked: list[str] = []
     for word in cast("Iterable[object]", words):
         if word not in allowed:
-            raise _unexpected(f"remit.risk({argument}=...): {word!r} is unknown", word, allowed)
+            raise _unexpected(
+                f"remit.risk({argument}=...): {describe_literal(word)} is unknown", word, allowed
+            )
         checked.append(allowed[allowed.index(word)])
     return checked
 
@@ -169,7 +172,8 @@ def coerce(value: object, where: str) -> DataRisk | None:
         _check_key(key, where)
     if members and MEMBERS.keys().isdisjoint(members):
         key = next(iter(members))
-        raise _unexpected(f"{where}: data_risk has the key {key!r}", key, MEMBERS)
+        subject = f"{where}: data_risk has the key {describe_literal(key)}"
+        raise _unexpected(subject, key, MEMBERS)
     _check_extras({key: members[key] for key in members if key not in MEMBERS}, where)
     parts = {key: _part(key, model, members.get(key), where) for key, model in PARTS.items()}
     return DataRisk.model_validate({**members, **parts})
@@ -189,7 +193,8 @@ def _check_key(key: object, where: str) -> None:
     if not isinstance(key, str) or (
         key not in MEMBERS and closest(key, MEMBERS, _MISSPELT_SIMILARITY)
     ):
-        raise _unexpected(f"{where}: data_risk has the key {key!r}", key, MEMBERS)
+        subject = f"{where}: data_risk has the key {describe_literal(key)}"
+        raise _unexpected(subject, key, MEMBERS)
 
 
 def _check_extras(extras: Mapping[str, object], where: str) -> None:
@@ -214,10 +219,11 @@ def _part(key: str, model: type[BaseModel], value: object, where: str) -> BaseMo
     members = cast("Mapping[Any, object]", value)
     for name, word in members.items():
         if name not in names:
-            raise _unexpected(f"{where}: data_risk[{key!r}] has the key {name!r}", name, names)
+            subject = f"{where}: data_risk[{key!r}] has the key {describe_literal(name)}"
+            raise _unexpected(subject, name, names)
         allowed = get_args(model.model_fields[name].annotation)
         if word not in allowed:
-            subject = f"{where}: data_risk[{key!r}][{name!r}] is {word!r}"
+            subject = f"{where}: data_risk[{key!r}][{name!r}] is {describe_literal(word)}"
             raise _unexpected(subject, word, allowed)
     return model.model_validate(dict(members))
 

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from remit import _capture
 from remit._base.guard import attempt
-from remit._base.text import describe_value, did_you_mean
+from remit._base.text import describe_literal, describe_value, did_you_mean
 from remit._declare.inference import check_types
 from remit._declare.registry import SpanType, default_name, module_of_caller
 from remit._declare.risk import coerce
@@ -117,8 +117,8 @@ def _capture_options(
         return dict.fromkeys(names, capture)
     if not isinstance(capture, Mapping):
         raise DeclarationError(
-            f"{where}: capture={capture!r}; expected True, False, or a mapping of parameter "
-            f"names to True or False"
+            f"{where}: capture={describe_literal(capture)}; expected True, False, or a mapping of "
+            f"parameter names to True or False"
         )
     for key, option in capture.items():
         _check_option(key, option, names, where)
@@ -131,16 +131,16 @@ def _check_option(key: object, option: object, names: list[str], where: str) -> 
     elif key not in names:
         hint = did_you_mean(key, names)
         raise DeclarationError(
-            f"{where}: capture has the key {key!r}{hint}; expected one of {', '.join(names)}, or "
-            "the name of a rule"
+            f"{where}: capture has the key {describe_literal(key)}{hint}; expected one of "
+            f"{', '.join(names)}, or the name of a rule"
         )
     elif isinstance(option, Mapping):
         for rule, on in cast("Mapping[object, object]", option).items():
             _check_switch(rule, on, f"{where}: capture[{key!r}]")
     elif not isinstance(option, bool):
         raise DeclarationError(
-            f"{where}: capture[{key!r}] is {option!r}; expected True or False, or a mapping of "
-            "rules to True"
+            f"{where}: capture[{key!r}] is {describe_literal(option)}; expected True or False, or "
+            "a mapping of rules to True"
         )
 
 
@@ -150,6 +150,6 @@ def _check_switch(rule: object, option: object, where: str) -> None:
         raise DeclarationError(f"{where}: {_capture.why_no_switch(str(rule))}")
     if option is not True:
         raise DeclarationError(
-            f"{where}[{rule!r}] is {option!r}; expected True, which records what the rule "
-            "withholds. Without the key it withholds"
+            f"{where}[{rule!r}] is {describe_literal(option)}; expected True, which records what "
+            "the rule withholds. Without the key it withholds"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from remit._base.text import did_you_mean
+from remit._base.text import describe_value, did_you_mean
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
 from remit._capture.rules.pattern_rules import PATTERN_RULES
@@ -52,6 +52,7 @@ def why_no_switch(name: str) -> str:
             "the reference of redaction tells how to change the declaration"
         )
     return (
-        f"{name!r} is no rule of redaction{did_you_mean(name, SWITCHES)}; expected the name of "
-        "one, as it stands in a marker: name:..., pattern:..., category:... or classification:..."
+        f"{describe_value(name)} is no rule of redaction{did_you_mean(name, SWITCHES)}; expected "
+        "the name of one, as it stands in a marker: name:..., pattern:..., category:... or "
+        "classification:..."
     )
