@@ -188,3 +188,10 @@ def is_private(name: str) -> bool:
     return any(part.startswith("_") for part in modules) or (
         own.startswith("_") and not own.startswith("__")
     )
+
+
+def test_the_package_has_no_data_files_outside_the_collector() -> None:
+    """A program that PyInstaller freezes has only modules."""
+    files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file()]
+    data = {str(path) for path in files if path.suffix not in {".py", ".pyc"}}
+    assert {each for each in data if not each.startswith("collector/")} == {"py.typed"}
