@@ -412,7 +412,8 @@ def _opened(
     key = None if ident is None else _key_of(run, ident, recorder)
     begin_ns = None if started_ns is None else _nanoseconds(started_ns)
     body = _captured_inputs(recorder, payload, run)
-    return ManualSpan(recorder.open(parent, body, key, begin_ns, announced), announced=announced)
+    span = recorder.open(parent, body, parent.ceilings, key, begin_ns, announced)
+    return ManualSpan(span, announced=announced)
 
 
 @guarded("a span that is over")

@@ -130,16 +130,21 @@ def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -
         try:
             return wrap(inner, GeneratorSpan(tracer, instance, args, kwargs))
         except Exception as error:  # noqa: BLE001 - a guard
-            guard.contain(START, error)
-            # The policy still applies to a stream that is not recorded.
-            parent, recorder = current_context(), tracer.recorder
-            if parent is None:
-                tracer.outside()
-            else:
-                recorded = tracer.recorded(instance, args)
-                params = partial(recorder.params, recorded, kwargs, parent.run.rules)
-                recorder.permit(parent, params)
+            fault = error
+        # The policy still applies to a stream that is not recorded.
+        parent, recorder = current_context(), tracer.recorder
+        if parent is None:
+            guard.contain(START, fault)
+            tracer.outside()
             return inner
+        params = partial(recorder.params, tracer.recorded(instance, args), kwargs, parent.run.rules)
+        if recorder.ceiling is not None:
+            # Its steps would run without the remit of the agent.
+            recorder.refuse_after(fault, parent, params)
+        else:
+            guard.contain(START, fault)
+            recorder.permit(parent, params)
+        return inner
 
     return call
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from wrapt import ObjectProxy
 
+from remit import _capture
 from remit._base import guard
 from remit._inspect.decorated import is_awaited
 from remit._inspect.introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
@@ -80,7 +81,8 @@ def end_with_result(
     Returns:
         What the wrapper returns to the caller: *value*, or what is wrapped around it.
     """
-    if not isinstance(span, OpenSpan):
+    recorder = span.recorder
+    if not isinstance(span, OpenSpan) and recorder.ceiling is None:
         return value
     deferred: DeferredSpan | None = None
     try:
@@ -88,16 +90,26 @@ def end_with_result(
         wrap = None if passed_in else _wrapper_of(value)
         if wrap is not None:
             deferred = (DeferredSpan if wrap is _wrap_coroutine else StreamSpan)(span.context)
-            deferred.attach(span)
+            if isinstance(span, OpenSpan):
+                deferred.attach(span)
+            else:
+                deferred.unrecorded = span
             return wrap(value, deferred)
     except Exception as error:  # noqa: BLE001 - a guard
-        if deferred is not None:
-            deferred.detach()
-        if span.context.key in span.context.run.open:
-            span.complete(value)
-        guard.contain(_WHERE, error)
+        fault = error
+    else:
+        span.complete(value)
         return value
-    span.complete(value)
+    if deferred is not None:
+        deferred.detach()
+    if span.context.key in span.context.run.open:
+        span.complete(value)
+    if recorder.ceiling is None:
+        guard.contain(_WHERE, fault)
+    else:
+        # What was returned would run without the remit of the agent.
+        no_params = partial(_capture.capture_mapping, {}, span.context.run.rules)
+        recorder.refuse_after(fault, span.context, no_params)
     return value
 
 
@@ -163,7 +175,7 @@ async def _drive_coroutine(deferred: DeferredSpan) -> Any:  # noqa: ANN401 - wha
         deferred.fail(error)
         raise
     deferred.saved.keep()
-    span = deferred.detach()
+    span = deferred.detach() or deferred.unrecorded
     return value if span is None else end_with_result(span, value, None, (), {})
 
 

@@ -127,7 +127,8 @@ class SpanRecorder(Struct, eq=False):
     ) -> AnySpan:
         """Start the span of a call, after checking whether it may run.
 
-        In mode `off` and after a fault the span records nothing.
+        In mode `off` and after a fault the span records nothing; the remit of an agent holds in its
+        call all the same.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
@@ -137,28 +138,33 @@ class SpanRecorder(Struct, eq=False):
         run = parent.run
         if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
             self.permit(parent, partial(self.params, args, kwargs, run.rules))
+        context = parent
+        if self.ceiling is not None:
+            context = self.within(parent, partial(self.params, args, kwargs, run.rules))
         try:
             if not run.recording:
-                return NullSpan(parent)
+                return NullSpan(self, context)
             plan = self.cached_plan or self.plan()
-            return self.open(parent, plan.params(args, kwargs, run.rules))
+            return self.open(parent, plan.params(args, kwargs, run.rules), context.ceilings)
         except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
             guard.contain(START, error)
-            return NullSpan(parent)
+            return NullSpan(self, context)
 
-    def open(
+    def open(  # noqa: PLR0913 - keywords would slow down every call
         self,
         parent: SpanContext,
         payload: bytes,
+        ceilings: Ceilings,
         key: bytes | None = None,
         started_ns: int | None = None,
-        announced: bool = True,  # noqa: FBT001, FBT002 - a keyword would slow down every call
+        announced: bool = True,  # noqa: FBT001, FBT002 - as above
     ) -> OpenSpan:
         """Open a span under *parent* with captured arguments, now or as of *started_ns*.
 
-        If it is not *announced*, the sink gets its start from the caller, before its end.
+        *ceilings* are those inside the span. If it is not *announced*, the sink gets its start from
+        the caller, before its end.
         """
-        run, ceilings = parent.run, parent.ceilings
+        run = parent.run
         recorder, feed = run.recorder, run.feed
         offset_ns = run.offset_ns
         if started_ns is None:
@@ -171,10 +177,8 @@ class SpanRecorder(Struct, eq=False):
         if feed.agent.external_identifier not in self.agents:
             self.agents.add(feed.agent.external_identifier)
             recorder.on_first_seen(feed.agent.external_identifier, self.name, self.declared)
-        if ceilings and (recorder.on_violation == OBSERVE or not announced):
+        if parent.ceilings and (recorder.on_violation == OBSERVE or not announced):
             payload = self._marked(payload, parent)
-        if self.ceiling is not None:
-            ceilings = under(ceilings, self.ceiling)
         start = Item(
             Kind.SPAN, feed.key, key, parent.key, self.name, started_ns, None, ACTIVE, payload, None
         )
@@ -240,26 +244,78 @@ class SpanRecorder(Struct, eq=False):
             RecursionError: The program is too deep in a recursion to decide.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        run, recorder = parent.run, parent.run.recorder
-        observing = recorder.on_violation == OBSERVE
+        observing = parent.run.recorder.on_violation == OBSERVE
         try:
             check_terminated(parent)
             if not parent.ceilings:
                 return
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
-        except Exception as error:
-            if isinstance(error, RecursionError) and not observing:
-                raise
-            guard.contain(POLICY, error)
-            verdict = None
-        if verdict is None and not observing:
+        except Exception as error:  # noqa: BLE001 - a guard
+            verdict = self._contain(error, observing=observing)
+        if verdict is None:
+            self._refuse_unjudged(parent, params)
+        elif verdict.violations and observing:
+            self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
+        elif verdict.violations:
+            self._refuse(parent, verdict, params)
+
+    # Unguarded: contains its own faults.
+    def within(self, parent: SpanContext, params: Callable[[], bytes]) -> SpanContext:
+        """Return *parent* with the ceiling of this agent added, the context of its call.
+
+        Nothing of it is about recording: the ceiling holds whether or not a span is open.
+
+        Raises:
+            RunTerminated: As `permit`, after a fault.
+            DeniedError: As `permit`, after a fault.
+            RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        try:
+            ceilings = under(parent.ceilings, self.ceiling)
+            if ceilings is parent.ceilings:
+                return parent
+            return SpanContext(parent.run, parent.key, parent.name, ceilings, parent.outer_runs)
+        except Exception as error:  # noqa: BLE001 - a guard
+            fault = error
+        self.refuse_after(fault, parent, params)
+        return parent
+
+    # Unguarded: contains its own faults.
+    def refuse_after(
+        self, error: Exception, parent: SpanContext, params: Callable[[], bytes]
+    ) -> None:
+        """Contain a fault of the policy, and refuse the step unless violations are observed.
+
+        Raises:
+            RunTerminated: The setting says to terminate.
+            DeniedError: The setting says to deny.
+            RecursionError: As `permit`.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        self._contain(error, observing=parent.run.recorder.on_violation == OBSERVE)
+        self._refuse_unjudged(parent, params)
+
+    # Unguarded: a part of the guard.
+    def _contain(self, error: Exception, *, observing: bool) -> None:
+        if isinstance(error, RecursionError) and not observing:
+            raise error
+        guard.contain(POLICY, error)
+
+    # Unguarded: a refusal.
+    def _refuse_unjudged(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Refuse the step, which a fault kept from being judged, unless violations are observed."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        if parent.run.recorder.on_violation != OBSERVE:
             verdict = Verdict((policy.unjudged(self.name),), parent.ceilings)
-        if verdict is None or not verdict.violations:
-            return
-        if observing:
-            self._warn(verdict, recorder, "it runs, as on_violation is observe")
-            return
+            self._refuse(parent, verdict, params)
+
+    # Unguarded: a refusal.
+    def _refuse(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
+        """Refuse the step under `deny` or `terminate`."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        run, recorder = parent.run, parent.run.recorder
         denied = DeniedError(self.name, verdict.violations)
         if run.recording:
             self._record_refusal(parent, denied, params)
@@ -289,7 +345,7 @@ class SpanRecorder(Struct, eq=False):
         self, parent: SpanContext, error: DeniedError, params: Callable[[], bytes]
     ) -> None:
         rules = parent.run.rules
-        span = self.open(parent, params())
+        span = self.open(parent, params(), parent.ceilings)
         span.end(FAILED, _capture.denial_payload(error, rules))
 
     @guarded("the log of a step that exceeds a remit")
@@ -401,9 +457,11 @@ class NullSpan(Struct, eq=False):
     """A span that records nothing: in mode `off`, and after a fault.
 
     Attributes:
-        context: The context of the call, which stays current.
+        recorder: The declaration that it belongs to.
+        context: The context of the call: that of the caller, with the ceiling of an agent added.
     """
 
+    recorder: SpanRecorder
     context: SpanContext
 
     def complete(self, value: object, /) -> None:

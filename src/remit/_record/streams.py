@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any, cast
 
 from remit import _capture
+from remit._base import guard
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._record.context import SavedContext, check_terminated, for_consumer, termination
 from remit._record.runs import OpenRun, SpanContext, current_context, opened
-from remit._record.spans import OpenSpan, SpanRecorder, StepTracer
+from remit._record.spans import START, NullSpan, OpenSpan, SpanRecorder, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 
@@ -30,15 +31,17 @@ class DeferredSpan:
         context: The context inside the span, None before it is known.
         saved: The context of the user's code in each step.
         unawaited: The returned coroutine, before it is awaited.
+        unrecorded: The span in whose place nothing is recorded, and in whose context the steps run.
     """
 
-    __slots__ = ("__weakref__", "_span", "context", "saved", "unawaited")
+    __slots__ = ("__weakref__", "_span", "context", "saved", "unawaited", "unrecorded")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
         self.unawaited: Any = None
+        self.unrecorded: NullSpan | None = None
         self._span: OpenSpan | None = None
 
     def attach(self, span: OpenSpan) -> None:
@@ -151,7 +154,7 @@ class StreamSpan(DeferredSpan):
     def begin(self) -> None:
         """Begin the span at the first step, if the call has not begun it."""
 
-    @guarded("a step of a stream")
+    # Unguarded: contains its own faults.
     def interruption(self, thrown: BaseException | None, /) -> BaseException | None:
         """Return the error to throw into the user's code instead of *thrown*, if it must stop.
 
@@ -166,7 +169,20 @@ class StreamSpan(DeferredSpan):
             self._admit(current_context())
         except (DeniedError, RecursionError, RunTerminated) as error:
             return error
+        except Exception as error:  # noqa: BLE001 - a guard
+            fault = error
+        else:
+            return None
+        try:
+            self._contain(fault)
+        except BaseException as refusal:  # noqa: BLE001 - thrown into the user's code
+            return refusal
         return None
+
+    # Unguarded: a part of the guard.
+    def _contain(self, error: Exception) -> None:
+        """Contain a fault before a step."""
+        guard.contain("a step of a stream", error)
 
     def _admit(self, consumer: SpanContext | None) -> None:
         """Check that *consumer* may get the next item.
@@ -244,6 +260,11 @@ def _expire(timeout: asyncio.Timeout) -> None:
         timeout.reschedule(0)
 
 
+def _no_params(context: SpanContext) -> Callable[[], bytes]:
+    """Return what captures no arguments, for the record of a refused step."""
+    return partial(_capture.capture_mapping, {}, context.run.rules)
+
+
 class GeneratorSpan(StreamSpan):
     """The span of a call of a generator function: bound to a run at the call, begun by a step.
 
@@ -274,15 +295,17 @@ class GeneratorSpan(StreamSpan):
         self._reserved_key: bytes | None = None
         self._own_run: OpenRun | None = None
         if parent is not None and parent.run.recording:
-            # Counts as an open span until the first step, under the key that the span will have.
-            run = parent.run
-            key = self._reserved_key = new_key(run.now_ns())
-            run.defer(key, self)
-            run.open[key] = None
+            self._reserve(parent.run)
 
-    @guarded(
-        "the start of a stream", passes=(DeniedError, RecursionError, SettingsError, UsageError)
-    )
+    @guarded(START)
+    def _reserve(self, run: OpenRun) -> None:
+        """Count as an open span until the first step, under the key that the span will have."""
+        key = new_key(run.now_ns())
+        run.defer(key, self)
+        run.open[key] = None
+        self._reserved_key = key
+
+    # Unguarded: contains its own faults.
     def begin(self) -> None:
         """Begin the span; of an agent outside any run, in a new run.
 
@@ -293,27 +316,55 @@ class GeneratorSpan(StreamSpan):
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         args, kwargs = self._args, self._kwargs
         self._args, self._kwargs = (), {}
-        if self.context is None:
-            self._bind()
-        if self.context is None:
-            return
-        recorder, run = self._tracer.recorder, self.context.run
-        params = partial(recorder.params, args, kwargs, run.rules)
-        self._consumer = current_context()
         try:
-            recorder.permit(for_consumer(self.context, self._consumer), params)
+            self._begin(args, kwargs)
         except BaseException as error:
             self._refused(error)
             raise
-        if run.recording:
-            self._open(recorder, params)
 
-    @guarded("the start of a stream")
-    def _open(self, recorder: SpanRecorder, params: Callable[[], bytes]) -> None:
+    # Unguarded: as above.
+    def _begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        recorder = self._tracer.recorder
+        try:
+            if self.context is None:
+                self._bind()
+            parent = self.context
+            if parent is None:
+                return
+            self._consumer = current_context()
+            params = partial(recorder.params, args, kwargs, parent.run.rules)
+            recorder.permit(for_consumer(parent, self._consumer), params)
+            self.rebase(recorder.within(parent, params))
+        except (DeniedError, RecursionError, SettingsError, UsageError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a guard
+            fault = error
+        else:
+            if parent.run.recording:
+                self._open(recorder, parent, params)
+            return
+        self._contain(fault)
+
+    # Unguarded: a part of the guard.
+    def _contain(self, error: Exception) -> None:
+        """Contain a fault of the policy, and refuse the step unless violations are observed."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        context = current_context() if self.context is None else self.context
+        if context is None:
+            guard.contain(START, error)
+            self._tracer.outside()
+        else:
+            self._tracer.recorder.refuse_after(error, context, _no_params(context))
+
+    @guarded(START)
+    def _open(
+        self, recorder: SpanRecorder, parent: SpanContext, params: Callable[[], bytes]
+    ) -> None:
         key = self._reserved_key
-        if key not in self.context.run.feed.deferred:  # the child of a fork; the parent may use it
+        if key not in parent.run.feed.deferred:  # the child of a fork; the parent may use it
             key = None
-        span = recorder.open(self.context, params(), key)
+        span = recorder.open(parent, params(), self.context.ceilings, key)
         self._reserved_key = None
         self.attach(span)
 
@@ -341,8 +392,7 @@ class GeneratorSpan(StreamSpan):
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
         if context is not self.context:
-            no_params = partial(_capture.capture_mapping, {}, context.run.rules)
-            self._tracer.recorder.permit(context, no_params)
+            self._tracer.recorder.permit(context, _no_params(context))
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:
