@@ -184,11 +184,17 @@ def guard_of(value: object) -> Callable[[Any], Any] | None:
 
 
 @contextmanager
-def faulty(place: Place, callers: list[str]) -> Generator[None]:
-    """Make one function raise, inside its guard if it has one, wherever it was imported to."""
+def faulty(place: Place, callers: list[str], most: int = MOST_FAULTS) -> Generator[None]:
+    """Make one function raise, inside its guard if it has one, wherever it was imported to.
+
+    Args:
+        place: The function.
+        callers: Gets the file of each caller.
+        most: The calls beyond these do not raise.
+    """
 
     def fault(*args: object, **kwargs: object) -> object:
-        if len(callers) == MOST_FAULTS:
+        if len(callers) == most:
             return place.inner(*args, **kwargs)
         callers.append(sys._getframe(1).f_code.co_filename)  # noqa: SLF001 - who calls
         raise OwnFaultError(place.name)
@@ -228,8 +234,9 @@ def configured() -> Generator[None]:
             remit.shutdown(SHUTDOWN_S)
 
 
-def reached() -> tuple[list[object], dict[CodeType, set[CodeType]]]:
-    """Run the program as it is; return its results, and what called the code that ran."""
+@contextmanager
+def watched() -> Generator[dict[CodeType, set[CodeType]]]:
+    """Note the code that runs in the block, with what called it."""
     callers: dict[CodeType, set[CodeType]] = defaultdict(set)
 
     def note(frame: FrameType, event: str, argument: object) -> None:
@@ -240,11 +247,16 @@ def reached() -> tuple[list[object], dict[CodeType, set[CodeType]]]:
     threading.setprofile(note)
     sys.setprofile(note)
     try:
-        with configured():
-            found = Program().run()
+        yield callers
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
+
+
+def reached() -> tuple[list[object], dict[CodeType, set[CodeType]]]:
+    """Run the program as it is; return its results, and what called the code that ran."""
+    with watched() as callers, configured():
+        found = Program().run()
     return found, callers
 
 

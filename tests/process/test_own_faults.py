@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from remit.errors import DeniedError
 from tests.architecture.sources import ROOT
+from tests.faults import own
+from tests.governed import BODIES, free
+from tests.nesting import NESTED, new_payment, recording
+from tests.subtests import each
 from tests.untraced import UNTRACED
 
 PROCESSES = 2
@@ -19,6 +26,8 @@ FULL = "REMIT_TEST_FULL" in os.environ
 """Whether each function raises, or only those that are not a part of one other."""
 AT_LEAST = 400 if FULL else 200
 TIMEOUT_S = 900
+AT_LEAST_NESTED = 10
+"""Functions between the start of a nested agent and the refusal of what it does."""
 
 
 def met_by(part: int) -> list[dict[str, Any]]:
@@ -47,3 +56,31 @@ def test_a_fault_of_ours_changes_nothing_and_is_counted() -> None:
     assert len(met) > AT_LEAST
     assert [row for row in met if row["outcome"] != "the same"] == []
     assert [row["name"] for row in met if not row["counted"] and not row["uncounted"]] == []
+
+
+@pytest.mark.parametrize("most", [1, own.MOST_FAULTS])
+@pytest.mark.parametrize("mode", ["auto", "off"])
+@each("kind", list(NESTED))
+def test_no_fault_of_ours_lifts_the_remit_of_a_nested_agent(
+    kind: str, mode: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each function between the policy and the body raises in turn, once or always."""
+    # Said of a coroutine that was refused, and of an object whose `__init__` raised.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    with recording("deny", mode), free.run(), own.watched() as reached, suppress(DeniedError):
+        NESTED[kind](new_payment())
+    places = [place for place in own.places() if place.code in reached]
+    assert len(places) > AT_LEAST_NESTED
+    lifting: list[str] = []
+    for place in places:
+        callers: list[str] = []
+        with (
+            recording("deny", mode),
+            free.run(),
+            own.faulty(place, callers, most),
+            suppress(Exception),
+        ):
+            NESTED[kind](new_payment())
+        lifting += [place.name] * bool(BODIES)
+    gc.collect()
+    assert lifting == []

@@ -2,125 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 import remit
-from remit._base import guard
-from remit._runtime import setup
 from remit.config import Settings, variables
 from remit.errors import DeniedError, RunTerminated
-from remit.testing import RecordingSink
 from tests.governed import BODIES, free, pay
+from tests.nesting import NESTED, recording
 from tests.subtests import each
 from tests.unconfigured import unconfigured
-
-FORBIDS = remit.risk(forbids="financial_transactions")
-
-
-@remit.agent(data_risk=FORBIDS)
-def careful(step: Callable[[], object]) -> None:
-    """Make a step."""
-    step()
-
-
-@remit.agent(data_risk=FORBIDS)
-async def careful_later(step: Callable[[], object], waits: int = 0) -> None:
-    """Make a step, at once or after waiting."""
-    for _ in range(waits):
-        await asyncio.sleep(0)
-    step()
-
-
-@remit.agent(data_risk=FORBIDS)
-def careful_in_parts(step: Callable[[], object]) -> Generator[int]:
-    """Make a step, between two items."""
-    yield 1
-    step()
-    yield 2
-
-
-@remit.agent(data_risk=FORBIDS)
-async def careful_in_parts_later(step: Callable[[], object]) -> AsyncGenerator[int]:
-    """Make a step, between two items."""
-    yield 1
-    step()
-    yield 2
-
-
-@remit.agent(data_risk=FORBIDS)
-def careful_returning(result: Any) -> Any:  # noqa: ANN401 - of any kind
-    """Return what makes the step when it is run."""
-    return result
-
-
-async def later(step: Callable[[], object]) -> None:
-    """Make a step."""
-    step()
-
-
-def in_parts(step: Callable[[], object]) -> Generator[int]:
-    """Make a step."""
-    step()
-    yield 1
-
-
-async def in_parts_later(step: Callable[[], object]) -> AsyncGenerator[int]:
-    """Make a step."""
-    step()
-    yield 1
-
-
-async def drain(stream: Any) -> None:  # noqa: ANN401 - an async iterator
-    """Step it to its end."""
-    async for _ in stream:
-        pass
-
-
-def careful_block(step: Callable[[], object]) -> None:
-    """Make a step in a block beneath the agent."""
-
-    def inner() -> None:
-        with remit.span("plan"):
-            step()
-
-    careful(inner)
-
-
-def returned(make: Callable[[Callable[[], object]], Any]) -> Callable[[Callable[[], object]], Any]:
-    """Return what an agent returns that makes its step later."""
-
-    @remit.agent(data_risk=FORBIDS)
-    def answer(step: Callable[[], object]) -> Any:  # noqa: ANN401 - of any kind
-        return make(step)
-
-    return answer
-
-
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Run a coroutine."""
-    asyncio.run(coroutine)
-
-
-NESTED: dict[str, Callable[[Callable[[], object]], object]] = {
-    "function": careful,
-    "block": careful_block,
-    "coroutine": lambda step: asyncio.run(careful_later(step)),
-    "coroutine that waits": lambda step: asyncio.run(careful_later(step, 2)),
-    "generator": lambda step: list(careful_in_parts(step)),
-    "async generator": lambda step: asyncio.run(drain(careful_in_parts_later(step))),
-    "returned coroutine": lambda step: asyncio.run(returned(later)(step)),
-    "returned generator": lambda step: list(returned(in_parts)(step)),
-    "returned async generator": lambda step: asyncio.run(drain(returned(in_parts_later)(step))),
-    "returned iterator": lambda step: list(returned(lambda s: map(lambda _: s(), [1]))(step)),
-}
-"""Calls of an agent that forbids what the step does, for use in the run of another agent."""
 
 kinds = each("kind", list(NESTED))
 
@@ -168,20 +63,9 @@ def test_the_remit_of_a_nested_agent_holds_where_nothing_is_recorded(
 @kinds
 def test_an_unreadable_policy_holds_for_a_nested_agent(kind: str) -> None:
     """It counts as `deny`."""
-    with fresh({"REMIT_ON_VIOLATION": "nonsense"}):
-        with free.run(), pytest.raises(DeniedError):
-            NESTED[kind](pay)
+    with fresh({"REMIT_ON_VIOLATION": "nonsense"}), free.run(), pytest.raises(DeniedError):
+        NESTED[kind](pay)
     assert BODIES == []
-
-
-@contextmanager
-def recording(on_violation: str) -> Iterator[RecordingSink]:
-    """Record into memory, with faults contained as in production."""
-    BODIES.clear()
-    sink = RecordingSink()
-    settings = Settings.model_validate({"on_violation": on_violation})
-    with setup.isolated(settings, sink=sink), guard.counting(guard.Faults()):
-        yield sink
 
 
 @pytest.mark.parametrize("on_violation", ["deny", "terminate"])
@@ -194,16 +78,12 @@ def test_a_fault_of_recording_does_not_lift_the_remit_of_a_nested_agent(
     def failing(*_: object) -> None:
         raise OSError
 
-    with (
-        recording(on_violation) as sink,
-        pytest.raises((DeniedError, RunTerminated)),
-        free.run(),
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    with recording(on_violation) as sink, pytest.MonkeyPatch.context() as patch:
         patch.setattr("remit._record.spans.SpanRecorder.open", failing)
-        NESTED[kind](pay)
+        with pytest.raises((DeniedError, RunTerminated)), free.run():
+            NESTED[kind](pay)
+        assert sink.spans() == []
     assert BODIES == []
-    assert sink.spans() == []
 
 
 @each("kind", list(NESTED))
@@ -220,10 +100,8 @@ def test_the_remit_of_a_nested_agent_holds_near_the_recursion_limit(kind: str) -
     limit = sys.getrecursionlimit()
 
     def descend() -> None:
-        try:
+        with suppress(DeniedError, RecursionError):
             NESTED[kind](pay)
-        except (DeniedError, RecursionError):
-            pass
         descend()
 
     with recording("deny"), free.run(), pytest.MonkeyPatch.context() as patch:

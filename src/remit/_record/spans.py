@@ -150,7 +150,7 @@ class SpanRecorder(Struct, eq=False):
             guard.contain(START, error)
             return NullSpan(self, context)
 
-    def open(  # noqa: PLR0913 - keywords would slow down every call
+    def open(
         self,
         parent: SpanContext,
         payload: bytes,

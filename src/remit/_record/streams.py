@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from remit import _capture
 from remit._base import guard
@@ -20,8 +20,10 @@ from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._record.context import SavedContext, check_terminated, for_consumer, termination
 from remit._record.runs import OpenRun, SpanContext, current_context, opened
-from remit._record.spans import START, NullSpan, OpenSpan, SpanRecorder, StepTracer
+from remit._record.spans import NullSpan, OpenSpan, SpanRecorder, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
+
+_START: Final = "the start of a stream"
 
 
 class DeferredSpan:
@@ -297,7 +299,7 @@ class GeneratorSpan(StreamSpan):
         if parent is not None and parent.run.recording:
             self._reserve(parent.run)
 
-    @guarded(START)
+    @guarded(_START)
     def _reserve(self, run: OpenRun) -> None:
         """Count as an open span until the first step, under the key that the span will have."""
         key = new_key(run.now_ns())
@@ -352,12 +354,12 @@ class GeneratorSpan(StreamSpan):
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         context = current_context() if self.context is None else self.context
         if context is None:
-            guard.contain(START, error)
+            guard.contain(_START, error)
             self._tracer.outside()
         else:
             self._tracer.recorder.refuse_after(error, context, _no_params(context))
 
-    @guarded(START)
+    @guarded(_START)
     def _open(
         self, recorder: SpanRecorder, parent: SpanContext, params: Callable[[], bytes]
     ) -> None:
