@@ -276,3 +276,22 @@ def test_a_huge_argument_is_recorded_within_the_limit(value: object) -> None:
 def test_a_withheld_text_costs_no_copy() -> None:
     """The value is not walked at all."""
     assert copy_of({"password": ["x"] * 10_000_000}) == {"password": withheld("name:password")}
+
+
+def test_a_type_that_was_first_met_near_the_recursion_limit_is_recorded_later() -> None:
+    """What the limit kept from being read is read at the next call."""
+
+    @dataclass
+    class Order:
+        number: int
+
+    def descend() -> None:
+        try:
+            descend()
+        except RecursionError:
+            capture_mapping({"it": Order(7)}, Rules())
+            raise
+
+    with pytest.raises(RecursionError):
+        descend()
+    assert copy_of(Order(7)) == {"number": 7}
