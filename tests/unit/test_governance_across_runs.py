@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -12,7 +13,8 @@ import remit
 from remit._record.blocks import Run
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
-from tests.governed import BODIES, PAYS, agent, free, pay, paying_agent, undeclared
+from tests.governed import BODIES, PAYS, agent, free, pay, pay_later, paying_agent, undeclared
+from tests.nesting import careful, recording
 from tests.subtests import each
 
 Stream: TypeAlias = Generator[int] | AsyncGenerator[int]
@@ -275,6 +277,66 @@ def test_a_run_that_is_used_inside_another_ends_with_it() -> None:
                 use(other, undeclared)
         use(other, undeclared)
     assert BODIES == ["undeclared"]
+
+
+BOUND: dict[str, Callable[[], object]] = {
+    "function": lambda: remit.copy_context(pay),
+    "coroutine function": lambda: _run_later(remit.copy_context(pay_later)),
+    "lambda of a coroutine": lambda: _run_later(remit.copy_context(lambda: pay_later())),  # noqa: PLW0108
+}
+"""Functions that are bound to the context in which this is called."""
+
+
+def _run_later(bound: Callable[[], Any]) -> Callable[[], object]:
+    async def awaited() -> None:
+        await bound()
+
+    return lambda: asyncio.run(awaited())
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+@pytest.mark.parametrize("steps", [0, 1])
+@each("make", [*GENERATORS.values(), returning])
+def test_the_remit_of_a_nested_agent_holds_for_a_stream_of_the_agent_around_it(
+    make: Callable[[], Stream], steps: int, mode: str
+) -> None:
+    """Both are in the same run."""
+    BODIES.clear()
+    with recording("deny", mode), free.run():
+        stream = make()
+        for _ in range(steps):
+            step(stream)
+        with pytest.raises(DeniedError):
+            careful(lambda: [step(stream), step(stream)])
+    assert BODIES == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+@each("kind", list(BOUND))
+def test_the_remit_of_a_nested_agent_holds_for_a_function_bound_before(
+    kind: str, mode: str
+) -> None:
+    """`copy_context` in the agent around it, and the call in the nested one, are in one run."""
+    BODIES.clear()
+    with recording("deny", mode), free.run():
+        bound = BOUND[kind]()
+        with pytest.raises(DeniedError):
+            careful(bound)
+        assert BODIES == []
+        bound()
+    assert len(BODIES) == 1
+
+
+def test_a_stream_goes_on_for_the_agent_around_the_nested_one() -> None:
+    """The remit of the nested agent is that of the step that it makes."""
+    with isolated(on_violation="deny") as recorder:
+        with free.run():
+            stream = paying_itself()
+            careful(lambda: stream)
+            assert list(stream) == [0, 1]
+        (span,) = recorder.spans("paying_itself")
+        assert span.status == "complete"
+    assert BODIES == ["itself"]
 
 
 def test_a_function_that_is_carried_into_a_run_is_below_its_ceiling() -> None:

@@ -23,7 +23,7 @@ class ReportedContext(SpanContext, frozen=True, eq=False):
 
 
 class StepContext(SpanContext, frozen=True, eq=False):
-    """The context of a stream during a step that a consumer in another run makes.
+    """The context of a stream during a step that a consumer in another run or agent makes.
 
     Attributes:
         stream: The context of the stream in its own run.
@@ -63,13 +63,16 @@ def is_same_span(one: SpanContext | None, other: SpanContext | None) -> bool:
 def for_consumer(context: SpanContext, consumer: SpanContext | None) -> SpanContext:
     """Return the context of a stream's step: *context* with the ceilings of *consumer* added.
 
-    A stream belongs to the run in which it was called. If it is read in another run, the ceilings
-    of both apply, and the termination of either ends it.
+    A stream belongs to the run and the agent in which it was called. If it is read in another run,
+    or in a nested agent, the ceilings of both apply; the termination of either run ends it.
     """
     if consumer is None:
         return context
     if consumer.run is context.run and consumer.outer_runs is context.outer_runs:
-        return context
+        # Mostly those of one agent, the same object, or of an agent around it.
+        ceilings = consumer.ceilings
+        if ceilings is context.ceilings or ceilings == context.ceilings[: len(ceilings)]:
+            return context
     nested = nested_in(context, consumer)
     if nested is context:
         return context
