@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 import pytest
 from pydantic import BaseModel, Field
 
 import remit
+from remit._base.clock import NS_PER_S
 from remit.errors import UsageError
 from remit.testing import FakeClock, RecordingSink, isolated
 from tests.subtests import each
@@ -474,3 +476,26 @@ def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
         with pytest.raises(UsageError, match="the name ''; expected a text"):
             run.record_quality("", {"score": 1})
     assert recorder.runs[0].quality == {"half ?": {"score": 1}}
+
+
+def test_a_clock_before_1970_does_not_raise_into_the_program() -> None:
+    """What has no battery for its clock begins there; the times of its record are those of 1970."""
+
+    @remit.span_type
+    def look(page: int) -> int:
+        return page
+
+    @remit.agent
+    def reader(page: int) -> int:
+        return look(page)
+
+    clock = FakeClock(datetime(1969, 7, 20, tzinfo=UTC))
+    with isolated(clock=clock) as recorder:
+        with reader.run() as run:
+            clock.advance(1)
+            assert reader(7) == 7
+            with remit.span("plan"):
+                run.record_quality("score", {"value": 1})
+        assert [span.status for span in recorder.spans()] == ["complete"] * 3
+        assert {span.started_ns // NS_PER_S for span in recorder.spans()} == {1}
+        assert recorder.runs[0].status == "complete"

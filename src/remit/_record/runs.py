@@ -333,8 +333,11 @@ class OpenRun:
             recorder.runs.add(self)
 
     def set_clock(self) -> None:
-        """Follow the wall clock, which may have been set, for spans that start from now on."""
-        self.offset_ns = self.recorder.clock.wall_ns() - self.monotonic_ns()
+        """Follow the wall clock, which may have been set, for spans that start from now on.
+
+        A clock before 1970 counts as its first moment: keys hold no earlier time.
+        """
+        self.offset_ns = max(self.recorder.clock.wall_ns(), 0) - self.monotonic_ns()
 
     def now_ns(self) -> int:
         """Return the wall time."""
