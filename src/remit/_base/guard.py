@@ -45,7 +45,7 @@ class Faults:
     def contain(self, where: str, error: BaseException) -> None:
         """Count *error* at *where* and log the first of each place, without its message.
 
-        The message may quote data of the program.
+        The message may quote data of the program. While memory is short, a fault may go uncounted.
 
         Raises:
             BaseException: *error* itself if it is no fault (an exit, or what a signal handler
@@ -53,7 +53,10 @@ class Faults:
         """
         if not isinstance(error, Exception) or raised_by_signal_handler(error):
             raise error
-        self.counts[where] += 1
+        try:
+            self.counts[where] += 1
+        except MemoryError:
+            return
         if self.strict:
             raise error
         if self.counts[where] > 1:
@@ -118,10 +121,13 @@ def wrap_exit(error: BaseException) -> EscapeError:
 
 
 def raised_by_signal_handler(error: BaseException) -> bool:
-    """Return whether a Python signal handler of the program raised *error*."""
-    if isinstance(error, RecursionError):
+    """Return whether a Python signal handler of the program raised *error*.
+
+    No handler raises the errors of a full stack or memory, and there is no room to look for one.
+    """
+    if isinstance(error, RecursionError | MemoryError):
         return False
-    handlers = map(signal.getsignal, signal.valid_signals())
+    handlers = map(signal.getsignal, range(1, signal.NSIG))
     codes = {getattr(handler, "__code__", None) for handler in handlers}
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 

@@ -17,7 +17,7 @@ from msgspec.structs import astuple
 
 from remit._base.guard import attempt
 from remit._capture import markers
-from remit._capture.cut import encode
+from remit._capture.cut import encode, encode_small
 from remit._capture.encode import Rules
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import PLAIN_NAMES, name_rule
@@ -373,9 +373,9 @@ class Plan:
                 data = self._with_markers(struct, args, kwargs, rules)
             elif kwargs:
                 plain = _all_plain((*args, *kwargs.values()))
-                data = encode(struct(*args, **kwargs)) if plain else b""
+                data = encode_small(struct(*args, **kwargs)) if plain else b""
             else:
-                data = encode(struct(*args)) if _all_plain(args) else b""
+                data = encode_small(struct(*args)) if _all_plain(args) else b""
         except _NOT_ENCODED:
             return self._walked(args, kwargs, rules)
         if data and len(data) <= rules.max_payload_bytes:
@@ -402,7 +402,7 @@ class Plan:
             plain = _all_plain((value,))
         if plain:
             try:
-                data = encode(flat)
+                data = encode_small(flat)
             except _NOT_ENCODED:
                 return self._walked_result(value, rules)
             if len(data) <= rules.max_payload_bytes:
@@ -437,7 +437,7 @@ class Plan:
                 counts.append(rule)
                 if rules.texts is not None:
                     rules.texts.add(value)
-        data = encode(payload) if _all_plain(values) else b""
+        data = encode_small(payload) if _all_plain(values) else b""
         if 0 < len(data) <= rules.max_payload_bytes:
             rules.count(counts)
         return data

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from remit._base.clock import iso8601
+from remit._base.encoding import growing
 from remit._base.ids import key_text, pfid_text
 from remit._deliver.run_delivery import RunDelivery
 from remit._deliver.spool import Row
@@ -23,7 +24,7 @@ PARENTS: Final = 2_000
 OPERATION_BYTES: Final = 512
 CHAR_BYTES: Final = 4
 
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = growing(msgspec.json.Encoder())
 
 
 class _Details(msgspec.Struct, gc=False):

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from remit._base.clock import Deadline, iso8601
+from remit._base.encoding import growing
 from remit._base.ids import key_text
 from remit._deliver.losses import ORPHAN
 from remit._deliver.spool import Registration, RunRecord
@@ -145,7 +146,7 @@ class _AnyAnswer(msgspec.Struct):
     """Any JSON object; its content is not read."""
 
 
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = growing(msgspec.json.Encoder())
 
 
 def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 import msgspec
 from msgspec.structs import astuple
 
+from remit._base.encoding import growing
 from remit._record.items import Item
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ class Packed(NamedTuple):
 
 
 _REGISTRATION: Final = RunRecord.__struct_fields__.index("registration")
-_encode: Final = msgspec.msgpack.Encoder().encode
+_encode: Final = growing(msgspec.msgpack.Encoder())
 _items: Final = msgspec.msgpack.Decoder(list[Item | None])
 _run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)

@@ -221,6 +221,9 @@ def null_run() -> OpenRun:
     )
 
 
+handle_of(null_run())  # made now: when a run cannot be opened, memory may be short
+
+
 _ATTRIBUTES_OF_RUN: Final = frozenset(name for name in vars(Run) if not name.startswith("_"))
 
 

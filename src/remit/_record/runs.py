@@ -107,8 +107,9 @@ class Recorder(Struct, frozen=True):
             runs of an agent.
         logged: Messages that were logged already; each is logged once.
         exceeding: How often each step exceeded a remit, by name.
-        runs: The recording runs that have not ended, and those with open streams. This set may
-            hold the only reference to a run whose block has ended.
+        runs: The recording runs that have not ended, and those with open streams. It may hold the
+            only reference to a run whose block has ended. No set: CPython fills one that cannot
+            grow for lack of memory, and then searches it without end.
         terminated: Feeds of the latest terminated runs, which are not resumed.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
             only appends to it; the writer ends the spans at its next pass.
@@ -124,7 +125,7 @@ class Recorder(Struct, frozen=True):
     on_first_seen: Callable[[str, str, SpanType | None], None] = lambda _agent, _name, _type: None
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
-    runs: set[OpenRun] = field(default_factory=set["OpenRun"])
+    runs: dict[OpenRun, None] = field(default_factory=dict["OpenRun", None])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
@@ -330,7 +331,7 @@ class OpenRun:
         if recording:
             self._announce(options)
             # Afterwards: a run that a signal handler interrupted before it began has no end.
-            recorder.runs.add(self)
+            recorder.runs[self] = None
 
     def set_clock(self) -> None:
         """Follow the wall clock, which may have been set, for spans that start from now on.
@@ -466,7 +467,7 @@ class OpenRun:
         """Note a span that outlives its call, also one that is called after the run has ended."""
         self.feed.deferred[key] = weakref.ref(span)
         if self.exited:
-            self.recorder.runs.add(self)
+            self.recorder.runs[self] = None
 
     def discard(self, key: bytes) -> None:
         """Remove an ended span from the open ones; after the last one, an exited run closes."""
@@ -494,7 +495,7 @@ class OpenRun:
             if self.feed.terminated is not None:
                 self.recorder.terminated.append(self.feed)
         if not self.feed.deferred:
-            self.recorder.runs.discard(self)
+            self.recorder.runs.pop(self, None)
         return closing and self.recording
 
     def _send_end(self) -> None:
