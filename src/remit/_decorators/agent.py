@@ -133,7 +133,10 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.span_type.declared_in
     )
-    config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
+    check_by_value = partial(_runtime.check_pickled_by_value, declared.span_type.name)
+    config = WrapperConfig(
+        CALLS[info.kind](tracer), info.binding, redecorate, check_by_value, info.self_parameter
+    )
     agent_class: type[Any] = AgentObject if info.is_object else Agent
     register = partial(_runtime.registration, declared)
     return agent_class(info.wrapped, config, runs.block, register)

@@ -128,7 +128,10 @@ def _decorate(
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
     )
-    config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
+    check_by_value = partial(_runtime.check_pickled_by_value, declared.name)
+    config = WrapperConfig(
+        CALLS[info.kind](tracer), info.binding, redecorate, check_by_value, info.self_parameter
+    )
     return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
 
 

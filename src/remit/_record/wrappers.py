@@ -23,6 +23,7 @@ from typing import (
     Never,
     NoReturn,
     ParamSpec,
+    Self,
     TypeVar,
     cast,
     overload,
@@ -48,11 +49,45 @@ _NOT_OF_FUNCTIONS: Final = (
 )  # fmt: skip
 """Methods of wrapt's proxies that functions lack; `isinstance(step, Sized)` would be true."""
 
+CHECK: Final = "__remit__"
+"""Name of the `PicklingCheck` in the `__dict__` of a decorated function."""
+
 if TYPE_CHECKING:  # the class takes no parameters when the program runs
     _Function = FunctionWrapper[..., Any]
 else:
     # None declares that the class has no such method, whatever its base class has.
     _Function = type("_Function", (FunctionWrapper,), dict.fromkeys(_NOT_OF_FUNCTIONS))
+
+
+class PicklingCheck:
+    """Entry in the `__dict__` of a decorated function; its own pickling means that by value.
+
+    cloudpickle, and with it joblib, dask and Ray, takes a function of `__main__` apart instead of
+    asking the decorated one how it is pickled, and sends its code and what is in its `__dict__`.
+    What arrives is the bare function.
+    """
+
+    __slots__ = ("_check",)
+
+    def __init__(self, check: Callable[[], object]) -> None:
+        """Call *check*, which may raise, when this object is pickled."""
+        self._check = check
+
+    # Unguarded: called by a pickler.
+    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
+        """Pickle as an empty text, unless that is refused."""
+        self._check()
+        return str, ()
+
+    # Unguarded: returns itself.
+    def __copy__(self) -> Self:
+        """Return this object, as of a function."""
+        return self
+
+    # Unguarded: returns itself.
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Return this object, as of a function."""
+        return self
 
 
 class WrapperConfig(NamedTuple):
@@ -62,12 +97,14 @@ class WrapperConfig(NamedTuple):
         call: Runs and records each call.
         binding: How it binds in a class.
         redecorate: Decorates a copy in the same way; can be pickled.
+        check_by_value: Called when a function is pickled by value, and may raise.
         self_parameter: Whether its first argument is the object or class it is called on.
     """
 
     call: Wrapper
     binding: Binding
     redecorate: Callable[[Any], object]
+    check_by_value: Callable[[], object]
     self_parameter: SelfParameter = NO_SELF
 
 
@@ -84,6 +121,7 @@ class StepFunction(_Function):
             # raises an `AttributeError`, which takes 0.3 us.
             base: Any = super(FunctionWrapper, self)
             base.__init__(wrapped, None, config.call, None, "builtin")
+            wrapped.__dict__[CHECK] = PicklingCheck(config.check_by_value)
         else:
             super().__init__(wrapped, config.call)
         self._self_config = config
@@ -116,7 +154,9 @@ class StepFunction(_Function):
         if type(attribute) is MethodType and attribute.__func__ is wrapped:
             config.self_parameter.on_bind()
             return MethodType(self, instance)  # as of a function: `lru_cache` binds so
-        return self._self_like(attribute, WrapperConfig(call, Binding.NONE, config.redecorate))
+        return self._self_like(
+            attribute, config._replace(call=call, binding=Binding.NONE, self_parameter=NO_SELF)
+        )
 
     def __set_name__(self, owner: type, name: str) -> None:
         """Note the class whose body this is in."""

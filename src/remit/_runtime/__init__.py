@@ -6,6 +6,7 @@ Importing remit starts nothing and imports no httpx. `configure()`, or else the 
 
 from remit._runtime.process import (
     aflush,
+    check_pickled_by_value,
     configure,
     current,
     flush,
@@ -18,6 +19,7 @@ from remit._runtime.process import (
 
 __all__ = [
     "aflush",
+    "check_pickled_by_value",
     "configure",
     "current",
     "flush",

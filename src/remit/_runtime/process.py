@@ -12,6 +12,7 @@ import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
@@ -118,13 +119,42 @@ def current() -> Runtime:
 
 def is_permissive() -> bool:
     """Return whether the policy lets every step run outside a run; works without a runtime."""
-    settings = state.configured if state.runtime is None else state.runtime.settings
+    settings = _settings()
     if settings is None:
-        on_violation = os.environ.get("REMIT_ON_VIOLATION", "").strip().lower() or OBSERVE
         outside_run = os.environ.get("REMIT_OUTSIDE_RUN", "").strip().lower() or None
     else:
-        on_violation, outside_run = settings.on_violation, settings.outside_run
-    return outside_run == "record" or (outside_run is None and on_violation == OBSERVE)
+        outside_run = settings.outside_run
+    return outside_run == "record" or (outside_run is None and _on_violation() == OBSERVE)
+
+
+def _settings() -> Settings | None:
+    """Return the settings as far as they are known without a runtime."""
+    return state.configured if state.runtime is None else state.runtime.settings
+
+
+def _on_violation() -> str:
+    settings = _settings()
+    if settings is None:
+        return os.environ.get("REMIT_ON_VIOLATION", "").strip().lower() or OBSERVE
+    return settings.on_violation
+
+
+# Unguarded: called by a pickler, which raises what this raises.
+def check_pickled_by_value(step: str) -> None:
+    """Refuse to pickle the function of *step* by value, or log it once under `observe`.
+
+    Raises:
+        PicklingError: The setting `on_violation` says to deny or to terminate.
+    """
+    line = (
+        f"{step} is pickled by value, so it arrives without its decorator, unrecorded and beyond "
+        "every remit: define it in a module that the workers import"
+    )
+    if _on_violation() != OBSERVE:
+        raise PicklingError(line)
+    if line not in state.logged:
+        state.logged |= {line}
+        guard.logger.warning("remit: %s", line)
 
 
 def configure(**settings: object) -> None:
