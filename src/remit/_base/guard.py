@@ -24,6 +24,9 @@ D = TypeVar("D")
 
 logger: Final = logging.getLogger("remit")
 
+_FULL: Final = (RecursionError, MemoryError)
+"""The errors of a full stack or memory. A tuple: `X | Y` would take memory."""
+
 
 class EscapeError(Exception):
     """Replaces an exit such as `sys.exit()` that a user's hook raised; the exit is its cause."""
@@ -125,7 +128,7 @@ def raised_by_signal_handler(error: BaseException) -> bool:
 
     No handler raises the errors of a full stack or memory, and there is no room to look for one.
     """
-    if isinstance(error, RecursionError | MemoryError):
+    if isinstance(error, _FULL):
         return False
     handlers = map(signal.getsignal, range(1, signal.NSIG))
     codes = {getattr(handler, "__code__", None) for handler in handlers}

@@ -122,7 +122,7 @@ def reader_of(cls: type) -> TypeReader:
     reader = READERS.get(id(cls))
     if reader is None:
         built = attempt(lambda: _reader(cls))
-        if isinstance(built, RecursionError | MemoryError):
+        if isinstance(built, (RecursionError, MemoryError)):
             raise built  # says nothing of the type
         reader = _opaque(cls) if isinstance(built, Exception) else built
         key = id(cls)
