@@ -23,6 +23,7 @@ NEEDS = {
     "test_collector_openapi.py": "schemathesis",
     "test_collector_published_clients.py": "prefactor_core",
     "test_library_types.py": "pandas",
+    "test_pickled_by_value.py": "joblib",
     "run-under-gevent.md": "gevent",
 }
 NUMBERS = count()

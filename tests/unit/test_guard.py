@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from asyncio import CancelledError
+from collections import Counter
 
 import pytest
 
@@ -192,3 +193,20 @@ def test_an_isolated_block_counts_its_faults_apart() -> None:
         assert guard.faults.counts == {"the test": 1}
     assert guard.faults.counts == {}
     assert broken(ValueError("x")) is None
+
+
+def test_a_lack_of_memory_ends_in_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No signal handlers are looked for, and a fault that cannot be counted is not raised."""
+
+    class Full(Counter[str]):
+        def __setitem__(self, key: str, value: int) -> None:
+            raise MemoryError
+
+    def no_memory(number: int) -> object:
+        raise MemoryError(number)
+
+    monkeypatch.setattr(signal, "getsignal", no_memory)
+    assert broken(MemoryError()) is None
+    assert guard.faults.counts["the test"] == 1
+    monkeypatch.setattr(guard.faults, "counts", Full())
+    assert broken(MemoryError()) is None
