@@ -279,7 +279,7 @@ def test_a_run_that_is_used_inside_another_ends_with_it() -> None:
     assert BODIES == ["undeclared"]
 
 
-BOUND: dict[str, Callable[[], object]] = {
+BOUND: dict[str, Callable[[], Callable[[], object]]] = {
     "function": lambda: remit.copy_context(pay),
     "coroutine function": lambda: _run_later(remit.copy_context(pay_later)),
     "lambda of a coroutine": lambda: _run_later(remit.copy_context(lambda: pay_later())),  # noqa: PLW0108

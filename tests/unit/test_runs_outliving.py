@@ -383,4 +383,4 @@ def test_a_run_lingers_though_nobody_holds_it_any_more() -> None:
         clock.advance(301)
         runtime.tick()
         assert sink.runs[0].status == "complete"
-        assert runtime.recorder.runs == set()
+        assert not runtime.recorder.runs

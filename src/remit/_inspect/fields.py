@@ -66,6 +66,8 @@ class Field(Struct, frozen=True):
 def fields_of(cls: type) -> tuple[Field, ...] | None:
     """Return the fields of a class, None if it is not of a supported kind."""
     fields = attempt(partial(_fields, cls))
+    if isinstance(fields, (RecursionError, MemoryError)):
+        raise fields  # says nothing of the class
     return None if isinstance(fields, Exception) else fields
 
 

@@ -252,7 +252,8 @@ class SpanRecorder(Struct, eq=False):
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
         except Exception as error:  # noqa: BLE001 - a guard
-            verdict = self._contain(error, observing=observing)
+            verdict = None
+            self._contain(error, observing=observing)
         if verdict is None:
             self._refuse_unjudged(parent, params)
         elif verdict.violations and observing:
