@@ -1,4 +1,4 @@
-"""Finds the file, line and source root of the user's code."""
+"""Finds the file, line and source root of the user's code, and reads tracebacks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePath
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Final
+
+from msgspec import Struct
 
 PACKAGE: Final = str(Path(__file__).parents[1])
 STANDARD_LIBRARY: Final = f"{Path(os.__file__).parent}{os.sep}"
@@ -94,3 +97,150 @@ def source_root(module: str, file: str | None) -> str:
     path = Path(file).absolute()
     levels = module.count(".") + (path.stem == "__init__")
     return str(path.parents[min(levels, len(path.parents) - 1)])
+
+
+# Of tracebacks
+
+MAX_LINKS: Final = 2_000
+"""So many links of a traceback are read: it grows with each `raise` of the same exception."""
+MAX_FILES: Final = 10_000
+MAX_CHARS: Final = 200
+"""Of a file's path and of a function's name."""
+
+# Whose code a frame executes; the smaller, the more it says about the program.
+_PROGRAM: Final = 0
+_GENERATED: Final = 1
+"""Code without a file, as in a notebook, of `python -c`, or of a dataclass."""
+_FOREIGN: Final = 2
+_REMIT: Final = 3
+
+_NAMES: Final[Any] = dict
+"""Its methods are called, because the globals of a frame may be of a derived class."""
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """A frame of a traceback.
+
+    Attributes:
+        file: Path relative to the source root of its module, to `site-packages` or to the standard
+            library, with slashes; the name alone if that is not known.
+        line: The line that was executed; 0 if it is not known.
+        function: Name of the function.
+    """
+
+    file: str
+    line: int
+    function: str
+
+
+class Frames(Struct, frozen=True):
+    """The frames of a traceback, without those of remit.
+
+    Attributes:
+        at: The innermost frame of the program's own code; without one, the innermost of all.
+        innermost: The innermost frames, the innermost first.
+        outermost: The outermost frames, without those that are in `innermost`, in the same order.
+        total: How many frames there are; at most 2,000 are read.
+    """
+
+    at: Frame
+    innermost: list[Frame]
+    outermost: list[Frame]
+    total: int
+
+
+class _File(Struct, frozen=True):
+    name: str
+    origin: int
+    package: str | None
+    """The folder or module in `site-packages`, for an installed package."""
+
+
+_files: Final[dict[str, _File]] = {}
+"""By the file name of a code object: at a failure nothing is looked up twice."""
+
+
+def read_traceback(
+    traceback: TracebackType | None, each_end: int, own: str = ""
+) -> Frames | None:
+    """Return the frames of *traceback*; no value of a frame is read, and none is kept alive.
+
+    Args:
+        traceback: Of an exception.
+        each_end: So many frames are returned of either end.
+        own: The installed package that is the program, if it is one.
+
+    Returns:
+        None if there is no frame but of remit.
+    """
+    links: list[tuple[TracebackType, str]] = []
+    place, origin = 0, _REMIT
+    for _ in range(MAX_LINKS):
+        if traceback is None:
+            break
+        frame = traceback.tb_frame
+        name = frame.f_code.co_filename
+        file = _files.get(name) or _file_of(name, frame.f_globals)
+        if file.origin != _REMIT:
+            closeness = _PROGRAM if file.package == own else file.origin
+            if closeness <= origin:
+                place, origin = len(links), closeness
+            links.append((traceback, file.name[-MAX_CHARS:]))
+        traceback = traceback.tb_next
+    total = len(links)
+    if not total:
+        return None
+    at = links[place]
+    links.reverse()
+    kept = (at, *links[:each_end], *links[max(each_end, total - each_end) :])
+    first, *frames = [
+        Frame(file, link.tb_lineno or 0, link.tb_frame.f_code.co_name[:MAX_CHARS])
+        for link, file in kept
+    ]
+    return Frames(first, frames[:each_end], frames[each_end:], total)
+
+
+def _file_of(name: str, names: Mapping[str, Any]) -> _File:
+    if len(_files) >= MAX_FILES:
+        _files.clear()
+    file = _files[name] = _described(name, names)
+    return file
+
+
+def _described(name: str, names: Mapping[str, Any]) -> _File:
+    if name.startswith(f"{PACKAGE}{os.sep}"):
+        return _File(name, _REMIT, None)
+    if name.startswith("<"):
+        return _File(name, _FOREIGN if name.startswith("<frozen ") else _GENERATED, None)
+    path = PurePath(name)
+    installed = INSTALLED.match(name)
+    if installed is not None:
+        package = PurePath(installed[0])
+        shown = path.relative_to(package.parent).as_posix()
+        return _File(shown, _FOREIGN, package.stem)
+    if name.startswith(STANDARD_LIBRARY):
+        return _File(path.relative_to(STANDARD_LIBRARY).as_posix(), _FOREIGN, None)
+    if name.startswith(SCRIPTS):
+        return _File(path.name, _FOREIGN, None)
+    root = _root_of(names)
+    if root is not None and path.is_relative_to(root):
+        path = path.relative_to(root)
+    is_known = not path.is_absolute() and ".." not in path.parts
+    return _File(path.as_posix() if is_known else path.name, _PROGRAM, None)
+
+
+def _root_of(names: Mapping[str, Any]) -> str | None:
+    """Return the source root of the module with *names*; None if name and file do not agree."""
+    name, file, spec = (_NAMES.get(names, key) for key in ("__name__", "__file__", "__spec__"))
+    if not (type(name) is str and type(file) is str):
+        return None
+    module = imported_as(
+        name, {"__file__": file, "__spec__": spec if type(spec) is ModuleSpec else None}
+    )
+    try:
+        root = source_root(module, file)
+        path = Path(file).absolute().relative_to(root)
+    except (OSError, ValueError):
+        return None
+    parts = [part for part in path.with_suffix("").parts if part != "__init__"]
+    return root if parts == module.split(".") else None

@@ -13,6 +13,7 @@ from remit._capture.errors import (
     failure_payload,
     merge_error,
     outcome_payload,
+    reason_of,
 )
 from remit._capture.markers import add_violations, split_violations
 from remit._capture.plan import Capture, Plan
@@ -35,6 +36,7 @@ __all__ = [
     "is_like_mapping",
     "merge_error",
     "outcome_payload",
+    "reason_of",
     "redacted",
     "redacted_name",
     "split_violations",

@@ -42,6 +42,7 @@ class Rules(Struct, frozen=True, eq=False):
         off: Rules that are off in this process (`configure(redact_off=...)`).
         withheld: Number of values that each rule withheld.
         texts: The texts withheld in the run, which its errors must not quote; None outside any run.
+        package: Top-level package of the run's agent, whose frames are the program's.
     """
 
     max_payload_bytes: int = 65_536
@@ -49,15 +50,16 @@ class Rules(Struct, frozen=True, eq=False):
     off: frozenset[str] = frozenset()
     withheld: Counter[str] = field(default_factory=Counter[str])
     texts: WithheldTexts | None = None
+    package: str = ""
 
-    def in_run(self, outer: Rules | None = None) -> Rules:
-        """Return the rules of a new run.
+    def in_run(self, outer: Rules | None = None, package: str = "") -> Rules:
+        """Return the rules of a new run, whose agent is in *package*.
 
         It shares the withheld texts of the *outer* run, because an error passes from one to the
         other.
         """
         texts = None if outer is None else outer.texts
-        return replace(self, texts=WithheldTexts() if texts is None else texts)
+        return replace(self, texts=WithheldTexts() if texts is None else texts, package=package)
 
     def count(self, rules: Iterable[str]) -> None:
         """Add one to the count of each of *rules*."""

@@ -1,4 +1,4 @@
-"""Captures exceptions: type and redacted message; no traceback, no locals, no cause.
+"""Captures exceptions: types, redacted messages, places and frames; no source lines, no locals.
 
 `str(exception)` may run user code. A message is taken from the interpreter's own `__str__` if it
 would show only plain values, else from the walked arguments.
@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 import pydantic_core
 
+from remit._base.frames import Frame, Frames, read_traceback
 from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.encode import Rules
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
+from remit._capture.rules.patterns import SHORTEST, key_shaped
 from remit._capture.rules.switches import QUOTED
 from remit._capture.scalars import integer, text
-from remit._capture.walk import Walk, decode, encode, is_harmless
+from remit._capture.walk import Walk, decode, encode, is_harmless, replace_surrogates
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
-from remit._inspect.introspection import is_a, is_one_of, lookup, type_name
+from remit._inspect.introspection import is_a, lookup, name_of, type_name
 from remit.errors import DeniedError
 
 MAX_MESSAGE_CHARS: Final = 8_192
+MAX_INNER_MESSAGE_CHARS: Final = 2_048
+"""Of a cause, or of a member of a group."""
+MAX_FRAMES: Final = 20
+MAX_CAUSES: Final = 5
+MAX_MEMBERS: Final = 5
 
 _BUILTIN_STR: Final = frozenset(
     id(vars(each)["__str__"])
@@ -46,32 +53,200 @@ _SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
 )
 """Attributes that the `__str__` of a builtin shows, and that may hold anything."""
 
+_TRACEBACK: Final[Any] = BaseException.__dict__["__traceback__"].__get__
+_CAUSE: Final[Any] = BaseException.__dict__["__cause__"].__get__
+_CONTEXT: Final[Any] = BaseException.__dict__["__context__"].__get__
+_SUPPRESSED: Final[Any] = BaseException.__dict__["__suppress_context__"].__get__
+_MEMBERS: Final[Any] = BaseExceptionGroup.__dict__["exceptions"].__get__
+
+_MEMBER_CHARS: Final = 48
+"""Keys and signs around one exception."""
+_FRAME_CHARS: Final = 96
+"""One frame with its keys and its names; a path may be longer."""
+_PLACE_SHARE: Final = 4
+"""The place takes at most a quarter of the budget."""
+_MIN_CHARS: Final = 256
+"""With fewer left, no further cause or member is described."""
+_MAX_VISITED: Final = 1_000
+_MAX_CACHED: Final = 4_096
 _MAX_SIMPLE_CHARS: Final = 20_000
 _MAX_INNER_ERRORS: Final = 3
 _MAX_VALIDATION_ERRORS: Final = 20
 
 
 def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -> bytes:
-    """Return the result of a call that raised: `{"error": {"type", "message"}}` as JSON in UTF-8.
+    """Return the result of a call that raised, `{"error": {...}}`, as JSON in UTF-8.
 
-    *rule* is the rule by which the declaration withholds every message, else None.
+    It has the type and message of *error*, where it was raised and by which frames, its causes and,
+    of a group, its members (docs/reference/payloads.md).
+
+    Args:
+        error: The exception.
+        rules: Redaction and limits.
+        rule: The rule by which the declaration withholds every message, else None.
     """
 
     def build(walk: Walk) -> dict[str, object]:
-        walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
-        # Before the message, which may take all the characters.
-        kind = walk.text(type_name(type(error)))
-        message = _message(walk, error)
-        if rule is None:
-            shown = _unless_quoting(walk, message, rules)
-        else:
-            if rules.texts is not None:
-                # The error also passes through enclosing spans, whose declarations may allow it.
-                rules.texts.add(message)
-            shown = walk.withhold(rule, None)
-        return {"error": {"type": kind, "message": shown}}
+        return {"error": _Failure(walk, rules, rule).described(error)}
 
     return rules.encode_payload(build, collect=False)
+
+
+class _Failure:
+    """Describes one failure: an exception, its causes and its members."""
+
+    __slots__ = ("_rule", "_rules", "_walk")
+
+    def __init__(self, walk: Walk, rules: Rules, rule: str | None) -> None:
+        """Describe within the budget of *walk*; *rule* withholds every message."""
+        self._walk = walk
+        self._rules = rules
+        self._rule = rule
+
+    def described(self, error: BaseException) -> dict[str, object]:
+        """Return the description of *error*; the frames get what the messages have left."""
+        walk = self._walk
+        frames = read_traceback(_TRACEBACK(error), MAX_FRAMES // 2, self._rules.package)
+        shown = self._one(error, frames, MAX_MESSAGE_CHARS)
+        causes = [
+            {**self._other(cause), "relation": relation}
+            for cause, relation in _causes(error)
+            if walk.chars > _MIN_CHARS
+        ]
+        if issubclass(type(error), BaseExceptionGroup):
+            leaves, count = _leaves(error)
+            members = [self._other(leaf) for leaf in leaves if walk.chars > _MIN_CHARS]
+            shown |= {"members": members, "of": count}
+        if frames is not None:
+            shown["frames"] = self._frames(frames)
+        if causes:
+            shown["causes"] = causes
+        return shown
+
+    def _other(self, error: BaseException) -> dict[str, object]:
+        """Return the description of a cause or a member."""
+        frames = read_traceback(_TRACEBACK(error), 0, self._rules.package)
+        return self._one(error, frames, MAX_INNER_MESSAGE_CHARS)
+
+    def _one(
+        self, error: BaseException, frames: Frames | None, most_chars: int
+    ) -> dict[str, object]:
+        """Return type, message and place of one exception."""
+        walk, texts, kind, place = self._walk, self._rules.texts, type_name(type(error)), ""
+        if frames is not None:
+            at = frames.at
+            place = f"{at.file}:{at.line} in {at.function}"
+            if len(place) > walk.chars // _PLACE_SHARE:
+                place = ""
+        walk.chars -= _MEMBER_CHARS + len(kind) + len(place)
+        spare = max(0, walk.chars - most_chars)
+        walk.chars -= spare
+        message = _message(walk, error)
+        recorded = message[: max(0, walk.chars) + MAX_TEXT_CHARS]
+        # The line ends keep a short text, which has to be a word, from reaching into the next.
+        quotes = bool(texts) and texts.quoted_in(f"{kind}\n{place}\n{recorded}")
+        shown = {"type": self._name(kind, key_in(kind, walk.off), quotes=quotes)}
+        if self._rule is not None:
+            if texts is not None:
+                # The error also passes through enclosing spans, whose declarations may allow it.
+                texts.add(message)
+            shown["message"] = walk.withhold(self._rule, None)
+        elif quotes and texts.quoted_in(recorded):
+            shown["message"] = walk.withhold(QUOTED, None)
+        else:
+            shown["message"] = walk.text(message)
+        if frames is not None and place:
+            of_file, of_function = keys_in_names(at.file, at.function, walk.off)
+            shown["at"] = self._name(place, of_file or of_function, quotes=quotes)
+        walk.chars += spare
+        return shown
+
+    def _frames(self, frames: Frames) -> list[object]:
+        """Return the frames, as many as the budget allows: of either end the same number."""
+        walk, texts = self._walk, self._rules.texts
+        most = max(0, walk.chars) // _FRAME_CHARS
+        innermost = frames.innermost[: (most + 1) // 2]
+        outermost = frames.outermost[max(0, len(frames.outermost) - most // 2) :]
+        kept = (*innermost, *outermost)
+        quotes = bool(texts) and texts.quoted_in(
+            "\n".join([f"{frame.file}\n{frame.function}" for frame in kept])
+        )
+        walk.chars -= len(kept) * _FRAME_CHARS
+        shown: list[object] = []
+        for frame in kept:
+            file, function = frame.file, frame.function
+            rules = keys_in_names(file, function, walk.off)
+            shown.append(
+                {
+                    "file": self._name(file, rules[0], quotes=quotes),
+                    "line": frame.line,
+                    "function": self._name(function, rules[1], quotes=quotes),
+                }
+            )
+        if len(kept) < frames.total:
+            shown.insert(len(innermost), markers.cut_before(frames.total))
+        return shown
+
+    def _name(self, name: str, rule: str | None, *, quotes: bool) -> object:
+        """Return a name of the code; a marker by *rule*, or if it *quotes* what is withheld."""
+        texts = self._rules.texts
+        if rule is None and not quotes:
+            return name if name.isascii() else replace_surrogates(name)
+        if rule is None and texts is not None and texts.quoted_in(name):
+            rule = QUOTED
+        return replace_surrogates(name) if rule is None else self._walk.withhold(rule, None)
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def keys_in_names(
+    file: str, function: str, off: frozenset[str]
+) -> tuple[str | None, str | None]:
+    """Return the rules of keys in the names of a file and of a function."""
+    return key_shaped(file, off), key_shaped(function, off)
+
+
+@lru_cache(maxsize=_MAX_CACHED)
+def key_in(name: str, off: frozenset[str]) -> str | None:
+    """Return the rule of a key in the name of a class.
+
+    In a name a key may follow a letter, as in `Eghp_...`, which in a text is no key.
+    """
+    starts = range(max(1, len(name) - SHORTEST + 1))
+    return next((rule for start in starts if (rule := key_shaped(name[start:], off))), None)
+
+
+def _causes(error: BaseException) -> Iterator[tuple[BaseException, str]]:
+    """Yield what caused *error*, and what caused that, as Python prints it."""
+    seen = {id(error)}
+    for _ in range(MAX_CAUSES):
+        cause, relation = _CAUSE(error), "cause"
+        if cause is None and not _SUPPRESSED(error):
+            cause, relation = _CONTEXT(error), "context"
+        if cause is None or id(cause) in seen:
+            return
+        seen.add(id(cause))
+        yield cause, relation
+        error = cause
+
+
+def _leaves(group: BaseException) -> tuple[list[BaseException], int]:
+    """Return the first exceptions in *group* that are no groups, and how many there are.
+
+    At most 1,000 members are visited.
+    """
+    leaves: list[BaseException] = []
+    count, pending = 0, [group]
+    for _ in range(_MAX_VISITED):
+        if not pending:
+            break
+        error = pending.pop()
+        if issubclass(type(error), BaseExceptionGroup):
+            pending.extend(reversed(_MEMBERS(error)[:_MAX_VISITED]))
+            continue
+        count += 1
+        if len(leaves) < MAX_MEMBERS:
+            leaves.append(error)
+    return leaves, count
 
 
 def _unless_quoting(walk: Walk, message: str, rules: Rules) -> object:
@@ -92,15 +267,26 @@ def failure_payload(reason: object, rules: Rules, rule: str | None = None) -> by
     return rules.encode_payload(build, collect=False)
 
 
+def reason_of(error: BaseException, rules: Rules) -> str:
+    """Return the name of the class of *error*, or the rule of a key in it, in angle brackets."""
+    name = name_of(type(error))
+    rule = key_in(name, rules.off)
+    return name if rule is None else f"<{rule}>"
+
+
 def outcome_payload(
-    status: str, reason: object, counts: Mapping[str, object], rules: Rules
+    status: str, reason: object, counts: Mapping[str, object], error: bytes | None, rules: Rules
 ) -> bytes:
-    """Return the result of a run: status, reason and counts."""
+    """Return the result of a run: status, reason, counts, and what `error_payload` returned."""
+    failure: dict[str, object] = {} if error is None else decode(error)
 
     def build(walk: Walk) -> dict[str, object]:
-        return {"status": status, "reason": _reason_text(walk, reason, rules), **counts}
+        shown = {"status": status, "reason": _reason_text(walk, reason, rules), **counts}
+        if "error" in failure:
+            shown["error"] = walk.value(failure["error"], 1)
+        return shown
 
-    return rules.encode_payload(build, collect=False)
+    return rules.encode_payload(build, is_copy=error is not None, collect=False)
 
 
 def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
@@ -139,22 +325,22 @@ def _message(walk: Walk, error: BaseException, depth: int = 0) -> str:
     """Return the text of *error*, which may be the argument of another error."""
     kind = type(error)
     args: tuple[object, ...] = _ARGS(error)
-    if is_one_of(kind, pydantic_core.ValidationError):
+    if issubclass(kind, pydantic_core.ValidationError):
         return _of_validation(walk, cast("pydantic_core.ValidationError", error))
-    if is_one_of(kind, BaseExceptionGroup):
+    if issubclass(kind, BaseExceptionGroup):
         return _of_group(cast("BaseExceptionGroup[BaseException]", error))
     only = args[0] if len(args) == 1 else None
-    if not args or (type(only) is str and not is_one_of(kind, KeyError)):
+    if not args or (type(only) is str and not issubclass(kind, KeyError)):
         return str(only or "")
     show = lookup(kind, "__str__")
     if id(show) in _BUILTIN_STR and all(map(_is_simple, _shown_values(error, args))):
         return str(show(error))
     if depth < _MAX_INNER_ERRORS:
-        if is_a(only, BaseException):
+        if issubclass(type(only), BaseException):
             return _text_of_error(walk, cast("BaseException", only), depth)
         args = tuple(
             _text_of_error(walk, cast("BaseException", each), depth)
-            if is_a(each, BaseException)
+            if issubclass(type(each), BaseException)
             else each
             for each in args
         )
@@ -169,10 +355,10 @@ def _text_of_error(walk: Walk, inner: BaseException, depth: int) -> str:
 
 def _shown_values(error: BaseException, args: tuple[object, ...]) -> Iterator[object]:
     """Yield the values that the `__str__` of a builtin exception would show."""
-    if not is_a(error, SyntaxError):
+    if not issubclass(type(error), SyntaxError):
         yield from args
     for base, names in _SHOWN_BESIDE_ARGS:
-        if is_a(error, base):
+        if issubclass(type(error), base):
             for name in names:
                 yield attempt(partial(vars(base)[name].__get__, error))
 

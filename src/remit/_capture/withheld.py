@@ -41,6 +41,10 @@ class WithheldTexts:
         self._texts: dict[str, None] = {}
         self.update(texts)
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._texts)
+
     def __iter__(self) -> Iterator[str]:
         """Iterate over a copy of the texts."""
         return iter(tuple(self._texts))

@@ -98,9 +98,15 @@ class Run:
         )
 
     def fail(self, reason: str | BaseException) -> None:
-        """End the run as failed when its block ends; the *reason* of an error is its type."""
-        is_error = issubclass(type(reason), BaseException)
-        self._run.decide(FAILED, type(reason).__qualname__ if is_error else cast("str", reason))
+        """End the run as failed when its block ends, for *reason*.
+
+        Args:
+            reason: A text, or an error, which is recorded as if it had ended the block.
+        """
+        if is_a(reason, BaseException):
+            self._run.fail(cast("BaseException", reason))
+        else:
+            self._run.decide(FAILED, cast("str", reason))
 
     def cancel(self) -> None:
         """End the run as cancelled when its block ends."""

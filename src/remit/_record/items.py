@@ -86,6 +86,7 @@ class AgentRef(Struct, frozen=True):
             on delivery's thread, because building schemas takes milliseconds. It may raise.
         local_identifier: The identifier in local mode, where projects share a file; else None.
         quality_check: Returns the function that checks its quality payloads. It may raise.
+        error_rule: Returns the rule by which its declaration withholds the messages of errors.
     """
 
     external_identifier: str
@@ -96,6 +97,7 @@ class AgentRef(Struct, frozen=True):
     registration: Callable[[], dict[str, object]]
     local_identifier: str | None = None
     quality_check: Callable[[], QualityCheck] = lambda: lambda _name, _body: []
+    error_rule: Callable[[], str | None] = lambda: None
 
 
 class RunFeed:

@@ -20,6 +20,7 @@ from typing import Final, Protocol, cast
 import msgspec
 from contextvars_extras import ContextVarsRegistry
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from remit import _capture
 from remit._base.clock import NS_PER_S, Clock
@@ -268,6 +269,7 @@ class OpenRun:
         overrides: What the user set by hand, by span key: the result and the failure, as JSON.
         exited: Whether the run's block has ended.
         outcome: Status and reason with which the run ends; None until decided.
+        error: The error that failed the run, captured; None without one.
         left_open: Whether the run stays open after its block, to be resumed.
         idle_ns: How long a run without a block may be unused before it ends; None for others.
         used_ns: Monotonic time at which such a run was last used.
@@ -278,7 +280,7 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
-        "_started_ns", "context", "exited", "feed", "handle", "idle_ns", "left_open",
+        "_started_ns", "context", "error", "exited", "feed", "handle", "idle_ns", "left_open",
         "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
         "reported", "rules", "spans", "used_ns",
     )  # fmt: skip
@@ -297,7 +299,8 @@ class OpenRun:
         self.recorder: Final = recorder
         self.recording: Final = recording
         shared = outer.run.rules if recording and outer is not None else None
-        self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared)
+        package = agent.external_identifier.partition(":")[0].partition(".")[0]
+        self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared, package)
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
         self.offset_ns = 0
         self.set_clock()
@@ -318,6 +321,7 @@ class OpenRun:
         self.spans = 0
         self.handle: object = None
         self.outcome: tuple[str, str | None] | None = None
+        self.error: bytes | None = None
         self.left_open = False
         self.exited = False
         self.idle_ns: int | None = None
@@ -383,7 +387,17 @@ class OpenRun:
     def decide(self, status: str, reason: str | None = None) -> None:
         """End the run with *status*, however its block ends."""
         self.outcome = (status, reason)
+        self.error = None
         self.left_open = False
+
+    @guarded("the failure of a run")
+    def fail(self, error: BaseException) -> None:
+        """End the run as failed with *error*, however its block ends."""
+        self.decide(FAILED, _capture.reason_of(error, self.rules))
+        if self.recording:
+            # The user's hook gets it with the rest of the result.
+            rules = replace(self.rules, hook=None)
+            self.error = _capture.error_payload(error, rules, self.feed.agent.error_rule())
 
     def leave_open(self) -> None:
         """Leave the run open after its block, however the block ends."""
@@ -442,7 +456,11 @@ class OpenRun:
             self.leave_open()
         else:
             status = status_of(error, control_flow)
-            self.decide(status, None if status == COMPLETE else type(error).__qualname__)
+            if status == FAILED:
+                self.fail(error)
+            else:
+                reason = None if status == COMPLETE else _capture.reason_of(error, self.rules)
+                self.decide(status, reason)
 
     def fail_after_block(self, key: bytes, parent: bytes | None, error: BaseException) -> None:
         """Fail a run whose block completed, because a span that outlived the block failed.
@@ -452,7 +470,7 @@ class OpenRun:
         if key not in self._outliving or parent in self.open:
             return
         if self.outcome is not None and self.outcome[0] == COMPLETE:
-            self.outcome = (FAILED, type(error).__qualname__)
+            self.fail(error)
 
     def note_refusal(self, key: bytes | None, error: DeniedError) -> None:
         """Note a refusal on the adapters' spans among the span *key* and its ancestors."""
@@ -508,7 +526,8 @@ class OpenRun:
             # The server keeps its own status `terminated`.
             status, reason = FAILED, self.feed.terminated
         counts = {"spans": self.spans, "lost": self.feed.lost}
-        result = _capture.outcome_payload(self.status, reason, counts, self.rules)
+        error = self.error if status == FAILED and self.feed.terminated is None else None
+        result = _capture.outcome_payload(self.status, reason, counts, error, self.rules)
         # With the payload, for a server that does not have the span.
         put(self._item(Kind.FINISH, status, finished_ns, self._payload, result))
         put(self._item(Kind.CLOSE, status, finished_ns))

@@ -19,6 +19,7 @@ from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture import Rules, switched_off
+from remit._declare.inference import plan_of
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, SpanType
@@ -274,6 +275,7 @@ class Runtime:
             cache(partial(registration, agent, declared.copy())),
             agent.local_identifier if local else None,
             cache(lambda: Qualities(agent, redact=REDACT).errors),
+            lambda: plan_of(agent.span_type).error_rule,
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
