@@ -475,3 +475,41 @@ def test_the_error_of_a_run_quotes_nothing_that_it_has_withheld(recorder: Record
     assert WITHHELD not in texts
     assert "the name of somebody" not in texts
     assert "member of a group" not in texts
+
+
+def test_the_declaration_of_an_agent_withholds_the_message_in_its_root_span(
+    recorder: RecordingSink,
+) -> None:
+    """Code in the block of its runs fails over the same data as its steps."""
+
+    @remit.agent("Clinic", data_risk=remit.risk(classification="restricted"))
+    def clinic() -> None: ...
+
+    with pytest.raises(KeyError), clinic.run():
+        raise KeyError("the name of a patient")
+    error = (recorder.runs[0].root.result or {})["error"]
+    assert (error["type"], error["message"]["rule"]) == ("KeyError", "classification:restricted")
+
+
+def test_a_program_that_is_an_installed_package_is_the_place(
+    recorder: RecordingSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that is deployed as a wheel lies beside the libraries that it uses."""
+    installed = tmp_path / "lib" / "site-packages"
+    for name, text in {
+        "aid": "def break_down():\n    raise OSError('no')\n",
+        "service": (
+            "import remit\nimport aid\n\n@remit.agent\ndef serve():\n    aid.break_down()\n"
+        ),
+    }.items():
+        (installed / name).mkdir(parents=True)
+        (installed / name / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(str(installed))
+    service = import_module("service")
+    with pytest.raises(OSError, match="no"):
+        service.serve()
+    error = (recorder.spans("serve")[0].result or {})["error"]
+    assert error["at"] == "service/__init__.py:6 in serve"
+    assert functions(error) == ["break_down", "serve"]
+    for name in ("aid", "service"):
+        sys.modules.pop(name)

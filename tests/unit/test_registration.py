@@ -180,9 +180,10 @@ def test_every_registration_holds_remits_own_types() -> None:
     }
     result = {"status": "complete", "reason": None, "spans": 3, "lost": 0}
     assert set(payload) == set(run["params_schema"]["properties"])
-    assert set(result) == set(run["result_schema"]["properties"])
+    assert {*result, "error"} == set(run["result_schema"]["properties"])
     assert is_valid(run["params_schema"], payload)
     assert is_valid(run["result_schema"], result)
+    assert is_valid(run["result_schema"], {**result, "error": {"type": "KeyError"}})
     loss = {"reason": "buffer full", "counts": {"span": 3}}
     assert is_valid(entries["remit:loss"]["params_schema"], loss)
 

@@ -275,9 +275,13 @@ def reason_of(error: BaseException, rules: Rules) -> str:
 
 
 def outcome_payload(
-    status: str, reason: object, counts: Mapping[str, object], error: bytes | None, rules: Rules
+    status: str,
+    reason: object,
+    counts: Mapping[str, object],
+    rules: Rules,
+    error: bytes | None = None,
 ) -> bytes:
-    """Return the result of a run: status, reason, counts, and what `error_payload` returned."""
+    """Return the result of a run: status, reason, counts, and the *error* of `error_payload`."""
     failure: dict[str, object] = {} if error is None else decode(error)
 
     def build(walk: Walk) -> dict[str, object]:

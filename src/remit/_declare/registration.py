@@ -58,6 +58,7 @@ _OWN_TYPES: Final[tuple[Entry, ...]] = (
         "result_schema": {
             "type": "object",
             "properties": {
+                "error": {"type": "object"},
                 "lost": _COUNT,
                 "reason": _TEXT_OR_NULL,
                 "spans": _COUNT,

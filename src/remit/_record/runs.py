@@ -527,7 +527,7 @@ class OpenRun:
             status, reason = FAILED, self.feed.terminated
         counts = {"spans": self.spans, "lost": self.feed.lost}
         error = self.error if status == FAILED and self.feed.terminated is None else None
-        result = _capture.outcome_payload(self.status, reason, counts, error, self.rules)
+        result = _capture.outcome_payload(self.status, reason, counts, self.rules, error)
         # With the payload, for a server that does not have the span.
         put(self._item(Kind.FINISH, status, finished_ns, self._payload, result))
         put(self._item(Kind.CLOSE, status, finished_ns))
