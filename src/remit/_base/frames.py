@@ -160,9 +160,7 @@ _files: Final[dict[str, _File]] = {}
 """By the file name of a code object: at a failure nothing is looked up twice."""
 
 
-def read_traceback(
-    traceback: TracebackType | None, each_end: int, own: str = ""
-) -> Frames | None:
+def read_traceback(traceback: TracebackType | None, each_end: int, own: str = "") -> Frames | None:
     """Return the frames of *traceback*; no value of a frame is read, and none is kept alive.
 
     Args:

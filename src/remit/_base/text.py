@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+ELLIPSIS: Final = "…"
+
 MAX_SHOWN_CHARS: Final = 40
 """So that a message stays one line."""
 
@@ -83,3 +85,10 @@ def install_extra(extra: str) -> str:
 def choices(words: Iterable[str]) -> str:
     """Return the allowed words for a message."""
     return f"one of {', '.join(words)}"
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, without control sequences of terminals."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

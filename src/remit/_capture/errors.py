@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import pydantic_core
 
-from remit._base.frames import Frame, Frames, read_traceback
+from remit._base.frames import Frames, read_traceback
 from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.encode import Rules
@@ -198,9 +198,7 @@ class _Failure:
 
 
 @lru_cache(maxsize=_MAX_CACHED)
-def keys_in_names(
-    file: str, function: str, off: frozenset[str]
-) -> tuple[str | None, str | None]:
+def keys_in_names(file: str, function: str, off: frozenset[str]) -> tuple[str | None, str | None]:
     """Return the rules of keys in the names of a file and of a function."""
     return key_shaped(file, off), key_shaped(function, off)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from remit._capture.short import error_of, members
 from remit._declare.registry import RUN_TYPE
 from remit.cli._options import TEXT, Database, json_option, runs_option
 from remit.cli._records import Run, Step, names_of
@@ -27,7 +28,6 @@ from remit.cli._terminal import (
     printable,
 )
 from remit.cli._tree import drawn, home_of, moment, name_of, took
-from remit.cli._values import error_of, members
 from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.

@@ -13,9 +13,11 @@ from typing import Final
 
 import click
 
+from remit._base.text import ELLIPSIS
+from remit._base.text import printable as printable
+
 FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
-ELLIPSIS: Final = "…"
 KIB: Final = 1024
 SECONDS_OF_MINUTE: Final = 60
 MINUTES_OF_HOUR: Final = 60
@@ -115,13 +117,6 @@ def faint(text: str) -> str:
 def bold(text: str) -> str:
     """Return *text* in bold."""
     return click.style(text, bold=True)
-
-
-def printable(text: str) -> str:
-    """Return *text* on one line, without control sequences of terminals."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def width(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import Final, cast
 import click
 
 from remit._capture import split_violations
+from remit._capture.short import error_of, members, row, short
 from remit.cli._records import Placed, Record, called
 from remit.cli._terminal import (
     Lines,
@@ -24,7 +25,6 @@ from remit.cli._terminal import (
     padded,
     printable,
 )
-from remit.cli._values import error_of, members, row, short
 from remit.models.agent import Agent
 from remit.models.agent_span import AgentSpan
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Final, cast
 
-from remit.cli._terminal import ELLIPSIS, printable
+from remit._base.text import ELLIPSIS, printable
 
 MARK: Final = "$remit"
 MAX_MEMBERS: Final = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from remit._capture.short import error_of, members, short
 from remit.cli._terminal import cut, printable, width
-from remit.cli._values import error_of, members, short
 from tests.subtests import each
 
 
