@@ -23,7 +23,7 @@ def members(values: Mapping[str, object]) -> str:
     """Return an object as `name=value name=value`."""
     if MARK in values:
         return short(values)
-    return " ".join(f"{_key(name)}={short(value)}" for name, value in _first(values))
+    return " ".join(f"{named(name)}={short(value)}" for name, value in _first(values))
 
 
 def short(value: object) -> str:
@@ -47,26 +47,59 @@ def row(value: object) -> str:
     return short(value)
 
 
-def error_of(result: Mapping[str, object] | None) -> str | None:
-    """Return the error in the result of a failed span, as `Type: message`; None without one.
+def whole(value: object) -> str:
+    """Return a JSON value on one line as `short` does, however long it is."""
+    if isinstance(value, str):
+        return printable(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, list):
+        return f"[{', '.join(map(whole, cast('list[object]', value)))}]"
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    members = cast("dict[str, object]", value)
+    kind = members.get(MARK)
+    if kind == "cut":
+        return _cut(members, whole)
+    if isinstance(kind, str):
+        return _object(members)
+    return f"{{{', '.join(f'{named(name)}: {whole(each)}' for name, each in members.items())}}}"
 
-    The type is without its module, as it stands in most code.
-    """
+
+def error_in(result: Mapping[str, object] | None) -> dict[str, object] | None:
+    """Return the error in the result of a failed span; None without one."""
     error = (result or {}).get("error")
-    if not isinstance(error, dict):
-        return None
-    parts = cast("dict[str, object]", error)
-    kind, message = parts.get("type"), parts.get("message")
-    said = printable(message) if isinstance(message, str) else short(message) if message else ""
-    name = printable(str(kind)).rpartition(".")[2]
-    return f"{name}: {said}" if said else name
+    return cast("dict[str, object]", error) if isinstance(error, dict) else None
+
+
+def error_of(result: Mapping[str, object] | None) -> str | None:
+    """Return the error in the result of a failed span, as `Type: message`; None without one."""
+    error = error_in(result)
+    return None if error is None else described(error)
+
+
+def kind_of(error: Mapping[str, object]) -> str:
+    """Return the type of an error, without its module, as in most code."""
+    kind = error.get("type")
+    return printable(kind).rpartition(".")[2] if isinstance(kind, str) else short(kind)
+
+
+def described(error: Mapping[str, object], form: Callable[[object], str] = short) -> str:
+    """Return an error as `Type: message`; *form* writes a message that is no plain text."""
+    message, kind = error.get("message"), kind_of(error)
+    text = printable(message) if isinstance(message, str) else form(message) if message else ""
+    return f"{kind}: {text}" if text else kind
+
+
+def place_of(error: Mapping[str, object]) -> str:
+    """Return where an error was raised, as `file:line in function`; empty if it is not known."""
+    at = error.get("at")
+    return printable(at) if isinstance(at, str) else short(at) if at else ""
 
 
 def _object(value: dict[str, object]) -> str:
     kind = value.get(MARK)
     if isinstance(kind, str):
         return _MARKS.get(kind, _unknown)(value)
-    inner = ", ".join(f"{_key(name)}: {short(each)}" for name, each in _first(value))
+    inner = ", ".join(f"{named(name)}: {short(each)}" for name, each in _first(value))
     return f"{{{inner}{_rest(len(value))}}}"
 
 
@@ -102,7 +135,8 @@ def _rest(count: int) -> str:
     return f", {ELLIPSIS}" if count > MAX_MEMBERS else ""
 
 
-def _key(name: str) -> str:
+def named(name: str) -> str:
+    """Return the name of a member."""
     # A user's own key that looked like the mark was written with one `$` more.
     return MARK if name == f"${MARK}" else printable(name)
 

@@ -27,7 +27,15 @@ from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded, logger
 from remit._base.ids import key_text, new_key
 from remit._base.loops import is_own_thread
-from remit._base.outcomes import ACTIVE, COMPLETE, FAILED, TERMINATED, is_only, status_of
+from remit._base.outcomes import (
+    ACTIVE,
+    CANCELLED,
+    COMPLETE,
+    FAILED,
+    TERMINATED,
+    is_only,
+    status_of,
+)
 from remit._base.text import describe_value
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE, SpanType
@@ -279,7 +287,7 @@ class OpenRun:
     """
 
     __slots__ = (
-        "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
+        "__weakref__", "_close_once", "_completed", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
         "_started_ns", "context", "error", "exited", "feed", "handle", "idle_ns", "left_open",
         "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
         "reported", "rules", "spans", "used_ns",
@@ -328,6 +336,7 @@ class OpenRun:
         self.used_ns = 0
         self._exited_ns: int | None = None
         self._outliving: frozenset[bytes] = frozenset()
+        self._completed = False
         self._payload: bytes | None = None
         self._pid = os.getpid()
         # Its block, its last span and the writer may end the run: whichever takes the lock does.
@@ -389,6 +398,7 @@ class OpenRun:
         self.outcome = (status, reason)
         self.error = None
         self.left_open = False
+        self._completed = False
 
     @guarded("the failure of a run")
     def fail(self, error: BaseException) -> None:
@@ -469,8 +479,18 @@ class OpenRun:
         """
         if key not in self._outliving or parent in self.open:
             return
-        if self.outcome is not None and self.outcome[0] == COMPLETE:
+        if self._completed or (self.outcome is not None and self.outcome[0] == COMPLETE):
             self.fail(error)
+
+    def cancel_after_block(self, key: bytes, parent: bytes | None) -> None:
+        """Cancel the root span of a run whose block completed, because a span that outlived it was.
+
+        That is the stream of a client that left. The instance ends as complete.
+        """
+        outlived = key in self._outliving and parent not in self.open
+        if outlived and self.outcome is not None and self.outcome[0] == COMPLETE:
+            self.decide(CANCELLED)
+            self._completed = True
 
     def note_refusal(self, key: bytes | None, error: DeniedError) -> None:
         """Note a refusal on the adapters' spans among the span *key* and its ancestors."""
@@ -530,7 +550,8 @@ class OpenRun:
         result = _capture.outcome_payload(self.status, reason, counts, self.rules, error)
         # With the payload, for a server that does not have the span.
         put(self._item(Kind.FINISH, status, finished_ns, self._payload, result))
-        put(self._item(Kind.CLOSE, status, finished_ns))
+        completed = self._completed and self.feed.terminated is None
+        put(self._item(Kind.CLOSE, COMPLETE if completed else status, finished_ns))
 
     def abandon(self) -> None:
         """End the open spans and the run because the process ends.

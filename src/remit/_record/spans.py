@@ -430,8 +430,11 @@ class OpenSpan(Struct, eq=False):
                 ended_ns = self.now_ns()
             run.recorder.sink.end_span(self.start, ended_ns, status, result)
             run.open.pop(key, None)
-            if run.exited and not run.open:
-                run.settle()
+            if run.exited:
+                if status == CANCELLED:
+                    run.cancel_after_block(key, self.start.parent)
+                if not run.open:
+                    run.settle()
         except BaseException as error:  # noqa: BLE001 - as above
             self._lose(error)
 

@@ -23,7 +23,7 @@ from remit.cli._database import (
 )
 from remit.cli._failing import Failed
 from remit.cli._options import Database
-from remit.cli._records import Record, Run, Step, newest_of, start_of
+from remit.cli._records import Record, Run, Step, newest_of, run_with, start_of, telling
 from remit.collector.ingest import Caller, Service, TokenScope
 from remit.collector.ingest.risk import risk_of_run
 from remit.collector.meaning import Declarations
@@ -32,6 +32,7 @@ from remit.collector.settings import Settings
 from remit.collector.store import (
     ErasureRow,
     InstanceRow,
+    Page,
     Reader,
     Reading,
     SpanFilter,
@@ -47,6 +48,8 @@ LATE_US: Final = 60_000_000
 """Delay until a change is surely visible: slow transactions, clocks that lag."""
 RECENT_MS: Final = 3_600_000
 """Age up to which ended runs are read."""
+MOST_CHARS: Final = 8 * 1024 * 1024
+"""Most characters of the spans that tell how one run ended."""
 NS_PER_US: Final = 1_000
 US_PER_MS: Final = 1_000
 
@@ -76,7 +79,7 @@ class LocalRuns:
     def newest(self, count: int) -> list[Run]:
         """Return the last *count* runs, the newest first."""
         with self._store.reading() as source:
-            return [run_of(source, self._declarations, row) for row in newest(source, count)]
+            return [self._ended(source, row) for row in newest(source, count)]
 
     def find(self, reference: str) -> Run:
         """Return the run that *reference* names."""
@@ -129,6 +132,18 @@ class LocalRuns:
                     f"the run {run.handle} cannot be terminated, it is {instance.status}: "
                     f"{refusal.message}"
                 ) from refusal
+
+    def _ended(self, source: Reading, row: InstanceRow) -> Run:
+        """Return a run with what is found out about its end."""
+        run = run_of(source, self._declarations, row)
+        wanted = telling(run.instance)
+        if wanted is None:
+            return run
+        of = SpanFilter(agent_instance_id=row.id, schema_name=wanted.schema_name)
+        page = Page(wanted.offset, wanted.count, "status", descending=False)
+        rows = source.list_spans(of, page, most_chars=MOST_CHARS).rows
+        spans = spans_of(source, self._declarations, row, rows)
+        return run_with(run.agent, run.instance, spans)
 
     def _steps(self, source: Reading, rows: Iterable[SpanRow]) -> list[Step]:
         """Return spans with their runs, in the order in which they began."""

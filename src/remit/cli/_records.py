@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from remit._base.ids import ALPHABET, KEY_CHARS, TIME_CHARS
+from remit._capture.short import error_in
 from remit._declare.registry import RUN_TYPE
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -25,6 +26,9 @@ class HasId(Protocol):
 
 S = TypeVar("S", bound=HasId)
 
+FAILED_SPANS: Final = 100
+"""Among so many failed spans of a run, the oldest ones, a list looks for the first failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -33,10 +37,19 @@ class Run:
     Attributes:
         agent: The agent that ran.
         instance: The run itself.
+        cancelled: Whether its root span was cancelled; the API has no word for such a run.
+        failed: Of a failed run, the step that failed first; the root span if none did.
     """
 
     agent: Agent
     instance: AgentInstance
+    cancelled: bool = False
+    failed: AgentSpan | None = None
+
+    @property
+    def status(self) -> str:
+        """Its status as people see it: also `cancelled`."""
+        return "cancelled" if self.cancelled else self.instance.status
 
     @property
     def handle(self) -> str:
@@ -64,8 +77,28 @@ class Run:
         return counts.total - 1, max(0, counts.failed - ended_so)
 
     def as_json(self) -> dict[str, object]:
-        """Return it as the API's objects."""
-        return {"agent": agent_json(self.agent), "run": self.instance.model_dump(mode="json")}
+        """Return it as the API's objects, with its status and what failed."""
+        return {
+            "agent": agent_json(self.agent),
+            "run": self.instance.model_dump(mode="json"),
+            "status": self.status,
+            "failure": None if self.failed is None else _failure_json(self.failed),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """The spans of a run that tell how it ended: one page of them, in the order of their status.
+
+    Attributes:
+        schema_name: The type of the spans; None for all.
+        offset: How many are left out.
+        count: How many are read.
+    """
+
+    schema_name: str | None
+    offset: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +149,11 @@ class Record:
         return next((span for span in self.spans if span.schema_name == RUN_TYPE), None)
 
     @property
+    def run(self) -> Run:
+        """The run without its spans."""
+        return run_with(self.agent, self.instance, self.spans)
+
+    @property
     def steps(self) -> list[AgentSpan]:
         """The spans without the root."""
         return [span for span in self.spans if span.schema_name != RUN_TYPE]
@@ -138,8 +176,57 @@ class Record:
 
     def as_json(self) -> dict[str, object]:
         """Return the run as the API's objects."""
-        run = Run(self.agent, self.instance)
-        return {**run.as_json(), "spans": [span.model_dump(mode="json") for span in self.spans]}
+        return {
+            **self.run.as_json(),
+            "spans": [span.model_dump(mode="json") for span in self.spans],
+        }
+
+
+def run_with(agent: Agent, instance: AgentInstance, spans: Iterable[AgentSpan]) -> Run:
+    """Return a run with what *spans*, which need not be all of its own, say about its end."""
+    known = list(spans)
+    root = next((span for span in known if span.schema_name == RUN_TYPE), None)
+    cancelled = instance.status == "complete" and root is not None and root.status == "cancelled"
+    if instance.status != "failed":
+        return Run(agent, instance, cancelled)
+    first = first_failed(span for span in known if span.schema_name != RUN_TYPE)
+    return Run(agent, instance, failed=first or root)
+
+
+def first_failed(steps: Iterable[AgentSpan]) -> AgentSpan | None:
+    """Return the step that failed first, the innermost of those that failed at once."""
+    failed = {span.id: span for span in steps if span.status == "failed"}
+
+    def depth(span: AgentSpan) -> int:
+        seen: set[str | None] = {None}
+        parent = span.parent_span_id
+        while parent in failed and parent not in seen:
+            seen.add(parent)
+            parent = failed[parent].parent_span_id
+        return len(seen)
+
+    last = datetime.max.replace(tzinfo=UTC)
+    order = sorted(failed.values(), key=lambda span: span.finished_at or last)
+    at_once = [span for span in order if span.finished_at == order[0].finished_at]
+    return max(at_once, key=depth, default=None)
+
+
+def telling(instance: AgentInstance) -> Telling | None:
+    """Return which spans tell how a run ended; None if the run itself says it."""
+    counts = instance.span_counts
+    if counts is None:
+        return None
+    if instance.status == "failed" and counts.failed:
+        return Telling(None, counts.active + counts.cancelled + counts.complete, FAILED_SPANS)
+    if instance.status == "complete" and counts.cancelled:
+        return Telling(RUN_TYPE, 0, 1)
+    return None
+
+
+def _failure_json(span: AgentSpan) -> dict[str, object]:
+    error = error_in(span.result_payload) or {}
+    step = None if span.schema_name == RUN_TYPE else span.schema_name
+    return {"type": error.get("type"), "step": step, "at": error.get("at")}
 
 
 def called(key: str | None, run_id: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice
@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from remit._base.ids import is_pfid
 from remit._declare.registry import RUN_TYPE
 from remit.cli._failing import Failed
-from remit.cli._records import Record, Run, Step, newest_of, start_of
+from remit.cli._records import Record, Run, Step, newest_of, run_with, start_of, telling
 from remit.client._http import HttpClient
 from remit.client.endpoints import API, MAX_LIST_BYTES, Call, details, page
 from remit.client.endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
@@ -37,6 +37,7 @@ SEARCHED_RUNS: Final = 2_000
 """Number of the newest runs among which a key, or the beginning of one, is looked up."""
 BY_TIME: Final = "id"
 BY_CHANGE: Final = "updated_at"
+BY_STATUS: Final = "status"
 RECENT: Final = timedelta(hours=1)
 """Age up to which a feed of all runs shows spans."""
 
@@ -59,7 +60,7 @@ class ServerRuns:
         """Return the last *count* runs, newest first; each is read separately for its counts."""
         with self._listing("runs"):
             found = list(islice(self._each_newest(), count))
-        return [Run(run.agent, self._instance(run.instance.id)) for run in found]
+        return [self._ended(run.agent, self._instance(run.instance.id)) for run in found]
 
     def find(self, reference: str) -> Run:
         """Return the run that *reference* names."""
@@ -195,8 +196,30 @@ class ServerRuns:
         wanted = {**wanted, "include_summaries": "true"}
         return self._every("agent_spans", AgentSpan, wanted, sorting=sorting)
 
+    def _ended(self, agent: Agent, instance: AgentInstance) -> Run:
+        """Return a run with what is found out about its end; without it if the server refuses."""
+        wanted = telling(instance)
+        if wanted is None:
+            return Run(agent, instance)
+        query = {"agent_instance_id": instance.id}
+        if wanted.schema_name is not None:
+            query["schema_name"] = wanted.schema_name
+        spans: list[AgentSpan] = []
+        with suppress(ApiError, ContractError):
+            each = self._every(
+                "agent_spans", AgentSpan, query, sorting=BY_STATUS, offset=wanted.offset
+            )
+            spans.extend(islice(each, wanted.count))
+        return run_with(agent, instance, spans)
+
     def _every(
-        self, path: str, model: type[M], wanted: Mapping[str, str], *, sorting: str | None = None
+        self,
+        path: str,
+        model: type[M],
+        wanted: Mapping[str, str],
+        *,
+        sorting: str | None = None,
+        offset: int | None = 0,
     ) -> Iterator[M]:
         """Yield the items of a list, page by page.
 
@@ -204,12 +227,13 @@ class ServerRuns:
             path: Path of the list.
             model: Model of its items.
             wanted: The query.
-            sorting: The field by which it is sorted, the greatest first. In the long form: the
-                service is known to refuse the short one.
+            sorting: The field by which it is sorted: times with the last first, statuses by the
+                alphabet. In the long form: the service is known to refuse the short one.
+            offset: How many items are left out.
         """
-        order = {} if sorting is None else {"field": sorting, "direction": "desc"}
+        direction = "asc" if sorting == BY_STATUS else "desc"
+        order = {} if sorting is None else {"field": sorting, "direction": direction}
         query = {**wanted, **{f"sorting[{name}]": value for name, value in order.items()}}
-        offset: int | None = 0
         while offset is not None:
             paging = {"pagination[offset]": str(offset), "pagination[page_size]": str(PAGE_ROWS)}
             call = Call(

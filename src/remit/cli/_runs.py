@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from remit._capture.short import error_of, members
+from remit._capture.short import error_in, error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
 from remit.cli._options import TEXT, Database, json_option, runs_option
 from remit.cli._records import Run, Step, names_of
@@ -63,18 +63,22 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
     emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
     for run in found:
         emit(_listed(run, names[run.agent.id], chars))
+        if run.failed is not None:
+            emit(_failure_line(run.failed, run, chars))
     emit(faint(f"\n{len(found)} of {source.place}; look into one: remit runs show RUN"))
 
 
 @runs.command()
 @click.argument("run", type=TEXT, default="last")
+@click.option("--full", is_flag=True, help="Show values and messages whole, and all frames.")
 @click.option("--risk", "with_risk", is_flag=True, help="Show the declared risk of its steps, too.")
 @runs_option
 @json_option
-def show(run: str, db: Database | None, *, with_risk: bool, as_json: bool) -> None:
+def show(run: str, db: Database | None, *, full: bool, with_risk: bool, as_json: bool) -> None:
     """Show one run as a tree of its steps.
 
-    RUN is its key, its id, the beginning of either, or `last`, which is the default.
+    RUN is its key, its id, the beginning of either, or `last`, which is the default. Below the
+    step that failed first it shows where, and what caused it.
     """
     with runs_of(db) as source:
         found = source.find(run)
@@ -85,7 +89,7 @@ def show(run: str, db: Database | None, *, with_risk: bool, as_json: bool) -> No
         emit_json({**record.as_json(), "erasures": erasures, **more})
         say_place(source, err=True)
         return
-    for line in (*drawn(record), *map(_erasure_line, erasures)):
+    for line in (*drawn(record, full=full), *map(_erasure_line, erasures)):
         emit(line)
     if risk is not None:
         emit()
@@ -151,12 +155,22 @@ def _listed(run: Run, agent: str, chars: int) -> str:
     return _line(
         bold(run.handle[:chars]),
         printable(agent),
-        coloured(instance.status, f"{instance.status:<10}"),
+        coloured(run.status, f"{run.status:<10}"),
         moment(instance.started_at)[:16],
         took(instance.started_at, instance.finished_at),
         f"{total}, {failed} failed" if failed else str(total),
         chars,
     )
+
+
+def _failure_line(span: AgentSpan, run: Run, chars: int) -> str:
+    """Return the line below a failed run: what failed, and in which step."""
+    margin, strokes = " " * (chars + 2), lines()
+    is_root = span.schema_name == RUN_TYPE
+    where = "the block of the run" if is_root else name_of(span, home_of(run.agent))
+    kind = kind_of(error_in(span.result_payload) or {"type": "failed"})
+    room = columns() - len(margin) - len(strokes.cross) - 1
+    return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)
 
 
 def _line(

@@ -9,8 +9,18 @@ from typing import Final, cast
 import click
 
 from remit._capture import split_violations
-from remit._capture.short import error_of, members, row, short
-from remit.cli._records import Placed, Record, called
+from remit._capture.short import (
+    MARK,
+    described,
+    error_in,
+    members,
+    named,
+    place_of,
+    row,
+    short,
+    whole,
+)
+from remit.cli._records import Placed, Record, called, first_failed
 from remit.cli._terminal import (
     Lines,
     bold,
@@ -38,13 +48,18 @@ MIN_VALUE_COLUMNS: Final = 16
 LABEL_COLUMNS: Final = 9
 STREAM: Final = {"count", "items"}
 NOTHING: Final = {"result": None}
+_RELATIONS: Final = {"cause": "caused by", "context": "while handling"}
+"""By the relation of a cause; a member of a group has none."""
 
 
-def drawn(record: Record) -> Iterator[str]:
-    """Yield the lines that show *record*."""
-    yield from _head(record)
-    yield ""
+def drawn(record: Record, *, full: bool = False) -> Iterator[str]:
+    """Yield the lines that show *record*; values and messages whole if *full*."""
     strokes, wide = lines(), columns()
+    first = first_failed(record.steps)
+    yield from _head(record)
+    for sign, text in _block_failure(record, strokes, full=full):
+        yield f"  {sign}" + (text if full else cut(text, wide - 2 - len(click.unstyle(sign))))
+    yield ""
     home = home_of(record.agent)
     placed = list(record.tree())
     names = [_prefix(each, strokes) + name_of(each.span, home) for each in placed]
@@ -53,8 +68,11 @@ def drawn(record: Record) -> Iterator[str]:
         yield _first_line(each.span, name, room, record.instance.started_at)
         margin = _margin(each, strokes)
         most = max(MIN_VALUE_COLUMNS, wide - len(margin))
-        for sign, text in _details(each.span, strokes):
-            yield faint(margin) + sign + cut(text, most - len(click.unstyle(sign)), strokes.cut)
+        details = _details(each.span, strokes, full=full)
+        failure = () if each.span is not first else _failure(record, each.span, full=full)
+        for sign, text in (*details, *failure):
+            left = most - len(click.unstyle(sign))
+            yield faint(margin) + sign + (text if full else cut(text, left, strokes.cut))
 
 
 def took(start: datetime | None, end: datetime | None) -> str:
@@ -72,7 +90,7 @@ def moment(when: datetime | None) -> str:
 def _head(record: Record) -> Iterator[str]:
     run, root = record.instance, record.root
     reason = run.termination_reason or ((root and root.result_payload) or {}).get("reason")
-    told = f"{bold(printable(record.agent.name))}  {coloured(run.status)}"
+    told = f"{bold(printable(record.agent.name))}  {coloured(record.run.status)}"
     yield f"{told}  {printable(str(reason))}" if reason else told
     yield from _rows(
         {
@@ -167,21 +185,86 @@ def _first_line(span: AgentSpan, name: str, room: int, begin: datetime | None) -
     ).rstrip()
 
 
-def _details(span: AgentSpan, strokes: Lines) -> Iterator[tuple[str, str]]:
+def _details(span: AgentSpan, strokes: Lines, *, full: bool) -> Iterator[tuple[str, str]]:
     """Yield the lines below a span: the sign that stands before each, and its text."""
     given, exceeds = split_violations(span.payload or {})
-    if given:
-        yield "", members(given)
+    if full and MARK not in given:
+        yield from (("", f"{named(name)}={whole(value)}") for name, value in given.items())
+    elif given:
+        yield "", whole(given) if full else members(given)
     for wrong in span.schema_errors or ():
         yield coloured("cancelled", "! "), f"not as declared: {printable(wrong)}"
     for violation in exceeds:
         yield coloured("failed", f"{strokes.cross} "), f"exceeds the remit: {printable(violation)}"
     result = span.result_payload
-    error = error_of(result) if span.status == "failed" else None
+    error = error_in(result) if span.status == "failed" else None
     if error is not None:
-        yield coloured("failed", f"{strokes.cross} "), error
+        yield coloured("failed", f"{strokes.cross} "), described(error, whole if full else short)
     elif result and result != NOTHING:
-        yield f"{strokes.arrow} ", _result(result)
+        yield f"{strokes.arrow} ", whole(result) if full else _result(result)
+
+
+def _block_failure(record: Record, strokes: Lines, *, full: bool) -> Iterator[tuple[str, str]]:
+    """Yield the lines on the error in the block of a run, which no step has."""
+    root = record.root
+    error = None if root is None or root.status != "failed" else error_in(root.result_payload)
+    if root is None or error is None:
+        return
+    if not any(_is_same(error, error_in(span.result_payload)) for span in record.steps):
+        yield coloured("failed", f"{strokes.cross} "), described(error, whole if full else short)
+        yield from _failure(record, root, full=full)
+
+
+def _failure(record: Record, span: AgentSpan, *, full: bool) -> Iterator[tuple[str, str]]:
+    """Yield the lines that say where a span failed, and what caused it."""
+    error = error_in(span.result_payload) or {}
+    form = whole if full else short
+    if place := place_of(error):
+        yield "  ", f"at {place}"
+    shown = _objects(error.get("members"))
+    for other in (*_objects(error.get("causes")), *shown):
+        relation = _RELATIONS.get(str(other.get("relation")), "member")
+        yield "  ", f"{relation} {described(other, form)}"
+        if place := place_of(other):
+            yield "    ", f"at {place}"
+    count = error.get("of")
+    if isinstance(count, int) and count > len(shown):
+        yield "  ", f"and {number_of(count - len(shown), 'more member')}"
+    frames = list(_frames(record, span, error)) if full else []
+    if frames:
+        yield "  ", "frames, the innermost first:"
+        yield from (("    ", line) for line in frames)
+
+
+def _frames(record: Record, span: AgentSpan, error: Mapping[str, object]) -> Iterator[str]:
+    """Yield the frames of a failure, as far out as the spans around *span* have recorded it."""
+    by_id = {each.id: each for each in record.spans}
+    frames = error.get("frames")
+    parent = by_id.pop(span.parent_span_id or "", None)
+    while parent is not None and _is_same(error, outer := error_in(parent.result_payload)):
+        frames = (outer or {}).get("frames")
+        parent = by_id.pop(parent.parent_span_id or "", None)
+    for frame in _objects(frames):
+        if MARK in frame:
+            yield short(frame)
+        else:
+            file, function = frame.get("file"), frame.get("function")
+            yield f"{_plain(file)}:{frame.get('line')} in {_plain(function)}"
+
+
+def _plain(name: object) -> str:
+    return printable(name) if isinstance(name, str) else short(name)
+
+
+def _is_same(error: Mapping[str, object], other: Mapping[str, object] | None) -> bool:
+    """Return whether both are the same failure, as two nested spans record it."""
+    return other is not None and all(error.get(key) == other.get(key) for key in ("type", "at"))
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    """Return the objects in a list: a server returns what its clients sent."""
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
 
 
 def _result(result: dict[str, object]) -> str:
