@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,9 @@ _MAX_INT: Final = 1 << 64
 
 _WORDS: Final = re.compile(r"[./~]{0,2}[a-z]+[0-9]?(?:(?:[-_./,]{1,2}|:(?!/))[a-z]+[0-9]?)*")
 """Words in lower case, such as a name, a path or `module:name`, in which no rule finds a key."""
+
+SECONDS_OF_MINUTE: Final = 60
+MINUTES_OF_HOUR: Final = 60
 
 MIN_SIMILARITY: Final = 0.6
 """Least similarity of two words for a suggestion, from 0 to 1."""
@@ -92,3 +96,51 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def duration(seconds: float) -> str:
+    """Return how long *seconds* are, in the unit that fits."""
+    if abs(seconds) < 1:
+        return milliseconds(seconds * 1000)
+    if abs(seconds) < SECONDS_OF_MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), SECONDS_OF_MINUTE)
+    hours, minutes = divmod(minutes, MINUTES_OF_HOUR)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def milliseconds(count: float) -> str:
+    """Return *count* milliseconds with two digits that mean something."""
+    return f"{count:.2f} ms" if abs(count) < 1 else f"{count:.1f} ms"
+
+
+def number_of(count: int, thing: str) -> str:
+    """Return a count with its noun, as in `1 file` and `2,000 files`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def width(text: str) -> int:
+    """Return how many columns *text* takes; East Asian characters and emoji take two."""
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
+def cut(text: str, most: int, mark: str = ELLIPSIS) -> str:
+    """Return *text* in at most *most* columns, with *mark* at its end if some is missing."""
+    if width(text) <= most:
+        return text
+    room = max(0, most - len(mark))
+    end, taken = 0, 0
+    for char in text:
+        taken += width(char)
+        if taken > room:
+            break
+        end += 1
+    return text[:end].rstrip() + mark
+
+
+def padded(text: str, columns_wide: int) -> str:
+    """Return *text* with spaces up to a width."""
+    return text + " " * (columns_wide - width(text))

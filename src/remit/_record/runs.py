@@ -287,10 +287,10 @@ class OpenRun:
     """
 
     __slots__ = (
-        "__weakref__", "_close_once", "_completed", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
-        "_started_ns", "context", "error", "exited", "feed", "handle", "idle_ns", "left_open",
-        "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
-        "reported", "rules", "spans", "used_ns",
+        "__weakref__", "_close_once", "_completed", "_exited_ns", "_offset_ns", "_outliving",
+        "_payload", "_pid", "_started_ns", "context", "error", "exited", "feed", "handle",
+        "idle_ns", "left_open", "monotonic_ns", "offset_ns", "open", "outcome", "overrides",
+        "recorder", "recording", "reported", "rules", "spans", "used_ns",
     )  # fmt: skip
 
     def __init__(

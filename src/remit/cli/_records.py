@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 from remit._base.ids import ALPHABET, KEY_CHARS, TIME_CHARS
 from remit._capture.short import error_in
+from remit._capture.tree import Placed, first_failed, in_tree
 from remit._declare.registry import RUN_TYPE
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -110,21 +111,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A span in its tree.
-
-    Attributes:
-        span: The span.
-        follows: For each level from the second down to its own, whether a sibling follows there.
-        parents: Whether spans stand below it.
-    """
-
-    span: AgentSpan
-    follows: tuple[bool, ...]
-    parents: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
     """One run.
 
@@ -158,21 +144,9 @@ class Record:
         """The spans without the root."""
         return [span for span in self.spans if span.schema_name != RUN_TYPE]
 
-    def tree(self) -> Iterator[Placed]:
-        """Yield each step before those below it.
-
-        One whose parent is not known stands at the top, and so does one of a circle: clients
-        choose the ids, so there can be both.
-        """
-        steps = self.steps
-        known = {span.id for span in steps}
-        below: dict[str | None, list[AgentSpan]] = {}
-        for span in steps:
-            parent = span.parent_span_id if span.parent_span_id in known else None
-            below.setdefault(parent, []).append(span)
-        seen: set[str] = set()
-        for top in (*below.pop(None, ()), *steps):
-            yield from _below(top, below, seen)
+    def tree(self) -> Iterator[Placed[AgentSpan]]:
+        """Yield each step before those below it."""
+        return in_tree(self.steps)
 
     def as_json(self) -> dict[str, object]:
         """Return the run as the API's objects."""
@@ -191,24 +165,6 @@ def run_with(agent: Agent, instance: AgentInstance, spans: Iterable[AgentSpan]) 
         return Run(agent, instance, cancelled)
     first = first_failed(span for span in known if span.schema_name != RUN_TYPE)
     return Run(agent, instance, failed=first or root)
-
-
-def first_failed(steps: Iterable[AgentSpan]) -> AgentSpan | None:
-    """Return the step that failed first, the innermost of those that failed at once."""
-    failed = {span.id: span for span in steps if span.status == "failed"}
-
-    def depth(span: AgentSpan) -> int:
-        seen: set[str | None] = {None}
-        parent = span.parent_span_id
-        while parent in failed and parent not in seen:
-            seen.add(parent)
-            parent = failed[parent].parent_span_id
-        return len(seen)
-
-    last = datetime.max.replace(tzinfo=UTC)
-    order = sorted(failed.values(), key=lambda span: span.finished_at or last)
-    at_once = [span for span in order if span.finished_at == order[0].finished_at]
-    return max(at_once, key=depth, default=None)
 
 
 def telling(instance: AgentInstance) -> Telling | None:
@@ -258,22 +214,6 @@ def newest_of(spans: Iterable[S], count: int) -> list[S]:
             break
         found.append(span)
     return found
-
-
-def _below(
-    top: AgentSpan, below: dict[str | None, list[AgentSpan]], seen: set[str]
-) -> Iterator[Placed]:
-    """Yield *top* and everything below it, without recursion, because trees may be deep."""
-    waiting: list[tuple[AgentSpan, tuple[bool, ...]]] = [(top, ())]
-    while waiting:
-        span, follows = waiting.pop()
-        if span.id in seen:
-            continue
-        seen.add(span.id)
-        children = [child for child in below.get(span.id, ()) if child.id not in seen]
-        yield Placed(span, follows, bool(children))
-        for place, child in reversed(list(enumerate(children, 1))):
-            waiting.append((child, (*follows, place < len(children))))
 
 
 def start_of(span: AgentSpan) -> tuple[bool, bool, datetime, str]:

@@ -6,21 +6,22 @@ import json
 import os
 import re
 import sys
-import unicodedata
-from dataclasses import dataclass
 from shutil import get_terminal_size
 from typing import Final
 
 import click
 
-from remit._base.text import ELLIPSIS
+from remit._base.text import cut as cut
+from remit._base.text import duration as duration
+from remit._base.text import number_of as number_of
+from remit._base.text import padded as padded
 from remit._base.text import printable as printable
+from remit._base.text import width as width
+from remit._capture.tree import Lines
 
 FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
 KIB: Final = 1024
-SECONDS_OF_MINUTE: Final = 60
-MINUTES_OF_HOUR: Final = 60
 
 # DEL is the one control character that JSON itself leaves as it is.
 _NOT_ASCII: Final = re.compile(r"[^\n -~]")
@@ -32,27 +33,6 @@ STATUS_COLOURS: Final = {
     "failed": "red",
     "terminated": "red",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """The strokes of a tree.
-
-    Attributes:
-        fork: Before a child that has siblings after it.
-        last: Before the last child.
-        beside: Beside the children of one that has siblings after it.
-        arrow: Before a result.
-        cross: Before an error.
-        cut: Where something was left out.
-    """
-
-    fork: str = "├─ "
-    last: str = "└─ "
-    beside: str = "│  "
-    arrow: str = "→"
-    cross: str = "✗"
-    cut: str = ELLIPSIS
 
 
 ASCII: Final = Lines("|- ", "`- ", "|  ", "->", "x", "...")
@@ -119,49 +99,6 @@ def bold(text: str) -> str:
     return click.style(text, bold=True)
 
 
-def width(text: str) -> int:
-    """Return how many columns *text* takes; East Asian characters and emoji take two."""
-    return sum(
-        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
-        for char in text
-    )
-
-
-def cut(text: str, most: int, mark: str = ELLIPSIS) -> str:
-    """Return *text* in at most *most* columns, with *mark* at its end if some is missing."""
-    if width(text) <= most:
-        return text
-    room = max(0, most - len(mark))
-    end, taken = 0, 0
-    for char in text:
-        taken += width(char)
-        if taken > room:
-            break
-        end += 1
-    return text[:end].rstrip() + mark
-
-
-def padded(text: str, columns_wide: int) -> str:
-    """Return *text* with spaces up to a width."""
-    return text + " " * (columns_wide - width(text))
-
-
-def duration(seconds: float) -> str:
-    """Return how long *seconds* are, in the unit that fits."""
-    if abs(seconds) < 1:
-        return milliseconds(seconds * 1000)
-    if abs(seconds) < SECONDS_OF_MINUTE:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), SECONDS_OF_MINUTE)
-    hours, minutes = divmod(minutes, MINUTES_OF_HOUR)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def milliseconds(count: float) -> str:
-    """Return *count* milliseconds with two digits that mean something."""
-    return f"{count:.2f} ms" if abs(count) < 1 else f"{count:.1f} ms"
-
-
 def size(count_bytes: int) -> str:
     """Return how many bytes these are, in the unit that fits."""
     number = float(count_bytes)
@@ -170,8 +107,3 @@ def size(count_bytes: int) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= KIB
     return f"{number:.1f} GiB"
-
-
-def number_of(count: int, thing: str) -> str:
-    """Return a count with its noun, as in `1 file` and `2,000 files`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"

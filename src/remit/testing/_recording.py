@@ -7,7 +7,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -17,11 +17,15 @@ from remit._base.clock import NS_PER_S, Clock
 from remit._base.ids import key_text
 from remit._base.text import did_you_mean
 from remit._capture import split_violations
+from remit._capture.markers import EXCEEDS, KEY
+from remit._capture.tree import Drawing
 from remit._declare.registry import RUN_TYPE, Registry
 from remit._record.items import Item, Kind, RunFeed
 from remit._runtime import setup
 from remit.errors import UsageError
 
+NS_PER_US: Final = 1_000
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -139,6 +143,19 @@ class RecordedRun:
         """The root span, `remit:run`."""
         return self.spans[0]
 
+    def __repr__(self) -> str:
+        """Show agent, status and the tree of steps, as `remit runs show` does."""
+        if not self.spans:
+            return f"{self.agent}  {self.status}"
+        root, *steps = map(_shown, self.spans)
+        status = root.status if root.status == "cancelled" else self.status
+        reason = (root.result_payload or {}).get("reason")
+        head = f"{self.agent}  {status}" + (f"  {reason}" if reason else "")
+        drawing, home = Drawing(), self.agent.partition(":")[0] + ":"
+        failure = [f"  {drawing.line(each, 98)}" for each in drawing.block_failure(root, steps)]
+        tree = list(drawing.tree(steps, [root, *steps], root.started_at, home))
+        return "\n".join((head, *failure, *(["", *tree] if tree else [])))
+
     def tree(self) -> list[Any]:
         """Return the spans under the root as nested lists: `[name, [child, ...]]`."""
         children: dict[str | None, list[RecordedSpan]] = {}
@@ -149,6 +166,41 @@ class RecordedRun:
             return [[span.name, below(span.key)] for span in children.get(key, [])]
 
         return below(self.root.key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A recorded span, with the names by which a tree is drawn."""
+
+    id: str
+    parent_span_id: str | None
+    schema_name: str
+    status: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    payload: dict[str, object] | None
+    result_payload: dict[str, object] | None
+    schema_errors: tuple[str, ...] = ()
+
+
+def _shown(span: RecordedSpan) -> _Shown:
+    payload: dict[str, object] = dict(span.payload)
+    if span.exceeds:
+        payload[KEY] = {EXCEEDS: list(span.exceeds)}
+    return _Shown(
+        span.key,
+        span.parent,
+        span.name,
+        span.status,
+        _time(span.started_ns),
+        None if span.finished_ns is None else _time(span.finished_ns),
+        payload,
+        span.result,
+    )
+
+
+def _time(wall_ns: int) -> datetime:
+    return EPOCH + timedelta(microseconds=wall_ns // NS_PER_US)
 
 
 class RecordingSink:
