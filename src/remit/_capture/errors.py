@@ -144,14 +144,16 @@ class _Failure:
         message = _message(walk, error)
         recorded = message[: max(0, walk.chars) + MAX_TEXT_CHARS]
         # The line ends keep a short text, which has to be a word, from reaching into the next.
-        quotes = bool(texts) and texts.quoted_in(f"{kind}\n{place}\n{recorded}")
+        quotes = (
+            texts is not None and len(texts) > 0 and texts.quoted_in(f"{kind}\n{place}\n{recorded}")
+        )
         shown = {"type": self._name(kind, key_in(kind, walk.off), quotes=quotes)}
         if self._rule is not None:
             if texts is not None:
                 # The error also passes through enclosing spans, whose declarations may allow it.
                 texts.add(message)
             shown["message"] = walk.withhold(self._rule, None)
-        elif quotes and texts.quoted_in(recorded):
+        elif quotes and texts is not None and texts.quoted_in(recorded):
             shown["message"] = walk.withhold(QUOTED, None)
         else:
             shown["message"] = walk.text(message)
@@ -168,8 +170,10 @@ class _Failure:
         innermost = frames.innermost[: (most + 1) // 2]
         outermost = frames.outermost[max(0, len(frames.outermost) - most // 2) :]
         kept = (*innermost, *outermost)
-        quotes = bool(texts) and texts.quoted_in(
-            "\n".join([f"{frame.file}\n{frame.function}" for frame in kept])
+        quotes = (
+            texts is not None
+            and len(texts) > 0
+            and texts.quoted_in("\n".join([f"{frame.file}\n{frame.function}" for frame in kept]))
         )
         walk.chars -= len(kept) * _FRAME_CHARS
         shown: list[object] = []
