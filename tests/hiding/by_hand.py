@@ -59,9 +59,18 @@ def run_failure(canary: str) -> None:
 
 @place("an error that ends a run")
 def run_error(canary: str) -> None:
-    """It is not recorded but for its type."""
+    """A key by its shape, and a text that the run has withheld; in the error and in its cause."""
     with suppress(ValueError), desk.run():
-        raise ValueError(canary)
+        with remit.span("manual", {"password": canary}):
+            pass
+        raise ValueError(f"wrong: {canary}") from KeyError(key(canary))
+
+
+@place("the name of an exception's class")
+def class_of_error(canary: str) -> None:
+    """A key after a letter, and a text that the run has withheld."""
+    with suppress(ValueError), remit.span("manual", {"password": canary}):
+        raise type(f"E{canary}", (ValueError,), {}) from type(f"E{key(canary)}", (ValueError,), {})
 
 
 @place("a quality payload")

@@ -132,12 +132,11 @@ class _Failure:
         self, error: BaseException, frames: Frames | None, most_chars: int
     ) -> dict[str, object]:
         """Return type, message and place of one exception."""
-        walk, texts, kind, place = self._walk, self._rules.texts, type_name(type(error)), ""
-        if frames is not None:
-            at = frames.at
-            place = f"{at.file}:{at.line} in {at.function}"
-            if len(place) > walk.chars // _PLACE_SHARE:
-                place = ""
+        walk, texts, kind = self._walk, self._rules.texts, type_name(type(error))
+        at = None if frames is None else frames.at
+        place = "" if at is None else f"{at.file}:{at.line} in {at.function}"
+        if len(place) > walk.chars // _PLACE_SHARE:
+            at, place = None, ""
         walk.chars -= _MEMBER_CHARS + len(kind) + len(place)
         spare = max(0, walk.chars - most_chars)
         walk.chars -= spare
@@ -157,7 +156,7 @@ class _Failure:
             shown["message"] = walk.withhold(QUOTED, None)
         else:
             shown["message"] = walk.text(message)
-        if frames is not None and place:
+        if at is not None:
             of_file, of_function = keys_in_names(at.file, at.function, walk.off)
             shown["at"] = self._name(place, of_file or of_function, quotes=quotes)
         walk.chars += spare
