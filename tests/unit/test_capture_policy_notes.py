@@ -13,6 +13,8 @@ from remit._capture import (
     Rules,
     add_violations,
     denial_payload,
+    is_unregistered,
+    mark_unregistered,
     merge_error,
     split_violations,
 )
@@ -31,13 +33,16 @@ SAID = ("one", 'two "quoted"')
         pytest.param({"order": {"$remit": "withheld", "rule": "key"}}, id="a substitute inside"),
         pytest.param({"$$remit": {"exceeds": "mine"}}, id="the user's own key"),
         pytest.param({"exceeds": ["mine"]}, id="a parameter called so"),
+        pytest.param({"a": {"$$remit": {"unregistered": True}}}, id="the note's text inside"),
+        pytest.param({"$$remit": {"unregistered": True}}, id="the note's text"),
         pytest.param({"$remit": "withheld", "rule": "hook"}, id="withheld as a whole"),
         pytest.param({"$remit": "cut", "of": 9, "unit": "bytes"}, id="cut as a whole"),
     ],
 )
 def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> None:
     """Valid JSON with each key once; taken apart again, both are as they were."""
-    body = add_violations(json.dumps(payload, separators=(",", ":")).encode(), SAID)
+    original = json.dumps(payload, separators=(",", ":")).encode()
+    body = add_violations(original, SAID)
     pairs = json.loads(body, object_pairs_hook=list)
     assert len(dict(pairs)) == len(pairs)
     shown = json.loads(body)
@@ -46,6 +51,15 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
     else:
         assert shown == payload | {"$remit": {"exceeds": list(SAID)}}
     assert split_violations(shown) == (payload, SAID)
+    assert not is_unregistered(shown)
+    for marked, said in (
+        (mark_unregistered(original), ()),
+        (add_violations(mark_unregistered(original), SAID), SAID),
+    ):
+        pairs = json.loads(marked, object_pairs_hook=list)
+        assert len(dict(pairs)) == len(pairs)
+        assert split_violations(json.loads(marked)) == (payload, said)
+        assert is_unregistered(json.loads(marked))
 
 
 @each(

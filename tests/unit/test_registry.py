@@ -193,29 +193,32 @@ def test_a_wrong_selector_is_an_error(shop: Shop, selector: object, message: str
     assert "shop.desk:tool (/src/shop/tools.py:2)" in str(caught.value)
 
 
-def test_a_span_type_that_is_used_joins_the_next_registration(shop: Shop) -> None:
-    """Of the agent in whose run it was, and of no other."""
+def test_a_step_of_an_adapter_belongs_to_every_agent(shop: Shop) -> None:
+    """It is in none of the program's modules."""
     registry, declare = shop
-    desk = declare()
-    other = agent(define(module="office.desk")["tool"])
-    registry.add_agent(other)
-    before = registry.version
-    assert registry.seen("bank.deep.tools:tool", desk.external_identifier)
-    assert not registry.seen("bank.deep.tools:tool", desk.external_identifier)
-    assert registry.version == before + 1
-    assert names_of(registry, desk) == ["bank.deep.tools:tool", *OWN]
-    assert names_of(registry, other) == ["office.desk:tool"]
+    registry.add_span_type(step(define(module="adapter")["tool"], "fake:model", of_adapter=True))
+    assert names_of(registry, declare()) == ["fake:model", *OWN]
+    assert names_of(registry, declare(span_types=("bank.",))) == [*BANK, "fake:model", *OWN]
 
 
-def test_what_a_registration_holds_is_not_news(shop: Shop) -> None:
-    """Neither its own steps, nor the name of a block, nor a type whose agent is not known."""
+@each(
+    ("module", "name", "prefix"),
+    [
+        pytest.param("tools", None, "tools:", id="module"),
+        pytest.param("bank.deep.tools", None, "bank.", id="package"),
+        pytest.param("tools", "pay", "pay", id="chosen name"),
+    ],
+)
+def test_a_prefix_selects_a_step_of_elsewhere(
+    shop: Shop, module: str, name: str | None, prefix: str
+) -> None:
+    """It is the line that is logged."""
     registry, declare = shop
-    desk = declare()
-    before = registry.version
-    assert not registry.seen("shop.tools:tool", desk.external_identifier)
-    assert not registry.seen("plan", desk.external_identifier)
-    assert not registry.seen("bank.deep.tools:tool", "nobody:knows")
-    assert registry.version == before
+    other = step(define(module=module)["tool"], name)
+    registry.add_span_type(other)
+    assert other.prefix == prefix
+    assert other.name not in names_of(registry, declare())
+    assert other.name in names_of(registry, declare(span_types=(prefix,)))
 
 
 def test_an_agent_is_described_by_its_function() -> None:
@@ -248,13 +251,11 @@ def test_a_copy_changes_apart() -> None:
     registry = Registry()
     declared = agent(define()["tool"])
     registry.add_agent(declared)
-    registry.add_span_type(step(define(module="bank.tools")["tool"]))
     other = registry.copy()
     assert other.version == registry.version
     other.add_span_type(step(define()["make"]))
-    other.seen("bank.tools:tool", declared.external_identifier)
     assert names_of(registry, declared) == ["shop.tools:tool"]
-    assert names_of(other, declared) == ["bank.tools:tool", "shop.tools:make", "shop.tools:tool"]
+    assert names_of(other, declared) == ["shop.tools:make", "shop.tools:tool"]
 
 
 def test_threads_may_declare_at_once() -> None:

@@ -156,19 +156,42 @@ def test_the_setting_agent_id_is_of_the_one_agent_without_its_own(
 def test_a_type_first_seen_later_joins_the_next_runs_registration(
     recorder: RecordingSink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A declared one of another package; its spans are sent all the same, and one line says so."""
+    """One of a module that a run imports; its spans are sent all the same, and one line says so."""
     caplog.set_level(logging.INFO)
-    elsewhere: dict[str, Any] = {"__name__": "elsewhere", "remit": remit}
-    exec("@remit.span_type\ndef later() -> None: ...", elsewhere)
+    names: dict[str, Any] = {"__name__": __name__, "remit": remit}
     for _ in range(2):
         with agent.run():
+            if "later" not in names:
+                exec("@remit.span_type\ndef later() -> None: ...", names)
             for _ in range(2):
-                elsewhere["later"]()
+                names["later"]()
     first, second = (run.feed.agent.registration() for run in recorder.runs)
-    assert "elsewhere:later" not in names_of(first)
-    assert "elsewhere:later" in names_of(second)
-    assert caplog.text.count("elsewhere:later was first seen after") == 1
+    assert f"{__name__}:later" not in names_of(first)
+    assert f"{__name__}:later" in names_of(second)
+    assert caplog.text.count(f"{__name__}:later was first seen after") == 1
     assert len(recorder.spans("later")) == 4
+
+
+def test_a_type_of_elsewhere_is_said_once_and_joins_no_registration(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Its spans are recorded; one line for the steps of its module says how to add them."""
+    names = module_of(
+        tmp_path,
+        "@remit.span_type\ndef first(a: int) -> None: ...\n"
+        "@remit.span_type\ndef second(a: int) -> None: ...\n",
+        "elsewhere",
+    )
+    for _ in range(2):
+        with agent.run():
+            names["first"](1)
+            names["second"](2)
+    first, second = (run.feed.agent.registration() for run in recorder.runs)
+    assert first == second
+    assert "elsewhere:first" not in names_of(first)
+    assert caplog.text.count("elsewhere:") == 2
+    assert "@remit.agent(span_types=['elsewhere:'])" in caplog.text
+    assert [span.payload for span in recorder.spans()] == [{"a": 1}, {"a": 2}] * 2
 
 
 TWICE = {

@@ -15,7 +15,12 @@ from remit._capture.errors import (
     outcome_payload,
     reason_of,
 )
-from remit._capture.markers import add_violations, split_violations
+from remit._capture.markers import (
+    add_violations,
+    is_unregistered,
+    mark_unregistered,
+    split_violations,
+)
 from remit._capture.plan import Capture, Plan
 from remit._capture.rules.switches import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream
@@ -34,6 +39,8 @@ __all__ = [
     "error_payload",
     "failure_payload",
     "is_like_mapping",
+    "is_unregistered",
+    "mark_unregistered",
     "merge_error",
     "outcome_payload",
     "reason_of",

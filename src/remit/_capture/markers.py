@@ -1,7 +1,8 @@
-"""Markers, which replace a value in a payload, and the note that a step exceeds its agent's remit.
+"""Markers, which replace a value in a payload, and the note about a step beside its parameters.
 
 Both are part of payload format 1 (docs/reference/payloads.md) and have the reserved key `$remit`. A
-marker has a text under it; a note has an object there, so that readers can distinguish them.
+marker has a text under it; a note has an object there, so that readers can distinguish them. A note
+says that the step exceeds its agent's remit, or that the agent's registration does not include it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ KEY: Final = "$remit"
 EXCEEDS: Final = "exceeds"
 """Key of the sentences in a note."""
 
+UNREGISTERED: Final = "unregistered"
+"""Key in the note of a step that the agent's registration does not include."""
+
 _MARKER_START: Final = b'{"%s":' % KEY.encode()
+_UNREGISTERED_END: Final = b'"%s":{"%s":true}}' % (KEY.encode(), UNREGISTERED.encode())
 
 Marker: TypeAlias = dict[str, object]
 
@@ -97,24 +102,45 @@ def add_violations(payload: bytes, violations: Sequence[str]) -> bytes:
     The note is added beside the parameters, or to the marker that replaces the payload. It has one
     sentence for each declared word.
     """
-    note: dict[str, object] = {EXCEEDS: violations}
+    return _with_note(payload, {EXCEEDS: violations})
+
+
+def mark_unregistered(payload: bytes) -> bytes:
+    """Return *payload* with a note that the agent's registration does not include the step."""
+    return _with_note(payload, {UNREGISTERED: True})
+
+
+def _with_note(payload: bytes, note: Mapping[str, object]) -> bytes:
+    if payload.endswith(_UNREGISTERED_END):  # a key comes once
+        return payload[:-2] + b"," + msgspec.json.encode(note)[1:] + b"}"
     member = msgspec.json.encode(note if payload.startswith(_MARKER_START) else {KEY: note})[1:]
     return payload[:-1] + (b"" if payload == b"{}" else b",") + member
 
 
 def split_violations(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
-    """Return a payload without the note that `add_violations` added, and that note's sentences.
+    """Return a payload without the note about its step, and the note's sentences.
 
     A server returns whatever its clients sent: a note may be of any form.
     """
-    note = payload.get(KEY)
-    # In a marker the sentences are beside its kind, else under the reserved key.
-    holder = payload if isinstance(note, str) else note
-    sentences = (
-        cast("Mapping[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
-    )
+    holder = _note_of(payload)
+    sentences = holder.get(EXCEEDS)
     if not isinstance(sentences, list):
-        return dict(payload), ()
-    added = EXCEEDS if holder is payload else KEY
-    parameters = {name: value for name, value in payload.items() if name != added}
+        sentences = []
+        if not is_unregistered(payload):
+            return dict(payload), ()
+    added = {EXCEEDS, UNREGISTERED} if holder is payload else {KEY}
+    parameters = {name: value for name, value in payload.items() if name not in added}
     return parameters, tuple(str(sentence) for sentence in cast("list[object]", sentences))
+
+
+def is_unregistered(payload: Mapping[str, object]) -> bool:
+    """Return whether a note says that the agent's registration does not include the step."""
+    return _note_of(payload).get(UNREGISTERED) is True
+
+
+def _note_of(payload: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the object that holds the note: in a marker it is beside the marker's kind."""
+    note = payload.get(KEY)
+    if isinstance(note, str):
+        return payload
+    return cast("Mapping[str, object]", note) if isinstance(note, dict) else {}

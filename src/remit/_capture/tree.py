@@ -16,7 +16,7 @@ from remit._base.text import (
     padded,
     printable,
 )
-from remit._capture.markers import split_violations
+from remit._capture.markers import is_unregistered, split_violations
 from remit._capture.short import (
     MARK,
     described,
@@ -263,6 +263,9 @@ class Drawing:
             yield from (Detail(f"{named(name)}={whole(value)}") for name, value in given.items())
         elif given:
             yield Detail(whole(given) if self.full else members(given))
+        if is_unregistered(span.payload or {}):
+            text = "not in the agent's registration (span_types=)"
+            yield Detail(text, "! ", "cancelled")
         for wrong in span.schema_errors or ():
             yield Detail(f"not as declared: {printable(wrong)}", "! ", "cancelled")
         cross = f"{self.strokes.cross} "

@@ -6,15 +6,17 @@ A name is `<module>:<qualname>` unless the author chose one. It is the same in a
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
-from remit._base.frames import MAIN, NOTEBOOK, imported_as, names_of_caller
+from remit._base.frames import MAIN, NOTEBOOK, imported_as, names_of_caller, source_root
 from remit._base.guard import attempt
 from remit._base.locks import SignalSafeLock
 from remit._inspect.docstrings import docstring, escape_surrogates, summary
@@ -31,6 +33,9 @@ RUN_TYPE: Final = "remit:run"
 
 LOSS_TYPE: Final = "remit:loss"
 """Type of the spans that report losses."""
+
+UNKNOWN_FILE: Final = "<unknown>"
+"""File of a function without Python code."""
 
 
 def module_name(function: Callable[..., object]) -> str:
@@ -112,6 +117,8 @@ class SpanType:
         capture: The option `capture=`, by parameter, `return` and rule.
         declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
+        of_adapter: Whether an adapter declares it, for a step that is in none of the program's
+            modules: the registrations of all agents include it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
         qualname: The qualified name.
@@ -135,6 +142,7 @@ class SpanType:
     result: object = None
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
+    of_adapter: bool = False
     name: str = field(init=False, compare=False)
     module: str = field(init=False, compare=False)
     qualname: str = field(init=False, compare=False)
@@ -153,7 +161,7 @@ class SpanType:
             module=module,
             qualname=name,
             body=body,
-            file=str(getattr(code, "co_filename", "<unknown>")),
+            file=str(getattr(code, "co_filename", UNKNOWN_FILE)),
             line=int(getattr(code, "co_firstlineno", 0)),
             module_spec=_names_of(body).get("__spec__"),
         )
@@ -181,6 +189,22 @@ class SpanType:
     def place(self) -> str:
         """File and line, for messages."""
         return f"{self.file}:{self.line}"
+
+    @_Cached
+    def source_roots(self) -> frozenset[str]:
+        """The source roots of the modules where the function is defined and decorated."""
+        homes = ((self.declared_in, UNKNOWN_FILE), (self.module, self.file))
+        roots = [attempt(partial(_source_root, *home)) for home in homes]
+        # Without symbolic links: Python follows them in the path of a script, not in `__file__`.
+        # An exception says that the current folder is gone.
+        return frozenset(os.path.realpath(root) for root in roots if isinstance(root, str))
+
+    @property
+    def prefix(self) -> str:
+        """A member of `span_types` that selects it: its package, its module, or its own name."""
+        top, dot, _ = self.module.partition(".")
+        prefix = f"{top}{dot or ':'}"
+        return prefix if self.name.startswith(prefix) else self.name
 
     def is_within(self, module: str) -> bool:
         """Return whether the function is defined or decorated in *module* or a submodule."""
@@ -290,20 +314,37 @@ class AgentType:
 
         Two projects may both have a `main:bot`, and local mode keeps the runs of both in one file.
         """
-        folder = attempt(lambda: _project_folder(self.span_type))
-        if isinstance(folder, Exception):  # the current folder is gone, or one is not readable
+        own = self.span_type
+        root = attempt(lambda: _source_root(own.module, own.file))
+        if not isinstance(root, str):  # the current folder is gone, or the function has no file
             return self.external_identifier
-        return escape_surrogates(f"{folder}/{self.external_identifier}")
+        folder = Path(root)
+        with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
+            folder = "~" / folder.relative_to(Path.home())
+        return escape_surrogates(f"{folder.as_posix()}/{self.external_identifier}")
 
     @property
     def place(self) -> str:
         """Identifier, file and line, for messages."""
         return f"{self.external_identifier} ({self.span_type.place})"
 
+    @_Cached
+    def source_roots(self) -> frozenset[str]:
+        """The source roots of the agent, without folders that hold installed distributions."""
+        roots = self.span_type.source_roots
+        return frozenset(root for root in roots if not _holds_distributions(Path(root)))
+
     def selects(self, span_type: SpanType) -> bool:
-        """Return whether the agent's declaration includes *span_type*."""
-        if span_type.is_within(self.span_type.module.partition(".")[0]):
+        """Return whether the registration of the agent includes *span_type*.
+
+        It includes the steps of the agent's top-level package and those of adapters. Beside them
+        it includes what `span_types` names; if it names nothing, the steps of all modules that
+        have the source root of the agent's module.
+        """
+        if span_type.of_adapter or span_type.is_within(self.span_type.module.partition(".")[0]):
             return True
+        if not self.span_types:
+            return not self.source_roots.isdisjoint(span_type.source_roots)
         for selector in self.span_types:
             if isinstance(selector, str):
                 selected = span_type.name.startswith(selector)
@@ -335,8 +376,6 @@ class Registry:
         self.version = 0
         self._span_types: dict[str, SpanType] = {}
         self._agents: dict[str, AgentType] = {}
-        # Declared span types of other packages that were used in an agent's runs.
-        self._used: dict[str, set[str]] = {}
 
     def add_span_type(self, span_type: SpanType) -> None:
         """Add a span type; a repeated declaration replaces the earlier one.
@@ -382,41 +421,11 @@ class Registry:
             self._agents[agent.external_identifier] = agent
             self.version += known is None or not agent.repeats(known)
 
-    def seen(self, name: str, agent: str) -> bool:
-        """Record that a span of this type was used in a run of *agent*.
-
-        The registrations of the agent's later runs include the type if it is declared. Names that
-        only blocks of `remit.span` have are not included, so that the same source registers the
-        same payload whatever ran before.
-
-        Returns:
-            Whether this call adds the type to the registration.
-        """
-        declared, owner = self._span_types.get(name), self._agents.get(agent)
-        if declared is None or owner is None or owner.selects(declared):
-            return False
-        with self._lock:
-            used = self._used.setdefault(agent, set())
-            if name in used:
-                return False
-            used.add(name)
-            self.version += 1
-        return True
-
     def span_types_of(self, agent: AgentType) -> tuple[SpanType, ...]:
-        """Return the declared span types of *agent*, sorted by name.
-
-        They are those of its own top-level package, those that its `span_types` select, and those
-        that were used in its runs.
-        """
+        """Return the declared span types that *agent* selects, sorted by name."""
         with self._lock:
             declared = list(self._span_types.values())
-            used = frozenset(self._used.get(agent.external_identifier, ()))
-        chosen = {
-            span_type.name: span_type
-            for span_type in declared
-            if agent.selects(span_type) or span_type.name in used
-        }
+        chosen = {span_type.name: span_type for span_type in declared if agent.selects(span_type)}
         chosen.setdefault(agent.span_type.name, agent.span_type)
         return tuple(chosen[name] for name in sorted(chosen))
 
@@ -424,6 +433,10 @@ class Registry:
         """Return the agents, sorted by their identifier."""
         with self._lock:
             return tuple(self._agents[identifier] for identifier in sorted(self._agents))
+
+    def agent(self, identifier: str) -> AgentType | None:
+        """Return the agent with this external identifier."""
+        return self._agents.get(identifier)
 
     def span_type(self, name: str) -> SpanType | None:
         """Return the span type that is declared under *name*."""
@@ -441,7 +454,6 @@ class Registry:
             other.version = self.version
             other._span_types.update(self._span_types)
             other._agents.update(self._agents)
-            other._used.update({agent: set(names) for agent, names in self._used.items()})
         return other
 
     def after_fork_in_child(self) -> None:
@@ -449,21 +461,26 @@ class Registry:
         Registry._lock = SignalSafeLock()
 
 
-def _project_folder(span_type: SpanType) -> str:
-    """Return the folder that contains the top-level module or package, with `~` for the home.
+def _source_root(module: str, file: str) -> str | None:
+    """Return the source root of a module, or of *file* if there is no module of that name.
 
-    Code without a file, as in a notebook or at a prompt, counts as in the current folder.
+    Code without a file, as in a notebook or at a prompt, counts as in the current folder. None if
+    neither has a place, as a function of a builtin module.
     """
-    path = Path(span_type.file)
-    if path.is_file():
-        parents = path.absolute().parents
-        levels = span_type.module.count(".") + (path.name == "__init__.py")
-        folder = parents[min(levels, len(parents) - 1)]
-    else:
-        folder = Path.cwd()
-    with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
-        folder = "~" / folder.relative_to(Path.home())
-    return folder.as_posix()
+    for name in (module, *MAIN):
+        names = vars(sys.modules[name]) if name in sys.modules else {}
+        if names and imported_as(name, names) == module and isinstance(names.get("__file__"), str):
+            return source_root(module, names["__file__"])
+    if module == NOTEBOOK:
+        return source_root(module, None)
+    if file == UNKNOWN_FILE:
+        return None
+    return source_root(module, None if file.startswith("<") else file)
+
+
+def _holds_distributions(folder: Path) -> bool:
+    """Return whether packages of others are installed in *folder*."""
+    return folder.name in {"site-packages", "dist-packages"} or any(folder.glob("*.dist-info"))
 
 
 def _compared(declared: SpanType | AgentType) -> list[object]:

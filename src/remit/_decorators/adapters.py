@@ -94,8 +94,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
 ) -> SpanRecorder:
     """Declare a step without a function.
 
-    The registration of an agent includes it if the agent's `span_types` select its name, else from
-    the first run that begins after a run of the agent has used it. The name is `<adapter>:<step>`.
+    The registrations of all agents include it. The name is `<adapter>:<step>`.
     A later declaration under the same name replaces an earlier one. The arguments are those of
     `remit.span_type`, but *params* is a type or a JSON Schema of the whole payload, which is
     recorded under `inputs`. A *kind* of model, agent or retriever has no effect, so its unknown
@@ -132,6 +131,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         template=template,
         params=schema,
         result=result,
+        of_adapter=True,
     )
     _runtime.registry().add_span_type(declared)
     return recorder_of(declared, kind=kind)

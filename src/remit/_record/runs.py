@@ -112,8 +112,8 @@ class Recorder(Struct, frozen=True):
         control_flow: Exception types that interrupt without failing, from the setting.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
-        on_first_seen: Called with agent, name and declaration when a span type is first used in the
-            runs of an agent.
+        registers: Called with agent, name and declaration of a span type that is used in a run of
+            the agent, until it returns true. Returns whether the registration includes the type.
         logged: Messages that were logged already; each is logged once.
         exceeding: How often each step exceeded a remit, by name.
         runs: The recording runs that have not ended, and those with open streams. It may hold the
@@ -131,7 +131,7 @@ class Recorder(Struct, frozen=True):
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=AfterRun)
-    on_first_seen: Callable[[str, str, SpanType | None], None] = lambda _agent, _name, _type: None
+    registers: Callable[[str, str, SpanType | None], bool] = lambda _agent, _name, _type: True
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     runs: dict[OpenRun, None] = field(default_factory=dict["OpenRun", None])

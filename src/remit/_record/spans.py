@@ -87,7 +87,7 @@ class SpanRecorder(Struct, eq=False):
         find_risk: Returns its data risk.
         ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
         kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
-        agents: Identifiers of the agents in whose runs it was used.
+        agents: Identifiers of the agents in whose runs it was used and that register it.
         cached_plan: The capture plan, once `plan` has made it.
         verdicts: Verdicts by ceilings and strictness.
     """
@@ -174,9 +174,8 @@ class SpanRecorder(Struct, eq=False):
             # As `new_key`, without the call.
             milliseconds = started_ns // NS_PER_MS << RANDOM_BITS
             key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
-        if feed.agent.external_identifier not in self.agents:
-            self.agents.add(feed.agent.external_identifier)
-            recorder.on_first_seen(feed.agent.external_identifier, self.name, self.declared)
+        if feed.agent.external_identifier not in self.agents and not self.is_registered(run):
+            payload = _capture.mark_unregistered(payload)
         if parent.ceilings and (recorder.on_violation == OBSERVE or not announced):
             payload = self._marked(payload, parent)
         start = Item(
@@ -197,10 +196,8 @@ class SpanRecorder(Struct, eq=False):
     def describe(self, span: OpenSpan, payload: bytes) -> None:
         """Give an open span of an adapter this type, and another captured payload."""
         context = span.context
-        recorder, agent = context.run.recorder, context.run.feed.agent.external_identifier
-        if agent not in self.agents:
-            self.agents.add(agent)
-            recorder.on_first_seen(agent, self.name, self.declared)
+        if not self.is_registered(context.run):
+            payload = _capture.mark_unregistered(payload)
         if self is not span.recorder:
             self.warn_unchecked(context)
         if context.ceilings:
@@ -208,6 +205,16 @@ class SpanRecorder(Struct, eq=False):
         span.recorder = self
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
+
+    def is_registered(self, run: OpenRun) -> bool:
+        """Return whether the agent of *run* registers this span type, and log it once if not."""
+        agent = run.feed.agent.external_identifier
+        if agent in self.agents:
+            return True
+        registered = run.recorder.registers(agent, self.name, self.declared)
+        if registered:
+            self.agents.add(agent)
+        return registered
 
     def params(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules

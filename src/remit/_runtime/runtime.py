@@ -22,7 +22,7 @@ from remit._capture import Rules, switched_off
 from remit._declare.inference import plan_of
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
-from remit._declare.registry import AgentType, SpanType
+from remit._declare.registry import AgentType, Registry, SpanType
 from remit._deliver.delivery import Delivery
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
@@ -82,7 +82,10 @@ class Runtime:
         self.started = False
         self._exit: Deadline | None = None
         self._clock = clock or SystemClock()
-        self._agents: dict[str, tuple[int, AgentRef]] = {}
+        # By identifier: version of the declarations, the reference, and a copy of them.
+        self._agents: dict[str, tuple[int, AgentRef, Registry]] = {}
+        # Version of the declarations, and agent and span type of steps that it does not register.
+        self._unregistered: tuple[int, set[tuple[str, str]]] = (-1, set())
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
         # The agent that uses the setting `agent_id`.
@@ -107,7 +110,7 @@ class Runtime:
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
             after_run=self._after_run or AfterRun(),
-            on_first_seen=self._first_seen,
+            registers=self._registers,
         )
 
     def open_run(self, agent: AgentType, options: RunOptions, ceilings: Ceilings) -> OpenRun:
@@ -260,10 +263,12 @@ class Runtime:
     def _agent_ref(self, agent: AgentType) -> AgentRef:
         """Return the reference of an agent for delivery; a new one after each declaration."""
         declared = registry()
-        version, ref = self._agents.get(agent.external_identifier, (None, None))
+        version, ref, _ = self._agents.get(agent.external_identifier, (None, None, None))
         if ref is not None and version == declared.version:
             return ref
         local = self.mode == "local" and self.delivery is not None
+        # A copy, because later declarations belong to the registration of the next run.
+        known = declared.copy()
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
@@ -271,13 +276,12 @@ class Runtime:
             self._agent_id_of(agent),
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
-            # A copy, because later declarations belong to the registration of the next run.
-            cache(partial(registration, agent, declared.copy())),
+            cache(partial(registration, agent, known)),
             agent.local_identifier if local else None,
             cache(lambda: Qualities(agent, redact=REDACT).errors),
             lambda: plan_of(agent.span_type).error_rule,
         )
-        self._agents[agent.external_identifier] = (declared.version, ref)
+        self._agents[agent.external_identifier] = (declared.version, ref, known)
         return ref
 
     def _agent_id_of(self, agent: AgentType) -> str | None:
@@ -299,22 +303,53 @@ class Runtime:
             )
         return setting
 
-    def _first_seen(self, agent: str, name: str, declared: SpanType | None) -> None:
-        """Log a span type that the registration of *agent* lacks, or has for another function."""
-        registered = registry().span_type(name)
-        if declared is not None and registered is not None and registered.shadows(declared):
+    def _registers(self, agent: str, name: str, declared: SpanType | None) -> bool:
+        """Return whether the registration of *agent* includes the span type, if it is declared.
+
+        Logs a span type that it does not include, includes from the next run on, or includes for
+        another function of the same name.
+        """
+        version, unregistered = self._unregistered
+        if (agent, name) in unregistered and version == registry().version:
+            return False
+        registered, owner = registry().span_type(name), registry().agent(agent)
+        if registered is None or owner is None:
+            return True  # the name of a block, which no registration includes
+        if declared is not None and registered.shadows(declared):
             line = (
                 f"two functions have the name {name!r}: {declared.place} and {registered.place}; "
                 "only the second one's schema is registered: give one its own name"
             )
             if self.recorder.is_first(line):
                 logger.warning("%s", line)
-        if registry().seen(name, agent):
+        if not owner.selects(registered):
+            self._log_unregistered(owner, registered)
+            if version != registry().version:
+                self._unregistered = (registry().version, unregistered := set())
+            unregistered.add((agent, name))
+            return False
+        _, _, known = self._agents.get(agent, (0, None, None))
+        if known is not None and known.span_type(name) is None:
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
                 "same, and the next run registers it",
                 name,
                 agent,
+            )
+        return True
+
+    def _log_unregistered(self, agent: AgentType, step: SpanType) -> None:
+        """Log a step of elsewhere, one for each prefix that would include it."""
+        prefix = step.prefix
+        if self.recorder.is_first(f"{agent.external_identifier} does not register {prefix}"):
+            logger.warning(
+                "%s (%s) is used in a run of %s, whose registration does not include it: its spans "
+                "are recorded, marked as unregistered, and compared with nothing. To include it: "
+                "@remit.agent(span_types=[%r])",
+                step.name,
+                step.place,
+                agent.place,
+                prefix,
             )
 
     def _make_delivery(self, on_start: Callable[[], None], others: OtherFiles) -> Delivery | None:
