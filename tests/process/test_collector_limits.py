@@ -107,8 +107,22 @@ BODIES: Final[dict[str, tuple[str, Callable[[], bytes], int]]] = {
     ),
     "items within the cap, all wrong": (
         REGISTER,
-        lambda: registration(b'{"span_type_schemas":' + listed(b'{"title":1}', 2000) + b"}"),
+        lambda: registration(b'{"span_type_schemas":' + listed(b'{"title":1}', 10_000) + b"}"),
         422,
+    ),
+    "as many small span types as may be": (
+        REGISTER,
+        lambda: registration(
+            b'{"span_type_schemas":['
+            + b",".join(
+                b'{"name":"main:step%d","title":"Step","params_schema":{"properties":{"order":'
+                b'{"type":"integer"},"note":{"default":"","type":"string"}},"required":["order"],'
+                b'"type":"object"},"result_schema":{"type":"object"}}' % n
+                for n in range(10_000)
+            )
+            + b"]}"
+        ),
+        200,
     ),
     "a map of many wrong members": (
         REGISTER,

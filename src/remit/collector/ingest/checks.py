@@ -24,7 +24,7 @@ MAX_TEXT_CHARS: Final = 64 * KIB
 MAX_ERRORS: Final = 20
 """Number of errors in one answer."""
 MAX_PLACE_CHARS: Final = 200
-MAX_DECLARED: Final = 2000
+MAX_DECLARED: Final = 10_000
 """Span types, and kinds of quality payload, of one schema version."""
 _DECLARING: Final = frozenset({"agent_schema_version", "agent_version", "runtime_environment"})
 _DECLARED: Final = frozenset(
