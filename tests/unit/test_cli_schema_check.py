@@ -140,3 +140,85 @@ def test_a_function_of_a_library_is_checked_where_it_is_decorated(
     sys.modules.pop("remit_test_loader")
     assert "  load\n" in result.output
     assert "remit_test_loader: 1 span types" in result.output
+
+
+SHOP = {
+    "__init__": "",
+    "__main__": "raise SystemExit('it runs')",
+    "agents": "import remit\n@remit.agent\ndef answer(question: str) -> str: ...\n",
+    "tools/__init__": "",
+    "tools/deep": "import remit\n@remit.span_type\ndef look(word) -> str: ...\n",
+}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package whose modules import nothing from each other."""
+    folder = tmp_path / "remit_test_shop"
+    for name, source in SHOP.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with isolated():
+        yield folder
+    for name in [name for name in sys.modules if name.startswith(("remit_test_shop", "beside_"))]:
+        sys.modules.pop(name)
+
+
+def test_the_modules_of_a_package_are_imported(shop: Path) -> None:
+    """All but `__main__`, which runs the program."""
+    result = check(shop.name)
+    assert result.output.splitlines()[-1] == (
+        "remit_test_shop: 2 span types; 1 places without a schema, 0 with a weak one"
+    )
+    assert "remit_test_shop/tools/deep.py:2  remit_test_shop.tools.deep:look" in result.output
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_each_module_that_cannot_be_imported_is_named(shop: Path) -> None:
+    """The others are checked."""
+    (shop / "broken.py").write_text("1 / 0")
+    (shop / "tools" / "needing.py").write_text("import no_such_library")
+    result = check(shop.name)
+    assert result.exit_code == 1
+    for line in (
+        "remit_test_shop.broken fails while it is imported: ZeroDivisionError: division by zero",
+        "remit_test_shop.tools.needing fails while it is imported: ModuleNotFoundError: No mod",
+    ):
+        assert line in result.stderr
+    assert "remit_test_shop: 2 span types" in result.stdout
+    assert "remit_test_shop.tools.deep:look" in check(shop.name, "--json").stdout
+
+
+def checked(module: str) -> list[str]:
+    """Return the names of the span types that the command checks."""
+    return sorted(each["span_type"] for each in json.loads(check(module, "--json").stdout))
+
+
+@pytest.mark.parametrize("options", ["", "(span_types=['remit_test_shop.tools'])"])
+def test_what_the_agents_of_a_module_register_is_checked(shop: Path, options: str) -> None:
+    """Also steps of other modules; of a module without an agent its own."""
+    (shop.parent / "beside_it.py").write_text(SHOP["tools/deep"])
+    (shop.parent / "beside_agent.py").write_text(
+        f"import beside_it, {shop.name}.tools.deep\n{SHOP['agents']}".replace(
+            "@remit.agent", f"@remit.agent{options}"
+        )
+    )
+    registered = ["beside_agent:answer", "remit_test_shop.tools.deep:look"]
+    if not options:
+        registered.insert(1, "beside_it:look")
+    assert checked("beside_agent") == registered
+    payload = sys.modules["beside_agent"].answer.registration()
+    names = [each["name"] for each in payload["agent_schema_version"]["span_type_schemas"]]
+    assert [name for name in names if not name.startswith("remit:")] == registered
+    assert checked("remit_test_shop.tools") == registered[-1:]
+
+
+def test_the_agents_of_a_packages_modules_are_named(shop: Path) -> None:
+    """`schema show` shows the agents of one module."""
+    result = CliRunner().invoke(main, ["schema", "show", shop.name])
+    assert result.exit_code == 1
+    assert "remit_test_shop declares no agent; its modules do: remit_test_shop.agents:answer" in (
+        result.stderr
+    )

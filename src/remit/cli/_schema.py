@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, TypeGuard, cast
 
 import click
 
 from remit import _runtime
-from remit._base.guard import attempt
 from remit._decorators import Agent
 from remit.cli._failing import Failed
-from remit.cli._modules import imported
+from remit.cli._modules import imported, submodules
 from remit.cli._options import json_option
 from remit.cli._schema_check import check
 from remit.cli._schema_risk import risk_report, show_risk
@@ -49,6 +47,8 @@ def show(target: str, *, risk: bool, as_json: bool) -> None:
     name, colon, path = target.partition(":")
     module = imported(name, "MODULE[:AGENT], as in myapp.bot:answer")
     agents = {path: _agent(module, path)} if colon else _agents(module)
+    if not agents:
+        raise _no_agent(module)
     describe, write = (_risk_report, show_risk) if risk else (_payload, _show)
     found = {attribute: describe(each) for attribute, each in agents.items()}
     if as_json:
@@ -89,12 +89,19 @@ def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
         elif isinstance(value, type) and value.__module__ == module.__name__:
             members = {inner: _inside(each) for inner, each in vars(value).items()}
             found |= {f"{name}.{key}": each for key, each in members.items() if _is_agent(each)}
-    if not found:
-        raise Failed(
-            f"{module.__name__} declares no agent: decorate the function that answers with "
-            "@remit.agent"
-        )
     return dict(sorted(found.items()))
+
+
+def _no_agent(module: ModuleType) -> Failed:
+    """Return the failure of a module without an agent; of a package it names those below it."""
+    below, failures = submodules(module)
+    agents = [f"{each.__name__}:{path}" for each in below for path in _agents(each)]
+    if agents:
+        return Failed(f"{module.__name__} declares no agent; its modules do: {', '.join(agents)}")
+    message = (
+        f"{module.__name__} declares no agent: decorate the function that answers with @remit.agent"
+    )
+    return Failed("\n".join([message, *failures]))
 
 
 def _agent(module: ModuleType, path: str) -> Agent[..., object]:
@@ -105,8 +112,7 @@ def _agent(module: ModuleType, path: str) -> Agent[..., object]:
     found = _inside(found)
     if _is_agent(found):
         return found
-    known = attempt(lambda: _agents(module))
-    there = ", ".join(known) if isinstance(known, Mapping) else "none"
+    there = ", ".join(_agents(module)) or "none"
     what = "is not an agent" if found is not None else "is not"
     raise Failed(f"{path!r} {what} in {module.__name__}; its agents: {there}")
 

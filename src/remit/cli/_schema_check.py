@@ -12,7 +12,7 @@ import click
 from remit import _runtime
 from remit._declare.registry import SpanType
 from remit.cli._failing import Failed
-from remit.cli._modules import imported
+from remit.cli._modules import imported, submodules
 from remit.cli._options import json_option
 from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded
@@ -45,17 +45,29 @@ class Checked:
 def check(module: str, *, fail_on: str | None, as_json: bool) -> None:
     """List parameters and results with a missing or weak schema.
 
-    The command checks the span types of MODULE and of the submodules that it imports, and prints
-    the file and line of each. A schema is missing if there is no annotation, if the annotation
-    names something that does not exist at run time, or if remit does not look into the type. A
-    schema is weak if it accepts anything: Any, object, and lists and dicts of anything.
+    The command checks what the agents of MODULE register, or without an agent the span types of
+    MODULE, and prints the file and line of each. If MODULE is a package, it imports all of its
+    modules but __main__, and the status is 1 if one of them cannot be imported.
+
+    A schema is missing if there is no annotation, if the annotation names something that does not
+    exist at run time, or if remit does not look into the type. A schema is weak if it accepts
+    anything: Any, object, and lists and dicts of anything.
     """
-    imported(module, "MODULE, as in myapp.bot")
-    checked = [_checked(each) for each in _declared(module)]
+    _, failures = submodules(imported(module, "MODULE, as in myapp.bot"))
+    declared = _declared(module)
+    if not declared:
+        message = (
+            f"{module} declares no span type: decorate its functions with @remit.span_type, or "
+            "the one that answers with @remit.agent"
+        )
+        raise Failed("\n".join([message, *failures]))
+    checked = [_checked(each) for each in declared]
     if as_json:
         emit_json([_as_json(each) for each in checked])
     else:
         _show(module, checked)
+    if failures:
+        raise Failed("\n".join(failures))
     failing = {None: (), Grade.NONE: (Grade.NONE,), Grade.WEAK: tuple(Grade)}
     wanted = failing[None if fail_on is None else Grade(fail_on)]
     if any(each.graded(wanted) for each in checked):
@@ -63,18 +75,17 @@ def check(module: str, *, fail_on: str | None, as_json: bool) -> None:
 
 
 def _declared(module: str) -> list[SpanType]:
-    """Return the span types of a module and of those beneath it, by file and line.
+    """Return what the agents of a module and of those beneath it register, by file and line.
 
-    Raises:
-        Failed: There is none.
+    Without an agent, the span types of these modules.
     """
-    found = [each for each in _runtime.registry().span_types() if each.is_within(module)]
-    if not found:
-        raise Failed(
-            f"{module} declares no span type: decorate its functions with @remit.span_type, or "
-            "the one that answers with @remit.agent"
-        )
-    return sorted(found, key=lambda each: (each.file, each.line, each.name))
+    registry = _runtime.registry()
+    agents = [each for each in registry.agents() if each.span_type.is_within(module)]
+    if agents:
+        found = {each.name: each for agent in agents for each in registry.span_types_of(agent)}
+    else:
+        found = {each.name: each for each in registry.span_types() if each.is_within(module)}
+    return sorted(found.values(), key=lambda each: (each.file, each.line, each.name))
 
 
 def _checked(declared: SpanType) -> Checked:
