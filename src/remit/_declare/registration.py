@@ -10,9 +10,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Final, get_args
+from weakref import WeakKeyDictionary
 
+from remit._base.guard import guarded
 from remit._capture import Rules, redacted
 from remit._declare.inference import effective, plan_of
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, display_name
@@ -24,6 +27,7 @@ from remit._declare.schema import (
     result_schema,
 )
 from remit._inspect.docstrings import free_of_secrets, summary
+from remit._inspect.fields import are_resolvable
 from remit._inspect.signature import RETURN
 from remit.models._types import Purpose
 
@@ -108,7 +112,38 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact = REDAC
     }
 
 
+def prepare(registry: Registry) -> None:
+    """Read the types of the declared agents and their steps, and build the schemas.
+
+    The first run then has less to do. A step whose annotations refer to a name that does not exist
+    yet is left to that run: `configure()` may be called before the end of a module.
+    """
+    span_types = {each for agent in registry.agents() for each in registry.span_types_of(agent)}
+    for span_type in span_types:
+        _prepare(span_type)
+
+
+@guarded("preparing a registration")
+def _prepare(span_type: SpanType) -> None:
+    # A copy, because a declaration reads its signature once.
+    if are_resolvable(replace(span_type).recorded_signature):
+        _span_type_schema(span_type, REDACT)
+
+
+_SCHEMAS: Final[WeakKeyDictionary[SpanType, Entry]] = WeakKeyDictionary()
+"""By declaration, what was built with `REDACT`."""
+
+
 def _span_type_schema(span_type: SpanType, redact: Redact) -> Entry:
+    if redact is not REDACT:
+        return _built(span_type, redact)
+    schema = _SCHEMAS.get(span_type)
+    if schema is None:
+        schema = _SCHEMAS[span_type] = _built(span_type, redact)
+    return copy.deepcopy(schema)
+
+
+def _built(span_type: SpanType, redact: Redact) -> Entry:
     plan, risk = plan_of(span_type), effective(span_type)
     off = plan.rules_off
     return _present(

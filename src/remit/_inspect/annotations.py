@@ -416,6 +416,13 @@ def alias_value(annotation: object) -> object:
     return MISSING
 
 
+def is_unevaluated_alias(annotation: object) -> bool:
+    """Return whether *annotation* is a `type` alias with a name in it that does not exist."""
+    if not typing_objects.is_typealiastype(annotation):
+        return False
+    return isinstance(attempt(lambda: annotation.__value__), Exception)
+
+
 def bounds_of(annotation: TypeVar) -> tuple[object, ...]:
     """Return the bound or the constraints of a type variable."""
     return tuple(bound for bound in (annotation.__bound__, *annotation.__constraints__) if bound)

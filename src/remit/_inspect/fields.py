@@ -23,13 +23,16 @@ from pydantic.fields import FieldInfo
 from remit._base.guard import attempt
 from remit._inspect.annotations import (
     MISSING,
+    NO_NAMES,
     AnnotationInfo,
     TypeArguments,
     annotated,
     class_scope,
+    is_unevaluated_alias,
     own_annotations,
 )
-from remit._inspect.introspection import ABSENT, is_one_of, lookup, mro, namespace
+from remit._inspect.introspection import ABSENT, is_class, is_one_of, lookup, mro, namespace
+from remit._inspect.signature import SignatureInfo
 
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
 
@@ -95,6 +98,31 @@ def type_arguments(cls: type) -> TypeArguments:
                 known = arguments.get(argument, ()) if type(argument) is TypeVar else ()
                 arguments[parameter] = (*arguments.get(parameter, ()), argument, *known)
     return arguments
+
+
+def are_resolvable(signature: SignatureInfo) -> bool:
+    """Return whether the annotations of a signature, and of the fields in it, can be evaluated now.
+
+    A name in them may not exist yet, or for type checkers only.
+    """
+    if signature.returns_note or any(each.note for each in signature.parameters):
+        return False
+    annotations = [signature.returns, *(each.annotation for each in signature.parameters)]
+    pending = [part for each in annotations for part in NO_NAMES.info(each).parts]
+    seen: dict[int, object] = {}  # keeps them, so that no id is used twice
+    while pending:
+        part = pending.pop()
+        if id(part) in seen:
+            continue
+        seen[id(part)] = part
+        if type(part) is typing.ForwardRef or is_unevaluated_alias(part):
+            return False
+        for field in (fields_of(part) if is_class(part) else None) or ():
+            info = field.read()
+            if info.note is not None:
+                return False
+            pending.extend(info.parts)
+    return True
 
 
 def is_named_tuple(cls: type) -> bool:
