@@ -187,7 +187,7 @@ class _Failure:
                 }
             )
         if len(kept) < frames.total:
-            shown.insert(len(innermost), markers.cut_before(frames.total))
+            shown.insert(len(innermost), markers.cut_items(frames.total))
         return shown
 
     def _name(self, name: str, rule: str | None, *, quotes: bool) -> object:
