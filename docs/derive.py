@@ -140,7 +140,7 @@ def rule_row(name: str, rules: list[Rule]) -> str:
 
 def example(text: str) -> str:
     """Return an example as a table can hold it: on one line, and not for ever."""
-    line = text.replace("\n", "\\n").replace("|", "\\|")
+    line = text.replace("\r", "\\r").replace("\n", "\\n").replace("|", "\\|")
     short = line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}..."
     return f"`` {short} ``" if "`" in short else f"`{short}`"
 
