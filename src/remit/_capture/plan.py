@@ -477,7 +477,7 @@ class Plan:
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))
-        out: dict[str, object] = dict.fromkeys(names)
+        out: dict[str, object] = {**dict.fromkeys(names)}
         for place in walk.in_turn([value for _, value in values]):
             each, value = values[place]
             out[names[place]] = (
