@@ -295,3 +295,34 @@ def test_a_type_that_was_first_met_near_the_recursion_limit_is_recorded_later() 
     with pytest.raises(RecursionError):
         descend()
     assert copy_of(Order(7)) == {"number": 7}
+
+
+class OddTuple(tuple[int, ...]):
+    """A tuple with methods that must not run."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: object) -> Any:  # noqa: ANN401
+        """Fail."""
+        raise AssertionError(key)
+
+    __len__ = __reversed__ = __getitem__  # type: ignore[assignment]
+
+
+@each(
+    "make",
+    [
+        list,
+        tuple,
+        OddTuple,
+        collections.deque,
+        lambda numbers: dict.fromkeys(numbers).keys(),
+        lambda numbers: dict(enumerate(numbers)).values(),
+    ],
+    ids=["list", "tuple", "a subclass", "deque", "keys", "values"],
+)
+def test_a_long_sequence_is_read_from_both_ends(make: Any) -> None:  # noqa: ANN401
+    """In no more time than a short one, because what is between is not read."""
+    shown = copy_of(make(range(1_000_000)))
+    assert (shown[0], shown[-1]) == (0, 999_999)
+    assert shown.count({"$remit": "cut", "of": 1_000_000, "unit": "items"}) == 1

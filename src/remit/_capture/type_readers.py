@@ -45,6 +45,7 @@ from remit._inspect.introspection import (
     mro,
     name_of,
     own_attribute,
+    snapshot,
     stores,
     type_name,
 )
@@ -103,6 +104,7 @@ class TypeReader(Struct, frozen=True):
     plain: Callable[[Any], object] = _UNUSED
     size: Callable[[Any], int] = _UNUSED
     iterate: Callable[[Any], Iterable[Any]] = _UNUSED
+    last: Callable[[Any, int], tuple[Any, ...]] = _UNUSED
     fields: tuple[FieldRules, ...] = ()
     has_dict: bool = False
     extra: bool = False
@@ -289,10 +291,20 @@ _CONTAINERS: Final[tuple[tuple[type, Kind, Any, Any], ...]] = (
 )
 
 
+def _last_of(base: Any) -> Callable[[Any, int], tuple[Any, ...]]:  # noqa: ANN401 - its methods
+    """Return a function that returns the last items of a sequence, in their order."""
+    if base is tuple:  # the only one that cannot be iterated from its end
+        return lambda value, count: TUPLE.__getitem__(
+            value, slice(-count, None) if count else slice(0)
+        )
+    return lambda value, count: snapshot(base.__reversed__(value), count)[::-1]
+
+
 def _container(cls: type) -> TypeReader | None:
     for base, kind, size, iterate in _CONTAINERS:
         if is_one_of(cls, base):
-            return TypeReader(kind, _safe_name(cls), size=size, iterate=iterate)
+            last = _last_of(base) if kind is Kind.ITEMS else _UNUSED
+            return TypeReader(kind, _safe_name(cls), size=size, iterate=iterate, last=last)
     return None
 
 

@@ -8,7 +8,6 @@ its size is decided by `cut`, after the walk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Final, cast
 
 import msgspec
@@ -550,10 +549,8 @@ class Walk:
             items = snapshot(reader.iterate(value), room)
         else:
             gap = room // _FRONT
-            last = room - gap + LOOK_BACK
-            rest = reader.iterate(value)
-            items = snapshot(rest, gap)
-            items += snapshot(islice(rest, max(0, total - last - gap), None), last)
+            items = snapshot(reader.iterate(value), gap)
+            items += reader.last(value, min(total - gap, room - gap + LOOK_BACK))
         return self._listed(self.elements(items, depth, gap=gap), value, total)
 
     def _listed(self, copies: list[object] | None, value: object, total: int) -> object:
