@@ -15,7 +15,7 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel
 
@@ -26,8 +26,8 @@ MAX_CHARS = 1_000_000
 
 # What a file says goes from step to step and into no payload.
 Text = Annotated[str, remit.Sensitive("personal_identifiers")]
-FOUND = ("personal_identifiers", "contact_information", "financial_information")
-NEVER = ("update_data", "destroy_data", "financial_transactions", "external_communication")
+FOUND: Final = ("personal_identifiers", "contact_information", "financial_information")
+NEVER: Final = ("update_data", "destroy_data", "financial_transactions", "external_communication")
 
 KINDS = {
     "mail address": re.compile(r"[\w.+-]+@[\w-]+\.[\w.]*\w"),

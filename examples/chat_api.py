@@ -16,7 +16,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.responses import StreamingResponse
@@ -26,7 +26,7 @@ import remit
 
 PAGES = Path(__file__).parent / "help_pages"
 CUSTOMERS = {"key-of-ada": "customer-17", "key-of-grace": "customer-42"}
-NEVER = ("update_data", "destroy_data", "financial_transactions")
+NEVER: Final = ("update_data", "destroy_data", "financial_transactions")
 PAUSE_S = 0.02
 """Between two words, so that one can watch the answer being written."""
 

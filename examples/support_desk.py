@@ -26,7 +26,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -40,8 +40,8 @@ Topic = Literal["order", "refund", "help"]
 Money = Annotated[Decimal, Field(description="In euros.")]
 
 # What no step here does, and whose data none touches: the agent forbids it, each step says so.
-NEVER = "destroy_data"
-NOBODYS = ("health_and_medical", "minors_data")
+NEVER: Final = "destroy_data"
+NOBODYS: Final = ("health_and_medical", "minors_data")
 risk = partial(remit.risk, forbids=NEVER, excludes=NOBODYS)
 
 READS = risk(allows="read_data")

@@ -101,9 +101,14 @@ def agent(answers: int = ANSWERS, text: str = "") -> None:
         answer(text)
 
 
-def configure(url: str, data_dir: Path, **more: object) -> None:
+def configure(url: str, data_dir: Path, **more: Any) -> None:  # noqa: ANN401 - any setting
     """Record for the server at *url*."""
-    settings = {"api_token": TOKEN, "flush_interval_s": NEVER_S, "exit_timeout_s": 0.1, **more}
+    settings: dict[str, Any] = {
+        "api_token": TOKEN,
+        "flush_interval_s": NEVER_S,
+        "exit_timeout_s": 0.1,
+        **more,
+    }
     remit.configure(api_url=url, data_dir=data_dir, **settings)
 
 

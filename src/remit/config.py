@@ -7,14 +7,14 @@ given as `PREFACTOR_<NAME>`. An argument wins over the environment.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from ipaddress import ip_address
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeAlias, cast
+from typing import Annotated, Final, Literal, TypeAlias, TypedDict, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -65,6 +65,10 @@ SERVERLESS: Final = (
 )
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
+Mode: TypeAlias = Literal["auto", "remote", "local", "off"]
+FlushOn: TypeAlias = Literal["interval", "run"]
+OnViolation: TypeAlias = Literal["observe", "deny", "terminate"]
+OutsideRun: TypeAlias = Literal["record", "refuse"]
 
 NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 """Default data folder of a user without a home folder; it cannot be created."""
@@ -82,7 +86,7 @@ def default_data_dir() -> Path:
         return NO_DATA_DIR
 
 
-def default_flush_on() -> Literal["interval", "run"]:
+def default_flush_on() -> FlushOn:
     """Return `run` where the process may be frozen as soon as a call has returned."""
     return "run" if any(map(os.environ.get, SERVERLESS)) else "interval"
 
@@ -141,7 +145,7 @@ class Settings(BaseModel):
     agent."""
     environment_id: str | None = None
     """Id of the environment on the server; needed with some account tokens."""
-    mode: Literal["auto", "remote", "local", "off"] = "auto"
+    mode: Mode = "auto"
     """`remote`, `local` (a collector inside the process), `off`; `auto`: remote with a URL and a
     token, else local."""
     data_dir: Path = Field(default_factory=default_data_dir)
@@ -151,7 +155,7 @@ class Settings(BaseModel):
     folder has to set it for mode `local`; for a server, items are kept in memory without it."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two passes of the writer, which moves recorded items to disk."""
-    flush_on: Literal["interval", "run"] = Field(default_factory=default_flush_on)
+    flush_on: FlushOn = Field(default_factory=default_flush_on)
     """`run` also flushes when a run ends, for at most `exit_timeout_s`: for functions that freeze
     after each call. It is the default if one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
     `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME` and `VERCEL` is set."""
@@ -176,12 +180,10 @@ class Settings(BaseModel):
     """Seconds that a run whose block has ended waits for its last open span or stream."""
     purpose: Purpose = "live"
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
-    on_violation: Annotated[Literal["observe", "deny", "terminate"], BeforeValidator(_lower)] = (
-        "observe"
-    )
+    on_violation: Annotated[OnViolation, BeforeValidator(_lower)] = "observe"
     """What happens when a step exceeds the remit of its agent: `observe`, `deny` or `terminate`, in
     upper or lower case. A value that cannot be read counts as `deny`."""
-    outside_run: Annotated[Literal["record", "refuse"] | None, BeforeValidator(_lower)] = None
+    outside_run: Annotated[OutsideRun | None, BeforeValidator(_lower)] = None
     """What happens when a step is called outside any run. `record`: it runs, is counted and logged
     once. `refuse`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
     `terminate`, a step is refused if an agent declared in this process forbids a word that the step
@@ -247,6 +249,35 @@ class Settings(BaseModel):
         if self.mode != "auto" or bool(self.api_url) == bool(self.api_token):
             return None
         return ("api_url", "api_token") if self.api_url else ("api_token", "api_url")
+
+
+class SettingsArguments(TypedDict, total=False):
+    """The settings as arguments of `configure()`; `Settings` describes them."""
+
+    api_url: str | None
+    api_token: str | SecretStr | None
+    agent_id: str | None
+    environment_id: str | None
+    mode: Mode
+    data_dir: str | os.PathLike[str]
+    flush_interval_s: float
+    flush_on: FlushOn
+    max_buffer_bytes: int
+    max_spool_bytes: int
+    max_payload_bytes: int
+    max_batch_items: int
+    max_batch_bytes: int
+    request_timeout_s: float
+    exit_timeout_s: float
+    poll_interval_s: float
+    run_linger_s: float
+    purpose: Purpose
+    on_violation: OnViolation
+    outside_run: OutsideRun | None
+    redact: str | RedactHook | None
+    redact_off: str | Collection[str]
+    control_flow: str | type[BaseException] | Collection[type[BaseException]]
+    transport: object | None
 
 
 def is_loopback(host: str) -> bool:

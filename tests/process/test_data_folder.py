@@ -7,13 +7,14 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from click.testing import CliRunner, Result
 
 import remit
 from remit.cli import main
+from remit.config import Mode
 from tests.processes import output_of, runs_in, settings, start, told_by, wait_until
 from tests.served import collector
 from tests.spooling import Spooled, in_child, item, record
@@ -67,10 +68,10 @@ def bot(number: int) -> int:
     return number
 
 
-def recorded(folder: Path, words: str, caplog: pytest.LogCaptureFixture, **settings: str) -> None:
+def recorded(folder: Path, words: str, caplog: pytest.LogCaptureFixture, **settings: Any) -> None:  # noqa: ANN401 - any setting
     """Have a process record that keeps its files in *folder*, until its log has *words*."""
     with unconfigured():
-        mode = "remote" if settings else "local"
+        mode: Mode = "remote" if settings else "local"
         # The local collector is imported by then, which takes seconds on a busy machine.
         exit_timeout_s = 0.5 if settings else 10
         remit.configure(mode=mode, data_dir=folder, exit_timeout_s=exit_timeout_s, **settings)

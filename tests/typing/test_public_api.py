@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
 import remit
+from remit.testing import isolated
 from tests.inside import Agent, FlushResult, Run, Span, Status
 
 
@@ -95,6 +96,29 @@ def check() -> None:
         assert_type(span, Span)
     plain: Agent[[str], str] = agent
     plain("x")
+
+
+def check_words() -> None:
+    """Assert that words are checked: mypy reports an ignore that nothing needs."""
+    remit.configure(on_violation="deny", outside_run="refuse", mode="local", flush_on="run")
+    remit.configure(data_dir="~/data", redact=dict[str, object], redact_off=["name:token"])
+    remit.configure(control_flow=KeyError, exit_timeout_s=1, outside_run=None)
+    remit.configure(on_violation="deni")  # type: ignore[arg-type]
+    remit.configure(outside_run="refused")  # type: ignore[arg-type]
+    remit.configure(mode="lokal")  # type: ignore[arg-type]
+    remit.configure(flush_on="runs")  # type: ignore[arg-type]
+    remit.configure(on_violaton="deny")  # type: ignore[call-arg]
+    with isolated(on_violation="deni"):  # type: ignore[arg-type]
+        pass
+    remit.risk(allows="read_data", forbids=("destroy_data", "update_data"), takes={"minors_data"})
+    remit.risk(gives=["minors_data"], excludes="criminal_justice", classification="secret")
+    remit.risk(allows="nonsense")  # type: ignore[arg-type]
+    remit.risk(allows=["read_data", "nonsense"])  # type: ignore[list-item]
+    remit.risk(forbids=("nonsense",))  # type: ignore[arg-type]
+    remit.risk(takes="read_data")  # type: ignore[arg-type]
+    remit.risk(gives="nonsense")  # type: ignore[arg-type]
+    remit.risk(excludes="classification")  # type: ignore[arg-type]
+    remit.risk(classification="top")  # type: ignore[arg-type]
 
 
 async def check_async() -> None:

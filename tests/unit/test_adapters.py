@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 import remit
 from remit.cli import main
-from remit.config import Settings
+from remit.config import OnViolation, Settings
 from remit.errors import DeclarationError, DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordedSpan, RecordingSink, isolated
 from tests.inside import (
@@ -849,7 +849,7 @@ def test_a_refusal_is_known_when_nothing_is_recorded() -> None:
 
 @pytest.mark.parametrize("mode", ["observe", "deny", "terminate"])
 def test_a_violation_that_is_reported_afterwards_is_marked(
-    mode: str, caplog: pytest.LogCaptureFixture
+    mode: OnViolation, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The step has run, so it is marked, counted and logged, and refused in no mode."""
     with isolated(on_violation=mode) as recorder:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import remit
 from remit.client import Client
-from remit.config import Settings, default_data_dir, load, unknown_variables, variables
+from remit.config import (
+    Settings,
+    SettingsArguments,
+    default_data_dir,
+    load,
+    unknown_variables,
+    variables,
+)
 from remit.errors import SettingsError
 from remit.testing import isolated
 from tests.subtests import each
@@ -28,6 +36,14 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def hook(payload: dict[str, object]) -> dict[str, object]:
     """Stand for a user's hook."""
     return payload
+
+
+def test_the_words_that_type_checkers_know_are_those_of_the_settings() -> None:
+    """`configure()` has an argument for each setting, of the same words."""
+    arguments = get_type_hints(SettingsArguments)
+    assert list(arguments) == list(Settings.model_fields)
+    for name in ("mode", "flush_on", "purpose", "on_violation", "outside_run"):
+        assert arguments[name] == Settings.model_fields[name].annotation
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -280,8 +296,8 @@ def test_isolated_says_what_is_wrong_with_a_setting() -> None:
     """As `configure` does; nothing of pydantic's is shown."""
     with (
         pytest.raises(SettingsError, match=r"on_violation.*saw 'x', expected"),
-        isolated(on_violation="x"),
+        isolated(on_violation="x"),  # type: ignore[arg-type]
     ):
         pass
-    with pytest.raises(SettingsError, match="unknown setting 'zzz'"), isolated(zzz=1):
+    with pytest.raises(SettingsError, match="unknown setting 'zzz'"), isolated(zzz=1):  # type: ignore[call-arg]
         pass

@@ -46,9 +46,13 @@ def api(tmp_path: Path) -> FakeApi:
     return api
 
 
-def configure(transport: httpx.BaseTransport, folder: Path, **settings: object) -> None:
+def configure(transport: httpx.BaseTransport, folder: Path, **settings: Any) -> None:  # noqa: ANN401 - any setting
     """Flush after each run, and at no other time."""
-    given = {"exit_timeout_s": LONG_S, "flush_interval_s": HOUR_S, "flush_on": "run"} | settings
+    given: dict[str, Any] = {
+        "exit_timeout_s": LONG_S,
+        "flush_interval_s": HOUR_S,
+        "flush_on": "run",
+    } | settings
     remit.configure(
         api_url="http://remit.test", api_token="t", transport=transport, data_dir=folder, **given
     )

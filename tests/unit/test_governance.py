@@ -9,6 +9,7 @@ from typing import Annotated
 import pytest
 
 import remit
+from remit.config import OnViolation
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, PAYS, agent, block, free, given, pay, ran, undeclared
@@ -117,7 +118,7 @@ def test_terminate_ends_the_run_before_the_body(kind: str) -> None:
     ],
 )
 def test_the_log_names_both_declarations_and_where_they_stand(
-    on_violation: str, outcome: str, caplog: pytest.LogCaptureFixture
+    on_violation: OnViolation, outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """So that a reader knows which of the two to mend."""
     caplog.clear()
@@ -142,7 +143,7 @@ def test_the_log_says_where_a_block_begins(caplog: pytest.LogCaptureFixture) -> 
 
 @each("on_violation", ["observe", "deny", "terminate"])
 def test_a_violation_is_logged_once_and_counted(
-    caplog: pytest.LogCaptureFixture, on_violation: str
+    caplog: pytest.LogCaptureFixture, on_violation: OnViolation
 ) -> None:
     """Neither a loop nor a thousand runs fill the log; the spans and the counts have them all."""
     caplog.clear()
@@ -201,7 +202,7 @@ def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFi
     ("on_violation", "raised"), [("deny", "DeniedError"), ("terminate", "RunTerminated")]
 )
 def test_silence_is_no_permission_where_the_agent_forbids_the_word(
-    on_violation: str, raised: str
+    on_violation: OnViolation, raised: str
 ) -> None:
     """A step that says nothing of money is refused, but only under an agent that forbids it."""
     with isolated(on_violation=on_violation) as recorder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import pytest
 from pydantic import BaseModel, EmailStr, IPvAnyAddress
@@ -20,7 +20,7 @@ from tests.declaring import agent
 from tests.declaring import step as declared
 from tests.subtests import each
 
-CONTACT = "contact_information"
+CONTACT: Final = "contact_information"
 
 
 class Customer(BaseModel):

@@ -9,21 +9,21 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import remit
+from remit.config import OnViolation
 from remit.errors import DeniedError
+from remit.models.data_risk import Action, Category
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, agent, pay, ran, undeclared
 from tests.subtests import each
 
 WITHOUT_RUN = [kind for kind in KINDS if "agent" not in kind]
 """Kinds of steps; an agent opens a run of its own."""
-ACTIONS = tuple(remit.ActionProfile.model_fields)
-CATEGORIES = tuple(name for name in remit.DataCategories.model_fields if name != "classification")
-HARMLESS = remit.risk(forbids=ACTIONS, excludes=CATEGORIES)
+HARMLESS = remit.risk(forbids=get_args(Action), excludes=get_args(Category))
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,9 @@ ways = each("way", [in_pool, in_executor, in_thread])
 @each("function", [pay, work], ids=["the step itself", "a function of the user"])
 @ways
 def test_a_thread_without_the_run_is_no_way_around_the_policy(
-    way: Callable[[Callable[[], object]], None], function: Callable[[], object], on_violation: str
+    way: Callable[[Callable[[], object]], None],
+    function: Callable[[], object],
+    on_violation: OnViolation,
 ) -> None:
     """The message names the caller's file, or the step's where no code of the caller's runs."""
     with isolated(on_violation=on_violation):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,7 +192,7 @@ def test_an_unreadable_outside_run_refuses(monkeypatch: pytest.MonkeyPatch) -> N
         pytest.param({"api_url": "https://me:pw@example.com", "api_token": "t"}, id="url"),
     ],
 )
-def test_the_policy_of_a_configure_that_failed_holds(settings: dict[str, object]) -> None:
+def test_the_policy_of_a_configure_that_failed_holds(settings: dict[str, Any]) -> None:
     """A program may catch the error, and go on without recording."""
     with fresh():
         with pytest.raises(SettingsError):
@@ -210,7 +211,7 @@ def test_the_policy_of_a_configure_that_failed_holds(settings: dict[str, object]
 def test_a_misspelt_policy_of_a_configure_that_failed_holds() -> None:
     """A program may catch the error."""
     with pytest.raises(SettingsError, match="did you mean 'on_violation'"):
-        remit.configure(on_violaton="deny")
+        remit.configure(on_violaton="deny")  # type: ignore[call-arg]
     with agent.run(), pytest.raises(DeniedError):
         pay()
 
@@ -219,6 +220,6 @@ def test_a_configure_that_fails_changes_nothing_that_was_configured() -> None:
     """The one before it counts."""
     remit.configure(mode="off", on_violation="deny", purpose="eval")
     with pytest.raises(SettingsError):
-        remit.configure(purpose="nonsense")
+        remit.configure(purpose="nonsense")  # type: ignore[arg-type]
     with agent.run(), pytest.raises(DeniedError):
         pay()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from remit._declare.risk import Withholding, coerce, risk, withholding
 from remit.errors import DeclarationError
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+from remit.models.data_risk import Action, Category, Classification
 from tests.subtests import each
 
 WHERE = "@remit.span_type on shop:refund (shop.py:7)"
@@ -106,7 +107,7 @@ def test_a_wrong_word_is_an_error_that_names_it(arguments: Mapping[str, Any], me
 def test_a_classification_is_no_category() -> None:
     """It has an argument of its own."""
     with pytest.raises(DeclarationError, match="'classification' is unknown"):
-        risk(takes="classification")
+        risk(takes="classification")  # type: ignore[arg-type]
 
 
 def test_what_is_a_declaration_already_passes() -> None:
@@ -225,6 +226,16 @@ def test_nothing_declared_withholds_nothing() -> None:
     assert withholding(None) == Withholding(None, None, frozenset(), frozenset())
 
 
+def test_the_words_that_type_checkers_know_are_those_that_are_allowed() -> None:
+    """Actions and categories are the fields of the models."""
+    assert get_args(Action) == tuple(ActionProfile.model_fields)
+    assert (*get_args(Category), "classification") == tuple(DataCategories.model_fields)
+    hints = get_type_hints(risk)
+    assert hints["allows"] == hints["forbids"] == Action | Iterable[Action]
+    assert hints["takes"] == hints["gives"] == hints["excludes"] == Category | Iterable[Category]
+    assert hints["classification"] == Classification | None
+
+
 @each(
     ("word", "rule"),
     [
@@ -236,7 +247,7 @@ def test_nothing_declared_withholds_nothing() -> None:
         ("secret", "classification:secret"),
     ],
 )
-def test_restricted_and_secret_data_are_withheld(word: str, rule: str | None) -> None:
+def test_restricted_and_secret_data_are_withheld(word: Classification, rule: str | None) -> None:
     """From both sides, unless one side says otherwise."""
     rules = withholding(risk(classification=word, excludes="minors_data"))
     assert rules == Withholding(rule, rule, frozenset({"minors_data"}), frozenset({"minors_data"}))

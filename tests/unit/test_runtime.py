@@ -552,5 +552,5 @@ def test_configure_keeps_the_recorder_and_takes_over_the_rest(
         remit.shutdown()
         agent()
         with pytest.raises(SettingsError):
-            remit.configure(mode="nonsense")
+            remit.configure(mode="nonsense")  # type: ignore[arg-type]
         assert [run.purpose for run in recorder.runs] == ["eval", "eval"]

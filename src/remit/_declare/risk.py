@@ -17,7 +17,14 @@ from remit._base.guard import attempt
 from remit._base.text import choices, closest, describe_literal, did_you_mean
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
 from remit.errors import DeclarationError
-from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
+from remit.models.data_risk import (
+    Action,
+    ActionProfile,
+    Category,
+    Classification,
+    DataCategories,
+    DataRisk,
+)
 
 Words: TypeAlias = Mapping[str, Mapping[str, Any]]
 """By part of a data risk, the word of each action or category; one without a word is `unknown`."""
@@ -61,19 +68,19 @@ class Withholding(Struct, frozen=True):
 
 def risk(
     *,
-    allows: str | Iterable[str] = (),
-    forbids: str | Iterable[str] = (),
-    takes: str | Iterable[str] = (),
-    gives: str | Iterable[str] = (),
-    excludes: str | Iterable[str] = (),
-    classification: str | None = None,
+    allows: Action | Iterable[Action] = (),
+    forbids: Action | Iterable[Action] = (),
+    takes: Category | Iterable[Category] = (),
+    gives: Category | Iterable[Category] = (),
+    excludes: Category | Iterable[Category] = (),
+    classification: Classification | None = None,
 ) -> DataRisk:
     """Return a data risk from words; everything else stays `unknown`.
 
     The data risk of a step describes the step; that of an agent limits its steps.
 
     Args:
-        allows: Actions: `create_data`, `read_data`, `update_data`, `destroy_data`,
+        allows: One action or several: `create_data`, `read_data`, `update_data`, `destroy_data`,
             `financial_transactions`, `external_communication`.
         forbids: Actions that are disallowed.
         takes: Categories of data that the parameters hold (the fields of `DataCategories`).

@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pickle import PicklingError
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -31,7 +31,7 @@ from remit._record.runs import OBSERVE
 
 if TYPE_CHECKING:  # both take long to import, see `_set_up`
     from remit._runtime.runtime import Runtime
-    from remit.config import IgnoredSources, Settings
+    from remit.config import IgnoredSources, Settings, SettingsArguments
 
 # Negative: after multiprocessing has flushed the child's queues and joined its children.
 EXIT_PRIORITY: Final = -100
@@ -157,7 +157,7 @@ def check_pickled_by_value(step: str) -> None:
         guard.logger.warning("remit: %s", line)
 
 
-def configure(**settings: object) -> None:
+def configure(**settings: Unpack[SettingsArguments]) -> None:
     """Configure remit. Optional: without it, the first use reads the environment.
 
     Args:

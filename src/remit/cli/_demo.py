@@ -25,6 +25,7 @@ from remit.cli._failing import Failed
 from remit.cli._source import runs_of
 from remit.cli._terminal import bold, columns, cut, emit, faint
 from remit.cli._tree import drawn
+from remit.config import SettingsArguments
 from remit.errors import UnauthorizedError
 
 AGENT: Final = "examples.support_desk"
@@ -69,8 +70,10 @@ def demo(data_dir: Path | None) -> None:
 
 def _configured(data_dir: Path | None) -> Runtime:
     """Return the runtime, configured from the environment."""
-    given: dict[str, object] = {} if data_dir is None else {"data_dir": data_dir}
-    _runtime.configure(purpose="smoke_test", **given)
+    settings: SettingsArguments = {"purpose": "smoke_test"}
+    if data_dir is not None:
+        settings["data_dir"] = data_dir
+    _runtime.configure(**settings)
     runtime = _runtime.current()
     if runtime.mode == "off":
         raise Failed(

@@ -20,6 +20,37 @@ Classification: TypeAlias = Literal[
 ]
 """Confidentiality of data, from `public` to `secret`."""
 
+Action: TypeAlias = Literal[
+    "create_data",
+    "read_data",
+    "update_data",
+    "destroy_data",
+    "financial_transactions",
+    "external_communication",
+]
+"""Name of an action, a field of `ActionProfile`."""
+
+Category: TypeAlias = Literal[
+    "personal_identifiers",
+    "contact_information",
+    "financial_information",
+    "health_and_medical",
+    "criminal_justice",
+    "authentication_and_secrets",
+    "organisational_confidential",
+    "minors_data",
+    "location_and_tracking",
+    "behavioural_and_inferred",
+    "gdpr_racial_or_ethnic_origin",
+    "gdpr_political_opinions",
+    "gdpr_religious_or_philosophical_beliefs",
+    "gdpr_trade_union_membership",
+    "gdpr_genetic_data",
+    "gdpr_biometric_for_identification",
+    "gdpr_sex_life_or_sexual_orientation",
+]
+"""Name of a category of data, a field of `DataCategories`."""
+
 
 class ActionProfile(WireModel):
     """Actions of a step; a word for each kind, by default `unknown`."""

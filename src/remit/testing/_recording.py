@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from msgspec.structs import replace
 
@@ -30,7 +30,9 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[RecordingSink]:
+def isolated(
+    *, clock: Clock | None = None, **settings: Unpack[config.SettingsArguments]
+) -> Generator[RecordingSink]:
     """Record into memory within this block: no thread, no file, no socket, no environment.
 
     What is declared in the block is forgotten after it, and a fault inside remit raises, so that
