@@ -268,14 +268,15 @@ def meet(place: Place, expected: list[object]) -> dict[str, object]:
     def counted() -> int:
         return sum(guard.faults.counts.values()) - before
 
-    program = Program()
-    with configured(), faulty(place, callers):
-        try:
-            same = program.run(lambda: callers) == expected
-            outcome = "the same" if same else "another result"
-        except BaseException as error:  # noqa: BLE001 - whatever reaches the program is the answer
-            frames = traceback.extract_tb(error.__traceback__)
-            outcome = " ".join(f"{Path(each.filename).name}:{each.lineno}" for each in frames)
+    with configured():
+        program = Program()  # afterwards: `configure()` reads the types of what is declared
+        with faulty(place, callers):
+            try:
+                same = program.run(lambda: callers) == expected
+                outcome = "the same" if same else "another result"
+            except BaseException as error:  # noqa: BLE001 - what reaches the program is the answer
+                frames = traceback.extract_tb(error.__traceback__)
+                outcome = " ".join(f"{Path(each.filename).name}:{each.lineno}" for each in frames)
     inside = sum(caller.startswith(PACKAGE) for caller in callers)
     uncounted = place.says("Uncounted")
     over = time.monotonic() + COUNT_S

@@ -112,6 +112,7 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact = REDAC
     }
 
 
+@guarded("preparing the registrations")
 def prepare(registry: Registry) -> None:
     """Read the types of the declared agents and their steps, and build the schemas.
 
