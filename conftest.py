@@ -15,6 +15,8 @@ from hypothesis import settings
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+from remit._declare.registry import Registry
+from remit._runtime.process import state
 from remit.testing import isolated
 
 # What imports a library that only the extra `test-gate` installs, and so is for the gate.
@@ -38,14 +40,16 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
 
 
 def open_document(namespace: dict[str, Any]) -> None:
-    """Give each document a runtime of its own, so that no example records into another's."""
+    """Give each document a runtime and declarations of its own, as if its reader ran it alone."""
     runtime = isolated()
     namespace["__runtime__"] = runtime
     runtime.__enter__()
+    namespace["__registry__"], state.registry = state.registry, Registry()
 
 
 def close_document(namespace: dict[str, Any]) -> None:
     """End the runtime of a document."""
+    state.registry = namespace.pop("__registry__")
     namespace.pop("__runtime__").__exit__(None, None, None)
 
 

@@ -29,6 +29,11 @@ def run(**arguments: Any) -> None:  # noqa: ANN401
     remit.agent(answer).run(**arguments)
 
 
+def settings_of(name: str, value: object) -> Any:  # noqa: ANN401 - wrong on purpose
+    """Return the arguments of `configure` that set one setting."""
+    return {name: value}
+
+
 @each(
     "mistake",
     [
@@ -49,10 +54,10 @@ def run(**arguments: Any) -> None:  # noqa: ANN401
         pytest.param(
             lambda: remit.span_type(capture={"question": {KEY: True}})(answer), id="a rule"
         ),
-        pytest.param(lambda: remit.configure(**{KEY: 1}), id="the name of a setting"),
+        pytest.param(lambda: remit.configure(**settings_of(KEY, 1)), id="the name of a setting"),
         *(
             pytest.param(
-                lambda name=name, value=value: remit.configure(**{name: value}),
+                lambda name=name, value=value: remit.configure(**settings_of(name, value)),
                 id=f"{name} as {type(value).__name__}",
             )
             for name in Settings.model_fields

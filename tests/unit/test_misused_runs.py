@@ -8,14 +8,15 @@ import inspect
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 from pydantic import BaseModel, RootModel, SecretStr
 
 import remit
+from remit.config import Mode
 from remit.errors import UsageError
 from remit.testing import RecordingSink, isolated
 from tests.inside import Run
@@ -170,12 +171,12 @@ class Pace:
 
 @each(
     "value",
-    [0.9, 5, "good", True, [0.9], (1,), {1}, b"x", Score.GOOD, Pair(1, 2), np.float64(0.9),
+    [0.9, 5, "good", True, [0.9], (1,), {1}, b"x", Score.GOOD, Pair(1, 2), Decimal("0.9"),
      RootModel[float](0.9), SecretStr("x"), object(), Review],
     ids=repr,
 )  # fmt: skip
 @pytest.mark.parametrize("mode", ["auto", "off"])
-def test_a_quality_that_is_no_mapping_and_no_model_is_an_error(value: object, mode: str) -> None:
+def test_a_quality_that_is_no_mapping_and_no_model_is_an_error(value: object, mode: Mode) -> None:
     """Whether or not anything is recorded, so that a test finds it."""
     with isolated(mode=mode) as recorder, desk.run() as run:
         with pytest.raises(UsageError, match="expected a mapping or a model") as raised:
