@@ -16,6 +16,8 @@ from remit.testing import isolated
 PROGRAM = """
 from __future__ import annotations
 
+import re
+import string
 import sys
 import threading
 from pydantic import BaseModel, EmailStr
@@ -42,14 +44,21 @@ class shop(metaclass=Loud):
 def find(order: shop.Order, most: int | None = None) -> shop.Order:
     return order
 
+@remit.span_type
+def ask(messages: list[dict[str, str]]) -> str:
+    return messages[-1]["content"]
+
 @remit.agent
 def bot(number: int) -> int:
+    ask([{"role": "user", "content": string.printable * 40}])
     return find(Order(number=number, customers=[])).number
 
 remit.configure(**{settings})
+compiled, compile_pattern = [], re.compile
+re.compile = lambda *given: compiled.append(given) or compile_pattern(*given)
 modules, reads, threads = set(sys.modules), Loud.reads, threading.active_count()
 bot(1)
-print(sorted(set(sys.modules) - modules), reads > 0, threads)
+print(sorted(set(sys.modules) - modules), reads > 0, threads, len(compiled))
 remit.flush(5)
 print(Loud.reads - reads)
 """
@@ -59,7 +68,7 @@ REMOTE = {"api_url": "http://127.0.0.1:9", "api_token": "t", "exit_timeout_s": 0
 
 @pytest.mark.parametrize("settings", [LOCAL, REMOTE], ids=["local", "remote"])
 def test_the_first_run_finds_everything_ready(tmp_path: Path, settings: dict[str, object]) -> None:
-    """It imports no module and evaluates no annotation; `configure()` starts no thread."""
+    """It imports, evaluates and compiles nothing; `configure()` starts no thread."""
     settings = {**settings, "data_dir": str(tmp_path / "data")}
     (tmp_path / "main.py").write_text(PROGRAM.replace("{settings}", repr(settings)))
     ended = subprocess.run(
@@ -70,7 +79,7 @@ def test_the_first_run_finds_everything_ready(tmp_path: Path, settings: dict[str
         cwd=tmp_path,
         timeout=60,
     )
-    assert ended.stdout.splitlines() == ["[] True 1", "0"]
+    assert ended.stdout.splitlines() == ["[] True 1 0", "0"]
 
 
 MIDDLE = """

@@ -20,6 +20,7 @@ from remit import _capture, config
 from remit._base.clock import Clock
 from remit._base.guard import Faults, counting, guarded, logger
 from remit._base.version import adapter_names
+from remit._capture.rules.patterns import compile_all
 from remit._declare.registration import prepare
 from remit._deliver.spool import OtherFiles
 from remit._deliver.status import FlushResult
@@ -79,7 +80,9 @@ def configure(overrides: Mapping[str, object]) -> Runtime:
         runtime = _install(settings)
     if before is not None:
         before.shutdown(0)
-    prepare(state.registry)
+    if runtime.mode != "off":
+        prepare(state.registry)
+        compile_all()
     _adopt(runtime)
     return runtime
 
