@@ -86,7 +86,7 @@ from remit._record.blocks import Span as Span
 from remit._record.blocks import null_run as null_run
 from remit._record.items import AgentRef as AgentRef
 from remit._record.items import Item as Item
-from remit._record.items import Kind as Kind
+from remit._record.items import ItemKind as ItemKind
 from remit._record.items import RunFeed as RunFeed
 from remit._record.items import Sink as Sink
 from remit._record.policy import Ceiling as Ceiling

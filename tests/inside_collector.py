@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit.collector.exposure import AccessLog as AccessLog
 from remit.collector.ingest import AskedFor as AskedFor
@@ -11,7 +12,6 @@ from remit.collector.ingest import Erased as Erased
 from remit.collector.ingest import erase as erase
 from remit.collector.ingest import revoke_token as revoke_token
 from remit.collector.ingest import runs_about as runs_about
-from remit.collector.ingest.context import NS_PER_US as NS_PER_US
 from remit.collector.ingest.context import IdSource as IdSource
 from remit.collector.ingest.flagged_spans import PAGE_SPANS as PAGE_SPANS
 from remit.collector.ingest.operations import OPERATIONS as OPERATIONS
@@ -20,13 +20,13 @@ from remit.collector.ingest.spans import span_to_finish as span_to_finish
 from remit.collector.meaning import Budget as Budget
 from remit.collector.meaning.checks import Checker as Checker
 from remit.collector.meaning.templates import Template as Template
-from remit.collector.refusals import Refusal as Refusal
+from remit.collector.refusals import RequestError as RequestError
 from remit.collector.routes.bodies import unzip as unzip
 from remit.collector.routes.endpoints import BULK as BULK
 from remit.collector.routes.endpoints import DOCUMENT as DOCUMENT
 from remit.collector.routes.endpoints import ENDPOINTS as ENDPOINTS
 from remit.collector.routes.endpoints import PREFIX as PREFIX
-from remit.collector.routes.endpoints import Endpoint as Endpoint
+from remit.collector.routes.endpoints import ServedEndpoint as ServedEndpoint
 from remit.collector.routes.openapi import document as document
 from remit.collector.server import Door as Door
 from remit.collector.server import Server as Server

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from tests.inside import AgentRef, Item, Kind, RunFeed, Sink, key_text, new_key
+from tests.inside import AgentRef, Item, ItemKind, RunFeed, Sink, key_text, new_key
 
 ROOT = "remit:run"
 ROOT_PAYLOAD = b'{"labels":null}'
@@ -61,25 +61,27 @@ class HandRun:
     def open(self) -> HandRun:
         """Open it, its root span active; that of one that is resumed is there already."""
         if self.resume is not None:
-            self.sink.open_run(self._item(Kind.RUN, payload=ROOT_PAYLOAD), self.feed)
+            self.sink.open_run(self._item(ItemKind.RUN, payload=ROOT_PAYLOAD), self.feed)
             return self
-        self.sink.open_run(self._item(Kind.RUN), self.feed)
-        self.sink.put(self._item(Kind.SPAN, status="active", payload=ROOT_PAYLOAD))
+        self.sink.open_run(self._item(ItemKind.RUN), self.feed)
+        self.sink.put(self._item(ItemKind.SPAN, status="active", payload=ROOT_PAYLOAD))
         return self
 
     def start(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> Item:
         """Begin a span under the root."""
         now_ns = time.time_ns()
         start = Item(
-            Kind.SPAN, self.key, new_key(now_ns), self.root, name, now_ns, None, "active", payload,
-            None,
+            ItemKind.SPAN, self.key, new_key(now_ns), self.root, name, now_ns, None, "active",
+            payload, None,
         )  # fmt: skip
         self.sink.start_span(start)
         return start
 
     def broken(self) -> Item:
         """Return the beginning of a span whose time no server can read."""
-        return replace(self._item(Kind.SPAN, status="active"), key=b"b" * 16, started_ns=1 << 90)
+        return replace(
+            self._item(ItemKind.SPAN, status="active"), key=b"b" * 16, started_ns=1 << 90
+        )
 
     def end(
         self, start: Item, status: str = "complete", result: bytes | None = b'{"result":2}'
@@ -97,7 +99,7 @@ class HandRun:
         now_ns = time.time_ns()
         self.sink.put(
             Item(
-                Kind.QUALITY,
+                ItemKind.QUALITY,
                 self.key,
                 new_key(now_ns),
                 None,
@@ -114,7 +116,7 @@ class HandRun:
         """End the root span alone."""
         self.sink.put(
             self._item(
-                Kind.FINISH,
+                ItemKind.FINISH,
                 status=status,
                 finished_ns=self.started_ns + RUN_NS,
                 payload=ROOT_PAYLOAD,
@@ -128,7 +130,7 @@ class HandRun:
             self.end_root(status)
         self.sink.put(
             self._item(
-                Kind.CLOSE,
+                ItemKind.CLOSE,
                 status=None if leave_open else status,
                 finished_ns=self.started_ns + RUN_NS,
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.inside import (
     Item,
-    Kind,
+    ItemKind,
     Loss,
     Outbox,
     Registration,
@@ -104,26 +104,26 @@ def key(number: int) -> bytes:
 
 def item(number: int, payload: bytes = b"{}", *, run: str = RUN) -> Item:
     """Return a finished span that can be told from others."""
-    return Item(Kind.SPAN, run, key(number), ROOT_KEY, "m:f", 1, 2, "complete", payload, None)
+    return Item(ItemKind.SPAN, run, key(number), ROOT_KEY, "m:f", 1, 2, "complete", payload, None)
 
 
 def active(number: int, parent: int | None = ROOT) -> Item:
     """Return the beginning of a span."""
     above = None if parent is None else key(parent)
-    return Item(Kind.SPAN, RUN, key(number), above, "m:f", 1, None, "active", b'{"n":1}', None)
+    return Item(ItemKind.SPAN, RUN, key(number), above, "m:f", 1, None, "active", b'{"n":1}', None)
 
 
 def finish(number: int, parent: int | None = ROOT) -> Item:
     """Return the end of a span that began before."""
     above = None if parent is None else key(parent)
     return Item(
-        Kind.FINISH, RUN, key(number), above, "m:f", 1, 2, "complete", b'{"n":1}', b"{}",
+        ItemKind.FINISH, RUN, key(number), above, "m:f", 1, 2, "complete", b'{"n":1}', b"{}",
     )  # fmt: skip
 
 
 def close(status: str | None = "complete") -> Item:
     """Return the end of the run."""
-    return Item(Kind.CLOSE, RUN, ROOT_KEY, None, None, 1, 2, status, None, None)
+    return Item(ItemKind.CLOSE, RUN, ROOT_KEY, None, None, 1, 2, status, None, None)
 
 
 def record(

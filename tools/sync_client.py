@@ -23,7 +23,7 @@ NAMES: Final = {
     "AsyncClient": "Client",
     "AsyncEndpoints": "Endpoints",
     "AsyncHttpClient": "HttpClient",
-    "AsyncSender": "Sender",
+    "AsyncCallSender": "CallSender",
     "AsyncTransport": "Transport",
     "aclose": "close",
 }

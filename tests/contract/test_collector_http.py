@@ -13,7 +13,7 @@ import pytest
 
 from remit.collector import Settings, Store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside_collector import Refusal, unzip
+from tests.inside_collector import RequestError, unzip
 from tests.subtests import each
 
 MALFORMED = {
@@ -310,9 +310,9 @@ def test_members_of_any_length_are_unpacked() -> None:
     zipped = b"".join(map(gzip.compress, parts))
     whole = b"".join(parts)
     assert unzip(zipped, len(whole)) == whole
-    with pytest.raises(Refusal):
+    with pytest.raises(RequestError):
         unzip(zipped[:-1], len(whole))
-    with pytest.raises(Refusal):
+    with pytest.raises(RequestError):
         unzip(zipped, len(whole) - 1)
 
 

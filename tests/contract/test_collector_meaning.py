@@ -83,7 +83,7 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
     ids=str,
 )
 def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) -> None:
-    """Places of substitutes match whatever is declared there."""
+    """Places of markers match whatever is declared there."""
     made = order(api, run_id, payload)
     assert (made["valid"], made["schema_errors"]) == (True, [])
 
@@ -133,7 +133,7 @@ def test_the_text_of_a_number_is_no_difference(api: Api, run_id: str) -> None:
     ],
     ids=str,
 )
-def test_a_substitute_is_no_difference(api: Api, run_id: str, hidden: Json) -> None:
+def test_a_marker_is_no_difference(api: Api, run_id: str, hidden: Json) -> None:
     """The differences of a payload name no place whose value is hidden."""
     made = order(api, run_id, {"number": "3", **hidden})
     assert made["schema_errors"] == ['payload /number it is not of type "integer"']

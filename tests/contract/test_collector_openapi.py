@@ -30,7 +30,7 @@ from tests.inside_collector import (
     ENDPOINTS,
     OPERATIONS,
     PREFIX,
-    Endpoint,
+    ServedEndpoint,
     document,
     object_of,
     sqlite_store,
@@ -178,7 +178,9 @@ def references(value: Json) -> Iterator[str]:
 
 
 @each(("endpoint", "mode"), list(asking()))
-def test_every_answer_is_as_the_document_says(asked: Asked, endpoint: Endpoint, mode: str) -> None:
+def test_every_answer_is_as_the_document_says(
+    asked: Asked, endpoint: ServedEndpoint, mode: str
+) -> None:
     """Valid and invalid requests are sent; the server never fails."""
     operation = SCHEMA[PREFIX + endpoint.path][endpoint.method]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
-from tests.inside_collector import Refusal, span_to_create, span_to_finish
+from tests.inside_collector import RequestError, span_to_create, span_to_finish
 
 DEPTH = 100
 ID = "013xrzp12g3nqk8nzzzzzzzzzzzzzzzz"
@@ -74,13 +74,13 @@ def test_a_create_is_read_as_the_wire_model_reads_it(said: dict[str, Any]) -> No
     try:
         model = CreateAgentSpanRequest.model_validate(said, strict=True)
     except ValidationError as error:
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(RequestError) as refused:
             span_to_create(json.dumps(said).encode(), DEPTH)
         fields = {str(one["loc"][0]) for one in error.errors()}
         assert set(refused.value.errors or ()) <= fields
         return
     if beyond_the_model(said):
-        with pytest.raises(Refusal):
+        with pytest.raises(RequestError):
             span_to_create(json.dumps(said).encode(), DEPTH)
         return
     read = span_to_create(json.dumps(said).encode(), DEPTH)
@@ -100,7 +100,7 @@ def test_a_finish_is_read_as_the_wire_model_reads_it(said: dict[str, Any]) -> No
     try:
         model = FinishAgentSpanRequest.model_validate(said, strict=True)
     except ValidationError:
-        with pytest.raises(Refusal):
+        with pytest.raises(RequestError):
             span_to_finish(sent, DEPTH)
         return
     read = span_to_finish(sent, DEPTH)

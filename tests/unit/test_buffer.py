@@ -18,7 +18,7 @@ from remit._base.ids import new_key
 from remit._deliver import buffer
 from remit._deliver.buffer import DRAIN_ITEMS
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 from remit.testing import FakeClock
 from tests.inside import make_buffer
 from tests.recording import HandRun
@@ -49,7 +49,7 @@ class Made:
         """Begin a span."""
         payload = b"{" + b" " * (size_bytes - 2) + b"}"
         start = Item(
-            Kind.SPAN, RUN, key or new_key(time.time_ns()), None, "m:f", started_ns, None,
+            ItemKind.SPAN, RUN, key or new_key(time.time_ns()), None, "m:f", started_ns, None,
             "active", payload, None,
         )  # fmt: skip
         self.buffer.start_span(start)
@@ -83,7 +83,7 @@ def test_a_span_that_ends_soon_is_one_item() -> None:
     made = Made()
     start = made.span()
     assert made.drain() == [
-        Item(Kind.SPAN, RUN, start.key, None, "m:f", 1, 2, "complete", b"{}", b"{}")
+        Item(ItemKind.SPAN, RUN, start.key, None, "m:f", 1, 2, "complete", b"{}", b"{}")
     ]
     assert made.drain(announce_all=True) == []
     assert made.buffer.held_bytes == 0
@@ -96,10 +96,10 @@ def test_a_span_that_lives_longer_than_an_interval_is_announced() -> None:
     made.clock.advance(1)
     assert made.drain() == []
     made.clock.advance(1)
-    assert shape(made.drain()) == [(Kind.SPAN, "active")]
+    assert shape(made.drain()) == [(ItemKind.SPAN, "active")]
     made.buffer.end_span(start, 9, "failed", None)
     assert made.drain() == [
-        replace(start, kind=Kind.FINISH, finished_ns=9, status="failed", result=None)
+        replace(start, kind=ItemKind.FINISH, finished_ns=9, status="failed", result=None)
     ]
     assert made.buffer.held_bytes == 0
 
@@ -116,7 +116,7 @@ def test_a_flush_announces_every_open_span() -> None:
     """After it the server knows all that has begun."""
     made = Made()
     made.start()
-    assert shape(made.drain(announce_all=True)) == [(Kind.SPAN, "active")]
+    assert shape(made.drain(announce_all=True)) == [(ItemKind.SPAN, "active")]
 
 
 def test_items_come_in_the_order_in_which_they_make_sense() -> None:
@@ -124,8 +124,8 @@ def test_items_come_in_the_order_in_which_they_make_sense() -> None:
     made = Made()
     early = made.start(started_ns=10)
     made.drain(announce_all=True)
-    made.buffer.put(Item(Kind.CLOSE, RUN, KEY, None, None, 1, 2, "complete", None, None))
-    made.buffer.put(Item(Kind.QUALITY, RUN, KEY, None, "q", 1, None, None, b"{}", None))
+    made.buffer.put(Item(ItemKind.CLOSE, RUN, KEY, None, None, 1, 2, "complete", None, None))
+    made.buffer.put(Item(ItemKind.QUALITY, RUN, KEY, None, "q", 1, None, None, b"{}", None))
     made.buffer.end_span(early, 99, "complete", None)
     parent = made.start(started_ns=20)
     made.span(started_ns=30)
@@ -133,8 +133,8 @@ def test_items_come_in_the_order_in_which_they_make_sense() -> None:
     run = HandRun(made.buffer).open()
     drained = made.drain()
     assert [item.kind for item in drained] == [
-        *(Kind.RUN, Kind.SPAN, Kind.SPAN, Kind.SPAN),
-        *(Kind.FINISH, Kind.QUALITY, Kind.CLOSE),
+        *(ItemKind.RUN, ItemKind.SPAN, ItemKind.SPAN, ItemKind.SPAN),
+        *(ItemKind.FINISH, ItemKind.QUALITY, ItemKind.CLOSE),
     ]
     assert [item.started_ns for item in drained[1:4]] == [20, 30, run.started_ns]
 
@@ -209,7 +209,7 @@ def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
     run.close()
     assert made.buffer.held_bytes <= 40 * ITEM_BYTES
     drained = made.drain()
-    spans = [item for item in drained if item.kind in (Kind.SPAN, Kind.FINISH)]
+    spans = [item for item in drained if item.kind in (ItemKind.SPAN, ItemKind.FINISH)]
     bare = [item for item in spans if item.payload == b'{"$remit":"cut","of":400,"unit":"bytes"}']
     losses = made.losses.by_reason()
     assert losses[Loss.PAYLOAD_BUFFER_FULL] >= len(bare) > 0
@@ -231,7 +231,8 @@ def test_a_full_buffer_takes_the_end_of_each_run_that_it_took() -> None:
         run.close()
     drained = made.drain()
     opened, closed = (
-        [item.run_key for item in drained if item.kind == kind] for kind in (Kind.RUN, Kind.CLOSE)
+        [item.run_key for item in drained if item.kind == kind]
+        for kind in (ItemKind.RUN, ItemKind.CLOSE)
     )
     assert opened == closed
     assert 0 < len(opened) < 60
@@ -332,7 +333,7 @@ def test_a_span_that_begins_in_a_full_buffer_is_kept_when_it_ends_in_a_free_one(
     start = made.start()
     assert start in made.drain(announce_all=True)
     made.buffer.end_span(start, 5, "complete", None)
-    assert made.drain() == [replace(start, kind=Kind.FINISH, finished_ns=5, status="complete")]
+    assert made.drain() == [replace(start, kind=ItemKind.FINISH, finished_ns=5, status="complete")]
     assert made.buffer.held_bytes == 0
 
 
@@ -378,7 +379,7 @@ def test_a_forked_child_begins_with_nothing_but_the_feeds() -> None:
 )
 def test_a_skeleton_says_how_much_is_missing(payload: bytes | None, result: bytes | None) -> None:
     """Each side that was there becomes a marker, one that was not stays absent."""
-    item = Item(Kind.SPAN, RUN, KEY, None, "m:f", 1, 2, "complete", payload, result)
+    item = Item(ItemKind.SPAN, RUN, KEY, None, "m:f", 1, 2, "complete", payload, result)
     bare = skeleton(item)
     for before, after in ((payload, bare.payload), (result, bare.result)):
         marker = before and b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(before)
@@ -406,7 +407,7 @@ class Tally:
     def take(self, items: list[Item]) -> None:
         """Count *items*."""
         for item in items:
-            if item.kind == Kind.FINISH:
+            if item.kind == ItemKind.FINISH:
                 self.ended[item.key] += 1
             elif item.status == "active":
                 self.active[item.key] += 1

@@ -30,7 +30,7 @@ SAID = ("one", 'two "quoted"')
     [
         pytest.param({}, id="nothing"),
         pytest.param({"order": 7}, id="parameters"),
-        pytest.param({"order": {"$remit": "withheld", "rule": "key"}}, id="a substitute inside"),
+        pytest.param({"order": {"$remit": "withheld", "rule": "key"}}, id="a marker inside"),
         pytest.param({"$$remit": {"exceeds": "mine"}}, id="the user's own key"),
         pytest.param({"exceeds": ["mine"]}, id="a parameter called so"),
         pytest.param({"a": {"$$remit": {"unregistered": True}}}, id="the note's text inside"),
@@ -110,7 +110,7 @@ def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
     [
         pytest.param({"a": 1}, {"a": 1, "error": {"type": "E"}}, id="beside it"),
         pytest.param({"error": "mine", "a": 1}, {"a": 1, "error": {"type": "E"}}, id="its key"),
-        pytest.param({"$remit": "cut"}, {"error": {"type": "E"}}, id="a substitute"),
+        pytest.param({"$remit": "cut"}, {"error": {"type": "E"}}, id="a marker"),
         pytest.param({"a": "x" * 300}, {"error": {"type": "E"}}, id="too large for both"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from remit.collector import Settings
 from remit.collector.exposure import Rates
 from remit.collector.exposure.rates import BURST_S, MAX_BUCKETS, Buckets
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import RequestError
 from remit.testing import FakeClock
 
 A_SECOND = 10
@@ -34,7 +34,7 @@ def refused(rates: Rates, authorization: str = TOKEN, address: str = "192.0.2.1"
     """Return the status and how long a request has to wait; None if it is let through."""
     try:
         rates.admit(address, authorization)
-    except Refusal as refusal:
+    except RequestError as refusal:
         return f"{refusal.status} {(refusal.headers or {})['Retry-After']}"
     return None
 

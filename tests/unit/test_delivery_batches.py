@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from remit._base.clock import iso8601
 from remit._base.ids import new_key, partition_of, pfid
 from remit._deliver.batches import PARENTS
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 from remit.models.bulk import BulkRequest
 from tests.delivering import Stepped
@@ -38,7 +38,7 @@ def of_span(stepped: Stepped, run: HandRun, item: Item) -> Json:
     return one
 
 
-def span(kind: int = Kind.SPAN, *, status: str = "complete") -> Item:
+def span(kind: int = ItemKind.SPAN, *, status: str = "complete") -> Item:
     """Return a span with everything."""
     key, parent = new_key(STARTED_NS), new_key(STARTED_NS)
     return Item(

@@ -14,7 +14,7 @@ from remit._declare.registry import LOSS_TYPE
 from remit._deliver.delivery import Delivery
 from remit._deliver.losses import MAX_RUNS, Loss, Losses, loss_span, with_loss_count
 from remit._deliver.spool import RunRecord
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 from tests.delivering import Stepped, delivery, down, files, within
 from tests.fake_api import FakeApi, Json, error, named, refusal
 from tests.loopback import serving
@@ -350,7 +350,7 @@ def test_the_most_frequent_reason_is_named() -> None:
 @pytest.mark.parametrize("result", [None, b'{"$remit":"cut","of":9,"unit":"bytes"}', b"{", b"[]"])
 def test_a_result_that_says_nothing_of_losses_stays_as_it_is(result: bytes | None) -> None:
     """As one that was left out because the buffer was full."""
-    item = Item(Kind.FINISH, "k", ROOT, None, None, 1, 2, "complete", None, result)
+    item = Item(ItemKind.FINISH, "k", ROOT, None, None, 1, 2, "complete", None, result)
     assert with_loss_count(item, record({"spool_full": 2})).result == result
 
 

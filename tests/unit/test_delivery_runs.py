@@ -11,7 +11,7 @@ import pytest
 from remit._deliver.losses import Loss
 from remit._deliver.run_delivery import MAX_ENDED
 from remit._deliver.sender import MAX_POLLS
-from remit._record.items import AgentRef, Item, Kind
+from remit._record.items import AgentRef, Item, ItemKind
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal
 from tests.inside import POLL_INTERVAL_S, STREAM_INTERVAL_S
@@ -137,7 +137,7 @@ def test_a_run_without_its_beginning_is_dropped_and_counted() -> None:
     """The buffer had no room for it; its record was never made."""
     stepped = Stepped(FakeApi())
     run = HandRun(stepped.sink)
-    stepped.sink.put(Item(Kind.RUN, run.key, b"1" * 16, None, None, 1, None, None, None, None))
+    stepped.sink.put(Item(ItemKind.RUN, run.key, b"1" * 16, None, None, 1, None, None, None, None))
     run.span()
     stepped.deliver()
     assert stepped.status.dropped == {Loss.RUN_UNKNOWN: 2}
@@ -178,7 +178,7 @@ def test_a_span_in_a_forked_run_whose_id_is_known_is_just_sent() -> None:
     stepped.deliver()
     child = Stepped(api)
     child.sink.open_run(
-        Item(Kind.RUN, run.key, run.root, None, None, 1, None, None, None, None), run.feed
+        Item(ItemKind.RUN, run.key, run.root, None, None, 1, None, None, None, None), run.feed
     )
     child.fork()
     run.sink = child.sink

@@ -12,7 +12,7 @@ import pytest
 
 import remit
 from remit._record.blocks import Run
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 from remit._runtime import setup
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated
@@ -272,7 +272,7 @@ def test_the_end_of_a_root_carries_its_beginning(resume: str | None) -> None:
     sink = Items()
     with setup.isolated(Settings(), sink=sink), agent.run(subject="Ada", resume=resume):
         pass
-    (finish,) = [item for item in sink.items if item.kind == Kind.FINISH]
+    (finish,) = [item for item in sink.items if item.kind == ItemKind.FINISH]
     assert json.loads(finish.payload or b"")["subject"] == "Ada"
 
 

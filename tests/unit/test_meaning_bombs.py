@@ -12,7 +12,7 @@ from time import thread_time
 
 import pytest
 
-from remit.collector.meaning import Budget, Verdict
+from remit.collector.meaning import Budget, SchemaVerdict
 from remit.collector.meaning.checks import Checker
 from remit.collector.meaning.templates import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json
@@ -65,9 +65,9 @@ def test_a_schema_cannot_keep_the_collector_busy(name: str) -> None:
     text, checker = json.dumps(payload), Checker(schema)
     begin = thread_time()
     verdict = checker.verdict(payload, text, Budget())
-    errors = checker.errors(payload, text, Budget()) if verdict is not Verdict.GOOD else []
+    errors = checker.errors(payload, text, Budget()) if verdict is not SchemaVerdict.GOOD else []
     assert thread_time() - begin < MAX_S
-    assert verdict is (Verdict.BAD if name in HARMLESS else Verdict.UNCHECKED)
+    assert verdict is (SchemaVerdict.BAD if name in HARMLESS else SchemaVerdict.UNCHECKED)
     assert errors
     assert all(len(each) < 250 for each in errors)
 
@@ -128,5 +128,5 @@ def test_one_request_does_not_compare_for_long() -> None:
     begin = thread_time()
     verdicts = [checker.verdict(payload, text, budget) for _ in range(200)]
     assert thread_time() - begin < 2 * MAX_S
-    assert verdicts[0] is Verdict.GOOD
-    assert verdicts[-1] is Verdict.UNCHECKED
+    assert verdicts[0] is SchemaVerdict.GOOD
+    assert verdicts[-1] is SchemaVerdict.UNCHECKED

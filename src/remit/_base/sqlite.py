@@ -18,7 +18,7 @@ LOGS: Final = ("-wal", "-journal")
 INDEX: Final = "-shm"
 
 
-class Kind(NamedTuple):
+class DatabaseKind(NamedTuple):
     """One kind of database.
 
     Attributes:
@@ -30,17 +30,17 @@ class Kind(NamedTuple):
     tables: tuple[str, ...]
 
 
-COLLECTOR: Final = Kind(
+COLLECTOR: Final = DatabaseKind(
     int.from_bytes(b"RMTC"), ("agent_instances", "agent_schema_versions", "agent_spans")
 )
-SPOOL: Final = Kind(int.from_bytes(b"RMTS"), ("about", "chunk", "run"))
+SPOOL: Final = DatabaseKind(int.from_bytes(b"RMTS"), ("about", "chunk", "run"))
 
 
 class ForeignError(Exception):
     """An SQLite file that another program made."""
 
 
-def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
+def check_ours(path: Path, kind: DatabaseKind, *, in_log: bool = True) -> None:
     """Check, without changing it, that a file is a database of remit's or empty.
 
     Args:
@@ -117,7 +117,7 @@ def mark_of(connection: sqlite3.Connection) -> int:
     return int(application_id) & 0xFFFF_FFFF
 
 
-def _tables(connection: sqlite3.Connection, kind: Kind) -> frozenset[str]:
+def _tables(connection: sqlite3.Connection, kind: DatabaseKind) -> frozenset[str]:
     """Return the names of the tables; none for a file with the mark."""
     if mark_of(connection) == kind.application_id:
         return frozenset()

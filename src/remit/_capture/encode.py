@@ -16,7 +16,7 @@ from remit._capture import markers
 from remit._capture.cut import cut, encode
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.rules.switches import HOOK
-from remit._capture.type_readers import Kind, reader_of
+from remit._capture.type_readers import ValueKind, reader_of
 from remit._capture.walk import MAX_NODES, Walk, decode
 from remit._capture.withheld import WithheldTexts
 from remit._inspect.introspection import is_a, is_mapping
@@ -194,11 +194,11 @@ def capture_mapping(mapping: object, rules: Rules) -> bytes:
 def is_like_mapping(value: object) -> bool:
     """Return whether *value* is a mapping, or a model or another object with declared fields."""
     reader = reader_of(type(value))
-    if reader.kind is Kind.UNWRAP:
+    if reader.kind is ValueKind.UNWRAP:
         inner = reader.plain(value)
         if inner is not value:
             return is_like_mapping(inner)
-    return reader.kind in (Kind.MAPPING, Kind.RECORD) or is_mapping(value)
+    return reader.kind in (ValueKind.MAPPING, ValueKind.RECORD) or is_mapping(value)
 
 
 def redacted_name(name: str, rules: Rules) -> str:
@@ -218,7 +218,7 @@ def redacted(value: object, rules: Rules) -> object:
 
     To apply the rules by name too, pass `{name: value}`.
     """
-    mapping = reader_of(type(value)).kind is Kind.MAPPING
+    mapping = reader_of(type(value)).kind is ValueKind.MAPPING
     sealed: object = decode(capture_mapping(value if mapping else {"value": value}, rules))
     if mapping or markers.is_withheld(sealed):
         return sealed

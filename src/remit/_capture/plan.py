@@ -24,7 +24,7 @@ from remit._capture.rules.names import PLAIN_NAMES, name_rule
 from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
 from remit._capture.rules.switches import CAPTURE_OFF
 from remit._capture.scalars import MAX_EXACT, text
-from remit._capture.type_readers import Kind, reader_of, rule_of, rule_of_mark, type_category
+from remit._capture.type_readers import ValueKind, reader_of, rule_of, rule_of_mark, type_category
 from remit._capture.walk import LABELS, MAX_INNER, Walk, is_harmless
 from remit._inspect.annotations import NO_NAMES
 from remit._inspect.fields import annotated_fields_of
@@ -229,7 +229,7 @@ class ParameterPlan(Struct, frozen=True):
         walk = Walk(_MAX_DEFAULT_CHARS)
         copy = self.walked(walk, self.default)
         # A call may change a list, and each use of a marker is counted.
-        is_scalar = reader_of(type(self.default)).kind is Kind.SCALAR
+        is_scalar = reader_of(type(self.default)).kind is ValueKind.SCALAR
         fixed = is_scalar and not walk.counts and not walk.exceeded
         return Raw(encode(copy)) if fixed else _UNSET
 
@@ -523,15 +523,15 @@ class Plan:
         inner = value
         reader = reader_of(type(inner))
         for _ in range(MAX_INNER):
-            if reader.kind is not Kind.UNWRAP:
+            if reader.kind is not ValueKind.UNWRAP:
                 break
             inner = reader.plain(inner)
             rule = rule or walk.rule_inside(reader, inner)
             reader = reader_of(type(inner))
-        if reader.kind is Kind.RECORD and rule is not None:
+        if reader.kind is ValueKind.RECORD and rule is not None:
             walk.collect(inner)
             return {each.name: walk.withhold(rule, None) for each in reader.fields}
-        if reader.kind in {Kind.MAPPING, Kind.RECORD} or reader.is_iterator:
+        if reader.kind in {ValueKind.MAPPING, ValueKind.RECORD} or reader.is_iterator:
             # The keys of a dict are data as well: all of it is withheld, not only the values. The
             # schema of an iterator has `items` instead of `result`; its marker replaces them all.
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)

@@ -51,7 +51,7 @@ from remit._inspect.introspection import (
 )
 
 
-class Kind(IntEnum):
+class ValueKind(IntEnum):
     """The kind of a value; the walk has a method for each."""
 
     SCALAR = 0
@@ -99,7 +99,7 @@ class FieldRules(Struct, frozen=True):
 class TypeReader(Struct, frozen=True):
     """How the values of one type are read; which attributes are used depends on the kind."""
 
-    kind: Kind
+    kind: ValueKind
     name: str
     plain: Callable[[Any], object] = _UNUSED
     size: Callable[[Any], int] = _UNUSED
@@ -152,7 +152,7 @@ def _opaque(cls: type) -> TypeReader:
     name = _safe_name(cls)
     steps = (lookup(cls, "__next__"), lookup(cls, "__anext__"))
     return TypeReader(
-        Kind.SCALAR,
+        ValueKind.SCALAR,
         name,
         plain=lambda _: markers.opaque(name),
         is_iterator=any(step is not None and step is not ABSENT for step in steps),
@@ -168,22 +168,22 @@ def _opaque_kind(cls: type) -> TypeReader | None:
 def _secret(cls: type) -> TypeReader | None:
     if not is_secret(cls):
         return None
-    return TypeReader(Kind.SECRET, _safe_name(cls), has_dict=has_dict(cls))
+    return TypeReader(ValueKind.SECRET, _safe_name(cls), has_dict=has_dict(cls))
 
 
 def _unwrapped(cls: type) -> TypeReader | None:
     name = _safe_name(cls)
     if is_one_of(cls, enum.Enum) and has_dict(cls):
-        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
+        return TypeReader(ValueKind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
         read = partial(_from_dict, "root")
-        return TypeReader(Kind.UNWRAP, name, plain=read, fields=_fields(cls))
+        return TypeReader(ValueKind.UNWRAP, name, plain=read, fields=_fields(cls))
     if _is_url(cls) and has_dict(cls):
-        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
+        return TypeReader(ValueKind.UNWRAP, name, plain=partial(_from_dict, "_url"))
     if cls is types.SimpleNamespace:
-        return TypeReader(Kind.UNWRAP, name, plain=_instance_dict)
+        return TypeReader(ValueKind.UNWRAP, name, plain=_instance_dict)
     if cls is types.MappingProxyType:
-        return TypeReader(Kind.UNWRAP, name, plain=_dict_of_proxy)
+        return TypeReader(ValueKind.UNWRAP, name, plain=_dict_of_proxy)
     return None
 
 
@@ -224,9 +224,13 @@ def _record(cls: type) -> TypeReader | None:
     name = _safe_name(cls)
     if is_one_of(cls, tuple):
         size, iterate = TUPLE.__len__, TUPLE.__iter__
-        return TypeReader(Kind.NAMED_TUPLE, name, size=size, iterate=iterate, fields=_fields(cls))
+        return TypeReader(
+            ValueKind.NAMED_TUPLE, name, size=size, iterate=iterate, fields=_fields(cls)
+        )
     extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
-    return TypeReader(Kind.RECORD, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra)
+    return TypeReader(
+        ValueKind.RECORD, name, fields=_fields(cls), has_dict=has_dict(cls), extra=extra
+    )
 
 
 def _fields(cls: type) -> tuple[FieldRules, ...]:
@@ -274,7 +278,9 @@ def _scalar(cls: type) -> TypeReader | None:
     read = scalar_reader(cls)
     if read is None:
         return None
-    return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read, category=category_of_any(mro(cls)))
+    return TypeReader(
+        ValueKind.SCALAR, _safe_name(cls), plain=read, category=category_of_any(mro(cls))
+    )
 
 
 _EMPTY: Final[dict[object, object]] = {}
@@ -284,10 +290,10 @@ _SEQUENCES: Final[tuple[Any, ...]] = (
 )
 _SETS: Final[tuple[Any, ...]] = (set, frozenset)
 
-_CONTAINERS: Final[tuple[tuple[type, Kind, Any, Any], ...]] = (
-    *((base, Kind.ITEMS, base.__len__, base.__iter__) for base in _SEQUENCES),
-    *((base, Kind.SET, base.__len__, base.__iter__) for base in _SETS),
-    (dict, Kind.MAPPING, DICT.__len__, DICT.items),
+_CONTAINERS: Final[tuple[tuple[type, ValueKind, Any, Any], ...]] = (
+    *((base, ValueKind.ITEMS, base.__len__, base.__iter__) for base in _SEQUENCES),
+    *((base, ValueKind.SET, base.__len__, base.__iter__) for base in _SETS),
+    (dict, ValueKind.MAPPING, DICT.__len__, DICT.items),
 )
 
 
@@ -303,7 +309,7 @@ def _last_of(base: Any) -> Callable[[Any, int], tuple[Any, ...]]:  # noqa: ANN40
 def _container(cls: type) -> TypeReader | None:
     for base, kind, size, iterate in _CONTAINERS:
         if is_one_of(cls, base):
-            last = _last_of(base) if kind is Kind.ITEMS else _UNUSED
+            last = _last_of(base) if kind is ValueKind.ITEMS else _UNUSED
             return TypeReader(kind, _safe_name(cls), size=size, iterate=iterate, last=last)
     return None
 
@@ -311,9 +317,9 @@ def _container(cls: type) -> TypeReader | None:
 def _array(cls: type) -> TypeReader | None:
     read = array_reader(cls)
     if read is not None:
-        return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read)
+        return TypeReader(ValueKind.SCALAR, _safe_name(cls), plain=read)
     read = numpy_scalar_reader(cls)
-    return None if read is None else TypeReader(Kind.UNWRAP, _safe_name(cls), plain=read)
+    return None if read is None else TypeReader(ValueKind.UNWRAP, _safe_name(cls), plain=read)
 
 
 _READER_FACTORIES: Final[tuple[Callable[[type], TypeReader | None], ...]] = (

@@ -29,8 +29,8 @@ from remit._capture.scalars import MAX_EXACT, binary_text
 from remit._capture.type_readers import (
     READERS,
     FieldRules,
-    Kind,
     TypeReader,
+    ValueKind,
     extra_fields,
     reader_of,
     stored_fields,
@@ -56,7 +56,7 @@ LOOK_BACK: Final = 256
 _UNJUDGED: Final = ""
 """No rule has this name."""
 
-_FIRST_CONTAINER: Final = int(Kind.ITEMS)
+_FIRST_CONTAINER: Final = int(ValueKind.ITEMS)
 _MAX_CACHED_CHARS: Final = 64
 _MARKER_CHARS: Final = 48
 ENTRY_CHARS: Final = 4
@@ -285,7 +285,7 @@ class Walk:
     def _key_text(self, key: object, position: int) -> str:
         reader = reader_of(type(key))
         for _ in range(MAX_INNER):
-            if reader.kind is not Kind.UNWRAP:
+            if reader.kind is not ValueKind.UNWRAP:
                 break
             key = reader.plain(key)
             rule = self.rule_inside(reader, key)
@@ -293,13 +293,13 @@ class Walk:
                 self.counts.append(rule)
                 return f"<{rule} {position}>"
             reader = reader_of(type(key))
-        if reader.kind is Kind.SECRET:
+        if reader.kind is ValueKind.SECRET:
             self.counts.append(SECRET_TYPE)
             return f"<{SECRET_TYPE} {position}>"
         if type(key) is bytes:
             text = _text_of_bytes(key)
             return f"<bytes {position}>" if text is None else text
-        plain = reader.plain(key) if reader.kind is Kind.SCALAR else key
+        plain = reader.plain(key) if reader.kind is ValueKind.SCALAR else key
         if type(plain) is str:
             return plain
         if is_harmless(plain) or type(plain) is int or type(plain) is float:
@@ -650,7 +650,7 @@ _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] =
     Walk.record,
     Walk.named_tuple,
 )
-"""By `Kind`."""
+"""By `ValueKind`."""
 
 
 def _weight(value: object) -> int:

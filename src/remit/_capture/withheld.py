@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from remit._capture.type_readers import (
-    Kind,
     TypeReader,
+    ValueKind,
     extra_fields,
     reader_of,
     stored_fields,
@@ -89,7 +89,7 @@ def collect_texts(value: object) -> Iterator[str]:
             return
         current = pending.pop()
         reader = reader_of(type(current))
-        if reader.kind is Kind.SCALAR:
+        if reader.kind is ValueKind.SCALAR:
             plain = reader.plain(current)
             # True and False are integers too.
             text = str(plain) if type(plain) in {str, int} else ""
@@ -100,14 +100,14 @@ def collect_texts(value: object) -> Iterator[str]:
 
 
 def _inside(value: object, reader: TypeReader) -> Iterable[object]:
-    if reader.kind is Kind.UNWRAP:
+    if reader.kind is ValueKind.UNWRAP:
         inner = reader.plain(value)
         return () if inner is value else (inner,)
-    if reader.kind in {Kind.SECRET, Kind.RECORD}:
+    if reader.kind in {ValueKind.SECRET, ValueKind.RECORD}:
         attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
         slots = [item for field, item in stored_fields(value, reader) if field.slot]
         extra = extra_fields(value).values() if reader.extra else ()
         inside = (*snapshot(attributes.values(), MAX_VISITED), *snapshot(extra, MAX_VISITED))
         return (*slots, *inside)
     items = snapshot(reader.iterate(value), MAX_VISITED)
-    return [item for _, item in items] if reader.kind is Kind.MAPPING else items
+    return [item for _, item in items] if reader.kind is ValueKind.MAPPING else items

@@ -15,7 +15,7 @@ from remit._base.encoding import growing
 from remit._base.ids import key_text, pfid_text
 from remit._deliver.run_delivery import RunDelivery
 from remit._deliver.spool import Row
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 
 NO_PAYLOAD: Final = b"{}"
 # Many spans have the same parent.
@@ -118,7 +118,7 @@ def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:
     span_id = pfid_text(text, partition)
     result = UNSET if item.result is None else Raw(item.result)
     ended_at = UNSET if item.finished_ns is None else iso8601(item.finished_ns)
-    if item.kind == Kind.FINISH:
+    if item.kind == ItemKind.FINISH:
         key = f"f-{text}"
         return key, _Finish(key, span_id, item.status or "", result, ended_at)
     parent = root_key if item.parent == record.root else item.parent

@@ -20,7 +20,7 @@ from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import in_event_loop, is_own_thread
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
-from remit._record.items import Item, Kind, RunFeed
+from remit._record.items import Item, ItemKind, RunFeed
 
 # Beyond the first part of the bound threads wait for the writer, beyond the second payloads are
 # left out, beyond the third whole spans, beyond the fourth the ends of announced ones; the rest is
@@ -128,7 +128,7 @@ class Buffer:
         """
         if self._open.pop(start.key, None) is None:
             # The announced item may still be queued, so it is not changed.
-            start = replace(start, kind=Kind.FINISH)
+            start = replace(start, kind=ItemKind.FINISH)
         start.finished_ns, start.status, start.result = finished_ns, status, result
         added = ITEM_BYTES + len(start.payload or b"") + len(result or b"")
         with self._lock:
@@ -137,12 +137,14 @@ class Buffer:
                 self._held_bytes = held_bytes
                 self._queue.append(start)
                 return
-        self._queue_or_drop(start, self._span_bound if start.kind == Kind.SPAN else self._end_bound)
+        self._queue_or_drop(
+            start, self._span_bound if start.kind == ItemKind.SPAN else self._end_bound
+        )
 
     def put(self, item: Item) -> None:
         """Queue any other item; the end of a run is never dropped for want of room."""
         # Without its end, the run would stay open at the server, and its feed in memory.
-        ends_run = item.kind == Kind.CLOSE and item.run_key in self._feeds
+        ends_run = item.kind == ItemKind.CLOSE and item.run_key in self._feeds
         self._queue_or_drop(item, UNBOUNDED if ends_run else self._max_bytes)
 
     def drain(self, *, announce_all: bool) -> list[Item]:
@@ -153,19 +155,19 @@ class Buffer:
         Args:
             announce_all: Announce all open spans, not only those that are old enough.
         """
-        kinds: list[list[Item]] = [[] for _ in range(Kind.CLOSE + 1)]
+        kinds: list[list[Item]] = [[] for _ in range(ItemKind.CLOSE + 1)]
         with self._lock:
             for key in self._keys_to_announce(announce_all=announce_all):
                 start = self._open.pop(key, None)
                 if start is not None:
-                    kinds[Kind.SPAN].append(start)
+                    kinds[ItemKind.SPAN].append(start)
                     self._held_bytes += cost(start)
             for _ in range(min(len(self._queue), DRAIN_ITEMS)):
                 item = self._queue.popleft()
                 kinds[item.kind].append(item)
             self._wake_at_bytes = self._held_bytes + self._wake_bytes
             self._update_fast_limit()
-        kinds[Kind.SPAN].sort(key=_started_ns)
+        kinds[ItemKind.SPAN].sort(key=_started_ns)
         return [item for items in kinds for item in items]
 
     def release(self, freed_bytes: int) -> None:
@@ -303,9 +305,9 @@ class Buffer:
         self.losses.add(reason, run_key=None if feed is None else item.run_key)
         if reason is Loss.PAYLOAD_BUFFER_FULL:
             return
-        if feed is not None and item.kind in (Kind.SPAN, Kind.FINISH):
+        if feed is not None and item.kind in (ItemKind.SPAN, ItemKind.FINISH):
             feed.lost += 1
-        if item.kind == Kind.RUN:
+        if item.kind == ItemKind.RUN:
             self.forget_feed(item.run_key)
         if reason is Loss.AFTER_SHUTDOWN and not self._warned_after_shutdown:
             self._warned_after_shutdown = True
@@ -318,4 +320,4 @@ class Buffer:
 
 def _is_root(item: Item) -> bool:
     """Return whether an item is of a run's root span, whose payload is small and is kept."""
-    return item.kind in (Kind.SPAN, Kind.FINISH) and item.parent is None
+    return item.kind in (ItemKind.SPAN, ItemKind.FINISH) and item.parent is None

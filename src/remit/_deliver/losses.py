@@ -20,7 +20,7 @@ from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import COMPLETE, FAILED
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
 from remit._deliver.records import RunRecord
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 
 # Memory of an item besides its payload and result, measured: the structure and its integers, its
 # place in the deque and in the outbox, and the headers of the two bytes objects.
@@ -169,7 +169,7 @@ def loss_span(record: RunRecord, at_ns: int, salt: str = "") -> Item:
     payload = _encode({"counts": counts, "reason": main})
     key = derived_key(record.root, f"{record.root.hex()}/{LOSS_TYPE}/{salt}")
     return Item(
-        Kind.SPAN, record.key, key, record.root, LOSS_TYPE,
+        ItemKind.SPAN, record.key, key, record.root, LOSS_TYPE,
         at_ns, at_ns, COMPLETE, payload, NO_RESULT,
     )  # fmt: skip
 
@@ -191,18 +191,18 @@ def with_loss_count(item: Item, record: RunRecord) -> Item:
 
 def failed_end(span: Item, ended_ns: int) -> Item:
     """Return the failed end of a span that was open when its process ended."""
-    return _end(span, Kind.FINISH, ended_ns, SPAN_RESULT)
+    return _end(span, ItemKind.FINISH, ended_ns, SPAN_RESULT)
 
 
 def failed_run_ends(record: RunRecord, ended_ns: int) -> tuple[Item, Item]:
     """Return the failed ends of a root span and a run that were open when their process ended."""
     root = Item(
-        Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
+        ItemKind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
         None, None, None, None,
     )  # fmt: skip
     return (
-        _end(root, Kind.FINISH, ended_ns, RUN_RESULT),
-        _end(replace(root, name=ORPHAN), Kind.CLOSE, ended_ns, None),
+        _end(root, ItemKind.FINISH, ended_ns, RUN_RESULT),
+        _end(replace(root, name=ORPHAN), ItemKind.CLOSE, ended_ns, None),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from remit._deliver.losses import Loss, cut_marker
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 from remit.errors import ApiError
 
 MAX_TRIES: Final = 5
@@ -39,13 +39,13 @@ class Reaction(StrEnum):
 
 def is_already_done(item: Item, code: str | None) -> bool:
     """Return whether an item was refused because the span has ended already."""
-    return code == "invalid_action" and item.kind == Kind.FINISH
+    return code == "invalid_action" and item.kind == ItemKind.FINISH
 
 
 def reaction(kind: int, code: str | None) -> Reaction:
     """Return the reaction to a span item of *kind* that was refused with *code*."""
     if code == "not_found":
-        return Reaction.CREATE if kind == Kind.FINISH else Reaction.RENEW_RUN
+        return Reaction.CREATE if kind == ItemKind.FINISH else Reaction.RENEW_RUN
     if code in ("bad_request", "validation_errors"):
         return Reaction.SET_ASIDE
     return Reaction.TRY_AGAIN

@@ -34,7 +34,7 @@ from remit._deliver.reactions import (
 from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool import Outbox, Row
 from remit._deliver.status import Tally
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 from remit.client.endpoints import SUCCEEDED, AnswerTooLongError, bulk_raw
 from remit.errors import (
     ApiError,
@@ -47,7 +47,7 @@ from remit.errors import (
 )
 from remit.models.bulk import BulkOutput
 
-SPAN_KINDS: Final = (Kind.SPAN, Kind.FINISH)
+SPAN_KINDS: Final = (ItemKind.SPAN, ItemKind.FINISH)
 # A few batches: the runs that start and end in one window share bulk requests.
 WINDOW_BATCHES: Final = 4
 # Most runs that are polled in one step, so that many open runs cause no burst of requests.
@@ -164,12 +164,12 @@ class Sender:
         for run_key in dict.fromkeys([item.run_key for _, item in rows]):
             self._open_run(run_key)
         others = [row for row in rows if row[1].kind not in SPAN_KINDS]
-        starts = [row for row in others if row[1].kind == Kind.RUN]
+        starts = [row for row in others if row[1].kind == ItemKind.RUN]
         self._deliver([row[0] for row in starts if self._ready_run(row) is not None])
         # Most windows hold only spans.
         self._send_spans([row for row in rows if row[1].kind in SPAN_KINDS] if others else rows)
         for row in others:
-            if row[1].kind != Kind.RUN:
+            if row[1].kind != ItemKind.RUN:
                 self._send_end(row)
 
     # Runs: their start, their quality payloads and their end
@@ -214,10 +214,10 @@ class Sender:
             self._renew(row, run)
             return
         except RejectedError as error:
-            if item.kind != Kind.CLOSE or error.status != HTTPStatus.CONFLICT:
+            if item.kind != ItemKind.CLOSE or error.status != HTTPStatus.CONFLICT:
                 self._refuse(row, run, Refusal.of_error(error))
                 return
-        if item.kind == Kind.CLOSE:
+        if item.kind == ItemKind.CLOSE:
             # Before the row is settled, because settling also writes the run's record.
             self._runs.end(run)
         self._deliver([row_id])
@@ -225,11 +225,11 @@ class Sender:
     @guarded("the end or a quality payload of a run", passes=SEND_ERRORS)
     def _call(self, item: Item, run: RunDelivery) -> bool:
         """Make the call of an item that is no span; return None after a fault of remit's."""
-        if item.kind == Kind.CLOSE and self._has_lost(run):
+        if item.kind == ItemKind.CLOSE and self._has_lost(run):
             self._send_losses(run, item.finished_ns)
-        if item.kind == Kind.CLOSE and item.status is None:
+        if item.kind == ItemKind.CLOSE and item.status is None:
             return True  # left open: nothing is sent
-        describe = calls.finish if item.kind == Kind.CLOSE else calls.quality
+        describe = calls.finish if item.kind == ItemKind.CLOSE else calls.quality
         self._client.call(describe(item, run.record.instance_id or ""))
         run.answered_ns = self._clock.monotonic_ns()
         return True
@@ -325,7 +325,7 @@ class Sender:
         if row[0] in self._retries:
             return self._is_waiting(row[0])
         # The end of a span must not overtake its beginning.
-        return row[1].kind == Kind.FINISH and row[1].run_key in self._held_runs
+        return row[1].kind == ItemKind.FINISH and row[1].run_key in self._held_runs
 
     def _exchange(self, batch: Batch, on_sent: Callable[[], None]) -> list[Row] | None:
         """Send a batch; return the rows of it to send next, in order, None if all are delivered."""
@@ -373,7 +373,7 @@ class Sender:
         refusal = Refusal.of_item(output.code, output.errors or ())
         match reaction(row[1].kind, output.code):
             case Reaction.CREATE:
-                return [(row[0], replace(row[1], kind=Kind.SPAN))]
+                return [(row[0], replace(row[1], kind=ItemKind.SPAN))]
             case Reaction.RENEW_RUN:
                 self._renew(row, run)
             case Reaction.TRY_AGAIN:
@@ -456,7 +456,7 @@ class Sender:
         row_id, item = row
         self._retries.pop(row_id, None)
         self._cut_rows.pop(row_id, None)
-        if item.kind == Kind.CLOSE:
+        if item.kind == ItemKind.CLOSE:
             self._runs.end(run)
         kept = self._outbox.set_aside(row, refusal.reason)
         if kept:

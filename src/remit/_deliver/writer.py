@@ -11,7 +11,7 @@ from remit._deliver.buffer import DRAIN_ITEMS, Buffer
 from remit._deliver.losses import failed_end, loss_span
 from remit._deliver.run_delivery import Registrations
 from remit._deliver.spool import Outbox, RunRecord
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 
 
 class Writer:
@@ -103,13 +103,13 @@ class Writer:
         batch, self._batch = self._batch, []
         self._buffer.inherited.difference_update(record.key for record in records)
         for item in batch:
-            if item.kind == Kind.CLOSE:
+            if item.kind == ItemKind.CLOSE:
                 self._buffer.release_feed(item.run_key)
         self._on_moved()
 
     def _records(self, items: list[Item]) -> list[RunRecord]:
         feed_of, registrations = self._buffer.feed, self._registrations
-        opened = [item for item in items if item.kind == Kind.RUN]
+        opened = [item for item in items if item.kind == ItemKind.RUN]
         records = [
             registrations.record(feed, item.started_ns or 0)
             for item in opened

@@ -15,7 +15,7 @@ from remit._base.outcomes import CANCELLED, FAILED
 from remit._base.text import describe_value
 from remit._inspect.introspection import is_a, type_name
 from remit._record.context import nested_in, termination, use_context
-from remit._record.items import AgentRef, Item, Kind, NoSink, RunFeed
+from remit._record.items import AgentRef, Item, ItemKind, NoSink, RunFeed
 from remit._record.runs import OpenRun, Recorder, RunOptions, current_context, opened
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit.errors import RunTerminated, UsageError
@@ -94,7 +94,7 @@ class Run:
         errors = None if body is None else run.quality_errors(name, body)
         key = new_key(now_ns)
         run.recorder.sink.put(
-            Item(Kind.QUALITY, self.key, key, None, name, now_ns, None, None, body, errors)
+            Item(ItemKind.QUALITY, self.key, key, None, name, now_ns, None, None, body, errors)
         )
 
     def fail(self, reason: str | BaseException) -> None:

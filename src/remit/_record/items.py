@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from msgspec import Struct
 
 
-class Kind:
+class ItemKind:
     """Kinds of items, in the order in which they are sent for one run.
 
     Plain integers, because comparing and packing members of an `IntEnum` costs twice as much.
@@ -45,7 +45,7 @@ class Item(Struct, gc=False, array_like=True):
     item as a msgpack array of the fields in this order.
 
     Attributes:
-        kind: One of `Kind`.
+        kind: One of `ItemKind`.
         run_key: Key of the run, 26 characters.
         key: Key of the span, 16 bytes (`remit._base.ids`); of a quality payload, its own.
         parent: Key of the parent span, or None at the root.
@@ -161,7 +161,7 @@ class Sink(Protocol):
     """Takes recorded items. No method blocks on I/O."""
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
-        """Take the `Kind.RUN` item of a new run, with the feed that belongs to it."""
+        """Take the `ItemKind.RUN` item of a new run, with the feed that belongs to it."""
         ...
 
     def start_span(self, start: Item) -> None:

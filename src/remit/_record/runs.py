@@ -39,7 +39,7 @@ from remit._base.outcomes import (
 from remit._base.text import describe_value
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE, SpanType
-from remit._record.items import AgentRef, Item, Kind, RunFeed, Sink
+from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink
 from remit._record.policy import Ceilings
 from remit.errors import DeniedError, SettingsError, UsageError
 
@@ -378,10 +378,10 @@ class OpenRun:
                     "run(resume=...) was given a subject or labels; those that the run was begun "
                     "with stay"
                 )
-            sink.open_run(self._item(Kind.RUN, payload=self._payload), self.feed)
+            sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
             return
-        sink.open_run(self._item(Kind.RUN), self.feed)
-        sink.put(self._item(Kind.SPAN, status=ACTIVE, payload=self._payload))
+        sink.open_run(self._item(ItemKind.RUN), self.feed)
+        sink.put(self._item(ItemKind.SPAN, status=ACTIVE, payload=self._payload))
 
     @property
     def status(self) -> str:
@@ -539,7 +539,7 @@ class OpenRun:
     def _send_end(self) -> None:
         put, finished_ns = self.recorder.sink.put, self.monotonic_ns() + self._offset_ns
         if self.left_open and self.feed.terminated is None:
-            put(self._item(Kind.CLOSE, finished_ns=finished_ns))
+            put(self._item(ItemKind.CLOSE, finished_ns=finished_ns))
             return
         status, reason = self.outcome or (FAILED, None)
         if self.feed.terminated is not None:
@@ -549,9 +549,9 @@ class OpenRun:
         error = self.error if status == FAILED and self.feed.terminated is None else None
         result = _capture.outcome_payload(self.status, reason, counts, self.rules, error)
         # With the payload, for a server that does not have the span.
-        put(self._item(Kind.FINISH, status, finished_ns, self._payload, result))
+        put(self._item(ItemKind.FINISH, status, finished_ns, self._payload, result))
         completed = self._completed and self.feed.terminated is None
-        put(self._item(Kind.CLOSE, COMPLETE if completed else status, finished_ns))
+        put(self._item(ItemKind.CLOSE, COMPLETE if completed else status, finished_ns))
 
     def abandon(self) -> None:
         """End the open spans and the run because the process ends.

@@ -23,7 +23,7 @@ from remit._declare.registry import SpanType
 from remit._inspect.decorated import SelfParameter
 from remit._record import policy
 from remit._record.context import check_terminated, note_refusal, terminate
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
     MAX_LOGGED,
@@ -179,7 +179,16 @@ class SpanRecorder(Struct, eq=False):
         if parent.ceilings and (recorder.on_violation == OBSERVE or not announced):
             payload = self._marked(payload, parent)
         start = Item(
-            Kind.SPAN, feed.key, key, parent.key, self.name, started_ns, None, ACTIVE, payload, None
+            ItemKind.SPAN,
+            feed.key,
+            key,
+            parent.key,
+            self.name,
+            started_ns,
+            None,
+            ACTIVE,
+            payload,
+            None,
         )
         context = SpanContext(run, key, self.name, ceilings, parent.outer_runs)
         span = OpenSpan(self, context, start, offset_ns)

@@ -30,7 +30,7 @@ from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._memory import memory_file_system, memory_limit
 from remit.cli._probes import probed
-from remit.cli._spool_files import FileState, Listed, listed
+from remit.cli._spool_files import FileState, SpoolFileInfo, listed
 from remit.cli._terminal import duration, number_of, size
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.config import Settings
@@ -230,7 +230,7 @@ def _spool(folder: Folder) -> Check:
     return note("spool", f"{'; '.join(told)}; {size(taken)} in all{running}", advice)
 
 
-def _told(folder: Folder, found: list[Listed]) -> Iterator[str]:
+def _told(folder: Folder, found: list[SpoolFileInfo]) -> Iterator[str]:
     left = [file for file in found if file.state is FileState.WAITING]
     ours = [file for file in left if file.identity == folder.identity]
     waiting = sum(file.items for file in ours)

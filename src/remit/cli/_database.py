@@ -12,7 +12,7 @@ from remit import config
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import Database
-from remit.cli._records import Record, Run, called
+from remit.cli._records import ListedRun, Record, called
 from remit.cli._terminal import emit
 from remit.collector.ingest.validation import judged_qualities, shown_span
 from remit.collector.meaning import Budget, Declarations
@@ -162,10 +162,12 @@ def agent_of(db: Reading, row: InstanceRow) -> Agent:
     return Agent.model_validate(agent_view(agent, {}))
 
 
-def run_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Run:
+def run_of(db: Reading, declarations: Declarations, row: InstanceRow) -> ListedRun:
     """Return the run as the API shows it."""
     qualities = judged_qualities(db, declarations, row, Budget())
-    return Run(agent_of(db, row), AgentInstance.model_validate(instance_view(row, *qualities)))
+    return ListedRun(
+        agent_of(db, row), AgentInstance.model_validate(instance_view(row, *qualities))
+    )
 
 
 def record_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Record:

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from remit._base.clock import SystemClock
+from remit._base.clock import NS_PER_US, SystemClock
 from remit.cli._database import agent_called, find, maintained, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import (
@@ -34,7 +34,6 @@ from remit.collector.store import (
 )
 from remit.collector.times import format_us
 
-NS_PER_US: Final = 1000
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
 MOST_DAYS: Final = 36_500
 SOMEBODY: Final = "unknown"

@@ -10,9 +10,9 @@ import click
 from remit.cli._checks import examined
 from remit.cli._options import json_option
 from remit.cli._terminal import columns, emit, emit_json, faint
-from remit.cli._verdicts import Check, Verdict
+from remit.cli._verdicts import Check, CheckResult
 
-COLOURS = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.WRONG: "red"}
+COLOURS = {CheckResult.OK: "green", CheckResult.NOTE: "yellow", CheckResult.WRONG: "red"}
 INDENT = " " * 20
 
 
@@ -28,7 +28,7 @@ def doctor(*, as_json: bool) -> None:
         found.append(check)
         if not as_json:
             _show(check)
-    wrong = [check for check in found if check.verdict is Verdict.WRONG]
+    wrong = [check for check in found if check.verdict is CheckResult.WRONG]
     if as_json:
         emit_json({"ok": not wrong, "checks": [check.as_json() for check in found]})
     elif wrong:

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from remit._base.clock import SystemClock
+from remit._base.clock import NS_PER_US, SystemClock
 from remit._declare.registry import RUN_TYPE
 from remit.cli._database import (
     database,
@@ -23,11 +23,11 @@ from remit.cli._database import (
 )
 from remit.cli._failing import Failed
 from remit.cli._options import Database
-from remit.cli._records import Record, Run, Step, newest_of, run_with, start_of, telling
+from remit.cli._records import ListedRun, Record, Step, newest_of, run_with, start_of, telling
 from remit.collector.ingest import Caller, Service, TokenScope
 from remit.collector.ingest.risk import risk_of_run
 from remit.collector.meaning import Declarations
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import RequestError
 from remit.collector.settings import Settings
 from remit.collector.store import (
     ErasureRow,
@@ -50,7 +50,6 @@ RECENT_MS: Final = 3_600_000
 """Age up to which ended runs are read."""
 MOST_CHARS: Final = 8 * 1024 * 1024
 """Most characters of the spans that tell how one run ended."""
-NS_PER_US: Final = 1_000
 US_PER_MS: Final = 1_000
 
 
@@ -76,32 +75,32 @@ class LocalRuns:
         with opened_to_read(path) as store:
             yield cls(store, path)
 
-    def newest(self, count: int) -> list[Run]:
+    def newest(self, count: int) -> list[ListedRun]:
         """Return the last *count* runs, the newest first."""
         with self._store.reading() as source:
             return [self._ended(source, row) for row in newest(source, count)]
 
-    def find(self, reference: str) -> Run:
+    def find(self, reference: str) -> ListedRun:
         """Return the run that *reference* names."""
         with self._store.reading() as source:
             return run_of(source, self._declarations, find(source, reference))
 
-    def record(self, run: Run) -> Record:
+    def record(self, run: ListedRun) -> Record:
         """Return a run with all its spans."""
         with self._store.reading() as source:
             return record_of(source, self._declarations, _row(source, run))
 
-    def erasures(self, run: Run) -> list[dict[str, object]]:
+    def erasures(self, run: ListedRun) -> list[dict[str, object]]:
         """Return the records of erasures of a run."""
         with self._store.reading() as source:
             return [_erasure(row) for row in source.erasures(run.instance.id)]
 
-    def risk(self, run: Run) -> Risk:
+    def risk(self, run: ListedRun) -> Risk:
         """Return the risk of a run."""
         with self._store.reading() as source:
             return risk_of_run(source, self._declarations, _row(source, run))
 
-    def last(self, run: Run | None, count: int, *, with_roots: bool) -> list[Step]:
+    def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[Step]:
         """Return the newest spans, in the order in which they began."""
         wanted = SpanFilter(agent_instance_id=None if run is None else run.instance.id)
         with self._store.reading() as source:
@@ -109,7 +108,7 @@ class LocalRuns:
             kept = (row for row in rows if with_roots or row.schema_name != RUN_TYPE)
             return self._steps(source, newest_of(kept, count))[-count:]
 
-    def feed(self, run: Run | None) -> Callable[[], list[Step]]:
+    def feed(self, run: ListedRun | None) -> Callable[[], list[Step]]:
         """Return a function that returns the spans that began or ended since its last call."""
         feed = _Feed(None if run is None else run.instance.id)
 
@@ -119,7 +118,7 @@ class LocalRuns:
 
         return fresh
 
-    def terminate(self, run: Run, reason: str) -> None:
+    def terminate(self, run: ListedRun, reason: str) -> None:
         """Terminate a run."""
         instance = run.instance
         params = msgspec.json.encode({"agent_instance_id": instance.id, "reason": reason})
@@ -127,13 +126,13 @@ class LocalRuns:
         with opened(self._path) as store:
             try:
                 Service(store, Settings(), SystemClock()).perform(caller, TERMINATE, params, None)
-            except Refusal as refusal:
+            except RequestError as refusal:
                 raise Failed(
                     f"the run {run.handle} cannot be terminated, it is {instance.status}: "
                     f"{refusal.message}"
                 ) from refusal
 
-    def _ended(self, source: Reading, row: InstanceRow) -> Run:
+    def _ended(self, source: Reading, row: InstanceRow) -> ListedRun:
         """Return a run with what is found out about its end."""
         run = run_of(source, self._declarations, row)
         wanted = telling(run.instance)
@@ -199,7 +198,7 @@ def _now_us() -> int:
     return SystemClock().wall_ns() // NS_PER_US
 
 
-def _row(source: Reading, run: Run) -> InstanceRow:
+def _row(source: Reading, run: ListedRun) -> InstanceRow:
     """Return the row of a run.
 
     Raises:

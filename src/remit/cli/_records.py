@@ -32,7 +32,7 @@ FAILED_SPANS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ListedRun:
     """One run, without its spans.
 
     Attributes:
@@ -106,7 +106,7 @@ class Telling:
 class Step:
     """One span with the run that it belongs to."""
 
-    run: Run
+    run: ListedRun
     span: AgentSpan
 
 
@@ -135,7 +135,7 @@ class Record:
         return next((span for span in self.spans if span.schema_name == RUN_TYPE), None)
 
     @property
-    def run(self) -> Run:
+    def run(self) -> ListedRun:
         """The run without its spans."""
         return run_with(self.agent, self.instance, self.spans)
 
@@ -156,15 +156,15 @@ class Record:
         }
 
 
-def run_with(agent: Agent, instance: AgentInstance, spans: Iterable[AgentSpan]) -> Run:
+def run_with(agent: Agent, instance: AgentInstance, spans: Iterable[AgentSpan]) -> ListedRun:
     """Return a run with what *spans*, which need not be all of its own, say about its end."""
     known = list(spans)
     root = next((span for span in known if span.schema_name == RUN_TYPE), None)
     cancelled = instance.status == "complete" and root is not None and root.status == "cancelled"
     if instance.status != "failed":
-        return Run(agent, instance, cancelled)
+        return ListedRun(agent, instance, cancelled)
     first = first_failed(span for span in known if span.schema_name != RUN_TYPE)
-    return Run(agent, instance, failed=first or root)
+    return ListedRun(agent, instance, failed=first or root)
 
 
 def telling(instance: AgentInstance) -> Telling | None:

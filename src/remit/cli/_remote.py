@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from remit._base.ids import is_pfid
 from remit._declare.registry import RUN_TYPE
 from remit.cli._failing import Failed
-from remit.cli._records import Record, Run, Step, newest_of, run_with, start_of, telling
+from remit.cli._records import ListedRun, Record, Step, newest_of, run_with, start_of, telling
 from remit.client._http import HttpClient
 from remit.client.endpoints import API, MAX_LIST_BYTES, Call, details, page
 from remit.client.endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
@@ -56,13 +56,13 @@ class ServerRuns:
         self._agent = cache(self._asked_agent)
         self._run = cache(self._asked_run)
 
-    def newest(self, count: int) -> list[Run]:
+    def newest(self, count: int) -> list[ListedRun]:
         """Return the last *count* runs, newest first; each is read separately for its counts."""
         with self._listing("runs"):
             found = list(islice(self._each_newest(), count))
         return [self._ended(run.agent, self._instance(run.instance.id)) for run in found]
 
-    def find(self, reference: str) -> Run:
+    def find(self, reference: str) -> ListedRun:
         """Return the run that *reference* names."""
         if not reference:
             raise Failed("an empty text names no run: `remit runs list` shows those that there are")
@@ -86,18 +86,18 @@ class ServerRuns:
             raise self._unknown(reference, len(newest))
         return self._run(found[0].instance.id)
 
-    def record(self, run: Run) -> Record:
+    def record(self, run: ListedRun) -> Record:
         """Return a run with all its spans."""
         with self._listing("spans"):
             spans = list(self._spans({"agent_instance_id": run.instance.id}))
         return Record.of(run.agent, run.instance, spans)
 
-    def erasures(self, run: Run) -> list[dict[str, object]]:
+    def erasures(self, run: ListedRun) -> list[dict[str, object]]:
         """Return nothing: the API has no request for erasures."""
         del run
         return []
 
-    def risk(self, run: Run) -> Risk:
+    def risk(self, run: ListedRun) -> Risk:
         """Return the risk of a run."""
         path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
         try:
@@ -105,14 +105,14 @@ class ServerRuns:
         except NotFoundError as error:
             raise Failed(f"{self.place} does not tell the risk of a run: {error}") from error
 
-    def last(self, run: Run | None, count: int, *, with_roots: bool) -> list[Step]:
+    def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[Step]:
         """Return the newest spans, in the order in which they began."""
         with self._listing("spans"):
             spans = heapq.merge(*self._newest_spans(run), key=lambda span: span.id, reverse=True)
             kept = (span for span in spans if with_roots or span.schema_name != RUN_TYPE)
             return self._steps(newest_of(kept, count))[-count:]
 
-    def feed(self, run: Run | None) -> Callable[[], list[Step]]:
+    def feed(self, run: ListedRun | None) -> Callable[[], list[Step]]:
         """Return what returns the spans that began or ended since its last call.
 
         The spans that changed last are read up to a page of known ones. The first call reads one
@@ -143,7 +143,7 @@ class ServerRuns:
 
         return fresh
 
-    def terminate(self, run: Run, reason: str) -> None:
+    def terminate(self, run: ListedRun, reason: str) -> None:
         """Terminate a run."""
         try:
             self._http.send(TERMINATE_INSTANCE.call(run.instance.id, reason=reason))
@@ -152,15 +152,15 @@ class ServerRuns:
                 f"the run {run.handle} cannot be terminated, it is {run.instance.status}: {error}"
             ) from error
 
-    def _each_newest(self) -> Iterator[Run]:
+    def _each_newest(self) -> Iterator[ListedRun]:
         """Yield the runs of all agents, the newest first, as lists show them."""
         each = [self._newest_of(agent) for agent in self._agents()]
         return heapq.merge(*each, key=lambda run: run.instance.id, reverse=True)
 
-    def _newest_of(self, agent: Agent) -> Iterator[Run]:
+    def _newest_of(self, agent: Agent) -> Iterator[ListedRun]:
         wanted = {"agent_id": agent.id}
         instances = self._every("agent_instance", AgentInstance, wanted, sorting=BY_TIME)
-        return (Run(agent, instance) for instance in instances)
+        return (ListedRun(agent, instance) for instance in instances)
 
     def _agents(self) -> list[Agent]:
         """Return the agents whose runs the token may read."""
@@ -176,12 +176,12 @@ class ServerRuns:
                 raise
             return [self._agent(agent_id)]
 
-    def _newest_spans(self, run: Run | None) -> list[Iterator[AgentSpan]]:
+    def _newest_spans(self, run: ListedRun | None) -> list[Iterator[AgentSpan]]:
         if run is not None:
             return [self._spans({"agent_instance_id": run.instance.id}, sorting=BY_TIME)]
         return [self._spans({"agent_id": agent.id}, sorting=BY_TIME) for agent in self._agents()]
 
-    def _changed_spans(self, run: Run | None) -> list[Iterator[AgentSpan]]:
+    def _changed_spans(self, run: ListedRun | None) -> list[Iterator[AgentSpan]]:
         if run is not None:
             return [self._spans({"agent_instance_id": run.instance.id}, sorting=BY_CHANGE)]
         begin = (datetime.now(UTC) - RECENT).isoformat()
@@ -196,11 +196,11 @@ class ServerRuns:
         wanted = {**wanted, "include_summaries": "true"}
         return self._every("agent_spans", AgentSpan, wanted, sorting=sorting)
 
-    def _ended(self, agent: Agent, instance: AgentInstance) -> Run:
+    def _ended(self, agent: Agent, instance: AgentInstance) -> ListedRun:
         """Return a run with what is found out about its end; without it if the server refuses."""
         wanted = telling(instance)
         if wanted is None:
-            return Run(agent, instance)
+            return ListedRun(agent, instance)
         query = {"agent_instance_id": instance.id}
         if wanted.schema_name is not None:
             query["schema_name"] = wanted.schema_name
@@ -253,9 +253,9 @@ class ServerRuns:
         steps = [Step(self._run(span.agent_instance_id), span) for span in spans]
         return sorted(steps, key=lambda step: start_of(step.span))
 
-    def _asked_run(self, run_id: str) -> Run:
+    def _asked_run(self, run_id: str) -> ListedRun:
         instance = self._instance(run_id)
-        return Run(self._agent(instance.agent_id), instance)
+        return ListedRun(self._agent(instance.agent_id), instance)
 
     def _asked_agent(self, agent_id: str) -> Agent:
         return self._http.send(SHOW_AGENT.call(agent_id=agent_id))

@@ -12,7 +12,7 @@ import click
 from remit._capture.short import error_in, error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
 from remit.cli._options import TEXT, Database, json_option, runs_option
-from remit.cli._records import Run, Step, names_of
+from remit.cli._records import ListedRun, Step, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import runs_of, say_place
 from remit.cli._terminal import (
@@ -150,7 +150,7 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
     emit(faint(f"In {source.place}; {how}"))
 
 
-def _listed(run: Run, agent: str, chars: int) -> str:
+def _listed(run: ListedRun, agent: str, chars: int) -> str:
     instance, (total, failed) = run.instance, run.steps()
     return _line(
         bold(run.handle[:chars]),
@@ -163,7 +163,7 @@ def _listed(run: Run, agent: str, chars: int) -> str:
     )
 
 
-def _failure_line(span: AgentSpan, run: Run, chars: int) -> str:
+def _failure_line(span: AgentSpan, run: ListedRun, chars: int) -> str:
     """Return the line below a failed run: what failed, and in which step."""
     margin, strokes = " " * (chars + 2), lines()
     is_root = span.schema_name == RUN_TYPE
@@ -211,7 +211,7 @@ def _emit_steps(steps: Iterable[Step], *, as_json: bool) -> None:
             emit(_step_line(step.span, step.run))
 
 
-def _step_line(span: AgentSpan, run: Run) -> str:
+def _step_line(span: AgentSpan, run: ListedRun) -> str:
     strokes = lines()
     head = f"{moment(span.started_at)[11:] or '':<8}  {run.handle[:SHORT_CHARS]}  "
     status = coloured(span.status, f"{span.status:<9}")

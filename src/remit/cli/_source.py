@@ -12,7 +12,7 @@ from remit._base.clock import SystemClock
 from remit._runtime.targets import remote_client
 from remit.cli._failing import missing_library
 from remit.cli._options import Database
-from remit.cli._records import Record, Run, Step
+from remit.cli._records import ListedRun, Record, Step
 from remit.cli._remote import ServerRuns
 from remit.cli._terminal import emit, faint
 from remit.config import Settings
@@ -31,11 +31,11 @@ class Runs(Protocol):
 
     place: str
 
-    def newest(self, count: int) -> list[Run]:
+    def newest(self, count: int) -> list[ListedRun]:
         """Return the last *count* runs, the newest first."""
         ...
 
-    def find(self, reference: str) -> Run:
+    def find(self, reference: str) -> ListedRun:
         """Return the run that *reference* names: key, id, the beginning of one, or `last`.
 
         Raises:
@@ -43,19 +43,19 @@ class Runs(Protocol):
         """
         ...
 
-    def record(self, run: Run) -> Record:
+    def record(self, run: ListedRun) -> Record:
         """Return a run with all its spans."""
         ...
 
-    def erasures(self, run: Run) -> list[dict[str, object]]:
+    def erasures(self, run: ListedRun) -> list[dict[str, object]]:
         """Return the records of erasures of a run; a server has no request for them."""
         ...
 
-    def risk(self, run: Run) -> Risk:
+    def risk(self, run: ListedRun) -> Risk:
         """Return the risk of a run."""
         ...
 
-    def last(self, run: Run | None, count: int, *, with_roots: bool) -> list[Step]:
+    def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[Step]:
         """Return the newest spans of *run*, or of all, in the order in which they began.
 
         Args:
@@ -65,14 +65,14 @@ class Runs(Protocol):
         """
         ...
 
-    def feed(self, run: Run | None) -> Callable[[], list[Step]]:
+    def feed(self, run: ListedRun | None) -> Callable[[], list[Step]]:
         """Return what returns the spans that began or ended since its last call.
 
         The first call returns what is there already.
         """
         ...
 
-    def terminate(self, run: Run, reason: str) -> None:
+    def terminate(self, run: ListedRun, reason: str) -> None:
         """End a run from outside.
 
         Raises:

@@ -17,7 +17,7 @@ from remit._runtime.targets import spool_of
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import TEXT, confirm_deletion, json_option, yes_option
-from remit.cli._spool_files import FileState, Listed, Refused, listed, purge
+from remit.cli._spool_files import FileState, RefusedItem, SpoolFileInfo, listed, purge
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
 
@@ -163,7 +163,7 @@ def _folder(settings: Settings) -> Folder:
     return folder
 
 
-def _line(file: Listed, folder: Folder) -> str:
+def _line(file: SpoolFileInfo, folder: Folder) -> str:
     state = click.style(f"{file.state:<9}", fg=STATE_COLOURS[file.state])
     items = _items(file)
     written = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.written_ns / NS_PER_S))
@@ -175,28 +175,28 @@ def _line(file: Listed, folder: Folder) -> str:
     return f"{bold(name)}  {state}  {items:>9,}  {taken:>9}  {written}  {whose}"
 
 
-def _items(file: Listed) -> int:
+def _items(file: SpoolFileInfo) -> int:
     return file.items + file.refused.total()
 
 
-def _amount(found: list[Listed]) -> str:
+def _amount(found: list[SpoolFileInfo]) -> str:
     amount = f"{number_of(len(found), 'file')} with {number_of(sum(map(_items, found)), 'item')}"
     return f"{amount} and {runs}" if (runs := _open_runs(found)) else amount
 
 
-def _open_runs(found: list[Listed]) -> str:
+def _open_runs(found: list[SpoolFileInfo]) -> str:
     """Return the number of open runs in files without items, as text; empty if there is none."""
     sent = [file for file in found if file.state is FileState.WAITING and not file.items]
     count = sum(file.open_runs for file in sent)
     return number_of(count, "open run") if count else ""
 
 
-def _is_ours(file: Listed, folder: Folder) -> bool:
+def _is_ours(file: SpoolFileInfo, folder: Folder) -> bool:
     """Return whether the current settings send a file; a file without a target is sent too."""
     return file.identity in (folder.identity, None)
 
 
-def _whose(file: Listed, folder: Folder) -> str:
+def _whose(file: SpoolFileInfo, folder: Folder) -> str:
     """Return the target of a file, and whether the current settings send it."""
     if file.state is FileState.EMPTY:
         return "nothing was written to it"
@@ -211,7 +211,7 @@ def _whose(file: Listed, folder: Folder) -> str:
     return target
 
 
-def _commands(files: list[Listed], folder: Folder) -> list[tuple[str, str]]:
+def _commands(files: list[SpoolFileInfo], folder: Folder) -> list[tuple[str, str]]:
     """Return the commands that send *files*, each with a description of these files."""
     found: dict[str, str] = {}
     ours = folder.identity
@@ -244,8 +244,8 @@ def _known_target(target: str, folder: Folder) -> str:
     return target
 
 
-def _show_refused(files: list[Listed]) -> None:
-    refused: Counter[Refused] = Counter()
+def _show_refused(files: list[SpoolFileInfo]) -> None:
+    refused: Counter[RefusedItem] = Counter()
     for file in files:
         refused += file.refused
     if not refused:
@@ -279,7 +279,7 @@ def _show_rest(folder: Folder, last_error: str | None, others: OtherFiles) -> in
     return ours
 
 
-def _as_json(file: Listed, folder: Folder) -> dict[str, object]:
+def _as_json(file: SpoolFileInfo, folder: Folder) -> dict[str, object]:
     identity = file.identity
     return {
         "file": file.path.name,

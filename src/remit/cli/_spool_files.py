@@ -48,7 +48,7 @@ class FileState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedItem:
     """Items of one file that a server refused for one reason.
 
     Attributes:
@@ -63,7 +63,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class SpoolFileInfo:
     """One file.
 
     Attributes:
@@ -84,10 +84,10 @@ class Listed:
     identity: Identity | None = None
     items: int = 0
     open_runs: int = 0
-    refused: Counter[Refused] = field(default_factory=Counter[Refused])
+    refused: Counter[RefusedItem] = field(default_factory=Counter[RefusedItem])
 
 
-def listed(folder: Folder) -> list[Listed]:
+def listed(folder: Folder) -> list[SpoolFileInfo]:
     """Return the files of *folder*, the oldest first."""
     return [
         _listed(folder, path)
@@ -96,9 +96,9 @@ def listed(folder: Folder) -> list[Listed]:
     ]
 
 
-def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
+def purge(folder: Folder, found: Iterable[SpoolFileInfo]) -> list[SpoolFileInfo]:
     """Delete the files in *found* that no process uses; return those."""
-    deleted: list[Listed] = []
+    deleted: list[SpoolFileInfo] = []
     for file in found:
         with suppress(OSError):
             claim = folder.claim(file.path)
@@ -108,14 +108,16 @@ def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
     return deleted
 
 
-def _listed(folder: Folder, path: Path) -> Listed:
+def _listed(folder: Folder, path: Path) -> SpoolFileInfo:
     """Read a file without changing it or the folder."""
     states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
     size_bytes = 0
     for file in files_of(path):
         with suppress(OSError):
             size_bytes += file.stat().st_size
-    found = Listed(path, states.get(path.suffix, FileState.WAITING), size_bytes, modified_ns(path))
+    found = SpoolFileInfo(
+        path, states.get(path.suffix, FileState.WAITING), size_bytes, modified_ns(path)
+    )
     in_use = folder.in_use(path)
     if in_use:
         found = replace(found, state=FileState.IN_USE)
@@ -129,7 +131,7 @@ def _listed(folder: Folder, path: Path) -> Listed:
     return found
 
 
-def _read(found: Listed, connection: sqlite3.Connection) -> Listed:
+def _read(found: SpoolFileInfo, connection: sqlite3.Connection) -> SpoolFileInfo:
     about = read_about(connection)
     if about is None:
         in_use = found.state is FileState.IN_USE
@@ -140,7 +142,7 @@ def _read(found: Listed, connection: sqlite3.Connection) -> Listed:
         items=sum(chunk.items for chunk in read_chunks(connection).values()),
         open_runs=sum(not (run.ended or run.inherited) for run in read_runs(connection)),
         refused=Counter(
-            Refused(reason, item.name or "", item.run_key)
+            RefusedItem(reason, item.name or "", item.run_key)
             for reason, item in read_aside(connection)
         ),
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     """Result of a check."""
 
     OK = "ok"
@@ -28,7 +28,7 @@ class Check:
     """
 
     name: str
-    verdict: Verdict
+    verdict: CheckResult
     said: str
     advice: str = ""
     code: str = ""
@@ -40,14 +40,14 @@ class Check:
 
 def ok(name: str, said: str) -> Check:
     """Return a check that succeeded."""
-    return Check(name, Verdict.OK, said)
+    return Check(name, CheckResult.OK, said)
 
 
 def note(name: str, said: str, advice: str = "") -> Check:
     """Return a check that succeeded with a remark."""
-    return Check(name, Verdict.NOTE, said, advice)
+    return Check(name, CheckResult.NOTE, said, advice)
 
 
 def wrong(name: str, code: str, said: str, advice: str = "") -> Check:
     """Return a check that failed."""
-    return Check(name, Verdict.WRONG, said, advice, code)
+    return Check(name, CheckResult.WRONG, said, advice, code)

@@ -21,7 +21,7 @@ from remit.models.envelope import ListResponse, PingResponse
 T = TypeVar("T")
 
 
-class AsyncSender(Protocol):
+class AsyncCallSender(Protocol):
     """Sends a call and returns its result, awaitable."""
 
     async def __call__(self, call: Call[T]) -> T:
@@ -32,7 +32,7 @@ class AsyncSender(Protocol):
 class AsyncEndpoints:
     """Base of the endpoints of one kind."""
 
-    def __init__(self, send: AsyncSender) -> None:
+    def __init__(self, send: AsyncCallSender) -> None:
         """Send through *send*."""
         self._send: Final = send
 

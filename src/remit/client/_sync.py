@@ -21,7 +21,7 @@ from remit.models.envelope import ListResponse, PingResponse
 T = TypeVar("T")
 
 
-class Sender(Protocol):
+class CallSender(Protocol):
     """Sends a call and returns its result."""
 
     def __call__(self, call: Call[T]) -> T:
@@ -32,7 +32,7 @@ class Sender(Protocol):
 class Endpoints:
     """Base of the endpoints of one kind."""
 
-    def __init__(self, send: Sender) -> None:
+    def __init__(self, send: CallSender) -> None:
         """Send through *send*."""
         self._send: Final = send
 

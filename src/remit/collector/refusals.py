@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 
-class Refusal(Exception):  # noqa: N818 - named for what it is: nothing is broken
+class RequestError(Exception):
     """A request that is answered with an error envelope; raised before anything was written.
 
     Attributes:
@@ -40,15 +40,15 @@ class Refusal(Exception):  # noqa: N818 - named for what it is: nothing is broke
         self.headers = headers
 
 
-def malformed(message: str) -> Refusal:
+def malformed(message: str) -> RequestError:
     """Return the refusal of a request that cannot be read at all."""
-    return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", message)
+    return RequestError(HTTPStatus.BAD_REQUEST, "bad_request", message)
 
 
-def invalid(errors: Mapping[str, Sequence[str]]) -> Refusal:
+def invalid(errors: Mapping[str, Sequence[str]]) -> RequestError:
     """Return the refusal of a request whose fields, named in *errors*, are wrong."""
     names = ", ".join(errors)
-    return Refusal(
+    return RequestError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "validation_errors",
         f"these fields are not valid: {names}",
@@ -56,24 +56,24 @@ def invalid(errors: Mapping[str, Sequence[str]]) -> Refusal:
     )
 
 
-def invalid_field(field: str, message: str) -> Refusal:
+def invalid_field(field: str, message: str) -> RequestError:
     """Return the refusal of a request because of one field."""
     return invalid({field: [message]})
 
 
-def not_found(what: str) -> Refusal:
+def not_found(what: str) -> RequestError:
     """Return the refusal of a request about something that does not exist for this caller."""
-    return Refusal(HTTPStatus.NOT_FOUND, "not_found", f"{what} not found")
+    return RequestError(HTTPStatus.NOT_FOUND, "not_found", f"{what} not found")
 
 
-def invalid_action(message: str) -> Refusal:
+def invalid_action(message: str) -> RequestError:
     """Return the refusal of a step that the thing's state does not allow."""
-    return Refusal(HTTPStatus.CONFLICT, "invalid_action", message)
+    return RequestError(HTTPStatus.CONFLICT, "invalid_action", message)
 
 
-def unauthorized() -> Refusal:
+def unauthorized() -> RequestError:
     """Return the refusal of a request whose token does not exist or is of no use any more."""
-    return Refusal(
+    return RequestError(
         HTTPStatus.UNAUTHORIZED,
         "bad_authtoken",
         "Invalid or expired API token",
@@ -81,11 +81,11 @@ def unauthorized() -> Refusal:
     )
 
 
-def forbidden(message: str) -> Refusal:
+def forbidden(message: str) -> RequestError:
     """Return the refusal of a request that the token's scope does not cover."""
-    return Refusal(HTTPStatus.FORBIDDEN, "forbidden", message)
+    return RequestError(HTTPStatus.FORBIDDEN, "forbidden", message)
 
 
-def too_large(message: str) -> Refusal:
+def too_large(message: str) -> RequestError:
     """Return the refusal of a request that exceeds a limit of size."""
-    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large", message)
+    return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large", message)

@@ -56,7 +56,7 @@ def fields_of(body: bytes) -> Fields:
     """Return the members of the JSON object *body*; an empty body has none.
 
     Raises:
-        Refusal: 400, the body is no JSON object.
+        RequestError: 400, the body is no JSON object.
     """
     check_unicode(body)
     if not body or body.isspace():
@@ -80,7 +80,7 @@ def check_keys(text: bytes | Raw) -> None:
     first compare with the JSON of what they read: a repeated key is missing there.
 
     Raises:
-        Refusal: 400.
+        RequestError: 400.
     """
     try:
         _find_repeated(str(text, "utf-8"))
@@ -97,7 +97,7 @@ def check_fields(text: bytes | Raw, fields: Fields) -> None:
     """Refuse the object *text* if it has a key twice; *fields* is what was read of it.
 
     Raises:
-        Refusal: 400.
+        RequestError: 400.
     """
     # A member has two quotes, a colon and what follows it.
     if len(text) != 1 + sum(len(key) + len(value) + 4 for key, value in fields.items()):
@@ -124,7 +124,7 @@ def check_values(body: bytes, most: int) -> None:
     A value of two bytes, such as `[]`, takes 64 once it is decoded.
 
     Raises:
-        Refusal: 413.
+        RequestError: 413.
     """
     # This counts the separators in strings too, and clears nearly every body.
     if body.count(b",") + body.count(b"[") + body.count(b"{") < most:
@@ -138,7 +138,7 @@ def check_unicode(body: bytes) -> None:
     """Refuse a *body* that is not UTF-8: parts of it are passed on without being decoded.
 
     Raises:
-        Refusal: 400.
+        RequestError: 400.
     """
     if body.isascii():
         return
@@ -156,7 +156,7 @@ def value_of(text: bytes | Raw, max_depth: int) -> object:
         max_depth: How deep objects and arrays may nest.
 
     Raises:
-        Refusal: 400, a value cannot be read, nests deeper, or has a key twice.
+        RequestError: 400, a value cannot be read, nests deeper, or has a key twice.
     """
     try:
         value = read_json(text)
@@ -175,7 +175,7 @@ def object_of(text: bytes | Raw, max_depth: int) -> dict[str, object]:
     """Return the JSON object that *text* holds; see `value_of`.
 
     Raises:
-        Refusal: 400, it is no object, cannot be read, or nests deeper.
+        RequestError: 400, it is no object, cannot be read, or nests deeper.
     """
     value = value_of(text, max_depth)
     if not isinstance(value, dict):

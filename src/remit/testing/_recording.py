@@ -13,18 +13,17 @@ from typing import Any, Final, Unpack
 from msgspec.structs import replace
 
 from remit import _runtime, config
-from remit._base.clock import NS_PER_S, Clock
+from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.ids import key_text
 from remit._base.text import did_you_mean
 from remit._capture import split_violations
 from remit._capture.markers import EXCEEDS, KEY
 from remit._capture.tree import Drawing
 from remit._declare.registry import RUN_TYPE, Registry
-from remit._record.items import Item, Kind, RunFeed
+from remit._record.items import Item, ItemKind, RunFeed
 from remit._runtime import setup
 from remit.errors import UsageError
 
-NS_PER_US: Final = 1_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -242,13 +241,13 @@ class RecordingSink:
     def put(self, item: Item) -> None:
         """Take the root span, a quality payload, or the end of a run."""
         run = self._by_key[item.run_key]
-        if item.kind == Kind.SPAN:
+        if item.kind == ItemKind.SPAN:
             self._add(item)
-        elif item.kind == Kind.FINISH:
+        elif item.kind == ItemKind.FINISH:
             self._end(item.key, item.finished_ns, item.status or "", item.result)
-        elif item.kind == Kind.CLOSE:
+        elif item.kind == ItemKind.CLOSE:
             run.status = item.status or "open"
-        elif item.kind == Kind.QUALITY:
+        elif item.kind == ItemKind.QUALITY:
             name, payload = item.name or "", _object(item.payload)
             for recorded in (run.quality, run.quality_errors):
                 recorded.pop(name, None)

@@ -36,7 +36,7 @@ from remit._deliver.spool.store import (
     Row,
     SpoolFile,
 )
-from remit._record.items import Item, Kind
+from remit._record.items import Item, ItemKind
 
 # Bound of the rows that the sender holds in memory.
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
@@ -477,7 +477,7 @@ class Outbox:
 
 def _is_span(item: Item) -> bool:
     """Return whether *item* is a span other than a root; such items are dropped when full."""
-    return item.kind in (Kind.SPAN, Kind.FINISH) and item.parent is not None
+    return item.kind in (ItemKind.SPAN, ItemKind.FINISH) and item.parent is not None
 
 
 def _open_spans(items: Sequence[Item]) -> tuple[list[Item], list[bytes]]:
@@ -485,6 +485,6 @@ def _open_spans(items: Sequence[Item]) -> tuple[list[Item], list[bytes]]:
 
     The end of a run ends its root span.
     """
-    started = [item for item in items if item.kind == Kind.SPAN and item.status == ACTIVE]
-    ended = [item.key for item in items if item.kind in (Kind.FINISH, Kind.CLOSE)]
+    started = [item for item in items if item.kind == ItemKind.SPAN and item.status == ACTIVE]
+    ended = [item.key for item in items if item.kind in (ItemKind.FINISH, ItemKind.CLOSE)]
     return [replace(item, payload=None) for item in started], ended

@@ -15,20 +15,20 @@ from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
 from remit.collector.exposure.access_log import AccessLog
 from remit.collector.exposure.rates import Rates
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import RequestError
 from remit.collector.routes import CALLER, CODE, PREFIX, envelope
 from remit.collector.settings import KIB
 
 MAX_HEAD_BYTES: Final = 16 * KIB
 """Of a head with all its lines; h11 counts only one that arrives in several pieces."""
 NO_ROUTE: Final = "none"
-NO_LENGTH: Final = Refusal(
+NO_LENGTH: Final = RequestError(
     HTTPStatus.LENGTH_REQUIRED,
     "length_required",
     "send the body with a Content-Length, not in chunks",
     headers={"Connection": "close"},
 )
-LONG_HEAD: Final = Refusal(
+LONG_HEAD: Final = RequestError(
     HTTPStatus.BAD_REQUEST,
     "bad_request",
     f"the head of the request is longer than {MAX_HEAD_BYTES} bytes",
@@ -111,7 +111,7 @@ class Gate:
             who = scope["client"][0], _authorization(scope)
             try:
                 self._rates.admit(*who)
-            except Refusal as refusal:
+            except RequestError as refusal:
                 scope[CODE] = refusal.code
                 await envelope(refusal)(scope, receive, send)
                 return

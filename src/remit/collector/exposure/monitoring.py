@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from remit.collector.ingest import Service, TokenScope
 from remit.collector.metrics import CONTENT_TYPE, Metrics
-from remit.collector.refusals import Refusal, forbidden, not_found, unauthorized
+from remit.collector.refusals import RequestError, forbidden, not_found, unauthorized
 from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, Executor, answer
 from remit.collector.settings import MetricsFor
 
@@ -41,7 +41,7 @@ def monitoring_routes(
     async def ready(request: Request) -> Response:
         _check_host(request)
         if not await executor.run(service.ready):
-            raise Refusal(
+            raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
                 "the database cannot be used now",
@@ -68,7 +68,7 @@ def _check_host(request: Request) -> None:
     user. A proxy passes on the name that it was asked for.
 
     Raises:
-        Refusal: 403.
+        RequestError: 403.
     """
     host = request.headers.get("host")
     if host and request.client is not None and is_local(request) and not _is_own_name(host):
@@ -94,7 +94,7 @@ def _check_reader(request: Request, readers: str, authenticate: Authenticate) ->
     """Refuse who may not read the metrics.
 
     Raises:
-        Refusal: 401, 403 or 404.
+        RequestError: 401, 403 or 404.
     """
     if readers == MetricsFor.NONE:
         raise not_found("path")

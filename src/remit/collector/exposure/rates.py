@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from remit._base.clock import NS_PER_S, Clock
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import RequestError
 from remit.collector.routes import secret_in
 from remit.collector.settings import Settings
 
@@ -84,7 +84,7 @@ class Rates:
             authorization: Its header; only a hash of it is kept.
 
         Raises:
-            Refusal: 429, it comes too soon.
+            RequestError: 429, it comes too soon.
         """
         key, place = _key(authorization), address.encode()
         # Each of them may turn out to be a wrong one.
@@ -141,8 +141,8 @@ def _key(authorization: str) -> bytes:
     return hashlib.sha256(said.encode("utf-8", "surrogateescape")).digest()
 
 
-def _too_often(message: str, wait_s: float) -> Refusal:
-    return Refusal(
+def _too_often(message: str, wait_s: float) -> RequestError:
+    return RequestError(
         HTTPStatus.TOO_MANY_REQUESTS,
         "too_many_requests",
         f"{message}: try again later",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit._base.clock import Clock
+from remit._base.clock import NS_PER_US, Clock
 from remit._base.ids import new_partition, partition_of
-from remit.collector.ingest.context import NS_PER_US, IdSource
+from remit.collector.ingest.context import IdSource
 from remit.collector.store import AccountRow, EnvironmentRow, Store, Writing, write
 
 ACCOUNT: Final = "default"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from remit._base.clock import Clock, Deadline
-from remit.collector.refusals import Refusal, too_large
+from remit.collector.refusals import RequestError, too_large
 from remit.collector.settings import Settings
 
 
@@ -28,7 +28,7 @@ class Allowance:
         """Let another operation begin.
 
         Raises:
-            Refusal: 413 or 503: those before took too long, or their answers are too much.
+            RequestError: 413 or 503: those before took too long, or their answers are too much.
         """
         if not self._begun:
             return
@@ -36,7 +36,7 @@ class Allowance:
         if self._bytes > most:
             raise too_large(f"the answers are more than {most} bytes: ask for less at once")
         if self._deadline.passed:
-            raise Refusal(
+            raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
                 f"the request took more than {self._settings.max_bulk_s:g} seconds: send the rest "

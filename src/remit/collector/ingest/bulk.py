@@ -17,7 +17,7 @@ from remit.collector.ingest.context import Context
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
-from remit.collector.refusals import Refusal, invalid, invalid_field, malformed, too_large
+from remit.collector.refusals import RequestError, invalid, invalid_field, malformed, too_large
 from remit.collector.views import error_answer
 from remit.collector.wire import Fields, check_keys, check_unicode, encode, fields_of
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
@@ -28,7 +28,7 @@ _BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 
 
-class Item(NamedTuple):
+class BulkOperation(NamedTuple):
     """One operation of a bulk request.
 
     Attributes:
@@ -59,11 +59,11 @@ _read_wrapped: Final = msgspec.json.Decoder(_Wrapped).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
 
 
-def items_of(body: bytes, max_items: int) -> list[Item]:
+def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
     """Return the operations of a bulk request.
 
     Raises:
-        Refusal: The request as a whole cannot be meant: 400, 413 or 422.
+        RequestError: The request as a whole cannot be meant: 400, 413 or 422.
     """
     check_unicode(body)
     try:
@@ -88,12 +88,12 @@ def items_of(body: bytes, max_items: int) -> list[Item]:
     return items
 
 
-def execute(ctx: Context, items: Sequence[Item]) -> bytes:
+def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
     """Carry out *items* in order, and return what came of those up to the first refusal."""
     outputs: dict[str, Raw] = {}
     for item, answer in _answers(ctx, items):
         ctx.tally.items += 1
-        if isinstance(answer, Refusal):
+        if isinstance(answer, RequestError):
             ctx.tally.refused.append(answer.code)
             outputs[item.key] = Raw(error_answer(answer))
             break
@@ -101,7 +101,9 @@ def execute(ctx: Context, items: Sequence[Item]) -> bytes:
     return encode({"status": "success", "outputs": outputs})
 
 
-def _answers(ctx: Context, items: Sequence[Item]) -> Iterator[tuple[Item, bytes | Refusal]]:
+def _answers(
+    ctx: Context, items: Sequence[BulkOperation]
+) -> Iterator[tuple[BulkOperation, bytes | RequestError]]:
     """Yield each item with its answer; neighbouring span operations are done in one run."""
     for spans, group in groupby(items, key=lambda item: item.operation in _SPANS):
         together = list(group)
@@ -113,7 +115,7 @@ def _answers(ctx: Context, items: Sequence[Item]) -> Iterator[tuple[Item, bytes 
             yield from ((item, _answer(ctx, item)) for item in together)
 
 
-def _answer(ctx: Context, item: Item) -> bytes | Refusal:
+def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     operation = OPERATIONS.get(item.operation)
     if operation is None:
         return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
@@ -122,12 +124,12 @@ def _answer(ctx: Context, item: Item) -> bytes | Refusal:
         with ctx.tx.savepoint():
             answer = operation.perform(ctx, bytes(item.params), item.key)
         ctx.allowance.take(answer)
-    except Refusal as refusal:
+    except RequestError as refusal:
         return refusal
     return answer
 
 
-def _item(number: int, raw: Raw, *, checked: bool) -> Item:
+def _item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
     """Return an item; *checked* says that no key comes twice in it."""
     try:
         wrapped = _read_wrapped(raw)
@@ -136,14 +138,14 @@ def _item(number: int, raw: Raw, *, checked: bool) -> Item:
     texts = len(wrapped.type) + len(wrapped.idempotency_key)
     if not checked and len(raw) != _BARE_ITEM + texts + len(wrapped.details):
         check_keys(raw)
-    return Item(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
+    return BulkOperation(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
 
 
-def _flat_item(number: int, raw: Raw, *, checked: bool) -> Item:
+def _flat_item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
     """Return an item whose fields stand beside its type, with or without details, which win."""
     try:
         fields = fields_of(bytes(raw))
-    except Refusal as refusal:
+    except RequestError as refusal:
         raise invalid_field(f"items.{number}", "must be an object") from refusal
     if not checked:
         check_keys(raw)
@@ -154,7 +156,7 @@ def _flat_item(number: int, raw: Raw, *, checked: bool) -> Item:
     params: bytes | Raw = raw
     if "details" in fields and bytes(fields["details"]) != b"null":
         params = _merged(fields)
-    return Item(operation, _key(number, key), params)
+    return BulkOperation(operation, _key(number, key), params)
 
 
 def _merged(fields: Fields) -> bytes:
@@ -162,7 +164,7 @@ def _merged(fields: Fields) -> bytes:
     details = bytes(fields["details"])
     try:
         inner = fields_of(details)
-    except Refusal:
+    except RequestError:
         return details
     return encode({**{name: fields[name] for name in fields.keys() - _HEAD}, **inner})
 

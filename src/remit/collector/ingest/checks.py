@@ -10,7 +10,7 @@ from typing import Final, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from remit._base.ids import is_pfid
-from remit.collector.refusals import Refusal, invalid, invalid_field
+from remit.collector.refusals import RequestError, invalid, invalid_field
 from remit.collector.settings import KIB
 from remit.collector.times import parse_us
 from remit.collector.wire import Fields, object_of, value_of
@@ -50,7 +50,7 @@ def model_of(kind: type[M], params: bytes, max_depth: int) -> M:
     Strict: a number is no text and a text no number, as in the span items that msgspec reads.
 
     Raises:
-        Refusal: 400 or 422.
+        RequestError: 400 or 422.
     """
     return validated(kind, object_of(params, max_depth))
 
@@ -59,7 +59,7 @@ def validated(kind: type[M], values: Mapping[str, object]) -> M:
     """Return *values* as the wire model *kind*.
 
     Raises:
-        Refusal: 422, with messages by field.
+        RequestError: 422, with messages by field.
     """
     try:
         return kind.model_validate(values, strict=True)
@@ -80,7 +80,7 @@ def check_declared(values: Mapping[str, object]) -> None:
     """Refuse a registration that declares too much, before its items are read.
 
     Raises:
-        Refusal: 422.
+        RequestError: 422.
     """
     for name, value in values.items():
         if name in _DECLARED and isinstance(value, list | dict):
@@ -100,7 +100,7 @@ def checked_key(key: object) -> str | None:
     """Return *key* if it may be an idempotency key; None stays None.
 
     Raises:
-        Refusal: 422, it is no text of 1 to 64 characters.
+        RequestError: 422, it is no text of 1 to 64 characters.
     """
     if key is None:
         return None
@@ -113,7 +113,7 @@ def checked_id(identifier: str | None) -> str | None:
     """Return the id that a client chose; None stays None.
 
     Raises:
-        Refusal: 422, it is no PFID.
+        RequestError: 422, it is no PFID.
     """
     if identifier is not None and not is_pfid(identifier):
         raise invalid_field("id", f"must be a PFID: {_PFID_CHARS} characters of 0-9 and a-z")
@@ -124,7 +124,7 @@ def check_name(field: str, name: str | None) -> None:
     """Refuse a *name* that is empty, too long, or holds a NUL.
 
     Raises:
-        Refusal: 422.
+        RequestError: 422.
     """
     if name is not None:
         _refuse(field, _wrong_in_name(name))
@@ -134,7 +134,7 @@ def check_identifier(field: str, identifier: str | None) -> None:
     """Refuse an external identifier that is no name, or too long to be indexed.
 
     Raises:
-        Refusal: 422.
+        RequestError: 422.
     """
     if identifier is not None:
         _refuse(field, wrong_in_identifier(identifier))
@@ -163,7 +163,7 @@ def check_text(field: str, text: str | None) -> None:
     """Refuse a *text* that is too long for a list, or holds a NUL, which PostgreSQL cannot keep.
 
     Raises:
-        Refusal: 422.
+        RequestError: 422.
     """
     if text is not None and (len(text) > MAX_TEXT_CHARS or _NUL in text):
         raise invalid_field(
@@ -175,7 +175,7 @@ def instant(field: str, text: str | None, default_us: int) -> int:
     """Return the instant that *text* names; without a text, the default.
 
     Raises:
-        Refusal: 422, it is no ISO 8601 time.
+        RequestError: 422, it is no ISO 8601 time.
     """
     if text is None:
         return default_us
@@ -185,7 +185,7 @@ def instant(field: str, text: str | None, default_us: int) -> int:
         raise invalid_field(field, "must be a time in ISO 8601, in the years 1 to 9999") from error
 
 
-def taken(field: str) -> Refusal:
+def taken(field: str) -> RequestError:
     """Return the refusal of a name or id that something else has."""
     return invalid_field(field, "has already been taken")
 
@@ -197,7 +197,7 @@ def integer(field: str, value: object, *, least: int, most: int) -> int:
     """Return *value*, a number or (in a query) its text.
 
     Raises:
-        Refusal: 422, it is no integer from *least* to *most*.
+        RequestError: 422, it is no integer from *least* to *most*.
     """
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Final
 
 from remit._base.clock import Clock
 from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
@@ -12,8 +11,6 @@ from remit.collector.ingest.allowance import Allowance
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.settings import Settings
 from remit.collector.store import InstanceRow, Writing
-
-NS_PER_US: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class IdSource:
 
 
 @dataclass(slots=True)
-class Tally:
+class RequestCounts:
     """What one transaction did, to be counted when it is kept.
 
     Attributes:
@@ -102,7 +99,7 @@ class Context:
     settings: Settings
     declarations: Declarations
     allowance: Allowance
-    tally: Tally = field(default_factory=Tally)
+    tally: RequestCounts = field(default_factory=RequestCounts)
     budget: Budget = field(default_factory=Budget)
 
     def new_id(self) -> str:

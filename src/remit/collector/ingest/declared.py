@@ -16,7 +16,7 @@ _CLASSES: Final = get_args(Classification)
 _PARTS: Final = ("params_data_categories", "result_data_categories")
 
 
-class SpanType(TypedDict):
+class DeclaredSpanType(TypedDict):
     """A span type as a schema version keeps it."""
 
     name: str
@@ -65,8 +65,8 @@ def span_type_names(ctx: Context, schema_version_id: str) -> list[str]:
     return [] if row is None else [one["name"] for one in _span_types(row)]
 
 
-def _span_types(row: SchemaVersionRow) -> list[SpanType]:
-    return cast("list[SpanType]", read_json(row.span_type_schemas))
+def _span_types(row: SchemaVersionRow) -> list[DeclaredSpanType]:
+    return cast("list[DeclaredSpanType]", read_json(row.span_type_schemas))
 
 
 def _categories(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def deployment_of(
     Both are kept from being removed until the transaction ends.
 
     Raises:
-        Refusal: 404, there is no such environment any more.
+        RequestError: 404, there is no such environment any more.
     """
     for row in tx.deployments(agent.id):
         if row.environment_id == environment_id:

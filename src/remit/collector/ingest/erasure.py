@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from remit._base.clock import Clock, SystemClock
+from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
-from remit.collector.ingest.context import NS_PER_US, IdSource
+from remit.collector.ingest.context import IdSource
 from remit.collector.store import ErasureRow, Reading, Store, Writing, write
 from remit.collector.store.subjects import hash_of_subject
 from remit.collector.views import instance_view, success_answer

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from remit.collector.meaning import KEY, WITHHELD, exceeded, substitutes
+from remit.collector.meaning import KEY, WITHHELD, exceeded, markers_in
 from remit.collector.store import Page, Reading, SpanFilter, SpanRow
 from remit.collector.wire import read_json
 
@@ -56,7 +56,7 @@ class Marks:
         self.withheld.update(
             str(each.get("rule", ""))
             for value in (payload, result)
-            for each in substitutes(value)
+            for each in markers_in(value)
             if each[KEY] == WITHHELD
         )
 

@@ -156,7 +156,7 @@ def instance_of(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
     """Return the instance that *values* name.
 
     Raises:
-        Refusal: 404, there is none for this caller; 422, none is named.
+        RequestError: 404, there is none for this caller; 422, none is named.
     """
     instance_id = text_in(values, "agent_instance_id")
     if instance_id is None:

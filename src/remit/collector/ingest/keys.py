@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from remit._base.ids import PARTITION_CHARS, TIME_CHARS
 from remit.collector.ingest.checks import taken
 from remit.collector.ingest.context import Context
-from remit.collector.refusals import Refusal, invalid_field
+from remit.collector.refusals import RequestError, invalid_field
 from remit.collector.store import KeyRow
 from remit.collector.wire import canonical
 
@@ -61,7 +61,7 @@ def once(
         do: Carries it out.
 
     Raises:
-        Refusal: 422, the key was used for another request; or what *do* raises.
+        RequestError: 422, the key was used for another request; or what *do* raises.
     """
     if key is None:
         return do().answer
@@ -72,7 +72,7 @@ def once(
         return first
     try:
         done = do()
-    except Refusal:
+    except RequestError:
         # Where several write at once, the same request may have been carried out meanwhile.
         first = _first_answer(ctx, operation, key, hashed)
         if first is None:
@@ -84,7 +84,7 @@ def once(
     return done.answer
 
 
-def used_otherwise() -> Refusal:
+def used_otherwise() -> RequestError:
     """Return the refusal of a key that was used for another request."""
     return invalid_field(
         "idempotency_key", "was used for another request: give each request a key of its own"
@@ -95,7 +95,7 @@ def _first_answer(ctx: Context, operation: str, key: str, hashed: str) -> bytes 
     """Return what *key* was first answered.
 
     Raises:
-        Refusal: 422, a token of another agent used it, or it was used for another request.
+        RequestError: 422, a token of another agent used it, or it was used for another request.
     """
     known = ctx.tx.keys(ctx.caller.account_id, operation, [key]).get(key)
     if known is None:

@@ -28,7 +28,7 @@ def page_of(values: Mapping[str, object], sortable: Collection[str]) -> Page:
         sortable: Fields that the list can be sorted by.
 
     Raises:
-        Refusal: 422.
+        RequestError: 422.
     """
     offset = _member(values, "pagination", "offset")
     size = _member(values, "pagination", "page_size")
@@ -47,7 +47,7 @@ def text_in(values: Mapping[str, object], name: str) -> str | None:
     """Return the text called *name*; an empty one is none.
 
     Raises:
-        Refusal: 422, it is no text.
+        RequestError: 422, it is no text.
     """
     value = values.get(name)
     if value is None or value == "":

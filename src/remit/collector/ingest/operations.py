@@ -26,7 +26,7 @@ from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
 from remit.collector.ingest.trial_spans import create_test_spans
 from remit.collector.models.service import GeneratePfidsRequest
-from remit.collector.refusals import Refusal, not_found
+from remit.collector.refusals import RequestError, not_found
 from remit.collector.views import success_answer
 from remit.collector.wire import object_of
 
@@ -61,7 +61,7 @@ def _finish_span(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 def _alone(ctx: Context, call: SpanCall) -> bytes:
     (answer,) = SpanBatch(ctx).execute([call])
-    if isinstance(answer, Refusal):
+    if isinstance(answer, RequestError):
         raise answer
     return answer
 

@@ -138,7 +138,7 @@ def _known(
     """Return the instance of the id that was asked for, if an equal request made it.
 
     Raises:
-        Refusal: 422, the id is no PFID, or taken by another registration.
+        RequestError: 422, the id is no PFID, or taken by another registration.
     """
     instance_id = checked_id(request.id)
     if instance_id is None:
@@ -184,7 +184,7 @@ def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
     """Return the environment: the token's, the wanted one, the agent's only one, or the first.
 
     Raises:
-        Refusal: 404, the account has no such environment; 403, the token is for another one.
+        RequestError: 404, the account has no such environment; 403, the token is for another one.
     """
     caller = ctx.caller
     if caller.environment_id is not None and wanted in {None, caller.environment_id}:

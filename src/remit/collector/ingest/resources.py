@@ -26,7 +26,7 @@ def account_values(ctx: Context, params: bytes) -> dict[str, object]:
     """Return the fields of an operation on the account.
 
     Raises:
-        Refusal: 403, the token is a deployment's; 404, the fields name another account; 400.
+        RequestError: 403, the token is a deployment's; 404, the fields name another account; 400.
     """
     need_account(ctx)
     values = object_of(params, ctx.settings.max_depth)
@@ -39,7 +39,7 @@ def need_account(ctx: Context) -> None:
     """Refuse a deployment's token.
 
     Raises:
-        Refusal: 403.
+        RequestError: 403.
     """
     if ctx.caller.agent_id is not None:
         raise forbidden("a deployment's token is for its agent only: use an account's token")
@@ -49,7 +49,7 @@ def required(values: Mapping[str, object], field: str) -> str:
     """Return the text called *field*.
 
     Raises:
-        Refusal: 422, there is none.
+        RequestError: 422, there is none.
     """
     text = text_in(values, field)
     if text is None:
@@ -68,7 +68,7 @@ def found(ctx: Context, kind: type[R], row_id: str, what: str, *, to_remove: boo
         to_remove: Whether the operation removes it.
 
     Raises:
-        Refusal: 404, there is none.
+        RequestError: 404, there is none.
     """
     read = ctx.tx.row_to_remove if to_remove else ctx.tx.row
     row = read(kind, ctx.caller.account_id, row_id)
@@ -81,7 +81,7 @@ def agent_of(ctx: Context, agent_id: str) -> AgentRow:
     """Return the agent of this id.
 
     Raises:
-        Refusal: 404, the account has no such agent; 403, the token is for another one.
+        RequestError: 404, the account has no such agent; 403, the token is for another one.
     """
     row = ctx.tx.agent(ctx.caller.account_id, agent_id)
     if row is None:
@@ -116,7 +116,7 @@ def listed(
         filters: Fields that the query may give, to be equal.
 
     Raises:
-        Refusal: 400, 403, 404 or 422.
+        RequestError: 400, 403, 404 or 422.
     """
     values = account_values(ctx, params)
     equal = equal_to(values, filters)
@@ -129,7 +129,7 @@ def equal_to(values: Mapping[str, object], filters: Sequence[str]) -> dict[str, 
     """Return the values of those of the *filters* that are given.
 
     Raises:
-        Refusal: 422, one is no text.
+        RequestError: 422, one is no text.
     """
     wanted = {name: text_in(values, name) for name in filters}
     for name, text in wanted.items():
@@ -141,7 +141,7 @@ def truth(values: Mapping[str, object], field: str, *, default: bool) -> bool:
     """Return a switch, a boolean or (in a query) its text.
 
     Raises:
-        Refusal: 422, it is neither.
+        RequestError: 422, it is neither.
     """
     value = values.get(field)
     if value is None or value == "":

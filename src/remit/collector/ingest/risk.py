@@ -17,7 +17,7 @@ from remit.collector.ingest.flagged_spans import Marks, marks_in
 from remit.collector.ingest.instances import instance_of
 from remit.collector.ingest.resources import agent_of, required
 from remit.collector.ingest.span_queries import window
-from remit.collector.meaning import Declarations, SpanType
+from remit.collector.meaning import CompiledSpanType, Declarations
 from remit.collector.store import (
     BAD_PAYLOAD,
     BAD_RESULT,
@@ -128,7 +128,7 @@ def _risk(
     )
 
 
-def _by_type(types: Sequence[tuple[SpanKind, SpanType | None]]) -> list[SpanTypeRisk]:
+def _by_type(types: Sequence[tuple[SpanKind, CompiledSpanType | None]]) -> list[SpanTypeRisk]:
     """Return the span types by name; several versions of one are taken together."""
     found: dict[str, SpanTypeRisk] = {}
     for kind, declared in types:
@@ -142,7 +142,7 @@ def _by_type(types: Sequence[tuple[SpanKind, SpanType | None]]) -> list[SpanType
     return [found[name] for name in sorted(found)]
 
 
-def _declared(name: str, declared: SpanType | None) -> SpanTypeRisk:
+def _declared(name: str, declared: CompiledSpanType | None) -> SpanTypeRisk:
     risk = (declared.data_risk if declared is not None else None) or {}
     actions = risk.get("action_profile") or {}
     params, result = (risk.get(part) or {} for part in _PARTS)

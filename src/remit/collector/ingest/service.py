@@ -7,10 +7,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Final, cast
 
-from remit._base.clock import Clock
+from remit._base.clock import NS_PER_US, Clock
 from remit.collector.ingest.allowance import Allowance
 from remit.collector.ingest.bulk import execute, items_of
-from remit.collector.ingest.context import NS_PER_US, Caller, Context, IdSource, Tally
+from remit.collector.ingest.context import Caller, Context, IdSource, RequestCounts
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.ingest.tokens import caller_of
 from remit.collector.meaning import Declarations
@@ -53,7 +53,7 @@ class Service:
         """Return who holds the token *secret*.
 
         Raises:
-            Refusal: 401.
+            RequestError: 401.
             StoreUnavailableError: The database cannot be read now.
         """
         with self._noting_faults():
@@ -78,7 +78,7 @@ class Service:
             key: Its idempotency key, checked.
 
         Raises:
-            Refusal: It was refused; nothing was written.
+            RequestError: It was refused; nothing was written.
             StoreUnavailableError: The database cannot be used now; nothing was written.
         """
         operation = OPERATIONS[name]
@@ -91,7 +91,7 @@ class Service:
         """Carry out a bulk request and return its envelope.
 
         Raises:
-            Refusal: The request as a whole cannot be meant.
+            RequestError: The request as a whole cannot be meant.
             StoreUnavailableError: The database cannot be used now; nothing was written.
         """
         items = items_of(body, self.settings.max_bulk_items)
@@ -113,7 +113,7 @@ class Service:
             raise
 
     def _write(self, caller: Caller, work: Callable[[Context], bytes]) -> bytes:
-        def begin(tx: Writing) -> tuple[bytes, Tally]:
+        def begin(tx: Writing) -> tuple[bytes, RequestCounts]:
             ctx = self._context(tx, caller)
             return work(ctx), ctx.tally
 
@@ -127,7 +127,7 @@ class Service:
         self._count(tally)
         return done
 
-    def _count(self, tally: Tally) -> None:
+    def _count(self, tally: RequestCounts) -> None:
         self._metrics.add(SPANS, count=tally.spans)
         self._metrics.add(ITEMS, count=tally.items)
         for code in tally.refused:

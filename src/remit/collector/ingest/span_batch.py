@@ -29,7 +29,7 @@ from remit.collector.ingest.spans import (
 )
 from remit.collector.ingest.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
 from remit.collector.ingest.validation import found_at_creation, found_at_finish, shown
-from remit.collector.refusals import Refusal, not_found
+from remit.collector.refusals import RequestError, not_found
 from remit.collector.store import (
     CREATED_SENSITIVE,
     FOUND,
@@ -43,7 +43,7 @@ from remit.collector.store import (
 from remit.collector.views import as_created, span_answer
 from remit.collector.wire import same_json
 
-Fields: TypeAlias = SpanToCreate | SpanToFinish | Refusal
+Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
 _PREFIXES: Final = {CREATE: CREATE_PREFIX, FINISH: FINISH_PREFIX}
 
 
@@ -78,16 +78,16 @@ class SpanBatch:
         self._new_keys: list[KeyRow] = []
         self._counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
 
-    def execute(self, calls: Sequence[SpanCall]) -> list[bytes | Refusal]:
+    def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
         """Return the answers in order, up to the first refusal, which is the last of them."""
         tasks = [self._task(call) for call in calls]
         self._read(tasks)
-        answers: list[bytes | Refusal] = []
+        answers: list[bytes | RequestError] = []
         for task in tasks:
             try:
                 self._ctx.allowance.check()
                 answer = self._decide(task)
-            except Refusal as refusal:
+            except RequestError as refusal:
                 answers.append(refusal)
                 break
             self._ctx.allowance.take(answer)
@@ -100,7 +100,7 @@ class SpanBatch:
         read = span_to_create if call.operation == CREATE else span_to_finish
         try:
             fields: Fields = read(call.params, max_depth)
-        except Refusal as refusal:
+        except RequestError as refusal:
             fields = refusal
         home = span_of_key(call.key, _PREFIXES[call.operation], self._account_id)
         return Task(call.operation, call.key, home, fields)
@@ -130,7 +130,7 @@ class SpanBatch:
             self._instances[first.agent_instance_id]
         ):
             raise taken("idempotency_key")
-        if isinstance(task.fields, Refusal):
+        if isinstance(task.fields, RequestError):
             raise task.fields
         if first is not None:
             if not self._repeats(task, task.fields, first):
@@ -276,7 +276,7 @@ def new_span(
     """Return the row of a new span: a start that was not named is now, an end likewise.
 
     Raises:
-        Refusal: 422, a time is none.
+        RequestError: 422, a time is none.
     """
     started_at = instant("started_at", fields.started_at, now_us)
     finished_at = instant("finished_at", fields.finished_at, now_us)

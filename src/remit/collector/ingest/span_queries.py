@@ -84,7 +84,7 @@ def window(values: Mapping[str, object]) -> tuple[int | None, int | None]:
     """Return from when to when the spans started that a request is about.
 
     Raises:
-        Refusal: 422, one of them is no time.
+        RequestError: 422, one of them is no time.
     """
     return _bound(values, "start_time"), _bound(values, "end_time")
 

@@ -97,7 +97,7 @@ def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
     """Return the fields of a create, checked as far as they say themselves.
 
     Raises:
-        Refusal: 400 or 422.
+        RequestError: 400 or 422.
     """
     span = _read(_read_create, CreateAgentSpanRequest, params, max_depth)
     span.payload_read = span.result_read = None
@@ -119,7 +119,7 @@ def span_to_finish(params: bytes | Raw, max_depth: int) -> SpanToFinish:
     """Return the fields of a finish, checked as far as they say themselves.
 
     Raises:
-        Refusal: 400 or 422.
+        RequestError: 400 or 422.
     """
     span = _read(_read_finish, _FinishRequest, params, max_depth)
     span.result_read = None
@@ -133,7 +133,7 @@ def _check_keys(params: bytes | Raw, span: SpanToCreate | SpanToFinish) -> None:
     """Refuse *params* with a key twice; *span* is what was read of them.
 
     Raises:
-        Refusal: 400.
+        RequestError: 400.
     """
     # The order of the keys does not matter for the length.
     if len(params) != len(encode(span)):
@@ -155,7 +155,7 @@ def _object(field: str, raw: Raw, max_depth: int) -> dict[str, object]:
     """Return a payload; one that is no object, or that a reader could not read, is refused.
 
     Raises:
-        Refusal: 400 or 422.
+        RequestError: 400 or 422.
     """
     value = value_of(raw, max_depth)
     if not isinstance(value, dict):

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from remit.collector.refusals import Refusal, invalid_action
+from remit.collector.refusals import RequestError, invalid_action
 from remit.collector.store import SENSITIVE, InstanceRow, SpanRow
 
 _replace = msgspec.structs.replace
@@ -30,7 +30,7 @@ def start_instance(row: InstanceRow, at_us: int, now_us: int) -> InstanceRow:
     silence them. It tells when the instance really started and leaves the status alone.
 
     Raises:
-        Refusal: It was started before, or terminated.
+        RequestError: It was started before, or terminated.
     """
     if row.start_seen or row.status == TERMINATED:
         raise _already("instance", row.status)
@@ -42,7 +42,7 @@ def finish_instance(row: InstanceRow, status: str, at_us: int, now_us: int) -> I
     """Return the instance finished; a finish of a pending one implies its start.
 
     Raises:
-        Refusal: It is finished or terminated already.
+        RequestError: It is finished or terminated already.
     """
     if row.status not in UNFINISHED:
         raise _already("instance", row.status)
@@ -54,7 +54,7 @@ def terminate_instance(row: InstanceRow, reason: str, now_us: int) -> InstanceRo
     """Return the instance ended from outside; its open spans stay, for the client to finish.
 
     Raises:
-        Refusal: It is not active.
+        RequestError: It is not active.
     """
     if row.status == PENDING:
         raise invalid_action("instance is pending: only an active one can be terminated")
@@ -86,7 +86,7 @@ def finish_span(
         sensitive: Whether the payloads hold values in the `$sensitive` encoding from now on.
 
     Raises:
-        Refusal: It is finished already, or pending and not to be cancelled.
+        RequestError: It is finished already, or pending and not to be cancelled.
     """
     if row.status not in UNFINISHED:
         raise _already("span", row.status)
@@ -103,5 +103,5 @@ def finish_span(
     )
 
 
-def _already(what: str, status: str) -> Refusal:
+def _already(what: str, status: str) -> RequestError:
     return invalid_action(f"{what} is already {status}")

@@ -152,7 +152,7 @@ def _maker(ctx: Context) -> TokenRow | None:
     """Return the token of the request, locked until the transaction ends.
 
     Raises:
-        Refusal: 401, it was suspended or revoked meanwhile.
+        RequestError: 401, it was suspended or revoked meanwhile.
     """
     token_id = ctx.caller.token_id
     if token_id is None:

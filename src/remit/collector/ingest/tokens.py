@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from remit._base.clock import Clock, SystemClock
+from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
 from remit.collector.ingest.accounts import prepare
 from remit.collector.ingest.checks import wrong_in_identifier
-from remit.collector.ingest.context import NS_PER_US, Caller, IdSource
+from remit.collector.ingest.context import Caller, IdSource
 from remit.collector.ingest.deployments import RETIRED, deployment_of, new_agent
 from remit.collector.refusals import unauthorized
 from remit.collector.store import Reader, Reading, Store, TokenRow, Writing, write
@@ -171,7 +171,7 @@ def caller_of(tx: Reading, secret: str, now_us: int) -> Caller:
     """Return who holds the token *secret*.
 
     Raises:
-        Refusal: 401, there is no such token, or it is of no use any more.
+        RequestError: 401, there is no such token, or it is of no use any more.
     """
     token_hash = hash_of(secret)
     row = tx.token_of_hash(token_hash)

@@ -17,7 +17,7 @@ from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, SpanCall
 from remit.collector.models.service import CreateTestSpansRequest
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import RequestError
 from remit.collector.wire import encode, fields_of, object_of
 
 TEST_SPAN: Final = "test:span"
@@ -42,7 +42,7 @@ def create_test_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
         calls = [SpanCall(CREATE, encode(body), None) for body in bodies]
         made: list[Raw] = []
         for answer in SpanBatch(ctx).execute(calls):
-            if isinstance(answer, Refusal):
+            if isinstance(answer, RequestError):
                 raise answer
             made.append(fields_of(answer)["details"])
         return Done(encode({"status": "success", "span_details": made}), instance.id)

@@ -13,13 +13,13 @@ from remit.collector.ingest.spans import SpanToCreate, SpanToFinish
 from remit.collector.ingest.states import COMPLETE
 from remit.collector.meaning import (
     Budget,
+    CompiledSpanType,
     Declarations,
     Declared,
-    SpanType,
-    Verdict,
+    SchemaVerdict,
     exceeded,
+    markers_in,
     may_hold,
-    substitutes,
 )
 from remit.collector.store import (
     BAD_PAYLOAD,
@@ -39,11 +39,15 @@ from remit.collector.views.spans import SpanView
 from remit.collector.wire import encode, read_json
 
 _PAYLOAD: Final = {
-    Verdict.GOOD: 0,
-    Verdict.BAD: BAD_PAYLOAD,
-    Verdict.UNCHECKED: UNCHECKED_PAYLOAD,
+    SchemaVerdict.GOOD: 0,
+    SchemaVerdict.BAD: BAD_PAYLOAD,
+    SchemaVerdict.UNCHECKED: UNCHECKED_PAYLOAD,
 }
-_RESULT: Final = {Verdict.GOOD: 0, Verdict.BAD: BAD_RESULT, Verdict.UNCHECKED: UNCHECKED_RESULT}
+_RESULT: Final = {
+    SchemaVerdict.GOOD: 0,
+    SchemaVerdict.BAD: BAD_RESULT,
+    SchemaVerdict.UNCHECKED: UNCHECKED_RESULT,
+}
 _FAILED: Final = "failed"
 _VIOLATIONS: Final = '"violations"'
 _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
@@ -138,13 +142,16 @@ def judged_qualities(
             continue
         summaries[name] = quality.template.summary(payload, chars, budget)
         text = encode(payload).decode()
-        if quality.schema.verdict(payload, text, budget) is not Verdict.GOOD:
+        if quality.schema.verdict(payload, text, budget) is not SchemaVerdict.GOOD:
             errors[name] = quality.schema.errors(payload, text, budget)
     return summaries, errors
 
 
 def _of_result(
-    ctx: Context, declared: SpanType | None, status: str, fields: SpanToCreate | SpanToFinish
+    ctx: Context,
+    declared: CompiledSpanType | None,
+    status: str,
+    fields: SpanToCreate | SpanToFinish,
 ) -> int:
     text = str(fields.result_payload, "utf-8")
     result = cast("dict[str, object]", fields.result_read)
@@ -158,10 +165,10 @@ def _of_result(
 
 
 def _marked(payload: dict[str, object]) -> bool:
-    return any(substitutes(payload)) or bool(exceeded(payload))
+    return any(markers_in(payload)) or bool(exceeded(payload))
 
 
-def _summary(declared: SpanType, row: SpanRow, budget: Budget) -> str | None:
+def _summary(declared: CompiledSpanType, row: SpanRow, budget: Budget) -> str | None:
     """Return the summary of a span: of its payload with the members of its result over it."""
     if not declared.template.usable:
         return None

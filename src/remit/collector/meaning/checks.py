@@ -48,7 +48,7 @@ _VALUE_BYTES: Final = 512
 _REASON_BYTES: Final = 1024
 
 
-class Verdict(IntEnum):
+class SchemaVerdict(IntEnum):
     """What came of a comparison."""
 
     GOOD = 0
@@ -58,9 +58,9 @@ class Verdict(IntEnum):
 
 _OF_ALTERNATIVES: Final = (ValidationErrorKind.AnyOf, ValidationErrorKind.OneOfNotValid)
 _OF_HIDDEN: Final = LEFT_OUT | {"const", "enum", "oneOf"}
-"""Keywords that depend on what a substitute hides."""
+"""Keywords that depend on what a marker hides."""
 _UNCLEAR: Final = "does not match its schema, or takes too long to be compared"
-_VERDICTS: Final = {True: Verdict.GOOD, False: Verdict.BAD}
+_VERDICTS: Final = {True: SchemaVerdict.GOOD, False: SchemaVerdict.BAD}
 
 
 def _light_chars(weight: Weight) -> int:
@@ -160,7 +160,7 @@ def _validator(schema: Schema) -> tuple[jsonschema_rs.Validator, int]:
 
 
 def _differences(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
-    """Yield *errors* without those that come from a substitute or the text of a number."""
+    """Yield *errors* without those that come from a marker or the text of a number."""
     for error in errors:
         if isinstance(error.kind, _OF_ALTERNATIVES):
             matches = any(next(_differences(each), None) is None for each in error.kind.context)
@@ -180,7 +180,7 @@ def _is_number_text(error: ValidationError) -> bool:
 
 
 def _is_hidden(error: ValidationError) -> bool:
-    """Return whether *error* may come from a substitute."""
+    """Return whether *error* may come from a marker."""
     value = error.instance
     return value == PLACE or (error.kind.name in _OF_HIDDEN and _hides(value))
 
@@ -256,7 +256,7 @@ class Checker:
 
     def verdict(
         self, payload: dict[str, object], text: str, budget: Budget, *, held: bool | None = None
-    ) -> Verdict:
+    ) -> SchemaVerdict:
         """Return what comes of comparing a payload.
 
         Args:
@@ -266,15 +266,15 @@ class Checker:
             held: Whether the JSON may hold the reserved key, if that is known already.
         """
         if not self._schema:
-            return Verdict.GOOD
+            return SchemaVerdict.GOOD
         held = may_hold(text) if held is None else held
-        value, substitutes = plain(payload) if held else (payload, False)
+        value, has_markers = plain(payload) if held else (payload, False)
         if value is PLACE:
-            return Verdict.GOOD
-        prepared = self._prepared(budget, substitutes=substitutes)
+            return SchemaVerdict.GOOD
+        prepared = self._prepared(budget, has_markers=has_markers)
         verdict = _compared(prepared, value, text, budget)
-        if verdict is Verdict.BAD and may_hold_number_text(text):
-            prepared = self._prepared(budget, substitutes=substitutes, number_texts=True)
+        if verdict is SchemaVerdict.BAD and may_hold_number_text(text):
+            prepared = self._prepared(budget, has_markers=has_markers, number_texts=True)
             return _compared(prepared, value, text, budget)
         return verdict
 
@@ -286,11 +286,11 @@ class Checker:
             text: Its JSON.
             budget: What its request may still do.
         """
-        value, substitutes = plain(payload) if may_hold(text) else (payload, False)
-        compiled = self._prepared(budget, substitutes=substitutes)
-        if substitutes and isinstance(compiled, _Compiled):
+        value, has_markers = plain(payload) if may_hold(text) else (payload, False)
+        compiled = self._prepared(budget, has_markers=has_markers)
+        if has_markers and isinstance(compiled, _Compiled):
             # Every error of the loosened schema is one of alternatives, and has no reason.
-            compiled = self._prepared(budget, substitutes=False)
+            compiled = self._prepared(budget, has_markers=False)
         if compiled is None:
             return [_UNCLEAR]
         if isinstance(compiled, str):
@@ -303,14 +303,14 @@ class Checker:
         self,
         budget: Budget,
         *,
-        substitutes: bool,
+        has_markers: bool,
         number_texts: bool = False,
     ) -> _Prepared | None:
         """Return the compiled schema; the reason if a payload cannot be compared with it.
 
         Args:
             budget: What the request may still do.
-            substitutes: Whether the payload has substitutes.
+            has_markers: Whether the payload has markers.
             number_texts: Whether the text of a number matches where a number is declared.
 
         Returns:
@@ -318,23 +318,23 @@ class Checker:
         """
         if self._unchecked is not None:
             return self._unchecked
-        key = self, substitutes, number_texts
+        key = self, has_markers, number_texts
         prepared = self._compiled.get(key)
         if prepared is None and budget.may_compile:
             begin = thread_time()
-            prepared = self._compile(substitutes=substitutes, number_texts=number_texts)
+            prepared = self._compile(has_markers=has_markers, number_texts=number_texts)
             budget.compiled(thread_time() - begin)
             self._compiled.keep(key, prepared)
         return prepared
 
-    def _compile(self, *, substitutes: bool, number_texts: bool) -> _Prepared:
+    def _compile(self, *, has_markers: bool, number_texts: bool) -> _Prepared:
         schema = self._schema
         try:
             if len(msgspec.json.encode(schema)) > MAX_SCHEMA_CHARS:
                 return "the schema is too large"
             if number_texts:
                 schema = with_number_texts(schema)
-            if substitutes:
+            if has_markers:
                 weight_of(schema)
                 schema = lenient(schema)
             return _Compiled(schema)
@@ -342,17 +342,19 @@ class Checker:
             return str(reason)
 
 
-def _compared(compiled: _Prepared | None, value: object, text: str, budget: Budget) -> Verdict:
+def _compared(
+    compiled: _Prepared | None, value: object, text: str, budget: Budget
+) -> SchemaVerdict:
     """Return what comes of comparing a value; what may take too long is not compared."""
     if not isinstance(compiled, _Compiled):
-        return Verdict.UNCHECKED
+        return SchemaVerdict.UNCHECKED
     if len(text) <= compiled.light_chars:
         return _VERDICTS[compiled.matches(value)]
     size = _Size(value, text)
     if compiled.steps(size) <= LIGHT_STEPS:
         return _VERDICTS[compiled.matches(value)]
     if budget.spent or compiled.steps(size.measured()) > MAX_STEPS:
-        return Verdict.UNCHECKED
+        return SchemaVerdict.UNCHECKED
     begin = thread_time()
     matches = compiled.matches(value)
     budget.spend(thread_time() - begin)

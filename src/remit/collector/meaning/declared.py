@@ -51,7 +51,7 @@ def _patterns_at_most(text: str) -> float:
     return math.inf if '"patternProperties":' in text else text.count('"pattern":')
 
 
-class SpanType:
+class CompiledSpanType:
     """One span type.
 
     Attributes:
@@ -107,7 +107,7 @@ class Declared:
         self.chars = len(span_type_schemas) + len(quality_schemas)
         checkers = _Checkers(span_type_schemas + quality_schemas, compiled)
         self.types = {
-            cast("str", each["name"]): SpanType(each, checkers)
+            cast("str", each["name"]): CompiledSpanType(each, checkers)
             for each in _described(span_type_schemas)
         }
         self.qualities = {

@@ -1,6 +1,6 @@
 """Loosens a schema for what remit writes instead of a value.
 
-For a payload with substitutes (markers), any value fits in their places. What a substitute hides
+For a payload with markers, any value fits in their places. What a marker hides
 may have met the schema, so whatever could only be said with it is left out: how many items there
 are, that they differ, that exactly one alternative holds. For a payload with texts of numbers, such
 a text fits where a number is declared.
@@ -42,7 +42,7 @@ _NUMBER: Final = "remit-number-text"
 
 
 def lenient(root: Schema) -> Schema:
-    """Return the schema that *root* is where a substitute matches everything.
+    """Return the schema that *root* is where a marker matches everything.
 
     Raises:
         UncheckableError: It refers to something outside itself.

@@ -1,6 +1,6 @@
-"""Tells what the author of a payload wrote from the substitutes (markers) that remit put there.
+"""Tells what the author of a payload wrote from the markers that remit put there.
 
-A substitute is an object with the key `$remit`; its place is compared with nothing. A user's own
+A marker is an object with the key `$remit`; its place is compared with nothing. A user's own
 key `$remit` is written `$$remit`, and so on with one `$` more. A number that JSON cannot represent
 exactly is written as a text.
 """
@@ -14,8 +14,8 @@ from typing import Final, NamedTuple, cast
 KEY: Final = "$remit"
 EXCEEDS: Final = "exceeds"
 WITHHELD: Final = "withheld"
-PLACE: Final = "\x00a substitute stands here\x00"
-"""Stands for a substitute while a payload is compared; PostgreSQL can hold no such text."""
+PLACE: Final = "\x00a marker stands here\x00"
+"""Stands for a marker while a payload is compared; PostgreSQL can hold no such text."""
 MAX_PLACES: Final = 256
 """A fixed tuple with more places is not compared by them where a list is cut."""
 NUMBER_TEXT: Final = "^(?:NaN|-?Infinity|-?[0-9]{16,})$"
@@ -28,12 +28,12 @@ class Plain(NamedTuple):
     """A payload without what remit wrote into it.
 
     Attributes:
-        value: The payload; a text of its own stands at the place of each substitute.
-        substitutes: Whether there are any.
+        value: The payload; a text of its own stands at the place of each marker.
+        has_markers: Whether there are any.
     """
 
     value: object
-    substitutes: bool
+    has_markers: bool
 
 
 def may_hold(text: str) -> bool:
@@ -54,14 +54,14 @@ def may_hold_number_text(text: str) -> bool:
 def plain(payload: dict[str, object]) -> Plain:
     """Return *payload* as its author meant it."""
     if isinstance(payload.get(KEY), str):
-        return Plain(PLACE, substitutes=True)
+        return Plain(PLACE, has_markers=True)
     found: list[object] = []
     given = {_own(name): _plain(value, found) for name, value in payload.items() if name != KEY}
     return Plain(given, bool(found))
 
 
-def substitutes(payload: object) -> Iterator[dict[str, object]]:
-    """Yield the substitutes in *payload*."""
+def markers_in(payload: object) -> Iterator[dict[str, object]]:
+    """Yield the markers in *payload*."""
     waiting = [payload]
     while waiting:
         value = waiting.pop()

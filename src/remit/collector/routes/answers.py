@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import RequestError
 from remit.collector.routes.bodies import GZIP
 from remit.collector.store import StoreUnavailableError, TooSlowError
 from remit.collector.views import error_answer
@@ -28,7 +28,7 @@ def answer(body: bytes) -> Response:
     return Response(body, headers=ACCEPTED, media_type="application/json")
 
 
-def envelope(refusal: Refusal) -> Response:
+def envelope(refusal: RequestError) -> Response:
     """Return the answer to a request that was not carried out."""
     return Response(
         error_answer(refusal),
@@ -39,7 +39,7 @@ def envelope(refusal: Refusal) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - starlette looks the handler up by the type
+    assert isinstance(error, RequestError)  # noqa: S101 - starlette looks the handler up by the type
     return _noted(request, error)
 
 
@@ -53,7 +53,7 @@ async def _unknown(request: Request, error: Exception) -> Response:
     }
     code = status.phrase.lower().replace(" ", "_")
     message = messages.get(status, status.phrase)
-    return _noted(request, Refusal(status, code, message, headers=error.headers))
+    return _noted(request, RequestError(status, code, message, headers=error.headers))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
@@ -61,7 +61,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     del error
     return _noted(
         request,
-        Refusal(
+        RequestError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "unavailable",
             "the database cannot be used now: try again",
@@ -75,7 +75,7 @@ async def _too_slow(request: Request, error: Exception) -> Response:
     del error
     return _noted(
         request,
-        Refusal(
+        RequestError(
             HTTPStatus.GATEWAY_TIMEOUT,
             "timeout",
             "the database took too long for this: ask for less, such as a shorter time, one run "
@@ -94,17 +94,17 @@ async def _failed(request: Request, error: Exception) -> Response:
     """Answer a request on which we failed; the server's log has the reason, the answer has not."""
     del error
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return _noted(request, Refusal(status, "internal_error", "the collector failed"))
+    return _noted(request, RequestError(status, "internal_error", "the collector failed"))
 
 
-def _noted(request: Request, refusal: Refusal) -> Response:
+def _noted(request: Request, refusal: RequestError) -> Response:
     request.scope[CODE] = refusal.code
     return envelope(refusal)
 
 
 # Coroutines all: a plain function would be run by starlette in a worker thread.
 exception_handlers: Final[Mapping[type[Exception], ExceptionHandler]] = {
-    Refusal: _refused,
+    RequestError: _refused,
     HTTPException: _unknown,
     TooSlowError: _too_slow,
     StoreUnavailableError: _unavailable,

@@ -11,7 +11,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from remit.collector.refusals import Refusal, malformed, too_large
+from remit.collector.refusals import RequestError, malformed, too_large
 from remit.collector.settings import Settings
 from remit.collector.wire import check_values
 
@@ -41,7 +41,7 @@ class Bodies:
         """Yield the body, decompressed; its bytes count as pending until the block ends.
 
         Raises:
-            Refusal: 400, 408, 413, 415 or 503.
+            RequestError: 400, 408, 413, 415 or 503.
             ClientDisconnect: The client went away before the end.
         """
         held = _Held()
@@ -68,7 +68,7 @@ class Bodies:
                         raise self._too_long()
                     parts.append(part)
         except TimeoutError as error:
-            raise Refusal(
+            raise RequestError(
                 HTTPStatus.REQUEST_TIMEOUT,
                 "request_timeout",
                 f"the body did not arrive within {settings.body_timeout_s} seconds",
@@ -77,7 +77,7 @@ class Bodies:
         body = b"".join(parts)
         if encoding not in {"identity", ""}:
             if encoding != GZIP:
-                raise Refusal(
+                raise RequestError(
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                     "unsupported_media_type",
                     "the body's content encoding must be gzip or identity",
@@ -87,19 +87,19 @@ class Bodies:
         check_values(body, settings.max_body_values)
         return body
 
-    def _too_long(self) -> Refusal:
+    def _too_long(self) -> RequestError:
         return too_large(f"the body is longer than {self._settings.max_body_bytes} bytes")
 
     def _hold(self, count: int, held: _Held) -> None:
         """Count bytes as pending.
 
         Raises:
-            Refusal: 503, there are too many.
+            RequestError: 503, there are too many.
         """
         held.count += count
         self._pending_bytes += count
         if self._pending_bytes > self._settings.max_pending_bytes:
-            raise Refusal(
+            raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
                 "too many request bodies are being read at once: try again later",
@@ -111,7 +111,7 @@ def unzip(body: bytes, max_bytes: int) -> bytes:
     """Return *body* decompressed, never more than *max_bytes*.
 
     Raises:
-        Refusal: 400, it is no gzip; 413, it would be longer.
+        RequestError: 400, it is no gzip; 413, it would be longer.
     """
     whole = bytearray()
     members, member = 0, None

@@ -62,7 +62,7 @@ BULK: Final = "bulk"
 DOCUMENT: Final = "openapi"
 
 
-class Endpoint(NamedTuple):
+class ServedEndpoint(NamedTuple):
     """One path and method.
 
     Attributes:
@@ -93,8 +93,8 @@ def _get(
     id_field: str = "",
     *,
     bare: bool = False,
-) -> Endpoint:
-    return Endpoint("GET", path, operation, answers, None, id_field, bare=bare)
+) -> ServedEndpoint:
+    return ServedEndpoint("GET", path, operation, answers, None, id_field, bare=bare)
 
 
 def _post(
@@ -105,8 +105,8 @@ def _post(
     id_field: str = "",
     *,
     bare: bool = False,
-) -> Endpoint:
-    return Endpoint("POST", path, operation, answers, takes, id_field, bare=bare)
+) -> ServedEndpoint:
+    return ServedEndpoint("POST", path, operation, answers, takes, id_field, bare=bare)
 
 
 def _wrapped(
@@ -118,12 +118,14 @@ def _wrapped(
     id_field: str = "",
     *,
     bare: bool = False,
-) -> Endpoint:
-    return Endpoint(method, path, operation, answers, takes, id_field, wrapped=True, bare=bare)
+) -> ServedEndpoint:
+    return ServedEndpoint(
+        method, path, operation, answers, takes, id_field, wrapped=True, bare=bare
+    )
 
 
-def _delete(path: str, operation: str, answers: type[BaseModel], id_field: str) -> Endpoint:
-    return Endpoint("DELETE", path, operation, answers, None, id_field)
+def _delete(path: str, operation: str, answers: type[BaseModel], id_field: str) -> ServedEndpoint:
+    return ServedEndpoint("DELETE", path, operation, answers, None, id_field)
 
 
 _RUN: Final = "agent_instance_id"

@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Raw
 
 from remit.collector.ingest import Allowance, Caller, Service
-from remit.collector.refusals import Refusal, not_found, too_large
-from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
+from remit.collector.refusals import RequestError, not_found, too_large
+from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, ServedEndpoint
 from remit.collector.routes.requests import Said, understood
 from remit.collector.settings import Settings
 from remit.collector.views import error_answer
@@ -49,7 +49,7 @@ class _Result(NamedTuple):
 _read_body: Final = msgspec.json.Decoder(_Body, float_hook=finite).decode
 
 
-def _pattern(endpoint: Endpoint) -> re.Pattern[str]:
+def _pattern(endpoint: ServedEndpoint) -> re.Pattern[str]:
     return re.compile(re.escape(PREFIX + endpoint.path).replace(r"\{id\}", "(?P<id>[^/]+)"))
 
 
@@ -62,7 +62,7 @@ def calls_of(body: bytes, settings: Settings) -> Sequence[_Call] | None:
     """Return the calls of a bulk request in this dialect; None if it is not in it.
 
     Raises:
-        Refusal: 400 or 413.
+        RequestError: 400 or 413.
     """
     try:
         calls = _read_body(body).items
@@ -95,17 +95,17 @@ def _result(service: Service, caller: Caller, call: _Call, allowance: Allowance)
         endpoint, said = _addressed(call)
         asked = understood(said, endpoint, service.settings.max_depth)
         answer = service.perform(caller, endpoint.operation, asked.params, asked.key)
-    except Refusal as refusal:
+    except RequestError as refusal:
         return _Result(refusal.status, Raw(error_answer(refusal)))
     allowance.take(answer)
     return _Result(_OK, Raw(answer))
 
 
-def _addressed(call: _Call) -> tuple[Endpoint, Said]:
+def _addressed(call: _Call) -> tuple[ServedEndpoint, Said]:
     """Return the endpoint that a call is for, and what it says to it.
 
     Raises:
-        Refusal: 404.
+        RequestError: 404.
     """
     try:
         path, query = urlsplit(call.path)[2:4]

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from remit.collector.ingest.lists import MAX_OFFSET, MAX_PAGE_SIZE
 from remit.collector.ingest.operations import OPERATIONS, Operation
-from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
+from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, ServedEndpoint
 from remit.collector.wire import encode
 from remit.models.envelope import Control, ErrorResponse, Pagination, Sorting
 
@@ -83,7 +83,7 @@ def _schemas() -> Mapping[str, object]:
     return found
 
 
-def _operation(endpoint: Endpoint) -> Json:
+def _operation(endpoint: ServedEndpoint) -> Json:
     operation = OPERATIONS.get(endpoint.operation)
     verb = endpoint.method.lower()
     name = endpoint.path.strip("/").replace("/", "_").replace("{id}", "id").replace(".", "_")
@@ -101,13 +101,13 @@ def _operation(endpoint: Endpoint) -> Json:
     return described
 
 
-def _summary(endpoint: Endpoint, operation: Operation | None) -> str:
+def _summary(endpoint: ServedEndpoint, operation: Operation | None) -> str:
     if operation is None:
         return _OTHER_WORDS[endpoint.operation]
     return (inspect.getdoc(operation.perform) or "").partition("\n")[0]
 
 
-def _parameters(endpoint: Endpoint, operation: Operation | None) -> list[Json]:
+def _parameters(endpoint: ServedEndpoint, operation: Operation | None) -> list[Json]:
     found: list[Json] = []
     if endpoint.id_field:
         schema: Json = {"type": "string", "pattern": _PFID}
@@ -150,7 +150,7 @@ def _paging(operation: Operation) -> list[Json]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
-def _body(endpoint: Endpoint, takes: type[BaseModel]) -> Json:
+def _body(endpoint: ServedEndpoint, takes: type[BaseModel]) -> Json:
     schema: Json = _ref(takes)
     if endpoint.wrapped:
         schema = {
@@ -162,7 +162,7 @@ def _body(endpoint: Endpoint, takes: type[BaseModel]) -> Json:
     return {"required": needed, "content": {"application/json": {"schema": schema}}}
 
 
-def _responses(endpoint: Endpoint, operation: Operation | None) -> dict[str, Json]:
+def _responses(endpoint: ServedEndpoint, operation: Operation | None) -> dict[str, Json]:
     success: Json = {
         "description": "It was done.",
         "content": _json(_envelope(endpoint, operation)),
@@ -180,7 +180,7 @@ def _responses(endpoint: Endpoint, operation: Operation | None) -> dict[str, Jso
     }
 
 
-def _envelope(endpoint: Endpoint, operation: Operation | None) -> Json:
+def _envelope(endpoint: ServedEndpoint, operation: Operation | None) -> Json:
     answers = _ref(endpoint.answers)
     if endpoint.bare:
         return answers

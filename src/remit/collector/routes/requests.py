@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from remit.collector.ingest import Caller, Service
 from remit.collector.ingest.checks import checked_key, key_in
-from remit.collector.refusals import Refusal, invalid_field, unauthorized
-from remit.collector.routes.endpoints import Endpoint
+from remit.collector.refusals import RequestError, invalid_field, unauthorized
+from remit.collector.routes.endpoints import ServedEndpoint
 from remit.collector.wire import Fields, check_fields, encode, fields_from, fields_of
 
 Authenticate: TypeAlias = Callable[[Request], Caller]
@@ -50,11 +50,11 @@ def secret_in(authorization: str) -> str | None:
     return secret.strip() or None if scheme.lower() == _BEARER else None
 
 
-def asked(request: Request, body: bytes, service: Service, endpoint: Endpoint) -> Asked:
+def asked(request: Request, body: bytes, service: Service, endpoint: ServedEndpoint) -> Asked:
     """Return what a request says: its query if it is a GET, else its body.
 
     Raises:
-        Refusal: 400 or 422.
+        RequestError: 400 or 422.
     """
     header = request.headers.get("idempotency-key")
     named = request.path_params.get("id", "")
@@ -78,11 +78,11 @@ class Said(NamedTuple):
     header: str | None = None
 
 
-def understood(said: Said, endpoint: Endpoint, max_depth: int) -> Asked:
+def understood(said: Said, endpoint: ServedEndpoint, max_depth: int) -> Asked:
     """Return what was said to *endpoint*; the id that the path names wins.
 
     Raises:
-        Refusal: 400 or 422.
+        RequestError: 400 or 422.
     """
     reads = endpoint.method == "GET"
     fields = fields_from(said.query) if reads else fields_of(said.body)
@@ -112,7 +112,7 @@ def _details(fields: Fields, *, wrapped: bool) -> Fields:
         return {}
     try:
         return fields_of(bytes(raw))
-    except Refusal as refusal:
+    except RequestError as refusal:
         if wrapped:
             raise invalid_field("details", "must be an object") from refusal
         return {}

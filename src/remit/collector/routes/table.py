@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from remit.collector.ingest import Caller, Service
 from remit.collector.routes.answers import answer
 from remit.collector.routes.bodies import Bodies
-from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
+from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, ServedEndpoint
 from remit.collector.routes.executors import Executor
 from remit.collector.routes.http_bulk import calls_of, perform_calls
 from remit.collector.routes.openapi import document
@@ -36,7 +36,7 @@ def api_routes(service: Service, authenticate: Authenticate, executor: Executor)
         executor: Runs all that may ask the database.
     """
     bodies = Bodies(service.settings)
-    by_path: dict[str, list[Endpoint]] = {}
+    by_path: dict[str, list[ServedEndpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, []).append(endpoint)
     return [
@@ -79,7 +79,7 @@ def _handler(
     authenticate: Authenticate,
     executor: Executor,
     bodies: Bodies,
-    endpoints: dict[str, Endpoint],
+    endpoints: dict[str, ServedEndpoint],
 ) -> Handler:
     async def handle(request: Request) -> Response:
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import RequestError
 from remit.collector.store import Page
 from remit.collector.wire import encode
 
@@ -51,7 +51,7 @@ def pagination(offset: int, size: int, count: int, total: int) -> dict[str, int 
     }
 
 
-def error_answer(refusal: Refusal) -> bytes:
+def error_answer(refusal: RequestError) -> bytes:
     """Return the envelope of a refusal."""
     answer: dict[str, object] = {
         "status": "error",
