@@ -40,7 +40,9 @@ _SEEN_CHARS: Final = 1_024
 """Of a long text the first and the last characters decide whether it is Base64."""
 
 _DATA_URL: Final = re.compile(r"data:([\w.+-]{1,64}/[\w.+-]{1,64})?((?:;[^,;\s]{1,64}){0,4}),")
-_BASE64_START: Final = re.compile(r"[A-Za-z0-9+/_-]{60}")
+may_be_binary: Final = re.compile(r"data:|[A-Za-z0-9+/_-]{60}").match
+"""Returns None for a text of which `binary_text` returns None; the quick test for prose."""
+
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{60,}(?:\r?\n[A-Za-z0-9+/_-]+)*+\r?\n?")
 _BASE64_END: Final = re.compile(r"[A-Za-z0-9+/_\r\n-]++={0,2}\s*+")
 _MIXED: Final = re.compile(r"(?=.*[0-9])(?=.*[a-z]).*[A-Z]", re.DOTALL)
@@ -91,10 +93,7 @@ def binary_text(value: str) -> markers.Marker | None:
     """Return the marker of a long text that is a data URL, or Base64 as a whole, else None."""
     if len(value) <= MIN_BINARY_CHARS:
         return None
-    is_url = value[:5] == "data:"
-    if not is_url and _BASE64_START.match(value) is None:
-        return None
-    url = _DATA_URL.match(value) if is_url else None
+    url = _DATA_URL.match(value)
     if url is not None:
         chars = len(value) - url.end()
         in_base64 = (url[2] or "").endswith(";base64")

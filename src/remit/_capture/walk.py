@@ -25,7 +25,7 @@ from remit._capture.rules.names import (
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import LONG_TEXT_CHARS, SHORTEST, SIGN, key_shaped
 from remit._capture.rules.switches import SECRET_TYPE
-from remit._capture.scalars import MAX_EXACT, binary_text
+from remit._capture.scalars import MAX_EXACT, binary_text, may_be_binary
 from remit._capture.type_readers import (
     READERS,
     FieldRules,
@@ -120,7 +120,7 @@ class Walk:
             scrub: Replace lone surrogates, which UTF-8 cannot encode.
             texts: Collects the texts of withheld values.
             off: Rules that are off in this process.
-            delays: Long texts are read when they are encoded.
+            delays: Long texts are read when they are encoded, except the first ones.
             shares: It is the second walk.
         """
         self.chars: int = chars
@@ -185,13 +185,15 @@ class Walk:
             self.chars -= size
             return value
         if size > LONG_TEXT_CHARS:
-            binary = binary_text(value)
+            binary = binary_text(value) if may_be_binary(value) is not None else None
             if binary is not None:
                 self.chars -= _MARKER_CHARS
                 return binary
             if self._delays:
                 self.chars -= min(size, self._most_chars // _LARGEST)
                 self.long_chars += size
+                if self.long_chars <= self._most_chars // 2:
+                    return self._read(value, None, self.off)
                 if self._scrub:
                     value = replace_surrogates(value)
                 off = self.off
@@ -464,7 +466,8 @@ class Walk:
                 copies.append(self.text(item))
             else:
                 copy = self._half(item, depth) if divides else self.value(item, depth + 1)
-                self._hide_value_of(item, copy)
+                if type(copy) is list:
+                    self._hide_value_of(item, cast("list[object]", copy))
                 copies.append(copy)
         return copies
 
@@ -507,14 +510,13 @@ class Walk:
             pair = cast("list[object]", copy)
             pair[1] = self._hide_if_labelled(pair[0], pair[1])
 
-    def _hide_value_of(self, item: object, copy: object) -> None:
+    def _hide_value_of(self, item: object, copy: list[object]) -> None:
         """Withhold the second of a pair, *copy* being the copy of *item*: `(b"password", ...)`."""
         self.hide_second(copy)
         if type(item) is tuple and len(cast("tuple[object, ...]", item)) == _PAIR:
             label = cast("tuple[object, ...]", item)[0]
-            if type(label) is bytes and type(copy) is list:
-                pair = cast("list[object]", copy)
-                pair[-1] = self._hide_if_labelled(_text_of_bytes(label), pair[-1])
+            if type(label) is bytes:
+                copy[-1] = self._hide_if_labelled(_text_of_bytes(label), copy[-1])
 
     def scalar(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a single value."""
