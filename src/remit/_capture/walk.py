@@ -466,9 +466,9 @@ class Walk:
                 copies.append(self.text(item))
             else:
                 copy = self._half(item, depth) if divides else self.value(item, depth + 1)
+                copies.append(copy)
                 if type(copy) is list:
                     self._hide_value_of(item, cast("list[object]", copy))
-                copies.append(copy)
         return copies
 
     def _half(self, item: object, depth: int) -> object:
