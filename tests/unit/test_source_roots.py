@@ -143,7 +143,8 @@ def test_what_is_elsewhere_is_said_once_with_the_line_to_add(
     own = ["main:bot"] if installed else ["main:bot", "tools:pay"]
     assert registered_in(project, path=(other,)) == own
     ended = python(project, "main.py", path=(other,))
-    line = "@remit.agent(span_types=['library:'])"
+    members = "'library:'" if installed else "'library:', 'tools:'"
+    line = f"@remit.agent(span_types=[{members}])"
     assert ended.stderr.count(line) == ended.stderr.count("library:tidy") == 1
     assert ended.stderr.count("@remit.agent(span_types=['tools:'])") == installed
     versions, payloads = recorded_in(project)

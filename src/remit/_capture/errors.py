@@ -16,13 +16,14 @@ import pydantic_core
 from remit._base.frames import Frames, read_traceback
 from remit._base.guard import attempt
 from remit._capture import markers
+from remit._capture.cut import encode
 from remit._capture.encode import Rules
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import SHORTEST, key_shaped
 from remit._capture.rules.switches import QUOTED
 from remit._capture.scalars import integer, text
-from remit._capture.walk import Walk, decode, encode, is_harmless, replace_surrogates
+from remit._capture.walk import Walk, decode, is_harmless, replace_surrogates
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._inspect.introspection import is_a, lookup, name_of, type_name
 from remit.errors import DeniedError

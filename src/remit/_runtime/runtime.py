@@ -345,11 +345,11 @@ class Runtime:
             logger.warning(
                 "%s (%s) is used in a run of %s, whose registration does not include it: its spans "
                 "are recorded, marked as unregistered, and compared with nothing. To include it: "
-                "@remit.agent(span_types=[%r])",
+                "@remit.agent(span_types=[%s])",
                 step.name,
                 step.place,
                 agent.place,
-                prefix,
+                ", ".join(_members_with(agent, prefix)),
             )
 
     def _make_delivery(self, on_start: Callable[[], None], others: OtherFiles) -> Delivery | None:
@@ -368,6 +368,19 @@ class Runtime:
             on_start_threads=on_start,
             ticks=(self.tick,),
         )
+
+
+def _members_with(agent: AgentType, prefix: str) -> list[str]:
+    """Return the members of `span_types` that add *prefix* to what the agent registers today."""
+    if agent.span_types:
+        return ["...", repr(prefix)]
+    top = agent.span_type.module.partition(".")[0]
+    others = {
+        step.prefix
+        for step in registry().span_types_of(agent)
+        if not (step.of_adapter or step.is_within(top))
+    }
+    return [repr(each) for each in sorted(others | {prefix})]
 
 
 def _called_from(step: SpanRecorder) -> str:
