@@ -303,7 +303,9 @@ def test_a_living_process_finds_what_another_leaves_later(api: FakeApi, tmp_path
     made = delivery(api, tmp_path, poll_interval_s=0.1)
     record(made)
     assert made.flush(within(20)).sent == 7
+    made.before_fork()
     leave(tmp_path)
+    made.after_fork_in_parent()
     wait_for(lambda: made.status().sent == 14)
     assert len(api.instances) == 2
     made.shutdown(within(5))
