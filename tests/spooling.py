@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.inside import (
+    Delivery,
     Item,
     ItemKind,
     Loss,
@@ -146,13 +147,21 @@ def wait_until_written(status: Callable[[], Status], limit_s: float = 60.0) -> N
         pause.wait(0.01)
 
 
-def in_child(act: Callable[[], object]) -> None:
-    """Run *act* in the child of a fork, which is then killed."""
+def in_child(act: Callable[[], object], beside: Delivery | None = None) -> None:
+    """Run *act* in the child of a fork, which is then killed.
+
+    Threads that deliver *beside* it use SQLite. They are paused during the fork, as the hooks of the
+    runtime do.
+    """
+    if beside is not None:
+        beside.before_fork()
     pid = os.fork()
     if pid == 0:
         with suppress(BaseException):
             act()
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(1)
+    if beside is not None:
+        beside.after_fork_in_parent()
     _, status = os.waitpid(pid, 0)
     assert os.WIFSIGNALED(status), "the child failed"

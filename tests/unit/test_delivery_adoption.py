@@ -26,7 +26,14 @@ def api() -> FakeApi:
     return FakeApi()
 
 
-def leave(data_dir: Path, spans: int = 3, *, close: bool = True, long: bool = False) -> None:
+def leave(
+    data_dir: Path,
+    spans: int = 3,
+    *,
+    close: bool = True,
+    long: bool = False,
+    beside: Delivery | None = None,
+) -> None:
     """Record a run in a process that is killed while the server is down."""
 
     def act() -> None:
@@ -43,7 +50,7 @@ def leave(data_dir: Path, spans: int = 3, *, close: bool = True, long: bool = Fa
         made.flush(within(0.1))
         wait_until_written(made.status)
 
-    in_child(act)
+    in_child(act, beside)
 
 
 @pytest.fixture
@@ -135,7 +142,7 @@ def test_a_parents_run_is_the_parents_to_end(made: Delivery, api: FakeApi) -> No
         made.flush(within(0.1))
         wait_until_written(made.status)
 
-    in_child(act)
+    in_child(act, made)
     assert made.flush(within(20))
     spans = {span["schema_name"]: span["status"] for span in api.spans.values()}
     assert spans == {"remit:run": "active", "child's": "complete", "child's open": "failed"}
@@ -152,7 +159,7 @@ def test_a_child_of_a_fork_leaves_its_parents_file_alone(
     down(api)
     record(made)
     made.flush(within(0.2))
-    in_child(made.after_fork_in_child)
+    in_child(made.after_fork_in_child, made)
     other = delivery(FakeApi(), tmp_path)
     assert other.flush(within(5)).sent == 0
     other.shutdown(within(1))
@@ -303,9 +310,7 @@ def test_a_living_process_finds_what_another_leaves_later(api: FakeApi, tmp_path
     made = delivery(api, tmp_path, poll_interval_s=0.1)
     record(made)
     assert made.flush(within(20)).sent == 7
-    made.before_fork()
-    leave(tmp_path)
-    made.after_fork_in_parent()
+    leave(tmp_path, beside=made)
     wait_for(lambda: made.status().sent == 14)
     assert len(api.instances) == 2
     made.shutdown(within(5))

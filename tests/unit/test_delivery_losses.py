@@ -310,7 +310,7 @@ def test_what_a_child_lost_of_its_parents_run_is_told_beside_the_parents(
             else:
                 assert made.shutdown(within(20)).sent
 
-        in_child(act)
+        in_child(act, made)
         api.rules.clear()
         made.flush(within(20))
         counts = {"payload_buffer_full": 3}
