@@ -150,8 +150,8 @@ def wait_until_written(status: Callable[[], Status], limit_s: float = 60.0) -> N
 def in_child(act: Callable[[], object], beside: Delivery | None = None) -> None:
     """Run *act* in the child of a fork, which is then killed.
 
-    Threads that deliver *beside* it use SQLite. They are paused during the fork, as the hooks of the
-    runtime do.
+    Threads that deliver *beside* it use SQLite. They are paused during the fork, as by the hooks of
+    the runtime.
     """
     if beside is not None:
         beside.before_fork()
