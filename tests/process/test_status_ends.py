@@ -136,13 +136,14 @@ def test_after_a_shutdown_the_status_tells_how_it_ended(tmp_path: Path) -> None:
 
 def test_what_a_writer_holds_that_hangs_is_pending(tmp_path: Path) -> None:
     """A hook of a user's type hangs while a registration is built; asking again changes nothing."""
+    configure(f"http://127.0.0.1:{unused_port()}", tmp_path)
 
+    # Declared afterwards: `configure()` builds what is declared before it.
     @remit.span_type("slow")
     def slow(value: Slow) -> None:
         del value
 
     assert slow.__name__ == "slow"
-    configure(f"http://127.0.0.1:{unused_port()}", tmp_path)
     agent()
     ended = remit.shutdown(0.2)
     assert (ended.pending, ended.spooled) == (recorded(), 0)
