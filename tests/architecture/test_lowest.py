@@ -49,7 +49,8 @@ def imported() -> dict[str, str]:
             if isinstance(node, ast.ImportFrom) and node.module is not None:
                 names.append(node.module)
             libraries |= {name.partition(".")[0]: module.place for name in names}
-    own = {*sys.stdlib_module_names, "remit"}
+    # The standard library of Python 3.14 is imported where it is there.
+    own = {*sys.stdlib_module_names, "annotationlib", "remit"}
     return {name: place for name, place in libraries.items() if name not in own}
 
 
