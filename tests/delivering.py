@@ -14,6 +14,7 @@ import pytest
 from tests.fake_api import FakeApi, refusal
 from tests.inside import (
     URL,
+    BulkSupport,
     Deadline,
     Delivery,
     Health,
@@ -22,6 +23,10 @@ from tests.inside import (
     make_delivery,
 )
 from tests.recording import HandRun
+
+
+ALONE = BulkSupport(registrations=False, runs=False, reads=False)
+"""What is known of a server that takes only spans in bulk."""
 
 
 def sure_waits(_: Health) -> Iterator[float]:
@@ -47,6 +52,8 @@ class Stepped(SteppedDelivery):
         **more: Any,  # noqa: ANN401 - as `SteppedDelivery` takes them
     ) -> None:
         """Wire the parts to *api*."""
+        if not api.in_bulk:
+            more.setdefault("support", ALONE)
         super().__init__(api.transport, waits=waits, **more)
         self.api = api
 

@@ -23,6 +23,7 @@ Rule: TypeAlias = Callable[[str, Json], Answer]
 ItemRule: TypeAlias = Callable[[Json], Json | None]
 
 INSTANCES = "/api/v1/agent_instance"
+RUNS_IN_BULK = frozenset({"register", "start", "finish", "record_quality", "show"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class FakeApi:
         agent_answered: What a registration's answer tells of that agent.
         rules: Asked before each request; the first answer that is not None is given.
         item_rules: Asked before each bulk item; an output that is not None is its output.
+        in_bulk: Operations on instances that are taken in bulk requests.
         control: Control signal of every span answer, if any.
         seen: Every request.
         instances: By id.
@@ -84,6 +86,7 @@ class FakeApi:
     rules: list[Rule] = field(default_factory=list[Rule])
     item_rules: list[ItemRule] = field(default_factory=list[ItemRule])
     control: Json | None = None
+    in_bulk: frozenset[str] = frozenset()
     seen: list[Seen] = field(default_factory=list[Seen])
     instances: dict[str, Json] = field(default_factory=dict[str, Json])
     spans: dict[str, Json] = field(default_factory=dict[str, Json])
@@ -210,6 +213,9 @@ class FakeApi:
 
     def take_item(self, item: Json) -> Json:
         """Return the right output of a bulk item."""
+        resource, _, action = item["_type"].partition("/")
+        if resource == "agent_instances":
+            return self._take_instance_item(item, action)
         if item["_type"] == "agent_spans/create":
             details = item["details"]
             if details["agent_instance_id"] not in self.instances:
@@ -227,6 +233,20 @@ class FakeApi:
             "result_payload": item.get("result_payload"),
         }
         return self._answered(span)
+
+    def _take_instance_item(self, item: Json, action: str) -> Json:
+        """Return the right output of an operation on an instance."""
+        if action not in self.in_bulk:
+            return error("bad_request")
+        if action == "register":
+            fields = {key: value for key, value in item.items() if key != "_type"}
+            answer: Json = self._register(fields).json()
+            return answer
+        instance = self.instances.get(item["agent_instance_id"])
+        if instance is None:
+            return error("not_found")
+        told: Json = self._act(instance, "" if action == "show" else action, item).json()
+        return told
 
     def _answered(self, span: Json) -> Json:
         answer = {"status": "success", "details": span}

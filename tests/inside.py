@@ -7,6 +7,7 @@ that a new layout of the packages changes these two modules and no test.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ from remit._declare.schema import result_schema as result_schema
 from remit._decorators import Agent as Agent
 from remit._decorators import adapters as adapters
 from remit._deliver.buffer import Buffer as Buffer
+from remit._deliver.calls import BulkSupport as BulkSupport
 from remit._deliver.calls import DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, waits
 from remit._deliver.delivery import Delivery as Delivery
@@ -261,6 +263,7 @@ class SteppedDelivery:
         outbox: Callable[..., Outbox] = partial(Keeping, None),  # noqa: B008 - makes no state
         ticks: Sequence[Callable[[], None]] = (),
         waits: Callable[[Health], Iterator[float]] = waits,
+        support: BulkSupport | None = None,
         **pace: int,
     ) -> None:
         """Deliver to a server.
@@ -270,6 +273,7 @@ class SteppedDelivery:
             outbox: Makes what holds what waits, given how to `release` memory.
             ticks: Called at each pass.
             waits: How long to wait between two tries.
+            support: Which operations the server is known to take in bulk.
             **pace: What differs from `PACE`.
         """
         self.clock = clock = FakeClock()
@@ -283,6 +287,9 @@ class SteppedDelivery:
         )
         self._writer, self._sender, self._outbox, self._client, circuit = self._delivery.parts
         circuit.waits = waits
+        if support is not None:
+            known = self._sender.support
+            known.registrations, known.runs, known.reads = astuple(support)
         buffer = self._delivery.sink
         assert isinstance(buffer, Buffer)
         self.sink = buffer

@@ -1,10 +1,11 @@
-"""Builds bulk requests of span items: keys and times as text, payloads copied as they are."""
+"""Builds bulk requests: keys and times as text, payloads copied as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 import msgspec
@@ -13,10 +14,14 @@ from msgspec import UNSET, Raw, UnsetType
 from remit._base.clock import iso8601
 from remit._base.encoding import growing
 from remit._base.ids import key_text, pfid_text
-from remit._deliver.run_delivery import RunDelivery
+from remit._deliver import calls
+from remit._deliver.calls import InstanceOperation
+from remit._deliver.losses import loss_span
+from remit._deliver.run_delivery import BatchLimits, RunDelivery
 from remit._deliver.spool import Row
 from remit._record.items import Item, ItemKind
 
+SPAN_KINDS: Final = (ItemKind.SPAN, ItemKind.FINISH)
 NO_PAYLOAD: Final = b"{}"
 # Many spans have the same parent.
 PARENTS: Final = 2_000
@@ -54,61 +59,122 @@ class _Finish(msgspec.Struct, gc=False):
     _type: str = "agent_spans/finish"
 
 
-Operation: TypeAlias = _Create | _Finish
+Operation: TypeAlias = _Create | _Finish | Raw
 
 
 class _Bulk(msgspec.Struct, gc=False):
     items: Sequence[Operation]
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """Most items and bytes of one bulk request."""
-
-    items: int
-    size_bytes: int
-
-
 @dataclass(slots=True)
 class Batch:
-    """Items for one bulk request, in the order of sending.
+    """Rows for one bulk request, in the order of sending.
 
     Attributes:
         limits: Most items and bytes.
-        rows: The rows, by idempotency key.
-        operations: The rows as the API takes them.
+        operations: What is sent, in order.
+        rows: The rows that are sent, by idempotency key.
+        starts: The runs that are started before their rows, by key.
+        losses: The runs whose losses are sent before their end, by idempotency key.
+        silent: Rows of which nothing is sent; they are delivered with the others.
         runs: The runs of the rows, by key.
         size_bytes: Upper bound of the size as JSON.
     """
 
     limits: BatchLimits
-    rows: dict[str, Row] = field(default_factory=dict[str, Row])
     operations: list[Operation] = field(default_factory=list[Operation])
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    starts: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
+    losses: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
+    silent: list[Row] = field(default_factory=list[Row])
     runs: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
     size_bytes: int = 0
 
-    def add(self, key: str, operation: Operation, row: Row, run: RunDelivery) -> bool:
-        """Add one item if it fits; return whether it does.
+    def all_rows(self) -> list[Row]:
+        """Return the rows in their order, also those of which nothing is sent."""
+        return sorted([*self.rows.values(), *self.silent], key=itemgetter(0))
 
-        The first item may be of any size. A batch holds each key once.
-        """
-        rows, limits, item = self.rows, self.limits, row[1]
+    def keys(self) -> set[str]:
+        """Return the idempotency keys of what is sent."""
+        starts = map(calls.start_key, self.starts)
+        return {*self.rows, *self.losses, *starts}
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to send or to settle."""
+        return bool(self.operations or self.silent)
+
+    def has_room(self, size_bytes: int, items: int = 1) -> bool:
+        """Return whether operations of that size fit; the first may be of any size."""
+        if not self.operations:
+            return True
+        fits = self.size_bytes + size_bytes <= self.limits.size_bytes
+        return fits and len(self.operations) + items <= self.limits.items
+
+    def add(self, key: str, operation: Operation, row: Row, run: RunDelivery) -> bool:
+        """Add one row if it fits; return whether it does. A batch holds each key once."""
+        item = row[1]
         payload, result, name = item.payload, item.result, item.name
-        size_bytes = self.size_bytes + OPERATION_BYTES + (CHAR_BYTES * len(name) if name else 0)
+        size_bytes = OPERATION_BYTES + (CHAR_BYTES * len(name) if name else 0)
         size_bytes += (len(payload) if payload else 0) + (len(result) if result else 0)
-        full = size_bytes > limits.size_bytes or len(rows) >= limits.items or key in rows
-        if full and rows:
+        if key in self.rows or not self.has_room(size_bytes):
             return False
-        rows[key] = row
+        self.rows[key] = row
         self.operations.append(operation)
-        self.size_bytes = size_bytes
+        self.size_bytes += size_bytes
         self.runs[item.run_key] = run
         return True
+
+    def add_start(self, run: RunDelivery) -> bool:
+        """Add the start of a run if it fits and is not in the batch; return whether it is."""
+        record = run.record
+        if record.key in self.starts:
+            return True
+        if not self.has_room(OPERATION_BYTES, 2):
+            return False
+        self.starts[record.key] = self.runs[record.key] = run
+        self._append(calls.start(record, record.instance_id or "").item())
+        return True
+
+    def add_silent(self, row: Row, run: RunDelivery) -> None:
+        """Add a row of which nothing is sent."""
+        self.silent.append(row)
+        self.runs[run.record.key] = run
+
+    def add_losses(self, key: str, operation: Operation, run: RunDelivery) -> bool:
+        """Add the losses of a run if they fit together with its end; return whether they do."""
+        if not self.has_room(OPERATION_BYTES, 2):
+            return False
+        self.losses[key] = run
+        self._append(operation)
+        return True
+
+    def _append(self, operation: Operation) -> None:
+        self.operations.append(operation)
+        self.size_bytes += OPERATION_BYTES
 
 
 def encode_bulk(operations: Sequence[Operation]) -> bytes:
     """Return the body of a bulk request."""
     return _encode(_Bulk(operations))
+
+
+def describe(item: Item, run: RunDelivery) -> tuple[str, Operation]:
+    """Return the idempotency key of an item, and the operation that sends it."""
+    if item.kind in SPAN_KINDS:
+        return describe_span(item, run)
+    operation = instance_operation(item, run)
+    return operation.key, operation.item()
+
+
+def describe_losses(run: RunDelivery, end: Item) -> tuple[str, Operation]:
+    """Return key and operation of the losses of a run, as of its *end*."""
+    return describe_span(loss_span(run.record, end.finished_ns or run.record.started_ns), run)
+
+
+def instance_operation(item: Item, run: RunDelivery) -> InstanceOperation:
+    """Return the operation that sends a quality payload or the end of a run."""
+    make = calls.finish if item.kind == ItemKind.CLOSE else calls.quality
+    return make(item, run.record.instance_id or "")
 
 
 def describe_span(item: Item, run: RunDelivery) -> tuple[str, Operation]:

@@ -7,7 +7,12 @@ here; the paths and the bulk call are those of `remit.client.endpoints`.
 from __future__ import annotations
 
 import hashlib
-from typing import Final, Protocol, TypeVar
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -15,11 +20,13 @@ from msgspec import Raw
 from remit._base.clock import Deadline, iso8601
 from remit._base.encoding import growing
 from remit._base.ids import key_text
+from remit._base.loops import SENDER
 from remit._deliver.losses import ORPHAN
 from remit._deliver.spool import Registration, RunRecord
 from remit._record.items import Item
-from remit.client.endpoints import Call, lenient
+from remit.client.endpoints import Call, Endpoint, lenient
 from remit.client.endpoints.table import (
+    BULK,
     CREATE_AGENT,
     FINISH_INSTANCE,
     GET_INSTANCE,
@@ -34,6 +41,8 @@ T = TypeVar("T")
 
 LIVE: Final = "live"
 AGENT_KEY_CHARS: Final = 32
+# Requests of different runs that are sent at the same time.
+SIDE_BY_SIDE: Final = 4
 
 
 class Client(Protocol):
@@ -61,6 +70,21 @@ SEND_ERRORS: Final = (ApiError, OutOfTimeError)
 """Exceptions of a call that are not faults of remit's."""
 
 
+@dataclass(slots=True)
+class BulkSupport:
+    """Which operations on runs a server takes in bulk requests; each is tried once.
+
+    Attributes:
+        registrations: Registrations, until the server has refused one that it takes alone.
+        runs: Starts, quality payloads and ends; None before the first.
+        reads: Reads of instances, until the server has refused them.
+    """
+
+    registrations: bool = True
+    runs: bool | None = None
+    reads: bool = True
+
+
 class DeadlineClient:
     """Sends calls with the timeout of a request and the deadline of a shutdown.
 
@@ -75,6 +99,7 @@ class DeadlineClient:
         self.answered = 0
         self._client = client
         self._timeout_s = timeout_s
+        self._counting = threading.Lock()
 
     def call(self, call: Call[T]) -> T:
         """Return the API's answer to *call*.
@@ -89,15 +114,44 @@ class DeadlineClient:
         except RejectedError as error:
             if isinstance(error, NotFoundError) and error.code is None:
                 raise ContractError(str(error), status=error.status) from error
-            self.answered += 1
+            self._count()
             raise
         except UnavailableError as error:
             if self.limit is not None and self.limit.remaining_s() <= 0:
                 # The process ends; the server did not fail.
                 raise OutOfTimeError from error
             raise
-        self.answered += 1
+        self._count()
         return answer
+
+    def call_side_by_side(self, requests: Sequence[Call[T]]) -> list[T | Exception]:
+        """Send *requests* on several threads; return for each its answer or its exception."""
+        outcomes: list[T | Exception] = [OutOfTimeError()] * len(requests)
+        numbers = deque(range(len(requests)))
+
+        def work() -> None:
+            with suppress(IndexError):
+                while True:
+                    number = numbers.popleft()
+                    try:
+                        outcomes[number] = self.call(requests[number])
+                    except Exception as error:  # noqa: BLE001 - raised by the caller
+                        outcomes[number] = error
+
+        threads = list[threading.Thread]()
+        with suppress(RuntimeError):  # no thread starts while the interpreter exits
+            for _ in range(min(SIDE_BY_SIDE, len(requests)) - 1):
+                thread = threading.Thread(target=work, name=SENDER, daemon=True)
+                thread.start()
+                threads.append(thread)
+        work()
+        for thread in threads:
+            thread.join()
+        return outcomes
+
+    def _count(self) -> None:
+        with self._counting:
+            self.answered += 1
 
     def _remaining_s(self) -> float:
         if self.limit is None:
@@ -138,6 +192,16 @@ class _InstanceAnswer(msgspec.Struct):
     agent: Agent | None = None
 
 
+class _InstanceOutput(msgspec.Struct):
+    status: str
+    details: Instance | None = None
+    agent: Agent | None = None
+
+
+class _BulkAnswer(msgspec.Struct):
+    outputs: dict[str, _InstanceOutput]
+
+
 class _AgentAnswer(msgspec.Struct):
     details: Agent
 
@@ -149,51 +213,114 @@ class _AnyAnswer(msgspec.Struct):
 _encode: Final = growing(msgspec.json.Encoder())
 
 
-def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
-    """Return the call that registers a run; its bytes depend only on the arguments."""
+class InstanceOperation(NamedTuple):
+    """One operation on a run: a request of its own, or an item of a bulk request.
+
+    Both forms carry the same idempotency key, so that one of each is one operation.
+
+    Attributes:
+        type: Name of the operation in a bulk request.
+        endpoint: The endpoint that does the same.
+        key: The idempotency key.
+        instance_id: The instance; None for a registration.
+        fields: The other fields; those that are None are not sent.
+    """
+
+    type: str
+    endpoint: Endpoint[Any]
+    key: str
+    instance_id: str | None
+    fields: Mapping[str, object]
+
+    def item(self) -> Raw:
+        """Return the item of a bulk request."""
+        return Raw(_body(_type=self.type, agent_instance_id=self.instance_id, **self._sent))
+
+    def call(self) -> Call[None]:
+        """Return the request of its own; its answer is not read."""
+        return self.endpoint.raw(self.instance_id or "", read=_nothing, body=_body(**self._sent))
+
+    @property
+    def _sent(self) -> dict[str, object]:
+        return {"idempotency_key": self.key, **self.fields}
+
+
+def register(record: RunRecord, agent_id: str | None) -> InstanceOperation:
+    """Return the operation that registers a run; its bytes depend only on the arguments."""
     registration = record.registration
-    body = _body(
-        agent_version=Raw(registration.version),
-        agent_schema_version=Raw(registration.schema),
-        purpose=record.purpose,
-        update_current_version=record.purpose == LIVE,
-        external_identifier=record.key,
-        idempotency_key=f"reg-{record.key}",
-        agent_id=agent_id,
-        environment_id=registration.environment_id,
+    fields = {
+        "agent_version": Raw(registration.version),
+        "agent_schema_version": Raw(registration.schema),
+        "purpose": record.purpose,
+        "update_current_version": record.purpose == LIVE,
+        "external_identifier": record.key,
+        "agent_id": agent_id,
+        "environment_id": registration.environment_id,
+    }
+    return InstanceOperation(
+        "agent_instances/register", REGISTER_INSTANCE, f"reg-{record.key}", None, fields
     )
+
+
+def register_alone(record: RunRecord, agent_id: str | None) -> Call[Instance]:
+    """Return the request that registers a run."""
+    operation = register(record, agent_id)
+    body = _body(idempotency_key=operation.key, **operation.fields)
     return REGISTER_INSTANCE.raw(read=_instance, body=body)
 
 
-def start(record: RunRecord, instance_id: str) -> Call[None]:
-    """Return the call that starts a run."""
-    body = _body(idempotency_key=f"start-{record.key}", timestamp=iso8601(record.started_ns))
-    return START_INSTANCE.raw(instance_id, read=_nothing, body=body)
+def start_key(run_key: str) -> str:
+    """Return the idempotency key of the start of a run."""
+    return f"start-{run_key}"
 
 
-def finish(item: Item, instance_id: str) -> Call[None]:
-    """Return the call that ends a run, from its `CLOSE` item."""
-    body = _body(
-        idempotency_key=f"{'orphan' if item.name == ORPHAN else 'fin'}-{item.run_key}",
-        timestamp=None if item.finished_ns is None else iso8601(item.finished_ns),
-        status=item.status,
+def start(record: RunRecord, instance_id: str) -> InstanceOperation:
+    """Return the operation that starts a run."""
+    fields = {"timestamp": iso8601(record.started_ns)}
+    return InstanceOperation(
+        "agent_instances/start", START_INSTANCE, start_key(record.key), instance_id, fields
     )
-    return FINISH_INSTANCE.raw(instance_id, read=_nothing, body=body)
 
 
-def quality(item: Item, instance_id: str) -> Call[None]:
-    """Return the call that records a quality, from its `QUALITY` item."""
-    body = _body(
-        name=item.name,
-        payload=Raw(item.payload or b"null"),
-        idempotency_key=f"q-{key_text(item.key)}",
+def finish(item: Item, instance_id: str) -> InstanceOperation:
+    """Return the operation that ends a run, from its `CLOSE` item."""
+    fields = {
+        "timestamp": None if item.finished_ns is None else iso8601(item.finished_ns),
+        "status": item.status,
+    }
+    key = f"{'orphan' if item.name == ORPHAN else 'fin'}-{item.run_key}"
+    return InstanceOperation("agent_instances/finish", FINISH_INSTANCE, key, instance_id, fields)
+
+
+def quality(item: Item, instance_id: str) -> InstanceOperation:
+    """Return the operation that records a quality, from its `QUALITY` item."""
+    fields = {"name": item.name, "payload": Raw(item.payload or b"null")}
+    key = f"q-{key_text(item.key)}"
+    return InstanceOperation(
+        "agent_instances/record_quality", RECORD_QUALITY, key, instance_id, fields
     )
-    return RECORD_QUALITY.raw(instance_id, read=_nothing, body=body)
 
 
 def get_instance(instance_id: str) -> Call[Instance]:
     """Return the call that reads an instance."""
     return GET_INSTANCE.raw(instance_id, read=_instance)
+
+
+def show(run_key: str, instance_id: str) -> InstanceOperation:
+    """Return the operation that reads the instance of a run, for a bulk request."""
+    return InstanceOperation(
+        "agent_instances/show", GET_INSTANCE, f"show-{run_key}", instance_id, {}
+    )
+
+
+def in_bulk(operations: Sequence[InstanceOperation]) -> Call[dict[str, Instance]]:
+    """Return the bulk request of *operations*; its answer has the instances by key, in part.
+
+    The server stops at the first operation that it refuses: that one and those after it are not in
+    the answer.
+    """
+    body = _encode({"items": [operation.item() for operation in operations]})
+    return BULK.raw(read=_instances, body=body)
 
 
 def find_agent(registration: Registration) -> Call[Agent]:
@@ -222,6 +349,7 @@ def _body(**fields: object) -> bytes:
 
 
 _read_instance: Final = lenient(_InstanceAnswer)
+_read_bulk: Final = lenient(_BulkAnswer)
 _read_agent: Final = lenient(_AgentAnswer)
 _read_any: Final = lenient(_AnyAnswer)
 
@@ -230,6 +358,15 @@ def _instance(body: bytes) -> Instance:
     answer = _read_instance(body)
     answer.details.agent = answer.agent
     return answer.details
+
+
+def _instances(body: bytes) -> dict[str, Instance]:
+    instances: dict[str, Instance] = {}
+    for key, output in _read_bulk(body).outputs.items():
+        if output.status == "success" and output.details is not None:
+            output.details.agent = output.agent
+            instances[key] = output.details
+    return instances
 
 
 def _agent(body: bytes) -> Agent:

@@ -16,12 +16,11 @@ from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.adoption import Adoption
-from remit._deliver.batches import BatchLimits
 from remit._deliver.buffer import Buffer
-from remit._deliver.calls import Client, DeadlineClient
+from remit._deliver.calls import BulkSupport, Client, DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, without_credentials
 from remit._deliver.losses import Loss, Losses
-from remit._deliver.run_delivery import Registrations, RunDeliveries
+from remit._deliver.run_delivery import BatchLimits, Registrations, RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
 from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, Outbox
 from remit._deliver.status import FlushResult, Status, Tally
@@ -110,6 +109,7 @@ class Delivery:
             losses=self._losses,
             tally=self._tally,
             limits=BatchLimits(settings.max_batch_items, settings.max_batch_bytes),
+            support=BulkSupport(),
             poll_interval_s=settings.poll_interval_s,
             stream_interval_s=min(settings.poll_interval_s, settings.flush_interval_s),
             clock=clock,

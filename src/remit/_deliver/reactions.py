@@ -15,6 +15,9 @@ from remit._record.items import Item, ItemKind
 from remit.errors import ApiError
 
 MAX_TRIES: Final = 5
+ALREADY_DONE: Final = "invalid_action"
+NOT_FOUND: Final = "not_found"
+"""Error codes of the API."""
 # A payload or result of this size is kept in an item that is too large for the server.
 KEPT_BYTES: Final = 256
 # Bounds on a server's words in counts and log lines.
@@ -38,13 +41,13 @@ class Reaction(StrEnum):
 
 
 def is_already_done(item: Item, code: str | None) -> bool:
-    """Return whether an item was refused because the span has ended already."""
-    return code == "invalid_action" and item.kind == ItemKind.FINISH
+    """Return whether an item was refused because its span or run has ended already."""
+    return code == ALREADY_DONE and item.kind in (ItemKind.FINISH, ItemKind.CLOSE)
 
 
 def reaction(kind: int, code: str | None) -> Reaction:
-    """Return the reaction to a span item of *kind* that was refused with *code*."""
-    if code == "not_found":
+    """Return the reaction to an item of *kind* that was refused with *code*."""
+    if code == NOT_FOUND:
         return Reaction.CREATE if kind == ItemKind.FINISH else Reaction.RENEW_RUN
     if code in ("bad_request", "validation_errors"):
         return Reaction.SET_ASIDE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,7 +19,7 @@ from remit._base.outcomes import TERMINATED
 from remit._base.version import SDK
 from remit._deliver import calls
 from remit._deliver.buffer import Buffer
-from remit._deliver.calls import DeadlineClient, Instance
+from remit._deliver.calls import BulkSupport, DeadlineClient, Instance, InstanceOperation
 from remit._deliver.reactions import Refusal
 from remit._deliver.spool import Outbox, Registration, RunRecord, RunState
 from remit._deliver.status import Tally
@@ -28,6 +29,11 @@ from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
 MAX_ENDED: Final = 1000
 AGENT_ID: Final = "agent_id"
+# A registration without version, schema and names.
+REGISTRATION_BYTES: Final = 512
+FORGOTTEN: Final = NotFoundError(
+    "the server does not know the run any longer; it may have been deleted there", code="not_found"
+)
 FINISHED: Final = ("complete", "failed", "cancelled")
 
 
@@ -40,6 +46,14 @@ def runtime_environment() -> dict[str, object]:
         "prefactor_sdk": [SDK],
         "runtime": f"python {version}",
     }
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """Most items and bytes of one bulk request."""
+
+    items: int
+    size_bytes: int
 
 
 class Registrations:
@@ -109,6 +123,7 @@ class RunDelivery:
         root_key: Key of the root span at the server.
         answered_ns: Monotonic time of the server's last answer about the run.
         renewed: The run was registered again, because the server did not know it any more.
+        losses_sent: The losses of the run were sent, before its end.
         refusal: The reason for which the run is set aside; None if it is not.
     """
 
@@ -118,6 +133,7 @@ class RunDelivery:
     root_key: bytes = b""
     answered_ns: int = 0
     renewed: bool = False
+    losses_sent: bool = False
     refusal: Refusal | None = None
 
     @property
@@ -126,9 +142,19 @@ class RunDelivery:
         return self.record.registration.external_identifier
 
     @property
+    def new(self) -> bool:
+        """Whether the run has to be registered before anything of it can be sent."""
+        return self.record.state is RunState.NEW
+
+    @property
     def ready(self) -> bool:
-        """Whether the items of the run can be sent."""
-        return self.record.state in (RunState.STARTED, RunState.ENDED)
+        """Whether the items of the run can be sent, after its start if `needs_start`."""
+        return self.record.state in (RunState.REGISTERED, RunState.STARTED, RunState.ENDED)
+
+    @property
+    def needs_start(self) -> bool:
+        """Whether the server has to be told first that the run has started."""
+        return self.record.state is RunState.REGISTERED
 
     @property
     def running(self) -> bool:
@@ -220,18 +246,28 @@ class RunDeliveries:
 
 
 class RunRegistrar:
-    """Registers and starts runs; all calls have keys derived from the run and can be repeated.
+    """Registers runs; all calls have keys derived from the run and can be repeated.
 
     Attributes:
         advanced: Number of state changes of runs.
     """
 
-    def __init__(self, client: DeadlineClient, outbox: Outbox, clock: Clock, tally: Tally) -> None:
+    def __init__(
+        self,
+        client: DeadlineClient,
+        outbox: Outbox,
+        clock: Clock,
+        tally: Tally,
+        limits: BatchLimits,
+        support: BulkSupport,
+    ) -> None:
         """Send by *client*, save the records in *outbox*, count in *tally*."""
         self._client = client
         self._outbox = outbox
         self._clock = clock
         self._tally = tally
+        self._limits = limits
+        self._support = support
         self.advanced = 0
         # Of agents without an id in the settings, for a server that needs one. Answers are kept:
         # a server that fails at every second request would get the same requests without end.
@@ -240,8 +276,48 @@ class RunRegistrar:
         self._unknown: set[str] = set()
         self._first_agents: dict[str, str] = {}
 
-    def open(self, run: RunDelivery) -> None:
-        """Register and start a run, so that its items can be sent.
+    def take(self, runs: deque[RunDelivery]) -> list[RunDelivery]:
+        """Remove from *runs* and return those that are registered next, in one bulk request.
+
+        A run that has to be registered in a request of its own is returned alone.
+        """
+        taken = [runs.popleft()]
+        size_bytes = _registration_bytes(taken[0])
+        while runs and len(taken) < self._limits.items and self._can_be_bulk(taken[-1]):
+            size_bytes += _registration_bytes(runs[0])
+            if size_bytes > self._limits.size_bytes or not self._can_be_bulk(runs[0]):
+                break
+            taken.append(runs.popleft())
+        return taken
+
+    def _can_be_bulk(self, run: RunDelivery) -> bool:
+        registration = run.record.registration
+        return (
+            self._support.registrations
+            and not run.record.resumed
+            and registration.complete
+            and (
+                registration.agent_id is not None
+                or registration.external_identifier not in self._need_id
+            )
+        )
+
+    def register_together(self, runs: Sequence[RunDelivery]) -> None:
+        """Register *runs* in one bulk request, up to the first that the server refuses.
+
+        Raises:
+            RejectedError: The server refuses the whole request.
+            ApiError: Nothing can be sent now.
+        """
+        operations = {run.record.key: self._operation(run.record) for run in runs}
+        instances = self._client.call(calls.in_bulk(list(operations.values())))
+        for run in runs:
+            instance = instances.get(operations[run.record.key].key)
+            if instance is not None:
+                self._registered(run, instance)
+
+    def register(self, run: RunDelivery) -> None:
+        """Register a run in a request of its own; look up the instance of a resumed one.
 
         Raises:
             RejectedError: The server refuses the run.
@@ -250,26 +326,41 @@ class RunRegistrar:
         record = run.record
         if record.resumed:
             self._find(run)
+            self._save(run, RunState.STARTED)
+        elif not record.registration.complete:
+            run.refuse(Refusal.of_no_registration(run.agent))
         else:
-            if not record.registration.complete:
-                run.refuse(Refusal.of_no_registration(run.agent))
-                return
-            if record.state is RunState.NEW:
-                instance = self._register(record)
-                self._compare_agents(record.registration, instance)
-                run.identify(instance.id)
-                self._save(run, RunState.REGISTERED)
-            if not record.inherited and not self._start(run):
-                return
+            self._registered(run, self._register(record))
+
+    def register_after_bulk(self, run: RunDelivery) -> None:
+        """Register a run in a request of its own, which a bulk request did not register.
+
+        If the server takes the same registration now, it does not take them in bulk.
+        """
+        name = run.agent
+        agent_id = self._agent_ids.get(name)
+        self.register(run)
+        if run.ready and self._agent_ids.get(name) == agent_id:
+            self._support.registrations = False
+
+    def started(self, run: RunDelivery) -> None:
+        """Save that the server knows that a run has started."""
         self._save(run, RunState.STARTED)
 
-    def renew(self, run: RunDelivery) -> None:
+    def _registered(self, run: RunDelivery, instance: Instance) -> None:
+        self._compare_agents(run.record.registration, instance)
+        run.identify(instance.id)
+        # The parent process starts an inherited run.
+        self._save(run, RunState.STARTED if run.record.inherited else RunState.REGISTERED)
+
+    def _operation(self, record: RunRecord) -> InstanceOperation:
+        registration = record.registration
+        known_id = self._agent_ids.get(registration.external_identifier)
+        return calls.register(record, registration.agent_id or known_id)
+
+    def renew(self, run: RunDelivery, error: ApiError = FORGOTTEN) -> None:
         """Have a run registered again, once, with the same key: the server does not know it."""
         if run.renewed:
-            error = NotFoundError(
-                "the server does not know the run any longer; it may have been deleted there",
-                code="not_found",
-            )
             run.refuse(Refusal.of_run(run.agent, error))
         else:
             run.renewed = True
@@ -303,21 +394,6 @@ class RunRegistrar:
                 instance.status,
             )
 
-    def _start(self, run: RunDelivery) -> bool:
-        """Start a registered run; return False if it has to be registered again."""
-        try:
-            self._client.call(calls.start(run.record, run.record.instance_id or ""))
-        except NotFoundError:
-            # The server forgot the instance between the two calls.
-            if run.renewed:
-                raise
-            self.renew(run)
-            return False
-        except RejectedError as error:
-            if error.status != HTTPStatus.CONFLICT:
-                raise
-        return True
-
     def _register(self, record: RunRecord) -> Instance:
         """Register a run; if the server needs to know the agent's id, find or create the agent.
 
@@ -330,7 +406,7 @@ class RunRegistrar:
         agent_id = registration.agent_id or self._agent_ids.get(name)
         if agent_id is not None or name not in self._need_id:
             try:
-                return self._client.call(calls.register(record, agent_id))
+                return self._client.call(calls.register_alone(record, agent_id))
             except RejectedError as error:
                 # If the agent was found, the next try looks for it again.
                 self._agent_ids.pop(name, None)
@@ -400,3 +476,9 @@ class RunRegistrar:
 
 def _lacks_agent_id(error: RejectedError) -> bool:
     return AGENT_ID in error.errors or AGENT_ID in str(error)
+
+
+def _registration_bytes(run: RunDelivery) -> int:
+    """Return about how long the registration of a run is as JSON."""
+    registration = run.record.registration
+    return REGISTRATION_BYTES + len(registration.version) + len(registration.schema)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from operator import itemgetter
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -17,13 +18,23 @@ from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
 from remit._deliver import calls
-from remit._deliver.batches import Batch, BatchLimits, Operation, describe_span, encode_bulk
-from remit._deliver.calls import SEND_ERRORS, DeadlineClient, OutOfTimeError
+from remit._deliver.batches import (
+    SPAN_KINDS,
+    Batch,
+    Operation,
+    describe,
+    describe_losses,
+    encode_bulk,
+    instance_operation,
+)
+from remit._deliver.calls import SEND_ERRORS, BulkSupport, DeadlineClient, OutOfTimeError
 from remit._deliver.circuit import CircuitBreaker, Retry
-from remit._deliver.losses import Loss, Losses, loss_span, with_loss_count
+from remit._deliver.losses import Loss, Losses, with_loss_count
 from remit._deliver.reactions import (
+    ALREADY_DONE,
     FAULT,
     MAX_TRIES,
+    NOT_FOUND,
     RUN_FAULT,
     Reaction,
     Refusal,
@@ -31,7 +42,7 @@ from remit._deliver.reactions import (
     reaction,
     without_contents,
 )
-from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
+from remit._deliver.run_delivery import BatchLimits, RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool import Outbox, Row
 from remit._deliver.status import Tally
 from remit._record.items import Item, ItemKind
@@ -47,7 +58,12 @@ from remit.errors import (
 )
 from remit.models.bulk import BulkOutput
 
-SPAN_KINDS: Final = (ItemKind.SPAN, ItemKind.FINISH)
+END_KINDS: Final = (ItemKind.QUALITY, ItemKind.CLOSE)
+Outputs: TypeAlias = Mapping[str, BulkOutput]
+OPENING: Final = "opening a run at the server"
+ENDING: Final = "the end or a quality payload of a run"
+"""Places of faults."""
+NO_OUTPUTS: Final[Outputs] = {}
 # A few batches: the runs that start and end in one window share bulk requests.
 WINDOW_BATCHES: Final = 4
 # Most runs that are polled in one step, so that many open runs cause no burst of requests.
@@ -64,6 +80,7 @@ class SenderContext:
         losses: Counts dropped items.
         tally: Counts rows that were delivered or set aside.
         limits: Most items and bytes of one bulk request.
+        support: Which operations the target takes in bulk.
         poll_interval_s: Seconds without an answer about a run before it is polled.
         stream_interval_s: The same while a stream of the run is open; also the least time between
             two rounds of polls.
@@ -75,6 +92,7 @@ class SenderContext:
     losses: Losses
     tally: Tally
     limits: BatchLimits
+    support: BulkSupport
     poll_interval_s: float
     stream_interval_s: float
     clock: Clock
@@ -88,6 +106,7 @@ class Sender:
     there, and holds the later rows of its run that must not overtake it.
 
     Attributes:
+        support: Which operations on runs the server takes in bulk.
         step_running: A step runs: rows may be settled before the circuit is updated.
     """
 
@@ -107,7 +126,10 @@ class Sender:
         self._clock = context.clock
         self._losses = context.losses
         self._tally = context.tally
-        self._registrar = RunRegistrar(context.client, outbox, context.clock, context.tally)
+        self.support = context.support
+        self._registrar = RunRegistrar(
+            context.client, outbox, context.clock, context.tally, context.limits, context.support
+        )
         # By the id of a row, or by the key of a run that could not be opened.
         self._retries: dict[int | str, Retry] = {}
         self._held_runs: set[str] = set()
@@ -145,8 +167,8 @@ class Sender:
             self.step_running = False
         return 0.0 if self._progress() != progress else self._next_step_s()
 
-    def _progress(self) -> tuple[int, int]:
-        return self._settled, self._registrar.advanced
+    def _progress(self) -> tuple[int, int, bool | None]:
+        return self._settled, self._registrar.advanced, self.support.runs
 
     def _next_step_s(self) -> float:
         """Return the seconds until a waiting row or the poll of a run is due."""
@@ -161,28 +183,43 @@ class Sender:
             waiting = {key for row_id, item in rows for key in (row_id, item.run_key)}
             self._retries = {key: self._retries[key] for key in self._retries.keys() & waiting}
         self._held_runs.clear()
-        for run_key in dict.fromkeys([item.run_key for _, item in rows]):
-            self._open_run(run_key)
+        runs = [self._runs.get(key) for key in dict.fromkeys([item.run_key for _, item in rows])]
+        self._register_runs([run for run in runs if run is not None and run.new])
+        if self.support.runs is not False:
+            self._send(rows)
+            return
+        # The server takes only spans in bulk. Each row waits for the start of its run.
+        self._start_alone([run for run in runs if run is not None and run.needs_start])
         others = [row for row in rows if row[1].kind not in SPAN_KINDS]
-        starts = [row for row in others if row[1].kind == ItemKind.RUN]
-        self._deliver([row[0] for row in starts if self._ready_run(row) is not None])
-        # Most windows hold only spans.
-        self._send_spans([row for row in rows if row[1].kind in SPAN_KINDS] if others else rows)
-        for row in others:
-            if row[1].kind != ItemKind.RUN:
-                self._send_end(row)
+        openings = [(row, self._ready_run(row)) for row in others if row[1].kind == ItemKind.RUN]
+        self._delivered([(row, run) for row, run in openings if run and not run.needs_start])
+        self._send([row for row in rows if row[1].kind in SPAN_KINDS] if others else rows)
+        self._send_ends_alone([row for row in others if row[1].kind != ItemKind.RUN])
 
-    # Runs: their start, their quality payloads and their end
+    # Runs: their registration, and their start and end at a server that takes only spans in bulk
 
-    def _open_run(self, run_key: str) -> None:
-        """Register and start a run unless that was done; retry a few times after a fault."""
-        run = self._runs.get(run_key)
-        if run is None or run.ready or run.refusal is not None:
-            return
-        if self._is_waiting(run_key):
-            return
+    def _register_runs(self, runs: Sequence[RunDelivery]) -> None:
+        """Register *runs*, together where the server takes it; retry a few times after a fault."""
+        waiting = deque(run for run in runs if not self._is_waiting(run.record.key))
+        while waiting:
+            together = self._registrar.take(waiting)
+            register = self._register_alone
+            if len(together) > 1:
+                with suppress(RejectedError):
+                    self._register_together(together)
+                register = self._register_after_bulk
+            left = [run for run in together if run.new]
+            if left:
+                # The server stopped at the first of them.
+                self._register_or_refuse(left[0], register)
+                waiting.extendleft(reversed(left[1:]))
+
+    def _register_or_refuse(
+        self, run: RunDelivery, register: Callable[[RunDelivery], bool | None]
+    ) -> None:
+        run_key = run.record.key
         try:
-            done = self._register(run)
+            done = register(run)
         except RejectedError as error:
             run.refuse(Refusal.of_run(run.agent, error))
             done = True
@@ -191,54 +228,106 @@ class Sender:
         elif not self._retry_later(run_key):
             run.refuse(RUN_FAULT)
 
-    @guarded("opening a run at the server", passes=SEND_ERRORS)
-    def _register(self, run: RunDelivery) -> bool:
-        self._registrar.open(run)
+    @guarded(OPENING, passes=SEND_ERRORS)
+    def _register_together(self, runs: Sequence[RunDelivery]) -> None:
+        self._registrar.register_together(runs)
+
+    @guarded(OPENING, passes=SEND_ERRORS)
+    def _register_alone(self, run: RunDelivery) -> bool:
+        self._registrar.register(run)
         return True
 
-    def _send_end(self, row: Row) -> None:
-        """Send the end or a quality payload of a run, unless an earlier row of the run waits."""
-        row_id, item = row
-        run = self._ready_run(row)
-        if run is None or self._is_waiting(row_id):
-            return
-        if item.run_key in self._held_runs:
-            # It waits for other rows now, not for its own retry.
-            self._retries.pop(row_id, None)
-            return
-        try:
-            if not self._call(item, run):
-                self._retry(row, run, FAULT)
-                return
-        except NotFoundError:
-            self._renew(row, run)
-            return
-        except RejectedError as error:
-            if item.kind != ItemKind.CLOSE or error.status != HTTPStatus.CONFLICT:
-                self._refuse(row, run, Refusal.of_error(error))
-                return
-        if item.kind == ItemKind.CLOSE:
-            # Before the row is settled, because settling also writes the run's record.
-            self._runs.end(run)
-        self._deliver([row_id])
+    @guarded(OPENING, passes=SEND_ERRORS)
+    def _register_after_bulk(self, run: RunDelivery) -> bool:
+        self._registrar.register_after_bulk(run)
+        return True
 
-    @guarded("the end or a quality payload of a run", passes=SEND_ERRORS)
-    def _call(self, item: Item, run: RunDelivery) -> bool:
-        """Make the call of an item that is no span; return None after a fault of remit's."""
-        if item.kind == ItemKind.CLOSE and self._has_lost(run):
-            self._send_losses(run, item.finished_ns)
-        if item.kind == ItemKind.CLOSE and item.status is None:
-            return True  # left open: nothing is sent
-        describe = calls.finish if item.kind == ItemKind.CLOSE else calls.quality
-        self._client.call(describe(item, run.record.instance_id or ""))
+    def _start_alone(self, runs: Sequence[RunDelivery]) -> None:
+        """Start runs by requests of their own, side by side."""
+        due = [run for run in runs if not self._is_waiting(run.record.key)]
+        starts = [calls.start(run.record, run.record.instance_id or "").call() for run in due]
+        outcomes = self._client.call_side_by_side(starts)
+        for run, outcome in zip(due, outcomes, strict=True):
+            if isinstance(outcome, RejectedError):
+                self._react_to_start(run, outcome.code, outcome)
+            elif not isinstance(outcome, Exception):
+                self._registrar.started(run)
+                self._retries.pop(run.record.key, None)
+            elif not isinstance(outcome, SEND_ERRORS):
+                guard.contain(OPENING, outcome)
+                if not self._retry_later(run.record.key):
+                    run.refuse(RUN_FAULT)
+        raise_first(outcomes)
+
+    def _react_to_start(self, run: RunDelivery, code: str | None, error: RejectedError) -> None:
+        """React to the refusal of the start of a run."""
+        if error.status == HTTPStatus.CONFLICT or code == ALREADY_DONE:
+            self._registrar.started(run)
+        elif isinstance(error, NotFoundError) or code == NOT_FOUND:
+            # The server forgot the instance between the two requests.
+            self._registrar.renew(run, error)
+        else:
+            run.refuse(Refusal.of_run(run.agent, error))
+
+    def _send_ends_alone(self, rows: Sequence[Row]) -> None:
+        """Send quality payloads and ends of runs by requests of their own, side by side.
+
+        Those of one run are sent in order, unless an earlier row of the run waits.
+        """
+        by_run: dict[str, deque[Row]] = {}
+        for row in rows:
+            by_run.setdefault(row[1].run_key, deque()).append(row)
+        while by_run:
+            sent: list[tuple[Row, RunDelivery]] = []
+            for run_key, left in list(by_run.items()):
+                row = left.popleft()
+                if not left:
+                    del by_run[run_key]
+                run = self._ready_run(row)
+                if run is None or self._must_wait(row, run):
+                    self._held_runs.add(run_key)
+                elif row[1].kind == ItemKind.CLOSE and not self._send_losses(row[1], run):
+                    self._retry(row, run, FAULT)
+                elif _is_silent(row[1]):
+                    self._delivered([(row, run)])
+                else:
+                    sent.append((row, run))
+            outcomes = self._client.call_side_by_side(
+                [instance_operation(row[1], run).call() for row, run in sent]
+            )
+            for (row, run), outcome in zip(sent, outcomes, strict=True):
+                self._react_to_end(row, run, outcome)
+            raise_first(outcomes)
+
+    def _react_to_end(self, row: Row, run: RunDelivery, outcome: object) -> None:
+        """React to the answer to a quality payload or to the end of a run."""
         run.answered_ns = self._clock.monotonic_ns()
+        is_close = row[1].kind == ItemKind.CLOSE
+        if isinstance(outcome, NotFoundError):
+            self._renew(row, run)
+        elif isinstance(outcome, RejectedError):
+            if is_close and outcome.status == HTTPStatus.CONFLICT:
+                self._delivered([(row, run)])
+            else:
+                self._refuse(row, run, Refusal.of_error(outcome))
+        elif not isinstance(outcome, Exception):
+            self._delivered([(row, run)])
+        elif not isinstance(outcome, SEND_ERRORS):
+            guard.contain(ENDING, outcome)
+            self._retry(row, run, FAULT)
+
+    @guarded("the losses of a run", passes=SEND_ERRORS)
+    def _send_losses(self, item: Item, run: RunDelivery) -> bool:
+        """Send the losses of a run, if it has any, before its end; None after a fault."""
+        if self._has_unsent_losses(run):
+            _, operation = describe_losses(run, item)
+            with suppress(RejectedError):
+                self._call_bulk([operation])
+            run.losses_sent = True
         return True
 
-    def _send_losses(self, run: RunDelivery, at_ns: int | None) -> None:
-        """Send the losses of a run, in a span whose key follows from the run."""
-        _, operation = describe_span(loss_span(run.record, at_ns or run.record.started_ns), run)
-        with suppress(RejectedError):
-            self._call_bulk([operation])
+    def _has_unsent_losses(self, run: RunDelivery) -> bool:
+        return self._has_lost(run) and not run.losses_sent
 
     # Polls: a run without a recent answer may have been terminated
 
@@ -248,8 +337,34 @@ class Sender:
             return
         self._next_round_ns = now_ns + int(self._context.stream_interval_s * NS_PER_S)
         due = [run for run in self._runs.running() if self._poll_due_ns(run) <= now_ns]
-        for run in sorted(due, key=lambda run: run.answered_ns)[:MAX_POLLS]:
+        due.sort(key=lambda run: run.answered_ns)
+        if len(due) > 1 and self.support.reads:
+            self._poll_together(due[: self._context.limits.items])
+            return
+        for run in due[:MAX_POLLS]:
             self._poll_run(run)
+
+    @guarded("looking after a run", passes=SEND_ERRORS)
+    def _poll_together(self, runs: Sequence[RunDelivery]) -> None:
+        """Read the instances of *runs* in one bulk request.
+
+        The server stops at an instance that it does not know; the others are read in later rounds.
+        """
+        operations = [calls.show(run.record.key, run.record.instance_id or "") for run in runs]
+        try:
+            instances = self._client.call(calls.in_bulk(operations))
+        except RejectedError:
+            instances = {}
+        now_ns = self._clock.monotonic_ns()
+        self.support.reads = bool(instances)
+        for run, operation in zip(runs, operations, strict=True):
+            instance = instances.get(operation.key)
+            if instance is not None:
+                run.answered_ns = now_ns
+                run.note_instance(instance)
+            elif instances:
+                run.answered_ns = now_ns  # it may be the one that is not known
+                break
 
     def _next_poll_ns(self) -> int:
         """Return the time of the next round of polls in which one is due."""
@@ -267,9 +382,9 @@ class Sender:
         with suppress(RejectedError):
             run.note_instance(self._client.call(calls.get_instance(run.record.instance_id or "")))
 
-    # Spans
+    # Bulk requests
 
-    def _send_spans(self, rows: Sequence[Row]) -> None:
+    def _send(self, rows: Sequence[Row]) -> None:
         """Send *rows* in order, batch by batch; those that have to wait stay in the outbox.
 
         Raises:
@@ -283,7 +398,7 @@ class Sender:
                 following.append(self._fill(queue))
 
         batch = self._fill(queue)
-        while batch.rows:
+        while batch:
             # The following batch is filled while the server works on this one.
             following.clear()
             again = self._exchange(batch, fill_following)
@@ -292,7 +407,7 @@ class Sender:
                 continue
             # What becomes of the following rows may depend on those that were not delivered.
             for unsent in following:
-                queue.extendleft(reversed(unsent.rows.values()))
+                queue.extendleft(reversed(unsent.all_rows()))
             queue.extendleft(reversed(again or []))
             batch = self._fill(queue)
 
@@ -303,69 +418,155 @@ class Sender:
             row = queue[0]
             item = row[1]
             run = batch.runs.get(item.run_key) or self._ready_run(row)
-            if run is not None and self._retries and self._must_wait(row):
+            if run is None:
+                pass  # it waits for its run, or was set aside
+            elif self._must_wait(row, run):
                 self._held_runs.add(item.run_key)
-            elif run is not None:
-                if item.key == run.record.root and self._has_lost(run):
-                    # The server stops at a refused row before it; then the count is taken again.
-                    item = with_loss_count(item, run.record)
-                try:
-                    key, operation = describe_span(item, run)
-                except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
-                    guard.contain("encoding an item", error)
-                    self._refuse(row, run, FAULT)
-                else:
-                    if not batch.add(key, operation, row, run):
-                        break
+            elif not self._add(batch, row, run):
+                break
             queue.popleft()
         return batch
 
-    def _must_wait(self, row: Row) -> bool:
-        """Return whether a row, or an earlier one of its run, has to wait for a retry."""
-        if row[0] in self._retries:
-            return self._is_waiting(row[0])
-        # The end of a span must not overtake its beginning.
-        return row[1].kind == ItemKind.FINISH and row[1].run_key in self._held_runs
+    def _add(self, batch: Batch, row: Row, run: RunDelivery) -> bool:
+        """Add a row to a batch, after the start of its run; return whether it fits."""
+        item = row[1]
+        if run.needs_start and not batch.add_start(run):
+            return False
+        if item.key == run.record.root and self._has_lost(run):
+            # The server stops at a refused row before it; then the count is taken again.
+            item = with_loss_count(item, run.record)
+        try:
+            if item.kind == ItemKind.CLOSE and self._has_unsent_losses(run):
+                key, operation = describe_losses(run, item)
+                if not batch.add_losses(key, operation, run):
+                    return False
+            if _is_silent(item):
+                batch.add_silent(row, run)
+                return True
+            key, operation = describe(item, run)
+        except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
+            guard.contain("encoding an item", error)
+            self._refuse(row, run, FAULT)
+            return True
+        return batch.add(key, operation, row, run)
+
+    def _must_wait(self, row: Row, run: RunDelivery) -> bool:
+        """Return whether a row has to wait for the start of its run, or for a retry."""
+        row_id, item = row
+        if run.needs_start and (self.support.runs is False or self._is_waiting(item.run_key)):
+            return True
+        if row_id in self._retries and self._is_waiting(row_id):
+            return True
+        # An end must not overtake what belongs before it.
+        if item.kind == ItemKind.FINISH or item.kind in END_KINDS:
+            if item.run_key not in self._held_runs:
+                return False
+            # It waits for other rows now, not for its own retry.
+            self._retries.pop(row_id, None)
+            return True
+        return False
 
     def _exchange(self, batch: Batch, on_sent: Callable[[], None]) -> list[Row] | None:
         """Send a batch; return the rows of it to send next, in order, None if all are delivered."""
-        try:
-            outputs = self._call_bulk(batch.operations, on_sent)
-        except (RejectedError, AnswerTooLongError) as error:
-            self._send_parts(batch, error)
-            return []
+        outputs = self._request(batch, on_sent) if batch.operations else NO_OUTPUTS
         if outputs is None:
-            self._send_parts(batch, None)
             return []
-        if batch.rows.keys().isdisjoint(outputs):
-            raise ContractError(
-                "the bulk answer names none of the items that were sent; check the api_url"
-            )
+        answered_ns = self._clock.monotonic_ns()
         for run in batch.runs.values():
-            run.answered_ns = self._clock.monotonic_ns()
-        delivered: list[int] = []
+            run.answered_ns = answered_ns
+        for run_key, run in batch.starts.items():
+            self._started(run, outputs.get(calls.start_key(run_key)))
+        for key, run in batch.losses.items():
+            run.losses_sent = run.losses_sent or key in outputs
+        delivered: list[tuple[Row, RunDelivery]] = []
         refused: list[tuple[Row, RunDelivery, BulkOutput]] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():
-            output = outputs.get(key)
-            if output is SUCCEEDED:
-                delivered.append(row[0])
+            output, run = outputs.get(key), batch.runs[row[1].run_key]
+            if output is SUCCEEDED or (output is not None and _is_delivered(row[1], run, output)):
+                delivered.append((row, run))
             elif output is None:
                 missing.append(row)
-            elif _is_delivered(row[1], run := batch.runs[row[1].run_key], output):
-                delivered.append(row[0])
             else:
                 refused.append((row, run, output))
-        self._deliver(delivered)
-        if len(delivered) == len(batch.rows):
+        complete = not (missing or refused)
+        for row in batch.silent:
+            run = batch.runs[row[1].run_key]
+            if complete and run.ready and not run.needs_start:
+                delivered.append((row, run))
+            else:
+                missing.append(row)
+        self._delivered(delivered)
+        if len(delivered) == len(batch.rows) + len(batch.silent):
             return None
         again = [next_row for refusal in refused for next_row in self._react(*refusal)]
-        return again + missing
+        return again + sorted(missing, key=itemgetter(0))
+
+    def _request(self, batch: Batch, on_sent: Callable[[], None]) -> Outputs | None:
+        """Return the outputs of a batch; None if its rows are sent in another way, or later."""
+        try:
+            outputs = self._call_bulk(batch.operations, on_sent)
+        except (RejectedError, AnswerTooLongError) as error:
+            if not self._learn_refusal(batch, error):
+                self._send_parts(batch, error)
+            return None
+        if outputs is None:
+            self._send_parts(batch, None)
+        elif self.support.runs is None and not self._learn(batch, outputs):
+            return None
+        elif batch.keys().isdisjoint(outputs):
+            raise ContractError(
+                "the bulk answer names none of the items that were sent; check the api_url"
+            )
+        return outputs
+
+    def _started(self, run: RunDelivery, output: BulkOutput | None) -> None:
+        """Act on the output of the start of a run; without one the start is sent again."""
+        if output is None or not run.needs_start:
+            return
+        if output.status == "success":
+            self._registrar.started(run)
+            return
+        refusal = Refusal.of_item(output.code, output.errors or ())
+        if reaction(ItemKind.RUN, output.code) is Reaction.TRY_AGAIN and output.code != ALREADY_DONE:
+            if not self._retry_later(run.record.key):
+                run.refuse(refusal)
+            return
+        error = RejectedError(output.message or "", code=output.code, errors=output.errors)
+        self._react_to_start(run, output.code, error)
+
+    def _learn(self, batch: Batch, outputs: Outputs) -> bool:
+        """Learn from the first answer whether the server takes the operations of runs in bulk.
+
+        Returns:
+            False if it does not: nothing of the batch is known to be delivered.
+        """
+        keys = [calls.start_key(key) for key in batch.starts]
+        keys += [key for key, row in batch.rows.items() if row[1].kind in END_KINDS]
+        for key in keys:
+            output = outputs.get(key)
+            if output is not None:
+                self.support.runs = output.status == "success" or output.code == ALREADY_DONE
+                return self.support.runs
+        failed = any(output.status == "error" for output in outputs.values())
+        if keys and not failed:
+            self.support.runs = False  # it left them out without a word
+        return not keys or failed
+
+    def _learn_refusal(self, batch: Batch, error: ApiError) -> bool:
+        """Learn from a refusal of the whole request; return whether its rows are sent otherwise."""
+        has_runs = batch.starts or any(row[1].kind in END_KINDS for row in batch.rows.values())
+        if self.support.runs is not None or not has_runs:
+            return False
+        if isinstance(error, TooLargeError | AnswerTooLongError):
+            return False
+        self.support.runs = False
+        return True
 
     @guarded("the bulk call", passes=SEND_ERRORS)
     def _call_bulk(
         self, operations: Sequence[Operation], on_sent: Callable[[], None] | None = None
-    ) -> Mapping[str, BulkOutput]:
+    ) -> Outputs:
         return self._client.call(bulk_raw(encode_bulk(operations), on_sent))
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
@@ -392,11 +593,11 @@ class Sender:
             ContractError: The answer to a single row is too long. The answer to more rows may be
                 long because it repeats their payloads.
         """
-        rows = list(batch.rows.values())
+        rows = batch.all_rows()
         if len(rows) > 1:
             middle = len(rows) // 2
-            self._send_spans(rows[:middle])
-            self._send_spans(rows[middle:])
+            self._send(rows[:middle])
+            self._send(rows[middle:])
             return
         ((row_id, item),) = rows
         run = batch.runs[item.run_key]
@@ -408,7 +609,10 @@ class Sender:
         smaller = without_contents(item)
         if isinstance(error, TooLargeError) and smaller != item:
             self._cut_rows[row_id] = item.run_key
-            self._send_spans([(row_id, smaller)])
+            self._send([(row_id, smaller)])
+        elif item.kind == ItemKind.RUN:
+            run.refuse(Refusal.of_run(run.agent, error))
+            self._ready_run((row_id, item))
         else:
             self._refuse((row_id, item), run, Refusal.of_error(error))
 
@@ -439,9 +643,14 @@ class Sender:
             self._retries.pop(row_id, None)
         return None
 
-    def _deliver(self, ids: Sequence[int]) -> None:
+    def _delivered(self, rows: Sequence[tuple[Row, RunDelivery]]) -> None:
         """Settle rows that the server took."""
-        if ids:
+        if rows:
+            for row, run in rows:
+                if row[1].kind == ItemKind.CLOSE:
+                    # Before the row is settled, because settling also writes the run's record.
+                    self._runs.end(run)
+            ids = [row[0] for row, _ in rows]
             self._outbox.settle(ids)
             self._tally.sent += len(ids)
             self._settled += len(ids)
@@ -499,3 +708,15 @@ def _is_delivered(item: Item, run: RunDelivery, output: BulkOutput) -> bool:
     if output.control is not None and output.control.terminate:
         run.terminate(output.control.reason)
     return output.status == "success" or is_already_done(item, output.code)
+
+
+def _is_silent(item: Item) -> bool:
+    """Return whether nothing is sent for an item: the start of a run is sent with its first row."""
+    return item.kind == ItemKind.RUN or (item.kind == ItemKind.CLOSE and item.status is None)
+
+
+def raise_first(outcomes: Sequence[object]) -> None:
+    """Raise the first exception among *outcomes* for which nothing can be sent now."""
+    for outcome in outcomes:
+        if isinstance(outcome, SEND_ERRORS) and not isinstance(outcome, RejectedError):
+            raise outcome
