@@ -34,6 +34,7 @@ ACTIVE: Final = "active"
 NOTHING: Final = msgspec.Raw(b"{}")
 TAKEN: Final = msgspec.Raw(msgspec.json.encode({"status": "success", "details": {"id": ACCOUNT}}))
 """The answer for each item, encoded once."""
+INSTANCES: Final = "agent_instances/"
 READ_AHEAD_BYTES: Final = 1 << 16
 """Larger than the head of a request; a longer body is read into a separate buffer."""
 GZIP_OR_ZLIB: Final = 47
@@ -150,6 +151,9 @@ class Sink:
         fresh: list[_Details] = []
         for item in items:
             key = item.idempotency_key
+            if item.type.startswith(INSTANCES):
+                outputs[key] = self._instance_output(item.type, key)
+                continue
             if item.details is not None:
                 spans += 1
                 if key not in seen:
@@ -171,6 +175,13 @@ class Sink:
         if any_cut:
             self._cut.update(f"c-{item.idempotency_key[2:]}" for item in items if _is_cut(item))
         return {"status": "success", "outputs": outputs}
+
+    def _instance_output(self, operation: str, key: str) -> msgspec.Raw | dict[str, Any]:
+        """Return the output of an operation on an instance; each registration key has its own."""
+        if not operation.endswith("/register"):
+            return TAKEN
+        instance_id = self._instances.setdefault(key, self._new_id())
+        return {"status": "success", "details": {"id": instance_id}}
 
     def _instance(self, path: str, body: bytes) -> dict[str, Any]:
         """Return an agent instance as the API answers it; each registration key has its own."""
