@@ -75,12 +75,13 @@ class BulkSupport:
     """Which operations on runs a server takes in bulk requests; each is tried once.
 
     Attributes:
-        registrations: Registrations, until the server has refused one that it takes alone.
+        registrations: Registrations; None before the first. False once the server has refused one
+            that it took alone, before it took any in bulk.
         runs: Starts, quality payloads and ends; None before the first.
         reads: Reads of instances, until the server has refused them.
     """
 
-    registrations: bool = True
+    registrations: bool | None = None
     runs: bool | None = None
     reads: bool = True
 

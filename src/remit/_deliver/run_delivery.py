@@ -293,7 +293,7 @@ class RunRegistrar:
     def _can_be_bulk(self, run: RunDelivery) -> bool:
         registration = run.record.registration
         return (
-            self._support.registrations
+            self._support.registrations is not False
             and not run.record.resumed
             and registration.complete
             and (
@@ -314,6 +314,7 @@ class RunRegistrar:
         for run in runs:
             instance = instances.get(operations[run.record.key].key)
             if instance is not None:
+                self._support.registrations = True
                 self._registered(run, instance)
 
     def register(self, run: RunDelivery) -> None:
@@ -335,12 +336,14 @@ class RunRegistrar:
     def register_after_bulk(self, run: RunDelivery) -> None:
         """Register a run in a request of its own, which a bulk request did not register.
 
-        If the server takes the same registration now, it does not take them in bulk.
+        If the server takes the same registration now, and has taken none in bulk, it does not take
+        them in bulk.
         """
         name = run.agent
         agent_id = self._agent_ids.get(name)
         self.register(run)
-        if run.ready and self._agent_ids.get(name) == agent_id:
+        untold = self._support.registrations is None and self._agent_ids.get(name) == agent_id
+        if run.ready and untold:
             self._support.registrations = False
 
     def started(self, run: RunDelivery) -> None:
