@@ -24,7 +24,6 @@ from tests.inside import (
 )
 from tests.recording import HandRun
 
-
 ALONE = BulkSupport(registrations=False, runs=False, reads=False)
 """What is known of a server that takes only spans in bulk."""
 

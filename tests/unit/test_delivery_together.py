@@ -369,7 +369,7 @@ def test_starts_and_ends_alone_are_sent_side_by_side() -> None:
     running, most = 0, 0
     counting = threading.Lock()
 
-    def rule(path: str, _: Json) -> Answer:
+    def rule(path: str, _body: Json) -> Answer:
         nonlocal running, most
         if not path.endswith(("/start", "/finish")):
             return None

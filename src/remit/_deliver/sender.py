@@ -471,13 +471,7 @@ class Sender:
         outputs = self._request(batch, on_sent) if batch.operations else NO_OUTPUTS
         if outputs is None:
             return []
-        answered_ns = self._clock.monotonic_ns()
-        for run in batch.runs.values():
-            run.answered_ns = answered_ns
-        for run_key, run in batch.starts.items():
-            self._started(run, outputs.get(calls.start_key(run_key)))
-        for key, run in batch.losses.items():
-            run.losses_sent = run.losses_sent or key in outputs
+        self._note_runs(batch, outputs)
         delivered: list[tuple[Row, RunDelivery]] = []
         refused: list[tuple[Row, RunDelivery, BulkOutput]] = []
         missing: list[Row] = []
@@ -520,6 +514,16 @@ class Sender:
             )
         return outputs
 
+    def _note_runs(self, batch: Batch, outputs: Outputs) -> None:
+        """Note what an answer tells of the runs of a batch: when it came, and what was started."""
+        answered_ns = self._clock.monotonic_ns()
+        for run in batch.runs.values():
+            run.answered_ns = answered_ns
+        for run_key, run in batch.starts.items():
+            self._started(run, outputs.get(calls.start_key(run_key)))
+        for key, run in batch.losses.items():
+            run.losses_sent = run.losses_sent or key in outputs
+
     def _started(self, run: RunDelivery, output: BulkOutput | None) -> None:
         """Act on the output of the start of a run; without one the start is sent again."""
         if output is None or not run.needs_start:
@@ -528,7 +532,8 @@ class Sender:
             self._registrar.started(run)
             return
         refusal = Refusal.of_item(output.code, output.errors or ())
-        if reaction(ItemKind.RUN, output.code) is Reaction.TRY_AGAIN and output.code != ALREADY_DONE:
+        tries_again = reaction(ItemKind.RUN, output.code) is Reaction.TRY_AGAIN
+        if tries_again and output.code != ALREADY_DONE:
             if not self._retry_later(run.record.key):
                 run.refuse(refusal)
             return
