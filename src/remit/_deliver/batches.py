@@ -72,7 +72,6 @@ class Batch:
 
     Attributes:
         limits: Most items and bytes.
-        operations: What is sent, in order.
         rows: The rows that are sent, by idempotency key.
         starts: The runs that are started before their rows, by key.
         losses: The runs whose losses are sent before their end, by idempotency key.
@@ -82,13 +81,23 @@ class Batch:
     """
 
     limits: BatchLimits
-    operations: list[Operation] = field(default_factory=list[Operation])
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     starts: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
     losses: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
     silent: list[Row] = field(default_factory=list[Row])
     runs: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
     size_bytes: int = 0
+    _openings: list[Operation] = field(default_factory=list[Operation])
+    _spans: list[Operation] = field(default_factory=list[Operation])
+    _endings: list[Operation] = field(default_factory=list[Operation])
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What is sent: starts of runs, then spans, then quality payloads and ends of runs.
+
+        The order within each run is that of its rows. A server does neighbouring spans together.
+        """
+        return [*self._openings, *self._spans, *self._endings]
 
     def all_rows(self) -> list[Row]:
         """Return the rows in their order, also those of which nothing is sent."""
@@ -101,14 +110,19 @@ class Batch:
 
     def __bool__(self) -> bool:
         """Return whether there is anything to send or to settle."""
-        return bool(self.operations or self.silent)
+        return bool(self._count or self.silent)
 
     def has_room(self, size_bytes: int, items: int = 1) -> bool:
         """Return whether operations of that size fit; the first may be of any size."""
-        if not self.operations:
+        count = self._count
+        if not count:
             return True
         fits = self.size_bytes + size_bytes <= self.limits.size_bytes
-        return fits and len(self.operations) + items <= self.limits.items
+        return fits and count + items <= self.limits.items
+
+    @property
+    def _count(self) -> int:
+        return len(self._openings) + len(self._spans) + len(self._endings)
 
     def add(self, key: str, operation: Operation, row: Row, run: RunDelivery) -> bool:
         """Add one row if it fits; return whether it does. A batch holds each key once."""
@@ -119,7 +133,7 @@ class Batch:
         if key in self.rows or not self.has_room(size_bytes):
             return False
         self.rows[key] = row
-        self.operations.append(operation)
+        (self._spans if item.kind in SPAN_KINDS else self._endings).append(operation)
         self.size_bytes += size_bytes
         self.runs[item.run_key] = run
         return True
@@ -132,7 +146,8 @@ class Batch:
         if not self.has_room(OPERATION_BYTES, 2):
             return False
         self.starts[record.key] = self.runs[record.key] = run
-        self._append(calls.start(record, record.instance_id or "").item())
+        self._openings.append(calls.start(record, record.instance_id or "").item())
+        self.size_bytes += OPERATION_BYTES
         return True
 
     def add_silent(self, row: Row, run: RunDelivery) -> None:
@@ -145,12 +160,9 @@ class Batch:
         if not self.has_room(OPERATION_BYTES, 2):
             return False
         self.losses[key] = run
-        self._append(operation)
-        return True
-
-    def _append(self, operation: Operation) -> None:
-        self.operations.append(operation)
+        self._spans.append(operation)
         self.size_bytes += OPERATION_BYTES
+        return True
 
 
 def encode_bulk(operations: Sequence[Operation]) -> bytes:

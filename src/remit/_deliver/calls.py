@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -179,6 +180,8 @@ class Instance(msgspec.Struct):
         termination_reason: The reason of a termination.
         agent_id: Id of the agent.
         agent: The agent; remit's collector returns it at a registration.
+        keeps_schema: Whether the server takes the identifier of the schema version alone next time;
+            remit's collector does.
     """
 
     id: str
@@ -186,17 +189,20 @@ class Instance(msgspec.Struct):
     termination_reason: str | None = None
     agent_id: str | None = None
     agent: Agent | None = None
+    keeps_schema: bool = False
 
 
 class _InstanceAnswer(msgspec.Struct):
     details: Instance
     agent: Agent | None = None
+    keeps_schema: bool = False
 
 
 class _InstanceOutput(msgspec.Struct):
     status: str
     details: Instance | None = None
     agent: Agent | None = None
+    keeps_schema: bool = False
 
 
 class _BulkAnswer(msgspec.Struct):
@@ -207,11 +213,16 @@ class _AgentAnswer(msgspec.Struct):
     details: Agent
 
 
+class _SchemaVersion(msgspec.Struct):
+    external_identifier: str
+
+
 class _AnyAnswer(msgspec.Struct):
     """Any JSON object; its content is not read."""
 
 
 _encode: Final = growing(msgspec.json.Encoder())
+_read_identifier: Final = msgspec.json.Decoder(_SchemaVersion).decode
 
 
 class InstanceOperation(NamedTuple):
@@ -246,12 +257,17 @@ class InstanceOperation(NamedTuple):
         return {"idempotency_key": self.key, **self.fields}
 
 
-def register(record: RunRecord, agent_id: str | None) -> InstanceOperation:
-    """Return the operation that registers a run; its bytes depend only on the arguments."""
+def register(record: RunRecord, agent_id: str | None, *, kept: bool = False) -> InstanceOperation:
+    """Return the operation that registers a run; its bytes depend only on the arguments.
+
+    If the server has *kept* the schema version, only its identifier is sent.
+    """
     registration = record.registration
+    schema = registration.schema
     fields = {
         "agent_version": Raw(registration.version),
-        "agent_schema_version": Raw(registration.schema),
+        "agent_schema_version": _identifier_alone(schema) if kept else Raw(schema),
+        "schema_kept": kept or None,
         "purpose": record.purpose,
         "update_current_version": record.purpose == LIVE,
         "external_identifier": record.key,
@@ -263,11 +279,18 @@ def register(record: RunRecord, agent_id: str | None) -> InstanceOperation:
     )
 
 
-def register_alone(record: RunRecord, agent_id: str | None) -> Call[Instance]:
-    """Return the request that registers a run."""
-    operation = register(record, agent_id)
+def register_alone(
+    record: RunRecord, agent_id: str | None, *, kept: bool = False
+) -> Call[Instance]:
+    """Return the request that registers a run, as `register`."""
+    operation = register(record, agent_id, kept=kept)
     body = _body(idempotency_key=operation.key, **operation.fields)
     return REGISTER_INSTANCE.raw(read=_instance, body=body)
+
+
+@lru_cache
+def _identifier_alone(schema: bytes) -> Raw:
+    return Raw(_encode(_read_identifier(schema)))
 
 
 def start_key(run_key: str) -> str:
@@ -358,6 +381,7 @@ _read_any: Final = lenient(_AnyAnswer)
 def _instance(body: bytes) -> Instance:
     answer = _read_instance(body)
     answer.details.agent = answer.agent
+    answer.details.keeps_schema = answer.keeps_schema
     return answer.details
 
 
@@ -366,6 +390,7 @@ def _instances(body: bytes) -> dict[str, Instance]:
     for key, output in _read_bulk(body).outputs.items():
         if output.status == "success" and output.details is not None:
             output.details.agent = output.agent
+            output.details.keeps_schema = output.keeps_schema
             instances[key] = output.details
     return instances
 

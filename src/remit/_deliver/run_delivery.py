@@ -29,6 +29,8 @@ from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
 MAX_ENDED: Final = 1000
 AGENT_ID: Final = "agent_id"
+UNKNOWN_SCHEMA: Final = "unknown_schema_version"
+"""Error code of remit's collector for an identifier alone that it does not know."""
 # A registration without version, schema and names.
 REGISTRATION_BYTES: Final = 512
 FORGOTTEN: Final = NotFoundError(
@@ -269,6 +271,8 @@ class RunRegistrar:
         self._limits = limits
         self._support = support
         self.advanced = 0
+        # Of these the server keeps the schema version, and takes its identifier alone.
+        self._kept: set[Registration] = set()
         # Of agents without an id in the settings, for a server that needs one. Answers are kept:
         # a server that fails at every second request would get the same requests without end.
         self._agent_ids: dict[str, str] = {}
@@ -282,13 +286,19 @@ class RunRegistrar:
         A run that has to be registered in a request of its own is returned alone.
         """
         taken = [runs.popleft()]
-        size_bytes = _registration_bytes(taken[0])
+        size_bytes = self._size_bytes(taken[0])
         while runs and len(taken) < self._limits.items and self._can_be_bulk(taken[-1]):
-            size_bytes += _registration_bytes(runs[0])
+            size_bytes += self._size_bytes(runs[0])
             if size_bytes > self._limits.size_bytes or not self._can_be_bulk(runs[0]):
                 break
             taken.append(runs.popleft())
         return taken
+
+    def _size_bytes(self, run: RunDelivery) -> int:
+        """Return about how long the registration of a run is as JSON."""
+        registration = run.record.registration
+        schema_bytes = 0 if registration in self._kept else len(registration.schema)
+        return REGISTRATION_BYTES + len(registration.version) + schema_bytes
 
     def _can_be_bulk(self, run: RunDelivery) -> bool:
         registration = run.record.registration
@@ -352,6 +362,8 @@ class RunRegistrar:
 
     def _registered(self, run: RunDelivery, instance: Instance) -> None:
         self._compare_agents(run.record.registration, instance)
+        if instance.keeps_schema:
+            self._kept.add(run.record.registration)
         run.identify(instance.id)
         # The parent process starts an inherited run.
         self._save(run, RunState.STARTED if run.record.inherited else RunState.REGISTERED)
@@ -359,7 +371,8 @@ class RunRegistrar:
     def _operation(self, record: RunRecord) -> InstanceOperation:
         registration = record.registration
         known_id = self._agent_ids.get(registration.external_identifier)
-        return calls.register(record, registration.agent_id or known_id)
+        kept = registration in self._kept
+        return calls.register(record, registration.agent_id or known_id, kept=kept)
 
     def renew(self, run: RunDelivery, error: ApiError = FORGOTTEN) -> None:
         """Have a run registered again, once, with the same key: the server does not know it."""
@@ -409,8 +422,13 @@ class RunRegistrar:
         agent_id = registration.agent_id or self._agent_ids.get(name)
         if agent_id is not None or name not in self._need_id:
             try:
-                return self._client.call(calls.register_alone(record, agent_id))
+                kept = registration in self._kept
+                return self._client.call(calls.register_alone(record, agent_id, kept=kept))
             except RejectedError as error:
+                if error.code == UNKNOWN_SCHEMA and registration in self._kept:
+                    # It was deleted there, or another server answers now: send it whole.
+                    self._kept.clear()
+                    return self._register(record)
                 # If the agent was found, the next try looks for it again.
                 self._agent_ids.pop(name, None)
                 if isinstance(error, NotFoundError):
@@ -479,9 +497,3 @@ class RunRegistrar:
 
 def _lacks_agent_id(error: RejectedError) -> bool:
     return AGENT_ID in error.errors or AGENT_ID in str(error)
-
-
-def _registration_bytes(run: RunDelivery) -> int:
-    """Return about how long the registration of a run is as JSON."""
-    registration = run.record.registration
-    return REGISTRATION_BYTES + len(registration.version) + len(registration.schema)

@@ -468,7 +468,7 @@ class Sender:
 
     def _exchange(self, batch: Batch, on_sent: Callable[[], None]) -> list[Row] | None:
         """Send a batch; return the rows of it to send next, in order, None if all are delivered."""
-        outputs = self._request(batch, on_sent) if batch.operations else NO_OUTPUTS
+        outputs = self._request(batch, on_sent) if batch.keys() else NO_OUTPUTS
         if outputs is None:
             return []
         self._note_runs(batch, outputs)

@@ -2,7 +2,7 @@
 
 The codes are those that the published clients know. These are the collector's own: `forbidden`,
 `internal_error`, `length_required`, `payload_too_large`, `request_timeout`, `timeout`,
-`too_many_requests`, `unavailable`, `unsupported_media_type`.
+`too_many_requests`, `unavailable`, `unknown_schema_version`, `unsupported_media_type`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,15 @@ def invalid(errors: Mapping[str, Sequence[str]]) -> RequestError:
 def invalid_field(field: str, message: str) -> RequestError:
     """Return the refusal of a request because of one field."""
     return invalid({field: [message]})
+
+
+def unknown_schema_version() -> RequestError:
+    """Return the refusal of an identifier alone: the schema version has to be sent whole."""
+    return RequestError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "unknown_schema_version",
+        "this agent has no schema version of that identifier: send it whole",
+    )
 
 
 def not_found(what: str) -> RequestError:

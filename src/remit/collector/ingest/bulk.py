@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from remit.collector.ingest.context import Context
+from remit.collector.ingest.keys import read_keys, write_keys
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
@@ -25,6 +26,15 @@ from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 _SPANS: Final = frozenset({CREATE, FINISH})
 _BARE_BODY: Final = len(b'{"items":[]}')
 _BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
+_OF_RUNS: Final = frozenset(
+    {
+        "agent_instances/register",
+        "agent_instances/start",
+        "agent_instances/record_quality",
+        "agent_instances/finish",
+    }
+)
+"""The SDK sends many of these in one request: their keys are read and written at once."""
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 
 
@@ -91,6 +101,10 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
 def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
     """Carry out *items* in order, and return what came of those up to the first refusal."""
     outputs: dict[str, Raw] = {}
+    for operation in _OF_RUNS:
+        keys = [item.key for item in items if item.operation == operation]
+        if len(keys) > 1:
+            read_keys(ctx, operation, keys)
     for item, answer in _answers(ctx, items):
         ctx.tally.items += 1
         if isinstance(answer, RequestError):
@@ -98,6 +112,7 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
             outputs[item.key] = Raw(error_answer(answer))
             break
         outputs[item.key] = Raw(answer)
+    write_keys(ctx)
     return encode({"status": "success", "outputs": outputs})
 
 
@@ -121,6 +136,8 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
         return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
     try:
         ctx.allowance.check()
+        if item.operation not in _OF_RUNS:
+            write_keys(ctx)
         with ctx.tx.savepoint():
             answer = operation.perform(ctx, bytes(item.params), item.key)
         ctx.allowance.take(answer)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from remit._base.clock import Clock
 from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
 from remit.collector.ingest.allowance import Allowance
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.settings import Settings
-from remit.collector.store import InstanceRow, Writing
+from remit.collector.store import AgentRow, InstanceRow, KeyRow, Writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,24 @@ class IdSource:
             return pfid(self._last.to_bytes(KEY_BYTES), partition)
 
 
+class Place(NamedTuple):
+    """Where a run belongs.
+
+    Attributes:
+        agent: The agent.
+        environment_id: The environment.
+        version_id: The version of the agent.
+        schema_version_id: Its schema version.
+        deployment_id: Its deployment in the environment.
+    """
+
+    agent: AgentRow
+    environment_id: str
+    version_id: str
+    schema_version_id: str
+    deployment_id: str
+
+
 @dataclass(slots=True)
 class RequestCounts:
     """What one transaction did, to be counted when it is kept.
@@ -90,6 +109,10 @@ class Context:
         allowance: What a bulk request may still do.
         tally: What is counted.
         budget: How much longer payloads may be compared with their schemas.
+        places: Where runs of equal registrations belong, as far as this request has found out.
+        keys: Idempotency keys of this bulk request that were read before, by operation and key;
+            None for one that was not used.
+        new_keys: Keys that this bulk request used, to be written at its end.
     """
 
     tx: Writing
@@ -101,6 +124,11 @@ class Context:
     allowance: Allowance
     tally: RequestCounts = field(default_factory=RequestCounts)
     budget: Budget = field(default_factory=Budget)
+    places: dict[bytes, Place] = field(default_factory=dict[bytes, Place])
+    keys: dict[tuple[str, str], KeyRow | None] = field(
+        default_factory=dict[tuple[str, str], KeyRow | None]
+    )
+    new_keys: list[KeyRow] = field(default_factory=list[KeyRow])
 
     def new_id(self) -> str:
         """Return a new id in the caller's account."""

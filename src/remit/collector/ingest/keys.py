@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from remit._base.ids import PARTITION_CHARS, TIME_CHARS
@@ -74,14 +74,31 @@ def once(
         done = do()
     except RequestError:
         # Where several write at once, the same request may have been carried out meanwhile.
+        ctx.keys.pop((operation, key), None)
         first = _first_answer(ctx, operation, key, hashed)
         if first is None:
             raise
         return first
     answer = done.answer if done.kept is None else done.kept
     row = KeyRow(account_id, operation, key, done.instance_id, None, answer, ctx.now_us, hashed)
-    ctx.tx.add_keys([row])
+    if (operation, key) in ctx.keys:
+        ctx.new_keys.append(row)
+    else:
+        ctx.tx.add_keys([row])
     return done.answer
+
+
+def read_keys(ctx: Context, operation: str, keys: Sequence[str]) -> None:
+    """Read the keys of several operations of a bulk request at once."""
+    known = ctx.tx.keys(ctx.caller.account_id, operation, keys)
+    ctx.keys.update({(operation, key): known.get(key) for key in keys})
+
+
+def write_keys(ctx: Context) -> None:
+    """Write the keys that operations of a bulk request have used so far."""
+    if ctx.new_keys:
+        ctx.tx.add_keys(ctx.new_keys)
+        ctx.new_keys.clear()
 
 
 def used_otherwise() -> RequestError:
@@ -97,7 +114,10 @@ def _first_answer(ctx: Context, operation: str, key: str, hashed: str) -> bytes 
     Raises:
         RequestError: 422, a token of another agent used it, or it was used for another request.
     """
-    known = ctx.tx.keys(ctx.caller.account_id, operation, [key]).get(key)
+    if (operation, key) in ctx.keys:
+        known = ctx.keys[operation, key]
+    else:
+        known = ctx.tx.keys(ctx.caller.account_id, operation, [key]).get(key)
     if known is None:
         return None
     if ctx.caller.agent_id is not None and known.agent_instance_id is not None:
@@ -122,7 +142,7 @@ def span_of_key(key: str | None, prefix: str, account_id: str) -> str | None:
     return text[:TIME_CHARS] + partition + text[TIME_CHARS:]
 
 
-def body_hash(body: dict[str, object]) -> str:
+def body_hash(body: Mapping[str, object]) -> str:
     """Return a hash that is equal for equal requests, whatever their idempotency keys."""
     return _hash(body, _NOT_SAID)
 

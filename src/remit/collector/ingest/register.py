@@ -19,20 +19,27 @@ from remit.collector.ingest.checks import (
     taken,
     validated,
 )
-from remit.collector.ingest.context import Context
+from remit.collector.ingest.context import Context, Place
 from remit.collector.ingest.deployments import deployment_of, new_agent
 from remit.collector.ingest.keys import Done, body_hash, once, used_otherwise
 from remit.collector.ingest.resources import agent_of
 from remit.collector.ingest.schemas import schema_version_of, version_of
 from remit.collector.ingest.states import PENDING
-from remit.collector.refusals import forbidden, invalid_field, not_found
+from remit.collector.refusals import (
+    forbidden,
+    invalid_field,
+    not_found,
+    unknown_schema_version,
+)
 from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
 from remit.collector.views import registered_answer
-from remit.collector.wire import object_of
+from remit.collector.wire import canonical, object_of
 from remit.models.agent_instance import RegisterDeploymentInstanceRequest
 
 REGISTER = "agent_instances/register"
 LIVE = "live"
+KEPT: Final = "schema_kept"
+"""Says that a registration has the identifier of its schema version alone."""
 
 
 class _Agent(msgspec.Struct):
@@ -44,7 +51,15 @@ class _Answer(msgspec.Struct):
 
 
 _read_agent: Final = msgspec.json.Decoder(_Answer).decode
-_PER_PROCESS: Final = frozenset({"agent_id", "update_current_version"})
+_PLACED_BY: Final = (
+    "agent_id",
+    "environment_id",
+    "update_current_version",
+    "agent_version",
+    "agent_schema_version",
+)
+"""The fields of a registration that decide where its run belongs."""
+_PER_PROCESS: Final = frozenset({"agent_id", "update_current_version", KEPT})
 
 
 def register(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -54,8 +69,11 @@ def register(ctx: Context, params: bytes, key: str | None) -> bytes:
     def do() -> Done:
         check_declared(values)
         request = validated(RegisterDeploymentInstanceRequest, values)
-        row = _registered(ctx, request, body_hash(values))
-        agent = ctx.tx.agent(row.account_id, row.agent_id)
+        known = _known(ctx, request, values)
+        if known is not None:
+            agent = ctx.tx.agent(known.account_id, known.agent_id)
+            return Done(registered_answer(known, agent), known.id)
+        row, agent = _registered(ctx, request, values)
         return Done(registered_answer(row, agent), row.id)
 
     answer = once(ctx, REGISTER, key, _identity(values), do)
@@ -76,6 +94,10 @@ def _identity(values: Mapping[str, object]) -> dict[str, object]:
     the agent where the first one did not, or run on another machine.
     """
     fields = {name: value for name, value in values.items() if name not in _PER_PROCESS}
+    schema = fields.get("agent_schema_version")
+    if isinstance(schema, dict) and isinstance(schema.get("external_identifier"), str):
+        # It may have been sent whole the first time, and by its identifier now, or the other way.
+        fields["agent_schema_version"] = schema["external_identifier"]
     version = fields.get("agent_version")
     if isinstance(version, dict):
         fields["agent_version"] = {**version, "runtime_environment": None}
@@ -83,35 +105,29 @@ def _identity(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _registered(
-    ctx: Context, request: RegisterDeploymentInstanceRequest, hashed: str
-) -> InstanceRow:
-    known = _known(ctx, request, hashed)
-    if known is not None:
-        return known
-    agent = _agent(ctx, request)
-    environment_id = environment_for(ctx, request.environment_id, agent)
+    ctx: Context, request: RegisterDeploymentInstanceRequest, values: Mapping[str, object]
+) -> tuple[InstanceRow, AgentRow]:
     identifier = request.external_identifier
+    # Equal registrations of one request belong to the same place. One that is sent whole is read.
+    kept = values.get(KEPT) is True
+    place_key = canonical([values.get(name) for name in _PLACED_BY]) if kept else b""
+    place = ctx.places.get(place_key) or _place(ctx, request, kept=kept)
     check_identifier("external_identifier", identifier)
     if identifier is not None and ctx.tx.instance_of_identifier(
-        agent.id, environment_id, identifier
+        place.agent.id, place.environment_id, identifier
     ):
         raise taken("external_identifier")
-    version = version_of(ctx, agent, request.agent_version)
-    schema_version = schema_version_of(ctx, agent, request.agent_schema_version, environment_id)
-    deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
-    if request.update_current_version is not False:
-        _pin(ctx, deployment, version)
     row = InstanceRow(
         id=request.id or ctx.new_id(),
-        account_id=agent.account_id,
-        agent_id=agent.id,
-        agent_version_id=version.id,
-        agent_schema_version_id=schema_version.id,
-        environment_id=environment_id,
-        agent_deployment_id=deployment.id,
+        account_id=place.agent.account_id,
+        agent_id=place.agent.id,
+        agent_version_id=place.version_id,
+        agent_schema_version_id=place.schema_version_id,
+        environment_id=place.environment_id,
+        agent_deployment_id=place.deployment_id,
         external_identifier=identifier,
         purpose=request.purpose or LIVE,
-        body_hash=hashed,
+        body_hash=body_hash(values),
         inserted_at=ctx.now_us,
         status=PENDING,
         start_seen=0,
@@ -122,7 +138,27 @@ def _registered(
         updated_at=ctx.now_us,
     )
     ctx.tx.add(row)
-    return row
+    if kept:
+        ctx.places[place_key] = place
+    return row, place.agent
+
+
+def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bool) -> Place:
+    """Return where a run belongs; its versions and its deployment are made if there are none."""
+    agent = _agent(ctx, request)
+    environment_id = environment_for(ctx, request.environment_id, agent)
+    version = version_of(ctx, agent, request.agent_version)
+    schema = request.agent_schema_version
+    if kept:
+        schema_version_id = ctx.tx.newest_schema_version(agent.id, schema.external_identifier or "")
+        if schema_version_id is None:
+            raise unknown_schema_version()
+    else:
+        schema_version_id = schema_version_of(ctx, agent, schema, environment_id).id
+    deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
+    if request.update_current_version is not False:
+        _pin(ctx, deployment, version)
+    return Place(agent, environment_id, version.id, schema_version_id, deployment.id)
 
 
 def _pin(ctx: Context, deployment: DeploymentRow, version: VersionRow) -> None:
@@ -133,7 +169,7 @@ def _pin(ctx: Context, deployment: DeploymentRow, version: VersionRow) -> None:
 
 
 def _known(
-    ctx: Context, request: RegisterDeploymentInstanceRequest, hashed: str
+    ctx: Context, request: RegisterDeploymentInstanceRequest, values: Mapping[str, object]
 ) -> InstanceRow | None:
     """Return the instance of the id that was asked for, if an equal request made it.
 
@@ -144,7 +180,7 @@ def _known(
     if instance_id is None:
         return None
     row = ctx.tx.instances(None, [instance_id]).get(instance_id)
-    if row is not None and not (ctx.caller.sees(row) and row.body_hash == hashed):
+    if row is not None and not (ctx.caller.sees(row) and row.body_hash == body_hash(values)):
         raise taken("id")
     return row
 

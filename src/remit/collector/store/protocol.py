@@ -112,6 +112,10 @@ class Reading(Protocol):
         """Return the schema version of an agent with this external identifier and content."""
         ...
 
+    def newest_schema_version(self, agent_id: str, external_identifier: str) -> str | None:
+        """Return the id of an agent's newest schema version with this external identifier."""
+        ...
+
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
         """Return the schema version of this id."""
         ...

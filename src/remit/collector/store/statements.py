@@ -76,6 +76,10 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     ),
 }
 COUNTS: Final = ("pending", "active", "complete", "failed", "cancelled")
+NEWEST_SCHEMA_VERSION: Final = (
+    "SELECT id FROM agent_schema_versions WHERE agent_id = ? AND external_identifier = ?"
+    " ORDER BY inserted_at DESC, id DESC LIMIT 1"
+)
 OF_AGENT: Final = ("agent_deployments", "agent_versions", "agent_schema_versions", "api_tokens")
 """What goes with an agent."""
 

@@ -166,6 +166,11 @@ class Transaction(ABC):
         where = "agent_id = ? AND external_identifier = ? AND content_hash = ?"
         return self._one(SchemaVersionRow, where, agent_id, external_identifier, content_hash)
 
+    def newest_schema_version(self, agent_id: str, external_identifier: str) -> str | None:
+        """Return the id of an agent's newest schema version with this external identifier."""
+        sql = f"{statements.NEWEST_SCHEMA_VERSION}{self._kept(SchemaVersionRow)}"
+        return next((str(row[0]) for row in self._rows(sql, (agent_id, external_identifier))), None)
+
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
         """Return the schema version of this id."""
         return self._one(SchemaVersionRow, "id = ?", schema_version_id)

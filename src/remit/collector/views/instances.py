@@ -79,14 +79,17 @@ def detail_view(
 def registered_answer(row: InstanceRow, agent: AgentRow | None) -> bytes:
     """Return the answer to a registration: the instance as it was registered, and its agent.
 
-    The agent tells a client which agent its token belongs to.
+    The agent tells a client which agent its token belongs to, and `keeps_schema` that it may send
+    the identifier of the schema version alone next time.
     """
     named = (
         None
         if agent is None
         else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
     )
-    return encode({"status": "success", "details": _registered(row), "agent": named})
+    return encode(
+        {"status": "success", "details": _registered(row), "agent": named, "keeps_schema": True}
+    )
 
 
 def _registered(row: InstanceRow) -> dict[str, object]:
