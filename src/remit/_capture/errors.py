@@ -284,6 +284,8 @@ def outcome_payload(
     error: bytes | None = None,
 ) -> bytes:
     """Return the result of a run: status, reason, counts, and the *error* of `error_payload`."""
+    if reason is None and error is None and rules.hook is None:
+        return encode({"status": status, "reason": None, **counts})
     failure: dict[str, object] = {} if error is None else decode(error)
 
     def build(walk: Walk) -> dict[str, object]:

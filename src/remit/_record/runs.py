@@ -15,6 +15,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, Protocol, cast
 
 import msgspec
@@ -260,6 +261,27 @@ class RunOptions(Struct, frozen=True):
     traceparent: str | None = None
 
 
+def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
+    """Return the payload of a run's root span, before it is captured."""
+    payload: dict[str, object] = {
+        "subject": options.subject,
+        "labels": options.labels,
+        "purpose": options.purpose,
+        "sdk": SDK,
+        "pid": pid,
+        "host": platform.node(),
+    }
+    if options.traceparent is not None:
+        payload["traceparent"] = options.traceparent
+    return payload
+
+
+@lru_cache
+def _plain_payload(purpose: str, pid: int) -> bytes:
+    """Return the captured payload of a run that was given nothing, as most are."""
+    return _capture.capture_mapping(_root_payload(RunOptions(purpose), pid), _capture.Rules())
+
+
 class OpenRun:
     """One run, from the start of its block to the end of its last span.
 
@@ -359,17 +381,14 @@ class OpenRun:
 
     @guarded("the start of a run")
     def _announce(self, options: RunOptions) -> None:
-        payload: dict[str, object] = {
-            "subject": options.subject,
-            "labels": options.labels,
-            "purpose": options.purpose,
-            "sdk": SDK,
-            "pid": self._pid,
-            "host": platform.node(),
-        }
-        if options.traceparent is not None:
-            payload["traceparent"] = options.traceparent
-        self._payload = _capture.capture_mapping(payload, self.rules)
+        told_nothing = (
+            options.subject is None and options.labels is None and options.traceparent is None
+        )
+        if told_nothing and self.rules.hook is None:
+            self._payload = _plain_payload(options.purpose, self._pid)
+        else:
+            payload = _root_payload(options, self._pid)
+            self._payload = _capture.capture_mapping(payload, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server still has the root span, which was left open.
