@@ -133,6 +133,8 @@ class Sender:
         # By the id of a row, or by the key of a run that could not be opened.
         self._retries: dict[int | str, Retry] = {}
         self._held_runs: set[str] = set()
+        # The runs whose start is in the request that is on its way.
+        self._starting: Mapping[str, RunDelivery] = {}
         # Rows that were too large for the server and are sent without their contents, with the keys
         # of their runs.
         self._cut_rows: dict[int, str] = {}
@@ -401,7 +403,9 @@ class Sender:
         while batch:
             # The following batch is filled while the server works on this one.
             following.clear()
+            self._starting = batch.starts
             again = self._exchange(batch, fill_following)
+            self._starting = {}
             if again is None and following:
                 (batch,) = following
                 continue
@@ -430,7 +434,8 @@ class Sender:
     def _add(self, batch: Batch, row: Row, run: RunDelivery) -> bool:
         """Add a row to a batch, after the start of its run; return whether it fits."""
         item = row[1]
-        if run.needs_start and not batch.add_start(run):
+        started = not run.needs_start or item.run_key in self._starting
+        if not started and not batch.add_start(run):
             return False
         if item.key == run.record.root and self._has_lost(run):
             # The server stops at a refused row before it; then the count is taken again.
