@@ -7,6 +7,7 @@ them wrote before it was refused is undone to a savepoint.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from msgspec import Raw
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.keys import read_keys, write_keys
 from remit.collector.ingest.operations import OPERATIONS
+from remit.collector.ingest.register import REGISTER
 from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
 from remit.collector.refusals import RequestError, invalid, invalid_field, malformed, too_large
@@ -23,17 +25,14 @@ from remit.collector.views import error_answer
 from remit.collector.wire import Fields, check_keys, check_unicode, encode, fields_of
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 
-_SPANS: Final = frozenset({CREATE, FINISH})
+_SPAN_OPERATIONS: Final = frozenset({CREATE, FINISH})
+_SPANS: Final = "agent_spans"
 _BARE_BODY: Final = len(b'{"items":[]}')
 _BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
-_OF_RUNS: Final = frozenset(
-    {
-        "agent_instances/register",
-        "agent_instances/start",
-        "agent_instances/record_quality",
-        "agent_instances/finish",
-    }
+_ON_INSTANCES: Final = frozenset(
+    {"agent_instances/start", "agent_instances/record_quality", "agent_instances/finish"}
 )
+_OF_RUNS: Final = _ON_INSTANCES | {REGISTER}
 """The SDK sends many of these in one request: their keys are read and written at once."""
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 
@@ -56,6 +55,10 @@ class _Body(msgspec.Struct):
     items: list[Raw]
 
 
+class _OnInstance(msgspec.Struct):
+    agent_instance_id: str | None = None
+
+
 class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"type": "_type"}):
     """An item that says everything in its details: the SDK's form, read without a detour."""
 
@@ -66,6 +69,7 @@ class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"ty
 
 _read_body: Final = msgspec.json.Decoder(_Body).decode
 _read_wrapped: Final = msgspec.json.Decoder(_Wrapped).decode
+_read_instance: Final = msgspec.json.Decoder(_OnInstance).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
 
 
@@ -119,15 +123,31 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
 def _answers(
     ctx: Context, items: Sequence[BulkOperation]
 ) -> Iterator[tuple[BulkOperation, bytes | RequestError]]:
-    """Yield each item with its answer; neighbouring span operations are done in one run."""
-    for spans, group in groupby(items, key=lambda item: item.operation in _SPANS):
+    """Yield each item with its answer; neighbouring operations of one kind share their reads."""
+    for kind, group in groupby(items, key=_kind):
         together = list(group)
-        if spans:
+        if kind == _SPANS:
             calls = [SpanCall(item.operation, item.params, item.key) for item in together]
             # Shorter than the items when one was refused.
             yield from zip(together, SpanBatch(ctx).execute(calls), strict=False)
-        else:
-            yield from ((item, _answer(ctx, item)) for item in together)
+            continue
+        if kind in _ON_INSTANCES and len(together) > 1:
+            ids = {instance_id for item in together if (instance_id := _instance_id(item))}
+            ctx.instances.update(ctx.tx.instances(ctx.caller.account_id, ids))
+        yield from ((item, _answer(ctx, item)) for item in together)
+        ctx.instances.clear()
+
+
+def _kind(item: BulkOperation) -> str:
+    return _SPANS if item.operation in _SPAN_OPERATIONS else item.operation
+
+
+def _instance_id(item: BulkOperation) -> str | None:
+    """Return the instance that an operation names, if it can be read."""
+    try:
+        return _read_instance(item.params).agent_instance_id
+    except msgspec.DecodeError:
+        return None
 
 
 def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
@@ -138,7 +158,9 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
         ctx.allowance.check()
         if item.operation not in _OF_RUNS:
             write_keys(ctx)
-        with ctx.tx.savepoint():
+        # These write nothing before they may be refused, or have a savepoint of their own.
+        undo = nullcontext() if item.operation in _OF_RUNS else ctx.tx.savepoint()
+        with undo:
             answer = operation.perform(ctx, bytes(item.params), item.key)
         ctx.allowance.take(answer)
     except RequestError as refusal:

@@ -144,10 +144,12 @@ def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step:
     def do() -> Done:
         before = instance_of(ctx, values)
         after = without_payloads(step(before, values))
+        answer = success_answer(instance_view(after, *_qualities(ctx, after)))
         if after is not before:
             ctx.tx.change(after)
-        view = instance_view(after, *_qualities(ctx, after))
-        return Done(success_answer(view), after.id)
+            if after.id in ctx.instances:
+                ctx.instances[after.id] = after
+        return Done(answer, after.id)
 
     return once(ctx, operation, key, values, do)
 
@@ -161,7 +163,9 @@ def instance_of(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
     instance_id = text_in(values, "agent_instance_id")
     if instance_id is None:
         raise invalid_field("agent_instance_id", "is required")
-    row = ctx.tx.instances(ctx.caller.account_id, [instance_id]).get(instance_id)
+    row = ctx.instances.get(instance_id)
+    if row is None:
+        row = ctx.tx.instances(ctx.caller.account_id, [instance_id]).get(instance_id)
     if row is None or not ctx.caller.sees(row):
         raise not_found("agent_instance")
     return row

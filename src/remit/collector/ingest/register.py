@@ -107,11 +107,27 @@ def _identity(values: Mapping[str, object]) -> dict[str, object]:
 def _registered(
     ctx: Context, request: RegisterDeploymentInstanceRequest, values: Mapping[str, object]
 ) -> tuple[InstanceRow, AgentRow]:
-    identifier = request.external_identifier
     # Equal registrations of one request belong to the same place. One that is sent whole is read.
     kept = values.get(KEPT) is True
     place_key = canonical([values.get(name) for name in _PLACED_BY]) if kept else b""
-    place = ctx.places.get(place_key) or _place(ctx, request, kept=kept)
+    place = ctx.places.get(place_key)
+    if place is not None:
+        return _add(ctx, request, values, place), place.agent
+    with ctx.tx.savepoint():
+        place = _place(ctx, request, kept=kept)
+        row = _add(ctx, request, values, place)
+    if kept:
+        ctx.places[place_key] = place
+    return row, place.agent
+
+
+def _add(
+    ctx: Context,
+    request: RegisterDeploymentInstanceRequest,
+    values: Mapping[str, object],
+    place: Place,
+) -> InstanceRow:
+    identifier = request.external_identifier
     check_identifier("external_identifier", identifier)
     if identifier is not None and ctx.tx.instance_of_identifier(
         place.agent.id, place.environment_id, identifier
@@ -138,9 +154,7 @@ def _registered(
         updated_at=ctx.now_us,
     )
     ctx.tx.add(row)
-    if kept:
-        ctx.places[place_key] = place
-    return row, place.agent
+    return row
 
 
 def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bool) -> Place:
