@@ -27,7 +27,7 @@ from typing import Any, Final
 
 import pyperf
 
-from benchmarks import children, collector, outage, peers, report, throughput
+from benchmarks import children, collector, outage, peers, report, runs, throughput
 from tests import sink
 
 VERSIONS: Final = (
@@ -35,6 +35,8 @@ VERSIONS: Final = (
     "pydantic", "msgspec", "wrapt", "httpx", "pyperf",
 )  # fmt: skip
 THREADS: Final = (1, 8)
+DELAYS: Final = {"": 0.0, " far": 0.05}
+"""Seconds before each answer of the server, by the end of the name of a field."""
 AT_LENGTH: Final = ("bare", "remit", "ddtrace")
 """The peers that record all spans of an outage, however long they take."""
 
@@ -54,6 +56,7 @@ class Size:
         seconds: Time for which a rate is recorded; a slow peer records in an outage for five times
             as long.
         spans: Spans that are recorded for a rate, and five times as many in an outage.
+        runs: Short runs that are recorded for their rate.
         accepted: Spans that a collector is sent.
     """
 
@@ -65,6 +68,7 @@ class Size:
     imports: str
     seconds: float
     spans: int
+    runs: int
     accepted: int
 
 
@@ -72,12 +76,12 @@ ALL: Final = tuple(peers.PEERS)
 FULL: Final = Size(
     folder="benchmarks", peers=ALL, outage_peers=ALL, rounds=5,
     calls="--processes=1 --values=3", imports="--processes=5 --values=3",
-    seconds=2.0, spans=200_000, accepted=50_000,
+    seconds=2.0, spans=200_000, runs=10_000, accepted=50_000,
 )  # fmt: skip
 QUICK: Final = Size(
     folder="benchmarks-quick", peers=peers.OFTEN, outage_peers=AT_LENGTH, rounds=1,
     calls="--processes=1 --values=2 --loops=1000", imports="--processes=1 --values=1",
-    seconds=0.5, spans=20_000, accepted=4_000,
+    seconds=0.5, spans=20_000, runs=1_000, accepted=4_000,
 )  # fmt: skip
 
 
@@ -167,6 +171,17 @@ def rates(run: Run) -> None:
                     run.add("throughput", peer, **named)
 
 
+def short_runs(run: Run) -> None:
+    """Measure short runs delivered a second, to a server on loopback and to one far away."""
+    for names in run.rounds():
+        for peer in names[1:]:
+            for suffix, delay_s in DELAYS.items():
+                with run.attempt("runs", peer):
+                    values = runs.measure(peer, run.size.runs, run.size.seconds, delay_s)
+                    named = {f"{field}{suffix}": value for field, value in values.items()}
+                    run.add("runs", peer, **named)
+
+
 def outages(run: Run) -> None:
     """Measure an outage."""
     for peer in run.size.outage_peers:
@@ -189,6 +204,7 @@ def collectors(run: Run) -> None:
 HEADLINES: Final[dict[str, Callable[[Run], None]]] = {
     "calls": calls,
     "throughput": rates,
+    "runs": short_runs,
     "imports": imports,
     "outage": outages,
     "collector": collectors,

@@ -118,6 +118,25 @@ def throughput(results: Results) -> str:
     return table(heads, {peer: cells(peer) for peer in PEERS})
 
 
+def short_runs(results: Results) -> str:
+    """Return the table of short runs."""
+
+    def cells(peer: str) -> list[str]:
+        return [
+            spread(results, "runs", peer, "rate"),
+            spread(results, "runs", peer, "rate far"),
+            percent(middle(results, "runs", peer, "lost far")),
+            figure(middle(results, "runs", peer, "process_us")),
+            figure(middle(results, "runs", peer, "recording_us")),
+            figure(middle(results, "runs", peer, "requests")),
+        ]
+
+    heads = ("runs/s, server on loopback", "server 50 ms away", "lost, 50 ms away",
+             "CPU of the process, us a run", "time of the caller, us a run",
+             "requests a run")  # fmt: skip
+    return table(heads, {peer: cells(peer) for peer in PEERS})
+
+
 def imports(results: Results) -> str:
     """Return the table of imports."""
 
@@ -181,6 +200,9 @@ def budgets(results: Results) -> str:
         ("delivered spans/s, 1 thread, times ddtrace's", "at least", 1.1, of_ddtrace("rate 1")),
         ("delivered spans/s, 8 threads, times ddtrace's", "at least", 1.1, of_ddtrace("rate 8")),
         ("spans lost by 1 thread that only records", "at most", 0, of("throughput", "lost 1")),
+        ("short runs delivered/s", "at least", 4_000, of("runs", "rate")),
+        ("CPU of the process, us a short run", "at most", 150, of("runs", "process_us")),
+        ("short runs/s, server 50 ms away", "at least", 1_000, of("runs", "rate far")),
         (f"CPU of the import, times {BASE}", "at most", 1.35,
          ratio(of("imports", "ms"), of("imports", "ms", BASE))),
         ("outage: memory, MiB (the buffer and 32)", "at most", 96, memory_mib(results, OURS)),
@@ -219,6 +241,7 @@ SECTIONS: Final[dict[str, Callable[[Results], str]]] = {
     "budgets": budgets,
     "calls": calls,
     "throughput": throughput,
+    "runs": short_runs,
     "imports": imports,
     "outage": outage,
     "collector": collector,
@@ -274,6 +297,9 @@ def pictures(results: Results) -> dict[str, str]:
     return {
         "calls": svg("Caller's CPU of a call, us", called | awaited, logarithmic=True),
         "throughput": svg("Delivered spans/s, one thread", of("throughput", "rate 1", peers)),
+        "runs": svg(
+            "Short runs/s, server 50 ms away", of("runs", "rate far", peers), logarithmic=True
+        ),
         "imports": svg("CPU of an import, ms", of("imports", "ms", tuple(PROGRAMS))),
         "outage": svg("Memory in an outage beyond the bare program, MiB", memory),
         "collector": svg("Spans/s that the collector accepts", accepted),

@@ -54,6 +54,7 @@ class Peer:
         session: Entered around everything, where a peer has to connect first.
         roots: Spans that a run sends for itself.
         run_turns: Turns of a workload in one run at most.
+        short_run: The context of one of many short runs, where that is another one.
     """
 
     decorate: Decorator
@@ -62,6 +63,7 @@ class Peer:
     session: Callable[[], AbstractContextManager[object]] = nullcontext
     roots: int = 1
     run_turns: int = 10_000
+    short_run: Callable[[], AbstractContextManager[object]] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,18 +25,32 @@ class _Recorder:
             http_config=http.HttpClientConfig(api_url=place.url, api_token="benchmark")
         )
         self._instance: Any = None
+        self._client: Any = None
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[None]:
         async with self._core.PrefactorCoreClient(self._config) as client:
-            self._instance = await client.create_agent_instance(
-                agent_id="benchmark",
-                agent_version={"name": "benchmark", "external_identifier": "1"},
-                agent_schema_version={"external_identifier": "1", "span_schemas": {}},
-            )
-            await self._instance.start()
+            self._client = client
+            await self._begin()
             yield
             await self._instance.finish()
+
+    async def _begin(self) -> None:
+        self._instance = await self._client.create_agent_instance(
+            agent_id="benchmark",
+            agent_version={"name": "benchmark", "external_identifier": "1"},
+            agent_schema_version={"external_identifier": "1", "span_schemas": {}},
+        )
+        await self._instance.start()
+
+    @contextmanager
+    def short_run(self) -> Generator[None]:
+        """Open an instance of its own, and finish it."""
+        outer = self._instance
+        EVENT_LOOP.run(self._begin())
+        yield
+        EVENT_LOOP.run(self._instance.finish())
+        self._instance = outer
 
     @contextmanager
     def session(self) -> Generator[None]:
@@ -68,4 +82,5 @@ def start(place: Place) -> Peer:
         flush=lambda: None,
         session=recorder.session,
         roots=0,
+        short_run=recorder.short_run,
     )
