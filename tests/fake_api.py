@@ -73,6 +73,8 @@ class FakeApi:
         item_rules: Asked before each bulk item; an output that is not None is its output.
         in_bulk: Operations on instances that are taken in bulk requests.
         control: Control signal of every span answer, if any.
+        keeps_schema: Whether it takes the identifier of a schema version that it knows alone.
+        schemas: The identifiers of the schema versions that were sent whole.
         seen: Every request.
         instances: By id.
         spans: By id.
@@ -87,6 +89,8 @@ class FakeApi:
     item_rules: list[ItemRule] = field(default_factory=list[ItemRule])
     control: Json | None = None
     in_bulk: frozenset[str] = frozenset()
+    keeps_schema: bool = False
+    schemas: set[str] = field(default_factory=set[str])
     seen: list[Seen] = field(default_factory=list[Seen])
     instances: dict[str, Json] = field(default_factory=dict[str, Json])
     spans: dict[str, Json] = field(default_factory=dict[str, Json])
@@ -132,7 +136,7 @@ class FakeApi:
 
     def lose_everything(self) -> None:
         """Forget everything, as after a change of the database."""
-        self.instances, self.spans, self._keys = {}, {}, {}
+        self.instances, self.spans, self._keys, self.schemas = {}, {}, {}, set()
         self.partition = new_partition()
 
     def paths(self) -> list[str]:
@@ -176,11 +180,20 @@ class FakeApi:
     def _register(self, body: Json) -> httpx.Response:
         if self.needs_agent_id and "agent_id" not in body:
             return refusal(422, "validation_errors", errors={"agent_id": ["can't be blank"]})
+        schema = body["agent_schema_version"]
+        if body.get("schema_kept"):
+            if schema["external_identifier"] not in self.schemas:
+                return refusal(422, "unknown_schema_version")
+        else:
+            self.schemas.add(schema.get("external_identifier", ""))
         known = self._keys.get(body["idempotency_key"])
         if known is None:
             known = {"type": "agent_instance", "id": self._id(), "status": "pending", **body}
             self._keys[body["idempotency_key"]] = known
         self.instances[known["id"]] = known
+        if self.keeps_schema:
+            answer = {"status": "success", "details": known, "keeps_schema": True}
+            return httpx.Response(200, json=answer)
         if self.agent_of_token is None:
             return _one(known)
         details = {**known, "agent_id": self.agent_of_token}

@@ -366,3 +366,72 @@ def test_a_name_that_no_agent_can_have_is_not_taken(world: World, name: str | No
     api.instance(agent_version={"name": name})
     shown = details(owner.get("/agent/show", external_identifier="app1:bot1"))
     assert shown["name"] == "app1:bot1"
+
+
+def by_identifier(registration: Json, identifier: str = "schema-1") -> Json:
+    """Return a registration with the identifier of its schema version alone."""
+    schema = {"external_identifier": identifier}
+    return {**registration, "agent_schema_version": schema, "schema_kept": True}
+
+
+@on_each_store
+def test_a_schema_version_that_is_kept_is_named_by_its_identifier_alone(api: Api) -> None:
+    """The first answer says so; the run belongs to the version that was sent whole."""
+    first = api.post("/agent_instance/register", api.registration())
+    assert first.json()["keeps_schema"] is True
+    second = api.post("/agent_instance/register", by_identifier(api.registration()))
+    assert details(second)["agent_version_id"] == details(first)["agent_version_id"]
+    run = api.post("/agent_instance/register", by_identifier(api.registration()))
+    instance_id = details(run)["id"]
+    api.post(f"/agent_instance/{instance_id}/start", {})
+    span = details(api.post("/agent_spans", {"details": {
+        "agent_instance_id": instance_id, "schema_name": "desk:answer", "status": "active",
+        "payload": {},
+    }}))  # fmt: skip
+    assert span["schema_title"] == "Answer"
+
+
+@on_each_store
+def test_an_identifier_alone_that_is_not_known_is_refused(api: Api) -> None:
+    """The SDK then sends the schema version whole; nothing is left of the try."""
+    api.post("/agent_instance/register", api.registration())
+    answer = api.post("/agent_instance/register", by_identifier(api.registration(), "schema-2"))
+    assert refusal(answer, 422)["code"] == "unknown_schema_version"
+    assert len(api.get("/agent_instance", agent_id=api.agent_id).json()["summaries"]) == 1
+
+
+@on_each_store
+def test_both_forms_of_a_registration_are_one_operation(api: Api) -> None:
+    """A repetition may have the other form: the process has learned, or another one took over."""
+    whole = {**api.registration(), "idempotency_key": "reg-00000001"}
+    first = details(api.post("/agent_instance/register", whole))
+    assert details(api.post("/agent_instance/register", by_identifier(whole))) == first
+    second = {**whole, "idempotency_key": "reg-00000002"}
+    alone = details(api.post("/agent_instance/register", by_identifier(second)))
+    assert details(api.post("/agent_instance/register", second)) == alone
+
+
+@on_each_store
+def test_many_runs_are_registered_started_and_finished_in_one_request(api: Api) -> None:
+    """As if each operation were alone: a refused one stops the rest and leaves nothing."""
+    api.post("/agent_instance/register", api.registration())
+    items = [
+        {**by_identifier(api.registration()), "_type": "agent_instances/register",
+         "external_identifier": f"run-{number}", "idempotency_key": f"reg-0000000{number}"}
+        for number in range(4)
+    ]  # fmt: skip
+    items[2]["external_identifier"] = "run-1"
+    outputs = api.post("/bulk", {"items": items}).json()["outputs"]
+    assert [output["status"] for output in outputs.values()] == ["success", "success", "error"]
+    ids = [output["details"]["id"] for output in outputs.values() if "details" in output]
+    steps = [
+        {"_type": f"agent_instances/{step}", "agent_instance_id": each,
+         "idempotency_key": f"{step}-{each}"}
+        for step in ("start", "finish") for each in ids
+    ]  # fmt: skip
+    outputs = api.post("/bulk", {"items": steps}).json()["outputs"]
+    assert [output["details"]["status"] for output in outputs.values()] == [
+        "active", "active", "complete", "complete",
+    ]  # fmt: skip
+    assert api.post("/bulk", {"items": steps}).json()["outputs"] == outputs
+    assert [api.shown(each)["status"] for each in ids] == ["complete"] * 2

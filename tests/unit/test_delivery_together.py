@@ -336,6 +336,33 @@ def test_a_batch_that_is_too_large_is_halved() -> None:
     check_delivered(api, stepped, runs)
 
 
+@pytest.mark.parametrize("in_bulk", [frozenset[str](), RUNS_IN_BULK], ids=["alone", "in bulk"])
+def test_a_schema_version_travels_once(in_bulk: frozenset[str]) -> None:
+    """After the first answer its identifier is enough, until the server forgets it."""
+    api = FakeApi(in_bulk=in_bulk, keeps_schema=True)
+    stepped = Stepped(api)
+    runs = record(stepped, 1)
+    stepped.deliver()
+    runs += record(stepped, 3)
+    stepped.deliver()
+    whole = [registered for registered in registrations(api) if "schema_kept" not in registered]
+    assert len(registrations(api)) == 4
+    assert len(whole) == 1
+    assert registrations(api)[-1]["agent_schema_version"] == {"external_identifier": "schema-abc"}
+    api.schemas.clear()
+    runs += record(stepped, 3)
+    stepped.settle()
+    check_delivered(api, stepped, runs)
+    whole = [registered for registered in registrations(api) if "schema_kept" not in registered]
+    assert len(whole) in (2, 3)
+
+
+def registrations(api: FakeApi) -> list[Json]:
+    """Return every registration that was sent."""
+    alone = [seen.body for seen in api.seen if seen.path.endswith("/register")]
+    return alone + [item for items in api.bulks() for item in items if item["_type"] == REGISTER]
+
+
 def test_many_registrations_respect_the_limits_of_a_request() -> None:
     """In number and in bytes."""
     api = FakeApi(in_bulk=RUNS_IN_BULK)
