@@ -33,9 +33,14 @@ def fresh() -> Generator[None]:
 
 
 def taken(api: FakeApi) -> int:
-    """Count the items that the server took, while it refused nothing and nothing was repeated."""
-    ends = sum(word in ("register", "finish", "record_quality") for word in api.paths())
-    return ends + sum(map(len, api.bulks()))
+    """Count the items that the server took, while it set nothing aside.
+
+    An item that was tried in a bulk request and alone has one key. The start of a run and the look
+    for its agent are no items.
+    """
+    keys = {seen.body["idempotency_key"] for seen in api.seen if "idempotency_key" in seen.body}
+    keys.update(*api.bulk_keys())
+    return sum(not key.startswith(("start-", "show-", "agent-")) for key in keys)
 
 
 def arrived(api: FakeApi) -> int:
