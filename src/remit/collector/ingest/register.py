@@ -6,7 +6,7 @@ What public sources leave open is decided in docs/reference/wire.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -95,9 +95,10 @@ def _identity(values: Mapping[str, object]) -> dict[str, object]:
     """
     fields = {name: value for name, value in values.items() if name not in _PER_PROCESS}
     schema = fields.get("agent_schema_version")
-    if isinstance(schema, dict) and isinstance(schema.get("external_identifier"), str):
+    if isinstance(schema, dict):
         # It may have been sent whole the first time, and by its identifier now, or the other way.
-        fields["agent_schema_version"] = schema["external_identifier"]
+        identifier = cast("dict[str, object]", schema).get("external_identifier")
+        fields["agent_schema_version"] = identifier or schema
     version = fields.get("agent_version")
     if isinstance(version, dict):
         fields["agent_version"] = {**version, "runtime_environment": None}
