@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ from msgspec import Raw
 
 from remit._base.clock import Deadline, iso8601
 from remit._base.encoding import growing
+from remit._base.guard import attempt
 from remit._base.ids import key_text
 from remit._base.loops import SENDER
 from remit._deliver.losses import ORPHAN
@@ -135,10 +136,7 @@ class DeadlineClient:
             with suppress(IndexError):
                 while True:
                     number = numbers.popleft()
-                    try:
-                        outcomes[number] = self.call(requests[number])
-                    except Exception as error:  # noqa: BLE001 - raised by the caller
-                        outcomes[number] = error
+                    outcomes[number] = attempt(partial(self.call, requests[number]))
 
         threads = list[threading.Thread]()
         with suppress(RuntimeError):  # no thread starts while the interpreter exits
