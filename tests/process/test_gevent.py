@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.delivering import hang
-from tests.fake_api import FakeApi
+from tests.fake_api import RUNS_IN_BULK, FakeApi
 from tests.loopback import serving
 from tests.processes import MAX_EXIT_S, SHORT_EXIT_S, settings, start, told_by
 
@@ -120,7 +120,7 @@ def test_a_child_leaves_its_parents_requests_alone(tmp_path: Path) -> None:
 
     A request is under way at each fork; what is asked twice, or waited for in vain, is seen.
     """
-    api, asked = FakeApi(), tmp_path / "asked"
+    api, asked = FakeApi(in_bulk=RUNS_IN_BULK), tmp_path / "asked"
 
     def slow(_path: str, _body: object) -> None:
         asked.touch()

@@ -304,3 +304,5 @@ class RegisteredResponse(WireModel):
     """The instance."""
     agent: RegisteredAgent | None = None
     """Its agent, if the server includes it."""
+    keeps_schema: bool | None = None
+    """Whether the identifier of the schema version is enough next time."""
