@@ -72,7 +72,8 @@ def test_what_was_sent_is_what_the_server_took(tmp_path: Path) -> None:
         assert (status.health, status.mode, status.target) == (Health.OK, "remote", url)
         assert (status.pending, status.buffer_bytes, status.spool_age_s) == (0, 0, 0.0)
         assert on_disk(tmp_path) == 0
-        assert status.spool_bytes == folder_bytes(tmp_path)
+        # What was settled is removed from the file a moment later, which changes its size.
+        wait_until(lambda: remit.status().spool_bytes == folder_bytes(tmp_path))
         agrees(status, flushed)
 
 
@@ -211,8 +212,8 @@ def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
         status = checked()
         dropped = status.dropped["spool_full"]
         assert dropped > 0
-        # Of a span that was announced its end alone may have been dropped.
-        assert whole(api) + dropped == 20 * 101
+        # Of a span that was announced, its end alone may have been dropped, or both.
+        assert 20 * 101 <= whole(api) + dropped <= 20 * 103
         # A pass that comes late announces what the next run has open: two spans, of two items each.
         assert 0 <= status.sent + dropped - recorded(20, 100) <= 2 * 20
         agrees(status, flushed)
