@@ -224,7 +224,7 @@ _read_identifier: Final = msgspec.json.Decoder(_SchemaVersion).decode
 
 
 class InstanceOperation(NamedTuple):
-    """One operation on a run: a request of its own, or an item of a bulk request.
+    """One operation on a run: a single request, or an item of a bulk request.
 
     Both forms carry the same idempotency key, so that one of each is one operation.
 
@@ -247,7 +247,7 @@ class InstanceOperation(NamedTuple):
         return Raw(_body(_type=self.type, agent_instance_id=self.instance_id, **self._sent))
 
     def call(self) -> Call[None]:
-        """Return the request of its own; its answer is not read."""
+        """Return the single request; its answer is not read."""
         return self.endpoint.raw(self.instance_id or "", read=_nothing, body=_body(**self._sent))
 
     @property

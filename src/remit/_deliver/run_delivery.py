@@ -328,7 +328,7 @@ class RunRegistrar:
                 self._registered(run, instance)
 
     def register(self, run: RunDelivery) -> None:
-        """Register a run in a request of its own; look up the instance of a resumed one.
+        """Register a run by a single request; look up the instance of a resumed one.
 
         Raises:
             RejectedError: The server refuses the run.
@@ -344,7 +344,7 @@ class RunRegistrar:
             self._registered(run, self._register(record))
 
     def register_after_bulk(self, run: RunDelivery) -> None:
-        """Register a run in a request of its own, which a bulk request did not register.
+        """Register a run by a single request, after a bulk request did not register it.
 
         If the server takes the same registration now, and has taken none in bulk, it does not take
         them in bulk.

@@ -15,7 +15,7 @@ KEY: Final = "$remit"
 EXCEEDS: Final = "exceeds"
 WITHHELD: Final = "withheld"
 PLACE: Final = "\x00a marker stands here\x00"
-"""Stands for a marker while a payload is compared; PostgreSQL can hold no such text."""
+"""Replaces a marker while a payload is compared; PostgreSQL can hold no such text."""
 MAX_PLACES: Final = 256
 """A fixed tuple with more places is not compared by them where a list is cut."""
 NUMBER_TEXT: Final = "^(?:NaN|-?Infinity|-?[0-9]{16,})$"
