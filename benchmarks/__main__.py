@@ -27,12 +27,12 @@ from typing import Any, Final
 
 import pyperf
 
-from benchmarks import children, collector, outage, peers, report, runs, throughput
+from benchmarks import children, collector, outage, peers, report, runs, throughput, web
 from tests import sink
 
 VERSIONS: Final = (
     "remit", "ddtrace", "sentry-sdk", "opentelemetry-sdk", "logfire", "langfuse", "prefactor-core",
-    "pydantic", "msgspec", "wrapt", "httpx", "pyperf",
+    "pydantic", "msgspec", "wrapt", "httpx", "fastapi", "uvicorn", "pyperf",
 )  # fmt: skip
 THREADS: Final = (1, 8)
 DELAYS: Final = {"": 0.0, " far": 0.05}
@@ -182,6 +182,14 @@ def short_runs(run: Run) -> None:
                     run.add("runs", peer, **named)
 
 
+def requests(run: Run) -> None:
+    """Measure a service of FastAPI."""
+    for names in run.rounds():
+        for peer in names:
+            with run.attempt("web", peer):
+                run.add("web", peer, **web.measure(peer, run.size.seconds))
+
+
 def outages(run: Run) -> None:
     """Measure an outage."""
     for peer in run.size.outage_peers:
@@ -205,6 +213,7 @@ HEADLINES: Final[dict[str, Callable[[Run], None]]] = {
     "calls": calls,
     "throughput": rates,
     "runs": short_runs,
+    "web": requests,
     "imports": imports,
     "outage": outages,
     "collector": collectors,

@@ -137,6 +137,23 @@ def short_runs(results: Results) -> str:
     return table(heads, {peer: cells(peer) for peer in PEERS})
 
 
+def web(results: Results) -> str:
+    """Return the table of the service."""
+
+    def cells(peer: str) -> list[str]:
+        return [
+            spread(results, "web", peer, "rate"),
+            spread(results, "web", peer, "cpu_us"),
+            spread(results, "web", peer, "median_ms"),
+            spread(results, "web", peer, "p99_ms"),
+            figure(middle(results, "web", peer, "spans")),
+        ]
+
+    heads = ("requests/s", "CPU of the process, us a request", "median, ms", "p99, ms",
+             "spans delivered a request")  # fmt: skip
+    return table(heads, {peer: cells(peer) for peer in PEERS})
+
+
 def imports(results: Results) -> str:
     """Return the table of imports."""
 
@@ -188,8 +205,8 @@ def budgets(results: Results) -> str:
     def of_peer(peer: str) -> float | None:
         return ratio(of("calls", "sync", peer), of("calls", "sync"))
 
-    def of_ddtrace(field: str) -> float | None:
-        return ratio(of("throughput", field), of("throughput", field, "ddtrace"))
+    def of_ddtrace(field: str, headline: str = "throughput") -> float | None:
+        return ratio(of(headline, field), of(headline, field, "ddtrace"))
 
     rows: list[tuple[str, str, float, float | None]] = [
         ("caller's CPU of a call, us", "at most", 5, of("calls", "sync")),
@@ -203,6 +220,9 @@ def budgets(results: Results) -> str:
         ("short runs delivered/s", "at least", 4_000, of("runs", "rate")),
         ("CPU of the process, us a short run", "at most", 150, of("runs", "process_us")),
         ("short runs/s, server 50 ms away", "at least", 1_000, of("runs", "rate far")),
+        ("requests/s of a service, times ddtrace's", "at least", 1, of_ddtrace("rate", "web")),
+        ("CPU of a request, times ddtrace's", "at most", 1, of_ddtrace("cpu_us", "web")),
+        ("p99 of a request, times ddtrace's", "at most", 1.2, of_ddtrace("p99_ms", "web")),
         (f"CPU of the import, times {BASE}", "at most", 1.35,
          ratio(of("imports", "ms"), of("imports", "ms", BASE))),
         ("outage: memory, MiB (the buffer and 32)", "at most", 96, memory_mib(results, OURS)),
@@ -242,6 +262,7 @@ SECTIONS: Final[dict[str, Callable[[Results], str]]] = {
     "calls": calls,
     "throughput": throughput,
     "runs": short_runs,
+    "web": web,
     "imports": imports,
     "outage": outage,
     "collector": collector,
@@ -300,6 +321,7 @@ def pictures(results: Results) -> dict[str, str]:
         "runs": svg(
             "Short runs/s, server 50 ms away", of("runs", "rate far", peers), logarithmic=True
         ),
+        "web": svg("Requests/s of a FastAPI service", of("web", "rate", tuple(PEERS))),
         "imports": svg("CPU of an import, ms", of("imports", "ms", tuple(PROGRAMS))),
         "outage": svg("Memory in an outage beyond the bare program, MiB", memory),
         "collector": svg("Spans/s that the collector accepts", accepted),

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import children, peers
-from benchmarks.throughput import loop_of
-from tests import sink
+from benchmarks.throughput import loop_of, measured
 
 STEPS: Final = 2
 """Steps of a run."""
@@ -64,15 +62,7 @@ def measure(name: str, runs: int, seconds: float, delay_s: float = 0.0) -> dict[
     Raises:
         ChildError: The measured process failed, or no span arrived.
     """
-    with (
-        sink.running("--delay-s", str(delay_s), module=children.SINK) as port,
-        tempfile.TemporaryDirectory(prefix="remit-bench-") as folder,
-    ):
-        command = [sys.executable, "-m", "benchmarks.runs", name]
-        command += map(str, (port, folder, runs, seconds))
-        done = children.run(command, children.environment(name), children.PATIENCE_S)
-        printed = children.figures(done.stdout, done.stderr)
-        arrived = sink.counts(port)
+    printed, arrived = measured("benchmarks.runs", name, runs, seconds, delay_s=delay_s)
     spans = (arrived["distinct"] or arrived["spans"]) - arrived["loss"] - arrived["cut"]
     delivered = spans / (STEPS + printed["roots"]) - printed["warm"]
     if delivered <= 0:

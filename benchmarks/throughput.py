@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,21 +80,36 @@ def record(name: str, place: peers.Place, threads: int, spans: int, seconds: flo
     )  # fmt: skip
 
 
+def measured(
+    module: str, name: str, *arguments: object, delay_s: float = 0.0
+) -> tuple[dict[str, Any], Counter[str]]:
+    """Run a module in a process of its own; return what it printed, and what the sink counted.
+
+    Args:
+        module: The module, which gets the peer, the sink's port and a folder first.
+        name: The peer.
+        arguments: What else it gets.
+        delay_s: Seconds before each answer of the sink.
+
+    Raises:
+        ChildError: The measured process failed.
+    """
+    with (
+        sink.running("--delay-s", str(delay_s), module=children.SINK) as port,
+        tempfile.TemporaryDirectory(prefix="remit-bench-") as folder,
+    ):
+        command = [sys.executable, "-m", module, *map(str, (name, port, folder, *arguments))]
+        done = children.run(command, children.environment(name), children.PATIENCE_S)
+        return children.figures(done.stdout, done.stderr), sink.counts(port)
+
+
 def measure(name: str, threads: int, spans: int, seconds: float) -> dict[str, Any]:
     """Return the delivered spans a second, and the part of the spans that did not arrive.
 
     Raises:
         ChildError: The measured process failed, or no span arrived.
     """
-    with (
-        sink.running(module=children.SINK) as port,
-        tempfile.TemporaryDirectory(prefix="remit-bench-") as folder,
-    ):
-        command = [sys.executable, "-m", "benchmarks.throughput", name]
-        command += map(str, (port, folder, threads, spans, seconds))
-        done = children.run(command, children.environment(name), children.PATIENCE_S)
-        printed = children.figures(done.stdout, done.stderr)
-        arrived = sink.counts(port)
+    printed, arrived = measured("benchmarks.throughput", name, threads, spans, seconds)
     # prefactor-core sends each span by itself, and the requests are counted. remit sends a span
     # that tells what was dropped; the program did not record it.
     whole = (arrived["distinct"] or arrived["spans"]) - arrived["loss"] - arrived["cut"]

@@ -6,7 +6,7 @@ A module of a peer is imported only in a process that measures it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -55,6 +55,8 @@ class Peer:
         roots: Spans that a run sends for itself.
         run_turns: Turns of a workload in one run at most.
         short_run: The context of one of many short runs, where that is another one.
+        session_in_loop: As `session`, in a running event loop, where that is another one.
+        run_in_loop: As `short_run`, in a running event loop, where that is another one.
     """
 
     decorate: Decorator
@@ -64,6 +66,8 @@ class Peer:
     roots: int = 1
     run_turns: int = 10_000
     short_run: Callable[[], AbstractContextManager[object]] | None = None
+    session_in_loop: Callable[[], AbstractAsyncContextManager[object]] | None = None
+    run_in_loop: Callable[[], AbstractAsyncContextManager[object]] | None = None
 
 
 @dataclass(frozen=True)

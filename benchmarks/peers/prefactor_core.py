@@ -10,10 +10,13 @@ import functools
 import importlib
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 from benchmarks.peers import Function, Peer, Place
 from benchmarks.workloads import EVENT_LOOP
+
+_instance: ContextVar[Any] = ContextVar("instance")
 
 
 class _Recorder:
@@ -24,39 +27,45 @@ class _Recorder:
         self._config = self._core.PrefactorCoreConfig(
             http_config=http.HttpClientConfig(api_url=place.url, api_token="benchmark")
         )
-        self._instance: Any = None
         self._client: Any = None
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[None]:
-        async with self._core.PrefactorCoreClient(self._config) as client:
-            self._client = client
-            await self._begin()
+    async def connected(self) -> AsyncGenerator[None]:
+        async with self._core.PrefactorCoreClient(self._config) as self._client:
             yield
-            await self._instance.finish()
 
-    async def _begin(self) -> None:
-        self._instance = await self._client.create_agent_instance(
+    async def _begun(self) -> Any:
+        instance = await self._client.create_agent_instance(
             agent_id="benchmark",
             agent_version={"name": "benchmark", "external_identifier": "1"},
             agent_schema_version={"external_identifier": "1", "span_schemas": {}},
         )
-        await self._instance.start()
+        await instance.start()
+        return instance
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[None]:
+        """Open an instance of its own, and finish it."""
+        instance = await self._begun()
+        token = _instance.set(instance)
+        yield
+        _instance.reset(token)
+        await instance.finish()
 
     @contextmanager
     def short_run(self) -> Generator[None]:
-        """Open an instance of its own, and finish it."""
-        outer = self._instance
-        EVENT_LOOP.run(self._begin())
+        instance = EVENT_LOOP.run(self._begun())
+        token = _instance.set(instance)
         yield
-        EVENT_LOOP.run(self._instance.finish())
-        self._instance = outer
+        _instance.reset(token)
+        EVENT_LOOP.run(instance.finish())
 
     @contextmanager
     def session(self) -> Generator[None]:
-        connected = self._connected()
+        connected = self.connected()
         EVENT_LOOP.run(connected.__aenter__())
-        yield
+        with self.short_run():
+            yield
         EVENT_LOOP.run(connected.__aexit__(None, None, None))
 
     def decorate(self, function: Function) -> Function:
@@ -64,7 +73,7 @@ class _Recorder:
 
         @functools.wraps(function)
         async def call(*args: Any, **kwargs: Any) -> Any:
-            async with self._instance.span(name) as span:
+            async with _instance.get().span(name) as span:
                 await span.start({"args": list(args), "kwargs": kwargs})
                 result = await function(*args, **kwargs)
                 await span.complete(result)
@@ -83,4 +92,6 @@ def start(place: Place) -> Peer:
         session=recorder.session,
         roots=0,
         short_run=recorder.short_run,
+        session_in_loop=recorder.connected,
+        run_in_loop=recorder.run,
     )
