@@ -435,3 +435,21 @@ def test_many_runs_are_registered_started_and_finished_in_one_request(api: Api) 
     ]  # fmt: skip
     assert api.post("/bulk", {"items": steps}).json()["outputs"] == outputs
     assert [api.shown(each)["status"] for each in ids] == ["complete"] * 2
+
+
+@on_each_store
+def test_an_id_is_chosen_once_also_within_a_request(api: Api) -> None:
+    """An equal registration answers the first result; a step on it sees what those before did."""
+    (chosen,) = details(api.post("/pfid/generate", {"count": 1}))["pfids"]
+    registration = {**api.registration(id=chosen), "_type": "agent_instances/register"}
+    start, finish = (
+        {"_type": f"agent_instances/{step}", "agent_instance_id": chosen}
+        for step in ("start", "finish")
+    )
+
+    first, equal = api.bulk(registration, registration).values()
+    steps = list(api.bulk(start, finish, finish, start).values())
+
+    assert first["details"] == equal["details"]
+    assert [step["status"] for step in steps] == ["success", "success", "error"]
+    assert api.shown(chosen)["status"] == "complete"

@@ -94,7 +94,7 @@ def test_a_creation_that_was_overtaken_is_answered_as_the_first(
     with ExitStack() as asking, store.writing() as tx:
         tx.hold([run], [])
         tx.add_spans([row])
-        tx.add_span_counts(run, {"active": 1})
+        tx.add_span_counts({run: {"active": 1}})
         ask = meanwhile(url, lambda: api.post("/agent_spans", body))
         answers = asking.enter_context(ask)
 

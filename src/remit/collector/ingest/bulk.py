@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from remit.collector.ingest.context import Context
+from remit.collector.ingest.instances import write_changed
 from remit.collector.ingest.keys import read_keys, write_keys
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.ingest.register import REGISTER
@@ -57,6 +58,7 @@ class _Body(msgspec.Struct):
 
 class _OnInstance(msgspec.Struct):
     agent_instance_id: str | None = None
+    id: str | None = None
 
 
 class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"type": "_type"}):
@@ -116,6 +118,7 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
             outputs[item.key] = Raw(error_answer(answer))
             break
         outputs[item.key] = Raw(answer)
+    write_changed(ctx)
     write_keys(ctx)
     return encode({"status": "success", "outputs": outputs})
 
@@ -131,10 +134,14 @@ def _answers(
             # Shorter than the items when one was refused.
             yield from zip(together, SpanBatch(ctx).execute(calls), strict=False)
             continue
-        if kind in _ON_INSTANCES and len(together) > 1:
+        if kind in _OF_RUNS and len(together) > 1:
             ids = {instance_id for item in together if (instance_id := _instance_id(item))}
-            ctx.instances.update(ctx.tx.instances(ctx.caller.account_id, ids))
+            # A registration may name an instance of another account.
+            account_id = None if kind == REGISTER else ctx.caller.account_id
+            found = ctx.tx.instances(account_id, ids)
+            ctx.instances.update({instance_id: found.get(instance_id) for instance_id in ids})
         yield from ((item, _answer(ctx, item)) for item in together)
+        write_changed(ctx)
         ctx.instances.clear()
 
 
@@ -145,7 +152,8 @@ def _kind(item: BulkOperation) -> str:
 def _instance_id(item: BulkOperation) -> str | None:
     """Return the instance that an operation names, if it can be read."""
     try:
-        return _read_instance(item.params).agent_instance_id
+        named = _read_instance(item.params)
+        return named.id if item.operation == REGISTER else named.agent_instance_id
     except msgspec.DecodeError:
         return None
 

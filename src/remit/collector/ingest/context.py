@@ -110,7 +110,9 @@ class Context:
         tally: What is counted.
         budget: How much longer payloads may be compared with their schemas.
         places: Where runs of equal registrations belong, as far as this request has found out.
-        instances: Instances that the next operations of this bulk request name, by id.
+        instances: Instances that the next operations of this bulk request name, by id; None for
+            one that does not exist.
+        changed: Those of them that were changed, to be written after these operations.
         keys: Idempotency keys of this bulk request that were read before, by operation and key;
             None for one that was not used.
         new_keys: Keys that this bulk request used, to be written at its end.
@@ -126,7 +128,8 @@ class Context:
     tally: RequestCounts = field(default_factory=RequestCounts)
     budget: Budget = field(default_factory=Budget)
     places: dict[bytes, Place] = field(default_factory=dict[bytes, Place])
-    instances: dict[str, InstanceRow] = field(default_factory=dict[str, InstanceRow])
+    instances: dict[str, InstanceRow | None] = field(default_factory=dict[str, InstanceRow | None])
+    changed: dict[str, InstanceRow] = field(default_factory=dict[str, InstanceRow])
     keys: dict[tuple[str, str], KeyRow | None] = field(
         default_factory=dict[tuple[str, str], KeyRow | None]
     )

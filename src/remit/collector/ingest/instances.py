@@ -146,9 +146,10 @@ def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step:
         after = without_payloads(step(before, values))
         answer = success_answer(instance_view(after, *_qualities(ctx, after)))
         if after is not before:
-            ctx.tx.change(after)
             if after.id in ctx.instances:
-                ctx.instances[after.id] = after
+                ctx.instances[after.id] = ctx.changed[after.id] = after
+            else:
+                ctx.tx.change(after)
         return Done(answer, after.id)
 
     return once(ctx, operation, key, values, do)
@@ -163,12 +164,20 @@ def instance_of(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
     instance_id = text_in(values, "agent_instance_id")
     if instance_id is None:
         raise invalid_field("agent_instance_id", "is required")
-    row = ctx.instances.get(instance_id)
-    if row is None:
+    if instance_id in ctx.instances:
+        row = ctx.instances[instance_id]
+    else:
         row = ctx.tx.instances(ctx.caller.account_id, [instance_id]).get(instance_id)
     if row is None or not ctx.caller.sees(row):
         raise not_found("agent_instance")
     return row
+
+
+def write_changed(ctx: Context) -> None:
+    """Write the instances that operations of a bulk request have changed so far."""
+    if ctx.changed:
+        ctx.tx.change_instances(ctx.changed.values())
+        ctx.changed.clear()
 
 
 def _qualities(

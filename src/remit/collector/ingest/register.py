@@ -155,6 +155,8 @@ def _add(
         updated_at=ctx.now_us,
     )
     ctx.tx.add(row)
+    if row.id in ctx.instances:
+        ctx.instances[row.id] = row
     return row
 
 
@@ -194,7 +196,10 @@ def _known(
     instance_id = checked_id(request.id)
     if instance_id is None:
         return None
-    row = ctx.tx.instances(None, [instance_id]).get(instance_id)
+    if instance_id in ctx.instances:
+        row = ctx.instances[instance_id]
+    else:
+        row = ctx.tx.instances(None, [instance_id]).get(instance_id)
     if row is not None and not (ctx.caller.sees(row) and row.body_hash == body_hash(values)):
         raise taken("id")
     return row

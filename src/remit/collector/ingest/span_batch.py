@@ -251,8 +251,8 @@ class SpanBatch:
             tx.change_spans(list(self._changed.values()))
         if self._new_keys:
             tx.add_keys(self._new_keys)
-        for instance_id, change in self._counts.items():
-            tx.add_span_counts(instance_id, change)
+        if self._counts:
+            tx.add_span_counts(self._counts)
 
 
 def _adds_what_it_names(task: Task) -> bool:

@@ -299,6 +299,10 @@ class PostgresTransaction(Transaction):
         self._held = {}
         return self._cursor.execute(_translated(sql), values or None).rowcount
 
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._held = {}
+        self._cursor.executemany(_translated(sql), rows)
+
     def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
         return f"{column} = ANY(?::text[])", _array(texts)
 

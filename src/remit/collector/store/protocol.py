@@ -224,8 +224,12 @@ class Writing(Reading, Protocol):
         """Keep what a finish changes in spans that exist."""
         ...
 
-    def add_span_counts(self, instance_id: str, change: Mapping[str, int]) -> None:
-        """Add to an instance's span counts, by status."""
+    def add_span_counts(self, changes: Mapping[str, Mapping[str, int]]) -> None:
+        """Add to the span counts of instances, by id and status."""
+        ...
+
+    def change_instances(self, rows: Collection[InstanceRow]) -> None:
+        """Keep what can change in instances that exist; span counts are left alone."""
         ...
 
     def change(

@@ -140,6 +140,9 @@ class SqliteTransaction(Transaction):
     def _run(self, sql: str, values: Sequence[Value] = ()) -> int:
         return self._connection.execute(sql, values).rowcount
 
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
+
     def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
         return f"{column} IN (SELECT value FROM json_each(?))", _texts(texts)  # noqa: S608 - as above
 

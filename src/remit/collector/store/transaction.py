@@ -57,6 +57,10 @@ class Transaction(ABC):
         """Carry out a statement; return how many rows it was about."""
 
     @abstractmethod
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Carry out a statement once for each row of values."""
+
+    @abstractmethod
     def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
         """Return the condition that *column* is one of *texts*, and its value."""
 
@@ -271,10 +275,18 @@ class Transaction(ABC):
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
         """Keep what a finish changes in spans that exist."""
 
-    def add_span_counts(self, instance_id: str, change: Mapping[str, int]) -> None:
-        """Add to an instance's span counts, by status."""
-        values = [change.get(status, 0) for status in statements.COUNTS]
-        self._run(statements.ADD_COUNTS, (*values, instance_id))
+    def add_span_counts(self, changes: Mapping[str, Mapping[str, int]]) -> None:
+        """Add to the span counts of instances, by id and status."""
+        rows: list[tuple[Value, ...]] = [
+            (*(change.get(status, 0) for status in statements.COUNTS), instance_id)
+            for instance_id, change in changes.items()
+        ]
+        self._run_many(statements.ADD_COUNTS, rows)
+
+    def change_instances(self, rows: Collection[InstanceRow]) -> None:
+        """Keep what can change in instances that exist; span counts are left alone."""
+        values: list[tuple[Value, ...]] = [(*mutable(row), row.id) for row in rows]
+        self._run_many(statements.UPDATE[InstanceRow], values)
 
     def change(
         self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | InstanceRow
