@@ -139,6 +139,13 @@ class FakeApi:
         self.instances, self.spans, self._keys, self.schemas = {}, {}, {}, set()
         self.partition = new_partition()
 
+    def forget_unused(self) -> None:
+        """Forget the instances that have no span yet, as a server that loses its last second."""
+        with self._lock:
+            used = {span["agent_instance_id"] for span in self.spans.values()}
+            self.instances = {key: each for key, each in self.instances.items() if key in used}
+            self._keys = {key: each for key, each in self._keys.items() if each["id"] in used}
+
     def paths(self) -> list[str]:
         """Return the last word of each request's path."""
         return [seen.path.rpartition("/")[2] for seen in self.seen]
