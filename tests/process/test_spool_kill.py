@@ -1,4 +1,7 @@
-"""A process that is killed at any point: what it had written is delivered by the next, once."""
+"""A process that is killed at any point: what it had written is delivered by the next, once.
+
+Two of its threads and its child record many short runs, and others one long run.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ STEPS = 2_400
 PARENTS = {
     ("inner", "step"),
     ("step", "notebook:agent"),
+    ("step", "remit:run"),
     ("long", "notebook:agent"),
     ("notebook:agent", "remit:run"),
     ("remit:loss", "remit:run"),
@@ -51,12 +55,29 @@ def step(number: int) -> int:
 def inner(number: int) -> int:
     return number
 
+@remit.agent("Visitor")
+def visit() -> None:
+    raise NotImplementedError("its runs are opened alone")
+
+def do(number: int) -> None:
+    step(number)
+    os.write(told, b"%d\\n" % number)
+    if number % 25 == 0:
+        time.sleep(0.04)
+
 def work(first: int, count: int) -> None:
     for number in range(first, first + count):
-        step(number)
-        os.write(told, b"%d\\n" % number)
-        if number % 25 == 0:
-            time.sleep(0.04)
+        do(number)
+
+def visits(first: int, count: int) -> None:
+    for number in range(first, first + count, 2):
+        with visit.run():
+            do(number)
+            do(number + 1)
+
+def both(first: int, count: int) -> None:
+    work(first, count // 2)
+    visits(first + count // 2, count // 2)
 
 def watch() -> None:
     while (now := remit.status()).spooled + now.sent < 20:
@@ -71,12 +92,12 @@ def wait() -> None:
 def agent() -> None:
     part = STEPS // 4
     threads = [
-        threading.Thread(target=remit.copy_context(work), args=(each * part, part))
-        for each in range(3)
+        threading.Thread(target=remit.copy_context(record), args=(each * part, part))
+        for each, record in enumerate((work, both, visits))
     ]
     waiting = threading.Thread(target=remit.copy_context(wait), daemon=True)
     watching = threading.Thread(target=watch, daemon=True)
-    child = multiprocessing.get_context("fork").Process(target=work, args=(3 * part, part))
+    child = multiprocessing.get_context("fork").Process(target=both, args=(3 * part, part))
     for each in (waiting, watching, *threads, child):
         each.start()
     for each in (*threads, child):
@@ -141,10 +162,18 @@ def spans_in(folder: Path) -> Spans:
         return [(*rest, json.loads(payload)) for *rest, payload in rows]
 
 
-def statuses_in(folder: Path) -> list[str]:
-    """Return the statuses of the runs at the server."""
+def runs_in(folder: Path) -> list[tuple[str, int, int]]:
+    """Return status, number of roots and number of steps of each run at the server."""
     with closing(sqlite3.connect(folder / "remit.db")) as store:
-        return [status for (status,) in store.execute("SELECT status FROM agent_instances")]
+        return list(
+            store.execute(
+                "SELECT runs.status, coalesce(sum(schema_name = 'remit:run'), 0),"
+                " coalesce(sum(schema_name = 'step'), 0)"
+                " FROM agent_instances AS runs"
+                " LEFT JOIN agent_spans AS spans ON spans.agent_instance_id = runs.id"
+                " GROUP BY runs.id"
+            )
+        )
 
 
 def numbered(spans: Spans) -> Counter[tuple[str, int]]:
@@ -181,6 +210,11 @@ def test_every_span_that_was_written_is_delivered_once(tmp_path: Path, point: in
     assert ("inner", "step") in parents, told
     assert parents <= PARENTS, told
     assert {status for _, _, _, status, _ in spans} <= {"complete", "failed"}, told
-    assert set(statuses_in(tmp_path)) <= {"failed", "complete"}, told
+    runs = runs_in(tmp_path)
+    assert {(status, roots) for status, roots, _ in runs} <= {("failed", 1), ("complete", 1)}, told
+    # One is the long run; of a short one that is complete both steps were recorded before its end.
+    short = [steps for status, _, steps in runs if status == "complete"]
+    assert set(short) <= {2}, told
+    assert len(runs) <= 1 + STEPS // 4, told
     left = tmp_path / "data" / "spool"
     assert not left.exists() or not list(left.iterdir()), told
