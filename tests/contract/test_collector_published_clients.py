@@ -12,6 +12,9 @@ import pytest
 
 from remit.collector import Store, create_app, create_token, list_tokens
 from tests.collecting import SCHEMA, on_a_port
+from tests.stores import on_each_store
+
+pytestmark = on_each_store
 
 # Neither has type information, so that they are taken as they come.
 Published: TypeAlias = Any

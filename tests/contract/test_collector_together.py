@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 COLLECTORS = 4
 ROUNDS = 8
+BULK = 500
+"""The items of one bulk request, as many as the SDK sends by default."""
 
 
 @pytest.fixture(params=EACH_STORE)
@@ -243,6 +245,62 @@ def test_counts_are_right_whoever_adds(apis: list[Api], stores: list[Store]) -> 
         counts = apis[0].shown(run)["span_counts"]
         assert counts["complete"] == counts["total"] == COLLECTORS * ROUNDS * 10
         assert len(all_spans(stores[0], run)) == COLLECTORS * ROUNDS * 10
+
+
+def registrations(api: Api, name: str) -> list[dict[str, Json]]:
+    """Return the items of 500 registrations of one schema version."""
+    return [
+        {
+            **api.registration(external_identifier=f"run-{name}-{number}"),
+            "_type": "agent_instances/register",
+            "idempotency_key": f"register-{name}-{number}",
+        }
+        for number in range(BULK)
+    ]
+
+
+def all_of(api: Api, items: list[dict[str, Json]]) -> dict[str, str]:
+    """Have all *items* carried out; return the ids of what was made.
+
+    A collector that has worked for half a second asks for the rest again.
+    """
+    assert len(items) == BULK
+    done: dict[str, str] = {}
+    while left := [item for item in items if item["idempotency_key"] not in done]:
+        outputs = api.bulk(*left)
+        codes = {output["code"] for output in outputs.values() if output["status"] == "error"}
+        assert codes <= {"unavailable"}
+        done |= {
+            key: output["details"]["id"]
+            for key, output in outputs.items()
+            if output["status"] == "success"
+        }
+    return done
+
+
+def test_many_registrations_come_through_beside_many_spans(
+    apis: list[Api], stores: list[Store]
+) -> None:
+    """Bulk requests of 500 each, sent at once and then again: nothing is there twice."""
+    runs = [apis[0].instance("active")["id"] for _ in range(BULK // 20)]
+    requests = [registrations(apis[0], "a"), registrations(apis[0], "b")]
+    requests += [[item for run in runs for item in span_items(run, "derived")] for _ in range(2)]
+
+    def twice(api: Api, items: list[dict[str, Json]]) -> list[dict[str, str]]:
+        return [all_of(api, items) for _ in range(2)]
+
+    answers = together(
+        [partial(twice, api, items) for api, items in zip(apis, requests, strict=True)]
+    )
+
+    assert all(first == again for first, again in answers)
+    registered = {made for first, _ in answers[:2] for made in first.values()}
+    with stores[0].reading() as tx:
+        assert len(tx.instances(None, list(registered))) == 2 * BULK
+    for run in runs:
+        counts = apis[0].shown(run)["span_counts"]
+        assert counts["complete"] == counts["total"] == 2 * 10
+        assert len(all_spans(stores[0], run)) == 2 * 10
 
 
 @pytest.mark.gate
