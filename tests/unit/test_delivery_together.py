@@ -167,6 +167,23 @@ def test_a_server_that_does_not_take_them_in_bulk_gets_them_alone(
     assert again == tried
 
 
+@pytest.mark.parametrize("operation", [REGISTER, *OPERATIONS])
+def test_a_server_that_has_no_time_for_an_item_takes_it_in_bulk_all_the_same(
+    operation: str,
+) -> None:
+    """A collector of remit answers so after half a second; later runs share requests."""
+    api = FakeApi(in_bulk=RUNS_IN_BULK)
+    api.refuse_item(lambda item: bool(item["_type"] == operation), error("unavailable"))
+    stepped = Stepped(api)
+    runs = record(stepped, 3, quality=True)
+    stepped.settle()
+    seen = len(api.paths())
+    runs += record(stepped, 3, quality=True)
+    stepped.settle()
+    assert api.paths()[seen:] == ["bulk", "bulk"]
+    check_delivered(api, stepped, runs)
+
+
 def test_a_registration_that_is_refused_stops_no_other() -> None:
     """The answer ends at it: what came is used, and the rest goes into the next request."""
     api = FakeApi(in_bulk=RUNS_IN_BULK)

@@ -42,6 +42,8 @@ from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, 
 T = TypeVar("T")
 
 LIVE: Final = "live"
+BUSY: Final = "unavailable"
+"""Error code of an item for which the server had no time; it may take such items in bulk."""
 AGENT_KEY_CHARS: Final = 32
 # Requests of different runs that are sent at the same time.
 SIDE_BY_SIDE: Final = 4
@@ -196,8 +198,22 @@ class _InstanceAnswer(msgspec.Struct):
     keeps_schema: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BulkInstances:
+    """The answer to a bulk request of operations on instances.
+
+    Attributes:
+        instances: The instances by idempotency key, up to the first operation that was refused.
+        busy: Whether the server stopped because it had no time for the others.
+    """
+
+    instances: Mapping[str, Instance]
+    busy: bool
+
+
 class _InstanceOutput(msgspec.Struct):
     status: str
+    code: str | None = None
     details: Instance | None = None
     agent: Agent | None = None
     keeps_schema: bool = False
@@ -335,12 +351,8 @@ def show(run_key: str, instance_id: str) -> InstanceOperation:
     )
 
 
-def in_bulk(operations: Sequence[InstanceOperation]) -> Call[dict[str, Instance]]:
-    """Return the bulk request of *operations*; its answer has the instances by key, in part.
-
-    The server stops at the first operation that it refuses: that one and those after it are not in
-    the answer.
-    """
+def in_bulk(operations: Sequence[InstanceOperation]) -> Call[BulkInstances]:
+    """Return the bulk request of *operations*; the server stops at the first that it refuses."""
     body = _encode({"items": [operation.item() for operation in operations]})
     return BULK.raw(read=_instances, body=body)
 
@@ -383,14 +395,16 @@ def _instance(body: bytes) -> Instance:
     return answer.details
 
 
-def _instances(body: bytes) -> dict[str, Instance]:
+def _instances(body: bytes) -> BulkInstances:
     instances: dict[str, Instance] = {}
+    busy = False
     for key, output in _read_bulk(body).outputs.items():
         if output.status == "success" and output.details is not None:
             output.details.agent = output.agent
             output.details.keeps_schema = output.keeps_schema
             instances[key] = output.details
-    return instances
+        busy = busy or output.code == BUSY
+    return BulkInstances(instances, busy)
 
 
 def _agent(body: bytes) -> Agent:

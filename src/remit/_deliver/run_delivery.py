@@ -312,20 +312,24 @@ class RunRegistrar:
             )
         )
 
-    def register_together(self, runs: Sequence[RunDelivery]) -> None:
+    def register_together(self, runs: Sequence[RunDelivery]) -> bool:
         """Register *runs* in one bulk request, up to the first that the server refuses.
+
+        Returns:
+            Whether it stopped because it had no time for the others.
 
         Raises:
             RejectedError: The server refuses the whole request.
             ApiError: Nothing can be sent now.
         """
         operations = {run.record.key: self._operation(run.record) for run in runs}
-        instances = self._client.call(calls.in_bulk(list(operations.values())))
+        answer = self._client.call(calls.in_bulk(list(operations.values())))
         for run in runs:
-            instance = instances.get(operations[run.record.key].key)
+            instance = answer.instances.get(operations[run.record.key].key)
             if instance is not None:
                 self._support.registrations = True
                 self._registered(run, instance)
+        return answer.busy
 
     def register(self, run: RunDelivery) -> None:
         """Register a run by a single request; look up the instance of a resumed one.

@@ -206,9 +206,7 @@ class Sender:
         while waiting:
             together = self._registrar.take(waiting)
             register = self._register_alone
-            if len(together) > 1:
-                with suppress(RejectedError):
-                    self._register_together(together)
+            if len(together) > 1 and not self._register_together(together):
                 register = self._register_after_bulk
             left = [run for run in together if run.new]
             if left:
@@ -231,8 +229,10 @@ class Sender:
             run.refuse(RUN_FAULT)
 
     @guarded(OPENING, passes=SEND_ERRORS)
-    def _register_together(self, runs: Sequence[RunDelivery]) -> None:
-        self._registrar.register_together(runs)
+    def _register_together(self, runs: Sequence[RunDelivery]) -> bool:
+        with suppress(RejectedError):
+            return self._registrar.register_together(runs)
+        return False
 
     @guarded(OPENING, passes=SEND_ERRORS)
     def _register_alone(self, run: RunDelivery) -> bool:
@@ -354,7 +354,7 @@ class Sender:
         """
         operations = [calls.show(run.record.key, run.record.instance_id or "") for run in runs]
         try:
-            instances = self._client.call(calls.in_bulk(operations))
+            instances = self._client.call(calls.in_bulk(operations)).instances
         except RejectedError:
             instances = {}
         now_ns = self._clock.monotonic_ns()
@@ -555,7 +555,7 @@ class Sender:
         keys += [key for key, row in batch.rows.items() if row[1].kind in END_KINDS]
         for key in keys:
             output = outputs.get(key)
-            if output is not None:
+            if output is not None and output.code != calls.BUSY:
                 self.support.runs = output.status == "success" or output.code == ALREADY_DONE
                 return self.support.runs
         failed = any(output.status == "error" for output in outputs.values())
