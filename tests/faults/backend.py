@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from tests.fake_api import FakeApi, Json, error, raw, refusal
+from tests.fake_api import RUNS_IN_BULK, FakeApi, Json, error, raw, refusal
 from tests.loopback import request_of
 
 Fault: TypeAlias = Callable[["Backend", socket.socket, httpx.Request], None]
@@ -51,8 +51,11 @@ class Backend:
         strikes: Strikes = always,
         enough: Strikes = always,
     ) -> None:
-        """Begin with *fault*, after *healthy* requests, at those that it *strikes*."""
-        self.api = FakeApi()
+        """Begin with *fault*, after *healthy* requests, at those that it *strikes*.
+
+        One that fails from the first request on takes everything in bulk, another one only spans.
+        """
+        self.api = FakeApi(in_bulk=frozenset() if healthy else RUNS_IN_BULK)
         self.fault = fault
         self.healthy = healthy
         self.strikes = strikes

@@ -50,7 +50,7 @@ for line in sys.stdin:
         for number in range(first, first + {RUNS}):
             work(number)
         over = time.monotonic() + {DELIVER_S}
-        while remit.flush(1).pending and time.monotonic() < over:
+        while remit.flush(0.2).pending and time.monotonic() < over:
             pass
     status = remit.status()
     said = [status.pending, status.set_aside, status.dropped, status.faults]
