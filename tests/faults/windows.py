@@ -180,6 +180,12 @@ def _forgets(server: Server, connection: socket.socket, request: httpx.Request) 
     connection.sendall(raw(server.api.answer(request)))
 
 
+def _forgets_schemas(server: Server, connection: socket.socket, request: httpx.Request) -> None:
+    """Forget the schema versions that it kept, and answer rightly."""
+    server.api.schemas.clear()
+    connection.sendall(raw(server.api.answer(request)))
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "429": _says(429, "rate_limited"),
     "500": _says(500, "internal_error"),
@@ -193,6 +199,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "cut, done": _cuts,
     "half a JSON, done": _halves,
     "forgets instances": _forgets,
+    "forgets schema versions": _forgets_schemas,
 }
 STOPS: Final[Mapping[str, Fault]] = {
     f"{how} at the {place} item": _stops(place, code)
@@ -231,7 +238,9 @@ class Case:
 
     def server(self) -> Server:
         """Return the server."""
-        api = FakeApi(in_bulk=FORMS[self.form])
+        in_bulk = FORMS[self.form]
+        # As the collector does, which takes everything in bulk.
+        api = FakeApi(in_bulk=in_bulk, keeps_schema=in_bulk == RUNS_IN_BULK)
         stops = self.fault in STOPS
         return Server(api, {**FAULTS, **STOPS}[self.fault], self.at, stops)
 
