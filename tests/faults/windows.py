@@ -7,6 +7,8 @@ nothing is known yet.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import threading
 from collections import Counter
@@ -21,7 +23,7 @@ import httpx
 
 from tests.fake_api import RUNS_IN_BULK, FakeApi, Json, error, raw, refusal
 from tests.loopback import request_of, serving
-from tests.processes import DECLARED, errors_of, settings, start
+from tests.processes import DECLARED, errors_of, inherit, settings, start
 from tests.recording import ROOT
 
 RUNS: Final = 4
@@ -35,7 +37,7 @@ AT_ONCE: Final = 4
 DELIVER_S: Final = 60.0
 HALF: Final = 2
 
-PROGRAM: Final = f"""
+WORKER: Final = """
 import json, logging
 
 # A line for each fault would fill the pipe.
@@ -45,7 +47,8 @@ logging.getLogger("remit").addHandler(logging.NullHandler())
 def work(number: int) -> None:
     step(2 * number)
     step(2 * number + 1)
-
+"""
+PROGRAM: Final = f"""
 for line in sys.stdin:
     url, folder = json.loads(line)
     remit.configure(api_url=url, data_dir=folder)
@@ -61,8 +64,19 @@ for line in sys.stdin:
     print(json.dumps(said), flush=True)
 """
 
+KILLED: Final = f"""
+for number in range({RUNS}):
+    work(number)
+remit.flush(0.01)
+wait_until_written()
+print("written", flush=True)
+while True:
+    remit.flush(1)
+"""
+
 Said: TypeAlias = list[Any]
 """What is pending, set aside, dropped, and faults of remit, as the program sees it."""
+NOTHING: Final[Said] = [0, {}, {}, {}]
 Fault: TypeAlias = Callable[["Server", socket.socket, httpx.Request], None]
 """Treats one request wrongly, on the connection it came on."""
 
@@ -79,6 +93,7 @@ class Server:
         seen: How many requests came that can meet it.
         sent: Path and body of each request that came.
         met: The path of the request that met the fault.
+        open: Requests wait until it is set.
     """
 
     api: FakeApi
@@ -88,11 +103,13 @@ class Server:
     seen: int = 0
     sent: list[tuple[str, Json]] = field(default_factory=list[tuple[str, Json]])
     met: str | None = None
+    open: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def behave(self, connection: socket.socket, over: threading.Event) -> None:
         """Serve one connection, until one side closes it."""
         while not over.is_set() and (request := _read(connection)):
+            self.open.wait()
             with self._lock:
                 self.sent.append((request.url.path, json.loads(request.content or b"{}")))
                 self.seen += not self.in_bulk or bool(_items(request))
@@ -270,10 +287,11 @@ def _meet_some(folder: Path, servers: list[tuple[str, Server]]) -> dict[str, Sai
         "REMIT_MAX_BATCH_ITEMS": str(BATCH_ITEMS),
     }
     found: dict[str, Said] = {}
-    with start(DECLARED + PROGRAM, environ) as program:
+    with start(DECLARED + WORKER + PROGRAM, environ) as program:
         assert program.stdin is not None
         assert program.stdout is not None
         for name, server in servers:
+            server.open.set()
             with serving(server.behave) as url:
                 program.stdin.write(json.dumps([url, str(folder / name)]) + "\n")
                 found[name] = json.loads(program.stdout.readline())
@@ -281,12 +299,45 @@ def _meet_some(folder: Path, servers: list[tuple[str, Server]]) -> dict[str, Sai
     return found
 
 
-def check(server: Server, said: Said, *, refused: bool = False) -> None:
+def kill(server: Server, folder: Path, *, done: bool) -> None:
+    """Kill the program at the request at which *server* fails, and have another deliver the rest.
+
+    Args:
+        server: The server.
+        folder: The program's.
+        done: Whether the server does what that request asks.
+    """
+
+    def fault(server: Server, connection: socket.socket, request: httpx.Request) -> None:
+        if done:
+            server.api.answer(request)
+        os.killpg(program.pid, signal.SIGKILL)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    server.fault = fault
+    with serving(server.behave) as url:
+        environ = settings(folder, url, "t") | {"REMIT_MAX_BATCH_ITEMS": str(BATCH_ITEMS)}
+        slow = {"REMIT_FLUSH_INTERVAL_S": "600"}
+        with start(DECLARED + WORKER + KILLED, environ | slow) as program:
+            try:
+                assert program.stdout is not None
+                assert program.stdout.readline() == "written\n"
+                server.open.set()
+                program.wait(DELIVER_S)
+            finally:
+                program.kill()
+        inherit(environ)
+
+
+def check(
+    server: Server, said: Said = NOTHING, *, runs: int = WINDOWS * RUNS, refused: bool = False
+) -> None:
     """Assert that each run and each span arrived once, with the right status.
 
     Args:
         server: The server.
         said: What the program says of it.
+        runs: How many runs it recorded.
         refused: Whether it may have refused one thing for good, which is set aside then.
     """
     pending, set_aside, dropped, faults = said
@@ -297,7 +348,7 @@ def check(server: Server, said: Said, *, refused: bool = False) -> None:
         # What is set aside is one run, or the end of one.
         assert refused, (set_aside, server.met)
         assert sum(set_aside.values()) <= 3 + SPANS
-    complete = WINDOWS * RUNS - bool(set_aside)
+    complete = runs - bool(set_aside)
     finished = [each for each in api.instances.values() if each["status"] == "complete"]
     assert len(finished) == complete
     assert all("started_at" in each and "finished_at" in each for each in finished)
@@ -308,7 +359,7 @@ def check(server: Server, said: Said, *, refused: bool = False) -> None:
     numbers = sorted(
         span["payload"]["number"] for span in api.spans.values() if span["schema_name"] == "step"
     )
-    wanted = range(WINDOWS * RUNS * STEPS)
+    wanted = range(runs * STEPS)
     assert len(numbers) == len(set(numbers))
     assert numbers == list(wanted) or (set_aside and len(numbers) == complete * STEPS)
     check_parents(api)

@@ -6,8 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.windows import REFUSED, cases, check, limited_servers, meet_all
-from tests.processes import FULL
+from tests.fake_api import FakeApi
+from tests.faults.windows import (
+    FORMS,
+    REFUSED,
+    REQUESTS,
+    RUNS,
+    WINDOWS,
+    Server,
+    cases,
+    check,
+    kill,
+    limited_servers,
+    meet_all,
+)
+from tests.processes import FULL, left_in
 
 EVERY = 1 if FULL else 17
 """Of the cases, the gate takes each fault at some requests."""
@@ -24,6 +37,28 @@ def test_each_request_of_a_window_may_fail_in_any_way(
         with subtests.test(msg=name):
             assert servers[name].met, "no request met the fault"
             check(servers[name], said, refused=chosen[name].fault in REFUSED)
+
+
+KILLS = [
+    (form, at, done)
+    for form, requests in REQUESTS.items()
+    for at in range(1, requests // WINDOWS + 1)
+    for done in (False, True)
+]
+
+
+@pytest.mark.timeout(1200)
+def test_a_process_may_be_killed_at_each_request_of_a_window(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    """The next process delivers the rest, with the same keys."""
+    for number, (form, at, done) in enumerate(KILLS[:: 1 if FULL else 20]):
+        with subtests.test(msg=f"{form}: killed at request {at}, {done=}"):
+            server = Server(FakeApi(in_bulk=FORMS[form]), at=at)
+            kill(server, tmp_path / f"{number}", done=done)
+            assert server.met, "the process was not killed"
+            check(server, runs=RUNS)
+            assert left_in(tmp_path / f"{number}") == []
 
 
 def test_servers_that_do_not_take_all_of_it_in_bulk_get_it_alone(
