@@ -16,7 +16,7 @@ import pytest
 
 from tests.loopback import request_of, serving
 
-# The main thread does little, and notices when it cannot.
+# The main thread does little, and notices when it cannot. It records one long run and many short.
 PROGRAM: Final = """
 import json, resource, time
 import remit
@@ -26,9 +26,16 @@ def bot(seconds):
     longest, end = 0.0, time.perf_counter() + seconds
     while (now := time.perf_counter()) < end:
         step(now)
+        with visit.run():
+            step(now)
+            step(now)
         time.sleep(0.001)
         longest = max(longest, time.perf_counter() - now)
     return longest
+
+@remit.agent(name="visitor")
+def visit():
+    raise NotImplementedError("its runs are opened alone")
 
 @remit.span_type("step")
 def step(now):
