@@ -353,10 +353,9 @@ class Sender:
         The server stops at an instance that it does not know; the others are read in later rounds.
         """
         operations = [calls.show(run.record.key, run.record.instance_id or "") for run in runs]
-        try:
+        instances: Mapping[str, calls.Instance] = {}
+        with suppress(RejectedError):
             instances = self._client.call(calls.in_bulk(operations)).instances
-        except RejectedError:
-            instances = {}
         now_ns = self._clock.monotonic_ns()
         self.support.reads = bool(instances)
         for run, operation in zip(runs, operations, strict=True):
