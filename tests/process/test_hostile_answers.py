@@ -35,7 +35,7 @@ def bot(seconds):
 
 @remit.agent(name="visitor")
 def visit():
-    raise NotImplementedError("its runs are opened alone")
+    pass
 
 @remit.span_type("step")
 def step(now):
