@@ -96,6 +96,7 @@ from remit._record.policy import under as under
 from remit._record.policy import verdict as verdict
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
+from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS

@@ -12,6 +12,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +31,7 @@ from tests.inside import (
     contributed_interrupts,
     current_context,
     guard,
+    process,
     setup,
     version,
 )
@@ -37,6 +39,7 @@ from tests.inside import (
 pytestmark = pytest.mark.python
 
 PAYS = remit.risk(allows="financial_transactions")
+FAULT = {"$remit": "opaque", "type": "remit.fault"}
 PAYS_NOT = remit.risk(forbids="financial_transactions")
 
 
@@ -107,6 +110,14 @@ class Adapter:
         self.table.end(node, error=error)
 
 
+@pytest.fixture(autouse=True)
+def lists() -> Iterator[None]:
+    """Remove what a test adds to the header and to the interrupts."""
+    names, types = list(version.adapter_names), list(contributed_interrupts)
+    yield
+    version.adapter_names[:], contributed_interrupts[:] = names, types
+
+
 @pytest.fixture
 def recorder() -> Iterator[RecordingSink]:
     """Record into memory."""
@@ -143,7 +154,7 @@ def test_nested_nodes_are_nested_spans(recorder: RecordingSink, framework: Frame
         [["fake:model", [["fake:tool", [["adapters:decorated", []]]]]]],
     ]
     model = recorder.spans("fake:model")[0]
-    assert model.payload == {"inputs": {"by": "framework"}}
+    assert model.payload == {"by": "framework"}
     assert (model.status, model.result) == ("complete", {"said": 3})
 
 
@@ -253,44 +264,8 @@ def test_a_span_is_described_while_it_is_open(
         span.describe({"late": "2"}, framework.adapter.recorders["model"])
         span.end({"tokens": 3})
     (recorded,) = recorder.spans()
-    assert (recorded.name, recorded.payload) == ("fake:model", {"inputs": {"late": "2"}})
+    assert (recorded.name, recorded.payload) == ("fake:model", {"late": "2"})
     assert recorded.result == {"tokens": 3}
-
-
-def test_spans_that_are_over_are_recorded_in_any_order(
-    recorder: RecordingSink, framework: Framework
-) -> None:
-    """With the times of the framework, and a child before its parent."""
-    tool = framework.adapter.recorders["tool"]
-    with agent.run():
-        root = current_context()
-        assert root is not None
-        parent = adapters.context_of(root, "parent", tool)
-        adapters.record(
-            tool, {}, {"n": 2}, parent=parent, started_ns=20, ended_ns=30, ident="child"
-        )
-        adapters.record(
-            tool, {}, None, parent=root, started_ns=10, ended_ns=40, ident="parent", status="failed"
-        )
-    child, outer = recorder.spans()
-    assert child.parent == outer.key
-    assert [child.started_ns, child.finished_ns] == [20, 30]
-    assert [outer.started_ns, outer.finished_ns, outer.status] == [10, 40, "failed"]
-
-
-def test_frameworks_that_count_from_one_do_not_share_ids(recorder: RecordingSink) -> None:
-    """The first part of the name is the adapter's; a span is found by any recorder of it."""
-    names = ("crewai:task", "crewai:tool", "other:task")
-    task, tool, other = (adapters.declare(name, "tool") for name in names)
-    with agent.run():
-        root = current_context()
-        parent = adapters.context_of(root, 1, task)
-        adapters.record(task, {}, None, parent=parent, started_ns=3, ended_ns=4, ident=2)
-        adapters.record(tool, {}, None, parent=root, started_ns=1, ended_ns=2, ident=1)
-        adapters.start(other, {}, ident=1).end()
-    inner, outer, beside = recorder.spans()
-    assert inner.parent == outer.key
-    assert beside.parent == outer.parent == recorder.runs[0].root.key
 
 
 def test_a_span_has_the_times_that_it_is_given(
@@ -393,14 +368,28 @@ def test_servers_are_told_of_adapters_outermost_first() -> None:
     assert version.sdk_header() == f"remit-outer@2 remit-inner@1 {sdk}"
 
 
-def test_what_an_adapter_contributes_in_a_test_ends_with_it() -> None:
-    """The block `isolated()` restores the interrupts and the header."""
-    before = (version.sdk_header(), list(contributed_interrupts))
+def test_what_an_integration_declares_at_its_import_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if a test imports it first; what is declared elsewhere ends with the test."""
+    module = tmp_path / "fake_integration.py"
+    module.write_text(
+        "from remit._decorators import adapters\n"
+        "class Paused(Exception): ...\n"
+        "adapters.interrupts(Paused)\n"
+        "adapters.add_to_header('remit-imported@1')\n"
+        "model = adapters.declare('imported:llm', 'llm')\n"
+    )
+    before = list(contributed_interrupts)
+    monkeypatch.setattr(process.state, "registry", _runtime.registry().copy())
     with isolated():
-        adapters.add_to_header("remit-inner@1")
-        adapters.interrupts(Paused)
-        assert (version.sdk_header(), contributed_interrupts) != before
-    assert (version.sdk_header(), contributed_interrupts) == before
+        exec(compile(module.read_text(), str(module), "exec"), {"__name__": "imported"})
+        adapters.declare("fake:in_a_test", "tool")
+    declared = {span_type.name for span_type in _runtime.registry().span_types()}
+    assert "imported:llm" in declared
+    assert "fake:in_a_test" not in declared
+    assert "remit-imported@1" in version.sdk_header()
+    assert [each.__name__ for each in contributed_interrupts[len(before) :]] == ["Paused"]
 
 
 def test_a_step_without_a_function_is_registered(framework: Framework) -> None:
@@ -475,17 +464,11 @@ def test_open_spans_are_cancelled_at_the_exit() -> None:
 
 
 def test_a_result_is_withheld_as_declared(recorder: RecordingSink) -> None:
-    """Of a span that ends, and of one that is over."""
+    """The whole result."""
     tool = adapters.declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
     with agent.run():
-        root = current_context()
-        assert root is not None
         adapters.start(tool, {}).end({"said": "canary"})
-        adapters.record(
-            tool, {}, {"said": "canary"}, parent=root, started_ns=1, ended_ns=2, ident="told"
-        )
-    rules = [(span.result or {}).get("rule") for span in recorder.spans()]
-    assert rules == ["classification:secret"] * 2
+    assert (recorder.spans()[0].result or {}).get("rule") == "classification:secret"
 
 
 def test_a_type_that_is_known_at_the_end_is_noted_like_any_other() -> None:
@@ -799,9 +782,6 @@ def test_a_step_beneath_an_unknown_parent_is_outside_any_run(recorder: Recording
     with agent.run():
         assert adapters.traceparent(None) is None
         adapters.start(tool_of(), {}, parent=None).end()
-        tool = tool_of()
-        parent = adapters.context_of(None, "parent", tool)
-        adapters.record(tool, {}, None, parent=parent, started_ns=1, ended_ns=2)
     assert recorder.spans() == []
     assert remit.status().outside_run == {"fake:tool": 1}
 
@@ -856,14 +836,14 @@ def test_a_violation_that_is_reported_afterwards_is_marked(
         pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
         tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
         with careful.run():
-            root = current_context()
-            adapters.record(pay, {}, None, parent=root, started_ns=1, ended_ns=2)
+            adapters.start(pay, {}, refuse=False).end()
             span = adapters.start(tool, {})
             span.describe({"paid": 1}, pay)
             span.describe({"paid": 2})
             span.end()
         assert [len(span.exceeds) for span in recorder.spans()] == [1, 1]
-        assert recorder.spans()[1].payload == {"inputs": {"paid": 2}}
+        payload = recorder.spans()[1].payload
+        assert payload.items() >= {"paid": 2}.items()
         assert remit.status().exceeding == {"fake:pay": 2}
         assert recorder.runs[0].status == "complete"
     assert caplog.text.count("fake:pay") == 2
@@ -1012,14 +992,12 @@ def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
 def test_times_of_a_framework_are_made_valid(recorder: RecordingSink) -> None:
     """A time may be a float, beyond 64 bits, or an end before its start."""
     with agent.run():
-        root = current_context()
         adapters.start(tool_of(), {}, started_ns=10.5).end(ended_ns=20.9)
         adapters.start(tool_of(), {}, started_ns=-5).end(ended_ns=10**40)
         adapters.start(tool_of(), {}, started_ns=30).end(ended_ns=7)
         adapters.start(tool_of(), {}, started_ns=2**62).end()
-        adapters.record(tool_of(), {}, None, parent=root, started_ns=1e3, ended_ns=1)
     times = [(span.started_ns, span.finished_ns) for span in recorder.spans()]
-    assert times == [(10, 20), (0, 2**63 - 1), (30, 30), (2**62, 2**62), (1000, 1000)]
+    assert times == [(10, 20), (0, 2**63 - 1), (30, 30), (2**62, 2**62)]
     assert {type(each) for pair in times for each in pair} == {int}
 
 
@@ -1036,11 +1014,9 @@ def test_a_wrong_status_is_a_fault_that_leaves_the_span_open(recorder: Recording
     """The span is cancelled at the end of the block."""
     status: Any = "error"
     with agent.run():
-        root = current_context()
         adapters.start(tool_of(), {}).end(status=status)
-        adapters.record(tool_of(), {}, None, parent=root, started_ns=1, ended_ns=2, status=status)
-    assert [span.status for span in recorder.spans()] == ["cancelled"] * 2
-    assert remit.status().faults == {"the end of a span": 2}
+    assert [span.status for span in recorder.spans()] == ["cancelled"]
+    assert remit.status().faults == {"the end of a span": 1}
 
 
 @pytest.mark.usefixtures("lenient")
@@ -1059,11 +1035,11 @@ def test_no_fault_of_an_adapter_reaches_the_program(recorder: RecordingSink) -> 
         assert runs.context([], sessions.open) is None
         runs.end([])
         adapters.start(wrong, {}).end()
-        adapters.start(tool, wrong, ident=cast("str", 5)).end(wrong, ended_ns=wrong)
+        adapters.start(tool, wrong).end(wrong, ended_ns=wrong)
         adapters.start(tool, {}, started_ns=cast("int", "now")).end()
         adapters.start(tool, {"n": "ended"}).end(ended_ns=cast("int", "now"))
-    assert [(span.payload["inputs"], span.status) for span in recorder.spans()] == [
-        ({"n": "unhashable"}, "cancelled"), (None, "complete"), ({"n": "ended"}, "cancelled"),
+    assert [(span.payload, span.status) for span in recorder.spans()] == [
+        ({"n": "unhashable"}, "cancelled"), (FAULT, "complete"), ({"n": "ended"}, "cancelled"),
     ]  # fmt: skip
     assert remit.current_run() is None
     assert remit.status().faults
@@ -1154,8 +1130,226 @@ def test_a_span_without_announcement_is_delivered_as_it_was_described(tmp_path: 
     words = ["runs", "show", "last", "--db", str(tmp_path / "remit.db"), "--json"]
     spans = json.loads(CliRunner().invoke(main, words).stdout)["spans"]
     shown = {span["schema_name"]: span for span in spans}
-    assert shown["fake:model"]["payload"] == {"inputs": {"messages": ["hi"]}}
+    assert shown["fake:model"]["payload"] == {"messages": ["hi"]}
     assert shown["fake:model"]["result_payload"] == {"tokens": 3}
-    assert shown["fake:sent"]["payload"] == {"inputs": {"n": "early"}}
+    assert shown["fake:sent"]["payload"] == {"n": "early"}
     assert shown["fake:sent"]["result_payload"] == {"tokens": 2}
     assert "fake:unknown" not in shown
+
+
+# What integrations were found to need
+
+
+def test_a_span_that_ended_in_another_task_is_left_by_everything(recorder: RecordingSink) -> None:
+    """LangChain ends an agent's span in a task; what comes next is beside that span."""
+
+    @remit.span_type("adapters:stream")
+    def stream() -> Generator[int]:
+        yield 1
+
+    async def main() -> None:
+        async with agent.run() as run:
+            span = adapters.start(tool_of(), {}).make_current()
+            before = remit.current_run()
+
+            async def end() -> None:
+                span.end()
+
+            await asyncio.create_task(end())
+            assert remit.current_run() is before is run
+            assert remit.current_span() is not None
+            decorated(1)
+            list(stream())
+            with remit.span("block"):
+                pass
+            remit.copy_context(decorated)(2)
+            async with agent.run():
+                decorated(3)
+
+    asyncio.run(main())
+    names = ("fake:tool", "adapters:decorated", "adapters:stream", "block", "adapters:decorated")
+    assert recorder.tree() == [
+        [[name, []] for name in names],
+        [["adapters:decorated", []]],
+    ]
+
+
+def test_the_payload_is_what_the_adapter_gives(recorder: RecordingSink) -> None:
+    """Fields beside `inputs` are recorded; rules by name hold, the rule of the class does not."""
+    tool = adapters.declare(
+        "fake:vault", "tool", params={"type": "object"},
+        data_risk=remit.risk(classification="restricted"),
+    )  # fmt: skip
+    payload = {"tool_name": "vault", "call_id": "1", "password": "hunter2", "inputs": {"n": 1}}
+    with agent.run():
+        adapters.start(tool, payload).end()
+    (span,) = recorder.spans()
+    assert span.payload == {
+        "tool_name": "vault",
+        "call_id": "1",
+        "password": {"$remit": "withheld", "rule": "name:password"},
+        "inputs": {"$remit": "withheld", "rule": "classification:restricted"},
+    }
+
+
+def test_equal_declarations_are_one(recorder: RecordingSink) -> None:
+    """An agent that is made for each request declares its tools each time."""
+    del recorder
+
+    def make() -> Any:  # noqa: ANN401
+        return adapters.declare(
+            "fake:search", "tool", params={"properties": {"q": {"type": "string"}}}, data_risk=PAYS
+        )
+
+    first = make()
+    grown = _runtime.registry().version
+    assert all(make() is first for _ in range(100))
+    assert _runtime.registry().version == grown
+
+
+def test_two_tools_of_one_name_are_declared_each(caplog: pytest.LogCaptureFixture) -> None:
+    """Each has its own risk; the log names both places once."""
+    with isolated(on_violation="deny"):
+        pays = adapters.declare("fake:search", "tool", data_risk=PAYS, place="a.py:1")
+        pays_not = adapters.declare("fake:search", "tool", data_risk=PAYS_NOT, place="b.py:2")
+        grown = _runtime.registry().version
+        assert adapters.declare("fake:search", "tool", data_risk=PAYS, place="a.py:1") is pays
+        assert _runtime.registry().version == grown
+        with careful.run():
+            adapters.start(pays_not, {}).end()
+            with pytest.raises(DeniedError):
+                adapters.start(pays, {})
+    (line,) = [record.getMessage() for record in caplog.records if "differently" in record.msg]
+    assert "a.py:1" in line
+    assert "b.py:2" in line
+
+
+def test_what_is_read_of_a_framework_is_read_inside_the_guard(
+    recorder: RecordingSink, lenient: guard.Faults
+) -> None:
+    """And only if it is recorded."""
+
+    def broken() -> dict[str, object]:
+        raise TypeError("choices: null")
+
+    adapters.start(tool_of(), broken).end(broken)
+    assert lenient.counts == {}
+    with agent.run():
+        adapters.start(tool_of(), broken).end(lambda: {"said": 1})
+        adapters.start(tool_of(), lambda: {"n": 1}).end(broken)
+    assert [(span.payload, span.status) for span in recorder.spans()] == [
+        ({}, "complete"), ({"n": 1}, "complete"),
+    ]  # fmt: skip
+    assert recorder.spans()[0].result == {"said": 1}
+
+
+@pytest.mark.parametrize("kind", ["agent", "llm", "retriever"])
+@pytest.mark.parametrize("settings", [{"on_violation": "deny"}, {"outside_run": "refuse"}])
+def test_a_model_call_outside_any_run_is_not_refused(kind: Any, settings: dict[str, Any]) -> None:  # noqa: ANN401
+    """It has no effect; it is counted, and said once."""
+    with isolated(**settings):
+        model = adapters.declare("fake:model", kind)
+        for _ in range(2):
+            adapters.start(model, {}).end()
+        assert remit.status().outside_run == {"fake:model": 2}
+
+
+def test_a_step_that_can_only_be_watched_is_marked() -> None:
+    """Neither a remit nor a termination stops it, or is recorded as if it had."""
+    with isolated(on_violation="deny") as recorder:
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        with careful.run():
+            adapters.start(pay, {}, refuse=False).end()
+            recorder.runs[0].feed.terminated = "stopped"
+            adapters.start(pay, {}, refuse=False).end()
+    assert [(span.status, len(span.exceeds)) for span in recorder.spans()] == [
+        ("complete", 1), ("complete", 1),
+    ]  # fmt: skip
+
+
+def test_a_decorated_function_is_found_inside_others() -> None:
+    """An adapter leaves its span to it, and may ask beforehand whether it may run."""
+
+    @remit.span_type(data_risk=PAYS)
+    def pay(amount: int) -> int:
+        return amount
+
+    def bare() -> None: ...
+
+    assert adapters.step_of(bare) is None
+    assert adapters.step_of(agent) is not None
+    found = adapters.step_of(partial(pay, 1))
+    assert found is not None
+    with isolated(on_violation="deny") as recorder, careful.run():
+        with pytest.raises(DeniedError):
+            adapters.permit(found, {"amount": 1})
+        assert [span.status for span in recorder.spans()] == ["failed"]
+
+
+def test_a_model_call_inside_a_model_call_is_one(recorder: RecordingSink) -> None:
+    """The framework and the client that it calls are both watched."""
+    model, client = adapters.declare("fake:llm", "llm"), adapters.declare("client:llm", "llm")
+    with agent.run():
+        with adapters.start(model, {}):
+            adapters.start(client, {}).end()
+        with adapters.start(tool_of(), {}):
+            adapters.start(client, {}).end()
+    assert [span.name for span in recorder.spans()] == ["fake:llm", "fake:tool", "client:llm"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "complete"), (ValueError("no"), "failed"), (Paused(), "open")]
+)
+def test_the_outermost_agent_of_a_framework_opens_a_run(
+    recorder: RecordingSink, error: BaseException | None, status: str
+) -> None:
+    """It ends with the span; inside a run the agent is beneath the current span."""
+    adapters.interrupts(Paused)
+    runs = adapters.declare_agent("fake.agents:desk")
+    step = adapters.declare("fake:agent", "agent")
+    table: adapters.SpanTable[int] = adapters.SpanTable()
+    table.start(1, step, {}, current=True, agent=runs)
+    decorated(1)
+    adapters.start(step, {}, agent=runs).end()
+    table.end(1, error=error)
+    assert remit.current_run() is None
+    assert [run.status for run in recorder.runs] == [status]
+    assert recorder.runs[0].agent == "fake.agents:desk"
+    assert recorder.tree() == [[["fake:agent", [["adapters:decorated", []], ["fake:agent", []]]]]]
+
+
+def test_a_run_of_a_framework_is_left_open_on_request(recorder: RecordingSink) -> None:
+    """An approval is waited for."""
+    runs = adapters.declare_agent("fake.agents:desk")
+    span = adapters.start(adapters.declare("fake:agent", "agent"), {}, agent=runs)
+    span.leave_open()
+    span.end()
+    assert [run.status for run in recorder.runs] == ["open"]
+
+
+def test_an_agent_of_a_framework_has_its_own_remit() -> None:
+    """It holds beneath its span, not beside it."""
+    with isolated(on_violation="deny"):
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        step = adapters.declare("fake:agent", "agent")
+        ceiling = adapters.ceiling_of("writer", PAYS_NOT)
+        with agent.run():
+            with adapters.start(step, {}, ceiling=ceiling), pytest.raises(DeniedError):
+                adapters.start(pay, {})
+            adapters.start(pay, {}).end()
+
+
+def test_a_stream_that_is_collected_on_a_thread_of_remit_keeps_its_result(
+    recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer ends the span at its next pass."""
+    with agent.run():
+        span = adapters.start(tool_of(), {})
+        with monkeypatch.context() as patched:
+            patched.setattr(adapters, "is_own_thread", lambda: True)
+            patched.setattr("remit._record.runs.is_own_thread", lambda: True)
+            span.end({"said": "so far"}, status="cancelled")
+            assert recorder.spans()[0].status == "active"
+        _runtime.current().tick()
+        (recorded,) = recorder.spans()
+        assert (recorded.status, recorded.result) == ("cancelled", {"said": "so far"})

@@ -196,7 +196,7 @@ def test_a_wrong_selector_is_an_error(shop: Shop, selector: object, message: str
 def test_a_step_of_an_adapter_belongs_to_every_agent(shop: Shop) -> None:
     """It is in none of the program's modules."""
     registry, declare = shop
-    registry.add_span_type(step(define(module="adapter")["tool"], "fake:model", of_adapter=True))
+    registry.add_span_type(step(define(module="adapter")["tool"], "fake:model", of_adapter="step"))
     assert names_of(registry, declare()) == ["fake:model", *OWN]
     assert names_of(registry, declare(span_types=("bank.",))) == [*BANK, "fake:model", *OWN]
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import compress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from msgspec import Raw, Struct, defstruct, field
 from msgspec.structs import astuple
@@ -279,6 +279,7 @@ class Plan:
         params_excluded: frozenset[str] = frozenset(),
         result_excluded: frozenset[str] = frozenset(),
         keep: Mapping[str, CaptureOption] | None = None,
+        open_ended: bool = False,
     ) -> None:
         """Prepare everything that does not depend on a call.
 
@@ -289,6 +290,8 @@ class Plan:
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
             keep: The option `capture=`.
+            open_ended: Record keywords that no parameter takes beside the parameters. The rules of
+                their names apply to them, and not the rule of the declaration.
         """
         params = Direction.of(params_rule, params_excluded, keep or {})
         result = Direction.of(result_rule, result_excluded, keep or {})
@@ -312,6 +315,8 @@ class Plan:
             declared=self.withheld,
             off=params.off,
         )
+        beside = Direction(excluded=params_excluded, off=params.off)
+        self._beside = beside if open_ended else None
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
         self._labelled = None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
@@ -474,6 +479,10 @@ class Plan:
             if each.name in arguments or each.name in unsure or each.default is not MISSING
         ]
         names = [each.name for each, _ in values]
+        if self._beside is not None:
+            for key, value in cast("dict[str, object]", surplus.pop(SURPLUS_KEYWORDS, {})).items():
+                names.append(key)
+                values.append((_field_plan(key, self._beside), value))
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))
@@ -537,6 +546,10 @@ class Plan:
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
         shown = walk.value(value, 1) if rule is None else walk.withhold(rule, value)
         return {"result": shown}
+
+
+def _field_plan(key: str, beside: Direction) -> ParameterPlan:
+    return ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
 
 
 def _result_plan(annotation: object, category: str | None, result: Direction) -> ParameterPlan:

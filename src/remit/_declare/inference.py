@@ -118,6 +118,7 @@ def plan_of(span_type: SpanType) -> Plan:
         plan = _PLANS[span_type] = Plan(
             span_type.recorded_signature,
             keep=span_type.capture,
+            open_ended=span_type.of_adapter == "step",
             **asdict(withholding(span_type.data_risk)),
         )
     return plan

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, cast
 
 from remit._base.frames import MAIN, NOTEBOOK, imported_as, names_of_caller, source_root
 from remit._base.guard import attempt
@@ -117,8 +117,8 @@ class SpanType:
         capture: The option `capture=`, by parameter, `return` and rule.
         declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
-        of_adapter: Whether an adapter declares it, for a step that is in none of the program's
-            modules: the registrations of all agents include it.
+        of_adapter: Whether an adapter declares it, for a step or an agent that is in none of the
+            program's modules. The registrations of all agents include such a step.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
         qualname: The qualified name.
@@ -142,7 +142,7 @@ class SpanType:
     result: object = None
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
-    of_adapter: bool = False
+    of_adapter: Literal["", "step", "agent"] = ""
     name: str = field(init=False, compare=False)
     module: str = field(init=False, compare=False)
     qualname: str = field(init=False, compare=False)
@@ -218,6 +218,8 @@ class SpanType:
     def replaces(self, other: SpanType) -> bool:
         """Return whether this declares *other* again: a reload, a factory, a cell run again."""
         if all(getattr(each.body, "__module__", None) in MAIN for each in (self, other)):
+            return True
+        if self.of_adapter and other.of_adapter:
             return True
         if not (self.explicit_name or other.explicit_name):
             return True
@@ -341,7 +343,8 @@ class AgentType:
         it includes what `span_types` names; if it names nothing, the steps of all modules that
         have the source root of the agent's module.
         """
-        if span_type.of_adapter or span_type.is_within(self.span_type.module.partition(".")[0]):
+        top = self.span_type.module.partition(".")[0]
+        if span_type.of_adapter == "step" or span_type.is_within(top):
             return True
         if not self.span_types:
             return not self.source_roots.isdisjoint(span_type.source_roots)
@@ -361,6 +364,9 @@ class AgentType:
         return _compared(self) == _compared(other)
 
 
+D = TypeVar("D", SpanType, AgentType)
+
+
 class Registry:
     """The declarations of one process; the order of imports does not matter.
 
@@ -371,11 +377,14 @@ class Registry:
     # Shared by all registries, so that a forked child replaces the lock of copies too.
     _lock: ClassVar[SignalSafeLock] = SignalSafeLock()
 
-    def __init__(self) -> None:
-        """Start with nothing declared."""
+    def __init__(self, outer: Registry | None = None) -> None:
+        """Start with nothing declared; *outer* gets lasting declarations too."""
         self.version = 0
         self._span_types: dict[str, SpanType] = {}
         self._agents: dict[str, AgentType] = {}
+        # Of adapters, by all that they say.
+        self._contents: dict[Hashable, SpanType | AgentType] = {}
+        self._outer = outer
 
     def add_span_type(self, span_type: SpanType) -> None:
         """Add a span type; a repeated declaration replaces the earlier one.
@@ -398,6 +407,33 @@ class Registry:
                 )
             self._span_types[span_type.name] = span_type
             self.version += known is None or not span_type.repeats(known)
+
+    def add_of_adapter(self, content: Hashable, make: Callable[[], D], *, lasting: bool) -> D:
+        """Return the declaration of an adapter with this *content*; add it the first time.
+
+        An adapter of a framework declares the same tools again for each agent that is made. Two
+        tools of one name keep a declaration each; the registrations include the last new one.
+
+        Args:
+            content: All that is declared, as one value that can be compared.
+            make: Makes the span type or the agent.
+            lasting: Whether the declaration is for the whole process: it is made while a module is
+                imported.
+
+        Raises:
+            DeclarationError: As `add_span_type`.
+        """
+        declared = cast("D | None", self._contents.get(content))
+        if declared is None:
+            declared = make()
+            if isinstance(declared, AgentType):
+                self.add_agent(declared)
+            else:
+                self.add_span_type(declared)
+            self._contents[content] = declared
+        if lasting and self._outer is not None:
+            self._outer.add_of_adapter(content, lambda: declared, lasting=True)
+        return declared
 
     def add_agent(self, agent: AgentType) -> None:
         """Add an agent and its span type; a repeated declaration replaces the earlier one.
@@ -447,13 +483,14 @@ class Registry:
         with self._lock:
             return tuple(self._span_types[name] for name in sorted(self._span_types))
 
-    def copy(self) -> Registry:
-        """Return an independent registry with the same declarations."""
-        other = Registry()
+    def copy(self, outer: Registry | None = None) -> Registry:
+        """Return a registry with the same declarations; *outer* gets its lasting ones too."""
+        other = Registry(outer)
         with self._lock:
             other.version = self.version
             other._span_types.update(self._span_types)
             other._agents.update(self._agents)
+            other._contents.update(self._contents)
         return other
 
     def after_fork_in_child(self) -> None:

@@ -1,18 +1,18 @@
 """For integrations of agent frameworks, which get callbacks: opens and ends spans by hand.
 
 A step that a framework reports has no function. It is declared by `declare`, opened by `start` and
-ended by `ManualSpan.end`; one that is reported when it is over is recorded by `record`. `SpanTable`
-and `SessionTable` keep spans and runs by the framework's own ids. Adapters use nothing else of
-recording; none of it is public yet.
+ended by `ManualSpan.end`. `SpanTable` and `SessionTable` keep spans and runs by the framework's own
+ids. Adapters use nothing else of recording; none of it is public.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from types import TracebackType
 from typing import (
     Any,
@@ -25,15 +25,15 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
-    cast,
     get_args,
 )
+from weakref import WeakKeyDictionary
 
 from remit import _capture, _runtime
 from remit._base.frames import caller
-from remit._base.guard import guarded
-from remit._base.ids import KEY_BYTES, TIME_BYTES
+from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
+from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
@@ -42,13 +42,15 @@ from remit._declare.risk import coerce
 from remit._decorators.agent import AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
+from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
-from remit._record.context import ReportedContext, first_open, is_same_span, leave_ended
+from remit._record.context import ReportedContext, is_same_span, open_context
+from remit._record.policy import Ceiling, under
 from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
-    current_context,
+    opened,
     set_context,
 )
 from remit._record.spans import OpenSpan, SpanRecorder, StepKind
@@ -60,11 +62,19 @@ K = TypeVar("K", bound=Hashable)
 Status: TypeAlias = Literal["complete", "failed", "cancelled"]
 """How a span ended."""
 
+Content: TypeAlias = Mapping[str, object] | Callable[[], Mapping[str, object]]
+"""A payload or a result: `inputs` or `outputs`, and other fields beside them. A function is called
+only if it is recorded, and what it raises is contained."""
+
 Parent: TypeAlias = SpanContext | Literal["current"] | None
 """The context around a span; None is outside any run."""
 
 INPUTS: Final = "inputs"
 """Name of the one parameter of a step without a function."""
+
+NOTHING: Final[Mapping[str, object]] = {}
+
+UNKNOWN_PLACE: Final = "<unknown>:0"
 
 MAX_OPEN: Final = 10_000
 """Entries of one table at most, in case a framework never ends its steps."""
@@ -91,17 +101,28 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     description: str | None = None,
     template: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    place: str | None = None,
 ) -> SpanRecorder:
     """Declare a step without a function.
 
-    The registrations of all agents include it. The name is `<adapter>:<step>`.
-    A later declaration under the same name replaces an earlier one. The arguments are those of
-    `remit.span_type`, but *params* is a type or a JSON Schema of the whole payload, which is
-    recorded under `inputs`. A *kind* of model, agent or retriever has no effect, so its unknown
-    words are no violation.
+    The registrations of all agents include it. The name is `<adapter>:<step>`. A declaration with
+    the same content returns the same recorder; another one of the name is a declaration of its own,
+    and replaces the earlier one in registrations. What is declared while a module is imported
+    stays, also after `remit.testing.isolated`.
+
+    Args:
+        name: Span type.
+        kind: A model, agent or retriever has no effect, so its unknown words are no violation.
+        params: Type or JSON Schema of `inputs` in the payload.
+        result: Type or JSON Schema of the result.
+        title: As in `remit.span_type`, like the next three.
+        description: See *title*.
+        template: See *title*.
+        data_risk: See *title*.
+        place: File and line that messages name; by default those of the caller.
 
     Raises:
-        DeclarationError: The name is reserved or another function's, or an argument is wrong.
+        DeclarationError: The name is reserved or a function's, or an argument is wrong.
     """
     checked_name(name, "adapters.declare")
     where = f"the step {name}"
@@ -110,37 +131,80 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             f"{where}: kind is {describe_value(kind)}; expected one of "
             f"{', '.join(get_args(StepKind))}"
         )
+    risk = coerce(data_risk, where)
+    declared_at = place or caller() or UNKNOWN_PLACE
 
-    def step(inputs: object) -> object: ...
+    def make() -> SpanType:
+        def step(inputs: object) -> object: ...
 
-    _place_at_caller(step)
-    schema: dict[str, object] | None = None
-    if isinstance(params, Mapping):
-        inputs = cast("Mapping[str, object]", params)
-        schema = {"type": "object", "properties": {INPUTS: inputs}, "required": [INPUTS]}
-    elif params is not None:
-        step.__annotations__[INPUTS] = params
-    declared = SpanType(
-        step,
-        kind=CallKind.FUNCTION,
-        skip_first=False,
-        explicit_name=name,
-        data_risk=coerce(data_risk, where),
-        title=title or name,
-        description=description,
-        template=template,
-        params=schema,
-        result=result,
-        of_adapter=True,
-    )
-    _runtime.registry().add_span_type(declared)
-    return recorder_of(declared, kind=kind)
+        _place_at(step, declared_at)
+        schema: dict[str, object] | None = None
+        if not params or isinstance(params, Mapping):
+            schema = {"type": "object", "properties": {INPUTS: params or {}}}
+        else:
+            step.__annotations__[INPUTS] = params
+        return SpanType(
+            step,
+            kind=CallKind.FUNCTION,
+            skip_first=False,
+            explicit_name=name,
+            data_risk=risk,
+            title=title or name,
+            description=description,
+            template=template,
+            params=schema,
+            result=result,
+            of_adapter="step",
+        )
+
+    registry = _runtime.registry()
+    before = registry.span_type(name)
+    content = (
+        name, kind, title, description, template, *map(_comparable, (params, result, risk))
+    )  # fmt: skip
+    declared = registry.add_of_adapter(content, make, lasting=_in_module_body())
+    is_new = declared is not before and declared is registry.span_type(name)
+    if before is not None and is_new and before.place != declared.place:
+        logger.warning(
+            "%s is declared differently at %s and at %s; each declaration is used by its own tool, "
+            "and registrations have the last one",
+            name,
+            before.place,
+            declared.place,
+        )
+    return _recorder_of(declared, kind)
 
 
-def _place_at_caller(function: Any) -> None:  # noqa: ANN401 - `Callable` has no `__code__`
+def _comparable(value: object) -> Hashable:
+    """Return a value that is equal for equal types, JSON Schemas and data risks."""
+    if isinstance(value, DataRisk):
+        return value.model_dump_json()
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True, default=repr)
+    return value if type(value).__hash__ is not None else id(value)
+
+
+def _in_module_body() -> bool:
+    """Return whether the caller of the caller is the body of a module, which is being imported."""
+    return sys._getframe(2).f_code.co_name == "<module>"  # noqa: SLF001 - documented
+
+
+_recorders: Final[WeakKeyDictionary[SpanType, SpanRecorder]] = WeakKeyDictionary()
+_agents: Final[WeakKeyDictionary[AgentType, AgentRuns]] = WeakKeyDictionary()
+
+
+def _recorder_of(declared: SpanType, kind: StepKind) -> SpanRecorder:
+    recorder = _recorders.get(declared)
+    if recorder is None:
+        recorder = _recorders[declared] = recorder_of(declared, kind=kind)
+    return recorder
+
+
+def _place_at(function: Any, place: str) -> None:  # noqa: ANN401 - `Callable` has no `__code__`
     """Give *function* the place of the adapter's declaration, which messages name."""
-    file, _, line = (caller() or "<unknown>:0").rpartition(":")
-    function.__code__ = function.__code__.replace(co_filename=file, co_firstlineno=int(line))
+    file, _, line = place.rpartition(":")
+    code = {"co_filename": file, "co_firstlineno": int(line)} if line.isdigit() else {}
+    function.__code__ = function.__code__.replace(**code)
 
 
 def declare_agent(
@@ -151,31 +215,79 @@ def declare_agent(
     version: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
     span_types: tuple[object, ...] = (),
+    place: str | None = None,
 ) -> AgentRuns:
     """Declare an agent without a function; the returned object opens its runs.
 
-    *identifier* is `module:name`, by which a server recognises it; the other arguments are those of
-    `remit.agent`.
+    An equal declaration returns the same object. *identifier* is `module:name`, by which a server
+    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`.
 
     Raises:
         DeclarationError: The data risk is wrong.
     """
+    risk = coerce(data_risk, f"the agent {identifier}")
+    declared_at = place or caller() or UNKNOWN_PLACE
 
-    def answer(inputs: object) -> object: ...
+    def make() -> AgentType:
+        def answer(inputs: object) -> object: ...
 
-    _place_at_caller(answer)
-    answer.__module__, _, answer.__qualname__ = identifier.rpartition(":")
-    span_type = SpanType(
-        answer,
-        kind=CallKind.FUNCTION,
-        skip_first=False,
-        explicit_name=identifier,
-        data_risk=coerce(data_risk, f"the agent {identifier}"),
-        description=description,
-    )
-    declared = AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
-    _runtime.registry().add_agent(declared)
-    return AgentRuns(declared)
+        _place_at(answer, declared_at)
+        answer.__module__, _, answer.__qualname__ = identifier.rpartition(":")
+        span_type = SpanType(
+            answer,
+            kind=CallKind.FUNCTION,
+            skip_first=False,
+            explicit_name=identifier,
+            data_risk=risk,
+            description=description,
+            of_adapter="agent",
+        )
+        return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
+
+    content = (identifier, name, description, version, _comparable(risk), span_types)
+    declared = _runtime.registry().add_of_adapter(content, make, lasting=_in_module_body())
+    runs = _agents.get(declared)
+    if runs is None:
+        runs = _agents[declared] = AgentRuns(declared)
+    return runs
+
+
+def ceiling_of(
+    agent: str, data_risk: DataRisk | Mapping[str, object] | None, place: str | None = None
+) -> Ceiling | None:
+    """Return the ceiling of a framework's agent, for `start`; None if it forbids nothing.
+
+    Raises:
+        DeclarationError: The data risk is wrong.
+    """
+    return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
+
+
+# Unguarded: comparisons.
+def step_of(function: object) -> SpanRecorder | None:
+    """Return the recorder of a decorated function, also of one that others wrap; else None."""
+    for layer in layers(function):
+        recorder: SpanRecorder | None = getattr(layer, "_self_recorder", None)
+        if recorder is not None:
+            return recorder
+    return None
+
+
+def permit(
+    recorder: SpanRecorder, payload: Content = NOTHING, *, parent: Parent = "current"
+) -> None:
+    """Check whether a step may run; a refusal is recorded as a failed span.
+
+    Raises:
+        RunTerminated: The run was terminated, from outside or because this step exceeds it.
+        DeniedError: The step exceeds the agent's remit.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context() if isinstance(parent, str) else parent
+    if context is None:
+        outside(recorder)
+    else:
+        recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
 def add_to_header(name: str) -> None:
@@ -222,12 +334,21 @@ class ManualSpan:
         on_end: Called when the span has ended; a table then removes its entry.
     """
 
-    __slots__ = ("_announced", "_span", "context", "on_end", "refused")
+    __slots__ = ("_announced", "_owns_run", "_span", "context", "on_end", "refused")
 
-    def __init__(self, span: OpenSpan | None = None, *, announced: bool = True) -> None:
-        """Keep *span*; None records nothing. The sink has its start if it is *announced*."""
+    def __init__(
+        self, span: OpenSpan | None = None, *, announced: bool = True, owns_run: bool = False
+    ) -> None:
+        """Keep *span*; None records nothing.
+
+        Args:
+            span: The span.
+            announced: The sink has its start.
+            owns_run: The run ends with the span.
+        """
         self._span = span
         self._announced = announced
+        self._owns_run = owns_run
         self.context: SpanContext | None = None if span is None else span.context
         self.refused: DeniedError | None = None
         self.on_end: Callable[[], object] | None = None
@@ -250,7 +371,7 @@ class ManualSpan:
         Then the nearest context before it is current that is open. A block of `remit.span` or of a
         run that is left earlier restores what was current before the block.
         """
-        context, previous = self.context, first_open(current_context())
+        context, previous = self.context, open_context()
         if context is not None and self.is_open and not is_same_span(context, previous):
             run, key, name = context.run, context.key, context.name
             ceilings, outer = context.ceilings, context.outer_runs
@@ -269,15 +390,11 @@ class ManualSpan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the span; on a thread of remit, which collects a generator, the writer ends it."""
-        span = self._span
-        if span is not None and issubclass(type(error), GeneratorExit):
-            span.context.run.recorder.close(self, span.now_ns())
-        else:
-            self.end(error=error)
+        """End the span."""
+        self.end(error=error)
 
     @guarded("the description of a span")
-    def describe(self, payload: Mapping[str, object], recorder: SpanRecorder | None = None) -> None:
+    def describe(self, payload: Content, recorder: SpanRecorder | None = None) -> None:
         """Replace the payload of an open span, and with *recorder* also its type.
 
         A span that is open for some seconds is sent as `active`, and keeps what was sent, unless
@@ -288,16 +405,24 @@ class ManualSpan:
             recorder = recorder or span.recorder
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
-    @guarded("the end of a span")
+    # Unguarded: an assignment.
+    def leave_open(self) -> None:
+        """Leave the run of the span open after its end, to be resumed."""
+        if self.context is not None:
+            self.context.run.leave_open()
+
+    # Unguarded: contains its own faults.
     def end(
         self,
-        result: Mapping[str, object] | None = None,
+        result: Content | None = None,
         *,
         status: Status | None = None,
         error: BaseException | None = None,
         ended_ns: float | None = None,
     ) -> None:
         """End the span, once; it is no longer current in the context of any caller.
+
+        In a finalizer that runs on a thread of remit, the writer ends it at its next pass.
 
         Args:
             result: The result.
@@ -306,150 +431,183 @@ class ManualSpan:
             error: The exception that ended it.
             ended_ns: When it ended, as wall time; None is now.
         """
-        try:
-            span = self._span
-            if span is not None and self.is_open:
-                self._end(span, result, status, error, ended_ns)
-        finally:
-            leave_ended()
-
-    def _end(
-        self,
-        span: OpenSpan,
-        result: Mapping[str, object] | None,
-        status: Status | None,
-        error: BaseException | None,
-        ended_ns: float | None,
-    ) -> None:
-        """End an open span; after a fault it stays open."""
-        run, interrupts = span.context.run, span.context.run.recorder.interrupts
-        body = _captured(span.recorder, result, span.context)
-        handled = sys.exception()
-        if error is not None:
-            outcome = status_of(error, interrupts)
-            if outcome == FAILED:
-                body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
-        elif status is not None:
-            outcome = _checked(status)
-        else:
-            interrupted = handled is not None and status_of(handled, interrupts) == CANCELLED
-            outcome = CANCELLED if interrupted else COMPLETE
-        finished_ns = span.now_ns() if ended_ns is None else _nanoseconds(ended_ns)
-        if run.reported.pop(span.context.key, None) is None:
-            return  # another thread was faster
-        if not self._announced:
-            run.recorder.sink.start_span(span.start)
-        span.end(outcome, body, max(finished_ns, span.start.started_ns or 0))
-        if self.on_end is not None:
-            self.on_end()
+        span = self._span
+        if span is not None and self.is_open:
+            ending = _Ending(self, span, result, status, error, ended_ns)
+            if is_own_thread():
+                span.context.run.recorder.close(ending, span.now_ns())
+            else:
+                ending.cancel()
+        open_context()
 
     def cancel(self, ended_ns: int | None = None) -> None:
         """End the span because no end will be reported."""
-        self.end(status=CANCELLED, ended_ns=ended_ns)
+        span = self._span
+        if span is not None and self.is_open:
+            _Ending(self, span, None, CANCELLED, None, None).cancel(ended_ns)
+        open_context()
+
+    def finish(self, span: OpenSpan, status: str, body: bytes | None, ended_ns: int) -> bool:
+        """End *span*, and with it its run if it opened that; return whether this was the end."""
+        run = span.context.run
+        if run.reported.pop(span.context.key, None) is None:
+            return False  # another thread was faster
+        if not self._announced:
+            run.recorder.sink.start_span(span.start)
+        span.end(status, body, max(ended_ns, span.start.started_ns or 0))
+        if self.on_end is not None:
+            self.on_end()
+        return self._owns_run
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """The end of a span, with the arguments of `ManualSpan.end`."""
+
+    manual: ManualSpan
+    span: OpenSpan
+    result: Content | None
+    status: Status | None
+    error: BaseException | None
+    ended_ns: float | None
+
+    @guarded("the end of a span")
+    def cancel(self, ended_ns: int | None = None) -> None:
+        """End the span, as of *ended_ns* if the adapter gives no time.
+
+        After a fault it stays open.
+        """
+        span, error = self.span, self.error
+        run = span.context.run
+        body = _captured(span.recorder, self.result, span.context)
+        status = self._status()
+        if error is not None and status == FAILED:
+            body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
+        at_ns = self.ended_ns if self.ended_ns is not None else ended_ns
+        finished_ns = span.now_ns() if at_ns is None else _nanoseconds(at_ns)
+        if self.manual.finish(span, status, body, finished_ns):
+            run.exit(error or sys.exception())
+
+    def _status(self) -> str:
+        interrupts = self.span.context.run.recorder.interrupts
+        if self.error is not None:
+            return status_of(self.error, interrupts)
+        if self.status is not None:
+            return _checked(self.status)
+        handled = sys.exception()
+        interrupted = handled is not None and status_of(handled, interrupts) == CANCELLED
+        return CANCELLED if interrupted else COMPLETE
+
+
+class StartOptions(TypedDict, total=False):
+    """The keywords of `start` that the tables pass on."""
+
+    agent: AgentRuns | None
+    ceiling: Ceiling | None
+    refuse: bool
+    announce: bool
+    started_ns: float | None
 
 
 def start(
     recorder: SpanRecorder,
-    payload: Mapping[str, object],
+    payload: Content,
     *,
     parent: Parent = "current",
-    started_ns: float | None = None,
-    ident: object = None,
-    announce: bool = True,
+    **options: Unpack[StartOptions],
 ) -> ManualSpan:
     """Start a span, after checking whether the step may run.
 
-    Outside any run nothing is recorded. The step is counted, and refused if the settings say so,
-    like a decorated one.
+    Outside any run nothing is recorded, unless an *agent* is given. The step is counted, and
+    refused if the settings say so, like a decorated one. A model call directly beneath another one
+    is the same call, and not recorded again.
 
     Args:
         recorder: The recorder that `declare` returned.
-        payload: The inputs.
+        payload: The payload, or a function that returns it, which is called only if it is recorded.
         parent: The context around it.
-        started_ns: When it began, as wall time; None is now.
-        ident: The framework's id, from which the key is derived, as by `context_of`.
+        agent: Outside any run, opens one, which ends with the span.
+        ceiling: What an agent of the framework forbids to the steps beneath the span.
+        refuse: False records a step that cannot be stopped: it is marked if it exceeds a remit.
         announce: Send the span as `active` when it is open for some seconds. Without it the span is
             sent when it ends, with the type and the payload that `ManualSpan.describe` set.
+        started_ns: When it began, as wall time; None is now.
 
     Raises:
         RunTerminated: The run was terminated, from outside or because this step exceeds it.
         DeniedError: The step exceeds the agent's remit.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    context = first_open(current_context()) if isinstance(parent, str) else parent
-    if context is None:
+    context = open_context() if isinstance(parent, str) else parent
+    if context is not None:
+        return _start(recorder, payload, context, options)
+    agent = options.get("agent")
+    if agent is None:
         outside(recorder)
         return ManualSpan()
-    return _start(recorder, payload, context, started_ns, ident, announce=announce)
+    run = opened(agent.open)
+    if run is None:  # after a fault
+        return ManualSpan()
+    try:
+        return _start(recorder, payload, run.context, options, owns_run=True)
+    except BaseException as error:
+        run.exit(error)
+        raise
 
 
 @guarded("the start of a span", ManualSpan())
 def _start(
     recorder: SpanRecorder,
-    payload: Mapping[str, object],
+    payload: Content,
     parent: SpanContext,
-    started_ns: float | None,
-    ident: object,
+    options: StartOptions,
     *,
-    announce: bool,
+    owns_run: bool = False,
 ) -> ManualSpan:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    recorder.permit(parent, partial(_captured_inputs, recorder, payload, parent.run))
-    announced = announce and not parent.run.exited
-    return _opened(recorder, payload, parent, started_ns, ident, announced=announced)
-
-
-def _opened(
-    recorder: SpanRecorder,
-    payload: Mapping[str, object],
-    parent: SpanContext,
-    started_ns: float | None,
-    ident: object,
-    *,
-    announced: bool,
-) -> ManualSpan:
-    run = parent.run
-    key = None if ident is None else _key_of(run, ident, recorder)
-    begin_ns = None if started_ns is None else _nanoseconds(started_ns)
-    body = _captured_inputs(recorder, payload, run)
-    span = recorder.open(parent, body, parent.ceilings, key, begin_ns, announced)
-    return ManualSpan(span, announced=announced)
-
-
-@guarded("a span that is over")
-def record(  # noqa: PLR0913 - a whole span
-    recorder: SpanRecorder,
-    payload: Mapping[str, object],
-    result: Mapping[str, object] | None,
-    *,
-    parent: SpanContext | None,
-    started_ns: float,
-    ended_ns: float,
-    status: Status = COMPLETE,
-    ident: object = None,
-) -> None:
-    """Record a span that has ended, with the arguments of `start` and `ManualSpan.end`.
-
-    Its children may be recorded before it, under the context that `context_of` returns. A step that
-    exceeds a remit is marked, not refused.
-    """
-    if parent is not None and parent.run.recording:
+    run, refuse = parent.run, options.get("refuse", True)
+    if _is_model_call(recorder) and _is_model_call(_recorder_in(parent)):
+        return ManualSpan()
+    if refuse:
+        recorder.permit(parent, partial(_captured_inputs, recorder, payload, run))
+    else:
         recorder.warn_unchecked(parent)
-        span = _opened(recorder, payload, parent, started_ns, ident, announced=False)
-        span.end(result, status=status, ended_ns=ended_ns)
+    started_ns, announce = options.get("started_ns"), options.get("announce", True)
+    announced = announce and not run.exited
+    span = recorder.open(
+        parent,
+        _captured_inputs(recorder, payload, run),
+        under(parent.ceilings, options.get("ceiling")),
+        started_ns=None if started_ns is None else _nanoseconds(started_ns),
+        announced=announced,
+        judged=refuse,
+    )
+    return ManualSpan(span, announced=announced, owns_run=owns_run)
 
 
-def _captured_inputs(recorder: SpanRecorder, payload: Mapping[str, object], run: OpenRun) -> bytes:
-    return recorder.params((payload,), {}, run.rules) if run.recording else b"{}"
+def _recorder_in(context: SpanContext) -> SpanRecorder | None:
+    """Return the recorder of the open span of *context*."""
+    span = context.run.open.get(context.key)
+    return span.recorder if isinstance(span, OpenSpan) else None
+
+
+def _is_model_call(recorder: SpanRecorder | None) -> bool:
+    return recorder is not None and recorder.kind == "llm"
+
+
+@guarded("the payload of a span", b"{}")
+def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> bytes:
+    if not run.recording:
+        return b"{}"
+    return recorder.params((), payload() if callable(payload) else payload, run.rules)
 
 
 @guarded("the result of a span")
-def _captured(
-    recorder: SpanRecorder, result: Mapping[str, object] | None, context: SpanContext
-) -> bytes | None:
+def _captured(recorder: SpanRecorder, result: Content | None, context: SpanContext) -> bytes | None:
     if result is None or not context.run.recording:
         return None
-    return recorder.plan().result(result, context.run.rules)
+    value = result() if callable(result) else result
+    return recorder.plan().result(value, context.run.rules)
 
 
 def _checked(status: Status) -> Status:
@@ -464,31 +622,9 @@ def _nanoseconds(time_ns: float) -> int:
     return int(min(max(time_ns, 0), LAST_NS))
 
 
-def context_of(
-    parent: SpanContext | None, ident: object, recorder: SpanRecorder
-) -> SpanContext | None:
-    """Return the context of the span with the framework's id *ident* in the run of *parent*.
-
-    Its key is derived from the run, the adapter and the text of *ident*, so that a child may be
-    recorded before its parent. The adapter is the first part of a recorder's name, before a colon:
-    *recorder* is any of the adapter to which the span belongs.
-    """
-    if parent is None:
-        return None
-    key = _key_of(parent.run, ident, recorder)
-    return SpanContext(parent.run, key, str(ident), parent.ceilings, parent.outer_runs)
-
-
-def _key_of(run: OpenRun, ident: object, recorder: SpanRecorder) -> bytes:
-    root, adapter = run.context.key, recorder.name.partition(":")[0]
-    text = f"{adapter}:{ident}"
-    digest = sha256(root + text.encode("utf-8", "surrogatepass")).digest()
-    return root[:TIME_BYTES] + digest[: KEY_BYTES - TIME_BYTES]
-
-
 def traceparent(context: Parent = "current") -> str | None:
     """Return the W3C `traceparent` of a span; None outside any run."""
-    context = current_context() if isinstance(context, str) else context
+    context = open_context() if isinstance(context, str) else context
     if context is None:
         return None
     return f"00-{context.run.context.key.hex()}-{context.key[-8:].hex()}-01"
@@ -512,20 +648,19 @@ class SpanTable(Generic[K]):
         self,
         key: K,
         recorder: SpanRecorder,
-        payload: Mapping[str, object],
+        payload: Content,
         *parents: K,
         current: bool = False,
-        announce: bool = True,
+        **options: Unpack[StartOptions],
     ) -> ManualSpan:
         """Start the span of *key* under the first of *parents* that is open, else the current one.
 
         An open span of the same key is cancelled before. *current* makes the span current until it
-        ends; *announce* is that of `start`. Raises what `start` raises.
+        ends; the *options* are those of `start`. Raises what `start` raises.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self.end(key, status=CANCELLED)
-        context = self.context(*parents)
-        span = start(recorder, payload, parent=context, announce=announce)
+        span = start(recorder, payload, parent=self.context(*parents), **options)
         self._add(key, span)
         return span.make_current() if current else span
 
@@ -559,7 +694,7 @@ class SpanTable(Generic[K]):
 
     def context(self, *keys: K) -> SpanContext | None:
         """Return the context of the first of *keys* that is open, else the current one."""
-        return self._context(keys) or first_open(current_context())
+        return self._context(keys) or open_context()
 
     @guarded("a table of spans")
     def _context(self, keys: tuple[K, ...]) -> SpanContext | None:
@@ -578,15 +713,13 @@ class SpanTable(Generic[K]):
         return key
 
     @guarded("a table of spans")
-    def end(
-        self, key: K, result: Mapping[str, object] | None = None, **how: Unpack[SpanEnd]
-    ) -> None:
+    def end(self, key: K, result: Content | None = None, **how: Unpack[SpanEnd]) -> None:
         """End the span of *key*, as `ManualSpan.end`; one that has ended is no longer current."""
         with self._lock:
             span = self._spans.get(key)
             self._aliases.pop(key, None)
         if span is None:
-            leave_ended()
+            open_context()
         else:
             span.end(result, **how)
 

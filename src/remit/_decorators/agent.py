@@ -23,9 +23,9 @@ from remit._inspect.decorated import (
 from remit._inspect.introspection import is_a, is_mapping
 from remit._record.blocks import RunBlock
 from remit._record.calls import CALLS
-from remit._record.context import check_terminated
+from remit._record.context import check_terminated, open_context
 from remit._record.policy import Ceiling, under
-from remit._record.runs import OpenRun, RunOptions, current_context
+from remit._record.runs import OpenRun, RunOptions
 from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig
 from remit.errors import DeclarationError, UsageError
@@ -136,7 +136,12 @@ def _decorate(
     )
     check_by_value = partial(_runtime.check_pickled_by_value, declared.span_type.name)
     config = WrapperConfig(
-        CALLS[info.kind](tracer), info.binding, redecorate, check_by_value, info.self_parameter
+        CALLS[info.kind](tracer),
+        info.binding,
+        redecorate,
+        check_by_value,
+        info.self_parameter,
+        tracer.recorder,
     )
     agent_class: type[Any] = AgentObject if info.is_object else Agent
     register = partial(_runtime.registration, declared)
@@ -263,7 +268,7 @@ class AgentRuns:
         """
         if arguments:
             self._check(**arguments)
-        runtime, outer = _runtime.current(), current_context()
+        runtime, outer = _runtime.current(), open_context()
         if outer is not None:
             check_terminated(outer)
         resume = arguments.get("resume")

@@ -130,7 +130,12 @@ def _decorate(
     )
     check_by_value = partial(_runtime.check_pickled_by_value, declared.name)
     config = WrapperConfig(
-        CALLS[info.kind](tracer), info.binding, redecorate, check_by_value, info.self_parameter
+        CALLS[info.kind](tracer),
+        info.binding,
+        redecorate,
+        check_by_value,
+        info.self_parameter,
+        recorder,
     )
     return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
 

@@ -14,9 +14,9 @@ from remit._base.ids import KEY_BYTES, key_text, new_key
 from remit._base.outcomes import CANCELLED, FAILED
 from remit._base.text import describe_value
 from remit._inspect.introspection import is_a, type_name
-from remit._record.context import nested_in, termination, use_context
+from remit._record.context import nested_in, open_context, termination, use_context
 from remit._record.items import AgentRef, Item, ItemKind, NoSink, RunFeed
-from remit._record.runs import OpenRun, Recorder, RunOptions, current_context, opened
+from remit._record.runs import OpenRun, Recorder, RunOptions, opened
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit.errors import RunTerminated, UsageError
 
@@ -127,7 +127,7 @@ class Run:
         Inside the block of another run the ceilings of both apply, and so does the termination of
         either.
         """
-        with use_context(nested_in(self._run.context, current_context())):
+        with use_context(nested_in(self._run.context, open_context())):
             yield self
 
     # Unguarded: makes a plain object.
@@ -211,7 +211,7 @@ def handle_of(run: OpenRun) -> Run:
 
 def current_run() -> Run | None:
     """Return the current run, or `None` outside any."""
-    context = current_context()
+    context = open_context()
     return None if context is None else handle_of(context.run)
 
 
@@ -400,7 +400,7 @@ def current_span() -> Span | None:
 
     Directly inside a run's block it is the run's root span, `remit:run`.
     """
-    context = current_context()
+    context = open_context()
     return None if context is None else Span(context.key, context.name, context.run)
 
 
@@ -437,7 +437,7 @@ class SpanBlock:
             message = "a remit.span(...) block was entered twice: make a new one for each block"
             raise UsageError(message)
         self._used = True
-        parent, recorder = current_context(), self._recorder
+        parent, recorder = open_context(), self._recorder
         if parent is None:
             self._outside(recorder)
             return Span(_some_key(), self._name, None)

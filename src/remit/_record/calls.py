@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from remit._base import guard
 from remit._inspect.signature import CallKind
-from remit._record.context import SavedContext
+from remit._record.context import SavedContext, open_context
 from remit._record.generators import (
     AnyCoroutine,
     as_coroutine,
@@ -23,7 +23,7 @@ from remit._record.generators import (
     wrap_generator,
 )
 from remit._record.results import PLAIN_TYPE_IDS, end_with_result
-from remit._record.runs import current_context, set_context
+from remit._record.runs import SpanContext, current_context, set_context
 from remit._record.spans import START, StepTracer
 from remit._record.streams import GeneratorSpan, StreamSpan
 
@@ -44,6 +44,8 @@ def function_call(tracer: StepTracer) -> Wrapper:
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = current_context()
+        if type(parent) is not SpanContext:  # a call more costs each call
+            parent = open_context()
         if parent is None or (is_agent and parent.run.feed.closed):
             with tracer.outside():
                 if current_context() is not None:  # in the run of an agent
@@ -78,9 +80,13 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
     """Return the wrapper of a coroutine function; the span starts at the first step."""
     start, is_agent = tracer.recorder.start, tracer.open_run is not None
 
-    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+    async def drive(  # noqa: C901 - as above
+        wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = current_context()
+        if type(parent) is not SpanContext:  # a call more costs each call
+            parent = open_context()
         if parent is None or (is_agent and parent.run.feed.closed):
             async with tracer.outside():
                 if current_context() is not None:  # in the run of an agent
@@ -132,7 +138,7 @@ def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -
         except Exception as error:  # noqa: BLE001 - a guard
             fault = error
         # The policy still applies to a stream that is not recorded.
-        parent, recorder = current_context(), tracer.recorder
+        parent, recorder = open_context(), tracer.recorder
         if parent is None:
             guard.contain(START, fault)
             tracer.outside()

@@ -105,12 +105,19 @@ def _for_step(context: SpanContext | None, step: StepContext) -> SpanContext | N
 
 
 # Unguarded: assignments, and a context variable.
-def leave_ended() -> None:
-    """Leave the spans of adapters that have ended, in the context of the caller."""
+def open_context() -> SpanContext | None:
+    """Return the current context, after leaving the spans of adapters that have ended.
+
+    An adapter's span may end in another context of the interpreter than the one where it became
+    current: frameworks call back at the end of a step in a task of its own.
+    """
     current = current_context()
+    if current is None or type(current) is SpanContext:
+        return current
     context = first_open(current)
     if context is not current:
         set_context(context)
+    return context
 
 
 # Unguarded: assignments, and a context variable.

@@ -14,8 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from remit._base.guard import guarded
 from remit._inspect.introspection import ABSENT, kind_of, lookup
-from remit._record.context import SavedContext
-from remit._record.runs import current_context
+from remit._record.context import SavedContext, open_context
 from remit._record.streams import StreamSpan
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
@@ -96,7 +95,7 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: Saved
     before Python 3.13 its `close` does not reach the body.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    consumer = current_context()
+    consumer = open_context()
     closing = issubclass(type(thrown), GeneratorExit)
     if closing:
         saved.closing = True

@@ -10,9 +10,9 @@ from functools import wraps
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from remit._record.context import SavedContext, for_consumer
+from remit._record.context import SavedContext, for_consumer, open_context
 from remit._record.generators import await_stepwise
-from remit._record.runs import SpanContext, current_context, set_context
+from remit._record.runs import SpanContext, set_context
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,13 +30,13 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
             of the context. A coroutine runs where it is awaited, with the captured run and span.
     """
     captured = contextvars.copy_context()
-    context = current_context()
+    context = open_context()
 
     def call(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as the function
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         copied = captured.copy()
         if context is not None:
-            copied.run(set_context, for_consumer(context, current_context()))
+            copied.run(set_context, for_consumer(context, open_context()))
         return copied.run(function, *args, **kwargs)
 
     if inspect.iscoroutinefunction(function):

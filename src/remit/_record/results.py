@@ -21,6 +21,7 @@ from remit import _capture
 from remit._base import guard
 from remit._inspect.decorated import is_awaited
 from remit._inspect.introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
+from remit._record.context import open_context
 from remit._record.generators import (
     AnyCoroutine,
     as_coroutine,
@@ -29,7 +30,6 @@ from remit._record.generators import (
     wrap_async_generator,
     wrap_generator,
 )
-from remit._record.runs import current_context
 from remit._record.spans import AnySpan, OpenSpan
 from remit._record.streams import DeferredSpan, StreamSpan
 
@@ -347,7 +347,7 @@ def _run(
 ) -> Any:  # noqa: ANN401 - forwarded
     """Run a step of the stream inside its span. An exception fails the span, except *ends*."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    consumer = current_context()
+    consumer = open_context()
     span.saved.enter(consumer)
     try:
         return action(*args, **kwargs)

@@ -22,7 +22,7 @@ from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._declare.registry import SpanType
 from remit._inspect.decorated import SelfParameter
 from remit._record import policy
-from remit._record.context import check_terminated, note_refusal, terminate
+from remit._record.context import check_terminated, note_refusal, open_context, terminate
 from remit._record.items import Item, ItemKind
 from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
@@ -32,7 +32,6 @@ from remit._record.runs import (
     OpenRun,
     Recorder,
     SpanContext,
-    current_context,
 )
 from remit.errors import DeniedError, RunTerminated, denial
 from remit.models.data_risk import DataRisk
@@ -158,11 +157,13 @@ class SpanRecorder(Struct, eq=False):
         key: bytes | None = None,
         started_ns: int | None = None,
         announced: bool = True,  # noqa: FBT001, FBT002 - as above
+        judged: bool = True,  # noqa: FBT001, FBT002 - as above
     ) -> OpenSpan:
         """Open a span under *parent* with captured arguments, now or as of *started_ns*.
 
         *ceilings* are those inside the span. If it is not *announced*, the sink gets its start from
-        the caller, before its end.
+        the caller, before its end. If it was not *judged*, it may exceed the remit whatever the
+        setting says.
         """
         run = parent.run
         recorder, feed = run.recorder, run.feed
@@ -176,7 +177,7 @@ class SpanRecorder(Struct, eq=False):
             key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents and not self.is_registered(run):
             payload = _capture.mark_unregistered(payload)
-        if parent.ceilings and (recorder.on_violation == OBSERVE or not announced):
+        if parent.ceilings and (recorder.on_violation == OBSERVE or not (announced and judged)):
             payload = self._marked(payload, parent)
         start = Item(
             ItemKind.SPAN,
@@ -519,7 +520,7 @@ class StepTracer(Struct, frozen=True, eq=False):
         An agent that is called after the current run has ended is outside any run, and opens one.
         This happens in a task that was created in the run and outlives it.
         """
-        context = current_context()
+        context = open_context()
         if self.open_run is not None and context is not None and context.run.feed.closed:
             return None
         return context

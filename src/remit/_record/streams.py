@@ -18,8 +18,14 @@ from remit._base import guard
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
-from remit._record.context import SavedContext, check_terminated, for_consumer, termination
-from remit._record.runs import OpenRun, SpanContext, current_context, opened
+from remit._record.context import (
+    SavedContext,
+    check_terminated,
+    for_consumer,
+    open_context,
+    termination,
+)
+from remit._record.runs import OpenRun, SpanContext, opened
 from remit._record.spans import NullSpan, OpenSpan, SpanRecorder, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
@@ -168,7 +174,7 @@ class StreamSpan(DeferredSpan):
         try:
             if self.context is not None:
                 check_terminated(self.context)
-            self._admit(current_context())
+            self._admit(open_context())
         except (DeniedError, RecursionError, RunTerminated) as error:
             return error
         except Exception as error:  # noqa: BLE001 - a guard
@@ -334,7 +340,7 @@ class GeneratorSpan(StreamSpan):
             parent = self.context
             if parent is None:
                 return
-            self._consumer = current_context()
+            self._consumer = open_context()
             params = partial(recorder.params, args, kwargs, parent.run.rules)
             recorder.permit(for_consumer(parent, self._consumer), params)
             self.rebase(recorder.within(parent, params))
@@ -352,7 +358,7 @@ class GeneratorSpan(StreamSpan):
     def _contain(self, error: Exception) -> None:
         """Contain a fault of the policy, and refuse the step unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        context = current_context() if self.context is None else self.context
+        context = open_context() if self.context is None else self.context
         if context is None:
             guard.contain(_START, error)
             self._tracer.outside()

@@ -36,6 +36,7 @@ from remit._inspect.decorated import NO_SELF, Binding, SelfParameter
 from remit._inspect.introspection import kind_of
 from remit._record.blocks import RunBlock
 from remit._record.calls import Wrapper
+from remit._record.spans import SpanRecorder
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -99,6 +100,7 @@ class WrapperConfig(NamedTuple):
         redecorate: Decorates a copy in the same way; can be pickled.
         check_by_value: Called when a function is pickled by value, and may raise.
         self_parameter: Whether its first argument is the object or class it is called on.
+        recorder: Records its spans.
     """
 
     call: Wrapper
@@ -106,6 +108,7 @@ class WrapperConfig(NamedTuple):
     redecorate: Callable[[Any], object]
     check_by_value: Callable[[], object]
     self_parameter: SelfParameter = NO_SELF
+    recorder: SpanRecorder | None = None
 
 
 class StepFunction(_Function):
@@ -125,6 +128,11 @@ class StepFunction(_Function):
         else:
             super().__init__(wrapped, config.call)
         self._self_config = config
+
+    @property
+    def _self_recorder(self) -> SpanRecorder | None:
+        """What records its spans."""
+        return self._self_config.recorder
 
     @property
     def _self_binding(self) -> str:  # type: ignore[override] # wrapt's is an attribute

@@ -37,7 +37,7 @@ from remit._record.runs import (
     Recorder,
     RunOptions,
 )
-from remit._record.spans import POLICY, SpanRecorder
+from remit._record.spans import POLICY, WITHOUT_EFFECT, SpanRecorder
 from remit._runtime.process import registry
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
 from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
@@ -183,7 +183,7 @@ class Runtime:
     def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:
         """Return the violations for which *step* is refused; None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
-        if rule == "record" or (rule is None and observing):
+        if rule == "record" or (rule is None and observing) or step.kind in WITHOUT_EFFECT:
             return None
         violations = self._exceeded_by(step)
         if violations is None:

@@ -14,18 +14,17 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from remit import _capture, config
 from remit._base.clock import Clock
 from remit._base.guard import Faults, counting, guarded, logger
-from remit._base.version import adapter_names
 from remit._capture.rules.patterns import compile_all
 from remit._declare.registration import prepare
 from remit._deliver.spool import OtherFiles
 from remit._deliver.status import FlushResult
 from remit._record.items import Sink
-from remit._record.runs import contributed_interrupts, current_context, set_context
+from remit._record.runs import current_context, set_context
 from remit._runtime.process import Forced, hook_exit, restored, state
 from remit._runtime.runtime import Runtime
 from remit._runtime.targets import check_target
@@ -192,24 +191,13 @@ def send_spooled(
 
 
 @contextmanager
-def _kept(*lists: list[Any]) -> Generator[None]:
-    """Restore the members of these lists after the block."""
-    before = [list(members) for members in lists]
-    try:
-        yield
-    finally:
-        for members, kept in zip(lists, before, strict=True):
-            members[:] = kept
-
-
-@contextmanager
 def isolated(
     settings: Settings, *, sink: Sink | None = None, clock: Clock | None = None
 ) -> Generator[Runtime]:
     """Give a test a new runtime and a copy of the registry; faults inside remit raise.
 
-    A run around the block is not current in it. What adapters add to the header and to the
-    interrupts in the block ends with it.
+    A run around the block is not current in it. What an integration declares while it is imported
+    stays after the block.
 
     Args:
         settings: The settings of the runtime.
@@ -217,13 +205,10 @@ def isolated(
             block behaves like a separate program.
         clock: The time.
     """
-    with (
-        restored("registry", "runtime", "ended", "configured", "forced", "logged"),
-        _kept(adapter_names, contributed_interrupts),
-    ):
+    with restored("registry", "runtime", "ended", "configured", "forced", "logged"):
         outer = current_context()
         set_context(None)
-        state.registry = state.registry.copy()
+        state.registry = state.registry.copy(state.registry)
         state.runtime = Runtime(settings, sink=sink, clock=clock)
         state.ended, state.configured, state.forced, state.logged = None, None, None, frozenset()
         if sink is not None:
