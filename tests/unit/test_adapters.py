@@ -1353,3 +1353,73 @@ def test_a_stream_that_is_collected_on_a_thread_of_remit_keeps_its_result(
         _runtime.current().tick()
         (recorded,) = recorder.spans()
         assert (recorded.status, recorded.result) == ("cancelled", {"said": "so far"})
+
+
+# Redaction follows the run
+
+MESSAGES = [
+    {"role": "user", "content": "canary-question"},
+    {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "1", "name": "patient", "args": {"who": "canary-name"}},
+        {"id": "2", "name": "weather", "args": {"town": "Ulm"}},
+    ]},
+    {"role": "tool", "tool_call_id": "1", "content": "canary-diagnosis"},
+]  # fmt: skip
+
+
+def test_what_a_classified_tool_withholds_stays_out_of_later_steps(recorder: RecordingSink) -> None:
+    """Of models, agents and retrievers; roles, names, ids, counts and tokens stay."""
+
+    @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
+    def patient(who: str) -> str:
+        return f"canary {who}"
+
+    model, step = adapters.declare("fake:llm", "llm"), adapters.declare("fake:agent", "agent")
+    wrapper = adapters.declare("fake:tool:ask", "tool")
+    payload = {"model_name": "m", "inputs": {"model": "m", "messages": MESSAGES}}
+    answer = {"messages": [MESSAGES[1]]}
+    tokens = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    with agent.run(), adapters.start(step, {"inputs": "canary-free"}) as outer:
+        adapters.start(model, payload).end({"outputs": answer, "token_usage": tokens})
+        tool = adapters.start(wrapper, {"tool_name": "ask", "inputs": {"town": "Ulm"}})
+        with tool:
+            adapters.start(tool_of(), {}).end({"outputs": {"output": "open"}})
+            patient("canary-name")
+            tool.end({"outputs": {"output": "canary-diagnosis"}})
+        adapters.start(model, payload).end({"outputs": answer, "token_usage": tokens})
+        outer.end({"outputs": {"output": "canary-answer"}})
+
+    before, asked, after = (
+        recorder.spans("fake:llm")[0],
+        recorder.spans("fake:tool:ask")[0],
+        recorder.spans("fake:llm")[1],
+    )
+    marker = {"$remit": "withheld", "rule": "classification:restricted"}
+    calls = before.payload["inputs"]["messages"][1]["tool_calls"]
+    assert [call["args"] for call in calls] == [marker, {"town": "Ulm"}]
+    assert before.payload["inputs"]["messages"][0]["content"] == "canary-question"
+    assert asked.result == {"outputs": {"output": marker}}
+    assert after.result == {
+        "outputs": {"messages": [{"role": "assistant", "content": None, "tool_calls": [
+            {"id": "1", "name": "patient", "args": marker},
+            {"id": "2", "name": "weather", "args": marker},
+        ]}]},
+        "token_usage": tokens,
+    }  # fmt: skip
+    messages = after.payload["inputs"]["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
+    assert "canary" not in json.dumps([after.payload, recorder.spans("fake:agent")[0].result])
+    assert recorder.spans("fake:tool")[0].result == {"outputs": {"output": "open"}}
+
+
+def test_a_key_that_is_found_by_its_shape_withholds_nothing_else(recorder: RecordingSink) -> None:
+    """Nor does a step of a run beside it."""
+    model = adapters.declare("fake:llm", "llm")
+    vault = adapters.declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
+    with agent.run():
+        adapters.start(vault, {}).end({"outputs": {"output": "canary"}})
+    with agent.run():
+        adapters.start(model, {"inputs": {"api_key": "sk-123", "text": "hello"}}).end()
+        adapters.start(model, {"inputs": {"text": "hello"}}).end()
+    texts = [span.payload["inputs"]["text"] for span in recorder.spans("fake:llm")]
+    assert texts == ["hello", "hello"]

@@ -15,6 +15,7 @@ from remit._capture.errors import (
     outcome_payload,
     reason_of,
 )
+from remit._capture.follow import follow
 from remit._capture.markers import (
     add_violations,
     is_unregistered,
@@ -38,6 +39,7 @@ __all__ = [
     "denial_payload",
     "error_payload",
     "failure_payload",
+    "follow",
     "is_like_mapping",
     "is_unregistered",
     "mark_unregistered",

@@ -25,6 +25,7 @@ from remit.errors import DeniedError
 _FAULT: Final = encode(markers.opaque("remit.fault"))
 """Replaces a payload on which remit itself failed."""
 
+CLASSIFICATION: Final = "classification:"
 _TRIES: Final = 3
 _MARKER_NODES: Final = 5
 _LEAST_CHARS: Final = 16_384
@@ -43,6 +44,8 @@ class Rules(Struct, frozen=True, eq=False):
         withheld: Number of values that each rule withheld.
         texts: The texts withheld in the run, which its errors must not quote; None outside any run.
         package: Top-level package of the run's agent, whose frames are the program's.
+        classified: Number of values that each rule of a classification withheld in the run and in
+            the runs around it; None outside any run.
     """
 
     max_payload_bytes: int = 65_536
@@ -51,15 +54,21 @@ class Rules(Struct, frozen=True, eq=False):
     withheld: Counter[str] = field(default_factory=Counter[str])
     texts: WithheldTexts | None = None
     package: str = ""
+    classified: Counter[str] | None = None
 
     def in_run(self, outer: Rules | None = None, package: str = "") -> Rules:
         """Return the rules of a new run, whose agent is in *package*.
 
-        It shares the withheld texts of the *outer* run, because an error passes from one to the
-        other.
+        It shares the withheld texts of the *outer* run and what was classified in it, because
+        results and errors pass from one to the other.
         """
-        texts = None if outer is None else outer.texts
-        return replace(self, texts=WithheldTexts() if texts is None else texts, package=package)
+        texts, classified = (None, None) if outer is None else (outer.texts, outer.classified)
+        return replace(
+            self,
+            texts=WithheldTexts() if texts is None else texts,
+            package=package,
+            classified=Counter[str]() if classified is None else classified,
+        )
 
     def count(self, rules: Iterable[str]) -> None:
         """Add one to the count of each of *rules*."""
@@ -69,6 +78,8 @@ class Rules(Struct, frozen=True, eq=False):
             # between its reading and its writing.
             counts.setdefault(rule, 0)
             counts[rule] += 1
+            if self.classified is not None and rule.startswith(CLASSIFICATION):
+                self.classified[rule] += 1
 
     @guarded("the capture of a payload", _FAULT)
     def encode_payload(self, build: Build, *, is_copy: bool = False, collect: bool = True) -> bytes:

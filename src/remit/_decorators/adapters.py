@@ -37,8 +37,8 @@ from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
-from remit._declare.registry import AgentType, SpanType
-from remit._declare.risk import coerce
+from remit._declare.registry import AgentType, Registry, SpanType
+from remit._declare.risk import coerce, withholding
 from remit._decorators.agent import AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
@@ -53,7 +53,7 @@ from remit._record.runs import (
     opened,
     set_context,
 )
-from remit._record.spans import OpenSpan, SpanRecorder, StepKind
+from remit._record.spans import WITHOUT_EFFECT, OpenSpan, SpanRecorder, StepKind
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
 
@@ -334,7 +334,9 @@ class ManualSpan:
         on_end: Called when the span has ended; a table then removes its entry.
     """
 
-    __slots__ = ("_announced", "_owns_run", "_span", "context", "on_end", "refused")
+    __slots__ = (
+        "_announced", "_classified", "_owns_run", "_span", "context", "on_end", "refused",
+    )  # fmt: skip
 
     def __init__(
         self, span: OpenSpan | None = None, *, announced: bool = True, owns_run: bool = False
@@ -352,8 +354,10 @@ class ManualSpan:
         self.context: SpanContext | None = None if span is None else span.context
         self.refused: DeniedError | None = None
         self.on_end: Callable[[], object] | None = None
+        self._classified = 0
         if span is not None:
             run, key = span.context.run, span.context.key
+            self._classified = _count_classified(run)
             run.reported[key] = self
             if run.exited:
                 run.open.pop(key, None)  # the run does not wait for it
@@ -447,6 +451,12 @@ class ManualSpan:
             _Ending(self, span, None, CANCELLED, None, None).cancel(ended_ns)
         open_context()
 
+    def classified_inside(self, run: OpenRun) -> str | None:
+        """Return the rule of a classification that withheld a value since the span began."""
+        if _count_classified(run) == self._classified:
+            return None
+        return next(iter(run.rules.classified or ()), None)
+
     def finish(self, span: OpenSpan, status: str, body: bytes | None, ended_ns: int) -> bool:
         """End *span*, and with it its run if it opened that; return whether this was the end."""
         run = span.context.run
@@ -480,6 +490,9 @@ class _Ending:
         span, error = self.span, self.error
         run = span.context.run
         body = _captured(span.recorder, self.result, span.context)
+        if body is not None and span.recorder.kind == "tool":
+            rule = self.manual.classified_inside(run)
+            body = body if rule is None else _follow(body, rule, run)
         status = self._status()
         if error is not None and status == FAILED:
             body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
@@ -599,7 +612,8 @@ def _is_model_call(recorder: SpanRecorder | None) -> bool:
 def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> bytes:
     if not run.recording:
         return b"{}"
-    return recorder.params((), payload() if callable(payload) else payload, run.rules)
+    data = recorder.params((), payload() if callable(payload) else payload, run.rules)
+    return _followed(recorder, data, run)
 
 
 @guarded("the result of a span")
@@ -607,7 +621,45 @@ def _captured(recorder: SpanRecorder, result: Content | None, context: SpanConte
     if result is None or not context.run.recording:
         return None
     value = result() if callable(result) else result
-    return recorder.plan().result(value, context.run.rules)
+    data = recorder.plan().result(value, context.run.rules)
+    return _followed(recorder, data, context.run)
+
+
+def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
+    """Return a payload or result without what was withheld in the run for its classification."""
+    if recorder.kind not in WITHOUT_EFFECT:
+        return data
+    rule, tools = next(iter(run.rules.classified or ()), None), _classified_tools()
+    if rule is None and not tools:
+        return data
+    return _capture.follow(data, rule, tools, run.rules.max_payload_bytes)
+
+
+@guarded("the result of a tool", b"{}")
+def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
+    return _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
+
+
+def _count_classified(run: OpenRun) -> int:
+    """Return how many values were withheld in a run for their classification."""
+    return sum((run.rules.classified or {}).values())
+
+
+def _classified_tools() -> Mapping[str, str]:
+    """Return the rules that withhold the arguments of tools, by the name that a model uses."""
+    registry = _runtime.registry()
+    known = _tools.get(registry)
+    if known is None or known[0] != registry.version:
+        rules = (
+            (span_type.name.rpartition(":")[2].rpartition(".")[2], withholding(span_type.data_risk))
+            for span_type in registry.span_types()
+        )
+        by_name = {name: each.params_rule for name, each in rules if each.params_rule}
+        known = _tools[registry] = (registry.version, by_name)
+    return known[1]
+
+
+_tools: Final[WeakKeyDictionary[Registry, tuple[int, Mapping[str, str]]]] = WeakKeyDictionary()
 
 
 def _checked(status: Status) -> Status:

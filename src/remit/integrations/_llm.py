@@ -1,0 +1,213 @@
+"""What all integrations record of a model call, and how much of its messages.
+
+A payload has `operation`, `provider`, `model_name` and `inputs`; a result has `outputs`,
+`token_usage` and what else is known. docs/reference/payloads.md lists the fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, get_args
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from remit._base.text import describe_value
+from remit._record.runs import OpenRun, SpanContext
+from remit.errors import DeclarationError
+
+CaptureMessages: TypeAlias = Literal["new", "all", "none"]
+"""Which messages of a model call are recorded: those that the previous call beneath the same parent
+did not have, all, or none."""
+
+Message: TypeAlias = dict[str, object]
+"""`role`, `content` (a text or None), and perhaps `tool_calls` and `tool_call_id`."""
+
+MAX_PARENTS: Final = 1_000
+"""Parents in one run whose previous model call is remembered."""
+DIGEST_CHARS: Final = 16
+
+_encode: Final = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
+
+
+def checked_capture(value: object, where: str) -> CaptureMessages:
+    """Return *value* if it is a way to capture messages.
+
+    Raises:
+        DeclarationError: It is not.
+    """
+    for known in get_args(CaptureMessages):
+        if value == known:
+            return known  # type: ignore[no-any-return] # of `get_args`
+    raise DeclarationError(
+        f"{where}: capture_messages is {describe_value(value)}; expected one of "
+        f"{', '.join(get_args(CaptureMessages))}"
+    )
+
+
+def payload(  # noqa: PLR0913 - the fields
+    operation: str,
+    provider: str,
+    model: str | None,
+    messages: Sequence[Message],
+    *,
+    omitted: int = 0,
+    system: object = None,
+    tools: Sequence[Mapping[str, object]] = (),
+    settings: Mapping[str, object] | None = None,
+    stream: bool | None = None,
+) -> dict[str, object]:
+    """Return the payload of a model call; what is not known or empty is left out.
+
+    Args:
+        operation: `chat`, `text_completion`, `embeddings` or `responses`.
+        provider: As `gen_ai.provider.name` of OpenTelemetry, such as `openai`.
+        model: The model that was asked for.
+        messages: The messages that are recorded.
+        omitted: How many earlier messages are not.
+        system: The system prompt, where it is no message.
+        tools: Name and description of each tool.
+        settings: Settings of the call, such as `max_tokens`.
+        stream: Whether the answer is streamed.
+    """
+    inputs = known_only(
+        model=model,
+        system=system,
+        messages=list(messages),
+        omitted={"count": omitted} if omitted else None,
+        tools=list(tools) or None,
+        settings=dict(settings) if settings else None,
+    )
+    temperature = None if settings is None else settings.get("temperature")
+    return known_only(
+        operation=operation,
+        provider=provider,
+        model_name=model,
+        temperature=temperature,
+        stream=stream or None,
+        inputs=inputs,
+    )
+
+
+def result(
+    messages: Sequence[Message],
+    finish_reasons: Iterable[object] = (),
+    *,
+    tokens: Mapping[str, object] | None = None,
+    **fields: object,
+) -> dict[str, object]:
+    """Return the result of a model call, with `token_usage` and other known *fields*."""
+    reasons = [str(reason) for reason in finish_reasons if reason]
+    outputs: dict[str, object] = {"messages": list(messages), "finish_reasons": reasons}
+    return {"outputs": outputs, **(tokens or {}), **known_only(**fields)}
+
+
+def token_usage(
+    prompt: object, completion: object, total: object = None, **details: object
+) -> dict[str, object]:
+    """Return `token_usage`, with exactly three counts, and `usage_details`; nothing if unknown.
+
+    The *details* are `cache_read`, `cache_write`, `reasoning` and others.
+    """
+    counts = [value if type(value) is int else None for value in (prompt, completion, total)]
+    before, after, both = counts
+    if before is None and after is None:
+        return {}
+    usage: dict[str, object] = {
+        "prompt_tokens": before or 0,
+        "completion_tokens": after or 0,
+        "total_tokens": both if both is not None else (before or 0) + (after or 0),
+    }
+    told = {name: value for name, value in details.items() if type(value) is int and value}
+    return known_only(token_usage=usage, usage_details=told or None)
+
+
+def message(
+    role: object,
+    content: object,
+    *,
+    tool_calls: Sequence[Mapping[str, object]] = (),
+    tool_call_id: object = None,
+) -> Message:
+    """Return one message."""
+    return {
+        "role": str(role),
+        "content": content,
+        **known_only(tool_calls=list(tool_calls) or None, tool_call_id=tool_call_id),
+    }
+
+
+def tool_call(call_id: object, name: object, arguments: object) -> dict[str, object]:
+    """Return one call of a tool in a message; *arguments* may be a JSON text."""
+    return {"id": call_id, "name": name, "args": json_of(arguments)}
+
+
+def json_of(value: object) -> object:
+    """Return the value of a JSON text, or *value* itself if it is none."""
+    if isinstance(value, str | bytes):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return value
+    return value
+
+
+def media(kind: object, data: str | bytes) -> dict[str, object]:
+    """Return what is recorded of an image, a sound or a file: type, size and digest."""
+    content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    digest = hashlib.sha256(content).hexdigest()[:DIGEST_CHARS]
+    return {"type": kind, "size": len(content), "digest": digest}
+
+
+def known_only(**fields: object) -> dict[str, object]:
+    """Return the *fields* that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class History:
+    """What the last model call beneath each parent had, so that the next records what is new."""
+
+    def __init__(self, capture: CaptureMessages) -> None:
+        """Capture messages in this way."""
+        self.capture: Final = capture
+        self._last: WeakKeyDictionary[OpenRun, dict[bytes, list[int]]] = WeakKeyDictionary()
+
+    def new(
+        self, parent: SpanContext | None, messages: Sequence[Message]
+    ) -> tuple[Sequence[Message], int]:
+        """Return the messages of a call beneath *parent* to record, and how many are left out."""
+        if self.capture == "none":
+            return (), len(messages)
+        if self.capture == "all" or parent is None:
+            return messages, 0
+        digests = [hash(_encode(each)) for each in messages]
+        by_parent = self._last.setdefault(parent.run, {})
+        before = by_parent.get(parent.key, ())
+        same = 0
+        for one, other in zip(before, digests, strict=False):
+            if one != other:
+                break
+            same += 1
+        if len(by_parent) >= MAX_PARENTS:
+            by_parent.clear()
+        by_parent[parent.key] = digests
+        return messages[same:], same
+
+    def answered(
+        self, parent: SpanContext | None, messages: Sequence[Message]
+    ) -> Sequence[Message]:
+        """Return the messages of an answer that are recorded; the next call has them as well."""
+        if self.capture == "none":
+            return ()
+        by_parent: dict[bytes, list[int]] = {}
+        if self.capture == "new" and parent is not None:
+            by_parent = self._last.get(parent.run, by_parent)
+        if parent is not None and parent.key in by_parent:
+            by_parent[parent.key] += [hash(_encode(each)) for each in messages]
+        return messages
+
+
+def described(tools: Iterable[tuple[object, Any]]) -> list[dict[str, object]]:
+    """Return `name` and `description` of tools, as a payload has them."""
+    return [known_only(name=name, description=text or None) for name, text in tools]
