@@ -21,12 +21,25 @@ from remit.testing import isolated
 
 # What imports a library that only the extra `test-gate` installs, and so is for the gate.
 NEEDS = {
+    "test_anthropic.py": "anthropic",
     "test_celery.py": "celery",
     "test_collector_openapi.py": "schemathesis",
     "test_collector_published_clients.py": "prefactor_core",
+    "test_langchain.py": "langchain",
     "test_library_types.py": "pandas",
+    "test_mcp.py": "mcp",
+    "test_openai.py": "openai",
+    "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
+    "test_pydantic_ai.py": "pydantic_ai",
     "run-under-gevent.md": "gevent",
+    "use-it-with-anthropic.md": "anthropic",
+    "use-it-with-langchain.md": "langchain",
+    "use-it-with-mcp.md": "mcp",
+    "use-it-with-openai.md": "openai",
+    "use-it-with-openai-agents.md": "agents",
+    "use-it-with-pydantic-ai.md": "pydantic_ai",
+    "use-it-with-opentelemetry.md": "opentelemetry",
 }
 NUMBERS = count()
 ACCEPTED_SKIPS = ("only on Python", "only on Linux", "only on macOS", "only on Windows")
