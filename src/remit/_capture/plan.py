@@ -16,6 +16,7 @@ from msgspec import Raw, Struct, defstruct, field
 from msgspec.structs import astuple
 
 from remit._base.guard import attempt
+from remit._base.memo import memoized
 from remit._capture import markers
 from remit._capture.cut import encode, encode_small
 from remit._capture.encode import Rules
@@ -26,7 +27,7 @@ from remit._capture.rules.switches import CAPTURE_OFF
 from remit._capture.scalars import MAX_EXACT, text
 from remit._capture.type_readers import ValueKind, reader_of, rule_of, rule_of_mark, type_category
 from remit._capture.walk import LABELS, MAX_INNER, Walk, is_harmless
-from remit._inspect.annotations import NO_NAMES
+from remit._inspect.annotations import resolved_info
 from remit._inspect.fields import annotated_fields_of
 from remit._inspect.introspection import is_class
 from remit._inspect.overrides import CaptureOption
@@ -170,7 +171,7 @@ class ParameterPlan(Struct, frozen=True):
             rules_off |= {f"category:{category}" for category in direction.excluded}
             rules_off |= _NONE if direction.rule is None else {direction.rule}
             excluded, declared_rule = _NONE, None
-        info = NO_NAMES.info(parameter.annotation)
+        info = resolved_info(parameter.annotation)
         mark = parameter.category
         marked_rule = rule_of(info) if mark is None else rule_of_mark(mark)
         category = type_category(info) or category_of_name(key)
@@ -235,6 +236,7 @@ class ParameterPlan(Struct, frozen=True):
 
 
 # Uncounted: a type that cannot be read is a result, not a fault.
+@memoized
 def marked_keys(annotation: object) -> Mapping[str, str]:
     """Return the rules of the marked and hidden fields in an annotation's classes, by field name.
 
@@ -243,7 +245,7 @@ def marked_keys(annotation: object) -> Mapping[str, str]:
     """
     rules: dict[str, str] = {}
     seen: set[int] = set()
-    pending = list(NO_NAMES.info(annotation).parts)
+    pending = list(resolved_info(annotation).parts)
     while pending and len(seen) < MAX_CLASSES:
         part = pending.pop()
         if not is_class(part) or id(part) in seen:
