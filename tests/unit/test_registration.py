@@ -161,11 +161,9 @@ def test_the_schema_of_a_class_that_many_steps_share_is_generated_once() -> None
     desk = Desk()
     for number in range(20):
 
-        def find(order: Counted, most: int) -> Counted:
-            raise NotImplementedError
+        def find(order: Counted, most: int) -> Counted: ...  # type: ignore[empty-body]
 
-        def search(orders: list[Counted], text: str) -> Counted:
-            raise NotImplementedError
+        def search(orders: list[Counted], text: str) -> Counted: ...  # type: ignore[empty-body]
 
         desk.step(find, name=f"find {number}")
         desk.step(search, name=f"search {number}")
