@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -30,8 +31,9 @@ from typing import (
 from weakref import WeakKeyDictionary
 
 from remit import _capture, _runtime
-from remit._base.frames import caller
-from remit._base.guard import guarded, logger
+from remit._base.frames import caller as caller
+from remit._base.guard import guarded as guarded
+from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
@@ -50,6 +52,7 @@ from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
+    current_context,
     opened,
     set_context,
 )
@@ -290,6 +293,24 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
+# Unguarded: assignments of a context variable.
+@contextmanager
+def inside(context: SpanContext | None) -> Generator[None]:
+    """Make *context* current within the block, for a step that has a span of its own."""
+    previous = current_context()
+    set_context(context)
+    try:
+        yield
+    finally:
+        set_context(previous)
+
+
+# Unguarded: a comparison.
+def declarations() -> object:
+    """Return what holds the declarations of now; in a block of `isolated` another object."""
+    return _runtime.registry()
+
+
 def add_to_header(name: str) -> None:
     """Add the adapter, such as `remit-langchain@0.1.0`, to the header of later requests.
 
@@ -410,10 +431,14 @@ class ManualSpan:
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     # Unguarded: an assignment.
-    def leave_open(self) -> None:
-        """Leave the run of the span open after its end, to be resumed."""
-        if self.context is not None:
+    def leave_open(self, *, left: bool = True) -> None:
+        """Leave the run of the span open after its end, to be resumed; not *left* revokes that."""
+        if self.context is None:
+            return
+        if left:
             self.context.run.leave_open()
+        else:
+            self.context.run.left_open = False
 
     # Unguarded: contains its own faults.
     def end(
