@@ -88,6 +88,9 @@ UNNAMED: Final = "agent"
 NOT_RECORDED: Final = frozenset({"extra_body", "extra_headers"})
 """Settings that may hold credentials."""
 
+UNKNOWN: Final = object()
+PRICED: Final = {"currency": "USD", "source": "genai-prices"}
+
 _agent: ContextVar[adapters.ManualSpan | None] = ContextVar("remit.pydantic_ai.agent", default=None)
 _request: ContextVar[_Request | None] = ContextVar("remit.pydantic_ai.request", default=None)
 _waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
@@ -618,10 +621,10 @@ def _item(item: object) -> object:
 
 def _cost(response: ModelResponse) -> dict[str, str] | None:
     """Return the price, where genai-prices knows the model."""
-    amount = getattr(response.usage, "cost", None)
-    if amount is None:
-        try:
-            amount = response.cost().total_price
-        except (AssertionError, LookupError, ValueError):
-            return None
-    return {"amount": str(amount), "currency": "USD", "source": "genai-prices"}
+    try:
+        # Newer versions of pydantic-ai have worked it out by then.
+        amount = getattr(response.usage, "cost", UNKNOWN)
+        amount = response.cost().total_price if amount is UNKNOWN else amount
+    except (AssertionError, LookupError, ValueError):
+        return None
+    return None if amount is None else {**PRICED, "amount": str(amount)}
