@@ -330,8 +330,10 @@ class _Declared:
     @adapters.guarded("the declaration of tools")
     def add_listed(self, ctx: RunContext[Any], tools: Iterable[ToolDefinition]) -> None:
         """Declare the tools that became known when they were listed, such as those of MCP."""
-        for tool in tools:
-            if tool.name not in self._tools and _decorated(ctx, tool.name) is None:
+        unlisted = [tool for tool in tools if tool.name not in self._tools]
+        decorated = _decorated(ctx) if unlisted else set[str]()
+        for tool in unlisted:
+            if tool.name not in decorated:
                 self._tool(tool.name, tool)
 
     @adapters.guarded("the declaration of a tool", TOOL)
@@ -339,7 +341,7 @@ class _Declared:
         self, ctx: RunContext[Any], name: str, tool: ToolDefinition
     ) -> adapters.SpanRecorder | None:
         """Return the recorder of a tool; None if its function is decorated."""
-        return None if _decorated(ctx, name) is not None else self._tool(name, tool)
+        return None if name in _decorated(ctx) else self._tool(name, tool)
 
     def _tool(self, name: str, tool: ToolDefinition) -> adapters.SpanRecorder:
         content = (tool.description, tool.parameters_json_schema)
@@ -503,7 +505,9 @@ def _tools_of(
     for toolset in toolsets:
         if isinstance(toolset, FunctionToolset):
             for name, tool in toolset.tools.items():
-                yield (name, tool) if tool.prepare is None else (None, None)
+                yield name, tool
+                if tool.prepare is not None:  # it may have another name
+                    yield None, None
         elif isinstance(toolset, CombinedToolset):
             yield from _tools_of(toolset.toolsets)
         elif isinstance(toolset, PrefixedToolset):
@@ -519,12 +523,14 @@ def _tools_of(
             yield None, None
 
 
-def _decorated(ctx: RunContext[Any], name: str) -> adapters.SpanRecorder | None:
-    """Return the recorder of a tool whose function is decorated."""
-    manager = ctx.tool_manager
-    tool = None if manager is None or manager.tools is None else manager.tools.get(name)
-    schema = getattr(getattr(tool, "call_func", None), "__self__", None)
-    return adapters.step_of(getattr(schema, "function", None))
+def _decorated(ctx: RunContext[Any]) -> set[str]:
+    """Return the names of the tools whose functions are decorated."""
+    toolsets = [] if ctx.tool_manager is None else [ctx.tool_manager.toolset]
+    return {
+        name
+        for name, tool in _tools_of(toolsets)
+        if name and tool and adapters.step_of(tool.function) is not None
+    }
 
 
 def _arguments(call: ToolCallPart, args: dict[str, Any]) -> dict[str, object]:
