@@ -99,8 +99,8 @@ class Script:
     ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
         """Answer in pieces."""
         turn = self._next(messages)
-        for word in (turn.text or "").split(" ") if turn.text else ():
-            yield word if word == turn.text.split(" ")[0] else f" {word}"
+        for number, word in enumerate((turn.text or "").split()):
+            yield f" {word}" if number else word
         for index, (name, args) in enumerate(turn.calls):
             yield {index: DeltaToolCall(name=name)}
             yield {index: DeltaToolCall(json_args=str(args).replace("'", '"'))}

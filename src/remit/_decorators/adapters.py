@@ -41,7 +41,7 @@ from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import coerce, withholding
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns as AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
@@ -56,7 +56,8 @@ from remit._record.runs import (
     opened,
     set_context,
 )
-from remit._record.spans import WITHOUT_EFFECT, OpenSpan, SpanRecorder, StepKind
+from remit._record.spans import WITHOUT_EFFECT, OpenSpan, StepKind
+from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
 
@@ -74,6 +75,9 @@ Parent: TypeAlias = SpanContext | Literal["current"] | None
 
 INPUTS: Final = "inputs"
 """Name of the one parameter of a step without a function."""
+
+DEFINITIONS: Final = "$defs"
+"""Key of the types that a JSON Schema refers to."""
 
 NOTHING: Final[Mapping[str, object]] = {}
 
@@ -143,7 +147,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         _place_at(step, declared_at)
         schema: dict[str, object] | None = None
         if not params or isinstance(params, Mapping):
-            schema = {"type": "object", "properties": {INPUTS: params or {}}}
+            schema = _schema_of(params or {})
         else:
             step.__annotations__[INPUTS] = params
         return SpanType(
@@ -176,6 +180,17 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             declared.place,
         )
     return _recorder_of(declared, kind)
+
+
+def _schema_of(params: Mapping[str, object]) -> dict[str, object]:
+    """Return the schema of a payload whose `inputs` are *params*, with its definitions outside.
+
+    A reference in a schema is relative to the whole of it.
+    """
+    inputs = {key: value for key, value in params.items() if key != DEFINITIONS}
+    schema: dict[str, object] = {"type": "object", "properties": {INPUTS: inputs}}
+    definitions = params.get(DEFINITIONS)
+    return schema if definitions is None else {**schema, DEFINITIONS: definitions}
 
 
 def _comparable(value: object) -> Hashable:

@@ -510,17 +510,20 @@ def _tools_of(
                     yield None, None
         elif isinstance(toolset, CombinedToolset):
             yield from _tools_of(toolset.toolsets)
-        elif isinstance(toolset, PrefixedToolset):
-            for name, tool in _tools_of([toolset.wrapped]):
-                yield name and f"{toolset.prefix}_{name}", tool
-        elif isinstance(toolset, RenamedToolset):
-            new_names = {old: new for new, old in toolset.name_map.items()}
-            for name, tool in _tools_of([toolset.wrapped]):
-                yield name and new_names.get(name, name), tool
         elif isinstance(toolset, WrapperToolset):
-            yield from _tools_of([toolset.wrapped])
+            for inner_name, inner_tool in _tools_of([toolset.wrapped]):
+                yield inner_name and _renamed(toolset, inner_name), inner_tool
         else:
             yield None, None
+
+
+def _renamed(toolset: WrapperToolset[Any], name: str) -> str:
+    """Return the name outside *toolset* of a tool that has *name* inside it."""
+    if isinstance(toolset, PrefixedToolset):
+        return f"{toolset.prefix}_{name}"
+    if isinstance(toolset, RenamedToolset):
+        return next((new for new, old in toolset.name_map.items() if old == name), name)
+    return name
 
 
 def _decorated(ctx: RunContext[Any]) -> set[str]:
