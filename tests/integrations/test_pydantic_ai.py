@@ -50,6 +50,7 @@ from tests.scenarios import (
     check,
     desk,
     each_scenario_of,
+    fail,
     find,
     look_up,
     pay,
@@ -311,7 +312,71 @@ def test_a_fault_loses_a_span_at_most(
     ]
 
 
+def outcome_of(capabilities: list[Any], tool: Tool, turns: Sequence[Turn]) -> tuple[str, list[Any]]:
+    """Return the error or output of an agent, and what its model was given and answered."""
+    script = Script(turns)
+    agent = Agent(script.model, tools=[tool], capabilities=capabilities)
+    try:
+        output = ask(agent, "?").output
+    except LookupError as error:
+        output = f"{error!r} {error.__cause__!r} {error.__context__!r}"
+    return output, script.read
+
+
+@pytest.mark.parametrize(
+    ("tool", "turns"),
+    [
+        (look_up, [LOOK_UP, DONE]),
+        (fail, [Turn(calls=(("fail", {"order_id": "A-1"}),)), DONE]),
+        (look_up, [Turn(calls=(("look_up", {"wrong": 1}),)), DONE]),
+        (look_up, [Turn(calls=(("unknown", {}),)), LOOK_UP, DONE]),
+    ],
+)
+def test_an_agent_does_the_same_with_and_without(
+    tool: Tool, turns: Sequence[Turn], recorder: RecordingSink
+) -> None:
+    """Results, errors, and what the model reads."""
+    with desk.run():
+        assert outcome_of([Remit()], tool, turns) == outcome_of([], tool, turns)
+    assert "active" not in {span.status for span in recorder.spans()}
+
+
 # Streams
+
+
+async def _run(agent: Agent[None, str]) -> None:
+    await agent.run("?")
+
+
+async def _run_stream(agent: Agent[None, str]) -> None:
+    async with agent.run_stream("?") as streamed:
+        await streamed.get_output()
+
+
+async def _run_stream_events(agent: Agent[None, str]) -> None:
+    async with agent.run_stream_events("?") as events:
+        async for _ in events:
+            pass
+
+
+async def _iter(agent: Agent[None, str]) -> None:
+    async with agent.iter("?") as run:
+        async for _ in run:
+            pass
+
+
+@pytest.mark.parametrize("run", [_run, _run_stream, _run_stream_events, _iter])
+def test_each_way_to_run_an_agent_is_recorded_alike(
+    run: Callable[[Agent[None, str]], Awaitable[None]], recorder: RecordingSink
+) -> None:
+    """In the agent's own run."""
+    asyncio.run(run(agent_of([LOOK_UP, DONE], look_up)))
+    assert recorder.tree() == [
+        [[AGENT, [[LLM, []], ["pydantic-ai:tool:look_up", [["desk:find", []]]], [LLM, []]]]]
+    ]
+    assert {span.status for span in recorder.spans()} == {"complete"}
+    assert recorder.spans(AGENT)[0].result == {"outputs": {"output": TOLD}}
+    assert recorder.runs[0].status == "complete"
 
 
 async def _until_the_first_word(agent: Agent[None, str]) -> None:
