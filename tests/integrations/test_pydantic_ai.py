@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -367,7 +367,7 @@ async def _iter(agent: Agent[None, str]) -> None:
 
 @pytest.mark.parametrize("run", [_run, _run_stream, _run_stream_events, _iter])
 def test_each_way_to_run_an_agent_is_recorded_alike(
-    run: Callable[[Agent[None, str]], Awaitable[None]], recorder: RecordingSink
+    run: Callable[[Agent[None, str]], Coroutine[Any, Any, None]], recorder: RecordingSink
 ) -> None:
     """In the agent's own run."""
     asyncio.run(run(agent_of([LOOK_UP, DONE], look_up)))
@@ -417,7 +417,7 @@ async def _node_by_node(agent: Agent[None, str]) -> None:
 
 @pytest.mark.parametrize("leave", [_until_the_first_word, _until_an_error, _closed, _node_by_node])
 def test_a_stream_that_is_left_is_cancelled_with_what_came(
-    leave: Callable[[Agent[None, str]], Awaitable[None]], recorder: RecordingSink
+    leave: Callable[[Agent[None, str]], Coroutine[Any, Any, None]], recorder: RecordingSink
 ) -> None:
     """No span stays open, and no other one is cancelled."""
 
@@ -480,7 +480,7 @@ def ship(order_id: str) -> str:
     return f"{order_id} is on its way"
 
 
-def careful_ship(ctx: RunContext[None], order_id: str) -> str:
+def careful_ship(ctx: RunContext[Any], order_id: str) -> str:
     """Ship an order that is approved."""
     if not ctx.tool_call_approved:
         raise ApprovalRequired
@@ -651,7 +651,7 @@ def test_a_tool_that_is_added_later_is_declared_before_the_run_begins(
     agent = agent_of([LOOK_UP, DONE])
 
     @agent.tool
-    def look_up(_ctx: RunContext[None], order_id: str) -> str:
+    def look_up(_ctx: RunContext[Any], order_id: str) -> str:
         """Look an order up."""
         return order_id
 

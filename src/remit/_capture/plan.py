@@ -43,6 +43,9 @@ SURPLUS_KEYWORDS: Final = "**"
 MAX_CLASSES: Final = 500
 """Fields of more classes in one annotation are not read."""
 
+MAX_BESIDE: Final = 64
+"""Names of fields beside the parameters whose plans are kept."""
+
 _POSITIONAL_ONLY: Final = inspect.Parameter.POSITIONAL_ONLY
 _VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
@@ -317,6 +320,7 @@ class Plan:
         )
         beside = Direction(excluded=params_excluded, off=params.off)
         self._beside = beside if open_ended else None
+        self._beside_plans: dict[str, ParameterPlan] = {}
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
         self._labelled = None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
@@ -456,6 +460,14 @@ class Plan:
     def _walked_result(self, value: object, rules: Rules) -> bytes:
         return rules.encode_payload(lambda walk: self._result_payload(walk, value))
 
+    def _beside_plan(self, key: str, beside: Direction) -> ParameterPlan:
+        plan = self._beside_plans.get(key)
+        if plan is None:
+            plan = _field_plan(key, beside)
+            if len(self._beside_plans) < MAX_BESIDE:
+                self._beside_plans[key] = plan
+        return plan
+
     def _call_payload(
         self, walk: Walk, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> dict[str, object]:
@@ -482,7 +494,7 @@ class Plan:
         if self._beside is not None:
             for key, value in cast("dict[str, object]", surplus.pop(SURPLUS_KEYWORDS, {})).items():
                 names.append(key)
-                values.append((_field_plan(key, self._beside), value))
+                values.append((self._beside_plan(key, self._beside), value))
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))

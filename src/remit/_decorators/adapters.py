@@ -26,6 +26,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     get_args,
 )
 from weakref import WeakKeyDictionary
@@ -147,7 +148,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         _place_at(step, declared_at)
         schema: dict[str, object] | None = None
         if not params or isinstance(params, Mapping):
-            schema = _schema_of(params or {})
+            schema = _schema_of(cast("Mapping[str, object]", params or {}))
         else:
             step.__annotations__[INPUTS] = params
         return SpanType(
