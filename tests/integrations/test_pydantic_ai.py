@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -283,7 +283,7 @@ def test_a_tool_that_another_capability_answers_is_complete(recorder: RecordingS
     """Its result is that answer."""
 
     class Cache(AbstractCapability[Any]):
-        async def before_tool_execute(self, *_: object, **_call: object) -> dict[str, Any]:
+        async def wrap_tool_execute(self, *_: object, **_call: object) -> None:
             raise SkipToolExecution("cached")
 
     agent = Agent(Script([LOOK_UP, DONE]).model, tools=[look_up], capabilities=[Cache(), Remit()])
@@ -396,14 +396,10 @@ async def _until_an_error(agent: Agent[None, str]) -> None:
 
 
 async def _closed(agent: Agent[None, str]) -> None:
-    async def read() -> AsyncGenerator[str]:
-        async with agent.run_stream("?") as streamed:
-            async for text in streamed.stream_text(debounce_by=None):
-                yield text
-
-    texts = read()
-    assert await anext(texts)
-    await texts.aclose()
+    async with agent.run_stream("?") as streamed:
+        async for _ in streamed.stream_text(debounce_by=None):
+            await streamed.cancel()
+            break
 
 
 async def _node_by_node(agent: Agent[None, str]) -> None:

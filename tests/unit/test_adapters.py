@@ -1344,6 +1344,16 @@ def test_a_run_of_a_framework_is_left_open_on_request(recorder: RecordingSink) -
     assert [run.status for run in recorder.runs] == ["open"]
 
 
+def test_a_run_that_was_to_be_left_open_may_end_after_all(recorder: RecordingSink) -> None:
+    """The approval came before the end of its block."""
+    with agent.run():
+        span = adapters.start(tool_of(), {})
+        span.leave_open()
+        span.leave_open(left=False)
+        span.end()
+    assert [run.status for run in recorder.runs] == ["complete"]
+
+
 def test_an_agent_of_a_framework_has_its_own_remit() -> None:
     """It holds beneath its span, not beside it."""
     with isolated(on_violation="deny"):

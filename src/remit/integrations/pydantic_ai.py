@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, cast
 from weakref import WeakKeyDictionary
@@ -88,7 +89,8 @@ UNNAMED: Final = "agent"
 NOT_RECORDED: Final = frozenset({"extra_body", "extra_headers"})
 """Settings that may hold credentials."""
 
-UNKNOWN: Final = object()
+WRAPS_MODELS: Final = hasattr(AbstractCapability, "get_wrapper_model")
+"""Whether capabilities may wrap the model that serves a request: since 2.62."""
 PRICED: Final = {"currency": "USD", "source": "genai-prices"}
 
 _agent: ContextVar[adapters.ManualSpan | None] = ContextVar("remit.pydantic_ai.agent", default=None)
@@ -221,6 +223,9 @@ class Remit(AbstractCapability[Any]):
         """Record a model call."""
         self.declared.add_listed(ctx, request_context.model_request_parameters.function_tools)
         request = _Request(request_context, self._history)
+        if request.streams and not WRAPS_MODELS:
+            watched = _WatchedModel(request_context.model, request)
+            request_context = replace(request_context, model=watched)
         reset = _request.set(request)
         try:
             with adapters.start(MODEL, request.payload) as span:
@@ -630,10 +635,10 @@ def _item(item: object) -> object:
 
 def _cost(response: ModelResponse) -> dict[str, str] | None:
     """Return the price, where genai-prices knows the model."""
-    try:
-        # Newer versions of pydantic-ai have worked it out by then.
-        amount = getattr(response.usage, "cost", UNKNOWN)
-        amount = response.cost().total_price if amount is UNKNOWN else amount
-    except (AssertionError, LookupError, ValueError):
-        return None
+    amount = getattr(response.usage, "cost", None)
+    if amount is None and not WRAPS_MODELS:  # newer versions have worked it out by then
+        try:
+            amount = response.cost().total_price
+        except (AssertionError, LookupError, ValueError):
+            return None
     return None if amount is None else {**PRICED, "amount": str(amount)}
