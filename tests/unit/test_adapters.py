@@ -1349,7 +1349,7 @@ def test_a_run_that_was_to_be_left_open_may_end_after_all(recorder: RecordingSin
     with agent.run():
         span = adapters.start(tool_of(), {})
         span.leave_open()
-        span.leave_open(left=False)
+        span.leave_open(leave=False)
         span.end()
     assert [run.status for run in recorder.runs] == ["complete"]
 

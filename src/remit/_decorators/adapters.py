@@ -447,13 +447,11 @@ class ManualSpan:
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     # Unguarded: an assignment.
-    def leave_open(self, *, left: bool = True) -> None:
-        """Leave the run of the span open after its end, to be resumed; not *left* revokes that."""
-        if self.context is None:
-            return
-        if left:
+    def leave_open(self, *, leave: bool = True) -> None:
+        """Leave the run of the span open after its end, to be resumed; False takes that back."""
+        if self.context is not None and leave:
             self.context.run.leave_open()
-        else:
+        elif self.context is not None:
             self.context.run.left_open = False
 
     # Unguarded: contains its own faults.

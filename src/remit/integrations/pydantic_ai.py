@@ -30,7 +30,7 @@ from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "pydantic-ai-slim"
-LOWEST: Final = "2.20"
+LOWEST: Final = "2.38"
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE), __name__)
 
 from pydantic_ai import RunContext  # noqa: E402 - after the check
@@ -174,14 +174,14 @@ class Remit(AbstractCapability[Any]):
         """Record an agent; outside any run, in a run of its own."""
         name = _name_of(ctx)
         runs, asked = self.declared.agent(name), partial(self._asked, name, ctx)
+        resumable = adapters.traceparent() is not None and _agent.get() is None
         with adapters.start(AGENT, asked, agent=runs, ceiling=runs.ceiling) as span:
-            outer = _agent.get()
             reset = _agent.set(span)
             try:
-                if outer is None:
+                if resumable:
                     _go_on(span, ctx)
                 result: AgentRunResult[Any] = await handler()
-                self._end_agent(span, result, outer)
+                self._end_agent(span, result, resumable=resumable)
             finally:
                 _agent.reset(reset)
             return result
@@ -192,17 +192,15 @@ class Remit(AbstractCapability[Any]):
 
     @adapters.guarded("the end of an agent")
     def _end_agent(
-        self,
-        span: adapters.ManualSpan,
-        result: AgentRunResult[Any],
-        outer: adapters.ManualSpan | None,
+        self, span: adapters.ManualSpan, result: AgentRunResult[Any], *, resumable: bool
     ) -> None:
+        """End the span; an outermost agent that waits leaves the run open that it did not open."""
         output: object = result.output
         if not isinstance(output, DeferredToolRequests):
             span.end(partial(self._answered, output))
             return
         calls = [*output.approvals, *output.calls]
-        if outer is None and span.context is not None:
+        if resumable and span.context is not None:
             waiting = _waiting.setdefault(span.context.run, set())
             waiting.update(call.tool_call_id for call in calls)
             span.leave_open()
@@ -485,7 +483,7 @@ def _go_on(span: adapters.ManualSpan, ctx: RunContext[Any]) -> None:
     waiting = None if span.context is None else _waiting.get(span.context.run)
     if waiting:
         waiting -= {call.tool_call_id for message in ctx.messages for call in _calls_of(message)}
-        span.leave_open(left=bool(waiting))
+        span.leave_open(leave=bool(waiting))
 
 
 # Tools
