@@ -27,13 +27,11 @@ from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import RequestUsage
 
 import remit
-from remit._base import guard
-from remit._decorators import adapters
 from remit.errors import DeclarationError, RunTerminated
-from remit.integrations import _llm
 from remit.integrations.pydantic_ai import Remit
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
+from tests.inside import adapters, guard
 from tests.scenarios import (
     CANARY,
     DONE,
@@ -769,7 +767,7 @@ def test_a_missing_or_old_framework_is_said(
     version: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the import."""
-    monkeypatch.setattr(_llm, "installed", lambda _package: version)
+    monkeypatch.setattr("remit.integrations._llm.installed", lambda _package: version)
     with pytest.raises(DeclarationError, match=r"pip install 'pydantic-ai-slim>=2\.") as raised:
         importlib.reload(sys.modules[Remit.__module__])
     assert "remit.integrations.pydantic_ai needs" in str(raised.value)
