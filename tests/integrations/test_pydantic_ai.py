@@ -300,7 +300,7 @@ def test_a_fault_loses_a_span_at_most(
         raise TypeError("not as expected")
 
     monkeypatch.setattr("remit.integrations.pydantic_ai._messages", broken)
-    monkeypatch.setattr("remit.integrations.pydantic_ai._decorated", broken)
+    monkeypatch.setattr("remit.integrations.pydantic_ai._is_decorated", broken)
     with desk.run():
         assert ask(agent_of([LOOK_UP, DONE], look_up), "?").output == TOLD
     assert remit.status().faults

@@ -70,6 +70,7 @@ from pydantic_ai.toolsets import (  # noqa: E402
     RenamedToolset,
     WrapperToolset,
 )
+from pydantic_ai.usage import RequestUsage  # noqa: E402
 
 __all__ = ["Remit"]
 
@@ -213,13 +214,13 @@ class Remit(AbstractCapability[Any]):
 
     async def wrap_model_request(
         self,
-        ctx: RunContext[Any],
+        ctx: RunContext[Any],  # noqa: ARG002 - of the hook
         *,
         request_context: ModelRequestContext,
         handler: Callable[..., Any],
     ) -> ModelResponse:
         """Record a model call."""
-        self.declared.add_listed(ctx, request_context.model_request_parameters.function_tools)
+        self.declared.add_listed(request_context.model_request_parameters.function_tools)
         request = _Request(request_context, self._history)
         if request.streams and not WRAPS_MODELS:
             watched = _WatchedModel(request_context.model, request)
@@ -258,7 +259,7 @@ class Remit(AbstractCapability[Any]):
         handler: Callable[[dict[str, Any]], Any],
     ) -> Any:  # noqa: ANN401 - of the tool
         """Record a tool, or refuse it: the model reads the refusal as its result."""
-        recorder = self.declared.tool(ctx, call.tool_name, tool_def)
+        recorder = self.declared.tool(ctx, tool_def)
         try:
             if recorder is None:
                 return await handler(args)
@@ -296,6 +297,7 @@ class _Declared:
         self._declarations = adapters.declarations()
         self._agents: dict[str, adapters.AgentRuns] = {}
         self._tools: dict[str, tuple[tuple[object, object], adapters.SpanRecorder]] = {}
+        self._decorated: set[str] = set()
 
     def fresh(self) -> _Declared:
         """Return the same for another agent."""
@@ -328,23 +330,21 @@ class _Declared:
                 names.add(name)
             if adapters.step_of(tool.function) is None:
                 self._tool(name, tool.tool_def)
+            else:
+                self._decorated.add(name)
         return names
 
     @adapters.guarded("the declaration of tools")
-    def add_listed(self, ctx: RunContext[Any], tools: Iterable[ToolDefinition]) -> None:
+    def add_listed(self, tools: Iterable[ToolDefinition]) -> None:
         """Declare the tools that became known when they were listed, such as those of MCP."""
-        unlisted = [tool for tool in tools if tool.name not in self._tools]
-        decorated = _decorated(ctx) if unlisted else set[str]()
-        for tool in unlisted:
-            if tool.name not in decorated:
+        for tool in tools:
+            if tool.name not in self._tools and tool.name not in self._decorated:
                 self._tool(tool.name, tool)
 
     @adapters.guarded("the declaration of a tool", TOOL)
-    def tool(
-        self, ctx: RunContext[Any], name: str, tool: ToolDefinition
-    ) -> adapters.SpanRecorder | None:
+    def tool(self, ctx: RunContext[Any], tool: ToolDefinition) -> adapters.SpanRecorder | None:
         """Return the recorder of a tool; None if its function is decorated."""
-        return None if name in _decorated(ctx) else self._tool(name, tool)
+        return None if _is_decorated(ctx, tool.name) else self._tool(tool.name, tool)
 
     def _tool(self, name: str, tool: ToolDefinition) -> adapters.SpanRecorder:
         content = (tool.description, tool.parameters_json_schema)
@@ -416,19 +416,11 @@ class _Request:
         )
 
     def result(self, response: ModelResponse) -> dict[str, object]:
-        usage = response.usage
-        tokens = _llm.token_usage(
-            usage.input_tokens,
-            usage.output_tokens,
-            cache_read=usage.cache_read_tokens,
-            cache_write=usage.cache_write_tokens,
-            reasoning=usage.details.get("reasoning_tokens"),
-        )
         messages = self._history.answered(self._parent, list(_messages([response])))
         return _llm.result(
             messages,
             [response.finish_reason],
-            tokens=tokens if usage.has_values() else None,
+            tokens=_tokens(response.usage),
             response_model=response.model_name,
             response_id=response.provider_response_id,
             first_token_ms=self._first_token_ms(),
@@ -529,14 +521,13 @@ def _renamed(toolset: WrapperToolset[Any], name: str) -> str:
     return name
 
 
-def _decorated(ctx: RunContext[Any]) -> set[str]:
-    """Return the names of the tools whose functions are decorated."""
+def _is_decorated(ctx: RunContext[Any], name: str) -> bool:
+    """Return whether the function of a tool of the run is decorated."""
     toolsets = [] if ctx.tool_manager is None else [ctx.tool_manager.toolset]
-    return {
-        name
-        for name, tool in _tools_of(toolsets)
-        if name and tool and adapters.step_of(tool.function) is not None
-    }
+    for each, tool in _tools_of(toolsets):
+        if each == name and tool is not None:
+            return adapters.step_of(tool.function) is not None
+    return False
 
 
 def _arguments(call: ToolCallPart, args: dict[str, Any]) -> dict[str, object]:
@@ -629,6 +620,18 @@ def _item(item: object) -> object:
         return text
     kind, url, file_id = (getattr(item, name, None) for name in ("kind", "url", "file_id"))
     return _llm.known_only(type=kind, url=url, id=file_id)
+
+
+def _tokens(usage: RequestUsage) -> dict[str, object]:
+    counts = (usage.input_tokens, usage.output_tokens)
+    if not any(counts):
+        return {}
+    return _llm.token_usage(
+        *counts,
+        cache_read=usage.cache_read_tokens,
+        cache_write=usage.cache_write_tokens,
+        reasoning=usage.details.get("reasoning_tokens"),
+    )
 
 
 def _cost(response: ModelResponse) -> dict[str, str] | None:
