@@ -411,7 +411,7 @@ class _Request:
             omitted=omitted,
             system=None if self._history.capture == "none" else _instructions(context.messages),
             tools=_llm.described((tool.name, tool.description) for tool in tools),
-            settings={name: settings[name] for name in settings.keys() - NOT_RECORDED},
+            settings={key: value for key, value in settings.items() if key not in NOT_RECORDED},
             stream=self.streams,
         )
 
