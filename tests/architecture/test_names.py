@@ -62,6 +62,7 @@ NOT_AT_IMPORT = {
     "click",
     "fastapi",
     "httpx",
+    "httpx2",
     "jinja2",
     "opentelemetry",
     "psycopg",
