@@ -38,6 +38,7 @@ FROZEN = {
     "span",
     "span_type",
     "status",
+    "trace_headers",
 }
 # What those return, for annotations.
 RETURNED = {"Agent", "FlushResult", "Run", "Span", "Status", "__version__"}

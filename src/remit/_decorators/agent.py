@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
 from remit import _runtime
 from remit._base.guard import guarded, logger
@@ -259,7 +259,7 @@ class AgentRuns:
         """Return the `traceparent` to record; log a malformed one, once for each agent."""
         if header is None:
             return None
-        known = known_part(str.__str__(header)) if is_a(header, str) else None
+        known = known_part(str.__str__(cast("str", header))) if is_a(header, str) else None
         if known is None and not self._malformed_logged:
             self._malformed_logged = True
             logger.warning(
