@@ -108,6 +108,7 @@ def _registered(row: InstanceRow) -> dict[str, object]:
             spans_complete=0,
             spans_failed=0,
             spans_cancelled=0,
+            caused_by=None,
         )
     )
 
