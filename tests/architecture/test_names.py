@@ -38,6 +38,7 @@ FROZEN = {
     "span",
     "span_type",
     "status",
+    "trace_headers",
 }
 # What those return, for annotations.
 RETURNED = {"Agent", "FlushResult", "Run", "Span", "Status", "__version__"}
@@ -62,6 +63,7 @@ NOT_AT_IMPORT = {
     "click",
     "fastapi",
     "httpx",
+    "httpx2",
     "jinja2",
     "opentelemetry",
     "psycopg",

@@ -47,7 +47,7 @@ from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
-from remit._record.context import ReportedContext, is_same_span, open_context
+from remit._record.context import ReportedContext, is_same_span, open_context, traceparent_of
 from remit._record.policy import Ceiling, under
 from remit._record.runs import (
     OpenRun,
@@ -715,10 +715,7 @@ def _nanoseconds(time_ns: float) -> int:
 
 def traceparent(context: Parent = "current") -> str | None:
     """Return the W3C `traceparent` of a span; None outside any run."""
-    context = open_context() if isinstance(context, str) else context
-    if context is None:
-        return None
-    return f"00-{context.run.context.key.hex()}-{context.key[-8:].hex()}-01"
+    return traceparent_of(open_context() if isinstance(context, str) else context)
 
 
 class SpanTable(Generic[K]):
