@@ -29,9 +29,12 @@ from typing import (
 )
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from remit import _capture, _runtime
-from remit._base.frames import caller
-from remit._base.guard import guarded, logger
+from remit._base.frames import caller as caller
+from remit._base.guard import guarded as guarded
+from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
@@ -44,9 +47,15 @@ from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
-from remit._record.context import ReportedContext, is_same_span, open_context
+from remit._record.context import (
+    ReportedContext,
+    check_terminated,
+    is_same_span,
+    open_context,
+)
 from remit._record.policy import Ceiling, under
 from remit._record.runs import (
+    OBSERVE,
     OpenRun,
     SpanContext,
     contributed_interrupts,
@@ -278,6 +287,8 @@ def permit(
 ) -> None:
     """Check whether a step may run; a refusal is recorded as a failed span.
 
+    A step that exceeds a remit and runs, as violations are observed, is counted by its own call.
+
     Raises:
         RunTerminated: The run was terminated, from outside or because this step exceeds it.
         DeniedError: The step exceeds the agent's remit.
@@ -286,6 +297,8 @@ def permit(
     context = open_context() if isinstance(parent, str) else parent
     if context is None:
         outside(recorder)
+    elif context.run.recorder.on_violation == OBSERVE:
+        check_terminated(context)
     else:
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
@@ -382,6 +395,22 @@ class ManualSpan:
             set_context(ReportedContext(run, key, name, ceilings, outer, previous))
         return self
 
+    # Unguarded: assignments, and a context variable.
+    def make_previous_current(self) -> None:
+        """Make current what was before the span, in the context of the caller; it stays open."""
+        current = open_context()
+        if isinstance(current, ReportedContext) and is_same_span(current, self.context):
+            set_context(current.previous)
+
+    # Unguarded: as above.
+    def narrow(self, ceiling: Ceiling | None) -> None:
+        """Add what an agent of the framework forbids to the steps that begin beneath the span."""
+        context, current = self.context, open_context()
+        if context is not None:
+            self.context = replace(context, ceilings=under(context.ceilings, ceiling))
+            if current is not None and is_same_span(current, context):
+                set_context(replace(current, ceilings=self.context.ceilings))
+
     # Unguarded: called by the adapter's `with`.
     def __enter__(self) -> Self:
         """Make the span current."""
@@ -410,10 +439,12 @@ class ManualSpan:
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     # Unguarded: an assignment.
-    def leave_open(self) -> None:
-        """Leave the run of the span open after its end, to be resumed."""
-        if self.context is not None:
+    def leave_open(self, *, leave: bool = True) -> None:
+        """Leave the run of the span open after its end, to be resumed; False takes that back."""
+        if self.context is not None and leave:
             self.context.run.leave_open()
+        elif self.context is not None:
+            self.context.run.left_open = False
 
     # Unguarded: contains its own faults.
     def end(
@@ -613,6 +644,9 @@ def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> 
     if not run.recording:
         return b"{}"
     data = recorder.params((), payload() if callable(payload) else payload, run.rules)
+    if recorder.kind == "tool":
+        rule = _classified_tools().get(recorder.name.rpartition(":")[2])
+        return data if rule is None else _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
     return _followed(recorder, data, run)
 
 
