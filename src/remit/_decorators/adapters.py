@@ -684,16 +684,26 @@ def _classified_tools() -> Mapping[str, str]:
     registry = _runtime.registry()
     known = _tools.get(registry)
     if known is None or known[0] != registry.version:
-        rules = (
-            (span_type.name.rpartition(":")[2].rpartition(".")[2], withholding(span_type.data_risk))
-            for span_type in registry.span_types()
-        )
-        by_name = {name: each.params_rule for name, each in rules if each.params_rule}
+        by_name: dict[str, str] = {}
+        for span_type in registry.span_types():
+            rule = withholding(span_type.data_risk).params_rule
+            if rule is not None:
+                name = span_type.name.rpartition(":")[2].rpartition(".")[2]
+                by_name |= {name: rule, span_type.qualname.rpartition(".")[2]: rule}
         known = _tools[registry] = (registry.version, by_name)
-    return known[1]
+    return {**known[1], **_named_tools} if _named_tools else known[1]
+
+
+# Unguarded: an assignment.
+def name_tool(recorder: SpanRecorder, name: str) -> None:
+    """Note by which name models call a decorated step, as its arguments may be classified."""
+    rule = withholding(recorder.find_risk()).params_rule
+    if rule is not None:
+        _named_tools[name] = rule
 
 
 _tools: Final[WeakKeyDictionary[Registry, tuple[int, Mapping[str, str]]]] = WeakKeyDictionary()
+_named_tools: Final[dict[str, str]] = {}
 
 
 def _checked(status: Status) -> Status:

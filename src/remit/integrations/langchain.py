@@ -495,6 +495,10 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         self._place: Final = adapters.caller()
         self._risks: Final = _mapping(risks, f"{where}: risks", "tools")
         self._known: Final[dict[str, _Declared]] = {}
+        if not isinstance(tools, Sequence):
+            raise DeclarationError(
+                f"{where}: tools is {describe_value(tools)}; expected a list of tools"
+            )
         for each in tools:
             if isinstance(each, dict):  # run by the provider of the model
                 continue
@@ -507,18 +511,19 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                     f"{where}: risks names {describe_value(name)}; expected one of the tools "
                     f"{', '.join(self._known)}"
                 )
-            if name in self._known and self._known[name].decorated:
-                raise DeclarationError(
-                    f"{where}: risks names {describe_value(name)}, whose function is decorated; "
-                    "expected its risk in data_risk= of the decorator"
-                )
 
     def _declare(self, tool: BaseTool) -> _Declared:
         risk = self._risks.get(tool.name)
-        for name in ("func", "coroutine", "_run", "_arun"):
-            step = adapters.step_of(getattr(tool, name, None))
-            if step is not None and risk is None:
-                return _Declared(step, decorated=True)
+        functions = (getattr(tool, name, None) for name in ("func", "coroutine", "_run", "_arun"))
+        step = next(filter(None, map(adapters.step_of, functions)), None)
+        if step is not None and risk is not None:
+            raise DeclarationError(
+                f"RemitTools: risks names {describe_value(tool.name)}, whose function is decorated;"
+                " expected its risk in data_risk= of the decorator"
+            )
+        if step is not None:
+            adapters.name_tool(step, tool.name)
+            return _Declared(step, decorated=True)
         recorder = adapters.declare(
             f"{PREFIX}tool:{tool.name}",
             "tool",
