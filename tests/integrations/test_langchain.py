@@ -20,15 +20,15 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Tool
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, interrupt
 
 import remit
-from remit.errors import DeclarationError, DeniedError, RunTerminated
+from remit.errors import DeclarationError, DeniedError
 from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.models.data_risk import DataRisk
 from remit.testing import isolated
@@ -53,7 +53,6 @@ from tests.scenarios import (
     find,
     look_up,
     pay,
-    spans_of,
     spend,
 )
 
@@ -181,9 +180,9 @@ class AgentDriver:
             )
         elif stream:
             modes = ["messages", "values"]
-            state = [
-                each async for _, each in agent.astream(QUESTION, config, stream_mode=modes)
-            ][-1]
+            state = [each async for _, each in agent.astream(QUESTION, config, stream_mode=modes)][
+                -1
+            ]
         elif self.kind == "sync":
             state = agent.invoke(cast("Any", QUESTION), config)
         else:
@@ -686,9 +685,7 @@ def test_tools_are_registered_when_the_middleware_is_made() -> None:
         RemitTools([ship], {"ship": PAYS_NOT})
         version: Any = desk.registration()["agent_schema_version"]
         (entry,) = [
-            each
-            for each in version["span_type_schemas"]
-            if each["name"] == "langchain:tool:ship"
+            each for each in version["span_type_schemas"] if each["name"] == "langchain:tool:ship"
         ]
     inputs = entry["params_schema"]["properties"]["inputs"]
     assert inputs["properties"]["order_id"]["type"] == "string"
@@ -841,7 +838,9 @@ def test_a_framework_that_is_too_old_is_named(tmp_path: Any) -> None:  # noqa: A
     (tmp_path / "langgraph-1.1.0.dist-info").mkdir()
     metadata = "Metadata-Version: 2.1\nName: langgraph\nVersion: 1.1.0\n"
     (tmp_path / "langgraph-1.1.0.dist-info" / "METADATA").write_text(metadata)
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import remit.integrations.langchain"
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import remit.integrations.langchain"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )

@@ -42,7 +42,7 @@ from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import coerce, withholding
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns as AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
@@ -57,12 +57,13 @@ from remit._record.policy import Ceiling, under
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
-    SpanContext,
     contributed_interrupts,
     opened,
     set_context,
 )
-from remit._record.spans import WITHOUT_EFFECT, OpenSpan, SpanRecorder, StepKind
+from remit._record.runs import SpanContext as SpanContext
+from remit._record.spans import WITHOUT_EFFECT, OpenSpan, StepKind
+from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
 
@@ -646,7 +647,9 @@ def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> 
     data = recorder.params((), payload() if callable(payload) else payload, run.rules)
     if recorder.kind == "tool":
         rule = _classified_tools().get(recorder.name.rpartition(":")[2])
-        return data if rule is None else _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
+        return (
+            data if rule is None else _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
+        )
     return _followed(recorder, data, run)
 
 

@@ -145,9 +145,7 @@ class RemitHandler(GraphCallbackHandler):
         self._capture: Final = _llm.checked_capture(capture_messages, where)
         self._place: Final = adapters.caller()
         self._remits: Final = _mapping(remits, f"{where}: remits", "agents")
-        self._runs: Final = {
-            name: self._runs_of(name, risk) for name, risk in self._remits.items()
-        }
+        self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
 
     # Unguarded: comparisons.
     def __eq__(self, other: object) -> bool:
@@ -460,7 +458,7 @@ class RemitHandler(GraphCallbackHandler):
         kept = messages if self._capture == "all" else messages[-1:]
         omitted = len(messages) - len(kept)
         state: dict[str, object] = {name: _plain(each) for name, each in others.items()}
-        state["messages"] = _plain(kept)
+        state["messages"] = [_plain(_raw(each)) for each in kept]
         if omitted:
             state["omitted"] = {"count": omitted}
         return {field: state}
@@ -780,6 +778,14 @@ def _plain(value: object, levels: int = MAX_LEVELS) -> object:
         return {str(key): _plain(each, levels - 1) for key, each in items}
     messages, _ = _messages_in(value)
     return {"messages": _plain(messages, levels - 1)} if messages else value
+
+
+def _raw(message: object) -> object:
+    """Return a message that is given as a pair of role and content as it is recorded."""
+    if isinstance(message, list | tuple) and len(cast("list[object]", message)) == 2:  # noqa: PLR2004 - a pair
+        role, content = cast("list[object]", message)
+        return _llm.message(ROLES.get(str(role), role), content)
+    return message
 
 
 def _messages_in(value: object) -> tuple[list[object], Mapping[str, object]]:
