@@ -41,6 +41,7 @@ SURPLUS: Final = "*"
 SURPLUS_KEYWORDS: Final = "**"
 
 MAX_CLASSES: Final = 500
+MAX_FIELDS: Final = 100
 """Fields of more classes in one annotation are not read."""
 
 _POSITIONAL_ONLY: Final = inspect.Parameter.POSITIONAL_ONLY
@@ -317,6 +318,7 @@ class Plan:
         )
         beside = Direction(excluded=params_excluded, off=params.off)
         self._beside = beside if open_ended else None
+        self._fields: Final[dict[str, ParameterPlan]] = {}
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
         self._labelled = None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
@@ -482,7 +484,7 @@ class Plan:
         if self._beside is not None:
             for key, value in cast("dict[str, object]", surplus.pop(SURPLUS_KEYWORDS, {})).items():
                 names.append(key)
-                values.append((_field_plan(key, self._beside), value))
+                values.append((self._field(key, self._beside), value))
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))
@@ -498,6 +500,15 @@ class Plan:
             self._labelled.apply(walk)
             walk.hide_labelled(out)
         return out
+
+    def _field(self, key: str, beside: Direction) -> ParameterPlan:
+        """Return the plan of a keyword that is recorded beside the parameters."""
+        plan = self._fields.get(key)
+        if plan is None:
+            plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
+            if len(self._fields) < MAX_FIELDS:
+                self._fields[key] = plan
+        return plan
 
     def _by_parameter(
         self, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -546,10 +557,6 @@ class Plan:
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
         shown = walk.value(value, 1) if rule is None else walk.withhold(rule, value)
         return {"result": shown}
-
-
-def _field_plan(key: str, beside: Direction) -> ParameterPlan:
-    return ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
 
 
 def _result_plan(annotation: object, category: str | None, result: Direction) -> ParameterPlan:

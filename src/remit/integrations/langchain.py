@@ -298,16 +298,15 @@ class RemitHandler(GraphCallbackHandler):
     ) -> None:
         if run_id in _nodes:
             return
-        parents = _parents(parent_run_id)
-        scope = _scope(parents)
+        around = _Around.of(parent_run_id)
 
         def payload() -> Mapping[str, object]:
-            messages, omitted = _histories[self._capture].new(scope, read())
+            messages, omitted = _histories[self._capture].new(around.scope, read())
             return told.payload(messages, omitted)
 
         # In a batch, the next model call does not begin inside this one.
         alone = told.kwargs.get("batch_size", 1) == 1
-        self._start(run_id, parent_run_id, LLM, payload, current=alone)
+        self._start(run_id, parent_run_id, LLM, payload, around=around, current=alone)
 
     @adapters.guarded("a token of LangChain")
     def on_llm_new_token(self, token: object, *, run_id: UUID, **_: object) -> None:
@@ -435,18 +434,18 @@ class RemitHandler(GraphCallbackHandler):
         *,
         name: str = "",
         runs: AgentRuns | None = None,
+        around: _Around | None = None,
         current: bool = True,
     ) -> None:
-        parents, options = _parents(parent_run_id), StartOptions()
-        parent, scope = _table.context(*parents), _scope(parents)
+        around, options = around or _Around.of(parent_run_id), StartOptions()
         if recorder is AGENT:
             options["ceiling"] = None if runs is None else runs.ceiling
-            options["agent"] = (runs or self._runs_of(name)) if parent is None else None
-        span = _table.start(run_id, recorder, payload, *parents, current=current, **options)
-        node = _add(run_id, parent_run_id, scope)
+            options["agent"] = (runs or self._runs_of(name)) if around.context is None else None
+        span = _table.start(run_id, recorder, payload, *around.parents, current=current, **options)
+        node = _add(run_id, parent_run_id, around.scope)
         if recorder is AGENT:
             node.scope = span.context
-            node.in_own_run = node.in_own_run or parent is None
+            node.in_own_run = node.in_own_run or around.context is None
 
     def _state(self, field: str, value: object) -> Mapping[str, object]:
         """Return the inputs or outputs of a chain; of its messages the last, or all."""
@@ -679,24 +678,42 @@ class _Told:
 # The tree
 
 
-def _parents(parent_run_id: UUID | None) -> tuple[Hashable, ...]:
-    """Return the parent that LangChain reports, unless the current span is beneath that.
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is around a span.
 
-    The current span is, if it is a step of the program's own or in another run. It is not if it is
-    the root, as in a thread that the run was carried to, or if it is itself reported.
+    Attributes:
+        parents: The parent that LangChain reports, unless the current span is beneath that.
+        context: The context of that parent, or the current one.
+        scope: The context of the agent around it.
     """
-    current = _table.context()
-    if current is None:
-        return (parent_run_id,)
-    is_own = not (current.name.startswith(PREFIX) or current.key == current.run.context.key)
-    reported = _table.context(parent_run_id)
-    is_other_run = reported is not None and reported.run is not current.run
-    return () if is_own or is_other_run else (parent_run_id,)
+
+    parents: tuple[Hashable, ...]
+    context: SpanContext | None
+    scope: SpanContext | None
+
+    @classmethod
+    def of(cls, parent_run_id: UUID | None) -> Self:
+        """Return what is around a span that begins.
+
+        The current span is beneath the reported parent if it is a step of the program's own, or in
+        another run. It is not if it is the root, as in a thread that the run was carried to, or if
+        it is itself reported.
+        """
+        current, node = _table.context(), None
+        if parent_run_id is None:
+            return cls((), current, current)
+        if current is None or current.name.startswith(PREFIX) or current.key == _root(current):
+            reported = _table.context(parent_run_id)
+            if current is None or reported is None or reported.run is current.run:
+                node = _nodes.get(parent_run_id)
+                scope = reported if node is None or node.scope is None else node.scope
+                return cls((parent_run_id,), reported, scope)
+        return cls((), current, current)
 
 
-def _scope(parents: tuple[Hashable, ...]) -> SpanContext | None:
-    node = _nodes.get(cast("UUID", parents[0])) if parents else None
-    return _table.context(*parents) if node is None or node.scope is None else node.scope
+def _root(context: SpanContext) -> bytes:
+    return context.run.context.key
 
 
 def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = None) -> _Node:
