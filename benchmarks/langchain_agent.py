@@ -13,7 +13,7 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from langchain.agents import create_agent
@@ -44,17 +44,11 @@ class Model(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
-    def bind_tools(self, tools: Sequence[Any], **_: Any) -> Any:
+    def bind_tools(self, *_: object, **__: object) -> Any:
         """Return itself."""
         return self
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: object = None,
-        **kwargs: Any,
-    ) -> ChatResult:
+    def _generate(self, messages: list[BaseMessage], *_: object, **__: object) -> ChatResult:
         answer = ANSWERS[messages[-1].type == "tool"]
         return ChatResult(generations=[ChatGeneration(message=answer.model_copy())])
 

@@ -7,16 +7,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel, FakeListLLM
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
@@ -58,7 +58,10 @@ from tests.scenarios import (
 
 pytestmark = pytest.mark.python
 
+MODULE: Final = "remit.integrations.langchain"
 QUESTION: Final = {"messages": [("user", "Where is order A-1?")]}
+Anything: TypeAlias = Any
+"""What LangChain does not give a type."""
 USAGE: Final = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
 
 
@@ -74,7 +77,8 @@ class Scripted(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
-    def bind_tools(self, tools: Sequence[Any], **_: Any) -> Any:  # noqa: ANN401 - of LangChain
+    def bind_tools(self, tools: Sequence[Any], **_: Anything) -> Anything:
+        """Return the model with the tools."""
         return self.bind(tools=[{"name": each.name, "description": "x"} for each in tools])
 
     def _next(self) -> AIMessage:
@@ -96,33 +100,21 @@ class Scripted(BaseChatModel):
             response_metadata={"finish_reason": "tool_calls" if calls else "stop"},
         )
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: object = None,
-        **kwargs: Any,
-    ) -> ChatResult:
+    def _generate(self, *_: object, **__: object) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=self._next())])
 
-    def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: object = None,
-        **kwargs: Any,
-    ) -> Iterator[ChatGenerationChunk]:
+    def _stream(self, *_: object, **__: object) -> Iterator[ChatGenerationChunk]:
         answer = self._next()
         for word in str(answer.content).split(" ") if answer.content else ():
             space = "" if str(answer.content).startswith(word) else " "
-            yield ChatGenerationChunk(message=AIMessageChunk(space + word))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=space + word))
         chunk = AIMessageChunk(
-            "", tool_calls=answer.tool_calls, usage_metadata=answer.usage_metadata
+            content="", tool_calls=answer.tool_calls, usage_metadata=answer.usage_metadata
         )
         yield ChatGenerationChunk(message=chunk)
 
 
-def own_graph(model: BaseChatModel, tools: Sequence[Any], governed: RemitTools | None) -> Any:  # noqa: ANN401 - of LangGraph
+def own_graph(model: BaseChatModel, tools: Sequence[Any], governed: RemitTools | None) -> Anything:
     """Return the graph of an agent, as programs that do not use `create_agent` have it."""
     bound = model.bind_tools(tools)
 
@@ -199,20 +191,23 @@ GRAPH: Final[Driver] = AgentDriver("graph", {"nesting": "nodes have spans in bet
 
 @each_scenario_of(ASYNC)
 def test_an_agent(scenario: Scenario) -> None:
+    """Made by `create_agent` and awaited."""
     check(scenario, ASYNC)
 
 
 @each_scenario_of(SYNC)
 def test_an_agent_that_is_not_asynchronous(scenario: Scenario) -> None:
+    """Made by `create_agent` and invoked."""
     check(scenario, SYNC)
 
 
 @each_scenario_of(GRAPH)
 def test_a_graph_of_ones_own(scenario: Scenario) -> None:
+    """With a `ToolNode` that has the methods of `RemitTools`."""
     check(scenario, GRAPH)
 
 
-def agent_of(*turns: Any, tools: Sequence[Any] = (look_up,), **options: Any) -> Any:  # noqa: ANN401 - of LangChain
+def agent_of(*turns: Anything, tools: Sequence[Any] = (look_up,), **options: Anything) -> Anything:
     """Return an agent of LangChain over scripted answers, governed by `RemitTools`."""
     risks = options.pop("risks", None)
     middleware = [*options.pop("middleware", ()), RemitTools(tools, risks)]
@@ -224,7 +219,14 @@ def handled(*handlers: RemitHandler, thread: str = "1") -> RunnableConfig:
     return {"callbacks": list(handlers or [RemitHandler()]), "configurable": {"thread_id": thread}}
 
 
-def parents(recorder: Any, name: str) -> list[str]:  # noqa: ANN401 - a sink
+def invoke(how: str, agent: Anything, value: object) -> Anything:
+    """Call an agent, `sync` or `async`."""
+    if how == "sync":
+        return agent.invoke(value, handled())
+    return asyncio.run(agent.ainvoke(value, handled()))
+
+
+def parents(recorder: Anything, name: str) -> list[str]:
     """Return the names of the spans around each span of a type."""
     names = {span.key: span.name for span in recorder.spans()}
     return [names.get(span.parent, "run") for span in recorder.spans(name)]
@@ -234,6 +236,8 @@ def parents(recorder: Any, name: str) -> list[str]:  # noqa: ANN401 - a sink
 
 
 def test_a_step_after_an_agent_has_the_parent_that_it_has_without() -> None:
+    """The ended agent is not current, although LangChain ended it in a task of its own."""
+
     async def steps(*, governed: bool) -> list[str]:
         with isolated() as recorder:
             async with desk.run() as run:
@@ -249,6 +253,7 @@ def test_a_step_after_an_agent_has_the_parent_that_it_has_without() -> None:
 
 
 def test_a_step_between_the_tokens_of_a_model_is_beside_the_call() -> None:
+    """Another model call between the tokens is recorded as well."""
     model = GenericFakeChatModel(messages=iter(["It is shipped.", "So it is."]))
     with isolated() as recorder, desk.run():
         for number, _ in enumerate(model.stream("Where?", handled())):
@@ -265,6 +270,7 @@ def test_a_step_between_the_tokens_of_a_model_is_beside_the_call() -> None:
 
 
 def test_a_decorated_step_in_a_node_is_the_parent_of_its_model_call() -> None:
+    """The current span precedes the parent that LangChain reports."""
     model = Scripted(turns=[DONE])
 
     @remit.span_type("desk:think")
@@ -285,6 +291,7 @@ def test_a_decorated_step_in_a_node_is_the_parent_of_its_model_call() -> None:
 
 
 def test_a_run_inside_a_tool_is_a_run_of_its_own() -> None:
+    """Although LangChain reports the tool around it as the parent."""
     turns = [Turn(calls=(("ask", {"order_id": "A-1"}),)), DONE]
 
     def ask(order_id: str) -> str:
@@ -303,10 +310,10 @@ def test_a_run_inside_a_tool_is_a_run_of_its_own() -> None:
 
 
 def test_chains_and_retrievers() -> None:
+    """They have spans with their names."""
+
     class Shelf(BaseRetriever):
-        def _get_relevant_documents(
-            self, query: str, *, run_manager: CallbackManagerForRetrieverRun
-        ) -> list[Document]:
+        def _get_relevant_documents(self, query: str, **_: object) -> list[Document]:
             if query == "broken":
                 raise OSError(query)
             return [Document("Orders ship within a day.", metadata={"source": query}, id="d-1")]
@@ -329,6 +336,7 @@ def test_chains_and_retrievers() -> None:
 
 
 def test_a_text_model_and_a_batch() -> None:
+    """The model calls of a batch are beside each other."""
     model = FakeListLLM(responses=["one", "two"])
     with isolated() as recorder, desk.run():
         model.invoke("count", handled())
@@ -349,8 +357,10 @@ def test_a_text_model_and_a_batch() -> None:
 @pytest.mark.parametrize("of", ["decorated", "beneath", "declared"])
 @pytest.mark.parametrize("handles", [True, "It failed.", (ValueError,)])
 def test_a_refusal_is_answered_however_the_node_handles_errors(
-    of: str, handles: Any,  # noqa: ANN401 - of LangGraph
+    of: str, handles: Anything,
 ) -> None:  # fmt: skip
+    """Not by the words that LangGraph makes of an exception."""
+
     def ask(amount: int) -> str:
         """Pay through a step beneath."""
         return pay(amount)
@@ -364,7 +374,7 @@ def test_a_refusal_is_answered_however_the_node_handles_errors(
     graph.add_node("tools", node)
     graph.add_edge(START, "tools")
     call = {"id": "c", "name": function.__name__, "args": {"amount": 5}, "type": "tool_call"}
-    asked: Any = {"messages": [AIMessage("", tool_calls=[cast("Any", call)])]}
+    asked: Anything = {"messages": [AIMessage("", tool_calls=[cast("Any", call)])]}
     with isolated(on_violation="deny"), careful.run():
         answer = graph.compile().invoke(asked, handled())["messages"][-1]
     assert answer.status == "error"
@@ -373,6 +383,8 @@ def test_a_refusal_is_answered_however_the_node_handles_errors(
 
 
 def test_a_decorated_tool_is_counted_once() -> None:
+    """The middleware and the function both check it, and only the function has a span."""
+
     @remit.span_type("desk:pay_anyway", data_risk=PAYS)
     def pay_anyway(amount: int) -> str:
         """Pay an amount."""
@@ -389,19 +401,19 @@ def test_a_decorated_tool_is_counted_once() -> None:
 
 @pytest.mark.parametrize("how", ["sync", "async"])
 def test_without_the_middleware_a_refused_tool_does_not_run(how: str) -> None:
+    """The refusal ends the agent."""
     agent = create_agent(Scripted(turns=[Turn(calls=(("spend", {"amount": 5}),)), DONE]), [spend])
     with isolated(on_violation="deny") as recorder:
         with careful.run(), pytest.raises(DeniedError, match="langchain:tool:spend"):
-            if how == "sync":
-                agent.invoke(cast("Any", QUESTION), handled())
-            else:
-                asyncio.run(agent.ainvoke(cast("Any", QUESTION), handled()))
+            invoke(how, agent, QUESTION)
         statuses = {span.name: span.status for span in recorder.spans()}
     assert statuses["langchain:tool:spend"] == "failed"
     assert "active" not in statuses.values()
 
 
 def test_without_the_middleware_tools_are_recorded() -> None:
+    """With the steps inside them."""
+
     def broken(order_id: str) -> str:
         """Break."""
         raise ValueError(order_id)
@@ -420,6 +432,8 @@ def test_without_the_middleware_tools_are_recorded() -> None:
 
 
 def test_no_argument_of_a_classified_tool_is_recorded_with_or_without_the_middleware() -> None:
+    """Nor if the model knows the tool by another name than the step has."""
+
     @remit.span_type("desk:record", data_risk=remit.risk(classification="restricted"))
     def patient(who: str) -> str:
         """Look a patient up."""
@@ -448,7 +462,7 @@ def test_no_argument_of_a_classified_tool_is_recorded_with_or_without_the_middle
 # Sub-agents, and remits of their own
 
 
-def sub_agents(**handler: Any) -> tuple[Any, RunnableConfig]:
+def sub_agents(**handler: Anything) -> tuple[Any, RunnableConfig]:
     """Return an agent whose tool asks another agent, which looks up and spends."""
     turns = [LOOK_UP, Turn(calls=(("spend", {"amount": 5}),)), Turn(text="Refused.")]
     helper = agent_of(*turns, tools=[look_up, spend], name="helper", risks={
@@ -466,6 +480,7 @@ def sub_agents(**handler: Any) -> tuple[Any, RunnableConfig]:
 
 
 def test_a_sub_agent_is_beneath_its_tool_and_has_its_own_remit() -> None:
+    """The remit of the inner agent refuses what the outer one may do."""
     agent, config = sub_agents(remits={"helper": PAYS_NOT})
     with isolated(on_violation="deny") as recorder:
         with desk.run():
@@ -483,6 +498,7 @@ def test_a_sub_agent_is_beneath_its_tool_and_has_its_own_remit() -> None:
 
 
 def test_a_remit_of_an_outermost_agent_holds_outside_any_run() -> None:
+    """It is the remit of the run that the agent opens, and is checked once."""
     agent = agent_of(
         Turn(calls=(("spend", {"amount": 5}),)),
         DONE,
@@ -500,7 +516,9 @@ def test_a_remit_of_an_outermost_agent_holds_outside_any_run() -> None:
 
 
 def test_an_agent_that_hands_over_is_complete() -> None:
-    def hand_over(state: MessagesState) -> Command[str]:
+    """LangGraph reports the command for the graph around as an exception."""
+
+    def hand_over(state: MessagesState) -> Command[str]:  # noqa: ARG001 - LangGraph passes it by name
         return Command(goto="other", graph=Command.PARENT)
 
     first = StateGraph(MessagesState)
@@ -523,7 +541,7 @@ def test_an_agent_that_hands_over_is_complete() -> None:
 # Interrupts
 
 
-def approving(*, checkpointer: Any, in_tool: bool) -> Any:  # noqa: ANN401 - of LangGraph
+def approving(*, checkpointer: Anything, in_tool: bool) -> Anything:
     """Return an agent that asks before it looks up."""
 
     def look_up(order_id: str) -> str:
@@ -542,7 +560,7 @@ def approving(*, checkpointer: Any, in_tool: bool) -> Any:  # noqa: ANN401 - of 
     )
 
 
-APPROVED: Final = Command(resume={"decisions": [{"type": "approve"}]})
+APPROVED: Final[Command[str]] = Command(resume={"decisions": [{"type": "approve"}]})
 
 
 @pytest.mark.parametrize("in_tool", [True, False])
@@ -550,22 +568,18 @@ APPROVED: Final = Command(resume={"decisions": [{"type": "approve"}]})
 def test_an_interrupt_leaves_the_run_open_and_a_resumed_run_goes_on(
     how: str, *, in_tool: bool
 ) -> None:
-    def invoke(agent: Any, value: object) -> Any:  # noqa: ANN401 - of LangGraph
-        if how == "sync":
-            return agent.invoke(value, handled())
-        return asyncio.run(agent.ainvoke(value, handled()))
-
+    """In a tool and in a middleware."""
     with isolated() as recorder:
         agent = approving(checkpointer=InMemorySaver(), in_tool=in_tool)
         with desk.run() as run:
-            assert invoke(agent, QUESTION)["__interrupt__"]
+            assert invoke(how, agent, QUESTION)["__interrupt__"]
         assert recorder.runs[0].status == "open"
         statuses = {span.status for span in recorder.spans("langchain:agent")}
         assert statuses == {"cancelled"}
         assert "failed" not in {span.status for span in recorder.spans()}
         assert not list(recorder.spans("desk:find"))
         with desk.run(resume=run.id):
-            assert invoke(agent, APPROVED)["messages"][-1].content == TOLD
+            assert invoke(how, agent, APPROVED)["messages"][-1].content == TOLD
         assert [span.status for span in recorder.spans("langchain:agent")][-1] == "complete"
         assert len(list(recorder.spans("desk:find"))) == 1
         assert [each.status for each in recorder.runs][-1] == "complete"
@@ -573,6 +587,7 @@ def test_an_interrupt_leaves_the_run_open_and_a_resumed_run_goes_on(
 
 @pytest.mark.parametrize("in_tool", [True, False])
 def test_a_graph_that_goes_on_in_the_same_block_ends_its_run(*, in_tool: bool) -> None:
+    """Nothing waits any more."""
     with isolated() as recorder:
         agent = approving(checkpointer=InMemorySaver(), in_tool=in_tool)
         with desk.run():
@@ -582,6 +597,7 @@ def test_a_graph_that_goes_on_in_the_same_block_ends_its_run(*, in_tool: bool) -
 
 
 def test_a_run_stays_open_for_the_graph_that_still_waits() -> None:
+    """One of two graphs goes on."""
     with isolated() as recorder:
         agent = approving(checkpointer=InMemorySaver(), in_tool=True)
         other = approving(checkpointer=InMemorySaver(), in_tool=True)
@@ -593,6 +609,7 @@ def test_a_run_stays_open_for_the_graph_that_still_waits() -> None:
 
 
 def test_a_run_that_an_agent_opened_ends_at_its_interrupt() -> None:
+    """The resumed agent opens another one."""
     with isolated() as recorder:
         agent = approving(checkpointer=InMemorySaver(), in_tool=True)
         assert agent.invoke(QUESTION, handled())["__interrupt__"]
@@ -607,6 +624,7 @@ def test_a_run_that_an_agent_opened_ends_at_its_interrupt() -> None:
 
 @pytest.mark.parametrize("how", ["left", "closed", "collected"])
 def test_a_stream_of_an_agent_that_is_not_read_to_its_end_is_cancelled(how: str) -> None:
+    """Its run is complete."""
     with isolated() as recorder:
         with desk.run():
             stream = agent_of(LOOK_UP, DONE).stream(QUESTION, handled(), stream_mode="messages")
@@ -626,6 +644,8 @@ def test_a_stream_of_an_agent_that_is_not_read_to_its_end_is_cancelled(how: str)
 
 
 def test_a_stream_of_a_model_that_is_left_has_what_came() -> None:
+    """It is cancelled."""
+
     async def leave() -> None:
         model = GenericFakeChatModel(messages=iter(["It is shipped."]))
         with desk.run():
@@ -644,7 +664,9 @@ def test_a_stream_of_a_model_that_is_left_has_what_came() -> None:
 
 
 def test_two_modules_with_a_tool_of_one_name() -> None:
-    def module(risk: DataRisk) -> Any:  # noqa: ANN401 - of LangChain
+    """Each has the risk of its own declaration."""
+
+    def module(risk: DataRisk) -> Anything:
         def search(query: str) -> str:
             """Search."""
             return query
@@ -653,7 +675,7 @@ def test_two_modules_with_a_tool_of_one_name() -> None:
         turns = [Turn(calls=(("search", {"query": "x"}),)), DONE]
         return lambda: agent_of(*turns, tools=[search_tool], risks={"search": risk})
 
-    def read(agent: Any) -> str:  # noqa: ANN401 - of LangChain
+    def read(agent: Anything) -> str:
         with careful.run():
             return str(agent().invoke(QUESTION, handled())["messages"][2].content)
 
@@ -665,6 +687,7 @@ def test_two_modules_with_a_tool_of_one_name() -> None:
 
 
 def test_an_agent_for_each_request_leaves_the_registry_as_it_was() -> None:
+    """After the first request."""
     with isolated():
         versions = []
         for _ in range(5):
@@ -677,13 +700,15 @@ def test_an_agent_for_each_request_leaves_the_registry_as_it_was() -> None:
 
 
 def test_tools_are_registered_when_the_middleware_is_made() -> None:
+    """With schema, description and risk."""
+
     def ship(order_id: str) -> str:
         """Ship an order."""
         return order_id
 
     with isolated():
         RemitTools([ship], {"ship": PAYS_NOT})
-        version: Any = desk.registration()["agent_schema_version"]
+        version: Anything = desk.registration()["agent_schema_version"]
         (entry,) = [
             each for each in version["span_type_schemas"] if each["name"] == "langchain:tool:ship"
         ]
@@ -694,6 +719,7 @@ def test_tools_are_registered_when_the_middleware_is_made() -> None:
 
 
 def test_a_tool_that_the_middleware_does_not_know_is_declared_at_its_first_call() -> None:
+    """With its schema."""
     agent = create_agent(
         Scripted(turns=[LOOK_UP, DONE]), [look_up], middleware=[RemitTools(risks={"look_up": PAYS})]
     )
@@ -701,7 +727,7 @@ def test_a_tool_that_the_middleware_does_not_know_is_declared_at_its_first_call(
         with desk.run():
             agent.invoke(cast("Any", QUESTION), handled())
         assert parents(recorder, "langchain:tool:look_up") == ["langchain:agent"]
-        version: Any = desk.registration()["agent_schema_version"]
+        version: Anything = desk.registration()["agent_schema_version"]
         assert "order_id" in str(version)
 
 
@@ -710,6 +736,8 @@ def test_a_tool_that_the_middleware_does_not_know_is_declared_at_its_first_call(
 
 @pytest.mark.parametrize("other", [RemitHandler(), RemitHandler(capture_messages="all")])
 def test_several_handlers_record_once(other: RemitHandler) -> None:
+    """In one list, and at an outer and an inner call; equal or not."""
+
     def ask(question: str) -> str:
         """Ask."""
         helper = agent_of(DONE, name="helper")
@@ -726,6 +754,7 @@ def test_several_handlers_record_once(other: RemitHandler) -> None:
 
 
 def test_the_remit_of_an_inner_handler_holds_as_well() -> None:
+    """The outer handler has none."""
     turns = [Turn(calls=(("spend", {"amount": 5}),)), DONE]
     agent = agent_of(*turns, tools=[spend], name="payer", risks={"spend": PAYS})
     inner = agent.with_config({"callbacks": [RemitHandler(remits={"payer": PAYS_NOT})]})
@@ -737,7 +766,8 @@ def test_the_remit_of_an_inner_handler_holds_as_well() -> None:
 
 
 @pytest.mark.parametrize(("capture", "count"), [("new", 1), ("all", 3), ("none", 0)])
-def test_how_messages_are_captured(capture: Any, count: int) -> None:  # noqa: ANN401 - a literal
+def test_how_messages_are_captured(capture: Anything, count: int) -> None:
+    """Tokens are recorded in any case."""
     with isolated() as recorder:
         with desk.run():
             handler = RemitHandler(capture_messages=capture)
@@ -755,6 +785,7 @@ def test_how_messages_are_captured(capture: Any, count: int) -> None:  # noqa: A
 
 
 def test_media_are_not_recorded_and_calls_only_once() -> None:
+    """An image is recorded as size and digest."""
     answer = AIMessage(
         content=[
             {"type": "reasoning", "reasoning": "Let me see."},
@@ -776,8 +807,10 @@ def test_media_are_not_recorded_and_calls_only_once() -> None:
 
 
 def test_an_answer_of_another_shape_is_read_as_far_as_it_goes() -> None:
+    """The call is as without."""
+
     class Odd(Scripted):
-        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        def _generate(self, *_: object, **__: object) -> ChatResult:
             message = AIMessage("ok", response_metadata={"finish_reason": 7, "id": ["x"]})
             return ChatResult(
                 generations=[ChatGeneration(message=message, generation_info={"a": object()})],
@@ -794,12 +827,14 @@ def test_an_answer_of_another_shape_is_read_as_far_as_it_goes() -> None:
 
 
 def test_results_are_the_same_with_and_without(capsys: pytest.CaptureFixture[str]) -> None:
-    def graph(*, governed: bool) -> Any:  # noqa: ANN401 - of LangGraph
+    """Also of a tool that does not exist."""
+
+    def graph(*, governed: bool) -> Anything:
         tools = [look_up, fail]
         model = Scripted(turns=[LOOK_UP, Turn(calls=(("nothing", {}),)), DONE])
         return create_agent(model, tools, middleware=[RemitTools(tools)] if governed else [])
 
-    def contents(state: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - of LangGraph
+    def contents(state: Anything) -> list[tuple[str, str]]:
         return [(each.type, str(each.content)) for each in state["messages"]]
 
     with isolated(), desk.run():
@@ -828,19 +863,19 @@ def test_results_are_the_same_with_and_without(capsys: pytest.CaptureFixture[str
     ids=map(str, range(10)),
 )
 def test_bad_input_is_named(make: Callable[[], object], message: str) -> None:
+    """With what was expected."""
     with isolated(), pytest.raises(DeclarationError, match=message):
         make()
 
 
-def test_a_framework_that_is_too_old_is_named(tmp_path: Any) -> None:  # noqa: ANN401 - a path
+def test_a_framework_that_is_too_old_is_named(tmp_path: Path) -> None:
+    """At the import of the integration."""
     (tmp_path / "langgraph").mkdir()
     (tmp_path / "langgraph" / "__init__.py").touch()
     (tmp_path / "langgraph-1.1.0.dist-info").mkdir()
     metadata = "Metadata-Version: 2.1\nName: langgraph\nVersion: 1.1.0\n"
     (tmp_path / "langgraph-1.1.0.dist-info" / "METADATA").write_text(metadata)
-    program = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import remit.integrations.langchain"
-    )
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {MODULE}"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )

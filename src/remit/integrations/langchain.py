@@ -12,9 +12,10 @@ answers a refused call, which a callback cannot.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, Unpack, cast, get_args
 from uuid import UUID
@@ -176,13 +177,11 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: object,
+        **told: Any,  # noqa: ANN401 - of LangChain
     ) -> None:
         """Start the span of an agent or a chain; nodes of `create_agent` have none."""
-        name = _name(serialized, kwargs)
-        kind = self._kind(name, parent_run_id, tags or (), metadata or {})
+        name = _name(serialized, told)
+        kind = self._kind(name, parent_run_id, told)
         runs = self._runs.get(name) if kind is AGENT else None
         if run_id in _nodes:  # reported by another handler as well
             span = _table.get(run_id)
@@ -199,16 +198,20 @@ class RemitHandler(GraphCallbackHandler):
             label = "agent_name" if kind is AGENT else "chain_name"
             return {label: name, **self._state(INPUTS, inputs)}
 
-        self._start(run_id, parent_run_id, kind, payload, name=name, runs=runs)
+        around, options = _Around.of(parent_run_id), StartOptions()
+        if kind is AGENT:
+            options["ceiling"] = None if runs is None else runs.ceiling
+            options["agent"] = (runs or self._runs_of(name)) if around.context is None else None
+        span, node = _start(run_id, parent_run_id, kind, payload, around=around, **options)
+        if kind is AGENT:
+            node.scope = span.context
+            node.in_own_run = node.in_own_run or around.context is None
 
     def _kind(
-        self,
-        name: str,
-        parent_run_id: UUID | None,
-        tags: Sequence[str],
-        metadata: Mapping[str, object],
+        self, name: str, parent_run_id: UUID | None, told: Mapping[str, Any]
     ) -> SpanRecorder | None:
         """Return the step of a chain; None for one without a span."""
+        tags, metadata = told.get("tags") or (), told.get("metadata") or {}
         if HIDDEN in tags:
             return None
         if any(tag.startswith(NODE) for tag in tags):
@@ -223,13 +226,15 @@ class RemitHandler(GraphCallbackHandler):
         """End the span."""
         _end(run_id, lambda: self._state(OUTPUTS, outputs))
 
-    @adapters.guarded("the end of a chain of LangChain")
+    @adapters.guarded("the end of a step of LangChain")
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: object) -> None:
         """End the span; a command for the graph around is no failure."""
         if isinstance(error, ParentCommand):
             _end(run_id, status="complete")
         else:
             _end(run_id, error=error)
+
+    on_retriever_error = on_tool_error = on_chain_error
 
     @adapters.guarded("an interrupt of LangGraph")
     def on_interrupt(self, event: GraphInterruptEvent) -> None:
@@ -263,14 +268,11 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: object,
+        **told: Any,  # noqa: ANN401 - of LangChain
     ) -> None:
         """Start the span of a chat model."""
-        told = _Told("chat", serialized, metadata or {}, kwargs)
-        self._start_model(
-            run_id, parent_run_id, told, lambda: [_message(each) for each in messages[0]]
-        )
+        call = partial(_model_payload, "chat", serialized, told)
+        self._start_model(run_id, parent_run_id, told, call, lambda: map(_message, messages[0]))
 
     @adapters.guarded("the start of a model call of LangChain")
     def on_llm_start(
@@ -280,36 +282,35 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: object,
+        **told: Any,  # noqa: ANN401 - of LangChain
     ) -> None:
         """Start the span of a model that completes texts."""
-        told = _Told("text_completion", serialized, metadata or {}, kwargs)
+        call = partial(_model_payload, "text_completion", serialized, told)
         self._start_model(
-            run_id, parent_run_id, told, lambda: [_llm.message("user", each) for each in prompts]
+            run_id, parent_run_id, told, call, lambda: map(partial(_llm.message, "user"), prompts)
         )
 
     def _start_model(
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
-        told: _Told,
-        read: Callable[[], list[_llm.Message]],
+        told: Mapping[str, Any],
+        call: Callable[[Sequence[_llm.Message], int], Mapping[str, object]],
+        read: Callable[[], Iterable[_llm.Message]],
     ) -> None:
         if run_id in _nodes:
             return
         around = _Around.of(parent_run_id)
 
         def payload() -> Mapping[str, object]:
-            messages, omitted = _histories[self._capture].new(around.scope, read())
-            return told.payload(messages, omitted)
+            return call(*_histories[self._capture].new(around.scope, list(read())))
 
         # In a batch, the next model call does not begin inside this one.
-        alone = told.kwargs.get("batch_size", 1) == 1
-        self._start(run_id, parent_run_id, LLM, payload, around=around, current=alone)
+        alone = told.get("batch_size", 1) == 1
+        _start(run_id, parent_run_id, LLM, payload, around=around, current=alone)
 
     @adapters.guarded("a token of LangChain")
-    def on_llm_new_token(self, token: object, *, run_id: UUID, **_: object) -> None:
+    def on_llm_new_token(self, *_: object, run_id: UUID, **__: object) -> None:
         """Note when the first token came; what follows happens between the tokens, not inside."""
         node = _nodes.get(run_id)
         if node is None:
@@ -328,9 +329,9 @@ class RemitHandler(GraphCallbackHandler):
         _end(run_id, lambda: self._answer(response, node))
 
     @adapters.guarded("the end of a model call of LangChain")
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: object) -> None:
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:  # noqa: ANN401 - of LangChain
         """End the span, with what came before the error."""
-        node, response = _nodes.get(run_id), kwargs.get("response")
+        node, response = _nodes.get(run_id), told.get("response")
         _end(run_id, lambda: self._answer(response, node), error=error)
 
     def _answer(self, response: LLMResult | None, node: _Node | None) -> Mapping[str, object]:
@@ -363,23 +364,18 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **kwargs: object,
+        **told: object,
     ) -> None:
         """Start the span of a retriever."""
-        name = _name(serialized, kwargs)
+        name = _name(serialized, told)
         payload = {"retriever_name": name, INPUTS: {"query": query}}
         if run_id not in _nodes:
-            self._start(run_id, parent_run_id, RETRIEVER, payload)
+            _start(run_id, parent_run_id, RETRIEVER, payload)
 
     @adapters.guarded("the end of a retriever of LangChain")
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **_: object) -> None:
         """End the span with the documents."""
         _end(run_id, lambda: {OUTPUTS: {"documents": _plain(documents)}})
-
-    @adapters.guarded("the end of a retriever of LangChain")
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: object) -> None:
-        """End the span."""
-        _end(run_id, error=error)
 
     @adapters.guarded("the start of a tool of LangChain")
     def on_tool_start(
@@ -390,11 +386,11 @@ class RemitHandler(GraphCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         inputs: dict[str, Any] | None = None,
-        **kwargs: object,
+        **told: object,
     ) -> None:
         """Start the span of a tool, unless `RemitTools` has one for the call."""
         fields = serialized or {}
-        name, call_id = str(fields.get("name") or "tool"), kwargs.get("tool_call_id")
+        name, call_id = str(fields.get("name") or "tool"), told.get("tool_call_id")
         if run_id in _nodes:
             return
         call = _called.get()
@@ -410,7 +406,7 @@ class RemitHandler(GraphCallbackHandler):
             place=self._place,
         )
         payload = _call_payload(name, call_id, input_str if inputs is None else inputs)
-        self._start(run_id, parent_run_id, recorder, payload)
+        _start(run_id, parent_run_id, recorder, payload)
 
     @adapters.guarded("the end of a tool of LangChain")
     def on_tool_end(self, output: object, *, run_id: UUID, **_: object) -> None:
@@ -418,34 +414,7 @@ class RemitHandler(GraphCallbackHandler):
         status, result = _tool_result(output)
         _end(run_id, result, status=status)
 
-    @adapters.guarded("the end of a tool of LangChain")
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: object) -> None:
-        """End the span."""
-        _end(run_id, error=error)
-
-    # What they share
-
-    def _start(
-        self,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        recorder: SpanRecorder,
-        payload: Content,
-        *,
-        name: str = "",
-        runs: AgentRuns | None = None,
-        around: _Around | None = None,
-        current: bool = True,
-    ) -> None:
-        around, options = around or _Around.of(parent_run_id), StartOptions()
-        if recorder is AGENT:
-            options["ceiling"] = None if runs is None else runs.ceiling
-            options["agent"] = (runs or self._runs_of(name)) if around.context is None else None
-        span = _table.start(run_id, recorder, payload, *around.parents, current=current, **options)
-        node = _add(run_id, parent_run_id, around.scope)
-        if recorder is AGENT:
-            node.scope = span.context
-            node.in_own_run = node.in_own_run or around.context is None
+    # What is recorded of a state
 
     def _state(self, field: str, value: object) -> Mapping[str, object]:
         """Return the inputs or outputs of a chain; of its messages the last, or all."""
@@ -646,35 +615,6 @@ class _Call:
             self.span.end(result, status=status)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What LangChain tells of a model call before it begins, read when it is recorded."""
-
-    operation: str
-    serialized: Mapping[str, object] | None
-    metadata: Mapping[str, Any]
-    kwargs: Mapping[str, Any]
-
-    def payload(self, messages: Sequence[_llm.Message], omitted: int) -> Mapping[str, object]:
-        """Return the payload of the call."""
-        params = _fields(self.kwargs.get("invocation_params"))
-        model = self.metadata.get("ls_model_name") or params.get("model_name")
-        settings = {name: value for name, value in params.items() if name in SETTINGS}
-        for name in ("temperature", "max_tokens", "stop"):
-            settings.setdefault(name, self.metadata.get(f"ls_{name}"))
-        provider = self.metadata.get("ls_provider") or params.get("_type") or "langchain"
-        return _llm.payload(
-            self.operation,
-            str(provider),
-            str(model or params.get("model") or _name(self.serialized, self.kwargs)),
-            messages,
-            omitted=omitted,
-            tools=_llm.described(_tools_in(params.get("tools"))),
-            settings=_llm.known_only(**settings),
-            stream=bool(params.get("stream") or params.get("streaming")),
-        )
-
-
 # The tree
 
 
@@ -716,6 +656,21 @@ def _root(context: SpanContext) -> bytes:
     return context.run.context.key
 
 
+def _start(
+    run_id: UUID,
+    parent_run_id: UUID | None,
+    recorder: SpanRecorder,
+    payload: Content,
+    *,
+    around: _Around | None = None,
+    current: bool = True,
+    **options: Unpack[StartOptions],
+) -> tuple[ManualSpan, _Node]:
+    around = around or _Around.of(parent_run_id)
+    span = _table.start(run_id, recorder, payload, *around.parents, current=current, **options)
+    return span, _add(run_id, parent_run_id, around.scope)
+
+
 def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = None) -> _Node:
     """Add what LangChain runs, until it ends; a full table removes the oldest entry."""
     outer = None if parent_run_id is None else _nodes.get(parent_run_id)
@@ -739,8 +694,32 @@ def _span_of(run_id: UUID | None) -> ManualSpan | None:
 # What is recorded
 
 
-def _name(serialized: Mapping[str, object] | None, kwargs: Mapping[str, object]) -> str:
-    return str(kwargs.get("name") or (serialized or {}).get("name") or "LangChain")
+def _name(serialized: Mapping[str, object] | None, told: Mapping[str, object]) -> str:
+    return str(told.get("name") or (serialized or {}).get("name") or "LangChain")
+
+
+def _model_payload(
+    operation: str,
+    serialized: Mapping[str, object] | None,
+    told: Mapping[str, Any],
+    messages: Sequence[_llm.Message],
+    omitted: int,
+) -> Mapping[str, object]:
+    params, metadata = _fields(told.get("invocation_params")), _fields(told.get("metadata"))
+    model = metadata.get("ls_model_name") or params.get("model_name") or params.get("model")
+    settings = {name: value for name, value in params.items() if name in SETTINGS}
+    for name in ("temperature", "max_tokens", "stop"):
+        settings.setdefault(name, metadata.get(f"ls_{name}"))
+    return _llm.payload(
+        operation,
+        str(metadata.get("ls_provider") or params.get("_type") or "langchain"),
+        str(model or _name(serialized, told)),
+        messages,
+        omitted=omitted,
+        tools=_llm.described(_tools_in(params.get("tools"))),
+        settings=_llm.known_only(**settings),
+        stream=bool(params.get("stream") or params.get("streaming")),
+    )
 
 
 def _message(message: BaseMessage) -> _llm.Message:
@@ -779,22 +758,22 @@ def _block(block: Mapping[str, Any]) -> object:
 
 def _plain(value: object, levels: int = MAX_LEVELS) -> object:
     """Return a state of a graph with its messages as they are recorded."""
+    plain = value
     if isinstance(value, BaseMessage):
-        return _message(value)
-    if isinstance(value, Document):
-        return _llm.known_only(content=value.page_content, metadata=value.metadata, id=value.id)
-    if isinstance(value, Command):
+        plain = _message(value)
+    elif isinstance(value, Document):
+        plain = _llm.known_only(content=value.page_content, metadata=value.metadata, id=value.id)
+    elif isinstance(value, Command):
         fields = {"update": value.update, "resume": value.resume, "goto": value.goto or None}
-        return _plain(_llm.known_only(**fields), levels)
-    if not levels:
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(each, levels - 1) for each in cast("list[object]", value)]
-    if type(value) is dict:
+        plain = _plain(_llm.known_only(**fields), levels)
+    elif isinstance(value, list | tuple) and levels:
+        plain = [_plain(each, levels - 1) for each in cast("list[object]", value)]
+    elif type(value) is dict and levels:
         items = cast("dict[object, object]", value).items()
-        return {str(key): _plain(each, levels - 1) for key, each in items}
-    messages, _ = _messages_in(value)
-    return {"messages": _plain(messages, levels - 1)} if messages else value
+        plain = {str(key): _plain(each, levels - 1) for key, each in items}
+    elif levels and (messages := _messages_in(value)[0]):
+        plain = {"messages": _plain(messages, levels - 1)}
+    return plain
 
 
 def _raw(message: object) -> object:
@@ -918,7 +897,8 @@ def _tool_of(function: object, where: str) -> BaseTool:
     return tool_of(function)
 
 
+@adapters.guarded("the schema of a tool of LangChain")
 def _schema(tool: BaseTool) -> Mapping[str, object]:
     """Return the JSON Schema of what a model passes, without references."""
-    schema = tool.tool_call_schema
+    schema: Any = tool.tool_call_schema
     return dereference_refs(schema if isinstance(schema, dict) else schema.model_json_schema())
