@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
@@ -20,7 +21,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -32,7 +33,7 @@ from remit.errors import DeclarationError, DeniedError
 from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.models.data_risk import DataRisk
 from remit.testing import isolated
-from tests.inside import process
+from tests.inside import Faults, counting, process
 from tests.scenarios import (
     CANARY,
     DONE,
@@ -351,6 +352,22 @@ def test_a_text_model_and_a_batch() -> None:
     assert {span.status for span in chats} == {"complete"}
 
 
+def test_a_thread_without_the_context_has_the_parent_that_langchain_reports() -> None:
+    """The configuration is passed on, as LangChain says."""
+    model = Scripted(turns=[DONE])
+
+    def think(state: MessagesState, config: RunnableConfig) -> dict[str, object]:
+        with ThreadPoolExecutor(1) as threads:
+            return {"messages": [threads.submit(model.invoke, state["messages"], config).result()]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("think", think)
+    graph.add_edge(START, "think")
+    with isolated() as recorder, desk.run():
+        graph.compile().invoke(cast("Any", QUESTION), handled())
+    assert parents(recorder, "langchain:llm") == ["langchain:chain"]
+
+
 # Refusal
 
 
@@ -608,6 +625,35 @@ def test_a_run_stays_open_for_the_graph_that_still_waits() -> None:
         assert recorder.runs[0].status == "open"
 
 
+def test_a_subgraph_that_goes_on_in_the_same_block_ends_its_run() -> None:
+    """LangGraph reports the interrupt of both graphs."""
+
+    def ask(state: MessagesState) -> dict[str, object]:  # noqa: ARG001 - LangGraph passes it by name
+        return {"messages": [("assistant", interrupt("May I?"))]}
+
+    inner = StateGraph(MessagesState)
+    inner.add_node("ask", ask)
+    inner.add_edge(START, "ask")
+    graph = StateGraph(MessagesState)
+    graph.add_node("inner", inner.compile())
+    graph.add_edge(START, "inner")
+    outer: Anything = graph.compile(checkpointer=InMemorySaver(), name="outer")
+    with isolated() as recorder:
+        with desk.run():
+            assert outer.invoke(QUESTION, handled())["__interrupt__"]
+            answer = outer.invoke(Command(resume="yes"), handled())
+        assert answer["messages"][-1].content == "yes"
+        assert recorder.runs[0].status == "complete"
+        agents = recorder.spans("langchain:agent")
+        statuses = [(span.payload["agent_name"], span.status) for span in agents]
+        assert statuses == [
+            ("outer", "cancelled"),
+            ("LangGraph", "cancelled"),
+            ("outer", "complete"),
+            ("LangGraph", "complete"),
+        ]
+
+
 def test_a_run_that_an_agent_opened_ends_at_its_interrupt() -> None:
     """The resumed agent opens another one."""
     with isolated() as recorder:
@@ -841,6 +887,23 @@ def test_results_are_the_same_with_and_without(capsys: pytest.CaptureFixture[str
         governed = contents(graph(governed=True).invoke(QUESTION, handled()))
     assert governed == contents(graph(governed=False).invoke(QUESTION))
     assert capsys.readouterr().err == ""
+
+
+def test_a_fault_of_remit_loses_what_is_recorded_and_nothing_else() -> None:
+    """It is counted."""
+
+    class Odd(dict[str, int]):
+        def items(self) -> Anything:
+            raise LookupError("odd")
+
+    chain: Anything = RunnableLambda(lambda value: value)
+    value = Odd(a=1)
+    with isolated() as recorder:
+        with desk.run(), counting(Faults()) as faults:
+            assert chain.invoke(value, handled()) is value
+        (span,) = recorder.spans("langchain:chain")
+        assert span.status == "complete"
+    assert set(faults.counts) == {"the payload of a span", "the result of a span"}
 
 
 # Bad input
