@@ -211,7 +211,7 @@ class RemitHandler(GraphCallbackHandler):
         self, name: str, parent_run_id: UUID | None, told: Mapping[str, Any]
     ) -> SpanRecorder | None:
         """Return the step of a chain; None for one without a span."""
-        tags, metadata = told.get("tags") or (), told.get("metadata") or {}
+        tags, metadata = told.get("tags") or (), _fields(told.get("metadata"))
         if HIDDEN in tags:
             return None
         if any(tag.startswith(NODE) for tag in tags):
@@ -758,19 +758,23 @@ def _block(block: Mapping[str, Any]) -> object:
 
 def _plain(value: object, levels: int = MAX_LEVELS) -> object:
     """Return a state of a graph with its messages as they are recorded."""
-    plain = value
+    plain: object = value
     if isinstance(value, BaseMessage):
         plain = _message(value)
     elif isinstance(value, Document):
         plain = _llm.known_only(content=value.page_content, metadata=value.metadata, id=value.id)
     elif isinstance(value, Command):
-        fields = {"update": value.update, "resume": value.resume, "goto": value.goto or None}
-        plain = _plain(_llm.known_only(**fields), levels)
-    elif isinstance(value, list | tuple) and levels:
-        plain = [_plain(each, levels - 1) for each in cast("list[object]", value)]
-    elif type(value) is dict and levels:
-        items = cast("dict[object, object]", value).items()
-        plain = {str(key): _plain(each, levels - 1) for key, each in items}
+        command = cast("Command[str]", value)
+        plain = _plain(
+            _llm.known_only(
+                update=command.update, resume=command.resume, goto=command.goto or None
+            ),
+            levels,
+        )
+    elif levels and (items := _sequence(value)) is not None:
+        plain = [_plain(each, levels - 1) for each in items]
+    elif levels and _is_dict(value):
+        plain = {str(key): _plain(each, levels - 1) for key, each in _fields(value).items()}
     elif levels and (messages := _messages_in(value)[0]):
         plain = {"messages": _plain(messages, levels - 1)}
     return plain
@@ -778,23 +782,20 @@ def _plain(value: object, levels: int = MAX_LEVELS) -> object:
 
 def _raw(message: object) -> object:
     """Return a message that is given as a pair of role and content as it is recorded."""
-    if isinstance(message, list | tuple) and len(cast("list[object]", message)) == 2:  # noqa: PLR2004 - a pair
-        role, content = cast("list[object]", message)
-        return _llm.message(ROLES.get(str(role), role), content)
-    return message
+    pair = _sequence(message)
+    if pair is None or len(pair) != 2:  # noqa: PLR2004 - a pair
+        return message
+    return _llm.message(ROLES.get(str(pair[0]), pair[0]), pair[1])
 
 
-def _messages_in(value: object) -> tuple[list[object], Mapping[str, object]]:
+def _messages_in(value: object) -> tuple[Sequence[object], Mapping[str, object]]:
     """Return the messages of a state, and its other members."""
-    if isinstance(value, dict):
-        state = cast("dict[str, object]", value)
+    state = _fields(value)
+    if state:
         others = {str(name): each for name, each in state.items() if name != "messages"}
-        messages = state.get("messages")
-    else:
-        messages, others = value if isinstance(value, list) else getattr(value, "messages", ()), {}
-        if not (isinstance(messages, list) and messages and isinstance(messages[0], BaseMessage)):
-            messages = None
-    return (cast("list[object]", messages) if isinstance(messages, list) else []), others
+        return _sequence(state.get("messages")) or (), others
+    messages = _sequence(value) or _sequence(getattr(value, "messages", None)) or ()
+    return (messages if messages and isinstance(messages[0], BaseMessage) else ()), {}
 
 
 def _tokens(generations: Sequence[object], output: object) -> Mapping[str, object]:
@@ -831,7 +832,7 @@ def _finish_reason(generation: object) -> object:
 
 
 def _response(generations: Sequence[object]) -> dict[str, object]:
-    metadata = _metadata(generations[0]) if generations else {}
+    metadata = _metadata(generations[0] if generations else None)
     return {
         "response_model": metadata.get("model_name") or metadata.get("model"),
         "response_id": metadata.get("id"),
@@ -863,7 +864,7 @@ def _refusal(request: ToolCallRequest, error: DeniedError) -> ToolMessage:
 
 def _tools_in(tools: object) -> Iterator[tuple[object, Any]]:
     """Yield name and description of the tools that a model is given, in any provider's form."""
-    for each in cast("list[object]", tools) if isinstance(tools, list) else ():
+    for each in _sequence(tools) or ():
         fields = _fields(each)
         fields = _fields(fields.get("function")) or fields
         yield fields.get("name") or fields.get("type"), fields.get("description")
@@ -873,19 +874,27 @@ def _fields(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
+def _is_dict(value: object) -> bool:
+    return type(value) is dict
+
+
+def _sequence(value: object) -> Sequence[object] | None:
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else None
+
+
 # Arguments
 
 
 def _mapping(value: object, where: str, what: str) -> dict[str, Risk]:
     if value is None:
         return {}
-    names = cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {1: value}
-    if not all(isinstance(name, str) for name in names):
+    names = _fields(value)
+    if (value and not names) or not all(isinstance(name, str) for name in names):
         raise DeclarationError(
-            f"{where} is {describe_value(value)}; expected a mapping from names of {what} to "
-            "remit.risk(...)"
+            f"{where} is {describe_value(value)}; expected a mapping from names of "
+            f"{what} to remit.risk(...)"
         )
-    return cast("dict[str, Risk]", dict(names))
+    return dict(names)
 
 
 def _tool_of(function: object, where: str) -> BaseTool:
@@ -901,4 +910,4 @@ def _tool_of(function: object, where: str) -> BaseTool:
 def _schema(tool: BaseTool) -> Mapping[str, object]:
     """Return the JSON Schema of what a model passes, without references."""
     schema: Any = tool.tool_call_schema
-    return dereference_refs(schema if isinstance(schema, dict) else schema.model_json_schema())
+    return dereference_refs(schema if _is_dict(schema) else schema.model_json_schema())
