@@ -542,7 +542,7 @@ def test_an_agent_that_hands_over_is_complete() -> None:
     first.add_node("hand_over", hand_over)
     first.add_edge(START, "hand_over")
     graph = StateGraph(MessagesState)
-    graph.add_node("first", first.compile())
+    graph.add_node("first", first.compile(name="front"))
     graph.add_node("other", agent_of(LOOK_UP, DONE, name="other"))
     graph.add_edge(START, "first")
     with isolated() as recorder:
@@ -551,7 +551,7 @@ def test_an_agent_that_hands_over_is_complete() -> None:
         assert {span.status for span in recorder.spans()} == {"complete"}
         assert recorder.runs[0].status == "complete"
         names = [span.payload["agent_name"] for span in recorder.spans("langchain:agent")]
-        assert names == ["team", "LangGraph", "other"]
+        assert names == ["team", "front", "other"]
         assert parents(recorder, "langchain:tool:look_up") == ["langchain:agent"]
 
 
@@ -799,14 +799,14 @@ def test_several_handlers_record_once(other: RemitHandler) -> None:
         assert {span.status for span in recorder.spans()} == {"complete"}
 
 
-def test_the_remit_of_an_inner_handler_holds_as_well() -> None:
-    """The outer handler has none."""
+def test_the_remit_of_a_second_handler_holds_as_well() -> None:
+    """The first one records, and has none."""
     turns = [Turn(calls=(("spend", {"amount": 5}),)), DONE]
     agent = agent_of(*turns, tools=[spend], name="payer", risks={"spend": PAYS})
-    inner = agent.with_config({"callbacks": [RemitHandler(remits={"payer": PAYS_NOT})]})
+    config = handled(RemitHandler(), RemitHandler(remits={"payer": PAYS_NOT}))
     with isolated(on_violation="deny") as recorder:
         with desk.run():
-            state = inner.invoke(QUESTION, handled())
+            state = agent.invoke(QUESTION, config)
         assert "Policy refused this step" in state["messages"][2].content
         assert len(list(recorder.spans("langchain:agent"))) == 1
 

@@ -68,8 +68,13 @@ OUTPUTS: Final = "outputs"
 HIDDEN: Final = "langsmith:hidden"
 NODE: Final = "graph:step:"
 """Beginning of the tag that LangGraph gives the nodes of a graph."""
+NODES: Final = frozenset({"model", "tools"})
+HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
+"""Nodes that `create_agent` makes: what is in them has spans, and they have none."""
+FIRST: Final = "seq:step:1"
+"""Tag of what a node consists of."""
 INTEGRATION: Final = "ls_integration"
-OF_CREATE_AGENT: Final = "langchain_create_agent"
+"""Metadata that LangGraph adds."""
 AGENT: Final = adapters.declare(f"{PREFIX}agent", "agent")
 CHAIN: Final = adapters.declare(f"{PREFIX}chain", "agent")
 LLM: Final = adapters.declare(f"{PREFIX}llm", "llm")
@@ -179,7 +184,7 @@ class RemitHandler(GraphCallbackHandler):
         parent_run_id: UUID | None = None,
         **told: Any,  # noqa: ANN401 - of LangChain
     ) -> None:
-        """Start the span of an agent or a chain; nodes of `create_agent` have none."""
+        """Start the span of an agent or a chain."""
         name = _name(serialized, told)
         kind = self._kind(name, parent_run_id, told)
         runs = self._runs.get(name) if kind is AGENT else None
@@ -215,11 +220,14 @@ class RemitHandler(GraphCallbackHandler):
         if HIDDEN in tags:
             return None
         if any(tag.startswith(NODE) for tag in tags):
-            return None if metadata.get(INTEGRATION) == OF_CREATE_AGENT else CHAIN
+            return None if name in NODES or name.endswith(HOOKS) else CHAIN
         if name == metadata.get("lc_agent_name") or name in self._runs:
             return AGENT
-        is_graph = INTEGRATION in metadata and (parent_run_id is None or name == "LangGraph")
-        return AGENT if is_graph else CHAIN
+        if INTEGRATION not in metadata or "run_type" in told:
+            return CHAIN
+        # A graph that is a node, or called by itself.
+        is_node = FIRST in tags and not name.startswith("Runnable")
+        return AGENT if is_node or parent_run_id is None or name == "LangGraph" else CHAIN
 
     @adapters.guarded("the end of a chain of LangChain")
     def on_chain_end(self, outputs: object, *, run_id: UUID, **_: object) -> None:
