@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
+import langchain_core
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
@@ -931,6 +932,16 @@ def test_bad_input_is_named(make: Callable[[], object], message: str) -> None:
         make()
 
 
+def import_error(*folders: Path, without_site: bool = False) -> str:
+    """Return how the import of the integration ends, with *folders* before others."""
+    program = f"import sys; sys.path[:0] = {[*map(str, folders)]!r}; import {MODULE}"
+    options = ["-S"] if without_site else []
+    done = subprocess.run(
+        [sys.executable, *options, "-c", program], capture_output=True, text=True, check=False
+    )
+    return done.stderr.splitlines()[-1]
+
+
 def test_a_framework_that_is_too_old_is_named(tmp_path: Path) -> None:
     """At the import of the integration."""
     (tmp_path / "langgraph").mkdir()
@@ -938,9 +949,15 @@ def test_a_framework_that_is_too_old_is_named(tmp_path: Path) -> None:
     (tmp_path / "langgraph-1.1.0.dist-info").mkdir()
     metadata = "Metadata-Version: 2.1\nName: langgraph\nVersion: 1.1.0\n"
     (tmp_path / "langgraph-1.1.0.dist-info" / "METADATA").write_text(metadata)
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {MODULE}"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
-    assert "DeclarationError: remit.integrations.langchain needs langgraph>=1.2.0" in done.stderr
-    assert "found 1.1.0" in done.stderr
+    message = import_error(tmp_path)
+    assert f"DeclarationError: {MODULE} needs langgraph>=1.2.1; found 1.1.0" in message
+
+
+def test_a_framework_that_is_missing_is_named(tmp_path: Path) -> None:
+    """With what to install."""
+    for installed in Path(langchain_core.__file__).parents[1].iterdir():
+        if not installed.name.startswith("lang"):
+            (tmp_path / installed.name).symlink_to(installed)
+    message = import_error(tmp_path, Path(remit.__file__).parents[1], without_site=True)
+    assert f"{MODULE} needs langchain>=1.2.11; langchain is not installed" in message
+    assert message.endswith("pip install 'langchain>=1.2.11'")

@@ -54,7 +54,7 @@ try:
     from langgraph.types import Command
 except ImportError:
     for package, lowest in (
-        ("langchain", "1.0.0"), ("langgraph", "1.2.0"), ("langgraph-prebuilt", "1.0.5")
+        ("langchain", "1.2.11"), ("langgraph", "1.2.1"), ("langgraph-prebuilt", "1.1.3")
     ):  # fmt: skip
         _llm.required(package, lowest, _llm.installed(package), __name__)
     raise
