@@ -64,7 +64,13 @@ MODULE: Final = "remit.integrations.langchain"
 QUESTION: Final = {"messages": [("user", "Where is order A-1?")]}
 Anything: TypeAlias = Any
 """What LangChain does not give a type."""
-USAGE: Final = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
+USAGE: Final = {
+    "input_tokens": 11,
+    "output_tokens": 7,
+    "total_tokens": 18,
+    "input_token_details": {"cache_read": 3, "cache_creation": 2},
+    "output_token_details": {"reasoning": 4},
+}
 
 
 class Scripted(BaseChatModel):
@@ -367,6 +373,15 @@ def test_a_thread_without_the_context_has_the_parent_that_langchain_reports() ->
     with isolated() as recorder, desk.run():
         graph.compile().invoke(cast("Any", QUESTION), handled())
     assert parents(recorder, "langchain:llm") == ["langchain:chain"]
+
+
+def test_a_chain_outside_any_run_is_counted_and_not_refused() -> None:
+    """It is no agent, so no run is opened."""
+    chain = ChatPromptTemplate.from_template("{question}") | Scripted(turns=[DONE])
+    with isolated(on_violation="deny") as recorder:
+        assert chain.invoke({"question": "Where?"}, handled()).content == TOLD
+        assert recorder.runs == []
+        assert remit.status().outside_run["langchain:llm"] == 1
 
 
 # Refusal
@@ -829,6 +844,12 @@ def test_how_messages_are_captured(capture: Anything, count: int) -> None:
         "completion_tokens": 7,
         "total_tokens": 18,
     }
+    assert (second.result or {})["usage_details"] == {
+        "cache_read": 3,
+        "cache_write": 2,
+        "reasoning": 4,
+    }
+    assert second.payload["inputs"]["tools"] == [{"name": "look_up", "description": "x"}]
 
 
 def test_media_are_not_recorded_and_calls_only_once() -> None:
