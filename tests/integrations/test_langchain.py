@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda
-from langchain_core.tools import StructuredTool, tool
+from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
@@ -429,6 +429,40 @@ def test_a_decorated_tool_is_counted_once() -> None:
             agent_of(*turns, tools=[pay_anyway]).invoke(QUESTION, handled())
         assert remit.status().exceeding == {"desk:pay_anyway": 1}
         assert parents(recorder, "desk:pay_anyway") == ["langchain:agent"]
+        assert not [span for span in recorder.spans() if ":tool:" in span.name]
+
+
+class Spend(BaseTool):
+    """A tool that is a class."""
+
+    name: str = "spend"
+    description: str = "Spend an amount."
+
+    @remit.span_type("desk:spend_of_class", data_risk=PAYS)
+    def _run(self, amount: int) -> str:
+        raise AssertionError(f"{amount} was spent")
+
+
+@tool("spend")
+@remit.span_type("desk:spend_later", data_risk=PAYS)
+async def spend_later(amount: int) -> str:
+    """Spend an amount."""
+    raise AssertionError(f"{amount} was spent")
+
+
+@pytest.mark.parametrize(
+    ("made", "step"),
+    [(Spend(), "desk:spend_of_class"), (spend_later, "desk:spend_later")],
+    ids=["class", "coroutine"],
+)
+def test_a_decorated_tool_of_any_kind_is_refused_as_its_function(made: BaseTool, step: str) -> None:
+    """It has no other span."""
+    turns = [Turn(calls=(("spend", {"amount": 5}),)), DONE]
+    with isolated(on_violation="deny") as recorder:
+        with careful.run():
+            state = invoke("async", agent_of(*turns, tools=[made]), QUESTION)
+        assert "Policy refused this step" in state["messages"][2].content
+        assert [span.status for span in recorder.spans(step)] == ["failed"]
         assert not [span for span in recorder.spans() if ":tool:" in span.name]
 
 
