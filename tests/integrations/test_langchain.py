@@ -827,6 +827,23 @@ def test_a_tool_that_the_middleware_does_not_know_is_declared_at_its_first_call(
         assert "order_id" in str(version)
 
 
+def test_a_risk_of_a_decorated_tool_that_is_found_late_holds_as_well() -> None:
+    """Such a tool has both spans."""
+
+    @remit.span_type("desk:found_late", data_risk=PAYS_NOT)
+    def spend(amount: int) -> str:
+        """Spend an amount."""
+        raise AssertionError(f"{amount} was spent")
+
+    model = Scripted(turns=[Turn(calls=(("spend", {"amount": 5}),)), DONE])
+    agent = create_agent(model, [spend], middleware=[RemitTools(risks={"spend": PAYS})])
+    with isolated(on_violation="deny") as recorder:
+        with careful.run():
+            state = agent.invoke(cast("Any", QUESTION), handled())
+        assert "Policy refused this step" in state["messages"][2].content
+        assert [span.status for span in recorder.spans("langchain:tool:spend")] == ["failed"]
+
+
 # What is recorded once, and what does not break
 
 

@@ -477,6 +477,11 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
             if isinstance(each, dict):  # run by the provider of the model
                 continue
             tool = each if isinstance(each, BaseTool) else _tool_of(each, where)
+            if tool.name in self._risks and _step_in(tool) is not None:
+                raise DeclarationError(
+                    f"{where}: risks names {describe_value(tool.name)}, whose function is "
+                    "decorated; expected its risk in data_risk= of the decorator"
+                )
             self._known[tool.name] = self._declare(tool)
         for name, risk in self._risks.items():
             adapters.ceiling_of(f"{where}: risks[{name!r}]", risk)
@@ -487,16 +492,10 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                 )
 
     def _declare(self, tool: BaseTool) -> _Declared:
-        risk = self._risks.get(tool.name)
-        functions = (getattr(tool, name, None) for name in ("func", "coroutine", "_run", "_arun"))
-        step = next(filter(None, map(adapters.step_of, functions)), None)
-        if step is not None and risk is not None:
-            raise DeclarationError(
-                f"RemitTools: risks names {describe_value(tool.name)}, whose function is decorated;"
-                " expected its risk in data_risk= of the decorator"
-            )
+        step, risk = _step_in(tool), self._risks.get(tool.name)
         if step is not None:
             adapters.name_tool(step, tool.name)
+        if step is not None and risk is None:
             return _Declared(step, decorated=True)
         recorder = adapters.declare(
             f"{PREFIX}tool:{tool.name}",
@@ -903,6 +902,12 @@ def _mapping(value: object, where: str, what: str) -> dict[str, Risk]:
             f"{what} to remit.risk(...)"
         )
     return dict(names)
+
+
+def _step_in(tool: BaseTool) -> SpanRecorder | None:
+    """Return the recorder of the function of a tool, if that is decorated."""
+    functions = (getattr(tool, name, None) for name in ("func", "coroutine", "_run", "_arun"))
+    return next(filter(None, map(adapters.step_of, functions)), None)
 
 
 def _tool_of(function: object, where: str) -> BaseTool:
