@@ -25,7 +25,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, interrupt
 
@@ -61,9 +61,9 @@ from tests.scenarios import (
 pytestmark = pytest.mark.python
 
 MODULE: Final = "remit.integrations.langchain"
-QUESTION: Final = {"messages": [("user", "Where is order A-1?")]}
 Anything: TypeAlias = Any
 """What LangChain does not give a type."""
+QUESTION: Final[Anything] = {"messages": [("user", "Where is order A-1?")]}
 USAGE: Final = {
     "input_tokens": 11,
     "output_tokens": 7,
@@ -170,21 +170,20 @@ class AgentDriver:
         converted = [tool(each) for each in tools]
         governed = RemitTools(tools, risks)
         config: RunnableConfig = {"callbacks": [RemitHandler()]}
-        if self.kind == "graph":
-            agent = own_graph(model, converted, governed)
-        else:
-            agent = create_agent(model, converted, middleware=[governed])
+        agent: Anything = (
+            own_graph(model, converted, governed)
+            if self.kind == "graph"
+            else create_agent(model, converted, middleware=[governed])
+        )
         if stream and self.kind == "sync":
-            *_, (_, state) = agent.stream(
-                cast("Any", QUESTION), config, stream_mode=["messages", "values"]
-            )
+            *_, (_, state) = agent.stream(QUESTION, config, stream_mode=["messages", "values"])
         elif stream:
             modes = ["messages", "values"]
             state = [each async for _, each in agent.astream(QUESTION, config, stream_mode=modes)][
                 -1
             ]
         elif self.kind == "sync":
-            state = agent.invoke(cast("Any", QUESTION), config)
+            state = agent.invoke(QUESTION, config)
         else:
             state = await agent.ainvoke(QUESTION, config)
         messages = state["messages"]
@@ -289,7 +288,7 @@ def test_a_decorated_step_in_a_node_is_the_parent_of_its_model_call() -> None:
     graph.add_node("think", think)
     graph.add_edge(START, "think")
     with isolated() as recorder, desk.run():
-        graph.compile(name="Thinker").invoke(cast("Any", QUESTION), handled())
+        graph.compile(name="Thinker").invoke(QUESTION, handled())
     assert parents(recorder, "desk:think") == ["langchain:chain"]
     assert parents(recorder, "langchain:llm") == ["desk:think"]
     (chain,) = recorder.spans("langchain:chain")
@@ -371,7 +370,7 @@ def test_a_thread_without_the_context_has_the_parent_that_langchain_reports() ->
     graph.add_node("think", think)
     graph.add_edge(START, "think")
     with isolated() as recorder, desk.run():
-        graph.compile().invoke(cast("Any", QUESTION), handled())
+        graph.compile().invoke(QUESTION, handled())
     assert parents(recorder, "langchain:llm") == ["langchain:chain"]
 
 
@@ -489,7 +488,7 @@ def test_without_the_middleware_tools_are_recorded() -> None:
     agent = create_agent(Scripted(turns=turns), [look_up, broken])
     with isolated() as recorder:
         with desk.run(), suppress(ValueError):
-            agent.invoke(cast("Any", QUESTION), handled())
+            agent.invoke(QUESTION, handled())
         (span,) = recorder.spans("langchain:tool:look_up")
         (failed,) = recorder.spans("langchain:tool:broken")
     assert span.payload["inputs"] == {"order_id": "A-1"}
@@ -516,7 +515,7 @@ def test_no_argument_of_a_classified_tool_is_recorded_with_or_without_the_middle
     ):
         with isolated() as recorder:
             with desk.run():
-                asyncio.run(agent.ainvoke(cast("Any", QUESTION), handled()))
+                asyncio.run(agent.ainvoke(QUESTION, handled()))
             assert list(recorder.spans("desk:record"))
             leaks = [
                 (span.name, span.payload, span.result)
@@ -597,7 +596,7 @@ def test_an_agent_that_hands_over_is_complete() -> None:
     graph.add_edge(START, "first")
     with isolated() as recorder:
         with desk.run():
-            graph.compile(name="team").invoke(cast("Any", QUESTION), handled())
+            graph.compile(name="team").invoke(QUESTION, handled())
         assert {span.status for span in recorder.spans()} == {"complete"}
         assert recorder.runs[0].status == "complete"
         names = [span.payload["agent_name"] for span in recorder.spans("langchain:agent")]
@@ -821,7 +820,7 @@ def test_a_tool_that_the_middleware_does_not_know_is_declared_at_its_first_call(
     )
     with isolated() as recorder:
         with desk.run():
-            agent.invoke(cast("Any", QUESTION), handled())
+            agent.invoke(QUESTION, handled())
         assert parents(recorder, "langchain:tool:look_up") == ["langchain:agent"]
         version: Anything = desk.registration()["agent_schema_version"]
         assert "order_id" in str(version)
@@ -839,7 +838,7 @@ def test_a_risk_of_a_decorated_tool_that_is_found_late_holds_as_well() -> None:
     agent = create_agent(model, [spend], middleware=[RemitTools(risks={"spend": PAYS})])
     with isolated(on_violation="deny") as recorder:
         with careful.run():
-            state = agent.invoke(cast("Any", QUESTION), handled())
+            state = agent.invoke(QUESTION, handled())
         assert "Policy refused this step" in state["messages"][2].content
         assert [span.status for span in recorder.spans("langchain:tool:spend")] == ["failed"]
 
@@ -1007,7 +1006,7 @@ def test_bad_input_is_named(make: Callable[[], object], message: str) -> None:
 def import_error(*folders: Path, without_site: bool = False) -> str:
     """Return how the import of the integration ends, with *folders* before others."""
     program = f"import sys; sys.path[:0] = {[*map(str, folders)]!r}; import {MODULE}"
-    options = ["-S"] if without_site else []
+    options = ["-E", "-S"] if without_site else []
     done = subprocess.run(
         [sys.executable, *options, "-c", program], capture_output=True, text=True, check=False
     )
