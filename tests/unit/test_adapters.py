@@ -1475,3 +1475,107 @@ def test_what_an_adapter_gives_is_redacted_at_each_level(
         assert "canary" not in str(each)
         assert key not in str(each)
     assert "canary" not in str(recorded.payload)
+
+
+# What integrations add to a span that has started
+
+
+def test_a_span_that_steps_aside_stays_open(recorder: RecordingSink) -> None:
+    """What follows is beside it, as between the items of a stream."""
+    step = adapters.declare("fake:stream", "llm")
+    with agent.run():
+        with adapters.start(step, {}) as span:
+            decorated(1)
+            span.make_previous_current()
+            decorated(2)
+            span.make_previous_current()  # it is not current
+            assert span.is_open
+        decorated(3)
+    inside, beside, after = recorder.spans("adapters:decorated")
+    root = recorder.runs[0].root.key
+    assert (inside.parent, beside.parent, after.parent) == (
+        recorder.spans("fake:stream")[0].key,
+        root,
+        root,
+    )
+
+
+def test_a_span_that_is_narrowed_refuses_what_begins_beneath_it() -> None:
+    """Another handler knows of the agent's remit after the span began."""
+    step = adapters.declare("fake:narrowed", "agent")
+    tool = adapters.declare("fake:tool:spend", "tool", data_risk=PAYS)
+    ceiling = adapters.ceiling_of("inner", PAYS_NOT)
+    with isolated(on_violation="deny") as recorder:
+        with agent.run(), adapters.start(step, {}) as span:
+            adapters.start(tool, {}).end()
+            span.narrow(None)
+            adapters.start(tool, {}).end()
+            span.narrow(ceiling)
+            span.narrow(ceiling)
+            with pytest.raises(DeniedError) as denied:
+                adapters.start(tool, {})
+            with pytest.raises(DeniedError):
+                adapters.start(tool, {}, parent=span.context)
+            span.end()
+            adapters.start(tool, {}).end()
+        statuses = [each.status for each in recorder.spans("fake:tool:spend")]
+    assert len(denied.value.violations) == 1
+    assert statuses == ["complete", "complete", "failed", "failed", "complete"]
+
+
+def test_a_run_that_was_left_open_may_be_ended_after_all(recorder: RecordingSink) -> None:
+    """A graph that was interrupted goes on inside the block."""
+    step = adapters.declare("fake:paused", "agent")
+    with agent.run():
+        with adapters.start(step, {}) as span:
+            span.leave_open()
+        with adapters.start(step, {}) as span:
+            span.leave_open(leave=False)
+    assert recorder.runs[0].status == "complete"
+
+
+def test_a_permitted_step_is_counted_by_its_own_call() -> None:
+    """Not twice, if it exceeds a remit and runs."""
+    tool = adapters.declare("fake:tool:permitted", "tool", data_risk=PAYS)
+    step = adapters.declare("fake:careful", "agent")
+    with isolated() as recorder:
+        options = {"ceiling": adapters.ceiling_of("inner", PAYS_NOT)}
+        with agent.run(), adapters.start(step, {}, **cast("Any", options)):
+            adapters.permit(tool)
+            assert remit.status().exceeding == {}
+            adapters.start(tool, {}).end()
+            assert remit.status().exceeding == {"fake:tool:permitted": 1}
+            recorder.runs[0].feed.terminated = "stopped"
+            with pytest.raises(RunTerminated):
+                adapters.permit(tool)
+
+
+def test_arguments_are_withheld_by_the_name_that_a_model_uses(recorder: RecordingSink) -> None:
+    """It is the name of the step or of its function, or one that the adapter notes."""
+
+    @remit.span_type("adapters:card", data_risk=remit.risk(classification="restricted"))
+    def record(who: str) -> str:
+        return who
+
+    model, by_function, by_name = (
+        adapters.declare("fake:llm", "llm"),
+        adapters.declare("fake:tool:record", "tool"),
+        adapters.declare("fake:tool:patient_card", "tool"),
+    )
+    step = adapters.step_of(record)
+    assert step is not None
+    adapters.name_tool(step, "patient_card")
+    calls = [
+        {"name": name, "args": {"who": "canary"}}
+        for name in ("record", "card", "patient_card", "other")
+    ]
+    with agent.run():
+        adapters.start(model, {"inputs": {"messages": [{"tool_calls": calls}]}}).end()
+        adapters.start(by_function, {"inputs": {"who": "canary"}}).end()
+        adapters.start(by_name, {"inputs": {"who": "canary"}}).end()
+    payload = recorder.spans("fake:llm")[0].payload
+    marker = {"$remit": "withheld", "rule": "classification:restricted"}
+    recorded = [each["args"] for each in payload["inputs"]["messages"][0]["tool_calls"]]
+    assert recorded == [marker, marker, marker, {"who": "canary"}]
+    for name in ("fake:tool:record", "fake:tool:patient_card"):
+        assert recorder.spans(name)[0].payload == {"inputs": {"who": marker}}

@@ -31,6 +31,8 @@ from typing import (
 )
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from remit import _capture, _runtime
 from remit._base.frames import caller as caller
 from remit._base.guard import guarded as guarded
@@ -47,16 +49,23 @@ from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
-from remit._record.context import ReportedContext, is_same_span, open_context, traceparent_of
+from remit._record.context import (
+    ReportedContext,
+    check_terminated,
+    is_same_span,
+    open_context,
+    traceparent_of,
+)
 from remit._record.policy import Ceiling, under
 from remit._record.runs import (
+    OBSERVE,
     OpenRun,
-    SpanContext,
     contributed_interrupts,
     current_context,
     opened,
     set_context,
 )
+from remit._record.runs import SpanContext as SpanContext
 from remit._record.spans import WITHOUT_EFFECT, OpenSpan, StepKind
 from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
@@ -297,6 +306,8 @@ def permit(
 ) -> None:
     """Check whether a step may run; a refusal is recorded as a failed span.
 
+    A step that exceeds a remit and runs, as violations are observed, is counted by its own call.
+
     Raises:
         RunTerminated: The run was terminated, from outside or because this step exceeds it.
         DeniedError: The step exceeds the agent's remit.
@@ -305,6 +316,8 @@ def permit(
     context = open_context() if isinstance(parent, str) else parent
     if context is None:
         outside(recorder)
+    elif context.run.recorder.on_violation == OBSERVE:
+        check_terminated(context)
     else:
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
@@ -418,6 +431,22 @@ class ManualSpan:
             ceilings, outer = context.ceilings, context.outer_runs
             set_context(ReportedContext(run, key, name, ceilings, outer, previous))
         return self
+
+    # Unguarded: assignments, and a context variable.
+    def make_previous_current(self) -> None:
+        """Make current what was before the span, in the context of the caller; it stays open."""
+        current = open_context()
+        if isinstance(current, ReportedContext) and is_same_span(current, self.context):
+            set_context(current.previous)
+
+    # Unguarded: as above.
+    def narrow(self, ceiling: Ceiling | None) -> None:
+        """Add what an agent of the framework forbids to the steps that begin beneath the span."""
+        context, current = self.context, open_context()
+        if context is not None:
+            self.context = replace(context, ceilings=under(context.ceilings, ceiling))
+            if current is not None and is_same_span(current, context):
+                set_context(replace(current, ceilings=self.context.ceilings))
 
     # Unguarded: called by the adapter's `with`.
     def __enter__(self) -> Self:
@@ -652,6 +681,11 @@ def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> 
     if not run.recording:
         return b"{}"
     data = recorder.params((), payload() if callable(payload) else payload, run.rules)
+    if recorder.kind == "tool":
+        rule = _classified_tools().get(recorder.name.rpartition(":")[2])
+        return (
+            data if rule is None else _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
+        )
     return _followed(recorder, data, run)
 
 
@@ -689,16 +723,26 @@ def _classified_tools() -> Mapping[str, str]:
     registry = _runtime.registry()
     known = _tools.get(registry)
     if known is None or known[0] != registry.version:
-        rules = (
-            (span_type.name.rpartition(":")[2].rpartition(".")[2], withholding(span_type.data_risk))
-            for span_type in registry.span_types()
-        )
-        by_name = {name: each.params_rule for name, each in rules if each.params_rule}
+        by_name: dict[str, str] = {}
+        for span_type in registry.span_types():
+            rule = withholding(span_type.data_risk).params_rule
+            if rule is not None:
+                name = span_type.name.rpartition(":")[2].rpartition(".")[2]
+                by_name |= {name: rule, span_type.qualname.rpartition(".")[2]: rule}
         known = _tools[registry] = (registry.version, by_name)
-    return known[1]
+    return {**known[1], **_named_tools} if _named_tools else known[1]
+
+
+# Unguarded: an assignment.
+def name_tool(recorder: SpanRecorder, name: str) -> None:
+    """Note by which name models call a decorated step, as its arguments may be classified."""
+    rule = withholding(recorder.find_risk()).params_rule
+    if rule is not None:
+        _named_tools[name] = rule
 
 
 _tools: Final[WeakKeyDictionary[Registry, tuple[int, Mapping[str, str]]]] = WeakKeyDictionary()
+_named_tools: Final[dict[str, str]] = {}
 
 
 def _checked(status: Status) -> Status:

@@ -62,9 +62,10 @@ def required(package: str, lowest: str, found: str | None, module: str | None = 
     """
     if found is not None and _numbers(found) >= _numbers(lowest):
         return
+    module = module or f"remit.integrations.{package.replace('-', '_')}"
+    seen = f"{package} is not installed" if found is None else f"found {found}"
     raise DeclarationError(
-        f"{module or f'remit.integrations.{package}'} needs {package}>={lowest}; found "
-        f"{found or 'it not installed'}; pip install '{package}>={lowest}'"
+        f"{module} needs {package}>={lowest}; {seen}; pip install '{package}>={lowest}'"
     )
 
 

@@ -1,0 +1,926 @@
+"""LangChain and LangGraph: agents, chains, models and retrievers, and tools that can be refused.
+
+What a user adds:
+
+    agent = create_agent(model, tools, middleware=[RemitTools(tools, risks={...})])
+    agent.invoke(question, {"callbacks": [RemitHandler()]})
+
+`RemitHandler` records what LangChain reports. `RemitTools` declares tools, opens their spans, and
+answers a refused call, which a callback cannot.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, Unpack, cast, get_args
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from remit._base.text import describe_value
+from remit._base.version import __version__
+from remit._decorators import adapters
+from remit._decorators.adapters import (
+    AgentRuns,
+    Content,
+    ManualSpan,
+    SpanContext,
+    SpanEnd,
+    SpanRecorder,
+    SpanTable,
+    StartOptions,
+    Status,
+)
+from remit.errors import DeclarationError, DeniedError
+from remit.integrations import _llm
+from remit.integrations._llm import CaptureMessages
+from remit.models.data_risk import DataRisk
+
+try:
+    from langchain.agents.middleware import AgentMiddleware
+    from langchain_core.documents import Document
+    from langchain_core.messages import BaseMessage, ToolMessage
+    from langchain_core.outputs import ChatGeneration, LLMResult
+    from langchain_core.tools import BaseTool
+    from langchain_core.tools import tool as tool_of
+    from langchain_core.utils.json_schema import dereference_refs
+    from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent, GraphResumeEvent
+    from langgraph.errors import GraphBubbleUp, ParentCommand
+    from langgraph.prebuilt.tool_node import ToolCallRequest
+    from langgraph.types import Command
+except ImportError:
+    for package, lowest in (
+        ("langchain", "1.2.11"), ("langgraph", "1.2.1"), ("langgraph-prebuilt", "1.1.3")
+    ):  # fmt: skip
+        _llm.required(package, lowest, _llm.installed(package), __name__)
+    raise
+
+Risk: TypeAlias = DataRisk | Mapping[str, object]
+Answer: TypeAlias = ToolMessage | Command[Any]
+
+PREFIX: Final = "langchain:"
+INPUTS: Final = "inputs"
+OUTPUTS: Final = "outputs"
+HIDDEN: Final = "langsmith:hidden"
+NODE: Final = "graph:step:"
+"""Beginning of the tag that LangGraph gives the nodes of a graph."""
+NODES: Final = frozenset({"model", "tools"})
+HOOKS: Final = (".before_agent", ".before_model", ".after_model", ".after_agent")
+"""Nodes that `create_agent` makes: what is in them has spans, and they have none."""
+FIRST: Final = "seq:step:1"
+"""Tag of what a node consists of."""
+INTEGRATION: Final = "ls_integration"
+"""Metadata that LangGraph adds."""
+AGENT: Final = adapters.declare(f"{PREFIX}agent", "agent")
+CHAIN: Final = adapters.declare(f"{PREFIX}chain", "agent")
+LLM: Final = adapters.declare(f"{PREFIX}llm", "llm")
+RETRIEVER: Final = adapters.declare(f"{PREFIX}retriever", "retriever")
+adapters.add_to_header(f"remit-langchain@{__version__}")
+adapters.interrupts(GraphBubbleUp)
+
+ROLES: Final = {"human": "user", "ai": "assistant", "function": "tool"}
+SETTINGS: Final = frozenset({
+    "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "stop", "seed",
+    "tool_choice", "presence_penalty", "frequency_penalty", "reasoning_effort",
+})  # fmt: skip
+"""Parameters of a model that are recorded."""
+CALLS: Final = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
+"""Blocks of a message that repeat its `tool_calls`."""
+MAX_LEVELS: Final = 6
+
+
+@dataclass(slots=True)
+class _Node:
+    """What is known of something that LangChain runs.
+
+    Attributes:
+        scope: The context in which the messages of a model call are new or not: that of the agent.
+        in_own_run: Whether an agent around it opened the run.
+        began: When it began.
+        first_token_ms: When the first token of a model came.
+        chunks: How many chunks came.
+    """
+
+    scope: SpanContext | None
+    in_own_run: bool
+    began: float
+    first_token_ms: float | None = None
+    chunks: int = 0
+
+
+_table: Final[SpanTable[Hashable]] = SpanTable()
+_nodes: Final[dict[UUID, _Node]] = {}
+_histories: Final = {capture: _llm.History(capture) for capture in get_args(CaptureMessages)}
+_interrupted: Final[WeakKeyDictionary[object, set[str]]] = WeakKeyDictionary()
+"""Checkpoints at which graphs of a run were interrupted, and from which they did not go on."""
+_called: Final[ContextVar[_Call | None]] = ContextVar("remit_langchain_call", default=None)
+"""The call of a tool around which `RemitTools` is."""
+
+
+class RemitHandler(GraphCallbackHandler):
+    """Records what LangChain and LangGraph report to `callbacks=`.
+
+    Outside any run, the outermost agent opens a run of the agent `langchain.agents:<its name>`.
+    Several handlers, also one at an outer and one at an inner call, record once.
+
+    Attributes:
+        run_inline: Callbacks run in the task and the context of what they report.
+        raise_error: Refusals reach LangChain.
+    """
+
+    run_inline = True
+    raise_error = True
+
+    def __init__(
+        self, *, remits: Mapping[str, Risk] | None = None, capture_messages: CaptureMessages = "new"
+    ) -> None:
+        """Check the arguments.
+
+        Args:
+            remits: What agents may do, by the name of the agent: holds for all that is beneath it.
+            capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
+
+        Raises:
+            DeclarationError: An argument is wrong.
+        """
+        where = "RemitHandler"
+        self._capture: Final = _llm.checked_capture(capture_messages, where)
+        self._place: Final = adapters.caller()
+        self._remits: Final = _mapping(remits, f"{where}: remits", "agents")
+        self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
+
+    # Unguarded: comparisons.
+    def __eq__(self, other: object) -> bool:
+        """Return whether *other* records and allows the same; LangChain then keeps one of them."""
+        return (
+            isinstance(other, RemitHandler)
+            and self._capture == other._capture
+            and self._remits == other._remits
+        )
+
+    # Unguarded: as above.
+    def __hash__(self) -> int:
+        """Return the hash of what is compared."""
+        return hash((self._capture, *sorted(self._remits)))
+
+    def _runs_of(self, name: str, risk: Risk | None = None) -> AgentRuns:
+        return adapters.declare_agent(
+            f"langchain.agents:{name}", name=name, data_risk=risk, place=self._place
+        )
+
+    # Chains and agents
+
+    @adapters.guarded("the start of a chain of LangChain")
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: object,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **told: Any,  # noqa: ANN401 - of LangChain
+    ) -> None:
+        """Start the span of an agent or a chain."""
+        name = _name(serialized, told)
+        kind = self._kind(name, parent_run_id, told)
+        runs = self._runs.get(name) if kind is AGENT else None
+        if run_id in _nodes:  # reported by another handler as well
+            span = _table.get(run_id)
+            if span is not None and runs is not None:
+                span.narrow(runs.ceiling)
+            return
+        if kind is None:
+            _add(run_id, parent_run_id)
+            if parent_run_id is not None:
+                _table.alias(run_id, parent_run_id)
+            return
+
+        def payload() -> Mapping[str, object]:
+            label = "agent_name" if kind is AGENT else "chain_name"
+            return {label: name, **self._state(INPUTS, inputs)}
+
+        around, options = _Around.of(parent_run_id), StartOptions()
+        if kind is AGENT:
+            options["ceiling"] = None if runs is None else runs.ceiling
+            options["agent"] = (runs or self._runs_of(name)) if around.context is None else None
+        span, node = _start(run_id, parent_run_id, kind, payload, around=around, **options)
+        if kind is AGENT:
+            node.scope = span.context
+            node.in_own_run = node.in_own_run or around.context is None
+
+    def _kind(
+        self, name: str, parent_run_id: UUID | None, told: Mapping[str, Any]
+    ) -> SpanRecorder | None:
+        """Return the step of a chain; None for one without a span."""
+        tags, metadata = told.get("tags") or (), _fields(told.get("metadata"))
+        if HIDDEN in tags:
+            return None
+        if any(tag.startswith(NODE) for tag in tags):
+            return None if name in NODES or name.endswith(HOOKS) else CHAIN
+        if name == metadata.get("lc_agent_name") or name in self._runs:
+            return AGENT
+        if INTEGRATION not in metadata or "run_type" in told:
+            return CHAIN
+        # A graph that is a node, or called by itself.
+        is_node = FIRST in tags and not name.startswith("Runnable")
+        return AGENT if is_node or parent_run_id is None or name == "LangGraph" else CHAIN
+
+    @adapters.guarded("the end of a chain of LangChain")
+    def on_chain_end(self, outputs: object, *, run_id: UUID, **_: object) -> None:
+        """End the span."""
+        _end(run_id, lambda: self._state(OUTPUTS, outputs))
+
+    @adapters.guarded("the end of a step of LangChain")
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: object) -> None:
+        """End the span; a command for the graph around is no failure."""
+        if isinstance(error, ParentCommand):
+            _end(run_id, status="complete")
+        else:
+            _end(run_id, error=error)
+
+    on_retriever_error = on_tool_error = on_chain_error
+
+    @adapters.guarded("an interrupt of LangGraph")
+    def on_interrupt(self, event: GraphInterruptEvent) -> None:
+        """Cancel the span of the graph and leave the run open; one that it opened itself ends."""
+        span, node = _span_of(event.run_id), _nodes.get(event.run_id) if event.run_id else None
+        if span is None or span.context is None or node is None:
+            return
+        if not node.in_own_run:
+            span.leave_open()
+            _interrupted.setdefault(span.context.run, set()).add(event.checkpoint_id)
+        span.end(status="cancelled")
+
+    @adapters.guarded("an interrupt of LangGraph")
+    def on_resume(self, event: GraphResumeEvent) -> None:
+        """End the run with its block after all, if its graphs go on inside the block."""
+        span = _span_of(event.run_id)
+        waiting = None
+        if span is not None and span.context is not None:
+            waiting = _interrupted.get(span.context.run)
+        if span is not None and waiting:
+            waiting.discard(event.checkpoint_id)
+            span.leave_open(leave=bool(waiting))
+
+    # Models
+
+    @adapters.guarded("the start of a model call of LangChain")
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any] | None,
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **told: Any,  # noqa: ANN401 - of LangChain
+    ) -> None:
+        """Start the span of a chat model."""
+        call = partial(_model_payload, "chat", serialized, told)
+        self._start_model(run_id, parent_run_id, told, call, lambda: map(_message, messages[0]))
+
+    @adapters.guarded("the start of a model call of LangChain")
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any] | None,
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **told: Any,  # noqa: ANN401 - of LangChain
+    ) -> None:
+        """Start the span of a model that completes texts."""
+        call = partial(_model_payload, "text_completion", serialized, told)
+        self._start_model(
+            run_id, parent_run_id, told, call, lambda: map(partial(_llm.message, "user"), prompts)
+        )
+
+    def _start_model(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        told: Mapping[str, Any],
+        call: Callable[[Sequence[_llm.Message], int], Mapping[str, object]],
+        read: Callable[[], Iterable[_llm.Message]],
+    ) -> None:
+        if run_id in _nodes:
+            return
+        around = _Around.of(parent_run_id)
+
+        def payload() -> Mapping[str, object]:
+            return call(*_histories[self._capture].new(around.scope, list(read())))
+
+        # In a batch, the next model call does not begin inside this one.
+        alone = told.get("batch_size", 1) == 1
+        _start(run_id, parent_run_id, LLM, payload, around=around, current=alone)
+
+    @adapters.guarded("a token of LangChain")
+    def on_llm_new_token(self, *_: object, run_id: UUID, **__: object) -> None:
+        """Note when the first token came; what follows happens between the tokens, not inside."""
+        node = _nodes.get(run_id)
+        if node is None:
+            return
+        node.chunks += 1
+        if node.first_token_ms is None:
+            node.first_token_ms = (time.monotonic() - node.began) * 1000
+            span = _table.get(run_id)
+            if span is not None:
+                span.make_previous_current()
+
+    @adapters.guarded("the end of a model call of LangChain")
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: object) -> None:
+        """End the span with answer and tokens."""
+        node = _nodes.get(run_id)
+        _end(run_id, lambda: self._answer(response, node))
+
+    @adapters.guarded("the end of a model call of LangChain")
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:  # noqa: ANN401 - of LangChain
+        """End the span, with what came before the error."""
+        node, response = _nodes.get(run_id), told.get("response")
+        _end(run_id, lambda: self._answer(response, node), error=error)
+
+    def _answer(self, response: LLMResult | None, node: _Node | None) -> Mapping[str, object]:
+        generations = response.generations[0] if response and response.generations else []
+        messages = [
+            _message(each.message)
+            if isinstance(each, ChatGeneration)
+            else _llm.message("assistant", each.text)
+            for each in generations
+        ]
+        streamed: dict[str, object] = {}
+        if node is not None:
+            messages = list(_histories[self._capture].answered(node.scope, messages))
+            streamed = {"first_token_ms": node.first_token_ms, "chunks": node.chunks or None}
+        return _llm.result(
+            messages,
+            map(_finish_reason, generations),
+            tokens=_tokens(generations, response.llm_output if response else None),
+            **_response(generations),
+            **streamed,
+        )
+
+    # Retrievers, and tools without `RemitTools`
+
+    @adapters.guarded("the start of a retriever of LangChain")
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **told: object,
+    ) -> None:
+        """Start the span of a retriever."""
+        name = _name(serialized, told)
+        payload = {"retriever_name": name, INPUTS: {"query": query}}
+        if run_id not in _nodes:
+            _start(run_id, parent_run_id, RETRIEVER, payload)
+
+    @adapters.guarded("the end of a retriever of LangChain")
+    def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **_: object) -> None:
+        """End the span with the documents."""
+        _end(run_id, lambda: {OUTPUTS: {"documents": _plain(documents)}})
+
+    @adapters.guarded("the start of a tool of LangChain")
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        inputs: dict[str, Any] | None = None,
+        **told: object,
+    ) -> None:
+        """Start the span of a tool, unless `RemitTools` has one for the call."""
+        fields = serialized or {}
+        name, call_id = str(fields.get("name") or "tool"), told.get("tool_call_id")
+        if run_id in _nodes:
+            return
+        call = _called.get()
+        if call is not None and (call.name, call.call_id) == (name, call_id):
+            _add(run_id, parent_run_id)
+            if call.span is not None:
+                _table.alias(run_id, call)
+            return
+        recorder = adapters.declare(
+            f"{PREFIX}tool:{name}",
+            "tool",
+            description=fields.get("description") or None,
+            place=self._place,
+        )
+        payload = _call_payload(name, call_id, input_str if inputs is None else inputs)
+        _start(run_id, parent_run_id, recorder, payload)
+
+    @adapters.guarded("the end of a tool of LangChain")
+    def on_tool_end(self, output: object, *, run_id: UUID, **_: object) -> None:
+        """End the span with the answer."""
+        status, result = _tool_result(output)
+        _end(run_id, result, status=status)
+
+    # What is recorded of a state
+
+    def _state(self, field: str, value: object) -> Mapping[str, object]:
+        """Return the inputs or outputs of a chain; of its messages the last, or all."""
+        if self._capture == "none":
+            return {}
+        messages, others = _messages_in(value)
+        if not messages:
+            return {field: _plain(value)}
+        kept = messages if self._capture == "all" else messages[-1:]
+        omitted = len(messages) - len(kept)
+        state: dict[str, object] = {name: _plain(each) for name, each in others.items()}
+        state["messages"] = [_plain(_raw(each)) for each in kept]
+        if omitted:
+            state["omitted"] = {"count": omitted}
+        return {field: state}
+
+
+class RemitTools(AgentMiddleware[Any, Any, Any]):
+    """Declares tools, records their calls, and answers those that are refused.
+
+    It is for `middleware=` of `create_agent`. For a graph of one's own, its methods are for
+    `ToolNode(tools, wrap_tool_call=..., awrap_tool_call=...)`; in programs that are not
+    asynchronous, the object itself is enough for `wrap_tool_call=`. A tool whose function is
+    decorated has the span of the function only.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]] = (),
+        risks: Mapping[str, Risk] | None = None,
+    ) -> None:
+        """Declare the tools.
+
+        Args:
+            tools: The tools of the agent, as it takes them. Others are declared at their first
+                call.
+            risks: Data risks of tools, by the name of the tool.
+
+        Raises:
+            DeclarationError: An argument is wrong; *risks* names no tool, or a decorated one.
+        """
+        super().__init__()
+        where = "RemitTools"
+        self._place: Final = adapters.caller()
+        self._risks: Final = _mapping(risks, f"{where}: risks", "tools")
+        self._known: Final[dict[str, _Declared]] = {}
+        if not isinstance(tools, Sequence):
+            raise DeclarationError(
+                f"{where}: tools is {describe_value(tools)}; expected a list of tools"
+            )
+        for each in tools:
+            if isinstance(each, dict):  # run by the provider of the model
+                continue
+            tool = each if isinstance(each, BaseTool) else _tool_of(each, where)
+            if tool.name in self._risks and _step_in(tool) is not None:
+                raise DeclarationError(
+                    f"{where}: risks names {describe_value(tool.name)}, whose function is "
+                    "decorated; expected its risk in data_risk= of the decorator"
+                )
+            self._known[tool.name] = self._declare(tool)
+        for name, risk in self._risks.items():
+            adapters.ceiling_of(f"{where}: risks[{name!r}]", risk)
+            if self._known and name not in self._known:
+                raise DeclarationError(
+                    f"{where}: risks names {describe_value(name)}; expected one of the tools "
+                    f"{', '.join(self._known)}"
+                )
+
+    def _declare(self, tool: BaseTool) -> _Declared:
+        step, risk = _step_in(tool), self._risks.get(tool.name)
+        if step is not None:
+            adapters.name_tool(step, tool.name)
+        if step is not None and risk is None:
+            return _Declared(step, decorated=True)
+        recorder = adapters.declare(
+            f"{PREFIX}tool:{tool.name}",
+            "tool",
+            params=_schema(tool),
+            description=tool.description or None,
+            data_risk=risk,
+            place=self._place,
+        )
+        return _Declared(recorder, decorated=False)
+
+    # Unguarded: the framework's call; `_begin` contains its own faults.
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
+    ) -> Answer:
+        """Call a tool; answer its refusal."""
+        try:
+            call = self._begin(request)
+            if call is None:
+                return handler(request)
+            with call:
+                return call.answer(handler(request))
+        except DeniedError as error:
+            return _refusal(request, error)
+
+    __call__ = wrap_tool_call
+
+    # Unguarded: as above.
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
+    ) -> Answer:
+        """Call a tool; answer its refusal."""
+        try:
+            call = self._begin(request)
+            if call is None:
+                return await handler(request)
+            with call:
+                return call.answer(await handler(request))
+        except DeniedError as error:
+            return _refusal(request, error)
+
+    @adapters.guarded("the start of a tool of LangChain")
+    def _begin(self, request: ToolCallRequest) -> _Call | None:
+        """Start the span of a call; None for a tool that LangChain does not know."""
+        tool, asked = request.tool, request.tool_call
+        if tool is None:
+            return None
+        name, call_id, arguments = tool.name, asked.get("id"), asked["args"]
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._declare(tool)
+        call = _Call(name, call_id)
+        if not known.decorated:
+            payload = _call_payload(name, call_id, arguments)
+            call.span = _table.start(call, known.recorder, payload)
+        elif _table.context() is not None:
+            adapters.permit(known.recorder, arguments)
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A declared tool.
+
+    Attributes:
+        recorder: The recorder of the tool, or of its function.
+        decorated: Whether the function is decorated.
+    """
+
+    recorder: SpanRecorder
+    decorated: bool
+
+
+class _Call:
+    """The call of a tool, as a block: its span is current, and ends with the answer."""
+
+    __slots__ = ("_answer", "_outer", "call_id", "name", "span")
+
+    def __init__(self, name: str, call_id: str | None) -> None:
+        """Keep by what LangChain reports the call."""
+        self.name: Final = name
+        self.call_id: Final = call_id
+        self.span: ManualSpan | None = None
+        self._answer: Answer | None = None
+        self._outer: _Call | None = None
+
+    # Unguarded: assignments, and a context variable.
+    def __enter__(self) -> Self:
+        """Make the span current."""
+        self._outer = _called.get()
+        _called.set(self)
+        if self.span is not None:
+            self.span.make_current()
+        return self
+
+    # Unguarded: returns its argument.
+    def answer(self, answer: Answer) -> Answer:
+        """Return the answer, and keep it for the span.
+
+        Raises:
+            DeniedError: A step inside was refused, and LangChain made an error message of it.
+        """
+        self._answer = answer
+        refused = None if self.span is None else self.span.refused
+        if refused is not None and getattr(answer, "status", None) == "error":
+            raise refused
+        return answer
+
+    # Unguarded: contains its own faults.
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the span."""
+        _called.set(self._outer)
+        if self.span is None:
+            return
+        if error is not None:
+            self.span.end(error=error)
+        else:
+            status, result = _tool_result(self._answer)
+            self.span.end(result, status=status)
+
+
+# The tree
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is around a span.
+
+    Attributes:
+        parents: The parent that LangChain reports, unless the current span is beneath that.
+        context: The context of that parent, or the current one.
+        scope: The context of the agent around it.
+    """
+
+    parents: tuple[Hashable, ...]
+    context: SpanContext | None
+    scope: SpanContext | None
+
+    @classmethod
+    def of(cls, parent_run_id: UUID | None) -> Self:
+        """Return what is around a span that begins.
+
+        The current span is beneath the reported parent if it is a step of the program's own, or in
+        another run. It is not if it is the root, as in a thread that the run was carried to, or if
+        it is itself reported.
+        """
+        current, node = _table.context(), None
+        if parent_run_id is None:
+            return cls((), current, current)
+        if current is None or current.name.startswith(PREFIX) or current.key == _root(current):
+            reported = _table.context(parent_run_id)
+            if current is None or reported is None or reported.run is current.run:
+                node = _nodes.get(parent_run_id)
+                scope = reported if node is None or node.scope is None else node.scope
+                return cls((parent_run_id,), reported, scope)
+        return cls((), current, current)
+
+
+def _root(context: SpanContext) -> bytes:
+    return context.run.context.key
+
+
+def _start(
+    run_id: UUID,
+    parent_run_id: UUID | None,
+    recorder: SpanRecorder,
+    payload: Content,
+    *,
+    around: _Around | None = None,
+    current: bool = True,
+    **options: Unpack[StartOptions],
+) -> tuple[ManualSpan, _Node]:
+    around = around or _Around.of(parent_run_id)
+    span = _table.start(run_id, recorder, payload, *around.parents, current=current, **options)
+    return span, _add(run_id, parent_run_id, around.scope)
+
+
+def _add(run_id: UUID, parent_run_id: UUID | None, scope: SpanContext | None = None) -> _Node:
+    """Add what LangChain runs, until it ends; a full table removes the oldest entry."""
+    outer = None if parent_run_id is None else _nodes.get(parent_run_id)
+    if scope is None and outer is not None:
+        scope = outer.scope
+    if len(_nodes) >= adapters.MAX_OPEN:
+        _nodes.pop(next(iter(_nodes)), None)
+    node = _nodes[run_id] = _Node(scope, outer is not None and outer.in_own_run, time.monotonic())
+    return node
+
+
+def _end(run_id: UUID, result: Content | None = None, **how: Unpack[SpanEnd]) -> None:
+    _nodes.pop(run_id, None)
+    _table.end(run_id, result, **how)
+
+
+def _span_of(run_id: UUID | None) -> ManualSpan | None:
+    return None if run_id is None else _table.get(run_id)
+
+
+# What is recorded
+
+
+def _name(serialized: Mapping[str, object] | None, told: Mapping[str, object]) -> str:
+    return str(told.get("name") or (serialized or {}).get("name") or "LangChain")
+
+
+def _model_payload(
+    operation: str,
+    serialized: Mapping[str, object] | None,
+    told: Mapping[str, Any],
+    messages: Sequence[_llm.Message],
+    omitted: int,
+) -> Mapping[str, object]:
+    params, metadata = _fields(told.get("invocation_params")), _fields(told.get("metadata"))
+    model = metadata.get("ls_model_name") or params.get("model_name") or params.get("model")
+    settings = {name: value for name, value in params.items() if name in SETTINGS}
+    for name in ("temperature", "max_tokens", "stop"):
+        settings.setdefault(name, metadata.get(f"ls_{name}"))
+    return _llm.payload(
+        operation,
+        str(metadata.get("ls_provider") or params.get("_type") or "langchain"),
+        str(model or _name(serialized, told)),
+        messages,
+        omitted=omitted,
+        tools=_llm.described(_tools_in(params.get("tools"))),
+        settings=_llm.known_only(**settings),
+        stream=bool(params.get("stream") or params.get("streaming")),
+    )
+
+
+def _message(message: BaseMessage) -> _llm.Message:
+    kind = message.type
+    role = getattr(message, "role", kind) if kind == "chat" else ROLES.get(kind, kind)
+    calls = [*getattr(message, "tool_calls", ()), *getattr(message, "invalid_tool_calls", ())]
+    return _llm.message(
+        role,
+        _content(message),
+        tool_calls=[_llm.tool_call(each["id"], each["name"], each["args"]) for each in calls],
+        tool_call_id=getattr(message, "tool_call_id", None),
+    )
+
+
+def _content(message: BaseMessage) -> object:
+    """Return the content of a message: a text, or blocks without calls and without media."""
+    if isinstance(message.content, str):
+        return message.content or None
+    blocks = [_block(each) for each in message.content_blocks if each["type"] not in CALLS]
+    if all(isinstance(each, str) for each in blocks):
+        return "".join(map(str, blocks)) or None
+    return [{"type": "text", "text": each} if isinstance(each, str) else each for each in blocks]
+
+
+def _block(block: Mapping[str, Any]) -> object:
+    kind = block["type"]
+    if kind == "text":
+        return block.get("text", "")
+    if kind == "reasoning":
+        return {"type": kind, "text": block.get("reasoning")}
+    data = block.get("base64")
+    if isinstance(data, str):
+        return _llm.media(block.get("mime_type") or kind, data)
+    return _llm.known_only(type=kind, url=block.get("url"), name=block.get("name"))
+
+
+def _plain(value: object, levels: int = MAX_LEVELS) -> object:
+    """Return a state of a graph with its messages as they are recorded."""
+    plain: object = value
+    if isinstance(value, BaseMessage):
+        plain = _message(value)
+    elif isinstance(value, Document):
+        plain = _llm.known_only(content=value.page_content, metadata=value.metadata, id=value.id)
+    elif isinstance(value, Command):
+        command = cast("Command[str]", value)
+        plain = _plain(
+            _llm.known_only(
+                update=command.update, resume=command.resume, goto=command.goto or None
+            ),
+            levels,
+        )
+    elif levels and (items := _sequence(value)) is not None:
+        plain = [_plain(each, levels - 1) for each in items]
+    elif levels and _is_dict(value):
+        plain = {str(key): _plain(each, levels - 1) for key, each in _fields(value).items()}
+    elif levels and (messages := _messages_in(value)[0]):
+        plain = {"messages": _plain(messages, levels - 1)}
+    return plain
+
+
+def _raw(message: object) -> object:
+    """Return a message that is given as a pair of role and content as it is recorded."""
+    pair = _sequence(message)
+    if pair is None or len(pair) != 2:  # noqa: PLR2004 - a pair
+        return message
+    return _llm.message(ROLES.get(str(pair[0]), pair[0]), pair[1])
+
+
+def _messages_in(value: object) -> tuple[Sequence[object], Mapping[str, object]]:
+    """Return the messages of a state, and its other members."""
+    state = _fields(value)
+    if state:
+        others = {str(name): each for name, each in state.items() if name != "messages"}
+        return _sequence(state.get("messages")) or (), others
+    messages = _sequence(value) or _sequence(getattr(value, "messages", None)) or ()
+    return (messages if messages and isinstance(messages[0], BaseMessage) else ()), {}
+
+
+def _tokens(generations: Sequence[object], output: object) -> Mapping[str, object]:
+    for each in generations:
+        usage = _fields(getattr(getattr(each, "message", None), "usage_metadata", None))
+        if usage:
+            before = _fields(usage.get("input_token_details"))
+            after = _fields(usage.get("output_token_details"))
+            return _llm.token_usage(
+                usage.get("input_tokens"),
+                usage.get("output_tokens"),
+                usage.get("total_tokens"),
+                cache_read=before.get("cache_read"),
+                cache_write=before.get("cache_creation"),
+                reasoning=after.get("reasoning"),
+            )
+    usage = _fields(_fields(output).get("token_usage"))
+    return _llm.token_usage(
+        usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+    )
+
+
+def _metadata(generation: object) -> Mapping[str, Any]:
+    message = getattr(generation, "message", None)
+    return {
+        **_fields(getattr(generation, "generation_info", None)),
+        **_fields(getattr(message, "response_metadata", None)),
+    }
+
+
+def _finish_reason(generation: object) -> object:
+    metadata = _metadata(generation)
+    return metadata.get("finish_reason") or metadata.get("stop_reason")
+
+
+def _response(generations: Sequence[object]) -> dict[str, object]:
+    metadata = _metadata(generations[0] if generations else None)
+    return {
+        "response_model": metadata.get("model_name") or metadata.get("model"),
+        "response_id": metadata.get("id"),
+    }
+
+
+def _call_payload(name: str, call_id: object, arguments: object) -> Content:
+    return lambda: {
+        "tool_name": name, **_llm.known_only(call_id=call_id), INPUTS: _plain(arguments)
+    }  # fmt: skip
+
+
+def _tool_result(answer: object) -> tuple[Status, Content]:
+    """Return how a tool ended that returned *answer*, and its result."""
+
+    def result() -> Mapping[str, object]:
+        output = _content(answer) if isinstance(answer, ToolMessage) else _plain(answer)
+        return {OUTPUTS: {"output": output}}
+
+    return ("failed" if getattr(answer, "status", None) == "error" else "complete"), result
+
+
+def _refusal(request: ToolCallRequest, error: DeniedError) -> ToolMessage:
+    call = request.tool_call
+    return ToolMessage(
+        error.for_model(), name=call["name"], tool_call_id=call["id"], status="error"
+    )
+
+
+def _tools_in(tools: object) -> Iterator[tuple[object, Any]]:
+    """Yield name and description of the tools that a model is given, in any provider's form."""
+    for each in _sequence(tools) or ():
+        fields = _fields(each)
+        fields = _fields(fields.get("function")) or fields
+        yield fields.get("name") or fields.get("type"), fields.get("description")
+
+
+def _fields(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _is_dict(value: object) -> bool:
+    return type(value) is dict
+
+
+def _sequence(value: object) -> Sequence[object] | None:
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else None
+
+
+# Arguments
+
+
+def _mapping(value: object, where: str, what: str) -> dict[str, Risk]:
+    if value is None:
+        return {}
+    names = _fields(value)
+    if (value and not names) or not all(isinstance(name, str) for name in names):
+        raise DeclarationError(
+            f"{where} is {describe_value(value)}; expected a mapping from names of "
+            f"{what} to remit.risk(...)"
+        )
+    return dict(names)
+
+
+def _step_in(tool: BaseTool) -> SpanRecorder | None:
+    """Return the recorder of the function of a tool, if that is decorated."""
+    functions = (getattr(tool, name, None) for name in ("func", "coroutine", "_run", "_arun"))
+    return next(filter(None, map(adapters.step_of, functions)), None)
+
+
+def _tool_of(function: object, where: str) -> BaseTool:
+    if not callable(function):
+        raise DeclarationError(
+            f"{where}: tools has {describe_value(function)}; expected tools as create_agent takes "
+            "them: functions, or tools of LangChain"
+        )
+    return tool_of(function)
+
+
+@adapters.guarded("the schema of a tool of LangChain")
+def _schema(tool: BaseTool) -> Mapping[str, object]:
+    """Return the JSON Schema of what a model passes, without references."""
+    schema: Any = tool.tool_call_schema
+    return dereference_refs(schema if _is_dict(schema) else schema.model_json_schema())
