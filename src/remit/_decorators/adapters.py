@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -29,15 +30,18 @@ from typing import (
 )
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from remit import _capture, _runtime
-from remit._base.frames import caller
-from remit._base.guard import guarded, logger
+from remit._base.frames import caller as caller
+from remit._base.guard import guarded as guarded
+from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
-from remit._declare.registry import AgentType, Registry, SpanType
+from remit._declare.registry import AgentType, Registry, SpanType, module_of_caller
 from remit._declare.risk import coerce, withholding
 from remit._decorators.agent import AgentRuns
 from remit._decorators.checks import checked_name
@@ -50,6 +54,7 @@ from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
+    current_context,
     opened,
     set_context,
 )
@@ -220,13 +225,14 @@ def declare_agent(
     """Declare an agent without a function; the returned object opens its runs.
 
     An equal declaration returns the same object. *identifier* is `module:name`, by which a server
-    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`.
+    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`. The
+    registration includes the steps of the caller's program.
 
     Raises:
         DeclarationError: The data risk is wrong.
     """
     risk = coerce(data_risk, f"the agent {identifier}")
-    declared_at = place or caller() or UNKNOWN_PLACE
+    declared_at, module = place or caller() or UNKNOWN_PLACE, module_of_caller()
 
     def make() -> AgentType:
         def answer(inputs: object) -> object: ...
@@ -240,6 +246,7 @@ def declare_agent(
             explicit_name=identifier,
             data_risk=risk,
             description=description,
+            declared_in=module,
             of_adapter="agent",
         )
         return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
@@ -288,6 +295,24 @@ def permit(
         outside(recorder)
     else:
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
+
+
+# Unguarded: assignments of a context variable.
+@contextmanager
+def inside(context: SpanContext | None) -> Generator[None]:
+    """Make *context* current within the block, for a step that has a span of its own."""
+    previous = current_context()
+    set_context(context)
+    try:
+        yield
+    finally:
+        set_context(previous)
+
+
+# Unguarded: a comparison.
+def declarations() -> object:
+    """Return what holds the declarations of now; in a block of `isolated` another object."""
+    return _runtime.registry()
 
 
 def add_to_header(name: str) -> None:
@@ -490,9 +515,12 @@ class _Ending:
         span, error = self.span, self.error
         run = span.context.run
         body = _captured(span.recorder, self.result, span.context)
-        if body is not None and span.recorder.kind == "tool":
-            rule = self.manual.classified_inside(run)
-            body = body if rule is None else _follow(body, rule, run)
+        rule = self.manual.classified_inside(run) if span.recorder.kind == "tool" else None
+        if rule is not None:
+            body = None if body is None else _follow(body, rule, run)
+            arguments = _follow(span.start.payload or b"{}", rule, run)
+            # Another item: the one before may be on its way.
+            span.start = replace(span.start, payload=arguments)
         status = self._status()
         if error is not None and status == FAILED:
             body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
@@ -635,7 +663,7 @@ def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     return _capture.follow(data, rule, tools, run.rules.max_payload_bytes)
 
 
-@guarded("the result of a tool", b"{}")
+@guarded("the content of a tool", b"{}")
 def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
     return _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
 
