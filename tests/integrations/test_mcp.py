@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,8 @@ pytestmark = pytest.mark.python
 T = TypeVar("T")
 
 TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+MINE: Final[Any] = {"mine": 1}
+TRACED: Final[Any] = {"traceparent": TRACE}
 RESTRICTED: Final = remit.risk(classification="restricted")
 
 
@@ -109,7 +111,7 @@ class HandWritten:
         }
     )
 
-    async def run(  # noqa: PLR0913 - of `Driver`
+    async def run(
         self,
         turns: Sequence[Turn],
         tools: Sequence[Tool],
@@ -202,7 +204,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def connected(shop: Shop, mode: str = "auto", **arguments: Any) -> AsyncIterator[Client]:  # noqa: ANN401 - of `govern`
+async def connected(shop: Shop, mode: str = "auto", **arguments: Any) -> AsyncGenerator[Client]:  # noqa: ANN401 - of `govern`
     """Connect a governed client."""
     async with Client(shop.server, mode=mode) as client:
         assert govern(client, "orders", **arguments) is client
@@ -216,10 +218,10 @@ def test_a_call_of_a_client_is_a_span_and_carries_its_trace(mode: str) -> None:
     async def scenario() -> None:
         shop = Shop()
         async with Client(shop.server, mode=mode) as bare:
-            expected = await bare.call_tool("look_up", {"order_id": "A-1"}, meta={"mine": 1})
+            expected = await bare.call_tool("look_up", {"order_id": "A-1"}, meta=MINE)
         async with connected(shop, mode) as client, desk.run():
             outer = adapters.traceparent() or ""
-            result = await client.call_tool("look_up", {"order_id": "A-1"}, meta={"mine": 1})
+            result = await client.call_tool("look_up", {"order_id": "A-1"}, meta=MINE)
         assert result.model_dump(exclude={"meta"}) == expected.model_dump(exclude={"meta"})
         (span,) = recorder.spans("mcp:tool:orders:look_up")
         assert span.parent == recorder.runs[0].root.key
@@ -241,7 +243,7 @@ def test_a_trace_that_the_user_sends_is_kept() -> None:
     async def scenario() -> None:
         shop = Shop()
         async with connected(shop) as client, desk.run():
-            await client.call_tool("look_up", {"order_id": "A"}, meta={"traceparent": TRACE})
+            await client.call_tool("look_up", {"order_id": "A"}, meta=TRACED)
         assert shop.metas[0]["traceparent"] == TRACE
 
     with isolated():
@@ -274,13 +276,16 @@ def test_a_refused_call_is_not_sent() -> None:
 def test_a_terminated_run_calls_no_tool() -> None:
     """`RunTerminated` is raised where the tool was called."""
 
+    async def ask_in_a_terminated_run(client: Client) -> None:
+        async with desk.run():
+            recorder.runs[0].feed.terminated = "stopped"
+            await client.call_tool("look_up", {"order_id": "A"})
+
     async def scenario() -> None:
         shop = Shop()
         async with connected(shop) as client:
-            with pytest.raises(RunTerminated):
-                async with desk.run():
-                    recorder.runs[0].feed.terminated = "stopped"
-                    await client.call_tool("look_up", {"order_id": "A"})
+            ended = await outcome(ask_in_a_terminated_run(client))
+            assert isinstance(ended, RunTerminated)
             await client.call_tool("look_up", {"order_id": "B"})
         assert shop.calls == [("look_up", "B")]
         assert recorder.spans() == []
@@ -325,7 +330,8 @@ HINTS: Final = [
 
 def declared_risk(name: str) -> dict[str, str]:
     """Return the words of a registered tool that are not unknown."""
-    entries = desk.registration()["agent_schema_version"]["span_type_schemas"]
+    content: Any = desk.registration()["agent_schema_version"]
+    entries = content["span_type_schemas"]
     (entry,) = [each for each in entries if each["name"] == name]
     actions = (entry.get("data_risk") or {}).get("action_profile", {})
     return {action: word for action, word in actions.items() if word != "unknown"}
@@ -333,9 +339,7 @@ def declared_risk(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(("hints", "trusted", "expected"), HINTS)
 def test_hints_are_data_risk(
-    hints: ToolAnnotations | None,
-    trusted: bool,
-    expected: dict[str, str],  # noqa: FBT001 - a parameter
+    hints: ToolAnnotations | None, *, trusted: bool, expected: dict[str, str]
 ) -> None:
     """A hint that lowers the risk counts from a trusted server only."""
 
@@ -498,8 +502,9 @@ def test_input_that_a_tool_needs_cancels_its_span() -> None:
         """Pay, with consent."""
         return f"{amount}: {consent.ok}"
 
-    async def answer(*_: object) -> ElicitResult:
+    async def answer(context: object, params: object) -> ElicitResult:
         """Answer for the user."""
+        del context, params
         return ElicitResult(action="accept", content={"ok": approve()})
 
     async def scenario() -> None:
@@ -965,9 +970,10 @@ def test_a_missing_or_old_sdk(tmp_path: Path, version: str | None) -> None:
         "def fail(name):\n    raise m.PackageNotFoundError(name)\n"
         f"{hidden}import remit.integrations.mcp\n"
     )
-    done = subprocess.run(  # noqa: S603 - of this test
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
         [sys.executable, "-c", program],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     seen = "mcp is not installed" if version is None else f"found {version}"
     assert f"remit.integrations.mcp needs mcp>=2.0; {seen}; pip install 'mcp>=2.0'" in done.stderr

@@ -58,7 +58,8 @@ from remit._record.runs import (
     opened,
     set_context,
 )
-from remit._record.spans import WITHOUT_EFFECT, OpenSpan, SpanRecorder, StepKind
+from remit._record.spans import WITHOUT_EFFECT, OpenSpan, StepKind
+from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
 

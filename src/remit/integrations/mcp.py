@@ -16,7 +16,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import Context, ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
@@ -54,6 +54,7 @@ Risks = Mapping[str, DataRisk | Mapping[str, object]]
 
 C = TypeVar("C", Client, ClientSession)
 S = TypeVar("S", bound=MCPServer[Any])
+R = TypeVar("R")
 
 ENDED: Final = "This session was ended. Do not call any more tools."
 """The answer to a call in a run that was terminated."""
@@ -261,10 +262,10 @@ class _GovernedClient:
     def __init__(self, client: Client | ClientSession, tools: _Tools) -> None:
         """Replace `call_tool` and `list_tools` of *client*."""
         before: object = getattr(client.call_tool, "__self__", None)
-        is_governed = isinstance(before, _GovernedClient)
-        self.call, self.list = (
-            (before.call, before.list) if is_governed else (client.call_tool, client.list_tools)
-        )
+        if isinstance(before, _GovernedClient):
+            self.call, self.list = before.call, before.list
+        else:
+            self.call, self.list = client.call_tool, client.list_tools
         self._client, self._tools = client, tools
         target: Any = client
         target.call_tool, target.list_tools = self.call_tool, self.list_tools
@@ -278,7 +279,7 @@ class _GovernedClient:
     ) -> Any:  # noqa: ANN401 - of the client
         """Call a tool as the client does, unless it is refused."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        meta = kwargs.get("meta") or {}
+        meta: Mapping[str, Any] = kwargs.get("meta") or {}
         if self._is_of_session(_calling.get(), meta):
             return await self.call(name, arguments, *args, **kwargs)
         recorder = self._tools.recorder(name, is_known=False)
@@ -536,40 +537,44 @@ def _payload(name: str, arguments: Mapping[str, object] | None) -> dict[str, obj
 
 def _ended(
     span: adapters.ManualSpan,
-    result: Any,  # noqa: ANN401 - what the SDK returned
+    result: R,
     refusals: Iterable[DeniedError] = (),
-) -> Any:  # noqa: ANN401 - what the SDK returned
+) -> R | CallToolResult:
     """End the span of a call, and return its result or the refusal of a step beneath."""
-    is_error = getattr(result, "is_error", False) or (
-        isinstance(result, dict) and result.get("isError") is True
-    )
+    is_error = _is_error(result)
     refused = span.refused or next(iter(refusals), None)
-    if is_error and refused is not None:
-        result = _answer(refused.for_model())
+    answer = _answer(refused.for_model()) if is_error and refused is not None else result
     status: adapters.Status = "complete"
     if is_error:
         status = "failed"
     elif isinstance(result, InputRequiredResult):
         status = "cancelled"
-    span.end(partial(_outputs, result), status=status)
-    return result
+    span.end(partial(_outputs, answer), status=status)
+    return answer
+
+
+def _is_error(result: object) -> bool:
+    if isinstance(result, dict):
+        return cast("dict[str, object]", result).get("isError") is True
+    return getattr(result, "is_error", False) is True
 
 
 def _answer(text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
 
 
-def _outputs(result: Any) -> dict[str, object]:  # noqa: ANN401 - what the SDK returned
+def _outputs(result: object) -> dict[str, object]:
     if isinstance(result, dict):
         result = CallToolResult.model_validate(result)
     if not isinstance(result, CallToolResult):
         return {"outputs": {}}
-    output: Any = result.structured_content
+    output: object = result.structured_content
     if output is None:
-        output = [_content(block) for block in result.content]
-        output = output[0] if len(output) == 1 else output
-    elif isinstance(output, dict) and output.keys() == {"result"}:
-        output = output["result"]
+        contents = [_content(block) for block in result.content]
+        output = contents[0] if len(contents) == 1 else contents
+    elif isinstance(output, dict):
+        fields = cast("dict[str, object]", output)
+        output = fields["result"] if fields.keys() == {"result"} else fields
     return {"outputs": {"output": output}}
 
 
