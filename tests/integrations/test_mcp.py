@@ -16,9 +16,17 @@ from typing import Annotated, Any, Final, TypeVar
 import pytest
 from mcp import Client, MCPError, UrlElicitationRequiredError
 from mcp.server import MCPServer
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.extension import Extension
 from mcp.server.mcpserver import Context, Elicit, Image, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ElicitRequestURLParams, ElicitResult, TextContent, ToolAnnotations
+from mcp.types import (
+    CallToolRequestParams,
+    ElicitRequestURLParams,
+    ElicitResult,
+    TextContent,
+    ToolAnnotations,
+)
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 from pydantic import BaseModel
 
@@ -843,6 +851,44 @@ def test_a_tool_that_is_added_later_is_declared() -> None:
         assert recorder.tree() == [
             [["mcp:tool:look_up", []], ["mcp:tool:later", [["desk:find", []]]]],
         ]
+
+    with isolated() as recorder:
+        run(scenario())
+
+
+class Raw(Extension):
+    """Answers as some servers do, without the models of the SDK."""
+
+    identifier = "tests/raw"
+
+    async def intercept_tool_call(
+        self,
+        params: CallToolRequestParams,
+        ctx: ServerRequestContext[Any, Any],
+        call_next: CallNext,
+    ) -> HandlerResult:
+        """Answer with a mapping."""
+        del ctx, call_next
+        content = [{"type": "text", "text": f"no {params.name}"}]
+        is_error = params.name == "fail"
+        return {"content": content, "isError": is_error, "resultType": "complete"}
+
+
+def test_an_answer_of_another_shape() -> None:
+    """It is passed on, and recorded."""
+
+    async def scenario() -> None:
+        recorded = Recorded("orders")
+        server: MCPServer[Any] = MCPServer("orders", extensions=[recorded, Raw()])
+        recorded.of(server).add_tool(look_up)
+        async with Client(server) as client:
+            first = await client.call_tool("look_up", {"order_id": "A"}, meta=sent(1))
+            second = await client.call_tool("fail", meta=sent(1))
+        assert [text_of(first), text_of(second)] == ["no look_up", "no fail"]
+        assert [first.is_error, second.is_error] == [False, True]
+        spans = recorder.spans()
+        assert [span.status for span in spans] == ["complete", "failed"]
+        assert (spans[0].result or {})["outputs"] == {"output": "no look_up"}
 
     with isolated() as recorder:
         run(scenario())
