@@ -429,6 +429,22 @@ def test_calls_outside_any_run_are_counted() -> None:
         run(scenario())
 
 
+def test_a_name_that_a_model_made_up_is_not_declared() -> None:
+    """Once the tools are listed; its risk is unknown, unless the user declares it."""
+
+    async def scenario() -> None:
+        async with connected(Shop()) as client, desk.run():
+            await client.call_tool("early")
+            await client.list_tools()
+            unknown = await client.call_tool("made_up")
+        assert text_of(unknown) == "Unknown tool: made_up"
+        assert recorder.tree() == [[["mcp:tool:orders:early", []], ["mcp:tool:orders", []]]]
+        assert recorder.spans()[1].payload == {"tool_name": "made_up", "inputs": {}}
+
+    with isolated() as recorder:
+        run(scenario())
+
+
 def test_contents_of_a_result() -> None:
     """Media are recorded by type, size and digest."""
 
@@ -869,9 +885,13 @@ class Raw(Extension):
     ) -> HandlerResult:
         """Answer with a mapping."""
         del ctx, call_next
-        content = [{"type": "text", "text": f"no {params.name}"}]
-        is_error = params.name == "fail"
-        return {"content": content, "isError": is_error, "resultType": "complete"}
+        text = f"no {params.name}"
+        return {
+            "content": [{"type": "text", "text": text}],
+            "structuredContent": {"result": text},
+            "isError": params.name == "fail",
+            "resultType": "complete",
+        }
 
 
 def test_an_answer_of_another_shape() -> None:

@@ -179,7 +179,8 @@ class _Tools:
 
         Args:
             name: The tool.
-            is_known: Whether the listed tools are all that there are.
+            is_known: Whether the listed tools are all that there are. Another name, which a model
+                may have made up, is not declared.
         """
         recorder = self._recorder(name, is_known=is_known)
         return recorder or adapters.declare(self._prefix, "tool", place=self._place)
@@ -191,7 +192,8 @@ class _Tools:
         if recorder is not None:
             return recorder
         tool = self.listed.get(name)
-        if tool is None and (is_known or len(self._recorders) >= MAX_NAMES):
+        is_full = len(self._recorders) >= MAX_NAMES
+        if tool is None and name not in self.risks and (is_known or is_full):
             return None
         return self._declare(name, tool)
 
@@ -266,7 +268,7 @@ class _GovernedClient:
             self.call, self.list = before.call, before.list
         else:
             self.call, self.list = client.call_tool, client.list_tools
-        self._client, self._tools = client, tools
+        self._client, self._tools, self._has_listed = client, tools, False
         target: Any = client
         target.call_tool, target.list_tools = self.call_tool, self.list_tools
 
@@ -282,7 +284,7 @@ class _GovernedClient:
         meta: Mapping[str, Any] = kwargs.get("meta") or {}
         if self._is_of_session(_calling.get(), meta):
             return await self.call(name, arguments, *args, **kwargs)
-        recorder = self._tools.recorder(name, is_known=False)
+        recorder = self._tools.recorder(name, is_known=self._has_listed)
         try:
             span = adapters.start(recorder, partial(_payload, name, arguments))
         except DeniedError as error:
@@ -315,8 +317,10 @@ class _GovernedClient:
         """List tools as the client does, and declare them."""
         result = await self.list(*args, **kwargs)
         self._tools.add(result.tools)
-        if _calling.get() is None and result.next_cursor is None:
-            self._tools.check()
+        if result.next_cursor is None:
+            self._has_listed = True
+            if _calling.get() is None:
+                self._tools.check()
         return result
 
 
