@@ -34,6 +34,7 @@ from msgspec.structs import replace
 
 from remit import _capture, _runtime
 from remit._base.frames import caller as caller
+from remit._base.guard import contain as contain
 from remit._base.guard import guarded as guarded
 from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock

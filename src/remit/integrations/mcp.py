@@ -485,7 +485,8 @@ class Recorded(Extension):
             return
         try:
             tools = await self._server.list_tools()
-        except Exception:  # noqa: BLE001 - of the program; the client's listing shows it
+        except Exception as error:  # noqa: BLE001 - a guard
+            adapters.contain("the tools of an MCP server", error)
             return
         table.add(tools)
         table.check()
