@@ -40,7 +40,6 @@ from tests.inside import (
 pytestmark = pytest.mark.python
 
 PAYS = remit.risk(allows="financial_transactions")
-FAULT = {"$remit": "opaque", "type": "remit.fault"}
 PAYS_NOT = remit.risk(forbids="financial_transactions")
 
 
@@ -1104,7 +1103,7 @@ def test_no_fault_of_an_adapter_reaches_the_program(recorder: RecordingSink) -> 
         adapters.start(tool, {}, started_ns=cast("int", "now")).end()
         adapters.start(tool, {"n": "ended"}).end(ended_ns=cast("int", "now"))
     assert [(span.payload, span.status) for span in recorder.spans()] == [
-        ({"n": "unhashable"}, "cancelled"), (FAULT, "complete"), ({"n": "ended"}, "cancelled"),
+        ({"n": "unhashable"}, "cancelled"), ({}, "complete"), ({"n": "ended"}, "cancelled"),
     ]  # fmt: skip
     assert remit.current_run() is None
     assert remit.status().faults
@@ -1272,6 +1271,23 @@ def test_equal_declarations_are_one(recorder: RecordingSink) -> None:
     assert _runtime.registry().version == grown
 
 
+def test_the_schema_of_a_tool_keeps_its_references(recorder: RecordingSink) -> None:
+    """They are relative to the schema of the payload."""
+    del recorder
+    line = {"type": "object", "properties": {"sku": {"type": "string"}}}
+    params = {
+        "type": "object",
+        "properties": {"line": {"$ref": "#/$defs/Line"}},
+        "$defs": {"Line": line},
+    }
+    adapters.declare("fake:order", "tool", params=params)
+    version: Any = agent.registration()["agent_schema_version"]
+    (entry,) = [each for each in version["span_type_schemas"] if each["name"] == "fake:order"]
+    schema = entry["params_schema"]
+    assert schema["$defs"] == {"Line": line}
+    assert schema["properties"]["inputs"]["properties"] == {"line": {"$ref": "#/$defs/Line"}}
+
+
 def test_two_tools_of_one_name_are_declared_each(caplog: pytest.LogCaptureFixture) -> None:
     """Each has its own risk; the log names both places once."""
     with isolated(on_violation="deny"):
@@ -1392,6 +1408,16 @@ def test_a_run_of_a_framework_is_left_open_on_request(recorder: RecordingSink) -
     assert [run.status for run in recorder.runs] == ["open"]
 
 
+def test_a_run_that_was_to_be_left_open_may_end_after_all(recorder: RecordingSink) -> None:
+    """The approval came before the end of its block."""
+    with agent.run():
+        span = adapters.start(tool_of(), {})
+        span.leave_open()
+        span.leave_open(leave=False)
+        span.end()
+    assert [run.status for run in recorder.runs] == ["complete"]
+
+
 def test_an_agent_of_a_framework_has_its_own_remit() -> None:
     """It holds beneath its span, not beside it."""
     with isolated(on_violation="deny"):
@@ -1488,3 +1514,29 @@ def test_a_key_that_is_found_by_its_shape_withholds_nothing_else(recorder: Recor
         adapters.start(model, {"inputs": {"text": "hello"}}).end()
     texts = [span.payload["inputs"]["text"] for span in recorder.spans("fake:llm")]
     assert texts == ["hello", "hello"]
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_what_an_adapter_gives_is_redacted_at_each_level(
+    recorder: RecordingSink, again: int
+) -> None:
+    """Also when all names in it are known, and plain values take a shorter way."""
+    key = "sk-proj-" + "Zx9" * 20
+    inputs = {
+        "plain": [{"deep": [1, 2.5, None, True, "text"]}],
+        "nested": [{"password": "canary"}],
+        "labelled": [{"name": "api_key", "value": "canary"}],
+        "text": f"the key is {key}",
+    }
+    step = adapters.declare("fake:tool", "tool")
+    with agent.run():
+        for _ in range(again):
+            adapters.start(step, {"tool_name": "t", "inputs": {"plain": 1}}).end()
+            span = adapters.start(step, {"tool_name": "t", "api_token": "canary", "inputs": inputs})
+            span.end({"outputs": inputs})
+    recorded = recorder.spans()[-1]
+    for each in (recorded.payload["inputs"], (recorded.result or {})["outputs"]):
+        assert each["plain"] == inputs["plain"]
+        assert "canary" not in str(each)
+        assert key not in str(each)
+    assert "canary" not in str(recorded.payload)

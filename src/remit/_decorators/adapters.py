@@ -26,6 +26,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     get_args,
 )
 from weakref import WeakKeyDictionary
@@ -44,7 +45,7 @@ from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import AgentType, Registry, SpanType, module_of_caller
 from remit._declare.risk import coerce, withholding
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns as AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
@@ -78,6 +79,9 @@ Parent: TypeAlias = SpanContext | Literal["current"] | None
 
 INPUTS: Final = "inputs"
 """Name of the one parameter of a step without a function."""
+
+DEFINITIONS: Final = "$defs"
+"""Key of the types that a JSON Schema refers to."""
 
 NOTHING: Final[Mapping[str, object]] = {}
 
@@ -147,7 +151,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         _place_at(step, declared_at)
         schema: dict[str, object] | None = None
         if not params or isinstance(params, Mapping):
-            schema = {"type": "object", "properties": {INPUTS: params or {}}}
+            schema = _schema_of(cast("Mapping[str, object]", params or {}))
         else:
             step.__annotations__[INPUTS] = params
         return SpanType(
@@ -180,6 +184,17 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             declared.place,
         )
     return _recorder_of(declared, kind)
+
+
+def _schema_of(params: Mapping[str, object]) -> dict[str, object]:
+    """Return the schema of a payload whose `inputs` are *params*, with its definitions outside.
+
+    A reference in a schema is relative to the whole of it.
+    """
+    inputs = {key: value for key, value in params.items() if key != DEFINITIONS}
+    schema: dict[str, object] = {"type": "object", "properties": {INPUTS: inputs}}
+    definitions = params.get(DEFINITIONS)
+    return schema if definitions is None else {**schema, DEFINITIONS: definitions}
 
 
 def _comparable(value: object) -> Hashable:
@@ -437,10 +452,12 @@ class ManualSpan:
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     # Unguarded: an assignment.
-    def leave_open(self) -> None:
-        """Leave the run of the span open after its end, to be resumed."""
-        if self.context is not None:
+    def leave_open(self, *, leave: bool = True) -> None:
+        """Leave the run of the span open after its end, to be resumed; False takes that back."""
+        if self.context is not None and leave:
             self.context.run.leave_open()
+        elif self.context is not None:
+            self.context.run.left_open = False
 
     # Unguarded: contains its own faults.
     def end(
