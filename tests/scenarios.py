@@ -134,6 +134,11 @@ LOOK_UP: Final = Turn(calls=(("look_up", {"order_id": "A-1"}),))
 DONE: Final = Turn(text=TOLD)
 
 
+def tool_type(driver: Driver, name: str) -> str:
+    """Return the span type of a tool; `tool_prefix` of a driver replaces `<prefix>:tool`."""
+    return f"{getattr(driver, 'tool_prefix', f'{driver.prefix}:tool')}:{name}"
+
+
 def spans_of(recorder: RecordingSink, name: str) -> list[RecordedSpan]:
     """Return the spans of a type, in the order of their start."""
     return list(recorder.spans(name))
@@ -159,7 +164,7 @@ async def nesting(driver: Driver) -> None:
             outer = agent.key
         assert [span.parent for span in models] == [outer, outer]
         if driver.has_tools:
-            (tool,) = spans_of(recorder, f"{driver.prefix}:tool:look_up")
+            (tool,) = spans_of(recorder, tool_type(driver, "look_up"))
             assert (tool.parent, inner.parent) == (outer, tool.key)
             assert tool.payload["inputs"] == {"order_id": "A-1"}
             assert tool.result == {"outputs": {"output": "A-1 is shipped"}}
@@ -196,7 +201,7 @@ async def parallel_tools(driver: Driver) -> None:
         steps = spans_of(recorder, "desk:find")
         assert len(steps) == 2
         if driver.has_tools:
-            tools = spans_of(recorder, f"{driver.prefix}:tool:look_up")
+            tools = spans_of(recorder, tool_type(driver, "look_up"))
             assert {step.parent for step in steps} == {tool.key for tool in tools}
             assert len({tool.parent for tool in tools}) == 1
 
@@ -220,7 +225,7 @@ async def tool_error(driver: Driver) -> None:
             with suppress(LookupError):
                 await driver.run(turns, [fail])
         if driver.has_tools:
-            (tool,) = spans_of(recorder, f"{driver.prefix}:tool:fail")
+            (tool,) = spans_of(recorder, tool_type(driver, "fail"))
             assert tool.status == "failed"
 
 
@@ -245,7 +250,7 @@ async def cancelled(driver: Driver) -> None:
             assert remit.current_run() is run
         statuses = {span.name: span.status for span in recorder.spans()}
         if driver.has_tools:
-            assert statuses[f"{driver.prefix}:tool:wait"] == "cancelled"
+            assert statuses[tool_type(driver, "wait")] == "cancelled"
         if driver.has_agent:
             assert statuses[f"{driver.prefix}:agent"] == "cancelled"
         assert "active" not in statuses.values()
@@ -258,7 +263,7 @@ async def refused_decorated(driver: Driver) -> None:
 
 async def refused_declared(driver: Driver) -> None:
     """As a decorated one, by the risk that `risks=` declares."""
-    await _refused(driver, spend, f"{driver.prefix}:tool:spend", {"spend": PAYS})
+    await _refused(driver, spend, tool_type(driver, "spend"), {"spend": PAYS})
 
 
 async def refused_beneath(driver: Driver) -> None:
@@ -336,7 +341,7 @@ async def registration(driver: Driver) -> None:
         entries = {each["name"]: each for each in versions[0]["span_type_schemas"]}
         assert f"{driver.prefix}:llm" in entries
         if driver.has_tools:
-            entry = entries[f"{driver.prefix}:tool:look_up"]
+            entry = entries[tool_type(driver, "look_up")]
             assert "order_id" in str(entry["params_schema"])
             assert entry["data_risk"]["action_profile"]
         assert not any(span.payload.get("$remit") for span in recorder.spans())

@@ -12,6 +12,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -460,6 +461,70 @@ def test_open_spans_are_cancelled_at_the_exit() -> None:
         _runtime.current().at_exit()
         assert [span.status for span in recorder.spans()] == ["cancelled"]
         assert [run.status for run in recorder.runs] == ["failed"]
+
+
+def test_a_session_that_is_idle_at_the_exit_is_complete() -> None:
+    """A server that talks over its standard input ends with its client."""
+    with isolated() as recorder:
+        runs: adapters.SessionTable[str] = adapters.SessionTable()
+        sessions = adapters.declare_agent("fake.server:sessions")
+        adapters.start(tool_of(), {}, parent=runs.context("session", sessions.open)).end()
+        _runtime.current().at_exit()
+        assert [run.status for run in recorder.runs] == ["complete"]
+
+
+def test_an_agent_without_a_function_is_registered_with_the_steps_of_the_program() -> None:
+    """Those of the module that declares it, though its own identifier names none."""
+    with isolated() as recorder:
+        adapters.declare_agent("fake.server.of.somebody:sessions")
+        (session_agent,) = [
+            each
+            for each in recorder.registry.agents()
+            if each.external_identifier == "fake.server.of.somebody:sessions"
+        ]
+        names = {each.name for each in recorder.registry.span_types_of(session_agent)}
+        assert "adapters:decorated" in names
+
+
+def test_a_context_is_current_in_a_block(recorder: RecordingSink) -> None:
+    """For a step of a session that has a span of its own."""
+    runs: adapters.SessionTable[str] = adapters.SessionTable()
+    sessions = adapters.declare_agent("fake.server:sessions")
+    with agent.run() as run:
+        with adapters.inside(runs.context("session", sessions.open)):
+            decorated(1)
+        assert remit.current_run() is run
+    assert recorder.runs[1].tree() == [["adapters:decorated", []]]
+
+
+def test_declarations_are_others_in_a_block_of_isolated() -> None:
+    """So a table of recorders knows when it is out of date."""
+    outside = adapters.declarations()
+    with isolated():
+        inside = adapters.declarations()
+        assert inside is not outside
+        assert inside is adapters.declarations()
+    assert adapters.declarations() is outside
+
+
+def test_arguments_of_a_tool_around_a_classified_step_are_withheld(
+    recorder: RecordingSink,
+) -> None:
+    """As its result; both are known when the tool ends."""
+
+    @remit.span_type("adapters:vault", data_risk=remit.risk(classification="secret"))
+    def vault(value: str) -> str:
+        return value
+
+    with agent.run():
+        with adapters.start(tool_of(), {"tool_name": "t", "inputs": {"value": "canary"}}) as span:
+            span.end({"outputs": {"output": vault("canary")}})
+        with adapters.start(tool_of(), {"inputs": {"value": "canary"}}), suppress(LookupError):
+            vault("canary")
+            raise LookupError
+    tools = recorder.spans("fake:tool")
+    assert tools[0].payload["tool_name"] == "t"
+    assert "canary" not in str([(span.payload, span.result) for span in tools])
 
 
 def test_a_result_is_withheld_as_declared(recorder: RecordingSink) -> None:

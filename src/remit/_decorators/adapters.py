@@ -35,6 +35,7 @@ from msgspec.structs import replace
 
 from remit import _capture, _runtime
 from remit._base.frames import caller as caller
+from remit._base.guard import contain as contain
 from remit._base.guard import guarded as guarded
 from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
@@ -42,7 +43,7 @@ from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
-from remit._declare.registry import AgentType, Registry, SpanType
+from remit._declare.registry import AgentType, Registry, SpanType, module_of_caller
 from remit._declare.risk import coerce, withholding
 from remit._decorators.agent import AgentRuns as AgentRuns
 from remit._decorators.checks import checked_name
@@ -248,13 +249,14 @@ def declare_agent(
     """Declare an agent without a function; the returned object opens its runs.
 
     An equal declaration returns the same object. *identifier* is `module:name`, by which a server
-    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`.
+    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`. The
+    registration includes the steps of the caller's program.
 
     Raises:
         DeclarationError: The data risk is wrong.
     """
     risk = coerce(data_risk, f"the agent {identifier}")
-    declared_at = place or caller() or UNKNOWN_PLACE
+    declared_at, module = place or caller() or UNKNOWN_PLACE, module_of_caller()
 
     def make() -> AgentType:
         def answer(inputs: object) -> object: ...
@@ -268,6 +270,7 @@ def declare_agent(
             explicit_name=identifier,
             data_risk=risk,
             description=description,
+            declared_in=module,
             of_adapter="agent",
         )
         return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
@@ -558,9 +561,12 @@ class _Ending:
         span, error = self.span, self.error
         run = span.context.run
         body = _captured(span.recorder, self.result, span.context)
-        if body is not None and span.recorder.kind == "tool":
-            rule = self.manual.classified_inside(run)
-            body = body if rule is None else _follow(body, rule, run)
+        rule = self.manual.classified_inside(run) if span.recorder.kind == "tool" else None
+        if rule is not None:
+            body = None if body is None else _follow(body, rule, run)
+            arguments = _follow(span.start.payload or b"{}", rule, run)
+            # Another item: the one before may be on its way.
+            span.start = replace(span.start, payload=arguments)
         status = self._status()
         if error is not None and status == FAILED:
             body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
@@ -708,7 +714,7 @@ def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     return _capture.follow(data, rule, tools, run.rules.max_payload_bytes)
 
 
-@guarded("the result of a tool", b"{}")
+@guarded("the content of a tool", b"{}")
 def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
     return _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
 

@@ -578,13 +578,15 @@ class OpenRun:
     def abandon(self) -> None:
         """End the open spans and the run because the process ends.
 
-        A run that was left open stays open.
+        A run that was left open stays open. A session that is idle is complete.
         """
+        is_idle = self.idle_ns is not None and not self.open
         self._cancel_reported()
         for span in self._deferred():
             span.cancel()
         if not self.feed.closed:
-            self.outcome = self.outcome or (FAILED, "process ended")
+            ended = (COMPLETE, None) if is_idle else (FAILED, "process ended")
+            self.outcome = self.outcome or ended
             self.exited = True
             self.settle()
 

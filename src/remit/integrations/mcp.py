@@ -1,0 +1,592 @@
+"""Records and governs the tools of MCP, in clients and in servers.
+
+A client takes one line, a server two:
+
+```python
+client = govern(Client("http://localhost:8000/mcp"), "orders")
+
+recorded = Recorded("orders")
+server = recorded.of(MCPServer("orders", extensions=[recorded]))
+```
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import Context, ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
+
+from remit._base.text import describe_value, did_you_mean
+from remit._base.version import __version__
+from remit._decorators import adapters
+from remit.errors import DeclarationError, DeniedError, RunTerminated
+from remit.integrations import _llm
+from remit.models.data_risk import DataRisk
+
+LOWEST: Final = "2.0"
+"""The first version with extensions of servers."""
+
+try:
+    from mcp import Client, ClientSession, MCPError, UrlElicitationRequiredError
+    from mcp.server import MCPServer
+    from mcp.server.extension import Extension
+    from mcp.types import (
+        URL_ELICITATION_REQUIRED,
+        CallToolResult,
+        InputRequiredResult,
+        TextContent,
+    )
+except ImportError:
+    _llm.required("mcp", LOWEST, _llm.installed("mcp"))
+    raise
+
+if TYPE_CHECKING:
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+    from mcp.types import CallToolRequestParams, Tool, ToolAnnotations
+
+adapters.add_to_header(f"remit-mcp@{__version__}")
+adapters.interrupts(UrlElicitationRequiredError)
+
+Risks = Mapping[str, DataRisk | Mapping[str, object]]
+"""Data risks of tools, by the name of the tool."""
+
+C = TypeVar("C", Client, ClientSession)
+S = TypeVar("S", bound=MCPServer[Any])
+R = TypeVar("R")
+
+ENDED: Final = "This session was ended. Do not call any more tools."
+"""The answer to a call in a run that was terminated."""
+
+META_KEY: Final = "remit/traceparent"
+"""A second place of the header: OpenTelemetry replaces `traceparent` by its own."""
+
+MAX_NAMES: Final = 1_000
+"""Names of tools that are declared without having been listed; they may come from outside."""
+MAX_ENDED: Final = 10_000
+"""Terminated sessions that are remembered."""
+
+MAX_SERVER_CHARS: Final = 200
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-..")
+
+_calling: Final[ContextVar[tuple[object, str | None] | None]] = ContextVar(
+    "remit_mcp_calling", default=None
+)
+"""The governed client that calls a tool, and the `traceparent` that it sends."""
+_refusals: Final[ContextVar[list[DeniedError] | None]] = ContextVar("remit_mcp_refusals")
+"""The refusals of steps in the tool of a server that is a decorated function."""
+
+
+def govern(client: C, server: str, *, trusted: bool = False, risks: Risks | None = None) -> C:
+    """Record the tool calls of *client*, and refuse those that exceed the agent's remit.
+
+    A refused call is not sent; its answer is an error that the model understands. The spans have
+    the type `mcp:tool:<server>:<tool>`. Tools are declared when they are listed.
+
+    Args:
+        client: A `Client` or a `ClientSession`; this object is changed.
+        server: Name of the server in span types.
+        trusted: Whether the hints of the server about its tools may lower their data risk.
+        risks: Data risks of tools by name, in place of the hints.
+
+    Returns:
+        The client. One that is governed already is governed by the new arguments.
+
+    Raises:
+        DeclarationError: An argument is wrong. `list_tools` raises it where *risks* names a tool
+            that the server does not have.
+    """
+    if not isinstance(client, Client | ClientSession):
+        raise DeclarationError(
+            f"govern: saw {describe_value(client)}; expected a Client or a ClientSession of mcp"
+        )
+    tools = _Tools("govern", f"mcp:tool:{server}", server, risks, trusted=trusted)
+    _GovernedClient(client, tools)
+    return client
+
+
+class _Tools:
+    """The tools of one server, which are declared when they are listed.
+
+    Attributes:
+        listed: The listed tools, by name.
+        risks: The data risks that the user declared, by name.
+    """
+
+    def __init__(
+        self, where: str, prefix: str, server: object, risks: Risks | None, *, trusted: bool
+    ) -> None:
+        """Check the arguments; *where* is for messages, *prefix* for span types."""
+        is_name = type(server) is str and server.isprintable() and server.strip()
+        if not is_name or len(str(server)) > MAX_SERVER_CHARS:
+            raise DeclarationError(
+                f"{where}: the name of the server is {describe_value(server)}; expected a text of "
+                f"at most {MAX_SERVER_CHARS} printable characters"
+            )
+        self.risks: Final[Risks] = {} if risks is None else risks
+        if not isinstance(self.risks, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DeclarationError(
+                f"{where}: risks is {describe_value(risks)}; expected a mapping of names of tools "
+                "to data risks"
+            )
+        for name, risk in self.risks.items():
+            adapters.ceiling_of(f"{where}: risks[{name!r}]", risk)  # checks it
+        self._where, self._prefix, self._server, self._trusted = where, prefix, server, trusted
+        self._place = adapters.caller()
+        self._known = not self.risks
+        self._declared_in: object = None
+        self._recorders: dict[str, adapters.SpanRecorder] = {}
+        self.listed: dict[str, Tool] = {}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the tools are declared where declarations are held now."""
+        return self._declared_in is adapters.declarations()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a listing had every tool that `risks` names."""
+        return self._known
+
+    @adapters.guarded("the tools of an MCP server")
+    def add(self, tools: Iterable[Tool]) -> None:
+        """Declare the tools of a listing."""
+        self._renew()
+        for tool in tools:
+            self.listed[tool.name] = tool
+            self._declare(tool.name, tool)
+
+    def check(self) -> None:
+        """Check that every tool of `risks` was listed, until that was so once.
+
+        Raises:
+            DeclarationError: One is not.
+        """
+        unknown = [name for name in self.risks if name not in self.listed]
+        self._known = self._known or not unknown
+        if not self._known:
+            tools = ", ".join(sorted(self.listed)) or "none"
+            raise DeclarationError(
+                f"{self._where}: risks names {describe_value(unknown[0])}"
+                f"{did_you_mean(unknown[0], self.listed)}, which the server {self._server} does "
+                f"not have; expected one of its tools: {tools}"
+            )
+
+    def recorder(self, name: str, *, is_known: bool) -> adapters.SpanRecorder:
+        """Return the recorder of a tool.
+
+        Args:
+            name: The tool.
+            is_known: Whether the listed tools are all that there are. Another name, which a model
+                may have made up, is not declared.
+        """
+        recorder = self._recorder(name, is_known=is_known)
+        return recorder or adapters.declare(self._prefix, "tool", place=self._place)
+
+    @adapters.guarded("the tools of an MCP server")
+    def _recorder(self, name: str, *, is_known: bool) -> adapters.SpanRecorder | None:
+        self._renew()
+        recorder = self._recorders.get(name)
+        if recorder is not None:
+            return recorder
+        tool = self.listed.get(name)
+        is_full = len(self._recorders) >= MAX_NAMES
+        if tool is None and name not in self.risks and (is_known or is_full):
+            return None
+        return self._declare(name, tool)
+
+    def _renew(self) -> None:
+        if not self.is_current:
+            self._recorders.clear()
+            self._declared_in = adapters.declarations()
+
+    def _declare(self, name: str, tool: Tool | None) -> adapters.SpanRecorder | None:
+        risk = self.risks.get(name)
+        if risk is None and tool is not None:
+            risk = _risk_of(tool.annotations, trusted=self._trusted)
+        try:
+            recorder = adapters.declare(
+                f"{self._prefix}:{name}",
+                "tool",
+                params=None if tool is None else tool.input_schema,
+                title=None if tool is None else tool.title,
+                description=None if tool is None else tool.description,
+                data_risk=risk,
+                place=self._place,
+            )
+        except DeclarationError:  # a name that no span type may have
+            return None
+        self._recorders[name] = recorder
+        return recorder
+
+
+def _risk_of(hints: ToolAnnotations | None, *, trusted: bool) -> Mapping[str, object] | None:
+    """Return the data risk that the hints of a server say.
+
+    A hint that a tool does something counts from any server, one that it does not from a trusted
+    one.
+    """
+    if hints is None:
+        return None
+    words: dict[str, str] = {}
+    if trusted and hints.read_only_hint:
+        written = ("create_data", "update_data", "destroy_data", "financial_transactions")
+        words = {"read_data": "allowed", **dict.fromkeys(written, "disallowed")}
+    if trusted and hints.destructive_hint is False:
+        words["destroy_data"] = "disallowed"
+    if trusted and hints.open_world_hint is False:
+        words["external_communication"] = "disallowed"
+    if hints.read_only_hint is False:
+        words["update_data"] = "allowed"
+    if hints.destructive_hint or (hints.read_only_hint is False and hints.destructive_hint is None):
+        words["destroy_data"] = "allowed"
+    if hints.open_world_hint:
+        words["external_communication"] = "allowed"
+    return {"action_profile": words} if words else None
+
+
+# Clients
+
+
+class _GovernedClient:
+    """Wraps two methods of one client.
+
+    Attributes:
+        call: The `call_tool` of the client itself.
+        list: Its `list_tools`.
+    """
+
+    call: Callable[..., Awaitable[Any]]
+    list: Callable[..., Awaitable[Any]]
+
+    def __init__(self, client: Client | ClientSession, tools: _Tools) -> None:
+        """Replace `call_tool` and `list_tools` of *client*."""
+        before: object = getattr(client.call_tool, "__self__", None)
+        if isinstance(before, _GovernedClient):
+            self.call, self.list = before.call, before.list
+        else:
+            self.call, self.list = client.call_tool, client.list_tools
+        self._client, self._tools, self._has_listed = client, tools, False
+        target: Any = client
+        target.call_tool, target.list_tools = self.call_tool, self.list_tools
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        *args: Any,  # noqa: ANN401 - passed on
+        **kwargs: Any,  # noqa: ANN401 - passed on
+    ) -> Any:  # noqa: ANN401 - of the client
+        """Call a tool as the client does, unless it is refused."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        meta: Mapping[str, Any] = kwargs.get("meta") or {}
+        if self._is_of_session(_calling.get(), meta):
+            return await self.call(name, arguments, *args, **kwargs)
+        recorder = self._tools.recorder(name, is_known=self._has_listed)
+        try:
+            span = adapters.start(recorder, partial(_payload, name, arguments))
+        except DeniedError as error:
+            return _answer(error.for_model())
+        header = None if span.context is None else adapters.traceparent(span.context)
+        if header is not None:
+            kwargs["meta"] = {"traceparent": header, **meta, META_KEY: header}
+        token = _calling.set((self._client, header))
+        try:
+            with span:
+                return _ended(span, await self._send(span, name, arguments, *args, **kwargs))
+        finally:
+            _calling.reset(token)
+
+    async def _send(self, span: adapters.ManualSpan, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        try:
+            return await self.call(*args, **kwargs)
+        except MCPError as error:
+            if error.error.code == URL_ELICITATION_REQUIRED:
+                span.end(status="cancelled")
+            raise
+
+    def _is_of_session(self, call: tuple[Any, str | None] | None, meta: Mapping[str, Any]) -> bool:
+        """Return whether *call* is one of a governed `Client` whose session this is."""
+        if call is None or meta.get(META_KEY) != call[1] or not isinstance(call[0], Client):
+            return False
+        return call[0].session is self._client
+
+    async def list_tools(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        """List tools as the client does, and declare them."""
+        result = await self.list(*args, **kwargs)
+        self._tools.add(result.tools)
+        if result.next_cursor is None:
+            self._has_listed = True
+            if _calling.get() is None:
+                self._tools.check()
+        return result
+
+
+# Servers
+
+
+class _Session(NamedTuple):
+    """The run that a call belongs to.
+
+    Attributes:
+        key: The trace id of the client's run, or what identifies the connection.
+        traceparent: The header of the client's run, if any.
+        is_single: Whether the run ends with the call.
+    """
+
+    key: object
+    traceparent: str | None = None
+    is_single: bool = False
+
+
+class Recorded(Extension):
+    """Records the tool calls of an `MCPServer`, and refuses those that exceed its remit.
+
+    Each trace of a client has a run of the agent `mcp.agents:<name>`; without a `traceparent` each
+    connection has one. A terminated run answers its calls with an error, and the server goes on.
+    """
+
+    identifier = "remit/recorded"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        data_risk: DataRisk | Mapping[str, object] | None = None,
+        risks: Risks | None = None,
+        idle_s: float = 600.0,
+    ) -> None:
+        """Declare the agent.
+
+        Args:
+            name: Name of the server.
+            data_risk: The remit of the server: what its tools may do.
+            risks: Data risks of tools by name, in place of their annotations.
+            idle_s: Seconds without a call after which the run of a trace ends.
+
+        Raises:
+            DeclarationError: An argument is wrong. Calls raise it where *risks* names a tool that
+                the server does not have.
+        """
+        self._tools = _Tools("Recorded", "mcp:tool", name, risks, trusted=True)
+        self._declared = partial(
+            adapters.declare_agent,
+            f"mcp.agents:{name}",
+            name=name,
+            data_risk=data_risk,
+            place=adapters.caller(),
+        )
+        self._agent = self._declared()
+        self._runs: adapters.SessionTable[object] = adapters.SessionTable(idle_s)
+        self._ended: dict[object, None] = {}
+        self._server: MCPServer[Any] | None = None
+
+    def of(self, server: S) -> S:
+        """Keep the server that has this extension, so that its tools can be listed.
+
+        Raises:
+            DeclarationError: It is no `MCPServer`, or another one was given before.
+        """
+        if not isinstance(server, MCPServer):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DeclarationError(
+                f"Recorded.of: saw {describe_value(server)}; expected an MCPServer of mcp"
+            )
+        if self._server is not None and self._server is not server:
+            raise DeclarationError(
+                f"Recorded.of: saw {server.name!r} after {self._server.name!r}; expected one "
+                "Recorded for each server"
+            )
+        if self._server is None:
+            self._server = server
+            target: Any = server
+            target.call_tool = partial(_noting_refusals, server.call_tool)
+        return server
+
+    async def intercept_tool_call(
+        self,
+        params: CallToolRequestParams,
+        ctx: ServerRequestContext[Any, Any],
+        call_next: CallNext,
+    ) -> HandlerResult:
+        """Call a tool, unless it is refused or the run was terminated."""
+        await self._list(params.name)
+        session = self._session(ctx) or _Session(object(), is_single=True)
+        if session.key in self._ended:
+            return _answer(ENDED)
+        try:
+            return await self._call(session, params, partial(call_next, ctx))
+        except RunTerminated:
+            return _answer(ENDED)
+        except DeniedError as error:
+            return _answer(error.for_model())
+        finally:
+            if session.is_single:
+                self._runs.end(session.key)
+
+    async def _call(
+        self,
+        session: _Session,
+        params: CallToolRequestParams,
+        call: Callable[[], Awaitable[HandlerResult]],
+    ) -> HandlerResult:
+        """Call a tool in the run of a session.
+
+        Raises:
+            RunTerminated: The run was terminated.
+            DeniedError: The call is refused.
+        """
+        arguments, context = params.arguments or {}, None
+        step = self._step(params.name)
+        refusals: list[DeniedError] = []
+        token = _refusals.set(refusals)
+        try:
+            context = self._runs.context(session.key, partial(self._open, session))
+            if step is not None:
+                adapters.permit(step, arguments, parent=context)
+                with adapters.inside(context):
+                    return _ended(adapters.ManualSpan(), await call(), refusals)
+            recorder = self._tools.recorder(params.name, is_known=self._server is not None)
+            payload = partial(_payload, params.name, arguments)
+            with adapters.start(recorder, payload, parent=context) as span:
+                return _ended(span, await call(), refusals)
+        except RunTerminated as error:
+            if context is not None and context.run.feed.terminated is not None:
+                self._terminate(session.key, error)
+            raise
+        finally:
+            _refusals.reset(token)
+
+    def _open(self, session: _Session) -> Any:  # noqa: ANN401 - an open run
+        """Open a run, which is not inside that of a client in the same process."""
+        return Context().run(partial(self._agent.open, traceparent=session.traceparent))
+
+    @adapters.guarded("the end of a session")
+    def _terminate(self, key: object, error: RunTerminated) -> None:
+        """End a terminated run, and remember its session."""
+        if len(self._ended) >= MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[key] = None
+        self._runs.end(key, error)
+
+    async def _list(self, name: str) -> None:
+        """Declare the tools before the first call, and before that of a tool that is new.
+
+        Raises:
+            DeclarationError: `risks` names a tool that the server does not have.
+        """
+        table = self._tools
+        if not table.is_current:
+            self._agent = self._declared()
+        elif name in table.listed and table.is_complete:
+            return
+        if self._server is None:
+            return
+        try:
+            tools = await self._server.list_tools()
+        except Exception as error:  # noqa: BLE001 - a guard
+            adapters.contain("the tools of an MCP server", error)
+            return
+        table.add(tools)
+        table.check()
+
+    @adapters.guarded("the session of a call")
+    def _session(self, ctx: ServerRequestContext[Any, Any]) -> _Session | None:
+        meta: Mapping[str, Any] = ctx.meta or {}
+        for key in (META_KEY, "traceparent"):
+            header = meta.get(key)
+            match = _TRACEPARENT.match(header) if isinstance(header, str) else None
+            if match is not None:
+                return _Session(match[1], header)
+        # The SDK hands an extension no connection. Without it, each call has a run.
+        connection: Any = getattr(ctx.session, "_connection", None)
+        if connection is None:
+            return None
+        session = connection.state.get(self.identifier)
+        if session is None:
+            session = connection.state[self.identifier] = object()
+            connection.exit_stack.callback(self._runs.end, session)
+        return _Session(session)
+
+    @adapters.guarded("the function of a tool")
+    def _step(self, name: str) -> adapters.SpanRecorder | None:
+        """Return the recorder of a tool that is a decorated function without a risk in `risks`."""
+        # The SDK has no public way from the name of a tool to its function. Without it, the tool
+        # has a span, and the decorated function one beneath.
+        manager: Any = getattr(self._server, "_tool_manager", None)
+        if manager is None or name in self._tools.risks:
+            return None
+        return adapters.step_of(getattr(manager.get_tool(name), "fn", None))
+
+
+async def _noting_refusals(call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+    """Call a tool as the server does, and note the refusal that the server hides."""
+    try:
+        return await call(*args, **kwargs)
+    except Exception as error:
+        refusals, cause = _refusals.get(None), error.__cause__
+        while refusals is not None and cause is not None:
+            if isinstance(cause, DeniedError):
+                refusals.append(cause)
+            cause = cause.__cause__
+        raise
+
+
+# Both
+
+
+def _payload(name: str, arguments: Mapping[str, object] | None) -> dict[str, object]:
+    return {"tool_name": name, "inputs": arguments or {}}
+
+
+def _ended(
+    span: adapters.ManualSpan,
+    result: R,
+    refusals: Iterable[DeniedError] = (),
+) -> R | CallToolResult:
+    """End the span of a call, and return its result or the refusal of a step beneath."""
+    is_error = _is_error(result)
+    refused = span.refused or next(iter(refusals), None)
+    answer = _answer(refused.for_model()) if is_error and refused is not None else result
+    status: adapters.Status = "complete"
+    if is_error:
+        status = "failed"
+    elif isinstance(result, InputRequiredResult):
+        status = "cancelled"
+    span.end(partial(_outputs, answer), status=status)
+    return answer
+
+
+def _is_error(result: object) -> bool:
+    if isinstance(result, dict):
+        return cast("dict[str, object]", result).get("isError") is True
+    return getattr(result, "is_error", False) is True
+
+
+def _answer(text: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+
+def _outputs(result: object) -> dict[str, object]:
+    if isinstance(result, dict):
+        result = CallToolResult.model_validate(result)
+    if not isinstance(result, CallToolResult):
+        return {"outputs": {}}
+    output: object = result.structured_content
+    if output is None:
+        contents = [_content(block) for block in result.content]
+        output = contents[0] if len(contents) == 1 else contents
+    elif isinstance(output, dict):
+        fields = cast("dict[str, object]", output)
+        output = fields["result"] if fields.keys() == {"result"} else fields
+    return {"outputs": {"output": output}}
+
+
+def _content(block: Any) -> object:  # noqa: ANN401 - one of several models
+    if isinstance(block, TextContent):
+        return block.text
+    data = getattr(block, "data", None)
+    if data is not None:
+        return _llm.media(block.mime_type, data)
+    return block.model_dump(mode="json", exclude_none=True)
