@@ -7,6 +7,7 @@ A payload has `operation`, `provider`, `model_name` and `inputs`; a result has `
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 from weakref import WeakKeyDictionary
@@ -29,6 +30,25 @@ MAX_PARENTS: Final = 1_000
 DIGEST_CHARS: Final = 16
 
 _encode: Final = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
+
+
+def required(package: str, lowest: str, found: str | None) -> None:
+    """Check the version of the library of an integration; *found* is None if it is not installed.
+
+    Raises:
+        DeclarationError: It is missing or too old.
+    """
+    if found is None or _numbers(found) < _numbers(lowest):
+        name = package.replace("-", "_")
+        seen = "not installed" if found is None else f"found {found}"
+        raise DeclarationError(
+            f"remit.integrations.{name} needs {package}>={lowest}; {seen}; "
+            f"pip install '{package}>={lowest}'"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def checked_capture(value: object, where: str) -> CaptureMessages:
