@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import httpx2
 from openai import DefaultHttpxClient, OpenAI
+from openai.types.chat import ChatCompletionMessageFunctionToolCall
 
 import remit
 from remit.errors import DeniedError
@@ -65,20 +66,18 @@ def answer(question: str) -> str:
         completion = client.chat.completions.create(model=MODEL, messages=messages, tools=tools)
         message = completion.choices[0].message
         messages.append(message)
-        for call in message.tool_calls or ():
-            if call.type == "function":
-                messages.append(called(call.id, call.function.name, call.function.arguments))
         if not message.tool_calls:
             return message.content or ""
+        messages += [called(call) for call in message.tool_calls if call.type == "function"]
 
 
-def called(call_id: str, name: str, arguments: str) -> dict[str, str]:
+def called(call: ChatCompletionMessageFunctionToolCall) -> dict[str, str]:
     """Call a tool; a refusal is its answer, so that the model can go on."""
     try:
-        output = TOOLS[name](**json.loads(arguments))
+        output = TOOLS[call.function.name](**json.loads(call.function.arguments))
     except DeniedError as refusal:
         output = refusal.for_model()
-    return {"role": "tool", "tool_call_id": call_id, "content": output}
+    return {"role": "tool", "tool_call_id": call.id, "content": output}
 
 
 # The model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
@@ -26,16 +26,12 @@ def http_library(package: Any) -> Any:  # noqa: ANN401 - httpx or httpx2
     return next(each for each in libraries if issubclass(package.DefaultHttpxClient, each.Client))
 
 
-def sse(events: Sequence[Mapping[str, object] | str]) -> bytes:
-    """Return server-sent events, each named after its type."""
-    lines: list[str] = []
-    for event in events:
-        if isinstance(event, str):
-            lines.append(f"data: {event}\n\n")
-        else:
-            name = f"event: {event['type']}\n" if "type" in event else ""
-            lines.append(f"{name}data: {json.dumps(event)}\n\n")
-    return "".join(lines).encode()
+def sse(event: Mapping[str, object] | str) -> bytes:
+    """Return a server-sent event, named after its type."""
+    if isinstance(event, str):
+        return f"data: {event}\n\n".encode()
+    name = f"event: {event['type']}\n" if "type" in event else ""
+    return f"{name}data: {json.dumps(event)}\n\n".encode()
 
 
 class Dialect(Protocol):
@@ -49,13 +45,31 @@ class Dialect(Protocol):
         """Return the events of a streamed turn."""
         ...
 
+    async def ask(
+        self,
+        client: Any,  # noqa: ANN401 - sync or async
+        messages: list[Any],
+        tools: Sequence[str],
+        *,
+        stream: bool,
+    ) -> tuple[str, list[tuple[str, str, Any]]]:
+        """Ask the model, keep its answer, and return its text and its calls."""
+        ...
+
+    def output(self, call_id: str, output: object) -> object:
+        """Return a result of a tool as a message."""
+        ...
+
+    def read(self, body: Mapping[str, Any]) -> list[str]:
+        """Return the results of tools that the model was given."""
+        ...
+
 
 class FakeServer:
     """Answers the requests of a client in turn.
 
     Attributes:
         bodies: Of the requests so far.
-        paths: Of the requests so far.
     """
 
     def __init__(
@@ -69,30 +83,35 @@ class FakeServer:
         """
         self._http = http
         self._answer = answer
+        self._is_async = False
         self.bodies: list[dict[str, Any]] = []
-        self.paths: list[str] = []
 
     def _handle(self, request: Any) -> Any:  # noqa: ANN401 - httpx or httpx2
         content = request.content
         number = len(self.bodies)
         self.bodies.append(json.loads(content) if content else {})
-        self.paths.append(request.url.path)
         answer = self._answer(self.bodies[-1], number)
+        kind = "application/json"
         if isinstance(answer, list):
-            headers = {"content-type": "text/event-stream"}
-            return self._http.Response(200, headers=headers, content=sse(answer))
-        if isinstance(answer, bytes):
-            headers = {"content-type": "application/json"}
-            return self._http.Response(200, headers=headers, content=answer)
-        return self._http.Response(200, json=answer)
+            kind, chunks = "text/event-stream", [sse(event) for event in answer]
+        else:
+            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            chunks = [body[:10], body[10:]]
+        content = _later(chunks) if self._is_async else iter(chunks)
+        return self._http.Response(200, headers={"content-type": kind}, content=content)
 
     def connect(self, cls: Any, **options: Any) -> Any:  # noqa: ANN401 - a client of any class
         """Return a client of *cls* whose requests come here."""
         transport = self._http.MockTransport(self._handle)
-        is_async = inspect.iscoroutinefunction(cls.request)
-        http_cls = self._http.AsyncClient if is_async else self._http.Client
+        self._is_async = inspect.iscoroutinefunction(cls.request)
+        http_cls = self._http.AsyncClient if self._is_async else self._http.Client
         http_client = http_cls(transport=transport)
         return cls(api_key="none", http_client=http_client, max_retries=0, **options)
+
+
+async def _later(chunks: Sequence[bytes]) -> AsyncGenerator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 async def resolved(value: Any) -> Any:  # noqa: ANN401 - of a sync or an async client
@@ -127,7 +146,7 @@ class HandWritten:
         http: Any,  # noqa: ANN401 - httpx or httpx2
         cls: Any,  # noqa: ANN401 - a client of any class
         watch: Callable[[Any], Any],
-        dialect: Any,  # noqa: ANN401 - of any API
+        dialect: Dialect,
     ) -> None:
         """Use clients of *cls*, watched by *watch*, for the API of *dialect*."""
         self.prefix = prefix
@@ -137,6 +156,7 @@ class HandWritten:
         self._dialect = dialect
 
     def __repr__(self) -> str:
+        """Return the names of client and API, for the names of tests."""
         return f"{self._cls.__name__}-{type(self._dialect).__name__}"
 
     async def run(

@@ -91,6 +91,19 @@ class Messages:
         stream: bool,
     ) -> tuple[str, list[tuple[str, str, Any]]]:
         """Ask the model, keep its answer, and return its text and its calls."""
+        try:
+            return await self._ask(client, messages, tools, stream=stream)
+        except anthropic.APIConnectionError as error:  # the client's word for any error
+            raise error.__cause__ or error from error
+
+    async def _ask(
+        self,
+        client: Any,  # noqa: ANN401 - sync or async
+        messages: list[Any],
+        tools: Sequence[str],
+        *,
+        stream: bool,
+    ) -> tuple[str, list[tuple[str, str, Any]]]:
         schema = {"type": "object"}
         functions = [{"name": name, "input_schema": schema} for name in tools]
         options: Any = {"model": MODEL, "max_tokens": 100, "messages": messages, "tools": functions}
@@ -223,7 +236,9 @@ def test_each_way_to_call_a_model_is_one_span(way: Way) -> None:
     assert_is_whole(span)
 
 
-@pytest.mark.parametrize("name", ["create", "parse", "beta", "stream=True", "stream", "raw", "lines"])
+@pytest.mark.parametrize(
+    "name", ["create", "parse", "beta", "stream=True", "stream", "raw", "lines"]
+)
 def test_each_way_to_call_an_async_client_is_one_span(name: str) -> None:
     """As with a client that is not async."""
 
@@ -381,9 +396,16 @@ def test_an_answer_of_another_shape_is_a_complete_span(answer: object) -> None:
 
 def test_a_conversation_with_parts_is_recorded_without_their_media() -> None:
     """Results of tools are messages of their own; thinking is not recorded."""
-    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}}
+    image = {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"},
+    }
     call = {"type": "tool_use", "id": "call-1", "name": "find", "input": {"order": "A-1"}}
-    result = {"type": "tool_result", "tool_use_id": "call-1", "content": [{"type": "text", "text": "R"}]}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "call-1",
+        "content": [{"type": "text", "text": "R"}],
+    }
     conversation: Any = [
         {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]},
         {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm."}, call]},
@@ -428,7 +450,9 @@ def test_a_library_that_is_missing_or_too_old_is_named(monkeypatch: pytest.Monke
     monkeypatch.delitem(sys.modules, "remit.integrations.anthropic")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "anthropic", None)
-        with pytest.raises(DeclarationError, match=r"anthropic>=0.50; not installed; pip install"):
+        with pytest.raises(
+            DeclarationError, match=r"anthropic>=0.50; anthropic is not installed; pip"
+        ):
             import_module("remit.integrations.anthropic")
     monkeypatch.setattr(anthropic, "__version__", "0.49.0")
     with pytest.raises(DeclarationError, match=r"needs anthropic>=0.50; found 0.49.0; pip"):

@@ -151,7 +151,9 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:  # 
     where = f"remit.integrations.{provider.name}.watch"
     capture = _llm.checked_capture(capture_messages, where)
     if not isinstance(client, provider.clients):
-        seen = f"the class {client.__name__}" if isinstance(client, type) else describe_value(client)
+        seen = (
+            f"the class {client.__name__}" if isinstance(client, type) else describe_value(client)
+        )
         raise DeclarationError(
             f"{where}: saw {seen}; expected a client: "
             f"{', '.join(cls.__name__ for cls in provider.clients)}"
@@ -196,7 +198,7 @@ class _Watched:
             except BaseException as error:
                 call.fail(error)
                 raise
-            return call.handed_back(answer)
+            return call.handed_back(answer, is_stream=bool(kwargs.get("stream")))
 
         return watched
 
@@ -212,7 +214,7 @@ class _Watched:
             except BaseException as error:
                 call.fail(error)
                 raise
-            return call.handed_back(answer)
+            return call.handed_back(answer, is_stream=bool(kwargs.get("stream")))
 
         return watched
 
@@ -286,14 +288,14 @@ class _Call:
             stream=bool(body.get("stream")),
         )
 
-    def handed_back(self, answer: Any) -> Any:  # noqa: ANN401 - theirs
+    def handed_back(self, answer: Any, *, is_stream: bool = False) -> Any:  # noqa: ANN401 - theirs
         """Record *answer*; return it, or a proxy that records it while it is read."""
-        proxy = self._proxy(answer)
+        proxy = self._proxy(answer, is_stream=is_stream)
         return answer if proxy is None else proxy
 
     @guarded("the answer of a model")
-    def _proxy(self, answer: Any) -> object:  # noqa: ANN401 - theirs
-        cls: Any = type(answer)  # pyright: ignore[reportUnknownVariableType]
+    def _proxy(self, answer: Any, *, is_stream: bool) -> object:  # noqa: ANN401 - theirs
+        cls = cast("Any", type(answer))
         if hasattr(cls, "__anext__"):
             return _AsyncStream(answer, self)
         if hasattr(cls, "__next__"):
@@ -302,15 +304,13 @@ class _Call:
         if response is None:
             self.answered(answer)
             return None
-        try:
-            body = response.content
-        except RuntimeError:  # it is not read yet
-            if not hasattr(cls, "iter_bytes"):
-                return _Parsed(answer, self)
-            is_async = iscoroutinefunction(cls.parse)
-            return _AsyncBody(answer, self) if is_async else _Body(answer, self)
-        self.read(body)
-        return None
+        body = None if is_stream else _body_of(response)
+        if body is not None:
+            self.read(body)
+            return None
+        if not hasattr(cls, "iter_bytes"):
+            return _Parsed(answer, self)
+        return _AsyncBody(answer, self) if iscoroutinefunction(cls.parse) else _Body(answer, self)
 
     @guarded("a part of a streamed answer")
     def add(self, item: object) -> None:
@@ -394,6 +394,15 @@ class _Call:
         return None if self._first_ns is None else round(self._first_ns / 1e6, 3)
 
 
+def _body_of(response: Any) -> bytes | None:  # noqa: ANN401 - httpx or httpx2
+    """Return the body of a response, if it is read."""
+    try:
+        body: bytes = response.content
+    except RuntimeError:
+        return None
+    return body
+
+
 class _Proxy:
     """An object that has the attributes and the class of another one."""
 
@@ -472,7 +481,7 @@ class _Stream(_StreamBase):
         self._wrapped.__enter__()
         return self
 
-    def __exit__(self, *exception: Any) -> Any:  # noqa: ANN401 - of any exception
+    def __exit__(self, *exception: object) -> Any:  # noqa: ANN401 - of any exception
         try:
             return self._wrapped.__exit__(*exception)
         finally:
@@ -514,7 +523,7 @@ class _AsyncStream(_StreamBase):
         await self._wrapped.__aenter__()
         return self
 
-    async def __aexit__(self, *exception: Any) -> Any:  # noqa: ANN401 - of any exception
+    async def __aexit__(self, *exception: object) -> Any:  # noqa: ANN401 - of any exception
         try:
             return await self._wrapped.__aexit__(*exception)
         finally:
