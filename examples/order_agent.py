@@ -32,7 +32,9 @@ ORDERS: Final = {1240: "shipped", 1263: "delivered"}
 QUESTIONS: Final = ("Where is order 1240?", "I want a refund for 1263.")
 
 
-@remit.span_type(data_risk=remit.risk(allows="read_data"))
+@remit.span_type(
+    data_risk=remit.risk(allows="read_data", forbids="financial_transactions"),
+)
 def find_order(number: int) -> str:
     """Find out where an order is."""
     return ORDERS.get(number, "unknown")
@@ -44,7 +46,7 @@ def refund(number: int) -> str:
     return f"{number} was refunded"
 
 
-TOOLS: Final[dict[str, Callable[[int], str]]] = {"find_order": find_order, "refund": refund}
+TOOLS: Final[dict[str, Callable[..., str]]] = {"find_order": find_order, "refund": refund}
 
 
 def described(name: str, tool: Callable[..., object]) -> Any:  # noqa: ANN401 - of the client's types

@@ -136,9 +136,9 @@ class HandWritten:
         lacks: See `prefix`.
     """
 
-    has_agent = False
-    has_tools = False
-    lacks = LACKS
+    has_agent: bool = False
+    has_tools: bool = False
+    lacks: Mapping[str, str] = LACKS
 
     def __init__(
         self,

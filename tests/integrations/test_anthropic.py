@@ -68,9 +68,9 @@ class Messages:
                 event = {"type": "content_block_delta", "index": index, "delta": delta}
                 events.append(event)
             events.append({"type": "content_block_stop", "index": index})
-        delta = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+        end = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
         usage = {"output_tokens": 5}
-        events.append({"type": "message_delta", "delta": delta, "usage": usage})
+        events.append({"type": "message_delta", "delta": end, "usage": usage})
         return [*events, {"type": "message_stop"}]
 
     def _deltas(self, block: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -255,7 +255,7 @@ def test_each_way_to_call_an_async_client_is_one_span(name: str) -> None:
             async with api.create(**ASKED, stream=True) as response:
                 assert await all_of(response.iter_lines())
         else:
-            await WAYS[name](client)
+            await resolved(WAYS[name](client))
 
     with isolated() as recorder:
 

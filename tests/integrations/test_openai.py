@@ -13,6 +13,7 @@ from typing import Any, Final
 import openai
 import pydantic
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
 
 import remit
 from remit.errors import DeclarationError
@@ -68,7 +69,9 @@ class Chat:
         if turn.text:
             deltas[-1]["content"] = deltas[-1]["content"].rstrip()
         chunk = {"id": f"chat-{number}", "object": "chat.completion.chunk", "model": MODEL}
-        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+        choices: list[dict[str, Any]] = [
+            {"index": 0, "delta": delta, "finish_reason": None} for delta in deltas
+        ]
         choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
         chunks = [{**chunk, "created": 1, "choices": [choice]} for choice in choices]
         return [*chunks, {**chunk, "created": 1, "choices": [], "usage": USAGE}, "[DONE]"]
@@ -99,7 +102,7 @@ class Chat:
             )
         )
         if stream:
-            state: Any = openai.lib.streaming.chat.ChatCompletionStreamState()
+            state: Any = ChatCompletionStreamState()
             for chunk in await all_of(answer):
                 state.handle_chunk(chunk)
             answer = state.get_final_completion()
@@ -167,11 +170,13 @@ class Responses:
     def events(self, turn: Turn, number: int) -> list[Any]:
         """Return the events of a streamed turn."""
         response = self.answer(turn, number)
-        begun = {**response, "status": "in_progress", "output": [], "usage": None}
+        begun: dict[str, Any] = {**response, "status": "in_progress", "output": [], "usage": None}
         events: list[dict[str, Any]] = [{"type": "response.created", "response": begun}]
         for index, item in enumerate(response["output"]):
-            place = {"output_index": index, "item_id": item["id"]}
-            empty = {"content": []} if item["type"] == "message" else {"arguments": ""}
+            place: dict[str, Any] = {"output_index": index, "item_id": item["id"]}
+            empty: dict[str, Any] = (
+                {"content": []} if item["type"] == "message" else {"arguments": ""}
+            )
             added = {**item, **empty, "status": "in_progress"}
             events.append({"type": "response.output_item.added", **place, "item": added})
             if item["type"] == "message":
@@ -399,7 +404,7 @@ def test_each_way_to_call_an_async_client_is_one_span(name: str) -> None:
             async with await chat.create(**ASKED, stream=True) as stream:
                 assert await all_of(stream)
         else:
-            await WAYS[name](client)
+            await resolved(WAYS[name](client))
 
     with isolated() as recorder:
 

@@ -19,7 +19,7 @@ from collections.abc import (
 from dataclasses import dataclass
 from functools import partial, wraps
 from inspect import iscoroutinefunction
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from remit._base.guard import guarded
@@ -272,8 +272,8 @@ class _Call:
         return self._span.context is not None
 
     def _payload(self) -> Mapping[str, object]:
-        body = get(self._options, "json_data")
-        body = cast("Mapping[str, Any]", body) if isinstance(body, Mapping) else {}
+        data = get(self._options, "json_data")
+        body: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
         request = self._operation.request(body)
         messages, omitted = self._history.new(self._parent, request.messages)
         return _llm.payload(
@@ -412,9 +412,11 @@ class _Proxy:
         self._wrapped = wrapped
         self._call = call
 
-    @property
-    def __class__(self) -> Any:  # noqa: ANN401 - for `isinstance`
-        return type(self._wrapped)
+    if not TYPE_CHECKING:  # for `isinstance`; type checkers know no read-only `__class__`
+
+        @property
+        def __class__(self) -> type:
+            return type(self._wrapped)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - theirs
         return getattr(self._wrapped, name)
