@@ -119,6 +119,14 @@ async def resolved(value: Any) -> Any:  # noqa: ANN401 - of a sync or an async c
     return await value if inspect.isawaitable(value) else value
 
 
+def outcome(call: Callable[[], object]) -> str:
+    """Return what *call* returns, or the exception that it raises, as a text."""
+    try:
+        return repr(call())
+    except Exception as error:  # noqa: BLE001 - the client's own
+        return repr(error)
+
+
 async def all_of(stream: Any) -> list[Any]:  # noqa: ANN401 - of a sync or an async client
     """Return all items of a stream."""
     if hasattr(type(stream), "__aiter__"):
@@ -142,15 +150,15 @@ class HandWritten:
 
     def __init__(
         self,
-        prefix: str,
-        http: Any,  # noqa: ANN401 - httpx or httpx2
+        package: Any,  # noqa: ANN401 - openai or anthropic
         cls: Any,  # noqa: ANN401 - a client of any class
         watch: Callable[[Any], Any],
         dialect: Dialect,
     ) -> None:
         """Use clients of *cls*, watched by *watch*, for the API of *dialect*."""
-        self.prefix = prefix
-        self._http = http
+        self.prefix: str = package.__name__
+        self._http = http_library(package)
+        self._wraps: type[Exception] = package.APIConnectionError
         self._cls = cls
         self._watch = watch
         self._dialect = dialect
@@ -183,7 +191,10 @@ class HandWritten:
         functions = {tool.__name__: tool for tool in tools}
         messages: list[Any] = [{"role": "user", "content": QUESTION}]
         while True:
-            text, calls = await dialect.ask(client, messages, list(functions), stream=stream)
+            try:
+                text, calls = await dialect.ask(client, messages, list(functions), stream=stream)
+            except self._wraps as error:  # the client's word for an error of its transport
+                raise error.__cause__ or error from error
             for call_id, name, arguments in calls:
                 try:
                     output = await resolved(functions[name](**arguments))

@@ -109,7 +109,7 @@ class Provider:
 
 def get(value: object, name: str) -> Any:  # noqa: ANN401 - of any type
     """Return a field of an object or a mapping; None without one."""
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value).get(name)
     return getattr(value, name, None)
 
