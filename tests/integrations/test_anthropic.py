@@ -217,7 +217,9 @@ def assert_is_whole(span: RecordedSpan) -> None:
     payload, result = span.payload, span.result or {}
     assert (payload["provider"], payload["model_name"]) == ("anthropic", MODEL)
     assert payload["inputs"]["messages"] == [QUESTION]
+    assert set(payload["inputs"]) == {"model", "messages", "settings"}
     assert payload["inputs"]["settings"]["max_tokens"] == 100
+    assert set(payload["inputs"]["settings"]) <= {"max_tokens", "output_config"}
     assert result["outputs"]["messages"] == [{"role": "assistant", "content": PLACE.text}]
     assert result["outputs"]["finish_reasons"] == ["end_turn"]
     assert result["token_usage"] == TOKENS

@@ -365,6 +365,8 @@ def assert_is_whole(span: RecordedSpan) -> None:
     payload, result = span.payload, span.result or {}
     assert (payload["provider"], payload["model_name"]) == ("openai", MODEL)
     assert payload["inputs"]["messages"] == [{"role": "user", "content": "Where is it?"}]
+    assert set(payload["inputs"]) <= {"model", "messages", "settings"}
+    assert set(payload["inputs"].get("settings", ())) <= {"text", "response_format"}
     assert result["outputs"]["messages"] == [{"role": "assistant", "content": PLACE.text}]
     assert result["token_usage"] == TOKENS
     assert result["usage_details"] == {"cache_read": 4}

@@ -32,6 +32,8 @@ from remit.integrations import _llm
 
 MAX_BODY: Final = 4 * 2**20
 """Bytes of a raw body that are collected at most."""
+VALUES: Final = (str, int, float, list, tuple, dict)
+"""Types of the values of a body."""
 EVENT: Final = "data:"
 """Beginning of a line of server-sent events that has data."""
 
@@ -122,7 +124,7 @@ def listed(value: object, name: str | None = None) -> list[Any]:
 
 def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
     """Return the settings of a request that are given."""
-    return {name: body[name] for name in names if body.get(name) is not None}
+    return {name: body[name] for name in names if name in body}
 
 
 def text_or_parts(parts: Sequence[object]) -> object:
@@ -272,8 +274,7 @@ class _Call:
         return self._span.context is not None
 
     def _payload(self) -> Mapping[str, object]:
-        data = get(self._options, "json_data")
-        body: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+        body = _given(get(self._options, "json_data"))
         request = self._operation.request(body)
         messages, omitted = self._history.new(self._parent, request.messages)
         return _llm.payload(
@@ -392,6 +393,14 @@ class _Call:
 
     def _first_ms(self) -> float | None:
         return None if self._first_ns is None else round(self._first_ns / 1e6, 3)
+
+
+def _given(data: object) -> dict[str, Any]:
+    """Return the fields of a body that have a value; the clients mark others by objects."""
+    if not isinstance(data, Mapping):
+        return {}
+    fields = cast("Mapping[str, Any]", data).items()
+    return {name: value for name, value in fields if isinstance(value, VALUES)}
 
 
 def _body_of(response: Any) -> bytes | None:  # noqa: ANN401 - httpx or httpx2
