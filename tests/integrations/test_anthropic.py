@@ -441,10 +441,11 @@ def test_a_conversation_with_parts_is_recorded_without_their_media() -> None:
 
 def test_something_else_is_no_client() -> None:
     """The message says what was seen and what was expected."""
+    wrong: Any = {}
     with pytest.raises(DeclarationError, match="saw an object of type dict; expected a client: "):
-        watch({})
+        watch(wrong)
     client = FakeServer(HTTP, answered).connect(anthropic.Anthropic)
-    wrong: Any = 5
+    wrong = 5
     with pytest.raises(DeclarationError, match="expected one of new, all, none"):
         watch(client, capture_messages=wrong)
 

@@ -544,6 +544,21 @@ def test_a_stream_that_is_left_is_cancelled_with_what_came(leave: Way) -> None:
         assert str(message["content"]).strip() == "It is"
 
 
+def test_a_stream_that_outlives_its_run_is_cancelled_with_what_came() -> None:
+    """It can be read on, unrecorded."""
+    with isolated() as recorder:
+        with desk.run():
+            stream = streamed(client_of(openai.OpenAI, _said))
+            for number, _ in enumerate(stream):
+                if number == 2:
+                    break
+        (span,) = recorder.spans("openai:llm")
+        assert span.status == "cancelled"
+        assert (span.result or {})["outputs"]["messages"][0]["content"] == "It is "
+        assert list(stream)
+        assert recorder.runs[0].status == "complete"
+
+
 def test_an_async_stream_that_is_left_is_cancelled_with_what_came() -> None:
     """By a block, by `close`, and by the cancellation of its task."""
 
@@ -687,6 +702,17 @@ def test_a_client_that_is_watched_twice_is_recorded_once() -> None:
         watch(watch(client.copy())).chat.completions.create(**ASKED)
         client.chat.completions.create(**ASKED)
         assert len(recorder.spans("openai:llm")) == 2
+
+
+def test_a_client_of_azure_is_recorded() -> None:
+    """It sends the same calls to other addresses."""
+    with isolated() as recorder, desk.run():
+        server = FakeServer(HTTP, answered)
+        options = {"azure_endpoint": "https://desk.example.com", "api_version": "2024-10-21"}
+        client = watch(server.connect(openai.AzureOpenAI, **options))
+        client.chat.completions.create(**ASKED)
+        client.responses.create(**INPUT)
+        assert [span.status for span in recorder.spans("openai:llm")] == ["complete"] * 2
 
 
 def test_another_client_is_not_watched() -> None:

@@ -297,6 +297,7 @@ class _Call:
     @guarded("the answer of a model")
     def _proxy(self, answer: Any, *, is_stream: bool) -> object:  # noqa: ANN401 - theirs
         cls = cast("Any", type(answer))
+        self._span.so_far = partial(self._result, self._of_stream)
         if hasattr(cls, "__anext__"):
             return _AsyncStream(answer, self)
         if hasattr(cls, "__next__"):
@@ -370,6 +371,7 @@ class _Call:
         """End the span because the request, or its stream, failed."""
         self._span.end(partial(self._result, self._of_stream), error=error)
 
+    @guarded("the end of a stream")
     def leave(self) -> None:
         """End the span, if it is open: the answer was closed, or collected."""
         if self._span.is_open:

@@ -41,7 +41,13 @@ except ImportError:
     raise
 _llm.required("anthropic", LOWEST, anthropic.__version__)
 
-C = TypeVar("C")
+C = TypeVar(
+    "C",
+    bound="anthropic.Anthropic | anthropic.AsyncAnthropic | anthropic.AnthropicBedrock | "
+    "anthropic.AsyncAnthropicBedrock | anthropic.AnthropicBedrockMantle | "
+    "anthropic.AsyncAnthropicBedrockMantle | anthropic.AnthropicVertex | "
+    "anthropic.AsyncAnthropicVertex",
+)
 
 SETTINGS: Final = (
     "max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "thinking",
@@ -51,13 +57,11 @@ SETTINGS: Final = (
 
 CLIENTS: Final[tuple[type, ...]] = tuple(
     getattr(anthropic, f"{prefix}{name}")
-    for name in (
-        "Anthropic", "AnthropicBedrock", "AnthropicVertex", "AnthropicFoundry", "AnthropicAWS",
-        "AnthropicGoogleCloud",
-    )
+    for name in ("Anthropic", "AnthropicBedrock", "AnthropicBedrockMantle", "AnthropicVertex")
     for prefix in ("", "Async")
     if hasattr(anthropic, f"{prefix}{name}")
-)  # fmt: skip
+)
+"""The clients of other clouds are derived from these; earlier versions have no Mantle."""
 
 IN_CALLS: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
 """Types of the blocks that call a tool."""
@@ -72,7 +76,7 @@ def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
     recorded once, as the last call of `watch` says.
 
     Args:
-        client: An `Anthropic` or `AsyncAnthropic`, also of Bedrock, Vertex or Foundry.
+        client: An `Anthropic` or `AsyncAnthropic`, or a client for Bedrock, Vertex or Foundry.
         capture_messages: `new` records the messages that the previous call beneath the same parent
             did not have, `all` records all, `none` records none.
 
