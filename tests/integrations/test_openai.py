@@ -475,6 +475,44 @@ def test_other_requests_are_not_recorded() -> None:
     assert recorder.runs[0].status == "complete"
 
 
+def test_a_long_conversation_of_the_responses_api_is_read() -> None:
+    """Calls and their results are messages; items without a message are named or left out."""
+    items: Any = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Where is it?"}]},
+        {"type": "reasoning", "id": "r", "summary": []},
+        {"type": "function_call", "call_id": "c1", "name": "find", "arguments": '{"order": 1}'},
+        {"type": "custom_tool_call", "call_id": "c2", "name": "shell", "input": "ls"},
+        {"type": "function_call_output", "call_id": "c1", "output": "Ghent"},
+        {"type": "custom_tool_call_output", "call_id": "c2", "output": [
+            {"type": "input_text", "text": "a"}, {"type": "input_image", "file_id": "file-1"},
+        ]},
+        {"type": "item_reference", "id": "i"},
+    ]  # fmt: skip
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    with isolated() as recorder, desk.run():
+        client = client_of(openai.OpenAI, lambda _body, n: {**RESPONSES.answer(PLACE, n), **cut})
+        client.responses.create(model=MODEL, input=items)
+        (span,) = recorder.spans("openai:llm")
+    assert (span.result or {})["outputs"]["finish_reasons"] == ["max_output_tokens"]
+    image = {"type": "input_image", "url": "file-1"}
+    assert span.payload["inputs"]["messages"] == [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "Where is it?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "c1", "name": "find", "args": {"order": 1}},
+                {"id": "c2", "name": "shell", "args": "ls"},
+            ],
+        },
+        {"role": "tool", "content": "Ghent", "tool_call_id": "c1"},
+        {"role": "tool", "content": [{"type": "text", "text": "a"}, image], "tool_call_id": "c2"},
+        {"role": "assistant", "content": {"type": "item_reference"}},
+    ]
+
+
 # Streams that are not read to their end
 
 WORDS: Final = Turn(text="It is in Ghent now.")

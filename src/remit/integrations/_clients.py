@@ -161,10 +161,11 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:  # 
             f"{', '.join(cls.__name__ for cls in provider.clients)}"
         )
     watched = _watched.get(client)
-    if watched is not None:
+    if watched is None:
+        return _Watched(provider, _llm.History(capture)).attach(client)
+    if watched.history.capture != capture:
         watched.history = _llm.History(capture)
-        return client
-    return _Watched(provider, _llm.History(capture)).attach(client)
+    return client
 
 
 class _Watched:

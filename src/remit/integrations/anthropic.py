@@ -73,7 +73,7 @@ def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
     """Record the model calls of *client*, and of the copies that it makes of itself.
 
     Outside any run a call is neither recorded nor refused. A client that is watched twice is
-    recorded once, as the last call of `watch` says.
+    recorded once, with the `capture_messages` of the last call of `watch`.
 
     Args:
         client: An `Anthropic` or `AsyncAnthropic`, or a client for Bedrock, Vertex or Foundry.

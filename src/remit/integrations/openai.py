@@ -60,7 +60,7 @@ def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
     """Record the model calls of *client*, and of the copies that it makes of itself.
 
     Outside any run a call is neither recorded nor refused. A client that is watched twice is
-    recorded once, as the last call of `watch` says.
+    recorded once, with the `capture_messages` of the last call of `watch`.
 
     Args:
         client: An `OpenAI` or `AsyncOpenAI`, also of Azure.
@@ -260,7 +260,7 @@ def _item_message(item: object) -> _llm.Message | None:
 def _response_answer(answer: object) -> Answer:
     return Answer(
         _merged(listed(answer, "output")),
-        [get(answer, "status")],
+        [get(get(answer, "incomplete_details"), "reason") or get(answer, "status")],
         _tokens(answer),
         get(answer, "model"),
         get(answer, "id"),
