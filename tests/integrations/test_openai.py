@@ -20,7 +20,7 @@ from remit.errors import DeclarationError
 from remit.integrations.openai import watch
 from remit.testing import RecordedSpan, RecordingSink, isolated
 from tests.model_clients import FakeServer, HandWritten, all_of, http_library, outcome, resolved
-from tests.scenarios import Scenario, Turn, check, desk, each_scenario_of
+from tests.scenarios import LOOK_UP, Scenario, Turn, check, desk, each_scenario_of
 
 HTTP: Final = http_library(openai)
 MODEL: Final = "gpt-test"
@@ -582,6 +582,38 @@ def test_a_stream_that_is_left_is_cancelled_with_what_came(leave: Way) -> None:
         assert str(message["content"]).strip() == "It is"
 
 
+@pytest.mark.parametrize(
+    ("turn", "count", "message"),
+    [
+        (WORDS, 4, {"role": "assistant", "content": "It is in "}),
+        (
+            LOOK_UP,
+            3,
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call-0-0", "name": "look_up", "args": '{"order_i'}],
+            },
+        ),
+        (WORDS, 1, None),
+    ],
+    ids=["text", "call", "nothing"],
+)
+def test_a_streamed_response_that_is_left_has_what_came(
+    turn: Turn, count: int, message: object
+) -> None:
+    """Half of a text, half of the arguments of a call, or nothing yet."""
+    with isolated() as recorder, desk.run():
+        client = client_of(openai.OpenAI, lambda _body, number: RESPONSES.events(turn, number))
+        with client.responses.create(**INPUT, stream=True) as stream:
+            _take(stream, count)
+        (span,) = recorder.spans("openai:llm")
+        outputs = (span.result or {})["outputs"]
+        assert span.status == "cancelled"
+        assert outputs["messages"] == ([] if message is None else [message])
+        assert outputs["finish_reasons"] == []
+
+
 def test_a_stream_that_outlives_its_run_is_cancelled_with_what_came() -> None:
     """It can be read on, unrecorded."""
     with isolated() as recorder:
@@ -604,7 +636,11 @@ def test_an_async_stream_that_is_left_is_cancelled_with_what_came() -> None:
         stream = await streamed(client)
         for _ in range(3):
             await anext(stream)
-        if way == "block":
+        if way == "aclose" and hasattr(stream, "aclose"):
+            await stream.aclose()
+        elif way == "response":
+            await stream.response.aclose()
+        elif way == "block":
             async with stream:
                 pass
         elif way == "close":
@@ -617,7 +653,7 @@ def test_an_async_stream_that_is_left_is_cancelled_with_what_came() -> None:
         async def main() -> None:
             async with desk.run():
                 client = client_of(openai.AsyncOpenAI, _said)
-                for way in ("block", "close", "collected"):
+                for way in ("block", "close", "aclose", "response", "collected"):
                     await leave(client, way)
                     span = recorder.spans("openai:llm")[-1]
                     assert span.status == "cancelled"
@@ -625,7 +661,7 @@ def test_an_async_stream_that_is_left_is_cancelled_with_what_came() -> None:
                     assert message["content"] == "It is "
 
         asyncio.run(main())
-    assert len(recorder.spans("openai:llm")) == 3
+    assert len(recorder.spans("openai:llm")) == 5
 
 
 def test_a_stream_that_is_closed_after_the_answer_is_complete() -> None:
@@ -655,6 +691,7 @@ def test_a_stream_is_what_it_is_without_remit() -> None:
     with isolated(), desk.run():
         stream = streamed(client_of(openai.OpenAI, _said))
         assert isinstance(stream, openai.Stream)
+        assert repr(stream).startswith("<openai.Stream object at ")
         assert isinstance(stream.response, HTTP.Response)
         assert stream.response.status_code == 200
         stream.close()

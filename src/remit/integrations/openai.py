@@ -294,7 +294,9 @@ class _Events:
             return False
         if kind in {"response.output_text.delta", "response.refusal.delta"}:
             self._texts.append(delta)
-        elif kind == "response.function_call_arguments.delta":
+        elif kind in {
+            "response.function_call_arguments.delta", "response.custom_tool_call_input.delta",
+        }:  # fmt: skip
             known = self._calls.setdefault(get(item, "output_index"), {"arguments": []})
             known["arguments"].append(delta)
         else:
@@ -314,7 +316,9 @@ class _Events:
         ]
         text = "".join(self._texts) or None
         messages = [_llm.message("assistant", text, tool_calls=calls)] if text or calls else []
-        return _response_answer(self._response)._replace(messages=messages)
+        begun = _response_answer(self._response)
+        reasons = begun.finish_reasons if self.is_finished else ()
+        return begun._replace(messages=messages, finish_reasons=reasons)
 
 
 # Completions and embeddings
