@@ -16,6 +16,7 @@ import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
 import remit
+from remit._decorators import adapters
 from remit.errors import DeclarationError
 from remit.integrations.openai import watch
 from remit.testing import RecordedSpan, RecordingSink, isolated
@@ -777,6 +778,17 @@ def test_a_client_that_is_watched_twice_is_recorded_once() -> None:
         watch(watch(client.copy())).chat.completions.create(**ASKED)
         client.chat.completions.create(**ASKED)
         assert len(recorder.spans("openai:llm")) == 2
+
+
+def test_a_call_beneath_the_model_call_of_a_framework_is_not_recorded_again() -> None:
+    """Tokens are counted once where both a framework and its client are recorded."""
+    with isolated() as recorder, desk.run():
+        recorder_of_framework = adapters.declare("fake:llm", "llm")
+        client = client_of(openai.OpenAI)
+        with adapters.start(recorder_of_framework, {}):
+            client.chat.completions.create(**ASKED)
+            list(streamed(client))
+        assert [span.name for span in recorder.spans()] == ["fake:llm"]
 
 
 def test_a_client_of_azure_is_recorded() -> None:
