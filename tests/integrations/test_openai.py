@@ -16,10 +16,10 @@ import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
 import remit
-from remit._decorators import adapters
 from remit.errors import DeclarationError
 from remit.integrations.openai import watch
 from remit.testing import RecordedSpan, RecordingSink, isolated
+from tests.inside import adapters
 from tests.model_clients import FakeServer, HandWritten, all_of, http_library, outcome, resolved
 from tests.scenarios import LOOK_UP, Scenario, Turn, check, desk, each_scenario_of
 

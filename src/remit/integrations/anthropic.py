@@ -14,7 +14,7 @@ Messages of this client, and of the copies that it makes of itself, are spans of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from remit._base.version import __version__
 from remit._decorators import adapters
@@ -41,13 +41,18 @@ except ImportError:
     raise
 _llm.required("anthropic", LOWEST, anthropic.__version__)
 
-C = TypeVar(
-    "C",
-    bound="anthropic.Anthropic | anthropic.AsyncAnthropic | anthropic.AnthropicBedrock | "
-    "anthropic.AsyncAnthropicBedrock | anthropic.AnthropicBedrockMantle | "
-    "anthropic.AsyncAnthropicBedrockMantle | anthropic.AnthropicVertex | "
-    "anthropic.AsyncAnthropicVertex",
-)
+if TYPE_CHECKING:
+    Client: TypeAlias = (
+        anthropic.Anthropic
+        | anthropic.AsyncAnthropic
+        | anthropic.AnthropicBedrock
+        | anthropic.AsyncAnthropicBedrock
+        | anthropic.AnthropicBedrockMantle
+        | anthropic.AsyncAnthropicBedrockMantle
+        | anthropic.AnthropicVertex
+        | anthropic.AsyncAnthropicVertex
+    )
+C = TypeVar("C", bound="Client")
 
 SETTINGS: Final = (
     "max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "thinking",
