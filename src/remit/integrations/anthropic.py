@@ -42,15 +42,17 @@ except ImportError:
 _llm.required("anthropic", LOWEST, anthropic.__version__)
 
 if TYPE_CHECKING:
+    from anthropic.lib import bedrock, vertex
+
     Client: TypeAlias = (
         anthropic.Anthropic
         | anthropic.AsyncAnthropic
-        | anthropic.AnthropicBedrock
-        | anthropic.AsyncAnthropicBedrock
-        | anthropic.AnthropicBedrockMantle
-        | anthropic.AsyncAnthropicBedrockMantle
-        | anthropic.AnthropicVertex
-        | anthropic.AsyncAnthropicVertex
+        | bedrock.AnthropicBedrock
+        | bedrock.AsyncAnthropicBedrock
+        | bedrock.AnthropicBedrockMantle
+        | bedrock.AsyncAnthropicBedrockMantle
+        | vertex.AnthropicVertex
+        | vertex.AsyncAnthropicVertex
     )
 C = TypeVar("C", bound="Client")
 
