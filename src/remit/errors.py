@@ -50,6 +50,11 @@ OUTSIDE_RUN_HINT: Final = (
 )
 """What to do about a step that is called outside any run."""
 
+MODEL_OUTSIDE_RUN_HINT: Final = (
+    "To record it, add two lines: `import remit`, and `@remit.agent` on the function around it"
+)
+"""What to do about a model call outside any run, whose program may not use remit otherwise."""
+
 # A violation as `remit._record.policy` words it: the action or category, and the word of the step.
 _VIOLATION: Final = re.compile(
     r"(?P<what>\w+(?: in the (?:params|result))?): "

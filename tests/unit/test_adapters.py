@@ -225,6 +225,20 @@ def test_what_is_open_at_the_end_of_the_block_is_cancelled(
     assert recorder.runs[0].status == "complete"
 
 
+def test_what_came_so_far_is_the_result_of_a_span_without_an_end(recorder: RecordingSink) -> None:
+    """An end that is reported in time has a result of its own."""
+    tool = adapters.declare("fake:tool", "tool")
+    with agent.run():
+        left, ended = (adapters.start(tool, {}) for _ in range(2))
+        left.so_far = ended.so_far = lambda: {"outputs": {"output": "half"}}
+        ended.end({"outputs": {"output": "all"}})
+    results = [(span.status, span.result) for span in recorder.spans()]
+    assert results == [
+        ("cancelled", {"outputs": {"output": "half"}}),
+        ("complete", {"outputs": {"output": "all"}}),
+    ]
+
+
 def test_a_step_of_a_terminated_run_does_not_begin(
     recorder: RecordingSink, framework: Framework
 ) -> None:

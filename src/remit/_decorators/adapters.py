@@ -385,10 +385,12 @@ class ManualSpan:
         context: The context inside it, the parent of other spans; None if nothing is recorded.
         refused: The refusal of a step beneath it, in case a framework hides the exception.
         on_end: Called when the span has ended; a table then removes its entry.
+        so_far: The result if the span is cancelled because no end was reported.
     """
 
     __slots__ = (
         "_announced", "_classified", "_owns_run", "_span", "context", "on_end", "refused",
+        "so_far",
     )  # fmt: skip
 
     def __init__(
@@ -407,6 +409,7 @@ class ManualSpan:
         self.context: SpanContext | None = None if span is None else span.context
         self.refused: DeniedError | None = None
         self.on_end: Callable[[], object] | None = None
+        self.so_far: Content | None = None
         self._classified = 0
         if span is not None:
             run, key = span.context.run, span.context.key
@@ -519,7 +522,7 @@ class ManualSpan:
         """End the span because no end will be reported."""
         span = self._span
         if span is not None and self.is_open:
-            _Ending(self, span, None, CANCELLED, None, None).cancel(ended_ns)
+            _Ending(self, span, self.so_far, CANCELLED, None, None).cancel(ended_ns)
         open_context()
 
     def classified_inside(self, run: OpenRun) -> str | None:

@@ -40,7 +40,14 @@ from remit._record.runs import (
 from remit._record.spans import POLICY, WITHOUT_EFFECT, SpanRecorder
 from remit._runtime.process import registry
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
-from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
+from remit.errors import (
+    MODEL_OUTSIDE_RUN_HINT,
+    OUTSIDE_RUN_HINT,
+    DeniedError,
+    RunTerminated,
+    SettingsError,
+    denial,
+)
 
 # Seconds for the thread of a flush after a run to start and to end, beyond its deadline.
 GRACE_S: Final = 0.2
@@ -177,7 +184,7 @@ class Runtime:
                 "%s was called outside any run %s, so it is recorded nowhere. %s",
                 step.name,
                 _called_from(step),
-                OUTSIDE_RUN_HINT,
+                MODEL_OUTSIDE_RUN_HINT if step.kind == "llm" else OUTSIDE_RUN_HINT,
             )
 
     def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:

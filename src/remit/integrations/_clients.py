@@ -1,0 +1,664 @@
+"""What the integrations of model clients share: requests that are recorded, and their streams.
+
+Clients of openai and anthropic send each call by `client.request(cast_to, options, ...)`. `watch`
+replaces that method on one client, and on the copies that the client makes of itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass
+from functools import partial, wraps
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
+from weakref import WeakKeyDictionary
+
+from remit._base.guard import guarded
+from remit._base.text import describe_value
+from remit._decorators import adapters
+from remit._record.context import open_context
+from remit._record.spans import SpanRecorder
+from remit.errors import DeclarationError
+from remit.integrations import _llm
+
+MAX_BODY: Final = 4 * 2**20
+"""Bytes of a raw body that are collected at most."""
+VALUES: Final = (str, int, float, list, tuple, dict)
+"""Types of the values of a body."""
+EVENT: Final = "data:"
+"""Beginning of a line of server-sent events that has data."""
+
+
+class Request(NamedTuple):
+    """What the body of a request has, as `_llm.payload` takes it."""
+
+    messages: list[_llm.Message]
+    system: object = None
+    tools: Sequence[Mapping[str, object]] = ()
+    settings: Mapping[str, object] | None = None
+
+
+class Answer(NamedTuple):
+    """What an answer has, as `_llm.result` takes it."""
+
+    messages: list[_llm.Message]
+    finish_reasons: Sequence[object] = ()
+    tokens: Mapping[str, object] | None = None
+    model: object = None
+    identifier: object = None
+
+
+class Joined(Protocol):
+    """Joins the items of a streamed answer.
+
+    Attributes:
+        is_finished: The model has finished its answer.
+    """
+
+    is_finished: bool
+
+    def add(self, item: object) -> bool:
+        """Add an item; return whether it has a part of the answer."""
+        ...
+
+    def answer(self) -> Answer:
+        """Return what came so far."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One kind of call.
+
+    Attributes:
+        name: As in the payload, such as `chat`.
+        request: Reads the body of a request.
+        answer: Reads an answer, which is an object of the client's or a mapping.
+        joined: Returns an empty streamed answer; None if answers are not streamed.
+    """
+
+    name: str
+    request: Callable[[Mapping[str, Any]], Request]
+    answer: Callable[[object], Answer]
+    joined: Callable[[], Joined] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What the clients of one library have in common.
+
+    Attributes:
+        name: As in the payload, such as `openai`.
+        recorder: Of the span type of its model calls.
+        operations: By the path of the request.
+        clients: The classes of its clients.
+    """
+
+    name: str
+    recorder: SpanRecorder
+    operations: Mapping[str, Operation]
+    clients: tuple[type, ...]
+
+
+def get(value: object, name: str) -> Any:  # noqa: ANN401 - of any type
+    """Return a field of an object or a mapping; None without one."""
+    if type(value) is dict or isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value).get(name)
+    return getattr(value, name, None)
+
+
+def listed(value: object, name: str | None = None) -> list[Any]:
+    """Return a list, or the field *name* of *value* that is a list; anything else is empty."""
+    field = value if name is None else get(value, name)
+    return list(cast("Sequence[Any]", field)) if isinstance(field, list | tuple) else []
+
+
+def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
+    """Return the settings of a request that are given."""
+    return {name: body[name] for name in names if name in body}
+
+
+def text_or_parts(parts: Sequence[object]) -> object:
+    """Return the joined text of *parts*, or the list of them if there are others than texts."""
+    if all(isinstance(part, str) for part in parts):
+        return "".join(cast("Sequence[str]", parts)) or None
+    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+
+
+def media_of(kind: object, source: object) -> dict[str, object]:
+    """Return what is recorded of an image, a sound or a file: a reference, or size and digest."""
+    if not isinstance(source, str | bytes):
+        return {"type": kind}
+    if isinstance(source, str) and source.startswith(("http://", "https://", "gs://", "file-")):
+        return {"type": kind, "url": source}
+    return _llm.media(kind, source)
+
+
+# Unguarded: raises for a wrong argument; the rest are assignments.
+def watch(provider: Provider, client: Any, capture_messages: object) -> Any:  # noqa: ANN401 - any client
+    """Record the calls of *client* and of its copies; return it.
+
+    Raises:
+        DeclarationError: It is no client of the provider, or *capture_messages* is wrong.
+    """
+    where = f"remit.integrations.{provider.name}.watch"
+    capture = _llm.checked_capture(capture_messages, where)
+    if not isinstance(client, provider.clients):
+        seen = (
+            f"the class {client.__name__}" if isinstance(client, type) else describe_value(client)
+        )
+        raise DeclarationError(
+            f"{where}: saw {seen}; expected a client: "
+            f"{', '.join(cls.__name__ for cls in provider.clients)}"
+        )
+    watched = _watched.get(client)
+    if watched is None:
+        return _Watched(provider, _llm.History(capture)).attach(client)
+    if watched.history.capture != capture:
+        watched.history = _llm.History(capture)
+    return client
+
+
+class _Watched:
+    """One client and its copies.
+
+    Attributes:
+        history: What their calls had before.
+    """
+
+    def __init__(self, provider: Provider, history: _llm.History) -> None:
+        self._provider = provider
+        self.history = history
+
+    def attach(self, client: Any) -> Any:  # noqa: ANN401 - any client
+        """Replace the methods of *client* that send a request or make a copy."""
+        if client not in _watched:
+            _watched[client] = self
+            wrap = self._async if iscoroutinefunction(client.request) else self._sync
+            client.request = wrap(client.request)
+            for name in ("copy", "with_options"):
+                setattr(client, name, self._copying(getattr(client, name)))
+        return client
+
+    def _sync(self, request: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(request)
+        def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+            call = self._start(options)
+            if call is None:
+                return request(cast_to, options, *args, **kwargs)
+            try:
+                answer = request(cast_to, options, *args, **kwargs)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            return call.handed_back(answer, is_stream=bool(kwargs.get("stream")))
+
+        return watched
+
+    def _async(self, request: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(request)
+        async def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+            call = self._start(options)
+            if call is None:
+                return await request(cast_to, options, *args, **kwargs)
+            try:
+                answer = await request(cast_to, options, *args, **kwargs)
+            except BaseException as error:
+                call.fail(error)
+                raise
+            return call.handed_back(answer, is_stream=bool(kwargs.get("stream")))
+
+        return watched
+
+    def _copying(self, copy: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(copy)
+        def watched(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+            return self.attach(copy(*args, **kwargs))
+
+        return watched
+
+    def _start(self, options: object) -> _Call | None:
+        """Start the span of a request; return None if the request is not recorded."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        operation = self._operation(options)
+        if operation is None:
+            return None
+        call = _Call(self._provider, operation, self.history, options)
+        return call if call.start() else None
+
+    @guarded("the operation of a request")
+    def _operation(self, options: object) -> Operation | None:
+        url, method = get(options, "url"), get(options, "method")
+        if not isinstance(url, str) or not isinstance(method, str) or method.lower() != "post":
+            return None
+        return self._provider.operations.get(url.partition("?")[0].strip("/"))
+
+
+_watched: Final[WeakKeyDictionary[Any, _Watched]] = WeakKeyDictionary()
+
+
+class _Call:
+    """A model call that is recorded, from the request to the end of its answer."""
+
+    def __init__(
+        self, provider: Provider, operation: Operation, history: _llm.History, options: object
+    ) -> None:
+        self._provider = provider
+        self._operation = operation
+        self._history = history
+        self._options = options
+        self._parent = open_context()
+        self._span = adapters.ManualSpan()
+        self._joined: Joined | None = None
+        self._began_ns = 0
+        self._first_ns: int | None = None
+        self._count = 0
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def start(self) -> bool:
+        """Start the span; return whether the call is recorded."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        self._span = adapters.start(self._provider.recorder, self._payload, parent=self._parent)
+        self._began_ns = time.perf_counter_ns()
+        return self._span.context is not None
+
+    def _payload(self) -> Mapping[str, object]:
+        body = _given(get(self._options, "json_data"))
+        request = self._operation.request(body)
+        messages, omitted = self._history.new(self._parent, request.messages)
+        return _llm.payload(
+            self._operation.name,
+            self._provider.name,
+            body.get("model"),
+            messages,
+            omitted=omitted,
+            system=None if self._history.capture == "none" else request.system,
+            tools=request.tools,
+            settings=request.settings,
+            stream=bool(body.get("stream")),
+        )
+
+    def handed_back(self, answer: Any, *, is_stream: bool = False) -> Any:  # noqa: ANN401 - theirs
+        """Record *answer*; return it, or a proxy that records it while it is read."""
+        proxy = self._proxy(answer, is_stream=is_stream)
+        return answer if proxy is None else proxy
+
+    @guarded("the answer of a model")
+    def _proxy(self, answer: Any, *, is_stream: bool) -> object:  # noqa: ANN401 - theirs
+        cls = cast("Any", type(answer))
+        self._span.so_far = partial(self._result, self._of_stream)
+        if hasattr(cls, "__anext__"):
+            return _AsyncStream(answer, self)
+        if hasattr(cls, "__next__"):
+            return _Stream(answer, self)
+        response = getattr(answer, "http_response", None)
+        if response is None:
+            self.answered(answer)
+            return None
+        body = None if is_stream else _body_of(response)
+        if body is not None:
+            self.read(body)
+            return None
+        if not hasattr(cls, "iter_bytes"):
+            return _Parsed(answer, self)
+        return _AsyncBody(answer, self) if iscoroutinefunction(cls.parse) else _Body(answer, self)
+
+    @guarded("a part of a streamed answer")
+    def add(self, item: object) -> None:
+        """Add an item of a streamed answer."""
+        if self._joined is None:
+            if self._operation.joined is None:
+                return
+            self._joined = self._operation.joined()
+        self._count += 1
+        if self._joined.add(item) and self._first_ns is None:
+            self._first_ns = time.perf_counter_ns() - self._began_ns
+
+    # Unguarded: appends.
+    def collect(self, chunk: str | bytes) -> None:
+        """Keep a part of a raw body."""
+        if self._first_ns is None:
+            self._first_ns = time.perf_counter_ns() - self._began_ns
+        part = chunk if isinstance(chunk, bytes) else chunk.encode("utf-8", "surrogatepass")
+        self._size += len(part)
+        if self._size <= MAX_BODY:
+            self._body.append(part)
+
+    def read(self, body: str | bytes | None = None) -> None:
+        """End the span with a raw body, or with the parts that were collected."""
+        self._end(self._of_parts if body is None else partial(self._of_body, body))
+
+    def answered(self, answer: object) -> None:
+        """End the span with an answer."""
+        self._end(partial(self._operation.answer, answer))
+
+    def _of_body(self, body: str | bytes) -> Answer:
+        """Return what a JSON text, or a text of server-sent events, has."""
+        text = body if isinstance(body, str) else body.decode("utf-8", "replace")
+        if self._operation.joined is None or not text.lstrip().startswith((EVENT, "event:", ":")):
+            return self._operation.answer(_llm.json_of(text))
+        joined = self._operation.joined()
+        for line in text.splitlines():
+            if line.startswith(EVENT):
+                self._count += 1
+                joined.add(_llm.json_of(line.removeprefix(EVENT).strip()))
+        return joined.answer()
+
+    def _of_parts(self) -> Answer:
+        return self._of_body(b"".join(self._body))
+
+    def _of_stream(self) -> Answer:
+        if self._body:
+            return self._of_parts()
+        return Answer([]) if self._joined is None else self._joined.answer()
+
+    def finish(self) -> None:
+        """End the span: the streamed answer was read to its end."""
+        self._end(self._of_stream)
+
+    def fail(self, error: BaseException) -> None:
+        """End the span because the request, or its stream, failed."""
+        self._span.end(partial(self._result, self._of_stream), error=error)
+
+    @guarded("the end of a stream")
+    def leave(self) -> None:
+        """End the span, if it is open: the answer was closed, or collected."""
+        if self._span.is_open:
+            is_finished = self._joined is not None and self._joined.is_finished
+            self._end(self._of_stream, "complete" if is_finished else "cancelled")
+
+    def _end(self, answer: Callable[[], Answer], status: adapters.Status = "complete") -> None:
+        self._span.end(partial(self._result, answer), status=status)
+
+    def _result(self, read: Callable[[], Answer]) -> Mapping[str, object]:
+        answer = read()
+        return _llm.result(
+            self._history.answered(self._parent, answer.messages),
+            answer.finish_reasons,
+            tokens=answer.tokens,
+            response_model=answer.model,
+            response_id=answer.identifier,
+            first_token_ms=self._first_ms() if self._count else None,
+            chunks=self._count or None,
+        )
+
+    def _first_ms(self) -> float | None:
+        return None if self._first_ns is None else round(self._first_ns / 1e6, 3)
+
+
+def _given(data: object) -> dict[str, Any]:
+    """Return the fields of a body that have a value; the clients mark others by objects."""
+    if not isinstance(data, Mapping):
+        return {}
+    fields = cast("Mapping[str, Any]", data).items()
+    return {name: value for name, value in fields if isinstance(value, VALUES)}
+
+
+def _body_of(response: Any) -> bytes | None:  # noqa: ANN401 - httpx or httpx2
+    """Return the body of a response, if it is read."""
+    try:
+        body: bytes = response.content
+    except RuntimeError:
+        return None
+    return body
+
+
+class _Proxy:
+    """An object that has the attributes and the class of another one."""
+
+    __slots__ = ("__weakref__", "_call", "_wrapped")
+
+    def __init__(self, wrapped: Any, call: _Call) -> None:  # noqa: ANN401 - theirs
+        self._wrapped = wrapped
+        self._call = call
+
+    if not TYPE_CHECKING:  # for `isinstance`; type checkers know no read-only `__class__`
+
+        @property
+        def __class__(self) -> type:
+            return type(self._wrapped)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - theirs
+        return getattr(self._wrapped, name)
+
+    def __repr__(self) -> str:
+        return repr(self._wrapped)
+
+
+class _Response(_Proxy):
+    """The response beneath a stream, which the helpers of the client close."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        try:
+            self._wrapped.close()
+        finally:
+            self._call.leave()
+
+    async def aclose(self) -> None:
+        try:
+            await self._wrapped.aclose()
+        finally:
+            self._call.leave()
+
+
+class _StreamBase(_Proxy):
+    __slots__ = ("response",)
+
+    def __init__(self, wrapped: Any, call: _Call) -> None:  # noqa: ANN401 - theirs
+        super().__init__(wrapped, call)
+        self.response = _Response(wrapped.response, call)
+
+    def __del__(self) -> None:
+        self._call.leave()
+
+
+class _Stream(_StreamBase):
+    """A streamed answer."""
+
+    __slots__ = ()
+
+    def __next__(self) -> Any:  # noqa: ANN401 - theirs
+        try:
+            item = self._wrapped.__next__()
+        except StopIteration:
+            self._call.finish()
+            raise
+        except BaseException as error:
+            self._call.fail(error)
+            raise
+        self._call.add(item)
+        return item
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            try:
+                item = self.__next__()
+            except StopIteration:
+                return
+            yield item
+
+    def __enter__(self) -> Any:  # noqa: ANN401 - itself
+        self._wrapped.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> Any:  # noqa: ANN401 - of any exception
+        try:
+            return self._wrapped.__exit__(*exception)
+        finally:
+            self._call.leave()
+
+    def close(self) -> None:
+        try:
+            self._wrapped.close()
+        finally:
+            self._call.leave()
+
+
+class _AsyncStream(_StreamBase):
+    """A streamed answer of an async client."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> Any:  # noqa: ANN401 - theirs
+        try:
+            item = await self._wrapped.__anext__()
+        except StopAsyncIteration:
+            self._call.finish()
+            raise
+        except BaseException as error:
+            self._call.fail(error)
+            raise
+        self._call.add(item)
+        return item
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while True:
+            try:
+                item = await self.__anext__()
+            except StopAsyncIteration:
+                return
+            yield item
+
+    async def __aenter__(self) -> Any:  # noqa: ANN401 - itself
+        await self._wrapped.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> Any:  # noqa: ANN401 - of any exception
+        try:
+            return await self._wrapped.__aexit__(*exception)
+        finally:
+            self._call.leave()
+
+    async def close(self) -> None:
+        try:
+            await self._wrapped.close()
+        finally:
+            self._call.leave()
+
+    async def aclose(self) -> None:
+        await self.close()
+
+
+class _Parsed(_Proxy):
+    """A raw response whose body is read by what `parse` returns."""
+
+    __slots__ = ("_is_parsed",)
+
+    def __init__(self, wrapped: Any, call: _Call) -> None:  # noqa: ANN401 - theirs
+        super().__init__(wrapped, call)
+        self._is_parsed = False
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+        return self._handed_back(self._wrapped.parse(*args, **kwargs))
+
+    def _handed_back(self, answer: Any) -> Any:  # noqa: ANN401 - theirs
+        self._is_parsed = True
+        return self._call.handed_back(answer)
+
+    def __del__(self) -> None:
+        if not self._is_parsed:
+            self._call.leave()
+
+
+class _Body(_Parsed):
+    """A raw response whose body is read by its methods."""
+
+    __slots__ = ()
+
+    def read(self) -> bytes:
+        body: bytes = self._wrapped.read()
+        self._call.read(body)
+        return body
+
+    def text(self) -> str:
+        body: str = self._wrapped.text()
+        self._call.read(body)
+        return body
+
+    def json(self) -> object:
+        answer: object = self._wrapped.json()
+        self._call.answered(answer)
+        return answer
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Generator[bytes]:
+        yield from self._collected(self._wrapped.iter_bytes(chunk_size))
+
+    def iter_text(self, chunk_size: int | None = None) -> Generator[str]:
+        yield from self._collected(self._wrapped.iter_text(chunk_size))
+
+    def iter_lines(self) -> Generator[str]:
+        yield from self._collected(self._wrapped.iter_lines(), lines=True)
+
+    def _collected(self, chunks: Iterator[Any], *, lines: bool = False) -> Generator[Any]:
+        for chunk in chunks:
+            self._call.collect(f"{chunk}\n" if lines else chunk)
+            yield chunk
+        self._call.read()
+
+    def close(self) -> None:
+        try:
+            self._wrapped.close()
+        finally:
+            self._call.leave()
+
+
+class _AsyncBody(_Parsed):
+    """A raw response of an async client whose body is read by its methods."""
+
+    __slots__ = ()
+
+    async def parse(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+        return self._handed_back(await self._wrapped.parse(*args, **kwargs))
+
+    async def read(self) -> bytes:
+        body: bytes = await self._wrapped.read()
+        self._call.read(body)
+        return body
+
+    async def text(self) -> str:
+        body: str = await self._wrapped.text()
+        self._call.read(body)
+        return body
+
+    async def json(self) -> object:
+        answer: object = await self._wrapped.json()
+        self._call.answered(answer)
+        return answer
+
+    async def iter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes]:
+        async for chunk in self._wrapped.iter_bytes(chunk_size):
+            self._call.collect(chunk)
+            yield chunk
+        self._call.read()
+
+    async def iter_text(self, chunk_size: int | None = None) -> AsyncGenerator[str]:
+        async for chunk in self._wrapped.iter_text(chunk_size):
+            self._call.collect(chunk)
+            yield chunk
+        self._call.read()
+
+    async def iter_lines(self) -> AsyncGenerator[str]:
+        async for line in self._wrapped.iter_lines():
+            self._call.collect(f"{line}\n")
+            yield line
+        self._call.read()
+
+    async def close(self) -> None:
+        try:
+            await self._wrapped.close()
+        finally:
+            self._call.leave()

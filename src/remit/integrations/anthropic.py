@@ -1,0 +1,249 @@
+"""Records the model calls of a client of anthropic.
+
+```python
+from remit.integrations.anthropic import watch
+
+client = watch(Anthropic())
+```
+
+Messages of this client, and of the copies that it makes of itself, are spans of the type
+`anthropic:llm` in the run that calls them, also with `parse`, `stream`, `with_raw_response` and
+`with_streaming_response`. Other requests, such as `count_tokens` and batches, are not recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from remit._base.version import __version__
+from remit._decorators import adapters
+from remit.integrations import _llm
+from remit.integrations._clients import (
+    Answer,
+    Operation,
+    Provider,
+    Request,
+    get,
+    listed,
+    media_of,
+    settings_of,
+    text_or_parts,
+)
+from remit.integrations._clients import watch as _watch
+
+LOWEST: Final = "0.50"
+
+try:
+    import anthropic
+except ImportError:
+    _llm.required("anthropic", LOWEST, None)
+    raise
+_llm.required("anthropic", LOWEST, anthropic.__version__)
+
+if TYPE_CHECKING:
+    from anthropic.lib import bedrock, vertex
+
+    Client: TypeAlias = (
+        anthropic.Anthropic
+        | anthropic.AsyncAnthropic
+        | bedrock.AnthropicBedrock
+        | bedrock.AsyncAnthropicBedrock
+        | bedrock.AnthropicBedrockMantle
+        | bedrock.AsyncAnthropicBedrockMantle
+        | vertex.AnthropicVertex
+        | vertex.AsyncAnthropicVertex
+    )
+C = TypeVar("C", bound="Client")
+
+SETTINGS: Final = (
+    "max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "tool_choice", "thinking",
+    "output_config", "service_tier",
+)  # fmt: skip
+"""Fields of a request that are recorded as settings."""
+
+CLIENTS: Final[tuple[type, ...]] = tuple(
+    getattr(anthropic, f"{prefix}{name}")
+    for name in ("Anthropic", "AnthropicBedrock", "AnthropicBedrockMantle", "AnthropicVertex")
+    for prefix in ("", "Async")
+    if hasattr(anthropic, f"{prefix}{name}")
+)
+"""The clients of other clouds are derived from these; earlier versions have no Mantle."""
+
+IN_CALLS: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
+"""Types of the blocks that call a tool."""
+RESULT: Final = "tool_result"
+REASONING: Final = ("thinking", "redacted_thinking")
+
+
+def watch(client: C, *, capture_messages: _llm.CaptureMessages = "new") -> C:
+    """Record the model calls of *client*, and of the copies that it makes of itself.
+
+    Outside any run a call is neither recorded nor refused. A client that is watched twice is
+    recorded once, with the `capture_messages` of the last call of `watch`.
+
+    Args:
+        client: An `Anthropic` or `AsyncAnthropic`, or a client for Bedrock, Vertex or Foundry.
+        capture_messages: `new` records the messages that the previous call beneath the same parent
+            did not have, `all` records all, `none` records none.
+
+    Returns:
+        The client.
+
+    Raises:
+        DeclarationError: It is no client, or *capture_messages* is wrong.
+    """
+    watched: C = _watch(PROVIDER, client, capture_messages)
+    return watched
+
+
+def _request(body: Mapping[str, Any]) -> Request:
+    system = body.get("system")
+    blocks = [_part(block) for block in listed(system)]
+    messages = [each for message in listed(body, "messages") for each in _messages(message)]
+    tools = listed(body, "tools")
+    described = _llm.described((get(tool, "name"), get(tool, "description")) for tool in tools)
+    return Request(
+        messages,
+        text_or_parts(blocks) if blocks else system,
+        described,
+        settings_of(body, SETTINGS),
+    )
+
+
+def _messages(message: object) -> list[_llm.Message]:
+    """Return a message as messages: each result of a tool is one of its own."""
+    role, content = get(message, "role"), get(message, "content")
+    if isinstance(content, str):
+        return [_llm.message(role, content)]
+    blocks = listed(content)
+    messages = [
+        _llm.message("tool", _result(block), tool_call_id=get(block, "tool_use_id"))
+        for block in blocks
+        if get(block, "type") == RESULT
+    ]
+    rest = [block for block in blocks if get(block, "type") != RESULT]
+    return [*messages, _message(role, rest)] if rest or not messages else messages
+
+
+def _result(block: object) -> object:
+    content = get(block, "content")
+    parts = [_part(part) for part in listed(content)]
+    return text_or_parts(parts) if parts else content
+
+
+def _message(role: object, blocks: list[Any]) -> _llm.Message:
+    parts = [_part(block) for block in blocks if get(block, "type") not in IN_CALLS + REASONING]
+    return _llm.message(
+        role,
+        text_or_parts(parts),
+        tool_calls=[
+            _llm.tool_call(get(block, "id"), get(block, "name"), get(block, "input"))
+            for block in blocks
+            if get(block, "type") in IN_CALLS
+        ],
+    )
+
+
+def _part(block: object) -> object:
+    """Return a block of a message: its text, or what is recorded of anything else."""
+    text, kind = get(block, "text"), get(block, "type")
+    if isinstance(text, str):
+        return text
+    source = get(block, "source")
+    for name in ("data", "url", "file_id"):
+        data = get(source, name)
+        if isinstance(data, str):
+            return media_of(kind, data)
+    return {"type": kind}
+
+
+def _answer(answer: object) -> Answer:
+    blocks = listed(answer, "content")
+    return Answer(
+        [_message(get(answer, "role") or "assistant", blocks)] if blocks else [],
+        [get(answer, "stop_reason")],
+        _tokens(get(answer, "usage")),
+        get(answer, "model"),
+        get(answer, "id"),
+    )
+
+
+def _tokens(usage: object) -> dict[str, object]:
+    """Return the tokens; anthropic counts those of its cache beside `input_tokens`."""
+    prompt = get(usage, "input_tokens")
+    read, written = get(usage, "cache_read_input_tokens"), get(usage, "cache_creation_input_tokens")
+    cached = sum(count for count in (read, written) if type(count) is int)
+    return _llm.token_usage(
+        prompt + cached if type(prompt) is int else prompt,
+        get(usage, "output_tokens"),
+        cache_read=read,
+        cache_write=written,
+    )
+
+
+class _Events:
+    """The events of a streamed message."""
+
+    def __init__(self) -> None:
+        self.is_finished = False
+        self._fields: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+        self._blocks: dict[object, dict[str, Any]] = {}
+
+    def add(self, item: object) -> bool:
+        kind, delta = get(item, "type"), get(item, "delta")
+        message = get(item, "message") if kind == "message_start" else None
+        for name in ("role", "model", "id"):
+            value = get(message, name)
+            if value is not None:
+                self._fields[name] = value
+        self._add_usage(get(message, "usage") or get(item, "usage"))
+        if kind == "content_block_start":
+            block = get(item, "content_block")
+            names = ("type", "id", "name", "text", "source", "input")
+            self._blocks[get(item, "index")] = {
+                **{name: get(block, name) for name in names},
+                "texts": [],
+            }
+        elif kind == "message_delta":
+            self._fields["stop_reason"] = get(delta, "stop_reason")
+            self.is_finished = True
+        elif kind == "content_block_delta":
+            text = get(delta, "text") or get(delta, "partial_json")
+            if isinstance(text, str) and text:
+                self._blocks.setdefault(get(item, "index"), {"texts": []})["texts"].append(text)
+                return True
+        return False
+
+    def _add_usage(self, usage: object) -> None:
+        names = (
+            "input_tokens", "output_tokens", "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+        )  # fmt: skip
+        for name in names:
+            count = get(usage, name)
+            if type(count) is int:
+                self._usage[name] = count
+
+    def answer(self) -> Answer:
+        blocks = [self._joined(block) for block in self._blocks.values()]
+        return _answer({**self._fields, "content": blocks, "usage": self._usage})
+
+    def _joined(self, block: dict[str, Any]) -> dict[str, Any]:
+        text = "".join(block["texts"])
+        if block.get("type") in IN_CALLS:
+            return {**block, "input": _llm.json_of(text) if text else block.get("input")}
+        return {**block, "text": text} if text or block.get("text") == "" else block
+
+
+adapters.add_to_header(f"remit-anthropic@{__version__}")
+
+PROVIDER: Final = Provider(
+    "anthropic",
+    adapters.declare(
+        "anthropic:llm", "llm", title="Model call", description="A call of a client of anthropic."
+    ),
+    {"v1/messages": Operation("chat", _request, _answer, _Events)},
+    CLIENTS,
+)
