@@ -275,8 +275,8 @@ async def _refused(
             ran = await driver.run(turns, [tool], risks=risks)
         assert ran.answer == TOLD
         (read,) = ran.read
-        assert step in read
-        assert "financial_transactions" in read
+        assert "Policy refused this step and it did not run" in read
+        assert "financial transactions" in read
         refused = spans_of(recorder, step)
         assert [span.status for span in refused] == ["failed"]
         assert recorder.runs[0].status == "complete"

@@ -1339,6 +1339,35 @@ def test_an_agent_of_a_framework_has_its_own_remit() -> None:
             adapters.start(pay, {}).end()
 
 
+def test_a_remit_holds_in_the_rest_of_a_task() -> None:
+    """For the tools of an agent whose span does not know its remit; also for those decorated."""
+
+    @remit.span_type(data_risk=PAYS)
+    def decorated_pay() -> None: ...
+
+    async def within_a_task() -> None:
+        ceiling = adapters.ceiling_of("writer", PAYS_NOT)
+        before = adapters.within(ceiling)
+        assert before is adapters.within(ceiling)
+        with pytest.raises(DeniedError):
+            decorated_pay()
+        with adapters.start(step, {}), pytest.raises(DeniedError):
+            adapters.start(pay, {})
+
+    async def outer() -> None:
+        with agent.run():
+            with adapters.start(step, {}):
+                await asyncio.create_task(within_a_task())
+                adapters.start(pay, {}).end()
+            decorated_pay()
+        assert adapters.within(adapters.ceiling_of("writer", PAYS_NOT)) is None
+
+    with isolated(on_violation="deny"):
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        step = adapters.declare("fake:agent", "agent")
+        asyncio.run(outer())
+
+
 def test_a_stream_that_is_collected_on_a_thread_of_remit_keeps_its_result(
     recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,8 @@ from typing import (
 )
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from remit import _capture, _runtime
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
@@ -261,6 +263,19 @@ def ceiling_of(
         DeclarationError: The data risk is wrong.
     """
     return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
+
+
+# Unguarded: assignments, and a context variable.
+def within(ceiling: Ceiling | None) -> SpanContext | None:
+    """Return the current context with *ceiling* added, and make it current, to the end of the task.
+
+    It is for the tools of an agent of a framework that has no span where its remit is known.
+    """
+    context = open_context()
+    if context is not None and ceiling is not None and ceiling not in context.ceilings:
+        context = replace(context, ceilings=under(context.ceilings, ceiling))
+        set_context(context)
+    return context
 
 
 # Unguarded: comparisons.
