@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import sys
 import weakref
 from collections.abc import Iterable, Mapping
@@ -28,8 +29,8 @@ from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "openai-agents"
-LOWEST: Final = "0.18"
-"""The first version that tells which function a tool was made of."""
+LOWEST: Final = "0.4"
+"""The first version with guardrails of tools."""
 
 try:
     _found: str | None = metadata.version(PACKAGE)
@@ -499,7 +500,7 @@ class _Guard:
         place: str | None,
     ) -> None:
         self.risk, self.ceiling = risk, ceiling
-        self._step = adapters.step_of(getattr(tool, "__wrapped__", None))
+        self._step = adapters.step_of(_function_of(tool))
         self._recorder = self._step or adapters.declare(
             f"{FRAMEWORK}:tool:{tool.name}",
             "tool",
@@ -540,6 +541,16 @@ class _Guard:
         if span.refused is None:
             return ToolGuardrailFunctionOutput.allow()
         return ToolGuardrailFunctionOutput.reject_content(span.refused.for_model())
+
+
+def _function_of(tool: FunctionTool) -> object:
+    """Return the function that a tool was made of; before 0.19 the SDK has it in closures only."""
+    function: object = getattr(tool, "__wrapped__", None)
+    invoke = getattr(tool.on_invoke_tool, "_invoke_tool_impl", tool.on_invoke_tool)
+    while function is None and inspect.isfunction(invoke):
+        inner = inspect.getclosurevars(invoke).nonlocals
+        function, invoke = inner.get("the_func"), inner.get("_on_invoke_tool_impl")
+    return function
 
 
 def _guard_of(guardrail: ToolInputGuardrail[Any] | ToolOutputGuardrail[Any]) -> _Guard | None:
