@@ -376,7 +376,7 @@ async def twenty_at_once(driver: Driver) -> None:
 async def canary(driver: Driver) -> None:
     """Neither arguments nor result of a restricted tool are anywhere in the record."""
 
-    @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
+    @remit.span_type("scenarios:patient", data_risk=remit.risk(classification="restricted"))
     def patient(who: str) -> str:
         """Look a patient up."""
         return f"{CANARY} {who}"
@@ -389,7 +389,7 @@ async def canary(driver: Driver) -> None:
         async with desk.run():
             ran = await driver.run(turns, [patient])
         assert CANARY in ran.answer
-        assert spans_of(recorder, "desk:patient")
+        assert spans_of(recorder, "scenarios:patient")
         texts = [str((span.payload, span.result)) for span in recorder.spans()]
         assert not [text for text in texts if CANARY in text]
 

@@ -29,12 +29,12 @@ from agents import (
     generation_span,
     handoff,
     input_guardrail,
-    response_span,
     set_trace_processors,
     tool_input_guardrail,
     trace,
 )
 from agents.mcp import MCPServer
+from agents.tracing import response_span
 from mcp.types import Tool as McpTool
 from openai.types.responses import (
     Response,
@@ -465,6 +465,32 @@ def test_a_tool_is_refused_also_without_traces(tracing: bool) -> None:  # noqa: 
         assert bool(recorder.spans("openai-agents:agent")) is tracing
 
 
+@WITH_AND_WITHOUT_TRACES
+def test_a_step_beneath_a_decorated_tool_is_refused_as_beneath_others(tracing: bool) -> None:  # noqa: FBT001
+    """The model reads the refusal for the tool in question, not for one beside it."""
+
+    @function_tool
+    @remit.span_type("desk:order", data_risk=PAYS_NOT)
+    def order(amount: int) -> str:
+        """Order something."""
+        return scenarios.pay(amount)
+
+    @function_tool
+    @remit.span_type("desk:break", data_risk=PAYS_NOT)
+    def broken(amount: int) -> str:
+        """Fail."""
+        raise LookupError(amount)
+
+    turn = Turn(calls=(("order", {"amount": 1}), ("broken", {"amount": 2})))
+    model = scripted(turn, DONE)
+    agent = govern(Agent(name="Desk", model=model, tools=[order, broken]))
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(agent, tracing=tracing))
+        own = [each for each in names_of(recorder) if each[0].startswith("desk:")]
+    assert own == [("desk:order", "failed"), ("desk:pay", "failed"), ("desk:break", "failed")]
+    assert [text.split()[0] for text in read_by(model)] == ["Policy", "An"]
+
+
 def test_a_tool_that_handles_a_refusal_keeps_its_answer() -> None:
     """The model reads what the tool returned."""
 
@@ -749,7 +775,7 @@ def test_bad_input_is_told(make: Any, message: str) -> None:  # noqa: ANN401
         make()
 
 
-@pytest.mark.parametrize("found", [None, "0.3.2", "0.0.9rc1"])
+@pytest.mark.parametrize("found", [None, "0.3.2", "0.19.4rc1"])
 def test_a_framework_that_is_missing_or_too_old_is_told(
     found: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

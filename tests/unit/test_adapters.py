@@ -807,6 +807,29 @@ def test_a_refusal_in_an_inner_run_is_known_outside_it() -> None:
             assert beside.refused is None
 
 
+def test_refusals_are_collected_in_a_task() -> None:
+    """Those of its own steps, also in threads, not those of another task."""
+
+    @remit.span_type(data_risk=PAYS)
+    def pay() -> None: ...
+
+    async def tool() -> list[str]:
+        collected = adapters.collect_refusals()
+        with pytest.raises(DeniedError):
+            await asyncio.to_thread(pay)
+        return [error.step for error in collected]
+
+    async def both() -> None:
+        beside = adapters.collect_refusals()
+        with careful.run():
+            steps = await asyncio.gather(tool(), tool())
+        assert [len(each) for each in steps] == [1, 1]
+        assert beside == []
+
+    with isolated(on_violation="deny"):
+        asyncio.run(both())
+
+
 def test_a_refusal_is_known_when_nothing_is_recorded() -> None:
     """The policy applies in mode `off` as well."""
     with setup.isolated(Settings(mode="off", on_violation="deny")):

@@ -46,7 +46,7 @@ from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
-from remit._record.context import ReportedContext, is_same_span, open_context
+from remit._record.context import ReportedContext, is_same_span, open_context, refusals
 from remit._record.policy import Ceiling, under
 from remit._record.runs import (
     OpenRun,
@@ -276,6 +276,17 @@ def within(ceiling: Ceiling | None) -> SpanContext | None:
         context = replace(context, ceilings=under(context.ceilings, ceiling))
         set_context(context)
     return context
+
+
+# Unguarded: a context variable.
+def collect_refusals() -> list[DeniedError]:
+    """Return a list to which the refusals of steps in the rest of the task are added.
+
+    It is for tools that have no span of the adapter's, because their function is decorated.
+    """
+    collected: list[DeniedError] = []
+    refusals.set(collected)
+    return collected
 
 
 # Unguarded: comparisons.

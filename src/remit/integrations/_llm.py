@@ -55,7 +55,7 @@ def required(package: str, lowest: str, found: str | None) -> None:
 
 def _release(version: str) -> tuple[int, ...]:
     """Return the numbers of a version, without those of a pre-release."""
-    return tuple(int(number) for number in RELEASE.findall(version.split("+")[0]))
+    return tuple(int(number) for number in RELEASE.findall(version.partition("+")[0]))
 
 
 def checked_capture(value: object, where: str) -> CaptureMessages:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import sys
 import weakref
 from collections.abc import Iterable, Mapping
@@ -24,13 +23,13 @@ from remit._base.frames import caller
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators import adapters
-from remit.errors import DeclarationError, DeniedError, RunTerminated
+from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "openai-agents"
-LOWEST: Final = "0.4"
-"""The first version with guardrails of tools."""
+LOWEST: Final = "0.20"
+"""The first version that hands `RunTerminated` to the reader of a stream; earlier ones wait on."""
 
 try:
     _found: str | None = metadata.version(PACKAGE)
@@ -41,7 +40,6 @@ _llm.required(PACKAGE, LOWEST, _found)
 from agents import (  # noqa: E402 - after the check of its version
     Agent,
     AgentHooks,
-    AgentsException,
     AgentSpanData,
     FunctionTool,
     GenerationSpanData,
@@ -49,7 +47,6 @@ from agents import (  # noqa: E402 - after the check of its version
     Handoff,
     HandoffSpanData,
     ModelBehaviorError,
-    ResponseSpanData,
     RunContextWrapper,
     Span,
     Tool,
@@ -64,6 +61,7 @@ from agents import (  # noqa: E402 - after the check of its version
     get_current_span,
 )
 from agents.tool_context import ToolContext  # noqa: E402 - as above
+from agents.tracing import ResponseSpanData  # noqa: E402 - as above
 
 TAgent = TypeVar("TAgent", bound=Agent[Any])
 
@@ -91,6 +89,8 @@ _handled: Final[dict[str, BaseException]] = {}
 """What was being handled when a span began: it did not end that span."""
 _tools: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
+_refusals: Final[dict[int, list[DeniedError]]] = {}
+"""Refusals beneath tools whose function is decorated, by the same id."""
 
 
 class RemitProcessor(TracingProcessor):
@@ -137,10 +137,7 @@ class RemitProcessor(TracingProcessor):
             name = str(data.name)
             agent = adapters.declare_agent(_identifier(name), name=name, place=self._place)
         payload = partial(_started, data)
-        try:
-            _spans.start(key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent)
-        except RunTerminated as error:
-            raise _Terminated(error.run_key, error.reason) from error
+        _spans.start(key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent)
 
     def on_span_end(self, span: Span[Any]) -> None:
         """End the span, with what the SDK says of it by now."""
@@ -477,13 +474,15 @@ class _Copies:
         reference = getattr(item, "_agent_ref", None)
         target = None if reference is None else reference()
         if isinstance(target, Agent):
-            governed._agent_ref = weakref.ref(self.copy(cast("Agent[Any]", target)))
+            governed._agent_ref = weakref.ref(  # noqa: SLF001 - see above
+                self.copy(cast("Agent[Any]", target))
+            )
         else:
             self._all_known = False
         return governed
 
     def _late_copy(self, agent: Agent[Any]) -> Agent[Any]:
-        """Return the copy of an agent that a hand-over chose; one that was not known is not kept."""
+        """Return the copy of an agent that a hand-over chose; an unknown one is not kept."""
         late = _Copies(self._risks, self._remits, self._place)
         late._copies.update(self._copies)
         return late.copy(agent)
@@ -500,7 +499,7 @@ class _Guard:
         place: str | None,
     ) -> None:
         self.risk, self.ceiling = risk, ceiling
-        self._step = adapters.step_of(_function_of(tool))
+        self._step = adapters.step_of(getattr(tool, "__wrapped__", None))
         self._recorder = self._step or adapters.declare(
             f"{FRAMEWORK}:tool:{tool.name}",
             "tool",
@@ -518,12 +517,11 @@ class _Guard:
             adapters.within(self.ceiling)
             if self._step is not None:  # it has a span of its own
                 adapters.permit(self._step, partial(_arguments, call))
+                _refusals[id(call)] = adapters.collect_refusals()
             elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
                 _tools.start(id(call), self._recorder, partial(_called, call), current=True)
         except DeniedError as denied:
             return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
-        except RunTerminated as error:
-            raise _Terminated(error.run_key, error.reason) from error
         task = asyncio.current_task()
         if task is not None:
             task.add_done_callback(partial(_settle, id(call)))
@@ -531,26 +529,18 @@ class _Guard:
 
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
         """End the span of the tool; the model reads a refusal beneath it, not the SDK's text."""
-        span = _tools.get(id(data.context))
-        if span is None:
+        span, key = _tools.get(id(data.context)), id(data.context)
+        has_failed = _has_failed(data.output)
+        refused: DeniedError | None = None
+        if has_failed:
+            collected = _refusals.get(key)
+            refused = span.refused if span is not None else collected[-1] if collected else None
+        if span is not None:
+            status: adapters.Status | None = "failed" if has_failed else None
+            span.end(lambda: {"outputs": {"output": data.output}}, status=status, error=refused)
+        if refused is None:
             return ToolGuardrailFunctionOutput.allow()
-        if not _has_failed(data.output):
-            span.end(lambda: {"outputs": {"output": data.output}})
-            return ToolGuardrailFunctionOutput.allow()
-        span.end(lambda: {"outputs": {"output": data.output}}, status="failed", error=span.refused)
-        if span.refused is None:
-            return ToolGuardrailFunctionOutput.allow()
-        return ToolGuardrailFunctionOutput.reject_content(span.refused.for_model())
-
-
-def _function_of(tool: FunctionTool) -> object:
-    """Return the function that a tool was made of; before 0.19 the SDK has it in closures only."""
-    function: object = getattr(tool, "__wrapped__", None)
-    invoke = getattr(tool.on_invoke_tool, "_invoke_tool_impl", tool.on_invoke_tool)
-    while function is None and inspect.isfunction(invoke):
-        inner = inspect.getclosurevars(invoke).nonlocals
-        function, invoke = inner.get("the_func"), inner.get("_on_invoke_tool_impl")
-    return function
+        return ToolGuardrailFunctionOutput.reject_content(refused.for_model())
 
 
 def _guard_of(guardrail: ToolInputGuardrail[Any] | ToolOutputGuardrail[Any]) -> _Guard | None:
@@ -582,14 +572,13 @@ def _has_failed(output: object) -> bool:
 
 def _settle(key: int, task: asyncio.Task[Any]) -> None:
     """End the span of a tool whose task has ended without an output: it failed or was cancelled."""
+    _refusals.pop(key, None)
     span = _tools.get(key)
-    if task.cancelled() or task.exception() is None:
-        if span is not None:
-            span.end(status="cancelled")
-        return
-    error = task.exception()
-    if span is not None:
-        span.end(error=error.__cause__ or error if isinstance(error, UserError) else error)
+    error = None if task.cancelled() else task.exception()
+    if span is not None and error is None:  # or an agent inside it waits for an approval
+        span.end(status="cancelled")
+    elif span is not None:
+        span.end(error=(error.__cause__ if isinstance(error, UserError) else None) or error)
 
 
 class _Hooks(AgentHooks[Any]):
@@ -601,21 +590,10 @@ class _Hooks(AgentHooks[Any]):
             if name.startswith("on_") and name != "on_llm_start":
                 setattr(self, name, getattr(hooks, name))
 
-    async def on_llm_start(self, *call: Any, **named: Any) -> None:
+    async def on_llm_start(self, *call: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
         """Raise `RunTerminated` if the run was terminated."""
         context = _spans.context()
         if context is not None:
-            try:
-                adapters.permit(LLM, parent=context)
-            except RunTerminated as error:
-                raise _Terminated(error.run_key, error.reason) from error
+            adapters.permit(LLM, parent=context)
         if self._hooks is not None:
             await self._hooks.on_llm_start(*call, **named)
-
-
-class _Terminated(RunTerminated, AgentsException):
-    """A termination that the SDK hands to the reader of a stream.
-
-    Its loop ends a stream for an `Exception` only: after another one, the reader waits for ever. An
-    exception of its own passes its handlers of errors.
-    """
