@@ -69,6 +69,16 @@ USAGE: Final = ResponseUsage(
 )
 
 
+def parts_of(args: tuple[Any, ...], named: dict[str, Any]) -> Iterator[Any]:
+    """Return instructions, input, tools and tracing of a call, of which the SDK names some."""
+    names = (
+        "system_instructions", "input", "model_settings", "tools", "output_schema", "handoffs",
+        "tracing",
+    )  # fmt: skip
+    parts = {**dict(zip(names, args, strict=False)), **named}
+    return (parts[name] for name in ("system_instructions", "input", "tools", "tracing"))
+
+
 class ScriptedModel(Model):
     """Gives scripted answers, and traces them as the SDK's model of the Responses API does."""
 
@@ -81,7 +91,7 @@ class ScriptedModel(Model):
         self.inputs: list[Any] = []
         self.ran = Ran("")
 
-    def _answer(self, instructions: str | None, given: Any, tools: Sequence[Any]) -> Response:  # noqa: ANN401
+    def _answer(self, instructions: str | None, given: Any, tools: Any) -> Response:  # noqa: ANN401
         number, self.calls = self.calls, self.calls + 1
         self.inputs.append(given)
         if self.on_model_call is not None:
@@ -103,39 +113,35 @@ class ScriptedModel(Model):
             )
             for index, (name, arguments) in enumerate(turn.calls)
         ]  # fmt: skip
+        items = [item.model_dump(by_alias=True, exclude_none=True) for item in output]
         return Response.model_validate({
             "id": f"resp-{number}", "object": "response", "created_at": 0, "model": MODEL,
-            "output": [item.model_dump(by_alias=True, exclude_none=True) for item in output], "status": "completed",
+            "output": items, "status": "completed", "usage": USAGE.model_dump(),
             "instructions": instructions, "parallel_tool_calls": True, "tool_choice": "auto",
-            "temperature": 0.5, "usage": USAGE.model_dump(),
-            "tools": [
+            "temperature": 0.5, "tools": [
                 {"type": "function", "name": tool.name, "description": tool.description,
                  "parameters": tool.params_json_schema, "strict": True}
                 for tool in tools if isinstance(tool, FunctionTool)
             ],
         })  # fmt: skip
 
-    async def get_response(
-        self, system_instructions: Any, input: Any, model_settings: Any, tools: Any,  # noqa: A002, ANN401
-        output_schema: Any, handoffs: Any, tracing: Any, **_rest: Any,  # noqa: ANN401
-    ) -> ModelResponse:  # fmt: skip
+    async def get_response(self, *args: Any, **named: Any) -> ModelResponse:  # noqa: ANN401
         """Answer."""
+        instructions, given, tools, tracing = parts_of(args, named)
         with response_span(disabled=tracing.is_disabled()) as span:
             await asyncio.sleep(0)
-            response = self._answer(system_instructions, input, tools)
+            response = self._answer(instructions, given, tools)
             if tracing.include_data():
-                span.span_data.response, span.span_data.input = response, input
+                span.span_data.response, span.span_data.input = response, given
         return ModelResponse(output=response.output, usage=Usage(), response_id=response.id)
 
-    async def stream_response(
-        self, system_instructions: Any, input: Any, model_settings: Any, tools: Any,  # noqa: A002, ANN401
-        output_schema: Any, handoffs: Any, tracing: Any, **_rest: Any,  # noqa: ANN401
-    ) -> AsyncIterator[Any]:  # fmt: skip
+    async def stream_response(self, *args: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
         """Answer in one event."""
+        instructions, given, tools, tracing = parts_of(args, named)
         with response_span(disabled=tracing.is_disabled()) as span:
             await asyncio.sleep(0)
-            response = self._answer(system_instructions, input, tools)
-            span.span_data.response, span.span_data.input = response, input
+            response = self._answer(instructions, given, tools)
+            span.span_data.response, span.span_data.input = response, given
             yield ResponseCompletedEvent(
                 type="response.completed", response=response, sequence_number=0
             )
@@ -550,10 +556,10 @@ def test_guardrails_and_hooks_of_the_program_are_asked_as_without_remit() -> Non
         return GuardrailFunctionOutput(output_info=None, tripwire_triggered=False)
 
     class Hooks(AgentHooks[Any]):
-        async def on_tool_start(self, *_call: Any) -> None:  # noqa: ANN401
+        async def on_tool_start(self, *_call: Any, **_named: Any) -> None:  # noqa: ANN401
             seen.append("start")
 
-        async def on_llm_start(self, *_call: Any) -> None:  # noqa: ANN401
+        async def on_llm_start(self, *_call: Any, **_named: Any) -> None:  # noqa: ANN401
             seen.append("model")
 
     tool = function_tool(scenarios.look_up, tool_input_guardrails=[rejects])
@@ -661,7 +667,10 @@ def test_two_processors_record_once() -> None:
 class OneTool(MCPServer):
     """An MCP server in memory."""
 
-    name = "one"
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return "one"
 
     async def connect(self) -> None:
         """Be connected."""
@@ -758,14 +767,25 @@ def test_other_contents_than_texts_are_told_by_their_size() -> None:
     assert tool == {"role": "tool", "content": "1", "tool_call_id": "c"}
 
 
+def anything(value: Any) -> Any:  # noqa: ANN401
+    """Return a value of a wrong type."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: govern({"name": "Desk"}), "govern: saw .*; expected an agents.Agent"),
+        (lambda: govern(anything({"name": "Desk"})), "govern: saw .*; expected an agents.Agent"),
         (lambda: govern(Agent(name="Desk"), risks={"spent": PAYS}), "saw no tool 'spent'; .*none"),
         (lambda: govern(Agent(name="Desk"), remits={"Desc": PAYS}), "saw no agent 'Desc'; .*Desk"),
-        (lambda: govern(Agent(name="Desk"), remits={"Desk": 5}), "openai-agents.agents:Desk"),
-        (lambda: RemitProcessor(capture_messages="some"), "RemitProcessor: capture_messages is"),
+        (
+            lambda: govern(Agent(name="Desk"), remits={"Desk": anything(5)}),
+            "openai-agents.agents:Desk",
+        ),
+        (
+            lambda: RemitProcessor(capture_messages=anything("some")),
+            "RemitProcessor: capture_messages is",
+        ),
     ],
     ids=["no agent", "no tool", "no such agent", "no risk", "no way to capture"],
 )

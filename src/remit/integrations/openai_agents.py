@@ -61,7 +61,6 @@ from agents import (  # noqa: E402 - after the check of its version
     get_current_span,
 )
 from agents.tool_context import ToolContext  # noqa: E402 - as above
-from agents.tracing import ResponseSpanData  # noqa: E402 - as above
 
 TAgent = TypeVar("TAgent", bound=Agent[Any])
 
@@ -76,12 +75,9 @@ LLM: Final = adapters.declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
 HANDOFF: Final = adapters.declare(f"{FRAMEWORK}:handoff", "agent", title="Hand-over")
 GUARDRAIL: Final = adapters.declare(f"{FRAMEWORK}:guardrail", "agent", title="Guardrail")
 RECORDERS: Final = {
-    AgentSpanData: AGENT,
-    GenerationSpanData: LLM,
-    ResponseSpanData: LLM,
-    HandoffSpanData: HANDOFF,
-    GuardrailSpanData: GUARDRAIL,
-}
+    "agent": AGENT, "generation": LLM, "response": LLM, "handoff": HANDOFF, "guardrail": GUARDRAIL,
+}  # fmt: skip
+"""By the type of the SDK's span."""
 
 _spans: Final[adapters.SpanTable[str]] = adapters.SpanTable()
 """Spans of all processors, by the id of the SDK's span, so that each is recorded once."""
@@ -122,7 +118,7 @@ class RemitProcessor(TracingProcessor):
             RunTerminated: The run was terminated; the SDK lets it pass.
         """
         data, key = span.span_data, span.span_id
-        recorder = RECORDERS.get(type(data))
+        recorder = RECORDERS.get(data.type)
         if recorder is None:
             if span.parent_id is not None:
                 _spans.alias(key, span.parent_id)
@@ -150,7 +146,7 @@ class RemitProcessor(TracingProcessor):
             _spans.end(key)
             return
         result: adapters.Content | None = None
-        if RECORDERS.get(type(data)) is LLM:
+        if RECORDERS.get(data.type) is LLM:
             parent = _spans.context(span.parent_id or "")
             started.describe(lambda: _asked(data, self._history, parent))
             result = lambda: _answered(data, self._history, parent)  # noqa: E731 - beside the other
@@ -475,7 +471,7 @@ class _Copies:
         target = None if reference is None else reference()
         if isinstance(target, Agent):
             governed._agent_ref = weakref.ref(  # noqa: SLF001 - see above
-                self.copy(cast("Agent[Any]", target))
+                self.copy(target)
             )
         else:
             self._all_known = False
