@@ -10,6 +10,7 @@ from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Final
 
+import httpx2
 import pytest
 from agents import (
     Agent,
@@ -19,6 +20,8 @@ from agents import (
     InputGuardrailTripwireTriggered,
     Model,
     ModelResponse,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
     RunConfig,
     Runner,
     RunState,
@@ -36,6 +39,7 @@ from agents import (
 from agents.mcp import MCPServer
 from agents.tracing import response_span
 from mcp.types import Tool as McpTool
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
@@ -91,7 +95,8 @@ class ScriptedModel(Model):
         self.inputs: list[Any] = []
         self.ran = Ran("")
 
-    def _answer(self, instructions: str | None, given: Any, tools: Any) -> Response:  # noqa: ANN401
+    def respond(self, instructions: str | None, given: Any, tools: Any) -> Response:  # noqa: ANN401
+        """Return the next answer."""
         number, self.calls = self.calls, self.calls + 1
         self.inputs.append(given)
         if self.on_model_call is not None:
@@ -130,7 +135,7 @@ class ScriptedModel(Model):
         instructions, given, tools, tracing = parts_of(args, named)
         with response_span(disabled=tracing.is_disabled()) as span:
             await asyncio.sleep(0)
-            response = self._answer(instructions, given, tools)
+            response = self.respond(instructions, given, tools)
             if tracing.include_data():
                 span.span_data.response, span.span_data.input = response, given
         return ModelResponse(output=response.output, usage=Usage(), response_id=response.id)
@@ -140,7 +145,7 @@ class ScriptedModel(Model):
         instructions, given, tools, tracing = parts_of(args, named)
         with response_span(disabled=tracing.is_disabled()) as span:
             await asyncio.sleep(0)
-            response = self._answer(instructions, given, tools)
+            response = self.respond(instructions, given, tools)
             span.span_data.response, span.span_data.input = response, given
             yield ResponseCompletedEvent(
                 type="response.completed", response=response, sequence_number=0
@@ -727,6 +732,89 @@ def test_an_answer_of_another_shape_is_recorded_as_far_as_it_can_be_read(
         assert span.status == "complete"
         assert span.payload["model_name"] == "m"
         assert "messages" in (span.result or {})["outputs"]
+
+
+def over_http(api: str, *, stream: bool) -> Model:
+    """Return the SDK's own model of an API, whose server calls `look_up`, then answers."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(request.content)
+        is_first = "A-1 is shipped" not in request.content.decode()
+        if api == "responses":
+            model = ScriptedModel([LOOK_UP if is_first else DONE])
+            response = model.respond(body.get("instructions"), [], []).model_dump(by_alias=True)
+            event = {"type": "response.completed", "sequence_number": 0, "response": response}
+            parts = [event]
+        else:
+            function = {"name": "look_up", "arguments": '{"order_id": "A-1"}'}
+            message: dict[str, object] = {"role": "assistant", "content": None, "tool_calls": [
+                {"index": 0, "id": "call-0-0", "type": "function", "function": function},
+            ]}  # fmt: skip
+            if not is_first:
+                message = {"role": "assistant", "content": scenarios.TOLD}
+            usage = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
+            choice = {"index": 0, "finish_reason": "stop"}
+            common = {"id": "c", "created": 0, "model": MODEL}
+            response = {**common, "object": "chat.completion", "usage": usage, "choices": [
+                {**choice, "message": message},
+            ]}  # fmt: skip
+            parts = [
+                {**common, "object": "chat.completion.chunk", "choices": [
+                    {**choice, "delta": message},
+                ]},
+                {**common, "object": "chat.completion.chunk", "choices": [], "usage": usage},
+            ]  # fmt: skip
+        if not stream:
+            return httpx2.Response(200, json=response)
+        lines = [
+            f"event: {part.get('type', 'chunk')}\ndata: {json.dumps(part)}\n\n" for part in parts
+        ]
+        headers = {"content-type": "text/event-stream"}
+        if api == "chat":
+            lines = [line.partition("\n")[2] for line in lines] + ["data: [DONE]\n\n"]
+        return httpx2.Response(200, headers=headers, text="".join(lines))
+
+    client = AsyncOpenAI(
+        api_key="none",
+        base_url="http://model/v1",
+        http_client=DefaultAsyncHttpxClient(transport=httpx2.MockTransport(answer)),
+    )
+    if api == "responses":
+        return OpenAIResponsesModel(MODEL, client)
+    return OpenAIChatCompletionsModel(MODEL, client)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("api", ["responses", "chat"])
+def test_the_models_of_the_sdk_are_recorded(api: str, stream: bool) -> None:  # noqa: FBT001
+    """Of both APIs; a stream is joined by the SDK, and is no cancelled call."""
+    agent = Agent[Any](
+        name="Desk",
+        instructions="Be brief.",
+        model=over_http(api, stream=stream),
+        tools=[function_tool(scenarios.look_up)],
+    )
+    with isolated() as recorder, scenarios.desk.run():
+        result = asyncio.run(run_agent(govern(agent), stream=stream))
+        assert result.final_output == scenarios.TOLD
+        assert {status for _, status in names_of(recorder)} == {"complete"}
+        first, second = recorder.spans("openai-agents:llm")
+    asked, answered = first.payload, first.result or {}
+    assert (asked["operation"], asked["provider"]) == (api, "openai")
+    assert asked["model_name"] == MODEL
+    assert asked["inputs"]["messages"][-1] == {"role": "user", "content": "Go."}
+    assert "Be brief." in json.dumps(asked["inputs"])
+    arguments = {"id": "call-0-0", "name": "look_up", "args": {"order_id": "A-1"}}
+    assert answered["outputs"]["messages"] == [
+        {"role": "assistant", "content": None, "tool_calls": [arguments]}
+    ]
+    assert answered["token_usage"] == {
+        "prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15,
+    }  # fmt: skip
+    assert second.payload["inputs"]["messages"] == [
+        {"role": "tool", "content": "A-1 is shipped", "tool_call_id": "call-0-0"}
+    ]
+    assert (second.result or {})["outputs"]["messages"][-1]["content"] == scenarios.TOLD
 
 
 def test_other_contents_than_texts_are_told_by_their_size() -> None:
