@@ -694,11 +694,11 @@ class OneTool(MCPServer):
 
     async def list_prompts(self) -> Any:  # noqa: ANN401
         """Have none."""
-        raise NotImplementedError
+        raise AssertionError
 
     async def get_prompt(self, *_args: Any, **_named: Any) -> Any:  # noqa: ANN401
         """Have none."""
-        raise NotImplementedError
+        raise AssertionError
 
 
 def test_the_tools_of_an_mcp_server_are_governed() -> None:
@@ -867,6 +867,10 @@ def anything(value: Any) -> Any:  # noqa: ANN401
         (lambda: govern(Agent(name="Desk"), risks={"spent": PAYS}), "saw no tool 'spent'; .*none"),
         (lambda: govern(Agent(name="Desk"), remits={"Desc": PAYS}), "saw no agent 'Desc'; .*Desk"),
         (
+            lambda: govern(Agent(name="Desk"), risks=anything([5])),
+            "govern: risks is .* list; expected a mapping",
+        ),
+        (
             lambda: govern(Agent(name="Desk"), remits={"Desk": anything(5)}),
             "openai-agents.agents:Desk",
         ),
@@ -875,7 +879,7 @@ def anything(value: Any) -> Any:  # noqa: ANN401
             "RemitProcessor: capture_messages is",
         ),
     ],
-    ids=["no agent", "no tool", "no such agent", "no risk", "no way to capture"],
+    ids=["no agent", "no tool", "no such agent", "no mapping", "no risk", "no way to capture"],
 )
 def test_bad_input_is_told(make: Any, message: str) -> None:  # noqa: ANN401
     """What was seen, and what was expected."""

@@ -125,15 +125,15 @@ class RemitProcessor(TracingProcessor):
             return
         if _spans.get(key) is not None:  # another processor records it
             return
-        handled = sys.exception()
-        if handled is not None:
-            _handled[key] = handled
         agent = None
         if recorder is AGENT and _spans.context() is None:
             name = str(data.name)
             agent = adapters.declare_agent(_identifier(name), name=name, place=self._place)
         payload = partial(_started, data)
         _spans.start(key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent)
+        handled = sys.exception()
+        if handled is not None:
+            _handled[key] = handled
 
     def on_span_end(self, span: Span[Any]) -> None:
         """End the span, with what the SDK says of it by now."""
@@ -375,6 +375,11 @@ def govern(
     """
     if not isinstance(agent, Agent):
         raise DeclarationError(f"govern: saw {describe_value(agent)}; expected an agents.Agent")
+    for name, given in (("risks", risks), ("remits", remits)):
+        if given is not None and not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DeclarationError(
+                f"govern: {name} is {describe_value(given)}; expected a mapping of names"
+            )
     copies = _Copies(risks or {}, remits or {}, caller())
     governed = copies.copy(agent)
     copies.check()
