@@ -14,7 +14,7 @@ import asyncio
 import copy
 import sys
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import metadata
 from typing import Any, Final, TypeVar, cast
@@ -472,9 +472,11 @@ class _Copies:
 
         governed.on_invoke_handoff = to_copy
         # A run that is resumed from its saved state looks for its agent there.
-        reference = getattr(item, "_agent_ref", None)
+        reference = cast(
+            "Callable[[], Agent[Any] | None] | None", getattr(item, "_agent_ref", None)
+        )
         target = None if reference is None else reference()
-        if isinstance(target, Agent):
+        if target is not None:
             governed._agent_ref = weakref.ref(  # noqa: SLF001 - see above
                 self.copy(target)
             )
