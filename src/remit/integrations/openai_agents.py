@@ -194,8 +194,8 @@ def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseExceptio
     if span.error is not None:
         return ModelBehaviorError(f"{span.error['message']}: {span.error['data']}")
     data = span.span_data
-    is_answered = data.usage or getattr(data, "output", None) or getattr(data, "response", None)
-    return None if is_answered else error
+    answer = (getattr(data, name, None) for name in ("usage", "output", "response"))
+    return error if all(part is None for part in answer) else None
 
 
 # What a model call says
