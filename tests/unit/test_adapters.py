@@ -885,6 +885,29 @@ def test_a_refusal_in_an_inner_run_is_known_outside_it() -> None:
             assert beside.refused is None
 
 
+def test_refusals_are_collected_in_a_task() -> None:
+    """Those of its own steps, also in threads, not those of another task."""
+
+    @remit.span_type(data_risk=PAYS)
+    def pay() -> None: ...
+
+    async def tool() -> list[str]:
+        collected = adapters.collect_refusals()
+        with pytest.raises(DeniedError):
+            await asyncio.to_thread(pay)
+        return [error.step for error in collected]
+
+    async def both() -> None:
+        beside = adapters.collect_refusals()
+        with careful.run():
+            steps = await asyncio.gather(tool(), tool())
+        assert [len(each) for each in steps] == [1, 1]
+        assert beside == []
+
+    with isolated(on_violation="deny"):
+        asyncio.run(both())
+
+
 def test_a_refusal_is_known_when_nothing_is_recorded() -> None:
     """The policy applies in mode `off` as well."""
     with setup.isolated(Settings(mode="off", on_violation="deny")):
@@ -1442,6 +1465,35 @@ def test_an_agent_of_a_framework_has_its_own_remit() -> None:
             with adapters.start(step, {}, ceiling=ceiling), pytest.raises(DeniedError):
                 adapters.start(pay, {})
             adapters.start(pay, {}).end()
+
+
+def test_a_remit_holds_in_the_rest_of_a_task() -> None:
+    """For the tools of an agent whose span does not know its remit; also for those decorated."""
+
+    @remit.span_type(data_risk=PAYS)
+    def decorated_pay() -> None: ...
+
+    async def within_a_task() -> None:
+        ceiling = adapters.ceiling_of("writer", PAYS_NOT)
+        before = adapters.within(ceiling)
+        assert before is adapters.within(ceiling)
+        with pytest.raises(DeniedError):
+            decorated_pay()
+        with adapters.start(step, {}), pytest.raises(DeniedError):
+            adapters.start(pay, {})
+
+    async def outer() -> None:
+        with agent.run():
+            with adapters.start(step, {}):
+                await asyncio.create_task(within_a_task())
+                adapters.start(pay, {}).end()
+            decorated_pay()
+        assert adapters.within(adapters.ceiling_of("writer", PAYS_NOT)) is None
+
+    with isolated(on_violation="deny"):
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        step = adapters.declare("fake:agent", "agent")
+        asyncio.run(outer())
 
 
 def test_a_stream_that_is_collected_on_a_thread_of_remit_keeps_its_result(

@@ -55,6 +55,7 @@ from remit._record.context import (
     check_terminated,
     is_same_span,
     open_context,
+    refusals,
     traceparent_of,
 )
 from remit._record.policy import Ceiling, under
@@ -292,6 +293,30 @@ def ceiling_of(
         DeclarationError: The data risk is wrong.
     """
     return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
+
+
+# Unguarded: assignments, and a context variable.
+def within(ceiling: Ceiling | None) -> SpanContext | None:
+    """Return the current context with *ceiling* added, and make it current, to the end of the task.
+
+    It is for the tools of an agent of a framework that has no span where its remit is known.
+    """
+    context = open_context()
+    if context is not None and ceiling is not None and ceiling not in context.ceilings:
+        context = replace(context, ceilings=under(context.ceilings, ceiling))
+        set_context(context)
+    return context
+
+
+# Unguarded: a context variable.
+def collect_refusals() -> list[DeniedError]:
+    """Return a list to which the refusals of steps in the rest of the task are added.
+
+    It is for tools that have no span of the adapter's, because their function is decorated.
+    """
+    collected: list[DeniedError] = []
+    refusals.set(collected)
+    return collected
 
 
 # Unguarded: comparisons.

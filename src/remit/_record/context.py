@@ -5,6 +5,9 @@ Also here: the ceilings and terminations of the runs around a context.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from typing import Final
+
 from msgspec.structs import replace
 
 from remit._base.traceparent import traceparent
@@ -241,8 +244,15 @@ def check_terminated(context: SpanContext) -> None:
         raise error
 
 
+refusals: Final[ContextVar[list[DeniedError] | None]] = ContextVar("refusals", default=None)
+"""Where an adapter collects the refusals in the rest of its task."""
+
+
 def note_refusal(context: SpanContext, error: DeniedError) -> None:
     """Note a refusal on the adapters' spans around *context*, also on those in outer runs."""
+    collected = refusals.get()
+    if collected is not None:
+        collected.append(error)
     context.run.note_refusal(context.key, error)
     for outer in context.outer_runs:
         run = outer.run()

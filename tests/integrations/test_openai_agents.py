@@ -1,0 +1,907 @@
+"""The OpenAI Agents SDK, through a model of its own kind that gives scripted answers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx2
+import pytest
+from agents import (
+    Agent,
+    AgentHooks,
+    FunctionTool,
+    GuardrailFunctionOutput,
+    InputGuardrailTripwireTriggered,
+    Model,
+    ModelResponse,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    RunConfig,
+    Runner,
+    RunState,
+    ToolGuardrailFunctionOutput,
+    Usage,
+    UserError,
+    function_tool,
+    generation_span,
+    handoff,
+    input_guardrail,
+    set_trace_processors,
+    tool_input_guardrail,
+    trace,
+)
+from agents.mcp import MCPServer
+from agents.tracing import response_span
+from mcp.types import Tool as McpTool
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseFunctionToolCall,
+    ResponseOutputMessage,
+    ResponseOutputText,
+    ResponseUsage,
+)
+from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
+
+import remit
+from remit.errors import DeclarationError, DeniedError, RunTerminated
+from remit.integrations import openai_agents
+from remit.integrations.openai_agents import RemitProcessor, govern
+from remit.models.data_risk import DataRisk
+from remit.testing import RecordingSink, isolated
+from tests import scenarios
+from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
+
+pytestmark = pytest.mark.python
+
+MODEL: Final = "gpt-5"
+USAGE: Final = ResponseUsage(
+    input_tokens=12,
+    output_tokens=3,
+    total_tokens=15,
+    input_tokens_details=InputTokensDetails.model_validate(
+        {"cached_tokens": 4, "cache_write_tokens": 0}
+    ),
+    output_tokens_details=OutputTokensDetails(reasoning_tokens=0),
+)
+
+
+def parts_of(args: tuple[Any, ...], named: dict[str, Any]) -> Iterator[Any]:
+    """Return instructions, input, tools and tracing of a call, of which the SDK names some."""
+    names = (
+        "system_instructions", "input", "model_settings", "tools", "output_schema", "handoffs",
+        "tracing",
+    )  # fmt: skip
+    parts = {**dict(zip(names, args, strict=False)), **named}
+    return (parts[name] for name in ("system_instructions", "input", "tools", "tracing"))
+
+
+class ScriptedModel(Model):
+    """Gives scripted answers, and traces them as the SDK's model of the Responses API does."""
+
+    def __init__(
+        self, turns: Sequence[Turn], on_model_call: Callable[[int], object] | None = None
+    ) -> None:
+        """Give the answers of *turns* in order."""
+        self.turns, self.calls = turns, 0
+        self.on_model_call = on_model_call
+        self.inputs: list[Any] = []
+        self.ran = Ran("")
+
+    def respond(self, instructions: str | None, given: Any, tools: Any) -> Response:  # noqa: ANN401
+        """Return the next answer."""
+        number, self.calls = self.calls, self.calls + 1
+        self.inputs.append(given)
+        if self.on_model_call is not None:
+            self.on_model_call(number)
+        turn = self.turns[number]
+        output: list[Any] = []
+        if turn.text is not None:
+            text = ResponseOutputText(type="output_text", text=turn.text, annotations=[])
+            output.append(
+                ResponseOutputMessage(
+                    id=f"msg-{number}", type="message", role="assistant", status="completed",
+                    content=[text],
+                )
+            )  # fmt: skip
+        output += [
+            ResponseFunctionToolCall(
+                type="function_call", call_id=f"call-{number}-{index}", name=name,
+                arguments=json.dumps(arguments),
+            )
+            for index, (name, arguments) in enumerate(turn.calls)
+        ]  # fmt: skip
+        items = [item.model_dump(by_alias=True, exclude_none=True) for item in output]
+        return Response.model_validate({
+            "id": f"resp-{number}", "object": "response", "created_at": 0, "model": MODEL,
+            "output": items, "status": "completed", "usage": USAGE.model_dump(),
+            "instructions": instructions, "parallel_tool_calls": True, "tool_choice": "auto",
+            "temperature": 0.5, "tools": [
+                {"type": "function", "name": tool.name, "description": tool.description,
+                 "parameters": tool.params_json_schema, "strict": True}
+                for tool in tools if isinstance(tool, FunctionTool)
+            ],
+        })  # fmt: skip
+
+    async def get_response(self, *args: Any, **named: Any) -> ModelResponse:  # noqa: ANN401
+        """Answer."""
+        instructions, given, tools, tracing = parts_of(args, named)
+        with response_span(disabled=tracing.is_disabled()) as span:
+            await asyncio.sleep(0)
+            response = self.respond(instructions, given, tools)
+            if tracing.include_data():
+                span.span_data.response, span.span_data.input = response, given
+        return ModelResponse(output=response.output, usage=Usage(), response_id=response.id)
+
+    async def stream_response(self, *args: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+        """Answer in one event."""
+        instructions, given, tools, tracing = parts_of(args, named)
+        with response_span(disabled=tracing.is_disabled()) as span:
+            await asyncio.sleep(0)
+            response = self.respond(instructions, given, tools)
+            span.span_data.response, span.span_data.input = response, given
+            yield ResponseCompletedEvent(
+                type="response.completed", response=response, sequence_number=0
+            )
+
+
+def read_by(model: ScriptedModel) -> list[str]:
+    """Return the results of tools that the model was given."""
+    given = model.inputs[-1]
+    return [
+        str(item["output"]) for item in given if item.get("type") == "function_call_output"
+    ] if isinstance(given, list) else []  # fmt: skip
+
+
+class OpenAIAgentsDriver:
+    """Runs agents of the OpenAI Agents SDK."""
+
+    prefix = "openai-agents"
+    has_agent = True
+    has_tools = True
+    lacks: Mapping[str, str] = MappingProxyType({})
+
+    async def run(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[Tool],
+        *,
+        risks: Mapping[str, DataRisk] | None = None,
+        stream: bool = False,
+        on_model_call: Callable[[int], object] | None = None,
+    ) -> Ran:
+        """Make an agent and run it once."""
+        model = ScriptedModel(turns, on_model_call)
+        agent = govern(
+            Agent(
+                name="Desk",
+                instructions="Be brief.",
+                model=model,
+                tools=[function_tool(tool) for tool in tools],
+            ),
+            risks=risks,
+        )
+        if stream:
+            result: Any = Runner.run_streamed(agent, "Where is A-1?")
+            async for _event in result.stream_events():
+                pass
+        else:
+            result = await Runner.run(agent, "Where is A-1?")
+        return Ran(str(result.final_output), read_by(model), model.calls)
+
+
+DRIVER: Final = OpenAIAgentsDriver()
+
+
+@pytest.fixture(autouse=True)
+def processor() -> Iterator[RemitProcessor]:
+    """Add the processor, as a program does; instead of the one that sends traces to OpenAI."""
+    one = RemitProcessor()
+    set_trace_processors([one])
+    yield one
+    set_trace_processors([])
+
+
+@scenarios.each_scenario_of(DRIVER)
+def test_scenario(scenario: Scenario) -> None:
+    """Each cell of the table."""
+    scenarios.check(scenario, DRIVER)
+
+
+# What only this framework has
+
+
+async def run_agent(agent: Agent[Any], *, stream: bool = False, tracing: bool = True) -> Any:  # noqa: ANN401
+    """Run an agent, to its end."""
+    config = RunConfig(tracing_disabled=not tracing)
+    if not stream:
+        return await Runner.run(agent, "Go.", run_config=config)
+    result = Runner.run_streamed(agent, "Go.", run_config=config)
+    async for _event in result.stream_events():
+        pass
+    return result
+
+
+def scripted(*turns: Turn) -> ScriptedModel:
+    """Return a model that gives the answers of *turns*."""
+    return ScriptedModel(turns)
+
+
+def call(name: str, **arguments: object) -> Turn:
+    """Return the answer of a model that calls one tool."""
+    return Turn(calls=((name, arguments),))
+
+
+def names_of(recorder: RecordingSink) -> list[tuple[str, str]]:
+    """Return the type and the status of each span."""
+    return [(span.name, span.status) for span in recorder.spans()]
+
+
+WITH_AND_WITHOUT_TRACES: Final = pytest.mark.parametrize(
+    "tracing", [True, False], ids=["traced", "not traced"]
+)
+
+
+def test_a_tool_that_waits_for_an_approval_leaves_the_run_open() -> None:
+    """One line of the user's; the resumed run goes on with the tool."""
+
+    @function_tool(needs_approval=True)
+    def ship(order_id: str) -> str:
+        """Ship an order."""
+        return scenarios.find(order_id)
+
+    model = scripted(call("ship", order_id="A-1"), DONE)
+    agent = govern(Agent(name="Desk", model=model, tools=[ship]))
+
+    async def ask() -> Any:  # noqa: ANN401
+        async with scenarios.desk.run() as run:
+            result = await Runner.run(agent, "Ship A-1.")
+            if result.interruptions:
+                run.leave_open()
+        return result.to_state()
+
+    async def go_on(state: Any) -> str:  # noqa: ANN401
+        async with scenarios.desk.run(resume="01m88cc4qgd20z7j4v56eaavhx2qccjt"):
+            state.approve(state.get_interruptions()[0])
+            return str((await Runner.run(agent, state)).final_output)
+
+    with isolated() as recorder:
+        state = asyncio.run(ask())
+        assert recorder.runs[0].status == "open"
+        assert "desk:find" not in {span.name for span in recorder.spans()}
+        assert asyncio.run(go_on(state)) == scenarios.TOLD
+        assert recorder.runs[-1].status == "complete"
+        (tool,) = recorder.spans("openai-agents:tool:ship")
+        assert tool.status == "complete"
+        assert "active" not in {span.status for span in recorder.spans()}
+
+
+@pytest.mark.parametrize("saved", [False, True], ids=["in memory", "saved"])
+def test_a_run_that_is_resumed_in_another_agent_is_still_governed(saved: bool) -> None:  # noqa: FBT001
+    """The agent that was handed over to is found as its copy."""
+
+    @function_tool(needs_approval=True)
+    def spend(amount: int) -> str:
+        """Spend an amount."""
+        raise AssertionError(amount)
+
+    model = scripted(call("transfer_to_billing"), call("spend", amount=5), DONE)
+    billing = Agent(name="Billing", model=model, tools=[spend])
+    desk = Agent(name="Desk", model=model, handoffs=[handoff(billing)])
+    agent = govern(desk, risks={"spend": PAYS})
+
+    async def ask() -> str:
+        result = await Runner.run(agent, "Pay.")
+        state = result.to_state()
+        if saved:
+            state = await RunState.from_json(agent, json.loads(json.dumps(state.to_json())))
+        state.approve(state.get_interruptions()[0])
+        return str((await Runner.run(agent, state)).final_output)
+
+    with isolated(on_violation="deny"), scenarios.careful.run():
+        assert asyncio.run(ask()) == scenarios.TOLD
+    assert read_by(model)[-1].startswith("Policy refused this step")
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_agents_in_a_circle_have_their_own_remits(stream: bool, tracing: bool) -> None:  # noqa: FBT001
+    """A remit holds for the tools of its agent, decorated or not, not for those of others."""
+    paid: list[str] = []
+
+    @remit.span_type("desk:settle", data_risk=PAYS)
+    def settle(amount: int) -> str:
+        """Settle an amount."""
+        paid.append(f"settle {amount}")
+        return "settled"
+
+    @function_tool
+    def spend(amount: int) -> str:
+        """Spend an amount."""
+        paid.append(f"spend {amount}")
+        return settle(amount)
+
+    model = scripted(
+        call("spend", amount=1), call("transfer_to_billing"),
+        Turn(calls=(("spend", {"amount": 2}), ("settle", {"amount": 3}))),
+        call("transfer_to_desk"), call("settle", amount=4), DONE,
+    )  # fmt: skip
+    tools: list[Any] = [spend, function_tool(settle)]
+    desk = Agent[Any](name="Desk", model=model, tools=tools)
+    billing = Agent[Any](name="Billing", model=model, tools=tools, handoffs=[desk])
+    desk.handoffs.append(handoff(billing))
+    agent = govern(desk, risks={"spend": PAYS}, remits={"Billing": PAYS_NOT})
+
+    async def go() -> None:
+        async with scenarios.desk.run():
+            result = await run_agent(agent, stream=stream, tracing=tracing)
+        assert result.final_output == scenarios.TOLD
+        assert result.last_agent is agent
+
+    with isolated(on_violation="deny") as recorder:
+        asyncio.run(go())
+    assert paid == ["spend 1", "settle 1", "settle 4"]
+    refusals = [text for text in read_by(model) if text.startswith("Policy refused")]
+    assert len(refusals) == 2
+    assert desk.tools == tools
+    assert billing.handoffs == [desk]
+    if tracing:
+        agents = [span.payload["agent_name"] for span in recorder.spans("openai-agents:agent")]
+        assert agents == ["Desk", "Billing", "Desk"]
+        (there, back) = recorder.spans("openai-agents:handoff")
+        assert there.payload == {"from_agent": "Desk", "to_agent": "Billing"}
+        assert back.payload == {"from_agent": "Billing", "to_agent": "Desk"}
+
+
+def test_an_agent_as_a_tool_is_beneath_the_tool() -> None:
+    """Its own tools are governed if it was, and its spans do not open a run of their own."""
+    inner = scripted(LOOK_UP, DONE)
+    outer = scripted(call("research", input="A-1"), DONE)
+    researcher = Agent(name="Researcher", model=inner, tools=[function_tool(scenarios.look_up)])
+    tool = govern(researcher).as_tool("research", "Look things up.")
+    agent = govern(Agent(name="Desk", model=outer, tools=[tool]))
+    with isolated() as recorder:
+        result = asyncio.run(run_agent(agent))
+        assert result.final_output == scenarios.TOLD
+        (run,) = recorder.runs
+        assert run.agent == "openai-agents.agents:Desk"
+        assert recorder.tree() == [[["openai-agents:agent", [
+            ["openai-agents:llm", []],
+            ["openai-agents:tool:research", [["openai-agents:agent", [
+                ["openai-agents:llm", []],
+                ["openai-agents:tool:look_up", [["desk:find", []]]],
+                ["openai-agents:llm", []],
+            ]]]],
+            ["openai-agents:llm", []],
+        ]]]]  # fmt: skip
+
+
+def test_two_tools_of_one_name_have_each_its_own_risk() -> None:
+    """Agents of two modules, in one process."""
+
+    @function_tool
+    def search(words: str) -> str:
+        """Search."""
+        return words
+
+    careless = govern(
+        Agent(name="One", model=scripted(call("search", words="a"), DONE), tools=[search]),
+        risks={"search": PAYS_NOT},
+    )
+    model = scripted(call("search", words="b"), DONE)
+    agent = govern(Agent(name="Two", model=model, tools=[search]), risks={"search": PAYS})
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(careless))
+        asyncio.run(run_agent(agent))
+        statuses = [span.status for span in recorder.spans("openai-agents:tool:search")]
+    assert statuses == ["complete", "failed"]
+    assert read_by(model)[0].startswith("Policy refused")
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("where", ["model", "tool", "step", "decorated"])
+def test_a_termination_reaches_the_caller(where: str, stream: bool, tracing: bool) -> None:  # noqa: FBT001
+    """And the reader of a stream; neither a model nor a tool is called after it."""
+
+    def stop() -> None:
+        recorder.runs[0].feed.terminated = "stopped"
+
+    @function_tool
+    async def first(order_id: str) -> str:
+        """Be called first; by then the reader of a stream waits for the next event."""
+        await asyncio.sleep(0.05)
+        stop()
+        return scenarios.find(order_id) if where == "step" else order_id
+
+    @function_tool
+    @remit.span_type("desk:stop")
+    def decorated(order_id: str) -> str:
+        """Be decorated."""
+        stop()
+        return scenarios.find(order_id)
+
+    turns = [call("decorated" if where == "decorated" else "first", order_id="A-1"), DONE]
+    model = ScriptedModel(turns, lambda _number: stop() if where == "model" else None)
+    agent = govern(Agent(name="Desk", model=model, tools=[first, decorated]))
+
+    async def go() -> None:
+        async with asyncio.timeout(10), scenarios.desk.run():
+            await run_agent(agent, stream=stream, tracing=tracing)
+
+    with isolated() as recorder:
+        with pytest.raises(RunTerminated, match="stopped"):
+            asyncio.run(go())
+        assert model.calls == 1
+        assert recorder.spans("desk:find") == []
+        assert "active" not in {span.status for span in recorder.spans()}
+        assert (recorder.runs[0].root.result or {})["status"] == "terminated"
+
+
+@WITH_AND_WITHOUT_TRACES
+def test_a_tool_is_refused_also_without_traces(tracing: bool) -> None:  # noqa: FBT001
+    """The guardrails of the tool need no trace."""
+
+    @function_tool
+    def quote(amount: int) -> str:
+        """Tell a price."""
+        return f"{amount} EUR"
+
+    model = scripted(
+        Turn(calls=(("spend", {"amount": 1}), ("ask_to_pay", {"amount": 2}))),
+        call("quote", amount=3), DONE,
+    )  # fmt: skip
+    tools = [function_tool(scenarios.spend), function_tool(scenarios.ask_to_pay), quote]
+    agent = govern(
+        Agent(name="Desk", model=model, tools=[*tools]),
+        risks={"spend": PAYS, "ask_to_pay": PAYS_NOT, "quote": PAYS_NOT},
+    )
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        result = asyncio.run(run_agent(agent, tracing=tracing))
+        assert result.final_output == scenarios.TOLD
+        assert [text.startswith("Policy refused") for text in read_by(model)] == [True, True, False]
+        tools_only = [each for each in names_of(recorder) if ":tool:" in each[0]]
+        assert tools_only == [
+            ("openai-agents:tool:spend", "failed"),
+            ("openai-agents:tool:ask_to_pay", "failed"),
+            ("openai-agents:tool:quote", "complete"),
+        ]
+        assert bool(recorder.spans("openai-agents:agent")) is tracing
+
+
+@WITH_AND_WITHOUT_TRACES
+def test_a_step_beneath_a_decorated_tool_is_refused_as_beneath_others(tracing: bool) -> None:  # noqa: FBT001
+    """The model reads the refusal for the tool in question, not for one beside it."""
+
+    @function_tool
+    @remit.span_type("desk:order", data_risk=PAYS_NOT)
+    def order(amount: int) -> str:
+        """Order something."""
+        return scenarios.pay(amount)
+
+    @function_tool
+    @remit.span_type("desk:break", data_risk=PAYS_NOT)
+    def broken(amount: int) -> str:
+        """Fail."""
+        raise LookupError(amount)
+
+    turn = Turn(calls=(("order", {"amount": 1}), ("broken", {"amount": 2})))
+    model = scripted(turn, DONE)
+    agent = govern(Agent(name="Desk", model=model, tools=[order, broken]))
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(agent, tracing=tracing))
+        own = [each for each in names_of(recorder) if each[0].startswith("desk:")]
+    assert own == [("desk:order", "failed"), ("desk:pay", "failed"), ("desk:break", "failed")]
+    assert [text.split()[0] for text in read_by(model)] == ["Policy", "An"]
+
+
+def test_a_tool_that_handles_a_refusal_keeps_its_answer() -> None:
+    """The model reads what the tool returned."""
+
+    @function_tool
+    def careful(amount: int) -> str:
+        """Try to pay."""
+        try:
+            return scenarios.pay(amount)
+        except DeniedError:
+            return "a person has to pay"
+
+    model = scripted(call("careful", amount=1), DONE)
+    agent = govern(Agent(name="Desk", model=model, tools=[careful]), risks={"careful": PAYS_NOT})
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(agent))
+        assert [span.status for span in recorder.spans("openai-agents:tool:careful")] == [
+            "complete"
+        ]
+    assert read_by(model) == ["a person has to pay"]
+
+
+@WITH_AND_WITHOUT_TRACES
+def test_a_tool_without_a_handler_of_errors_fails_as_without_remit(tracing: bool) -> None:  # noqa: FBT001
+    """The span has the exception of the tool."""
+
+    @function_tool(failure_error_function=None)
+    def fail(order_id: str) -> str:
+        """Fail."""
+        raise LookupError(order_id)
+
+    agent = Agent(name="Desk", model=scripted(call("fail", order_id="A-1")), tools=[fail])
+    with isolated() as recorder, scenarios.desk.run():
+        with pytest.raises(UserError, match="Error running tool fail: A-1") as raised:
+            asyncio.run(run_agent(govern(agent), tracing=tracing))
+        assert isinstance(raised.value.__cause__, LookupError)
+        (span,) = recorder.spans("openai-agents:tool:fail")
+        assert span.status == "failed"
+        assert (span.result or {})["error"]["type"] == "LookupError"
+        assert "active" not in {status for _, status in names_of(recorder)}
+
+
+def test_guardrails_and_hooks_of_the_program_are_asked_as_without_remit() -> None:
+    """A tool that one of them rejects has no span; guardrails of the agent have one."""
+    seen: list[str] = []
+
+    @tool_input_guardrail
+    def rejects(data: Any) -> ToolGuardrailFunctionOutput:  # noqa: ANN401
+        """Reject one order."""
+        seen.append("input")
+        if "A-2" in data.context.tool_arguments:
+            return ToolGuardrailFunctionOutput.reject_content("not this one")
+        return ToolGuardrailFunctionOutput.allow()
+
+    @input_guardrail
+    def polite(_context: Any, _agent: Any, _input: Any) -> GuardrailFunctionOutput:  # noqa: ANN401
+        """Find nothing."""
+        return GuardrailFunctionOutput(output_info=None, tripwire_triggered=False)
+
+    class Hooks(AgentHooks[Any]):
+        async def on_tool_start(self, *_call: Any, **_named: Any) -> None:  # noqa: ANN401
+            seen.append("start")
+
+        async def on_llm_start(self, *_call: Any, **_named: Any) -> None:  # noqa: ANN401
+            seen.append("model")
+
+    tool = function_tool(scenarios.look_up, tool_input_guardrails=[rejects])
+    both = Turn(calls=(("look_up", {"order_id": "A-1"}), ("look_up", {"order_id": "A-2"})))
+    model = scripted(both, DONE)
+    agent = Agent(
+        name="Desk", model=model, tools=[tool], input_guardrails=[polite], hooks=Hooks()
+    )  # fmt: skip
+    with isolated() as recorder, scenarios.desk.run():
+        asyncio.run(run_agent(govern(govern(agent))))
+        assert len(recorder.spans("openai-agents:tool:look_up")) == 1
+        (guardrail,) = recorder.spans("openai-agents:guardrail")
+        assert guardrail.payload == {"guardrail_name": "polite"}
+        assert guardrail.result == {"outputs": {"triggered": False}}
+    assert sorted(read_by(model)) == ["A-1 is shipped", "not this one"]
+    assert sorted(seen) == ["input", "input", "model", "model", "start"]
+    assert tool.tool_output_guardrails is None
+
+
+def test_a_tripped_guardrail_ends_the_agent_as_without_remit() -> None:
+    """The exception reaches the caller."""
+
+    @input_guardrail(run_in_parallel=False)
+    def strict(_context: Any, _agent: Any, _input: Any) -> GuardrailFunctionOutput:  # noqa: ANN401
+        """Find something."""
+        return GuardrailFunctionOutput(output_info=None, tripwire_triggered=True)
+
+    agent = Agent(name="Desk", model=scripted(DONE), input_guardrails=[strict])
+    with isolated() as recorder, scenarios.desk.run():
+        with pytest.raises(InputGuardrailTripwireTriggered):
+            asyncio.run(run_agent(govern(agent)))
+        assert names_of(recorder) == [
+            ("openai-agents:agent", "failed"), ("openai-agents:guardrail", "complete"),
+        ]  # fmt: skip
+
+
+def test_an_agent_that_runs_while_an_exception_is_handled_is_complete() -> None:
+    """That exception ended nothing here."""
+    agent = govern(Agent(name="Desk", model=scripted(DONE)))
+
+    async def go() -> None:
+        try:
+            raise LookupError  # noqa: TRY301 - what is handled
+        except LookupError:
+            await run_agent(agent)
+
+    with isolated() as recorder:
+        asyncio.run(go())
+        assert {status for _, status in names_of(recorder)} == {"complete"}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+def test_a_stream_that_is_left_is_cancelled(how: str) -> None:
+    """With the tool that runs; the run goes on."""
+
+    async def leave() -> None:
+        waits = asyncio.Event()
+
+        @function_tool
+        async def wait(order_id: str) -> str:
+            """Wait."""
+            waits.set()
+            await asyncio.sleep(60)
+            return order_id
+
+        model = scripted(call("wait", order_id="A-1"))
+        agent = govern(Agent(name="Desk", model=model, tools=[wait]))
+        async with scenarios.desk.run() as run:
+            result = Runner.run_streamed(agent, "Go.")
+            async for event in result.stream_events():
+                if event.type == "run_item_stream_event":
+                    await waits.wait()
+                    break
+            if how == "cancelled":
+                result.cancel()
+                assert result.run_loop_task is not None
+                await asyncio.wait([result.run_loop_task])
+            assert remit.current_run() is run
+
+    with isolated() as recorder:
+        asyncio.run(leave())
+        assert dict(names_of(recorder)) == {
+            "openai-agents:agent": "cancelled",
+            "openai-agents:llm": "complete",
+            "openai-agents:tool:wait": "cancelled",
+        }
+        assert recorder.runs[0].status == "complete"
+
+
+def test_two_processors_record_once() -> None:
+    """And an agent that is governed twice keeps the risks of the first time."""
+    set_trace_processors([RemitProcessor(), RemitProcessor()])
+    model = scripted(call("spend", amount=1), LOOK_UP, DONE)
+    tools: list[Any] = [function_tool(scenarios.spend), function_tool(scenarios.look_up)]
+    agent = govern(Agent(name="Desk", model=model, tools=tools), risks={"spend": PAYS})
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(govern(agent, risks={"look_up": PAYS_NOT})))
+        names = [name for name, _ in names_of(recorder)]
+    assert names.count("openai-agents:agent") == 1
+    assert names.count("openai-agents:llm") == 3
+    assert names.count("openai-agents:tool:spend") == 1
+    assert names.count("openai-agents:tool:look_up") == 1
+
+
+class OneTool(MCPServer):
+    """An MCP server in memory."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return "one"
+
+    async def connect(self) -> None:
+        """Be connected."""
+
+    async def cleanup(self) -> None:
+        """Have nothing to close."""
+
+    async def list_tools(self, *_args: Any, **_named: Any) -> list[McpTool]:  # noqa: ANN401
+        """Return the tool."""
+        schema = {"type": "object", "properties": {"amount": {"type": "integer"}}}
+        return [McpTool.model_validate({"name": "spend", "inputSchema": schema})]
+
+    async def call_tool(self, *_args: Any, **_named: Any) -> Any:  # noqa: ANN401
+        """Never be called."""
+        raise AssertionError
+
+    async def list_prompts(self) -> Any:  # noqa: ANN401
+        """Have none."""
+        raise AssertionError
+
+    async def get_prompt(self, *_args: Any, **_named: Any) -> Any:  # noqa: ANN401
+        """Have none."""
+        raise AssertionError
+
+
+def test_the_tools_of_an_mcp_server_are_governed() -> None:
+    """They are known at each turn only, so `risks` is not checked."""
+    model = scripted(call("spend", amount=1), DONE)
+    agent = Agent(name="Desk", model=model, mcp_servers=[OneTool()])
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(govern(agent, risks={"spend": PAYS})))
+        assert [s.status for s in recorder.spans("openai-agents:tool:spend")] == ["failed"]
+    assert read_by(model)[0].startswith("Policy refused")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "usage"),
+    [
+        (None, None, None),
+        (5, "text", 7),
+        ([None, 3, {"type": 4}], [None, {"output": 3}], {"input_tokens": "many"}),
+        ([{"role": None, "content": {"a": 1}}], [{"role": "assistant", "tool_calls": 3}], {}),
+    ],
+    ids=["nothing", "scalars", "odd items", "odd messages"],
+)
+def test_an_answer_of_another_shape_is_recorded_as_far_as_it_can_be_read(
+    inputs: Any, outputs: Any, usage: Any  # noqa: ANN401
+) -> None:  # fmt: skip
+    """The call is as without remit."""
+    with isolated() as recorder, scenarios.desk.run(), trace("test"):
+        with generation_span(input=inputs, output=outputs, model="m", usage=usage):
+            pass
+        (span,) = recorder.spans("openai-agents:llm")
+        assert span.status == "complete"
+        assert span.payload["model_name"] == "m"
+        assert "messages" in (span.result or {})["outputs"]
+
+
+def over_http(api: str, *, stream: bool) -> Model:
+    """Return the SDK's own model of an API, whose server calls `look_up`, then answers."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(request.content)
+        is_first = "A-1 is shipped" not in request.content.decode()
+        if api == "responses":
+            model = ScriptedModel([LOOK_UP if is_first else DONE])
+            response = model.respond(body.get("instructions"), [], []).model_dump(by_alias=True)
+            event = {"type": "response.completed", "sequence_number": 0, "response": response}
+            parts = [event]
+        else:
+            function = {"name": "look_up", "arguments": '{"order_id": "A-1"}'}
+            message: dict[str, object] = {"role": "assistant", "content": None, "tool_calls": [
+                {"index": 0, "id": "call-0-0", "type": "function", "function": function},
+            ]}  # fmt: skip
+            if not is_first:
+                message = {"role": "assistant", "content": scenarios.TOLD}
+            usage = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
+            choice = {"index": 0, "finish_reason": "stop"}
+            common = {"id": "c", "created": 0, "model": MODEL}
+            response = {**common, "object": "chat.completion", "usage": usage, "choices": [
+                {**choice, "message": message},
+            ]}  # fmt: skip
+            parts = [
+                {**common, "object": "chat.completion.chunk", "choices": [
+                    {**choice, "delta": message},
+                ]},
+                {**common, "object": "chat.completion.chunk", "choices": [], "usage": usage},
+            ]  # fmt: skip
+        if not stream:
+            return httpx2.Response(200, json=response)
+        lines = [
+            f"event: {part.get('type', 'chunk')}\ndata: {json.dumps(part)}\n\n" for part in parts
+        ]
+        headers = {"content-type": "text/event-stream"}
+        if api == "chat":
+            lines = [line.partition("\n")[2] for line in lines] + ["data: [DONE]\n\n"]
+        return httpx2.Response(200, headers=headers, text="".join(lines))
+
+    client = AsyncOpenAI(
+        api_key="none",
+        base_url="http://model/v1",
+        http_client=DefaultAsyncHttpxClient(transport=httpx2.MockTransport(answer)),
+    )
+    if api == "responses":
+        return OpenAIResponsesModel(MODEL, client)
+    return OpenAIChatCompletionsModel(MODEL, client)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("api", ["responses", "chat"])
+def test_the_models_of_the_sdk_are_recorded(api: str, stream: bool) -> None:  # noqa: FBT001
+    """Of both APIs; a stream is joined by the SDK, and is no cancelled call."""
+    agent = Agent[Any](
+        name="Desk",
+        instructions="Be brief.",
+        model=over_http(api, stream=stream),
+        tools=[function_tool(scenarios.look_up)],
+    )
+    with isolated() as recorder, scenarios.desk.run():
+        result = asyncio.run(run_agent(govern(agent), stream=stream))
+        assert result.final_output == scenarios.TOLD
+        assert {status for _, status in names_of(recorder)} == {"complete"}
+        first, second = recorder.spans("openai-agents:llm")
+    asked, answered = first.payload, first.result or {}
+    assert (asked["operation"], asked["provider"]) == (api, "openai")
+    assert asked["model_name"] == MODEL
+    assert asked["inputs"]["messages"][-1] == {"role": "user", "content": "Go."}
+    assert "Be brief." in json.dumps(asked["inputs"])
+    arguments = {"id": "call-0-0", "name": "look_up", "args": {"order_id": "A-1"}}
+    assert answered["outputs"]["messages"] == [
+        {"role": "assistant", "content": None, "tool_calls": [arguments]}
+    ]
+    assert answered["token_usage"] == {
+        "prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15,
+    }  # fmt: skip
+    assert second.payload["inputs"]["messages"] == [
+        {"role": "tool", "content": "A-1 is shipped", "tool_call_id": "call-0-0"}
+    ]
+    assert (second.result or {})["outputs"]["messages"][-1]["content"] == scenarios.TOLD
+
+
+def test_other_contents_than_texts_are_told_by_their_size() -> None:
+    """Images and files are in the payload by type, size and digest; reasoning is not."""
+    parts = [
+        {"type": "input_text", "text": "Look"},
+        {"type": "input_image", "image_url": "data:image/png;base64,AAAA"},
+        {"type": "input_file", "file_id": "file-1"},
+    ]
+    given: list[Any] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": parts},
+        {"type": "reasoning", "summary": []},
+        {"type": "web_search_call", "id": "ws-1", "action": {"query": "q"}},
+        {"role": "assistant", "content": "b", "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+        ]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ]  # fmt: skip
+    with isolated() as recorder, scenarios.desk.run(), trace("test"):
+        with generation_span(input=given, model="anthropic/claude", model_config={
+            "model_impl": "litellm", "temperature": 0.1, "base_url": "x",
+        }):  # fmt: skip
+            pass
+        (span,) = recorder.spans("openai-agents:llm")
+    assert span.payload["provider"] == "anthropic"
+    assert span.payload["temperature"] == 0.1
+    system, user, assistant, tool = span.payload["inputs"]["messages"]
+    assert system == {"role": "system", "content": "Be brief."}
+    assert user["content"][0] == {"type": "text", "text": "Look"}
+    assert (user["content"][1]["type"], user["content"][1]["size"]) == ("input_image", 26)
+    assert user["content"][2] == {"type": "input_file", "id": "file-1"}
+    assert assistant["content"] == "b"
+    assert assistant["tool_calls"] == [
+        {"id": "ws-1", "name": "web_search_call", "args": {"query": "q"}},
+        {"id": "c", "name": "f", "args": {"x": 1}},
+    ]
+    assert tool == {"role": "tool", "content": "1", "tool_call_id": "c"}
+
+
+def anything(value: Any) -> Any:  # noqa: ANN401
+    """Return a value of a wrong type."""
+    return value
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: govern(anything({"name": "Desk"})), "govern: saw .*; expected an agents.Agent"),
+        (lambda: govern(Agent(name="Desk"), risks={"spent": PAYS}), "saw no tool 'spent'; .*none"),
+        (lambda: govern(Agent(name="Desk"), remits={"Desc": PAYS}), "saw no agent 'Desc'; .*Desk"),
+        (
+            lambda: govern(Agent(name="Desk"), risks=anything([5])),
+            "govern: risks is .* list; expected a mapping",
+        ),
+        (
+            lambda: govern(Agent(name="Desk"), remits={"Desk": anything(5)}),
+            "openai-agents.agents:Desk",
+        ),
+        (
+            lambda: RemitProcessor(capture_messages=anything("some")),
+            "RemitProcessor: capture_messages is",
+        ),
+    ],
+    ids=["no agent", "no tool", "no such agent", "no mapping", "no risk", "no way to capture"],
+)
+def test_bad_input_is_told(make: Any, message: str) -> None:  # noqa: ANN401
+    """What was seen, and what was expected."""
+    with pytest.raises(DeclarationError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("found", [None, "0.3.2", "0.19.4rc1"])
+def test_a_framework_that_is_missing_or_too_old_is_told(
+    found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the import of the integration: found, needed, what to install."""
+
+    def version(name: str) -> str:
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(metadata, "version", version)
+    with pytest.raises(DeclarationError) as raised:
+        importlib.reload(openai_agents)
+    assert str(raised.value) == (
+        f"remit.integrations.openai_agents needs openai-agents>={openai_agents.LOWEST}; found "
+        f"{found or 'not installed'}; pip install 'openai-agents>={openai_agents.LOWEST}'"
+    )
