@@ -302,7 +302,7 @@ async def terminated_between(driver: Driver) -> None:
         assert ran == [0]
         assert spans_of(recorder, "desk:find") == []
         assert "active" not in {span.status for span in recorder.spans()}
-        assert recorder.runs[0].status == "terminated"
+        assert (recorder.runs[0].root.result or {})["status"] == "terminated"
 
 
 async def terminated_beneath(driver: Driver) -> None:
@@ -321,7 +321,7 @@ async def terminated_beneath(driver: Driver) -> None:
                 await driver.run(turns, [stop], on_model_call=calls.append)
         assert calls == [0]
         assert spans_of(recorder, "desk:find") == []
-        assert recorder.runs[0].status == "terminated"
+        assert (recorder.runs[0].root.result or {})["status"] == "terminated"
 
 
 async def registration(driver: Driver) -> None:

@@ -29,6 +29,8 @@ from typing import (
 )
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from remit import _capture, _runtime
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
@@ -263,6 +265,12 @@ def ceiling_of(
     return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
 
 
+def kind_of(declared: SpanType) -> StepKind:
+    """Return the kind of a declared step; `step` if no adapter declares it."""
+    recorder = _recorders.get(declared)
+    return "step" if recorder is None else recorder.kind
+
+
 # Unguarded: comparisons.
 def step_of(function: object) -> SpanRecorder | None:
     """Return the recorder of a decorated function, also of one that others wrap; else None."""
@@ -490,9 +498,12 @@ class _Ending:
         span, error = self.span, self.error
         run = span.context.run
         body = _captured(span.recorder, self.result, span.context)
-        if body is not None and span.recorder.kind == "tool":
-            rule = self.manual.classified_inside(run)
-            body = body if rule is None else _follow(body, rule, run)
+        rule = self.manual.classified_inside(run) if span.recorder.kind == "tool" else None
+        if rule is not None:
+            body = None if body is None else _follow(body, rule, run)
+            arguments = _follow(span.start.payload or b"{}", rule, run)
+            # Another item: the one before may be on its way.
+            span.start = replace(span.start, payload=arguments)
         status = self._status()
         if error is not None and status == FAILED:
             body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
@@ -556,7 +567,7 @@ def start(
         return _start(recorder, payload, context, options)
     agent = options.get("agent")
     if agent is None:
-        outside(recorder)
+        outside(recorder, refuse=options.get("refuse", True))
         return ManualSpan()
     run = opened(agent.open)
     if run is None:  # after a fault
@@ -635,7 +646,7 @@ def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     return _capture.follow(data, rule, tools, run.rules.max_payload_bytes)
 
 
-@guarded("the result of a tool", b"{}")
+@guarded("the content of a tool", b"{}")
 def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
     return _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
 

@@ -7,7 +7,9 @@ A payload has `operation`, `provider`, `model_name` and `inputs`; a result has `
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal, TypeAlias, get_args
 from weakref import WeakKeyDictionary
 
@@ -44,6 +46,44 @@ def checked_capture(value: object, where: str) -> CaptureMessages:
         f"{where}: capture_messages is {describe_value(value)}; expected one of "
         f"{', '.join(get_args(CaptureMessages))}"
     )
+
+
+def required(package: str, lowest: str, found: str | None, module: str | None = None) -> None:
+    """Check that a framework is installed and new enough.
+
+    Args:
+        package: Its distribution.
+        lowest: The lowest version that has what the integration uses.
+        found: The version that is installed, if any.
+        module: The integration; by default `remit.integrations.<package>`.
+
+    Raises:
+        DeclarationError: It is missing or too old.
+    """
+    if found is not None and _numbers(found) >= _numbers(lowest):
+        return
+    module = module or f"remit.integrations.{package.replace('-', '_')}"
+    seen = f"{package} is not installed" if found is None else f"found {found}"
+    raise DeclarationError(
+        f"{module} needs {package}>={lowest}; {seen}; pip install '{package}>={lowest}'"
+    )
+
+
+def installed(package: str) -> str | None:
+    """Return the version of a distribution; None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _numbers(version_text: str) -> list[int]:
+    """Return the numbers that a version begins with."""
+    match = re.match(r"\d+(?:\.\d+)*", version_text)
+    numbers = [] if match is None else [int(each) for each in match[0].split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return numbers
 
 
 def payload(  # noqa: PLR0913 - the fields
