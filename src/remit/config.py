@@ -201,8 +201,8 @@ class Settings(BaseModel):
     """A synchronous httpx transport, for client certificates and for tests; not from the
     environment."""
     span_processor: object | None = None
-    """A span processor of OpenTelemetry, such as `BatchSpanProcessor(OTLPSpanExporter())`, that also
-    gets every ended span; not from the environment."""
+    """A span processor of OpenTelemetry, such as `BatchSpanProcessor(OTLPSpanExporter())`, that
+    also gets every ended span; not from the environment."""
 
     @field_validator("api_url")
     @classmethod

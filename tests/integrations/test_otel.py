@@ -1,11 +1,11 @@
-"""`remit.otel.Bridge`: pydantic-ai with its own instrumentation, and spans that are made by hand."""
+"""`remit.otel.Bridge`: pydantic-ai with its own instrumentation, and spans made by hand."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,10 @@ def provider_with(*bridges: Bridge) -> TracerProvider:
 
 
 def agent_of(
-    bridge: Bridge, turns: Sequence[Turn], tools: Sequence[Any], on_model_call: Any = None
+    bridge: Bridge,
+    turns: Sequence[Turn],
+    tools: Sequence[Any],
+    on_model_call: Callable[[int], object] | None = None,
 ) -> tuple[Agent[None, str], Ran]:
     """Return an agent of pydantic-ai that is instrumented by pydantic-ai alone."""
     ran = Ran("")
@@ -109,7 +112,7 @@ class PydanticAi:
         *,
         risks: Mapping[str, DataRisk] | None = None,
         stream: bool = False,
-        on_model_call: Any = None,
+        on_model_call: Callable[[int], object] | None = None,
     ) -> Ran:
         """Run one agent."""
         bridge = Bridge(enforce=True, risks=risks)
@@ -164,17 +167,17 @@ async def test_without_enforce_a_step_is_marked_and_runs() -> None:
 
     def spend(amount: int) -> str:
         """Spend an amount."""
-        recorder.runs[0].feed.terminated = "stopped"
+        sink.runs[0].feed.terminated = "stopped"
         return f"{amount} spent"
 
     turns = [Turn(calls=(("spend", {"amount": 5}),)), scenarios.DONE]
-    with isolated(on_violation="deny", outside_run="refuse") as recorder:
+    with isolated(on_violation="deny", outside_run="refuse") as sink:
         agent, ran = agent_of(Bridge(risks={"spend": PAYS}), turns, [spend])
         with suppress(RunTerminated):
             async with scenarios.careful.run():
                 ran.answer = (await agent.run("Pay.")).output
         assert (ran.answer, ran.read) == (scenarios.TOLD, ["5 spent"])
-        (tool,) = recorder.spans("otel:tool:spend")
+        (tool,) = sink.spans("otel:tool:spend")
         assert len(tool.exceeds) == 1
         assert tool.result == {"outputs": {"output": "5 spent"}}
         tracer = provider_with(Bridge()).get_tracer("test")
@@ -250,7 +253,7 @@ def test_a_program_without_an_integration_has_a_readable_tree(tmp_path: Path) ->
 
 
 @pytest.fixture
-def recorder() -> AsyncIterator[RecordingSink] | Any:  # noqa: ANN401 - a generator
+def recorder() -> Generator[RecordingSink]:
     """Record in memory."""
     with isolated() as sink, scenarios.desk.run():
         yield sink
@@ -312,7 +315,7 @@ def test_streams_that_are_open_at_once_are_two(recorder: RecordingSink) -> None:
     assert [(span.name, span.parent) for span in recorder.spans()] == [("otel:llm", root)] * 2
 
 
-OLD = {
+OLD: dict[str, Any] = {
     "gen_ai.system": "openai",
     "llm.request.type": "chat",
     "gen_ai.request.model": "m",
@@ -327,7 +330,7 @@ OLD = {
     "gen_ai.completion.0.tool_calls.0.name": "look_up",
     "gen_ai.completion.0.tool_calls.0.arguments": '{"order_id": "A-1"}',
 }
-NEW = {
+NEW: dict[str, Any] = {
     "gen_ai.provider.name": "openai",
     "gen_ai.operation.name": "chat",
     "gen_ai.request.model": "m",

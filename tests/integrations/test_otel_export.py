@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import remit
 from remit.errors import DeniedError, RunTerminated, SettingsError
 from remit.otel import Bridge
-from remit.testing import isolated
+from remit.testing import RecordingSink, isolated
 from tests.inside import Faults, adapters, counting
 
 ERROR = trace_pb2.Status.STATUS_CODE_ERROR
@@ -108,7 +108,7 @@ def receiver() -> Iterator[Receiver]:
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -207,27 +207,32 @@ def test_a_run_is_linked_to_the_trace_that_it_was_opened_in(
     traceparent: str, linked: list[str]
 ) -> None:
     """A malformed header gives a run without a link."""
-    exporter, settings = exported()
-    with isolated(**settings):
+    exporter, processor = exported()
+    with isolated(span_processor=processor):
         adapters.declare_agent("shop.agents:Shop").open(traceparent=traceparent).exit(None)
         remit.flush()
     (root,) = exporter.get_finished_spans()
     assert [f"{link.context.trace_id:032x}" for link in root.links] == linked
 
 
-def exported(**settings: Any) -> tuple[InMemorySpanExporter, dict[str, Any]]:
-    """Return an exporter into memory, and settings that use it."""
+def exported() -> tuple[InMemorySpanExporter, BatchSpanProcessor]:
+    """Return an exporter into memory, and a span processor that uses it."""
     exporter = InMemorySpanExporter()
-    return exporter, {"span_processor": BatchSpanProcessor(exporter), **settings}
+    return exporter, BatchSpanProcessor(exporter)
+
+
+def terminate(recorder: RecordingSink) -> None:
+    """Terminate the run, and make the next step of it."""
+    recorder.runs[0].feed.terminated = "enough"
+    find("A-1")
 
 
 def test_a_terminated_run_and_a_cancelled_step_say_so() -> None:
     """The run is an error with its reason; what it interrupted is cancelled."""
-    exporter, settings = exported()
-    with isolated(**settings) as recorder:
+    exporter, processor = exported()
+    with isolated(span_processor=processor) as recorder:
         with pytest.raises(RunTerminated), shop.run(), remit.span("outer"):
-            recorder.runs[0].feed.terminated = "enough"
-            find("A-1")
+            terminate(recorder)
         remit.flush()
         spans = {span.name: span for span in exporter.get_finished_spans()}
     root, outer = spans["invoke_agent Shop"], spans["outer"]
@@ -238,8 +243,8 @@ def test_a_terminated_run_and_a_cancelled_step_say_so() -> None:
 
 def test_a_run_that_is_left_open_has_its_root() -> None:
     """Otherwise its steps would be beneath a span that never arrives."""
-    exporter, settings = exported()
-    with isolated(**settings):
+    exporter, processor = exported()
+    with isolated(span_processor=processor):
         with shop.run() as run:
             find("A-1")
             run.leave_open()
@@ -261,8 +266,8 @@ def test_contents_are_exported_on_request(value: str, monkeypatch: pytest.Monkey
         return f"{name} {len(password)}"
 
     model = adapters.declare("shop:llm", "llm")
-    exporter, settings = exported()
-    with isolated(**settings):
+    exporter, processor = exported()
+    with isolated(span_processor=processor):
         with shop.run(subject="user-7"):
             login("ada", "a very secret one")
             inputs = {"messages": [{"role": "user", "content": "Where?"}]}
@@ -291,10 +296,10 @@ def test_contents_are_exported_on_request(value: str, monkeypatch: pytest.Monkey
 
 def test_spans_of_the_bridge_are_not_exported_again() -> None:
     """A step beneath one of them is beneath the nearest span that is exported."""
-    exporter, settings = exported()
+    exporter, processor = exported()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(Bridge())
-    with isolated(**settings):
+    with isolated(span_processor=processor):
         with shop.run(), provider.get_tracer("test").start_as_current_span("execute_tool t"):
             find("A-1")
         remit.flush()
@@ -309,6 +314,7 @@ class Threads(SpanExporter):
     """Notes the threads on which names and attributes are read."""
 
     def __init__(self) -> None:
+        """Begin with none."""
         self.names: set[str] = set()
 
     def export(self, spans: Any) -> Any:  # noqa: ANN401 - as the base
@@ -359,7 +365,7 @@ CONTEXT = """
 import remit
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from remit.testing import isolated
+from remit.testing import RecordingSink, isolated
 provider = TracerProvider()
 tracer = provider.get_tracer("test")
 def ids():

@@ -73,6 +73,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "redact_off": (),
         "control_flow": (),
         "transport": None,
+        "span_processor": None,
     }
     assert settings.resolved_mode == "local"
 

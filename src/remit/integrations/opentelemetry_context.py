@@ -10,7 +10,7 @@ OpenTelemetry imports this module while it imports its own context, so nothing h
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from opentelemetry.context.context import (
     Context,
@@ -46,7 +46,9 @@ class RemitContext(_RuntimeContext):
 
     def __init__(self) -> None:
         """Begin with an empty context."""
-        self._attached = ContextVar("remit_opentelemetry", default=_Attached(Context(), None))
+        self._none = _Attached(Context(), None)
+        self._attached: ContextVar[_Attached | None]
+        self._attached = ContextVar("remit_opentelemetry", default=None)
 
     def attach(self, context: Context) -> Token[Any]:
         """Make *context* current until remit's context changes."""
@@ -54,7 +56,7 @@ class RemitContext(_RuntimeContext):
 
     def get_current(self) -> Context:
         """Return the context that was attached last, or one with remit's span if that is newer."""
-        attached, current = self._attached.get(), open_context()
+        attached, current = self._attached.get() or self._none, open_context()
         if current is None or is_same_span(current, attached.noted):
             return attached.context
         derived = attached.derived
@@ -77,4 +79,4 @@ def _with_span(context: Context, current: SpanContext) -> Context:
         is_remote=False,
         trace_flags=trace.TraceFlags(SAMPLED),
     )
-    return cast("Context", trace.set_span_in_context(trace.NonRecordingSpan(own), context))
+    return trace.set_span_in_context(trace.NonRecordingSpan(own), context)

@@ -20,7 +20,15 @@ from remit.errors import DeclarationError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages, known_only
 from remit.models.data_risk import DataRisk
-from remit.otel.conventions import Attributes, Kind, kind_of, read, read_text, settings_of
+from remit.otel.conventions import (
+    Attributes,
+    Kind,
+    as_object,
+    kind_of,
+    read,
+    read_text,
+    settings_of,
+)
 from remit.otel.messages import messages_of, system_of, tools_of
 
 SDK: Final = "opentelemetry-sdk"
@@ -255,8 +263,7 @@ class Bridge(SpanProcessor):
         self._definitions.add(text)
         for tool in tools_of(text):
             if len(self._tools) < MAX_TOOLS:
-                name, schema = tool["name"], tool.get("parameters")
-                schema = schema if isinstance(schema, Mapping) else None
+                name, schema = tool["name"], as_object(tool.get("parameters"))
                 self._tools[name] = self._declare(name, tool.get("description"), schema)
 
     # What is recorded
@@ -362,7 +369,8 @@ def _beginning(kind: Kind, attributes: Attributes, name: str) -> Mapping[str, ob
     """Return the payload that is known when a span starts."""
     if kind == "tool":
         arguments = _llm.json_of(read(attributes, "arguments"))
-        inputs = arguments if isinstance(arguments, dict) else known_only(input=arguments)
+        inputs = as_object(arguments)
+        inputs = known_only(input=arguments) if inputs is None else inputs
         named = known_only(
             tool_name=_tool_name(attributes, name), call_id=read(attributes, "call_id")
         )

@@ -8,7 +8,7 @@ repository of their own; `traceloop.*` and `llm.*` are names of OpenLLMetry, `fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 Attributes: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = Literal["agent", "llm", "tool", "retriever"]
@@ -120,6 +120,16 @@ def read_text(attributes: Attributes, field: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def as_object(value: object) -> dict[str, Any] | None:
+    """Return *value* if it is an object of JSON."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def as_list(value: object) -> list[object] | None:
+    """Return *value* if it is a list."""
+    return cast("list[object]", value) if isinstance(value, list) else None
+
+
 def kind_of(attributes: Attributes, name: str) -> Kind | None:
     """Return the kind of the step that a span is, by its attributes, else by its name.
 
@@ -135,7 +145,7 @@ def kind_of(attributes: Attributes, name: str) -> Kind | None:
 def settings_of(attributes: Attributes) -> dict[str, object]:
     """Return the settings of a model call."""
     return {
-        setting: list(value) if isinstance(value, tuple) else value
+        setting: list(cast("tuple[object]", value)) if isinstance(value, tuple) else value
         for setting, name in SETTINGS.items()
         if (value := attributes.get(name)) is not None
     }

@@ -10,10 +10,15 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 from weakref import WeakValueDictionary
 
 import msgspec
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from remit._base.guard import contain, guarded
 from remit._base.outcomes import ACTIVE, CANCELLED, FAILED, TERMINATED
@@ -24,17 +29,10 @@ from remit._decorators import adapters
 from remit._record.items import Item, ItemKind, RunFeed, Sink
 from remit._record.spans import StepKind
 from remit.errors import RunTerminated
-from remit.models.data_risk import Classification, DataRisk
+from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
 from remit.otel.bridge import parents
-from remit.otel.conventions import CAPTURE, CAPTURES, NAMES, SETTINGS
+from remit.otel.conventions import CAPTURE, CAPTURES, NAMES, SETTINGS, as_list, as_object
 from remit.otel.messages import written
-
-# isort: split
-from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 SPAN_ID_BYTES: Final = 8
 MAX_TYPES: Final = 1_000
@@ -83,7 +81,7 @@ class ExportSink:
         # Before the sink, which may change the item.
         try:
             self._export(start, finished_ns, status, result)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a guard
             contain("the export of a span", error)
         finally:
             self._sink.end_span(start, finished_ns, status, result)
@@ -99,7 +97,7 @@ class ExportSink:
                 ended = self._traces.pop(item.run_key, None)
                 if ended is not None:
                     self._ended[item.run_key] = ended.feed
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a guard
             contain("the export of a span", error)
         finally:
             self._sink.put(item)
@@ -166,13 +164,13 @@ class ExportedSpan(ReadableSpan):
         """Read all parts when one is missing."""
         if name not in _FIELDS:
             raise AttributeError(name)
-        item, span_trace = self._item, self._trace
+        item, span_trace, parent = self._item, self._trace, self._parent_key
         status, result = self._outcome
         read = _read(item, span_trace, status, result) or _Read(item.name or "")
         super().__init__(
             read.name,
             context=self._context,
-            parent=self._parent_key and _context(span_trace.trace_id, self._parent_key),
+            parent=None if parent is None else _context(span_trace.trace_id, parent),
             resource=span_trace.types.resource_now(),
             attributes=read.attributes,
             links=read.links,
@@ -237,8 +235,8 @@ def _risk_attributes(risk: DataRisk) -> dict[str, Any]:
     return attributes
 
 
-def _words(profile: Any, word: str) -> list[str]:  # noqa: ANN401 - two models
-    return [name for name in type(profile).model_fields if getattr(profile, name) == word]
+def _words(profile: ActionProfile | DataCategories, word: str) -> list[str]:
+    return [name for name, value in profile if value == word]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +275,9 @@ def _plain(value: object) -> object:
     """Return a value that an attribute may have; the JSON of any other."""
     if isinstance(value, str | bool | int | float):
         return value
-    if isinstance(value, list) and all(isinstance(each, str) for each in cast("list[Any]", value)):
-        return cast("list[str]", value)
-    return _json(value)
+    items = as_list(value)
+    is_texts = items is not None and all(isinstance(each, str) for each in items)
+    return value if is_texts else _json(value)
 
 
 def _json(value: object) -> str | None:
@@ -287,14 +285,12 @@ def _json(value: object) -> str | None:
 
 
 def _object(data: bytes | None) -> dict[str, Any]:
-    value: object = msgspec.json.decode(data) if data else {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return as_object(msgspec.json.decode(data) if data else None) or {}
 
 
 def _within(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a member that is an object."""
-    member = value.get(name)
-    return cast("dict[str, Any]", member) if isinstance(member, dict) else {}
+    return as_object(value.get(name)) or {}
 
 
 def _attributes(**fields: object) -> dict[str, Any]:
@@ -431,9 +427,9 @@ def _status(status: str, outcome: dict[str, Any], attributes: dict[str, Any]) ->
     if status == FAILED:
         error = _within(outcome, "error")
         attributes |= _attributes(error=_text(error.get("type")) or "failed")
-        violations = error.get("violations")
-        if isinstance(violations, list):
-            reason = "; ".join(map(str, cast("list[object]", violations)))
+        violations = as_list(error.get("violations"))
+        if violations is not None:
+            reason = "; ".join(map(str, violations))
             attributes |= _attributes(verdict="deny", reason=reason)
         message = error.get("message", outcome.get("reason"))
         return Status(StatusCode.ERROR, _text(message))

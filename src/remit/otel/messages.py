@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from remit.integrations import _llm
 from remit.integrations._llm import Message
-from remit.otel.conventions import Attributes, read
+from remit.otel.conventions import Attributes, as_list, as_object, read
 
 RESPONSES: Final = frozenset({"tool_call_response", "server_tool_call_response"})
 CALLS: Final = frozenset({"tool_call", "server_tool_call"})
@@ -24,9 +24,9 @@ def messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> li
         events: Its events, in which older instrumentation puts messages.
     """
     value = _llm.json_of(read(attributes, field))
-    if isinstance(value, list):
+    if as_list(value) is not None:
         return [each for one in _dicts(value) for each in _read(one)]
-    if isinstance(value, str | dict):
+    if isinstance(value, str) or as_object(value) is not None:
         return [_llm.message("user" if field == "messages" else "assistant", value)]
     indexed = "gen_ai.prompt" if field == "messages" else "gen_ai.completion"
     found = list(_indexed(attributes, indexed))
@@ -36,18 +36,14 @@ def messages_of(attributes: Attributes, field: str, events: Sequence[Any]) -> li
 def system_of(attributes: Attributes) -> object:
     """Return the system prompt of a model call; None if it is a message or not known."""
     value = _llm.json_of(read(attributes, "system"))
-    if isinstance(value, list):
-        return _content(_dicts(value))
-    return value
+    return value if as_list(value) is None else _content(_dicts(value))
 
 
 def tools_of(text: object) -> list[dict[str, Any]]:
     """Return `name`, `description` and `parameters` of each tool in a list of definitions."""
-    value = _llm.json_of(text)
     tools: list[dict[str, Any]] = []
-    for each in _dicts(value if isinstance(value, list) else []):
-        inner = each.get("function")
-        tool = cast("dict[str, Any]", inner) if isinstance(inner, dict) else each
+    for each in _dicts(_llm.json_of(text)):
+        tool = as_object(each.get("function")) or each
         if isinstance(tool.get("name"), str):
             tools.append(tool)
     return tools
@@ -55,19 +51,18 @@ def tools_of(text: object) -> list[dict[str, Any]]:
 
 def _dicts(value: object) -> list[dict[str, Any]]:
     """Return the members of a list that are objects; the JSON in a text counts."""
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    decoded = [_llm.json_of(each) for each in items]
-    return [cast("dict[str, Any]", each) for each in decoded if isinstance(each, dict)]
+    decoded = [as_object(_llm.json_of(each)) for each in as_list(value) or []]
+    return [each for each in decoded if each is not None]
 
 
 def _read(message: Mapping[str, Any]) -> Iterable[Message]:
     """Yield the messages that one message is, as each result of a tool is one of its own."""
     role, parts = message.get("role") or "user", message.get("parts")
-    if not isinstance(parts, list):
+    if as_list(parts) is None:
         yield _plain(role, message)
         return
     rest: list[dict[str, Any]] = []
-    for part in _dicts(cast("list[object]", parts)):
+    for part in _dicts(parts):
         if part.get("type") in RESPONSES:
             answer = part.get("response", part.get("result"))
             yield _llm.message("tool", answer, tool_call_id=part.get("id"))
@@ -87,8 +82,7 @@ def _plain(role: object, message: Mapping[str, Any]) -> Message:
     """Return a message in the form that most clients have."""
     calls: list[dict[str, object]] = []
     for call in _dicts(message.get("tool_calls")):
-        inner = call.get("function")
-        function = cast("dict[str, Any]", inner) if isinstance(inner, dict) else call
+        function = as_object(call.get("function")) or call
         arguments = function.get("arguments", function.get("args"))
         calls.append(_llm.tool_call(call.get("id"), function.get("name"), arguments))
     call_id = message.get("tool_call_id") or (message.get("id") if role == "tool" else None)
@@ -133,10 +127,10 @@ def _indexed(attributes: Attributes, prefix: str) -> Iterable[Message]:
 def _of_events(events: Sequence[Any], *, answers: bool) -> Iterable[Message]:
     """Yield the messages of events such as `gen_ai.user.message` and `gen_ai.choice`."""
     for event in events:
-        attributes, name = event.attributes or {}, event.name
+        attributes: Attributes = event.attributes or {}
+        name = event.name
         if answers and name == "gen_ai.choice":
-            inner = _llm.json_of(attributes.get("message"))
-            body = cast("dict[str, Any]", inner) if isinstance(inner, dict) else attributes
+            body = as_object(_llm.json_of(attributes.get("message"))) or attributes
             yield _plain(body.get("role") or "assistant", body)
         elif not answers and name.startswith("gen_ai.") and name.endswith(".message"):
             yield _plain(name.split(".")[1], attributes)
@@ -157,13 +151,7 @@ def _written(message: Mapping[str, Any]) -> dict[str, object]:
         parts.append({"type": "text", "content": content})
     elif content is not None:
         parts.append({"type": "generic", "content": content})
-    parts += [
-        {
-            "type": "tool_call",
-            "id": call.get("id"),
-            "name": call.get("name"),
-            "arguments": call.get("args"),
-        }
-        for call in _dicts(message.get("tool_calls"))
-    ]
+    for call in _dicts(message.get("tool_calls")):
+        known = {"id": call.get("id"), "name": call.get("name"), "arguments": call.get("args")}
+        parts.append({"type": "tool_call", **known})
     return {"role": role, "parts": parts}
