@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,8 +29,9 @@ import remit
 from remit.errors import DeniedError, RunTerminated, SettingsError
 from remit.otel import Bridge
 from remit.testing import RecordingSink, isolated
-from tests.inside import Faults, adapters, counting
+from tests.inside import Faults, adapters, counting, targets
 
+ROOT = Path(__file__).parents[2]
 ERROR = trace_pb2.Status.STATUS_CODE_ERROR
 UNSET = trace_pb2.Status.STATUS_CODE_UNSET
 FINDS = remit.risk(
@@ -361,6 +364,22 @@ def test_what_is_no_processor_is_refused() -> None:
         remit.configure(span_processor=ConsoleSpanExporter())
 
 
+def test_without_opentelemetry_the_setting_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names itself, and what is missing."""
+    (tmp_path / "export_without_sdk.py").write_text(
+        "from remit.errors import DeclarationError\nraise DeclarationError('needs the SDK')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(targets, "EXPORT", "export_without_sdk")
+    with isolated() as recorder:
+        with pytest.raises(SettingsError, match="setting span_processor: needs the SDK"):
+            remit.configure(span_processor=Broken())
+        shop("A-1")
+        assert len(recorder.runs) == 1
+
+
 CONTEXT = """
 import remit
 from opentelemetry import trace
@@ -406,13 +425,20 @@ print(own == f"{decode(run.root.key):032x}-{decode(run.spans[1].key) % 2**64:016
 
 
 @pytest.mark.parametrize("first", ["import remit", "import opentelemetry.trace"])
-def test_the_current_span_follows_remits(first: str) -> None:
+def test_the_current_span_follows_remits(first: str, tmp_path: Path) -> None:
     """Both orders of nesting, whichever is imported first."""
+    # The entry point as pyproject.toml has it now, whenever the package was installed.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    value = project["entry-points"]["opentelemetry_context"]["remit"]
+    installed = tmp_path / "context-0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: context\nVersion: 0\n")
+    (installed / "entry_points.txt").write_text(f"[opentelemetry_context]\nremit = {value}\n")
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"{first}\n{CONTEXT}"],
         check=False,
         capture_output=True,
         text=True,
-        env={"OTEL_PYTHON_CONTEXT": "remit"},
+        env={"OTEL_PYTHON_CONTEXT": "remit", "PYTHONPATH": str(tmp_path)},
     )
     assert (answer.stdout, answer.stderr) == ("True\n", "")

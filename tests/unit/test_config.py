@@ -153,6 +153,9 @@ def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.Mo
         pytest.param(
             {"transport": 3}, "saw 3, expected a synchronous httpx transport", id="transport"
         ),
+        pytest.param(
+            {"span_processor": 3}, "saw 3, expected a span processor", id="span-processor"
+        ),
     ],
 )
 def test_a_wrong_setting_names_itself_what_was_seen_and_what_is_allowed(

@@ -140,11 +140,12 @@ class Bridge(SpanProcessor):
             _add(_others, key, outer)
             return
         around = _context_of(outer)
+        opens_run = kind == "agent" and around is None
         manual = adapters.start(
             self._recorder(kind, attributes, span.name),
             partial(_beginning, kind, attributes, span.name),
             parent=around,
-            agent=self._agent(attributes, span.name) if kind == "agent" else None,
+            agent=self._agent(attributes, span.name) if opens_run else None,
             refuse=self._enforce,
             announce=False,
             started_ns=span.start_time,
