@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from remit._base.ids import is_pfid, partition_of
 from remit.collector import Store
 from remit.collector.ingest.context import IdSource
-from remit.collector.meaning import Declarations, declared
+from remit.collector.meaning import Budget, Declarations, SchemaVerdict, declared
 from remit.collector.store import Reading, SchemaVersionRow
 from remit.testing import FakeClock
 from tests.stores import empty_store
@@ -68,6 +70,24 @@ def test_a_schema_version_is_read_once(store: Store) -> None:
         again = declarations.of(tx, "one")
         assert again is not first
         assert again.types.keys() == first.types.keys()
+
+
+def test_a_schema_is_read_when_something_is_compared_with_it(store: Store) -> None:
+    """A run of two steps does not read the schemas of five hundred."""
+    text = json.dumps(
+        [{"name": name, "params_schema": {f"x-{name}-schema": {}}} for name in ("a", "b")]
+    )
+    with store.writing() as tx:
+        tx.add(SchemaVersionRow("one", "x", "y", None, text, "[]", "", None, None, 0, 0))
+        known = Declarations().of(tx, "one").types
+
+    def is_read(name: str) -> bool:
+        return any(f"x-{name}-schema" in each for each in gc.get_objects() if type(each) is dict)
+
+    assert not is_read("a")
+    assert known["a"].params.verdict({}, "{}", Budget()) is SchemaVerdict.GOOD
+    assert is_read("a")
+    assert not is_read("b")
 
 
 def test_only_so_much_of_schemas_is_kept(store: Store) -> None:

@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from inline_snapshot import snapshot
-from pydantic import BaseModel
+from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from remit._declare.registration import registration
 from remit._declare.registry import AgentType, Registry, SpanType
@@ -138,6 +139,73 @@ def test_the_payload_in_full() -> None:
             },
         ]
     )
+
+
+class Counted(BaseModel):
+    """A class that counts how often its schema is generated."""
+
+    generated: ClassVar[int] = 0
+    number: int
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Count, and generate the schema as usual."""
+        Counted.generated += 1
+        return handler(core_schema)
+
+
+def test_the_schema_of_a_class_that_many_steps_share_is_generated_once() -> None:
+    """Once for each type in which it occurs, not for each step."""
+    desk = Desk()
+    for number in range(20):
+
+        def find(order: Counted, most: int) -> Counted: ...  # type: ignore[empty-body]
+
+        def search(orders: list[Counted], text: str) -> Counted: ...  # type: ignore[empty-body]
+
+        desk.step(find, name=f"find {number}")
+        desk.step(search, name=f"search {number}")
+    Counted.generated = 0
+    entries = desk.entries()
+
+    assert Counted.generated == 2
+    assert entries["find 0"]["params_schema"]["$defs"] == {
+        "Counted": {
+            "description": "A class that counts how often its schema is generated.",
+            "properties": {"number": {"type": "integer"}},
+            "required": ["number"],
+            "type": "object",
+        }
+    }
+    for kind in ("find", "search"):
+        first = entries[f"{kind} 0"]
+        for number in range(1, 20):
+            entry = entries[f"{kind} {number}"]
+            assert entry == {**first, "name": entry["name"]}
+
+
+def test_a_class_that_is_completed_later_is_read_again() -> None:
+    """By the steps that are declared then; those before keep what was registered."""
+    names: dict[str, Any] = {"BaseModel": BaseModel, "__name__": "shop"}
+    exec("class Order(BaseModel):\n    customer: 'Customer'", names)
+
+    def step(name: str) -> None:
+        exec(f"def {name}(order: Order) -> None: ...", names)
+        desk.step(names[name], name=name)
+
+    desk = Desk()
+    step("before")
+    early = registration(desk.agent, desk.registry)
+    exec("class Customer(BaseModel):\n    name: str", names)
+    names["Order"].model_rebuild(_types_namespace=names)
+    step("after")
+    late = registration(desk.agent, desk.registry)
+
+    assert "Customer" not in json.dumps(early)
+    entries = {each["name"]: each for each in late["agent_schema_version"]["span_type_schemas"]}  # type: ignore[index]
+    assert list(entries["after"]["params_schema"]["$defs"]) == ["Customer", "Order"]
 
 
 def test_both_requests_take_it() -> None:

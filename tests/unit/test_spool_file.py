@@ -12,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.spool import Outbox, RunState, SpoolFile
+from remit._deliver.spool import Outbox, Registration, RunState, SpoolFile
 from tests.delivering import seconds, wait_for
 from tests.spooling import (
     ROOT,
@@ -79,6 +80,17 @@ def test_the_beginning_of_a_span_whose_run_is_forgotten_keeps_no_file(spooled: S
     outbox.forget_run(RUN)
     outbox.close()
     assert not spooled.files.has_files()
+
+
+def test_the_registration_of_many_runs_is_written_once(spooled: Spooled) -> None:
+    """It may be a megabyte long, and each state of a run is saved."""
+    large = Registration("m:a", "A", None, None, None, b"{}", b"{}" * (MIB // 2))
+    outbox = spooled.outbox()
+    for number in range(8):
+        run = msgspec.structs.replace(record(), key=f"{RUN[:-1]}{number}", registration=large)
+        outbox.put([active(number)], [run])
+
+    assert len(spooled.content()) < 2 * MIB
 
 
 def test_a_file_has_one_owner(spooled: Spooled) -> None:

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct, defstruct, field
 from msgspec.structs import astuple
 
 from remit._base.guard import attempt
+from remit._base.memo import memoized
 from remit._capture import markers
 from remit._capture.cut import encode, encode_small
 from remit._capture.encode import Rules
@@ -26,7 +27,7 @@ from remit._capture.rules.switches import CAPTURE_OFF
 from remit._capture.scalars import MAX_EXACT, text
 from remit._capture.type_readers import ValueKind, reader_of, rule_of, rule_of_mark, type_category
 from remit._capture.walk import LABELS, MAX_INNER, Walk, is_harmless
-from remit._inspect.annotations import NO_NAMES
+from remit._inspect.annotations import resolved_info
 from remit._inspect.fields import annotated_fields_of
 from remit._inspect.introspection import is_class
 from remit._inspect.overrides import CaptureOption
@@ -50,6 +51,10 @@ _BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter
 
 _MAX_FLAT_KEYS: Final = 64
 _MAX_PLAIN_CHARS: Final = 1_000
+_MAX_PLAIN_LEVELS: Final = 6
+_MAX_PLAIN_ITEMS: Final = 256
+_SCALARS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
+_CONTAINERS: Final[frozenset[type]] = frozenset({dict, list})
 _MAX_DEFAULT_CHARS: Final = 4_096
 _MIN_EXACT: Final = -MAX_EXACT
 
@@ -86,6 +91,26 @@ def _all_plain(  # noqa: C901 - every call would pay for another frame, twice
         elif not (value is None or kind is bool):
             return False
     return True
+
+
+def _plain_copy(value: Any, levels: int) -> Any:  # noqa: ANN401 - any value
+    """Return a copy of nested dicts and lists that are recorded as they are.
+
+    Returns:
+        `_UNSET` if a value needs the walk.
+    """
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
+    if kind in _SCALARS:
+        return value if _all_plain((value,)) else _UNSET
+    if not levels or kind not in _CONTAINERS or len(value) > _MAX_PLAIN_ITEMS:
+        return _UNSET
+    if kind is list:
+        copy: Any = [_plain_copy(inner, levels - 1) for inner in list(value)]
+        return _UNSET if any(inner is _UNSET for inner in copy) else copy
+    if not _all_plain((), list(value)):
+        return _UNSET
+    copy = {key: _plain_copy(inner, levels - 1) for key, inner in value.copy().items()}
+    return _UNSET if any(inner is _UNSET for inner in copy.values()) else copy
 
 
 class Direction(Struct, frozen=True):
@@ -170,7 +195,7 @@ class ParameterPlan(Struct, frozen=True):
             rules_off |= {f"category:{category}" for category in direction.excluded}
             rules_off |= _NONE if direction.rule is None else {direction.rule}
             excluded, declared_rule = _NONE, None
-        info = NO_NAMES.info(parameter.annotation)
+        info = resolved_info(parameter.annotation)
         mark = parameter.category
         marked_rule = rule_of(info) if mark is None else rule_of_mark(mark)
         category = type_category(info) or category_of_name(key)
@@ -235,6 +260,7 @@ class ParameterPlan(Struct, frozen=True):
 
 
 # Uncounted: a type that cannot be read is a result, not a fault.
+@memoized
 def marked_keys(annotation: object) -> Mapping[str, str]:
     """Return the rules of the marked and hidden fields in an annotation's classes, by field name.
 
@@ -243,7 +269,7 @@ def marked_keys(annotation: object) -> Mapping[str, str]:
     """
     rules: dict[str, str] = {}
     seen: set[int] = set()
-    pending = list(NO_NAMES.info(annotation).parts)
+    pending = list(resolved_info(annotation).parts)
     while pending and len(seen) < MAX_CLASSES:
         part = pending.pop()
         if not is_class(part) or id(part) in seen:
@@ -317,6 +343,7 @@ class Plan:
         )
         beside = Direction(excluded=params_excluded, off=params.off)
         self._beside = beside if open_ended else None
+        self._fields: dict[str, ParameterPlan] = {}
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
         self._labelled = None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
@@ -359,6 +386,12 @@ class Plan:
             struct = attempt(lambda: defstruct("Args", fields, gc=False))
             self._struct = None if isinstance(struct, Exception) else struct
         out = self.outcome
+        self._plain_fields = self._beside is not None and not (
+            walked
+            or self._hidden
+            or self._beside.excluded
+            or any(each.excluded or each.declared for each in parameters)
+        )
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
@@ -368,6 +401,10 @@ class Plan:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
         struct = self._struct
+        if self._plain_fields and rules.hook is None and not args:
+            plain = all(map(self._is_plain_field, kwargs))
+            data = _encoded_plain(kwargs, _MAX_PLAIN_LEVELS, rules) if plain else b""
+            return data or self._walked(args, kwargs, rules)
         if struct is None or rules.hook is not None or len(args) > self._max_positional:
             return self._walked(args, kwargs, rules)
         # The Struct would accept a positional-only parameter by name.
@@ -397,6 +434,10 @@ class Plan:
         if not self._plain_results or rules.hook is not None:
             return self._walked_result(value, rules)
         kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
+        if self._beside is not None and kind is dict:
+            names = _all_plain((), value)
+            data = _encoded_plain(value, _MAX_PLAIN_LEVELS, rules) if names else b""
+            return data or self._walked_result(value, rules)
         flat: dict[str, object]
         if kind is dict and len(value) <= _MAX_FLAT_KEYS:
             # A copy, so that no other thread changes it between the look and the encoding.
@@ -482,7 +523,7 @@ class Plan:
         if self._beside is not None:
             for key, value in cast("dict[str, object]", surplus.pop(SURPLUS_KEYWORDS, {})).items():
                 names.append(key)
-                values.append((_field_plan(key, self._beside), value))
+                values.append((self._field(key, self._beside), value))
         for key, value in surplus.items():
             names.append(key)
             values.append((self._surplus, value))
@@ -498,6 +539,23 @@ class Plan:
             self._labelled.apply(walk)
             walk.hide_labelled(out)
         return out
+
+    def _field(self, key: str, beside: Direction) -> ParameterPlan:
+        """Return the plan of a field beside the parameters; adapters use few names."""
+        plan = self._fields.get(key)
+        if plan is None:
+            plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
+            if len(self._fields) < _MAX_FLAT_KEYS:
+                self._fields[key] = plan
+        return plan
+
+    def _is_plain_field(self, key: object) -> bool:
+        """Return whether the name of a parameter, or of a field beside them, withholds nothing."""
+        if key in self._by_keyword:
+            return True
+        if type(key) is not str or self._beside is None or key in LABELS:
+            return False
+        return self._field(key, self._beside).any_rule is None
 
     def _by_parameter(
         self, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -548,8 +606,16 @@ class Plan:
         return {"result": shown}
 
 
-def _field_plan(key: str, beside: Direction) -> ParameterPlan:
-    return ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
+def _encoded_plain(fields: Mapping[str, object], levels: int, rules: Rules) -> bytes:
+    """Return the fields that an adapter gives as JSON; nothing if one needs the walk."""
+    copy = {key: _plain_copy(value, levels) for key, value in fields.items()}
+    if any(value is _UNSET for value in copy.values()):
+        return b""
+    try:
+        data = encode_small(copy)
+    except _NOT_ENCODED:
+        return b""
+    return data if len(data) <= rules.max_payload_bytes else b""
 
 
 def _result_plan(annotation: object, category: str | None, result: Direction) -> ParameterPlan:

@@ -26,6 +26,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from remit._base.guard import attempt, logger
+from remit._base.memo import memoized
 from remit._capture import Plan
 from remit._capture.type_readers import category_of_any
 from remit._declare.registry import SpanType
@@ -193,23 +194,38 @@ def _completed(risk: DataRisk | None, findings: Iterable[Inferred]) -> DataRisk 
 
 def inferred(span_type: SpanType) -> tuple[Inferred, ...]:
     """Return each category that a type in the signature shows, in the order of the signature."""
-    return tuple(
-        dict.fromkeys(
-            Inferred(category, side, place.path, shown_by)
-            for side, place in places_of(span_type)
-            for category, shown_by in _shown(place.part)
-        )
-    )
+    findings: list[Inferred] = []
+    for side, name, annotation, category in _values(span_type):
+        if annotation is MISSING and category is not None:
+            annotation = Sensitive(category)  # noqa: PLW2901 - what is known of it
+        shown = _shown_by_type(annotation)
+        findings += (Inferred(each, side, f"{name}{path}", text) for each, path, text in shown)
+    return tuple(dict.fromkeys(findings))
 
 
 def places_of(span_type: SpanType) -> Iterator[tuple[Side, TypePath]]:
     """Yield each place in the signature of *span_type* that holds data, with its side."""
+    for side, name, annotation, category in _values(span_type):
+        for place in _places(annotation, name, category):
+            yield side, place
+
+
+def _values(span_type: SpanType) -> Iterator[tuple[Side, str, object, str | None]]:
+    """Yield side, name, annotation and category of a mark of each parameter and of the result."""
     signature = span_type.recorded_signature
-    for parameter in signature.parameters:
-        for place in _places(parameter.annotation, parameter.name, parameter.category):
-            yield Side.PARAMS, place
-    for place in _places(signature.returns, RETURN, signature.returns_category):
-        yield Side.RESULT, place
+    for each in signature.parameters:
+        yield Side.PARAMS, each.name, each.annotation, each.category
+    yield Side.RESULT, RETURN, signature.returns, signature.returns_category
+
+
+@memoized
+def _shown_by_type(annotation: object) -> tuple[tuple[str, str, str], ...]:
+    """Return each category that a type shows, with its path from the value and its text."""
+    return tuple(
+        (category, place.path, text)
+        for place in _places(annotation, "", None)
+        for category, text in _shown(place.part)
+    )
 
 
 def _shown(part: object) -> Iterator[tuple[str, str]]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Final, get_args
+from typing import Final, cast, get_args
 from weakref import WeakKeyDictionary
 
 from remit._base.guard import guarded
+from remit._base.memo import memo
 from remit._capture import Rules, redacted
 from remit._declare.inference import effective, plan_of
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, display_name
@@ -92,7 +94,8 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact = REDAC
     It has `agent_version`, `agent_schema_version`, and the ids that the author gave. `redact` is
     applied to defaults, examples, enumerated values and descriptions.
     """
-    schemas = [_span_type_schema(span_type, redact) for span_type in registry.span_types_of(agent)]
+    with memo():
+        schemas = [_span_type_schema(each, redact) for each in registry.span_types_of(agent)]
     content: Entry = {"span_type_schemas": _sorted([*schemas, *copy.deepcopy(_OWN_TYPES)])}
     if agent.quality:
         content["quality_schemas"] = _sorted(
@@ -120,28 +123,31 @@ def prepare(registry: Registry) -> None:
     yet is left to that run: `configure()` may be called before the end of a module.
     """
     span_types = {each for agent in registry.agents() for each in registry.span_types_of(agent)}
-    for span_type in span_types:
-        _prepare(span_type)
+    with memo():
+        for span_type in span_types:
+            _prepare(span_type)
 
 
 @guarded("preparing a registration")
 def _prepare(span_type: SpanType) -> None:
-    # A copy, because a declaration reads its signature once.
-    if are_resolvable(replace(span_type).recorded_signature):
+    # By a copy, because a declaration reads its signature once.
+    reading = replace(span_type)
+    if are_resolvable(reading.recorded_signature):
+        vars(span_type).update(vars(reading))
         _span_type_schema(span_type, REDACT)
 
 
-_SCHEMAS: Final[WeakKeyDictionary[SpanType, Entry]] = WeakKeyDictionary()
-"""By declaration, what was built with `REDACT`."""
+_SCHEMAS: Final[WeakKeyDictionary[SpanType, str]] = WeakKeyDictionary()
+"""By declaration, what was built with `REDACT`, as JSON."""
 
 
 def _span_type_schema(span_type: SpanType, redact: Redact) -> Entry:
     if redact is not REDACT:
         return _built(span_type, redact)
-    schema = _SCHEMAS.get(span_type)
-    if schema is None:
-        schema = _SCHEMAS[span_type] = _built(span_type, redact)
-    return copy.deepcopy(schema)
+    text = _SCHEMAS.get(span_type)
+    if text is None:
+        text = _SCHEMAS[span_type] = json.dumps(_built(span_type, redact))
+    return cast("Entry", json.loads(text))
 
 
 def _built(span_type: SpanType, redact: Redact) -> Entry:

@@ -277,10 +277,11 @@ def register(record: RunRecord, agent_id: str | None, *, kept: bool = False) -> 
     If the server has *kept* the schema version, only its identifier is sent.
     """
     registration = record.registration
-    schema = registration.schema
     fields = {
         "agent_version": Raw(registration.version),
-        "agent_schema_version": _identifier_alone(schema) if kept else Raw(schema),
+        "agent_schema_version": _identifier_alone(registration)
+        if kept
+        else Raw(registration.schema),
         "schema_kept": kept or None,
         "purpose": record.purpose,
         "update_current_version": record.purpose == LIVE,
@@ -303,8 +304,8 @@ def register_alone(
 
 
 @lru_cache
-def _identifier_alone(schema: bytes) -> Raw:
-    return Raw(_encode(_read_identifier(schema)))
+def _identifier_alone(registration: Registration) -> Raw:
+    return Raw(_encode(_read_identifier(registration.schema)))
 
 
 def start_key(run_key: str) -> str:

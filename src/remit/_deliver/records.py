@@ -52,8 +52,10 @@ class RunState(StrEnum):
     """The server refused it; everything of it is set aside too."""
 
 
-class Registration(msgspec.Struct, frozen=True):
+class Registration(msgspec.Struct, frozen=True, eq=False):
     """The registration of an agent, as it is sent; one object is shared by many runs.
+
+    It may be a megabyte long, and is compared by identity, or by its digest.
 
     Attributes:
         external_identifier: `module:qualname`.
@@ -163,7 +165,7 @@ def unpack(crc: object, content: object) -> list[Item]:
 def pack_run(record: RunRecord) -> bytes:
     """Return *record* as it is stored, with the digest of its registration."""
     fields = list(astuple(record))
-    fields[_REGISTRATION], _ = pack_registration(record.registration)
+    fields[_REGISTRATION] = digest_of(record.registration)
     return _encode(fields)
 
 
@@ -182,6 +184,12 @@ def pack_registration(registration: Registration) -> tuple[bytes, bytes]:
     """Return the digest of *registration*, and the registration as it is stored."""
     content = _encode(registration)
     return sha256(content).digest(), content
+
+
+def digest_of(registration: Registration) -> bytes:
+    """Return the digest of *registration*, which is equal for equal ones."""
+    digest, _ = pack_registration(registration)
+    return digest
 
 
 def unpack_registration(content: bytes) -> Registration:

@@ -21,7 +21,7 @@ from remit._deliver import calls
 from remit._deliver.buffer import Buffer
 from remit._deliver.calls import BulkSupport, DeadlineClient, Instance, InstanceOperation
 from remit._deliver.reactions import Refusal
-from remit._deliver.spool import Outbox, Registration, RunRecord, RunState
+from remit._deliver.spool import Outbox, Registration, RunRecord, RunState, digest_of
 from remit._deliver.status import Tally
 from remit._record.items import AgentRef, RunFeed
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnauthorizedError
@@ -271,8 +271,8 @@ class RunRegistrar:
         self._limits = limits
         self._support = support
         self.advanced = 0
-        # Of these the server keeps the schema version, and takes its identifier alone.
-        self._kept: set[Registration] = set()
+        # Digests of registrations whose schema version the server keeps: it takes the identifier.
+        self._kept: set[bytes] = set()
         # Of agents without an id in the settings, for a server that needs one. Answers are kept:
         # a server that fails at every second request would get the same requests without end.
         self._agent_ids: dict[str, str] = {}
@@ -297,8 +297,11 @@ class RunRegistrar:
     def _size_bytes(self, run: RunDelivery) -> int:
         """Return about how long the registration of a run is as JSON."""
         registration = run.record.registration
-        schema_bytes = 0 if registration in self._kept else len(registration.schema)
+        schema_bytes = 0 if self._is_kept(registration) else len(registration.schema)
         return REGISTRATION_BYTES + len(registration.version) + schema_bytes
+
+    def _is_kept(self, registration: Registration) -> bool:
+        return digest_of(registration) in self._kept
 
     def _can_be_bulk(self, run: RunDelivery) -> bool:
         registration = run.record.registration
@@ -367,7 +370,7 @@ class RunRegistrar:
     def _registered(self, run: RunDelivery, instance: Instance) -> None:
         self._compare_agents(run.record.registration, instance)
         if instance.keeps_schema:
-            self._kept.add(run.record.registration)
+            self._kept.add(digest_of(run.record.registration))
         run.identify(instance.id)
         # The parent process starts an inherited run.
         self._save(run, RunState.STARTED if run.record.inherited else RunState.REGISTERED)
@@ -375,7 +378,7 @@ class RunRegistrar:
     def _operation(self, record: RunRecord) -> InstanceOperation:
         registration = record.registration
         known_id = self._agent_ids.get(registration.external_identifier)
-        kept = registration in self._kept
+        kept = self._is_kept(registration)
         return calls.register(record, registration.agent_id or known_id, kept=kept)
 
     def renew(self, run: RunDelivery, error: ApiError = FORGOTTEN) -> None:
@@ -426,10 +429,10 @@ class RunRegistrar:
         agent_id = registration.agent_id or self._agent_ids.get(name)
         if agent_id is not None or name not in self._need_id:
             try:
-                kept = registration in self._kept
+                kept = self._is_kept(registration)
                 return self._client.call(calls.register_alone(record, agent_id, kept=kept))
             except RejectedError as error:
-                if error.code == UNKNOWN_SCHEMA and registration in self._kept:
+                if error.code == UNKNOWN_SCHEMA and self._is_kept(registration):
                     # It was deleted there, or another server answers now: send it whole.
                     self._kept.clear()
                     return self._register(record)

@@ -26,6 +26,7 @@ from typing_inspection import typing_objects
 from typing_inspection.introspection import is_union_origin
 
 from remit._base.guard import attempt
+from remit._base.memo import memoized
 from remit._inspect.introspection import classes_of, is_class, unwrapped
 from remit._inspect.marks import Sensitive, Skip
 from remit.errors import DeclarationError
@@ -198,7 +199,12 @@ class Scope(Struct, frozen=True):
 
 
 NO_NAMES: Final = Scope({}, {})
-"""For annotations whose strings are evaluated already."""
+
+
+@memoized
+def resolved_info(annotation: object) -> AnnotationInfo:
+    """Read an *annotation* whose strings are evaluated already, or are not to be."""
+    return NO_NAMES.info(annotation)
 
 
 def function_scope(function: Callable[..., object]) -> Scope:

@@ -21,15 +21,16 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from remit._base.guard import attempt
+from remit._base.memo import memoized
 from remit._inspect.annotations import (
     MISSING,
-    NO_NAMES,
     AnnotationInfo,
     TypeArguments,
     annotated,
     class_scope,
     is_unevaluated_alias,
     own_annotations,
+    resolved_info,
 )
 from remit._inspect.introspection import ABSENT, is_class, is_one_of, lookup, mro, namespace
 from remit._inspect.signature import SignatureInfo
@@ -79,6 +80,7 @@ def _fields(cls: type) -> tuple[Field, ...] | None:
     return None if read is None else tuple(read(cls, _annotations(cls)))
 
 
+@memoized
 def annotated_fields_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
     """Return the fields of a class with their annotations, which are not resolved."""
     arguments = type_arguments(cls)
@@ -107,8 +109,14 @@ def are_resolvable(signature: SignatureInfo) -> bool:
     """
     if signature.returns_note or any(each.note for each in signature.parameters):
         return False
-    annotations = [signature.returns, *(each.annotation for each in signature.parameters)]
-    pending = [part for each in annotations for part in NO_NAMES.info(each).parts]
+    annotations = (signature.returns, *(each.annotation for each in signature.parameters))
+    return all(map(_is_resolvable, annotations))
+
+
+@memoized
+def _is_resolvable(annotation: object) -> bool:
+    """Return whether a resolved annotation has no unresolved part, in fields neither."""
+    pending = [*resolved_info(annotation).parts]
     seen: dict[int, object] = {}  # keeps them, so that no id is used twice
     while pending:
         part = pending.pop()

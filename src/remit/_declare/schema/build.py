@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, cast
 
+from remit._base.memo import memoized
 from remit._declare.schema.canonical import (
     RULES_OFF,
     Canonicalizer,
@@ -22,7 +23,7 @@ from remit._declare.schema.canonical import (
     canonical,
     withheld_schema,
 )
-from remit._declare.schema.types import UNPACK, schemas_of
+from remit._declare.schema.types import UNPACK, Definitions, schemas_of
 from remit._inspect.annotations import MISSING
 from remit._inspect.docstrings import parameter_descriptions
 from remit._inspect.signature import CallKind, Parameter, SignatureInfo, result_types
@@ -89,7 +90,10 @@ def result_schema(
     if isinstance(declared, Mapping):
         schema = _object_of_mapping(cast("Mapping[object, object]", declared), RESULT, redact)
     else:
-        schema = _signature_result_schema(signature, kind, redact)
+        streams = kind in _STREAMS
+        schema = _signature_result_schema(
+            signature.returns, signature.returns_note, streams, redact
+        )
     return _with_rules(schema, withheld, rules_off)
 
 
@@ -98,7 +102,7 @@ def quality_schema(declared: object, *, redact: Redact) -> Json:
     if isinstance(declared, Mapping):
         return _object_of_mapping(cast("Mapping[object, object]", declared), VALUE, redact)
     (schema,), definitions = schemas_of([declared])
-    return _canonical(as_object(schema, definitions, VALUE), definitions, redact)
+    return _canonical(as_object(schema, definitions.by_name, VALUE), definitions, redact)
 
 
 def declared_schema(declared: object, *, redact: Redact) -> Json:
@@ -110,7 +114,7 @@ def declared_schema(declared: object, *, redact: Redact) -> Json:
         written = cast("Mapping[object, object]", declared)
         return cast("Json", Canonicalizer(redact, generated=False).schema(written))
     (schema,), definitions = schemas_of([declared])
-    return _canonical(resolved(schema, definitions), definitions, redact)
+    return _canonical(resolved(schema, definitions.by_name), definitions, redact)
 
 
 def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
@@ -119,10 +123,20 @@ def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
     return {**schema, RULES_OFF: list(off)} if off else schema
 
 
-def _canonical(schema: Json, definitions: Json, redact: Redact) -> Json:
+def _canonical(schema: Json, definitions: Definitions, redact: Redact) -> Json:
+    canonical_schema = cast("Json", Canonicalizer(redact).schema(schema))
     if used := _reachable(schema, definitions):
-        schema = {**schema, "$defs": used}
-    return cast("Json", Canonicalizer(redact).schema(schema))
+        shared = _canonical_definitions(definitions, redact)
+        canonical_schema["$defs"] = {name: shared[name] for name in sorted(used)}
+    return dict(sorted(canonical_schema.items()))
+
+
+@memoized
+def _canonical_definitions(definitions: Definitions, redact: Redact) -> Json:
+    canonicalizer = Canonicalizer(redact)
+    return {
+        name: canonicalizer.schema(schema, name) for name, schema in definitions.by_name.items()
+    }
 
 
 # Parameters
@@ -241,15 +255,20 @@ def _with_other_names(schema: Json, taken: Json) -> Json:
 # Results, which are always objects
 
 
-def _signature_result_schema(signature: SignatureInfo, kind: CallKind, redact: Redact) -> Json:
-    at_once, one_by_one = result_types(signature.returns, streams=kind in _STREAMS)
+@memoized
+def _signature_result_schema(
+    returns: object,
+    note: str | None,
+    streams: bool,  # noqa: FBT001 - a part of the key
+    redact: Redact,
+) -> Json:
+    at_once, one_by_one = result_types(returns, streams=streams)
     if not one_by_one and any(at_once[0] is unknown for unknown in _UNKNOWN):
-        note = signature.returns_note
         return {"$comment": note, "type": "object"} if note else {"type": "object"}
     if len(at_once) > 1:
         at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
     schemas, definitions = schemas_of([*at_once, *one_by_one])
-    objects = [as_object(schema, definitions) for schema in schemas[: len(at_once)]]
+    objects = [as_object(schema, definitions.by_name) for schema in schemas[: len(at_once)]]
     objects += [_item_stream(schema) for schema in schemas[len(at_once) :]]
     if len(objects) > 1:
         members: list[Json] = []
@@ -343,9 +362,27 @@ def resolved(schema: Json, definitions: Json) -> Json:
     return schema
 
 
-def _reachable(schema: Json, definitions: Json) -> Json:
-    """Return the definitions that *schema* refers to, directly or through others."""
-    reached: Json = {}
+def _reachable(schema: Json, definitions: Definitions) -> set[str]:
+    """Return the names of the definitions that *schema* refers to, directly or through others."""
+    reached: set[str] = set()
+    pending = _references(schema)
+    inner = _references_inside(definitions)
+    while pending:
+        name = pending.pop()
+        if name in inner and name not in reached:
+            reached.add(name)
+            pending |= inner[name]
+    return reached
+
+
+@memoized
+def _references_inside(definitions: Definitions) -> Mapping[str, set[str]]:
+    return {name: _references(schema) for name, schema in definitions.by_name.items()}
+
+
+def _references(schema: Json) -> set[str]:
+    """Return the names of all definitions that are referred to in *schema*."""
+    names: set[str] = set()
     pending: list[object] = [schema]
     while pending:
         part = pending.pop()
@@ -354,8 +391,5 @@ def _reachable(schema: Json, definitions: Json) -> Json:
         elif isinstance(part, dict):
             inner = cast("Json", part)
             pending.extend(inner.values())
-            name = reference_name(inner)
-            if name in definitions and name not in reached:
-                reached[name] = definitions[name]
-                pending.append(definitions[name])
-    return reached
+            names.add(reference_name(inner))
+    return names

@@ -38,6 +38,7 @@ from typing_inspection.typing_objects import (
 )
 
 from remit._base.guard import attempt
+from remit._base.memo import memoized
 from remit._capture.arrays import ARRAYS
 from remit._capture.type_readers import rule_of
 from remit._declare.schema.canonical import NAME, Json, Raw, withheld_schema
@@ -132,18 +133,25 @@ _NAMED_TUPLES: Final = frozenset({"call", "named-tuple"})
 _MISSING_PACKAGE: Final = re.compile(r"[\w.-]+ is not installed")
 
 
-def schemas_of(types: Sequence[object]) -> tuple[list[Json], Json]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Definitions:
+    """The schemas that other schemas refer to, by name."""
+
+    by_name: Json
+
+
+def schemas_of(types: Sequence[object]) -> tuple[list[Json], Definitions]:
     """Return a schema for each type, and the definitions that they share.
 
     A type that pydantic does not support has a note instead.
     """
     schemas = [_SCALARS.get(kind) if _is_hashable(kind) else None for kind in types]
     others = [kind for kind, schema in zip(types, schemas, strict=True) if schema is None]
-    generated: tuple[list[Json], Json] | Exception = ([], {})
+    generated: tuple[list[Json], Definitions] | Exception = ([], Definitions({}))
     if others:
-        generated = attempt(lambda: _call_pydantic(others))
+        generated = attempt(lambda: _call_pydantic(*others))
     if isinstance(generated, Exception):
-        generated = _call_pydantic([*map(_or_note, others)])
+        generated = _call_pydantic(*map(_or_note, others))
     pending = iter(generated[0])
     all_schemas = [next(pending) if schema is None else dict(schema) for schema in schemas]
     return all_schemas, generated[1]
@@ -151,7 +159,7 @@ def schemas_of(types: Sequence[object]) -> tuple[list[Json], Json]:
 
 def _or_note(annotation: object) -> object:
     """Return the type if pydantic supports it, else a type whose schema is a note."""
-    outcome = attempt(lambda: _call_pydantic([annotation]))
+    outcome = attempt(lambda: _call_pydantic(annotation))
     if not isinstance(outcome, Exception):
         return annotation
     missing = _MISSING_PACKAGE.match(str(outcome)) if isinstance(outcome, ImportError) else None
@@ -159,7 +167,8 @@ def _or_note(annotation: object) -> object:
     return _noted(f"{_described(annotation)} has no schema ({reason}); recorded as it is")
 
 
-def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
+@memoized
+def _call_pydantic(*types: object) -> tuple[list[Json], Definitions]:
     # One adapter for all types, so that definitions of equal names get different keys. It is of a
     # tuple, because an adapter of a model takes no configuration.
     ready = tuple(map(TypeNormalizer().normalize, types))
@@ -167,7 +176,7 @@ def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
     together: Any = GenericAlias(tuple, ready)
     adapter: TypeAdapter[Any] = TypeAdapter(together, config=config)
     schema = adapter.json_schema(by_alias=False, schema_generator=Generator)
-    return schema["prefixItems"], schema.get("$defs", {})
+    return schema["prefixItems"], Definitions(schema.get("$defs", {}))
 
 
 def _noted(note: str) -> object:

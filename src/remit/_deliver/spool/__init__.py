@@ -5,7 +5,7 @@ outbox writes to a `SpoolFile`. `Files` creates the file of the process, and tak
 ended processes, each of which the sender reads through an outbox of its own.
 """
 
-from remit._deliver.records import Registration, RunRecord, RunState
+from remit._deliver.records import Registration, RunRecord, RunState, digest_of
 from remit._deliver.spool.files import Files, OnLoss
 from remit._deliver.spool.folder import NO_OTHER_FILES, Folder, Identity, OtherFiles
 from remit._deliver.spool.outbox import Outbox
@@ -24,5 +24,6 @@ __all__ = [
     "RunRecord",
     "RunState",
     "SpoolFile",
+    "digest_of",
     "is_damage",
 ]

@@ -189,7 +189,9 @@ class SpoolFile:
             self.holds_deleted = True
         self._execute(
             [
-                *_insert("registration", [pack_registration(each) for each in registrations]),
+                *_insert(
+                    "registration", [pack_registration(each) for each in registrations], "IGNORE"
+                ),
                 *_insert("run", [(record.key, pack_run(record)) for record in runs]),
                 *_insert("chunk", [(chunk_id, put_ns, *part) for chunk_id, put_ns, part in chunks]),
                 *_insert("open_span", [(span.key, *_pack_one(span)) for span in started]),
@@ -408,12 +410,14 @@ def _pack_one(item: Item) -> tuple[int, bytes]:
     return part.crc, part.content
 
 
-def _insert(table: str, rows: Sequence[tuple[object, ...]]) -> Iterator[Statement]:
-    """Yield the statements that insert or replace *rows*."""
+def _insert(
+    table: str, rows: Sequence[tuple[object, ...]], known: str = "REPLACE"
+) -> Iterator[Statement]:
+    """Yield the statements that insert *rows*, and replace or ignore *known* ones."""
     for group in _groups(rows, MAX_VARIABLES // len(rows[0]) if rows else 1):
         marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
         # The name is ours, never data.
-        yield f"INSERT OR REPLACE INTO {table} VALUES {marks}", [v for row in group for v in row]  # noqa: S608
+        yield f"INSERT OR {known} INTO {table} VALUES {marks}", [v for row in group for v in row]  # noqa: S608
 
 
 def _delete(

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias, cast
 import jsonschema_rs
 import msgspec
 from jsonschema_rs import ValidationError, ValidationErrorKind
+from msgspec import Raw
 
 from remit.collector.meaning.budget import Budget
 from remit.collector.meaning.lenient import LEFT_OUT, NUMBER_TYPES, lenient, with_number_texts
@@ -30,6 +31,7 @@ from remit.collector.meaning.markers import (
 )
 from remit.collector.meaning.positions import Schema
 from remit.collector.meaning.weight import MAX_DEPTH, UncheckableError, Weight, weight_of
+from remit.collector.wire import read_json
 
 MAX_SCHEMA_CHARS: Final = 128 * 1024
 MAX_STEPS: Final = 1_000_000
@@ -238,7 +240,7 @@ class Checker:
 
     def __init__(
         self,
-        schema: Schema,
+        schema: Schema | Raw,
         compiled: CompiledSchemas | None = None,
         *,
         unchecked: str | None = None,
@@ -246,13 +248,19 @@ class Checker:
         """Compare with *schema*.
 
         Args:
-            schema: The schema.
+            schema: The schema, or its JSON, which is read when it is used.
             compiled: Where compiled schemas are kept.
             unchecked: Why nothing is compared with it, if that is so.
         """
-        self._schema = schema
+        self._given = schema
         self._compiled = compiled or CompiledSchemas()
         self._unchecked = unchecked
+
+    @property
+    def _schema(self) -> Schema:
+        if isinstance(self._given, Raw):
+            self._given = cast("Schema", read_json(self._given) or {})
+        return self._given
 
     def verdict(
         self, payload: dict[str, object], text: str, budget: Budget, *, held: bool | None = None

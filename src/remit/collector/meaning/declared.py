@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw
 
 from remit.collector.meaning.checks import Checker, CompiledSchemas
-from remit.collector.meaning.positions import Schema
 from remit.collector.meaning.templates import Template
 from remit.collector.meaning.weight import patterns_in
 from remit.collector.store import Reading
@@ -24,31 +25,55 @@ MAX_VERSION_PATTERNS: Final = 256
 DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
 
 
+_NO_SCHEMA: Final = Raw(b"{}")
+
+
+class _SpanType(msgspec.Struct):
+    """A span type as a schema version keeps it; its schemas are read when they are used."""
+
+    name: str
+    title: Any = None
+    data_risk: Any = None
+    template: Any = None
+    params_schema: Raw = _NO_SCHEMA
+    result_schema: Raw = _NO_SCHEMA
+
+
+class _Quality(msgspec.Struct):
+    """A kind of quality payload as a schema version keeps it."""
+
+    name: str
+    template: Any = None
+    schema: Raw = _NO_SCHEMA
+
+
+_read_span_types: Final = msgspec.json.Decoder(list[_SpanType]).decode
+_read_qualities: Final = msgspec.json.Decoder(list[_Quality]).decode
+
+
 class _Checkers:
     """Makes the checkers of one version, in the order of its schemas."""
 
-    def __init__(self, text: str, compiled: CompiledSchemas) -> None:
-        # Counting patterns in the schemas takes longer than counting their names in the text.
-        self._few = _patterns_at_most(text) <= MAX_VERSION_PATTERNS
+    def __init__(self, compiled: CompiledSchemas) -> None:
         self._left = MAX_VERSION_PATTERNS
         self._compiled = compiled
 
-    def of(self, schema: object) -> Checker:
+    def of(self, schema: Raw) -> Checker:
         """Return what compares with *schema*."""
-        schema = cast("Schema", schema or {})
-        unchecked = None
-        if not self._few:
-            count = patterns_in(schema)
-            if count > self._left:
-                unchecked = f"the schema version has more than {MAX_VERSION_PATTERNS} patterns"
-            else:
-                self._left -= count
+        count, unchecked = _patterns_in(schema), None
+        if count > self._left:
+            unchecked = f"the schema version has more than {MAX_VERSION_PATTERNS} patterns"
+        else:
+            self._left -= count
         return Checker(schema, self._compiled, unchecked=unchecked)
 
 
-def _patterns_at_most(text: str) -> float:
-    """Return a number of patterns that the schemas in *text* do not exceed."""
-    return math.inf if '"patternProperties":' in text else text.count('"pattern":')
+def _patterns_in(schema: Raw) -> int:
+    """Return how many patterns there are in a schema, which was encoded without white space."""
+    text = bytes(schema)
+    if b'"patternProperties":' in text:
+        return patterns_in(read_json(text))
+    return text.count(b'"pattern":"')
 
 
 class CompiledSpanType:
@@ -64,13 +89,13 @@ class CompiledSpanType:
 
     __slots__ = ("data_risk", "params", "result", "template", "title")
 
-    def __init__(self, described: Mapping[str, object], checkers: _Checkers) -> None:
+    def __init__(self, described: _SpanType, checkers: _Checkers) -> None:
         """Read what a schema version keeps of it."""
-        self.title = cast("str", described.get("title") or described["name"])
-        self.data_risk = cast("DataRisk | None", described.get("data_risk"))
-        self.params = checkers.of(described.get("params_schema"))
-        self.result = checkers.of(described.get("result_schema"))
-        self.template = Template(cast("str | None", described.get("template")))
+        self.title: str = described.title or described.name
+        self.data_risk: DataRisk | None = described.data_risk
+        self.params = checkers.of(described.params_schema)
+        self.result = checkers.of(described.result_schema)
+        self.template = Template(described.template)
 
 
 class Quality:
@@ -83,10 +108,10 @@ class Quality:
 
     __slots__ = ("schema", "template")
 
-    def __init__(self, described: Mapping[str, object], checkers: _Checkers) -> None:
+    def __init__(self, described: _Quality, checkers: _Checkers) -> None:
         """Read what a schema version keeps of it."""
-        self.schema = checkers.of(described.get("schema"))
-        self.template = Template(cast("str | None", described.get("template")))
+        self.schema = checkers.of(described.schema)
+        self.template = Template(described.template)
 
 
 class Declared:
@@ -105,14 +130,13 @@ class Declared:
     ) -> None:
         """Read both, which are JSON arrays; their schemas are compiled in *compiled*."""
         self.chars = len(span_type_schemas) + len(quality_schemas)
-        checkers = _Checkers(span_type_schemas + quality_schemas, compiled)
+        checkers = _Checkers(compiled)
         self.types = {
-            cast("str", each["name"]): CompiledSpanType(each, checkers)
-            for each in _described(span_type_schemas)
+            each.name: CompiledSpanType(each, checkers)
+            for each in _read_span_types(span_type_schemas)
         }
         self.qualities = {
-            cast("str", each["name"]): Quality(each, checkers)
-            for each in _described(quality_schemas)
+            each.name: Quality(each, checkers) for each in _read_qualities(quality_schemas)
         }
 
 
@@ -165,10 +189,6 @@ class Declarations:
             len(self._known) > self._max_versions or self._chars > self._max_chars
         ):
             self._chars -= self._known.popitem(last=False)[1].chars
-
-
-def _described(array: str) -> list[dict[str, object]]:
-    return cast("list[dict[str, object]]", read_json(array))
 
 
 _NOTHING: Final = Declared("[]", "[]", CompiledSchemas())
