@@ -59,12 +59,16 @@ class _Opened:
     Attributes:
         manual: Its span of remit; without a context if nothing is recorded.
         kind: What it was taken for at its start.
+        recorder: The recorder that it was opened by.
+        asked: The values of attributes that its payload was made of.
         around: The context that it was opened in.
         outer: Id of its parent in OpenTelemetry.
     """
 
     manual: adapters.ManualSpan
     kind: Kind
+    recorder: SpanRecorder
+    asked: tuple[object, ...]
     around: SpanContext | None
     outer: int | None
 
@@ -141,8 +145,9 @@ class Bridge(SpanProcessor):
             return
         around = _context_of(outer)
         opens_run = kind == "agent" and around is None
+        recorder = self._recorder(kind, attributes, span.name)
         manual = adapters.start(
-            self._recorder(kind, attributes, span.name),
+            recorder,
             partial(_beginning, kind, attributes, span.name),
             parent=around,
             agent=self._agent(attributes, span.name) if opens_run else None,
@@ -150,7 +155,8 @@ class Bridge(SpanProcessor):
             announce=False,
             started_ns=span.start_time,
         )
-        _add(_opened, key, _Opened(manual, kind, around, outer))
+        asked = _asked(kind, attributes)
+        _add(_opened, key, _Opened(manual, kind, recorder, asked, around, outer))
         context = manual.context
         if context is None:
             return
@@ -216,7 +222,9 @@ class Bridge(SpanProcessor):
         if manual.context is not None:
             models.pop(manual.context.key, None)
         kind = kind_of(attributes, span.name) or opened.kind
-        self._end(manual, kind, span, attributes, opened.around)
+        recorder = self._recorder(kind, attributes, span.name)
+        known = recorder is opened.recorder and _asked(kind, attributes) == opened.asked != ()
+        self._end(manual, kind, span, attributes, opened.around, None if known else recorder)
         if manual.context is not None:
             parents.pop(manual.context.key, None)
 
@@ -225,15 +233,16 @@ class Bridge(SpanProcessor):
     ) -> None:
         """Record a step that was known as one at its end only, beside what is beneath it."""
         around = _context_of(outer)
+        recorder = self._recorder(kind, attributes, span.name)
         manual = adapters.start(
-            self._recorder(kind, attributes, span.name),
+            recorder,
             adapters.NOTHING,
             parent=around,
             refuse=False,
             announce=False,
             started_ns=span.start_time,
         )
-        self._end(manual, kind, span, attributes, around)
+        self._end(manual, kind, span, attributes, around, recorder)
 
     def _end(
         self,
@@ -242,11 +251,13 @@ class Bridge(SpanProcessor):
         span: ReadableSpan,
         attributes: Attributes,
         around: SpanContext | None,
+        recorder: SpanRecorder | None,
     ) -> None:
+        """End a span, described by *recorder*; None if its payload is known since its start."""
         if kind in {"llm", "agent"}:
             self._declare_tools(attributes)
-        payload = partial(self._payload, kind, attributes, span, around)
-        manual.describe(payload, self._recorder(kind, attributes, span.name))
+        if recorder is not None:
+            manual.describe(partial(self._payload, kind, attributes, span, around), recorder)
         failed, error = span.status.status_code is StatusCode.ERROR, _error_of(span)
         result = partial(self._result, kind, attributes, span, around)
         if failed and error is None:
@@ -380,7 +391,13 @@ def _beginning(kind: Kind, attributes: Attributes, name: str) -> Mapping[str, ob
         return {"inputs": known_only(query=read(attributes, "query"))}
     if kind == "agent":
         return {"agent_name": _agent_name(attributes, name), "inputs": {}}
-    return {"model_name": read_text(attributes, "model"), "inputs": {}}
+    return adapters.NOTHING
+
+
+def _asked(kind: Kind, attributes: Attributes) -> tuple[object, ...]:
+    """Return the values that decide the payload of a tool or a retriever."""
+    fields = {"tool": ("arguments", "call_id"), "retriever": ("query",)}.get(kind, ())
+    return tuple(read(attributes, field) for field in fields)
 
 
 def _listed(value: object) -> Sequence[object]:
