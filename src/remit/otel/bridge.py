@@ -138,7 +138,7 @@ class Bridge(SpanProcessor):
         key, outer = _ids(span)
         if key is None or key in _opened or key in _others:
             return
-        attributes = span.attributes or {}
+        attributes = _attributes_of(span)
         kind = kind_of(attributes, span.name)
         if kind is None:
             _add(_others, key, outer)
@@ -210,7 +210,7 @@ class Bridge(SpanProcessor):
         key, outer = _ids(span)
         if key is None:
             return
-        attributes = span.attributes or {}
+        attributes = _attributes_of(span)
         opened = _opened.pop(key, None)
         if opened is None:
             kind, is_other = kind_of(attributes, span.name), key in _others
@@ -340,6 +340,16 @@ def _ids(span: ReadableSpan) -> tuple[int | None, int | None]:
     """Return the ids of a span and of its parent."""
     own, parent = span.get_span_context(), span.parent
     return None if own is None else own.span_id, None if parent is None else parent.span_id
+
+
+def _attributes_of(span: ReadableSpan) -> Attributes:
+    """Return a copy of the attributes; each look at those of an open span takes a lock."""
+    attributes: Any = span.attributes
+    copy = getattr(attributes, "copy", None)
+    if copy is None:
+        return attributes or {}
+    copied: Attributes = copy()
+    return copied
 
 
 def _add(entries: dict[Any, Any], key: object, value: object) -> None:

@@ -51,31 +51,35 @@ def tools_of(text: object) -> list[dict[str, Any]]:
 
 def _dicts(value: object) -> list[dict[str, Any]]:
     """Return the members of a list that are objects; the JSON in a text counts."""
-    decoded = [as_object(_llm.json_of(each)) for each in as_list(value) or []]
+    decoded = [
+        as_object(_llm.json_of(each) if isinstance(each, str) else each)
+        for each in as_list(value) or ()
+    ]
     return [each for each in decoded if each is not None]
 
 
-def _read(message: Mapping[str, Any]) -> Iterable[Message]:
-    """Yield the messages that one message is, as each result of a tool is one of its own."""
-    role, parts = message.get("role") or "user", message.get("parts")
-    if as_list(parts) is None:
-        yield _plain(role, message)
-        return
+def _read(message: Mapping[str, Any]) -> Sequence[Message]:
+    """Return the messages that one message is, as each result of a tool is one of its own."""
+    role, parts = message.get("role") or "user", _dicts(message.get("parts"))
+    if not parts:
+        return [_plain(role, message)]
+    if len(parts) == 1 and parts[0].get("type") == "text":  # as most are
+        return [_llm.message(role, _part(parts[0]))]
+    read: list[Message] = []
+    calls: list[dict[str, object]] = []
     rest: list[dict[str, Any]] = []
-    for part in _dicts(parts):
-        if part.get("type") in RESPONSES:
+    for part in parts:
+        kind = part.get("type")
+        if kind in RESPONSES:
             answer = part.get("response", part.get("result"))
-            yield _llm.message("tool", answer, tool_call_id=part.get("id"))
+            read.append(_llm.message("tool", answer, tool_call_id=part.get("id")))
+        elif kind in CALLS:
+            calls.append(_llm.tool_call(part.get("id"), part.get("name"), part.get("arguments")))
         else:
             rest.append(part)
-    calls = [
-        _llm.tool_call(part.get("id"), part.get("name"), part.get("arguments"))
-        for part in rest
-        if part.get("type") in CALLS
-    ]
-    rest = [part for part in rest if part.get("type") not in CALLS]
     if rest or calls:
-        yield _llm.message(role, _content(rest), tool_calls=calls)
+        read.append(_llm.message(role, _content(rest), tool_calls=calls))
+    return read
 
 
 def _plain(role: object, message: Mapping[str, Any]) -> Message:
