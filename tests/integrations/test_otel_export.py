@@ -203,6 +203,46 @@ def test_a_run_arrives_whole(receiver: Receiver) -> None:
     assert spans["shop:find"].status.code == UNSET
 
 
+PROGRAM = """
+import sys
+import remit
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+remit.configure(span_processor=BatchSpanProcessor(OTLPSpanExporter(endpoint=sys.argv[1])))
+
+
+@remit.span_type
+def find(order_id: str) -> str:
+    return order_id
+
+
+@remit.agent
+def shop(question: str) -> str:
+    return find(question)
+
+
+shop("A-1")
+"""
+
+
+def test_a_program_that_ends_has_exported_its_run(receiver: Receiver, tmp_path: Path) -> None:
+    """Without a flush of its own, and beside the delivery."""
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, f"{receiver.url}/v1/traces"],
+        check=True,
+        env={"REMIT_DATA_DIR": str(tmp_path), "OTEL_SERVICE_NAME": "shop"},
+    )
+    spans = receiver.spans()
+    assert {span.name.rpartition(":")[2] for span in spans.values()} == {
+        "invoke_agent Shop", "shop", "find",
+    }  # fmt: skip
+    resource = receiver.requests[0].resource_spans[0].resource
+    named = {attribute.key: attribute.value.string_value for attribute in resource.attributes}
+    assert named["service.name"] == "shop"
+    assert (tmp_path / "remit.db").exists()
+
+
 @pytest.mark.parametrize(
     ("traceparent", "linked"), [(PARENT, [PARENT.split("-")[1]]), ("00-zz-1-01", []), ("x", [])]
 )

@@ -258,6 +258,8 @@ def _read(item: Item, span_trace: _Trace, status: str, result: bytes | None) -> 
         read = _read_run(payload, span_trace)
     else:
         kind, risk = types.of(name)
+        if name == span_trace.feed.agent.external_identifier:
+            kind = "step"  # the call of the run's own agent, which the root span shows
         read = _READERS[kind](name, payload, outcome, types)
         read = replace(read, attributes={"remit.span_type": name, **risk, **_known(read)})
     attributes = dict(read.attributes or {})
