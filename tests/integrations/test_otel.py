@@ -385,6 +385,60 @@ def test_old_and_new_names_are_read(recorder: RecordingSink, attributes: dict[st
     assert answer["tool_calls"] == [{"id": "c1", "name": "look_up", "args": {"order_id": "A-1"}}]
 
 
+def test_operations_of_other_instrumentation_are_known(recorder: RecordingSink) -> None:
+    """OpenLLMetry has names of its own; its tasks are no steps."""
+    tracer = provider_with(Bridge()).get_tracer("test")
+    for attributes in (
+        {"llm.request.type": "completion", "gen_ai.request.model": "m"},
+        {"traceloop.span.kind": "tool", "traceloop.entity.name": "t"},
+        {"traceloop.span.kind": "task", "traceloop.entity.name": "t"},
+    ):
+        with tracer.start_as_current_span("x", attributes=attributes):
+            pass
+    call, tool = recorder.spans()
+    assert (call.name, call.payload["operation"]) == ("otel:llm", "text_completion")
+    assert (tool.name, tool.payload["tool_name"]) == ("otel:tool:t", "t")
+
+
+def test_tools_are_declared_with_the_schemas_that_a_model_gets(recorder: RecordingSink) -> None:
+    """A result of a tool and media are messages as other integrations record them."""
+    tools = [
+        {
+            "type": "function",
+            "name": "t",
+            "description": "Do it.",
+            "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+        }
+    ]
+    parts = [
+        {"type": "tool_call_response", "id": "1", "result": "done"},
+        {"type": "text", "content": "And this?"},
+        {"type": "blob", "mime_type": "image/png", "content": "aGVsbG8="},
+    ]
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.tool.definitions": json.dumps(tools),
+        "gen_ai.system_instructions": json.dumps([{"type": "text", "content": "Be brief."}]),
+        "gen_ai.input.messages": json.dumps([{"role": "user", "parts": parts}]),
+    }
+    tracer = provider_with(Bridge()).get_tracer("test")
+    with tracer.start_as_current_span("chat m", attributes=attributes):
+        pass
+    (call,) = recorder.spans()
+    inputs = call.payload["inputs"]
+    assert inputs["system"] == "Be brief."
+    assert inputs["tools"] == [{"name": "t", "description": "Do it."}]
+    answer, question = inputs["messages"]
+    assert answer == {"role": "tool", "content": "done", "tool_call_id": "1"}
+    assert question["content"][0] == "And this?"
+    assert question["content"][1]["type"] == "image/png"
+    assert "aGVsbG8=" not in str(question)
+    version: Any = scenarios.desk.registration()["agent_schema_version"]
+    entries = version["span_type_schemas"]
+    (entry,) = (each for each in entries if each["name"] == "otel:tool:t")
+    assert "integer" in str(entry["params_schema"])
+
+
 def test_messages_in_events_are_read(recorder: RecordingSink) -> None:
     """As instrumentation of 2024 has them."""
     tracer = provider_with(Bridge()).get_tracer("test")

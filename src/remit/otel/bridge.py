@@ -21,6 +21,7 @@ from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages, known_only
 from remit.models.data_risk import DataRisk
 from remit.otel.conventions import (
+    OPERATIONS,
     Attributes,
     Kind,
     as_object,
@@ -292,8 +293,9 @@ class Bridge(SpanProcessor):
         if kind == "agent":
             named = {"agent_name": _agent_name(attributes, span.name)}
             return {**named, "inputs": {"messages": list(recorded)} if recorded else {}}
+        operation = read_text(attributes, "operation") or "chat"
         return _llm.payload(
-            read_text(attributes, "operation") or "chat",
+            OPERATIONS.get(operation, operation),
             read_text(attributes, "provider") or "unknown",
             read_text(attributes, "model"),
             recorded,
