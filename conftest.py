@@ -23,6 +23,7 @@ from remit.testing import isolated
 NEEDS = {
     "test_anthropic.py": "anthropic",
     "test_celery.py": "celery",
+    "test_client_libraries.py": "httpx2",
     "test_collector_openapi.py": "schemathesis",
     "test_collector_published_clients.py": "prefactor_core",
     "test_langchain.py": "langchain",

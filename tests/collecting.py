@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
-import httpx
 from starlette.types import ASGIApp
 
 from remit.collector import Settings, Store, create_app, create_token
-from tests.inside import Clock, InProcessTransport, SystemClock, new_partition
+from tests.inside import Clock, InProcessTransport, SystemClock, httpx, new_partition
 from tests.inside_collector import (
     AccountRow,
     Door,

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import httpx
-
-from tests.inside import new_key, new_partition, pfid
+from tests.inside import httpx, new_key, new_partition, pfid
 from tests.loopback import request_of
 from tests.recording import ROOT
 

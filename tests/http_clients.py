@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-import httpx
 import pytest
 
-from tests.inside import AsyncHttpClient, Call, HttpClient, described
+from tests.inside import AsyncHttpClient, Call, HttpClient, described, httpx
 
 TOKEN = "pf_0123456789abcdef"
 PONG = {"status": "success", "details": {"token_scope": "account"}}

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from remit import _runtime as _runtime
 from remit._base import guard as guard
 from remit._base import ids as ids
@@ -106,6 +104,7 @@ from remit.cli._terminal import size as size
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
 from remit.client._inprocess import InProcessTransport as InProcessTransport
+from remit.client._library import httpx as httpx
 from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
 from remit.client.endpoints import Call as Call
 from remit.client.endpoints import Endpoint, table

@@ -52,8 +52,8 @@ def wait_until_written() -> None:
 """How a program begins; what it does is counted by its steps."""
 
 WARM: Final = """
-import httpx, sqlite3
-import remit.testing
+import sqlite3
+import remit.client, remit.testing
 
 with remit.testing.isolated():
     pass

@@ -275,8 +275,8 @@ async def _refused(
             ran = await driver.run(turns, [tool], risks=risks)
         assert ran.answer == TOLD
         (read,) = ran.read
-        assert step in read
-        assert "financial_transactions" in read
+        assert "Policy refused this step and it did not run" in read
+        assert "financial transactions" in read
         refused = spans_of(recorder, step)
         assert [span.status for span in refused] == ["failed"]
         assert recorder.runs[0].status == "complete"
@@ -375,17 +375,17 @@ async def twenty_at_once(driver: Driver) -> None:
 
 async def canary(driver: Driver) -> None:
     """Neither arguments nor result of a restricted tool are anywhere in the record."""
-
-    @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
-    def patient(who: str) -> str:
-        """Look a patient up."""
-        return f"{CANARY} {who}"
-
     turns = [
         Turn(calls=(("patient", {"who": f"{CANARY}-name"}),)),
         Turn(text=f"The answer is {CANARY}."),
     ]
     with isolated() as recorder:
+
+        @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
+        def patient(who: str) -> str:
+            """Look a patient up."""
+            return f"{CANARY} {who}"
+
         async with desk.run():
             ran = await driver.run(turns, [patient])
         assert CANARY in ran.answer

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
-
 from remit.collector import create_token, open_store
+from tests.inside import httpx
 
 REMIT: Final = (sys.executable, "-m", "remit")
 END_S: Final = 60.0

@@ -8,7 +8,7 @@ from remit import errors
 from remit._declare.risk import risk
 from remit._decorators import agent, span, span_type
 from remit._inspect.marks import Sensitive, Skip
-from remit._record.blocks import current_run, current_span
+from remit._record.blocks import current_run, current_span, trace_headers
 from remit._record.propagation import ContextExecutor, copy_context
 from remit._runtime import aflush, configure, flush, shutdown, status
 from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
@@ -33,4 +33,5 @@ __all__ = [
     "span",
     "span_type",
     "status",
+    "trace_headers",
 ]

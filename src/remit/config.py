@@ -198,8 +198,8 @@ class Settings(BaseModel):
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""
     transport: object | None = None
-    """A synchronous httpx transport, for client certificates and for tests; not from the
-    environment."""
+    """A synchronous transport of httpx or httpx2, for client certificates and for tests; not from
+    the environment."""
     span_processor: object | None = None
     """A span processor of OpenTelemetry, such as `BatchSpanProcessor(OTLPSpanExporter())`, that
     also gets every ended span; not from the environment."""

@@ -15,6 +15,8 @@ ASKED = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)")
 
 BROUGHT = {"httpcore", "pydantic-core", "pytest"}
 """Brought in the right version by httpx and pydantic, and by who uses the plugin of pytest."""
+USED_WHERE_INSTALLED = {"httpcore2", "httpx2"}
+"""Chosen by the client in place of a library that remit requires."""
 FOR_DEVELOPERS = {"bench", "dev", "test", "test-gate"}
 
 
@@ -50,7 +52,7 @@ def imported() -> dict[str, str]:
                 names.append(node.module)
             libraries |= {name.partition(".")[0]: module.place for name in names}
     # The standard library of Python 3.14 is imported where it is there.
-    own = {*sys.stdlib_module_names, "annotationlib", "remit"}
+    own = {*sys.stdlib_module_names, *USED_WHERE_INSTALLED, "annotationlib", "remit"}
     return {name: place for name, place in libraries.items() if name not in own}
 
 

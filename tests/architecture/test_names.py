@@ -38,6 +38,7 @@ FROZEN = {
     "span",
     "span_type",
     "status",
+    "trace_headers",
 }
 # What those return, for annotations.
 RETURNED = {"Agent", "FlushResult", "Run", "Span", "Status", "__version__"}
@@ -63,6 +64,7 @@ NOT_AT_IMPORT = {
     "click",
     "fastapi",
     "httpx",
+    "httpx2",
     "jinja2",
     "opentelemetry",
     "psycopg",

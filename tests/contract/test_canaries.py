@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -18,7 +17,7 @@ from remit.config import Settings
 from tests.fake_api import FakeApi
 from tests.hiding import by_hand, calls, failures
 from tests.hiding.table import canaries, plant_all
-from tests.inside import setup
+from tests.inside import httpx, setup
 from tests.spooling import wait_until_written
 
 PLANTED_BY = (calls, failures, by_hand)

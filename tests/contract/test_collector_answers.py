@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
 import msgspec
 
 from remit.collector import Store, create_token
 from tests.collecting import SCHEMA, Api, Json, World, details
+from tests.inside import httpx
 from tests.inside_collector import ENDPOINTS, PREFIX, ServedEndpoint, TokenRow, sqlite_store
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "endpoints.md"

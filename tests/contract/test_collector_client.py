@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 
 from remit.client import AsyncClient, Client
 from remit.collector import Store, create_token
 from remit.errors import NotFoundError, RejectedError, UnauthorizedError
 from tests.collecting import NOBODY, SCHEMA, URL, World
-from tests.inside import CLIENT_ENDPOINTS, InProcessTransport
+from tests.inside import CLIENT_ENDPOINTS, InProcessTransport, httpx
 from tests.inside_collector import ENDPOINTS
 
 VERSION = {"external_identifier": "v1"}

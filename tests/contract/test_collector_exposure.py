@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
 from remit.collector import Settings, Store, create_token
 from remit.testing import FakeClock
 from tests.collecting import Api, details, refusal
 from tests.exposed import answered, served, told
-from tests.inside import Deadline, SystemClock
+from tests.inside import Deadline, SystemClock, httpx
 from tests.inside_collector import Door, StoreUnavailableError
 from tests.subtests import each
 

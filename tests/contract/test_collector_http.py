@@ -8,11 +8,11 @@ import random
 import zlib
 from time import thread_time
 
-import httpx
 import pytest
 
 from remit.collector import Settings, Store
 from tests.collecting import Api, Json, World, details, refusal
+from tests.inside import httpx
 from tests.inside_collector import RequestError, unzip
 from tests.subtests import each
 

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
-
 from remit.collector import Store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside import ids
+from tests.inside import httpx, ids
 from tests.inside_collector import AskedFor, erase
 from tests.stores import on_each_store
 from tests.subtests import each

@@ -11,7 +11,7 @@ from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
 from remit.testing import FakeClock
-from tests.collecting import NOBODY, Api, Json, World, refusal
+from tests.collecting import NOBODY, Api, Json, World, details, refusal
 from tests.inside_collector import sqlite_store
 from tests.stores import on_each_store
 from tests.subtests import each
@@ -91,6 +91,7 @@ def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
         *("type", "id", "account_id", "agent_id", "agent_version_id", "environment_id"),
         *("agent_deployment_id", "status", "started_at", "finished_at", "termination_reason"),
         *("external_identifier", "purpose", "inserted_at", "updated_at", "risk_score"),
+        "caused_by",
     }
     AgentInstance.model_validate(row)
 
@@ -178,6 +179,30 @@ def test_instances_are_listed_by_agent_and_version(world: World) -> None:
     assert ids(by_version) == [two["id"]]
     assert ids(listed(api, "/agent_instance", agent_id=NOBODY)) == []
     assert list(refusal(api.get("/agent_instance"), 422)["errors"]) == ["agent_id"]
+
+
+@on_each_store
+def test_instances_are_found_by_key_and_by_cause_without_their_agent(world: World) -> None:
+    """Within the account, or the agent of a deployment's token."""
+    api, bound = world.account(), world.deployment()
+    traceparent = {"payload": {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}}
+    made: dict[str, str] = {}
+    for name, owner in (("one", api), ("two", api), ("three", bound)):
+        made[name] = owner.instance("active", external_identifier=name)["id"]
+        owner.span(made[name], schema_name="remit:run", **traceparent)
+    api.span(api.instance("active")["id"], schema_name="step", **traceparent)
+
+    assert ids(listed(api, "/agent_instance", external_identifier="one")) == [made["one"]]
+    assert ids(listed(api, "/agent_instance", external_identifier="zero")) == []
+    caused = listed(api, "/agent_instance", caused_by="a" * 32)
+    assert ids(caused) == [made["one"], made["two"], made["three"]]
+    assert {row["caused_by"] for row in caused["summaries"]} == {"a" * 32}
+    assert details(api.get(f"/agent_instance/{made['one']}"))["caused_by"] == "a" * 32
+    assert ids(listed(bound, "/agent_instance", caused_by="a" * 32)) == [made["three"]]
+    assert ids(listed(bound, "/agent_instance", external_identifier="one")) == []
+    assert ids(listed(world.foreign(), "/agent_instance", external_identifier="one")) == []
+    mine = listed(api, "/agent_instance", agent_id=api.agent_id, caused_by="a" * 32)
+    assert ids(mine) == [made["one"], made["two"]]
 
 
 @on_each_store

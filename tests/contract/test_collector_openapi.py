@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Any, Final
 
-import httpx
 import jsonschema
 import pytest
 import schemathesis
@@ -24,6 +23,7 @@ from starlette.routing import Route
 
 from remit.collector import Store, create_app
 from tests.collecting import Json, World, details
+from tests.inside import httpx
 from tests.inside_collector import (
     BULK,
     DOCUMENT,

@@ -45,6 +45,7 @@ def test_a_registered_instance_is_pending_and_has_every_key(api: Api) -> None:
         "termination_reason": None,
         "external_identifier": None,
         "purpose": "live",
+        "caused_by": None,
         "inserted_at": IsStr(regex=r".{19}\.\d{6}Z"),
         "updated_at": made["inserted_at"],
         "risk_score": None,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import httpx
-
 from tests.collecting import Api, Json, World, details
+from tests.inside import httpx
 from tests.stores import on_each_store
 
 ROUNDS = 12

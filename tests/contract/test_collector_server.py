@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import NoReturn
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.routing import Route
 
 from remit.collector import Settings, Store, create_app, create_token
 from tests.collecting import details, on_a_port, refusal
+from tests.inside import httpx
 from tests.inside_collector import Reading, Removed, Server, Writing, listen
 
 LIMIT = 1_000_000

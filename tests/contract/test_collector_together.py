@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from remit.collector import create_token, open_store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside import ids
+from tests.inside import httpx, ids
 from tests.inside_collector import Page, SpanFilter, Store
 from tests.stores import EACH_STORE, empty_database
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 
-import httpx
-
 from tests.collecting import Api, Json, World, details
+from tests.inside import httpx
 from tests.subtests import each
 from tests.vectors import CLIENTS, Exchange, exchanges
 

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from examples import chat_api
 from remit.testing import RecordingSink, isolated
 from tests.collecting import on_a_port
+from tests.inside import httpx
 
 ROOT = Path(__file__).parent.parent.parent
 KEYS = tuple(chat_api.CUSTOMERS)

@@ -19,7 +19,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
 import pytest
 from click.testing import CliRunner
 from inline_snapshot import snapshot
@@ -32,7 +31,7 @@ from remit.config import Settings
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.testing import RecordedSpan, isolated
-from tests.inside import setup
+from tests.inside import httpx, setup
 from tests.serving import Ended, serving
 
 PAYMENT_TOKEN = "pay_live_9f8e7d6c5b4a39281706"

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, TypeAlias
 
-import httpx
-
 from tests.fake_api import RUNS_IN_BULK, FakeApi, Json, error, raw, refusal
+from tests.inside import httpx
 from tests.loopback import request_of
 
 Fault: TypeAlias = Callable[["Backend", socket.socket, httpx.Request], None]

@@ -15,14 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-import httpx
-
 from tests.architecture.sources import ROOT
 from tests.fake_api import Json, named, refusal
 from tests.faults import backend
 from tests.faults.backend import Backend, Fault, Strikes, always
 from tests.faults.program import BIG_EVERY, STEPS
-from tests.inside import LOSS_TYPE
+from tests.inside import LOSS_TYPE, httpx
 from tests.loopback import serving, unused_port
 
 Report: TypeAlias = dict[str, Any]

@@ -19,9 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import httpx
-
 from tests.fake_api import RUNS_IN_BULK, FakeApi, Json, error, raw, refusal
+from tests.inside import httpx
 from tests.loopback import request_of, serving
 from tests.processes import DECLARED, errors_of, inherit, settings, start
 from tests.recording import ROOT

@@ -14,11 +14,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import httpx
 import pytest
 
 from tests import sink
 from tests.endurance import Place, sizes_of
+from tests.inside import httpx
 from tests.loopback import unused_port
 from tests.process.test_uvicorn import answers
 from tests.processes import start, wait_until

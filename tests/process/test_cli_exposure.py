@@ -11,12 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pytest
 
 from remit.collector import Settings
 from tests.architecture.sources import ROOT
-from tests.inside import LIMITS, VARIABLE_PREFIX
+from tests.inside import LIMITS, VARIABLE_PREFIX, httpx
 from tests.processes import wait_until
 from tests.serving import REMIT, environment, serving, token_of
 from tests.stores import new_database

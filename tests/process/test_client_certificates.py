@@ -7,11 +7,11 @@ import ssl
 import threading
 from pathlib import Path
 
-import httpx
 import pytest
 
 from remit.client import Client
 from remit.errors import UnavailableError
+from tests.inside import httpx
 from tests.loopback import request_of, serving
 from tests.process.test_cli_exposure import certificate
 from tests.subtests import each

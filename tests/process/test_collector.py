@@ -10,11 +10,11 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
 from remit.collector import open_store
 from tests.collecting import Api, details
+from tests.inside import httpx
 from tests.inside_collector import Page, SpanFilter
 from tests.serving import Collector, Ended, serving, token_of
 

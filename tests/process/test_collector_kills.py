@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from remit.collector import open_store
 from tests.collecting import Api, Json, details
+from tests.inside import httpx
 from tests.inside_collector import Page, SpanFilter
 from tests.postgres import Server
 from tests.processes import wait_until

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import pytest
 
 from remit.collector import Settings
 from tests.collecting import Api, details
+from tests.inside import httpx
 from tests.serving import serving, token_of
 from tests.subtests import each
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -22,6 +21,7 @@ from click.testing import CliRunner
 from remit.cli import main
 from remit.collector import open_store
 from tests.collecting import Api, Json, details
+from tests.inside import httpx
 from tests.inside_collector import Page, SpanFilter
 from tests.postgres import WAITING, database
 from tests.processes import wait_until

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from remit.cli import main
 from tests.doctored import doctor, found, wrong
-from tests.inside import size
+from tests.inside import httpx, size
 from tests.spooling import Spooled, close, item, record
 
 TOKEN = "prefactor_test_token_0123456789"
@@ -185,6 +185,12 @@ def test_a_library_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.M
     assert check["advice"] == "pip install --upgrade 'wrapt>=99.1'"
     says_to_need(tmp_path, "no-such-library>=1.0")
     assert "no-such-library none is" in wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["said"]
+
+
+def test_the_http_library_in_use_is_named(tmp_path: Path) -> None:
+    """It is httpx2 where that is installed."""
+    said = found(doctor(REMIT_DATA_DIR=str(tmp_path)))["versions"]["said"]
+    assert f", {httpx.__name__} {httpx.__version__}, " in said
 
 
 def test_local_mode_without_what_serving_needs_is_noted(

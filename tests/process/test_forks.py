@@ -14,6 +14,7 @@ import pytest
 from tests.loopback import serving
 from tests.processes import (
     DECLARED,
+    EXIT_TIMEOUT_S,
     SHORT_EXIT_S,
     inherit,
     left_in,
@@ -327,7 +328,8 @@ def test_children_of_a_program_in_local_mode_deliver_their_own_runs(tmp_path: Pa
 def test_forks_while_threads_record_flush_declare_and_configure(tmp_path: Path) -> None:
     """No child of two threads that fork hangs; every run and span of every process arrives once."""
     with collector(tmp_path) as served:
-        environ = settings(tmp_path, served.url, served.token)
+        # Two threads record as fast as they can; a busy machine takes longer to send that.
+        environ = settings(tmp_path, served.url, served.token, exit_timeout_s=3 * EXIT_TIMEOUT_S)
         recorded = outcome(start(DECLARED + FORKING, environ, FORKS))
         inherit(environ)
     steps = steps_in(tmp_path)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gate
 # Each starts its tracer, and leaves `seen()`: everything that it recorded, as one text.
 OPENTELEMETRY = """
 from opentelemetry import trace
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
 from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -29,7 +29,9 @@ exporter = InMemorySpanExporter()
 provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
-for each in (HTTPXClientInstrumentor, SQLite3Instrumentor, StarletteInstrumentor):
+for each in (
+    HTTPXClientInstrumentor, HTTPX2ClientInstrumentor, SQLite3Instrumentor, StarletteInstrumentor
+):
     each().instrument()
 span = trace.get_tracer("host").start_as_current_span("host span")
 

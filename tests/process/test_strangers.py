@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import httpx
 import pytest
 
+from tests.inside import httpx
 from tests.published import Client, environment
 from tests.serving import REMIT, serving
 from tests.stores import EACH_STORE, empty_database

@@ -9,8 +9,7 @@ from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 
-import httpx
-
+from tests.inside import httpx
 from tests.loopback import unused_port
 from tests.processes import runs_in, settings, start, wait_until
 from tests.served import collector

@@ -1214,6 +1214,23 @@ def test_equal_declarations_are_one(recorder: RecordingSink) -> None:
     assert _runtime.registry().version == grown
 
 
+def test_the_schema_of_a_tool_keeps_its_references(recorder: RecordingSink) -> None:
+    """They are relative to the schema of the payload."""
+    del recorder
+    line = {"type": "object", "properties": {"sku": {"type": "string"}}}
+    params = {
+        "type": "object",
+        "properties": {"line": {"$ref": "#/$defs/Line"}},
+        "$defs": {"Line": line},
+    }
+    adapters.declare("fake:order", "tool", params=params)
+    version: Any = agent.registration()["agent_schema_version"]
+    (entry,) = [each for each in version["span_type_schemas"] if each["name"] == "fake:order"]
+    schema = entry["params_schema"]
+    assert schema["$defs"] == {"Line": line}
+    assert schema["properties"]["inputs"]["properties"] == {"line": {"$ref": "#/$defs/Line"}}
+
+
 def test_two_tools_of_one_name_are_declared_each(caplog: pytest.LogCaptureFixture) -> None:
     """Each has its own risk; the log names both places once."""
     with isolated(on_violation="deny"):
@@ -1332,6 +1349,16 @@ def test_a_run_of_a_framework_is_left_open_on_request(recorder: RecordingSink) -
     span.leave_open()
     span.end()
     assert [run.status for run in recorder.runs] == ["open"]
+
+
+def test_a_run_that_was_to_be_left_open_may_end_after_all(recorder: RecordingSink) -> None:
+    """The approval came before the end of its block."""
+    with agent.run():
+        span = adapters.start(tool_of(), {})
+        span.leave_open()
+        span.leave_open(leave=False)
+        span.end()
+    assert [run.status for run in recorder.runs] == ["complete"]
 
 
 def test_an_agent_of_a_framework_has_its_own_remit() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -12,6 +11,7 @@ from remit.cli._demo import _shown
 from remit.config import Settings
 from tests.doctored import AGENT
 from tests.fake_api import FakeApi, Json, refusal
+from tests.inside import httpx
 
 AT = "2026-11-25T10:00:00Z"
 IDS = ("id", "account_id", "agent_id", "agent_version_id", "environment_id")

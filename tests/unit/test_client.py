@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
 
-import httpx
 import pytest
 from dirty_equals import IsPartialDict
 
@@ -28,6 +27,7 @@ from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan, AnsweredSpan
 from remit.models.bulk import BulkResponse
 from remit.models.envelope import ListResponse, PingResponse
+from tests.inside import httpx
 from tests.loopback import request_of, serving
 from tests.subtests import each
 

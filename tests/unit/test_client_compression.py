@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 
-import httpx
-
 from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport, Message, Receive, Send
 from remit.client.endpoints import bulk_raw
 from tests.http_clients import TOKEN
+from tests.inside import httpx
 from tests.subtests import each
 
 URL = "https://api.example"

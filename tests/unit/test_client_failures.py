@@ -9,7 +9,6 @@ import struct
 import threading
 from typing import NoReturn
 
-import httpx
 import pytest
 
 from remit.errors import ContractError, UnavailableError
@@ -21,6 +20,7 @@ from tests.http_clients import (
     both,
     hides_everything,
 )
+from tests.inside import httpx
 from tests.loopback import request_of, serving, unused_port
 from tests.subtests import each
 

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import httpx
 import pytest
 
 from remit._base.version import __version__
@@ -38,7 +37,7 @@ from tests.http_clients import (
     both,
     hides_everything,
 )
-from tests.inside import Call, described
+from tests.inside import Call, described, httpx
 from tests.loopback import request_of, serving
 from tests.subtests import each
 

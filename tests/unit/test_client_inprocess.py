@@ -12,7 +12,6 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-import httpx
 import pytest
 from dirty_equals import IsPartialDict
 from starlette.applications import Starlette
@@ -23,6 +22,7 @@ from starlette.routing import Route
 
 from remit._base import guard
 from remit.client._inprocess import AsgiApp, InProcessTransport
+from tests.inside import httpx
 from tests.subtests import each
 
 Message = MutableMapping[str, Any]
@@ -273,11 +273,12 @@ async def test_it_works_inside_a_loop_that_runs() -> None:
 
 AT_EXIT = """
 import atexit, threading
-import httpx
+from tests.inside import httpx
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from remit.client._inprocess import InProcessTransport
+from remit.client._library import httpx
 
 async def read(request):
     return JSONResponse(await request.json())

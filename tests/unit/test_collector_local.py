@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
 
 from remit.client._inprocess import InProcessTransport
 from remit.collector.local import open_app
 from tests.collecting import NOBODY, Api, details
+from tests.inside import httpx
 
 
 def api_in(folder: Path) -> Api:

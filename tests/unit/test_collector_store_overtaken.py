@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 
-import httpx
 import msgspec
 import psycopg
 import pytest
@@ -17,6 +16,7 @@ from remit.collector import Store, open_store
 from remit.collector.store import Reading, SpanRow, StoreUnavailableError
 from remit.collector.store.postgres_copy import copied
 from tests.collecting import Api, Json, World, details, refusal
+from tests.inside import httpx
 from tests.inside_collector import postgres_store
 from tests.postgres import await_waiting, emptied
 from tests.subtests import each

@@ -141,6 +141,31 @@ def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
     assert many.count("SEARCH s USING INDEX sqlite_autoindex_agent_spans_1") == 2
 
 
+@pytest.mark.parametrize(
+    ("field", "index"),
+    [("caused_by", "by_cause"), ("external_identifier", "by_identifier")],
+)
+def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str) -> None:
+    """In order, among the runs of the account, of one agent, or of all."""
+    store = sqlite_store(path)
+    wanted = filled(store)
+    of_agent = {"agent_id": str(wanted.agent_id), field: "a"}
+    for account_id, equal in (
+        (wanted.account_id, {field: "a"}),
+        (wanted.account_id, of_agent),
+        (None, {field: "a"}),
+    ):
+
+        def read(
+            tx: Reading, account_id: str | None = account_id, equal: Mapping[str, str] = equal
+        ) -> object:
+            return tx.list_instances(account_id, equal, NEWEST)
+
+        rows = plans_in_sqlite(path, read).splitlines()[-1]
+        assert f"USING INDEX agent_instances_{index} ({field}=?)" in rows
+    store.close()
+
+
 def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
     """All of an account's and those of one agent, which are as many as there ever were."""
     store = sqlite_store(path)

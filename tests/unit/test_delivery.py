@@ -7,7 +7,6 @@ import logging
 import socket
 import threading
 
-import httpx
 import pytest
 
 from remit._base import guard
@@ -17,6 +16,7 @@ from remit._deliver.losses import Loss
 from remit._deliver.status import FlushResult, Health, Status
 from tests.delivering import delivery, hang, record, seconds, within
 from tests.fake_api import FakeApi, error, refusal
+from tests.inside import httpx
 from tests.loopback import serving, unused_port
 from tests.processes import wait_until
 from tests.recording import HandRun, agent, declared

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import logging
 
-import httpx
 import pytest
 
 from remit._base import guard
 from remit._deliver.reactions import MAX_TRIES
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json
-from tests.inside import POLL_INTERVAL_S
+from tests.inside import POLL_INTERVAL_S, httpx
 from tests.recording import HandRun, agent
 
 FAULTY = "desk:faulty"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from itertools import cycle
 
-import httpx
 import pytest
 
 from remit._deliver.circuit import FIRST_WAIT_S, MAX_TOPICS, MAX_WAIT_FOR_FIX_S, MAX_WAIT_S, waits
 from remit._deliver.status import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Rule, error, named, refusal
-from tests.inside import URL
+from tests.inside import URL, httpx
 
 UNAUTHORIZED = refusal(401, "bad_authtoken")
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from remit._base.ids import key_text
@@ -17,6 +16,7 @@ from remit._deliver.spool import RunRecord
 from remit._record.items import Item, ItemKind
 from tests.delivering import Stepped, delivery, down, files, within
 from tests.fake_api import FakeApi, Json, error, named, refusal
+from tests.inside import httpx
 from tests.loopback import serving
 from tests.recording import HandRun
 from tests.spooling import REGISTRATION, in_child, wait_until_written

@@ -7,13 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
-import httpx
 import pytest
 
 from remit._deliver.losses import Loss
 from remit._deliver.status import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, named, refusal
+from tests.inside import httpx
 from tests.recording import HandRun
 
 

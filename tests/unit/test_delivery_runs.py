@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import weakref
 
-import httpx
 import pytest
 
 from remit._deliver.losses import Loss
@@ -14,7 +13,7 @@ from remit._deliver.sender import MAX_POLLS
 from remit._record.items import AgentRef, Item, ItemKind
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal
-from tests.inside import POLL_INTERVAL_S, STREAM_INTERVAL_S
+from tests.inside import POLL_INTERVAL_S, STREAM_INTERVAL_S, httpx
 from tests.recording import HandRun, agent
 
 

@@ -9,14 +9,13 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.losses import Loss
 from tests.delivering import delivery, hang, record, refuse_ours, seconds, wait_for, within
 from tests.fake_api import FakeApi, refusal
-from tests.inside import HttpClient, make_delivery
+from tests.inside import HttpClient, httpx, make_delivery
 from tests.loopback import serving, unused_port
 from tests.recording import HandRun
 from tests.running_threads import threads

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-import httpx
 import pytest
 
 from remit._base.ids import pfid
@@ -13,6 +12,7 @@ from remit._deliver.reactions import MAX_TRIES
 from remit._deliver.status import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, finishes, named
+from tests.inside import httpx
 
 
 def test_spans_of_all_runs_go_into_one_request() -> None:

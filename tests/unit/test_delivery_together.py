@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-import httpx
 import pytest
 
 from remit._deliver.calls import SIDE_BY_SIDE, BulkSupport
 from tests.delivering import Stepped
 from tests.fake_api import RUNS_IN_BULK, Answer, FakeApi, Json, error, refusal
-from tests.inside import POLL_INTERVAL_S
+from tests.inside import POLL_INTERVAL_S, httpx
 from tests.recording import HandRun, agent
 
 REGISTER = "agent_instances/register"

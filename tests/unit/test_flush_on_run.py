@@ -14,7 +14,6 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import httpx
 import pytest
 
 import remit
@@ -22,6 +21,7 @@ from remit import _runtime
 from remit.config import SERVERLESS, load
 from tests.delivering import seconds
 from tests.fake_api import FakeApi
+from tests.inside import httpx
 from tests.unconfigured import unconfigured
 
 HOUR_S = 3600.0

@@ -13,13 +13,13 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeAlias
 
-import httpx
 import pytest
 
 import remit
 from remit._base import guard
 from remit._record.runs import OpenRun
 from remit.testing import RecordingSink, isolated
+from tests.inside import httpx
 from tests.returning import (
     Numbers,
     NumbersLater,

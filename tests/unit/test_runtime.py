@@ -14,7 +14,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 import remit
@@ -24,6 +23,7 @@ from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
 from remit.testing import RecordingSink, isolated
+from tests.inside import httpx
 from tests.unconfigured import unconfigured
 
 

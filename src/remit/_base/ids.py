@@ -30,6 +30,7 @@ KEY_CHARS: Final = TIME_CHARS + RANDOM_CHARS
 PARTITION_BITS: Final = 30
 
 _PFID: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{31}")
+_KEY: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 # `int` reads the same digits under other letters.
 _TO_INT: Final = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
@@ -73,6 +74,11 @@ def key_text(key: bytes) -> str:
         f"{pairs[d >> 6]}{pairs[(d & 63) << 4 | e >> 4]}"
         f"{pairs[(e & 15) << 6 | f >> 10]}{pairs[f & _PAIR_MASK]}"
     )
+
+
+def key_from_text(text: str) -> bytes | None:
+    """Return the key of 26 characters, or `None` if *text* is not one."""
+    return decode(text).to_bytes(KEY_BYTES) if _KEY.fullmatch(text) else None
 
 
 def pfid(key: bytes, partition: int) -> str:

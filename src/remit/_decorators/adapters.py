@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -25,6 +26,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     get_args,
 )
 from weakref import WeakKeyDictionary
@@ -32,8 +34,9 @@ from weakref import WeakKeyDictionary
 from msgspec.structs import replace
 
 from remit import _capture, _runtime
-from remit._base.frames import caller
-from remit._base.guard import guarded, logger
+from remit._base.frames import caller as caller
+from remit._base.guard import guarded as guarded
+from remit._base.guard import logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
@@ -41,21 +44,23 @@ from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import coerce, withholding
-from remit._decorators.agent import AgentRuns
+from remit._decorators.agent import AgentRuns as AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
-from remit._record.context import ReportedContext, is_same_span, open_context
+from remit._record.context import ReportedContext, is_same_span, open_context, traceparent_of
 from remit._record.policy import Ceiling, under
 from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
+    current_context,
     opened,
     set_context,
 )
-from remit._record.spans import WITHOUT_EFFECT, OpenSpan, SpanRecorder, StepKind
+from remit._record.spans import WITHOUT_EFFECT, OpenSpan, StepKind
+from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
 
@@ -73,6 +78,9 @@ Parent: TypeAlias = SpanContext | Literal["current"] | None
 
 INPUTS: Final = "inputs"
 """Name of the one parameter of a step without a function."""
+
+DEFINITIONS: Final = "$defs"
+"""Key of the types that a JSON Schema refers to."""
 
 NOTHING: Final[Mapping[str, object]] = {}
 
@@ -142,7 +150,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         _place_at(step, declared_at)
         schema: dict[str, object] | None = None
         if not params or isinstance(params, Mapping):
-            schema = {"type": "object", "properties": {INPUTS: params or {}}}
+            schema = _schema_of(cast("Mapping[str, object]", params or {}))
         else:
             step.__annotations__[INPUTS] = params
         return SpanType(
@@ -175,6 +183,17 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             declared.place,
         )
     return _recorder_of(declared, kind)
+
+
+def _schema_of(params: Mapping[str, object]) -> dict[str, object]:
+    """Return the schema of a payload whose `inputs` are *params*, with its definitions outside.
+
+    A reference in a schema is relative to the whole of it.
+    """
+    inputs = {key: value for key, value in params.items() if key != DEFINITIONS}
+    schema: dict[str, object] = {"type": "object", "properties": {INPUTS: inputs}}
+    definitions = params.get(DEFINITIONS)
+    return schema if definitions is None else {**schema, DEFINITIONS: definitions}
 
 
 def _comparable(value: object) -> Hashable:
@@ -298,6 +317,24 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
+# Unguarded: assignments of a context variable.
+@contextmanager
+def inside(context: SpanContext | None) -> Generator[None]:
+    """Make *context* current within the block, for a step that has a span of its own."""
+    previous = current_context()
+    set_context(context)
+    try:
+        yield
+    finally:
+        set_context(previous)
+
+
+# Unguarded: a comparison.
+def declarations() -> object:
+    """Return what holds the declarations of now; in a block of `isolated` another object."""
+    return _runtime.registry()
+
+
 def add_to_header(name: str) -> None:
     """Add the adapter, such as `remit-langchain@0.1.0`, to the header of later requests.
 
@@ -418,10 +455,12 @@ class ManualSpan:
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
     # Unguarded: an assignment.
-    def leave_open(self) -> None:
-        """Leave the run of the span open after its end, to be resumed."""
-        if self.context is not None:
+    def leave_open(self, *, leave: bool = True) -> None:
+        """Leave the run of the span open after its end, to be resumed; False takes that back."""
+        if self.context is not None and leave:
             self.context.run.leave_open()
+        elif self.context is not None:
+            self.context.run.left_open = False
 
     # Unguarded: contains its own faults.
     def end(
@@ -687,10 +726,7 @@ def _nanoseconds(time_ns: float) -> int:
 
 def traceparent(context: Parent = "current") -> str | None:
     """Return the W3C `traceparent` of a span; None outside any run."""
-    context = open_context() if isinstance(context, str) else context
-    if context is None:
-        return None
-    return f"00-{context.run.context.key.hex()}-{context.key[-8:].hex()}-01"
+    return traceparent_of(open_context() if isinstance(context, str) else context)
 
 
 class SpanTable(Generic[K]):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
 from remit import _runtime
 from remit._base.guard import guarded, logger
 from remit._base.ids import is_pfid
 from remit._base.text import describe_value
+from remit._base.traceparent import known_part
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, checked_name, declare, place_of
 from remit._decorators.span_type import recorder_of
@@ -188,7 +189,7 @@ def _log_shared_name(declared: AgentType) -> None:
 
 
 class RunArguments(TypedDict, total=False):
-    """The arguments of `Agent.run`, and the W3C header of the surrounding trace, to link it."""
+    """The arguments of `Agent.run`."""
 
     purpose: str | None
     subject: str | None
@@ -204,12 +205,12 @@ class AgentRuns:
         ceiling: What the agent forbids; None if nothing.
     """
 
-    __slots__ = ("_agent", "_unused_logged", "ceiling")
+    __slots__ = ("_agent", "_malformed_logged", "_unused_logged", "ceiling")
 
     def __init__(self, agent: AgentType) -> None:
         """Prepare to open runs of *agent*."""
         self._agent = agent
-        self._unused_logged = False
+        self._unused_logged = self._malformed_logged = False
         self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
 
     @guarded("a call outside any run", nullcontext())
@@ -253,6 +254,22 @@ class AgentRuns:
             expected = "the id of an instance, 32 characters, as Run.id gives it"
             raise self._misuse("resume", resume, expected)
 
+    @guarded("the link of a run")
+    def _link(self, header: object) -> str | None:
+        """Return the `traceparent` to record; log a malformed one, once for each agent."""
+        if header is None:
+            return None
+        known = known_part(str.__str__(cast("str", header))) if is_a(header, str) else None
+        if known is None and not self._malformed_logged:
+            self._malformed_logged = True
+            logger.warning(
+                "run(traceparent=...) of %s: saw %s; expected the header of W3C Trace Context, as "
+                "remit.trace_headers() gives it. The run has no link",
+                self._agent.external_identifier,
+                describe_value(header),
+            )
+        return known
+
     def _misuse(self, name: str, value: object, expected: str) -> UsageError:
         agent = self._agent.external_identifier
         return UsageError(
@@ -279,7 +296,7 @@ class AgentRuns:
             arguments.get("subject"),
             arguments.get("labels"),
             resume,
-            arguments.get("traceparent"),
+            self._link(arguments.get("traceparent")),
         )
         ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
         return runtime.open_run(self._agent, options, ceilings)

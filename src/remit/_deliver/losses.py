@@ -167,7 +167,7 @@ def loss_span(record: RunRecord, at_ns: int, salt: str = "") -> Item:
     counts = dict(sorted(record.lost.items()))
     main = max(counts, key=counts.__getitem__)
     payload = _encode({"counts": counts, "reason": main})
-    key = derived_key(record.root, f"{record.root.hex()}/{LOSS_TYPE}/{salt}")
+    key = derived_key(record.root, f"{record.key}/{LOSS_TYPE}/{salt}")
     return Item(
         ItemKind.SPAN, record.key, key, record.root, LOSS_TYPE,
         at_ns, at_ns, COMPLETE, payload, NO_RESULT,

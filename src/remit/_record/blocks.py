@@ -14,7 +14,13 @@ from remit._base.ids import KEY_BYTES, key_text, new_key
 from remit._base.outcomes import CANCELLED, FAILED
 from remit._base.text import describe_value
 from remit._inspect.introspection import is_a, type_name
-from remit._record.context import nested_in, open_context, termination, use_context
+from remit._record.context import (
+    nested_in,
+    open_context,
+    termination,
+    traceparent_of,
+    use_context,
+)
 from remit._record.items import AgentRef, Item, ItemKind, NoSink, RunFeed
 from remit._record.runs import OpenRun, Recorder, RunOptions, opened
 from remit._record.spans import OpenSpan, SpanRecorder
@@ -402,6 +408,20 @@ def current_span() -> Span | None:
     """
     context = open_context()
     return None if context is None else Span(context.key, context.name, context.run)
+
+
+def trace_headers() -> dict[str, str]:
+    """Return the headers that join another process's run to this one; `{}` outside any run.
+
+    Send them on with a request, a message or a task. The other process opens its run with
+    `agent.run(traceparent=...)`, and `remit runs show` of either run names the other.
+
+    Returns:
+        `{"traceparent": ...}`, the header of W3C Trace Context for the current span. Its trace id
+        is the key of the run.
+    """
+    header = traceparent_of(open_context())
+    return {} if header is None else {"traceparent": header}
 
 
 @guarded("the key of a block", bytes(KEY_BYTES))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from remit._base.traceparent import traceparent
 from remit._record.policy import Ceilings
 from remit._record.runs import SpanContext, current_context, outer_runs, set_context
 from remit.errors import DeniedError, RunTerminated
@@ -118,6 +119,14 @@ def open_context() -> SpanContext | None:
     if context is not current:
         set_context(context)
     return context
+
+
+# Unguarded: plain texts.
+def traceparent_of(context: SpanContext | None) -> str | None:
+    """Return the `traceparent` of a span; None outside any run, and in one that is not recorded."""
+    if context is None or not context.run.recording:
+        return None
+    return traceparent(context.run.context.key, context.key)
 
 
 # Unguarded: assignments, and a context variable.

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 from remit import _capture
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded, logger
-from remit._base.ids import key_text, new_key
+from remit._base.ids import key_of, key_text, new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import (
     ACTIVE,
@@ -336,9 +336,12 @@ class OpenRun:
         self.set_clock()
         self._offset_ns = self.offset_ns
         self._started_ns = self.now_ns()
-        root = new_key(self._started_ns)
+        key = new_key(self._started_ns)
+        # The trace id of the run's `traceparent`, by which the run is found: it has this key, or
+        # resumes the instance of this key.
+        root = (options.resume and key_of(options.resume)) or key
         self.feed: Final = RunFeed(
-            key_text(new_key(self._started_ns)),
+            key_text(key),
             agent,
             options.purpose,
             root=root,
@@ -392,10 +395,10 @@ class OpenRun:
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server still has the root span, which was left open.
-            if options.subject is not None or options.labels is not None:
+            if not told_nothing:
                 self._warn(
-                    "run(resume=...) was given a subject or labels; those that the run was begun "
-                    "with stay"
+                    "run(resume=...) was given a subject, labels or a traceparent; those that the "
+                    "run was begun with stay"
                 )
             sink.open_run(self._item(ItemKind.RUN, payload=self._payload), self.feed)
             return

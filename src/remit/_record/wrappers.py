@@ -283,6 +283,7 @@ class Agent(StepFunction, Generic[P, R]):
         subject: str | None = None,
         labels: Mapping[str, object] | Collection[str] | None = None,
         resume: str | None = None,
+        traceparent: str | None = None,
     ) -> RunBlock:
         """Return the block of a run: `with agent.run() as run:` or `async with`.
 
@@ -294,6 +295,8 @@ class Agent(StepFunction, Generic[P, R]):
             subject: Whose data the run is about, in your own words.
             labels: A list of words, or a mapping of words, to find the run by.
             resume: Id of an instance left open, to go on with; its subject and labels stay.
+            traceparent: Header of the run, in another process, that causes this one, as
+                `remit.trace_headers()` gives it there; a malformed one is logged and left out.
 
         Raises:
             TypeError: There are positional arguments.
@@ -307,7 +310,13 @@ class Agent(StepFunction, Generic[P, R]):
                 "run() opens the block of a run and does not call the agent: write "
                 "`with agent.run() as run: agent(...)`"
             )
-        return self._self_block(purpose=purpose, subject=subject, labels=labels, resume=resume)
+        return self._self_block(
+            purpose=purpose,
+            subject=subject,
+            labels=labels,
+            resume=resume,
+            traceparent=traceparent,
+        )
 
     def registration(self) -> dict[str, object]:
         """Return the complete registration payload, JSON-able and the same for the same source.

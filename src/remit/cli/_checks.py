@@ -33,6 +33,7 @@ from remit.cli._probes import probed
 from remit.cli._spool_files import FileState, SpoolFileInfo, listed
 from remit.cli._terminal import duration, number_of, size
 from remit.cli._verdicts import Check, note, ok, wrong
+from remit.client._library import httpx
 from remit.config import Settings
 from remit.errors import SettingsError
 
@@ -81,7 +82,8 @@ def _versions() -> Check:
         if _parts(installed) < _parts(least):
             said = f"{name} {installed} is installed, and remit needs {least} or later"
             return wrong("versions", "version", said, f"pip install --upgrade '{name}>={least}'")
-    libraries = ", ".join(f"{name} {_installed(name)}" for name in ("pydantic", "httpx", "wrapt"))
+    named = ("pydantic", httpx.__name__, "wrapt")
+    libraries = ", ".join(f"{name} {_installed(name)}" for name in named)
     return ok(
         "versions",
         f"remit {__version__}, {platform.python_implementation()} {platform.python_version()}, "

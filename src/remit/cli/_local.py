@@ -23,7 +23,20 @@ from remit.cli._database import (
 )
 from remit.cli._failing import Failed
 from remit.cli._options import Database
-from remit.cli._records import ListedRun, Record, Step, newest_of, run_with, start_of, telling
+from remit.cli._records import (
+    LINKED_RUNS,
+    Links,
+    ListedRun,
+    Record,
+    Step,
+    names_of_trace,
+    newest_of,
+    run_with,
+    start_of,
+    telling,
+    trace_of,
+    traces_of,
+)
 from remit.collector.ingest import Caller, Service, TokenScope
 from remit.collector.ingest.risk import risk_of_run
 from remit.collector.meaning import Declarations
@@ -41,6 +54,7 @@ from remit.collector.store import (
 )
 from remit.collector.store.retention import bound_at
 from remit.collector.times import format_us
+from remit.models.agent_instance import AgentInstance
 from remit.models.risk import Risk
 
 TERMINATE: Final = "agent_instances/terminate"
@@ -51,6 +65,7 @@ RECENT_MS: Final = 3_600_000
 MOST_CHARS: Final = 8 * 1024 * 1024
 """Most characters of the spans that tell how one run ended."""
 US_PER_MS: Final = 1_000
+_LINKED: Final = Page(0, LINKED_RUNS, "id", descending=False)
 
 
 class LocalRuns:
@@ -89,6 +104,23 @@ class LocalRuns:
         """Return a run with all its spans."""
         with self._store.reading() as source:
             return record_of(source, self._declarations, _row(source, run))
+
+    def links(self, record: Record) -> Links:
+        """Return the run that caused this one, and those that it caused."""
+        trace, instance = trace_of(record), record.instance
+        with self._store.reading() as source:
+            cause = None if trace is None else _run_of_trace(source, trace, instance)
+            lists = [
+                source.list_instances(None, {"caused_by": each}, _LINKED)
+                for each in traces_of(instance)
+            ]
+            rows = sorted((row for each in lists for row in each.rows), key=lambda row: row.id)
+            return Links(
+                trace,
+                None if cause is None else run_of(source, self._declarations, cause),
+                tuple(run_of(source, self._declarations, row) for row in rows[:LINKED_RUNS]),
+                max(0, sum(each.total for each in lists) - LINKED_RUNS),
+            )
 
     def erasures(self, run: ListedRun) -> list[dict[str, object]]:
         """Return the records of erasures of a run."""
@@ -196,6 +228,13 @@ class _Feed:
 
 def _now_us() -> int:
     return SystemClock().wall_ns() // NS_PER_US
+
+
+def _run_of_trace(source: Reading, trace: str, near: AgentInstance) -> InstanceRow | None:
+    """Return the run of a trace id: that of the key, else the instance that was resumed."""
+    key, instance_id = names_of_trace(trace, near)
+    found = source.list_instances(None, {"external_identifier": key}, _LINKED).rows
+    return found[0] if found else source.instances(None, [instance_id]).get(instance_id)
 
 
 def _row(source: Reading, run: ListedRun) -> InstanceRow:

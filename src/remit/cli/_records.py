@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 
-from remit._base.ids import ALPHABET, KEY_CHARS, TIME_CHARS
+from remit._base.ids import (
+    PARTITION_CHARS,
+    TIME_CHARS,
+    key_from_text,
+    key_of,
+    key_text,
+    pfid_text,
+)
+from remit._base.traceparent import trace_id
 from remit._capture.short import error_in
 from remit._capture.tree import Placed, first_failed, in_tree
 from remit._declare.registry import RUN_TYPE
@@ -27,6 +35,8 @@ class HasId(Protocol):
 
 S = TypeVar("S", bound=HasId)
 
+LINKED_RUNS: Final = 20
+"""Number of caused runs that are shown."""
 FAILED_SPANS: Final = 100
 """Among so many failed spans of a run, the oldest ones, a list looks for the first failure."""
 
@@ -70,7 +80,7 @@ class ListedRun:
         counts = self.instance.span_counts
         if counts is None:
             return 0, 0
-        if not counts.total or not _is_key(self.instance.external_identifier or ""):
+        if not counts.total or key_from_text(self.instance.external_identifier or "") is None:
             return counts.total, counts.failed
         ended_so = self.instance.status == "failed" or (
             self.instance.status == "terminated" and not counts.active
@@ -108,6 +118,31 @@ class Step:
 
     run: ListedRun
     span: AgentSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The runs that a run is joined to by `traceparent`.
+
+    Attributes:
+        trace: Trace id of the header that the run was opened with; None without one.
+        cause: The run of this trace id, if it is known.
+        caused: The runs that were opened with a header of the run, the oldest first.
+        more: Number of those that are left out.
+    """
+
+    trace: str | None = None
+    cause: ListedRun | None = None
+    caused: tuple[ListedRun, ...] = ()
+    more: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        """Return the runs as the API's objects, without their agents."""
+        return {
+            "caused_by": self.trace
+            and {"trace_id": self.trace, "run": self.cause and _linked_json(self.cause)},
+            "caused": [_linked_json(run) for run in self.caused],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +214,33 @@ def telling(instance: AgentInstance) -> Telling | None:
     return None
 
 
+def trace_of(record: Record) -> str | None:
+    """Return the trace id of the `traceparent` that a run was opened with, if any."""
+    header = ((record.root and record.root.payload) or {}).get("traceparent")
+    return record.instance.caused_by or trace_id(header)
+
+
+def traces_of(instance: AgentInstance) -> list[str]:
+    """Return the trace ids of the headers of a run: of its first process, and of later ones."""
+    keys = (key_from_text(instance.external_identifier or ""), key_of(instance.id))
+    return [key.hex() for key in keys if key is not None]
+
+
+def names_of_trace(trace: str, near: AgentInstance) -> tuple[str, str]:
+    """Return the key, and the id, that the run of a trace has in the account of the run *near*."""
+    key = key_text(bytes.fromhex(trace))
+    return key, pfid_text(key, near.id[TIME_CHARS : TIME_CHARS + PARTITION_CHARS])
+
+
+def _linked_json(run: ListedRun) -> dict[str, object]:
+    return {
+        "key": run.instance.external_identifier,
+        "id": run.instance.id,
+        "agent": agent_json(run.agent),
+        "status": run.status,
+    }
+
+
 def _failure_json(span: AgentSpan) -> dict[str, object]:
     error = error_in(span.result_payload) or {}
     step = None if span.schema_name == RUN_TYPE else span.schema_name
@@ -191,11 +253,6 @@ def called(key: str | None, run_id: str) -> str:
     A key that would steer the terminal of who reads it cannot be typed either.
     """
     return key if key and key.isprintable() else run_id
-
-
-def _is_key(text: str) -> bool:
-    """Tell whether *text* looks like the key that remit gives a run."""
-    return len(text) == KEY_CHARS and set(text) <= set(ALPHABET)
 
 
 def agent_json(agent: Agent) -> dict[str, object]:

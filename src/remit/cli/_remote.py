@@ -19,7 +19,20 @@ from pydantic import BaseModel
 from remit._base.ids import is_pfid
 from remit._declare.registry import RUN_TYPE
 from remit.cli._failing import Failed
-from remit.cli._records import ListedRun, Record, Step, newest_of, run_with, start_of, telling
+from remit.cli._records import (
+    LINKED_RUNS,
+    Links,
+    ListedRun,
+    Record,
+    Step,
+    names_of_trace,
+    newest_of,
+    run_with,
+    start_of,
+    telling,
+    trace_of,
+    traces_of,
+)
 from remit.client._http import HttpClient
 from remit.client.endpoints import API, MAX_LIST_BYTES, Call, details, page
 from remit.client.endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
@@ -91,6 +104,38 @@ class ServerRuns:
         with self._listing("spans"):
             spans = list(self._spans({"agent_instance_id": run.instance.id}))
         return Record.of(run.agent, run.instance, spans)
+
+    def links(self, record: Record) -> Links:
+        """Return the run that caused this one, and those that it caused, if the server can tell."""
+        trace, instance = trace_of(record), record.instance
+        lists = [self._identified("caused_by", each) for each in traces_of(instance)]
+        caused = [run for each in lists for run in each]
+        return Links(
+            trace,
+            None if trace is None else self._run_of_trace(trace, instance),
+            tuple(caused[:LINKED_RUNS]),
+            len(caused[LINKED_RUNS:]),
+        )
+
+    def _run_of_trace(self, trace: str, near: AgentInstance) -> ListedRun | None:
+        """Return the run of a trace id: that of the key, else the instance that was resumed."""
+        key, instance_id = names_of_trace(trace, near)
+        for run in self._identified("external_identifier", key):
+            return run
+        with suppress(ApiError, ContractError, Failed):
+            return self._run(instance_id)
+        return None
+
+    def _identified(self, field: str, value: str) -> list[ListedRun]:
+        """Return one page of the runs with this value; none if the server has no such filter."""
+        with suppress(ApiError, ContractError):
+            rows = islice(self._every("agent_instance", AgentInstance, {field: value}), PAGE_ROWS)
+            return [
+                ListedRun(self._agent(row.agent_id), row)
+                for row in rows
+                if getattr(row, field) == value
+            ]
+        return []
 
     def erasures(self, run: ListedRun) -> list[dict[str, object]]:
         """Return nothing: the API has no request for erasures."""

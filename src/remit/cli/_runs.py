@@ -78,18 +78,20 @@ def show(run: str, db: Database | None, *, full: bool, with_risk: bool, as_json:
     """Show one run as a tree of its steps.
 
     RUN is its key, its id, the beginning of either, or `last`, which is the default. Below the
-    step that failed first it shows where, and what caused it.
+    step that failed first it shows where, and what caused it. It names the runs that are joined to
+    it by remit.trace_headers(): the one that caused it, and those that it caused.
     """
     with runs_of(db) as source:
         found = source.find(run)
         record, erasures = source.record(found), source.erasures(found)
+        links = source.links(record)
         risk = source.risk(found) if with_risk else None
     if as_json:
         more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
-        emit_json({**record.as_json(), "erasures": erasures, **more})
+        emit_json({**record.as_json(), **links.as_json(), "erasures": erasures, **more})
         say_place(source, err=True)
         return
-    for line in (*drawn(record, full=full), *map(_erasure_line, erasures)):
+    for line in (*drawn(record, links, full=full), *map(_erasure_line, erasures)):
         emit(line)
     if risk is not None:
         emit()

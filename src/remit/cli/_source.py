@@ -12,7 +12,7 @@ from remit._base.clock import SystemClock
 from remit._runtime.targets import remote_client
 from remit.cli._failing import missing_library
 from remit.cli._options import Database
-from remit.cli._records import ListedRun, Record, Step
+from remit.cli._records import Links, ListedRun, Record, Step
 from remit.cli._remote import ServerRuns
 from remit.cli._terminal import emit, faint
 from remit.config import Settings
@@ -45,6 +45,10 @@ class Runs(Protocol):
 
     def record(self, run: ListedRun) -> Record:
         """Return a run with all its spans."""
+        ...
+
+    def links(self, record: Record) -> Links:
+        """Return the run that caused this one, and those that it caused."""
         ...
 
     def erasures(self, run: ListedRun) -> list[dict[str, object]]:

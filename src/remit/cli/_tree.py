@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, cast
 
+from remit._base.ids import KEY_CHARS
 from remit._capture.short import members, short
 from remit._capture.tree import FAINT, Drawing, name_of, took
-from remit.cli._records import Record, called
+from remit.cli._records import Links, ListedRun, Record, called
 from remit.cli._terminal import (
     bold,
     coloured,
@@ -24,13 +25,15 @@ from remit.models.agent_span import AgentSpan
 __all__ = ["drawn", "home_of", "moment", "name_of", "took"]
 
 LABEL_COLUMNS: Final = 9
+LINK_COLUMNS: Final = 11
+UNLINKED: Final = Links()
 
 
-def drawn(record: Record, *, full: bool = False) -> Iterator[str]:
-    """Yield the lines that show *record*; values and messages whole if *full*."""
+def drawn(record: Record, links: Links = UNLINKED, *, full: bool = False) -> Iterator[str]:
+    """Yield the lines that show *record* and its links; values and messages whole if *full*."""
     drawing = Drawing(lines(), columns(), _paint, full)
     steps = record.steps
-    yield from _head(record)
+    yield from _head(record, links)
     for detail in drawing.block_failure(record.root, steps):
         yield f"  {drawing.line(detail, drawing.columns - 2)}"
     yield ""
@@ -46,7 +49,7 @@ def moment(when: datetime | None) -> str:
     return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _head(record: Record) -> Iterator[str]:
+def _head(record: Record, links: Links) -> Iterator[str]:
     run, root = record.instance, record.root
     reason = run.termination_reason or ((root and root.result_payload) or {}).get("reason")
     told = f"{bold(printable(record.agent.name))}  {coloured(record.run.status)}"
@@ -69,6 +72,26 @@ def _head(record: Record) -> Iterator[str]:
         for wrong in errors:
             mark = coloured("cancelled", "! ")
             yield f"  {mark}quality {printable(name)} not as declared: {printable(wrong)}"
+    yield from _linked(links)
+
+
+def _linked(links: Links) -> Iterator[str]:
+    """Yield the lines that name the runs of other processes."""
+    if links.cause is not None:
+        yield _link("caused by", links.cause)
+    elif links.trace is not None:
+        yield faint(f"  {'caused by':<{LINK_COLUMNS}}") + f"trace {links.trace}"
+    for place, run in enumerate(links.caused):
+        yield _link("" if place else "caused", run)
+    if links.more:
+        yield faint(f"  {'':<{LINK_COLUMNS}}{links.more} more")
+
+
+def _link(label: str, run: ListedRun) -> str:
+    """Return the line of a run that is joined to the one that is shown."""
+    room = max(LABEL_COLUMNS, columns() - LINK_COLUMNS - KEY_CHARS - LABEL_COLUMNS * 2)
+    name = cut(printable(run.agent.name), room, lines().cut)
+    return faint(f"  {label:<{LINK_COLUMNS}}") + f"{run.handle}  {name}  {coloured(run.status)}"
 
 
 def _about(root: AgentSpan | None) -> dict[str, str]:

@@ -224,7 +224,7 @@ class AsyncClient:
         Args:
             api_url: The API's URL, without `/api/v1`; may be left out with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
-            transport: An `httpx.AsyncBaseTransport` in place of the network.
+            transport: An `httpx.AsyncBaseTransport`, or that of httpx2, in place of the network.
             timeout_s: Seconds for one call, including retries and the waits between them.
             max_retries: Retries when the API cannot be reached, or answers that it is not
                 available.

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, cast
 
-import httpx
+from remit.client._library import error_types
 
 MAX_REASON_CHARS: Final = 200
 
@@ -64,16 +64,16 @@ UNREACHABLE: Final = (
 )
 
 TEMPLATES: Final = (
-    (httpx.ConnectTimeout, NO_CONNECTION),
-    (httpx.RemoteProtocolError, NO_HTTP),
-    (httpx.ProxyError, PROXY),
-    ((httpx.TimeoutException, TimeoutError), NO_ANSWER),
-    ((httpx.DecodingError, zlib.error), NOT_PACKED),
+    (("ConnectTimeout",), NO_CONNECTION),
+    (("RemoteProtocolError",), NO_HTTP),
+    (("ProxyError",), PROXY),
+    (("TimeoutException", TimeoutError), NO_ANSWER),
+    (("DecodingError", zlib.error), NOT_PACKED),
     # Before a connection: the certificates of this machine, or the proxy's URL.
-    (OSError, NOT_READY),
-    ((ImportError, ValueError, httpx.InvalidURL), NO_PROXY),
+    ((OSError,), NOT_READY),
+    (("InvalidURL", ImportError, ValueError), NO_PROXY),
 )
-"""The first template that fits the type of an error is its."""
+"""The first template that fits the type of an error is its; a name is a type of httpx."""
 CONNECT_TEMPLATES: Final = (
     (socket.gaierror, NO_NAME),
     (ssl.SSLCertVerificationError, UNTRUSTED),
@@ -113,14 +113,14 @@ def _template(error: Exception) -> tuple[str, BaseException]:
         # With TLS 1.3, the alert about a missing certificate arrives when the answer is read.
         if isinstance(cause, ssl.SSLError) and TLS_ALERT in str(cause):
             return TLS_REFUSED, cause
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, error_types("ConnectError")):
         for kind, template in CONNECT_TEMPLATES:
             for cause in causes:
                 if isinstance(cause, kind):
                     return template, cause
         return UNREACHABLE, error
     for kinds, template in TEMPLATES:
-        if isinstance(error, kinds):
+        if isinstance(error, error_types(*kinds)):
             return template, error
     return BROKEN, error
 

@@ -1,4 +1,4 @@
-"""Sends one call over httpx: one try, and a second one uncompressed if the server refuses gzip.
+"""Sends one call over HTTP: one try, and a second one uncompressed if the server refuses gzip.
 
 Calls go to httpx's transport, beneath its client. Other tracers wrap the client, and httpx logs
 there: they would trace and log remit's own requests. The price is that the proxies of the
@@ -8,7 +8,7 @@ environment, which the client reads, are read here (`Target.proxy`).
 from __future__ import annotations
 
 import asyncio
-import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport] - see httpcore
+import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport] - as in `_library`
 import os
 import sys
 import threading
@@ -16,24 +16,17 @@ import zlib
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from itertools import islice
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
-
-# httpx imports httpcore at the first request, and a look-up of a host imports encodings.idna. Both
-# would happen on the sender's thread, and a process may fork during an import.
-import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport]
-import httpx
 
 from remit._base.clock import Clock, Deadline, SystemClock
 from remit.client import _error_text
 from remit.client._inprocess import InProcessTransport
+from remit.client._library import error_types, httpx, library_of
 from remit.client._target import Answer, Target
 from remit.client.endpoints import MAX_ANSWER_BYTES, AnswerTooLongError, Call
 from remit.config import is_loopback
 from remit.errors import ApiError, ContractError, SettingsError, UnavailableError, UsageError
-
-Transport: TypeAlias = httpx.BaseTransport
-AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -45,13 +38,40 @@ DEFAULT_TIMEOUT_S: Final = 10.0
 MIN_TIMEOUT_S: Final = 0.001
 # httpx, which knows what it waited for, raises first; the rest is for an answer in small parts.
 GRACE_S: Final = 0.05
-NO_ANSWER: Final = (httpx.HTTPError, TimeoutError, zlib.error)
-"""Errors of an exchange without an answer."""
 GZIP: Final = 16 + zlib.MAX_WBITS
 MIN_COMPRESSED_BYTES: Final = 4_096
 UNSUPPORTED_MEDIA_TYPE: Final = 415
 OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
 """Loaded wherever an instrumentation of OpenTelemetry is active; never loaded by remit."""
+
+
+class Transport(Protocol):
+    """A transport of httpx or httpx2."""
+
+    def handle_request(self, request: Any, /) -> Any:  # noqa: ANN401 - types of either library
+        """Send a request; return the response."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """An asynchronous transport of httpx or httpx2."""
+
+    async def handle_async_request(self, request: Any, /) -> Any:  # noqa: ANN401 - as above
+        """Send a request; return the response."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def no_answer() -> tuple[type[Exception], ...]:
+    """Return the types of errors of an exchange without an answer."""
+    return error_types("HTTPError", TimeoutError, zlib.error)
 
 
 def tries(
@@ -103,7 +123,7 @@ class HttpBase(Generic[C]):
         Args:
             api_url: The API's URL, without `/api/v1`; may be None with a transport.
             token: Bearer token; without one no `Authorization` is sent.
-            transport: An httpx transport in place of the network.
+            transport: A transport of httpx or httpx2 in place of the network.
             timeout_s: Seconds for each wait of one call, and for the body of its answer.
             clock: Times the deadlines, and dates that the server names.
 
@@ -118,6 +138,8 @@ class HttpBase(Generic[C]):
             raise SettingsError(f"timeout_s is {timeout_s}; expected seconds above 0")
         self.target = Target.of(NOWHERE if api_url is None else api_url, token)
         self._custom_transport: Any = transport
+        # A transport of the network takes requests of its own library only.
+        self._library: Any = library_of(transport)
         host = urlsplit(self.target.url).hostname or ""
         self._may_compress = not (isinstance(transport, InProcessTransport) or is_loopback(host))
         self._compress = False
@@ -169,7 +191,7 @@ class HttpBase(Generic[C]):
     def _request(
         self, call: Call[Any], timeout_s: float, on_sent: Callable[[], None] | None = None
     ) -> httpx.Request:
-        timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
+        timeout = self._library.Timeout(max(MIN_TIMEOUT_S, timeout_s))
         body, headers = call.body, self.target.headers()
         if self._compress and body is not None and len(body) >= MIN_COMPRESSED_BYTES:
             body = zlib.compress(body, 1, GZIP)
@@ -177,7 +199,7 @@ class HttpBase(Generic[C]):
         content: bytes | Body | None = body
         if on_sent is not None and body is not None:
             content, headers["Content-Length"] = Body(body, on_sent), str(len(body))
-        return httpx.Request(
+        request: httpx.Request = self._library.Request(
             call.method,
             f"{self.target.url}{call.path}",
             params=list(call.query) or None,
@@ -185,6 +207,7 @@ class HttpBase(Generic[C]):
             headers=headers,
             extensions={"timeout": timeout.as_dict()},
         )
+        return request
 
     def _refuses_compression(self, request: httpx.Request, answer: Answer) -> bool:
         """Return whether *request* has to be sent uncompressed; note what the server accepts."""
@@ -205,13 +228,13 @@ class HttpBase(Generic[C]):
         reason = _error_text.describe(
             error, place=self.target.place, timeout_s=timeout_s, proxy=proxy
         )
-        unreadable = isinstance(error, httpx.DecodingError | zlib.error)
+        unreadable = isinstance(error, error_types("DecodingError", zlib.error))
         kind = ContractError if unreadable else UnavailableError
         return kind(f"{self.target.where(call)}: {reason}")
 
 
 class HttpClient(HttpBase[Transport]):
-    """Sends calls over httpx, one try each. Usable from several threads."""
+    """Sends calls over HTTP, one try each. Usable from several threads."""
 
     @property
     def holds_locks(self) -> bool:
@@ -254,7 +277,7 @@ class HttpClient(HttpBase[Transport]):
                         raise TimeoutError
                     body.add(chunk)
                     late = deadline.passed
-        except NO_ANSWER as error:
+        except no_answer() as error:
             failure = self._failure(error, call, seconds)
         else:
             answer = Answer(response.status_code, dict(response.headers), bytes(body.content))
@@ -275,7 +298,7 @@ class HttpClient(HttpBase[Transport]):
 
 
 class AsyncHttpClient(HttpBase[AsyncTransport]):
-    """Sends calls over httpx, awaitable, one try and one deadline each. For one event loop."""
+    """Sends calls over HTTP, awaitable, one try and one deadline each. For one event loop."""
 
     async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the API answers to *call*, as `HttpClient.send` does."""
@@ -297,7 +320,7 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
                     body = AnswerBody(self.target.where(call), call, response)
                     async for chunk in cast("AsyncIterable[bytes]", response.stream):
                         body.add(chunk)
-        except NO_ANSWER as error:
+        except no_answer() as error:
             failure = self._failure(error, call, seconds)
         else:
             answer = Answer(response.status_code, dict(response.headers), bytes(body.content))

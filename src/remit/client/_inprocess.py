@@ -11,9 +11,8 @@ import contextvars
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
-import httpx
-
 from remit._base.guard import guarded
+from remit.client._library import httpx
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]

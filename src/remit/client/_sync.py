@@ -222,7 +222,7 @@ class Client:
         Args:
             api_url: The API's URL, without `/api/v1`; may be left out with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
-            transport: An `httpx.BaseTransport` in place of the network.
+            transport: An `httpx.BaseTransport`, or that of httpx2, in place of the network.
             timeout_s: Seconds for one call, including retries and the waits between them. A
                 server that sends its headers in small parts can take longer.
             max_retries: Retries when the API cannot be reached, or answers that it is not

@@ -257,6 +257,8 @@ class AgentInstance(WireModel):
     """The client's name of the instance."""
     purpose: str | None = None
     """Why it ran: `live`, `smoke_test`, `eval`, or a word that a newer server knows."""
+    caused_by: str | None = None
+    """Trace id of the `traceparent` with which it was opened, if the server notes it."""
     quality_payloads: dict[str, JsonObject] | None = None
     """Quality payloads by name."""
     quality_summaries: dict[str, str | None] | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from remit.collector.store import InstanceRow, SpanRow, SubjectRow
 from remit.collector.store.statements import EMPTY, ERASED
-from remit.collector.store.subjects import ROOT_SPAN, subject_hash
+from remit.collector.store.subjects import ROOT_SPAN, cause, subject_hash
 
 
 def without_payloads(row: InstanceRow) -> InstanceRow:
@@ -31,3 +33,10 @@ def subject_of(row: SpanRow) -> SubjectRow | None:
         return None
     found = subject_hash(row.payload)
     return None if found is None else SubjectRow(row.agent_instance_id, found)
+
+
+def causes_of(rows: Iterable[SpanRow]) -> dict[str, str]:
+    """Return the traces that caused runs, by the id of the run, as far as these spans say it."""
+    roots = (row for row in rows if row.schema_name == ROOT_SPAN)
+    causes = ((row.agent_instance_id, cause(row.payload)) for row in roots)
+    return {instance_id: trace for instance_id, trace in causes if trace is not None}

@@ -53,6 +53,8 @@ SORTABLE: Final = (
     "purpose",
 )
 FILTERS: Final = ("agent_version_id", "environment_id", "agent_deployment_id")
+IDENTIFYING: Final = ("external_identifier", "caused_by")
+"""Filters of few instances, of one agent or of all."""
 
 Step = Callable[[InstanceRow, Mapping[str, object]], InstanceRow]
 
@@ -121,15 +123,18 @@ def show(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def list_instances(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return a page of the instances of an agent."""
+    """Return a page of the instances of an agent, or of those that a filter identifies."""
     del key
     values = object_of(params, ctx.settings.max_depth)
     agent_id = text_in(values, "agent_id") or ctx.caller.agent_id
-    if agent_id is None:
+    identifying = equal_to(values, IDENTIFYING)
+    if agent_id is None and not identifying:
         raise invalid_field("agent_id", "is required")
-    if ctx.caller.agent_id not in {None, agent_id}:
+    if agent_id is not None and ctx.caller.agent_id not in {None, agent_id}:
         agent_of(ctx, agent_id)
-    equal = {"agent_id": agent_id, **equal_to(values, FILTERS)}
+    equal = {**identifying, **equal_to(values, FILTERS)}
+    if agent_id is not None:
+        equal["agent_id"] = agent_id
     if ctx.caller.environment_id is not None:
         equal["environment_id"] = ctx.caller.environment_id
     page = page_of(values, SORTABLE)

@@ -110,7 +110,7 @@ OPERATIONS: Final = MappingProxyType(
             instances.list_instances,
             writes=False,
             sortable=instances.SORTABLE,
-            query=("agent_id", *instances.FILTERS),
+            query=("agent_id", *instances.FILTERS, *instances.IDENTIFYING),
         ),
         "agent_instances/agent_context": Operation(agent_context, writes=False),
         CREATE: Operation(_create_span, writes=True),

@@ -16,7 +16,7 @@ import msgspec
 
 from remit.collector.ingest.checks import instant, taken
 from remit.collector.ingest.context import Context
-from remit.collector.ingest.erased import span_without_payloads, subject_of
+from remit.collector.ingest.erased import causes_of, span_without_payloads, subject_of
 from remit.collector.ingest.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
 from remit.collector.ingest.spans import (
     CREATE,
@@ -247,6 +247,9 @@ class SpanBatch:
             self._ctx.tally.spans += len(self._new)
             subjects = {subject_of(row) for row in self._new.values()} - {None}
             tx.add_subjects([subject for subject in subjects if subject is not None])
+            causes = causes_of(self._new.values())
+            if causes:
+                tx.note_causes(causes)
         if self._changed:
             tx.change_spans(list(self._changed.values()))
         if self._new_keys:

@@ -278,6 +278,10 @@ class Writing(Reading, Protocol):
         """Note whose data runs are about; what is known already is left alone."""
         ...
 
+    def note_causes(self, causes: Mapping[str, str]) -> None:
+        """Note by which traces instances were caused, by id."""
+        ...
+
     def erase(self, instance_id: str, erased_at: int) -> int:
         """Erase the payloads of an instance; return how many spans had some.
 

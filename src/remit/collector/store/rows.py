@@ -152,7 +152,8 @@ class InstanceRow(Row, frozen=True, gc=False):
     """One run of an agent.
 
     `start_seen` tells whether a start came: a finish may overtake it. `quality_payloads` is a JSON
-    object by name. From `erased_at` on its payloads are not kept.
+    object by name. From `erased_at` on its payloads are not kept. `caused_by` is the trace id of
+    the `traceparent` that its root span names.
     """
 
     id: str
@@ -179,6 +180,7 @@ class InstanceRow(Row, frozen=True, gc=False):
     spans_failed: int = 0
     spans_cancelled: int = 0
     erased_at: int | None = None
+    caused_by: str | None = None
 
 
 class SpanRow(Row, frozen=True, gc=False):

@@ -141,6 +141,7 @@ ADD_COUNTS: Final = (
     + ", ".join(f"spans_{status} = spans_{status} + ?" for status in COUNTS)
     + " WHERE id = ?"
 )
+NOTE_CAUSE: Final = "UPDATE agent_instances SET caused_by = ? WHERE id = ?"
 # To count an account's instances: by agents, whose index alone is read for it.
 OWNED: Final = "agent_id IN (SELECT id FROM agents WHERE account_id = ?)"
 SPANS: Final = "FROM agent_spans AS s"

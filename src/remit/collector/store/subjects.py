@@ -1,4 +1,4 @@
-"""Whose data a run is about: what its root span says, as the hash by which the run is found."""
+"""What the root span of a run says: whose data the run is about, and which trace caused it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from typing import Final
 
 import msgspec
 
+from remit._base.traceparent import trace_id
+
 ROOT_SPAN: Final = "remit:run"
-"""Name of the span that says whose data a run is about."""
+"""Name of the root span of a run."""
 
 
 class _Root(msgspec.Struct):
     subject: str | None = None
 
 
+class _Linked(msgspec.Struct):
+    traceparent: str | None = None
+
+
+_read_linked: Final = msgspec.json.Decoder(_Linked).decode
 _read_root: Final = msgspec.json.Decoder(_Root).decode
 
 
@@ -31,3 +38,11 @@ def subject_hash(payload: str) -> str | None:
         # A marker in its place, or somebody else's span of that name.
         return None
     return None if subject is None else hash_of_subject(subject)
+
+
+def cause(payload: str) -> str | None:
+    """Return the trace id of the `traceparent` that the payload of a root span names, if any."""
+    try:
+        return trace_id(_read_linked(payload).traceparent)
+    except msgspec.DecodeError:
+        return None

@@ -335,6 +335,10 @@ class Transaction(ABC):
         for row in rows:
             self._run(f"{statements.INSERT[SubjectRow]} ON CONFLICT DO NOTHING", values_of(row))
 
+    def note_causes(self, causes: Mapping[str, str]) -> None:
+        """Note by which traces instances were caused, by id."""
+        self._run_many(statements.NOTE_CAUSE, [(trace, row_id) for row_id, trace in causes.items()])
+
     def instances_of_subject(self, subject_hash: str) -> list[str]:
         """Return the ids of the instances that are about somebody, oldest first."""
         sql = "SELECT agent_instance_id FROM run_subjects WHERE subject_hash = ? ORDER BY 1"

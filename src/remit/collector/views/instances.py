@@ -31,6 +31,7 @@ def summary_view(row: InstanceRow) -> dict[str, object]:
         "termination_reason": row.termination_reason,
         "external_identifier": row.external_identifier,
         "purpose": row.purpose,
+        "caused_by": row.caused_by,
         "inserted_at": format_us(row.inserted_at),
         "updated_at": format_us(row.updated_at),
         "risk_score": None,
@@ -107,6 +108,7 @@ def _registered(row: InstanceRow) -> dict[str, object]:
             spans_complete=0,
             spans_failed=0,
             spans_cancelled=0,
+            caused_by=None,
         )
     )
 

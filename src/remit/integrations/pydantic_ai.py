@@ -1,0 +1,645 @@
+"""Records and governs the agents of pydantic-ai.
+
+A user adds the capability `Remit` to an agent::
+
+    from remit.integrations.pydantic_ai import Remit
+
+    agent = Agent("openai:gpt-5", tools=[pay], capabilities=[Remit(risks={"pay": PAYS})])
+
+The agent, its model calls and its tools become spans. A tool that the remit forbids is not called:
+the model reads the refusal as its result. Outside any run, the agent opens a run of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextvars import ContextVar
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, Self, cast
+from weakref import WeakKeyDictionary
+
+from remit._base.text import describe_value
+from remit._base.version import __version__
+from remit._decorators import adapters
+from remit.errors import DeclarationError, DeniedError
+from remit.integrations import _llm
+from remit.models.data_risk import DataRisk
+
+PACKAGE: Final = "pydantic-ai-slim"
+LOWEST: Final = "2.38"
+_llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE), __name__)
+
+from pydantic_ai import RunContext  # noqa: E402 - after the check
+from pydantic_ai.agent import AbstractAgent  # noqa: E402
+from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering  # noqa: E402
+from pydantic_ai.exceptions import (  # noqa: E402
+    ApprovalRequired,
+    CallDeferred,
+    SkipModelRequest,
+    SkipToolExecution,
+    ToolFailed,
+)
+from pydantic_ai.messages import (  # noqa: E402
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturn,
+    UserContent,
+)
+from pydantic_ai.models import (  # noqa: E402
+    Model,
+    ModelRequestContext,
+    ModelRequestParameters,
+    StreamedResponse,
+)
+from pydantic_ai.models.wrapper import WrapperModel  # noqa: E402
+from pydantic_ai.run import AgentRunResult  # noqa: E402
+from pydantic_ai.settings import ModelSettings  # noqa: E402
+from pydantic_ai.tools import DeferredToolRequests, Tool, ToolDefinition  # noqa: E402
+from pydantic_ai.toolsets import (  # noqa: E402
+    AbstractToolset,
+    CombinedToolset,
+    FunctionToolset,
+    PrefixedToolset,
+    RenamedToolset,
+    WrapperToolset,
+)
+from pydantic_ai.usage import RequestUsage  # noqa: E402
+
+__all__ = ["Remit"]
+
+AGENT: Final = adapters.declare("pydantic-ai:agent", "agent")
+MODEL: Final = adapters.declare("pydantic-ai:llm", "llm")
+TOOL: Final = adapters.declare("pydantic-ai:tool", "tool")
+"""Of a tool that could not be declared, so that it can still be refused."""
+
+AGENTS: Final = adapters.declare_agent("pydantic-ai.agents:agent", name="agent")
+"""Opens the runs of an agent that could not be declared."""
+
+adapters.add_to_header(f"remit-pydantic-ai@{__version__}")
+adapters.interrupts(ApprovalRequired, CallDeferred)
+
+UNNAMED: Final = "agent"
+"""Name of an agent without one."""
+NOT_RECORDED: Final = frozenset({"extra_body", "extra_headers"})
+"""Settings that may hold credentials."""
+
+WRAPS_MODELS: Final = hasattr(AbstractCapability, "get_wrapper_model")
+"""Whether capabilities may wrap the model that serves a request: since 2.62."""
+PRICED: Final = {"currency": "USD", "source": "genai-prices"}
+
+_agent: ContextVar[adapters.ManualSpan | None] = ContextVar("remit.pydantic_ai.agent", default=None)
+_request: ContextVar[_Request | None] = ContextVar("remit.pydantic_ai.request", default=None)
+_waiting: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
+"""Ids of the calls whose approval or result each run waits for."""
+
+
+class Remit(AbstractCapability[Any]):
+    """Records an agent of pydantic-ai, and refuses tools that exceed a remit.
+
+    One object may be used for several agents. Of two in one agent, the risks are merged, and of
+    what both say the later one counts.
+
+    Attributes:
+        declared: What was declared of the agent and its tools.
+    """
+
+    id: str | None = "remit"
+
+    def __init__(
+        self,
+        *,
+        risks: Mapping[str, DataRisk] | None = None,
+        data_risk: DataRisk | None = None,
+        capture_messages: _llm.CaptureMessages = "new",
+    ) -> None:
+        """Take the declarations of an agent.
+
+        Args:
+            risks: Data risks of tools, by the name that the model uses. A tool whose function is
+                decorated has the risk that its decorator declares.
+            data_risk: The agent's remit: no step beneath the agent may exceed it.
+            capture_messages: `new` records of each model call the messages that the previous one
+                did not have; `all` records all of them, `none` records none.
+
+        Raises:
+            DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
+                names no tool, and all tools of the agent are known.
+        """
+        self.declared = _Declared(_checked_risks(risks), data_risk, adapters.caller())
+        adapters.ceiling_of("Remit(data_risk=...)", data_risk)
+        self._history = _llm.History(_llm.checked_capture(capture_messages, "Remit"))
+
+    @classmethod
+    def combine(cls, capabilities: Sequence[AbstractCapability[Any]]) -> AbstractCapability[Any]:
+        """Return the last of several capabilities in one agent, with the risks of all."""
+        all_declared = [capability.declared for capability in cast("Sequence[Self]", capabilities)]
+        risks = {name: risk for each in all_declared for name, risk in each.risks.items()}
+        remits = [each.data_risk for each in all_declared if each.data_risk is not None]
+        combined = copy(cast("Self", capabilities[-1]))
+        combined.declared = _Declared(
+            risks, remits[-1] if remits else None, combined.declared.place
+        )
+        return combined
+
+    def get_ordering(self) -> CapabilityOrdering:
+        """Return that the spans are around what other capabilities do."""
+        return CapabilityOrdering(position="outermost")
+
+    def for_agent(self, agent: AbstractAgent[Any, Any]) -> AbstractCapability[Any]:
+        """Return the capability for one agent, with its tools declared."""
+        bound = copy(self)
+        bound.declared = self.declared.fresh()
+        bound.declared.add_tools(agent.toolsets)
+        return bound
+
+    def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> None:
+        """Declare the tools that were added since the agent was made; the toolset is not wrapped.
+
+        Raises:
+            DeclarationError: *risks* names no tool.
+        """
+        self.declared.check(self.declared.add_tools([toolset]))
+
+    # Agents
+
+    async def wrap_run(
+        self, ctx: RunContext[Any], *, handler: Callable[[], Any]
+    ) -> AgentRunResult[Any]:
+        """Record an agent; outside any run, in a run of its own."""
+        name = _name_of(ctx)
+        runs, asked = self.declared.agent(name), partial(self._asked, name, ctx)
+        resumable = adapters.traceparent() is not None and _agent.get() is None
+        with adapters.start(AGENT, asked, agent=runs, ceiling=runs.ceiling) as span:
+            reset = _agent.set(span)
+            try:
+                if resumable:
+                    _go_on(span, ctx)
+                result: AgentRunResult[Any] = await handler()
+                self._end_agent(span, result, resumable=resumable)
+            finally:
+                _agent.reset(reset)
+            return result
+
+    def _asked(self, name: str, ctx: RunContext[Any]) -> dict[str, object]:
+        prompt = None if self._history.capture == "none" else _content(ctx.prompt)
+        return {"agent_name": name, "inputs": _llm.known_only(prompt=prompt)}
+
+    @adapters.guarded("the end of an agent")
+    def _end_agent(
+        self, span: adapters.ManualSpan, result: AgentRunResult[Any], *, resumable: bool
+    ) -> None:
+        """End the span; an outermost agent that waits leaves the run open that it did not open."""
+        output: object = result.output
+        if not isinstance(output, DeferredToolRequests):
+            span.end(partial(self._answered, output))
+            return
+        calls = [*output.approvals, *output.calls]
+        if resumable and span.context is not None:
+            waiting = _waiting.setdefault(span.context.run, set())
+            waiting.update(call.tool_call_id for call in calls)
+            span.leave_open()
+        span.end(lambda: {"outputs": {"tool_calls": _tool_calls(calls)}}, status="cancelled")
+
+    def _answered(self, output: object) -> dict[str, object]:
+        return {"outputs": {} if self._history.capture == "none" else {"output": output}}
+
+    # Model calls
+
+    async def wrap_model_request(
+        self,
+        ctx: RunContext[Any],  # noqa: ARG002 - of the hook
+        *,
+        request_context: ModelRequestContext,
+        handler: Callable[..., Any],
+    ) -> ModelResponse:
+        """Record a model call."""
+        self.declared.add_listed(request_context.model_request_parameters.function_tools)
+        request = _Request(request_context, self._history)
+        if request.streams and not WRAPS_MODELS:
+            watched = _WatchedModel(request_context.model, request)
+            request_context = replace(request_context, model=watched)
+        reset = _request.set(request)
+        try:
+            with adapters.start(MODEL, request.payload) as span:
+                request.span = span
+                try:
+                    response: ModelResponse = await handler(request_context)
+                except SkipModelRequest as skip:
+                    span.end(partial(request.result, skip.response))
+                    raise
+                except BaseException as error:
+                    span.end(request.partial_result, error=error)
+                    raise
+                span.end(partial(request.result, response), status=_status_of(response))
+                return response
+        finally:
+            _request.reset(reset)
+
+    def get_wrapper_model(self, model: Model) -> Model | None:
+        """Return a model whose streams are seen, for a call that is streamed."""
+        request = _request.get()
+        return _WatchedModel(model, request) if request is not None and request.streams else None
+
+    # Tools
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        handler: Callable[[dict[str, Any]], Any],
+    ) -> Any:  # noqa: ANN401 - of the tool
+        """Record a tool, or refuse it: the model reads the refusal as its result."""
+        recorder = self.declared.tool(ctx, tool_def)
+        try:
+            if recorder is None:
+                return await handler(args)
+            with adapters.start(recorder, lambda: _arguments(call, args)) as span:
+                try:
+                    result = await handler(args)
+                except SkipToolExecution as skip:
+                    span.end(partial(_output, skip.result))
+                    raise
+                span.end(partial(_output, result))
+                return result
+        except DeniedError as refusal:
+            raise ToolFailed(refusal.for_model()) from refusal
+
+
+class _Declared:
+    """What was declared of one agent and of its tools.
+
+    Attributes:
+        risks: Data risks of tools, by name.
+        data_risk: The agent's remit.
+        place: File and line that messages name.
+    """
+
+    def __init__(
+        self, risks: Mapping[str, DataRisk], data_risk: DataRisk | None, place: str | None
+    ) -> None:
+        self.risks = risks
+        self.data_risk = data_risk
+        self.place = place
+        self._checked = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._declarations = adapters.declarations()
+        self._agents: dict[str, adapters.AgentRuns] = {}
+        self._tools: dict[str, tuple[tuple[object, object], adapters.SpanRecorder]] = {}
+        self._decorated: set[str] = set()
+
+    def fresh(self) -> _Declared:
+        """Return the same for another agent."""
+        return _Declared(self.risks, self.data_risk, self.place)
+
+    @adapters.guarded("the declaration of an agent", AGENTS)
+    def agent(self, name: str) -> adapters.AgentRuns:
+        """Return what opens the runs of the agent."""
+        runs = self._agents.get(name)
+        if runs is None:
+            runs = self._agents[name] = adapters.declare_agent(
+                f"pydantic-ai.agents:{name}",
+                name=name,
+                data_risk=self.data_risk,
+                place=self.place,
+            )
+        return runs
+
+    @adapters.guarded("the declaration of tools")
+    def add_tools(self, toolsets: Sequence[AbstractToolset[Any]]) -> set[str] | None:
+        """Declare the tools of *toolsets*; return their names, or None if not all are known."""
+        if self._declarations is not adapters.declarations():
+            self._forget()
+        names: set[str] | None = set()
+        for name, tool in _tools_of(toolsets):
+            if name is None or tool is None:
+                names = None
+                continue
+            if names is not None:
+                names.add(name)
+            if adapters.step_of(tool.function) is None:
+                self._tool(name, tool.tool_def)
+            else:
+                self._decorated.add(name)
+        return names
+
+    @adapters.guarded("the declaration of tools")
+    def add_listed(self, tools: Iterable[ToolDefinition]) -> None:
+        """Declare the tools that became known when they were listed, such as those of MCP."""
+        for tool in tools:
+            if tool.name not in self._tools and tool.name not in self._decorated:
+                self._tool(tool.name, tool)
+
+    @adapters.guarded("the declaration of a tool", TOOL)
+    def tool(self, ctx: RunContext[Any], tool: ToolDefinition) -> adapters.SpanRecorder | None:
+        """Return the recorder of a tool; None if its function is decorated."""
+        return None if _is_decorated(ctx, tool.name) else self._tool(tool.name, tool)
+
+    def _tool(self, name: str, tool: ToolDefinition) -> adapters.SpanRecorder:
+        content = (tool.description, tool.parameters_json_schema)
+        known = self._tools.get(name)
+        if known is None or known[0] != content:
+            recorder = adapters.declare(
+                f"pydantic-ai:tool:{name}",
+                "tool",
+                params=tool.parameters_json_schema,
+                description=tool.description,
+                data_risk=self.risks.get(name),
+                place=self.place,
+            )
+            known = self._tools[name] = (content, recorder)
+        return known[1]
+
+    def check(self, names: set[str] | None) -> None:
+        """Check once that the risks name tools, if all *names* of tools are known.
+
+        Raises:
+            DeclarationError: One names no tool.
+        """
+        if self._checked or names is None:
+            return
+        unknown = sorted(self.risks.keys() - names)
+        if unknown:
+            raise DeclarationError(
+                f"Remit at {self.place}: risks names {', '.join(map(describe_value, unknown))}; "
+                f"expected names of tools, which are {', '.join(sorted(names)) or 'none'}"
+            )
+        self._checked = True
+
+
+class _Request:
+    """One model call: its payload and its result.
+
+    Attributes:
+        streams: Whether the answer is streamed.
+        span: Its span.
+        stream: The stream of the model, once it is open.
+    """
+
+    def __init__(self, context: ModelRequestContext, history: _llm.History) -> None:
+        """Keep what is read if it is recorded."""
+        self._context = context
+        self._history = history
+        outer = _agent.get()
+        self._parent = None if outer is None else outer.context
+        self._started_s = time.perf_counter()
+        self.streams = context.streaming
+        self.span = adapters.ManualSpan()
+        self.stream: StreamedResponse | None = None
+
+    def payload(self) -> dict[str, object]:
+        context = self._context
+        settings = cast("Mapping[str, object]", context.model_settings or {})
+        messages, omitted = self._history.new(self._parent, list(_messages(context.messages)))
+        tools = context.model_request_parameters.function_tools
+        return _llm.payload(
+            "chat",
+            context.model.system,
+            context.model.model_name,
+            messages,
+            omitted=omitted,
+            system=None if self._history.capture == "none" else _instructions(context.messages),
+            tools=_llm.described((tool.name, tool.description) for tool in tools),
+            settings={key: value for key, value in settings.items() if key not in NOT_RECORDED},
+            stream=self.streams,
+        )
+
+    def result(self, response: ModelResponse) -> dict[str, object]:
+        messages = self._history.answered(self._parent, list(_messages([response])))
+        return _llm.result(
+            messages,
+            [response.finish_reason],
+            tokens=_tokens(response.usage),
+            response_model=response.model_name,
+            response_id=response.provider_response_id,
+            first_token_ms=self._first_token_ms(),
+            cost=_cost(response),
+        )
+
+    def partial_result(self) -> dict[str, object]:
+        """Return what came of a stream that was left."""
+        return {} if self.stream is None else self.result(self.stream.get())
+
+    def _first_token_ms(self) -> float | None:
+        stream = self.stream
+        first_s = None if stream is None else stream.time_to_first_chunk(self._started_s)
+        return None if first_s is None else round(first_s * 1000, 3)
+
+
+class _WatchedModel(WrapperModel):
+    """A model that hands its stream to the request, and opens it inside the span of the call.
+
+    pydantic-ai opens a stream in the task that reads it, where the span is not current.
+    """
+
+    def __init__(self, wrapped: Model, request: _Request) -> None:
+        super().__init__(wrapped)
+        self._request = request
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        streamed = self.wrapped.request_stream(
+            messages, model_settings, model_request_parameters, run_context
+        )
+        async with AsyncExitStack() as stack:
+            context = self._request.span.context
+            with nullcontext() if context is None else adapters.inside(context):
+                stream = await stack.enter_async_context(streamed)
+            self._request.stream = stream
+            yield stream
+
+
+# Approval
+
+
+@adapters.guarded("the approvals of a run")
+def _go_on(span: adapters.ManualSpan, ctx: RunContext[Any]) -> None:
+    """Let the run end as usual once an agent goes on with the calls that it waited for."""
+    waiting = None if span.context is None else _waiting.get(span.context.run)
+    if waiting:
+        waiting -= {call.tool_call_id for message in ctx.messages for call in _calls_of(message)}
+        span.leave_open(leave=bool(waiting))
+
+
+# Tools
+
+
+def _checked_risks(risks: Mapping[str, DataRisk] | None) -> dict[str, DataRisk]:
+    if risks is not None and not isinstance(cast("object", risks), Mapping):
+        raise DeclarationError(
+            f"Remit: risks is {describe_value(risks)}; expected a mapping of names of tools to "
+            "remit.risk(...)"
+        )
+    checked = dict(risks or {})
+    for name, risk in checked.items():
+        adapters.ceiling_of(f"Remit(risks={{{name!r}: ...}})", risk)
+    return checked
+
+
+def _tools_of(
+    toolsets: Iterable[AbstractToolset[Any]],
+) -> Iterator[tuple[str | None, Tool[Any] | None]]:
+    """Yield the tools of functions by the name that the model uses; (None, None) for others."""
+    for toolset in toolsets:
+        if isinstance(toolset, FunctionToolset):
+            for name, tool in toolset.tools.items():
+                yield name, tool
+                if tool.prepare is not None:  # it may have another name
+                    yield None, None
+        elif isinstance(toolset, CombinedToolset):
+            yield from _tools_of(toolset.toolsets)
+        elif isinstance(toolset, WrapperToolset):
+            for inner_name, inner_tool in _tools_of([toolset.wrapped]):
+                yield inner_name and _renamed(toolset, inner_name), inner_tool
+        else:
+            yield None, None
+
+
+def _renamed(toolset: WrapperToolset[Any], name: str) -> str:
+    """Return the name outside *toolset* of a tool that has *name* inside it."""
+    if isinstance(toolset, PrefixedToolset):
+        return f"{toolset.prefix}_{name}"
+    if isinstance(toolset, RenamedToolset):
+        return next((new for new, old in toolset.name_map.items() if old == name), name)
+    return name
+
+
+def _is_decorated(ctx: RunContext[Any], name: str) -> bool:
+    """Return whether the function of a tool of the run is decorated."""
+    toolsets = [] if ctx.tool_manager is None else [ctx.tool_manager.toolset]
+    for each, tool in _tools_of(toolsets):
+        if each == name and tool is not None:
+            return adapters.step_of(tool.function) is not None
+    return False
+
+
+def _arguments(call: ToolCallPart, args: dict[str, Any]) -> dict[str, object]:
+    return {"tool_name": call.tool_name, "call_id": call.tool_call_id, "inputs": args}
+
+
+def _output(result: object) -> dict[str, object]:
+    value: object = result.return_value if isinstance(result, ToolReturn) else result
+    return {"outputs": {"output": value}}
+
+
+# Messages
+
+
+def _name_of(ctx: RunContext[Any]) -> str:
+    name = None if ctx.agent is None else ctx.agent.name
+    return name if isinstance(name, str) and name else UNNAMED
+
+
+def _status_of(response: ModelResponse) -> adapters.Status | None:
+    """Return that a stream was left before its end."""
+    left = getattr(response, "state", None) in {"incomplete", "interrupted"}
+    return "cancelled" if left else None
+
+
+def _instructions(messages: Sequence[ModelMessage]) -> str | None:
+    for message in reversed(messages):
+        if isinstance(message, ModelRequest):
+            return message.instructions
+    return None
+
+
+def _messages(messages: Iterable[ModelMessage]) -> Iterator[_llm.Message]:
+    for message in messages:
+        if isinstance(message, ModelResponse):
+            calls = _tool_calls(_calls_of(message))
+            yield _llm.message("assistant", _answer(message), tool_calls=calls)
+        else:
+            for part in message.parts:
+                yield from _request_message(part)
+
+
+def _request_message(part: Any) -> Iterator[_llm.Message]:  # noqa: ANN401 - twelve types
+    kind = part.part_kind
+    if kind == "system-prompt":
+        yield _llm.message("system", part.content)
+    elif kind == "user-prompt":
+        yield _llm.message("user", _content(part.content))
+    elif kind == "tool-return":
+        content = part.content if isinstance(part.content, str) else part.model_response_str()
+        yield _llm.message("tool", content, tool_call_id=part.tool_call_id)
+    elif kind == "retry-prompt" and part.tool_name is not None:
+        yield _llm.message("tool", part.model_response(), tool_call_id=part.tool_call_id)
+    elif kind in {"retry-prompt", "retry-feedback"}:
+        yield _llm.message("user", part.model_response())
+    elif isinstance(getattr(part, "content", None), str):
+        yield _llm.message("system", part.content)
+
+
+def _calls_of(message: ModelMessage) -> Iterator[Any]:
+    for part in message.parts:
+        if part.part_kind in {"tool-call", "builtin-tool-call"}:
+            yield part
+
+
+def _tool_calls(calls: Iterable[Any]) -> list[dict[str, object]]:
+    return [_llm.tool_call(call.tool_call_id, call.tool_name, call.args) for call in calls]
+
+
+def _answer(response: ModelResponse) -> object:
+    """Return the text of an answer, and beside it what is recorded of its files."""
+    texts = [part.content for part in response.parts if part.part_kind == "text"]
+    files = [_item(part.content) for part in response.parts if part.part_kind == "file"]
+    text = "".join(texts) if texts else None
+    return [*texts, *files] if files else text
+
+
+def _content(value: str | Sequence[UserContent] | None) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    items = [_item(item) for item in value if getattr(item, "kind", None) != "cache-point"]
+    return items[0] if len(items) == 1 and isinstance(items[0], str) else items
+
+
+def _item(item: object) -> object:
+    if isinstance(item, BinaryContent):
+        return _llm.media(item.media_type, item.data)
+    text = item if isinstance(item, str) else getattr(item, "content", None)
+    if isinstance(text, str):
+        return text
+    kind, url, file_id = (getattr(item, name, None) for name in ("kind", "url", "file_id"))
+    return _llm.known_only(type=kind, url=url, id=file_id)
+
+
+def _tokens(usage: RequestUsage) -> dict[str, object]:
+    counts = (usage.input_tokens, usage.output_tokens)
+    if not any(counts):
+        return {}
+    return _llm.token_usage(
+        *counts,
+        cache_read=usage.cache_read_tokens,
+        cache_write=usage.cache_write_tokens,
+        reasoning=usage.details.get("reasoning_tokens"),
+    )
+
+
+def _cost(response: ModelResponse) -> dict[str, str] | None:
+    """Return the price, where genai-prices knows the model."""
+    amount = getattr(response.usage, "cost", None)
+    if amount is None and not WRAPS_MODELS:  # newer versions have worked it out by then
+        try:
+            amount = response.cost().total_price
+        except (AssertionError, LookupError, ValueError):
+            return None
+    return None if amount is None else {**PRICED, "amount": str(amount)}

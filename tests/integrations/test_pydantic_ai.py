@@ -1,0 +1,773 @@
+"""The integration of pydantic-ai: the shared scenarios, and what only pydantic-ai has."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import pytest
+from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.exceptions import ApprovalRequired, ModelRetry, SkipToolExecution
+from pydantic_ai.messages import (
+    BinaryContent,
+    ImageUrl,
+    ModelMessage,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+)
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.toolsets import FunctionToolset
+from pydantic_ai.usage import RequestUsage
+
+import remit
+from remit.errors import DeclarationError, RunTerminated
+from remit.integrations.pydantic_ai import Remit
+from remit.models.data_risk import DataRisk
+from remit.testing import RecordedSpan, RecordingSink, isolated
+from tests.inside import adapters, guard
+from tests.scenarios import (
+    CANARY,
+    DONE,
+    LOOK_UP,
+    PAYS,
+    PAYS_NOT,
+    TOLD,
+    Driver,
+    Ran,
+    Scenario,
+    Tool,
+    Turn,
+    careful,
+    check,
+    desk,
+    each_scenario_of,
+    fail,
+    find,
+    look_up,
+    pay,
+    spans_of,
+    spend,
+)
+
+AGENT: Final = "pydantic-ai:agent"
+LLM: Final = "pydantic-ai:llm"
+
+
+class Script:
+    """A model that answers with the scripted turns."""
+
+    def __init__(
+        self, turns: Sequence[Turn], on_model_call: Callable[[int], object] | None = None
+    ) -> None:
+        """Answer with *turns*, each after *on_model_call*."""
+        self._turns = turns
+        self._on_model_call = on_model_call
+        self.calls = 0
+        self.read: list[str] = []
+        self.model = FunctionModel(self.answer, stream_function=self.stream, model_name="scripted")
+
+    def _next(self, messages: list[ModelMessage]) -> Turn:
+        self.read = [
+            str(part.content)
+            for message in messages
+            for part in message.parts
+            if isinstance(part, ToolReturnPart)
+        ]
+        number, self.calls = self.calls, self.calls + 1
+        if self._on_model_call is not None:
+            self._on_model_call(number)
+        return self._turns[number]
+
+    def answer(self, messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        """Answer in one go."""
+        turn = self._next(messages)
+        calls = [ToolCallPart(name, args) for name, args in turn.calls]
+        texts = [] if turn.text is None else [TextPart(turn.text)]
+        return ModelResponse([*texts, *calls], finish_reason="tool_call" if calls else "stop")
+
+    async def stream(
+        self, messages: list[ModelMessage], _info: AgentInfo
+    ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        """Answer in pieces."""
+        turn = self._next(messages)
+        for number, word in enumerate((turn.text or "").split()):
+            yield f" {word}" if number else word
+        for index, (name, args) in enumerate(turn.calls):
+            yield {index: DeltaToolCall(name=name)}
+            yield {index: DeltaToolCall(json_args=str(args).replace("'", '"'))}
+
+
+class PydanticAi:
+    """Runs agents of pydantic-ai."""
+
+    prefix = "pydantic-ai"
+    has_agent = True
+    has_tools = True
+    lacks: Mapping[str, str] = {}
+
+    async def run(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[Tool],
+        *,
+        risks: Mapping[str, DataRisk] | None = None,
+        stream: bool = False,
+        on_model_call: Callable[[int], object] | None = None,
+    ) -> Ran:
+        """Run an agent once."""
+        script = Script(turns, on_model_call)
+        agent = Agent(script.model, tools=list(tools), capabilities=[Remit(risks=risks)])
+        if stream:
+            async with agent.run_stream("Where is A-1?") as streamed:
+                async for _ in streamed.stream_text(debounce_by=None):
+                    pass
+                answer = await streamed.get_output()
+        else:
+            answer = (await agent.run("Where is A-1?")).output
+        return Ran(answer, script.read, script.calls)
+
+
+DRIVER: Final[Driver] = PydanticAi()
+
+
+@each_scenario_of(DRIVER)
+def test_a_scenario(scenario: Scenario) -> None:
+    """As with every framework."""
+    check(scenario, DRIVER)
+
+
+def agent_of(
+    turns: Sequence[Turn],
+    *tools: Tool,
+    name: str = "clerk",
+    **remit_arguments: Any,  # noqa: ANN401 - of `Remit`
+) -> Agent[None, str]:
+    """Return an agent of pydantic-ai with a scripted model."""
+    return Agent(
+        Script(turns).model,
+        name=name,
+        tools=list(tools),
+        capabilities=[Remit(**remit_arguments)],
+    )
+
+
+def ask(agent: Agent[None, Any], *prompt: Any, **arguments: Any) -> Any:  # noqa: ANN401 - as `run`
+    """Run an agent; `run_sync` of pydantic-ai leaves an event loop open."""
+    return asyncio.run(agent.run(*prompt, **arguments))
+
+
+def text_of(spans: Sequence[RecordedSpan]) -> str:
+    """Return all payloads and results."""
+    return str([(span.payload, span.result) for span in spans])
+
+
+# Payloads
+
+
+def test_a_model_call_has_what_the_framework_knows(recorder: RecordingSink) -> None:
+    """Settings, instructions, media, tokens, price, and the model that answered."""
+
+    def answer(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        return ModelResponse(
+            [TextPart("A cat.")],
+            usage=RequestUsage(input_tokens=10, output_tokens=5, cache_read_tokens=4),
+            provider_name="openai",
+            provider_response_id="r-1",
+            finish_reason="stop",
+        )
+
+    model = FunctionModel(answer, model_name="gpt-4o")
+    agent = Agent(model, instructions="Be brief.", capabilities=[Remit()])
+    picture = BinaryContent(b"1234", media_type="image/png")
+    prompt = ["What is it?", picture, ImageUrl("https://example.com/cat.png")]
+    settings: Any = {"temperature": 0.5, "extra_headers": {"x": "canary"}}
+    with desk.run():
+        ask(agent, prompt, model_settings=settings)
+    (span,) = recorder.spans(LLM)
+    inputs = span.payload["inputs"]
+    assert span.payload["operation"] == "chat"
+    assert span.payload["provider"] == "function"
+    assert span.payload["temperature"] == 0.5
+    assert inputs["system"] == "Be brief."
+    assert inputs["settings"] == {"temperature": 0.5}
+    assert inputs["messages"][0]["content"][0] == "What is it?"
+    assert inputs["messages"][0]["content"][1]["size"] == 4
+    assert inputs["messages"][0]["content"][2] == {
+        "type": "image-url", "url": "https://example.com/cat.png",
+    }  # fmt: skip
+    result = span.result or {}
+    assert result["outputs"] == {
+        "messages": [{"role": "assistant", "content": "A cat."}], "finish_reasons": ["stop"],
+    }  # fmt: skip
+    assert result["token_usage"] == {
+        "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
+    }  # fmt: skip
+    assert result["usage_details"] == {"cache_read": 4}
+    assert (result["response_model"], result["response_id"]) == ("gpt-4o", "r-1")
+    assert result["cost"]["currency"] == "USD"
+    assert float(result["cost"]["amount"]) > 0
+
+
+def test_an_agent_has_its_prompt_and_its_output(recorder: RecordingSink) -> None:
+    """Inputs and outputs, where the redaction that follows the run looks."""
+    with desk.run():
+        ask(agent_of([DONE]), "Where is A-1?")
+    (span,) = recorder.spans(AGENT)
+    assert span.payload == {"agent_name": "clerk", "inputs": {"prompt": "Where is A-1?"}}
+    assert span.result == {"outputs": {"output": TOLD}}
+
+
+def test_messages_are_left_out_on_request(recorder: RecordingSink) -> None:
+    """Counts, tokens and the arguments of tools stay."""
+    with desk.run():
+        ask(agent_of([LOOK_UP, DONE], look_up, capture_messages="none"), CANARY)
+    assert CANARY not in text_of(recorder.spans())
+    assert TOLD not in text_of(recorder.spans())
+    assert recorder.spans(LLM)[0].payload["inputs"]["omitted"] == {"count": 1}
+    assert recorder.spans(LLM)[0].result["token_usage"]["prompt_tokens"] > 0  # type: ignore[index]
+
+
+def test_all_messages_are_recorded_on_request(recorder: RecordingSink) -> None:
+    """Each call repeats the history."""
+    with desk.run():
+        ask(agent_of([LOOK_UP, DONE], look_up, capture_messages="all"), "Where is A-1?")
+    messages = recorder.spans(LLM)[1].payload["inputs"]["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
+
+
+def test_an_answer_of_another_shape_loses_only_what_cannot_be_read(
+    recorder: RecordingSink,
+) -> None:
+    """The call is as without the integration."""
+
+    def answer(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        usage = RequestUsage(details={"reasoning_tokens": "many"})  # type: ignore[dict-item]
+        return ModelResponse([TextPart("x")], usage=usage, finish_reason="odd")  # type: ignore[arg-type]
+
+    with desk.run():
+        assert ask(Agent(FunctionModel(answer), capabilities=[Remit()]), "?").output == "x"
+    (span,) = recorder.spans(LLM)
+    assert (span.status, (span.result or {})["outputs"]["finish_reasons"]) == ("complete", ["odd"])
+
+
+def test_a_retry_is_as_without_the_integration(recorder: RecordingSink) -> None:
+    """The first call of the tool is failed, and the model reads the framework's own words."""
+    calls: list[str] = []
+
+    def flaky(order_id: str) -> str:
+        """Find an order at the second time."""
+        calls.append(order_id)
+        if len(calls) == 1:
+            raise ModelRetry("again")
+        return "found"
+
+    turn = Turn(calls=(("flaky", {"order_id": "A-1"}),))
+    with desk.run():
+        assert ask(agent_of([turn, turn, DONE], flaky), "?").output == TOLD
+    statuses = [span.status for span in recorder.spans("pydantic-ai:tool:flaky")]
+    assert statuses == ["failed", "complete"]
+    assert "again" in str(recorder.spans(LLM)[1].payload["inputs"]["messages"][-1])
+
+
+def test_a_tool_that_another_capability_answers_is_complete(recorder: RecordingSink) -> None:
+    """Its result is that answer."""
+
+    class Cache(AbstractCapability[Any]):
+        async def wrap_tool_execute(self, *_: object, **_call: object) -> None:
+            raise SkipToolExecution("cached")
+
+    agent = Agent(Script([LOOK_UP, DONE]).model, tools=[look_up], capabilities=[Cache(), Remit()])
+    with desk.run():
+        assert ask(agent, "?").output == TOLD
+    (tool,) = recorder.spans("pydantic-ai:tool:look_up")
+    assert (tool.status, tool.result) == ("complete", {"outputs": {"output": "cached"}})
+
+
+def test_a_fault_loses_a_span_at_most(
+    monkeypatch: pytest.MonkeyPatch, recorder: RecordingSink
+) -> None:
+    """It is counted."""
+    monkeypatch.setattr(guard.faults, "strict", False)
+
+    def broken(*_: object) -> None:
+        raise TypeError("not as expected")
+
+    monkeypatch.setattr("remit.integrations.pydantic_ai._messages", broken)
+    monkeypatch.setattr("remit.integrations.pydantic_ai._is_decorated", broken)
+    with desk.run():
+        assert ask(agent_of([LOOK_UP, DONE], look_up), "?").output == TOLD
+    assert remit.status().faults
+    assert recorder.tree() == [
+        [["pydantic-ai:agent", [[LLM, []], ["pydantic-ai:tool", [["desk:find", []]]], [LLM, []]]]]
+    ]
+
+
+def outcome_of(capabilities: list[Any], tool: Tool, turns: Sequence[Turn]) -> tuple[str, list[Any]]:
+    """Return the error or output of an agent, and what its model was given and answered."""
+    script = Script(turns)
+    agent = Agent(script.model, tools=[tool], capabilities=capabilities)
+    try:
+        output = ask(agent, "?").output
+    except LookupError as error:
+        output = f"{error!r} {error.__cause__!r} {error.__context__!r}"
+    return output, script.read
+
+
+@pytest.mark.parametrize(
+    ("tool", "turns"),
+    [
+        (look_up, [LOOK_UP, DONE]),
+        (fail, [Turn(calls=(("fail", {"order_id": "A-1"}),)), DONE]),
+        (look_up, [Turn(calls=(("look_up", {"wrong": 1}),)), DONE]),
+        (look_up, [Turn(calls=(("unknown", {}),)), LOOK_UP, DONE]),
+    ],
+)
+def test_an_agent_does_the_same_with_and_without(
+    tool: Tool, turns: Sequence[Turn], recorder: RecordingSink
+) -> None:
+    """Results, errors, and what the model reads."""
+    with desk.run():
+        assert outcome_of([Remit()], tool, turns) == outcome_of([], tool, turns)
+    assert "active" not in {span.status for span in recorder.spans()}
+
+
+# Streams
+
+
+async def _run(agent: Agent[None, str]) -> None:
+    await agent.run("?")
+
+
+async def _run_stream(agent: Agent[None, str]) -> None:
+    async with agent.run_stream("?") as streamed:
+        await streamed.get_output()
+
+
+async def _run_stream_events(agent: Agent[None, str]) -> None:
+    async with agent.run_stream_events("?") as events:
+        async for _ in events:
+            pass
+
+
+async def _iter(agent: Agent[None, str]) -> None:
+    async with agent.iter("?") as run:
+        async for _ in run:
+            pass
+
+
+@pytest.mark.parametrize("run", [_run, _run_stream, _run_stream_events, _iter])
+def test_each_way_to_run_an_agent_is_recorded_alike(
+    run: Callable[[Agent[None, str]], Coroutine[Any, Any, None]], recorder: RecordingSink
+) -> None:
+    """In the agent's own run."""
+    asyncio.run(run(agent_of([LOOK_UP, DONE], look_up)))
+    assert recorder.tree() == [
+        [[AGENT, [[LLM, []], ["pydantic-ai:tool:look_up", [["desk:find", []]]], [LLM, []]]]]
+    ]
+    assert {span.status for span in recorder.spans()} == {"complete"}
+    assert recorder.spans(AGENT)[0].result == {"outputs": {"output": TOLD}}
+    assert recorder.runs[0].status == "complete"
+
+
+async def _until_the_first_word(agent: Agent[None, str]) -> None:
+    async with agent.run_stream("?") as streamed:
+        async for _ in streamed.stream_text(debounce_by=None):
+            break
+
+
+async def _until_an_error(agent: Agent[None, str]) -> None:
+    async def read() -> None:
+        async with agent.run_stream("?") as streamed:
+            async for _ in streamed.stream_text(debounce_by=None):
+                raise LookupError("enough")
+
+    with pytest.raises(LookupError):
+        await read()
+
+
+async def _closed(agent: Agent[None, str]) -> None:
+    async with agent.run_stream("?") as streamed:
+        async for _ in streamed.stream_text(debounce_by=None):
+            await streamed.cancel()
+            break
+
+
+async def _node_by_node(agent: Agent[None, str]) -> None:
+    async with agent.iter("?") as run:
+        async for node in run:
+            if Agent.is_model_request_node(node):
+                async with node.stream(run.ctx) as stream:
+                    async for _ in stream:
+                        return
+
+
+@pytest.mark.parametrize("leave", [_until_the_first_word, _until_an_error, _closed, _node_by_node])
+def test_a_stream_that_is_left_is_cancelled_with_what_came(
+    leave: Callable[[Agent[None, str]], Coroutine[Any, Any, None]], recorder: RecordingSink
+) -> None:
+    """No span stays open, and no other one is cancelled."""
+
+    async def main() -> None:
+        async with desk.run() as run:
+            await leave(agent_of([DONE]))
+            assert remit.current_run() is run
+            find("after")
+
+    asyncio.run(main())
+    (model,) = recorder.spans(LLM)
+    (after,) = recorder.spans("desk:find")
+    content = (model.result or {})["outputs"]["messages"][0]["content"]
+    assert (model.status, content[:2]) == ("cancelled", "It")
+    assert recorder.spans(AGENT)[0].status != "active"
+    assert after.parent == recorder.runs[0].root.key
+    assert recorder.runs[0].status == "complete"
+
+
+def test_a_stream_has_the_time_of_its_first_token(recorder: RecordingSink) -> None:
+    """Steps between two pieces are beneath the agent, not beneath the model."""
+
+    async def main() -> None:
+        async with desk.run(), agent_of([DONE]).run_stream("?") as streamed:
+            async for _ in streamed.stream_text(debounce_by=None):
+                find("between")
+
+    asyncio.run(main())
+    (model,) = recorder.spans(LLM)
+    assert model.payload["stream"] is True
+    assert (model.result or {})["first_token_ms"] > 0
+    assert {span.parent for span in recorder.spans("desk:find")} == {recorder.spans(AGENT)[0].key}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_is_watched_as_well_records_nothing(
+    stream: bool,  # noqa: FBT001 - a parameter of the test
+    recorder: RecordingSink,
+) -> None:
+    """A stream is opened in another task than its span."""
+    client = adapters.declare("client:llm", "llm")
+
+    def call(_number: int) -> None:
+        adapters.start(client, {}).end()
+
+    async def main() -> None:
+        async with desk.run():
+            await DRIVER.run([LOOK_UP, DONE], [look_up], stream=stream, on_model_call=call)
+
+    asyncio.run(main())
+    assert len(recorder.spans(LLM)) == 2
+    assert recorder.spans("client:llm") == []
+
+
+# Approval
+
+
+def ship(order_id: str) -> str:
+    """Ship an order."""
+    return f"{order_id} is on its way"
+
+
+def careful_ship(ctx: RunContext[Any], order_id: str) -> str:
+    """Ship an order that is approved."""
+    if not ctx.tool_call_approved:
+        raise ApprovalRequired
+    return ship(order_id)
+
+
+def asking_agent(tool: str) -> Agent[None, str | DeferredToolRequests]:
+    """Return an agent with tools that need an approval."""
+    turns = [Turn(calls=((tool, {"order_id": "A-1"}),)), DONE]
+    agent = Agent(
+        Script(turns).model,
+        name="clerk",
+        output_type=[str, DeferredToolRequests],
+        capabilities=[Remit()],
+    )
+    agent.tool_plain(requires_approval=True)(ship)
+    agent.tool(careful_ship)
+    return agent
+
+
+@pytest.mark.parametrize("tool", ["ship", "careful_ship"])
+def test_an_approval_leaves_the_run_open_and_its_resume_goes_on(
+    tool: str, recorder: RecordingSink
+) -> None:
+    """What is open is cancelled."""
+    agent = asking_agent(tool)
+    with desk.run() as run:
+        asked = ask(agent, "Ship A-1")
+    assert isinstance(asked.output, DeferredToolRequests)
+    assert recorder.runs[0].status == "open"
+    statuses = {span.name: span.status for span in recorder.runs[0].spans[1:]}
+    assert statuses.pop(LLM) == "complete"
+    assert set(statuses.values()) == {"cancelled"}
+    (call,) = (recorder.spans(AGENT)[0].result or {})["outputs"]["tool_calls"]
+    assert (call["name"], call["args"]) == (tool, {"order_id": "A-1"})
+
+    approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})
+    with desk.run(resume=run.id):
+        told = ask(agent, message_history=asked.all_messages(), deferred_tool_results=approvals)
+    assert told.output == TOLD
+    assert recorder.runs[1].status == "complete"
+    assert [span.status for span in recorder.spans(f"pydantic-ai:tool:{tool}")][-1] == "complete"
+
+
+def test_an_approval_that_is_given_in_the_same_run_lets_it_end(recorder: RecordingSink) -> None:
+    """As a program does that asks at its console."""
+    agent = asking_agent("ship")
+    with desk.run():
+        asked = ask(agent, "Ship A-1")
+        assert isinstance(asked.output, DeferredToolRequests)
+        approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})
+        told = ask(agent, message_history=asked.all_messages(), deferred_tool_results=approvals)
+    assert told.output == TOLD
+    assert recorder.runs[0].status == "complete"
+
+
+def test_an_agent_that_waits_in_its_own_run_ends_it(recorder: RecordingSink) -> None:
+    """It could not be resumed; its approved call is in a run of its own."""
+    agent = asking_agent("ship")
+    asked = ask(agent, "Ship A-1")
+    approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})
+    told = ask(agent, message_history=asked.all_messages(), deferred_tool_results=approvals)
+    assert told.output == TOLD
+    assert [run.status for run in recorder.runs] == ["complete", "complete"]
+    assert [span.status for span in recorder.spans(AGENT)] == ["cancelled", "complete"]
+
+
+def test_an_approval_of_a_sub_agent_is_its_callers_business(recorder: RecordingSink) -> None:
+    """The run ends as usual."""
+
+    async def delegate(order_id: str) -> str:
+        """Ask another agent."""
+        return type((await asking_agent("ship").run(order_id)).output).__name__
+
+    turns = [Turn(calls=(("delegate", {"order_id": "A-1"}),)), DONE]
+    with desk.run():
+        assert ask(agent_of(turns, delegate, name="boss"), "?").output == TOLD
+    assert recorder.runs[0].status == "complete"
+    assert [span.status for span in recorder.spans(AGENT)] == ["complete", "cancelled"]
+
+
+# Sub-agents and remits
+
+
+def pay_out(amount: int) -> str:
+    """Pay an amount out."""
+    return f"{amount} is paid"
+
+
+PAY_OUT: Final = Turn(calls=(("pay_out", {"amount": 5}),))
+
+
+def test_the_remit_of_an_agent_applies_beneath_it(recorder: RecordingSink) -> None:
+    """And not beside it."""
+    del recorder
+    risks = {"pay_out": PAYS, "delegate": PAYS_NOT}
+    inner = agent_of(
+        [PAY_OUT, DONE], pay_out, name="inner", risks=risks_of(pay_out), data_risk=PAYS_NOT
+    )
+
+    async def delegate(order_id: str) -> str:
+        """Ask another agent."""
+        return (await inner.run(order_id)).output
+
+    turns = [Turn(calls=(("delegate", {"order_id": "A-1"}),)), PAY_OUT, DONE]
+    outer = agent_of(turns, delegate, pay_out, name="outer", risks=risks)
+    with isolated(on_violation="deny") as recorded:
+        with desk.run():
+            assert ask(outer, "?").output == TOLD
+        tools = spans_of(recorded, "pydantic-ai:tool:pay_out")
+        assert [span.status for span in tools] == ["failed", "complete"]
+        agents = spans_of(recorded, AGENT)
+        (delegated,) = spans_of(recorded, "pydantic-ai:tool:delegate")
+        assert [span.payload["agent_name"] for span in agents] == ["outer", "inner"]
+        assert agents[1].parent == delegated.key
+
+
+def risks_of(tool: Tool) -> dict[str, DataRisk]:
+    """Return that a tool pays."""
+    return {tool.__name__: PAYS}
+
+
+def test_an_agent_that_opens_its_own_run_is_registered_with_its_remit() -> None:
+    """A refusal names it once."""
+    agent = agent_of([PAY_OUT, DONE], pay_out, risks=risks_of(pay_out), data_risk=PAYS_NOT)
+    with isolated(on_violation="deny") as recorder:
+        assert ask(agent, "?").output == TOLD
+        assert recorder.runs[0].agent == "pydantic-ai.agents:clerk"
+        (tool,) = spans_of(recorder, "pydantic-ai:tool:pay_out")
+        assert len((tool.result or {})["error"]["violations"]) == 1
+
+
+# Tools
+
+
+def test_two_modules_have_a_tool_of_one_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Each under its own risk; the log names the lines of both capabilities."""
+    with isolated(on_violation="deny") as recorder:
+        turns = [Turn(calls=(("search", {"word": "x"}),)), DONE]
+
+        def search(word: str) -> str:
+            """Search."""
+            return word
+
+        paying = Agent(
+            Script(turns).model, tools=[search], capabilities=[Remit(risks={"search": PAYS})]
+        )
+        free = Agent(
+            Script(turns).model, tools=[search], capabilities=[Remit(risks={"search": PAYS_NOT})]
+        )
+        with careful.run():
+            ask(paying, "?")
+            ask(free, "?")
+        tools = spans_of(recorder, "pydantic-ai:tool:search")
+    assert [span.status for span in tools] == ["failed", "complete"]
+    (line,) = {record.getMessage() for record in caplog.records if "differently" in record.msg}
+    assert line.count("test_pydantic_ai.py:") == 2
+
+
+def test_a_tool_with_a_prefix_is_known_by_the_name_that_the_model_uses() -> None:
+    """Before the first run."""
+    toolset = FunctionToolset([look_up]).prefixed("shop").renamed({"find_it": "shop_look_up"})
+    with isolated():
+        turns = [Turn(calls=(("find_it", {"order_id": "A-1"}),)), DONE]
+        agent = Agent(
+            Script(turns).model, toolsets=[toolset], capabilities=[Remit(risks={"find_it": PAYS})]
+        )
+        names = registered()
+        assert "pydantic-ai:tool:find_it" in names
+        with desk.run():
+            assert ask(agent, "?").output == TOLD
+        assert registered() == names
+
+
+def test_a_tool_that_is_added_later_is_declared_before_the_run_begins(
+    recorder: RecordingSink,
+) -> None:
+    """Its function may be decorated, and it may take the context."""
+    agent = agent_of([LOOK_UP, DONE])
+
+    @agent.tool
+    def look_up(_ctx: RunContext[Any], order_id: str) -> str:
+        """Look an order up."""
+        return order_id
+
+    agent.tool_plain(pay)
+    assert ask(agent, "?").output == TOLD
+    assert not any("$remit" in span.payload for span in recorder.spans())
+    assert len(recorder.spans("pydantic-ai:tool:look_up")) == 1
+    assert "pydantic-ai:tool:pay" not in registered()
+
+
+def test_a_sync_tool_has_its_steps_beneath_it(recorder: RecordingSink) -> None:
+    """It runs on another thread."""
+    with desk.run():
+        ask(agent_of([LOOK_UP, DONE], look_up), "?")
+    assert recorder.tree() == [
+        [[AGENT, [[LLM, []], ["pydantic-ai:tool:look_up", [["desk:find", []]]], [LLM, []]]]]
+    ]
+
+
+def test_the_model_of_the_framework_for_tests_works(recorder: RecordingSink) -> None:
+    """It calls each tool."""
+    with desk.run():
+        ask(Agent(TestModel(), tools=[look_up], capabilities=[Remit()]), "?")
+    assert [span.status for span in recorder.spans(LLM)] == ["complete", "complete"]
+
+
+def test_a_terminated_stream_calls_no_model_again() -> None:
+    """The termination reaches the caller."""
+    with isolated() as recorder:
+
+        def stop(number: int) -> None:
+            if number == 0:
+                recorder.runs[0].feed.terminated = "stopped"
+
+        async def main() -> None:
+            async with desk.run():
+                await DRIVER.run([LOOK_UP, DONE], [look_up], stream=True, on_model_call=stop)
+
+        with pytest.raises(RunTerminated):
+            asyncio.run(main())
+        assert len(spans_of(recorder, LLM)) == 1
+        assert "active" not in {span.status for span in recorder.spans()}
+
+
+# Declarations
+
+
+def registered() -> set[str]:
+    """Return the span types that an agent registers."""
+    version: Any = desk.registration()["agent_schema_version"]
+    return {each["name"] for each in version["span_type_schemas"]}
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [
+        ([Remit(risks={"spend": PAYS}), Remit()], []),
+        ([Remit(), Remit(risks={"spend": PAYS})], []),
+        ([Remit()], [Remit(risks={"spend": PAYS})]),
+    ],
+)
+def test_two_capabilities_record_once(capabilities: tuple[list[Any], list[Any]]) -> None:
+    """The risks of both are declared."""
+    turns = [Turn(calls=(("spend", {"amount": 5}),)), DONE]
+    of_agent, of_run = capabilities
+    with isolated(on_violation="deny") as recorder:
+        agent = Agent(Script(turns).model, tools=[spend], capabilities=of_agent)
+        with careful.run():
+            assert ask(agent, "?", capabilities=of_run).output == TOLD
+        assert [span.name for span in recorder.spans()] == [
+            AGENT, LLM, "pydantic-ai:tool:spend", LLM,
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seen"),
+    [
+        ({"risks": "spend"}, "risks is 'spend'; expected a mapping"),
+        ({"risks": {"spend": "bad"}}, "spend"),
+        ({"data_risk": "bad"}, "data_risk"),
+        ({"capture_messages": "some"}, "capture_messages is 'some'; expected one of new, all"),
+    ],
+)
+def test_a_wrong_argument_is_said(arguments: dict[str, Any], seen: str) -> None:
+    """What was seen, and what was expected."""
+    with pytest.raises(DeclarationError, match=seen):
+        Remit(**arguments)
+
+
+def test_a_risk_that_names_no_tool_is_said_at_the_first_run() -> None:
+    """Tools are added after the capability, so it cannot be known before."""
+    with isolated():
+        agent = agent_of([DONE], look_up, risks={"spend": PAYS, "look_up": PAYS_NOT})
+        message = "risks names 'spend'; expected names of tools, which are look_up"
+        with pytest.raises(DeclarationError, match=message):
+            ask(agent, "?")
+
+
+def test_a_risk_is_not_judged_where_the_tools_are_not_known() -> None:
+    """They may come later."""
+    with isolated():
+        agent = agent_of([DONE], look_up, risks={"spend": PAYS})
+        agent.toolset(lambda _ctx: FunctionToolset([spend]))
+        assert ask(agent, "?").output == TOLD
+
+
+@pytest.mark.parametrize("version", ["1.99.0", "2.37.9", None])
+def test_a_missing_or_old_framework_is_said(
+    version: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the import."""
+    monkeypatch.setattr("remit.integrations._llm.installed", lambda _package: version)
+    with pytest.raises(DeclarationError, match=r"pip install 'pydantic-ai-slim>=2\.") as raised:
+        importlib.reload(sys.modules[Remit.__module__])
+    assert "remit.integrations.pydantic_ai needs" in str(raised.value)
