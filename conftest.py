@@ -30,6 +30,8 @@ NEEDS = {
     "test_library_types.py": "pandas",
     "test_mcp.py": "mcp",
     "test_openai.py": "openai",
+    "test_otel.py": "pydantic_ai",
+    "test_otel_export.py": "pydantic_ai",
     "test_openai_agents.py": "agents",
     "test_pickled_by_value.py": "joblib",
     "test_pydantic_ai.py": "pydantic_ai",
@@ -40,7 +42,7 @@ NEEDS = {
     "use-it-with-openai.md": "openai",
     "use-it-with-openai-agents.md": "agents",
     "use-it-with-pydantic-ai.md": "pydantic_ai",
-    "use-it-with-opentelemetry.md": "opentelemetry",
+    "use-it-with-opentelemetry.md": "pydantic_ai",
 }
 NUMBERS = count()
 ACCEPTED_SKIPS = ("only on Python", "only on Linux", "only on macOS", "only on Windows")

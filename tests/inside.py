@@ -96,6 +96,7 @@ from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
 from remit._runtime import process as process
 from remit._runtime import setup as setup
+from remit._runtime import targets as targets
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
 from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
@@ -109,6 +110,7 @@ from remit.client.endpoints import Call as Call
 from remit.client.endpoints import Endpoint, table
 from remit.client.endpoints import bulk_raw as bulk_raw
 from remit.config import Settings
+from remit.integrations._llm import required as required
 from remit.testing import FakeClock
 
 URL = "http://api.example"

@@ -41,7 +41,7 @@ GIB: Final = 1024 * MIB
 
 SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment_id")
 API_PATH: Final = "/api/v1"
-NOT_FROM_ENVIRONMENT: Final = ("transport",)
+NOT_FROM_ENVIRONMENT: Final = ("transport", "span_processor")
 PREFIX: Final = "REMIT_"
 FOREIGN_PREFIXES: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
 """Prefixes of variables that are no settings: options of `remit serve`, switches of remit's own
@@ -200,6 +200,9 @@ class Settings(BaseModel):
     transport: object | None = None
     """A synchronous transport of httpx or httpx2, for client certificates and for tests; not from
     the environment."""
+    span_processor: object | None = None
+    """A span processor of OpenTelemetry, such as `BatchSpanProcessor(OTLPSpanExporter())`, that
+    also gets every ended span; not from the environment."""
 
     @field_validator("api_url")
     @classmethod
@@ -226,6 +229,14 @@ class Settings(BaseModel):
     def _check_transport(cls, value: object | None) -> object | None:
         if value is not None and not callable(getattr(value, "handle_request", None)):
             message = "expected a synchronous httpx transport, such as httpx.MockTransport(...)"
+            raise ValueError(message)
+        return value
+
+    @field_validator("span_processor")
+    @classmethod
+    def _check_processor(cls, value: object | None) -> object | None:
+        if value is not None and not callable(getattr(value, "on_end", None)):
+            message = "expected a span processor, such as BatchSpanProcessor(OTLPSpanExporter())"
             raise ValueError(message)
         return value
 
@@ -278,6 +289,7 @@ class SettingsArguments(TypedDict, total=False):
     redact_off: str | Collection[str]
     control_flow: str | type[BaseException] | Collection[type[BaseException]]
     transport: object | None
+    span_processor: object | None
 
 
 def is_loopback(host: str) -> bool:

@@ -55,6 +55,7 @@ PUBLIC_MODULES = (
     "remit.models.bulk",
     "remit.models.data_risk",
     "remit.models.envelope",
+    "remit.otel",
     "remit.testing",
 )
 

@@ -855,6 +855,14 @@ def test_a_step_outside_any_run_is_refused_like_a_decorated_one(settings: dict[s
         assert remit.status().outside_run == {"fake:pay": 2}
 
 
+def test_a_step_that_can_only_be_watched_is_counted_outside_any_run() -> None:
+    """It runs already, so nothing is raised."""
+    with isolated(on_violation="deny", outside_run="refuse"):
+        pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+        adapters.start(pay, {}, refuse=False).end()
+        assert remit.status().outside_run == {"fake:pay": 1}
+
+
 def test_a_step_beneath_an_unknown_parent_is_outside_any_run(recorder: RecordingSink) -> None:
     """None is no run, as after a fault of a session; the current run is another one."""
     with agent.run():
@@ -1567,6 +1575,37 @@ def test_what_a_classified_tool_withholds_stays_out_of_later_steps(recorder: Rec
     assert [message["role"] for message in messages] == ["user", "assistant", "tool"]
     assert "canary" not in json.dumps([after.payload, recorder.spans("fake:agent")[0].result])
     assert recorder.spans("fake:tool")[0].result == {"outputs": {"output": "open"}}
+
+
+def test_the_arguments_of_a_tool_are_withheld_with_its_result(recorder: RecordingSink) -> None:
+    """A step inside it withheld what it was given, also where the payload is known at the end."""
+
+    @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
+    def patient(who: str) -> str:
+        return who
+
+    ask = adapters.declare("fake:tool:ask", "tool")
+    payload = {"tool_name": "ask", "call_id": "1", "inputs": {"who": "canary"}}
+    with agent.run():
+        for announce in (True, False):
+            with adapters.start(ask, payload, announce=announce) as tool:
+                patient("canary")
+                tool.describe(payload)
+                tool.end({"outputs": {"output": "canary"}})
+    marker = {"$remit": "withheld", "rule": "classification:restricted"}
+    for span in recorder.spans("fake:tool:ask"):
+        kept = {"tool_name": "ask", "call_id": "1"}
+        assert span.payload == {**kept, "inputs": {"who": marker}}
+        assert span.result == {"outputs": {"output": marker}}
+
+
+def test_the_kind_of_a_declaration_is_known() -> None:
+    """Of a step of an adapter; a decorated one is a step."""
+    declared = {"llm": adapters.declare("fake:llm", "llm"), "step": adapters.step_of(agent)}
+    for kind, step in declared.items():
+        assert step is not None
+        assert step.declared is not None
+        assert adapters.kind_of(step.declared) == kind
 
 
 def test_a_key_that_is_found_by_its_shape_withholds_nothing_else(recorder: RecordingSink) -> None:

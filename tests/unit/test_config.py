@@ -73,6 +73,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "redact_off": (),
         "control_flow": (),
         "transport": None,
+        "span_processor": None,
     }
     assert settings.resolved_mode == "local"
 
@@ -151,6 +152,9 @@ def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.Mo
         pytest.param({"data_dir": 3}, "saw 3, which is not a valid path", id="data-dir"),
         pytest.param(
             {"transport": 3}, "saw 3, expected a synchronous httpx transport", id="transport"
+        ),
+        pytest.param(
+            {"span_processor": 3}, "saw 3, expected a span processor", id="span-processor"
         ),
     ],
 )

@@ -319,6 +319,12 @@ def collect_refusals() -> list[DeniedError]:
     return collected
 
 
+def kind_of(declared: SpanType) -> StepKind:
+    """Return the kind of a declared step; `step` if no adapter declares it."""
+    recorder = _recorders.get(declared)
+    return "step" if recorder is None else recorder.kind
+
+
 # Unguarded: comparisons.
 def step_of(function: object) -> SpanRecorder | None:
     """Return the recorder of a decorated function, also of one that others wrap; else None."""
@@ -658,7 +664,7 @@ def start(
         return _start(recorder, payload, context, options)
     agent = options.get("agent")
     if agent is None:
-        outside(recorder)
+        outside(recorder, refuse=options.get("refuse", True))
         return ManualSpan()
     run = opened(agent.open)
     if run is None:  # after a fault

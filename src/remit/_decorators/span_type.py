@@ -158,19 +158,21 @@ _NO_BLOCK: Final[nullcontext[None]] = nullcontext()
 
 
 # Unguarded: contains its own faults.
-def outside(recorder: SpanRecorder) -> nullcontext[None]:
+def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]:
     """Count a call outside any run, or refuse it; return an empty block to run it in.
+
+    Without *refuse* it is only counted, because it cannot be stopped.
 
     Raises:
         DeniedError: The settings refuse it.
         RecursionError: The program is too deep in a recursion to decide.
     """
     try:
-        _runtime.current().outside(recorder)
+        _runtime.current().outside(recorder, refuse=refuse)
     except DeniedError:
         raise
     except Exception as error:
-        permissive = _runtime.is_permissive()
+        permissive = not refuse or _runtime.is_permissive()
         if isinstance(error, RecursionError) and not permissive:
             raise
         guard.contain("a call outside any run", error)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import Final
 
@@ -39,7 +39,7 @@ from remit._record.runs import (
 )
 from remit._record.spans import POLICY, WITHOUT_EFFECT, SpanRecorder
 from remit._runtime.process import registry
-from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
+from remit._runtime.targets import LOCAL_FILE, Export, make_client, make_export, spool_of
 from remit.errors import (
     MODEL_OUTSIDE_RUN_HINT,
     OUTSIDE_RUN_HINT,
@@ -100,10 +100,13 @@ class Runtime:
         self._counting = SignalSafeLock()
         self.delivery = self._make_delivery(on_start, others) if sink is None else None
         self._after_run: FlushAfterRun | None = None
+        self._export: Export | None = None
         if self.delivery is not None:
             sink = self.delivery.sink
             if settings.flush_on == "run":
                 self._after_run = FlushAfterRun(self.delivery, self._clock, settings.exit_timeout_s)
+        if sink is not None and settings.span_processor is not None:
+            sink = self._export = make_export(settings.span_processor, sink, registry())
         self._recording = sink is not None
         self.recorder = Recorder(
             NoSink() if sink is None else sink,
@@ -154,13 +157,13 @@ class Runtime:
             if feed.instance_id == instance_id and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
-    def outside(self, step: SpanRecorder) -> None:
+    def outside(self, step: SpanRecorder, *, refuse: bool = True) -> None:
         """Count a call of *step* outside any run; refuse it, or log once that it is not recorded.
 
         Raises:
-            DeniedError: The setting `outside_run` refuses the call.
+            DeniedError: The setting `outside_run` refuses the call, and *refuse* allows it to.
         """
-        violations = self._refused_outside(step)
+        violations = self._refused_outside(step) if refuse else None
         error = None
         if violations is not None:
             error = DeniedError(step.name, violations, _called_from(step))
@@ -212,15 +215,29 @@ class Runtime:
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Deliver the items recorded so far, within *timeout_s* seconds."""
-        if self.delivery is None:
-            return FlushResult.nothing()
-        return self.delivery.flush(Deadline.after(timeout_s, self._clock))
+        deadline = Deadline.after(timeout_s, self._clock)
+        with self._flushed_export(deadline):
+            if self.delivery is None:
+                return FlushResult.nothing()
+            return self.delivery.flush(deadline)
 
     def shutdown(self, timeout_s: float) -> FlushResult:
         """Flush, then stop the threads and close the connections."""
-        if self.delivery is None:
-            return FlushResult.nothing()
-        return self.delivery.shutdown(Deadline.after(timeout_s, self._clock))
+        deadline = Deadline.after(timeout_s, self._clock)
+        with self._flushed_export(deadline):
+            if self.delivery is None:
+                return FlushResult.nothing()
+            return self.delivery.shutdown(deadline)
+
+    @contextmanager
+    def _flushed_export(self, deadline: Deadline) -> Generator[None]:
+        """Flush the span processor beside the block, and wait for it until the deadline."""
+        wait = None if self._export is None else self._export.begin_flush(deadline.remaining_s())
+        try:
+            yield
+        finally:
+            if wait is not None:
+                wait(deadline.remaining_s())
 
     def status(self) -> Status:
         """Return mode, target, counters, and the state of delivery."""
@@ -244,8 +261,9 @@ class Runtime:
         self.recorder.end_collected()
         for run in list(self.recorder.runs):
             run.abandon()
-        if self.delivery is not None:
-            self.delivery.shutdown(self._exit, exiting=True)
+        with self._flushed_export(self._exit):
+            if self.delivery is not None:
+                self.delivery.shutdown(self._exit, exiting=True)
 
     def tick(self) -> None:
         """Regular work of the writer: follow the clock, end collected spans and overdue runs."""

@@ -32,7 +32,9 @@ from remit.config import Settings
 from remit.errors import SettingsError, UsageError
 
 # Settings that decide where items are sent.
-_TARGET: Final = frozenset({"mode", "transport", "api_url", "api_token", "data_dir"})
+_TARGET: Final = frozenset({
+    "mode", "transport", "span_processor", "api_url", "api_token", "data_dir",
+})  # fmt: skip
 
 
 def first() -> Runtime:
@@ -116,6 +118,7 @@ def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
         check_target(settings)
     except SettingsError as error:
         problems.append(str(error))
+        settings = settings.model_copy(update={"span_processor": None})
     return (settings.model_copy(update={"mode": "off"}) if problems else settings), problems
 
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from remit import config
 from remit._base.clock import Clock, SystemClock
 from remit._base.text import install_extra
+from remit._declare.registry import Registry
 from remit._deliver.calls import Client
 from remit._deliver.circuit import without_credentials
 from remit._deliver.spool import Folder, Identity
+from remit._record.items import Sink
 from remit.client._http import HttpClient
 from remit.client._inprocess import InProcessTransport
 from remit.client.endpoints import Call
-from remit.errors import UnavailableError
+from remit.errors import DeclarationError, SettingsError, UnavailableError
 
 T = TypeVar("T")
 
 # Imported by name, because the collector is an optional extra.
 LOCAL_APP: Final = "remit.collector.local"
+# Imported by name, because OpenTelemetry is an optional extra.
+EXPORT: Final = "remit.otel.export"
 LOCAL_FILE: Final = "remit.db"
 LOCAL_URL: Final = "http://remit.local"
 
@@ -106,6 +111,24 @@ class LocalClient:
         )
 
 
+class Export(Sink, Protocol):
+    """A sink that also hands each ended span to a span processor."""
+
+    def begin_flush(self, timeout_s: float) -> Callable[[float], None]:
+        """Begin to flush the span processor; return what waits for it, for some seconds."""
+        ...
+
+
+def make_export(processor: object, sink: Sink, registry: Registry) -> Export:
+    """Return a sink that passes items to *sink*, and ended spans to an OpenTelemetry processor.
+
+    Raises:
+        DeclarationError: OpenTelemetry is not installed.
+    """
+    export: Export = importlib.import_module(EXPORT).ExportSink(processor, sink, registry)
+    return export
+
+
 def spool_of(settings: config.Settings) -> Folder:
     """Return the spool folder of the target in the settings."""
     token = settings.api_token
@@ -118,10 +141,16 @@ def spool_of(settings: config.Settings) -> Folder:
 
 
 def check_target(settings: config.Settings) -> None:
-    """Check the URL, if there is one, and the token before they are used.
+    """Check the URL, if there is one, and the token before they are used; import the export.
 
     Raises:
-        SettingsError: One is not valid. The message does not quote the token.
+        SettingsError: One is not valid, or OpenTelemetry is not installed. The message does not
+            quote the token.
     """
+    if settings.span_processor is not None:
+        try:
+            importlib.import_module(EXPORT)
+        except DeclarationError as error:
+            raise SettingsError(f"setting span_processor: {error}") from error
     if settings.resolved_mode == "remote" and settings.api_url:
         remote_client(settings, SystemClock()).close()

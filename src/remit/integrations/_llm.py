@@ -29,34 +29,8 @@ Message: TypeAlias = dict[str, object]
 MAX_PARENTS: Final = 1_000
 """Parents in one run whose previous model call is remembered."""
 DIGEST_CHARS: Final = 16
-RELEASE: Final = re.compile(r"(?<![a-z\d])\d+")
-"""A number of a version such as `1.2.0rc1`, but not that of the pre-release."""
 
 _encode: Final = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
-
-
-def required(package: str, lowest: str, found: str | None) -> None:
-    """Check that a framework is installed, and new enough for its integration.
-
-    Args:
-        package: Name of its distribution.
-        lowest: The first version that has what the integration needs.
-        found: The version that is installed; None is none.
-
-    Raises:
-        DeclarationError: It is missing or too old.
-    """
-    if found is not None and _release(found) >= _release(lowest):
-        return
-    raise DeclarationError(
-        f"remit.integrations.{package.replace('-', '_')} needs {package}>={lowest}; found "
-        f"{found or 'not installed'}; pip install '{package}>={lowest}'"
-    )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, without those of a pre-release."""
-    return tuple(int(number) for number in RELEASE.findall(version.partition("+")[0]))
 
 
 def checked_capture(value: object, where: str) -> CaptureMessages:
