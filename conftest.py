@@ -15,6 +15,7 @@ from hypothesis import settings
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+from remit._base import version
 from remit._declare.registry import Registry
 from remit._runtime.process import state
 from remit.testing import isolated
@@ -83,6 +84,13 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """Keep what a test leaves to be sent later from your folder and from other tests."""
     own = tmp_path_factory.getbasetemp() / f"state-{next(NUMBERS)}"
     monkeypatch.setenv("XDG_STATE_HOME", str(own))
+
+
+@pytest.fixture
+def no_integrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what the integrations declared that other tests have imported, for this test."""
+    monkeypatch.setattr(state, "registry", Registry())
+    monkeypatch.setattr(version, "adapter_names", [])
 
 
 @pytest.fixture

@@ -386,7 +386,7 @@ async def canary(driver: Driver) -> None:
     ]
     with isolated() as recorder:
 
-        @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
+        @remit.span_type("scenarios:patient", data_risk=remit.risk(classification="restricted"))
         def patient(who: str) -> str:
             """Look a patient up."""
             return f"{CANARY} {who}"

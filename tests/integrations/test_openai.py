@@ -909,7 +909,7 @@ def test_tools_and_settings_are_recorded() -> None:
 @pytest.mark.parametrize(
     ("wrong", "seen"),
     [
-        (5, "5"),
+        (5, "an object of type int"),
         (openai.OpenAI, "the class OpenAI"),
         (openai, "an object of type module"),
         (None, "an object of type NoneType"),

@@ -901,7 +901,8 @@ def test_a_framework_that_is_missing_or_too_old_is_told(
     monkeypatch.setattr(metadata, "version", version)
     with pytest.raises(DeclarationError) as raised:
         importlib.reload(openai_agents)
+    seen = f"found {found}" if found else "openai-agents is not installed"
     assert str(raised.value) == (
-        f"remit.integrations.openai_agents needs openai-agents>={openai_agents.LOWEST}; found "
-        f"{found or 'not installed'}; pip install 'openai-agents>={openai_agents.LOWEST}'"
+        f"remit.integrations.openai_agents needs openai-agents>={openai_agents.LOWEST}; {seen}; "
+        f"pip install 'openai-agents>={openai_agents.LOWEST}'"
     )

@@ -31,7 +31,8 @@ class Kept(Transport):
         events.extend(item.payload.json for item in envelope.items if item.payload.json)
 
 options = {"attach_stacktrace": True} if "stack" in sys.argv else {}
-sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=Kept, **options)
+sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=Kept,
+                auto_enabling_integrations=False, **options)
 remit.configure(mode=sys.argv[1], on_violation="deny" if "deny" in sys.argv else "observe")
 Q = Annotated[str, remit.Sensitive()]
 

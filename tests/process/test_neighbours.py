@@ -58,14 +58,17 @@ def seen():
 SENTRY = """
 import json
 import sentry_sdk
+from sentry_sdk.integrations.httpx import HttpxIntegration
 
+# Of each framework that is installed it would import all, which takes 10 s.
 envelopes = []
 
 class Kept(sentry_sdk.transport.Transport):
     def capture_envelope(self, envelope):
         envelopes.append(envelope.serialize().decode(errors="replace"))
 
-sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, transport=Kept)
+sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, transport=Kept,
+                integrations=[HttpxIntegration()], auto_enabling_integrations=False)
 span = sentry_sdk.start_transaction(name="host span")
 
 def seen():

@@ -14,6 +14,8 @@ from remit.cli import main
 from remit.testing import isolated
 from tests.subtests import each
 
+pytestmark = pytest.mark.usefixtures("no_integrations")
+
 PACKAGE = '''
 from typing import Any
 

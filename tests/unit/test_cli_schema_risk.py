@@ -16,6 +16,8 @@ from remit.cli import main
 from remit.cli._terminal import FALLBACK_COLUMNS
 from remit.testing import isolated
 
+pytestmark = pytest.mark.usefixtures("no_integrations")
+
 NAME = "remit_test_risks"
 PROGRAM = '''
 import remit

@@ -45,6 +45,7 @@ MIB = 1024 * 1024
 
 
 @both
+@pytest.mark.usefixtures("no_integrations")
 async def test_a_request_has_the_headers_of_the_contract(send: Sends) -> None:
     """They name token, JSON and sender; a prefix in the URL is kept."""
     seen: list[httpx.Request] = []
