@@ -151,3 +151,22 @@ def test_a_terminated_run_gives_its_reason_without_advice_to_a_model() -> None:
     said = "tests.unit.test_denied_for_model:pay was denied: it does financial_transactions, which"
     assert said in str(raised.value)
     assert "Policy refused" not in str(raised.value)
+
+
+def test_the_longest_refusal_names_each_word_once() -> None:
+    """Of a step that says nothing, in an agent that forbids and excludes everything."""
+    with isolated(on_violation="deny"):
+
+        @remit.span_type("silent")
+        def silent() -> None: ...
+
+        @remit.agent(data_risk=remit.risk(forbids="others", excludes="others"))
+        def strict() -> None: ...
+
+        with strict.run(), pytest.raises(DeniedError) as raised:
+            silent()
+    error = raised.value
+    words = [violation.partition(":")[0].partition(" ")[0] for violation in error.violations]
+    assert len(set(words)) == 23
+    for said in (str(error).partition(". Say")[0], error.for_model().replace(" ", "_")):
+        assert [word for word in set(words) if said.count(word) != 1] == []
