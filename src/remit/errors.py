@@ -55,12 +55,16 @@ MODEL_OUTSIDE_RUN_HINT: Final = (
 )
 """What to do about a model call outside any run, whose program may not use remit otherwise."""
 
-# A violation as `remit._record.policy` words it: the action or category, and the word of the step.
+# A violation as `remit._record.policy` words it: the action or category, the word of the step, and
+# the agent with its own word.
 _VIOLATION: Final = re.compile(
-    r"(?P<what>\w+(?: in the (?:params|result))?): "
-    r".* says (?P<word>allowed|included|unknown), the agent ",
+    r"(?P<what>\w+)(?P<side> in the (?:params|result))?: "
+    r".* says (?P<word>allowed|included|unknown), "
+    r"the agent (?P<agent>.*) says (?P<limit>disallowed|excluded)",
     re.DOTALL,
 )
+_DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "leaves {} open"}
+_LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
 class RunTerminated(BaseException):
@@ -137,12 +141,12 @@ class DeniedError(RemitError):
         )
 
     def _why(self) -> str:
-        matches = [match for each in self.violations if (match := _VIOLATION.match(each))]
+        matches = [match for each in self.violations if (match := _VIOLATION.fullmatch(each))]
         involved = [match["what"] for match in matches if match["word"] != "unknown"]
         unknown = [match["what"] for match in matches if match["word"] == "unknown"]
         reasons = [] if self.outside_run is None else ["was called outside any run"]
-        reasons += [f"involves {_listed(involved)}"] if involved else []
-        reasons += [f"does not rule out {_listed(unknown)}"] if unknown else []
+        reasons += [f"involves {_spoken(involved)}"] if involved else []
+        reasons += [f"does not rule out {_spoken(unknown)}"] if unknown else []
         if not reasons:
             return "it is not known to stay within what this agent may do"
         forbidden = ", which this agent may not do or handle" if matches else ""
@@ -162,7 +166,7 @@ def denial(step: str, violations: Sequence[str], outside_run: str | None = None)
         outside_run: Of a call outside any run, where it was made.
     """
     called = [] if outside_run is None else [f"called outside any run {outside_run}"]
-    message = f"{step} was denied: {'; '.join([*called, *violations])}"
+    message = f"{step} was denied: {'; '.join([*called, *_by_cause(violations)])}"
     if called:
         message += f". {OUTSIDE_RUN_HINT}"
     if any("says unknown" in each for each in violations):
@@ -170,10 +174,34 @@ def denial(step: str, violations: Sequence[str], outside_run: str | None = None)
     return message
 
 
-def _listed(words: Iterable[str]) -> str:
-    """Return *words* as an enumeration, each once: `read data, destroy data and health data`."""
-    *most, last = dict.fromkeys(word.replace("_", " ") for word in words)
+def _by_cause(violations: Iterable[str]) -> list[str]:
+    """Return a clause for each agent and kind of word, with the words that belong to it."""
+    clauses: list[str] = []
+    causes: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    for violation in violations:
+        match = _VIOLATION.fullmatch(violation)
+        if match is None:
+            clauses.append(violation)
+            continue
+        words = causes.setdefault((match["word"], match["limit"], match["agent"]), {})
+        words.setdefault(match["what"], []).append(match["side"] or "")
+    for (word, limit, agent), words in causes.items():
+        # Of a category in the params and in the result, the sides say nothing more.
+        names = [what if len(sides) > 1 else what + sides[0] for what, sides in words.items()]
+        clauses.append(
+            f"it {_DOES[word].format(listed(names))}, which the agent {agent} {_LIMITS[limit]}"
+        )
+    return clauses
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return *words* as an enumeration, each once: `read_data, destroy_data and health_data`."""
+    *most, last = dict.fromkeys(words)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _spoken(words: Iterable[str]) -> str:
+    return listed(word.replace("_", " ") for word in words)
 
 
 class ApiError(RemitError):

@@ -81,8 +81,8 @@ def test_every_reason_is_named_once() -> None:
     """Also if two agents forbid the same."""
     assert refusal(clerk).for_model().count("financial transactions") == 1
     assert (
-        "because it involves financial transactions, minors data in the params and minors data in "
-        "the result, which this agent may not do or handle;"
+        "because it involves financial transactions and minors data, which this agent may not do "
+        "or handle;"
     ) in refusal(enroll).for_model()
 
 
@@ -90,8 +90,8 @@ def test_a_step_that_says_nothing_is_told_apart_from_one_that_exceeds() -> None:
     """Policy refuses what is unknown as well."""
     said = refusal(undeclared).for_model()
     assert (
-        "because it does not rule out financial transactions, minors data in the params and "
-        "minors data in the result, which this agent may not do or handle"
+        "because it does not rule out financial transactions and minors data, which this agent "
+        "may not do or handle"
     ) in said
     assert "involves" not in said
 
@@ -137,7 +137,8 @@ def test_a_model_sees_no_identifier_and_no_file_name(step: Callable[[], object])
 def test_the_message_of_the_error_ends_with_it(step: Callable[[], object]) -> None:
     """Several frameworks hand `str(error)` to the model."""
     error = refusal(step)
-    assert str(error).startswith(f"{error.step} was denied: financial_transactions: ")
+    cause = "does financial_transactions" if step is pay else "leaves financial_transactions open"
+    assert str(error).startswith(f"{error.step} was denied: it {cause}, which the agent ")
     assert str(error).endswith(f". {error.for_model()}")
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.for_model()) == (str(error), error.for_model())
@@ -147,7 +148,25 @@ def test_a_terminated_run_gives_its_reason_without_advice_to_a_model() -> None:
     """Nothing of that run runs any more."""
     with isolated(on_violation="terminate"), desk.run(), pytest.raises(RunTerminated) as raised:
         pay()
-    assert "tests.unit.test_denied_for_model:pay was denied: financial_transactions: " in str(
-        raised.value
-    )
+    said = "tests.unit.test_denied_for_model:pay was denied: it does financial_transactions, which"
+    assert said in str(raised.value)
     assert "Policy refused" not in str(raised.value)
+
+
+def test_the_longest_refusal_names_each_word_once() -> None:
+    """Of a step that says nothing, in an agent that forbids and excludes everything."""
+    with isolated(on_violation="deny"):
+
+        @remit.span_type("silent")
+        def silent() -> None: ...
+
+        @remit.agent(data_risk=remit.risk(forbids="others", excludes="others"))
+        def strict() -> None: ...
+
+        with strict.run(), pytest.raises(DeniedError) as raised:
+            silent()
+    error = raised.value
+    words = [violation.partition(":")[0].partition(" ")[0] for violation in error.violations]
+    assert len(set(words)) == 23
+    for said in (str(error).partition(". Say")[0], error.for_model().replace(" ", "_")):
+        assert [word for word in set(words) if said.count(word) != 1] == []

@@ -211,7 +211,8 @@ def test_silence_is_no_permission_where_the_agent_forbids_the_word(
         assert type(error.value).__name__ == raised
         with free.run():
             undeclared()
-        assert "tests.governed:undeclared says unknown" in str(error.value)
+        said = "tests.governed:undeclared was denied: it leaves financial_transactions open"
+        assert said in str(error.value)
         assert "data_risk=remit.risk(...)" in str(error.value)
         assert [span.status for span in recorder.spans()] == ["failed", "complete"]
     assert BODIES == ["undeclared"]

@@ -13,7 +13,7 @@ import remit
 from remit._declare.inference import effective
 from remit._declare.registration import registration
 from remit._declare.registry import Registry
-from remit.errors import DeclarationError
+from remit.errors import DeclarationError, DeniedError
 from remit.testing import isolated
 from tests.data.redaction import redact
 from tests.declaring import agent
@@ -259,3 +259,20 @@ def test_a_ceiling_holds_for_what_only_the_types_show() -> None:
         answer()
     (span,) = recorder.spans("write")
     assert [each.startswith(SAYS) for each in span.exceeds] == [True]
+
+
+def test_a_contradiction_that_is_found_late_counts_as_included_for_the_policy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent that excludes the category may not take the step."""
+
+    def step(customer: LateToo) -> None:  # type: ignore[name-defined]  # noqa: F821 - the point
+        raise AssertionError(customer)
+
+    with isolated(on_violation="deny") as recorder:
+        decorated = remit.span_type("late too", data_risk=remit.risk(excludes=CONTACT))(step)
+        answer = remit.agent(data_risk=remit.risk(excludes=CONTACT))(lambda: None)
+        monkeypatch.setitem(globals(), "LateToo", Customer)
+        with answer.run(), pytest.raises(DeniedError, match=f"it handles {CONTACT} in the params"):
+            decorated(Customer(email="who@example.org"))
+    assert [span.status for span in recorder.spans("late too")] == ["failed"]

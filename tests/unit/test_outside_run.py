@@ -97,7 +97,7 @@ def test_a_thread_without_the_run_is_no_way_around_the_policy(
     assert "remit.copy_context, remit.ContextExecutor or `with run.use():`" in said
     assert "concurrent" not in said
     assert "threading.py" not in said
-    assert "tests.governed:agent says disallowed" in said
+    assert "which the agent tests.governed:agent forbids" in said
     by_name = function is pay and way is not in_thread
     where = raised.value.outside_run or ""
     assert f"{'governed' if by_name else 'test_outside_run'}.py:" in where

@@ -10,7 +10,7 @@ import pytest
 from remit._declare.risk import Withholding, coerce, risk, withholding
 from remit.errors import DeclarationError
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
-from remit.models.data_risk import Action, Category, Classification
+from remit.models.data_risk import Action, Category, Classification, Others
 from tests.subtests import each
 
 WHERE = "@remit.span_type on shop:refund (shop.py:7)"
@@ -66,7 +66,7 @@ def test_no_words_leave_everything_unknown() -> None:
         ),
         pytest.param(
             {"forbids": ["read_data", 3]},
-            f"remit.risk(forbids=...): 3 is unknown; expected {ACTIONS}",
+            f"remit.risk(forbids=...): 3 is unknown; expected {ACTIONS}, others",
             id="not a word",
         ),
         pytest.param(
@@ -231,8 +231,10 @@ def test_the_words_that_type_checkers_know_are_those_that_are_allowed() -> None:
     assert get_args(Action) == tuple(ActionProfile.model_fields)
     assert (*get_args(Category), "classification") == tuple(DataCategories.model_fields)
     hints = get_type_hints(risk)
-    assert hints["allows"] == hints["forbids"] == Action | Iterable[Action]
-    assert hints["takes"] == hints["gives"] == hints["excludes"] == Category | Iterable[Category]
+    assert hints["allows"] == Action | Iterable[Action]
+    assert hints["forbids"] == Action | Others | Iterable[Action | Others]
+    assert hints["takes"] == hints["gives"] == Category | Iterable[Category]
+    assert hints["excludes"] == Category | Others | Iterable[Category | Others]
     assert hints["classification"] == Classification | None
 
 
@@ -253,3 +255,25 @@ def test_restricted_and_secret_data_are_withheld(word: Classification, rule: str
     assert rules == Withholding(rule, rule, frozenset({"minors_data"}), frozenset({"minors_data"}))
     one_side = coerce({"params_data_categories": {"classification": word}}, WHERE)
     assert withholding(one_side) == Withholding(rule, None, frozenset(), frozenset())
+
+
+def test_others_are_all_that_a_declaration_does_not_name() -> None:
+    """Written out: actions by `forbids`, categories of each side by `excludes`."""
+    written = risk(allows="read_data", takes="minors_data", forbids="others", excludes=["others"])
+    actions = written.action_profile.model_dump()
+    assert actions.pop("read_data") == "allowed"
+    assert set(actions.values()) == {"disallowed"}
+    params = written.params_data_categories.model_dump()
+    result = written.result_data_categories.model_dump()
+    assert (params.pop("minors_data"), params.pop("classification")) == ("included", "unknown")
+    assert result.pop("classification") == "unknown"
+    assert set(params.values()) | set(result.values()) == {"excluded"}
+    assert risk(forbids=["read_data", "others"]) == risk(forbids="others")
+
+
+@each("argument", ["allows", "takes", "gives"])
+def test_others_cannot_be_allowed(argument: str) -> None:
+    """Only what is ruled out can be said of everything else."""
+    arguments: Any = {argument: "others"}
+    with pytest.raises(DeclarationError, match="'others' is unknown"):
+        risk(**arguments)

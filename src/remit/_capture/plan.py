@@ -392,6 +392,8 @@ class Plan:
             or self._beside.excluded
             or any(each.excluded or each.declared for each in parameters)
         )
+        # What is excluded or marked is found by the keys of a mapping, which a scalar has not.
+        self._plain_scalars = out.rule is None
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
@@ -431,9 +433,10 @@ class Plan:
             A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
             dataclass), else `{"result": value}`.
         """
-        if not self._plain_results or rules.hook is not None:
-            return self._walked_result(value, rules)
         kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
+        is_plain = self._plain_scalars if kind in _SCALARS else self._plain_results
+        if not is_plain or rules.hook is not None:
+            return self._walked_result(value, rules)
         if self._beside is not None and kind is dict:
             names = _all_plain((), value)
             data = _encoded_plain(value, _MAX_PLAIN_LEVELS, rules) if names else b""

@@ -15,6 +15,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Sequence,
 )
 from dataclasses import replace
 from enum import StrEnum
@@ -75,6 +76,10 @@ class Side(StrEnum):
     def part(self) -> str:
         """The part of a data risk for this side."""
         return f"{self}_data_categories"
+
+
+_ARGUMENTS: Final = {Side.PARAMS: "takes", Side.RESULT: "gives"}
+"""The arguments of `remit.risk` that include a category on a side."""
 
 
 class Inferred(Struct, frozen=True):
@@ -164,15 +169,23 @@ def effective(span_type: SpanType) -> DataRisk | None:
     return _IN_EFFECT[span_type]
 
 
+def judged(span_type: SpanType) -> DataRisk | None:
+    """Return the risk that the policy compares: what a type shows is included in any case."""
+    risk = effective(span_type)
+    shown = [finding for finding in inferred(span_type) if _word(risk, finding) == "excluded"]
+    return _with_included(risk, shown)
+
+
 def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> str:
     """Return a sentence about the inferred categories that the declaration excludes, else ""."""
+    found = [finding for finding in findings if _word(risk, finding) == "excluded"]
     clauses = [
         f"data_risk excludes {finding.category} from the {finding.side}, but "
         f"`{finding.path}: {finding.type}` is of that category"
-        for finding in findings
-        if _word(risk, finding) == "excluded"
+        for finding in found
     ]
-    advice = "Declare it as included, or leave such data out of the signature"
+    arguments = dict.fromkeys(f"{_ARGUMENTS[each.side]}={each.category!r}" for each in found)
+    advice = f"Write {' and '.join(arguments)}, or leave such data out of the signature"
     return f"{'; '.join(clauses)}. {advice}" if clauses else ""
 
 
@@ -182,6 +195,10 @@ def _word(risk: DataRisk | None, finding: Inferred) -> str:
 
 def _completed(risk: DataRisk | None, findings: Iterable[Inferred]) -> DataRisk | None:
     new = [finding for finding in findings if _word(risk, finding) == "unknown"]
+    return _with_included(risk, new)
+
+
+def _with_included(risk: DataRisk | None, new: Sequence[Inferred]) -> DataRisk | None:
     if not new:
         return risk
     base = risk_of_words(declared_words(None)) if risk is None else risk

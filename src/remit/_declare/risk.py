@@ -24,6 +24,7 @@ from remit.models.data_risk import (
     Classification,
     DataCategories,
     DataRisk,
+    Others,
 )
 
 Words: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -44,6 +45,8 @@ MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     part: tuple(model.model_fields) for part, model in PARTS.items()
 }
 """By part, what it has a word for, in the order of the models."""
+OTHERS: Final = "others"
+"""In `risk()`, all actions or categories that the declaration does not name."""
 _NOTHING: Final[Words] = {part: {} for part in MEMBERS}
 # A key beside the three parts is kept, unless it is so similar to one that it is misspelt.
 _MISSPELT_SIMILARITY: Final = 0.8
@@ -69,43 +72,46 @@ class Withholding(Struct, frozen=True):
 def risk(
     *,
     allows: Action | Iterable[Action] = (),
-    forbids: Action | Iterable[Action] = (),
+    forbids: Action | Others | Iterable[Action | Others] = (),
     takes: Category | Iterable[Category] = (),
     gives: Category | Iterable[Category] = (),
-    excludes: Category | Iterable[Category] = (),
+    excludes: Category | Others | Iterable[Category | Others] = (),
     classification: Classification | None = None,
 ) -> DataRisk:
     """Return a data risk from words; everything else stays `unknown`.
 
-    The data risk of a step describes the step; that of an agent limits its steps.
+    The data risk of a step describes the step; that of an agent limits its steps. The word
+    `others` says all that the declaration does not name: on an agent,
+    `risk(allows="read_data", forbids="others")` forbids every other action.
 
     Args:
         allows: One action or several: `create_data`, `read_data`, `update_data`, `destroy_data`,
             `financial_transactions`, `external_communication`.
-        forbids: Actions that are disallowed.
+        forbids: Actions that are disallowed; `others` are all that *allows* does not name.
         takes: Categories of data that the parameters hold (the fields of `DataCategories`).
         gives: Categories of data that the result holds.
-        excludes: Categories that neither holds.
+        excludes: Categories that neither holds; `others` are, of the parameters, all that *takes*
+            does not name, and of the result all that *gives* does not name.
         classification: `public`, `internal`, `confidential`, `restricted` or `secret`, of both.
 
     Raises:
         DeclarationError: A word is unknown, or two arguments contradict each other.
     """
     allowed = _checked_words("allows", allows, ACTIONS)
-    forbidden = _checked_words("forbids", forbids, ACTIONS)
+    forbidden, all_others = _with_others("forbids", forbids, ACTIONS)
     taken = _checked_words("takes", takes, CATEGORIES)
     given_out = _checked_words("gives", gives, CATEGORIES)
-    excluded = _checked_words("excludes", excludes, CATEGORIES)
+    excluded, no_others = _with_others("excludes", excludes, CATEGORIES)
     _check_disjoint(allows=allowed, forbids=forbidden)
     _check_disjoint(takes=taken, excludes=excluded)
     _check_disjoint(gives=given_out, excludes=excluded)
-    neither = dict.fromkeys(excluded, "excluded")
+    actions = dict.fromkeys(ACTIONS if all_others else forbidden, "disallowed")
+    neither = dict.fromkeys(CATEGORIES if no_others else excluded, "excluded")
     if classification is not None:
         (neither[CLASSIFICATION],) = _checked_words("classification", (classification,), CLASSES)
     return risk_of_words(
         {
-            "action_profile": dict.fromkeys(allowed, "allowed")
-            | dict.fromkeys(forbidden, "disallowed"),
+            "action_profile": actions | dict.fromkeys(allowed, "allowed"),
             "params_data_categories": neither | dict.fromkeys(taken, "included"),
             "result_data_categories": neither | dict.fromkeys(given_out, "included"),
         }
@@ -140,6 +146,12 @@ def _checked_words(argument: str, words: object, allowed: tuple[str, ...]) -> li
             )
         checked.append(allowed[allowed.index(word)])
     return checked
+
+
+def _with_others(argument: str, words: object, allowed: tuple[str, ...]) -> tuple[list[str], bool]:
+    """Return the words of an argument without `others`, and whether that is one of them."""
+    checked = _checked_words(argument, words, (*allowed, OTHERS))
+    return [word for word in checked if word != OTHERS], OTHERS in checked
 
 
 def _check_disjoint(**arguments: list[str]) -> None:

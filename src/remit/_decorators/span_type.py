@@ -148,7 +148,7 @@ def recorder_of(
         declared.name,
         lambda: inference.plan_of(declared),
         declared=declared,
-        find_risk=lambda: inference.effective(declared),
+        find_risk=lambda: inference.judged(declared),
         ceiling=ceiling,
         kind=kind,
     )

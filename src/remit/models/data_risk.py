@@ -30,6 +30,9 @@ Action: TypeAlias = Literal[
 ]
 """Name of an action, a field of `ActionProfile`."""
 
+Others: TypeAlias = Literal["others"]
+"""In `remit.risk`, all actions or categories that a declaration does not name."""
+
 Category: TypeAlias = Literal[
     "personal_identifiers",
     "contact_information",
