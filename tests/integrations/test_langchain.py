@@ -58,8 +58,6 @@ from tests.scenarios import (
     spend,
 )
 
-pytestmark = pytest.mark.python
-
 MODULE: Final = "remit.integrations.langchain"
 Anything: TypeAlias = Any
 """What LangChain does not give a type."""
@@ -1032,3 +1030,21 @@ def test_a_framework_that_is_missing_is_named(tmp_path: Path) -> None:
     message = import_error(tmp_path, Path(remit.__file__).parents[1], without_site=True)
     assert f"{MODULE} needs langchain>=1.2.11; langchain is not installed" in message
     assert message.endswith("pip install 'langchain>=1.2.11'")
+
+
+def test_an_agent_that_remits_does_not_name_is_an_error() -> None:
+    """Nothing would limit it: the name in `remits` has to be that of the agent."""
+    agent = agent_of(DONE)
+    with isolated() as recorder, pytest.raises(DeclarationError, match="'LangGraph'") as raised:
+        agent.invoke(QUESTION, handled(RemitHandler(remits={"desk": PAYS_NOT})))
+    assert "it names 'desk'" in str(raised.value)
+    assert recorder.spans() == []
+
+
+def test_remits_may_have_the_identifier_of_the_agent() -> None:
+    """As messages show it."""
+    agent = agent_of(Turn(calls=(("spend", {"amount": 5}),)), DONE, tools=[spend], name="desk")
+    config = handled(RemitHandler(remits={"langchain.agents:desk": PAYS_NOT}))
+    with isolated(on_violation="deny") as recorder:
+        agent.invoke(QUESTION, config)
+    assert [span.status for span in recorder.spans("langchain:tool:spend")] == ["failed"]

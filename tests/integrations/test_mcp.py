@@ -55,8 +55,6 @@ from tests.scenarios import (
     spend,
 )
 
-pytestmark = pytest.mark.python
-
 T = TypeVar("T")
 
 TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -59,8 +59,6 @@ from remit.testing import RecordingSink, isolated
 from tests import scenarios
 from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
 
-pytestmark = pytest.mark.python
-
 MODEL: Final = "gpt-5"
 USAGE: Final = ResponseUsage(
     input_tokens=12,

@@ -75,6 +75,7 @@ FIRST: Final = "seq:step:1"
 """Tag of what a node consists of."""
 INTEGRATION: Final = "ls_integration"
 """Metadata that LangGraph adds."""
+IDENTIFIER: Final = "langchain.agents:"
 AGENT: Final = adapters.declare(f"{PREFIX}agent", "agent")
 CHAIN: Final = adapters.declare(f"{PREFIX}chain", "agent")
 LLM: Final = adapters.declare(f"{PREFIX}llm", "llm")
@@ -142,6 +143,7 @@ class RemitHandler(GraphCallbackHandler):
 
         Args:
             remits: What agents may do, by the name of the agent: holds for all that is beneath it.
+                An agent that opens a run and is not in it is an error.
             capture_messages: Which messages of a model call are recorded: `new`, `all` or `none`.
 
         Raises:
@@ -150,7 +152,10 @@ class RemitHandler(GraphCallbackHandler):
         where = "RemitHandler"
         self._capture: Final = _llm.checked_capture(capture_messages, where)
         self._place: Final = adapters.caller()
-        self._remits: Final = _mapping(remits, f"{where}: remits", "agents")
+        self._remits: Final = {
+            name.removeprefix(IDENTIFIER): risk
+            for name, risk in _mapping(remits, f"{where}: remits", "agents").items()
+        }
         self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
 
     # Unguarded: comparisons.
@@ -167,14 +172,28 @@ class RemitHandler(GraphCallbackHandler):
         """Return the hash of what is compared."""
         return hash((self._capture, *sorted(self._remits)))
 
+    def _opened_for(self, name: str) -> AgentRuns:
+        """Return the runs of an outermost agent.
+
+        Raises:
+            DeclarationError: `remits` names agents, but not this one, which nothing would limit.
+        """
+        if self._remits and name not in self._runs:
+            raise DeclarationError(
+                f"RemitHandler: remits does not have the outermost agent, whose name is {name!r}; "
+                f"it names {', '.join(map(repr, self._remits))}. Give the agent that name "
+                "(create_agent(name=...)), or say what it may do; remit.risk() sets no limit"
+            )
+        return self._runs.get(name) or self._runs_of(name)
+
     def _runs_of(self, name: str, risk: Risk | None = None) -> AgentRuns:
         return adapters.declare_agent(
-            f"langchain.agents:{name}", name=name, data_risk=risk, place=self._place
+            f"{IDENTIFIER}{name}", name=name, data_risk=risk, place=self._place
         )
 
     # Chains and agents
 
-    @adapters.guarded("the start of a chain of LangChain")
+    @adapters.guarded("the start of a chain of LangChain", passes=(DeclarationError, DeniedError))
     def on_chain_start(
         self,
         serialized: dict[str, Any] | None,
@@ -206,7 +225,7 @@ class RemitHandler(GraphCallbackHandler):
         around, options = _Around.of(parent_run_id), StartOptions()
         if kind is AGENT:
             options["ceiling"] = None if runs is None else runs.ceiling
-            options["agent"] = (runs or self._runs_of(name)) if around.context is None else None
+            options["agent"] = self._opened_for(name) if around.context is None else None
         span, node = _start(run_id, parent_run_id, kind, payload, around=around, **options)
         if kind is AGENT:
             node.scope = span.context
