@@ -405,7 +405,10 @@ class Plan:
         struct = self._struct
         if self._plain_fields and rules.hook is None and not args:
             plain = all(map(self._is_plain_field, kwargs))
-            data = _encoded_plain(kwargs, _MAX_PLAIN_LEVELS, rules) if plain else b""
+            # The parameters first, as the walk has them.
+            first = {name: kwargs[name] for name in self._by_keyword if name in kwargs}
+            fields = {**first, **kwargs}
+            data = _encoded_plain(fields, _MAX_PLAIN_LEVELS, rules) if plain else b""
             return data or self._walked(args, kwargs, rules)
         if struct is None or rules.hook is not None or len(args) > self._max_positional:
             return self._walked(args, kwargs, rules)
