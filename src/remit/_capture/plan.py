@@ -53,8 +53,8 @@ _MAX_FLAT_KEYS: Final = 64
 _MAX_PLAIN_CHARS: Final = 1_000
 _MAX_PLAIN_LEVELS: Final = 6
 _MAX_PLAIN_ITEMS: Final = 256
-_SCALARS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
-_CONTAINERS: Final[frozenset[type]] = frozenset({dict, list})
+# By identity: a metaclass of the user's may have a `__hash__` that raises.
+_SCALARS: Final = frozenset(map(id, (str, int, float, bool, type(None))))
 _MAX_DEFAULT_CHARS: Final = 4_096
 _MIN_EXACT: Final = -MAX_EXACT
 
@@ -93,16 +93,20 @@ def _all_plain(  # noqa: C901 - every call would pay for another frame, twice
     return True
 
 
+def _is_scalar(value: object) -> bool:
+    return id(type(value)) in _SCALARS
+
+
 def _plain_copy(value: Any, levels: int) -> Any:  # noqa: ANN401 - any value
     """Return a copy of nested dicts and lists that are recorded as they are.
 
     Returns:
         `_UNSET` if a value needs the walk.
     """
-    kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
-    if kind in _SCALARS:
+    if _is_scalar(value):
         return value if _all_plain((value,)) else _UNSET
-    if not levels or kind not in _CONTAINERS or len(value) > _MAX_PLAIN_ITEMS:
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
+    if not levels or not (kind is list or kind is dict) or len(value) > _MAX_PLAIN_ITEMS:
         return _UNSET
     if kind is list:
         copy: Any = [_plain_copy(inner, levels - 1) for inner in list(value)]
@@ -436,10 +440,10 @@ class Plan:
             A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
             dataclass), else `{"result": value}`.
         """
-        kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
-        is_plain = self._plain_scalars if kind in _SCALARS else self._plain_results
-        if not is_plain or rules.hook is not None:
+        walked = not (self._plain_results or (self._plain_scalars and _is_scalar(value)))
+        if walked or rules.hook is not None:
             return self._walked_result(value, rules)
+        kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
         if self._beside is not None and kind is dict:
             names = _all_plain((), value)
             data = _encoded_plain(value, _MAX_PLAIN_LEVELS, rules) if names else b""
