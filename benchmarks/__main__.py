@@ -27,7 +27,17 @@ from typing import Any, Final
 
 import pyperf
 
-from benchmarks import children, collector, outage, peers, report, runs, throughput, web
+from benchmarks import (
+    children,
+    collector,
+    integrations,
+    outage,
+    peers,
+    report,
+    runs,
+    throughput,
+    web,
+)
 from tests import sink
 
 VERSIONS: Final = (
@@ -190,6 +200,14 @@ def requests(run: Run) -> None:
                 run.add("web", peer, **web.measure(peer, run.size.seconds))
 
 
+def steps(run: Run) -> None:
+    """Measure the steps of integrations."""
+    for _ in range(run.size.rounds):
+        for case in integrations.CASES:
+            with run.attempt("integrations", case):
+                run.add("integrations", case, **integrations.measure(case))
+
+
 def outages(run: Run) -> None:
     """Measure an outage."""
     for peer in run.size.outage_peers:
@@ -214,6 +232,7 @@ HEADLINES: Final[dict[str, Callable[[Run], None]]] = {
     "throughput": rates,
     "runs": short_runs,
     "web": requests,
+    "integrations": steps,
     "imports": imports,
     "outage": outages,
     "collector": collectors,

@@ -13,6 +13,17 @@ from typing import Any, Final, TypeAlias
 from benchmarks.children import ROOT
 from benchmarks.collector import STORES
 from benchmarks.imports import BASE, PROGRAMS
+from benchmarks.integrations import (
+    CASES,
+    DECORATED,
+    EXPORT,
+    FEW,
+    LANGCHAIN,
+    LANGFUSE,
+    MANY,
+    OUTSIDE,
+    TOOL,
+)
 from benchmarks.peers import PEERS
 
 Results: TypeAlias = dict[str, Any]
@@ -154,6 +165,16 @@ def web(results: Results) -> str:
     return table(heads, {peer: cells(peer) for peer in PEERS})
 
 
+def integrations(results: Results) -> str:
+    """Return the table of the steps of integrations."""
+
+    def cells(case: str) -> list[str]:
+        own, base = (middle(results, "integrations", each, "us") for each in (case, DECORATED))
+        return [spread(results, "integrations", case, "us"), figure(ratio(own, base))]
+
+    return table(("CPU, us", "times a decorated call"), {case: cells(case) for case in CASES})
+
+
 def imports(results: Results) -> str:
     """Return the table of imports."""
 
@@ -208,6 +229,9 @@ def budgets(results: Results) -> str:
     def of_ddtrace(field: str, headline: str = "throughput") -> float | None:
         return ratio(of(headline, field), of(headline, field, "ddtrace"))
 
+    def of_step(case: str, base: str = DECORATED) -> float | None:
+        return ratio(of("integrations", "us", case), of("integrations", "us", base))
+
     rows: list[tuple[str, str, float, float | None]] = [
         ("caller's CPU of a call, us", "at most", 5, of("calls", "sync")),
         ("caller's CPU of an awaited call, us", "at most", 6, of("calls", "async")),
@@ -223,6 +247,13 @@ def budgets(results: Results) -> str:
         ("requests/s of a service, times ddtrace's", "at least", 1, of_ddtrace("rate", "web")),
         ("CPU of a request, times ddtrace's", "at most", 1, of_ddtrace("cpu_us", "web")),
         ("p99 of a request, times ddtrace's", "at most", 1.2, of_ddtrace("p99_ms", "web")),
+        ("a tool's span, times a decorated call", "at most", 8, of_step(TOOL)),
+        ("a model call of 8 messages, times a decorated call", "at most", 25, of_step(FEW)),
+        ("a model call of 100 messages, times one of 8", "at most", 3, of_step(MANY, FEW)),
+        ("a watched client outside any run, times a call", "at most", 2, of_step(OUTSIDE)),
+        ("exporting a call, times a decorated call", "at most", 2.5, of_step(EXPORT)),
+        ("a LangChain agent, times what Langfuse adds", "at most", 0.5,
+         of_step(LANGCHAIN, LANGFUSE)),
         (f"CPU of the import, times {BASE}", "at most", 1.35,
          ratio(of("imports", "ms"), of("imports", "ms", BASE))),
         ("outage: memory, MiB (the buffer and 32)", "at most", 96, memory_mib(results, OURS)),
@@ -263,6 +294,7 @@ SECTIONS: Final[dict[str, Callable[[Results], str]]] = {
     "throughput": throughput,
     "runs": short_runs,
     "web": web,
+    "integrations": integrations,
     "imports": imports,
     "outage": outage,
     "collector": collector,
@@ -322,6 +354,11 @@ def pictures(results: Results) -> dict[str, str]:
             "Short runs/s, server 50 ms away", of("runs", "rate far", peers), logarithmic=True
         ),
         "web": svg("Requests/s of a FastAPI service", of("web", "rate", tuple(PEERS))),
+        "integrations": svg(
+            "CPU of the steps of integrations, us",
+            of("integrations", "us", tuple(CASES)),
+            logarithmic=True,
+        ),
         "imports": svg("CPU of an import, ms", of("imports", "ms", tuple(PROGRAMS))),
         "outage": svg("Memory in an outage beyond the bare program, MiB", memory),
         "collector": svg("Spans/s that the collector accepts", accepted),
