@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -39,9 +39,8 @@ def checked_capture(value: object, where: str) -> CaptureMessages:
     Raises:
         DeclarationError: It is not.
     """
-    for known in get_args(CaptureMessages):
-        if value == known:
-            return known  # type: ignore[no-any-return] # of `get_args`
+    if value in get_args(CaptureMessages):
+        return cast("CaptureMessages", value)
     raise DeclarationError(
         f"{where}: capture_messages is {describe_value(value)}; expected one of "
         f"{', '.join(get_args(CaptureMessages))}"
