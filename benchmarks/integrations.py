@@ -1,6 +1,6 @@
 """What the steps of integrations cost their caller, beside a decorated call.
 
-Each case is measured in a process of its own: `python -m benchmarks.integrations CASE PORT FOLDER`.
+A separate process measures each case: `python -m benchmarks.integrations CASE PORT FOLDER`.
 The figure is the CPU time of the calling thread, the least of several series. A LangChain agent
 makes two model calls and one call of a tool; its figure is what the handler adds to the agent.
 """

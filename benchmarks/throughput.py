@@ -83,7 +83,7 @@ def record(name: str, place: peers.Place, threads: int, spans: int, seconds: flo
 def measured(
     module: str, name: str, *arguments: object, delay_s: float = 0.0
 ) -> tuple[dict[str, Any], Counter[str]]:
-    """Run a module in a process of its own; return what it printed, and what the sink counted.
+    """Run a module in a separate process; return what it printed, and what the sink counted.
 
     Args:
         module: The module, which gets the peer, the sink's port and a folder first.

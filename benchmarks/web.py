@@ -48,7 +48,7 @@ def application(name: str, place: peers.Place) -> FastAPI:
         async with (peer.session_in_loop or nullcontext)():
             yield
 
-    # FastAPI has spans of its own where OpenTelemetry is set up; they are not measured.
+    # FastAPI itself records spans where OpenTelemetry is set up; they are not measured.
     service = FastAPI(lifespan=session, telemetry={"tracing": False, "metrics": False})
 
     async def look_up(order_id: str, limit: int) -> Answer:

@@ -45,7 +45,7 @@ class _Recorder:
 
     @asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
-        """Open an instance of its own, and finish it."""
+        """Open a separate instance, and finish it."""
         instance = await self._begun()
         token = _instance.set(instance)
         yield

@@ -241,7 +241,7 @@ def parents(recorder: Anything, name: str) -> list[str]:
 
 
 def test_a_step_after_an_agent_has_the_parent_that_it_has_without() -> None:
-    """The ended agent is not current, although LangChain ended it in a task of its own."""
+    """The ended agent is not current, although LangChain ended it in a separate task."""
 
     async def steps(*, governed: bool) -> list[str]:
         with isolated() as recorder:
@@ -757,7 +757,7 @@ def test_a_stream_of_a_model_that_is_left_has_what_came() -> None:
 
 
 def test_two_modules_with_a_tool_of_one_name() -> None:
-    """Each has the risk of its own declaration."""
+    """Each has the risk that its module declares."""
 
     def module(risk: DataRisk) -> Anything:
         def search(query: str) -> str:

@@ -1,4 +1,4 @@
-"""The OpenAI Agents SDK, through a model of its own kind that gives scripted answers."""
+"""The OpenAI Agents SDK, through a `Model` that gives scripted answers."""
 
 from __future__ import annotations
 

@@ -531,7 +531,7 @@ def test_an_approval_that_is_given_in_the_same_run_lets_it_end(recorder: Recordi
 
 
 def test_an_agent_that_waits_in_its_own_run_ends_it(recorder: RecordingSink) -> None:
-    """It could not be resumed; its approved call is in a run of its own."""
+    """It could not be resumed; its approved call is in a new run."""
     agent = asking_agent("ship")
     asked = ask(agent, "Ship A-1")
     approvals = DeferredToolResults(approvals={asked.output.approvals[0].tool_call_id: True})

@@ -125,7 +125,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     """Declare a step without a function.
 
     The registrations of all agents include it. The name is `<adapter>:<step>`. A declaration with
-    the same content returns the same recorder; another one of the name is a declaration of its own,
+    the same content returns the same recorder; another one of the name is a separate declaration,
     and replaces the earlier one in registrations. What is declared while a module is imported
     stays, also after `remit.testing.isolated`.
 
@@ -359,7 +359,7 @@ def permit(
 # Unguarded: assignments of a context variable.
 @contextmanager
 def inside(context: SpanContext | None) -> Generator[None]:
-    """Make *context* current within the block, for a step that has a span of its own."""
+    """Make *context* current within the block, for a step that has a separate span."""
     previous = current_context()
     set_context(context)
     try:

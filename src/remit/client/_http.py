@@ -138,7 +138,7 @@ class HttpBase(Generic[C]):
             raise SettingsError(f"timeout_s is {timeout_s}; expected seconds above 0")
         self.target = Target.of(NOWHERE if api_url is None else api_url, token)
         self._custom_transport: Any = transport
-        # A transport of the network takes requests of its own library only.
+        # A network transport takes only requests of the same library.
         self._library: Any = library_of(transport)
         host = urlsplit(self.target.url).hostname or ""
         self._may_compress = not (isinstance(transport, InProcessTransport) or is_loopback(host))

@@ -112,7 +112,7 @@ def _request(body: Mapping[str, Any]) -> Request:
 
 
 def _messages(message: object) -> list[_llm.Message]:
-    """Return a message as messages: each result of a tool is one of its own."""
+    """Return a message as messages: each result of a tool is a separate message."""
     role, content = get(message, "role"), get(message, "content")
     if isinstance(content, str):
         return [_llm.message(role, content)]

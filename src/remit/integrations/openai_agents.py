@@ -518,7 +518,7 @@ class _Guard:
         call = data.context
         try:
             adapters.within(self.ceiling)
-            if self._step is not None:  # it has a span of its own
+            if self._step is not None:  # it has a separate span
                 adapters.permit(self._step, partial(_arguments, call))
                 _refusals[id(call)] = adapters.collect_refusals()
             elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval

@@ -7,7 +7,7 @@ A user adds the capability `Remit` to an agent::
     agent = Agent("openai:gpt-5", tools=[pay], capabilities=[Remit(risks={"pay": PAYS})])
 
 The agent, its model calls and its tools become spans. A tool that the remit forbids is not called:
-the model reads the refusal as its result. Outside any run, the agent opens a run of its own.
+the model reads the refusal as its result. Outside any run, the agent opens a run.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class Remit(AbstractCapability[Any]):
     async def wrap_run(
         self, ctx: RunContext[Any], *, handler: Callable[[], Any]
     ) -> AgentRunResult[Any]:
-        """Record an agent; outside any run, in a run of its own."""
+        """Record an agent; outside any run, in a new run."""
         name = _name_of(ctx)
         runs, asked = self.declared.agent(name), partial(self._asked, name, ctx)
         resumable = adapters.traceparent() is not None and _agent.get() is None

@@ -59,7 +59,7 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _read(message: Mapping[str, Any]) -> Sequence[Message]:
-    """Return the messages that one message is, as each result of a tool is one of its own."""
+    """Return the messages that one message is, as each result of a tool is a separate message."""
     role, parts = message.get("role") or "user", _dicts(message.get("parts"))
     if not parts:
         return [_plain(role, message)]
