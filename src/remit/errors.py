@@ -166,7 +166,7 @@ def denial(step: str, violations: Sequence[str], outside_run: str | None = None)
         outside_run: Of a call outside any run, where it was made.
     """
     called = [] if outside_run is None else [f"called outside any run {outside_run}"]
-    message = f"{step} was denied: {'; '.join([*called, *_by_cause(violations)])}"
+    message = f"{step} was denied: {'; '.join([*called, *causes(violations)])}"
     if called:
         message += f". {OUTSIDE_RUN_HINT}"
     if any("says unknown" in each for each in violations):
@@ -174,23 +174,32 @@ def denial(step: str, violations: Sequence[str], outside_run: str | None = None)
     return message
 
 
-def _by_cause(violations: Iterable[str]) -> list[str]:
-    """Return a clause for each agent and kind of word, with the words that belong to it."""
+def causes(violations: Iterable[str], places: Mapping[str, str] = {}) -> list[str]:
+    """Return a clause for each agent and kind of word, with the words that belong to it.
+
+    A clause names the agent, and where it is declared if *places* has that, unless the clause
+    before it does.
+    """
     clauses: list[str] = []
-    causes: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    words_by_cause: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for violation in violations:
         match = _VIOLATION.fullmatch(violation)
         if match is None:
             clauses.append(violation)
             continue
-        words = causes.setdefault((match["word"], match["limit"], match["agent"]), {})
+        cause = (match["agent"], match["limit"], match["word"])
+        words = words_by_cause.setdefault(cause, {})
         words.setdefault(match["what"], []).append(match["side"] or "")
-    for (word, limit, agent), words in causes.items():
+    named = ""
+    for (agent, limit, word), words in words_by_cause.items():
         # Of a category in the params and in the result, the sides say nothing more.
         names = [what if len(sides) > 1 else what + sides[0] for what, sides in words.items()]
+        who = f"the agent {agent}" + (f" ({places[agent]})" if agent in places else "")
         clauses.append(
-            f"it {_DOES[word].format(listed(names))}, which the agent {agent} {_LIMITS[limit]}"
+            f"it {_DOES[word].format(listed(names))}, "
+            f"which {'the agent' if agent == named else who} {_LIMITS[limit]}"
         )
+        named = agent
     return clauses
 
 

@@ -33,7 +33,7 @@ from remit._record.runs import (
     Recorder,
     SpanContext,
 )
-from remit.errors import DeniedError, RunTerminated, denial
+from remit.errors import DeniedError, RunTerminated, causes, denial
 from remit.models.data_risk import DataRisk
 
 # An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
@@ -374,10 +374,9 @@ class SpanRecorder(Struct, eq=False):
             exceeding[self.name] += 1
         if not recorder.is_first(topic):
             return
-        agents = " and ".join(f"{ceiling.agent} ({ceiling.place})" for ceiling in verdict.exceeded)
-        logger.warning(
-            "%s (%s) exceeds the remit of %s; %s: %s", self.name, self.place, agents, outcome, topic
-        )
+        places = {ceiling.agent: ceiling.place for ceiling in verdict.exceeded}
+        why = "; ".join(causes(verdict.violations, places))
+        logger.warning("%s (%s) exceeds the remit: %s; %s", self.name, self.place, why, outcome)
 
 
 class OpenSpan(Struct, eq=False):
