@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from contextlib import suppress
+from typing import Literal, cast, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import remit as sdk
+from remit.errors import DeniedError
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+from remit.testing import isolated
 from tests.inside import Ceiling, coerce, under, verdict
 
 
@@ -50,3 +54,55 @@ def test_strictness_only_adds_violations(remit: DataRisk, step: DataRisk) -> Non
 def test_an_agent_is_never_above_itself(declared: DataRisk) -> None:
     """What it forbids it does not say it does."""
     assert violations(declared, declared, strict=True) == ()
+
+
+ACTIONS = tuple(ActionProfile.model_fields)
+CATEGORIES = tuple(name for name in DataCategories.model_fields if name != "classification")
+COMPLETE = st.builds(
+    sdk.risk,
+    allows=st.sets(st.sampled_from(ACTIONS)),
+    forbids=st.just("others"),
+    takes=st.sets(st.sampled_from(CATEGORIES)),
+    gives=st.sets(st.sampled_from(CATEGORIES)),
+    excludes=st.just("others"),
+)
+"""Declarations that leave no word unknown."""
+
+
+@given(RISKS, st.lists(COMPLETE, min_size=1, max_size=4))
+def test_of_complete_declarations_observe_records_what_deny_refuses(
+    limits: DataRisk, risks: list[DataRisk]
+) -> None:
+    """The two modes differ in nothing but whether the body runs."""
+    assert exceeding("observe", limits, risks) == exceeding("deny", limits, risks)
+
+
+@given(RISKS, st.lists(RISKS, min_size=1, max_size=4))
+def test_of_others_deny_refuses_more(limits: DataRisk, risks: list[DataRisk]) -> None:
+    """What is unknown passes under `observe` without a record."""
+    observed, refused = exceeding("observe", limits, risks), exceeding("deny", limits, risks)
+    assert all(set(observed[step]) <= set(refused[step]) for step in observed)
+
+
+def exceeding(
+    mode: Literal["observe", "deny"], limits: DataRisk, risks: list[DataRisk]
+) -> dict[str, tuple[str, ...]]:
+    """Return by step what exceeds *limits*: as recorded of a step that runs, or as refused."""
+    ran: list[int] = []
+    by_step: dict[str, tuple[str, ...]] = {}
+    with isolated(on_violation=mode) as recorder:
+
+        @sdk.agent(name="agent", data_risk=limits)
+        def agent() -> None: ...
+
+        with agent.run():
+            for number, data_risk in enumerate(risks):
+                step = sdk.span_type(f"step {number}", data_risk=data_risk)(ran.append)
+                with suppress(DeniedError):
+                    step(number)
+        for number, span in enumerate(recorder.spans()):
+            error = (span.result or {}).get("error", {})
+            violations = error.get("violations", ())
+            assert (span.name, bool(violations)) == (f"step {number}", number not in ran)
+            by_step[span.name] = (*span.exceeds, *violations)
+    return by_step
