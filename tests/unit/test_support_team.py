@@ -48,7 +48,7 @@ def words(risk: Risk) -> int:
     def counted(**arguments: str | tuple[str, ...]) -> DataRisk:
         nonlocal count
         count += sum(1 if isinstance(words, str) else len(words) for words in arguments.values())
-        return cast("Any", risk)(**arguments)
+        return cast("DataRisk", cast("Any", risk)(**arguments))
 
     with isolated():
         declare(counted)
