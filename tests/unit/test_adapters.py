@@ -16,12 +16,13 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from click.testing import CliRunner
 
 import remit
+from remit._declare.registry import StepKind
 from remit.cli import main
 from remit.config import OnViolation, Settings
 from remit.errors import DeclarationError, DeniedError, RunTerminated, UsageError
@@ -1605,7 +1606,29 @@ def test_the_kind_of_a_declaration_is_known() -> None:
     for kind, step in declared.items():
         assert step is not None
         assert step.declared is not None
-        assert adapters.kind_of(step.declared) == kind
+        assert step.declared.step_kind == kind
+
+
+def test_a_registration_names_the_kind_of_a_step_without_an_effect() -> None:
+    """The policy treats it in another way; the entries of all other steps have no such key."""
+    with isolated():
+        agent = remit.agent("Registered")(lambda: None)
+        steps: tuple[StepKind, ...] = get_args(StepKind)
+        for kind in steps:
+            adapters.declare(f"kinds:{kind}", kind)
+            adapters.declare(f"kinds:{kind}-typed", kind, params=int)
+        content: Any = agent.registration()["agent_schema_version"]
+    kinds = {
+        entry["name"].removeprefix("kinds:"): entry["params_schema"].get("x-remit-kind")
+        for entry in content["span_type_schemas"]
+        if entry["name"].startswith("kinds:")
+    }
+    without = {"agent", "llm", "retriever"}
+    assert kinds == {
+        f"{kind}{suffix}": kind if kind in without else None
+        for kind in steps
+        for suffix in ("", "-typed")
+    }
 
 
 def test_a_key_that_is_found_by_its_shape_withholds_nothing_else(recorder: RecordingSink) -> None:

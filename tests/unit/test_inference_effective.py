@@ -192,7 +192,7 @@ def test_what_is_injected_contradicts_nothing() -> None:
     assert step("a", "b") == "ab"
 
 
-def test_a_type_that_is_known_only_later_is_logged_once_and_the_declaration_stays(
+def test_a_type_that_is_known_only_later_is_logged_once_and_registered_as_included(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The value is withheld: the declaration excludes it."""
@@ -213,7 +213,7 @@ def test_a_type_that_is_known_only_later_is_logged_once_and_the_declaration_stay
     assert "`customer.email: EmailStr` is of that category" in line
     entries = registered["agent_schema_version"]["span_type_schemas"]
     (entry,) = [each for each in entries if each["name"] == "late"]
-    assert entry["data_risk"]["params_data_categories"][CONTACT] == "excluded"
+    assert entry["data_risk"]["params_data_categories"][CONTACT] == "included"
     marker = {"$remit": "withheld", "rule": f"category:{CONTACT}"}
     assert [each.payload["customer"]["email"] for each in recorder.spans("late")] == [marker] * 2
 

@@ -15,7 +15,6 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
-    Sequence,
 )
 from dataclasses import replace
 from enum import StrEnum
@@ -156,10 +155,10 @@ def check_types(span_type: SpanType, where: str) -> None:
 def effective(span_type: SpanType) -> DataRisk | None:
     """Return the declared risk with each category included that a type shows.
 
-    Only what the author left unknown is set. Types are read at the first use, when the names in
-    annotations exist. A type that contradicts the declaration is logged, and the declaration
-    stays: what it excludes is withheld from payloads. None if nothing was declared and no type
-    shows anything.
+    The policy compares it, and the registration holds it. Types are read at the first use, when
+    the names in annotations exist. A type that contradicts the declaration is logged, and what the
+    declaration excludes is withheld from payloads all the same. None if nothing was declared and
+    no type shows anything.
     """
     if span_type not in _IN_EFFECT:
         findings = inferred(span_type)
@@ -167,13 +166,6 @@ def effective(span_type: SpanType) -> DataRisk | None:
             logger.warning("%s (%s): %s", span_type.name, span_type.place, message)
         _IN_EFFECT[span_type] = _completed(span_type.data_risk, findings)
     return _IN_EFFECT[span_type]
-
-
-def judged(span_type: SpanType) -> DataRisk | None:
-    """Return the risk that the policy compares: what a type shows is included in any case."""
-    risk = effective(span_type)
-    shown = [finding for finding in inferred(span_type) if _word(risk, finding) == "excluded"]
-    return _with_included(risk, shown)
 
 
 def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> str:
@@ -194,11 +186,7 @@ def _word(risk: DataRisk | None, finding: Inferred) -> str:
 
 
 def _completed(risk: DataRisk | None, findings: Iterable[Inferred]) -> DataRisk | None:
-    new = [finding for finding in findings if _word(risk, finding) == "unknown"]
-    return _with_included(risk, new)
-
-
-def _with_included(risk: DataRisk | None, new: Sequence[Inferred]) -> DataRisk | None:
+    new = [finding for finding in findings if _word(risk, finding) != "included"]
     if not new:
         return risk
     base = risk_of_words(declared_words(None)) if risk is None else risk

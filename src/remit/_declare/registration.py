@@ -20,8 +20,17 @@ from remit._base.guard import guarded
 from remit._base.memo import memo
 from remit._capture import Rules, redacted
 from remit._declare.inference import effective, plan_of
-from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, display_name
+from remit._declare.registry import (
+    LOSS_TYPE,
+    RUN_TYPE,
+    WITHOUT_EFFECT,
+    AgentType,
+    Registry,
+    SpanType,
+    display_name,
+)
 from remit._declare.schema import (
+    STEP_KIND,
     Redact,
     canonical,
     params_schema,
@@ -165,7 +174,8 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             declared=span_type.params,
             withheld=plan.withheld,
             rules_off=off,
-        ),
+        )
+        | ({STEP_KIND: kind} if (kind := span_type.step_kind) in WITHOUT_EFFECT else {}),
         result_schema=result_schema(
             span_type.recorded_signature,
             span_type.kind,

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from remit._base.frames import MAIN, NOTEBOOK, imported_as, names_of_caller, source_root
 from remit._base.guard import attempt
@@ -33,6 +33,12 @@ RUN_TYPE: Final = "remit:run"
 
 LOSS_TYPE: Final = "remit:loss"
 """Type of the spans that report losses."""
+
+StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
+"""What a step is, which an adapter knows; all other steps are a `step`."""
+
+WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
+"""Kinds without an effect: their unknown words do not exceed a remit."""
 
 UNKNOWN_FILE: Final = "<unknown>"
 """File of a function without Python code."""
@@ -119,6 +125,7 @@ class SpanType:
             if it is not known.
         of_adapter: Whether an adapter declares it, for a step or an agent that is in none of the
             program's modules. The registrations of all agents include such a step.
+        step_kind: What the step is, if an adapter declares it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
         qualname: The qualified name.
@@ -143,6 +150,7 @@ class SpanType:
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
     of_adapter: Literal["", "step", "agent"] = ""
+    step_kind: StepKind = "step"
     name: str = field(init=False, compare=False)
     module: str = field(init=False, compare=False)
     qualname: str = field(init=False, compare=False)

@@ -43,7 +43,14 @@ from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
-from remit._declare.registry import AgentType, Registry, SpanType, module_of_caller
+from remit._declare.registry import (
+    WITHOUT_EFFECT,
+    AgentType,
+    Registry,
+    SpanType,
+    StepKind,
+    module_of_caller,
+)
 from remit._declare.risk import coerce, withholding
 from remit._decorators.agent import AgentRuns as AgentRuns
 from remit._decorators.checks import checked_name
@@ -68,7 +75,7 @@ from remit._record.runs import (
     set_context,
 )
 from remit._record.runs import SpanContext as SpanContext
-from remit._record.spans import WITHOUT_EFFECT, OpenSpan, StepKind
+from remit._record.spans import OpenSpan
 from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
@@ -174,6 +181,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             params=schema,
             result=result,
             of_adapter="step",
+            step_kind=kind,
         )
 
     registry = _runtime.registry()
@@ -191,7 +199,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             before.place,
             declared.place,
         )
-    return _recorder_of(declared, kind)
+    return _recorder_of(declared)
 
 
 def _schema_of(params: Mapping[str, object]) -> dict[str, object]:
@@ -223,10 +231,10 @@ _recorders: Final[WeakKeyDictionary[SpanType, SpanRecorder]] = WeakKeyDictionary
 _agents: Final[WeakKeyDictionary[AgentType, AgentRuns]] = WeakKeyDictionary()
 
 
-def _recorder_of(declared: SpanType, kind: StepKind) -> SpanRecorder:
+def _recorder_of(declared: SpanType) -> SpanRecorder:
     recorder = _recorders.get(declared)
     if recorder is None:
-        recorder = _recorders[declared] = recorder_of(declared, kind=kind)
+        recorder = _recorders[declared] = recorder_of(declared)
     return recorder
 
 
@@ -317,12 +325,6 @@ def collect_refusals() -> list[DeniedError]:
     collected: list[DeniedError] = []
     refusals.set(collected)
     return collected
-
-
-def kind_of(declared: SpanType) -> StepKind:
-    """Return the kind of a declared step; `step` if no adapter declares it."""
-    recorder = _recorders.get(declared)
-    return "step" if recorder is None else recorder.kind
 
 
 # Unguarded: comparisons.

@@ -16,7 +16,7 @@ from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
 from remit._record.calls import CALLS
 from remit._record.policy import Ceiling, unjudged
-from remit._record.spans import SpanRecorder, StepKind, StepTracer
+from remit._record.spans import SpanRecorder, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
 from remit.errors import DeniedError
 from remit.models.data_risk import DataRisk
@@ -140,17 +140,15 @@ def _decorate(
     return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
 
 
-def recorder_of(
-    declared: SpanType, ceiling: Ceiling | None = None, kind: StepKind = "step"
-) -> SpanRecorder:
+def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecorder:
     """Return the recorder of a declaration; its signature is read at the first call."""
     return SpanRecorder(
         declared.name,
         lambda: inference.plan_of(declared),
         declared=declared,
-        find_risk=lambda: inference.judged(declared),
+        find_risk=lambda: inference.effective(declared),
         ceiling=ceiling,
-        kind=kind,
+        kind=declared.step_kind,
     )
 
 

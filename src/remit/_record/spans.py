@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
-from remit._declare.registry import SpanType
+from remit._declare.registry import WITHOUT_EFFECT, SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
 from remit._record import policy
 from remit._record.context import check_terminated, note_refusal, open_context, terminate
@@ -38,9 +38,6 @@ from remit.models.data_risk import DataRisk
 
 # An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
 MAX_VERDICTS: Final = 64
-StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
-WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
-"""Kinds without an effect: their unknown words do not exceed a remit."""
 
 START: Final = "the start of a call"
 POLICY: Final = "the policy"

@@ -22,7 +22,7 @@ from remit._capture import Rules, switched_off
 from remit._declare.inference import plan_of
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
-from remit._declare.registry import AgentType, Registry, SpanType
+from remit._declare.registry import WITHOUT_EFFECT, AgentType, Registry, SpanType
 from remit._deliver.delivery import Delivery
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
@@ -37,7 +37,7 @@ from remit._record.runs import (
     Recorder,
     RunOptions,
 )
-from remit._record.spans import POLICY, WITHOUT_EFFECT, SpanRecorder
+from remit._record.spans import POLICY, SpanRecorder
 from remit._runtime.process import registry
 from remit._runtime.targets import LOCAL_FILE, Export, make_client, make_export, spool_of
 from remit.errors import (

@@ -24,10 +24,8 @@ from remit._base.guard import contain, guarded
 from remit._base.outcomes import ACTIVE, CANCELLED, FAILED, TERMINATED
 from remit._base.version import __version__
 from remit._declare.inference import effective
-from remit._declare.registry import Registry
-from remit._decorators import adapters
+from remit._declare.registry import Registry, StepKind
 from remit._record.items import Item, ItemKind, RunFeed, Sink
-from remit._record.spans import StepKind
 from remit.errors import RunTerminated
 from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
 from remit.otel.bridge import parents
@@ -209,7 +207,7 @@ class _Types:
         known = self._known.get(name)
         if known is None:
             declared = self.registry.span_type(name)
-            kind: StepKind = "step" if declared is None else adapters.kind_of(declared)
+            kind: StepKind = "step" if declared is None else declared.step_kind
             if kind == "step" and self.registry.agent(name) is not None:
                 kind = "agent"
             risk = None if declared is None else effective(declared)

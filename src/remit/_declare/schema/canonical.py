@@ -25,6 +25,8 @@ WITHHELD: Final = "x-remit-withheld"
 """Keyword of a value that is never recorded: the rule that withholds it."""
 RULES_OFF: Final = "x-remit-rules-off"
 """Keyword of a value that is recorded because rules are off: these rules."""
+STEP_KIND: Final = "x-remit-kind"
+"""Keyword of the payload of a step without an effect: `agent`, `llm` or `retriever`."""
 NAME: Final = "x-remit-name"
 """Name of a position in a named tuple. Only redaction uses it; it is never sent."""
 
