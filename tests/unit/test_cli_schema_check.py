@@ -107,6 +107,40 @@ def test_it_does_not_fail_for_a_weak_schema_when_asked_for_missing_ones(
     assert check(package, "--fail-on", "weak").exit_code == 1
 
 
+def test_a_step_that_is_open_for_an_agent_fails_on_request(package: str, tmp_path: Path) -> None:
+    """It is listed by agent with the words; complete declarations pass."""
+    agent = PACKAGE.replace("PACKAGE", package)
+    limited = agent.replace(
+        "@remit.agent", '@remit.agent(data_risk=remit.risk(forbids="read_data"))'
+    )
+    (tmp_path / package / "__init__.py").write_text(limited)
+    result = check(package, "--fail-on", "open")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[:4] == [
+        f"{package}:answer is refused these steps under deny, which leave words open",
+        f"  {package}.steps:look: read_data",
+        "  tidy: read_data",
+        "",
+    ]
+    assert [
+        each.get("open")
+        for each in json.loads(check(package, "--fail-on", "open", "--json").output)
+    ] == [
+        {},
+        {f"{package}:answer": ["read_data"]},
+        {f"{package}:answer": ["read_data"]},
+    ]
+    assert check(package).exit_code == 0
+
+
+def test_steps_are_open_only_for_what_an_agent_forbids(package: str) -> None:
+    """This one forbids nothing; a module without an agent cannot be compared."""
+    assert check(package, "--fail-on", "open").exit_code == 0
+    result = check(f"{package}.steps", "--fail-on", "open")
+    assert result.exit_code == 1
+    assert f"{package}.steps declares no agent" in result.stderr
+
+
 def test_a_module_without_declarations_is_an_error(tmp_path: Path, package: str) -> None:
     """It says what to do; so does one that is not there."""
     (tmp_path / "remit_test_empty.py").write_text("")

@@ -129,6 +129,44 @@ def test_a_step_that_exceeds_its_agents_remit_is_seen_before_it_runs(
     assert step(report, "find")["exceeds"] == []
 
 
+def test_the_report_begins_with_what_deny_does(report: dict[str, Any]) -> None:
+    """Each step but the agent is in one of three lists; a refused step brings in nothing."""
+    assert report["under_deny"] == {
+        "allowed": [],
+        "open": {
+            "find": ["destroy_data", "minors_data"],
+            "think": ["destroy_data", "minors_data"],
+        },
+        "refused": {"act": ["destroy_data"]},
+        "leaves": {
+            "personal_identifiers": ["find", "think"],
+            "contact_information": ["find", "think"],
+        },
+    }
+
+
+def test_a_contradiction_found_at_the_first_use_is_refused(tmp_path: Path) -> None:
+    """The class is defined below the step, so nothing is known of it at import."""
+    (tmp_path / f"{NAME}.py").write_text(
+        """
+from __future__ import annotations
+import remit
+from pydantic import BaseModel, EmailStr
+
+@remit.span_type("mail", data_risk=remit.risk(excludes="contact_information"))
+def mail(to: Person) -> None: ...
+
+class Person(BaseModel):
+    email: EmailStr
+
+@remit.agent(data_risk=remit.risk(excludes="contact_information"))
+def answer(question: str) -> str: ...
+"""
+    )
+    under_deny = json.loads(show(f"{NAME}:answer", "--json"))["under_deny"]
+    assert under_deny["refused"] == {"mail": ["contact_information in the params"]}
+
+
 def test_the_whole_agent_says_who_says_what(report: dict[str, Any]) -> None:
     """What no step and no declaration of the agent speaks of is left."""
     whole = report["whole"]
@@ -153,6 +191,13 @@ def test_people_read_it_in_lines() -> None:
     shown = show(f"{NAME}:answer").replace(str(Path.cwd()), "...")
     assert shown == snapshot("""\
 remit_test_risks:answer
+
+  under deny
+    open       find: destroy_data, minors_data
+               think: destroy_data, minors_data
+    refused    act: destroy_data
+    leaves     personal_identifiers by find, think
+               contact_information by find, think
 
   act  .../remit_test_risks.py:18
     declared   actions: allowed create_data, read_data, update_data, destroy_data,

@@ -12,10 +12,11 @@ from msgspec.structs import asdict
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
 from remit._declare.inference import Side, effective, inferred, places_of
-from remit._declare.registry import AgentType, Registry, SpanType
+from remit._declare.registry import WITHOUT_EFFECT, AgentType, Registry, SpanType
 from remit._inspect.annotations import SECRETS
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
 from remit._record.policy import Ceiling, Ceilings, under, verdict
+from remit.cli._rehearsal import Rehearsal, Step, rehearse
 from remit.cli._terminal import bold, columns, emit, faint
 from remit.models.data_risk import ActionProfile, DataRisk
 
@@ -51,13 +52,32 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
     """Return the declared and inferred data risk of the steps of *agent*, as plain JSON.
 
     Returns:
-        `span_types`, one entry for each: what is `declared`, what is `inferred` from which place
-        in the signature, where that `exceeds` the agent's remit, what is `unsaid`, and where a
-        name suggests what is unsaid (`suggested`). `whole`: the same of all of them together.
+        `under_deny`: which steps the agent may take under `deny` (`allowed`), which are refused
+        because they leave a word `open`, and which exceed its remit (`refused`), with the words;
+        by which steps a category that is brought in may leave (`leaves`). `span_types`, one entry
+        for each: what is `declared`, what is `inferred` from which place in the signature, where
+        that `exceeds` the agent's remit, what is `unsaid`, and where a name suggests what is
+        unsaid (`suggested`). `whole`: the same of all of them together.
     """
     remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
     steps = [_of_step(each, under((), remit)) for each in registry.span_types_of(agent)]
-    return {"agent": agent.external_identifier, "span_types": steps, "whole": _of_all(steps)}
+    return {
+        "agent": agent.external_identifier,
+        "under_deny": asdict(rehearsal_of(agent, registry)),
+        "span_types": steps,
+        "whole": _of_all(steps),
+    }
+
+
+def rehearsal_of(agent: AgentType, registry: Registry) -> Rehearsal:
+    """Return what *agent* may do with the other span types that it registers."""
+    agents = {declared.span_type.name for declared in registry.agents()}
+    steps = [
+        Step(step.name, effective(step), step.name in agents, step.step_kind not in WITHOUT_EFFECT)
+        for step in registry.span_types_of(agent)
+        if step.name != agent.span_type.name
+    ]
+    return rehearse(agent.data_risk, steps)
 
 
 def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
@@ -136,6 +156,7 @@ def _category_of(name: str) -> tuple[str, ...]:
 def show_risk(name: str, report: Json) -> None:
     """Write the report for people."""
     emit(bold(name))
+    _show_rehearsal(report["under_deny"], report["agent"].partition(":")[0] + ":")
     for step in report["span_types"]:
         emit()
         emit(f"  {step['name']}  " + faint(step["place"]))
@@ -151,6 +172,21 @@ def show_risk(name: str, report: Json) -> None:
     _row("inferred", (f"{_with_type(each)} in {each['span_type']}" for each in whole["inferred"]))
     _row("unsaid", _unsaid_lines(whole["unsaid"]))
     emit()
+
+
+def _show_rehearsal(under_deny: Json, home: str) -> None:
+    """Write which steps the agent may take, without the module *home* in their names."""
+
+    def named(names: Iterable[str]) -> str:
+        return ", ".join(name.removeprefix(home) for name in names)
+
+    emit()
+    emit("  under deny")
+    _row("allowed", [named(under_deny["allowed"])])
+    for label in ("open", "refused"):
+        steps = under_deny[label].items()
+        _row(label, (f"{named([name])}: {', '.join(words)}" for name, words in steps))
+    _row("leaves", (f"{what} by {named(by)}" for what, by in under_deny["leaves"].items()))
 
 
 def _row(label: str, lines: Iterable[str]) -> None:
