@@ -39,16 +39,16 @@ Email = Annotated[str, remit.Sensitive("contact_information")]
 Topic = Literal["order", "refund", "help"]
 Money = Annotated[Decimal, Field(description="In euros.")]
 
-# What no step here does, and whose data none touches: the agent forbids it, each step says so.
-NEVER: Final = "destroy_data"
-NOBODYS: Final = ("health_and_medical", "minors_data")
-risk = partial(remit.risk, forbids=NEVER, excludes=NOBODYS)
+# Each step says all that it does: what it does not name, it does not do, and it sees no such data.
+risk = partial(remit.risk, forbids="others", excludes="others")
 
-READS = risk(allows="read_data")
-PEOPLE = risk(allows="read_data", takes="contact_information", gives="personal_identifiers")
+PERSON: Final = "personal_identifiers"
+ADDRESS: Final = "contact_information"
+PAYMENT: Final = ("financial_information", "authentication_and_secrets")
+
 PAYS = risk(
     allows=("update_data", "financial_transactions", "external_communication"),
-    takes="financial_information",
+    takes=PAYMENT,
     gives="financial_information",
     classification="confidential",
 )
@@ -131,7 +131,10 @@ class Shop:
         with self._open() as db:
             db.executescript((HERE / "shop.sql").read_text("utf-8"))
 
-    @remit.span_type(data_risk=PEOPLE, template="{{ result | default: 'unknown' }}")
+    @remit.span_type(
+        data_risk=risk(allows="read_data", takes=ADDRESS, gives=PERSON),
+        template="{{ result | default: 'unknown' }}",
+    )
     def find_customer(self, email: Email) -> str:
         """Return the name of the customer who is logged in with an address."""
         with self._open() as db:
@@ -140,7 +143,9 @@ class Shop:
             raise LookupError("nobody has ordered with this address")
         return str(found["name"])
 
-    @remit.span_type(data_risk=READS, template="{{ item }}, {{ status }}")
+    @remit.span_type(
+        data_risk=risk(allows="read_data", takes=PERSON), template="{{ item }}, {{ status }}"
+    )
     def find_order(self, customer: str, number: int | None = None) -> Order | None:
         """Find a customer's order by its number, or the newest one."""
         query = "SELECT * FROM orders WHERE customer = ? AND number = ifnull(?, number)"
@@ -170,7 +175,7 @@ async def pay_back(order: int, amount: Money, token: SecretStr) -> Refund:
     return Refund(reference=reference, amount=amount, paid_at=datetime.now(UTC))
 
 
-@remit.span_type(data_risk=risk(), template="{{ topic }} {{ number }}")
+@remit.span_type(data_risk=risk(takes=(PERSON, ADDRESS)), template="{{ topic }} {{ number }}")
 def understand(question: str) -> Request:
     """Find out what a customer wants."""
     number = re.search(r"\b1\d{3}\b", question)
@@ -180,7 +185,7 @@ def understand(question: str) -> Request:
     return Request(topic=topic, number=int(number[0]) if number else None)
 
 
-@remit.span_type(data_risk=READS)
+@remit.span_type(data_risk=risk(allows="read_data", takes=ADDRESS, gives=PERSON))
 async def look_up(request: Request, sender: Email, shop: Annotated[Shop, remit.Skip]) -> Case:
     """Find out who is asking, and about which order."""
     try:
@@ -193,11 +198,12 @@ async def look_up(request: Request, sender: Email, shop: Annotated[Shop, remit.S
     return case
 
 
-@remit.span_type(data_risk=risk(allows="read_data", classification="public"))
+@remit.span_type(data_risk=risk(allows="read_data", takes=(PERSON, ADDRESS)))
 def search_help(question: str, most: int = 1) -> list[Page]:
     """Find the help pages that fit a question best."""
     asked = set(re.findall(r"[a-z]{4,}", question.lower()))
-    with remit.span("score pages", {"words": sorted(asked)}, data_risk=READS) as scoring:
+    words, reads = {"words": sorted(asked)}, risk(allows="read_data", takes=(PERSON, ADDRESS))
+    with remit.span("score pages", words, data_risk=reads) as scoring:
         pages = [scored(path.read_text("utf-8"), asked) for path in HERE.glob("help_pages/*.md")]
         pages.sort(key=lambda page: (-page.score, page.title))
         scoring.set_result({page.title: page.score for page in pages if page.score})
@@ -221,7 +227,7 @@ async def refund(order: Order, token: SecretStr, shop: Annotated[Shop, remit.Ski
     return paid
 
 
-@remit.span_type(data_risk=risk(allows="external_communication"))
+@remit.span_type(data_risk=risk(allows="external_communication", takes=PERSON, gives=PERSON))
 async def write(case: Case, outcome: str, pages: list[Page]) -> AsyncIterator[str]:
     """Write the answer word by word, as a model would."""
     sentences = [f"Hello {case.customer}!" if case.customer else "Hello!"]
@@ -235,7 +241,9 @@ async def write(case: Case, outcome: str, pages: list[Page]) -> AsyncIterator[st
 
 @remit.agent(
     data_risk=risk(
-        allows=("read_data", "update_data", "financial_transactions", "external_communication")
+        allows=("read_data", "update_data", "financial_transactions", "external_communication"),
+        takes=(PERSON, ADDRESS, *PAYMENT),
+        gives=(PERSON, "financial_information"),
     ),
     quality={"service": Service},
 )

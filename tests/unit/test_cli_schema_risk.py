@@ -230,18 +230,12 @@ remit_test_risks:answer
                result: all
 
   the agent as a whole
-    declared   actions: create_data allowed (act)
-               actions: read_data allowed (act, find, remit_test_risks:answer)
-               actions: update_data allowed (act)
-               actions: destroy_data allowed (act)
-               actions: destroy_data disallowed (remit_test_risks:answer)
-               actions: financial_transactions allowed (act)
-               actions: external_communication allowed (act)
-               params: minors_data excluded (remit_test_risks:answer)
-               params: classification internal (remit_test_risks:answer)
+    declared   actions: create_data, update_data, destroy_data, financial_transactions,
+                 external_communication allowed (act)
+               actions: read_data allowed (act, find, answer)
+               params: classification internal (answer)
                result: personal_identifiers included (find)
-               result: minors_data excluded (remit_test_risks:answer)
-               result: classification internal (remit_test_risks:answer)
+               result: classification internal (answer)
     inferred   result: contact_information (return[].email: EmailStr) in find
     unsaid     params: all but minors_data
                result: all but personal_identifiers, contact_information, minors_data

@@ -13,6 +13,7 @@ from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
 from remit._declare.inference import Side, effective, inferred, places_of
 from remit._declare.registry import WITHOUT_EFFECT, AgentType, Registry, SpanType
+from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
 from remit._record.policy import Ceiling, Ceilings, under, verdict
@@ -156,7 +157,8 @@ def _category_of(name: str) -> tuple[str, ...]:
 def show_risk(name: str, report: Json) -> None:
     """Write the report for people."""
     emit(bold(name))
-    _show_rehearsal(report["under_deny"], report["agent"].partition(":")[0] + ":")
+    home = report["agent"].partition(":")[0] + ":"
+    _show_rehearsal(report["under_deny"], home)
     for step in report["span_types"]:
         emit()
         emit(f"  {step['name']}  " + faint(step["place"]))
@@ -168,7 +170,7 @@ def show_risk(name: str, report: Json) -> None:
     whole = report["whole"]
     emit()
     emit("  the agent as a whole")
-    _row("declared", _with_sayers(whole["declared"]))
+    _row("declared", _with_sayers(whole["declared"], home))
     _row("inferred", (f"{_with_type(each)} in {each['span_type']}" for each in whole["inferred"]))
     _row("unsaid", _unsaid_lines(whole["unsaid"]))
     emit()
@@ -200,22 +202,33 @@ def _row(label: str, lines: Iterable[str]) -> None:
 
 
 def _with_words(part: tuple[str, Mapping[str, str]]) -> str:
-    """Return the words of one part: `params: excluded minors_data; classification internal`."""
-    by_word: dict[str, list[str]] = {}
-    for name, word in part[1].items():
-        key, value = (name, word) if name == CLASSIFICATION else (word, name)
+    """Return the words of one part: `params: included health_and_medical; excluded others`."""
+    names, words = PARTS[part[0]][1], part[1]
+    by_word: dict[str, list[str]] = {"allowed": [], "included": []}
+    for name in sorted(words, key=CLASSIFICATION.__eq__):
+        key, value = (name, words[name]) if name == CLASSIFICATION else (words[name], name)
         by_word.setdefault(key, []).append(value)
-    return f"{part[0]}: " + "; ".join(
-        f"{word} {', '.join(names)}" for word, names in by_word.items()
-    )
+    for word in by_word.keys() & {"disallowed", "excluded"}:
+        positive = by_word["allowed"] or by_word["included"]
+        if len(by_word[word]) > 1 and len(by_word[word]) + len(positive) == len(names):
+            by_word[word] = [OTHERS]
+    clauses = (f"{word} {', '.join(listed)}" for word, listed in by_word.items() if listed)
+    return f"{part[0]}: {'; '.join(clauses)}"
 
 
-def _with_sayers(declared: Json) -> Iterator[str]:
-    """Yield each declared word with the span types that declare it."""
+def _with_sayers(declared: Json, home: str) -> Iterator[str]:
+    """Yield what some step does or handles, with the span types that say so.
+
+    What all exclude is left out. Words of the same span types share a line.
+    """
     for part in PARTS:
+        names_of: dict[tuple[str, str], list[str]] = {}
         for name, words in declared.get(part, {}).items():
-            for word, sayers in words.items():
-                yield f"{part}: {name} {word} ({', '.join(sayers)})"
+            for word in sorted(words.keys() - {"disallowed", "excluded"}):
+                sayers = ", ".join(sayer.removeprefix(home) for sayer in words[word])
+                names_of.setdefault((word, sayers), []).append(name)
+        for (word, sayers), names in names_of.items():
+            yield f"{part}: {', '.join(names)} {word} ({sayers})"
 
 
 def _with_place(found: Json) -> str:
