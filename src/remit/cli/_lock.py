@@ -117,6 +117,7 @@ def _of_program(modules: Sequence[str]) -> Json:
             agent: cast("Json", registration["agent_schema_version"])
             for agent, registration in registrations.items()
         },
+        other_agents=(agent.external_identifier for agent in registry.agents()),
         modules=modules,
         made_with={"pydantic": PYDANTIC_VERSION, "remit": __version__},
     )
@@ -126,10 +127,12 @@ def _of_server(names: Sequence[str]) -> Json:
     """Return the lock of the agents at the server whose names begin with one of *names*, or all."""
     schema_versions: dict[str, Json] = {}
     identifiers: dict[str, str] = {}
+    others: set[str] = set()
     with runs_of(None) as source:
         for identifier, version in source.schema_versions():
             agent = _agent_name(identifier, version)
             if names and not any(_begins(agent, name) or identifier == name for name in names):
+                others.add(agent)
                 continue
             if agent in schema_versions:
                 raise CannotLock(
@@ -140,7 +143,7 @@ def _of_server(names: Sequence[str]) -> Json:
         if not schema_versions:
             which = f" whose name begins with {' or '.join(names)}" if names else ""
             raise CannotLock(f"{source.place} has no schema version of an agent{which}")
-    return lock_of(schema_versions)
+    return lock_of(schema_versions, other_agents=others)
 
 
 def _agent_name(identifier: str, version: Json) -> str:

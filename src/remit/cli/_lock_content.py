@@ -24,6 +24,7 @@ UNKNOWN: Final = "unknown"
 def lock_of(
     schema_versions: Mapping[str, Json],
     *,
+    other_agents: Iterable[str] = (),
     modules: Iterable[str] = (),
     made_with: Mapping[str, str] | None = None,
 ) -> Json:
@@ -32,9 +33,11 @@ def lock_of(
     Args:
         schema_versions: By agent, the `agent_schema_version` of its registration. Of two span types
             of one name, the later counts.
+        other_agents: Agents that are not in the lock, but may be steps of those that are.
         modules: The modules that were imported for it.
         made_with: The versions of the libraries that have an influence on it.
     """
+    known = {*schema_versions, *other_agents}
     agents: Json = {}
     steps: Json = {}
     for agent, version in schema_versions.items():
@@ -43,7 +46,7 @@ def lock_of(
             for entry in version.get("span_type_schemas") or ()
             if entry["name"] not in {LOSS_TYPE, RUN_TYPE}
         }
-        agents[agent] = _agent(agent, version.get("external_identifier"), entries, schema_versions)
+        agents[agent] = _agent(agent, version.get("external_identifier"), entries, known)
         steps |= {name: _step(entry) for name, entry in entries.items()}
     return {
         "remit_lock": FORMAT,
@@ -60,7 +63,7 @@ def text_of(lock: Json) -> str:
 
 
 def _agent(
-    agent: str, registers: str | None, entries: Mapping[str, Json], agents: Mapping[str, object]
+    agent: str, registers: str | None, entries: Mapping[str, Json], agents: set[str]
 ) -> Json:
     steps = [
         Step(
@@ -133,7 +136,8 @@ def risk_words(risk: DataRisk) -> Json:
         for included, excluded in zip((takes, gives), sides, strict=True)
     )
     if any(sides) and everything:
-        neither, one_side = [OTHERS], [[], []]
+        neither = [OTHERS]
+        one_side = [list[str]() for _ in sides]
     classes = [str(side.get(CLASSIFICATION, UNKNOWN)) for side in (params, result)]
     shared = classes[0] if classes[0] == classes[1] else UNKNOWN
     of_side = [UNKNOWN if shared != UNKNOWN else word for word in classes]
