@@ -282,6 +282,12 @@ def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:
             id="import-below",
         ),
         pytest.param(
+            "locked_exit",
+            {"locked_exit.py": "raise SystemExit(0)"},
+            "locked_exit ends the program while it is imported",
+            id="exit",
+        ),
+        pytest.param(
             "locked_wrong",
             {"locked_wrong.py": "import remit\nremit.risk(allows='red_data')"},
             "locked_wrong fails while it is imported: DeclarationError",

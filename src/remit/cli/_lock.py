@@ -50,16 +50,18 @@ class CannotLock(Failed):
 def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: bool) -> None:
     """Write what agents and steps declare into a file for review.
 
-    The command imports each MODULE, all modules below it but __main__ included, and writes what
-    their agents register: data risk, parameters, results, which steps an agent may take, and by
-    which steps data may leave. Equal declarations give equal bytes. Without MODULE it imports the
-    modules that FILE names. `remit diff` explains how two such files differ.
+    The command imports each MODULE and all modules below it but __main__. It writes what their
+    agents register: data risk, parameters and results of each step, which steps an agent may take,
+    and by which steps data may leave. Equal declarations give equal bytes. Without MODULE it
+    imports the modules that FILE names.
 
-    With --check the output is the difference between program and FILE, and the exit status is 1 if
-    there is one. It is 2 if there is nothing to compare or to write.
+    With --check it prints the difference between program and FILE, and exits with status 1 if there
+    is one. The status is 2 if there is nothing to write or to compare: an import fails, MODULE
+    declares no agent, FILE is no lock.
 
-    With --server the lock is made from the newest schema versions at the server of the settings,
-    or in the database of local mode; MODULE selects agents by the beginning of their names.
+    With --server it reads the newest schema version of each agent from the server of the settings,
+    or from the database of local mode, and imports nothing. MODULE selects agents by the beginning
+    of their names. Without -o it prints the lock.
     """
     if check and server:
         raise click.UsageError(
