@@ -75,6 +75,7 @@ from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
 from remit._deliver.writer import Writer
+from remit._inspect.marks import CATEGORIES as CATEGORIES
 from remit._inspect.signature import MISSING as MISSING
 from remit._inspect.signature import CallKind as CallKind
 from remit._inspect.signature import Parameter as Parameter
@@ -97,6 +98,7 @@ from remit._record.runs import current_context as current_context
 from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit._runtime import targets as targets
+from remit.cli._lock_content import risk_words as risk_words
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
 from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX

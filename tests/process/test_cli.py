@@ -17,6 +17,7 @@ from tests.subtests import each
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "support_desk_registration.json"
+LOCK = ROOT / "tests" / "data" / "support_desk.lock.json"
 DESK = "examples.support_desk:support"
 # With this before it, a program finds no collector: as without the extra.
 WITHOUT_COLLECTOR = """
@@ -128,6 +129,27 @@ def test_the_registration_is_the_same_in_every_process_and_on_every_python(
     shown = remit(tmp_path, "schema", "show", DESK, "--json", PYTHONHASHSEED=seed)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.encode() == GOLDEN.read_bytes()
+
+
+def test_a_lock_is_the_same_in_every_process_and_on_every_python(tmp_path: Path) -> None:
+    """Review compares the bytes. They hold no path and no line number.
+
+    After an intended change, write the file again with the command of this test, without
+    `made_with`.
+    """
+    locks: set[bytes] = set()
+    for seed in ("0", "1", "42", "4242", "4294967295"):
+        file = tmp_path / f"{seed}.json"
+        words = ("lock", DESK.partition(":")[0], "-o", file)
+        result = remit(tmp_path, *words, PYTHONHASHSEED=seed)
+        assert (result.returncode, result.stderr) == (0, "")
+        locks.add(file.read_bytes())
+    (lock,) = locks
+    content = json.loads(lock)
+    assert content.pop("made_with").keys() == {"pydantic", "remit"}
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    assert text == LOCK.read_text("utf-8")
+    assert not re.search(r"/(\w|~)|\.py\b|:\d+\b", text)
 
 
 CARELESS = """

@@ -276,3 +276,23 @@ def test_a_contradiction_that_is_found_late_counts_as_included_for_the_policy(
         with answer.run(), pytest.raises(DeniedError, match=f"it handles {CONTACT} in the params"):
             decorated(Customer(email="who@example.org"))
     assert [span.status for span in recorder.spans("late too")] == ["failed"]
+
+
+def test_a_block_of_a_declared_name_is_compared_as_the_declaration_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also if its type contradicts it, which is found late."""
+
+    def step(customer: LateInBlock) -> None:  # type: ignore[name-defined]  # noqa: F821 - the point
+        del customer
+
+    with isolated(on_violation="deny"):
+        remit.span_type("late block", data_risk=remit.risk(excludes=CONTACT))(step)
+        answer = remit.agent(data_risk=remit.risk(excludes=CONTACT))(lambda: None)
+        monkeypatch.setitem(globals(), "LateInBlock", Customer)
+        with (
+            answer.run(),
+            pytest.raises(DeniedError, match=f"it handles {CONTACT} in the params"),
+            remit.span("late block"),
+        ):
+            raise AssertionError("it does not begin")

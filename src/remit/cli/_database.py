@@ -210,18 +210,20 @@ def _begins(row: InstanceRow, reference: str) -> bool:
     return any(each.startswith(reference) for each in (row.id, row.external_identifier or ""))
 
 
+def agents(db: Reading) -> Iterator[AgentRow]:
+    """Yield the agents of all accounts."""
+    page = Page(0, MOST_AGENTS, "id", descending=False)
+    for account in db.accounts():
+        yield from db.list_rows(AgentRow, account.id, {}, page).rows
+
+
 def agent_called(source: Reading, agent: str) -> AgentRow | None:
     """Return the agent that *agent* names.
 
     Raises:
         Failed: Several have that name.
     """
-    page = Page(0, MOST_AGENTS, "id", descending=False)
-    rows = [
-        row
-        for account in source.accounts()
-        for row in source.list_rows(AgentRow, account.id, {}, page).rows
-    ]
+    rows = list(agents(source))
     matches: tuple[Callable[[AgentRow], bool], ...] = (
         lambda row: row.external_identifier == agent,
         lambda row: row.id == agent,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from remit._base.clock import NS_PER_US, SystemClock
 from remit._declare.registry import RUN_TYPE
 from remit.cli._database import (
+    agents,
     database,
     every,
     find,
@@ -43,11 +44,13 @@ from remit.collector.meaning import Declarations
 from remit.collector.refusals import RequestError
 from remit.collector.settings import Settings
 from remit.collector.store import (
+    AgentRow,
     ErasureRow,
     InstanceRow,
     Page,
     Reader,
     Reading,
+    SchemaVersionRow,
     SpanFilter,
     SpanRow,
     shown,
@@ -65,6 +68,7 @@ RECENT_MS: Final = 3_600_000
 MOST_CHARS: Final = 8 * 1024 * 1024
 """Most characters of the spans that tell how one run ended."""
 US_PER_MS: Final = 1_000
+_NEWEST: Final = Page(0, 1, "id", descending=True)
 _LINKED: Final = Page(0, LINKED_RUNS, "id", descending=False)
 
 
@@ -131,6 +135,20 @@ class LocalRuns:
         """Return the risk of a run."""
         with self._store.reading() as source:
             return risk_of_run(source, self._declarations, _row(source, run))
+
+    def schema_versions(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the newest schema version of each agent with its identifier, the oldest first."""
+        newest: list[tuple[SchemaVersionRow, AgentRow]] = []
+        with self._store.reading() as source:
+            for agent in agents(source):
+                wanted = {"agent_id": agent.id}
+                listed = source.list_rows(SchemaVersionRow, agent.account_id, wanted, _NEWEST)
+                newest += [(row, agent) for row in listed.rows]
+            newest.sort(key=lambda pair: pair[0].id)
+            return [
+                (agent.external_identifier or agent.id, _schema_version(source, row))
+                for row, agent in newest
+            ]
 
     def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[Step]:
         """Return the newest spans, in the order in which they began."""
@@ -224,6 +242,16 @@ class _Feed:
     def _changed(self, source: Reading, run_id: str) -> Iterator[SpanRow]:
         wanted = SpanFilter(agent_instance_id=run_id, changed_from_us=self._since_us)
         return every(lambda page: source.list_spans(wanted, page), descending=False)
+
+
+def _schema_version(source: Reading, summary: SchemaVersionRow) -> dict[str, Any]:
+    """Return a schema version as the API shows it; lists leave the schemas out."""
+    row = source.schema_version_of_id(summary.id)
+    assert row is not None  # noqa: S101 - of the same transaction
+    return {
+        "external_identifier": row.external_identifier,
+        "span_type_schemas": msgspec.json.decode(row.span_type_schemas),
+    }
 
 
 def _now_us() -> int:

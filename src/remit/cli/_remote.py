@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -44,6 +44,8 @@ from remit.models.risk import Risk
 
 M = TypeVar("M", bound=BaseModel)
 
+SCHEMA_VERSIONS: Final = "agent_schema_version"
+
 LAST: Final = "last"
 PAGE_ROWS: Final = 100
 SEARCHED_RUNS: Final = 2_000
@@ -53,6 +55,14 @@ BY_CHANGE: Final = "updated_at"
 BY_STATUS: Final = "status"
 RECENT: Final = timedelta(hours=1)
 """Age up to which a feed of all runs shows spans."""
+
+
+class SchemaVersion(BaseModel):
+    """What is read of a schema version; lists leave the schemas out."""
+
+    id: str
+    external_identifier: str | None = None
+    span_type_schemas: list[dict[str, Any]] | None = None
 
 
 class ServerRuns:
@@ -149,6 +159,29 @@ class ServerRuns:
             return self._http.send(Call("GET", path, details(Risk)))
         except NotFoundError as error:
             raise Failed(f"{self.place} does not tell the risk of a run: {error}") from error
+
+    def schema_versions(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the newest schema version of each agent with its identifier, the oldest first."""
+        with self._listing("schema versions"):
+            newest = [
+                (agent, summary)
+                for agent in self._agents()
+                for summary in islice(self._schema_versions_of(agent), 1)
+            ]
+        newest.sort(key=lambda pair: pair[1].id)
+        return [
+            (agent.external_identifier or agent.id, self._schema_version(summary.id))
+            for agent, summary in newest
+        ]
+
+    def _schema_versions_of(self, agent: Agent) -> Iterator[SchemaVersion]:
+        wanted = {"agent_id": agent.id}
+        return self._every(SCHEMA_VERSIONS, SchemaVersion, wanted, sorting=BY_TIME)
+
+    def _schema_version(self, version_id: str) -> dict[str, Any]:
+        path = f"{API}/{SCHEMA_VERSIONS}/{version_id}"
+        call = Call("GET", path, details(SchemaVersion), limit_bytes=MAX_LIST_BYTES)
+        return self._http.send(call).model_dump(exclude={"id"})
 
     def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[Step]:
         """Return the newest spans, in the order in which they began."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from importlib import import_module
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from remit import config
 from remit._base.clock import SystemClock
@@ -57,6 +57,10 @@ class Runs(Protocol):
 
     def risk(self, run: ListedRun) -> Risk:
         """Return the risk of a run."""
+        ...
+
+    def schema_versions(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the newest schema version of each agent with its identifier, the oldest first."""
         ...
 
     def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[Step]:

@@ -1,0 +1,228 @@
+"""`remit lock`: writes what the agents of a program declare into a file for review."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from difflib import unified_diff
+from pathlib import Path
+from typing import Any, Final, cast
+
+import click
+from pydantic import VERSION as PYDANTIC_VERSION
+
+from remit import _runtime
+from remit._base.version import __version__
+from remit.cli._failing import Failed
+from remit.cli._lock_content import FORMAT, lock_of, text_of
+from remit.cli._modules import imported, submodules
+from remit.cli._options import TEXT
+from remit.cli._source import runs_of
+from remit.cli._terminal import emit, number_of
+from remit.errors import RemitError
+
+Json = dict[str, Any]
+
+FILE: Final = Path("remit.lock.json")
+USAGE: Final = "MODULE, as in myapp.bot"
+
+
+class CannotLock(Failed):
+    """There is no lock to write or to compare."""
+
+    exit_code = 2
+
+
+@click.command()
+@click.argument("modules", metavar="[MODULE]...", type=TEXT, nargs=-1)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help=f"The lock; by default {FILE}, and with --server standard output.",
+)
+@click.option("--check", is_flag=True, help="Compare the program with FILE, and write nothing.")
+@click.option("--server", is_flag=True, help="Read what was registered, and import nothing.")
+def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: bool) -> None:
+    """Write what agents and steps declare into a file for review.
+
+    The command imports each MODULE and all modules below it but __main__. It writes what their
+    agents register: data risk, parameters and results of each step, which steps an agent may take,
+    and by which steps data may leave. Equal declarations give equal bytes. Without MODULE it
+    imports the modules that FILE names.
+
+    With --check it prints the difference between program and FILE, and exits with status 1 if there
+    is one. The status is 2 if there is nothing to write or to compare: an import fails, MODULE
+    declares no agent, FILE is no lock.
+
+    With --server it reads the newest schema version of each agent from the server of the settings,
+    or from the database of local mode, and imports nothing. MODULE selects agents by the beginning
+    of their names. Without -o it prints the lock.
+    """
+    if check and server:
+        raise click.UsageError(
+            "--check compares a program: compare a server's lock by `remit diff`"
+        )
+    with _failing():
+        if server:
+            _write(_of_server(modules), output)
+            return
+        path = output or FILE
+        before = _read(path) if check or not modules else None
+        written = None if before is None else before.get("modules")
+        program = _of_program(modules or _modules_in(written, path))
+        if not check:
+            _write(program, path)
+        elif difference := _difference(before or {}, program, path):
+            for line in difference:
+                emit(line)
+            raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _failing() -> Generator[None]:
+    """Give every failure within the block the exit status 2: it is not that of a difference."""
+    try:
+        yield
+    except (Failed, RemitError) as error:
+        raise CannotLock(str(error)) from error
+    except sqlite3.DatabaseError as error:
+        raise CannotLock(f"the database cannot be read ({error}): is it one of remit's?") from error
+
+
+def _of_program(modules: Sequence[str]) -> Json:
+    """Return the lock of the agents in *modules*, which are imported."""
+    failures = [failure for module in modules for failure in submodules(imported(module, USAGE))[1]]
+    if failures:
+        raise CannotLock("\n".join(failures))
+    registry = _runtime.registry()
+    of_module = {
+        module: [agent for agent in registry.agents() if agent.span_type.is_within(module)]
+        for module in modules
+    }
+    for module, agents in of_module.items():
+        if not agents:
+            raise CannotLock(
+                f"{module} declares no agent: decorate the function that answers with @remit.agent"
+            )
+    registrations = {
+        agent.external_identifier: _runtime.registration(agent)
+        for agents in of_module.values()
+        for agent in agents
+    }
+    return lock_of(
+        {
+            agent: cast("Json", registration["agent_schema_version"])
+            for agent, registration in registrations.items()
+        },
+        other_agents=(agent.external_identifier for agent in registry.agents()),
+        modules=modules,
+        made_with={"pydantic": PYDANTIC_VERSION, "remit": __version__},
+    )
+
+
+def _of_server(names: Sequence[str]) -> Json:
+    """Return the lock of the agents at the server whose names begin with one of *names*, or all."""
+    schema_versions: dict[str, Json] = {}
+    identifiers: dict[str, str] = {}
+    others: set[str] = set()
+    with runs_of(None) as source:
+        for identifier, version in source.schema_versions():
+            agent = _agent_name(identifier, version)
+            if names and not any(_begins(agent, name) or identifier == name for name in names):
+                others.add(agent)
+                continue
+            if agent in schema_versions:
+                raise CannotLock(
+                    f"{source.place} has two agents {agent!r}: select one by its whole identifier, "
+                    f"{identifiers[agent]!r} or {identifier!r}"
+                )
+            identifiers[agent], schema_versions[agent] = identifier, version
+        if not schema_versions:
+            which = f" whose name begins with {' or '.join(names)}" if names else ""
+            raise CannotLock(f"{source.place} has no schema version of an agent{which}")
+    return lock_of(schema_versions, other_agents=others)
+
+
+def _agent_name(identifier: str, version: Json) -> str:
+    """Return the name of an agent, which is that of its span type.
+
+    Local mode puts the folder of the project before it.
+    """
+    names = [str(entry["name"]) for entry in version.get("span_type_schemas") or ()]
+    own = [name for name in names if identifier == name or identifier.endswith(f"/{name}")]
+    return max(own, key=len, default=identifier)
+
+
+def _begins(agent: str, name: str) -> bool:
+    return agent == name or agent.startswith((f"{name}.", f"{name}:"))
+
+
+def _read(path: Path) -> Json:
+    """Return the lock in a file."""
+    try:
+        content: object = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CannotLock(
+            f"there is no file {path}: write it with `remit lock MODULE`, as in `remit lock myapp`"
+        ) from error
+    except OSError as error:
+        raise CannotLock(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CannotLock(
+            f"{path} is not JSON ({error}): write it again with `remit lock`"
+        ) from error
+    if not isinstance(content, dict) or "remit_lock" not in content:
+        raise CannotLock(f"{path} is not a lock: write it with `remit lock MODULE`")
+    lock = cast("Json", content)
+    if lock["remit_lock"] != FORMAT:
+        raise CannotLock(
+            f"{path} has the format {json.dumps(lock['remit_lock'])}, and this version of remit "
+            f"reads the format {FORMAT}: write it again with `remit lock MODULE`"
+        )
+    return lock
+
+
+def _modules_in(modules: object, path: Path) -> list[str]:
+    """Return the modules that a lock names."""
+    listed = cast("list[object]", modules) if isinstance(modules, list) else []
+    names = [name for name in listed if isinstance(name, str)]
+    if not names or len(names) < len(listed):
+        raise CannotLock(f"{path} names no modules: name them, as in `remit lock myapp`")
+    return names
+
+
+def _difference(file: Json, program: Json, path: Path) -> Iterable[str]:
+    """Return how *program* differs from the lock in a file, line by line.
+
+    The libraries that a lock was made with are no difference of the program.
+    """
+    old, new = (text_of({**lock, "made_with": None}).splitlines() for lock in (file, program))
+    return list(unified_diff(old, new, str(path), "program", lineterm=""))
+
+
+def _write(lock: Json, path: Path | None) -> None:
+    """Write a lock into a file, which is replaced as a whole, or to standard output."""
+    text = text_of(lock)
+    if path is None:
+        click.echo(text.encode(), nl=False)
+        return
+    try:
+        _replace(path.resolve(), text)
+    except OSError as error:
+        raise CannotLock(f"{path} cannot be written: {error.strerror}") from error
+    agents, steps = number_of(len(lock["agents"]), "agent"), number_of(len(lock["steps"]), "step")
+    emit(f"{path}: {agents}, {steps}")
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        new.write_text(text, "utf-8")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
