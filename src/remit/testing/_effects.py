@@ -19,6 +19,7 @@ from remit._declare.inference import Side, judged
 from remit._declare.registry import UNKNOWN_FILE, SpanType
 from remit._declare.risk import ACTIONS, MEMBERS, declared_words
 from remit._decorators.adapters import kind_of
+from remit._inspect.marks import CATEGORIES
 from remit._record.policy import UNKNOWN
 from remit._record.spans import WITHOUT_EFFECT, SpanRecorder
 from remit.errors import UsageError, listed
@@ -123,17 +124,19 @@ class History(Struct, Generic[S], frozen=True):
         return [span for span in self.spans if not span.refused]
 
 
-def check_word(call: str, word: object, words: Collection[str], expected: str) -> None:
-    """Check that *word* is one of *words*, as which *call* takes it.
+def check_word(method: str, word: object, words: Collection[str], expected: str) -> None:
+    """Check that *word* is one of *words*, which are what *method* takes.
 
     Raises:
         UsageError: It is another one.
     """
     __tracebackhide__ = True
     if not (isinstance(word, str) and word in words):
-        hint = did_you_mean(word, words) if isinstance(word, str) else ""
+        misspelt = isinstance(word, str) and word not in {*ACTIONS, *CATEGORIES}
+        hint = did_you_mean(word, words) if misspelt else ""
         raise UsageError(
-            f"{call}: {describe_value(word)} is no {expected}{hint}; expected {choices(words)}"
+            f"{method}() got {describe_value(word)}, which is no {expected}{hint}; expected "
+            f"{choices(words)}"
         )
 
 
@@ -201,8 +204,9 @@ def flow_failure(category: str, to: str, history: History[S]) -> str:
         if gives is not False:
             before.append(step)
     if flows:
-        advice = "".join(f"\nWhat is open counts as done. {_advice(word)}" for word in open_words)
-        return f"violated: {call}, but it may have flowed:{_lines(flows)}{advice}"
+        advice = "\n".join(map(_advice, open_words))
+        note = f"\nWhat is left open counts as done.\n{advice}" if advice else ""
+        return f"violated: {call}, but it may have flowed:{_lines(flows)}{note}"
     if failure := _nothing_ran(call, history):
         return failure
     if not any(sources.values()):
@@ -235,9 +239,9 @@ def _nothing_can(call: str, word: str, history: History[S]) -> str:
     if any(step.does(word) is not False for step in steps):
         return ""
     return (
-        f"vacuous: {call}, but every step says that it does not do it, so the assertion cannot "
-        f"fail. Remove it, or correct the declarations: {_including(word)} is on no step of the "
-        "agents that ran"
+        f"vacuous: {call}, but the declaration of every step of the agents that ran rules it out, "
+        f"so the assertion cannot fail. Remove it, or write {_including(word)} on the step that is "
+        "meant"
     )
 
 
@@ -247,10 +251,10 @@ def _including(word: str) -> str:
 
 
 def _advice(word: str) -> str:
-    excluding = "forbids" if word in ACTIONS else "excludes"
+    excluding, has = ("forbids", "does") if word in ACTIONS else ("excludes", "holds")
     return (
         f"Write {excluding}={word!r} or {excluding}='others' in the data_risk of a step that never "
-        f"does it, {_including(word)} if it does"
+        f"{has} it, {_including(word)} if it {has} it"
     )
 
 

@@ -335,7 +335,7 @@ class RecordingSink:
             UsageError: There is no such word.
         """
         __tracebackhide__ = True
-        check_word(f"effects({word!r})", word, (*ACTIONS, *CATEGORIES), "action or category")
+        check_word("effects", word, (*ACTIONS, *CATEGORIES), "action or category")
         history = self._history()
         if failure := effects_failure(word, history):
             raise AssertionError(failure)
@@ -350,7 +350,7 @@ class RecordingSink:
             UsageError: There is no such word.
         """
         __tracebackhide__ = True
-        check_word(f"never({word!r})", word, (*ACTIONS, *CATEGORIES), "action or category")
+        check_word("never", word, (*ACTIONS, *CATEGORIES), "action or category")
         if failure := never_failure(word, self._history()):
             raise AssertionError(failure)
 
@@ -364,7 +364,7 @@ class RecordingSink:
         """
         __tracebackhide__ = True
         for action in actions:
-            check_word(f"only({action!r})", action, ACTIONS, "action")
+            check_word("only", action, ACTIONS, "action")
         if failure := only_failure(actions, self._history()):
             raise AssertionError(failure)
 
@@ -386,9 +386,8 @@ class RecordingSink:
             UsageError: There is no such word.
         """
         __tracebackhide__ = True
-        call = f"no_flow({category!r}, to={to!r})"
-        check_word(call, category, CATEGORIES, "category")
-        check_word(call, to, (*ACTIONS, *CATEGORIES), "action or category")
+        check_word("no_flow", category, CATEGORIES, "category")
+        check_word("no_flow", to, (*ACTIONS, *CATEGORIES), "action or category")
         if failure := flow_failure(category, to, self._history()):
             raise AssertionError(failure)
 
