@@ -22,7 +22,7 @@ import remit
 from remit.errors import DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordingSink, isolated
 from tests.governed import KINDS, agent, free
-from tests.inside import Registry, adapters, process
+from tests.inside import Registry, adapters, current_context, process
 from tests.subtests import each
 
 PAY: Final = "financial_transactions"
@@ -277,6 +277,16 @@ def test_a_category_that_only_a_type_shows_counts(recorder: RecordingSink) -> No
     desk(find)
     assert [span.name for span in recorder.effects(CONTACT)] == ["find"]
     assert outcome(lambda: recorder.never(CONTACT)) == "violated"
+    (span,) = recorder.spans("find")
+    assert span.data_risk is not None
+    assert span.data_risk.result_data_categories.contact_information == "included"
+
+
+@remit.span_type("rows", data_risk=READS)
+def rows() -> Iterator[int]:
+    """Yield two rows."""
+    yield 1
+    yield 2
 
 
 def report(recorder: adapters.SpanRecorder) -> None:
@@ -320,6 +330,19 @@ def test_a_step_that_was_reported_late_counts_from_its_start(recorder: Recording
         late.end()
     assert len(recorder.effects(SEND)) == 2
     assert outcome(lambda: recorder.no_flow(CONTACT)) == "violated"
+
+
+@pytest.mark.usefixtures("no_integrations")
+def test_a_step_that_is_reported_after_its_run_counts(recorder: RecordingSink) -> None:
+    """Its run does not wait for it."""
+    pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+    with free.run():
+        stream = rows()
+        next(stream)
+        context = current_context()
+    adapters.start(pay, {}, parent=context).end()
+    stream.close()
+    assert [span.name for span in recorder.effects(PAY)] == ["fake:pay"]
 
 
 # What flows

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
@@ -17,7 +18,7 @@ from msgspec import Struct
 from remit._base.text import choices, describe_value, did_you_mean
 from remit._declare.inference import Side, judged
 from remit._declare.registry import UNKNOWN_FILE, SpanType
-from remit._declare.risk import ACTIONS, MEMBERS, declared_words
+from remit._declare.risk import ACTIONS, MEMBERS, Words, declared_words
 from remit._decorators.adapters import kind_of
 from remit._inspect.marks import CATEGORIES
 from remit._record.policy import UNKNOWN
@@ -32,7 +33,8 @@ _VERBS: Final = {"action_profile": "allows", Side.PARAMS.part: "takes", Side.RES
 """By part of a data risk, the argument of `remit.risk` that includes a word in it."""
 
 
-class Step(Struct, frozen=True):
+@dataclass(frozen=True, eq=False)
+class Step:
     """A span type or a block, as far as assertions on effects need it.
 
     Attributes:
@@ -61,21 +63,24 @@ class Step(Struct, frozen=True):
 
     def does(self, word: str, parts: Iterable[str] = ALL_PARTS) -> bool | None:
         """Return whether the step does *word* in one of *parts*; None if it leaves that open."""
-        said = set(self._words(word, parts).values())
+        said = set(self._said(word, parts).values())
         if said & _DONE:
             return True
         return None if self.has_effect and UNKNOWN in said else False
 
-    def _words(self, word: str, parts: Iterable[str]) -> dict[str, str]:
-        words = declared_words(self.find_risk())
+    def _said(self, word: str, parts: Iterable[str]) -> dict[str, str]:
         named = (part for part in parts if word in MEMBERS[part])
-        return {part: str(words[part].get(word, UNKNOWN)) for part in named}
+        return {part: str(self._words[part].get(word, UNKNOWN)) for part in named}
+
+    @cached_property
+    def _words(self) -> Words:
+        return declared_words(self.find_risk())
 
     def clause(self, words: Sequence[str], parts: Iterable[str] = ALL_PARTS) -> str:
         """Return what the step declares of *words*, which are alike: `allows read_data`."""
         if not self.does(words[0], parts):
             return f"leaves {listed(words)} open"
-        said = self._words(words[0], parts)
+        said = self._said(words[0], parts)
         verbs = [_VERBS[part] for part, word in said.items() if word in _DONE]
         return f"{' and '.join(verbs)} {listed(words)}"
 
@@ -189,20 +194,21 @@ def flow_failure(category: str, to: str, history: History[S]) -> str:
     steps is then the whole proof.
     """
     call = f"no_flow({category!r}, to={to!r})"
-    sources: dict[str, list[Step]] = {}
+    sources: dict[str, dict[Step, None]] = {}
     flows: list[str] = []
     open_words: dict[str, None] = {}
     for span in sorted(history.done, key=lambda span: span.started_ns):
-        step, before = span.step, sources.setdefault(history.trees[span.run_key], [])
+        step, before = span.step, sources.setdefault(history.trees[span.run_key], {})
         does, gives = step.does(to), step.does(category, RESULT)
         if before and does is not False:
-            source = next((each for each in before if each.does(category, RESULT)), before[0])
+            declared = (each for each in before if each.does(category, RESULT))
+            source = next(declared, next(iter(before)))
             given = source.clause([category], RESULT)
             flows.append(f"{step} {step.clause([to])} and began after {source}, which {given}")
             open_words |= {} if does else {to: None}
             open_words |= {} if source.does(category, RESULT) else {category: None}
         if gives is not False:
-            before.append(step)
+            before[step] = None
     if flows:
         advice = "\n".join(map(_advice, open_words))
         note = f"\nWhat is left open counts as done.\n{advice}" if advice else ""

@@ -26,7 +26,7 @@ from remit._declare.risk import ACTIONS
 from remit._inspect.marks import CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
 from remit._record.runs import current_context
-from remit._record.spans import OpenSpan
+from remit._record.spans import OpenSpan, SpanRecorder
 from remit._runtime import setup
 from remit.errors import UsageError
 from remit.models.data_risk import Action, Category, DataRisk
@@ -60,7 +60,7 @@ def isolated(
             one; the environment is not read.
 
     Yields:
-        The sink: `.runs`, `.spans(name)`, `.tree()`.
+        The sink: `.runs`, `.spans(name)`, `.tree()`, `.never(word)`.
 
     Raises:
         SettingsError: A setting is unknown or its value is not allowed.
@@ -153,22 +153,22 @@ class RecordedRun:
         key: 26 characters.
         agent: External identifier of the agent.
         purpose: `live`, `smoke_test` or `eval`.
-        outer: Key of the run in whose block it was opened, if any.
         status: `active` until it closed; `open` if it was left open.
         spans: Its spans in the order of their starts, the root `remit:run` first.
         quality: Quality payloads by name.
         quality_errors: Differences of quality payloads from their declarations, by name.
+        outer: Key of the run in whose block it was opened, if any.
     """
 
     key: str
     agent: str
     purpose: str
     feed: RunFeed
-    outer: str | None = None
     status: str = "active"
     spans: list[RecordedSpan] = field(default_factory=list[RecordedSpan])
     quality: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     quality_errors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    outer: str | None = None
 
     @property
     def root(self) -> RecordedSpan:
@@ -249,12 +249,13 @@ class RecordingSink:
         self.registry = Registry()
         self._by_key: dict[str, RecordedRun] = {}
         self._spans: dict[bytes, RecordedSpan] = {}
+        self._steps: dict[SpanRecorder, Step] = {}
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take a new run; the item of a resumed run is its root span."""
         context = current_context()
-        outer = None if context is None else context.run.feed.key
-        run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed, outer)
+        run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
+        run.outer = None if context is None else context.run.feed.key
         self.runs.append(run)
         self._by_key[feed.key] = run
         if feed.resumed:
@@ -426,7 +427,10 @@ class RecordingSink:
         run = self._by_key[item.run_key].feed.run()
         span = None if run is None else run.open.get(item.key)
         if isinstance(span, OpenSpan):
-            return Step.of_recorder(span.recorder)
+            recorder = span.recorder
+            if recorder.declared is None:
+                return Step.of_recorder(recorder)
+            return self._steps.setdefault(recorder, Step.of_recorder(recorder))
         # The span of an adapter that the run no longer waits for, or one that is recorded by hand.
         declared = self.registry.span_type(item.name or "")
         return Step(item.name or "") if declared is None else Step.of_type(declared)
