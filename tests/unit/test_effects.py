@@ -21,6 +21,7 @@ from pydantic import BaseModel
 import remit
 from remit.errors import DeniedError, RunTerminated, UsageError
 from remit.testing import FakeClock, RecordingSink, isolated
+from tests.declaring import define
 from tests.governed import KINDS, agent, free
 from tests.inside import Registry, adapters, current_context, process
 from tests.subtests import each
@@ -294,6 +295,36 @@ def report(recorder: adapters.SpanRecorder) -> None:
     adapters.start(recorder, {}).end()
 
 
+SHOP: Final = """
+@remit.span_type("pay", data_risk=risk(allows="financial_transactions"))
+def pay():
+    return None
+
+@remit.span_type("look up", data_risk=risk(allows="read_data"))
+def look_up() -> Late:
+    return None
+
+@remit.agent
+def shop():
+    return None
+"""
+
+
+@pytest.mark.usefixtures("no_integrations")
+def test_the_steps_of_the_agents_that_ran_could_do_it(recorder: RecordingSink) -> None:
+    """Also those of an agent that is called in the run; a late contradiction counts."""
+    shop = define({"remit": remit, "risk": risk}, source=SHOP)
+    shop["Late"] = Customer
+    find = step("find", risk(allows="read_data"))
+    adapters.declare("fake:llm", "llm")
+    desk(find)
+    assert outcome(lambda: recorder.never(PAY)) == "vacuous"
+    assert outcome(lambda: recorder.never(CONTACT)) == "vacuous"
+    desk(find, shop["shop"])
+    recorder.never(PAY)
+    recorder.never(CONTACT)
+
+
 @pytest.mark.usefixtures("no_integrations")
 def test_a_model_of_an_adapter_leaves_nothing_open(recorder: RecordingSink) -> None:
     """A tool of an adapter does."""
@@ -345,6 +376,19 @@ def test_a_step_that_is_reported_after_its_run_counts(recorder: RecordingSink) -
     assert [span.name for span in recorder.effects(PAY)] == ["fake:pay"]
 
 
+@pytest.mark.usefixtures("no_integrations")
+def test_a_step_counts_as_it_was_described(recorder: RecordingSink) -> None:
+    """An adapter may learn after the start which step it is."""
+    tool = adapters.declare("fake:tool", "tool")
+    pay = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+    with free.run():
+        span = adapters.start(tool, {})
+        assert outcome(lambda: recorder.effects(PAY)) == "undecided"
+        span.describe({}, pay)
+        span.end()
+    assert [span.name for span in recorder.effects(PAY)] == ["fake:pay"]
+
+
 # What flows
 
 
@@ -363,6 +407,7 @@ def test_a_step_that_is_reported_after_its_run_counts(recorder: RecordingSink) -
         (["open", "send"], "violated"),
         (["find", "open"], "violated"),
         (["open"], "holds"),
+        (["takes", "send"], "vacuous"),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
@@ -374,11 +419,25 @@ def test_a_step_that_begins_after_a_source(order: list[str], expected: str) -> N
             "send": step("send", SENDS),
             "both": step("both", risk(allows=SEND, gives=CONTACT)),
             "open": step("open", None),
+            "takes": step("takes", risk(allows="read_data", takes=CONTACT)),
         }
         steps["send around find"] = step("outer", SENDS, steps["find"])
         steps["find around send"] = step("outer", READS, steps["send"])
         desk(*(steps[name] for name in order))
         assert outcome(lambda: recorder.no_flow(CONTACT)) == expected
+
+
+@pytest.mark.usefixtures("no_integrations")
+def test_a_source_is_named_that_is_declared(recorder: RecordingSink) -> None:
+    """Rather than an earlier one that leaves it open; the advice is about what is open."""
+    steps = step("open", None), step("find", READS), step("send", SENDS)
+    desk(*steps)
+    with pytest.raises(AssertionError, match=r"\n  send .* began after find ") as raised:
+        recorder.no_flow(CONTACT)
+    assert "left open" not in str(raised.value)
+    desk(steps[0], steps[2])
+    with pytest.raises(AssertionError, match=rf"\n  send .* after open .*, which leaves {CONTACT}"):
+        recorder.no_flow(CONTACT)
 
 
 @pytest.mark.usefixtures("no_integrations")
