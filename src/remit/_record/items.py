@@ -100,6 +100,10 @@ class AgentRef(Struct, frozen=True):
     error_rule: Callable[[], str | None] = lambda: None
 
 
+def _no_run() -> None:
+    return None
+
+
 class RunFeed:
     """State of one run that recording and delivery share.
 
@@ -119,6 +123,7 @@ class RunFeed:
         deferred: The streams that were called, and the returned coroutines, that have not ended, by
             key of the span (`remit._record.streams.DeferredSpan`).
         closed: Whether the end of the run was recorded.
+        run: Returns the run, None if nothing else refers to it (`remit._record.runs.OpenRun`).
     """
 
     __slots__ = (
@@ -132,6 +137,7 @@ class RunFeed:
         "purpose",
         "resumed",
         "root",
+        "run",
         "terminated",
     )
 
@@ -155,6 +161,7 @@ class RunFeed:
         self.lost = 0
         self.closed = False
         self.deferred: dict[bytes, weakref.ref[Any]] = {}
+        self.run: Callable[[], Any] = _no_run
 
 
 class Sink(Protocol):

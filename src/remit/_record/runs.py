@@ -347,6 +347,7 @@ class OpenRun:
             root=root,
             instance_id=options.resume,
         )
+        self.feed.run = weakref.ref(self)
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
         self.open: Final[dict[bytes, StartedSpan | None]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}

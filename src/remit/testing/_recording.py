@@ -15,14 +15,30 @@ from msgspec.structs import replace
 from remit import _runtime, config
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.ids import key_text
+from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
+from remit._base.traceparent import trace_id
 from remit._capture import split_violations
 from remit._capture.markers import EXCEEDS, KEY
 from remit._capture.tree import Drawing
 from remit._declare.registry import RUN_TYPE, Registry
+from remit._declare.risk import ACTIONS
+from remit._inspect.marks import CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
+from remit._record.runs import current_context
+from remit._record.spans import OpenSpan, SpanRecorder
 from remit._runtime import setup
 from remit.errors import UsageError
+from remit.models.data_risk import Action, Category, DataRisk
+from remit.testing._effects import (
+    History,
+    Step,
+    check_word,
+    effects_failure,
+    flow_failure,
+    never_failure,
+    only_failure,
+)
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +60,7 @@ def isolated(
             one; the environment is not read.
 
     Yields:
-        The sink: `.runs`, `.spans(name)`, `.tree()`.
+        The sink: `.runs`, `.spans(name)`, `.tree()`, `.never(word)`.
 
     Raises:
         SettingsError: A setting is unknown or its value is not allowed.
@@ -102,6 +118,7 @@ class RecordedSpan:
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
         finished_ns: The same, None until it ended.
+        step: What is declared of it: `.name`, `.place` and, for `data_risk`, `.find_risk()`.
     """
 
     name: str
@@ -114,6 +131,18 @@ class RecordedSpan:
     started_ns: int
     finished_ns: int | None
     exceeds: tuple[str, ...] = ()
+    step: Step = field(default=Step(""), repr=False, compare=False)
+
+    @property
+    def data_risk(self) -> DataRisk | None:
+        """What was declared of the step or block, with the categories that its types show."""
+        return self.step.find_risk()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the step was refused: its code did not run."""
+        error = (self.result or {}).get("error")
+        return self.status == FAILED and isinstance(error, dict) and "violations" in error
 
 
 @dataclass(slots=True)
@@ -128,6 +157,7 @@ class RecordedRun:
         spans: Its spans in the order of their starts, the root `remit:run` first.
         quality: Quality payloads by name.
         quality_errors: Differences of quality payloads from their declarations, by name.
+        outer: Key of the run in whose block it was opened, if any.
     """
 
     key: str
@@ -138,6 +168,7 @@ class RecordedRun:
     spans: list[RecordedSpan] = field(default_factory=list[RecordedSpan])
     quality: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     quality_errors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    outer: str | None = None
 
     @property
     def root(self) -> RecordedSpan:
@@ -218,10 +249,13 @@ class RecordingSink:
         self.registry = Registry()
         self._by_key: dict[str, RecordedRun] = {}
         self._spans: dict[bytes, RecordedSpan] = {}
+        self._steps: dict[SpanRecorder, Step] = {}
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take a new run; the item of a resumed run is its root span."""
+        context = current_context()
         run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
+        run.outer = None if context is None else context.run.feed.key
         self.runs.append(run)
         self._by_key[feed.key] = run
         if feed.resumed:
@@ -234,6 +268,8 @@ class RecordingSink:
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
         """Take the end of a span, whose payload and type may be others by now."""
         span = self._spans[start.key]
+        if span.name != start.name:
+            span.step = self._step(start)
         span.name = start.name or ""
         span.payload, span.exceeds = split_violations(_object(start.payload) or {})
         self._end(start.key, finished_ns, status, result)
@@ -285,6 +321,120 @@ class RecordingSink:
         """Return each run's spans as nested lists: `[[name, [child, ...]], ...]` for each run."""
         return [run.tree() for run in self.runs]
 
+    def effects(self, word: Action | Category) -> list[RecordedSpan]:
+        """Return the spans of all runs that did *word*, by the declarations of their steps.
+
+        A step does an action that its declaration allows, and a category that its parameters or its
+        result include, also where only a type shows it. A span that was refused did nothing. An
+        agent's own span is no step; a block of `remit.span` is one, with its `data_risk`.
+
+        Args:
+            word: An action or a category of data, as in `remit.risk`.
+
+        Raises:
+            AssertionError: `undecided`: a step that ran leaves the word open.
+            UsageError: There is no such word.
+        """
+        __tracebackhide__ = True
+        check_word("effects", word, (*ACTIONS, *CATEGORIES), "action or category")
+        history = self._history()
+        if failure := effects_failure(word, history):
+            raise AssertionError(failure)
+        return [span for span in history.done if span.step.does(word)]
+
+    def never(self, word: Action | Category) -> None:
+        """Check that no step did *word*; see `effects`. Refused steps did not.
+
+        Raises:
+            AssertionError: `violated`: a step did it; `undecided`: a step that ran leaves it open;
+                `vacuous`: no step ran, or the declarations of all steps say that they do not.
+            UsageError: There is no such word.
+        """
+        __tracebackhide__ = True
+        check_word("never", word, (*ACTIONS, *CATEGORIES), "action or category")
+        if failure := never_failure(word, self._history()):
+            raise AssertionError(failure)
+
+    def only(self, *actions: Action) -> None:
+        """Check that the steps took no other actions than these; see `effects`.
+
+        Raises:
+            AssertionError: `violated`: a step took another action; `undecided`: a step that ran
+                leaves another one open; `vacuous`: no step ran.
+            UsageError: There is no such action.
+        """
+        __tracebackhide__ = True
+        for action in actions:
+            check_word("only", action, ACTIONS, "action")
+        if failure := only_failure(actions, self._history()):
+            raise AssertionError(failure)
+
+    def no_flow(self, category: Category, to: Action | Category = "external_communication") -> None:
+        """Check that no step did *to* after a step whose result holds *category*, in one run.
+
+        The order and the declarations are compared, not the values. A source counts from its
+        start, because steps may run at the same time, and a step that leaves a word open counts as
+        if it did it. Runs count as one if one was opened inside the other, resumes it, or has a
+        `traceparent` of the same trace.
+
+        Args:
+            category: A category of data that the result of a source holds.
+            to: What must not begin after a source.
+
+        Raises:
+            AssertionError: `violated`: such a step began after a source; `vacuous`: no source ran,
+                or the declarations of all steps say that they do not do *to*.
+            UsageError: There is no such word.
+        """
+        __tracebackhide__ = True
+        check_word("no_flow", category, CATEGORIES, "category")
+        check_word("no_flow", to, (*ACTIONS, *CATEGORIES), "action or category")
+        if failure := flow_failure(category, to, self._history()):
+            raise AssertionError(failure)
+
+    def _history(self) -> History[RecordedSpan]:
+        """Return what the runs did, for assertions on effects."""
+        known = self.registry.agents()
+        agents = {agent.span_type.name for agent in known}
+        recorded = self.spans()
+        ran = {run.agent for run in self.runs}, {span.name for span in recorded}
+        registered = {
+            span_type
+            for agent in known
+            if agent.external_identifier in ran[0] or agent.span_type.name in ran[1]
+            for span_type in self.registry.span_types_of(agent)
+            if span_type.name not in agents
+        }
+        return History(
+            [span for span in recorded if span.name not in agents],
+            [Step.of_type(span_type) for span_type in registered],
+            self._trees(),
+        )
+
+    def _trees(self) -> dict[str, str]:
+        """Return for the key of each run that of the first run that it is joined with."""
+        trees: dict[str, str] = {}
+        for run in list(self.runs):
+            traceparent = run.spans[0].payload.get("traceparent") if run.spans else None
+            names = (run.key, run.outer, run.feed.root.hex(), trace_id(traceparent))
+            known = [name for name in names if name is not None]
+            tree = next((trees[name] for name in known if name in trees), run.key)
+            trees |= dict.fromkeys(known, tree)
+        return trees
+
+    def _step(self, item: Item) -> Step:
+        """Return what is declared of the span that begins or is described by *item*."""
+        run = self._by_key[item.run_key].feed.run()
+        span = None if run is None else run.open.get(item.key)
+        if isinstance(span, OpenSpan):
+            recorder = span.recorder
+            if recorder.declared is None:
+                return Step.of_recorder(recorder)
+            return self._steps.setdefault(recorder, Step.of_recorder(recorder))
+        # The span of an adapter that the run no longer waits for, or one that is recorded by hand.
+        declared = self.registry.span_type(item.name or "")
+        return Step(item.name or "") if declared is None else Step.of_type(declared)
+
     def _add(self, item: Item) -> None:
         payload, exceeds = split_violations(_object(item.payload) or {})
         span = RecordedSpan(
@@ -298,6 +448,7 @@ class RecordingSink:
             item.started_ns or 0,
             None,
             exceeds,
+            self._step(item),
         )
         self._spans[item.key] = span
         self._by_key[item.run_key].spans.append(span)

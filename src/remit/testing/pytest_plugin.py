@@ -24,7 +24,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def remit_recorder() -> Iterator[RecordingSink]:
-    """Record into memory what the test's agents do: `.runs`, `.spans(name)`, `.tree()`.
+    """Record into memory what the test's agents do: `.runs`, `.spans(name)`, `.never(word)`.
 
     The test has its own runtime and its own copy of the registry. The settings of an earlier
     `remit.configure()` hold in it, except target and mode.
