@@ -28,6 +28,8 @@ COLOURS: Final = {
 }
 NONE: Final = "none"
 UNCHANGED: Final = "Nothing changed."
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>&|~])")
+_ESCAPED: Final = r"\\\1"
 
 
 class CannotCompare(Failed):
@@ -171,7 +173,7 @@ def _write_markdown(groups: list[Group], count: str, closing: list[str]) -> None
             emit(f"- **{line.verdict}** {_code(line.text)}")
         emit()
     for note in closing:
-        emit(f"{_code(note)}  ")
+        emit(f"{_MARKDOWN.sub(_ESCAPED, printable(note))}  ")
 
 
 def _code(text: str) -> str:

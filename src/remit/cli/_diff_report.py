@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from remit._declare.risk import ACTIONS
 from remit._inspect.marks import CATEGORIES
-from remit.cli._lock_diff import WORDS, Change, Kind, Lock, Verdict, What, states
+from remit.cli._lock_diff import WORDS, Change, Kind, Lock, RiskWords, Verdict, What
 from remit.cli._terminal import cut, number_of
 
 MOST_LEFT_OUT: Final = 3
@@ -20,6 +21,14 @@ _PARTS: Final = {
     What.RESULT: " in the result",
     What.PARAMS_PLACE: " in the params",
     What.RESULT_PLACE: " in the result",
+}
+
+
+_COUNTED: Final = {
+    Verdict.WIDENS: ("widen", "widens"),
+    Verdict.WEAKENS: ("weaken", "weakens"),
+    Verdict.NARROWS: ("narrow", "narrows"),
+    Verdict.CHANGES: ("others", "other"),
 }
 
 
@@ -38,7 +47,7 @@ class Line(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The lines of the same agents or steps.
+    """The lines that are the same for some agents or steps.
 
     Attributes:
         heading: Names them.
@@ -49,138 +58,124 @@ class Group(NamedTuple):
     lines: list[Line]
 
 
+Subjects = dict[tuple[Kind, Line], set[str]]
+"""By line, the agents or steps that it is the same for."""
+
+
 class Names:
-    """Short names of agents and steps: without their module, where that names one of them."""
+    """Short names of agents and steps: without their module, if that names one of them."""
 
     def __init__(self, old: Lock, new: Lock) -> None:
         """Collect the names of both locks."""
-        ids = {
-            subject
-            for lock in (old, new)
-            for subject in (
-                *lock["agents"],
-                *lock["steps"],
-                *(step for agent in lock["agents"].values() for step in states(agent)),
-            )
-        }
-        short = [_without_module(each) for each in ids]
-        self._short = {
-            each: name if short.count(name) == 1 else each
-            for each, name in zip(ids, short, strict=True)
-        }
-        self._all = {
-            Kind.AGENT: old["agents"].keys() & new["agents"].keys(),
-            Kind.STEP: old["steps"].keys() & new["steps"].keys(),
+        agents = [old["agents"].keys(), new["agents"].keys()]
+        steps = [old["steps"].keys(), new["steps"].keys()]
+        ids = {name for names in (*agents, *steps) for name in names}
+        short = {name: name.rpartition(":")[2] or name for name in ids}
+        times = Counter(short.values())
+        self._short = {name: text for name, text in short.items() if times[text] == 1}
+        self._in_both = {
+            Kind.AGENT: agents[0] & agents[1],
+            Kind.STEP: (steps[0] & steps[1]).difference(*agents),
         }
 
     def of(self, ids: Iterable[str]) -> str:
         """Return the short names, in order."""
-        return ", ".join(sorted(self._short.get(each, each) for each in ids))
+        return ", ".join(sorted(self._short.get(name, name) for name in ids))
 
     def heading(self, kind: Kind, ids: Collection[str]) -> str:
-        """Return the heading of changes that are those of *ids*."""
+        """Return the heading of what is the same for *ids*."""
         if kind is Kind.LOCK:
             return "the lock"
-        known = self._all[kind]
-        if len(ids) > 1 and known.issuperset(ids):
-            return _all_but(ids, known, f"{kind}s", self.of) or f"{kind}s {self.of(ids)}"
-        return f"{kind}s {self.of(ids)}" if len(ids) > 1 else f"{kind} {self.of(ids)}"
-
-
-def _without_module(subject: str) -> str:
-    return subject.rpartition(":")[2] or subject
+        if len(ids) == 1:
+            return f"{kind} {self.of(ids)}"
+        return _all_but(ids, self._in_both[kind], f"{kind}s", self.of) or f"{kind}s {self.of(ids)}"
 
 
 def _all_but(
     names: Collection[str], known: Collection[str], noun: str, write: Callable[[Iterable[str]], str]
 ) -> str:
     """Return `all 12 steps but ...` if *names* are nearly all that are *known*, else nothing."""
-    missing = set(known) - set(names)
+    missing = set(known).difference(names)
     if len(missing) > MOST_LEFT_OUT or len(names) <= 2 * len(missing) + 1:
         return ""
     return f"all {len(known)} {noun}" + (f" but {write(missing)}" if missing else "")
 
 
 def grouped(changes: list[Change], old: Lock, new: Lock) -> list[Group]:
-    """Return the lines of a report, grouped by agents and steps, agents first."""
+    """Return the lines of a report by agents and steps, agents first."""
     names = Names(old, new)
-    subjects: dict[tuple[Kind, Line], set[str]] = {}
-    for kind, subject, line in (*_word_lines(changes), *_other_lines(changes, names)):
+    presence = {change.subject: change for change in changes if change.what is What.PRESENCE}
+    subjects = _of_words(change for change in changes if change.what in WORDS)
+    for kind, subject, line in _of_others(changes, presence, names):
         subjects.setdefault((kind, line), set()).add(subject)
     groups: dict[tuple[Kind, tuple[str, ...]], list[Line]] = {}
     for (kind, line), ids in subjects.items():
-        groups.setdefault((kind, tuple(sorted(ids))), []).append(line)
+        # What is new or gone keeps its lines together.
+        alone, alike = ids & presence.keys(), ids - presence.keys()
+        for together in (*((name,) for name in alone), *([tuple(sorted(alike))] if alike else [])):
+            groups.setdefault((kind, together), []).append(line)
     kinds, verdicts, parts = list(Kind), list(Verdict), list(What)
+    for lines in groups.values():
+        lines.sort(key=lambda line: (parts.index(line.what), verdicts.index(line.verdict), line))
     order = sorted(
-        groups.items(),
+        groups,
         key=lambda group: (
-            kinds.index(group[0][0]),
-            min(verdicts.index(line.verdict) for line in group[1]),
-            -len(group[0][1]),
-            group[0][1],
+            kinds.index(group[0]),
+            min(verdicts.index(line.verdict) for line in groups[group]),
+            -len(group[1]),
+            group[1],
         ),
     )
-    return [
-        Group(
-            names.heading(kind, ids),
-            sorted(
-                lines,
-                key=lambda line: (parts.index(line.what), verdicts.index(line.verdict), line.text),
-            ),
-        )
-        for (kind, ids), lines in order
-    ]
+    return [Group(names.heading(*group), groups[group]) for group in order]
 
 
-def _word_lines(changes: Iterable[Change]) -> Iterator[tuple[Kind, str, Line]]:
-    """Yield the words that moved; words that moved alike for the same subjects are one line."""
-    subjects: dict[tuple[Kind, str, Verdict, str], dict[str, set[What]]] = {}
+def _of_words(changes: Iterable[Change]) -> Subjects:
+    """Return the lines of words; those that moved alike for the same subjects are one."""
+    sides: dict[tuple[Kind, str, Verdict, str], dict[str, list[What]]] = {}
     for change in changes:
-        if change.what in WORDS:
-            moved = f"{change.old} -> {change.new}"
-            key = change.kind, change.name, change.verdict, moved
-            subjects.setdefault(key, {}).setdefault(change.subject, set()).add(change.what)
-    together: dict[tuple[Kind, tuple[What, ...], Verdict, str, tuple[str, ...]], list[str]] = {}
-    for (kind, name, verdict, moved), sides in subjects.items():
-        for side in {tuple(sorted(parts)) for parts in sides.values()}:
-            ids = tuple(sorted(each for each in sides if tuple(sorted(sides[each])) == side))
-            together.setdefault((kind, side, verdict, moved, ids), []).append(name)
-    for (kind, side, verdict, moved, ids), names in together.items():
-        known, noun = (ACTIONS, "actions") if side[0] is What.ACTION else (CATEGORIES, "categories")
-        where = _PARTS[side[0]] if len(side) == 1 else ""
-        text = f"{_listed(names, known, noun)}{where}: {moved}"
-        for subject in ids:
-            yield kind, subject, Line(verdict, side[0], text)
+        key = change.kind, change.name, change.verdict, f"{change.old} -> {change.new}"
+        sides.setdefault(key, {}).setdefault(change.subject, []).append(change.what)
+    together: dict[tuple[Kind, Verdict, str, tuple[What, ...], frozenset[str]], list[str]] = {}
+    for (kind, name, verdict, moved), sides_of in sides.items():
+        for where in set(map(tuple, sides_of.values())):
+            ids = frozenset(name for name, parts in sides_of.items() if tuple(parts) == where)
+            together.setdefault((kind, verdict, moved, where, ids), []).append(name)
+    subjects: Subjects = {}
+    for (kind, verdict, moved, where, ids), names in together.items():
+        known = (ACTIONS, "actions") if where[0] is What.ACTION else (CATEGORIES, "categories")
+        side = _PARTS[where[0]] if len(where) == 1 else ""
+        line = Line(verdict, where[0], f"{_listed(names, *known)}{side}: {moved}")
+        subjects.setdefault((kind, line), set()).update(ids)
+    return subjects
 
 
 def _listed(names: Collection[str], known: Collection[str], noun: str) -> str:
     return _all_but(names, known, noun, lambda left: ", ".join(sorted(left))) or ", ".join(names)
 
 
-def _other_lines(changes: list[Change], names: Names) -> Iterator[tuple[Kind, str, Line]]:
-    """Yield the lines of everything but words."""
-    presence = {change.subject: change for change in changes if change.what is What.PRESENCE}
-    # By subject, verdict, and text before and after them: names that share a line.
+def _of_others(
+    changes: Iterable[Change], presence: Mapping[str, Change], names: Names
+) -> Iterator[tuple[Kind, str, Line]]:
+    """Yield the lines of everything but words, each with its subject."""
+    # By subject and by the text around them, the names that share a line.
     taken: dict[tuple[Kind, str, Verdict, str, str], list[str]] = {}
     leaving: dict[tuple[str, Verdict, str], dict[str, list[str]]] = {}
     for change in changes:
         kind, subject, verdict = change.kind, change.subject, change.verdict
         if change.what is What.MAY_TAKE and change.name in presence:
-            step = presence[change.name]
-            state = _state(change.new or change.old)
-            taken.setdefault(
-                (step.kind, change.name, step.verdict, f"{state} for ", ""), []
-            ).append(subject)
+            step = presence[change.name].kind
+            state = "as a step, " * (step is Kind.AGENT) + _state(change.new or change.old)
+            taken.setdefault((step, change.name, verdict, f"{state} for ", ""), []).append(subject)
         elif change.what is What.MAY_TAKE:
-            moved = f": {_moved(change.old, change.new)}"
-            taken.setdefault((kind, subject, verdict, "may take ", moved), []).append(change.name)
+            key = kind, subject, verdict, *_moved(change)
+            taken.setdefault(key, []).append(change.name)
         elif change.what is What.LEAVES:
             may = "may leave" if change.new else "may no longer leave"
             categories = leaving.setdefault((subject, verdict, may), {})
             categories.setdefault(change.name, []).append(change.by)
         elif change.what not in WORDS:
-            for what, text in _texts(change, names):
-                yield kind, subject, Line(verdict, what, text)
+            for line in _lines(change, names):
+                yield kind, subject, line
     for (kind, subject, verdict, before, after), ids in taken.items():
         yield kind, subject, Line(verdict, What.MAY_TAKE, f"{before}{names.of(ids)}{after}")
     for (subject, verdict, may), categories in leaving.items():
@@ -201,66 +196,73 @@ def _state(state: Mapping[str, object] | None) -> str:
     return next(iter(state)) if state else "no step of it"
 
 
-def _moved(old: Mapping[str, Iterable[str]] | None, new: Mapping[str, Iterable[str]] | None) -> str:
-    """Return how the state of a step moved; if it did not, which words are the reason now."""
-    if _state(old) != _state(new) or not old or not new:
-        return f"{_state(old)} -> {_state(new)}"
-    reasons = (", ".join(state[_state(state)]) for state in (old, new))
-    return f"{_state(old)}, because of " + " -> ".join(reasons)
+def _moved(change: Change) -> tuple[str, str]:
+    """Return how the state of a step moved, else its reasons: what is before and after its name."""
+    old, new = _state(change.old), _state(change.new)
+    if old != new:
+        return "may take ", f": {old} -> {new}"
+    before, after = change.old[old], change.new[new]
+    gone = ", ".join(word for word in before if word not in after)
+    added = ", ".join(word for word in after if word not in before)
+    reasons = [f"no longer for {gone}"] * bool(gone) + [f"now for {added}"] * bool(added)
+    return "", f": still {new}, {' and '.join(reasons) or 'for the same words'}"
 
 
-def _texts(change: Change, names: Names) -> Iterator[tuple[What, str]]:
+def _lines(change: Change, names: Names) -> Iterator[Line]:
     """Yield the lines of a change that shares them with no other one of its subject."""
-    what, old, new = change.what, change.old, change.new
-    if what is What.PRESENCE:
-        yield from _of_presence(change, names)
-    elif what is What.RISK:
-        yield what, f"the data risk: {_as_json(old)} -> {_as_json(new)}"
-    elif what is What.REGISTERS:
-        yield what, "registers another schema version; nothing that a lock lists is the reason"
-    elif what is What.DESCRIPTION:
-        yield what, f"description: {_excerpts(old or '', new or '')}"
+    verdict, what, old, new = change.verdict, change.what, change.old, change.new
+    if what is What.PRESENCE and new is None:
+        yield Line(verdict, what, f"this {change.kind} is gone")
+    elif what is What.PRESENCE:
+        yield Line(verdict, what, f"new {change.kind}: {_risk(new.get('risk'))}")
+        # A step has neither of them.
+        for state, ids in new.get("steps", {}).items():
+            means = Verdict.CHANGES if state == "refused" else verdict
+            yield Line(means, What.MAY_TAKE, f"{state}: {names.of(ids)}")
+        for text in _leaving(new.get("leaves", {}), "may leave", names):
+            yield Line(verdict, What.LEAVES, text)
     elif what in _PARTS:
-        place = f"{change.name}{_PARTS[what]}" if change.name else f"the {_PARTS[what][8:]}"
-        if old is not None and new is not None:
-            yield what, f"{place}: {old} -> {new}"
-        elif new is not None:
-            yield what, f"{place} is new: {new}"
-        else:
-            beside = " while an open place was added" if change.verdict is Verdict.WEAKENS else ""
-            yield what, f"{place} is gone{beside}: {old}"
+        yield Line(verdict, what, _place(change))
+    elif what is What.DESCRIPTION:
+        yield Line(verdict, what, f"description: {_excerpts(old or '', new or '')}")
+    elif what is What.REGISTERS:
+        text = "registers another schema version, and nothing that a lock lists is the reason"
+        yield Line(verdict, what, text)
     else:
-        yield what, f"{change.name}: {_as_json(old)} -> {_as_json(new)}"
+        yield Line(verdict, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
 
 
-def _of_presence(change: Change, names: Names) -> Iterator[tuple[What, str]]:
+def _place(change: Change) -> str:
+    side = _PARTS[change.what]
+    place = f"{change.name}{side}" if change.name else f"the {side.rpartition(' ')[2]}"
+    if change.old is None:
+        return f"{place} is new: {change.new}"
     if change.new is None:
-        yield change.what, f"this {change.kind} is gone"
-        return
-    risk = change.new.get("risk")
-    arguments = [
-        f"{name} {', '.join(value) if isinstance(value, list) else _as_json(value)}"
-        for name, value in (risk or {}).items()
-    ]
-    said = "; ".join(arguments) or "declares no word" if risk is not None else "declares no risk"
-    yield change.what, f"new {change.kind}: {said}"
-    if change.kind is Kind.AGENT:
-        steps = change.new.get("steps", {})
-        for state, verb in (("allowed", "may take"), ("open", "open"), ("refused", "refused")):
-            if steps.get(state):
-                yield What.MAY_TAKE, f"{verb} {names.of(steps[state])}"
-        for text in _leaving(change.new.get("leaves", {}), "may leave", names):
-            yield What.LEAVES, text
+        beside = " while an open place was added" if change.verdict is Verdict.WEAKENS else ""
+        return f"{place} is gone{beside}: {change.old}"
+    return f"{place}: {change.old} -> {change.new}"
+
+
+def _risk(risk: Mapping[str, object] | None) -> str:
+    """Return a data risk as the arguments of `remit.risk`, in their order."""
+    if risk is None:
+        return "it declares no data risk"
+    arguments = [name for name in RiskWords.__annotations__ if name in risk]
+    return "; ".join(f"{name} {_as_json(risk[name])}" for name in arguments) or "it says no word"
 
 
 def _as_json(value: object) -> str:
-    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+    """Return a value of a lock on one line: words as they are, anything else as JSON."""
+    words = cast("list[object]", value) if isinstance(value, list) else []
+    if words and all(isinstance(word, str) for word in words):
+        return ", ".join(map(str, words))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _excerpts(old: str, new: str) -> str:
     """Return two texts from the word at which they begin to differ."""
     pairs = enumerate(zip(old, new, strict=False))
-    same = next((index for index, (one, other) in pairs if one != other), 0)
+    same = next((index for index, (one, other) in pairs if one != other), len(old))
     start = old.rfind(" ", 0, same) + 1
     start = start if start > MAX_DESCRIPTION_COLUMNS // 2 else 0
     texts = (f"{'...' if start else ''}{text[start:]}" for text in (old, new))
@@ -272,14 +274,16 @@ def _excerpts(old: str, new: str) -> str:
 def counted(changes: Iterable[Change]) -> str:
     """Return how many changes there are of each verdict."""
     verdicts = [change.verdict for change in changes]
-    counts = (f"{verdict} {verdicts.count(verdict)}" for verdict in Verdict if verdict in verdicts)
-    return f"{number_of(len(verdicts), 'change')}: {', '.join(counts)}" if verdicts else ""
+    counts = [(verdicts.count(verdict), words) for verdict, words in _COUNTED.items()]
+    listed = ", ".join(f"{count} {words[count == 1]}" for count, words in counts if count)
+    return f"{number_of(len(verdicts), 'difference')}: {listed}." if verdicts else ""
 
 
 def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
     """Return what was compared, how the locks were made, and what no lock holds."""
     sizes = [
-        f"{number_of(len(lock['agents']), 'agent')}, {number_of(len(lock['steps']), 'step')}"
+        f"{number_of(len(lock['agents']), 'agent')}, "
+        + number_of(len(lock["steps"].keys() - lock["agents"].keys()), "step")
         for lock in (old, new)
     ]
     lines = [f"Compared {old_source} ({sizes[0]}) with {new_source} ({sizes[1]})."]

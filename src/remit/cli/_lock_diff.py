@@ -142,9 +142,9 @@ MAY_LEAVE: Final = "may leave"
 _STATES: Final = ("refused", "open", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, "external_communication")
-_RULE: Final = r"\w+:[\w.\-]+"
+_RULE: Final = r"[^,\s]+"
 _PLACE: Final = re.compile(
-    rf"(.*?)(?:, withheld: (?P<rule>{_RULE}))?(?:, off: (?P<off>{_RULE}(?:, {_RULE})*))?",
+    rf"(.*?)(?:, withheld: (?P<rule>{_RULE}))?(?:, off: (?P<off>{_RULE}(?:,? {_RULE})*))?",
     re.DOTALL,
 )
 _OPTIONAL: Final = re.compile(r"\?(?=$|[.\[{])")
@@ -209,17 +209,19 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
     for step in old["steps"].keys() & new["steps"].keys():
         before: Entry = old["steps"][step]
         after: Entry = new["steps"][step]
+        is_agent = step in old["agents"] and step in new["agents"]
+        kind = Kind.AGENT if is_agent else Kind.STEP
         for key in _differing(before, after):
             if key == "risk":
                 if not all(_is_agent_with_its_risk(step, lock) for lock in (old, new)):
                     yield from _of_risk(Kind.STEP, step, before, after, _of_step_word)
             elif key == "description":
-                yield _told(Kind.STEP, step, What.DESCRIPTION, key, before, after)
+                yield _told(kind, step, What.DESCRIPTION, key, before, after)
             elif key in {"params", "result"} and before.get(key, {}) != after.get(key, {}):
                 what = What.PARAMS_PLACE if key == "params" else What.RESULT_PLACE
-                yield from _of_places(step, what, before.get(key, {}), after.get(key, {}))
+                yield from _of_places(kind, step, what, before.get(key, {}), after.get(key, {}))
             else:
-                yield _told(Kind.STEP, step, What.OTHER, key, before, after)
+                yield _told(kind, step, What.OTHER, key, before, after)
 
 
 def _beside(old: Lock, new: Lock) -> Iterator[Change]:
@@ -285,8 +287,8 @@ def _of_risk(
         word, new_word = before.get((what, name), UNKNOWN), after.get((what, name), UNKNOWN)
         verdict = judge(name, word, new_word)
         yield Change(verdict, kind, subject, what, name, old=word, new=new_word)
-    extras = [(entry.get("risk") or {}).get("extra") for entry in (old, new)]
-    if not moved or extras[0] != extras[1]:
+    extra, new_extra = ((entry.get("risk", {})).get("extra") for entry in (old, new))
+    if not moved or extra != new_extra:
         yield _told(kind, subject, What.RISK, "risk", old, new)
 
 
@@ -310,7 +312,7 @@ def _of_agent_word(name: str, old: str, new: str) -> Verdict:
 
 
 def _of_places(
-    step: str, what: What, old: Mapping[str, str], new: Mapping[str, str]
+    kind: Kind, step: str, what: What, old: Mapping[str, str], new: Mapping[str, str]
 ) -> Iterator[Change]:
     """Yield the places of one side that changed."""
     gone = [place for place in old if place not in new]
@@ -329,19 +331,19 @@ def _of_places(
             verdict = _of_redaction(text, new_text)
             if before != after:
                 text, new_text = f"{before}: {text}", f"{after}: {new_text}"
-            yield Change(verdict, Kind.STEP, step, what, _named(before), old=text, new=new_text)
+            yield Change(verdict, kind, step, what, _named(before), old=text, new=new_text)
     open_added = any(_redaction(new[place])[0] is None for place in added)
     open_gone = any(_redaction(old[place])[0] is None for place in gone)
     for place in gone:
         verdict = Verdict.NARROWS if _redaction(old[place])[1] else Verdict.CHANGES
         if open_added and _redaction(old[place])[0]:
             verdict = Verdict.WEAKENS
-        yield Change(verdict, Kind.STEP, step, what, _named(place), old=old[place])
+        yield Change(verdict, kind, step, what, _named(place), old=old[place])
     for place in added:
         verdict = Verdict.NARROWS if open_gone and _redaction(new[place])[0] else Verdict.CHANGES
         if _redaction(new[place])[1]:
             verdict = Verdict.WEAKENS
-        yield Change(verdict, Kind.STEP, step, what, _named(place), new=new[place])
+        yield Change(verdict, kind, step, what, _named(place), new=new[place])
 
 
 def _named(place: str) -> str:
@@ -354,7 +356,7 @@ def _redaction(text: str) -> tuple[str | None, frozenset[str]]:
     parts = _PLACE.fullmatch(text)
     if parts is None:
         return None, frozenset()
-    return parts["rule"], frozenset((parts["off"] or "").split(", ")) - {""}
+    return parts["rule"], frozenset(re.findall(_RULE, parts["off"] or ""))
 
 
 def _of_redaction(old: str, new: str) -> Verdict:

@@ -11,7 +11,7 @@ import remit
 
 Email = Annotated[str, remit.Sensitive("contact_information")]
 
-risk = partial(remit.risk, forbids="others", excludes=("health_and_medical", "minors_data"))
+risk = partial(remit.risk, forbids="others", excludes=("health_and_medical", "criminal_justice"))
 
 
 class Customer(BaseModel):
@@ -119,13 +119,15 @@ def triage(question: str) -> str:
     return understand(question)
 
 
-@remit.agent(data_risk=remit.risk(forbids="destroy_data", excludes="minors_data"))
+@remit.agent(
+    data_risk=remit.risk(forbids=("destroy_data", "financial_transactions"), excludes="minors_data")
+)
 def support(question: str) -> str:
     """Answer customers."""
     return draft(question)
 
 
-@remit.agent(data_risk=remit.risk(allows="read_data", excludes="contact_information"))
+@remit.agent(data_risk=remit.risk(allows="read_data", excludes="financial_information"))
 def analyst(question: str) -> str:
     """Answer questions about the business."""
     return understand(question)

@@ -119,7 +119,11 @@ def support(question: str) -> str:
     return draft(question)
 
 
-@remit.agent(data_risk=remit.risk(allows="read_data", excludes="contact_information"))
+@remit.agent(
+    data_risk=remit.risk(
+        allows="read_data", excludes=("contact_information", "financial_information")
+    )
+)
 def analyst(question: str) -> str:
     """Answer questions about the business."""
     return understand(question)
