@@ -51,9 +51,9 @@ class CannotCompare(Failed):
 )
 @click.option(
     "--fail-on",
-    type=click.Choice([Verdict.WIDENS, Verdict.WEAKENS, Verdict.CHANGES, NONE]),
+    type=click.Choice([*map(str, (Verdict.WIDENS, Verdict.WEAKENS, Verdict.CHANGES)), NONE]),
     multiple=True,
-    default=[Verdict.WIDENS, Verdict.WEAKENS],
+    default=[str(Verdict.WIDENS), str(Verdict.WEAKENS)],
     help="Exit with status 1 if there is such a change; repeatable. By default widens and weakens.",
 )
 def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> None:

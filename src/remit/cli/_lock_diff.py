@@ -382,58 +382,62 @@ def _consequences(
 ) -> Iterator[Change]:
     """Yield what an agent may do otherwise, because of its own words or those of its steps."""
     before, after = states(old), states(new)
-    steps = {agent: None, **dict.fromkeys(sorted({**before, **after}))}
-    # By agent or step, its own changes that have consequences: words, or that it is new or gone.
+    steps = sorted(before.keys() | after.keys())
+    # By agent or step, its own changes that have consequences: words, and that it is new or gone.
     causes: dict[str, set[tuple[What, str]]] = {}
     for change in own:
-        if change.subject in steps and change.what in {*WORDS, What.PRESENCE}:
+        if change.what in {*WORDS, What.PRESENCE}:
             causes.setdefault(change.subject, set()).add((change.what, change.name))
-    moved = {step for step in steps if before.get(step) != after.get(step)}
     told: set[str] = set()
-    for step in sorted(moved):
-        verdict = _of_rank(_rank(before.get(step)), _rank(after.get(step)))
-        cause = tuple(subject for subject in (agent, step) if subject in causes)
-        change = Change(verdict, Kind.AGENT, agent, What.MAY_TAKE, step, cause=cause)
-        yield replace(change, old=before.get(step), new=after.get(step))
-        told.add("steps")
+    for step in steps:
+        state, new_state = before.get(step), after.get(step)
+        if state != new_state:
+            verdict = _of_ranks(_rank(state), _rank(new_state))
+            words_of = [*(state or {}).values(), *(new_state or {}).values()]
+            # `minors_data in the params` is a word of `minors_data`.
+            names = {word.partition(" ")[0] for reasons in words_of for word in reasons} | {""}
+            cause = tuple(
+                subject
+                for subject in (agent, step)
+                if any(name in names for _, name in causes.get(subject, ()))
+            )
+            change = Change(verdict, Kind.AGENT, agent, What.MAY_TAKE, step, cause=cause)
+            yield replace(change, old=state, new=new_state)
+            told.add("steps")
+    # By refused steps nothing comes in or leaves.
+    usable = {
+        step for step in causes if bool(_rank(before.get(step))) != bool(_rank(after.get(step)))
+    }
     pairs, new_pairs = (
         {(name, step) for name, by in entry.get("leaves", {}).items() for step in by}
         for entry in (old, new)
     )
     for name, by in pairs ^ new_pairs:
-        reasons = {(What.PRESENCE, ""), (What.RESULT, name)}
-        cause = tuple(
-            subject
-            for subject in steps
-            if subject in causes
-            and (
-                subject in {agent, *moved}
-                or causes[subject] & reasons
-                or (subject == by and causes[by] & {_SENDING, (What.PARAMS, name)})
-            )
+        sends = by in usable or causes.get(by, set()) & {_SENDING, (What.PARAMS, name)}
+        cause = (agent,) * (agent in causes) + (by,) * bool(sends)
+        cause = cause or tuple(
+            step for step in steps if step in usable or (What.RESULT, name) in causes.get(step, ())
         )
-        old_text, new_text = (
-            MAY_LEAVE if (name, by) in each else None for each in (pairs, new_pairs)
-        )
-        verdict = Verdict.WIDENS if new_text else Verdict.NARROWS
+        verdict = Verdict.WIDENS if (name, by) in new_pairs else Verdict.NARROWS
         change = Change(verdict, Kind.AGENT, agent, What.LEAVES, name, by, cause=cause)
-        yield replace(change, old=old_text, new=new_text)
+        may = (MAY_LEAVE if (name, by) in each else None for each in (pairs, new_pairs))
+        yield replace(change, **dict(zip(("old", "new"), may, strict=True)))
         told.add("leaves")
     differing = _differing(old, new)
     for key in ("steps", "leaves"):
         if key in differing and key not in told:
             yield _told(Kind.AGENT, agent, What.OTHER, key, old, new)
     # The schema version changes with each word and place; alone it says that the rest changed.
-    if "registers" in differing and not any(change.subject in steps for change in own):
+    if "registers" in differing and not any(change.subject in {agent, *steps} for change in own):
         yield _told(Kind.AGENT, agent, What.REGISTERS, "registers", old, new)
 
 
 def _rank(state: Mapping[str, object] | None) -> int:
-    """Return how much an agent may do with a step; one that it lacks it may not take."""
+    """Return how much an agent may do with a step; one that it lacks is like a refused one."""
     return 0 if state is None else _STATES.index(next(iter(state)))
 
 
-def _of_rank(old: int, new: int) -> Verdict:
+def _of_ranks(old: int, new: int) -> Verdict:
     if old == new:
         return Verdict.CHANGES
     return Verdict.WIDENS if new > old else Verdict.NARROWS
