@@ -52,7 +52,11 @@ LOCK: dict[str, Any] = {
                 "classification": "confidential",
             },
             "params": {"name": "string", "token": "string, withheld: name:token"},
-            "result": {"email": "string, withheld: type:Sensitive", "city": "string"},
+            "result": {
+                "email": "string, withheld: type:Sensitive",
+                "city": "string",
+                "code": "string, off: pattern:jwt",
+            },
         },
         "desk:send": {"risk": {"allows": ["external_communication"]}},
         "desk:wipe": {"risk": {"allows": ["destroy_data"]}},
@@ -162,6 +166,10 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         lambda lock: step(lock)["risk"].update(extra={"owner": "desk"}),
         [("changes", "find", "risk")],
     ),
+    "a key of its own beside a word": (
+        lambda lock: step(lock, "send")["risk"].update(extra={"owner": "desk"}, allows=[]),
+        [("weakens", "send", "action external_communication"), ("changes", "send", "risk")],
+    ),
     "an agent's limit on an action": (
         lambda lock: of_agent(lock, forbids=[]),
         [("widens", "agent", "action destroy_data")],
@@ -206,6 +214,14 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
     "no step of it any more": (
         lambda lock: agent(lock)["steps"].update(allowed=[]),
         [("narrows", "agent", "may take find")],
+    ),
+    "the same steps in another way": (
+        lambda lock: agent(lock)["steps"].update(allowed=["desk:find"] * 2),
+        [("changes", "agent", "other steps")],
+    ),
+    "the same leaves in another way": (
+        lambda lock: agent(lock)["leaves"].update(minors_data=[]),
+        [("changes", "agent", "other leaves")],
     ),
     "a category may leave": (
         lambda lock: agent(lock)["leaves"].update(minors_data=["desk:find"]),
@@ -258,6 +274,10 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         lambda lock: step(lock)["params"].update(token=f"{LOCK_TOKEN}, off: key:aws, pattern:jwt"),
         [("weakens", "find", "params place token")],
     ),
+    "a place whose rule was off before": (
+        lambda lock: step(lock)["result"].update(code="integer, off: pattern:jwt"),
+        [("changes", "find", "result place code")],
+    ),
     "a new place with a rule turned off": (
         lambda lock: step(lock)["params"].update(code="string, off: pattern:jwt"),
         [("weakens", "find", "params place code")],
@@ -281,6 +301,10 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
     "a description": (
         lambda lock: step(lock).update(description="Find them."),
         [("changes", "find", "description")],
+    ),
+    "a description that is null": (
+        lambda lock: step(lock, "send").update(description=None),
+        [("changes", "send", "description")],
     ),
     "a schema version alone": (
         lambda lock: agent(lock).update(registers="schema-2"),

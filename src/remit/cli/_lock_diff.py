@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any, Final, NotRequired, TypedDict
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from remit._declare.risk import ACTIONS, CLASSES, OTHERS
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
@@ -134,6 +133,9 @@ class Change(Struct, frozen=True, omit_defaults=True):
     new: Any = None
     cause: tuple[str, ...] = ()
 
+
+Causes = dict[str, set[tuple[What, str]]]
+"""By agent or step, its own changes that have consequences: words, and that it is new or gone."""
 
 UNKNOWN: Final = "unknown"
 LIMITS: Final = frozenset({"disallowed", "excluded"})
@@ -381,63 +383,85 @@ def _consequences(
     agent: str, old: AgentEntry, new: AgentEntry, own: Iterable[Change]
 ) -> Iterator[Change]:
     """Yield what an agent may do otherwise, because of its own words or those of its steps."""
-    before, after = states(old), states(new)
-    steps = sorted(before.keys() | after.keys())
-    # By agent or step, its own changes that have consequences: words, and that it is new or gone.
-    causes: dict[str, set[tuple[What, str]]] = {}
+    causes: Causes = {}
     for change in own:
         if change.what in {*WORDS, What.PRESENCE}:
             causes.setdefault(change.subject, set()).add((change.what, change.name))
-    told: set[str] = set()
-    for step in steps:
-        state, new_state = before.get(step), after.get(step)
-        if state != new_state:
-            verdict = _of_ranks(_rank(state), _rank(new_state))
-            words_of = [*(state or {}).values(), *(new_state or {}).values()]
-            # `minors_data in the params` is a word of `minors_data`.
-            names = {word.partition(" ")[0] for reasons in words_of for word in reasons} | {""}
-            cause = tuple(
-                subject
-                for subject in (agent, step)
-                if any(name in names for _, name in causes.get(subject, ()))
-            )
-            change = Change(verdict, Kind.AGENT, agent, What.MAY_TAKE, step, cause=cause)
-            yield replace(change, old=state, new=new_state)
-            told.add("steps")
-    # By refused steps nothing comes in or leaves.
-    usable = {
-        step for step in causes if bool(_rank(before.get(step))) != bool(_rank(after.get(step)))
-    }
-    pairs, new_pairs = (
-        {(name, step) for name, by in entry.get("leaves", {}).items() for step in by}
-        for entry in (old, new)
-    )
-    for name, by in pairs ^ new_pairs:
-        sends = by in usable or causes.get(by, set()) & {_SENDING, (What.PARAMS, name)}
-        cause = (agent,) * (agent in causes) + (by,) * bool(sends)
-        cause = cause or tuple(
-            step for step in steps if step in usable or (What.RESULT, name) in causes.get(step, ())
-        )
-        verdict = Verdict.WIDENS if (name, by) in new_pairs else Verdict.NARROWS
-        change = Change(verdict, Kind.AGENT, agent, What.LEAVES, name, by, cause=cause)
-        may = (MAY_LEAVE if (name, by) in each else None for each in (pairs, new_pairs))
-        yield replace(change, **dict(zip(("old", "new"), may, strict=True)))
-        told.add("leaves")
+    consequences = [*_taking(agent, old, new, causes), *_leaving(agent, old, new, causes)]
+    yield from consequences
+    told = {change.what for change in consequences}
     differing = _differing(old, new)
-    for key in ("steps", "leaves"):
-        if key in differing and key not in told:
+    for key, what in (("steps", What.MAY_TAKE), ("leaves", What.LEAVES)):
+        if key in differing and what not in told:
             yield _told(Kind.AGENT, agent, What.OTHER, key, old, new)
     # The schema version changes with each word and place; alone it says that the rest changed.
-    if "registers" in differing and not any(change.subject in {agent, *steps} for change in own):
+    types = {agent, *states(old), *states(new)}
+    if "registers" in differing and not any(change.subject in types for change in own):
         yield _told(Kind.AGENT, agent, What.REGISTERS, "registers", old, new)
 
 
-def _rank(state: Mapping[str, object] | None) -> int:
+def _taking(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
+    """Yield the steps that an agent may take otherwise, or for other reasons."""
+    before, after = states(old), states(new)
+    for step in sorted(before.keys() | after.keys()):
+        state, new_state = before.get(step, {}), after.get(step, {})
+        if state == new_state:
+            continue
+        rank, new_rank = _rank(state), _rank(new_state)
+        verdict = Verdict.WIDENS if new_rank > rank else Verdict.NARROWS
+        reasons = (*state.values(), *new_state.values())
+        # `minors_data in the params` is a word of `minors_data`.
+        names = {word.partition(" ")[0] for words_of in reasons for word in words_of} | {""}
+        yield Change(
+            Verdict.CHANGES if rank == new_rank else verdict,
+            Kind.AGENT,
+            agent,
+            What.MAY_TAKE,
+            step,
+            old=state or None,
+            new=new_state or None,
+            cause=tuple(
+                subject
+                for subject in (agent, step)
+                if any(name in names for _, name in causes.get(subject, ()))
+            ),
+        )
+
+
+def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
+    """Yield the steps by which a category may leave, or no longer."""
+    before, after = states(old), states(new)
+    refused, refused_now = (
+        {step for step in causes if _rank(listed.get(step, {})) == 0} for listed in (before, after)
+    )
+    leaves, leaves_now = (
+        {(name, step) for name, steps in entry.get("leaves", {}).items() for step in steps}
+        for entry in (old, new)
+    )
+    for name, by in leaves ^ leaves_now:
+        # Nothing comes in or leaves by a refused step.
+        sends = by in refused ^ refused_now or {_SENDING, (What.PARAMS, name)} & causes.get(
+            by, set()
+        )
+        direct = [subject for subject, is_one in ((agent, agent in causes), (by, sends)) if is_one]
+        sources = [
+            step
+            for step in sorted(causes.keys() & {*before, *after})
+            if step in refused ^ refused_now or (What.RESULT, name) in causes[step]
+        ]
+        yield Change(
+            Verdict.WIDENS if (name, by) in leaves_now else Verdict.NARROWS,
+            Kind.AGENT,
+            agent,
+            What.LEAVES,
+            name,
+            by,
+            old=MAY_LEAVE if (name, by) in leaves else None,
+            new=MAY_LEAVE if (name, by) in leaves_now else None,
+            cause=tuple(direct or sources),
+        )
+
+
+def _rank(state: Mapping[str, object]) -> int:
     """Return how much an agent may do with a step; one that it lacks is like a refused one."""
-    return 0 if state is None else _STATES.index(next(iter(state)))
-
-
-def _of_ranks(old: int, new: int) -> Verdict:
-    if old == new:
-        return Verdict.CHANGES
-    return Verdict.WIDENS if new > old else Verdict.NARROWS
+    return _STATES.index(next(iter(state), "refused"))
