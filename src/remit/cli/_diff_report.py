@@ -12,8 +12,9 @@ from remit._inspect.marks import CATEGORIES
 from remit.cli._lock_diff import WORDS, Change, Kind, Lock, RiskWords, Verdict, What
 from remit.cli._terminal import cut, number_of
 
-MOST_LEFT_OUT: Final = 3
-"""A list of names that lacks at most so many of all is written as `all 12 steps but ...`."""
+MAX_REASONS: Final = 3
+"""More words that a step no longer leaves open, or exceeds, are counted."""
+MAX_JSON_COLUMNS: Final = 120
 MAX_DESCRIPTION_COLUMNS: Final = 60
 _PARTS: Final = {
     What.ACTION: "",
@@ -94,9 +95,9 @@ class Names:
 def _all_but(
     names: Collection[str], known: Collection[str], noun: str, write: Callable[[Iterable[str]], str]
 ) -> str:
-    """Return `all 12 steps but ...` if *names* are nearly all that are *known*, else nothing."""
+    """Return `all 12 steps but ...` if *names* are most of what is *known*, else nothing."""
     missing = set(known).difference(names)
-    if len(missing) > MOST_LEFT_OUT or len(names) <= 2 * len(missing) + 1:
+    if len(names) <= 2 * len(missing) + 1:
         return ""
     return f"all {len(known)} {noun}" + (f" but {write(missing)}" if missing else "")
 
@@ -202,9 +203,14 @@ def _moved(change: Change) -> tuple[str, str]:
     if old != new:
         return "may take ", f": {old} -> {new}"
     before, after = change.old[old], change.new[new]
-    gone = ", ".join(word for word in before if word not in after)
-    added = ", ".join(word for word in after if word not in before)
-    reasons = [f"no longer for {gone}"] * bool(gone) + [f"now for {added}"] * bool(added)
+    gone = [word for word in before if word not in after]
+    added = [word for word in after if word not in before]
+    reasons = [
+        f"{since} for "
+        + (", ".join(words) if len(words) <= MAX_REASONS else number_of(len(words), "word"))
+        for since, words in (("no longer", gone), ("now", added))
+        if words
+    ]
     return "", f": still {new}, {' and '.join(reasons) or 'for the same words'}"
 
 
@@ -256,7 +262,8 @@ def _as_json(value: object) -> str:
     words = cast("list[object]", value) if isinstance(value, list) else []
     if words and all(isinstance(word, str) for word in words):
         return ", ".join(map(str, words))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return cut(text, MAX_JSON_COLUMNS)
 
 
 def _excerpts(old: str, new: str) -> str:
