@@ -15,12 +15,13 @@ SUBJECTS = ("desk:find", "desk:send", "shop:find", "bot")
 ACTIONS = ("read_data", "destroy_data", "external_communication", "others")
 CATEGORIES = ("minors_data", "contact_information", "others")
 CLASSES = ("public", "internal", "secret", "of a later version")
-PLACES = ("", "name", "name?", "lines[].note", "lines[].note?", "customer?.email", "{}.x")
+PLACES = ("", "name", "name?", "lines[].note", "lines[].note?", "customer.email", "{}.x")
 TEXTS = (
     "string",
     "integer | null",
     "string, withheld: type:Sensitive",
     "string, withheld: name:token",
+    "string | null, withheld in part: type:Sensitive, withheld in part: name:token",
     "string, off: name:token",
     "string, withheld: type:Sensitive, off: name:token, pattern:jwt",
 )
@@ -65,7 +66,7 @@ steps = optional(
     result=places,
     later=st.integers(0, 1),
 )
-locks = st.builds(
+locks: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda of_agents, of_steps: {
         "remit_lock": 1,
         "agents": of_agents,

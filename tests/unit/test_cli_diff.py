@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,6 +21,8 @@ from tests.subtests import each
 GOVERNED = Path(__file__).parents[1] / "data" / "governed"
 """Two programs, their locks, and how these differ (written by `remit diff --fail-on none`)."""
 BEFORE, AFTER = (str(GOVERNED / f"{name}.lock.json") for name in ("before", "after"))
+FIELDS = {"": "object", "age": "integer", "city": "string"}
+TOKEN = "string, withheld: name:token"
 LOCK: dict[str, Any] = {
     "remit_lock": 1,
     "made_with": {"pydantic": "2.12.4", "remit": "0.1.0"},
@@ -51,7 +53,7 @@ LOCK: dict[str, Any] = {
                 "excludes": ["others"],
                 "classification": "confidential",
             },
-            "params": {"name": "string", "token": "string, withheld: name:token"},
+            "params": {"name": "string", "token": TOKEN},
             "result": {
                 "email": "string, withheld: type:Sensitive",
                 "city": "string",
@@ -68,7 +70,7 @@ def locks(edit: Callable[[dict[str, Any]], object]) -> tuple[Lock, Lock]:
     """Return a lock and an edited copy of it."""
     old, new = copy.deepcopy(LOCK), copy.deepcopy(LOCK)
     edit(new)
-    return Lock(**old), Lock(**new)
+    return cast("Lock", old), cast("Lock", new)
 
 
 def shown(change: Change) -> tuple[str, str, str]:
@@ -243,6 +245,16 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         lambda lock: step(lock)["result"].update(email="string, withheld: type:SecretStr"),
         [("changes", "find", "result place email")],
     ),
+    "a place withheld in part": (
+        lambda lock: step(lock)["result"].update(email="string, withheld in part: type:Sensitive"),
+        [("weakens", "find", "result place email")],
+    ),
+    "a parameter renamed that loses a part of its mark": (
+        lambda lock: step(lock).update(
+            params={"name": "string", "key": "string, withheld in part: type:Sensitive"}
+        ),
+        [("changes", "find", "params place key"), ("weakens", "find", "params place token")],
+    ),
     "a parameter renamed that loses its mark": (
         lambda lock: step(lock).update(params={"name": "string", "key": "string"}),
         [("changes", "find", "params place key"), ("weakens", "find", "params place token")],
@@ -255,7 +267,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
     ),
     "a parameter renamed that gains a mark": (
         lambda lock: step(lock).update(
-            params={"secret": "string, withheld: name:secret", "token": LOCK_TOKEN}
+            params={"secret": "string, withheld: name:secret", "token": TOKEN}
         ),
         [("changes", "find", "params place name"), ("narrows", "find", "params place secret")],
     ),
@@ -271,7 +283,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         [("weakens", "find", "params place token")],
     ),
     "a rule turned off beside what is withheld": (
-        lambda lock: step(lock)["params"].update(token=f"{LOCK_TOKEN}, off: key:aws, pattern:jwt"),
+        lambda lock: step(lock)["params"].update(token=f"{TOKEN}, off: key:aws, pattern:jwt"),
         [("weakens", "find", "params place token")],
     ),
     "a place whose rule was off before": (
@@ -291,7 +303,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         [("changes", "find", "params place name")],
     ),
     "a place that got a default": (
-        lambda lock: step(lock).update(params={"name?": "string", "token": LOCK_TOKEN}),
+        lambda lock: step(lock).update(params={"name?": "string", "token": TOKEN}),
         [("changes", "find", "params place name")],
     ),
     "a place that got a default and lost its mark": (
@@ -350,7 +362,6 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         [],
     ),
 }
-LOCK_TOKEN = LOCK["steps"]["desk:find"]["params"]["token"]
 
 
 @each("name", list(EDITS))
@@ -504,7 +515,7 @@ def test_the_program_need_not_be_importable(repository: Path) -> None:
     assert 'description: "Find a customer." -> "Find them."' in result.stdout
 
 
-BAD = {
+BAD: dict[str, tuple[str | bytes, str]] = {
     "not json": ("{", "is not JSON: "),
     "merge conflict": ("<<<<<<< HEAD\n{}", "is not JSON: "),
     "no utf-8": (b'"\xff"', "is not JSON: "),
@@ -604,6 +615,19 @@ def test_markdown_is_not_broken_by_what_a_lock_says(tmp_path: Path) -> None:
         '- **changes** `` description: "Find a customer." -> "See `find` <img src=x> | @team" ``'
         in lines
     )
+
+
+def test_places_that_are_withheld_alike_are_one_line(tmp_path: Path) -> None:
+    """A class that was lowered is not a line for each field of a model."""
+    secret = {name: f"{of}, withheld: classification:secret" for name, of in FIELDS.items()}
+    write(tmp_path / "old.json", lambda lock: step(lock).update(result=secret))
+    write(tmp_path / "new.json", lambda lock: step(lock).update(result=FIELDS | {"age": "string"}))
+    lines = diff(str(tmp_path / "old.json"), str(tmp_path / "new.json")).stdout.splitlines()
+    assert lines[:3] == [
+        "step find",
+        "  weakens  age in the result: integer, withheld: classification:secret -> string",
+        "  weakens  the whole, city in the result: withheld: classification:secret -> recorded",
+    ]
 
 
 def test_names_are_short_only_if_they_name_one_thing(tmp_path: Path) -> None:

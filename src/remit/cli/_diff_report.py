@@ -9,9 +9,20 @@ from typing import Final, NamedTuple, cast
 
 from remit._declare.risk import ACTIONS
 from remit._inspect.marks import CATEGORIES
-from remit.cli._lock_diff import WORDS, Change, Kind, Lock, RiskWords, Verdict, What
+from remit.cli._lock_diff import (
+    PLACES,
+    WORDS,
+    Change,
+    Kind,
+    Lock,
+    RiskWords,
+    Verdict,
+    What,
+    redaction,
+)
 from remit.cli._terminal import cut, number_of
 
+RECORDED: Final = "recorded"
 MAX_REASONS: Final = 3
 """More words that a step no longer leaves open, or exceeds, are counted."""
 MAX_JSON_COLUMNS: Final = 120
@@ -107,7 +118,8 @@ def grouped(changes: list[Change], old: Lock, new: Lock) -> list[Group]:
     names = Names(old, new)
     presence = {change.subject: change for change in changes if change.what is What.PRESENCE}
     subjects = _of_words(change for change in changes if change.what in WORDS)
-    for kind, subject, line in _of_others(changes, presence, names):
+    places = _of_places(change for change in changes if change.what in PLACES)
+    for kind, subject, line in (*places, *_of_others(changes, presence, names)):
         subjects.setdefault((kind, line), set()).add(subject)
     groups: dict[tuple[Kind, tuple[str, ...]], list[Line]] = {}
     for (kind, line), ids in subjects.items():
@@ -154,6 +166,33 @@ def _listed(names: Collection[str], known: Collection[str], noun: str) -> str:
     return _all_but(names, known, noun, lambda left: ", ".join(sorted(left))) or ", ".join(names)
 
 
+def _of_places(changes: Iterable[Change]) -> Iterator[tuple[Kind, str, Line]]:
+    """Yield the lines of places, each with its subject; places that are withheld alike are one."""
+    alike: dict[tuple[Kind, str, Verdict, What, str, str], list[Change]] = {}
+    for change in changes:
+        was, now = redaction(change.old or ""), redaction(change.new or "")
+        old, new = (was.text, now.text) if was.type == now.type else (change.name, "")
+        key = change.kind, change.subject, change.verdict, change.what, old, new
+        alike.setdefault(key, []).append(change)
+    for (kind, subject, verdict, what, old, new), together in alike.items():
+        text = _place(together[0])
+        if len(together) > 1:
+            places = ", ".join(change.name or "the whole" for change in together)
+            text = f"{places}{_PARTS[what]}: {old or RECORDED} -> {new or RECORDED}"
+        yield kind, subject, Line(verdict, what, text)
+
+
+def _place(change: Change) -> str:
+    side = _PARTS[change.what]
+    place = f"{change.name}{side}" if change.name else f"the {side.rpartition(' ')[2]}"
+    if change.old is None:
+        return f"{place} is new: {change.new}"
+    if change.new is None:
+        beside = " while an open place was added" if change.verdict is Verdict.WEAKENS else ""
+        return f"{place} is gone{beside}: {change.old}"
+    return f"{place}: {change.old} -> {change.new}"
+
+
 def _of_others(
     changes: Iterable[Change], presence: Mapping[str, Change], names: Names
 ) -> Iterator[tuple[Kind, str, Line]]:
@@ -174,7 +213,7 @@ def _of_others(
             may = "may leave" if change.new else "may no longer leave"
             categories = leaving.setdefault((subject, verdict, may), {})
             categories.setdefault(change.name, []).append(change.by)
-        elif change.what not in WORDS:
+        elif change.what not in WORDS | PLACES:
             for line in _lines(change, names):
                 yield kind, subject, line
     for (kind, subject, verdict, before, after), ids in taken.items():
@@ -227,8 +266,6 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
             yield Line(means, What.MAY_TAKE, f"{state}: {names.of(ids)}")
         for text in _leaving(new.get("leaves", {}), "may leave", names):
             yield Line(verdict, What.LEAVES, text)
-    elif what in _PARTS:
-        yield Line(verdict, what, _place(change))
     elif what is What.DESCRIPTION:
         yield Line(verdict, what, f"description: {_excerpts(old or '', new or '')}")
     elif what is What.REGISTERS:
@@ -236,17 +273,6 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
         yield Line(verdict, what, text)
     else:
         yield Line(verdict, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
-
-
-def _place(change: Change) -> str:
-    side = _PARTS[change.what]
-    place = f"{change.name}{side}" if change.name else f"the {side.rpartition(' ')[2]}"
-    if change.old is None:
-        return f"{place} is new: {change.new}"
-    if change.new is None:
-        beside = " while an open place was added" if change.verdict is Verdict.WEAKENS else ""
-        return f"{place} is gone{beside}: {change.old}"
-    return f"{place}: {change.old} -> {change.new}"
 
 
 def _risk(risk: Mapping[str, object] | None) -> str:

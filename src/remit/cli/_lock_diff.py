@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 from msgspec import Struct
 
@@ -140,16 +140,12 @@ Causes = dict[str, set[tuple[What, str]]]
 UNKNOWN: Final = "unknown"
 LIMITS: Final = frozenset({"disallowed", "excluded"})
 WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
+PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
 MAY_LEAVE: Final = "may leave"
 _STATES: Final = ("refused", "open", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, "external_communication")
-_RULE: Final = r"[^,\s]+"
-_PLACE: Final = re.compile(
-    rf"(.*?)(?:, withheld: (?P<rule>{_RULE}))?(?:, off: (?P<off>{_RULE}(?:,? {_RULE})*))?",
-    re.DOTALL,
-)
-_OPTIONAL: Final = re.compile(r"\?(?=$|[.\[{])")
+_REDACTION: Final = re.compile(r", (?=withheld|off: )")
 
 
 def changes(old: Lock, new: Lock) -> list[Change]:
@@ -221,7 +217,9 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
                 yield _told(kind, step, What.DESCRIPTION, key, before, after)
             elif key in {"params", "result"} and before.get(key, {}) != after.get(key, {}):
                 what = What.PARAMS_PLACE if key == "params" else What.RESULT_PLACE
-                yield from _of_places(kind, step, what, before.get(key, {}), after.get(key, {}))
+                sides = before.get(key, {}), after.get(key, {})
+                told = list(_of_places(kind, step, what, *sides))
+                yield from told or [_told(kind, step, What.OTHER, key, before, after)]
             else:
                 yield _told(kind, step, What.OTHER, key, before, after)
 
@@ -316,57 +314,52 @@ def _of_agent_word(name: str, old: str, new: str) -> Verdict:
 def _of_places(
     kind: Kind, step: str, what: What, old: Mapping[str, str], new: Mapping[str, str]
 ) -> Iterator[Change]:
-    """Yield the places of one side that changed."""
-    gone = [place for place in old if place not in new]
-    added = [place for place in new if place not in old]
-    pairs = [(place, place) for place in old if place in new]
-    for place in list(gone):
-        # A parameter that got a default is the same one.
-        same = [other for other in added if _named(other) == _named(place)]
-        if same:
-            pairs.append((place, same[0]))
-            gone.remove(place)
-            added.remove(same[0])
-    for before, after in pairs:
-        if (before, old[before]) != (after, new[after]):
-            text, new_text = old[before], new[after]
-            verdict = _of_redaction(text, new_text)
-            if before != after:
-                text, new_text = f"{before}: {text}", f"{after}: {new_text}"
-            yield Change(verdict, kind, step, what, _named(before), old=text, new=new_text)
-    open_added = any(_redaction(new[place])[0] is None for place in added)
-    open_gone = any(_redaction(old[place])[0] is None for place in gone)
-    for place in gone:
-        verdict = Verdict.NARROWS if _redaction(old[place])[1] else Verdict.CHANGES
-        if open_added and _redaction(old[place])[0]:
+    """Yield the places of one side that changed; one that became optional is the same place."""
+    before, after = ({place.removesuffix("?"): place for place in side} for side in (old, new))
+    gone = [redaction(old[before[name]]).withheld for name in before.keys() - after.keys()]
+    added = [redaction(new[after[name]]).withheld for name in after.keys() - before.keys()]
+    for name in sorted(before.keys() | after.keys()):
+        place, new_place = before.get(name), after.get(name)
+        text = None if place is None else old[place]
+        new_text = None if new_place is None else new[new_place]
+        if (place, text) == (new_place, new_text):
+            continue
+        was, now = redaction(text or ""), redaction(new_text or "")
+        # Any place that is new may have taken the part of one that is gone.
+        ranks = gone if place is None else [was.withheld]
+        new_ranks = added if new_place is None else [now.withheld]
+        verdict = Verdict.CHANGES
+        if now.off - was.off or any(rank < was.withheld for rank in new_ranks):
             verdict = Verdict.WEAKENS
-        yield Change(verdict, kind, step, what, _named(place), old=old[place])
-    for place in added:
-        verdict = Verdict.NARROWS if open_gone and _redaction(new[place])[0] else Verdict.CHANGES
-        if _redaction(new[place])[1]:
-            verdict = Verdict.WEAKENS
-        yield Change(verdict, kind, step, what, _named(place), new=new[place])
+        elif was.off - now.off or any(rank < now.withheld for rank in ranks):
+            verdict = Verdict.NARROWS
+        if place and new_place and place != new_place:
+            text, new_text = f"{place}: {text}", f"{new_place}: {new_text}"
+        yield Change(verdict, kind, step, what, name, old=text, new=new_text)
 
 
-def _named(place: str) -> str:
-    """Return a place without the marks of what is optional."""
-    return _OPTIONAL.sub("", place)
+class Redaction(NamedTuple):
+    """The text of a place in parts.
+
+    Attributes:
+        type: The type.
+        text: The rest of it, "" if nothing is withheld and no rule is off.
+        withheld: 2 if the value is withheld, 1 if only some of what it may be is, else 0.
+        off: The rules that are off.
+    """
+
+    type: str
+    text: str
+    withheld: int
+    off: frozenset[str]
 
 
-def _redaction(text: str) -> tuple[str | None, frozenset[str]]:
-    """Return the rule that withholds a place, and the rules that are off there."""
-    parts = _PLACE.fullmatch(text)
-    if parts is None:
-        return None, frozenset()
-    return parts["rule"], frozenset(re.findall(_RULE, parts["off"] or ""))
-
-
-def _of_redaction(old: str, new: str) -> Verdict:
-    """Judge a place that is in both locks by what is withheld there."""
-    (rule, off), (new_rule, new_off) = _redaction(old), _redaction(new)
-    if (rule and not new_rule) or new_off - off:
-        return Verdict.WEAKENS
-    return Verdict.NARROWS if (new_rule and not rule) or off - new_off else Verdict.CHANGES
+def redaction(text: str) -> Redaction:
+    """Return the parts of the text of a place."""
+    name, text = (*_REDACTION.split(text, maxsplit=1), "")[:2]
+    withheld, _, off = text.partition("off: ")
+    rank = 1 if "withheld in part" in withheld else 2 if withheld else 0
+    return Redaction(name, text, rank, frozenset(re.findall(r"[^,\s]+", off)))
 
 
 def states(agent: AgentEntry) -> dict[str, dict[str, list[str]]]:
