@@ -99,6 +99,13 @@ from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit._runtime import targets as targets
 from remit.cli._lock_content import risk_words as risk_words
+from remit.cli._diff_report import grouped as grouped
+from remit.cli._lock_diff import Change as Change
+from remit.cli._lock_diff import Kind as Kind
+from remit.cli._lock_diff import Lock as Lock
+from remit.cli._lock_diff import Verdict as Verdict
+from remit.cli._lock_diff import What as What
+from remit.cli._lock_diff import changes as changes
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
 from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX

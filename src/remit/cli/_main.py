@@ -69,6 +69,7 @@ class Commands(LazyGroup):
         "runs": ("remit.cli._runs:runs", "List, show and terminate runs."),
         "schema": ("remit.cli._schema:schema", "Show and check the declarations of a program."),
         "lock": ("remit.cli._lock:lock", "Write what a program declares into a file for review."),
+        "diff": ("remit.cli._diff:diff", "Compare two locks: what a change lets agents do."),
         "spool": ("remit.cli._spool:spool", "Show, send and delete undelivered items."),
         "token": ("remit.cli._token:token", "Create, list and revoke API tokens."),
         "db": ("remit.cli._db:db", "Database maintenance: retention, erasure, backup."),

@@ -1,0 +1,187 @@
+"""`remit diff`: what a change lets agents do, read from two locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+from typing import Final, cast
+
+import click
+import msgspec
+
+from remit.cli._diff_report import Group, counted, grouped, notes
+from remit.cli._failing import Failed
+from remit.cli._lock_diff import FORMAT, Lock, Verdict, changes
+from remit.cli._options import TEXT
+from remit.cli._terminal import bold, columns, emit, emit_json, printable
+
+LABEL_COLUMNS: Final = 11
+COLOURS: Final = {
+    Verdict.WIDENS: "red",
+    Verdict.WEAKENS: "yellow",
+    Verdict.NARROWS: "green",
+    Verdict.CHANGES: None,
+}
+NONE: Final = "none"
+UNCHANGED: Final = "Nothing changed."
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>&|~])")
+_ESCAPED: Final = r"\\\1"
+
+
+class CannotCompare(Failed):
+    """One of the two locks cannot be read."""
+
+    exit_code = 2
+
+
+@click.command()
+@click.argument("old", metavar="OLD", type=TEXT)
+@click.argument("new", metavar="[NEW]", type=TEXT, required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines for a terminal, a comment for a pull request, or all changes for a program.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice([*map(str, (Verdict.WIDENS, Verdict.WEAKENS, Verdict.CHANGES)), NONE]),
+    multiple=True,
+    default=[str(Verdict.WIDENS), str(Verdict.WEAKENS)],
+    help="Exit with status 1 if there is such a change; repeatable. By default widens and weakens.",
+)
+def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> None:
+    """Compare two locks, the files that `remit lock` writes.
+
+    OLD and NEW are each a file, or REV:FILE for the file in a revision of git. Without NEW the
+    command compares FILE of OLD with the same file of the working tree. It imports no program.
+
+    A change widens what agents may do or what may leave, weakens a declaration or the redaction,
+    narrows these, or changes something else. The exit status is 1 for changes of the kinds of
+    --fail-on, and 2 if the locks cannot be compared.
+    """
+    new = _same_in_working_tree(old) if new is None else new
+    before, after = _read(old), _read(new)
+    listed = changes(before, after)
+    if form == "json":
+        emit_json({"old": old, "new": new, "changes": msgspec.to_builtins(listed)})
+    else:
+        groups, closing = grouped(listed, before, after), notes(before, after, old, new)
+        write = _write_markdown if form == "markdown" else _write_text
+        write(groups, counted(listed), closing)
+    if not {change.verdict for change in listed}.isdisjoint(fail_on):
+        raise click.exceptions.Exit(1)
+
+
+def _same_in_working_tree(old: str) -> str:
+    """Return FILE of REV:FILE."""
+    _, colon, file = old.partition(":")
+    if not colon or Path(old).exists():
+        raise CannotCompare(
+            f"{old} is a file, and there is nothing to compare it with: name a revision, as in "
+            f"main:{old}, or a second file"
+        )
+    return file
+
+
+def _read(source: str) -> Lock:
+    """Return the lock in a file, or in a file of a revision.
+
+    Raises:
+        CannotCompare: There is none.
+    """
+    content = _content(source)
+    try:
+        lock = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise CannotCompare(f"{source} is not JSON: {error}") from error
+    if not isinstance(lock, dict) or "remit_lock" not in lock:
+        raise CannotCompare(f"{source} is not a lock: `remit lock` writes one")
+    version = cast("dict[str, object]", lock)["remit_lock"]
+    if version != FORMAT:
+        raise CannotCompare(
+            f"{source} has the format {json.dumps(version)}, and this version of remit reads the "
+            f"format {FORMAT}: write both locks with the same version of remit"
+        )
+    try:
+        msgspec.convert(lock, Lock)
+    except msgspec.ValidationError as error:
+        raise CannotCompare(f"{source} is not a lock as `remit lock` writes it: {error}") from error
+    # As it was read, because the conversion leaves out what it does not know.
+    return cast("Lock", lock)
+
+
+def _content(source: str) -> bytes:
+    revision, colon, file = source.partition(":")
+    try:
+        if colon and not Path(source).exists():
+            return _of_revision(revision, file)
+        return Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CannotCompare(f"{source} cannot be read: {reason}") from error
+
+
+def _of_revision(revision: str, file: str) -> bytes:
+    """Return a file as git has it in a revision; the path begins at the working directory."""
+    env = os.environ | {"LC_ALL": "C"}
+    command = ["git", "cat-file", "blob", f"{revision}:./{file}"]
+    try:
+        shown = subprocess.run(  # noqa: S603 - without a shell
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=env
+        )
+    except FileNotFoundError as error:
+        raise CannotCompare(f"{revision}:{file} cannot be read: git is not installed") from error
+    if shown.returncode:
+        lines = shown.stderr.decode(errors="replace").strip().splitlines() or ["no reason"]
+        reason = re.sub("^(fatal|error): ", "", lines[0])
+        raise CannotCompare(f"{revision}:{file} cannot be read: git says {reason!r}")
+    return shown.stdout
+
+
+def _write_text(groups: list[Group], count: str, closing: list[str]) -> None:
+    for group in groups:
+        for row in _rows(group.heading, columns()):
+            emit(bold(row))
+        for line in group.lines:
+            rows = _rows(line.text, columns() - LABEL_COLUMNS)
+            label = click.style(f"  {line.verdict:<{LABEL_COLUMNS - 2}}", fg=COLOURS[line.verdict])
+            for row in rows:
+                emit(label + row)
+                label = " " * LABEL_COLUMNS
+        emit()
+    for note in (count or UNCHANGED, *closing):
+        for row in _rows(note, columns()):
+            emit(row)
+
+
+def _rows(text: str, width: int) -> list[str]:
+    return textwrap.wrap(printable(text), width, subsequent_indent="  ") or [""]
+
+
+def _write_markdown(groups: list[Group], count: str, closing: list[str]) -> None:
+    emit(f"**{count or UNCHANGED}**\n")
+    for group in groups:
+        emit(f"{_code(group.heading)}\n")
+        for line in group.lines:
+            emit(f"- **{line.verdict}** {_code(line.text)}")
+        emit()
+    for note in closing:
+        emit(f"{_MARKDOWN.sub(_ESCAPED, printable(note))}  ")
+
+
+def _code(text: str) -> str:
+    """Return a text as a span of code, in which Markdown has no other meaning.
+
+    Source: https://spec.commonmark.org/0.31.2/#code-spans.
+    """
+    line = printable(text)
+    longest = max((len(ticks) for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {line} {fence}" if longest else f"`{line}`"

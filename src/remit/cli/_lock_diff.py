@@ -1,0 +1,460 @@
+"""Compares two locks: what a change lets an agent do, and what is no longer declared or withheld.
+
+A lock is the file that `remit lock` writes. The comparison imports no program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict
+
+from msgspec import Struct
+
+from remit._declare.risk import ACTIONS, CLASSES, OTHERS
+from remit._inspect.marks import CATEGORIES, CLASSIFICATION
+
+FORMAT: Final = 1
+"""The version of the format that this module reads, in the key `remit_lock`."""
+
+Entry = Mapping[str, Any]
+"""An agent or a step of a lock."""
+
+
+class RiskWords(TypedDict, total=False):
+    """A data risk as a lock has it: the arguments of `remit.risk`, and what these cannot say."""
+
+    allows: list[str]
+    forbids: list[str]
+    takes: list[str]
+    gives: list[str]
+    excludes: list[str]
+    excludes_params: list[str]
+    excludes_result: list[str]
+    classification: str
+    classification_params: str
+    classification_result: str
+    extra: dict[str, Any]
+
+
+class AgentSteps(TypedDict, total=False):
+    """The steps of an agent: those it may take, those that leave words open, those refused."""
+
+    allowed: list[str]
+    open: dict[str, list[str]]
+    refused: dict[str, list[str]]
+
+
+class AgentEntry(TypedDict, total=False):
+    """An agent of a lock."""
+
+    risk: RiskWords
+    registers: str
+    steps: AgentSteps
+    leaves: dict[str, list[str]]
+
+
+class StepEntry(TypedDict, total=False):
+    """A step of a lock."""
+
+    description: str | None
+    risk: RiskWords
+    params: dict[str, str]
+    result: dict[str, str]
+
+
+class Lock(TypedDict):
+    """The content of a lock."""
+
+    remit_lock: int
+    made_with: NotRequired[dict[str, str]]
+    modules: NotRequired[list[str]]
+    agents: dict[str, AgentEntry]
+    steps: dict[str, StepEntry]
+
+
+class Verdict(StrEnum):
+    """The meaning of a change, the most serious first."""
+
+    WIDENS = "widens"
+    WEAKENS = "weakens"
+    NARROWS = "narrows"
+    CHANGES = "changes"
+
+
+class Kind(StrEnum):
+    """What the subject of a change is."""
+
+    AGENT = "agent"
+    STEP = "step"
+    LOCK = "lock"
+
+
+class What(StrEnum):
+    """The part of its subject that a change is in."""
+
+    PRESENCE = "presence"
+    ACTION = "action"
+    PARAMS = "params"
+    RESULT = "result"
+    RISK = "risk"
+    MAY_TAKE = "may take"
+    LEAVES = "leaves"
+    REGISTERS = "registers"
+    DESCRIPTION = "description"
+    PARAMS_PLACE = "params place"
+    RESULT_PLACE = "result place"
+    OTHER = "other"
+
+
+class Change(Struct, frozen=True, omit_defaults=True):
+    """One difference between two locks.
+
+    Attributes:
+        verdict: What it means.
+        kind: Whether the subject is an agent or a step, or `lock` for anything beside these.
+        subject: Id of the agent or step.
+        what: The part of it that changed.
+        name: The action, category, step or place within that part.
+        by: Of `leaves`, the step by which the category may leave.
+        old: What the old lock says; None if nothing.
+        new: What the new lock says; None if nothing.
+        cause: Of `may take` and `leaves`, the agents and steps whose own changes are the cause.
+    """
+
+    verdict: Verdict
+    kind: Kind
+    subject: str
+    what: What
+    name: str = ""
+    by: str = ""
+    old: Any = None
+    new: Any = None
+    cause: tuple[str, ...] = ()
+
+
+Causes = dict[str, set[tuple[What, str]]]
+"""By agent or step, its own changes that have consequences: words, and that it is new or gone."""
+
+UNKNOWN: Final = "unknown"
+LIMITS: Final = frozenset({"disallowed", "excluded"})
+WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
+PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
+MAY_LEAVE: Final = "may leave"
+_STATES: Final = ("refused", "open", "allowed")
+_ABSENT: Final = object()
+_SENDING: Final = (What.ACTION, "external_communication")
+_REDACTION: Final = re.compile(r", (?=withheld|off: )")
+
+
+def changes(old: Lock, new: Lock) -> list[Change]:
+    """Return all differences between two locks, agents first; empty if there is none.
+
+    Differences of `made_with` and `modules` are left out: they say how a lock was made.
+    """
+    own = [*_presence(old, new), *_of_agents(old, new), *_of_steps(old, new), *_beside(old, new)]
+    agents = sorted(old["agents"].keys() & new["agents"].keys())
+    consequences = [
+        change
+        for agent in agents
+        for change in _consequences(agent, old["agents"][agent], new["agents"][agent], own)
+    ]
+    kinds, parts = list(Kind), list(What)
+    return sorted(
+        [*own, *consequences],
+        key=lambda change: (
+            kinds.index(change.kind),
+            change.subject,
+            parts.index(change.what),
+            change.name,
+            change.by,
+        ),
+    )
+
+
+def _presence(old: Lock, new: Lock) -> Iterator[Change]:
+    """Yield the new and gone agents and steps; an agent is not listed again as a step."""
+    agents = old["agents"].keys() ^ new["agents"].keys()
+    steps = (old["steps"].keys() ^ new["steps"].keys()) - agents
+    for kind, ids, before, after in (
+        (Kind.AGENT, agents, old["agents"], new["agents"]),
+        (Kind.STEP, steps, old["steps"], new["steps"]),
+    ):
+        for subject in ids:
+            verdict = Verdict.WIDENS if subject in after else Verdict.NARROWS
+            entries = before.get(subject), after.get(subject)
+            yield Change(verdict, kind, subject, What.PRESENCE, old=entries[0], new=entries[1])
+
+
+def _of_agents(old: Lock, new: Lock) -> Iterator[Change]:
+    """Yield what changed in the declarations of agents."""
+    inner = {
+        step for lock in (old, new) for entry in lock["agents"].values() for step in states(entry)
+    }
+    for agent in old["agents"].keys() & new["agents"].keys():
+        before, after = old["agents"][agent], new["agents"][agent]
+        for key in _differing(before, after):
+            if key == "risk":
+                judge = _of_step_word if agent in inner else _of_agent_word
+                yield from _of_risk(Kind.AGENT, agent, before, after, judge)
+            elif key not in {"steps", "leaves", "registers"}:
+                yield _told(Kind.AGENT, agent, What.OTHER, key, before, after)
+
+
+def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
+    """Yield what changed in the declarations of steps."""
+    for step in old["steps"].keys() & new["steps"].keys():
+        before: Entry = old["steps"][step]
+        after: Entry = new["steps"][step]
+        is_agent = step in old["agents"] and step in new["agents"]
+        kind = Kind.AGENT if is_agent else Kind.STEP
+        for key in _differing(before, after):
+            if key == "risk":
+                if not all(_is_agent_with_its_risk(step, lock) for lock in (old, new)):
+                    yield from _of_risk(Kind.STEP, step, before, after, _of_step_word)
+            elif key == "description":
+                yield _told(kind, step, What.DESCRIPTION, key, before, after)
+            elif key in {"params", "result"} and before.get(key, {}) != after.get(key, {}):
+                what = What.PARAMS_PLACE if key == "params" else What.RESULT_PLACE
+                sides = before.get(key, {}), after.get(key, {})
+                told = list(_of_places(kind, step, what, *sides))
+                yield from told or [_told(kind, step, What.OTHER, key, before, after)]
+            else:
+                yield _told(kind, step, What.OTHER, key, before, after)
+
+
+def _beside(old: Lock, new: Lock) -> Iterator[Change]:
+    """Yield what changed beside agents and steps."""
+    for key in _differing(old, new):
+        if key not in {"made_with", "modules", "agents", "steps"}:
+            yield _told(Kind.LOCK, "", What.OTHER, key, old, new)
+
+
+def _differing(old: Entry, new: Entry) -> list[str]:
+    keys = sorted(old.keys() | new.keys())
+    return [key for key in keys if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+
+
+def _told(kind: Kind, subject: str, what: What, key: str, old: Entry, new: Entry) -> Change:
+    """Return the change of a key that is only told."""
+    name = key if what is What.OTHER else ""
+    values = old.get(key), new.get(key)
+    return Change(Verdict.CHANGES, kind, subject, what, name, old=values[0], new=values[1])
+
+
+def _is_agent_with_its_risk(step: str, lock: Lock) -> bool:
+    """Return whether the risk of a step is that of the agent with its id, and told there."""
+    agent = lock["agents"].get(step)
+    return agent is not None and agent.get("risk") == lock["steps"][step].get("risk")
+
+
+def words(risk: RiskWords | None) -> dict[tuple[What, str], str]:
+    """Return the word of each action, category and class that a risk says, `others` expanded."""
+    risk = risk or {}
+    neither, classification = risk.get("excludes", []), risk.get("classification")
+    excludes = [*neither, *risk.get("excludes_params", [])]
+    excludes_result = [*neither, *risk.get("excludes_result", [])]
+    classes = {
+        What.PARAMS: risk.get("classification_params", classification),
+        What.RESULT: risk.get("classification_result", classification),
+    }
+    return (
+        _limits(What.ACTION, "disallowed", risk.get("forbids", []), ACTIONS)
+        | _limits(What.PARAMS, "excluded", excludes, CATEGORIES)
+        | _limits(What.RESULT, "excluded", excludes_result, CATEGORIES)
+        | {(What.ACTION, name): "allowed" for name in risk.get("allows", [])}
+        | {(What.PARAMS, name): "included" for name in risk.get("takes", [])}
+        | {(What.RESULT, name): "included" for name in risk.get("gives", [])}
+        | {(what, CLASSIFICATION): word for what, word in classes.items() if word is not None}
+    )
+
+
+def _limits(
+    what: What, word: str, names: list[str], known: tuple[str, ...]
+) -> dict[tuple[What, str], str]:
+    written = [*(known if OTHERS in names else ()), *(name for name in names if name != OTHERS)]
+    return {(what, name): word for name in written}
+
+
+def _of_risk(
+    kind: Kind, subject: str, old: Entry, new: Entry, judge: Callable[[str, str, str], Verdict]
+) -> Iterator[Change]:
+    """Yield the words that moved; without one, that the risk is declared in another way."""
+    before, after = words(old.get("risk")), words(new.get("risk"))
+    moved = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    for what, name in moved:
+        word, new_word = before.get((what, name), UNKNOWN), after.get((what, name), UNKNOWN)
+        verdict = judge(name, word, new_word)
+        yield Change(verdict, kind, subject, what, name, old=word, new=new_word)
+    extra, new_extra = ((entry.get("risk", {})).get("extra") for entry in (old, new))
+    if not moved or extra != new_extra:
+        yield _told(kind, subject, What.RISK, "risk", old, new)
+
+
+def _of_step_word(name: str, old: str, new: str) -> Verdict:
+    if name == CLASSIFICATION:
+        before, after = (CLASSES.index(word) if word in CLASSES else -1 for word in (old, new))
+        if before == after:
+            return Verdict.CHANGES
+        return Verdict.WIDENS if after > before else Verdict.WEAKENS
+    if old in LIMITS:
+        return Verdict.WIDENS
+    if new in LIMITS:
+        return Verdict.NARROWS
+    return Verdict.WIDENS if old == UNKNOWN else Verdict.WEAKENS
+
+
+def _of_agent_word(name: str, old: str, new: str) -> Verdict:
+    """Judge a word of an agent that is no step of another: its limits count, nothing else."""
+    limited = name != CLASSIFICATION and not LIMITS.isdisjoint((old, new))
+    return _of_step_word(name, old, new) if limited else Verdict.CHANGES
+
+
+def _of_places(
+    kind: Kind, step: str, what: What, old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[Change]:
+    """Yield the places of one side that changed; one that became optional is the same place."""
+    before, after = ({place.removesuffix("?"): place for place in side} for side in (old, new))
+    gone = [redaction(old[before[name]]).withheld for name in before.keys() - after.keys()]
+    added = [redaction(new[after[name]]).withheld for name in after.keys() - before.keys()]
+    for name in sorted(before.keys() | after.keys()):
+        place, new_place = before.get(name), after.get(name)
+        text = None if place is None else old[place]
+        new_text = None if new_place is None else new[new_place]
+        if (place, text) == (new_place, new_text):
+            continue
+        was, now = redaction(text or ""), redaction(new_text or "")
+        # Any place that is new may have taken the part of one that is gone.
+        ranks = gone if place is None else [was.withheld]
+        new_ranks = added if new_place is None else [now.withheld]
+        verdict = Verdict.CHANGES
+        if now.off - was.off or any(rank < was.withheld for rank in new_ranks):
+            verdict = Verdict.WEAKENS
+        elif was.off - now.off or any(rank < now.withheld for rank in ranks):
+            verdict = Verdict.NARROWS
+        if place and new_place and place != new_place:
+            text, new_text = f"{place}: {text}", f"{new_place}: {new_text}"
+        yield Change(verdict, kind, step, what, name, old=text, new=new_text)
+
+
+class Redaction(NamedTuple):
+    """The text of a place in parts.
+
+    Attributes:
+        type: The type.
+        text: The rest of it, "" if nothing is withheld and no rule is off.
+        withheld: 2 if the value is withheld, 1 if only some of what it may be is, else 0.
+        off: The rules that are off.
+    """
+
+    type: str
+    text: str
+    withheld: int
+    off: frozenset[str]
+
+
+def redaction(text: str) -> Redaction:
+    """Return the parts of the text of a place."""
+    name, text = (*_REDACTION.split(text, maxsplit=1), "")[:2]
+    withheld, _, off = text.partition("off: ")
+    rank = 1 if "withheld in part" in withheld else 2 if withheld else 0
+    return Redaction(name, text, rank, frozenset(re.findall(r"[^,\s]+", off)))
+
+
+def states(agent: AgentEntry) -> dict[str, dict[str, list[str]]]:
+    """Return for each step of an agent its state and the words that are the reason."""
+    steps = agent.get("steps", {})
+    return (
+        {step: {"refused": names} for step, names in steps.get("refused", {}).items()}
+        | {step: {"open": names} for step, names in steps.get("open", {}).items()}
+        | {step: {"allowed": []} for step in steps.get("allowed", [])}
+    )
+
+
+def _consequences(
+    agent: str, old: AgentEntry, new: AgentEntry, own: Iterable[Change]
+) -> Iterator[Change]:
+    """Yield what an agent may do otherwise, because of its own words or those of its steps."""
+    causes: Causes = {}
+    for change in own:
+        if change.what in {*WORDS, What.PRESENCE}:
+            causes.setdefault(change.subject, set()).add((change.what, change.name))
+    consequences = [*_taking(agent, old, new, causes), *_leaving(agent, old, new, causes)]
+    yield from consequences
+    told = {change.what for change in consequences}
+    differing = _differing(old, new)
+    for key, what in (("steps", What.MAY_TAKE), ("leaves", What.LEAVES)):
+        if key in differing and what not in told:
+            yield _told(Kind.AGENT, agent, What.OTHER, key, old, new)
+    # The schema version changes with each word and place; alone it says that the rest changed.
+    types = {agent, *states(old), *states(new)}
+    if "registers" in differing and not any(change.subject in types for change in own):
+        yield _told(Kind.AGENT, agent, What.REGISTERS, "registers", old, new)
+
+
+def _taking(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
+    """Yield the steps that an agent may take otherwise, or for other reasons."""
+    before, after = states(old), states(new)
+    for step in sorted(before.keys() | after.keys()):
+        state, new_state = before.get(step, {}), after.get(step, {})
+        if state == new_state:
+            continue
+        rank, new_rank = _rank(state), _rank(new_state)
+        verdict = Verdict.WIDENS if new_rank > rank else Verdict.NARROWS
+        reasons = (*state.values(), *new_state.values())
+        # `minors_data in the params` is a word of `minors_data`.
+        names = {word.partition(" ")[0] for words_of in reasons for word in words_of} | {""}
+        yield Change(
+            Verdict.CHANGES if rank == new_rank else verdict,
+            Kind.AGENT,
+            agent,
+            What.MAY_TAKE,
+            step,
+            old=state or None,
+            new=new_state or None,
+            cause=tuple(
+                subject
+                for subject in (agent, step)
+                if any(name in names for _, name in causes.get(subject, ()))
+            ),
+        )
+
+
+def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Iterator[Change]:
+    """Yield the steps by which a category may leave, or no longer."""
+    before, after = states(old), states(new)
+    refused, refused_now = (
+        {step for step in causes if _rank(listed.get(step, {})) == 0} for listed in (before, after)
+    )
+    leaves, leaves_now = (
+        {(name, step) for name, steps in entry.get("leaves", {}).items() for step in steps}
+        for entry in (old, new)
+    )
+    for name, by in leaves ^ leaves_now:
+        # Nothing comes in or leaves by a refused step.
+        sends = by in refused ^ refused_now or {_SENDING, (What.PARAMS, name)} & causes.get(
+            by, set()
+        )
+        direct = [subject for subject, is_one in ((agent, agent in causes), (by, sends)) if is_one]
+        sources = [
+            step
+            for step in sorted(causes.keys() & {*before, *after})
+            if step in refused ^ refused_now or (What.RESULT, name) in causes[step]
+        ]
+        yield Change(
+            Verdict.WIDENS if (name, by) in leaves_now else Verdict.NARROWS,
+            Kind.AGENT,
+            agent,
+            What.LEAVES,
+            name,
+            by,
+            old=MAY_LEAVE if (name, by) in leaves else None,
+            new=MAY_LEAVE if (name, by) in leaves_now else None,
+            cause=tuple(direct or sources),
+        )
+
+
+def _rank(state: Mapping[str, object]) -> int:
+    """Return how much an agent may do with a step; one that it lacks is like a refused one."""
+    return _STATES.index(next(iter(state), "refused"))
