@@ -98,8 +98,8 @@ from remit._record.runs import current_context as current_context
 from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit._runtime import targets as targets
-from remit.cli._lock_content import risk_words as risk_words
 from remit.cli._diff_report import grouped as grouped
+from remit.cli._lock_content import risk_words as risk_words
 from remit.cli._lock_diff import Change as Change
 from remit.cli._lock_diff import Kind as Kind
 from remit.cli._lock_diff import Lock as Lock

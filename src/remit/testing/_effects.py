@@ -16,13 +16,12 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 from msgspec import Struct
 
 from remit._base.text import choices, describe_value, did_you_mean
-from remit._declare.inference import Side, judged
-from remit._declare.registry import UNKNOWN_FILE, SpanType
+from remit._declare.inference import Side, effective
+from remit._declare.registry import UNKNOWN_FILE, WITHOUT_EFFECT, SpanType
 from remit._declare.risk import ACTIONS, MEMBERS, Words, declared_words
-from remit._decorators.adapters import kind_of
 from remit._inspect.marks import CATEGORIES
 from remit._record.policy import UNKNOWN
-from remit._record.spans import WITHOUT_EFFECT, SpanRecorder
+from remit._record.spans import SpanRecorder
 from remit.errors import UsageError, listed
 from remit.models.data_risk import DataRisk
 
@@ -58,8 +57,8 @@ class Step:
     @classmethod
     def of_type(cls, span_type: SpanType) -> Self:
         """Return the step of a declaration."""
-        has_effect = kind_of(span_type) not in WITHOUT_EFFECT
-        return cls(span_type.name, span_type.place, partial(judged, span_type), has_effect)
+        has_effect = span_type.step_kind not in WITHOUT_EFFECT
+        return cls(span_type.name, span_type.place, partial(effective, span_type), has_effect)
 
     def does(self, word: str, parts: Iterable[str] = ALL_PARTS) -> bool | None:
         """Return whether the step does *word* in one of *parts*; None if it leaves that open."""
