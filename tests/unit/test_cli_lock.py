@@ -234,7 +234,9 @@ def test_an_agent_of_another_module_is_a_step_and_lets_nothing_out(folder: Path)
 
 def test_without_a_module_those_of_the_file_are_locked(folder: Path) -> None:
     """The next lock after a change takes no argument."""
-    (folder / "kept.json").write_text('{"remit_lock": 1, "modules": ["locked_desk"]}')
+    (folder / "kept.json").write_text(
+        '{"remit_lock": 1, "modules": ["locked_desk"], "agents": {}, "steps": {}}'
+    )
     assert run("-o", "kept.json").exit_code == 0
     assert written("kept.json")["steps"].keys() >= {"locked_desk:find"}
     assert not (folder / "remit.lock.json").exists()
@@ -254,11 +256,12 @@ def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:
     (folder / "remit.lock.json").write_text(text)
     differs = run("locked_desk", "--check")
     assert differs.exit_code == 1
-    lines = differs.stdout.splitlines()
-    assert lines[:2] == ["--- remit.lock.json", "+++ program"]
-    assert [line.strip() for line in lines if line.startswith(("- ", "+ "))] == [
-        '-          "create_data"',
-        '+          "read_data"',
+    assert differs.stdout.splitlines()[:5] == [
+        "step find",
+        "  widens   read_data: unknown -> allowed",
+        "  weakens  create_data: allowed -> unknown",
+        "",
+        "2 differences: 1 widens, 1 weakens.",
     ]
     assert (folder / "remit.lock.json").read_text() == text
 
@@ -301,7 +304,7 @@ def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:
             "locked_desk --check", {}, "there is no file remit.lock.json", id="check-module-no-lock"
         ),
         pytest.param(
-            "--check", {"remit.lock.json": "{"}, "remit.lock.json is not JSON (", id="no-json"
+            "--check", {"remit.lock.json": "{"}, "remit.lock.json is not JSON: ", id="no-json"
         ),
         pytest.param(
             "--check", {"remit.lock.json": "[" * 100_000}, "remit.lock.json is not JSON", id="deep"
@@ -317,14 +320,14 @@ def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:
         ),
         pytest.param(
             "",
-            {"remit.lock.json": '{"remit_lock": 1, "modules": []}'},
+            {"remit.lock.json": '{"remit_lock": 1, "modules": [], "agents": {}, "steps": {}}'},
             "remit.lock.json names no modules: name them",
             id="no-modules",
         ),
         pytest.param(
             "",
             {"remit.lock.json": '{"remit_lock": 1, "modules": ["locked_desk", 1]}'},
-            "remit.lock.json names no modules",
+            "remit.lock.json is not a lock as `remit lock` writes it",
             id="odd-modules",
         ),
         pytest.param(

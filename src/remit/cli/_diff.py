@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import textwrap
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import click
 import msgspec
 
 from remit.cli._diff_report import Group, counted, grouped, notes
-from remit.cli._failing import Failed
-from remit.cli._lock_diff import FORMAT, Lock, Verdict, changes
+from remit.cli._lock_diff import Verdict, changes
+from remit.cli._lock_file import LockFailed, parsed
 from remit.cli._options import TEXT
 from remit.cli._terminal import bold, columns, emit, emit_json, printable
 
@@ -30,12 +29,6 @@ NONE: Final = "none"
 UNCHANGED: Final = "Nothing changed."
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>&|~])")
 _ESCAPED: Final = r"\\\1"
-
-
-class CannotCompare(Failed):
-    """One of the two locks cannot be read."""
-
-    exit_code = 2
 
 
 @click.command()
@@ -67,13 +60,13 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
     --fail-on, and 2 if the locks cannot be compared.
     """
     new = _same_in_working_tree(old) if new is None else new
-    before, after = _read(old), _read(new)
+    before, after = (parsed(_content(source), source) for source in (old, new))
     listed = changes(before, after)
     if form == "json":
         emit_json({"old": old, "new": new, "changes": msgspec.to_builtins(listed)})
     else:
         groups, closing = grouped(listed, before, after), notes(before, after, old, new)
-        write = _write_markdown if form == "markdown" else _write_text
+        write = _write_markdown if form == "markdown" else write_text
         write(groups, counted(listed), closing)
     if not {change.verdict for change in listed}.isdisjoint(fail_on):
         raise click.exceptions.Exit(1)
@@ -83,41 +76,19 @@ def _same_in_working_tree(old: str) -> str:
     """Return FILE of REV:FILE."""
     _, colon, file = old.partition(":")
     if not colon or Path(old).exists():
-        raise CannotCompare(
+        raise LockFailed(
             f"{old} is a file, and there is nothing to compare it with: name a revision, as in "
             f"main:{old}, or a second file"
         )
     return file
 
 
-def _read(source: str) -> Lock:
-    """Return the lock in a file, or in a file of a revision.
+def _content(source: str) -> bytes:
+    """Return the content of a file, or of a file of a revision.
 
     Raises:
-        CannotCompare: There is none.
+        LockFailed: It cannot be read.
     """
-    content = _content(source)
-    try:
-        lock = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise CannotCompare(f"{source} is not JSON: {error}") from error
-    if not isinstance(lock, dict) or "remit_lock" not in lock:
-        raise CannotCompare(f"{source} is not a lock: `remit lock` writes one")
-    version = cast("dict[str, object]", lock)["remit_lock"]
-    if version != FORMAT:
-        raise CannotCompare(
-            f"{source} has the format {json.dumps(version)}, and this version of remit reads the "
-            f"format {FORMAT}: write both locks with the same version of remit"
-        )
-    try:
-        msgspec.convert(lock, Lock)
-    except msgspec.ValidationError as error:
-        raise CannotCompare(f"{source} is not a lock as `remit lock` writes it: {error}") from error
-    # As it was read, because the conversion leaves out what it does not know.
-    return cast("Lock", lock)
-
-
-def _content(source: str) -> bytes:
     revision, colon, file = source.partition(":")
     try:
         if colon and not Path(source).exists():
@@ -125,7 +96,7 @@ def _content(source: str) -> bytes:
         return Path(source).read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CannotCompare(f"{source} cannot be read: {reason}") from error
+        raise LockFailed(f"{source} cannot be read: {reason}") from error
 
 
 def _of_revision(revision: str, file: str) -> bytes:
@@ -137,15 +108,16 @@ def _of_revision(revision: str, file: str) -> bytes:
             command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=env
         )
     except FileNotFoundError as error:
-        raise CannotCompare(f"{revision}:{file} cannot be read: git is not installed") from error
+        raise LockFailed(f"{revision}:{file} cannot be read: git is not installed") from error
     if shown.returncode:
         lines = shown.stderr.decode(errors="replace").strip().splitlines() or ["no reason"]
         reason = re.sub("^(fatal|error): ", "", lines[0])
-        raise CannotCompare(f"{revision}:{file} cannot be read: git says {reason!r}")
+        raise LockFailed(f"{revision}:{file} cannot be read: git says {reason!r}")
     return shown.stdout
 
 
-def _write_text(groups: list[Group], count: str, closing: list[str]) -> None:
+def write_text(groups: list[Group], count: str, closing: list[str]) -> None:
+    """Write a report for people."""
     for group in groups:
         for row in _rows(group.heading, columns()):
             emit(bold(row))

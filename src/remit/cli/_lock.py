@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -16,8 +14,12 @@ from pydantic import VERSION as PYDANTIC_VERSION
 
 from remit import _runtime
 from remit._base.version import __version__
+from remit.cli._diff import write_text
+from remit.cli._diff_report import counted, grouped, notes
 from remit.cli._failing import Failed
-from remit.cli._lock_content import FORMAT, lock_of, text_of
+from remit.cli._lock_content import lock_of, text_of
+from remit.cli._lock_diff import Lock, changes
+from remit.cli._lock_file import LockFailed, parsed
 from remit.cli._modules import imported, submodules
 from remit.cli._options import TEXT
 from remit.cli._source import runs_of
@@ -28,12 +30,6 @@ Json = dict[str, Any]
 
 FILE: Final = Path("remit.lock.json")
 USAGE: Final = "MODULE, as in myapp.bot"
-
-
-class CannotLock(Failed):
-    """There is no lock to write or to compare."""
-
-    exit_code = 2
 
 
 @click.command()
@@ -73,14 +69,11 @@ def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: 
             return
         path = output or FILE
         before = _read(path) if check or not modules else None
-        written = None if before is None else before.get("modules")
-        program = _of_program(modules or _modules_in(written, path))
-        if not check:
+        program = _of_program(modules or _modules_in(before, path))
+        if before is None or not check:
             _write(program, path)
-        elif difference := _difference(before or {}, program, path):
-            for line in difference:
-                emit(line)
-            raise click.exceptions.Exit(1)
+        else:
+            _compare(before, parsed(text_of(program).encode(), "the program"), path)
 
 
 @contextmanager
@@ -89,16 +82,16 @@ def _failing() -> Generator[None]:
     try:
         yield
     except (Failed, RemitError) as error:
-        raise CannotLock(str(error)) from error
+        raise LockFailed(str(error)) from error
     except sqlite3.DatabaseError as error:
-        raise CannotLock(f"the database cannot be read ({error}): is it one of remit's?") from error
+        raise LockFailed(f"the database cannot be read ({error}): is it one of remit's?") from error
 
 
 def _of_program(modules: Sequence[str]) -> Json:
     """Return the lock of the agents in *modules*, which are imported."""
     failures = [failure for module in modules for failure in submodules(imported(module, USAGE))[1]]
     if failures:
-        raise CannotLock("\n".join(failures))
+        raise LockFailed("\n".join(failures))
     registry = _runtime.registry()
     of_module = {
         module: [agent for agent in registry.agents() if agent.span_type.is_within(module)]
@@ -106,7 +99,7 @@ def _of_program(modules: Sequence[str]) -> Json:
     }
     for module, agents in of_module.items():
         if not agents:
-            raise CannotLock(
+            raise LockFailed(
                 f"{module} declares no agent: decorate the function that answers with @remit.agent"
             )
     registrations = {
@@ -137,14 +130,14 @@ def _of_server(names: Sequence[str]) -> Json:
                 others.add(agent)
                 continue
             if agent in schema_versions:
-                raise CannotLock(
+                raise LockFailed(
                     f"{source.place} has two agents {agent!r}: select one by its whole identifier, "
                     f"{identifiers[agent]!r} or {identifier!r}"
                 )
             identifiers[agent], schema_versions[agent] = identifier, version
         if not schema_versions:
             which = f" whose name begins with {' or '.join(names)}" if names else ""
-            raise CannotLock(f"{source.place} has no schema version of an agent{which}")
+            raise LockFailed(f"{source.place} has no schema version of an agent{which}")
     return lock_of(schema_versions, other_agents=others)
 
 
@@ -162,47 +155,37 @@ def _begins(agent: str, name: str) -> bool:
     return agent == name or agent.startswith((f"{name}.", f"{name}:"))
 
 
-def _read(path: Path) -> Json:
+def _read(path: Path) -> Lock:
     """Return the lock in a file."""
     try:
-        content: object = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
-        raise CannotLock(
+        raise LockFailed(
             f"there is no file {path}: write it with `remit lock MODULE`, as in `remit lock myapp`"
         ) from error
     except OSError as error:
-        raise CannotLock(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CannotLock(
-            f"{path} is not JSON ({error}): write it again with `remit lock`"
-        ) from error
-    if not isinstance(content, dict) or "remit_lock" not in content:
-        raise CannotLock(f"{path} is not a lock: write it with `remit lock MODULE`")
-    lock = cast("Json", content)
-    if lock["remit_lock"] != FORMAT:
-        raise CannotLock(
-            f"{path} has the format {json.dumps(lock['remit_lock'])}, and this version of remit "
-            f"reads the format {FORMAT}: write it again with `remit lock MODULE`"
-        )
-    return lock
+        raise LockFailed(f"{path} cannot be read: {error.strerror}") from error
+    return parsed(content, str(path))
 
 
-def _modules_in(modules: object, path: Path) -> list[str]:
+def _modules_in(lock: Lock | None, path: Path) -> list[str]:
     """Return the modules that a lock names."""
-    listed = cast("list[object]", modules) if isinstance(modules, list) else []
-    names = [name for name in listed if isinstance(name, str)]
-    if not names or len(names) < len(listed):
-        raise CannotLock(f"{path} names no modules: name them, as in `remit lock myapp`")
-    return names
+    modules = [] if lock is None else lock.get("modules", [])
+    if not modules:
+        raise LockFailed(f"{path} names no modules: name them, as in `remit lock myapp`")
+    return modules
 
 
-def _difference(file: Json, program: Json, path: Path) -> Iterable[str]:
-    """Return how *program* differs from the lock in a file, line by line.
+def _compare(file: Lock, program: Lock, path: Path) -> None:
+    """Write how *program* differs from the lock in a file.
 
-    The libraries that a lock was made with are no difference of the program.
+    Raises:
+        Exit: It does.
     """
-    old, new = (text_of({**lock, "made_with": None}).splitlines() for lock in (file, program))
-    return list(unified_diff(old, new, str(path), "program", lineterm=""))
+    if listed := changes(file, program):
+        groups = grouped(listed, file, program)
+        write_text(groups, counted(listed), notes(file, program, str(path), "the program"))
+        raise click.exceptions.Exit(1)
 
 
 def _write(lock: Json, path: Path | None) -> None:
@@ -214,7 +197,7 @@ def _write(lock: Json, path: Path | None) -> None:
     try:
         _replace(path.resolve(), text)
     except OSError as error:
-        raise CannotLock(f"{path} cannot be written: {error.strerror}") from error
+        raise LockFailed(f"{path} cannot be written: {error.strerror}") from error
     agents, steps = number_of(len(lock["agents"]), "agent"), number_of(len(lock["steps"]), "step")
     emit(f"{path}: {agents}, {steps}")
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE, WITHOUT_EFFECT
 from remit._declare.risk import ACTIONS, OTHERS, declared_words
 from remit._declare.schema import STEP_KIND
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
+from remit.cli._lock_diff import FORMAT, UNKNOWN
 from remit.cli._lock_places import params_places, result_places
 from remit.cli._rehearsal import Step, rehearse
 from remit.models.data_risk import DataRisk
 
 Json = dict[str, Any]
-
-FORMAT: Final = 1
-"""The version of the format, in the key `remit_lock`."""
-UNKNOWN: Final = "unknown"
 
 
 def lock_of(

@@ -1,0 +1,43 @@
+"""The file of a lock, as `remit lock` and `remit diff` read it."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+import msgspec
+
+from remit.cli._failing import Failed
+from remit.cli._lock_diff import FORMAT, Lock
+
+
+class LockFailed(Failed):
+    """A lock cannot be made, read or compared. Status 1 says that two locks differ."""
+
+    exit_code = 2
+
+
+def parsed(content: bytes, source: str) -> Lock:
+    """Return the lock in the *content* of *source*, a file or a file of a revision.
+
+    Raises:
+        LockFailed: It is none, or one of another format.
+    """
+    try:
+        lock: object = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise LockFailed(f"{source} is not JSON: {error}") from error
+    if not isinstance(lock, dict) or "remit_lock" not in lock:
+        raise LockFailed(f"{source} is not a lock: `remit lock MODULE` writes one")
+    version = cast("dict[str, object]", lock)["remit_lock"]
+    if version != FORMAT:
+        raise LockFailed(
+            f"{source} has the format {json.dumps(version)}, and this version of remit reads the "
+            f"format {FORMAT}: write it again with `remit lock`"
+        )
+    try:
+        msgspec.convert(lock, Lock)
+    except msgspec.ValidationError as error:
+        raise LockFailed(f"{source} is not a lock as `remit lock` writes it: {error}") from error
+    # As it was read, because the conversion leaves out what it does not know.
+    return cast("Lock", lock)
