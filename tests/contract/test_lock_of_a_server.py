@@ -21,6 +21,8 @@ from tests.inside import setup
 from tests.stores import on_each_store
 from tests.subtests import each
 
+pytestmark = pytest.mark.usefixtures("no_integrations")
+
 SHARED = '''
 from typing import Annotated
 
