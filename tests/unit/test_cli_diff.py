@@ -286,6 +286,14 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         lambda lock: step(lock)["params"].update(token=f"{TOKEN}, off: key:aws, pattern:jwt"),
         [("weakens", "find", "params place token")],
     ),
+    "a rule turned on again": (
+        lambda lock: step(lock)["result"].update(code="string"),
+        [("narrows", "find", "result place code")],
+    ),
+    "a place written twice": (
+        lambda lock: step(lock).update(result={"city?": "integer", **step(lock)["result"]}),
+        [("changes", "find", "other result")],
+    ),
     "a place whose rule was off before": (
         lambda lock: step(lock)["result"].update(code="integer, off: pattern:jwt"),
         [("changes", "find", "result place code")],
@@ -378,6 +386,13 @@ def test_a_consequence_names_its_cause() -> None:
     assert causes["widens", "analyst", "may take read_inbox"] == ("desk:analyst",)
     assert causes["narrows", "support", "may take find_order"] == ("desk:find_order",)
     assert causes["widens", "support", "leaves contact_information export"] == ("desk:export",)
+
+    def edit(lock: dict[str, Any]) -> None:
+        step(lock)["risk"]["gives"].append("minors_data")
+        agent(lock)["leaves"]["minors_data"] = ["desk:send"]
+
+    causes = {shown(change): change.cause for change in changes(*locks(edit))}
+    assert causes["widens", "agent", "leaves minors_data send"] == ("desk:find",)
 
 
 def diff(*words: str) -> Result:

@@ -365,3 +365,21 @@ def test_a_failed_lock_leaves_the_file_as_it_was(folder: Path) -> None:
     assert run("locked_desk", "locked_broken").exit_code == 2
     assert written() == before
     assert [path.name for path in folder.glob("remit*")] == ["remit.lock.json"]
+
+
+@each("version", ["before", "after"])
+def test_the_locks_of_the_pull_request_are_those_of_its_programs(
+    version: str, folder: Path
+) -> None:
+    """`remit diff` is tested with them (tests/unit/test_cli_diff.py)."""
+    governed = Path(__file__).parents[1] / "data" / "governed"
+    program = (governed / f"{version}.py").read_text()
+    (folder / "locked_program.py").write_text(program)
+    sys.modules.pop("locked_program", None)
+    with isolated():
+        assert run("locked_program").exit_code == 0
+    expected = (governed / f"{version}.lock.json").read_text().replace("desk:", "locked_program:")
+    lock, golden = written(), json.loads(expected)
+    assert lock["steps"] == golden["steps"]
+    for agent, entry in lock["agents"].items():
+        assert entry | {"registers": ""} == golden["agents"][agent] | {"registers": ""}

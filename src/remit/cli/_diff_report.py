@@ -34,8 +34,6 @@ _PARTS: Final = {
     What.PARAMS_PLACE: " in the params",
     What.RESULT_PLACE: " in the result",
 }
-
-
 _COUNTED: Final = {
     Verdict.WIDENS: ("widen", "widens"),
     Verdict.WEAKENS: ("weaken", "weakens"),
