@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -284,7 +284,7 @@ def test_a_category_that_only_a_type_shows_counts(recorder: RecordingSink) -> No
 
 
 @remit.span_type("rows", data_risk=READS)
-def rows() -> Iterator[int]:
+def rows() -> Generator[int]:
     """Yield two rows."""
     yield 1
     yield 2
