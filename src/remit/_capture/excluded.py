@@ -149,9 +149,8 @@ def _quotes(text: str, withheld: str) -> bool:
     start = text.find(withheld)
     while start >= 0:
         end = start + len(withheld)
-        if not any(
-            map(WORD.match, (text[start - 1 : start] if start else "", text[end : end + 1]))
-        ):
+        beside = text[max(start - 1, 0) : start], text[end : end + 1]
+        if not any(map(WORD.match, beside)):
             return True
         start = text.find(withheld, start + 1)
     return False
