@@ -531,7 +531,7 @@ def test_the_texts_of_a_run_are_bounded_and_the_latest_are_found(
 
 
 FUNCTIONS = [
-    "_words_of",
+    "_may_quote",
     "_quotes",
     "_Search._marker_of",
     "_Search.payload",

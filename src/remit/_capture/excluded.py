@@ -1,22 +1,26 @@
 """Finds values in a payload that its run withheld as data of a category that the step excludes.
 
-A value is found if it is passed on word for word. The search costs little more for 1,000 texts than
-for one: each is listed under one of its words, and compared only if the payload has that word.
+A value is found if it is passed on word for word. A search for many texts costs little more than
+one for few: each is listed under one of its words, and compared only if the payload has that word.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, cast
 
 from remit._capture import markers
 from remit._capture.cut import cut, encode
 from remit._capture.encode import Rules
 from remit._capture.walk import decode
-from remit._capture.withheld import WORD, CategorizedText
+from remit._capture.withheld import WORD, CategorizedText, CategorizedTexts
 
+_FEW: Final = 8
+"""So many texts are searched for in less time than the words of a payload are told apart."""
 _ESCAPE: Final = re.compile(rb"\\(?:u....|.)")
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+"""The characters that JSON escapes."""
 _BETWEEN_WORDS: Final = bytes(
     code if code > ord("~") or chr(code).isalnum() or chr(code) == "_" else ord(" ")
     for code in range(256)
@@ -51,10 +55,10 @@ def withhold_excluded(
     """
     if rules.texts is None:
         return payload, ()
-    by_word = rules.texts.categorized.by_word()
-    if by_word.keys().isdisjoint(_words_of(payload)):
+    known = rules.texts.categorized
+    if not _may_quote(payload, known, plan.excludes):
         return payload, ()
-    search = _Search(by_word, plan, rules.off)
+    search = _Search(known.by_word(), plan, rules.off)
     copy = search.payload(cast("dict[str, object]", decode(payload)))
     if not search.categories:
         return payload, ()
@@ -64,15 +68,35 @@ def withhold_excluded(
     return data, tuple(sorted(search.categories))
 
 
-def _words_of(payload: bytes) -> list[str]:
-    """Return the words in a payload's texts, as `WORD` finds them; those of ASCII in C."""
-    if b"\\" in payload:
+def _may_quote(payload: bytes, known: CategorizedTexts, categories: frozenset[str]) -> bool:
+    """Return whether the JSON of a payload has one of the texts of *categories* in it.
+
+    In the payload and in the texts, a space replaces each character that JSON escapes.
+    """
+    escapes = b"\\" in payload
+    if escapes:
         payload = _ESCAPE.sub(b" ", payload)
+    candidates: Iterable[CategorizedText]
+    if len(known.texts) <= _FEW:
+        candidates = tuple(known.texts)
+    else:
+        by_word = known.by_word()
+        words = by_word.keys() & _words_of(payload)
+        candidates = [each for word in words for each in by_word[word]]
+    json = payload.decode()
+    for text, category in candidates:
+        if category in categories and (_ESCAPED.sub(" ", text) if escapes else text) in json:
+            return True
+    return False
+
+
+def _words_of(payload: bytes) -> list[str]:
+    """Return the words in a payload, as `WORD` finds them; those of ASCII in C."""
     words = payload.translate(_BETWEEN_WORDS).decode().split()
     if payload.isascii():
         return words
-    mixed = [word for word in words if not word.isascii()]
-    return [*words, *(inner for word in mixed for inner in WORD.findall(word))]
+    mixed = " ".join([word for word in words if not word.isascii()])
+    return [*words, *WORD.findall(mixed)]
 
 
 class _Search:
