@@ -30,6 +30,7 @@ PIECES: Final = (
     "\\",
     "\u0301",
     "\u2028",
+    "\x7f",
 )
 """Few, so that texts and payloads often have the same ones side by side."""
 
@@ -84,18 +85,25 @@ def quoted(withheld: str, value: object) -> bool:
 
 @given(cases(), texts)
 @example((["121212"], 121212), "")
+@example((["é12@éa"], "„é12@éa“"), "")
 @example((["12.12.12"], {"12.12.12": []}), "")
 @example((['ada"12\n12'], '\n"ada"12\n12'), "")
 @example((["ada@12.12"], "\nada@12.12 éada@12.12"), "")
 @example((["12@12.12"], "112@12.12 12@12.12é 12@12.12_"), "")
 def test_a_search_finds_what_a_plain_one_finds(case: tuple[list[str], object], other: str) -> None:
-    """And replaces it; texts of another category are left."""
-    withheld, value = case
+    """And replaces it, among few texts and among many; those of another category are left."""
+    for others in ([other], [other, *(f"other {number}" for number in range(20))]):
+        check(*case, others)
+
+
+def check(withheld: list[str], value: object, others: list[str]) -> None:
+    """Search *value* for what was *withheld*, among texts of another category."""
     rules = Rules().in_run()
     assert rules.texts is not None
     for text in withheld:
         rules.texts.add(text, CONTACT)
-    rules.texts.add(other, OTHER)
+    for text in others:
+        rules.texts.add(text, OTHER)
     payload = PLAN.params((value,), {}, rules)
     recorded = json.loads(payload)
     searched, categories = withhold_excluded(payload, PLAN, rules)

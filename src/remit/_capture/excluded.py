@@ -22,8 +22,7 @@ _ESCAPE: Final = re.compile(rb"\\(?:u....|.)")
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 """The characters that JSON escapes."""
 _BETWEEN_WORDS: Final = bytes(
-    code if code > ord("~") or chr(code).isalnum() or chr(code) == "_" else ord(" ")
-    for code in range(256)
+    ord(" ") if chr(code).isascii() and not WORD.match(chr(code)) else code for code in range(256)
 )
 """Translates the characters of ASCII that separate words to spaces."""
 
