@@ -7,14 +7,14 @@ one for few: each is listed under one of its words, and compared only if the pay
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, cast
 
 from remit._capture import markers
 from remit._capture.cut import cut, encode
 from remit._capture.encode import Rules
 from remit._capture.walk import decode
-from remit._capture.withheld import WORD, CategorizedText, CategorizedTexts
+from remit._capture.withheld import WORD, CategorizedText, TextIndex
 
 _FEW: Final = 8
 """So many texts are searched for in less time than the words of a payload are told apart."""
@@ -54,10 +54,10 @@ def withhold_excluded(
     """
     if rules.texts is None:
         return payload, ()
-    known = rules.texts.categorized
-    if not _may_quote(payload, known, plan.excludes):
+    index = rules.texts.index()
+    if not _may_quote(payload, index, plan.excludes):
         return payload, ()
-    search = _Search(known.by_word(), plan, rules.off)
+    search = _Search(index.words, plan, rules.off)
     copy = search.payload(cast("dict[str, object]", decode(payload)))
     if not search.categories:
         return payload, ()
@@ -67,7 +67,7 @@ def withhold_excluded(
     return data, tuple(sorted(search.categories))
 
 
-def _may_quote(payload: bytes, known: CategorizedTexts, categories: frozenset[str]) -> bool:
+def _may_quote(payload: bytes, index: TextIndex, categories: frozenset[str]) -> bool:
     """Return whether the JSON of a payload has one of the texts of *categories* in it.
 
     In the payload and in the texts, a space replaces each character that JSON escapes.
@@ -75,13 +75,10 @@ def _may_quote(payload: bytes, known: CategorizedTexts, categories: frozenset[st
     escapes = b"\\" in payload
     if escapes:
         payload = _ESCAPE.sub(b" ", payload)
-    candidates: Iterable[CategorizedText]
-    if len(known.texts) <= _FEW:
-        candidates = tuple(known.texts)
-    else:
-        by_word = known.by_word()
-        words = by_word.keys() & _words_of(payload)
-        candidates = [each for word in words for each in by_word[word]]
+    candidates = index.texts
+    if len(candidates) > _FEW:
+        words = index.words.keys() & _words_of(payload)
+        candidates = [known for word in words for known in index.words[word]]
     json = payload.decode()
     for text, category in candidates:
         if category in categories and (_ESCAPED.sub(" ", text) if escapes else text) in json:
@@ -146,8 +143,9 @@ class _Search:
     def _marker(self, members: markers.Marker) -> object:
         """Return a marker; of a cut text or object, what is left of it is searched."""
         parts = {name: self._value(members[name]) for name in ("head", "tail") if name in members}
-        kept: object = {**members, **parts}
-        return next(filter(markers.is_withheld, parts.values()), kept)
+        withheld = [part for part in parts.values() if markers.is_withheld(part)]
+        copy: dict[str, object] = {**members, **parts}
+        return withheld[0] if withheld else copy
 
     def _marker_of_keys(self, members: dict[str, object]) -> markers.Marker | None:
         marks = [self._marker_of(name) for name in members]

@@ -50,93 +50,56 @@ CategorizedText: TypeAlias = tuple[str, str]
 """A text and its data category."""
 
 
-class _Index(Struct):
-    """Texts by one of their words.
+class TextIndex(Struct):
+    """The texts that parameters are searched for.
 
     Attributes:
-        texts: The texts to list, in the order in which the run withheld them.
-        listed: How many of them are listed.
-        words: The texts and their categories by a word.
+        withheld: What the run withheld.
+        read: How many of these were read.
+        texts: Those that are long enough to be recognised.
+        words: The same, each under one of its words.
     """
 
-    texts: list[CategorizedText]
-    listed: int = 0
+    withheld: list[CategorizedText]
+    read: int = 0
+    texts: list[CategorizedText] = field(default_factory=list[CategorizedText])
     words: dict[str, list[CategorizedText]] = field(
         default_factory=dict[str, list[CategorizedText]]
     )
 
     def update(self) -> None:
-        """List the texts that were added; threads that do so at once list one twice."""
-        total = len(self.texts)
-        for text, category in self.texts[self.listed : total]:
-            words = (match.group() for match in WORD.finditer(text))
-            # The one with the fewest texts: many addresses have the same end.
-            word = min(islice(words, _MAX_WORDS), key=lambda each: len(self.words.get(each, ())))
-            self.words.setdefault(word, []).append((text, category))
-        self.listed = total
-
-
-class CategorizedTexts:
-    """The texts withheld in one run that have a category, at most 1,000; the oldest are dropped.
-
-    Several threads may use it: each of its operations on dict and list is atomic.
-
-    Attributes:
-        texts: The texts with their categories.
-    """
-
-    __slots__ = ("_index", "texts")
-
-    def __init__(self) -> None:
-        """Begin without texts."""
-        self.texts: dict[CategorizedText, None] = {}
-        self._index: _Index | None = None
-
-    def add(self, text: str, category: str) -> None:
-        """Add *text* if it is long enough to be found again."""
-        if (text, category) in self.texts:
-            return
-        if len(text) > MAX_TEXT_CHARS:  # up to the end of a word
-            text = _LAST_WORD.sub("", text[:MAX_TEXT_CHARS])
-        text = text.strip()
-        least = MIN_EXCLUDED_LETTERS if text.isalpha() else MIN_EXCLUDED_CHARS
-        if len(text) < least or WORD.search(text) is None or (text, category) in self.texts:
-            return
-        self.texts[text, category] = None
-        index = self._index
-        if index is not None:
-            index.texts.append((text, category))
-        if len(self.texts) > MAX_TEXTS:
-            for oldest in tuple(self.texts)[: len(self.texts) - MAX_TEXTS + _DROPPED_AT_ONCE]:
-                self.texts.pop(oldest, None)
-            self._index = None
-
-    def by_word(self) -> dict[str, list[CategorizedText]]:
-        """Return the texts by one of their words."""
-        index = self._index
-        if index is None:
-            # It is set first, so that it gets what another thread adds from now on.
-            index = self._index = _Index([])
-            index.texts.extend(tuple(self.texts))
-        index.update()
-        return index.words
+        """Read what was added; threads that do so at once add a text twice."""
+        total = len(self.withheld)
+        for text, category in self.withheld[self.read : total]:
+            # Of one that was cut, the last word may be incomplete.
+            whole = _LAST_WORD.sub("", text) if len(text) == MAX_TEXT_CHARS else text
+            known = whole.strip(), category
+            least = MIN_EXCLUDED_LETTERS if known[0].isalpha() else MIN_EXCLUDED_CHARS
+            words = [match.group() for match in islice(WORD.finditer(known[0]), _MAX_WORDS)]
+            if len(known[0]) >= least and words:
+                # Under the one with the fewest texts: many addresses have the same end.
+                word = min(words, key=lambda each: len(self.words.get(each, ())))
+                self.words.setdefault(word, []).append(known)
+                self.texts.append(known)
+        self.read = total
 
 
 class WithheldTexts:
     """The texts withheld in one run, at most 1,000; the oldest are dropped first.
 
-    Several threads may use it: each of its operations on the dict is atomic.
+    Several threads may use it: each of its operations on dict and list is atomic.
 
     Attributes:
-        categorized: Those of a data category.
+        categorized: Whether one of them has a data category.
     """
 
-    __slots__ = ("_texts", "categorized")
+    __slots__ = ("_index", "_texts", "categorized")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         """Begin with *texts*."""
-        self._texts: dict[str, None] = {}
-        self.categorized = CategorizedTexts()
+        self._texts: dict[str, tuple[str, ...]] = {}
+        self._index: TextIndex | None = None
+        self.categorized = False
         self.update(texts)
 
     def __len__(self) -> int:
@@ -152,26 +115,46 @@ class WithheldTexts:
 
         Without one, the texts have the categories of the fields and keys inside it.
         """
-        if type(value) is str:
-            if len(value) >= MIN_CHARS:
-                self.update((value,))
-                if category is not None:
-                    self.categorized.add(value, category)
-            return
-        texts = tuple(_categorized_texts(value, category))
-        self.update(text for text, _ in texts)
-        for text, inner in texts:
-            if inner is not None:
-                self.categorized.add(text, inner)
+        if type(value) is not str:
+            for text, inner in tuple(_categorized_texts(value, category)):
+                self._add(text, inner)
+        elif len(value) >= MIN_CHARS:
+            self._add(value, category)
 
     def update(self, texts: Iterable[str]) -> None:
-        """Add *texts*, and drop the oldest ones if there are too many."""
+        """Add *texts* without a category."""
         for text in texts:
             if text:
-                self._texts[text[:MAX_TEXT_CHARS]] = None
+                self._add(text, None)
+
+    def _add(self, text: str, category: str | None) -> None:
+        """Add a text or its category, and drop the oldest texts if there are too many."""
+        text = text[:MAX_TEXT_CHARS]
+        categories = self._texts.get(text)
+        if categories is not None and (category is None or category in categories):
+            return
+        if category is None:
+            self._texts[text] = ()
+        else:
+            self._texts[text] = (*(categories or ()), category)
+            self.categorized = True
+            if (index := self._index) is not None:
+                index.withheld.append((text, category))
         if len(self._texts) > MAX_TEXTS:
             for oldest in tuple(self._texts)[: len(self._texts) - MAX_TEXTS + _DROPPED_AT_ONCE]:
                 self._texts.pop(oldest, None)
+            self._index = None
+
+    def index(self) -> TextIndex:
+        """Return those of a category, to search for them; most programs never do."""
+        index = self._index
+        if index is None:
+            # It is set first, so that it gets what another thread adds from now on.
+            index = self._index = TextIndex([])
+            texts = tuple(self._texts.items())
+            index.withheld += [(text, each) for text, categories in texts for each in categories]
+        index.update()
+        return index
 
     def quoted_in(self, text: str) -> bool:
         """Return whether *text* quotes one of the texts."""

@@ -161,7 +161,7 @@ class SpanRecorder(Struct, eq=False):
                 return NullSpan(self, context)
             plan = self.cached_plan or self.plan()
             payload = plan.params(args, kwargs, run.rules)
-            if plan.excludes:
+            if plan.excludes and (texts := run.rules.texts) is not None and texts.categorized:
                 payload = self._without_excluded(payload, run)
             return self.open(parent, payload, context.ceilings)
         except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
@@ -251,19 +251,13 @@ class SpanRecorder(Struct, eq=False):
         payload = plan.params(args, kwargs, run.rules)
         return self._without_excluded(payload, run) if plan.excludes else payload
 
-    def _without_excluded(self, payload: bytes, run: OpenRun) -> bytes:
-        """Return *payload* without values that the run withheld as data that the step excludes."""
-        texts = run.rules.texts
-        return (
-            self._search(payload, run) if texts is not None and texts.categorized.texts else payload
-        )
-
     @guarded("the search for excluded values", _capture.FAULT)
-    def _search(self, payload: bytes, run: OpenRun) -> bytes:
-        """Replace, note, count and log the excluded values in *payload*.
+    def _without_excluded(self, payload: bytes, run: OpenRun) -> bytes:
+        """Return *payload* without values that the run withheld as data that the step excludes.
 
-        The step runs whatever the setting says: values that were passed on in other words are not
-        found, so a refusal would promise too much.
+        They are noted in the payload, counted and logged. The step runs whatever the setting says:
+        values that were passed on in other words are not recognised, so a refusal would promise too
+        much.
         """
         payload, categories = _capture.withhold_excluded(payload, self.plan(), run.rules)
         if not categories:
