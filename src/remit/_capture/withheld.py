@@ -54,7 +54,7 @@ class TextIndex(Struct):
     """The texts that parameters are searched for.
 
     Attributes:
-        withheld: What the run withheld.
+        withheld: What the run withheld, a list that grows.
         read: How many of these were read.
         texts: Those that are long enough to be recognised.
         words: The same, each under one of its words.
@@ -90,7 +90,7 @@ class WithheldTexts:
     Several threads may use it: each of its operations on dict and list is atomic.
 
     Attributes:
-        categorized: Whether one of them has a data category.
+        categorized: Those of a data category, with it.
     """
 
     __slots__ = ("_index", "_texts", "categorized")
@@ -98,8 +98,8 @@ class WithheldTexts:
     def __init__(self, texts: Iterable[str] = ()) -> None:
         """Begin with *texts*."""
         self._texts: dict[str, tuple[str, ...]] = {}
-        self._index: TextIndex | None = None
-        self.categorized = False
+        self.categorized: list[CategorizedText] = []
+        self._index = TextIndex(self.categorized)
         self.update(texts)
 
     def __len__(self) -> int:
@@ -137,22 +137,18 @@ class WithheldTexts:
             self._texts[text] = ()
         else:
             self._texts[text] = (*(categories or ()), category)
-            self.categorized = True
-            if (index := self._index) is not None:
-                index.withheld.append((text, category))
+            self.categorized.append((text, category))
         if len(self._texts) > MAX_TEXTS:
             for oldest in tuple(self._texts)[: len(self._texts) - MAX_TEXTS + _DROPPED_AT_ONCE]:
                 self._texts.pop(oldest, None)
-            self._index = None
+            left = tuple(self._texts.items())
+            self.categorized = [(text, each) for text, categories in left for each in categories]
 
     def index(self) -> TextIndex:
-        """Return those of a category, to search for them; most programs never do."""
-        index = self._index
-        if index is None:
-            # It is set first, so that it gets what another thread adds from now on.
-            index = self._index = TextIndex([])
-            texts = tuple(self._texts.items())
-            index.withheld += [(text, each) for text, categories in texts for each in categories]
+        """Return those of a data category, to search for them; most programs never do."""
+        index, categorized = self._index, self.categorized
+        if index.withheld is not categorized:  # the oldest were dropped
+            index = self._index = TextIndex(categorized)
         index.update()
         return index
 
