@@ -142,10 +142,13 @@ class _Search:
 
     def _marker(self, members: markers.Marker) -> object:
         """Return a marker; of a cut text or object, what is left of it is searched."""
-        parts = {name: self._value(members[name]) for name in ("head", "tail") if name in members}
-        withheld = [part for part in parts.values() if markers.is_withheld(part)]
-        copy: dict[str, object] = {**members, **parts}
-        return withheld[0] if withheld else copy
+        copy = dict(members)
+        for name in ("head", "tail"):
+            if name in members:
+                copy[name] = self._value(members[name])
+                if markers.is_withheld(copy[name]):
+                    return copy[name]
+        return copy
 
     def _marker_of_keys(self, members: dict[str, object]) -> markers.Marker | None:
         marks = [self._marker_of(name) for name in members]
