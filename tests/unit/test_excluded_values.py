@@ -64,20 +64,20 @@ def forbidding() -> None:
     """Hold runs whose steps destroy nothing."""
 
 
-@remit.span_type("load")
+@remit.span_type("values:load")
 def load() -> Customer:
     """Return a customer, whose fields are withheld."""
     return Customer()
 
 
-@remit.span_type("track", data_risk=NEVER)
+@remit.span_type("values:track", data_risk=NEVER)
 def track(event: object, more: object = None) -> str:
     """Say that its parameters hold no contact data."""
     del event, more
     return "tracked"
 
 
-@remit.span_type("note")
+@remit.span_type("values:note")
 def note(event: object) -> None:
     """Say nothing of its parameters."""
     del event
@@ -130,9 +130,9 @@ def test_a_value_that_is_passed_on_is_found(
     """One sentence, the marker in place of the value, one count."""
     assert tracked(recorder, event) == [recorded]
     (span,) = recorder.spans("track")
-    assert span.exceeds == (said("track"),)
+    assert span.exceeds == (said("values:track"),)
     assert (span.status, span.result) == ("complete", {"result": "tracked"})
-    assert remit.status().exceeding == {"track": 1}
+    assert remit.status().exceeding == {"values:track": 1}
     assert remit.status().faults == {}
 
 
@@ -326,9 +326,9 @@ def test_blocks_are_searched_by_their_own_risk_or_their_declaration(
         load()
         with remit.span("own", {"to": [EMAIL]}, data_risk=NEVER):
             pass
-        with remit.span("track", {"event": EMAIL}):
+        with remit.span("values:track", {"event": EMAIL}):
             pass
-        with remit.span("track", {"event": EMAIL}, data_risk=remit.risk(takes=CONTACT)):
+        with remit.span("values:track", {"event": EMAIL}, data_risk=remit.risk(takes=CONTACT)):
             pass
         with remit.span("key", {EMAIL: 1, "to": 2}, data_risk=NEVER):
             pass
@@ -337,7 +337,7 @@ def test_blocks_are_searched_by_their_own_risk_or_their_declaration(
     payloads = [(span.payload, span.exceeds) for span in remit_recorder.spans()[1:]]
     assert payloads == [
         ({"to": [MARKER]}, (said("own"),)),
-        ({"event": MARKER, "more": None}, (said("track"),)),
+        ({"event": MARKER, "more": None}, (said("values:track"),)),
         ({"event": EMAIL, "more": None}, ()),
         (MARKER, (said("key"),)),
         ({"to": EMAIL}, ()),
@@ -383,7 +383,7 @@ def test_calls_of_every_kind_are_searched(remit_recorder: RecordingSink) -> None
         with inner.run():
             track(EMAIL)
     found = [span.name.rpartition(".")[2] for span in remit_recorder.spans() if span.exceeds]
-    assert found == ["wait", "stream", "inner", "track", "track"]
+    assert found == ["wait", "stream", "inner", "values:track", "values:track"]
     payloads = [span.payload for span in remit_recorder.spans()[1:]]
     assert EMAIL not in json.dumps(payloads)
 
@@ -394,7 +394,7 @@ def test_what_an_inner_run_withholds_is_found_outside(remit_recorder: RecordingS
         with desk.run():
             load()
         track(EMAIL)
-    assert remit_recorder.spans("track")[0].exceeds == (said("track"),)
+    assert remit_recorder.spans("track")[0].exceeds == (said("values:track"),)
 
 
 def test_threads_with_the_context_of_a_run_know_what_it_withheld(
@@ -421,9 +421,9 @@ def test_threads_with_the_context_of_a_run_know_what_it_withheld(
         for worker in workers:
             worker.join()
     spans = remit_recorder.spans("track")
-    assert [span.payload for span in spans if span.exceeds != (said("track"),)] == []
+    assert [span.payload for span in spans if span.exceeds != (said("values:track"),)] == []
     assert len(spans) == 800
-    assert remit.status().exceeding == {"track": 800}
+    assert remit.status().exceeding == {"values:track": 800}
 
 
 @each("on_violation", ["observe", "deny", "terminate"])
@@ -432,7 +432,7 @@ def test_it_is_a_finding_under_every_setting(on_violation: OnViolation) -> None:
     with isolated(on_violation=on_violation) as recorder:
         assert tracked(recorder, EMAIL) == [MARKER]
         assert recorder.runs[0].status == "complete"
-        assert remit.status().exceeding == {"track": 1}
+        assert remit.status().exceeding == {"values:track": 1}
 
 
 def test_the_payload_of_a_refused_step_is_searched_too() -> None:
@@ -492,11 +492,11 @@ def test_the_log_has_one_line_for_each_step_and_category(
         tracked(remit_recorder, EMAIL)
     lines = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
     assert len(lines) == 1
-    assert lines[0].startswith("track (")
-    assert lines[0].endswith(said("track"))
+    assert lines[0].startswith("values:track (")
+    assert lines[0].endswith(said("values:track"))
     assert EMAIL not in caplog.text
     assert STREET not in caplog.text
-    assert remit.status().exceeding == {"track": 4}
+    assert remit.status().exceeding == {"values:track": 4}
 
 
 def test_a_payload_of_many_findings_stays_within_its_size() -> None:
@@ -508,7 +508,7 @@ def test_a_payload_of_many_findings_stays_within_its_size() -> None:
         (span,) = recorder.spans("track")
     payload = json.dumps(span.payload, separators=(",", ":"))
     assert len(payload) <= 4_096
-    assert span.exceeds == (said("track"),)
+    assert span.exceeds == (said("values:track"),)
     assert EMAIL not in payload
 
 
