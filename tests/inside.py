@@ -34,6 +34,7 @@ from remit._capture import WithheldTexts as WithheldTexts
 from remit._capture import capture_mapping as capture_mapping
 from remit._capture import error_payload as error_payload
 from remit._capture import redacted as redacted
+from remit._capture import withhold_excluded as withhold_excluded
 from remit._capture.walk import Walk as Walk
 from remit._declare.inference import Side as Side
 from remit._declare.inference import effective as effective

@@ -27,7 +27,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import remit
 from tests.fake_api import FakeApi
@@ -117,6 +117,16 @@ class Program:
             for each in range(upto):
                 yield each
 
+        @remit.span_type
+        def address(
+            number: int,
+        ) -> Annotated[str, remit.Sensitive("contact_information")]:
+            return f"ada{number}@example.com"
+
+        @remit.span_type(data_risk=remit.risk(excludes="contact_information"))
+        def track(event: object) -> object:
+            return event
+
         class Desk:
             @remit.span_type
             def greet(self, name: str) -> str:
@@ -128,6 +138,7 @@ class Program:
         def answer(question: str) -> list[object]:
             found: list[object] = [add(1), add(1, other=3), count(["a"], b=1)]
             found += [Desk().greet(question), list(numbers(3)), list(lines(2))]
+            found.append(track({"é": [1, address(2)]}))
             with suppress(KeyError):
                 refuse("no")
             return found

@@ -84,6 +84,18 @@ def no_addresses(email: str) -> None:
     del email
 
 
+@remit.span_type("with_address")
+def with_address(address: Annotated[str, remit.Sensitive("contact_information")]) -> None:
+    """Take a marked address."""
+    del address
+
+
+@remit.span_type("no_contact", data_risk=NO_ADDRESSES)
+def no_contact(*values: object) -> None:
+    """Take what the declaration says is no address."""
+    del values
+
+
 place("an argument under a telling name")(lambda canary: take(password=canary))
 place("a positional argument under a telling name")(with_password)
 place("an argument that looks like a key")(lambda canary: take(key(canary)))
@@ -92,6 +104,25 @@ place("an argument that is marked")(with_mark)
 place("an argument that is not to be recorded")(forget)
 place("an argument of a restricted step")(restricted)
 place("an argument of an excluded category")(lambda canary: no_addresses(email=canary))
+
+
+@place("a withheld value in a step that excludes it")
+def excluded_argument(canary: str) -> None:
+    """Pass it on by itself, in a sentence, as a value and as a key."""
+    with_address(canary)
+    no_contact(canary, f"write to {canary}, today", {"to": [canary]}, {canary: 1})
+
+
+@place("a withheld value in a block that excludes it")
+def excluded_in_block(canary: str) -> None:
+    """Pass it on under a key, and as one."""
+    with_address(canary)
+    with remit.span("to", {"to": canary}, data_risk=NO_ADDRESSES):
+        pass
+    with remit.span("to", {canary: 1}, data_risk=NO_ADDRESSES):
+        pass
+
+
 place("a nested dict")(lambda canary: take([{"a": {"apiKey": [canary]}}]))
 place("the key of a dict")(lambda canary: take({key(canary): 1, SecretStr(canary): 2}))
 place("a set")(lambda canary: take({key(canary), "x"}))

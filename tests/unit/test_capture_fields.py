@@ -8,6 +8,7 @@ import sys
 import types
 import typing
 import weakref
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
@@ -20,7 +21,7 @@ from pydantic import dataclasses as pydantic_dataclasses
 
 from remit._capture import type_readers
 from remit._capture.plan import marked_keys
-from remit._capture.type_readers import rule_of, type_category
+from remit._capture.type_readers import MarkedKey, rule_of, type_category
 from remit._inspect.annotations import class_scope
 from remit._inspect.fields import fields_of
 from remit._inspect.marks import Sensitive
@@ -201,9 +202,13 @@ def test_a_value_whose_type_shows_an_excluded_category_is_withheld() -> None:
     assert copy_of(value, excluded="location_and_tracking") == {"peer": rule}
 
 
+def _rules_of(marked: Mapping[str, MarkedKey]) -> dict[str, str]:
+    return {name: each.rule for name, each in marked.items()}
+
+
 def test_the_keys_that_a_typed_dict_marks_are_known_from_the_annotation() -> None:
     """Also those of the classes inside it, for a dict that is handed in for one of them."""
-    assert dict(marked_keys(list[State])) == {
+    assert _rules_of(marked_keys(list[State])) == {
         "marked": "type:Sensitive",
         "unshown": "hidden:repr",
     }
@@ -218,7 +223,7 @@ class Node(BaseModel):
 
 def test_a_class_that_holds_itself_is_read_once() -> None:
     """Recursive models are ordinary."""
-    assert dict(marked_keys(Node)) == {"marked": "type:Sensitive"}
+    assert _rules_of(marked_keys(Node)) == {"marked": "type:Sensitive"}
 
 
 MODULE = sys.modules[__name__]

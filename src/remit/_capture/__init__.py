@@ -1,6 +1,7 @@
 """Capture: arguments and results as bounded, redacted JSON, without running user code."""
 
 from remit._capture.encode import (
+    FAULT,
     Rules,
     capture_mapping,
     is_like_mapping,
@@ -15,6 +16,7 @@ from remit._capture.errors import (
     outcome_payload,
     reason_of,
 )
+from remit._capture.excluded import withhold_excluded
 from remit._capture.follow import follow
 from remit._capture.markers import (
     add_violations,
@@ -28,6 +30,7 @@ from remit._capture.stream import Stream
 from remit._capture.withheld import WithheldTexts
 
 __all__ = [
+    "FAULT",
     "SWITCHES",
     "Capture",
     "Plan",
@@ -51,4 +54,5 @@ __all__ = [
     "split_violations",
     "switched_off",
     "why_no_switch",
+    "withhold_excluded",
 ]

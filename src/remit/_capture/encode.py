@@ -22,7 +22,7 @@ from remit._capture.withheld import WithheldTexts
 from remit._inspect.introspection import is_a, is_mapping
 from remit.errors import DeniedError
 
-_FAULT: Final = encode(markers.opaque("remit.fault"))
+FAULT: Final = encode(markers.opaque("remit.fault"))
 """Replaces a payload on which remit itself failed."""
 
 CLASSIFICATION: Final = "classification:"
@@ -81,7 +81,7 @@ class Rules(Struct, frozen=True, eq=False):
             if self.classified is not None and rule.startswith(CLASSIFICATION):
                 self.classified[rule] += 1
 
-    @guarded("the capture of a payload", _FAULT)
+    @guarded("the capture of a payload", FAULT)
     def encode_payload(self, build: Build, *, is_copy: bool = False, collect: bool = True) -> bytes:
         """Return a payload as JSON of at most `max_payload_bytes` bytes; never raises.
 

@@ -22,7 +22,7 @@ UNREGISTERED: Final = "unregistered"
 """Key in the note of a step that the agent's registration does not include."""
 
 _MARKER_START: Final = b'{"%s":' % KEY.encode()
-_UNREGISTERED_END: Final = b'"%s":{"%s":true}}' % (KEY.encode(), UNREGISTERED.encode())
+_NOTE_START: Final = b'"%s":{' % KEY.encode()
 
 Marker: TypeAlias = dict[str, object]
 
@@ -111,10 +111,18 @@ def mark_unregistered(payload: bytes) -> bytes:
 
 
 def _with_note(payload: bytes, note: Mapping[str, object]) -> bytes:
-    if payload.endswith(_UNREGISTERED_END):  # a key comes once
-        return payload[:-2] + b"," + msgspec.json.encode(note)[1:] + b"}"
-    member = msgspec.json.encode(note if payload.startswith(_MARKER_START) else {KEY: note})[1:]
-    return payload[:-1] + (b"" if payload == b"{}" else b",") + member
+    if not payload.startswith(_MARKER_START) and _NOTE_START not in payload:
+        member = msgspec.json.encode({KEY: note})[1:]
+        return payload[:-1] + (b"" if payload == b"{}" else b",") + member
+    members: dict[str, object] = msgspec.json.decode(payload)
+    # In a marker it is beside the marker's kind.
+    is_marker = type(members.get(KEY)) is str
+    holder = members if is_marker else cast("dict[str, object]", members.pop(KEY, {}))
+    sentences = cast("Sequence[str]", holder.get(EXCEEDS, ()))
+    holder |= note
+    if EXCEEDS in note:
+        holder[EXCEEDS] = [*sentences, *cast("Sequence[str]", note[EXCEEDS])]
+    return msgspec.json.encode(members if is_marker else {**members, KEY: holder})
 
 
 def split_violations(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:

@@ -20,12 +20,18 @@ from remit._base.memo import memoized
 from remit._capture import markers
 from remit._capture.cut import encode, encode_small
 from remit._capture.encode import Rules
-from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import PLAIN_NAMES, name_rule
 from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
-from remit._capture.rules.switches import CAPTURE_OFF
+from remit._capture.rules.switches import CAPTURE_OFF, CATEGORY_OF_RULE
 from remit._capture.scalars import MAX_EXACT, text
-from remit._capture.type_readers import ValueKind, reader_of, rule_of, rule_of_mark, type_category
+from remit._capture.type_readers import (
+    MarkedKey,
+    ValueKind,
+    category_of,
+    reader_of,
+    rule_of,
+    rule_of_mark,
+)
 from remit._capture.walk import LABELS, MAX_INNER, Walk, is_harmless
 from remit._inspect.annotations import resolved_info
 from remit._inspect.fields import annotated_fields_of
@@ -156,6 +162,11 @@ class Direction(Struct, frozen=True):
         return cls(rule, excluded, keep, frozenset(off), off_for)
 
 
+def _without_off(categories: frozenset[str], off: frozenset[str]) -> frozenset[str]:
+    """Return *categories* without those whose rules are off."""
+    return categories - {rule.removeprefix("category:") for rule in off}
+
+
 class ParameterPlan(Struct, frozen=True):
     """How the values of one parameter, or the result, are captured.
 
@@ -166,8 +177,9 @@ class ParameterPlan(Struct, frozen=True):
         rule: The rule that withholds every value.
         declared_rule: The rule by which the declaration withholds every value, whatever its type.
         name_rule: The rule of its name, which lets None and booleans pass.
+        category: The data category of its values: of their mark, type, name or rule.
         excluded: Data categories whose values inside it are withheld.
-        declared: Rules by key, of fields that the annotation's classes mark.
+        declared: Fields that the annotation's classes mark, by key.
         off: Rules that are off for it.
         rules_off: Of these, the ones that `capture=` turns off for it alone, sorted. `True` turns
             off the rules by which the declaration withholds the value.
@@ -179,8 +191,9 @@ class ParameterPlan(Struct, frozen=True):
     rule: str | None = None
     declared_rule: str | None = None
     name_rule: str | None = None
+    category: str | None = None
     excluded: frozenset[str] = frozenset()
-    declared: Mapping[str, str] = field(default_factory=dict[str, str])
+    declared: Mapping[str, MarkedKey] = field(default_factory=dict[str, MarkedKey])
     off: frozenset[str] = frozenset()
     rules_off: tuple[str, ...] = ()
 
@@ -191,7 +204,7 @@ class ParameterPlan(Struct, frozen=True):
         keep = direction.keep.get(key)
         rules_off = direction.off_for.get(key, _NONE)
         off = direction.off | rules_off
-        excluded = direction.excluded - {rule.removeprefix("category:") for rule in off}
+        excluded = _without_off(direction.excluded, off)
         declared_rule = None if direction.rule in off else direction.rule
         if keep is False:
             declared_rule = CAPTURE_OFF
@@ -202,17 +215,19 @@ class ParameterPlan(Struct, frozen=True):
         info = resolved_info(parameter.annotation)
         mark = parameter.category
         marked_rule = rule_of(info) if mark is None else rule_of_mark(mark)
-        category = type_category(info) or category_of_name(key)
+        category = mark or category_of(info, key)
         category_rule = f"category:{category}" if category in excluded else None
+        # In the order of the table of rules.
+        rule = marked_rule or declared_rule or category_rule
         by_name = name_rule(key)
         return cls(
             name="result" if key == RETURN else key,
             kind=parameter.kind,
             default=parameter.default,
-            # In the order of the table of rules.
-            rule=marked_rule or declared_rule or category_rule,
+            rule=rule,
             declared_rule=declared_rule,
             name_rule=None if by_name in off else by_name,
+            category=category or CATEGORY_OF_RULE.get(rule or by_name or ""),
             excluded=excluded,
             declared=marked_keys(parameter.annotation),
             off=off,
@@ -222,15 +237,16 @@ class ParameterPlan(Struct, frozen=True):
     @property
     def any_rule(self) -> str | None:
         """A rule that withholds values of the parameter, None without one."""
-        return self.rule or self.name_rule or next(iter(self.declared.values()), None)
+        marked = (each.rule for each in self.declared.values())
+        return self.rule or self.name_rule or next(marked, None)
 
     def walked(self, walk: Walk, value: object) -> object:
         """Return the copy of *value*, a value of this parameter."""
         self.apply(walk)
         if self.rule is not None and self.rule not in walk.off:
-            return walk.withhold(self.rule, value)
+            return walk.withhold(self.rule, value, self.category)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
-            return walk.withhold(self.name_rule, value)
+            return walk.withhold(self.name_rule, value, self.category)
         return walk.value(value, 1)
 
     def apply(self, walk: Walk) -> None:
@@ -265,13 +281,13 @@ class ParameterPlan(Struct, frozen=True):
 
 # Uncounted: a type that cannot be read is a result, not a fault.
 @memoized
-def marked_keys(annotation: object) -> Mapping[str, str]:
-    """Return the rules of the marked and hidden fields in an annotation's classes, by field name.
+def marked_keys(annotation: object) -> Mapping[str, MarkedKey]:
+    """Return the marked and hidden fields in an annotation's classes, by name.
 
     A TypedDict, or a dict in place of a model, has no class at run time: its keys are withheld by
     these names. The classes in the annotations of the fields count too.
     """
-    rules: dict[str, str] = {}
+    marked: dict[str, MarkedKey] = {}
     seen: set[int] = set()
     pending = list(resolved_info(annotation).parts)
     while pending and len(seen) < MAX_CLASSES:
@@ -283,9 +299,10 @@ def marked_keys(annotation: object) -> Mapping[str, str]:
         for class_field, info in () if isinstance(infos, Exception) else infos:
             rule = rule_of(info) or class_field.hidden
             if rule is not None and name_rule(class_field.name) is None:
-                rules.setdefault(class_field.name, rule)
+                category = category_of(info, class_field.name)
+                marked.setdefault(class_field.name, MarkedKey(rule, category))
             pending.extend(info.parts)
-    return rules
+    return marked
 
 
 class Plan:
@@ -298,6 +315,8 @@ class Plan:
         withheld: Rules by which the declaration withholds every value of a parameter, by its name.
         rules_off: Rules that `capture=` turns off, by parameter and `return`; under "" those that
             are off for all of them.
+        excludes: Data categories that the parameters are declared not to hold, without those whose
+            rules are off.
     """
 
     def __init__(
@@ -327,6 +346,7 @@ class Plan:
         result = Direction.of(result_rule, result_excluded, keep or {})
         parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
         self._parameters = parameters
+        self.excludes = _without_off(params_excluded, params.off)
         self.outcome = _result_plan(signature.returns, signature.returns_category, result)
         self.error_rule = self.outcome.declared_rule
         self.withheld = {each.name: each.rule for each in parameters if each.rule is not None}
@@ -342,7 +362,11 @@ class Plan:
             kind=_VAR_KEYWORD,
             rule=params_rule,
             excluded=params_excluded,
-            declared=self.withheld,
+            declared={
+                each.name: MarkedKey(each.rule, each.category)
+                for each in parameters
+                if each.rule is not None
+            },
             off=params.off,
         )
         beside = Direction(excluded=params_excluded, off=params.off)
@@ -350,6 +374,7 @@ class Plan:
         self._fields: dict[str, ParameterPlan] = {}
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
+        self._by_name = by_name
         self._labelled = None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
         self._read_names(signature)
         self._prepare_fast_path()
@@ -433,6 +458,11 @@ class Plan:
             return data
         return self._walked(args, kwargs, rules)
 
+    def excluded_from(self, name: str) -> frozenset[str]:
+        """Return the data categories that are excluded from the values of the parameter *name*."""
+        parameter = self._by_name.get(name)
+        return self.excludes if parameter is None else parameter.excluded
+
     def result(self, value: Any, rules: Rules) -> bytes:  # noqa: ANN401 - whatever was returned
         """Return the result of a call.
 
@@ -492,7 +522,7 @@ class Plan:
                 setattr(payload, parameter.name, marker)
                 counts.append(rule)
                 if rules.texts is not None:
-                    rules.texts.add(value)
+                    rules.texts.add(value, parameter.category)
         data = encode_small(payload) if _all_plain(values) else b""
         if 0 < len(data) <= rules.max_payload_bytes:
             rules.count(counts)
@@ -597,22 +627,24 @@ class Plan:
     def _result_payload(self, walk: Walk, value: object) -> object:
         self.outcome.apply(walk)
         rule = None if self.outcome.rule in walk.off else self.outcome.rule
-        inner = value
+        category, inner = self.outcome.category, value
         reader = reader_of(type(inner))
         for _ in range(MAX_INNER):
             if reader.kind is not ValueKind.UNWRAP:
                 break
             inner = reader.plain(inner)
-            rule = rule or walk.rule_inside(reader, inner)
+            inside = None if rule is not None else walk.rule_inside(reader, inner)
+            if inside is not None:
+                rule, category = inside, walk.category_of(reader.fields[0])
             reader = reader_of(type(inner))
         if reader.kind is ValueKind.RECORD and rule is not None:
-            walk.collect(inner)
+            walk.collect(inner, category)
             return {each.name: walk.withhold(rule, None) for each in reader.fields}
         if reader.kind in {ValueKind.MAPPING, ValueKind.RECORD} or reader.is_iterator:
             # The keys of a dict are data as well: all of it is withheld, not only the values. The
             # schema of an iterator has `items` instead of `result`; its marker replaces them all.
-            return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
-        shown = walk.value(value, 1) if rule is None else walk.withhold(rule, value)
+            return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner, category)
+        shown = walk.value(value, 1) if rule is None else walk.withhold(rule, value, category)
         return {"result": shown}
 
 

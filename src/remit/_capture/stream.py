@@ -110,9 +110,9 @@ class _StreamWalk(Walk):
         super().__init__(rules.max_payload_bytes, texts=rules.texts, off=rules.off)
         self.unended: dict[int, object] = {}
 
-    def withhold(self, rule: str, value: object) -> object:
+    def withhold(self, rule: str, value: object, category: str | None = None) -> object:
         """Return the marker of *value*; store it if the next item may continue the key."""
-        marker = super().withhold(rule, value)
+        marker = super().withhold(rule, value, category)
         if (
             rule.startswith("pattern:")
             and type(value) is str

@@ -82,7 +82,7 @@ class FieldRules(Struct, frozen=True):
         name: As written.
         rule: The rule that withholds every value.
         name_rule: The rule of its name, which does not withhold None and booleans.
-        category: The data category of its name or type.
+        category: The data category of its mark, type or name.
         generic: Its type is a type variable without an argument; the annotation of the parameter
             decides what is withheld.
         slot: It is a slot of the class, not an entry of the instance's dict.
@@ -239,12 +239,29 @@ def _fields(cls: type) -> tuple[FieldRules, ...]:
             name=field.name,
             rule=rule_of(info) or field.hidden,
             name_rule=name_rule(field.name),
-            category=type_category(info) or category_of_name(field.name),
+            category=category_of(info, field.name),
             slot=stores(cls, field.name),
             generic=info.generic,
         )
         for field, info in annotated_fields_of(cls)
     )
+
+
+def category_of(info: AnnotationInfo, name: str) -> str | None:
+    """Return the data category of a mark, else of a type, else of the name."""
+    return info.category or type_category(info) or category_of_name(name)
+
+
+class MarkedKey(Struct, frozen=True):
+    """What a declaration says of the values under a key.
+
+    Attributes:
+        rule: The rule that withholds them.
+        category: Their data category, None if it is not known.
+    """
+
+    rule: str
+    category: str | None
 
 
 def rule_of_mark(category: str) -> str:

@@ -23,11 +23,12 @@ from remit._capture.rules.names import (
 )
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import LONG_TEXT_CHARS, SHORTEST, SIGN, key_shaped
-from remit._capture.rules.switches import SECRET_TYPE
+from remit._capture.rules.switches import CATEGORY_OF_RULE, SECRET_TYPE
 from remit._capture.scalars import MAX_EXACT, binary_text, may_be_binary
 from remit._capture.type_readers import (
     READERS,
     FieldRules,
+    MarkedKey,
     TypeReader,
     ValueKind,
     extra_fields,
@@ -94,7 +95,7 @@ class Walk:
         off: Rules that are off for the current value.
         ever_off: Rules that were off for any value of the walk.
         excluded: Data categories whose values are withheld.
-        declared: Rules of fields that a declaration marks, by key.
+        declared: The fields that a declaration marks, by key.
         counts: The rule of each value withheld so far.
     """
 
@@ -129,7 +130,7 @@ class Walk:
         self._most_chars = chars
         self.off = self.ever_off = self._always_off = off
         self.excluded: frozenset[str] = frozenset()
-        self.declared: Mapping[str, str] = {}
+        self.declared: Mapping[str, MarkedKey] = {}
         self.counts: list[str] = []
         self._is_copy = is_copy
         self._scrub = scrub
@@ -224,19 +225,19 @@ class Walk:
             rule = key_shaped(value[:reach], off) or key_shaped(value[-back:], off)
         return markers.cut_text(size, head, tail) if rule is None else self.withhold(rule, value)
 
-    def withhold(self, rule: str, value: object) -> object:
-        """Return the marker that replaces *value*, and count it."""
+    def withhold(self, rule: str, value: object, category: str | None = None) -> object:
+        """Return the marker that replaces *value*, data of *category*, and count it."""
         if self._is_copy and markers.is_withheld(value):
             return value
         self.counts.append(rule)
         self.chars -= _MARKER_CHARS
-        self.collect(value)
+        self.collect(value, category or CATEGORY_OF_RULE.get(rule))
         return markers.withheld(rule)
 
-    def collect(self, value: object) -> None:
-        """Withhold the texts in *value* from the errors that the run records later."""
+    def collect(self, value: object, category: str | None) -> None:
+        """Withhold the texts in *value*, data of *category*, from what the run records later."""
         if self._texts is not None:
-            self._texts.add(value.text if type(value) is LongText else value)
+            self._texts.add(value.text if type(value) is LongText else value, category)
 
     def rule_of(self, field: FieldRules, item: object) -> str | None:
         """Return the rule that withholds *item* in *field*, None if it is recorded."""
@@ -246,10 +247,16 @@ class Walk:
         if rule is not None and rule not in self.off and not is_harmless(item):
             return rule
         if field.generic and field.name in self.declared:
-            return self.declared[field.name]
+            return self.declared[field.name].rule
         if self.excluded and field.category in self.excluded:
             return f"category:{field.category}"
         return None
+
+    def category_of(self, field: FieldRules) -> str | None:
+        """Return the data category of the values in *field*."""
+        if field.generic and field.name in self.declared:
+            return self.declared[field.name].category
+        return field.category
 
     def rule_inside(self, reader: TypeReader, inner: object) -> str | None:
         """Return the rule that withholds *inner*, the value inside a value that *reader* reads."""
@@ -335,7 +342,8 @@ class Walk:
         if rule is not None and rule not in self.off and not is_harmless(item):
             return self.withhold(rule, item)
         if self.declared and name in self.declared:
-            return self.withhold(self.declared[name], item)
+            marked = self.declared[name]
+            return self.withhold(marked.rule, item, marked.category)
         if self.excluded:
             category = category_of_name(name)
             if category in self.excluded:
@@ -534,7 +542,7 @@ class Walk:
         inner = reader.plain(value)
         rule = self.rule_inside(reader, inner)
         if rule is not None:
-            return self.withhold(rule, inner)
+            return self.withhold(rule, inner, self.category_of(reader.fields[0]))
         return markers.opaque(reader.name) if inner is value else self.value(inner, depth + 1)
 
     def secret(self, value: object, depth: int, reader: TypeReader) -> object:
@@ -629,7 +637,7 @@ class Walk:
             self.chars -= (len(field.name) if are_keys else 0) + ENTRY_CHARS
             rule = self.rule_of(field, item)
             if rule is not None:
-                copy[field.name] = self.withhold(rule, item)
+                copy[field.name] = self.withhold(rule, item, self.category_of(field))
             elif shares:
                 copy[field.name] = None
                 later.append((field.name, item))

@@ -722,7 +722,7 @@ def _is_model_call(recorder: SpanRecorder | None) -> bool:
 def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> bytes:
     if not run.recording:
         return b"{}"
-    data = recorder.params((), payload() if callable(payload) else payload, run.rules)
+    data = recorder.params((), payload() if callable(payload) else payload, run)
     if recorder.kind == "tool":
         rule = _classified_tools().get(recorder.name.rpartition(":")[2])
         return (

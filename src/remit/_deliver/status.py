@@ -109,7 +109,8 @@ class Status(Struct, frozen=True):
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
         faults: Faults inside remit that were contained, by place.
         withheld: Values that redaction withheld, by rule.
-        exceeding: Steps that exceeded an agent's remit, run or refused, by name.
+        exceeding: Steps that exceeded an agent's remit, run or refused, or were given what they
+            exclude, by name.
         outside_run: Calls of steps outside any run, run or refused, by name.
         misattributed: Runs that the server records as another agent's, by the program's agent.
     """

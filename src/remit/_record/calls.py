@@ -143,7 +143,7 @@ def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -
             guard.contain(START, fault)
             tracer.outside()
             return inner
-        params = partial(recorder.params, tracer.recorded(instance, args), kwargs, parent.run.rules)
+        params = partial(recorder.params, tracer.recorded(instance, args), kwargs, parent.run)
         if recorder.ceiling is not None:
             # Its steps would run without the remit of the agent.
             recorder.refuse_after(fault, parent, params)

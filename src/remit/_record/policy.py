@@ -80,6 +80,12 @@ def unjudged(step: str) -> str:
     return f"a fault inside remit kept {step} from being compared with any remit"
 
 
+def excluded_value(step: str, category: str) -> str:
+    """Return the violation of the step named *step* that was given a value that it excludes."""
+    subject = f"{category}{_SIDES['params_data_categories']}"
+    return f"{subject}: {step} says excluded, and was given a value that this run withheld as such"
+
+
 def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
     """Return the ceilings inside a call of an agent: *outer*, and its own *ceiling*."""
     return outer if ceiling is None or ceiling in outer else (*outer, ceiling)

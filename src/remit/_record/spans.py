@@ -5,7 +5,7 @@ Recording fails open: a fault loses the span, never the call. The policy fails c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -49,9 +49,25 @@ class BlockPlan(Struct, frozen=True):
 
     Attributes:
         declared: The plan of the span type that is declared under the name of the block.
+        excluded: Data categories that the data risk of the block itself excludes from the payload;
+            None without one.
     """
 
     declared: _capture.Plan | None = None
+    excluded: frozenset[str] | None = None
+
+    @property
+    def excludes(self) -> frozenset[str]:
+        """Data categories that are excluded from the payload."""
+        if self.excluded is not None:
+            return self.excluded
+        return frozenset() if self.declared is None else self.declared.excludes
+
+    def excluded_from(self, name: str) -> frozenset[str]:
+        """Return the data categories that are excluded from the payload's member *name*."""
+        if self.excluded is not None or self.declared is None:
+            return self.excludes
+        return self.declared.excluded_from(name)
 
     @property
     def error_rule(self) -> str | None:
@@ -133,15 +149,18 @@ class SpanRecorder(Struct, eq=False):
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         run = parent.run
         if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-            self.permit(parent, partial(self.params, args, kwargs, run.rules))
+            self.permit(parent, partial(self.params, args, kwargs, run))
         context = parent
         if self.ceiling is not None:
-            context = self.within(parent, partial(self.params, args, kwargs, run.rules))
+            context = self.within(parent, partial(self.params, args, kwargs, run))
         try:
             if not run.recording:
                 return NullSpan(self, context)
             plan = self.cached_plan or self.plan()
-            return self.open(parent, plan.params(args, kwargs, run.rules), context.ceilings)
+            payload = plan.params(args, kwargs, run.rules)
+            if plan.excludes and (texts := run.rules.texts) is not None and texts.categorized:
+                payload = self._without_excluded(payload, run)
+            return self.open(parent, payload, context.ceilings)
         except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
             guard.contain(START, error)
             return NullSpan(self, context)
@@ -223,11 +242,34 @@ class SpanRecorder(Struct, eq=False):
             self.agents.add(agent)
         return registered
 
-    def params(
-        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
-    ) -> bytes:
+    def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], run: OpenRun) -> bytes:
         """Return the captured arguments of a call."""
-        return self.plan().params(args, kwargs, rules)
+        plan = self.plan()
+        payload = plan.params(args, kwargs, run.rules)
+        return self._without_excluded(payload, run) if plan.excludes else payload
+
+    @guarded("the search for excluded values", _capture.FAULT)
+    def _without_excluded(self, payload: bytes, run: OpenRun) -> bytes:
+        """Return *payload* without values that the run withheld as data that the step excludes.
+
+        They are noted in the payload, counted and logged. The step runs whatever the setting says:
+        values that were passed on in other words are not recognised, so a refusal would promise too
+        much.
+        """
+        payload, categories = _capture.withhold_excluded(payload, self.plan(), run.rules)
+        if not categories:
+            return payload
+        sentences = [policy.excluded_value(self.name, category) for category in categories]
+        self._warn_excluded(sentences, run.recorder)
+        return _capture.add_violations(payload, sentences)
+
+    @guarded("the log of an excluded value")
+    def _warn_excluded(self, sentences: Sequence[str], recorder: Recorder) -> None:
+        """Count that the step was given values that it excludes, and log each category once."""
+        self._count(recorder)
+        for sentence in sentences:
+            if recorder.is_first(sentence):
+                logger.warning("%s (%s): %s", self.name, self.place, sentence)
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
         """Return the payload of a step that runs in spite of its violations, with these noted."""
@@ -366,14 +408,18 @@ class SpanRecorder(Struct, eq=False):
     @guarded("the log of a step that exceeds a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
         """Count that the step exceeds a remit, and log once where both are declared."""
-        exceeding, topic = recorder.exceeding, "; ".join(verdict.violations)
-        if self.name in exceeding or len(exceeding) < MAX_LOGGED:
-            exceeding[self.name] += 1
+        topic = "; ".join(verdict.violations)
+        self._count(recorder)
         if not recorder.is_first(topic):
             return
         places = {ceiling.agent: ceiling.place for ceiling in verdict.exceeded}
         why = "; ".join(causes(verdict.violations, places))
         logger.warning("%s (%s) exceeds the remit: %s; %s", self.name, self.place, why, outcome)
+
+    def _count(self, recorder: Recorder) -> None:
+        exceeding = recorder.exceeding
+        if self.name in exceeding or len(exceeding) < MAX_LOGGED:
+            exceeding[self.name] += 1
 
 
 class OpenSpan(Struct, eq=False):

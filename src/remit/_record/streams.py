@@ -341,7 +341,7 @@ class GeneratorSpan(StreamSpan):
             if parent is None:
                 return
             self._consumer = open_context()
-            params = partial(recorder.params, args, kwargs, parent.run.rules)
+            params = partial(recorder.params, args, kwargs, parent.run)
             recorder.permit(for_consumer(parent, self._consumer), params)
             self.rebase(recorder.within(parent, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):

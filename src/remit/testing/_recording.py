@@ -114,7 +114,8 @@ class RecordedSpan:
         run_key: Key of the run.
         status: `active` until it ended.
         payload: The arguments, redacted.
-        exceeds: The violations of a step that ran although it exceeds its agent's remit.
+        exceeds: The violations of a step that ran although it exceeds its agent's remit, or was
+            given a value that it excludes.
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
         finished_ns: The same, None until it ended.

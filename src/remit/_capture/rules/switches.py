@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from remit._base.text import describe_value, did_you_mean
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
 from remit._capture.rules.pattern_rules import PATTERN_RULES
+from remit._inspect.annotations import SECRETS
 from remit._inspect.fields import EXCLUDED, NOT_IN_REPR
+from remit._inspect.marks import CATEGORIES
 from remit.errors import SettingsError
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule
@@ -30,6 +32,15 @@ SWITCHES: Final = frozenset(
     | {rule.name for rule in PATTERN_RULES}
 )
 """Names of the rules that can be turned off by name."""
+
+CATEGORY_OF_RULE: Final[Mapping[str, str]] = {
+    **{f"category:{category}": category for category in CATEGORIES},
+    **{rule.name: SECRETS for rule in NAME_RULES},
+    SECRET_TYPE: SECRETS,
+    "name:card_code": "financial_information",
+    "name:ssn": "personal_identifiers",
+}
+"""The data category of the values that a rule withholds, where the rule implies one."""
 
 
 def switched_off(names: Iterable[str]) -> frozenset[str]:
