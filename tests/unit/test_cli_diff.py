@@ -632,6 +632,15 @@ def test_markdown_is_not_broken_by_what_a_lock_says(tmp_path: Path) -> None:
     )
 
 
+def test_a_name_that_is_no_file_is_taken_for_a_revision() -> None:
+    """As in `remit diff main`."""
+    result = diff("main")
+    assert result.exit_code == 2
+    assert "there is no file main: name a file of a revision, as in main:remit.lock.json" in (
+        result.stderr
+    )
+
+
 def test_places_that_are_withheld_alike_are_one_line(tmp_path: Path) -> None:
     """A class that was lowered is not a line for each field of a model."""
     secret = {name: f"{of}, withheld: classification:secret" for name, of in FIELDS.items()}
@@ -640,8 +649,8 @@ def test_places_that_are_withheld_alike_are_one_line(tmp_path: Path) -> None:
     lines = diff(str(tmp_path / "old.json"), str(tmp_path / "new.json")).stdout.splitlines()
     assert lines[:3] == [
         "step find",
-        "  weakens  age in the result: integer, withheld: classification:secret -> string",
-        "  weakens  the whole, city in the result: withheld: classification:secret -> recorded",
+        "  weakens  'age' in the result: integer, withheld: classification:secret -> string",
+        "  weakens  the whole, 'city' in the result: withheld: classification:secret -> recorded",
     ]
 
 

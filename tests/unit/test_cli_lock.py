@@ -92,7 +92,7 @@ def written(path: str = "remit.lock.json") -> Any:  # noqa: ANN401 - JSON
 def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
     """Words as one writes them, places by path."""
     result = run("locked_desk")
-    assert (result.exit_code, result.stdout) == (0, "remit.lock.json: 2 agents, 6 steps\n")
+    assert (result.exit_code, result.stdout) == (0, "remit.lock.json: 2 agents, 4 steps\n")
     lock = written()
     registered = sys.modules["locked_desk"].answer.registration()["agent_schema_version"]
     agent = lock["agents"].pop("locked_desk:answer")
@@ -241,6 +241,17 @@ def test_without_a_module_those_of_the_file_are_locked(folder: Path) -> None:
     assert written("kept.json")["steps"].keys() >= {"locked_desk:find"}
     assert not (folder / "remit.lock.json").exists()
     assert [path.name for path in folder.glob("kept*")] == ["kept.json"]
+
+
+def test_a_file_that_is_no_lock_is_not_overwritten(folder: Path) -> None:
+    """It may be the source of the program; a lock of another format is replaced."""
+    source = (folder / "locked_desk.py").read_text()
+    result = run("locked_desk", "-o", "locked_desk.py")
+    assert result.exit_code == 2
+    assert "locked_desk.py is not a lock and is not overwritten" in result.stderr
+    assert (folder / "locked_desk.py").read_text() == source
+    (folder / "old.json").write_text('{"remit_lock": 0}')
+    assert run("locked_desk", "-o", "old.json").exit_code == 0
 
 
 def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from remit.cli._diff_report import Group, counted, grouped, notes
 from remit.cli._lock_diff import Verdict, changes
-from remit.cli._lock_file import LockFailed, parsed
+from remit.cli._lock_file import FILE, LockFailed, parsed
 from remit.cli._options import TEXT
 from remit.cli._terminal import bold, columns, emit, emit_json, printable
 
@@ -67,7 +67,7 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
     else:
         groups, closing = grouped(listed, before, after), notes(before, after, old, new)
         write = _write_markdown if form == "markdown" else write_text
-        write(groups, counted(listed), closing)
+        write(groups, counted(groups), closing)
     if not {change.verdict for change in listed}.isdisjoint(fail_on):
         raise click.exceptions.Exit(1)
 
@@ -75,10 +75,14 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
 def _same_in_working_tree(old: str) -> str:
     """Return FILE of REV:FILE."""
     _, colon, file = old.partition(":")
-    if not colon or Path(old).exists():
+    if Path(old).exists():
         raise LockFailed(
             f"{old} is a file, and there is nothing to compare it with: name a revision, as in "
             f"main:{old}, or a second file"
+        )
+    if not colon:
+        raise LockFailed(
+            f"there is no file {old}: name a file of a revision, as in {old}:{FILE}, or two files"
         )
     return file
 

@@ -11,6 +11,7 @@ from remit._declare.risk import ACTIONS
 from remit._inspect.marks import CATEGORIES
 from remit.cli._lock_diff import (
     PLACES,
+    WITHHELD,
     WORDS,
     Change,
     Kind,
@@ -25,6 +26,8 @@ from remit.cli._terminal import cut, number_of
 RECORDED: Final = "recorded"
 MAX_REASONS: Final = 3
 """More words that a step no longer leaves open, or exceeds, are counted."""
+MAX_PLACES: Final = 8
+"""More places of a new step are counted."""
 MAX_JSON_COLUMNS: Final = 120
 MAX_DESCRIPTION_COLUMNS: Final = 60
 _PARTS: Final = {
@@ -38,7 +41,7 @@ _COUNTED: Final = {
     Verdict.WIDENS: ("widen", "widens"),
     Verdict.WEAKENS: ("weaken", "weakens"),
     Verdict.NARROWS: ("narrow", "narrows"),
-    Verdict.CHANGES: ("others", "other"),
+    Verdict.CHANGES: ("change", "changes"),
 }
 
 
@@ -104,11 +107,11 @@ class Names:
 def _all_but(
     names: Collection[str], known: Collection[str], noun: str, write: Callable[[Iterable[str]], str]
 ) -> str:
-    """Return `all 12 steps but ...` if *names* are most of what is *known*, else nothing."""
+    """Return `all steps but ...` if *names* are most of what is *known*, else nothing."""
     missing = set(known).difference(names)
     if len(names) <= 2 * len(missing) + 1:
         return ""
-    return f"all {len(known)} {noun}" + (f" but {write(missing)}" if missing else "")
+    return f"all {noun} but {write(missing)}" if missing else f"all {len(known)} {noun}"
 
 
 def grouped(changes: list[Change], old: Lock, new: Lock) -> list[Group]:
@@ -175,14 +178,16 @@ def _of_places(changes: Iterable[Change]) -> Iterator[tuple[Kind, str, Line]]:
     for (kind, subject, verdict, what, old, new), together in alike.items():
         text = _place(together[0])
         if len(together) > 1:
-            places = ", ".join(change.name or "the whole" for change in together)
+            places = ", ".join(
+                repr(change.name) if change.name else "the whole" for change in together
+            )
             text = f"{places}{_PARTS[what]}: {old or RECORDED} -> {new or RECORDED}"
         yield kind, subject, Line(verdict, what, text)
 
 
 def _place(change: Change) -> str:
     side = _PARTS[change.what]
-    place = f"{change.name}{side}" if change.name else f"the {side.rpartition(' ')[2]}"
+    place = f"{change.name!r}{side}" if change.name else f"the {side.rpartition(' ')[2]}"
     if change.old is None:
         return f"{place} is new: {change.new}"
     if change.new is None:
@@ -202,7 +207,8 @@ def _of_others(
         kind, subject, verdict = change.kind, change.subject, change.verdict
         if change.what is What.MAY_TAKE and change.name in presence:
             step = presence[change.name].kind
-            state = "as a step, " * (step is Kind.AGENT) + _state(change.new or change.old)
+            as_step = "as a step, " * (step is Kind.AGENT)
+            state = as_step + "was " * (change.new is None) + _state(change.new or change.old)
             taken.setdefault((step, change.name, verdict, f"{state} for ", ""), []).append(subject)
         elif change.what is What.MAY_TAKE:
             key = kind, subject, verdict, *_moved(change)
@@ -258,6 +264,7 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
         yield Line(verdict, what, f"this {change.kind} is gone")
     elif what is What.PRESENCE:
         yield Line(verdict, what, f"new {change.kind}: {_risk(new.get('risk'))}")
+        yield from _recorded(new, verdict)
         # A step has neither of them.
         for state, ids in new.get("steps", {}).items():
             means = Verdict.CHANGES if state == "refused" else verdict
@@ -271,6 +278,23 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
         yield Line(verdict, what, text)
     else:
         yield Line(verdict, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
+
+
+def _recorded(step: Mapping[str, Mapping[str, str]], verdict: Verdict) -> Iterator[Line]:
+    """Yield which values of a new step are recorded, that is, not withheld by its declaration."""
+    for key, what in (("params", What.PARAMS_PLACE), ("result", What.RESULT_PLACE)):
+        places = step.get(key, {})
+        names = [repr(name) if name else "all" for name in places if _is_recorded(places[name])]
+        if names:
+            more = f" and {len(names) - MAX_PLACES} more" * (len(names) > MAX_PLACES)
+            yield Line(
+                verdict, what, f"records {', '.join(names[:MAX_PLACES])}{more}{_PARTS[what]}"
+            )
+
+
+def _is_recorded(place: str) -> bool:
+    kept = redaction(place)
+    return kept.withheld < WITHHELD and kept.type not in {"null", "object", "array"}
 
 
 def _risk(risk: Mapping[str, object] | None) -> str:
@@ -302,22 +326,26 @@ def _excerpts(old: str, new: str) -> str:
     )
 
 
-def counted(changes: Iterable[Change]) -> str:
-    """Return how many changes there are of each verdict."""
-    verdicts = [change.verdict for change in changes]
+def counted(groups: Iterable[Group]) -> str:
+    """Return how many lines of a report there are of each verdict."""
+    verdicts = [line.verdict for group in groups for line in group.lines]
     counts = [(verdicts.count(verdict), words) for verdict, words in _COUNTED.items()]
     listed = ", ".join(f"{count} {words[count == 1]}" for count, words in counts if count)
     return f"{number_of(len(verdicts), 'difference')}: {listed}." if verdicts else ""
 
 
+def sizes(lock: Lock) -> str:
+    """Return how many agents a lock has, and how many steps that are no agents."""
+    steps = lock["steps"].keys() - lock["agents"].keys()
+    return f"{number_of(len(lock['agents']), 'agent')}, {number_of(len(steps), 'step')}"
+
+
 def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
     """Return what was compared, how the locks were made, and what no lock holds."""
-    sizes = [
-        f"{number_of(len(lock['agents']), 'agent')}, "
-        + number_of(len(lock["steps"].keys() - lock["agents"].keys()), "step")
-        for lock in (old, new)
-    ]
-    lines = [f"Compared {old_source} ({sizes[0]}) with {new_source} ({sizes[1]})."]
+    compared = (
+        f"{source} ({sizes(lock)})" for source, lock in ((old_source, old), (new_source, new))
+    )
+    lines = ["Compared {} with {}.".format(*compared)]
     made = [lock.get("made_with", {}) for lock in (old, new)]
     for library in sorted({**made[0], **made[1]}):
         versions = [each.get(library, "unknown") for each in made]
@@ -329,5 +357,5 @@ def notes(old: Lock, new: Lock, old_source: str, new_source: str) -> list[str]:
     modules = [", ".join(lock.get("modules", [])) or "none" for lock in (old, new)]
     if modules[0] != modules[1]:
         lines.append(f"Made of other modules: {modules[0]} -> {modules[1]}.")
-    lines.append("No lock holds blocks of remit.span and steps of other packages.")
+    lines.append("No lock holds settings, blocks of remit.span and steps of other packages.")
     return lines

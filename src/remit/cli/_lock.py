@@ -15,20 +15,19 @@ from pydantic import VERSION as PYDANTIC_VERSION
 from remit import _runtime
 from remit._base.version import __version__
 from remit.cli._diff import write_text
-from remit.cli._diff_report import counted, grouped, notes
+from remit.cli._diff_report import counted, grouped, notes, sizes
 from remit.cli._failing import Failed
 from remit.cli._lock_content import lock_of, text_of
 from remit.cli._lock_diff import Lock, changes
-from remit.cli._lock_file import LockFailed, parsed
+from remit.cli._lock_file import FILE, LockFailed, parsed
 from remit.cli._modules import imported, submodules
 from remit.cli._options import TEXT
 from remit.cli._source import runs_of
-from remit.cli._terminal import emit, number_of
+from remit.cli._terminal import emit
 from remit.errors import RemitError
 
 Json = dict[str, Any]
 
-FILE: Final = Path("remit.lock.json")
 USAGE: Final = "MODULE, as in myapp.bot"
 
 
@@ -67,7 +66,7 @@ def lock(modules: tuple[str, ...], output: Path | None, *, check: bool, server: 
         if server:
             _write(_of_server(modules), output)
             return
-        path = output or FILE
+        path = output or Path(FILE)
         before = _read(path) if check or not modules else None
         program = _of_program(modules or _modules_in(before, path))
         if before is None or not check:
@@ -184,7 +183,7 @@ def _compare(file: Lock, program: Lock, path: Path) -> None:
     """
     if listed := changes(file, program):
         groups = grouped(listed, file, program)
-        write_text(groups, counted(listed), notes(file, program, str(path), "the program"))
+        write_text(groups, counted(groups), notes(file, program, str(path), "the program"))
         raise click.exceptions.Exit(1)
 
 
@@ -195,11 +194,22 @@ def _write(lock: Json, path: Path | None) -> None:
         click.echo(text.encode(), nl=False)
         return
     try:
+        _check_is_lock(path)
         _replace(path.resolve(), text)
     except OSError as error:
         raise LockFailed(f"{path} cannot be written: {error.strerror}") from error
-    agents, steps = number_of(len(lock["agents"]), "agent"), number_of(len(lock["steps"]), "step")
-    emit(f"{path}: {agents}, {steps}")
+    emit(f"{path}: {sizes(cast('Lock', lock))}")
+
+
+def _check_is_lock(path: Path) -> None:
+    """Check that a file, if there is one, is a lock of any format: nothing else is overwritten.
+
+    Raises:
+        LockFailed: It is not.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    if content and b'"remit_lock"' not in content:
+        raise LockFailed(f"{path} is not a lock and is not overwritten: name another file with -o")
 
 
 def _replace(path: Path, text: str) -> None:

@@ -145,6 +145,8 @@ MAY_LEAVE: Final = "may leave"
 _STATES: Final = ("refused", "open", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, "external_communication")
+WITHHELD: Final = 2
+"""The highest degree to which a place is withheld."""
 _REDACTION: Final = re.compile(r", (?=withheld|off: )")
 
 
@@ -344,7 +346,7 @@ class Redaction(NamedTuple):
     Attributes:
         type: The type.
         text: The rest of it, "" if nothing is withheld and no rule is off.
-        withheld: 2 if the value is withheld, 1 if only some of what it may be is, else 0.
+        withheld: `WITHHELD` if the value is, 1 if only some of what it may be is, else 0.
         off: The rules that are off.
     """
 
@@ -358,7 +360,7 @@ def redaction(text: str) -> Redaction:
     """Return the parts of the text of a place."""
     name, text = (*_REDACTION.split(text, maxsplit=1), "")[:2]
     withheld, _, off = text.partition("off: ")
-    rank = 1 if "withheld in part" in withheld else 2 if withheld else 0
+    rank = 1 if "withheld in part" in withheld else WITHHELD if withheld else 0
     return Redaction(name, text, rank, frozenset(re.findall(r"[^,\s]+", off)))
 
 

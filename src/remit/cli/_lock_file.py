@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 
 from remit.cli._failing import Failed
 from remit.cli._lock_diff import FORMAT, Lock
+
+FILE: Final = "remit.lock.json"
+"""The usual name of a lock."""
 
 
 class LockFailed(Failed):
