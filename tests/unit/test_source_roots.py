@@ -96,7 +96,7 @@ def test_the_steps_of_a_module_beside_the_agents_are_its_own(tmp_path: Path) -> 
     flat(tmp_path, options=FORBIDS)
     shown = python(tmp_path, "-m", "remit", "schema", "show", "main:bot", "--risk").stdout
     assert "tools:pay" in shown
-    assert "destroy_data disallowed (main:bot)" in shown
+    assert "refused    tools:pay: destroy_data" in shown
     assert "exceeds" in shown
 
 
