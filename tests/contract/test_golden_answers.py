@@ -18,17 +18,9 @@ import pytest
 from remit.collector import Settings, Store
 from remit.testing import FakeClock
 from tests.collecting import Api, Json
-from tests.golden import PREFIX, Recorder, record, written
-from tests.golden_calls import (
-    COLUMNS,
-    DOCUMENTS,
-    FULL,
-    LIMITED,
-    NEVER_DONE,
-    ROWS,
-    THINGS,
-    as_column,
-)
+from tests.golden.recorder import PREFIX, Call, Recorder, record, record_briefly, written
+from tests.golden.rows import COLUMNS, DOCUMENTS, NEVER_DONE, ROWS, THINGS, as_column
+from tests.golden.scripts import BRIEF, FULL, LIMITED
 from tests.stores import on_each_store
 
 FOLDER: Final = Path(__file__).parents[1] / "data" / "golden"
@@ -57,13 +49,79 @@ def test_each_call_is_answered_as_recorded(name: str, store: Store, clock: FakeC
 
 
 @on_each_store
+@pytest.mark.parametrize("name", BRIEF)
+def test_each_call_is_answered_in_a_line(name: str, store: Store, clock: FakeClock) -> None:
+    """A file has one line for each call: its name, then status, code and reason."""
+    recorder = Recorder(store, clock)
+    before, calls = BRIEF[name]
+    record(recorder, before)
+    check(name, record_briefly(recorder, calls))
+
+
+@on_each_store
 @pytest.mark.parametrize("column", COLUMNS)
 def test_each_token_is_answered_as_recorded(column: str, store: Store, clock: FakeClock) -> None:
     """A file has the answer of every endpoint to one kind of token, about another's things."""
     recorder = Recorder(store, clock)
     record(recorder, THINGS)
-    calls = as_column(ROWS, COLUMNS[column])
-    check(f"token_{column}", {call.request: recorder.brief(call) for call in calls})
+    check(f"token_{column}", record_briefly(recorder, as_column(ROWS, COLUMNS[column])))
+
+
+@on_each_store
+def test_the_metrics_have_the_recorded_names(store: Store, clock: FakeClock) -> None:
+    """Names, kinds and labels are recorded, no numbers."""
+    recorder = Recorder(store, clock)
+    record(recorder, THINGS)
+    recorder.brief(Call("a refusal", "GET /nothing"))
+    response = recorder.send(Call("metrics", "GET //metrics", token="none"))
+    lines = response.text.splitlines()
+    samples = {re.sub(r'="[^"]*"', "", line.rpartition(" ")[0]) for line in lines if line[0] != "#"}
+    value = {
+        "content-type": response.headers["content-type"],
+        "kinds": sorted(line for line in lines if line.startswith("# TYPE")),
+        "samples": sorted(samples),
+    }
+    check("metrics", value)
+
+
+def test_the_document_describes_what_was_recorded(api: Api) -> None:
+    """Paths, parameters, bodies and statuses are recorded; the schemas have tests of their own."""
+    document = api.get("/openapi").json()
+    assert document == api.get("/openapi.json").json()
+    described = {
+        f"{method.upper()} {path}": {
+            "parameters": [
+                f"{parameter['in']} {parameter['name']}" for parameter in operation["parameters"]
+            ],
+            "body": models_in(operation.get("requestBody")),
+            "answer": models_in(operation["responses"]["200"]),
+            "statuses": " ".join(sorted(operation["responses"])),
+            **{name: operation[name] for name in ("operationId", "summary", "tags")},
+        }
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    check("document", {**described, "schemas": sorted(document["components"]["schemas"])})
+
+
+def models_in(described: Json) -> list[str]:
+    """Return the names of the models that a part of the document refers to."""
+    return re.findall(r"#/components/schemas/(\w+)", json.dumps(described))
+
+
+def test_nothing_of_another_account_is_answered() -> None:
+    """What the files have of another account's token names none of the first account's things."""
+    for name in ("every_read_by_another_account", "another_account"):
+        for entry in json.loads((FOLDER / f"{name}.json").read_text()):
+            if entry["request"].get("token") == "other":
+                assert "<account 1>" not in json.dumps(entry["response"])
+
+
+def test_no_file_is_left_over() -> None:
+    """Each file belongs to a script."""
+    names = {*FULL, *BRIEF, *(f"token_{column}" for column in COLUMNS)}
+    others = {"endpoints", "document", "metrics"}
+    assert {path.stem for path in FOLDER.iterdir()} == names | others
 
 
 def test_no_endpoint_is_missing(api: Api) -> None:

@@ -1,14 +1,14 @@
-"""The scripts of the golden answers: lists of calls, each file of tests/data/golden from one."""
+"""A request to every endpoint, and the things that these requests are about."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 from tests.collecting import NOBODY, Json
-from tests.golden import Call
+from tests.golden.recorder import Call
 
 CHOSEN: Final = "013xrzp12g3nqk8n00000000000000a1"
 OTHER_CHOSEN: Final = "013xrzp12g3nqk8n00000000000000a2"
@@ -365,23 +365,11 @@ COLUMNS: Final = {
 }
 """The tokens that are tried on every endpoint."""
 
-Script: TypeAlias = tuple[Sequence[Call], Sequence[Call]]
-"""The calls before, of which the answers are not recorded, and those recorded."""
-
 READS: Final = [row for row in ROWS if row.request.startswith("GET")]
 OF_A_DEPLOYMENT: Final = [
     row
     for row in ROWS
-    if row.operation in {"ping", "pfids/generate", ""}
+    if row.operation in {"ping", "pfids/generate", "agents/show", "agents/risk", ""}
     or row.operation.startswith(("agent_instances/", "agent_spans/"))
-    or row.operation in {"agents/show", "agents/risk"}
 ]
 """The endpoints that a deployment's token may use."""
-FULL: Final[dict[str, Script]] = {
-    "every_endpoint": ([], [*THINGS, *as_column(ROWS, "account")]),
-    "every_endpoint_by_a_deployment": (THINGS, as_column(OF_A_DEPLOYMENT, "<secret 2>")),
-    "every_read_by_another_account": (THINGS, as_column(READS, "other")),
-}
-"""Scripts of which the answers are recorded whole, by the name of their file."""
-LIMITED: Final[frozenset[str]] = frozenset()
-"""Those of them that run with low limits."""

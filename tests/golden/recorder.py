@@ -27,8 +27,8 @@ USUAL_HEADERS: Final = {"accept-encoding": "gzip", "content-type": "application/
 """Headers of nearly every answer; a golden file names only what differs from them."""
 HEADERS: Final = (*USUAL_HEADERS, "allow", "connection", "retry-after", "www-authenticate")
 """The headers that are recorded."""
-SHOWN_CHARS: Final = 200
-"""Longer bodies that are no JSON are not recorded, only their length."""
+SHOWN_CHARS: Final = 1000
+"""Of longer texts only the length is recorded."""
 THIRTY_DAYS: Final = timedelta(days=30)
 _PFID: Final = re.compile(r"(?<![0-9a-z])[0-7][0-9a-hjkmnp-tv-z]{31}(?![0-9a-z])")
 _SECRET: Final = re.compile(r"remit_[A-Za-z0-9_-]{43}")
@@ -56,6 +56,7 @@ class Call:
         token: `account`, `other` (another account's token), `none`, an alias, or any secret.
         headers: Further headers.
         later_s: Seconds that pass before the call, beside the one that always does.
+        silent: Whether the call is made and not recorded.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Call:
     token: str = "account"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     later_s: int = 0
+    silent: bool = False
 
 
 class Recorder:
@@ -110,9 +112,9 @@ class Recorder:
         if call.token != "account":
             request["token"] = call.token
         if call.headers:
-            request["headers"] = dict(call.headers)
+            request["headers"] = {name: _short(value) for name, value in call.headers.items()}
         answer: dict[str, Json] = {"status": response.status_code}
-        headers = {name: response.headers.get(name) for name in HEADERS}
+        headers = {name: _header(response, name) for name in HEADERS}
         unusual = {
             name: value for name, value in headers.items() if value != USUAL_HEADERS.get(name)
         }
@@ -123,17 +125,22 @@ class Recorder:
         return {"call": call.name, "request": request, "response": answer}
 
     def brief(self, call: Call) -> str:
-        """Make a call; return status, code and reason in one line."""
+        """Make a call; return its answer in one line.
+
+        That is the status, then the status of the thing, or code and reason of a refusal.
+        """
         response = self.send(call)
-        if response.status_code == 200:
-            self._body(response)
-            return "200"
         body = self._body(response)
         if not isinstance(body, dict):
-            return f"{response.status_code} {body}"
+            return str(response.status_code)
+        if response.status_code == 200:
+            return f"200 {body.get('details', {}).get('status', '')}".rstrip()
         reason = body["message"]
         if "errors" in body:
             reason = json.dumps(body["errors"], sort_keys=True, ensure_ascii=False)
+        allowed = _header(response, "allow")
+        if allowed is not None:
+            reason += f"; allow: {allowed}"
         return f"{response.status_code} {body['code']}: {reason}"
 
     def _client(self, token: str) -> httpx.Client:
@@ -166,6 +173,8 @@ class Recorder:
             return [self._aliased(item, name, kind) for item in value]
         if not isinstance(value, str):
             return value
+        if len(value) > SHOWN_CHARS:
+            return _short(value)
         named = kind if name == "id" else _KINDS.get(name, name.removesuffix("_id"))
         text = _PFID.sub(lambda match: self._alias(match[0], named), value)
         text = _SECRET.sub(lambda match: self._alias(match[0], "secret"), text)
@@ -189,7 +198,16 @@ def record(recorder: Recorder, calls: Sequence[Call]) -> list[dict[str, Json]]:
     """Make *calls* in order, and return what a golden file holds of them."""
     names = Counter(call.name for call in calls)
     assert not [name for name, count in names.items() if count > 1], "a name occurs twice"
-    return [recorder.recorded(call) for call in calls]
+    entries = [(call, recorder.recorded(call)) for call in calls]
+    return [entry for call, entry in entries if not call.silent]
+
+
+def record_briefly(recorder: Recorder, calls: Sequence[Call]) -> dict[str, Json]:
+    """Make *calls* in order, and return one line for each by its name."""
+    names = Counter(call.name for call in calls)
+    assert not [name for name, count in names.items() if count > 1], "a name occurs twice"
+    lines = [(call, recorder.brief(call)) for call in calls]
+    return {call.name: line for call, line in lines if not call.silent}
 
 
 def written(value: Json) -> str:
@@ -197,11 +215,26 @@ def written(value: Json) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def _header(response: httpx.Response, name: str) -> str | None:
+    """Return a header; that of a list of methods has no order of its own."""
+    value: str | None = response.headers.get(name)
+    return value if value is None or name != "allow" else ", ".join(sorted(value.split(", ")))
+
+
 def _written(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _readable(body: Json) -> Json:
-    if not isinstance(body, bytes):
-        return body
-    return repr(body) if len(body) <= SHOWN_CHARS else f"{len(body)} bytes"
+    """Return a body as a golden file shows it."""
+    if isinstance(body, bytes):
+        return _short(repr(body))
+    if isinstance(body, dict):
+        return {key: _readable(value) for key, value in body.items()}
+    if isinstance(body, list):
+        return [_readable(value) for value in body]
+    return _short(body) if isinstance(body, str) else body
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{len(text)} characters"
