@@ -64,6 +64,11 @@ def _item(operation: str = "agents/list", **fields: Json) -> dict[str, Json]:
     return {"_type": operation, **fields}
 
 
+FLAT_PAGING: Final[dict[str, Json]] = {
+    "pagination[offset]": 0,
+    "pagination[page_size]": 1,
+    "sorting": "-name",
+}
 RUN: Final = "<agent_instance 1>"
 MIXED: Final = [
     Call("a run", "POST /agent_instance/register", registration(), silent=True),
@@ -85,6 +90,7 @@ MIXED: Final = [
             _item("agent_instances/start", agent_instance_id=RUN),
             _item("agent_instances/start", agent_instance_id=RUN),
             _item("agent_instances/finish", agent_instance_id=RUN),
+            key="refusal",
         ),
     ),
     Call(
@@ -97,6 +103,7 @@ MIXED: Final = [
             _item("agent_spans/finish", agent_span_id=OTHER_CHOSEN),
             _item("agent_instances/terminate", agent_instance_id=OTHER_CHOSEN, reason="enough"),
             _item("agent_spans/create", details=span(OTHER_CHOSEN)),
+            key="dependent",
         ),
     ),
     Call(
@@ -167,7 +174,7 @@ MIXED: Final = [
                 ),
                 _item(
                     idempotency_key="flat-paging",
-                    **{"pagination[offset]": 0, "pagination[page_size]": 1, "sorting": "-name"},
+                    **FLAT_PAGING,
                 ),
             ]
         },

@@ -144,7 +144,7 @@ RESTRICTED_LISTS: Final = [
     Call(
         "a run elsewhere",
         "POST /agent_instance/register",
-        registration(agent_version=VERSION),
+        registration(agent_version=VERSION, environment_id="<environment 1>"),
         silent=True,
     ),
     Call("a span elsewhere", "POST /agent_spans", details(**span()), silent=True),

@@ -133,15 +133,9 @@ class Recorder:
         body = self._body(response)
         if not isinstance(body, dict):
             return str(response.status_code)
-        if response.status_code == 200:
-            return f"200 {body.get('details', {}).get('status', '')}".rstrip()
-        reason = body["message"]
-        if "errors" in body:
-            reason = json.dumps(body["errors"], sort_keys=True, ensure_ascii=False)
+        line = f"{response.status_code} {_outcome(body)}".rstrip()
         allowed = _header(response, "allow")
-        if allowed is not None:
-            reason += f"; allow: {allowed}"
-        return f"{response.status_code} {body['code']}: {reason}"
+        return line if allowed is None else f"{line}; allow: {allowed}"
 
     def _client(self, token: str) -> httpx.Client:
         if token not in self._clients:
@@ -213,6 +207,18 @@ def record_briefly(recorder: Recorder, calls: Sequence[Call]) -> dict[str, Json]
 def written(value: Json) -> str:
     """Return the text of a golden file."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _outcome(body: dict[str, Json]) -> str:
+    """Return the status of the thing that an answer is about, or code and reason of a refusal."""
+    if "outputs" in body:
+        return ", ".join(_outcome(output) or "done" for output in body["outputs"].values())
+    if body.get("status") != "error":
+        return str(body.get("details", {}).get("status", ""))
+    reason = body["message"]
+    if "errors" in body:
+        reason = json.dumps(body["errors"], sort_keys=True, ensure_ascii=False)
+    return f"{body['code']}: {reason}"
 
 
 def _header(response: httpx.Response, name: str) -> str | None:

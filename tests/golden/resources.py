@@ -235,7 +235,6 @@ IDS_AND_PEOPLE: Final = [
     Call("one id", "POST /pfid/generate"),
     Call("three ids", "POST /pfid/generate", {"count": 3, "account_id": "<account 1>"}),
     Call("ids of another account", "POST /pfid/generate", {"account_id": "<account 2>"}),
-    Call("ids by a deployment", "POST /pfid/generate", {"count": 1}),
     Call("users", "GET /admin_user?sorting=-id"),
     Call("invite", "POST /admin_user_invite", details(email="a@example.org")),
     Call("invite without an address", "POST /admin_user_invite", details()),
@@ -275,7 +274,12 @@ SEEN_BY_OTHERS: Final = [
     ),
     Call("spans of another account's agent", "GET /agent_spans?agent_id=<agent 1>", token="other"),
     Call("its own spans", "GET /agent_spans?agent_id=<agent 2>", token="other"),
-    Call("finish another account's span", f"POST /agent_spans/{OTHER_CHOSEN}/finish", {}, "other"),
+    Call(
+        "finish the span whose id another account has too",
+        f"POST /agent_spans/{OTHER_CHOSEN}/finish",
+        {},
+        "other",
+    ),
     Call("agents of another account", "GET /agent?account_id=<account 1>", token="other"),
     Call(
         "another account in an item",

@@ -19,8 +19,12 @@ LATE: Final = "2025-12-31T11:30:00+01:00"
 TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
 """A trace that caused a run."""
 
-VERSION: Final = {"external_identifier": "v1", "name": "Desk 1", "description": "The first."}
-RISK: Final = {
+VERSION: Final[dict[str, Json]] = {
+    "external_identifier": "v1",
+    "name": "Desk 1",
+    "description": "The first.",
+}
+RISK: Final[dict[str, Json]] = {
     "action_profile": {"read_data": "allowed", "destroy_data": "disallowed"},
     "params_data_categories": {
         "contact_information": "included",
@@ -33,7 +37,7 @@ RISK: Final = {
         "classification": "confidential",
     },
 }
-SCHEMA: Final = {
+SCHEMA: Final[dict[str, Json]] = {
     "external_identifier": "s1",
     "span_type_schemas": [
         {
@@ -85,16 +89,16 @@ def span(run: str = "<agent_instance 1>", **more: Json) -> dict[str, Json]:
     }
 
 
-def keyed(body: dict[str, Json], key: str) -> dict[str, Json]:
+def keyed(body: dict[str, Json], key: Json) -> dict[str, Json]:
     """Return a body with an idempotency key."""
     return {**body, "idempotency_key": key}
 
 
-def bulk(*items: dict[str, Json]) -> dict[str, Json]:
-    """Return the body of a bulk request; an item without a key gets one by its place."""
+def bulk(*items: dict[str, Json], key: str = "item") -> dict[str, Json]:
+    """Return the body of a bulk request; an item without a key gets *key* and its number."""
     return {
         "items": [
-            {"idempotency_key": f"item-{number:04}", **item} for number, item in enumerate(items)
+            {"idempotency_key": f"{key}-{number:04}", **item} for number, item in enumerate(items)
         ]
     }
 

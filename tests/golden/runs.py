@@ -140,7 +140,10 @@ def _steps_of_runs() -> list[Call]:
         Call("a run that is terminated", "GET /agent_instance/<agent_instance 3>"),
         Call("finish a terminated run", "POST /agent_instance/<agent_instance 3>/finish", {}),
         Call("start a terminated run", "POST /agent_instance/<agent_instance 3>/start", {}),
-        Call("a run without a body", "POST /agent_instance/<agent_instance 3>/finish"),
+        Call(
+            "finish a terminated run without a body",
+            "POST /agent_instance/<agent_instance 3>/finish",
+        ),
         Call("terminate without a reason", f"POST {run}/terminate", {}),
     ]
 
@@ -381,8 +384,8 @@ def _summaries(templates: dict[str, str]) -> list[Call]:
 
 def _risk() -> list[Call]:
     declared = {"name": "desk:send", "params_schema": {}, "data_risk": RISK}
-    schema = {**SCHEMA, "span_type_schemas": [*_list(SCHEMA["span_type_schemas"]), declared]}
-    send = {"schema_name": "desk:send", "status": "complete", "payload": {}}
+    schema = {**SCHEMA, "span_type_schemas": [*SCHEMA["span_type_schemas"], declared]}
+    send: dict[str, Json] = {"schema_name": "desk:send", "status": "complete", "payload": {}}
     withheld = {"$remit": "withheld", "rule": "type:Sensitive"}
     exceeding = {"$remit": {"exceeds": ["it may destroy data, which the agent may not"]}}
     refused = {"error": {"type": "DeniedError", "violations": ["destroy_data is not allowed"]}}
@@ -444,7 +447,10 @@ def _risk() -> list[Call]:
 
 
 def _causes() -> list[Call]:
-    root = {"schema_name": "remit:run", "payload": {"traceparent": f"00-{TRACE}-{'1' * 16}-01"}}
+    root: dict[str, Json] = {
+        "schema_name": "remit:run",
+        "payload": {"traceparent": f"00-{TRACE}-{'1' * 16}-01"},
+    }
     return [
         Call("a run", REGISTER, registration(external_identifier="run-1"), silent=True),
         Call("its root span", "POST /agent_spans", details(**span(**root))),
@@ -453,10 +459,6 @@ def _causes() -> list[Call]:
         Call("by external identifier", "GET /agent_instance?external_identifier=run-1"),
         Call("by an unknown one", "GET /agent_instance?external_identifier=none"),
     ]
-
-
-def _list(value: Json) -> list[Json]:
-    return list(value)
 
 
 STEPS_OF_RUNS: Final = list(_runs())
