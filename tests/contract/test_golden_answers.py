@@ -35,7 +35,8 @@ def check(name: str, value: Json) -> None:
     path = FOLDER / f"{name}.json"
     if WRITES:
         path.write_text(written(value))
-    assert value == json.loads(path.read_text())
+    same = value == json.loads(path.read_text())
+    assert same, f"{path.name} differs: write it (see the module) and read the difference"
 
 
 @on_each_store
