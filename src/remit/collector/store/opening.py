@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from remit._base.text import install_extra
+from remit.collector.store.base import Reader, Store
 from remit.collector.store.naming import is_postgres, scheme_of
-from remit.collector.store.protocol import Reader, Store
 from remit.collector.store.sqlite import SqliteReader, SqliteStore
 from remit.errors import SettingsError
 

@@ -17,20 +17,19 @@ from psycopg import Cursor, errors
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from remit._base.guard import logger
 from remit.collector.store import postgres_partitions as partitions
+from remit.collector.store.base import (
+    ConflictError,
+    StoreUnavailableError,
+    TooSlowError,
+)
 from remit.collector.store.naming import shown
 from remit.collector.store.postgres_connection import BoundedConnection
 from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool, Waits
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.postgres_schema import check_readable, is_current, migrate
-from remit.collector.store.protocol import (
-    ConflictError,
-    Reading,
-    StoreUnavailableError,
-    TooSlowError,
-    Writing,
-)
 from remit.collector.store.queries import Removed
 from remit.collector.store.retention import US_PER_MS, forget
+from remit.collector.store.transaction import Transaction
 from remit.errors import SettingsError
 
 T = TypeVar("T")
@@ -111,12 +110,12 @@ class PostgresStore:
             self._make_parts()
 
     @contextmanager
-    def reading(self) -> Generator[Reading]:
+    def reading(self) -> Generator[Transaction]:
         """Return a block that sees one state of the database."""
         with self._transaction(_READ) as cursor:
             yield PostgresTransaction(cursor, writing=False)
 
-    def look(self, question: Callable[[Reading], T]) -> T:
+    def look(self, question: Callable[[Transaction], T]) -> T:
         """Return what *question* returns, which asks one thing; it may be called more than once."""
 
         def ask(connection: BoundedConnection) -> T:
@@ -127,7 +126,7 @@ class PostgresStore:
             return self._pool.ask(ask)
 
     @contextmanager
-    def writing(self) -> Generator[Writing]:
+    def writing(self) -> Generator[Transaction]:
         """Return a block whose writes are kept together when it ends, or not at all."""
         if self._clock.wall_ns() >= self._next_parts_ns:
             self._make_parts()

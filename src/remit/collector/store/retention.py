@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from remit._base.ids import TIME_CHARS, encode
-from remit.collector.store.protocol import Store, write
+from remit.collector.store.base import Store, write
 from remit.collector.store.queries import Removed
 
 US_PER_MS: Final = 1000

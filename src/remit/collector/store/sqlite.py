@@ -17,13 +17,14 @@ from typing import Final, TypeVar
 
 from remit._base import sqlite
 from remit._base.files import make_private_file
+from remit.collector.store.base import StoreUnavailableError
 from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
-from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
 from remit.collector.store.queries import Removed
 from remit.collector.store.retention import forget
 from remit.collector.store.rows import content_hash
 from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction
 from remit.collector.store.subjects import subject_hash
+from remit.collector.store.transaction import Transaction
 from remit.errors import SettingsError
 
 T = TypeVar("T")
@@ -85,18 +86,18 @@ class SqliteStore:
             self._open()
 
     @contextmanager
-    def reading(self) -> Generator[Reading]:
+    def reading(self) -> Generator[Transaction]:
         """Return a block that sees one state of the database."""
         with self._transaction("BEGIN") as transaction:
             yield transaction
 
-    def look(self, question: Callable[[Reading], T]) -> T:
+    def look(self, question: Callable[[Transaction], T]) -> T:
         """Return what *question* returns, which asks one thing."""
         with self.reading() as tx:
             return question(tx)
 
     @contextmanager
-    def writing(self) -> Generator[Writing]:
+    def writing(self) -> Generator[Transaction]:
         """Return a block whose writes are kept together when it ends, or not at all."""
         with self._transaction("BEGIN IMMEDIATE") as transaction:
             yield transaction
@@ -225,7 +226,7 @@ class SqliteReader:
         refuse_older(version, newest, self.path)
 
     @contextmanager
-    def reading(self) -> Generator[Reading]:
+    def reading(self) -> Generator[Transaction]:
         """Return a block that sees one state of the database."""
         with self._block() as connection:
             yield SqliteTransaction(connection)

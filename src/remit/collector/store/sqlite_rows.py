@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from typing_extensions import override
+
 from remit.collector.store import statements
 from remit.collector.store.queries import Listed, Page, SpanFilter
 from remit.collector.store.rows import InstanceRow, KeyRow, Row, SpanRow
@@ -56,23 +58,21 @@ class SqliteTransaction(Transaction):
         self._connection = connection
         self._most_by_start = most_by_start
 
+    @override
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
-        """Return those of the spans that exist, by id."""
         values = (_texts(span_ids), account_id, account_id)
         return {row.id: row for row in self._all(SpanRow, _SPANS_OF_IDS, values)}
 
+    @override
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
-        """Return those of the idempotency keys that were used, by key."""
         values = (_texts(keys), account_id, operation)
         return {row.key: row for row in self._all(KeyRow, _KEYS_OF_TEXTS, values)}
 
+    @override
     def list_instances(
         self, account_id: str | None, equal: Mapping[str, str], page: Page
     ) -> Listed[InstanceRow]:
-        """Return instances whose columns equal the values in *equal*.
-
-        Those of the only account are all that there are, which are counted at once.
-        """
+        # Those of the only account are all that exist, which SQLite counts without a condition.
         if not equal and account_id is not None and self._is_alone(account_id):
             account_id = None
         return super().list_instances(account_id, equal, page)
@@ -80,30 +80,32 @@ class SqliteTransaction(Transaction):
     def _is_alone(self, account_id: str) -> bool:
         return list(self._rows(_ACCOUNTS)) == [(account_id,)]
 
+    @override
     def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
-        """Do nothing: nobody else writes meanwhile, and whoever needs the spans may read them."""
+        # A writing transaction has the file to itself; the spans may exist.
         del instance_ids, span_ids
         return True
 
+    @override
     def add(self, row: Row) -> None:
-        """Keep a new row; its id is new."""
         self._run(statements.INSERT[type(row)], values_of(row))
 
+    @override
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
-        """Keep idempotency keys that were not used before."""
         self._connection.executemany(statements.INSERT[KeyRow], map(values_of, rows))
 
+    @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
-        """Keep new spans."""
         self._connection.executemany(_INSERT_SPAN, map(values_of, rows))
 
+    @override
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
-        """Keep what a finish changes in spans that exist."""
         values = [(*mutable(row), row.agent_instance_id, row.id) for row in rows]
         self._connection.executemany(statements.UPDATE_SPAN, values)
 
+    @override
     def _source(self, wanted: SpanFilter, *, joined: bool) -> str:
-        """Read by the time of the start where that means few; SQLite has no means to know."""
+        # SQLite keeps no statistics that say whether a time range holds few spans.
         if not self._few_in_time(wanted):
             return super()._source(wanted, joined=joined)
         return statements.SPANS_BY_START_AND_THEIRS if joined else statements.SPANS_BY_START
@@ -119,8 +121,9 @@ class SqliteTransaction(Transaction):
         ((count,),) = self._rows(_OF_THE_TIMES, values)
         return int(count) < self._most_by_start
 
+    @override
     def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page, columns: str) -> str:
-        """Put the spans of many runs in order first, and then read what the page holds."""
+        # Of many runs, order the row ids first, and then read the rows of the page.
         if wanted.agent_instance_id is not None:
             return super()._page_of_spans(passing, wanted, page, columns)
         ordered = statements.order(SpanRow, page, "s.")
@@ -130,19 +133,23 @@ class SqliteTransaction(Transaction):
             f"CROSS JOIN agent_spans AS s ON s.rowid = p.place {ordered}"
         )
 
+    @override
     def forget_spans(self, first_id: str, most: int) -> int:
-        """Forget some of the spans whose id is less than *first_id*; return how many."""
         return self._run(_FORGET_SPANS, (first_id, most))
 
+    @override
     def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute(sql, values)
 
+    @override
     def _run(self, sql: str, values: Sequence[Value] = ()) -> int:
         return self._connection.execute(sql, values).rowcount
 
+    @override
     def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         self._connection.executemany(sql, rows)
 
+    @override
     def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
         return f"{column} IN (SELECT value FROM json_each(?))", _texts(texts)  # noqa: S608 - as above
 

@@ -1,7 +1,12 @@
-"""One transaction of either store: what both databases are asked in the same words.
+"""A transaction of either database: its queries and writes, and the SQL that both share.
 
-A dialect says how a statement is sent, how a list of ids is written, and what differs for speed or
-for what other transactions may do meanwhile.
+A subclass says how a statement is sent, how a list of ids is written, and what differs for speed or
+because of concurrent transactions.
+
+What a writing transaction has read stays as it was until the transaction ends, so that decisions
+made from it hold. There are two exceptions: spans and their idempotency keys stay only while their
+instance is locked (`hold`), and a row that did not exist when it was read may be inserted by
+another transaction, which is a `ConflictError` here.
 """
 
 from __future__ import annotations
@@ -46,7 +51,11 @@ _ID_AND_CHARS: Final = "s.id, LENGTH(s.payload) + COALESCE(LENGTH(s.result_paylo
 
 
 class Transaction(ABC):
-    """One transaction, open; what it may be asked is said by `remit.collector.store.Writing`."""
+    """An open transaction of a store.
+
+    Where `account_id` is None, rows of every account are meant, for the owner of the machine. Each
+    write may raise `ConflictError`.
+    """
 
     @abstractmethod
     def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
@@ -96,7 +105,10 @@ class Transaction(ABC):
     def list_rows(
         self, kind: type[R], account_id: str, equal: Mapping[str, str], page: Page
     ) -> Listed[R]:
-        """Return rows of the account whose columns equal the values in *equal*."""
+        """Return rows of the account whose columns equal the values in *equal*.
+
+        Rows of schema versions have no schemas.
+        """
         owner = "id" if kind is AccountRow else "account_id"
         return self._listed(kind, {owner: account_id, **equal}, page, select=_LISTED.get(kind))
 
@@ -139,7 +151,7 @@ class Transaction(ABC):
     def instance_counts(
         self, agent_ids: Collection[str], environment_id: str | None = None
     ) -> dict[str, dict[str, int]]:
-        """Return how many instances stand where, by agent and status."""
+        """Return the number of instances by agent and status."""
         counts: dict[str, dict[str, int]] = {agent_id: {} for agent_id in agent_ids}
         where, value = self._among("agent_id", agent_ids)
         values: tuple[Value, ...] = (value,)
@@ -182,7 +194,7 @@ class Transaction(ABC):
     def instances(
         self, account_id: str | None, instance_ids: Collection[str]
     ) -> dict[str, InstanceRow]:
-        """Return those of the instances that exist, by id."""
+        """Return the existing instances among *instance_ids*, keyed by id."""
         where, value = self._among("id", instance_ids)
         values: tuple[Value, ...] = (value,)
         if account_id is not None:
@@ -208,12 +220,19 @@ class Transaction(ABC):
 
     @abstractmethod
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
-        """Return those of the spans that exist, by id."""
+        """Return the existing spans among *span_ids*, keyed by id."""
 
     def list_spans(
         self, wanted: SpanFilter, page: Page, *, most_chars: int | None = None
     ) -> Listed[SpanRow]:
-        """Return spans that pass the filter, no more of them than fit into *most_chars*."""
+        """Return spans that pass the filter.
+
+        Args:
+            wanted: The filter.
+            page: Which of them.
+            most_chars: The page ends before the span whose payloads would make it longer than
+                this, but holds at least one span.
+        """
         where, values = _where(wanted)
         passing = f"{self._source(wanted, joined=_about_instances(wanted))} WHERE {where}"
         total = self._count(passing, values)
@@ -246,34 +265,44 @@ class Transaction(ABC):
         return [SpanKind(*row) for row in self._rows(sql, values)]
 
     def span_moves(self, instance_id: str | None, first_id: str) -> dict[str, int]:
-        """Return of each instance a number that grows whenever one of its spans begins or ends."""
+        """Return a number for each instance that grows when one of its spans begins or ends.
+
+        Args:
+            instance_id: The only instance to return; else all whose spans may still change.
+            first_id: Instances that ended are returned if their id is not less than this.
+        """
         where, value = ("id = ?", instance_id) if instance_id else (statements.MAY_MOVE, first_id)
         rows = self._rows(f"{statements.MOVES} WHERE {where}", (value,))
         return {row_id: int(number) for row_id, number in rows}
 
     @abstractmethod
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
-        """Return those of the idempotency keys that were used, by key."""
+        """Return the used idempotency keys among *keys*, by key."""
 
     @abstractmethod
     def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
-        """Keep others from these instances, and from those of these spans, until the end."""
+        """Lock these instances, and those of these spans, until the transaction ends.
+
+        Returns:
+            Whether some of the spans may exist. If another transaction adds one of the others
+            meanwhile, adding it here is a conflict.
+        """
 
     @abstractmethod
     def add(self, row: Row) -> None:
-        """Keep a new row; its id is new."""
+        """Insert a row whose id is new."""
 
     @abstractmethod
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
-        """Keep idempotency keys that were not used before."""
+        """Insert idempotency keys that were not used before."""
 
     @abstractmethod
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
-        """Keep new spans."""
+        """Insert new spans."""
 
     @abstractmethod
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
-        """Keep what a finish changes in spans that exist."""
+        """Update what a finish changes in existing spans."""
 
     def add_span_counts(self, changes: Mapping[str, Mapping[str, int]]) -> None:
         """Add to the span counts of instances, by id and status."""
@@ -284,32 +313,45 @@ class Transaction(ABC):
         self._run_many(statements.ADD_COUNTS, rows)
 
     def change_instances(self, rows: Collection[InstanceRow]) -> None:
-        """Keep what can change in instances that exist; span counts are left alone."""
+        """Update existing instances, except their span counts."""
         values: list[tuple[Value, ...]] = [(*mutable(row), row.id) for row in rows]
         self._run_many(statements.UPDATE[InstanceRow], values)
 
     def change(
         self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | InstanceRow
     ) -> None:
-        """Keep what can change in a row that exists; span counts are left alone."""
+        """Update an existing row; the span counts of an instance stay."""
         self._run(statements.UPDATE[type(row)], (*mutable(row), row.id))
 
     def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow) -> None:
-        """Forget a row; whoever reads it meanwhile ends first."""
+        """Delete a row, after the transactions that have read it.
+
+        Whether the row is still in use is to be read after this: then no other transaction can
+        begin to use it.
+        """
         self._run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))  # noqa: S608 - a name from the tables
 
     def remove_agent(self, agent_id: str) -> None:
-        """Forget an agent without instances, with its deployments, versions and tokens."""
+        """Delete an agent without instances, with its deployments, versions and tokens."""
         for table in statements.OF_AGENT:
             self._run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))  # noqa: S608 - a fixed text
         self._run("DELETE FROM agents WHERE id = ?", (agent_id,))
 
     @abstractmethod
     def forget_spans(self, first_id: str, most: int) -> int:
-        """Forget some of the spans whose id is less than *first_id*; return how many."""
+        """Delete up to *most* spans whose id is less than *first_id*; return how many.
+
+        Where the table of spans has partitions by time, only spans outside of them are deleted.
+        """
 
     def forget_old(self, before_us: int, first_id: str, most: int) -> Removed:
-        """Forget some of what is old: keys that lead nowhere, and instances without spans."""
+        """Delete old idempotency keys and old instances without spans.
+
+        Args:
+            before_us: An instance is old if it ended, and was last changed, before this.
+            first_id: A span is old if its id is less than this; old spans are deleted already.
+            most: The largest number of rows of a kind; fewer are deleted at the end.
+        """
         keys = self._run(statements.FORGET_KEYS, (first_id, before_us, most))
         old = [
             row[0]
@@ -327,20 +369,20 @@ class Transaction(ABC):
         return Removed(0, len(gone), keys + self._run(sql, (value,)))
 
     def touch_token(self, token_id: str, now_us: int) -> None:
-        """Note that a token was used."""
+        """Record when a token was used."""
         self._run(statements.NOTE_USE, (now_us, token_id, now_us))
 
     def add_subjects(self, rows: Collection[SubjectRow]) -> None:
-        """Note whose data runs are about; what is known already is left alone."""
+        """Record the subjects of runs; those recorded already stay."""
         for row in rows:
             self._run(f"{statements.INSERT[SubjectRow]} ON CONFLICT DO NOTHING", values_of(row))
 
     def note_causes(self, causes: Mapping[str, str]) -> None:
-        """Note by which traces instances were caused, by id."""
+        """Record the traces that caused instances, by id."""
         self._run_many(statements.NOTE_CAUSE, [(trace, row_id) for row_id, trace in causes.items()])
 
     def instances_of_subject(self, subject_hash: str) -> list[str]:
-        """Return the ids of the instances that are about somebody, oldest first."""
+        """Return the ids of the instances about a subject, oldest first."""
         sql = "SELECT agent_instance_id FROM run_subjects WHERE subject_hash = ? ORDER BY 1"
         return [row[0] for row in self._rows(sql, (subject_hash,))]
 
@@ -350,21 +392,24 @@ class Transaction(ABC):
         return [row[0] for row in self._rows(sql, (agent_id,))]
 
     def erasures(self, instance_id: str) -> list[ErasureRow]:
-        """Return what was erased of an instance, oldest first."""
+        """Return the erasures of an instance, oldest first."""
         sql = (
             f"{statements.SELECT[ErasureRow]} WHERE agent_instance_id = ? ORDER BY inserted_at, id"
         )
         return self._all(ErasureRow, sql, (instance_id,))
 
     def erase(self, instance_id: str, erased_at: int) -> int:
-        """Erase the payloads of an instance; return how many spans had some."""
+        """Erase the payloads of an instance; return how many spans had some.
+
+        The answers of its idempotency keys stay: see `replace_answers`.
+        """
         spans = self._run(statements.ERASE_SPANS, (instance_id,))
         self._run(statements.ERASE_INSTANCE, (erased_at, instance_id))
         self._run("DELETE FROM run_subjects WHERE agent_instance_id = ?", (instance_id,))
         return spans
 
     def replace_answers(self, instance_id: str, answer: bytes) -> int:
-        """Put *answer* in the place of all that the keys of an instance were answered."""
+        """Replace each answer of an instance's idempotency keys with *answer*; return how many."""
         return self._run(statements.ERASE_ANSWERS, (answer, instance_id))
 
     @contextmanager
