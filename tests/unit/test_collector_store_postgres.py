@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from remit.cli import main
 from remit.collector import Store, create_token, open_store
-from remit.collector.store import AccountRow, StoreUnavailableError, opening, shown
+from remit.collector.store import AccountRow, StoreUnavailableError, shown
 from remit.collector.store.postgres import PostgresStore
 from remit.collector.store.postgres_pool import MAX_CONNECTIONS
 from remit.errors import SettingsError
@@ -187,7 +187,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
     with pytest.raises(SettingsError, match=r"psycopg.*the extra `postgres` of remit"):
-        opening.open_store("postgresql://localhost/remit")
+        open_store("postgresql://localhost/remit")
 
     monkeypatch.undo()
     assert import_module("remit.collector.store.postgres").PostgresStore is PostgresStore

@@ -10,11 +10,11 @@ from remit.collector.store.base import Store as Store
 from remit.collector.store.base import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store.base import TooSlowError as TooSlowError
 from remit.collector.store.base import write as write
-from remit.collector.store.naming import is_postgres as is_postgres
-from remit.collector.store.naming import scheme_of as scheme_of
-from remit.collector.store.naming import shown as shown
-from remit.collector.store.opening import open_reader as open_reader
-from remit.collector.store.opening import open_store as open_store
+from remit.collector.store.open import is_postgres as is_postgres
+from remit.collector.store.open import open_reader as open_reader
+from remit.collector.store.open import open_store as open_store
+from remit.collector.store.open import scheme_of as scheme_of
+from remit.collector.store.open import shown as shown
 from remit.collector.store.queries import Listed as Listed
 from remit.collector.store.queries import Page as Page
 from remit.collector.store.queries import Removed as Removed

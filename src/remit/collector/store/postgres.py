@@ -22,7 +22,7 @@ from remit.collector.store.base import (
     StoreUnavailableError,
     TooSlowError,
 )
-from remit.collector.store.naming import shown
+from remit.collector.store.open import shown
 from remit.collector.store.postgres_connection import BoundedConnection
 from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool, Waits
 from remit.collector.store.postgres_rows import PostgresTransaction
