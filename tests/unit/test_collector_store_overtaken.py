@@ -153,8 +153,8 @@ def test_what_a_copy_cannot_tell_apart_is_not_copied(store: Store) -> None:
         assert copied([row, msgspec.structs.replace(row, schema_name=name)]) is None
 
 
-def test_a_question_is_asked_again_where_the_connection_had_died(url: str, store: Store) -> None:
-    """It lay idle; nobody hears of it."""
+def test_a_query_after_the_server_closed_the_connection_succeeds(url: str, store: Store) -> None:
+    """The connection was idle; the pool replaces it first."""
     assert store.look(lambda tx: tx.accounts()) == []
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(ENDED)

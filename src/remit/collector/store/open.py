@@ -1,4 +1,4 @@
-"""The database that `--db` names: the path of an SQLite file, or the URL of a PostgreSQL database."""
+"""The database that `--db` names: an SQLite file by its path, or PostgreSQL by its URL."""
 
 from __future__ import annotations
 
