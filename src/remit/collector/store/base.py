@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, TypeVar
 
-from remit.collector.store.queries import Removed
+from remit.collector.store.filters import Removed
 from remit.collector.store.transaction import Transaction
 
 T = TypeVar("T")

@@ -27,10 +27,10 @@ from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from remit._base.guard import logger
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.base import ConflictError, Store, StoreUnavailableError, TooSlowError
+from remit.collector.store.filters import Removed
 from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.open import shown
 from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.queries import Removed
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.collector.store.transaction import Transaction
 from remit.errors import SettingsError

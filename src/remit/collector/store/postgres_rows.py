@@ -19,8 +19,8 @@ from typing_extensions import override
 
 from remit.collector.store import statements
 from remit.collector.store.base import ConflictError
+from remit.collector.store.filters import Listed, Page, SpanFilter, SpanKind
 from remit.collector.store.postgres_copy import copied, copying
-from remit.collector.store.queries import Listed, Page, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
@@ -32,7 +32,8 @@ from remit.collector.store.rows import (
     SpanRow,
     TokenRow,
 )
-from remit.collector.store.transaction import Transaction, Value, values_of
+from remit.collector.store.statements import Value
+from remit.collector.store.transaction import Transaction, values_of
 
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from remit._base.ids import TIME_CHARS, encode
 from remit.collector.store.base import Store, write
-from remit.collector.store.queries import Removed
+from remit.collector.store.filters import Removed
 
 US_PER_MS: Final = 1000
 MOST_ROWS: Final = 5000

@@ -18,8 +18,8 @@ from typing import Final, TypeVar
 from remit._base import sqlite
 from remit._base.files import make_private_file
 from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.filters import Removed
 from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
-from remit.collector.store.queries import Removed
 from remit.collector.store.retention import forget
 from remit.collector.store.rows import content_hash
 from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction

@@ -10,9 +10,10 @@ from typing import Any, Final
 from typing_extensions import override
 
 from remit.collector.store import statements
-from remit.collector.store.queries import Listed, Page, SpanFilter
+from remit.collector.store.filters import Listed, Page, SpanFilter
 from remit.collector.store.rows import InstanceRow, KeyRow, Row, SpanRow
-from remit.collector.store.transaction import Transaction, Value, mutable, values_of
+from remit.collector.store.statements import Value
+from remit.collector.store.transaction import Transaction, mutable, values_of
 
 _INSERT_SPAN: Final = f"{statements.INSERT[SpanRow]} ON CONFLICT DO NOTHING"
 # One text for any number of ids; CROSS JOIN keeps SQLite from another order.
@@ -126,7 +127,7 @@ class SqliteTransaction(Transaction):
         # Of many runs, order the row ids first, and then read the rows of the page.
         if wanted.agent_instance_id is not None:
             return super()._page_of_spans(passing, wanted, page, columns)
-        ordered = statements.order(SpanRow, page, "s.")
+        ordered = page.order(SpanRow, "s.")
         return (
             f"SELECT {columns} FROM "  # noqa: S608 - fixed names
             f"(SELECT s.rowid AS place {passing} {ordered} LIMIT ? OFFSET ?) AS p "

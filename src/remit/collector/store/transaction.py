@@ -14,12 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from remit.collector.store import statements
-from remit.collector.store.queries import Listed, Page, Removed, SpanFilter, SpanKind
+from remit.collector.store.filters import Listed, Page, Removed, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     FOUND,
     AccountRow,
@@ -36,12 +36,11 @@ from remit.collector.store.rows import (
     TokenRow,
     VersionRow,
 )
+from remit.collector.store.statements import Value
 
 R = TypeVar("R", bound=Row)
-Value: TypeAlias = str | int | bytes | None
 
-
-# Lists leave schemas out: a hundred of them may not fit into memory.
+# Lists omit schemas: a hundred of them may be too large for memory.
 _LISTED: Final[Mapping[type[Row], str]] = {
     SchemaVersionRow: statements.SELECT[SchemaVersionRow]
     .replace("span_type_schemas", "'[]'")
@@ -59,22 +58,22 @@ class Transaction(ABC):
 
     @abstractmethod
     def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
-        """Return the rows that a statement answers."""
+        """Run a statement; return its rows."""
 
     @abstractmethod
     def _run(self, sql: str, values: Sequence[Value] = ()) -> int:
-        """Carry out a statement; return how many rows it was about."""
+        """Run a statement; return the number of rows that it changed."""
 
     @abstractmethod
     def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Carry out a statement once for each row of values."""
+        """Run a statement once for each row of values."""
 
     @abstractmethod
     def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
         """Return the condition that *column* is one of *texts*, and its value."""
 
     def _kept(self, kind: type[Row]) -> str:
-        """Return what a select of *kind* ends with, so that what it read stays."""
+        """Return the lock clause of a select of *kind*, so that the rows it reads stay."""
         del kind
         return ""
 
@@ -88,8 +87,7 @@ class Transaction(ABC):
     def _one(self, kind: type[R], where: str, *values: Value, to_remove: bool = False) -> R | None:
         lock = self._removable() if to_remove else self._kept(kind)
         sql = f"{statements.SELECT[kind]} WHERE {where} LIMIT 1{lock}"
-        found = self._all(kind, sql, values)
-        return found[0] if found else None
+        return next(iter(self._all(kind, sql, values)), None)
 
     def row(self, kind: type[R], account_id: str | None, row_id: str) -> R | None:
         """Return the row of this id."""
@@ -199,7 +197,7 @@ class Transaction(ABC):
         values: tuple[Value, ...] = (value,)
         if account_id is not None:
             where, values = f"{where} AND account_id = ?", (value, account_id)
-        # In order, so that two who keep several wait for each other in turn.
+        # In order, so that two transactions that lock several cannot deadlock.
         sql = f"{statements.SELECT[InstanceRow]} WHERE {where} ORDER BY id"
         rows = self._all(InstanceRow, sql + self._kept(InstanceRow), values)
         return {row.id: row for row in rows}
@@ -233,32 +231,32 @@ class Transaction(ABC):
             most_chars: The page ends before the span whose payloads would make it longer than
                 this, but holds at least one span.
         """
-        where, values = _where(wanted)
-        passing = f"{self._source(wanted, joined=_about_instances(wanted))} WHERE {where}"
+        where, values = wanted.where()
+        passing = f"{self._source(wanted, joined=wanted.names_instances)} WHERE {where}"
         total = self._count(passing, values)
-        values = (*values, page.size, page.offset)
+        values = (*values, *page.limits)
         if most_chars is None:
             sql = self._page_of_spans(passing, wanted, page, statements.columns(SpanRow, "s."))
             return Listed(self._all(SpanRow, sql, values), total)
-        # A page may not fit into memory, so the lengths are read before the spans.
+        # A page may be too large for memory, so the lengths are read before the spans.
         sql = self._page_of_spans(passing, wanted, page, _ID_AND_CHARS)
         ids = _fitting(self._rows(sql, values), most_chars)
-        found = self.spans(None, ids)
-        return Listed([found[span_id] for span_id in ids if span_id in found], total)
+        spans = self.spans(None, ids)
+        return Listed([spans[span_id] for span_id in ids if span_id in spans], total)
 
     def _source(self, wanted: SpanFilter, *, joined: bool) -> str:
-        """Return from what spans are read, if need be with their instances."""
+        """Return the `FROM` of spans, with their instances if *joined*."""
         del wanted
         return statements.SPANS_AND_THEIRS if joined else statements.SPANS
 
     def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page, columns: str) -> str:
         """Return the statement that reads *columns* of one page of the spans that pass."""
         del wanted
-        return f"SELECT {columns} {passing} {statements.picked(SpanRow, page, 's.')}"
+        return f"SELECT {columns} {passing} {page.clause(SpanRow, 's.')}"
 
     def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:
         """Return how many spans of each kind pass the filter."""
-        where, values = _where(wanted)
+        where, values = wanted.where()
         names = f"i.agent_schema_version_id, s.schema_name, s.status, s.flags & {FOUND}"
         passing = f"{self._source(wanted, joined=True)} WHERE {where}"
         sql = f"SELECT {names}, COUNT(*) {passing} GROUP BY {names}"
@@ -360,7 +358,7 @@ class Transaction(ABC):
             )
         ]
         among, value = self._among("id", old)
-        # Asked again, now that nobody can add a span to them.
+        # Checked again, now that no transaction can add a span to them.
         sql = f"DELETE FROM agent_instances WHERE {among} AND {statements.SPANLESS} RETURNING id"  # noqa: S608 - a fixed text
         gone = [row[0] for row in self._rows(sql, (value,))]
         among, value = self._among("agent_instance_id", gone)
@@ -436,14 +434,14 @@ class Transaction(ABC):
         """Return a page of rows; *owned* is the condition on the account for counting them."""
         for field in equal:
             statements.known(kind, field)
-        # No condition, not one that always holds: then SQLite counts pages in place of rows.
+        # Without any condition SQLite counts pages instead of rows.
         where = "WHERE " + " AND ".join(f"{field} = ?" for field in equal) if equal else ""
         values = tuple(equal.values())
         counted = where.replace("account_id = ?", owned)
         total = self._count(f"FROM {statements.TABLES[kind]} {counted}", values)
         select = select or statements.SELECT[kind]
-        sql = f"{select} {where} {statements.picked(kind, page)}"
-        return Listed(self._all(kind, sql, (*values, page.size, page.offset)), total)
+        sql = f"{select} {where} {page.clause(kind)}"
+        return Listed(self._all(kind, sql, (*values, *page.limits)), total)
 
     def _count(self, rest: str, values: Sequence[Value]) -> int:
         ((count,),) = self._rows(f"SELECT COUNT(*) {rest}", values)
@@ -459,28 +457,6 @@ def _fitting(spans: Iterable[tuple[str, int]], most_chars: int) -> list[str]:
             break
         ids.append(span_id)
     return ids
-
-
-def _where(wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
-    conditions: dict[str, Value] = {
-        "i.account_id = ?": wanted.account_id,
-        "s.agent_instance_id = ?": wanted.agent_instance_id,
-        "i.agent_id = ?": wanted.agent_id,
-        "i.environment_id = ?": wanted.environment_id,
-        "s.schema_name = ?": wanted.schema_name,
-        "s.started_at >= ?": wanted.started_from_us,
-        "s.started_at <= ?": wanted.started_to_us,
-        "s.updated_at >= ?": wanted.changed_from_us,
-        "s.id >= ?": wanted.first_id,
-        "(s.flags & ?) <> 0": wanted.flags,
-    }
-    given = {text: value for text, value in conditions.items() if value is not None}
-    return " AND ".join(given) or "TRUE", tuple(given.values())
-
-
-def _about_instances(wanted: SpanFilter) -> bool:
-    told = (wanted.account_id, wanted.agent_id, wanted.environment_id)
-    return any(value is not None for value in told)
 
 
 def mutable(row: Row) -> tuple[Value, ...]:
