@@ -60,7 +60,7 @@ def _translated(sql: str) -> bytes:
 def _field_types(kind: type[Row]) -> dict[str, type]:
     """Return the type of each field, without its being optional."""
     fields = msgspec.structs.fields(kind)
-    return {each.name: (get_args(each.type) or (each.type,))[0] for each in fields}
+    return {field.name: (get_args(field.type) or (field.type,))[0] for field in fields}
 
 
 def _recordset(kind: type[Row], fields: Sequence[str]) -> str:
