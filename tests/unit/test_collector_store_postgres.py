@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -63,6 +64,15 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
+
+
+def succeeds(work: Callable[[], object]) -> bool:
+    """Return whether *work* does not find the database unavailable."""
+    try:
+        work()
+    except StoreUnavailableError:
+        return False
+    return True
 
 
 def connections(url: str) -> int:
@@ -227,12 +237,20 @@ def test_a_slow_read_is_no_outage(url: str, caplog: pytest.LogCaptureFixture) ->
     store.close()
 
 
+def all_at_once(store: Store, number: int = MAX_CONNECTIONS) -> None:
+    """Read on so many connections at the same time."""
+    with store.reading():
+        if number > 1:
+            all_at_once(store, number - 1)
+
+
 def test_connections_that_the_server_ended_are_not_noticed(url: str) -> None:
-    """The next transaction makes another, and nothing is left open."""
+    """The next transaction has a new one, however many were idle, and none is left open."""
     store = open_store(url)
     api = World(store).account()
     run = api.instance("active")
     for _ in range(3):
+        all_at_once(store)
         with connected(url) as other:
             other.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -318,15 +336,11 @@ def test_all_connections_in_use_is_unavailable(url: str) -> None:
     """After a short wait."""
     store = postgres_store(url, waits={"connection_s": 0.05})
 
-    def all_at_once(number: int) -> None:
-        with store.reading():
-            if number:
-                all_at_once(number - 1)
-
-    all_at_once(MAX_CONNECTIONS - 1)
+    # The pool opens its connections one after the other.
+    until(lambda: succeeds(lambda: all_at_once(store)))
     with pytest.raises(StoreUnavailableError, match="in use"):
-        all_at_once(MAX_CONNECTIONS)
-    all_at_once(MAX_CONNECTIONS - 1)
+        all_at_once(store, MAX_CONNECTIONS + 1)
+    all_at_once(store)
     store.close()
 
 
@@ -352,6 +366,24 @@ def test_a_text_that_no_row_can_hold_finds_nothing(url: str) -> None:
         assert tx.keys("a", "b", ["\x00"]) == {}
         assert tx.instances("a\x00", ["\x00"]) == {}
     store.close()
+
+
+def test_an_exit_without_a_close_is_quiet(url: str) -> None:
+    """The threads of the pool do not hold it up, and nothing warns."""
+    program = """
+import sys
+from remit.collector import open_store
+store = open_store(sys.argv[1])
+with store.reading() as tx:
+    print(tx.accounts())
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program, url],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    until(lambda: connections(url) == 0)
 
 
 def in_child(store: Store) -> int:

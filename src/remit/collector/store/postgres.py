@@ -53,6 +53,8 @@ _DEFAULTS: Final = {
 # Releases the locks of a process that was suspended during a transaction.
 _IDLE_S: Final = 30.0
 _CLOSE_S: Final = 1.0
+# While attempts to connect fail, requests do not keep their threads waiting.
+_FAILING_S: Final = 0.2
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 # A writing transaction finds rows by keys: its statements are planned once, not for each hundred
 # ids, and a plan from the time when a table was empty must not read all of it later.
@@ -96,7 +98,11 @@ class Waits:
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection of the pool, which reports only that there is none: the reason is kept here."""
+    """A connection of the pool, which itself does not report why it has none.
+
+    Attributes:
+        failure: Why the last attempt of this process to connect failed, if it did.
+    """
 
     failure: ClassVar[str] = ""
 
@@ -260,11 +266,11 @@ class PostgresStore(Store):
         """Return a block with a connection of the pool.
 
         Raises:
-            StoreUnavailableError: There is none within `Waits.connection_s`.
+            StoreUnavailableError: There is none in time.
         """
         pool = self._open_pool()
         try:
-            connection = pool.getconn()
+            connection = pool.getconn(_FAILING_S if _Connection.failure else None)
             if _is_readable(connection):
                 # The server closed it while it was idle, and probably the other ones too.
                 pool.drain()
@@ -286,7 +292,7 @@ class PostgresStore(Store):
                     kwargs=self._options,
                     connection_class=_Connection,
                     configure=partial(_limit, self._waits),
-                    min_size=1,
+                    min_size=0,
                     max_size=MAX_CONNECTIONS,
                     timeout=self._waits.connection_s,
                     # The pool tries again after 1 s, 2 s, ... until then; later uses begin anew.
