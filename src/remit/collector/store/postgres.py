@@ -160,7 +160,9 @@ class PostgresStore(Store):
         self._waits = waits or Waits()
         self._clock = clock or SystemClock()
         self._next_partitions_ns = 0
-        self._forget_pool()
+        self._lock = threading.Lock()
+        self._pool: ConnectionPool[_Connection] | None = None
+        self._finalizer: weakref.finalize[[float], PostgresStore] | None = None
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
                 cursor.execute(_READ if read_only else _WRITE)
@@ -227,7 +229,7 @@ class PostgresStore(Store):
         with self._lock:
             if self._finalizer is not None:
                 self._finalizer()
-            self._pool = self._finalizer = None
+            self._pool, self._finalizer = None, None
 
     def _make_partitions(self) -> None:
         """Make the partitions of the coming weeks; without them spans go to the default one."""
@@ -302,11 +304,13 @@ class PostgresStore(Store):
                 self._finalizer = weakref.finalize(self, self._pool.close, _CLOSE_S)
             return self._pool
 
-    def _forget_pool(self) -> None:
-        """Begin without a pool; in a forked child, leave that of the parent alone."""
+    def _leave_pool(self) -> None:
+        """In a forked child: leave the pool alone, which would close the parent's connections."""
         self._lock = threading.Lock()
-        self._pool: ConnectionPool[_Connection] | None = None
-        self._finalizer: weakref.finalize[..., PostgresStore] | None = None
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            _inherited.append(self._pool)
+        self._pool, self._finalizer = None, None
 
 
 def _limit(waits: Waits, connection: _Connection) -> None:
@@ -413,12 +417,8 @@ _inherited: Final[list[object]] = []
 
 
 def _after_fork_in_child() -> None:
-    """Leave the pools of the parent alone: to close a connection would end it for the parent."""
     for store in list(_stores):
-        if store._finalizer is not None:  # noqa: SLF001 - this module's own
-            store._finalizer.detach()  # noqa: SLF001 - this module's own
-        _inherited.append(store._pool)  # noqa: SLF001 - this module's own
-        store._forget_pool()  # noqa: SLF001 - this module's own
+        store._leave_pool()  # noqa: SLF001 - this module's own
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
