@@ -297,7 +297,7 @@ class PostgresStore(Store):
                     min_size=0,
                     max_size=MAX_CONNECTIONS,
                     timeout=self._waits.connection_s,
-                    # The pool tries again after 1 s, 2 s, ... until then; the next use starts again.
+                    # For so long the pool tries again, after 1 s, 2 s; the next use starts over.
                     reconnect_timeout=self._waits.connection_s,
                     open=True,
                 )
