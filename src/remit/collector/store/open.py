@@ -58,28 +58,28 @@ def open_reader(database: Path | str) -> Reader:
     return SqliteReader(path)
 
 
-def scheme_of(database: Path | str) -> str:
-    """Return the scheme of a URL, an empty text for a path."""
-    match = re.match(r"([a-z][a-z0-9+]*)://", str(database))
-    return match[1] if match else ""
-
-
 def is_postgres(database: Path | str) -> bool:
     """Return whether *database* names a PostgreSQL database, which several processes may serve."""
-    return scheme_of(database) in _POSTGRES_SCHEMES
+    return _scheme_of(database) in _POSTGRES_SCHEMES
 
 
 def shown(database: Path | str) -> str:
     """Return the name of a database for people: a URL without its password."""
     text = str(database)
-    if not scheme_of(text):
+    if not _scheme_of(text):
         return text
     text = re.sub(r"(://[^:/@?]*):[^@/?]*@", r"\1@", text)
     return re.sub(r"([?&])password=[^&]*&?", r"\1", text).rstrip("?&")
 
 
+def _scheme_of(database: Path | str) -> str:
+    """Return the scheme of a URL, an empty text for a path."""
+    match = re.match(r"([a-z][a-z0-9+]*)://", str(database))
+    return match[1] if match else ""
+
+
 def _path(database: Path | str) -> Path:
-    scheme = scheme_of(database)
+    scheme = _scheme_of(database)
     if scheme:
         raise SettingsError(
             f"remit keeps its data in an SQLite file or in PostgreSQL, and knows no {scheme}:// "

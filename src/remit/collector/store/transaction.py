@@ -89,6 +89,10 @@ class Transaction(ABC):
         sql = f"{statements.SELECT[kind]} WHERE {where} LIMIT 1{lock}"
         return next(iter(self._all(kind, sql, values)), None)
 
+    def _oldest_first(self, kind: type[R], where: str, *values: Value) -> list[R]:
+        sql = f"{statements.SELECT[kind]} WHERE {where} ORDER BY inserted_at, id"
+        return self._all(kind, sql, values)
+
     def row(self, kind: type[R], account_id: str | None, row_id: str) -> R | None:
         """Return the row of this id."""
         if account_id is None:
@@ -112,13 +116,11 @@ class Transaction(ABC):
 
     def accounts(self) -> list[AccountRow]:
         """Return all accounts, oldest first."""
-        return self._all(AccountRow, f"{statements.SELECT[AccountRow]} ORDER BY inserted_at, id")
+        return self._oldest_first(AccountRow, "TRUE")
 
     def environments(self, account_id: str) -> list[EnvironmentRow]:
         """Return the environments of an account, oldest first."""
-        where = "WHERE account_id = ? ORDER BY inserted_at, id"
-        sql = f"{statements.SELECT[EnvironmentRow]} {where}"
-        return self._all(EnvironmentRow, sql, (account_id,))
+        return self._oldest_first(EnvironmentRow, "account_id = ?", account_id)
 
     def tokens(self) -> list[TokenRow]:
         """Return all tokens, oldest first."""
@@ -137,9 +139,7 @@ class Transaction(ABC):
 
     def agent(self, account_id: str | None, agent_id: str) -> AgentRow | None:
         """Return the agent of this id."""
-        if account_id is None:
-            return self._one(AgentRow, "id = ?", agent_id)
-        return self._one(AgentRow, "id = ? AND account_id = ?", agent_id, account_id)
+        return self.row(AgentRow, account_id, agent_id)
 
     def agent_of_identifier(self, account_id: str, external_identifier: str) -> AgentRow | None:
         """Return the agent of this external identifier."""
@@ -165,8 +165,7 @@ class Transaction(ABC):
 
     def deployments(self, agent_id: str) -> list[DeploymentRow]:
         """Return the deployments of an agent, oldest first."""
-        where = "WHERE agent_id = ? ORDER BY inserted_at, id"
-        return self._all(DeploymentRow, f"{statements.SELECT[DeploymentRow]} {where}", (agent_id,))
+        return self._oldest_first(DeploymentRow, "agent_id = ?", agent_id)
 
     def version(self, agent_id: str, external_identifier: str) -> VersionRow | None:
         """Return the version of an agent by its external identifier."""
@@ -187,7 +186,7 @@ class Transaction(ABC):
 
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
         """Return the schema version of this id."""
-        return self._one(SchemaVersionRow, "id = ?", schema_version_id)
+        return self.row(SchemaVersionRow, None, schema_version_id)
 
     def instances(
         self, account_id: str | None, instance_ids: Collection[str]
@@ -351,12 +350,8 @@ class Transaction(ABC):
             most: The largest number of rows of a kind; fewer are deleted at the end.
         """
         keys = self._run(statements.FORGET_KEYS, (first_id, before_us, most))
-        old = [
-            row[0]
-            for row in self._rows(
-                statements.OLD + self._kept(InstanceRow), (before_us, before_us, most)
-            )
-        ]
+        sql = statements.OLD + self._kept(InstanceRow)
+        old = [row_id for (row_id,) in self._rows(sql, (before_us, before_us, most))]
         among, value = self._among("id", old)
         # Checked again, now that no transaction can add a span to them.
         sql = f"DELETE FROM agent_instances WHERE {among} AND {statements.SPANLESS} RETURNING id"  # noqa: S608 - a fixed text
@@ -391,10 +386,7 @@ class Transaction(ABC):
 
     def erasures(self, instance_id: str) -> list[ErasureRow]:
         """Return the erasures of an instance, oldest first."""
-        sql = (
-            f"{statements.SELECT[ErasureRow]} WHERE agent_instance_id = ? ORDER BY inserted_at, id"
-        )
-        return self._all(ErasureRow, sql, (instance_id,))
+        return self._oldest_first(ErasureRow, "agent_instance_id = ?", instance_id)
 
     def erase(self, instance_id: str, erased_at: int) -> int:
         """Erase the payloads of an instance; return how many spans had some.
