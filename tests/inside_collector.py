@@ -43,10 +43,8 @@ from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Writing as Writing
-from remit.collector.store.postgres import PostgresStore
-from remit.collector.store.postgres_pool import Waits
-from remit.collector.store.sqlite import BUSY_TIMEOUT_S
-from remit.collector.store.sqlite_rows import MOST_BY_START
+from remit.collector.store.postgres import PostgresStore, Waits
+from remit.collector.store.sqlite import BUSY_TIMEOUT_S, MOST_BY_START
 from remit.collector.wire import object_of as object_of
 from remit.collector.workers import Workers as Workers
 

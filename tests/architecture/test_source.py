@@ -128,14 +128,14 @@ def test_only_the_guard_and_the_workers_catch_everything() -> None:
 
 
 def test_there_is_one_logger() -> None:
-    """A user who wants less or more from remit sets one level."""
+    """A user who wants less or more from remit sets one level; the pool's repeats an outage."""
     named = {
         ast.unparse(node)
         for module in package_with("getLogger")
         for node in module.nodes
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger")
     }
-    assert named == {"logging.getLogger('remit')"}
+    assert named == {"logging.getLogger('remit')", "logging.getLogger('psycopg.pool')"}
 
 
 def test_nothing_is_left_uncovered_by_a_comment() -> None:

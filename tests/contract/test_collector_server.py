@@ -85,6 +85,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(client: httpx.Client, url
 class Broken:
     """A store with a mistake in it."""
 
+    path = "broken"
     at_once = 1
 
     def reading(self) -> AbstractContextManager[Reading]:

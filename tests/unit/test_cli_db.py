@@ -169,7 +169,7 @@ def test_a_file_of_which_somebody_reads_an_older_state_cannot_be_scrubbed(db: Pa
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM agent_spans").fetchall()
         record(World(store).account(), "dora", "four")
-        with pytest.raises(StoreUnavailableError, match="somebody reads an older state"):
+        with pytest.raises(StoreUnavailableError, match="another process reads an older state"):
             store.scrub()
 
 

@@ -16,7 +16,7 @@ import pytest
 from remit._base.clock import SystemClock
 from remit.collector import Store, create_token, open_store
 from remit.collector.ingest import prepare, runs_about
-from remit.collector.store import AccountRow, ConflictError, Page, Writing, content_hash, write
+from remit.collector.store import AccountRow, ConflictError, Page, Transaction, content_hash, write
 from remit.collector.store.migrate import migrations, statements
 from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
@@ -273,7 +273,7 @@ def test_a_block_that_others_were_in_the_way_of_is_begun_anew(store: Store) -> N
     tries: list[int] = []
 
     def work(least: int) -> int:
-        def add_one(tx: Writing) -> int:
+        def add_one(tx: Transaction) -> int:
             tries.append(len(tx.accounts()))
             tx.add(AccountRow(f"of {least}", "n", 0, 0))
             if len(tries) < least:

@@ -13,7 +13,7 @@ import pytest
 
 from remit._base import ids
 from remit.collector import Store, open_store
-from remit.collector.store import Reading, SpanRow, StoreUnavailableError
+from remit.collector.store import SpanRow, StoreUnavailableError, Transaction
 from remit.collector.store.postgres_copy import copied
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside import httpx
@@ -153,8 +153,8 @@ def test_what_a_copy_cannot_tell_apart_is_not_copied(store: Store) -> None:
         assert copied([row, msgspec.structs.replace(row, schema_name=name)]) is None
 
 
-def test_a_question_is_asked_again_where_the_connection_had_died(url: str, store: Store) -> None:
-    """It lay idle; nobody hears of it."""
+def test_a_query_after_the_server_closed_the_connection_succeeds(url: str, store: Store) -> None:
+    """The connection was idle; the pool replaces it first."""
     assert store.look(lambda tx: tx.accounts()) == []
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(ENDED)
@@ -165,9 +165,9 @@ def test_a_question_is_asked_again_where_the_connection_had_died(url: str, store
 def test_a_question_that_waits_for_a_lock_is_given_up(url: str) -> None:
     """After the server's limit; it is not asked again on the next connection."""
     store = postgres_store(url, waits={"lock_s": 0.2})
-    asked: list[Reading] = []
+    asked: list[Transaction] = []
 
-    def ask(tx: Reading) -> object:
+    def ask(tx: Transaction) -> object:
         asked.append(tx)
         return tx.accounts()
 

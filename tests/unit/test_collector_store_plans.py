@@ -14,9 +14,9 @@ import pytest
 
 from remit._base.ids import new_key, pfid
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import Page, Reading, SpanFilter, SpanRow, write
+from remit.collector.store import Page, SpanFilter, SpanRow, Transaction, write
 from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction
+from remit.collector.store.sqlite import MOST_BY_START, SqliteTransaction
 from tests.collecting import World
 from tests.inside_collector import sqlite_store
 from tests.postgres import database
@@ -93,7 +93,7 @@ def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
 
 def plans_in_sqlite(
     path: Path,
-    read: Callable[[Reading], object],
+    read: Callable[[Transaction], object],
     explain: str = "EXPLAIN QUERY PLAN ",
     *,
     most_by_start: int = MOST_BY_START,
@@ -127,7 +127,7 @@ def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
     with closing(sqlite_store(path)) as store:
         wanted = filled(store)
 
-    def read(tx: Reading) -> object:
+    def read(tx: Transaction) -> object:
         return tx.list_spans(wanted, BY_START)
 
     few = plans_in_sqlite(path, read)
@@ -157,7 +157,7 @@ def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str
     ):
 
         def read(
-            tx: Reading, account_id: str | None = account_id, equal: Mapping[str, str] = equal
+            tx: Transaction, account_id: str | None = account_id, equal: Mapping[str, str] = equal
         ) -> object:
             return tx.list_instances(account_id, equal, NEWEST)
 
@@ -178,7 +178,7 @@ def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
             World(store).foreign()
         for equal in (everything, of_agent):
 
-            def read(tx: Reading, equal: Mapping[str, str] = equal) -> object:
+            def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
                 return tx.list_instances(wanted.account_id, equal, NEWEST)
 
             plan = plans_in_sqlite(path, read)

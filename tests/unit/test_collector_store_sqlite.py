@@ -6,6 +6,8 @@ import os
 import resource
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from remit.collector import Store, create_token, open_store
-from remit.collector.store import SqliteStore, StoreUnavailableError, Writing
+from remit.collector.store import SqliteStore, StoreUnavailableError, Transaction
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
 from tests.inside_collector import sqlite_store
@@ -110,7 +112,7 @@ class Late(SqliteStore):
     meanwhile: Callable[[], object] | None = None
 
     @contextmanager
-    def writing(self) -> Generator[Writing]:
+    def writing(self) -> Generator[Transaction]:
         """Write, then let it happen."""
         with super().writing() as transaction:
             yield transaction
@@ -309,3 +311,22 @@ def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
     with store.reading() as tx:
         assert len(tx.tokens()) == 6
     store.close()
+
+
+def test_an_sqlite_file_needs_no_driver_of_postgresql(tmp_path: Path) -> None:
+    """Neither for a server's store nor for local mode is the driver or its pool imported."""
+    program = """
+import sys
+import remit.collector.local
+from remit.collector import create_token, open_store
+store = open_store(sys.argv[1])
+create_token(store, "account")
+store.close()
+print(sorted({"psycopg", "psycopg_pool", "remit.collector.store.sqlite"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "remit.db")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "['remit.collector.store.sqlite']\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Final, cast
+from typing import Final
 
 from remit._base.clock import NS_PER_US, Clock
 from remit.collector.ingest.allowance import Allowance
@@ -153,10 +153,8 @@ class Service:
             logger.warning("the collector's database cannot be used now: %s", said)
 
     def _context(self, tx: Reading, caller: Caller) -> Context:
-        # A reading operation never uses the other half.
-        writing = cast("Writing", tx)
         return Context(
-            writing,
+            tx,
             caller,
             self._now_us(),
             self._ids,

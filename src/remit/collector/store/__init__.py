@@ -1,25 +1,24 @@
-"""Where the collector keeps what it was told: a protocol, and a database behind it."""
+"""Where the collector stores its data: the interface of a database, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
-from remit.collector.store.naming import is_postgres as is_postgres
-from remit.collector.store.naming import scheme_of as scheme_of
-from remit.collector.store.naming import shown as shown
-from remit.collector.store.opening import open_reader as open_reader
-from remit.collector.store.opening import open_store as open_store
-from remit.collector.store.protocol import ConflictError as ConflictError
-from remit.collector.store.protocol import Reader as Reader
-from remit.collector.store.protocol import Reading as Reading
-from remit.collector.store.protocol import Store as Store
-from remit.collector.store.protocol import StoreUnavailableError as StoreUnavailableError
-from remit.collector.store.protocol import TooSlowError as TooSlowError
-from remit.collector.store.protocol import Writing as Writing
-from remit.collector.store.protocol import write as write
-from remit.collector.store.queries import Listed as Listed
-from remit.collector.store.queries import Page as Page
-from remit.collector.store.queries import Removed as Removed
-from remit.collector.store.queries import SpanFilter as SpanFilter
-from remit.collector.store.queries import SpanKind as SpanKind
+from typing import TypeAlias
+
+from remit.collector.store.base import ConflictError as ConflictError
+from remit.collector.store.base import Reader as Reader
+from remit.collector.store.base import Store as Store
+from remit.collector.store.base import StoreUnavailableError as StoreUnavailableError
+from remit.collector.store.base import TooSlowError as TooSlowError
+from remit.collector.store.base import write as write
+from remit.collector.store.filters import Listed as Listed
+from remit.collector.store.filters import Page as Page
+from remit.collector.store.filters import Removed as Removed
+from remit.collector.store.filters import SpanFilter as SpanFilter
+from remit.collector.store.filters import SpanKind as SpanKind
+from remit.collector.store.open import is_postgres as is_postgres
+from remit.collector.store.open import open_reader as open_reader
+from remit.collector.store.open import open_store as open_store
+from remit.collector.store.open import shown as shown
 from remit.collector.store.rows import BAD_PAYLOAD as BAD_PAYLOAD
 from remit.collector.store.rows import BAD_RESULT as BAD_RESULT
 from remit.collector.store.rows import CREATED_SENSITIVE as CREATED_SENSITIVE
@@ -46,3 +45,8 @@ from remit.collector.store.rows import VersionRow as VersionRow
 from remit.collector.store.rows import content_hash as content_hash
 from remit.collector.store.sqlite import SqliteReader as SqliteReader
 from remit.collector.store.sqlite import SqliteStore as SqliteStore
+from remit.collector.store.transaction import Transaction as Transaction
+
+# Names that other packages still use for it.
+Reading: TypeAlias = Transaction
+Writing: TypeAlias = Transaction

@@ -1,4 +1,4 @@
-"""Migrations: numbered SQL files, applied in order, once, by whoever opens the database first."""
+"""Migrations: numbered SQL files that the first process to open a database applies in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Migration(NamedTuple):
     """One step of the schema.
 
     Attributes:
-        number: Schema version that the database has afterwards.
+        number: The schema version of the database afterwards.
         name: The file's name.
         statements: SQL statements, without their semicolons.
     """
@@ -29,18 +29,18 @@ class Migration(NamedTuple):
 def migrations(dialect: str) -> Sequence[Migration]:
     """Return the migrations of *dialect*, which is the name of a folder, in order."""
     folder = files("remit.collector.store") / "migrations" / dialect
-    found = [
+    steps = [
         Migration(int(file.name.partition("_")[0]), file.name, statements(file.read_text("utf-8")))
         for file in folder.iterdir()
         if file.name.endswith(".sql")
     ]
-    return sorted(found)
+    return sorted(steps)
 
 
 def statements(script: str) -> tuple[str, ...]:
     """Return the statements of *script*; a semicolon at the end of a line ends one.
 
-    `executescript` would do this too, but it commits first, and so gives up the lock.
+    `executescript` is no alternative: it commits first, which releases the lock.
     """
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     parts = ("\n".join(lines) + "\n").split(";\n")

@@ -1,50 +1,75 @@
 """The PostgreSQL store: any number of collectors on one database, a few connections for each.
 
-`READ COMMITTED` and row locks for everything that writes, so that two writers wait for each other
-only where they are about the same run. A connection that broke is thrown away, and the next
-transaction makes a new one: when the database is back, so is the collector.
+Everything that writes uses `READ COMMITTED` and row locks, so that two transactions wait for each
+other only if they write the same run. A lost connection is replaced by the pool: when the database
+is back, so is the collector.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import select
+import threading
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import Cursor, errors
+from psycopg import Cursor, conninfo, errors
+from psycopg_pool import ConnectionPool, PoolTimeout
+from typing_extensions import override
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from remit._base.guard import logger
 from remit.collector.store import postgres_partitions as partitions
-from remit.collector.store.naming import shown
-from remit.collector.store.postgres_connection import BoundedConnection
-from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool, Waits
+from remit.collector.store.base import ConflictError, Store, StoreUnavailableError, TooSlowError
+from remit.collector.store.filters import Removed
+from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
+from remit.collector.store.open import shown
 from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.postgres_schema import check_readable, is_current, migrate
-from remit.collector.store.protocol import (
-    ConflictError,
-    Reading,
-    StoreUnavailableError,
-    TooSlowError,
-    Writing,
-)
-from remit.collector.store.queries import Removed
 from remit.collector.store.retention import US_PER_MS, forget
+from remit.collector.store.transaction import Transaction
 from remit.errors import SettingsError
 
 T = TypeVar("T")
+Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
+MAX_CONNECTIONS: Final = 4
+SCHEMA_LOCK: Final = 0x72656D69_00000001
+"""Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
+_DEFAULTS: Final = {
+    "application_name": "remit",
+    "connect_timeout": 5,
+    # A host that no longer answers is noticed after 30 seconds without traffic, and 15 seconds
+    # (in milliseconds) after something was sent.
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+}
+# Releases the locks of a process that was suspended during a transaction.
+_IDLE_S: Final = 30.0
+_CLOSE_S: Final = 1.0
+# While attempts to connect fail, requests do not keep their threads waiting.
+_FAILING_S: Final = 0.2
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-# What a writing transaction asks is found by keys: planned once, and not anew for each hundred ids;
-# a plan that was made while a table was empty must not read all of it for ever.
+# A writing transaction finds rows by keys: its statements are planned once, not for each hundred
+# ids, and a plan from the time when a table was empty must not read all of it later.
 _WRITE: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL plan_cache_mode = force_generic_plan; "
     "SET LOCAL enable_seqscan = off"
 )
-_NO_LIMIT: Final = "SET statement_timeout = 0"
+# Not by `to_regclass`: within a transaction it caches that a table does not exist.
+_EXISTS: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_class WHERE relname = 'remit_schema' AND pg_table_is_visible(oid)
+    ), getdatabaseencoding()
+"""
 _ERASED_FROM: Final = ("agent_spans", "agent_instances", "idempotency_keys", "run_subjects")
-_PARTS_RETRY_NS: Final = 60 * NS_PER_S
+_PARTITIONS_RETRY_NS: Final = 60 * NS_PER_S
 _CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 _GONE: Final = (
     psycopg.OperationalError,
@@ -53,14 +78,48 @@ _GONE: Final = (
     errors.ReadOnlySqlTransaction,
 )
 
+# The pool logs each attempt to connect; the collector logs the beginning and the end of an outage.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
-class PostgresStore:
-    """A store in one PostgreSQL database.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """Timeouts of the store, in seconds.
 
     Attributes:
-        path: The database for people, without its password.
-        at_once: How many transactions of one process may be open at once.
+        connection_s: Until a thread that serves a request gets a connection of the pool.
+        lock_s: Until a statement gets a lock.
+        statement_s: Until a statement ends.
     """
+
+    connection_s: float = 2.0
+    lock_s: float = 5.0
+    statement_s: float = 30.0
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection of the pool, which itself does not report why it has none.
+
+    Attributes:
+        failure: Why the last attempt of this process to connect failed, if it did.
+    """
+
+    failure: ClassVar[str] = ""
+
+    @classmethod
+    @override
+    def connect(cls, *args: Any, **options: Any) -> Self:
+        try:
+            connection = super().connect(*args, **options)
+        except psycopg.Error as error:
+            _Connection.failure = str(error)
+            raise
+        _Connection.failure = ""
+        return connection
+
+
+class PostgresStore(Store):
+    """A store in one PostgreSQL database."""
 
     at_once = MAX_CONNECTIONS
 
@@ -73,11 +132,11 @@ class PostgresStore:
         clock: Clock | None = None,
         waits: Waits | None = None,
     ) -> None:
-        """Connect to the database at *url*, brought up to date if need be.
+        """Connect to the database at *url* and upgrade its schema if it is older.
 
         Args:
             url: As libpq reads it, `postgresql://user@host/database`.
-            create: Whether to make the tables if there are none.
+            create: Whether to create the tables if there are none.
             read_only: Whether to change nothing; an older schema is refused then.
             clock: Tells for which times there must be partitions.
             waits: The timeouts.
@@ -87,110 +146,117 @@ class PostgresStore:
         """
         self.path = shown(url)
         try:
-            self._pool = Pool(url, waits)
+            options = conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
             raise SettingsError(
                 f"{self.path} is no URL of a PostgreSQL database: {error}"
             ) from error
+        self._options: dict[str, Any] = {
+            **_DEFAULTS,
+            **options,
+            "client_encoding": "UTF8",
+            "autocommit": True,
+        }
+        self._waits = waits or Waits()
         self._clock = clock or SystemClock()
-        self._next_parts_ns = 0
+        self._next_partitions_ns = 0
+        self._lock = threading.Lock()
+        self._pool: ConnectionPool[_Connection] | None = None
+        self._finalizer: weakref.finalize[[float], PostgresStore] | None = None
         try:
-            with self._begun(_READ if read_only else _WRITE, patient=not read_only) as cursor:
+            with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
+                cursor.execute(_READ if read_only else _WRITE)
                 if read_only:
-                    check_readable(cursor, self.path)
+                    _check_readable(cursor, self.path)
                 else:
-                    migrate(cursor, self.path, create=create)
-                cursor.execute("COMMIT")
+                    _migrate(cursor, self.path, create=create)
         except psycopg.Error as error:
-            self.close()
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
-        except SettingsError:
-            self.close()
-            raise
+        _stores.add(self)
         if not read_only:
-            self._make_parts()
+            self._make_partitions()
 
+    @override
     @contextmanager
-    def reading(self) -> Generator[Reading]:
-        """Return a block that sees one state of the database."""
+    def reading(self) -> Generator[Transaction]:
         with self._transaction(_READ) as cursor:
             yield PostgresTransaction(cursor, writing=False)
 
-    def look(self, question: Callable[[Reading], T]) -> T:
-        """Return what *question* returns, which asks one thing; it may be called more than once."""
+    @override
+    def look(self, question: Callable[[Transaction], T]) -> T:
+        with (
+            _unavailable(self.path, reading=True),
+            self._connection() as connection,
+            connection.cursor() as cursor,
+        ):
+            return question(PostgresTransaction(cursor, writing=False))
 
-        def ask(connection: BoundedConnection) -> T:
-            with connection.cursor() as cursor:
-                return question(PostgresTransaction(cursor, writing=False))
-
-        with _unavailable(self.path, reading=True):
-            return self._pool.ask(ask)
-
+    @override
     @contextmanager
-    def writing(self) -> Generator[Writing]:
-        """Return a block whose writes are kept together when it ends, or not at all."""
-        if self._clock.wall_ns() >= self._next_parts_ns:
-            self._make_parts()
+    def writing(self) -> Generator[Transaction]:
+        if self._clock.wall_ns() >= self._next_partitions_ns:
+            self._make_partitions()
         with self._transaction(_WRITE) as cursor:
             yield PostgresTransaction(cursor, writing=True)
 
+    @override
     def retain(self, before_us: int) -> Removed:
-        """Remove what is older than *before_us*: of the spans whole weeks, dropped with their part.
-
-        A week stays until its last day is old.
-        """
+        # Of the spans, whole weeks are dropped with their partition when their last day is old.
         before_ms = before_us // US_PER_MS
         with self._transaction(_READ) as cursor:
             old = partitions.older(cursor, before_ms)
         spans = 0
         for name in old:
-            with self._transaction(_WRITE, patient=True) as cursor:
+            with self._transaction(_WRITE) as cursor:
                 spans += partitions.drop(cursor, name)
         rest = forget(self, before_us)
         return rest._replace(spans=rest.spans + spans, parts=tuple(old))
 
+    @override
     def is_current(self) -> bool:
-        """Return whether the database has the schema that this remit knows."""
         with self._transaction(_READ) as cursor:
-            return is_current(cursor)
+            return _version(cursor) == _newest()
 
+    @override
     def scrub(self) -> None:
-        """Let the room of removed rows be used again, which overwrites them in time."""
-        with _unavailable(self.path), self._begun(_NO_LIMIT, patient=True) as cursor:
-            try:
-                for table in _ERASED_FROM:
-                    cursor.execute(f"VACUUM {table}")
-            finally:
-                cursor.connection.close()
+        # The space of deleted rows is used again, which overwrites them in time.
+        with _unavailable(self.path), psycopg.connect(**self._options) as connection:
+            for table in _ERASED_FROM:
+                connection.execute(f"VACUUM {table}".encode())
 
+    @override
     def close(self) -> None:
-        """Close the connections that nobody uses; a later use opens new ones."""
-        self._pool.close()
+        with self._lock:
+            if self._finalizer is not None:
+                self._finalizer()
+            self._pool, self._finalizer = None, None
 
-    def _make_parts(self) -> None:
-        """Make the parts of the table of spans that will be needed; without them all goes on."""
+    def _make_partitions(self) -> None:
+        """Make the partitions of the coming weeks; without them spans go to the default one."""
         now_ms = self._clock.wall_ns() // NS_PER_MS
         begins_ms = partitions.week_at(now_ms)
-        self._next_parts_ns = (begins_ms + partitions.WEEK_MS) * NS_PER_MS
+        self._next_partitions_ns = (begins_ms + partitions.WEEK_MS) * NS_PER_MS
         try:
             with self._transaction(_WRITE) as cursor:
                 if partitions.missing(cursor, now_ms):
                     partitions.make(cursor, now_ms)
         except (StoreUnavailableError, psycopg.Error) as error:
-            self._next_parts_ns = now_ms * NS_PER_MS + _PARTS_RETRY_NS
+            self._next_partitions_ns = now_ms * NS_PER_MS + _PARTITIONS_RETRY_NS
             logger.warning("the partitions of the coming weeks could not be made yet: %s", error)
 
     @contextmanager
-    def _transaction(
-        self, begin: str, *, patient: bool = False
-    ) -> Generator[Cursor[tuple[Any, ...]]]:
-        unavailable = _unavailable(self.path, reading=begin == _READ)
-        with unavailable, self._begun(begin, patient=patient) as cursor:
+    def _transaction(self, begin: str) -> Generator[Results]:
+        with (
+            _unavailable(self.path, reading=begin == _READ),
+            self._connection() as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(begin.encode())
             try:
                 yield cursor
                 cursor.execute("COMMIT")
             except BaseException:
-                # On a connection that broke there is nothing to undo.
+                # On a lost connection there is nothing to undo.
                 with suppress(psycopg.Error):
                     cursor.execute("ROLLBACK")
                 raise
@@ -198,24 +264,161 @@ class PostgresStore:
                 raise StoreUnavailableError(f"{self.path}: {cursor.statusmessage} at the end")
 
     @contextmanager
-    def _begun(self, begin: str, *, patient: bool = False) -> Generator[Cursor[tuple[Any, ...]]]:
-        with (
-            self._pool.connection(begin, patient=patient) as connection,
-            connection.cursor() as cursor,
-        ):
-            yield cursor
+    def _connection(self) -> Generator[_Connection]:
+        """Return a block with a connection of the pool.
+
+        Raises:
+            StoreUnavailableError: There is none in time.
+        """
+        pool = self._open_pool()
+        try:
+            connection = pool.getconn(_FAILING_S if _Connection.failure else None)
+            if _is_readable(connection):
+                # The server closed it while it was idle, and probably the other ones too.
+                pool.drain()
+                pool.putconn(connection)
+                connection = pool.getconn()
+        except PoolTimeout as error:
+            reason = _Connection.failure or f"all {MAX_CONNECTIONS} connections are in use"
+            raise StoreUnavailableError(f"{self.path}: {error}: {reason}") from error
+        try:
+            yield connection
+        finally:
+            pool.putconn(connection)
+
+    def _open_pool(self) -> ConnectionPool[_Connection]:
+        """Return the pool, opened at the first use in this process: it starts threads."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    kwargs=self._options,
+                    connection_class=_Connection,
+                    configure=partial(_limit, self._waits),
+                    min_size=0,
+                    max_size=MAX_CONNECTIONS,
+                    timeout=self._waits.connection_s,
+                    # For so long the pool tries again, after 1 s, 2 s; the next use starts over.
+                    reconnect_timeout=self._waits.connection_s,
+                    open=True,
+                )
+                self._finalizer = weakref.finalize(self, self._pool.close, _CLOSE_S)
+            return self._pool
+
+    def _leave_pool(self) -> None:
+        """In a forked child: leave the pool alone, which would close the parent's connections."""
+        self._lock = threading.Lock()
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            _inherited.append(self._pool)
+        self._pool, self._finalizer = None, None
+
+
+def _limit(waits: Waits, connection: _Connection) -> None:
+    """Set the time limits of a new connection."""
+    limits = {
+        "lock_timeout": waits.lock_s,
+        "statement_timeout": waits.statement_s,
+        "idle_in_transaction_session_timeout": _IDLE_S,
+    }
+    settings = [f"SET {name} = '{seconds * 1000:.0f}ms'" for name, seconds in limits.items()]
+    connection.execute("; ".join(settings).encode())
+
+
+def _is_readable(connection: _Connection) -> bool:
+    """Return whether the server has sent something, or closed the connection, without waiting."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _migrate(cursor: Results, database: str, *, create: bool) -> None:
+    """Bring the schema up to date, one collector at a time.
+
+    Args:
+        cursor: A cursor in a transaction.
+        database: The database, for messages.
+        create: Whether to create the tables if there are none.
+
+    Raises:
+        SettingsError: The schema is newer, or there is none and none is to be created.
+    """
+    version = _version(cursor)
+    if version == _newest():
+        return
+    if not version and not create:
+        raise SettingsError(_nothing_in(database))
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+    # Another collector may have done it meanwhile.
+    version = _version(cursor)
+    refuse_newer(version, _newest(), database)
+    for step in migrations("postgres")[version:]:
+        for statement in step.statements:
+            cursor.execute(statement.encode())
+    if not version:
+        cursor.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
+        cursor.execute("INSERT INTO remit_schema VALUES (0)")
+    cursor.execute("UPDATE remit_schema SET version = %s", (_newest(),))
+
+
+def _check_readable(cursor: Results, database: str) -> None:
+    """Check that the database has the schema version of this remit.
+
+    Raises:
+        SettingsError: There is none, or it is older or newer.
+    """
+    version = _version(cursor)
+    if not version:
+        raise SettingsError(_nothing_in(database))
+    refuse_newer(version, _newest(), database)
+    refuse_older(version, _newest(), database)
+
+
+def _newest() -> int:
+    return migrations("postgres")[-1].number
+
+
+def _version(cursor: Results) -> int:
+    ((exists, encoding),) = cursor.execute(_EXISTS).fetchall()
+    if encoding != "UTF8":
+        raise SettingsError(
+            f"the database keeps text as {encoding}, remit needs UTF8: create it again with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if not exists:
+        return 0
+    ((version,),) = cursor.execute("SELECT version FROM remit_schema").fetchall()
+    return int(version)
+
+
+def _nothing_in(database: str) -> str:
+    return (
+        f"there is nothing of remit's in {database}: nothing was recorded there yet, or another "
+        "database is meant"
+    )
 
 
 @contextmanager
 def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
-    """Tell faults that pass (gone, full, locked) from mistakes in the statements."""
+    """Turn faults that pass (gone, full, locked) into errors of the store."""
     try:
         yield
     except _CONFLICTS as error:
         raise ConflictError(f"{path}: {error}") from error
     except errors.QueryCanceled as error:
-        # By statement_timeout. A write has to be retried, as when the database is unavailable.
+        # By statement_timeout. A write is retried, as when the database is unavailable.
         kind = TooSlowError if reading else StoreUnavailableError
         raise kind(f"{path}: {error}") from error
     except _GONE as error:
         raise StoreUnavailableError(f"{path}: {error}") from error
+
+
+_stores: Final[weakref.WeakSet[PostgresStore]] = weakref.WeakSet()
+_inherited: Final[list[object]] = []
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_stores):
+        store._leave_pool()  # noqa: SLF001 - this module's own
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

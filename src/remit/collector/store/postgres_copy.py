@@ -1,8 +1,8 @@
-"""Rows as the text of a `COPY`, which PostgreSQL takes in for less than any `INSERT`.
+"""Rows as the text of a `COPY`, which costs PostgreSQL less than any `INSERT`.
 
-The marks between values are control characters, which stand in no JSON, so that what is in the
-values is escaped all at once. Where one does stand in a value, a name that a client chose, the rows
-are to be sent in another way; so, too, where a value is the word that stands for none.
+The delimiters are control characters, which JSON does not contain, so that all values can be
+escaped at once. Rows with a delimiter in a value, such as a name that a client chose, or with a
+value equal to the word for NULL, cannot be copied.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def copying(kind: type[Row]) -> bytes:
 
 
 def copied(rows: Sequence[Row]) -> str | None:
-    """Return *rows*, all of one kind, as the text that follows; None if they cannot be.
+    """Return *rows*, all of one kind, as the text after the statement; None if it cannot hold them.
 
     Their values are texts, numbers and None.
     """

@@ -1,7 +1,7 @@
-"""The parts of the table of spans: a week each, by the time with which an id begins.
+"""The partitions of the table of spans: one for each week, by the time with which an id begins.
 
-A part is made weeks ahead and dropped as a whole when it is old. Ids of times for which there is
-no part are kept in the table's default part, from which they move when theirs is made.
+A partition is created weeks ahead and dropped as a whole when it is old. Spans of a time without a
+partition are in the default one, from which they move when theirs is created.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from remit.collector.store.retention import bound_at
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
 PARTS_LOCK: Final = 0x72656D69_00000002
-"""Number of the advisory lock under which parts are made and dropped."""
+"""Number of the advisory lock under which partitions are created and dropped."""
 TABLE: Final = "agent_spans"
 OTHER: Final = "agent_spans_other"
 WEEK_MS: Final = 7 * 24 * 3600 * 1000
 WEEKS_BEFORE: Final = 1
 WEEKS_AHEAD: Final = 3
-# 1970 began on a Thursday; parts begin on Mondays.
+# 1970 began on a Thursday; partitions begin on Mondays.
 _MONDAY_MS: Final = 4 * 24 * 3600 * 1000
 _NAMES: Final = f"""
     SELECT relid::regclass::text FROM pg_partition_tree('{TABLE}') WHERE isleaf
@@ -31,7 +31,7 @@ _NAMES: Final = f"""
 
 
 class Part(NamedTuple):
-    """One part of the table of spans.
+    """One partition of the table of spans.
 
     Attributes:
         name: Its table.
@@ -45,37 +45,37 @@ class Part(NamedTuple):
 
 
 def week_at(ms: int) -> int:
-    """Return when the week of a millisecond began."""
+    """Return the first millisecond of the week of a millisecond."""
     return ms - (ms - _MONDAY_MS) % WEEK_MS
 
 
 def part_at(ms: int) -> Part:
-    """Return the part of a millisecond."""
+    """Return the partition of a millisecond."""
     begins = week_at(ms)
     date = datetime.fromtimestamp(begins / 1000, UTC).strftime("%Y%m%d")
     return Part(f"{TABLE}_{date}", bound_at(begins), bound_at(begins + WEEK_MS))
 
 
 def names(cursor: Results) -> frozenset[str]:
-    """Return the names of the parts that there are."""
+    """Return the names of the existing partitions."""
     return frozenset(name for (name,) in cursor.execute(_NAMES.encode()))
 
 
 def missing(cursor: Results, now_ms: int) -> list[Part]:
-    """Return the parts that should be there at *now_ms* and are not."""
-    there = names(cursor)
+    """Return the partitions that are needed at *now_ms* and do not exist."""
+    existing = names(cursor)
     weeks = range(-WEEKS_BEFORE, WEEKS_AHEAD + 1)
     wanted = (part_at(now_ms + number * WEEK_MS) for number in weeks)
-    return [part for part in wanted if part.name not in there]
+    return [part for part in wanted if part.name not in existing]
 
 
 def make(cursor: Results, now_ms: int) -> None:
-    """Make the parts that are missing, in the transaction of *cursor*, unless somebody else does.
+    """Create missing partitions, in the transaction of *cursor*, unless another process does.
 
-    Whoever writes spans meanwhile goes on: only the default part is locked.
+    Only the default partition is locked, so that other transactions can write spans meanwhile.
     """
-    ((alone,),) = cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (PARTS_LOCK,)).fetchall()
-    if not alone:
+    ((locked,),) = cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (PARTS_LOCK,)).fetchall()
+    if not locked:
         return
     for number, part in enumerate(missing(cursor, now_ms)):
         if not number:
@@ -85,7 +85,7 @@ def make(cursor: Results, now_ms: int) -> None:
 
 
 def _making(part: Part) -> Iterator[str]:
-    """Yield the statements that make a part; what is in it already comes from the default one."""
+    """Yield the statements that create a partition and move its rows from the default one."""
     within = f"id >= '{part.first}' AND id < '{part.end}'"
     yield f"CREATE TABLE {part.name} (LIKE {TABLE} INCLUDING ALL)"
     yield (
@@ -99,13 +99,13 @@ def _making(part: Part) -> Iterator[str]:
 
 
 def older(cursor: Results, before_ms: int) -> list[str]:
-    """Return the names of the parts whose last millisecond is before *before_ms*, oldest first."""
+    """Return the names of the partitions that end before *before_ms*, oldest first."""
     newest = part_at(before_ms - WEEK_MS).name
     return sorted(name for name in names(cursor) if name != OTHER and name <= newest)
 
 
 def drop(cursor: Results, name: str) -> int:
-    """Drop a part, in the transaction of *cursor*; return how many spans were in it."""
+    """Drop a partition, in the transaction of *cursor*; return the number of its spans."""
     cursor.execute("SET LOCAL statement_timeout = 0")
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (PARTS_LOCK,))
     if name not in names(cursor):

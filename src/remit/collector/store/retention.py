@@ -1,30 +1,30 @@
-"""Forgetting what is old, some rows at a time, so that those who write never wait long."""
+"""Deletion of old rows, a few at a time, so that writers never wait long."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from remit._base.ids import TIME_CHARS, encode
-from remit.collector.store.protocol import Store, write
-from remit.collector.store.queries import Removed
+from remit.collector.store.base import Store, write
+from remit.collector.store.filters import Removed
 
 US_PER_MS: Final = 1000
 MOST_ROWS: Final = 5000
-"""So many rows of a kind are removed in one transaction."""
+"""The number of rows of a kind that one transaction deletes."""
 
 
 def bound_at(ms: int) -> str:
-    """Return the text before which all ids of earlier milliseconds stand, and no other."""
+    """Return the smallest text that is greater than all ids of earlier milliseconds."""
     return encode(ms, TIME_CHARS)
 
 
 def forget(store: Store, before_us: int, *, most_rows: int = MOST_ROWS) -> Removed:
-    """Remove from *store* what is older than *before_us*, in many transactions.
+    """Delete the rows of *store* that are older than *before_us*, in many transactions.
 
     Args:
         store: The store.
         before_us: The time.
-        most_rows: How many rows of a kind one transaction removes.
+        most_rows: The number of rows of a kind that one transaction deletes.
     """
     first_id = bound_at(before_us // US_PER_MS)
     total = Removed()

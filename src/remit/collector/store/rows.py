@@ -1,7 +1,6 @@
-"""What the store keeps, row by row; the order of the fields is that of the columns.
+"""The rows of the tables; the order of the fields is that of the columns.
 
-Rows are frozen: a change makes a new row, so that a decision cannot half happen. Times are
-microseconds since 1970 in UTC.
+Rows are frozen: a change makes a new row. Times are microseconds since 1970 in UTC.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import msgspec
 SENSITIVE: Final = 1
 """Flag of a span: its payloads hold values in the `$sensitive` encoding."""
 CREATED_SENSITIVE: Final = 2
-"""Flag of a span: it did so when it was created."""
+"""Flag of a span: its payload held such values when it was created."""
 GAVE_START: Final = 4
 """Flag of a span: its creator named the start."""
 GAVE_FINISH: Final = 8
@@ -22,25 +21,25 @@ GAVE_FINISH: Final = 8
 BAD_PAYLOAD: Final = 16
 """Flag of a span: its payload does not match the schema of its type."""
 UNCHECKED_PAYLOAD: Final = 32
-"""Flag of a span: its payload could not be compared with the schema of its type."""
+"""Flag of a span: its payload could not be checked against the schema of its type."""
 BAD_RESULT: Final = 64
-"""Flag of a span: the same of its result."""
+"""Flag of a span: its result does not match its schema."""
 UNCHECKED_RESULT: Final = 128
-"""Flag of a span: the same of its result."""
+"""Flag of a span: its result could not be checked against its schema."""
 UNDECLARED: Final = 256
 """Flag of a span: its type was not declared."""
 MARKED: Final = 512
-"""Flag of a span: something in it was withheld, or goes beyond its agent's remit."""
+"""Flag of a span: a value in it was withheld, or exceeds the remit of its agent."""
 FOUND: Final = BAD_PAYLOAD | UNCHECKED_PAYLOAD | BAD_RESULT | UNCHECKED_RESULT | UNDECLARED | MARKED
-"""Flags that the collector found out, where the others are what a client said."""
+"""The flags that the collector sets; the others come from the client."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """Base of the rows; what they hold refers to nothing, so that garbage collection is off."""
+    """Base of the rows; their values refer to no objects, so they are not garbage-collected."""
 
 
 class AccountRow(Row, frozen=True, gc=False):
-    """Who owns the rest; all ids of an account share the partition of its own id."""
+    """An account, which owns all other rows; its ids share the partition of its own id."""
 
     id: str
     name: str
@@ -128,7 +127,7 @@ class DeploymentRow(Row, frozen=True, gc=False):
 
 
 class TokenRow(Row, frozen=True, gc=False):
-    """A token; `token_hash` is SHA-256 of the secret, which is kept nowhere.
+    """A token; `token_hash` is SHA-256 of the secret, which is not stored.
 
     `made_by` is the id of the token with which it was made over the API.
     """
@@ -151,9 +150,9 @@ class TokenRow(Row, frozen=True, gc=False):
 class InstanceRow(Row, frozen=True, gc=False):
     """One run of an agent.
 
-    `start_seen` tells whether a start came: a finish may overtake it. `quality_payloads` is a JSON
-    object by name. From `erased_at` on its payloads are not kept. `caused_by` is the trace id of
-    the `traceparent` that its root span names.
+    `start_seen` says whether a start has arrived, because a finish may arrive first.
+    `quality_payloads` is a JSON object by name. Since `erased_at`, payloads are not stored.
+    `caused_by` is the trace id of the `traceparent` that its root span names.
     """
 
     id: str
@@ -184,7 +183,7 @@ class InstanceRow(Row, frozen=True, gc=False):
 
 
 class SpanRow(Row, frozen=True, gc=False):
-    """One step of a run; the payloads are the JSON that came."""
+    """One step of a run; the payloads are JSON as received."""
 
     agent_instance_id: str
     id: str
@@ -204,7 +203,7 @@ class SpanRow(Row, frozen=True, gc=False):
 
 
 class KeyRow(Row, frozen=True, gc=False):
-    """What an idempotency key was first answered with: the answer itself, or the span.
+    """The first answer to an idempotency key: the answer itself, or the span.
 
     `request_hash` is the hash of the request; a request about a span is compared with the span.
     """
@@ -220,14 +219,14 @@ class KeyRow(Row, frozen=True, gc=False):
 
 
 class SubjectRow(Row, frozen=True, gc=False):
-    """Whose data a run is about: SHA-256 of what the program called them."""
+    """A person whose data a run is about: SHA-256 of the name that the program uses."""
 
     agent_instance_id: str
     subject_hash: str
 
 
 class ErasureRow(Row, frozen=True, gc=False):
-    """A run whose payloads were erased; `asked_for` says whether as a run, agent or subject."""
+    """An erasure of a run's payloads; `asked_for` is the run, agent or subject of the request."""
 
     id: str
     account_id: str

@@ -6,33 +6,38 @@ writers wait for each other rather than fail.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from typing_extensions import override
 
 from remit._base import sqlite
 from remit._base.files import make_private_file
+from remit.collector.store import statements
+from remit.collector.store.base import Reader, Store, StoreUnavailableError
+from remit.collector.store.filters import Listed, Page, Removed, SpanFilter
 from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
-from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
-from remit.collector.store.queries import Removed
 from remit.collector.store.retention import forget
-from remit.collector.store.rows import content_hash
-from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction
+from remit.collector.store.rows import InstanceRow, KeyRow, Row, SpanRow, content_hash
+from remit.collector.store.statements import Value
 from remit.collector.store.subjects import subject_hash
+from remit.collector.store.transaction import Transaction, mutable, values_of
 from remit.errors import SettingsError
 
 T = TypeVar("T")
 
 MEMORY: Final = ":memory:"
 BUSY_TIMEOUT_S: Final = 10.0
-# A fork waits this long for a statement to end: a child can hang on a mutex of SQLite's otherwise.
+# A fork waits this long for a statement to end: a child could hang on a mutex of SQLite otherwise.
 FORK_WAIT_S: Final = 1.0
-# The lock that the change to a write-ahead log takes is one for which SQLite itself never waits.
+# SQLite does not wait for the lock that the change to a write-ahead log takes.
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.02
 _MARK: Final = f"PRAGMA application_id = {sqlite.COLLECTOR.application_id}"
@@ -47,12 +52,150 @@ _PRAGMAS: Final = (
 )
 
 
-class SqliteStore:
+_INSERT_SPAN: Final = f"{statements.INSERT[SpanRow]} ON CONFLICT DO NOTHING"
+# One statement for any number of ids, compiled once; CROSS JOIN sets the order of the join.
+_SPANS_OF_IDS: Final = (
+    f"SELECT {statements.columns(SpanRow, 's.')} FROM json_each(?) AS j "  # noqa: S608 - fixed names
+    "CROSS JOIN agent_spans AS s ON s.id = j.value "
+    "CROSS JOIN agent_instances AS i ON i.id = s.agent_instance_id "
+    "WHERE ? IS NULL OR i.account_id = ?"
+)
+_KEYS_OF_TEXTS: Final = (
+    f"SELECT {statements.columns(KeyRow, 'k.')} FROM json_each(?) AS j "  # noqa: S608 - as above
+    "CROSS JOIN idempotency_keys AS k ON k.account_id = ? AND k.operation = ? AND k.key = j.value"
+)
+
+_OF_THE_TIMES: Final = (
+    "SELECT COUNT(*) FROM (SELECT 1 FROM agent_spans "
+    "WHERE started_at >= ? AND started_at <= ? LIMIT ?)"
+)
+MOST_BY_START: Final = 20_000
+"""So many spans of a time range are read faster one by one than all spans of an agent."""
+_EVER: Final = 2**63 - 1
+
+_ACCOUNTS: Final = "SELECT id FROM accounts LIMIT 2"
+
+_FORGET_SPANS: Final = (
+    "DELETE FROM agent_spans WHERE rowid IN "
+    "(SELECT rowid FROM agent_spans WHERE id < ? ORDER BY id LIMIT ?)"
+)
+
+
+class SqliteTransaction(Transaction):
+    """A transaction of the SQLite store; a writing one has the file to itself."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, most_by_start: int = MOST_BY_START
+    ) -> None:
+        """Use *connection*, on which a transaction was begun.
+
+        Args:
+            connection: The connection.
+            most_by_start: Most spans of a time range that are found by the index on their start.
+        """
+        self._connection = connection
+        self._most_by_start = most_by_start
+
+    @override
+    def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
+        values = (_texts(span_ids), account_id, account_id)
+        return {row.id: row for row in self._all(SpanRow, _SPANS_OF_IDS, values)}
+
+    @override
+    def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
+        values = (_texts(keys), account_id, operation)
+        return {row.key: row for row in self._all(KeyRow, _KEYS_OF_TEXTS, values)}
+
+    @override
+    def list_instances(
+        self, account_id: str | None, equal: Mapping[str, str], page: Page
+    ) -> Listed[InstanceRow]:
+        # Those of the only account are all that exist, which SQLite counts without a condition.
+        if not equal and account_id is not None and self._is_alone(account_id):
+            account_id = None
+        return super().list_instances(account_id, equal, page)
+
+    def _is_alone(self, account_id: str) -> bool:
+        return list(self._rows(_ACCOUNTS)) == [(account_id,)]
+
+    @override
+    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
+        # A writing transaction has the file to itself; the spans may exist.
+        del instance_ids, span_ids
+        return True
+
+    @override
+    def add(self, row: Row) -> None:
+        self._run(statements.INSERT[type(row)], values_of(row))
+
+    @override
+    def add_keys(self, rows: Sequence[KeyRow]) -> None:
+        self._connection.executemany(statements.INSERT[KeyRow], map(values_of, rows))
+
+    @override
+    def add_spans(self, rows: Sequence[SpanRow]) -> None:
+        self._connection.executemany(_INSERT_SPAN, map(values_of, rows))
+
+    @override
+    def change_spans(self, rows: Sequence[SpanRow]) -> None:
+        values = [(*mutable(row), row.agent_instance_id, row.id) for row in rows]
+        self._connection.executemany(statements.UPDATE_SPAN, values)
+
+    @override
+    def _source(self, wanted: SpanFilter, *, joined: bool) -> str:
+        # SQLite keeps no statistics that say whether a time range holds few spans.
+        if not self._few_in_time(wanted):
+            return super()._source(wanted, joined=joined)
+        return statements.SPANS_BY_START_AND_THEIRS if joined else statements.SPANS_BY_START
+
+    def _few_in_time(self, wanted: SpanFilter) -> bool:
+        begins, ends = wanted.started_from_us, wanted.started_to_us
+        if begins is ends is None or wanted.agent_instance_id is not None:
+            return False
+        if wanted.agent_id is None:
+            return True
+        since = -_EVER if begins is None else begins
+        values = (since, _EVER if ends is None else ends, self._most_by_start)
+        ((count,),) = self._rows(_OF_THE_TIMES, values)
+        return int(count) < self._most_by_start
+
+    @override
+    def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page, columns: str) -> str:
+        # Of many runs, order the row ids first, and then read the rows of the page.
+        if wanted.agent_instance_id is not None:
+            return super()._page_of_spans(passing, wanted, page, columns)
+        ordered = page.order(SpanRow, "s.")
+        return (
+            f"SELECT {columns} FROM "  # noqa: S608 - fixed names
+            f"(SELECT s.rowid AS place {passing} {ordered} LIMIT ? OFFSET ?) AS p "
+            f"CROSS JOIN agent_spans AS s ON s.rowid = p.place {ordered}"
+        )
+
+    @override
+    def forget_spans(self, first_id: str, most: int) -> int:
+        return self._run(_FORGET_SPANS, (first_id, most))
+
+    @override
+    def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
+        return self._connection.execute(sql, values)
+
+    @override
+    def _run(self, sql: str, values: Sequence[Value] = ()) -> int:
+        return self._connection.execute(sql, values).rowcount
+
+    @override
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
+
+    @override
+    def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
+        return f"{column} IN (SELECT value FROM json_each(?))", _texts(texts)  # noqa: S608 - as above
+
+
+class SqliteStore(Store):
     """A store in one SQLite file, or in memory for tests.
 
-    Attributes:
-        path: The file.
-        at_once: One: all threads of a process share its connection.
+    All threads of a process share its connection, one at a time.
     """
 
     at_once = 1
@@ -64,10 +207,10 @@ class SqliteStore:
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         most_by_start: int = MOST_BY_START,
     ) -> None:
-        """Open the database at *path*, made and brought up to date if need be; its folder exists.
+        """Open the database at *path*, create it or upgrade its schema if need be.
 
         Args:
-            path: The file, or `:memory:`.
+            path: A file in an existing folder, or `:memory:`.
             busy_timeout_s: How long to wait for other processes, in seconds.
             most_by_start: Most spans of a time range that are found by the index on their start.
 
@@ -84,48 +227,48 @@ class SqliteStore:
         with self._lock:
             self._open()
 
+    @override
     @contextmanager
-    def reading(self) -> Generator[Reading]:
-        """Return a block that sees one state of the database."""
+    def reading(self) -> Generator[Transaction]:
         with self._transaction("BEGIN") as transaction:
             yield transaction
 
-    def look(self, question: Callable[[Reading], T]) -> T:
-        """Return what *question* returns, which asks one thing."""
+    @override
+    def look(self, question: Callable[[Transaction], T]) -> T:
         with self.reading() as tx:
             return question(tx)
 
+    @override
     @contextmanager
-    def writing(self) -> Generator[Writing]:
-        """Return a block whose writes are kept together when it ends, or not at all."""
+    def writing(self) -> Generator[Transaction]:
         with self._transaction("BEGIN IMMEDIATE") as transaction:
             yield transaction
 
+    @override
     def retain(self, before_us: int) -> Removed:
-        """Remove what is older than *before_us*; the room in the file is used again."""
         removed = forget(self, before_us)
         with self._lock, _unavailable(self.path):
-            # Until then what was removed stands in the file, and only its log says that it is not.
+            # Only this writes the deletions from the log into the file.
             (self._connection or self._open()).execute("PRAGMA wal_checkpoint(PASSIVE)")
         return removed
 
+    @override
     def is_current(self) -> bool:
-        """Return whether the file has the schema that this remit knows."""
         with self._lock, _unavailable(self.path):
             connection = self._connection or self._open()
             return _schema_version(connection) == migrations("sqlite")[-1].number
 
+    @override
     def scrub(self) -> None:
-        """Write the file anew without what was removed from it, and empty its log."""
         with self._lock, _unavailable(self.path):
             connection = self._connection or self._open()
             connection.execute("VACUUM")
             (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise StoreUnavailableError(f"{self.path}: somebody reads an older state of it")
+            raise StoreUnavailableError(f"{self.path}: another process reads an older state of it")
 
+    @override
     def close(self) -> None:
-        """Close the file; a later use opens it again."""
         with self._lock:
             self._connection = None
             if self._finalizer is not None:
@@ -156,14 +299,14 @@ class SqliteStore:
             ) from error
         self._connection = connection
         self._finalizer = weakref.finalize(self, connection.close)
-        # Not at exit: what is left is delivered then, by a hook that may run later than this one.
+        # Not at exit: a later exit hook may still deliver items.
         self._finalizer.atexit = False
         return connection
 
     def _connect(self) -> sqlite3.Connection:
         if self.path != MEMORY and not make_private_file(Path(self.path)):
             _check_ours(Path(self.path))
-        # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
+        # Not by `sqlite3.connect`, which tracers wrap: they would trace remit.
         connection = sqlite3.Connection(
             self.path,
             timeout=self._busy_timeout_s,
@@ -181,7 +324,7 @@ class SqliteStore:
         return connection
 
     def _hold(self) -> bool:
-        """Keep other threads out while the process forks; return whether that worked."""
+        """Lock the connection while the process forks; return whether that succeeded."""
         return self._lock.acquire(timeout=FORK_WAIT_S)
 
     def _release(self) -> None:
@@ -197,12 +340,8 @@ class SqliteStore:
             self._connection = None
 
 
-class SqliteReader:
-    """A store that is only read: neither the file nor its folder is changed.
-
-    Attributes:
-        path: The file.
-    """
+class SqliteReader(Reader):
+    """A file that is only read: neither the file nor its folder is changed."""
 
     def __init__(self, path: Path) -> None:
         """Check the database at *path*.
@@ -224,21 +363,22 @@ class SqliteReader:
         refuse_newer(version, newest, self.path)
         refuse_older(version, newest, self.path)
 
+    @override
     @contextmanager
-    def reading(self) -> Generator[Reading]:
-        """Return a block that sees one state of the database."""
+    def reading(self) -> Generator[Transaction]:
         with self._block() as connection:
             yield SqliteTransaction(connection)
 
     def copy_to(self, target: Path) -> None:
-        """Write one state of the file to *target*, for its owner only; others go on meanwhile.
+        """Write one state of the file to *target*, readable by its owner only.
 
         Raises:
-            OSError: There is something at *target*, or it cannot be made.
+            OSError: *target* exists or cannot be created.
         """
         with self._block() as connection:
             _copy(connection, target)
 
+    @override
     def close(self) -> None:
         """Do nothing: each block opens the file and closes it."""
 
@@ -256,6 +396,10 @@ class SqliteReader:
         # A file without a log is read without a lock, so a program may have written to it.
         if not logged and _state(path) != before:
             raise StoreUnavailableError(f"{self.path} was written to while it was read")
+
+
+def _texts(values: Collection[str]) -> str:
+    return json.dumps(list(values))
 
 
 def _copy(connection: sqlite3.Connection, target: Path) -> None:
@@ -284,7 +428,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Mark a new file and have it keep a write-ahead log."""
+    """Mark a new file as remit's and switch it to a write-ahead log."""
     pause = threading.Event()
     for attempt in range(_WAL_TRIES):
         try:
@@ -302,7 +446,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the schema up to date, under the write lock; refuse one from the future."""
+    """Bring the schema up to date, under the write lock; refuse a newer one."""
     steps = migrations("sqlite")
     newest = steps[-1].number
     marked = sqlite.mark_of(connection) == sqlite.COLLECTOR.application_id
@@ -333,15 +477,15 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def _unavailable(path: str) -> Generator[None]:
-    """Tell faults that pass (locked, full, unreadable, damaged) from mistakes in the statements."""
+    """Turn faults that pass (locked, full, unreadable, damaged) into errors of the store."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        # A text that is damaged is quoted there, and may be anybody's data.
-        said = str(error).partition(" with text ")[0]
-        raise StoreUnavailableError(f"{path}: {said}") from error
+        # The message quotes a damaged text, which may be personal data.
+        message = str(error).partition(" with text ")[0]
+        raise StoreUnavailableError(f"{path}: {message}") from error
     except sqlite3.DatabaseError as error:
-        # Its kinds are mistakes, all but these two, which have none of their own.
+        # The other kinds are mistakes in statements; these two have no class of their own.
         if error.sqlite_errorcode not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise
         raise StoreUnavailableError(f"{path}: {error}: put a copy in its place") from error

@@ -1,17 +1,16 @@
-"""The SQL that both databases understand: each row type is a table, each field a column.
+"""The SQL of both databases: each row type is a table, each field a column.
 
-The place of a value is written `?`. Only names from the tables below get into a statement, never a
-text from a request.
+`?` is the placeholder of a value. Statements are built from the names in the tables below, never
+from a text of a request.
 """
 
 from __future__ import annotations
 
 from types import NoneType
-from typing import Final, get_args
+from typing import Final, TypeAlias, get_args
 
 import msgspec
 
-from remit.collector.store.queries import Page
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
@@ -27,6 +26,8 @@ from remit.collector.store.rows import (
     TokenRow,
     VersionRow,
 )
+
+Value: TypeAlias = str | int | bytes | None
 
 TABLES: Final[dict[type[Row], str]] = {
     AccountRow: "accounts",
@@ -81,7 +82,7 @@ NEWEST_SCHEMA_VERSION: Final = (
     " ORDER BY inserted_at DESC, id DESC LIMIT 1"
 )
 OF_AGENT: Final = ("agent_deployments", "agent_versions", "agent_schema_versions", "api_tokens")
-"""What goes with an agent."""
+"""The tables whose rows are deleted with their agent."""
 
 
 def columns(kind: type[Row], prefix: str = "") -> str:
@@ -90,35 +91,19 @@ def columns(kind: type[Row], prefix: str = "") -> str:
 
 
 def known(kind: type[Row], field: str) -> str:
-    """Return *field*, so that no other text gets into a statement.
+    """Return *field* if it is a column of *kind*: no other text gets into a statement.
 
     Raises:
-        ValueError: It is no column of *kind*.
+        ValueError: It is none.
     """
     if field not in kind.__struct_fields__:
         raise ValueError(f"{TABLES[kind]} has no column {field!r}")
     return field
 
 
-def order(kind: type[Row], page: Page, prefix: str = "") -> str:
-    """Return the end of a statement that puts rows in order; what is absent counts as smallest."""
-    direction = "DESC" if page.descending else "ASC"
-    field = known(kind, page.field)
-    absent = ""
-    if field in _NULLABLE[kind]:
-        absent = " NULLS LAST" if page.descending else " NULLS FIRST"
-    ties = "" if field == "id" else f", {prefix}id {direction}"
-    return f"ORDER BY {prefix}{field} {direction}{absent}{ties}"
-
-
-def picked(kind: type[Row], page: Page, prefix: str = "") -> str:
-    """Return the end of a statement that picks one page."""
-    return f"{order(kind, page, prefix)} LIMIT ? OFFSET ?"
-
-
 def _nullable(kind: type[Row]) -> frozenset[str]:
     fields = msgspec.structs.fields(kind)
-    return frozenset(each.name for each in fields if NoneType in get_args(each.type))
+    return frozenset(field.name for field in fields if NoneType in get_args(field.type))
 
 
 def _insert(kind: type[Row]) -> str:
@@ -131,7 +116,7 @@ def _update(kind: type[Row], where: str) -> str:
     return f"UPDATE {TABLES[kind]} SET {changes} WHERE {where}"  # noqa: S608 - as above
 
 
-_NULLABLE: Final = {kind: _nullable(kind) for kind in TABLES}
+NULLABLE: Final = {kind: _nullable(kind) for kind in TABLES}
 SELECT: Final = {kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}" for kind in TABLES}  # noqa: S608 - as above
 INSERT: Final = {kind: _insert(kind) for kind in TABLES}
 UPDATE: Final = {kind: _update(kind, "id = ?") for kind in MUTABLE}
@@ -142,15 +127,15 @@ ADD_COUNTS: Final = (
     + " WHERE id = ?"
 )
 NOTE_CAUSE: Final = "UPDATE agent_instances SET caused_by = ? WHERE id = ?"
-# To count an account's instances: by agents, whose index alone is read for it.
+# To count the instances of an account: through its agents, for which an index is enough.
 OWNED: Final = "agent_id IN (SELECT id FROM agents WHERE account_id = ?)"
 SPANS: Final = "FROM agent_spans AS s"
 _THEIRS: Final = "agent_instances AS i ON i.id = s.agent_instance_id"
 SPANS_AND_THEIRS: Final = f"{SPANS} JOIN {_THEIRS}"
-# In SQLite's words; CROSS JOIN keeps it from another order.
+# For SQLite, where CROSS JOIN sets the order of the join.
 SPANS_BY_START: Final = f"{SPANS} INDEXED BY agent_spans_by_start"
 SPANS_BY_START_AND_THEIRS: Final = f"{SPANS_BY_START} CROSS JOIN {_THEIRS}"
-# It grows when a span begins, and when one that did ends.
+# The number grows when a span begins and when it ends.
 MOVES: Final = (
     "SELECT id, spans_pending + 2 * spans_active "
     "+ 3 * (spans_complete + spans_failed + spans_cancelled) FROM agent_instances"
@@ -162,12 +147,12 @@ MAY_MOVE: Final = (
 SPANLESS: Final = (
     "NOT EXISTS (SELECT 1 FROM agent_spans AS s WHERE s.agent_instance_id = agent_instances.id)"
 )
-# A client says when its run ended; when the row was last changed is known here.
+# `finished_at` comes from the client, `updated_at` from the collector.
 OLD: Final = (
     "SELECT id FROM agent_instances WHERE finished_at < ? AND updated_at < ? "  # noqa: S608 - as above
     f"AND {SPANLESS} ORDER BY id LIMIT ?"
 )
-# A key that leads to a span which is gone would neither be answered nor be used again.
+# The key of a deleted span can neither be answered nor be used again.
 FORGET_KEYS: Final = (
     "DELETE FROM idempotency_keys WHERE (account_id, operation, key) IN ("
     "SELECT account_id, operation, key FROM idempotency_keys WHERE agent_span_id < ? "
@@ -179,7 +164,7 @@ NOTE_USE: Final = (
     "WHERE id = ? AND (last_used_at IS NULL OR last_used_at < ?)"
 )
 ERASED: Final = "erased"
-"""What stands in the place of a reason that was erased."""
+"""Replaces an erased reason."""
 EMPTY: Final = "{}"
 ERASE_SPANS: Final = (
     f"UPDATE agent_spans SET payload = '{EMPTY}', result_payload = "  # noqa: S608 - a fixed text

@@ -1,4 +1,4 @@
-"""What the root span of a run says: whose data the run is about, and which trace caused it."""
+"""The subject and the cause of a run, which its root span names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _read_root: Final = msgspec.json.Decoder(_Root).decode
 
 
 def hash_of_subject(subject: str) -> str:
-    """Return that by which the runs about *subject* are found."""
+    """Return the hash by which runs about *subject* are stored."""
     return hashlib.sha256(subject.encode()).hexdigest()
 
 
@@ -35,7 +35,7 @@ def subject_hash(payload: str) -> str | None:
     try:
         subject = _read_root(payload).subject
     except msgspec.DecodeError:
-        # A marker in its place, or somebody else's span of that name.
+        # A marker of a withheld value, or a span of that name from another program.
         return None
     return None if subject is None else hash_of_subject(subject)
 

@@ -1,20 +1,21 @@
-"""Which store a `--db` names."""
+"""The database that `--db` names: an SQLite file by its path, or PostgreSQL by its URL."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from remit._base.text import install_extra
-from remit.collector.store.naming import is_postgres, scheme_of
-from remit.collector.store.protocol import Reader, Store
+from remit.collector.store.base import Reader, Store
 from remit.collector.store.sqlite import SqliteReader, SqliteStore
 from remit.errors import SettingsError
 
-# By name, because psycopg is an extra, and costs every SQLite user its import otherwise.
+# Imported by name: psycopg is an extra, and its import takes time that SQLite does not need.
 _POSTGRES: Final = "remit.collector.store.postgres"
+_POSTGRES_SCHEMES: Final = frozenset({"postgres", "postgresql"})
 
 
 def open_store(database: Path | str, *, create: bool = True) -> Store:
@@ -57,8 +58,28 @@ def open_reader(database: Path | str) -> Reader:
     return SqliteReader(path)
 
 
+def is_postgres(database: Path | str) -> bool:
+    """Return whether *database* names a PostgreSQL database, which several processes may serve."""
+    return _scheme_of(database) in _POSTGRES_SCHEMES
+
+
+def shown(database: Path | str) -> str:
+    """Return the name of a database for people: a URL without its password."""
+    text = str(database)
+    if not _scheme_of(text):
+        return text
+    text = re.sub(r"(://[^:/@?]*):[^@/?]*@", r"\1@", text)
+    return re.sub(r"([?&])password=[^&]*&?", r"\1", text).rstrip("?&")
+
+
+def _scheme_of(database: Path | str) -> str:
+    """Return the scheme of a URL, an empty text for a path."""
+    match = re.match(r"([a-z][a-z0-9+]*)://", str(database))
+    return match[1] if match else ""
+
+
 def _path(database: Path | str) -> Path:
-    scheme = scheme_of(database)
+    scheme = _scheme_of(database)
     if scheme:
         raise SettingsError(
             f"remit keeps its data in an SQLite file or in PostgreSQL, and knows no {scheme}:// "
@@ -88,10 +109,10 @@ def _postgres() -> Callable[..., Any]:
         SettingsError: The extra is not installed.
     """
     try:
-        found: Callable[..., Any] = import_module(_POSTGRES).PostgresStore
+        store_class: Callable[..., Any] = import_module(_POSTGRES).PostgresStore
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"a PostgreSQL database needs {error.name}, which is not installed: "
             + install_extra("postgres")
         ) from error
-    return found
+    return store_class

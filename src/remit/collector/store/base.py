@@ -1,0 +1,131 @@
+"""The interface of a database, its errors, and the repetition of a transaction after a conflict.
+
+A store reads and writes rows; the rules about them are in `remit.collector.ingest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final, Protocol, TypeVar
+
+from remit.collector.store.filters import Removed
+from remit.collector.store.transaction import Transaction
+
+T = TypeVar("T")
+
+WRITE_TRIES: Final = 4
+"""How often a transaction is tried that meets conflicts."""
+
+
+class StoreUnavailableError(Exception):
+    """The database is locked, full or gone; the same may work later."""
+
+
+class TooSlowError(StoreUnavailableError):
+    """A query took longer than the database allows; the database is available."""
+
+
+class ConflictError(StoreUnavailableError):
+    """A concurrent transaction wrote first; a repetition reads what it wrote."""
+
+
+class Reader(Protocol):
+    """A database that is only read.
+
+    Attributes:
+        path: Its path, or its URL without the password.
+    """
+
+    path: str
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """Return a block that sees one state of the database.
+
+        Raises:
+            StoreUnavailableError: The database is locked or gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the database; a later use opens it again."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """A database; every method may be called from any thread.
+
+    Attributes:
+        path: Its path, or its URL without the password.
+        at_once: The number of blocks that one process can have open at once; others wait.
+    """
+
+    at_once: int
+
+    def look(self, question: Callable[[Transaction], T]) -> T:
+        """Return what *question* returns, which runs one query.
+
+        A single query needs no transaction, which saves two of three round trips.
+
+        Raises:
+            StoreUnavailableError: The database is locked or gone.
+        """
+        ...
+
+    def writing(self) -> AbstractContextManager[Transaction]:
+        """Return a block whose writes are committed together when it ends, or not at all.
+
+        Raises:
+            ConflictError: A concurrent transaction wrote first.
+            StoreUnavailableError: The database is locked, full or gone.
+        """
+        ...
+
+    def retain(self, before_us: int) -> Removed:
+        """Delete old spans, by the time in their id, old instances, and their idempotency keys.
+
+        An instance stays while one of its spans stays. Other transactions go on meanwhile.
+
+        Args:
+            before_us: What is older than this is deleted, in microseconds since 1970.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now; the call can be repeated.
+        """
+        ...
+
+    def is_current(self) -> bool:
+        """Return whether the database has the schema version of this remit.
+
+        Raises:
+            StoreUnavailableError: The database cannot be read now.
+        """
+        ...
+
+    def scrub(self) -> None:
+        """Make erased data unreadable in the database's own files.
+
+        Raises:
+            StoreUnavailableError: Another process uses the database; the call can be repeated.
+        """
+        ...
+
+
+def write(store: Store, work: Callable[[Transaction], T]) -> T:
+    """Return what *work* returns in a writing block, which is repeated after a conflict.
+
+    Args:
+        store: The database.
+        work: Reads, decides and writes; it has no effects outside the database.
+
+    Raises:
+        StoreUnavailableError: The database is locked, full or gone.
+    """
+    for _ in range(WRITE_TRIES - 1):
+        try:
+            with store.writing() as tx:
+                return work(tx)
+        except ConflictError:
+            continue
+    with store.writing() as tx:
+        return work(tx)
