@@ -19,7 +19,7 @@ from tests.inside import Deadline, SystemClock, httpx
 from tests.inside_collector import Door, StoreUnavailableError
 from tests.subtests import each
 
-LIMITS = Settings(max_requests_per_s=5, max_failures_per_minute=3)
+LIMITS = Settings(max_requests_per_s=5)
 HEAD = b"POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n"
 
 

@@ -58,11 +58,6 @@ LIMITS: Final = (
         0,
         "Most requests a second with one token, in each process; beyond it 429. 0: no limit.",
     ),
-    (
-        "max_failures_per_minute",
-        0,
-        "Most refused tokens a minute from one address, in each process; then 429. 0: no limit.",
-    ),
     ("max_connections", 1, "Most connections at once, in each process; beyond it 503."),
 )
 DOOR: Final = ("certificate", "key", "proxy", "access_log")

@@ -88,7 +88,6 @@ class Gate:
         try:
             await self._admitted(scope, receive, noting)
         finally:
-            self._judge(scope, status)
             self._note(scope, status, sent, self._clock.monotonic_ns() - began_ns)
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,26 +107,13 @@ class Gate:
                     pass
             return
         if scope["client"] and scope["path"].startswith(PREFIX):
-            who = scope["client"][0], _authorization(scope)
             try:
-                self._rates.admit(*who)
+                self._rates.admit(Headers(scope=scope).get("authorization", ""))
             except RequestError as refusal:
                 scope[CODE] = refusal.code
                 await envelope(refusal)(scope, receive, send)
                 return
-            with self._rates.trial(*who):
-                await self._app(scope, receive, send)
-            return
         await self._app(scope, receive, send)
-
-    def _judge(self, scope: Scope, status: int) -> None:
-        """Note a token that was refused, or taken."""
-        if not scope["client"]:
-            return
-        if status == HTTPStatus.UNAUTHORIZED:
-            self._rates.failed(scope["client"][0], _authorization(scope))
-        elif CALLER in scope:
-            self._rates.passed(_authorization(scope))
 
     def _note(self, scope: Scope, status: int, sent: int, took_ns: int) -> None:
         route = self._paths.get(id(scope.get("endpoint")))
@@ -166,7 +152,3 @@ def _head_bytes(scope: Scope) -> int:
     target = len(scope.get("raw_path") or b"") + len(scope["query_string"]) + 1
     lines = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
     return len(scope["method"]) + target + 12 + lines + 2
-
-
-def _authorization(scope: Scope) -> str:
-    return Headers(scope=scope).get("authorization", "")
