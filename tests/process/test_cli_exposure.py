@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import ssl
 import subprocess
 from contextlib import ExitStack
@@ -88,18 +87,6 @@ def test_it_serves_tls(tmp_path: Path) -> None:
         assert collector.url.startswith("https://")
         context = ssl.create_default_context(cafile=str(cert))
         assert httpx.get(f"{collector.url}/healthz", verify=context).status_code == 200
-
-
-def test_it_takes_as_many_connections_as_it_may(tmp_path: Path) -> None:
-    """It raises the limit of open files itself."""
-    few_files = ["sh", "-c", 'ulimit -Sn 90; exec "$@"', "sh"]
-    running = serving(tmp_path / "remit.db", "--max-connections", "100", within=few_files)
-    with running as collector, ExitStack() as stack:
-        address = ("127.0.0.1", collector.port)
-        for _ in range(99):
-            stack.enter_context(socket.create_connection(address, timeout=30))
-
-        assert httpx.get(f"{collector.url}/healthz", timeout=60).status_code == 200
 
 
 def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,8 +30,6 @@ from remit.errors import SettingsError
 
 # A request that is being answered when the server is stopped may take so long, in seconds.
 GRACE_S: Final = 10
-OTHER_FILES: Final = 100
-"""So many files beside its connections a process may have open."""
 _TICKS_A_SECOND: Final = 10
 _CLOSE_EVERY_S: Final = 0.1
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -128,7 +125,6 @@ def _serve(
     metrics: Metrics,
     on_start: Callable[[str], None] | None,
 ) -> None:
-    _allow_files(settings.max_connections + OTHER_FILES)
     log = None if door.access_log is None else AccessLog(door.access_log)
     executor = ThreadExecutor(store.at_once) if store.at_once > 1 else None
     try:
@@ -148,16 +144,6 @@ def _serve(
             executor.close()
         if log is not None:
             log.close()
-
-
-def _allow_files(count: int) -> None:
-    """Raise the limit of open files to *count*, as far as the system lets this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        # macOS says that there is no limit, and has one.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
