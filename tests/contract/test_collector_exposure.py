@@ -200,7 +200,7 @@ def test_it_is_not_ready_without_its_database(*, gone: bool) -> None:
 
 def sample(text: str, start: str) -> float:
     """Return the one sample whose line, without the worker, begins so."""
-    lines = re.sub(r'worker="[0-9]+",?', "", text).splitlines()
+    lines = re.sub(r',?worker="[0-9]+"', "", text).splitlines()
     (found,) = [line for line in lines if line.startswith(start)]
     return float(found.rpartition(" ")[2])
 

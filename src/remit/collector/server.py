@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -21,7 +22,7 @@ from remit._base.clock import SystemClock
 from remit.collector.app import create_app
 from remit.collector.exposure import AccessLog
 from remit.collector.ingest import prepare
-from remit.collector.metrics import Metrics
+from remit.collector.metrics import FOLDER_VARIABLE, Metrics, PrometheusMetrics
 from remit.collector.routes import ThreadExecutor
 from remit.collector.settings import Settings
 from remit.collector.store import Store, is_postgres, open_store
@@ -30,7 +31,6 @@ from remit.errors import SettingsError
 
 # A request that is being answered when the server is stopped may take so long, in seconds.
 GRACE_S: Final = 10
-_TICKS_A_SECOND: Final = 10
 _CLOSE_EVERY_S: Final = 0.1
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -86,11 +86,12 @@ def serve(
         prepare(store, SystemClock())
         with listen(host, port) as listener:
             if workers == 1:
-                _serve(store, listener, settings, door, Metrics(), on_start)
+                _serve(store, listener, settings, door, PrometheusMetrics(), on_start)
                 return
             store.close()
             url = url_of(listener, tls=door.certificate is not None)
             with TemporaryDirectory(prefix="remit-metrics-") as folder:
+                os.environ[FOLDER_VARIABLE] = folder  # which the workers inherit
                 arguments = (listener, db, settings, door, Path(folder))
                 several = Workers(workers, _work, arguments, grace_s=2 * GRACE_S)
                 several.run(lambda: on_start and on_start(url))
@@ -112,7 +113,7 @@ def _work(
     except SettingsError as error:
         raise SystemExit(f"remit: {error}") from error
     try:
-        _serve(store, listener, settings, door, Metrics(folder), lambda _: ready())
+        _serve(store, listener, settings, door, PrometheusMetrics(folder), lambda _: ready())
     finally:
         store.close()
 
@@ -137,7 +138,6 @@ def _serve(
             settings=settings,
             door=door,
             on_start=on_start,
-            each_second=metrics.share,
         ).run()
     finally:
         if executor is not None:
@@ -184,7 +184,6 @@ class Server:
         settings: Settings | None = None,
         door: Door | None = None,
         on_start: Callable[[str], None] | None = None,
-        each_second: Callable[[], None] | None = None,
     ) -> None:
         """Prepare to serve *app* to those who connect to *listener*."""
         door, settings = door or Door(), settings or Settings()
@@ -209,7 +208,7 @@ class Server:
             ssl_certfile=door.certificate,
             ssl_keyfile=door.key,
         )
-        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url), each_second)
+        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url))
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
@@ -223,25 +222,14 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """A server that says when it listens, and ends in peace when it is told to."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        on_start: Callable[[], object],
-        each_second: Callable[[], None] | None,
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
         super().__init__(config)
         self._on_start = on_start
-        self._each_second = each_second
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_start()
-
-    async def on_tick(self, counter: int) -> bool:
-        if self._each_second is not None and counter % _TICKS_A_SECOND == 0:
-            self._each_second()
-        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop the server; close also the connections that are accepted while it stops.
