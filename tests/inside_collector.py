@@ -48,7 +48,6 @@ from remit.collector.store.postgres_pool import Waits
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_rows import MOST_BY_START
 from remit.collector.wire import object_of as object_of
-from remit.collector.workers import Workers as Workers
 
 # Store
 
