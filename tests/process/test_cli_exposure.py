@@ -136,7 +136,7 @@ def test_workers_report_together_what_they_counted(tmp_path: Path) -> None:
     """Each worker's answer includes the counts of the others."""
     with (
         new_database("postgres", tmp_path) as named,
-        serving(named, "--workers", "2") as collector,
+        serving(named, "--workers", "2", "--metrics", "all") as collector,
         httpx.Client(base_url=collector.url) as one,
         ExitStack() as stack,
     ):

@@ -13,19 +13,15 @@ MIB: Final = 1024 * KIB
 class MetricsFor(StrEnum):
     """Who may read `/metrics`."""
 
-    LOOPBACK = "loopback"
-    """Whoever is on this machine, and did not come through a proxy."""
     TOKEN = "token"  # noqa: S105 - a word, no secret
-    """Whoever carries an account's token."""
+    """Clients with a token of the account."""
     ALL = "all"
-    """Everybody."""
-    NONE = "none"
-    """Nobody."""
+    """All clients that can reach the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What one collector takes and does.
+    """The limits of one collector.
 
     Rates are counted in each process, for requests that arrive over a network.
 
@@ -57,5 +53,5 @@ class Settings:
     max_depth: int = 100
     max_requests_per_s: int = 0
     max_connections: int = 1000
-    metrics: str = MetricsFor.LOOPBACK
+    metrics: str = MetricsFor.TOKEN
     create_agents: bool = False

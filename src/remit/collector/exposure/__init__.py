@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from remit.collector.exposure.access_log import AccessLog as AccessLog
 from remit.collector.exposure.gate import Gate as Gate
-from remit.collector.exposure.monitoring import monitoring_routes as monitoring_routes
+from remit.collector.exposure.health import monitoring_routes as monitoring_routes
 from remit.collector.exposure.rates import Rates as Rates
