@@ -7,7 +7,6 @@ import pytest
 from remit.collector import Settings
 from remit.collector.exposure import Rates
 from remit.collector.exposure.rates import BURST_S, MAX_TOKENS
-from remit.collector.refusals import RequestError
 from remit.testing import FakeClock
 
 PER_S = 10
@@ -29,11 +28,8 @@ def rates(clock: FakeClock) -> Rates:
 
 def refused(rates: Rates, authorization: str = TOKEN) -> str | None:
     """Return the status and the wait of a refused request; None if it is admitted."""
-    try:
-        rates.admit(authorization)
-    except RequestError as refusal:
-        return f"{refusal.status} {(refusal.headers or {})['Retry-After']}"
-    return None
+    refusal = rates.refusal(authorization)
+    return None if refusal is None else f"{refusal.status} {(refusal.headers or {})['Retry-After']}"
 
 
 def test_a_token_beyond_its_rate_has_to_wait(rates: Rates, clock: FakeClock) -> None:
@@ -73,12 +69,12 @@ def test_there_is_no_limit_by_default(clock: FakeClock) -> None:
 def test_the_number_of_tokens_in_memory_is_bounded(clock: FakeClock) -> None:
     """The least recently used one is dropped, and has its whole allowance again."""
     rates = Rates(Settings(max_requests_per_s=1), clock)
-    rates.admit("0")
-    rates.admit("0")
+    refused(rates, "0")
+    refused(rates, "0")
     for number in range(1, MAX_TOKENS):
-        rates.admit(str(number))
+        refused(rates, str(number))
     assert refused(rates, "0") == "429 1"
     for number in range(MAX_TOKENS, 2 * MAX_TOKENS):
-        rates.admit(str(number))
+        refused(rates, str(number))
 
     assert refused(rates, "0") is None

@@ -27,14 +27,14 @@ class Rates:
         self._full_at_ns: dict[bytes, int] = {}
         """When the allowance of a token is complete again, by the token's hash."""
 
-    def admit(self, authorization: str) -> None:
+    def refusal(self, authorization: str) -> RequestError | None:
         """Take one request from the allowance of the token in an `Authorization` header.
 
-        Raises:
-            RequestError: 429, the allowance is used up.
+        Returns:
+            429 if the allowance is used up, else None.
         """
         if not self._per_s:
-            return
+            return None
         # Without the scheme and the spaces around it, which a client may vary.
         secret = authorization.split()[-1:]
         token = hashlib.sha256("".join(secret).encode("utf-8", "surrogateescape")).digest()
@@ -42,14 +42,15 @@ class Rates:
         now_ns = self._clock.monotonic_ns()
         # Inserted again, so that the order is that of the last use.
         full_at_ns = max(self._full_at_ns.pop(token, now_ns), now_ns)
-        wait_ns = full_at_ns + interval_ns - now_ns - max(BURST_S * NS_PER_S, interval_ns)
+        wait_ns = full_at_ns + interval_ns - now_ns - BURST_S * NS_PER_S
         self._full_at_ns[token] = full_at_ns + (interval_ns if wait_ns <= 0 else 0)
         if len(self._full_at_ns) > MAX_TOKENS:
             del self._full_at_ns[next(iter(self._full_at_ns))]
-        if wait_ns > 0:
-            raise RequestError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "too_many_requests",
-                f"more than {self._per_s} requests a second with this token: try again later",
-                headers={"Retry-After": str(math.ceil(wait_ns / NS_PER_S))},
-            )
+        if wait_ns <= 0:
+            return None
+        return RequestError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_requests",
+            f"more than {self._per_s} requests a second with this token: try again later",
+            headers={"Retry-After": str(math.ceil(wait_ns / NS_PER_S))},
+        )
