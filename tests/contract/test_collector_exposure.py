@@ -16,7 +16,7 @@ from remit.testing import FakeClock
 from tests.collecting import Api, details, refusal
 from tests.exposed import answered, served, told
 from tests.inside import Deadline, SystemClock, httpx
-from tests.inside_collector import Door, StoreUnavailableError
+from tests.inside_collector import ServerOptions, StoreUnavailableError
 from tests.subtests import each
 
 LIMITS = Settings(max_requests_per_s=5)
@@ -288,8 +288,8 @@ def test_the_metrics_are_for_tokens_of_the_account(store: Store) -> None:
 def test_a_proxy_is_believed_where_a_request_comes_from(store: Store, tmp_path: Path) -> None:
     """If it is named, and not otherwise."""
     log = tmp_path / "access.log"
-    for door in (Door(), Door(proxy="127.0.0.1")):
-        with served(store, Settings(), log=log, door=door) as url:
+    for options in (ServerOptions(), ServerOptions(proxy="127.0.0.1")):
+        with served(store, Settings(), log=log, options=options) as url:
             httpx.get(f"{url}/healthz", headers={"X-Forwarded-For": "192.0.2.7"})
 
     clients = [json.loads(line)["client"] for line in log.read_text().splitlines()]

@@ -18,7 +18,7 @@ from remit.cli._failing import Failed, writing_output
 from remit.cli._options import Database, db_option
 from remit.cli._terminal import emit, faint
 from remit.collector import Settings, list_tokens
-from remit.collector.server import Door
+from remit.collector.server import ServerOptions
 from remit.collector.server import serve as serve_database
 from remit.collector.settings import MetricsFor
 from remit.collector.store import is_postgres, shown
@@ -60,12 +60,11 @@ LIMITS: Final = (
     ),
     ("max_connections", 1, "Most connections at once, in each process; beyond it 503."),
 )
-DOOR: Final = ("certificate", "key", "proxy", "access_log")
+SERVER_OPTIONS: Final = ("ssl_certfile", "ssl_keyfile", "proxy", "access_log")
 _FILE: Final = click.Path(exists=True, dir_okay=False)
 _OPTIONS: Final = (
     click.option(
         "--ssl-certfile",
-        "certificate",
         type=_FILE,
         metavar="FILE",
         envvar="REMIT_SERVE_SSL_CERTFILE",
@@ -74,7 +73,6 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--ssl-keyfile",
-        "key",
         type=_FILE,
         metavar="FILE",
         envvar="REMIT_SERVE_SSL_KEYFILE",
@@ -127,7 +125,7 @@ def _option(name: str, kind: click.ParamType[Any], default: object, text: str) -
     )
 
 
-def door_options(command: F) -> F:
+def server_options(command: F) -> F:
     """Add the options for TLS, proxies and the access log."""
     for option in reversed(_OPTIONS):
         command = option(command)
@@ -150,7 +148,7 @@ def door_options(command: F) -> F:
     type=click.IntRange(1, MOST_WORKERS),
     help="Number of processes; more than one needs PostgreSQL.",
 )
-@door_options
+@server_options
 @limit_options
 @db_option
 def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) -> None:  # noqa: ANN401 - the limits by name
@@ -160,8 +158,8 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
     reach the server. /healthz reports whether the process lives, /readyz whether its database
     answers, and /metrics has counters for Prometheus.
     """
-    door = Door(**{name: more.pop(name) for name in DOOR})
-    if (door.certificate is None) != (door.key is None):
+    options = ServerOptions(**{name: more.pop(name) for name in SERVER_OPTIONS})
+    if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
         raise click.UsageError("--ssl-certfile and --ssl-keyfile go together.")
     path = database(db, create=True)
     if workers > 1 and not is_postgres(path):
@@ -178,7 +176,7 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
             f"nobody could use it: make one first ({create}), or leave --host out"
         )
     if not _is_loopback(host):
-        emit(faint(_exposed(host, door)), err=True)
+        emit(faint(_exposed(host, options)), err=True)
     if not tokens:
         emit(faint(f"There is no token yet, so nobody can use it: {create}"), err=True)
     try:
@@ -188,7 +186,7 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
             path,
             workers=workers,
             settings=Settings(**more),
-            door=door,
+            options=options,
             on_start=partial(_announce, name),
         )
     except ssl.SSLError as error:
@@ -209,12 +207,12 @@ def _announce(name: str, url: str) -> None:
         emit(f"remit serves {name} at {url}")
 
 
-def _exposed(host: str, door: Door) -> str:
+def _exposed(host: str, options: ServerOptions) -> str:
     told = (
         f"{host} can be reached from other machines; every request needs a token. A proxy must "
         f"limit slow clients and floods of connections: see {EXPOSED}."
     )
-    if door.certificate is None and door.proxy is None:
+    if options.ssl_certfile is None and options.proxy is None:
         told += (
             " Tokens and payloads travel in the clear: give --ssl-certfile and --ssl-keyfile, or "
             "put a proxy in front that does TLS, and leave --host out."

@@ -39,19 +39,18 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """How a collector is reached, and what it says of those who come.
+class ServerOptions:
+    """How clients connect to a collector, and where their requests are logged.
 
     Attributes:
-        certificate: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
-        key: Path of its private key, PEM.
-        proxy: Addresses of reverse proxies, with commas, whose word is taken for where a request
-            comes from.
-        access_log: Where each request is noted, a path or `-`; None notes none.
+        ssl_certfile: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
+        ssl_keyfile: Path of its private key, PEM.
+        proxy: Addresses of reverse proxies whose `X-Forwarded-For` is trusted, separated by commas.
+        access_log: Where each request is logged, a path or `-`; None logs none.
     """
 
-    certificate: str | None = None
-    key: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
     proxy: str | None = None
     access_log: str | None = None
 
@@ -63,7 +62,7 @@ def serve(
     *,
     workers: int = 1,
     settings: Settings | None = None,
-    door: Door | None = None,
+    options: ServerOptions | None = None,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a database until SIGINT or SIGTERM; requests in flight are answered first.
@@ -74,32 +73,32 @@ def serve(
         db: The database; a file that does not exist is created.
         workers: Number of processes that share the port; more than one needs PostgreSQL.
         settings: The limits.
-        door: TLS, proxies and the access log.
+        options: TLS, proxies and the access log.
         on_start: Called with the URL as soon as clients can connect.
 
     Raises:
-        OSError: The address is not available, or a file of *door* is not.
+        OSError: The address is not available, or a file of *options* is not.
         SettingsError: *db* is no database, has a newer schema, or does not allow several workers.
     """
     if workers > 1 and not is_postgres(db):
         raise SettingsError(f"{workers} workers need a PostgreSQL database, not an SQLite file")
-    settings, door = settings or Settings(), door or Door()
+    settings, options = settings or Settings(), options or ServerOptions()
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(db)))
         prepare(store, SystemClock())
         listener = stack.enter_context(listen(host, port))
         log = None
-        if door.access_log is not None:
-            log = stack.enter_context(closing(AccessLog(door.access_log)))
+        if options.access_log is not None:
+            log = stack.enter_context(closing(AccessLog(options.access_log)))
         if workers > 1:
             store.close()
-            _supervise(workers, listener, db, settings, door, on_start)
+            _supervise(workers, listener, db, settings, options, on_start)
             return
         executor = ThreadExecutor(store.at_once) if store.at_once > 1 else None
         if executor is not None:
             stack.callback(executor.close)
         app = create_app(store, settings=settings, access_log=log, executor=executor)
-        Server(app, listener, settings=settings, door=door, on_start=on_start).run()
+        Server(app, listener, settings=settings, options=options, on_start=on_start).run()
 
 
 def _supervise(
@@ -107,22 +106,24 @@ def _supervise(
     listener: socket.socket,
     db: Path | str,
     settings: Settings,
-    door: Door,
+    options: ServerOptions,
     on_start: Callable[[str], None] | None,
 ) -> None:
     """Run several processes that serve one socket, until SIGINT or SIGTERM."""
-    if door.certificate is not None:
+    if options.ssl_certfile is not None:
         # Here, so that files that cannot be used are an error of this process.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(door.certificate, door.key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            options.ssl_certfile, options.ssl_keyfile
+        )
     with TemporaryDirectory(prefix="remit-metrics-") as folder:
         os.environ[FOLDER_VARIABLE] = folder  # which the workers inherit
-        app = partial(_worker_app, db, settings, door, Path(folder))
-        config = _config(app, settings, door, factory=True, workers=workers)
+        app = partial(_worker_app, db, settings, options, Path(folder))
+        config = _config(app, settings, options, factory=True, workers=workers)
         supervisor = _Supervisor(config, [listener])
         try:
             # Connections wait in the socket until a worker accepts them.
             if on_start is not None:
-                on_start(url_of(listener, tls=door.certificate is not None))
+                on_start(url_of(listener, tls=options.ssl_certfile is not None))
             supervisor.run()
         finally:
             del os.environ[FOLDER_VARIABLE]
@@ -139,12 +140,14 @@ class _Supervisor(Multiprocess):
                 logger.warning("worker %s ended, worker %s replaces it", pid, process.pid)
 
 
-def _worker_app(db: Path | str, settings: Settings, door: Door, folder: Path) -> ASGIApp:
+def _worker_app(
+    db: Path | str, settings: Settings, options: ServerOptions, folder: Path
+) -> ASGIApp:
     """Return the app of a worker, which is stopped when its parent process has ended."""
     threading.Thread(target=_stop_without_parent, name="remit-parent", daemon=True).start()
     try:
         store = open_store(db)
-        log = None if door.access_log is None else AccessLog(door.access_log)
+        log = None if options.access_log is None else AccessLog(options.access_log)
     except (OSError, SettingsError) as error:
         raise SystemExit(f"remit: {error}") from error
     return create_app(
@@ -189,7 +192,7 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 def _config(
     app: ASGIApp | Callable[[], ASGIApp],
     settings: Settings,
-    door: Door,
+    options: ServerOptions,
     *,
     factory: bool = False,
     workers: int = 1,
@@ -211,10 +214,10 @@ def _config(
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=WORKER_TIMEOUT_S,
-        proxy_headers=door.proxy is not None,
-        forwarded_allow_ips=door.proxy,
-        ssl_certfile=door.certificate,
-        ssl_keyfile=door.key,
+        proxy_headers=options.proxy is not None,
+        forwarded_allow_ips=options.proxy,
+        ssl_certfile=options.ssl_certfile,
+        ssl_keyfile=options.ssl_keyfile,
     )
 
 
@@ -231,15 +234,15 @@ class Server:
         listener: socket.socket,
         *,
         settings: Settings | None = None,
-        door: Door | None = None,
+        options: ServerOptions | None = None,
         on_start: Callable[[str], None] | None = None,
     ) -> None:
         """Prepare to serve *app* to clients that connect to *listener*."""
-        door, settings = door or Door(), settings or Settings()
-        self.url = url_of(listener, tls=door.certificate is not None)
+        options, settings = options or ServerOptions(), settings or Settings()
+        self.url = url_of(listener, tls=options.ssl_certfile is not None)
         self._listener = listener
         self._on_start = on_start
-        self._server = uvicorn.Server(_config(app, settings, door))
+        self._server = uvicorn.Server(_config(app, settings, options))
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
