@@ -22,10 +22,16 @@ CREATE_AGENTS: Final = "create_agents"
 """The one setting that is local mode's alone."""
 
 
-def refused(*words: str) -> str:
-    """Return what `remit serve` says when it does not serve."""
-    command = [*REMIT, "serve", "--port", "0", *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+def refused(*words: str, **variables: str) -> str:
+    """Return the error of `remit serve` when it does not serve."""
+    done = subprocess.run(
+        [*REMIT, "serve", *words],
+        env=environment(REMIT_SERVE_PORT="0", **variables),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode in {1, 2}
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -52,6 +58,19 @@ def test_a_limit_is_set_by_option_or_variable(tmp_path: Path, by: str) -> None:
     ):
         body = {"details": {"name": "x" * 200}}
         assert client.post("/api/v1/agent", json=body).status_code == 413
+
+
+def test_host_port_database_and_workers_are_set_by_variables(tmp_path: Path) -> None:
+    """As in a container; an option overrides its variable."""
+    db = tmp_path / "remit.db"
+    token_of(db)
+    variables = {
+        f"{VARIABLE_PREFIX}{name}": value
+        for name, value in (("HOST", "192.0.2.1"), ("DB", str(db)), ("WORKERS", "2"))
+    }
+
+    assert "--workers 2 needs a PostgreSQL database" in " ".join(refused(**variables).split())
+    assert "cannot listen on 192.0.2.1 port 0" in refused("--workers", "1", **variables)
 
 
 def test_who_listens_for_others_is_told_so(tmp_path: Path) -> None:
