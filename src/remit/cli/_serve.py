@@ -146,12 +146,12 @@ def serve(
     if not tokens and not _is_loopback(host):
         raise Failed(
             f"{host} can be reached from other machines, and {name} has no active token, so "
-            f"nobody could use it: make one first ({create}), or leave --host out"
+            f"it would refuse every request: create one first ({create}), or leave --host out"
         )
     if not _is_loopback(host):
         emit(faint(_exposed(host, options)), err=True)
     if not tokens:
-        emit(faint(f"There is no token yet, so nobody can use it: {create}"), err=True)
+        emit(faint(f"There is no token yet, so every request is refused: {create}"), err=True)
     try:
         serve_database(
             host,
@@ -187,7 +187,7 @@ def _exposed(host: str, options: ServerOptions) -> str:
     )
     if options.ssl_certfile is None and options.proxy is None:
         warning += (
-            " Tokens and payloads travel in the clear: give --ssl-certfile and --ssl-keyfile, or "
+            " Tokens and payloads travel in the clear: use --ssl-certfile and --ssl-keyfile, or "
             "put a proxy in front that does TLS, and leave --host out."
         )
     return warning
