@@ -171,14 +171,14 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on *host* and *port*.
 
     Raises:
-        OSError: The address is not to be had.
+        OSError: The address is not available.
     """
     (family, _, _, _, address), *_ = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     listener = socket.create_server(address[:2], family=family)
-    # Those that connect inherit it. asyncio sets it only where the protocol is named, and without
-    # it an answer's body waits 40 ms for the acknowledgement of its head.
+    # Accepted sockets inherit it; asyncio sets it only where the socket names its protocol. Without
+    # it the body of an answer waits 40 ms for the acknowledgement of the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -209,7 +209,7 @@ def _config(
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        # Any client can cause its warnings, as often as it likes.
+        # Any client can cause warnings, in any number.
         log_level="error",
         access_log=False,
         server_header=False,
