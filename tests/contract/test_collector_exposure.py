@@ -324,27 +324,6 @@ def test_the_access_log_has_a_line_of_json_for_each_request(store: Store, tmp_pa
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_access_log_goes_on_after_a_rotation(store: Store, tmp_path: Path) -> None:
-    """The new file too is for its owner only; one that cannot be written holds up no request."""
-    log, rotated = tmp_path / "access.log", tmp_path / "access.log.1"
-    with served(store, Settings(), log=log) as url:
-        httpx.get(f"{url}/healthz")
-        log.rename(rotated)
-        httpx.get(f"{url}/readyz")
-        mode = log.stat().st_mode & 0o777
-        log.unlink()
-        log.symlink_to(tmp_path / "victim")
-        assert httpx.get(f"{url}/healthz").status_code == 200
-        log.unlink()
-        httpx.get(f"{url}/healthz")
-
-    def routes(path: Path) -> list[str]:
-        return [json.loads(line)["route"] for line in path.read_text().splitlines()]
-
-    assert (routes(rotated), routes(log), mode) == (["/healthz"], ["/healthz"], 0o600)
-    assert not (tmp_path / "victim").exists()
-
-
 def test_when_a_token_was_last_used_is_known(store: Store) -> None:
     """The time is exact to ten minutes, so that a request is not a write."""
     token = create_token(store, "account")
