@@ -28,8 +28,8 @@ from remit.collector.routes.endpoints import ENDPOINTS as ENDPOINTS
 from remit.collector.routes.endpoints import PREFIX as PREFIX
 from remit.collector.routes.endpoints import ServedEndpoint as ServedEndpoint
 from remit.collector.routes.openapi import document as document
-from remit.collector.server import Door as Door
 from remit.collector.server import Server as Server
+from remit.collector.server import ServerOptions as ServerOptions
 from remit.collector.server import listen as listen
 from remit.collector.store import AccountRow as AccountRow
 from remit.collector.store import ConflictError as ConflictError
@@ -46,7 +46,6 @@ from remit.collector.store import Writing as Writing
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S, MOST_BY_START
 from remit.collector.wire import object_of as object_of
-from remit.collector.workers import Workers as Workers
 
 # Store
 

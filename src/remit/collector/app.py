@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from remit._base.clock import Clock, SystemClock
 from remit.collector.exposure import AccessLog, Gate, Rates, monitoring_routes
 from remit.collector.ingest import Service
-from remit.collector.metrics import Metrics
+from remit.collector.metrics import Metrics, PrometheusMetrics
 from remit.collector.routes import (
     Authenticate,
     Executor,
@@ -61,7 +61,8 @@ def create_app(
         access_log: Where to write a line for each request.
         executor: Runs the requests; None does it on the thread that takes them.
     """
-    settings, clock, metrics = settings or Settings(), clock or SystemClock(), metrics or Metrics()
+    settings, clock = settings or Settings(), clock or SystemClock()
+    metrics = metrics or PrometheusMetrics()
     service = Service(store, settings, clock, metrics)
     authenticate, executor = bearer(service), executor or InlineExecutor()
     routes = [
