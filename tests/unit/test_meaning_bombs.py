@@ -14,7 +14,7 @@ import pytest
 
 from remit.collector.meaning import Budget, SchemaVerdict
 from remit.collector.meaning.checks import Checker
-from remit.collector.meaning.templates import Template
+from remit.collector.meaning.summaries import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json
 from tests.subtests import each
 from tests.untraced import untraced
@@ -23,12 +23,11 @@ MAX_S = 1.5
 """Of this thread's own time; the slowest takes a tenth."""
 MAX_MIB = 64
 HARMLESS = {
-    "deep paths",  # from Python 3.12 on its stack is deep enough; what it names is not there
+    "deep paths",  # from Python 3.12 on its stack is deep enough; what it names does not exist
     "exponential pattern",
     "many errors",
-    "offset",
+    "many filters",
     "wide pattern",
-    "wide time",
 }
 
 
@@ -84,31 +83,19 @@ def test_all_of_them_together_take_little_memory() -> None:
     assert float(done.stdout) < MAX_MIB
 
 
-def test_a_failing_template_takes_nothing_from_the_others() -> None:
-    """What failed in a request once is not rendered again in it."""
-    failing, other = Template(TEMPLATES["sort again and again"]), Template("x")
-    budget = Budget(heavy_s=60, renders_s=60)
-    begin = thread_time()
-    assert failing.summary(BIG, BIG_CHARS, budget) is None
-    first = thread_time()
-    assert [failing.summary(BIG, BIG_CHARS, budget) for _ in range(1000)] == [None] * 1000
-    assert thread_time() - first < 100 * (first - begin)
-    assert other.summary({}, 0, budget) == "x"
-
-
 def test_one_request_does_not_render_for_long() -> None:
-    """A page of spans, or all qualities of a run, each with a summary that is just not too much."""
-    heavy = "{% for i in (1..900) %}{{ i | plus: 1 | times: 3 }}{% endfor %}"
+    """A page of spans may have summaries each of which takes just not too long."""
+    heavy = "{{ s" + " | upcase | downcase" * 190 + " | truncate: 8 }}"
     templates, budget = [Template(heavy) for _ in range(100)], Budget()
     begin = thread_time()
-    written = [each.summary({}, 0, budget) for each in templates]
-    assert thread_time() - begin < 2 * MAX_S
-    assert written[0] is not None
+    written = [each.summary(BIG, BIG_CHARS, budget) for each in templates]
+    assert thread_time() - begin < MAX_S
+    assert written[0] == "aaaaa..."
     assert written[-1] is None
 
 
 def test_a_page_of_usual_summaries_is_rendered_whole() -> None:
-    """What a request may take for them is far more than a hundred of them need."""
+    """The time of a request is far more than a hundred summaries need."""
     template = Template("Order {{ order }}: {{ state | default: 'new' | upcase }}")
     budget = Budget()
     values = {"order": 17, "state": "shipped"}

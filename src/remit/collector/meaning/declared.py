@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from remit.collector.meaning.checks import Checker, CompiledSchemas
-from remit.collector.meaning.templates import Template
+from remit.collector.meaning.summaries import Template
 from remit.collector.meaning.weight import patterns_in
 from remit.collector.store import Reading
 from remit.collector.wire import read_json
