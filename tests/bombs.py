@@ -104,7 +104,7 @@ SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
         nested(60),
     ),
     "long chain": (_chain(2000, lambda ref: {"allOf": [ref]}), {}),
-    "long way down": (_chain(1500, lambda ref: {"properties": {"a": ref}}), nested(90)),
+    "long way down": (_chain(1500, lambda ref: {"properties": {"a": ref}}), nested(150)),
     "alternatives of alternatives": (_alternatives(2), nested(60)),
     "many alternatives": (_alternatives(50), nested(12)),
     "nested unevaluated": (
@@ -118,6 +118,16 @@ SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
             },
         },
         nested(40),
+    ),
+    "wide references": (
+        {
+            "allOf": [{"$ref": "#/$defs/many"}] * 90,
+            "$defs": {
+                "many": {"allOf": [{"$ref": "#/$defs/wide"}] * 100},
+                "wide": {"properties": dict.fromkeys((f"p{n}" for n in range(5000)), True)},
+            },
+        },
+        {},
     ),
     "remote": ({"$ref": "http://127.0.0.1:9/schema.json"}, {}),
     "file": ({"$ref": "file:///etc/hostname"}, {}),
@@ -149,7 +159,7 @@ SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
     ),
     "many errors": (
         {"additionalProperties": {"items": {"type": "string"}}},
-        {"a": list(range(100_000))},
+        {"a": list(range(30_000))},
     ),
 }
 
