@@ -18,6 +18,7 @@ BIG: Final[dict[str, Json]] = {
     "s": "a" * 60_000,
     "l": [{"n": n, "t": "x" * 20} for n in range(3000)],
     "d": "1" * 4000,
+    "w": "w " * 10_000,
 }
 """A payload of some 200 KB."""
 BIG_CHARS: Final = len(json.dumps(BIG))
@@ -51,13 +52,19 @@ TEMPLATES: Final = {
     "{% endfor %}",
     "write again and again": "{% for i in (1..400) %}{{ s }}{% endfor %}",
     "large exponent": "{{ '1e999999999' | plus: 1 | floor }}",
+    "large length": "{{ s | truncate: 1e999999999 }}",
     "wide time": "{{ '2020-01-01' | date: '%999999999d' }}",
     "recursion": "{% include 'x' %}{% render 'x' %}",
     "table": "{% tablerow i in (1..1000000000) %}x{% endtablerow %}",
     "deep blocks": "{% if s %}" * 400,
     "deep paths": "{{ " + "a[" * 900 + "1" + "]" * 900 + " }}",
     "many conditions": "{% if " + " and ".join(["s"] * 600) + " %}x{% endif %}",
-    "many filters": "{{ s" + " | upcase" * 400 + " }}",
+    "many filters": "{{ s" + " | upcase" * 400 + " | truncate: 9 }}",
+    "longer and longer": "{{ s" + " | truncate: 59999, s" * 180 + " }}",
+    "more and more words": "{{ w"
+    + "".join(f" | truncatewords: {9 * n}000, w" for n in range(1, 130))
+    + " }}",
+    "case again and again": "{% case l %}" + "{% when l %}{{ s }}" * 200 + "{% endcase %}",
     "never closed": "{{" * 2000,
     "never closed tags": "{%" * 2000,
     "closed before": "}}" * 900 + "{{" * 900,
@@ -97,7 +104,7 @@ SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
         nested(60),
     ),
     "long chain": (_chain(2000, lambda ref: {"allOf": [ref]}), {}),
-    "long way down": (_chain(1500, lambda ref: {"properties": {"a": ref}}), nested(90)),
+    "long way down": (_chain(1500, lambda ref: {"properties": {"a": ref}}), nested(150)),
     "alternatives of alternatives": (_alternatives(2), nested(60)),
     "many alternatives": (_alternatives(50), nested(12)),
     "nested unevaluated": (
@@ -111,6 +118,16 @@ SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
             },
         },
         nested(40),
+    ),
+    "wide references": (
+        {
+            "allOf": [{"$ref": "#/$defs/many"}] * 90,
+            "$defs": {
+                "many": {"allOf": [{"$ref": "#/$defs/wide"}] * 100},
+                "wide": {"properties": dict.fromkeys((f"p{n}" for n in range(5000)), True)},
+            },
+        },
+        {},
     ),
     "remote": ({"$ref": "http://127.0.0.1:9/schema.json"}, {}),
     "file": ({"$ref": "file:///etc/hostname"}, {}),
@@ -142,7 +159,7 @@ SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
     ),
     "many errors": (
         {"additionalProperties": {"items": {"type": "string"}}},
-        {"a": list(range(100_000))},
+        {"a": list(range(30_000))},
     ),
 }
 

@@ -18,8 +18,8 @@ from remit.collector.ingest.operations import OPERATIONS as OPERATIONS
 from remit.collector.ingest.spans import span_to_create as span_to_create
 from remit.collector.ingest.spans import span_to_finish as span_to_finish
 from remit.collector.meaning import Budget as Budget
-from remit.collector.meaning.checks import Checker as Checker
-from remit.collector.meaning.templates import Template as Template
+from remit.collector.meaning.schemas import Checker as Checker
+from remit.collector.meaning.summaries import Template as Template
 from remit.collector.refusals import RequestError as RequestError
 from remit.collector.routes.bodies import unzip as unzip
 from remit.collector.routes.endpoints import BULK as BULK

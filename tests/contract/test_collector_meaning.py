@@ -70,6 +70,8 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
         {"number": WITHHELD},
         {"number": 3, "customer": WITHHELD},
         {"number": 3, "customer": {"id": WITHHELD}},
+        {"number": 3, "customer": {"name": WITHHELD}},
+        {"customer": WITHHELD},
         {"number": 3, "items": ["a", {"$remit": "cut", "of": 90, "unit": "items"}]},
         {"number": 3, "row": ["a", {"$remit": "cut", "of": 4, "unit": "items"}, 1]},
         {"number": 3, "items": [WITHHELD, WITHHELD]},
@@ -83,7 +85,7 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
     ids=str,
 )
 def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) -> None:
-    """Places of markers match whatever is declared there."""
+    """A difference at, above or below a marker does not count."""
     made = order(api, run_id, payload)
     assert (made["valid"], made["schema_errors"]) == (True, [])
 
@@ -96,8 +98,6 @@ def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) ->
         ({"number": "3"}, 'payload /number it is not of type "integer"'),
         ({"number": 3, "items": ["a"]}, "payload /items it has less than 2 items"),
         ({"number": "3", "customer": WITHHELD}, 'payload /number it is not of type "integer"'),
-        ({"customer": WITHHELD}, 'payload "number" is a required property'),
-        ({"number": 3, "customer": {"name": WITHHELD}}, "payload /customer it is not valid under"),
         ({"number": 3, "$$remit": 1}, "payload Additional properties are not allowed"),
         ({"number": "9007199254740993", "items": ["a"]}, "payload /items it has less than 2 items"),
         ({"number": "NaN", "ratio": "none"}, 'payload /ratio it is not of types "null", "number"'),

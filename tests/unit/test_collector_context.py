@@ -14,7 +14,8 @@ import pytest
 from remit._base.ids import is_pfid, partition_of
 from remit.collector import Store
 from remit.collector.ingest.context import IdSource
-from remit.collector.meaning import Budget, Declarations, SchemaVerdict, declared
+from remit.collector.meaning import Budget, Declarations, Declared, SchemaVerdict
+from remit.collector.meaning.declarations import MIN_CHARS
 from remit.collector.store import Reading, SchemaVersionRow
 from remit.testing import FakeClock
 from tests.stores import empty_store
@@ -61,7 +62,7 @@ def test_a_schema_version_is_read_once(store: Store) -> None:
     types = '[{"name":"a","title":"A"},{"name":"b","title":null}]'
     with store.writing() as tx:
         tx.add(SchemaVersionRow("one", "x", "y", None, types, "[]", "", None, None, 0, 0))
-        declarations = Declarations(max_versions=2)
+        declarations = Declarations(max_chars=2 * MIN_CHARS)
         first = declarations.of(tx, "one")
         assert {name: each.title for name, each in first.types.items()} == {"a": "A", "b": "b"}
         assert declarations.of(tx, "one") is first
@@ -111,7 +112,7 @@ class Slow:
         """Let another thread ask for the same."""
         self._declarations = declarations
         self._asked = False
-        self.overtaken_by: list[declared.Declared] = []
+        self.overtaken_by: list[Declared] = []
 
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow:
         """Return a row, when somebody else has it already."""

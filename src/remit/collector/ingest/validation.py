@@ -1,7 +1,7 @@
-"""Compares spans and qualities with what was declared, and renders summaries.
+"""Compares spans and quality payloads with their declarations, and renders summaries.
 
-That is done when a span arrives and kept as flags of its row: comparing takes less than a
-hundredth of what storing does, and whoever reads later knows at once. Nothing is refused for it.
+A span is compared when it arrives, and the outcome is stored as flags of its row; the differences
+are listed again when it is read. Nothing is refused because of them.
 """
 
 from __future__ import annotations
@@ -54,32 +54,32 @@ _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of 
 
 
 def found_at_creation(ctx: Context, instance: InstanceRow, fields: SpanToCreate) -> int:
-    """Return the flags of what is found out about a new span."""
-    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    declared = said.types.get(fields.schema_name)
+    """Return the flags of a new span."""
+    version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    span_type = version.types.get(fields.schema_name)
     text = str(fields.payload, "utf-8")
     payload = cast("dict[str, object]", fields.payload_read)
     held = may_hold(text)
     flags = MARKED if held and _marked(payload) else 0
     if fields.result_read is not None:
-        flags |= _of_result(ctx, declared, fields.status, fields)
-    if declared is None:
+        flags |= _of_result(ctx, span_type, fields.status, fields)
+    if span_type is None:
         return flags | UNDECLARED
-    return flags | _PAYLOAD[declared.params.verdict(payload, text, ctx.budget, held=held)]
+    return flags | _PAYLOAD[span_type.params.verdict(payload, text, ctx.budget, held=held)]
 
 
 def found_at_finish(ctx: Context, instance: InstanceRow, row: SpanRow, fields: SpanToFinish) -> int:
-    """Return the flags of what a span's finish shows."""
+    """Return the flags that the finish of a span adds."""
     if fields.result_read is None:
         return 0
-    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    return _of_result(ctx, said.types.get(row.schema_name), row.status, fields)
+    version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    return _of_result(ctx, version.types.get(row.schema_name), row.status, fields)
 
 
 def shown(
     ctx: Context, row: SpanRow, instance: InstanceRow, *, with_summary: bool = False
 ) -> SpanView:
-    """Return a span as it stands, with what was found out about it.
+    """Return the view of a span, with its differences from its declaration.
 
     Args:
         ctx: The request.
@@ -87,44 +87,46 @@ def shown(
         instance: Its run.
         with_summary: Whether its template is rendered.
     """
-    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    return shown_span(said, row, instance, ctx.budget, with_summary=with_summary)
+    version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    return shown_span(version, row, instance, ctx.budget, with_summary=with_summary)
 
 
 def shown_span(
-    said: Declared,
+    version: Declared,
     row: SpanRow,
     instance: InstanceRow,
     budget: Budget,
     *,
     with_summary: bool = True,
 ) -> SpanView:
-    """Return a span as it stands; its errors and its summary are found out within *budget*."""
-    declared = said.types.get(row.schema_name)
-    title = row.schema_name if declared is None else declared.title
-    errors = schema_errors(said, row, budget) if row.flags & FOUND else ()
-    summary = _summary(declared, row, budget) if with_summary and declared is not None else None
+    """Return the view of a span; its errors and its summary take no longer than *budget*."""
+    span_type = version.types.get(row.schema_name)
+    title = row.schema_name if span_type is None else span_type.title
+    errors = schema_errors(version, row, budget) if row.flags & FOUND else ()
+    summary = _summary(span_type, row, budget) if with_summary and span_type is not None else None
     return span_view(row, instance, title, schema_errors=errors, summary=summary)
 
 
-def schema_errors(said: Declared, row: SpanRow, budget: Budget) -> list[str]:
-    """Return what in a span is not as its type declares, or why that was not found out."""
-    declared = said.types.get(row.schema_name)
-    found: list[str] = []
-    if declared is not None and row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):
-        wrong = declared.params.errors(read_json(row.payload), row.payload, budget)
-        found += [f"payload {each}" for each in wrong]
+def schema_errors(version: Declared, row: SpanRow, budget: Budget) -> list[str]:
+    """Return the differences of a span from its type, or why it was not compared."""
+    span_type = version.types.get(row.schema_name)
+    errors: list[str] = []
+    if span_type is None:
+        return errors
+    if row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):
+        differences = span_type.params.errors(read_json(row.payload), row.payload, budget)
+        errors += [f"payload {difference}" for difference in differences]
     result = row.result_payload
-    if declared is not None and result and row.flags & (BAD_RESULT | UNCHECKED_RESULT):
-        wrong = declared.result.errors(read_json(result), result, budget)
-        found += [f"result_payload {each}" for each in wrong]
-    return found
+    if result and row.flags & (BAD_RESULT | UNCHECKED_RESULT):
+        differences = span_type.result.errors(read_json(result), result, budget)
+        errors += [f"result_payload {difference}" for difference in differences]
+    return errors
 
 
 def judged_qualities(
     tx: Reading, declarations: Declarations, instance: InstanceRow, budget: Budget
 ) -> tuple[dict[str, str | None], dict[str, list[str]]]:
-    """Return the summaries of the quality payloads of a run, and their errors, both by name.
+    """Return the summaries and the errors of the quality payloads of a run, both by name.
 
     Nothing is compared if the agent declares no quality payload.
     """
@@ -132,11 +134,11 @@ def judged_qualities(
     errors: dict[str, list[str]] = {}
     if instance.quality_payloads == EMPTY:
         return summaries, errors
-    declared = declarations.of(tx, instance.agent_schema_version_id).qualities
+    qualities = declarations.of(tx, instance.agent_schema_version_id).qualities
     payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
     chars = len(instance.quality_payloads)
-    for name, payload in payloads.items() if declared else ():
-        quality = declared.get(name)
+    for name, payload in payloads.items() if qualities else ():
+        quality = qualities.get(name)
         if quality is None:
             errors[name] = [_UNDECLARED_QUALITY]
             continue
@@ -149,7 +151,7 @@ def judged_qualities(
 
 def _of_result(
     ctx: Context,
-    declared: CompiledSpanType | None,
+    span_type: CompiledSpanType | None,
     status: str,
     fields: SpanToCreate | SpanToFinish,
 ) -> int:
@@ -158,21 +160,21 @@ def _of_result(
     held = may_hold(text)
     denied = status == _FAILED and _VIOLATIONS in text
     flags = MARKED if denied or (held and _marked(result)) else 0
-    # What a step returns is declared, not how it fails.
-    if declared is None or status != COMPLETE:
+    # A span type declares the result of a step, but not its errors.
+    if span_type is None or status != COMPLETE:
         return flags
-    return flags | _RESULT[declared.result.verdict(result, text, ctx.budget, held=held)]
+    return flags | _RESULT[span_type.result.verdict(result, text, ctx.budget, held=held)]
 
 
 def _marked(payload: dict[str, object]) -> bool:
     return any(markers_in(payload)) or bool(exceeded(payload))
 
 
-def _summary(declared: CompiledSpanType, row: SpanRow, budget: Budget) -> str | None:
-    """Return the summary of a span: of its payload with the members of its result over it."""
-    if not declared.template.usable:
+def _summary(span_type: CompiledSpanType, row: SpanRow, budget: Budget) -> str | None:
+    """Return the summary of a span; the members of its result replace those of its payload."""
+    if not span_type.template.usable:
         return None
     payload = cast("dict[str, object]", read_json(row.payload))
     result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
     chars = len(row.payload) + len(row.result_payload or "")
-    return declared.template.summary({**payload, **result}, chars, budget)
+    return span_type.template.summary({**payload, **result}, chars, budget)

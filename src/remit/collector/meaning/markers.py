@@ -1,39 +1,41 @@
-"""Tells what the author of a payload wrote from the markers that remit put there.
+"""Separates the values of a payload from the markers that remit wrote instead of values.
 
-A marker is an object with the key `$remit`; its place is compared with nothing. A user's own
-key `$remit` is written `$$remit`, and so on with one `$` more. A number that JSON cannot represent
-exactly is written as a text.
+A marker is an object with the key `$remit`. A user's own key `$remit` is written `$$remit`, and so
+on with one `$` more. A number that JSON cannot represent exactly is written as a text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 KEY: Final = "$remit"
 EXCEEDS: Final = "exceeds"
 WITHHELD: Final = "withheld"
-PLACE: Final = "\x00a marker stands here\x00"
-"""Replaces a marker while a payload is compared; PostgreSQL can hold no such text."""
-MAX_PLACES: Final = 256
-"""A fixed tuple with more places is not compared by them where a list is cut."""
+PLACEHOLDER: Final = ""
+"""Replaces a marker while a payload is compared."""
+MAX_LEFT_OUT: Final = 256
+"""So many items of a list that was cut are replaced by placeholders."""
 NUMBER_TEXT: Final = "^(?:NaN|-?Infinity|-?[0-9]{16,})$"
 """Matches the text of NaN, of an infinity, and of an integer beyond 2^53."""
 _BARE: Final = KEY[1:]
 _NUMBER_IN_JSON: Final = re.compile(f'"{NUMBER_TEXT[1:-1]}"')
 
 
+Path: TypeAlias = tuple[str | int, ...]
+
+
 class Plain(NamedTuple):
-    """A payload without what remit wrote into it.
+    """A payload without markers.
 
     Attributes:
-        value: The payload; a text of its own stands at the place of each marker.
-        has_markers: Whether there are any.
+        value: The payload, with a placeholder for each marker.
+        marked: The paths of the placeholders.
     """
 
     value: object
-    has_markers: bool
+    marked: list[Path]
 
 
 def may_hold(text: str) -> bool:
@@ -51,13 +53,19 @@ def may_hold_number_text(text: str) -> bool:
     return _NUMBER_IN_JSON.search(text) is not None
 
 
-def plain(payload: dict[str, object]) -> Plain:
-    """Return *payload* as its author meant it."""
+def plain(payload: dict[str, object], *, fill: bool = False) -> Plain:
+    """Return *payload* with placeholders for markers, and with the user's own names.
+
+    Args:
+        payload: The payload.
+        fill: Whether placeholders also replace the items that a list was cut by, so that the items
+            after them keep their places; else these are left out.
+    """
     if isinstance(payload.get(KEY), str):
-        return Plain(PLACE, has_markers=True)
-    found: list[object] = []
-    given = {_own(name): _plain(value, found) for name, value in payload.items() if name != KEY}
-    return Plain(given, bool(found))
+        return Plain(PLACEHOLDER, [()])
+    marked: list[Path] = []
+    members = {name: value for name, value in payload.items() if name != KEY}
+    return Plain(_plain(members, (), marked, fill=fill), marked)
 
 
 def markers_in(payload: object) -> Iterator[dict[str, object]]:
@@ -72,44 +80,52 @@ def markers_in(payload: object) -> Iterator[dict[str, object]]:
             if isinstance(members.get(KEY), str):
                 yield members
             else:
-                waiting.extend(each for name, each in members.items() if name != KEY)
+                waiting.extend(member for name, member in members.items() if name != KEY)
 
 
 def exceeded(payload: dict[str, object]) -> list[str]:
-    """Return what is said of the step's going beyond its agent's remit, a sentence each."""
-    said = payload.get(KEY)
-    holder = payload if isinstance(said, str) else said
-    found = cast("dict[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
-    return [str(each) for each in cast("list[object]", found)] if isinstance(found, list) else []
+    """Return the sentences that say how the step exceeded its agent's remit."""
+    own = payload.get(KEY)
+    marker = payload if isinstance(own, str) else own
+    sentences = cast("dict[str, object]", marker).get(EXCEEDS) if isinstance(marker, dict) else None
+    if not isinstance(sentences, list):
+        return []
+    return [str(sentence) for sentence in cast("list[object]", sentences)]
 
 
-def _plain(value: object, found: list[object]) -> object:
+def _plain(value: object, path: Path, marked: list[Path], *, fill: bool) -> object:
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
         if KEY in members:
-            found.append(members)
-            return PLACE
-        return {_own(name): _plain(each, found) for name, each in members.items()}
+            marked.append(path)
+            return PLACEHOLDER
+        return {
+            (own := _unescaped(name)): _plain(member, (*path, own), marked, fill=fill)
+            for name, member in members.items()
+        }
     if isinstance(value, list):
-        items = cast("list[object]", value)
-        copies = [_plain(each, found) for each in items]
-        for place, item in enumerate(items):
-            if (of := _items_in_all(item)) is not None:
-                # The items after the marker keep their places in a fixed tuple.
-                copies[place:place] = [PLACE] * (min(of, MAX_PLACES) - len(items))
-                break
-        return copies
+        items = _with_gap(cast("list[object]", value), fill=fill)
+        return [_plain(item, (*path, index), marked, fill=fill) for index, item in enumerate(items)]
     return value
+
+
+def _with_gap(items: list[object], *, fill: bool) -> list[object]:
+    """Return *items* with the marker of those left out as often as there were items, or never."""
+    for index, item in enumerate(items):
+        if (count := _items_in_all(item)) is not None:
+            times = min(count, MAX_LEFT_OUT) + 1 - len(items) if fill else 0
+            return [*items[:index], *[item] * times, *items[index + 1 :]]
+    return items
 
 
 def _items_in_all(item: object) -> int | None:
     """Return the number of items of a list if *item* is the marker of those left out."""
     marker = cast("dict[str, object]", item) if isinstance(item, dict) else {}
-    of = marker.get("of")
+    count = marker.get("of")
     is_gap = marker.get(KEY) == "cut" and marker.get("unit") == "items" and "head" not in marker
-    return of if is_gap and isinstance(of, int) else None
+    return count if is_gap and isinstance(count, int) else None
 
 
-def _own(name: str) -> str:
+def _unescaped(name: str) -> str:
     # `$$remit` was `$remit`; `$$$remit` was `$$remit`.
     return name[1:] if name.startswith("$$") and name.lstrip("$") == _BARE else name

@@ -1,29 +1,31 @@
-"""What a schema version says about spans and qualities, read once and kept for a while."""
+"""The span types and kinds of quality payload that schema versions declare, read once and kept."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from remit.collector.meaning.checks import Checker, CompiledSchemas
-from remit.collector.meaning.templates import Template
-from remit.collector.meaning.weight import patterns_in
+from remit.collector.meaning.schemas import (
+    MAX_COMPILED_BYTES,
+    Checker,
+    CompiledSchemas,
+    SizedCache,
+    measured,
+)
+from remit.collector.meaning.summaries import Template
 from remit.collector.store import Reading
 from remit.collector.wire import read_json
 
-MAX_VERSIONS: Final = 256
 MAX_CHARS: Final = 4 * 1024 * 1024
 """So many characters of schemas are kept."""
+MIN_CHARS: Final = 16 * 1024
+"""A schema version counts as so many at least, so that at most 256 are kept."""
 MAX_VERSION_PATTERNS: Final = 256
 """Patterns of all schemas of a version; nothing is compared with the schemas beyond."""
 DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
-
 
 _NO_SCHEMA: Final = Raw(b"{}")
 
@@ -59,7 +61,7 @@ class _Checkers:
         self._compiled = compiled
 
     def of(self, schema: Raw) -> Checker:
-        """Return what compares with *schema*."""
+        """Return the checker of *schema*."""
         count, unchecked = _patterns_in(schema), None
         if count > self._left:
             unchecked = f"the schema version has more than {MAX_VERSION_PATTERNS} patterns"
@@ -72,7 +74,7 @@ def _patterns_in(schema: Raw) -> int:
     """Return how many patterns there are in a schema, which was encoded without white space."""
     text = bytes(schema)
     if b'"patternProperties":' in text:
-        return patterns_in(read_json(text))
+        return measured(read_json(text)).patterns
     return text.count(b'"pattern":"')
 
 
@@ -80,11 +82,11 @@ class CompiledSpanType:
     """One span type.
 
     Attributes:
-        title: What people read, else the name.
+        title: The title, else the name.
         data_risk: What its steps may do and which data they handle, if that was declared.
-        params: What a payload is compared with.
-        result: What a result is compared with.
-        template: What writes a summary.
+        params: Checker of payloads.
+        result: Checker of results.
+        template: Template of summaries.
     """
 
     __slots__ = ("data_risk", "params", "result", "template", "title")
@@ -102,8 +104,8 @@ class Quality:
     """One kind of quality payload.
 
     Attributes:
-        schema: What a payload is compared with.
-        template: What writes a summary.
+        schema: Checker of payloads.
+        template: Template of summaries.
     """
 
     __slots__ = ("schema", "template")
@@ -128,67 +130,45 @@ class Declared:
     def __init__(
         self, span_type_schemas: str, quality_schemas: str, compiled: CompiledSchemas
     ) -> None:
-        """Read both, which are JSON arrays; their schemas are compiled in *compiled*."""
+        """Read both, which are JSON arrays; *compiled* keeps their compiled schemas."""
         self.chars = len(span_type_schemas) + len(quality_schemas)
         checkers = _Checkers(compiled)
         self.types = {
-            each.name: CompiledSpanType(each, checkers)
-            for each in _read_span_types(span_type_schemas)
+            described.name: CompiledSpanType(described, checkers)
+            for described in _read_span_types(span_type_schemas)
         }
         self.qualities = {
-            each.name: Quality(each, checkers) for each in _read_qualities(quality_schemas)
+            described.name: Quality(described, checkers)
+            for described in _read_qualities(quality_schemas)
         }
 
 
 class Declarations:
-    """The schema versions that were asked for last: they never change, so they are read once.
+    """The schema versions that were used last; they never change, so each is read once.
 
-    Any thread may ask.
+    Thread-safe.
     """
 
-    def __init__(self, *, max_versions: int = MAX_VERSIONS, max_chars: int = MAX_CHARS) -> None:
+    def __init__(self, *, max_chars: int = MAX_CHARS) -> None:
         """Start with none read.
 
         Args:
-            max_versions: How many are kept.
             max_chars: How many characters of schemas are kept; the last read is kept in any case.
         """
-        self._max_versions = max_versions
-        self._max_chars = max_chars
-        self._compiled = CompiledSchemas()
-        self._known: OrderedDict[str, Declared] = OrderedDict()
-        self._chars = 0
-        self._lock = threading.Lock()
+        self._compiled: CompiledSchemas = SizedCache(MAX_COMPILED_BYTES)
+        self._known: SizedCache[Declared] = SizedCache(max_chars)
 
     def of(self, tx: Reading, schema_version_id: str) -> Declared:
-        """Return what a schema version says; one that is not there says nothing."""
-        known = self._known.get(schema_version_id)
-        if known is None:
+        """Return what a schema version declares; one that does not exist declares nothing."""
+        declared = self._known.get(schema_version_id)
+        if declared is None:
             row = tx.schema_version_of_id(schema_version_id)
-            known = _NOTHING
+            declared = _NOTHING
             if row is not None:
-                known = Declared(row.span_type_schemas, row.quality_schemas, self._compiled)
-            with self._lock:
-                return self._kept(schema_version_id, known)
-        # Another thread may have forgotten it since.
-        with suppress(KeyError):
-            self._known.move_to_end(schema_version_id)
-        return known
-
-    def _kept(self, schema_version_id: str, new: Declared) -> Declared:
-        """Keep what was read, unless another thread was faster."""
-        known = self._known.setdefault(schema_version_id, new)
-        if known is new:
-            self._chars += new.chars
-            self._forget()
-        return known
-
-    def _forget(self) -> None:
-        """Forget what was not asked for lately, if there is too much."""
-        while len(self._known) > 1 and (
-            len(self._known) > self._max_versions or self._chars > self._max_chars
-        ):
-            self._chars -= self._known.popitem(last=False)[1].chars
+                declared = Declared(row.span_type_schemas, row.quality_schemas, self._compiled)
+            size = max(MIN_CHARS, declared.chars)
+            declared = self._known.add(schema_version_id, declared, size)
+        return declared
 
 
-_NOTHING: Final = Declared("[]", "[]", CompiledSchemas())
+_NOTHING: Final = Declared("[]", "[]", SizedCache(0))
