@@ -129,7 +129,7 @@ async def test_the_asynchronous_client_does_the_same(world: World, store: Store)
 def test_the_client_and_the_collector_describe_the_endpoints_alike() -> None:
     """Method, path, body and its envelope are the same in both tables."""
     served = {
-        (endpoint.method, endpoint.path): (endpoint.takes, endpoint.wrapped)
+        (endpoint.method, endpoint.path): (endpoint.body, endpoint.wrapped)
         for endpoint in ENDPOINTS
     }
     for endpoint in CLIENT_ENDPOINTS:

@@ -372,7 +372,7 @@ def span_key(api: Api) -> tuple[str, str]:
 
 @on_each_store
 def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
-    """The SDK's own keys: repeated, they answer first, as any other key does."""
+    """The SDK's own keys: repeated, they change nothing, as any other key."""
     run = api.instance("active")
     span_id, text = span_key(api)
     body: Json = {**api.span_body(run["id"], id=span_id), "idempotency_key": f"c-{text}"}
@@ -383,7 +383,7 @@ def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
 
     assert details(first)["id"] == span_id
     changed = {**body, "details": body["details"] | {"payload": {}}}
-    assert api.post("/agent_spans", changed).content == first.content
+    assert api.post("/agent_spans", changed).content == done.content
     assert api.post(f"/agent_spans/{span_id}/finish", finish).content == done.content
     # A process that takes over ends a span that was ended already, in its own way.
     taken_over = {**finish, "status": "failed", "result_payload": {"reason": "process ended"}}

@@ -9,13 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from remit._base.clock import SystemClock
 from remit._base.files import make_private_folder
-from remit.collector.app import unseen_app
-from remit.collector.ingest import Caller, Service, TokenScope, prepare
+from remit.collector.ingest import Caller, TokenScope, prepare
+from remit.collector.routes import ApiApp, InlineExecutor, Service
 from remit.collector.settings import Settings
 from remit.collector.store import SqliteStore
 from remit.errors import SettingsError
@@ -40,11 +39,6 @@ def open_app(data_dir: Path) -> tuple[ASGIApp, str]:
         store = SqliteStore(data_dir / FILE)
     except SettingsError as error:
         raise OSError(str(error)) from error
-    account = prepare(store, clock)
-    caller = Caller(account.id, TokenScope.ACCOUNT)
-
-    def authenticate(request: Request) -> Caller:
-        del request
-        return caller
-
-    return unseen_app(Service(store, SETTINGS, clock), authenticate), TOKEN
+    caller = Caller(prepare(store, clock).id, TokenScope.ACCOUNT)
+    service = Service(store, SETTINGS, clock, caller=caller)
+    return ApiApp(service, InlineExecutor()), TOKEN

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from itertools import islice
 from typing import Final, TypeAlias, cast
 
@@ -191,11 +190,6 @@ def canonical(value: object) -> bytes:
 def same_json(one: bytes, other: bytes) -> bool:
     """Return whether two JSON texts, both found good before, say the same."""
     return one == other or canonical(read_json(one)) == canonical(read_json(other))
-
-
-def fields_from(values: Mapping[str, object]) -> Fields:
-    """Return *values* as fields, for what did not come as JSON (paths and queries)."""
-    return {name: Raw(encode(value)) for name, value in values.items()}
 
 
 def _reason(error: Exception) -> str:

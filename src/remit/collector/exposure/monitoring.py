@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from remit.collector.ingest import Service, TokenScope
+from remit.collector.ingest import TokenScope
 from remit.collector.metrics import CONTENT_TYPE, Metrics
 from remit.collector.refusals import RequestError, forbidden, not_found, unauthorized
-from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, Executor, answer
+from remit.collector.routes import RETRY_AFTER_S, Executor, Service, answer
 from remit.collector.settings import MetricsFor
 
 ALIVE: Final = b'{"status":"success"}'
@@ -22,14 +22,11 @@ ALIVE: Final = b'{"status":"success"}'
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-def monitoring_routes(
-    service: Service, authenticate: Authenticate, metrics: Metrics, executor: Executor
-) -> list[Route]:
+def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) -> list[Route]:
     """Return the routes `/healthz`, `/readyz` and `/metrics`; they need no token.
 
     Args:
         service: What answers.
-        authenticate: Finds out who asks.
         metrics: What was counted.
         executor: Runs all that may ask the database.
     """
@@ -53,11 +50,11 @@ def monitoring_routes(
         readers = service.settings.metrics
         if readers != MetricsFor.TOKEN:
             _check_host(request)
-        await executor.run(lambda: _check_reader(request, readers, authenticate))
+        await executor.run(lambda: _check_reader(request, readers, service))
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     handlers = {"/healthz": alive, "/readyz": ready, "/metrics": counted}
-    return [Route(path, Asgi(handler), methods=["GET"]) for path, handler in handlers.items()]
+    return [Route(path, handler, methods=["GET"]) for path, handler in handlers.items()]
 
 
 def _check_host(request: Request) -> None:
@@ -90,7 +87,7 @@ def _is_own_name(host: str) -> bool:
     return True
 
 
-def _check_reader(request: Request, readers: str, authenticate: Authenticate) -> None:
+def _check_reader(request: Request, readers: str, service: Service) -> None:
     """Refuse who may not read the metrics.
 
     Raises:
@@ -100,7 +97,10 @@ def _check_reader(request: Request, readers: str, authenticate: Authenticate) ->
         raise not_found("path")
     if readers == MetricsFor.LOOPBACK and not is_local(request):
         raise forbidden("the metrics are for this machine only")
-    if readers == MetricsFor.TOKEN and authenticate(request).scope != TokenScope.ACCOUNT:
+    authorization = request.headers.get("authorization", "")
+    if readers == MetricsFor.TOKEN and (
+        service.authenticate(authorization).scope != TokenScope.ACCOUNT
+    ):
         raise unauthorized()
 
 

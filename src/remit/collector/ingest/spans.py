@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 from pydantic import BaseModel
 
-from remit.collector.ingest.checks import check_name, checked_id, model_of
+from remit.collector.ingest.params import check_name, checked_id, model_of
 from remit.collector.refusals import invalid_field, malformed
 from remit.collector.wire import check_keys, encode, finite, value_of
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
