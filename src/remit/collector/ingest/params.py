@@ -177,7 +177,7 @@ class ListQuery(Query):
                     flat.setdefault(f"{name}[{member}]", value)
         short, field = flat.pop("sorting", None), flat.pop("sorting[field]", None)
         if isinstance(short, str) and short:
-            field = short.removeprefix("-")
+            field = short.removeprefix("-") or short
             flat["sorting[direction]"] = "desc" if short.startswith("-") else "asc"
         return flat if field is None else {**flat, "sorting": field}
 

@@ -13,12 +13,12 @@ from starlette.types import ExceptionHandler
 
 from remit.collector.refusals import RequestError
 from remit.collector.routes.asgi import CODE
-from remit.collector.routes.dispatch import refused
+from remit.collector.routes.dispatch import HEADERS, refused
 
 
 def answer(body: bytes) -> Response:
     """Return an answer to a request that was carried out."""
-    return Response(body, media_type="application/json")
+    return Response(body, headers=HEADERS)
 
 
 def envelope(refusal: RequestError) -> Response:

@@ -46,7 +46,7 @@ USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 """The last use of a token is written no more often than this, by each process."""
 MAX_TOKENS: Final = 10_000
 # Names the encodings of request bodies that are accepted (RFC 9110, section 12.5.3).
-_HEADERS: Final = {"content-type": "application/json", "accept-encoding": GZIP}
+HEADERS: Final = {"content-type": "application/json", "accept-encoding": GZIP}
 _BEARER: Final = "bearer"
 _MINIMAL: Final = "return=minimal"
 
@@ -82,7 +82,7 @@ class Response(NamedTuple):
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = _HEADERS
+    headers: Mapping[str, str] = HEADERS
     code: str | None = None
     caller: Caller | None = None
 
@@ -91,7 +91,7 @@ def refused(refusal: RequestError, caller: Caller | None = None) -> Response:
     """Return the answer to a request that was not carried out."""
     headers = {name.lower(): value for name, value in (refusal.headers or {}).items()}
     return Response(
-        refusal.status, error_answer(refusal), {**_HEADERS, **headers}, refusal.code, caller
+        refusal.status, error_answer(refusal), {**HEADERS, **headers}, refusal.code, caller
     )
 
 
@@ -165,7 +165,7 @@ class Service:
             return refused(_TOO_SLOW, caller)
         except StoreUnavailableError:
             return refused(_UNAVAILABLE, caller)
-        headers = {**_HEADERS, "preference-applied": _MINIMAL} if minimal else _HEADERS
+        headers = {**HEADERS, "preference-applied": _MINIMAL} if minimal else HEADERS
         return Response(HTTPStatus.OK, answer, headers, None, caller)
 
     def authenticate(self, authorization: str) -> Caller:

@@ -739,20 +739,22 @@ def match(method: str, path: str) -> tuple[Endpoint, str]:
         RequestError: 404 or 405.
     """
     rest = path.rstrip("/").removeprefix(PREFIX) if path.startswith(PREFIX) else ""
-    thing_id, endpoints = "", None if _ID in rest else _BY_PATH.get(rest)
-    if endpoints is None:
-        parts = rest.split("/", 3)
-        if len(parts) > _ID_PART and parts[_ID_PART]:
-            thing_id, parts[_ID_PART] = parts[_ID_PART], _ID
-            endpoints = _BY_PATH.get("/".join(parts))
-    if endpoints is None:
+    verb = "GET" if method == "HEAD" else method
+    named = {} if _ID in rest else _BY_PATH.get(rest, {})
+    if verb in named:
+        return named[verb], ""
+    parts = rest.split("/", 3)
+    if len(parts) > _ID_PART and parts[_ID_PART]:
+        thing_id, parts[_ID_PART] = parts[_ID_PART], _ID
+        by_id = _BY_PATH.get("/".join(parts), {})
+        if verb in by_id:
+            return by_id[verb], thing_id
+        named = named or by_id
+    if not named:
         raise RequestError(HTTPStatus.NOT_FOUND, "not_found", "there is no such path")
-    endpoint = endpoints.get("GET" if method == "HEAD" else method)
-    if endpoint is None:
-        raise RequestError(
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            f"this path does not take {method}",
-            headers={"Allow": ", ".join(endpoints)},
-        )
-    return endpoint, thing_id
+    raise RequestError(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        f"this path does not take {method}",
+        headers={"Allow": ", ".join([*named, *(["HEAD"] if "GET" in named else [])])},
+    )
