@@ -115,8 +115,8 @@ CREATE TABLE agent_instances (
 WITH (fillfactor = 70);
 CREATE INDEX agent_instances_of_agent ON agent_instances (agent_id, id, status);
 
--- In parts by time, with which an id begins, so that old ones are dropped and not deleted. Each
--- unique key holds the instance, by which Citus distributes. The plain index serves finish by id.
+-- In parts by time, with which an id begins, so that old ones are dropped and not deleted. The
+-- instance makes ids unique, and the plain index serves finish by id.
 CREATE TABLE agent_spans (
   agent_instance_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
