@@ -16,10 +16,10 @@ from remit.collector import Settings, Store, create_app, create_token
 from tests.inside import Clock, InProcessTransport, SystemClock, httpx, new_partition
 from tests.inside_collector import (
     AccountRow,
-    Door,
     EnvironmentRow,
     IdSource,
     Server,
+    ServerOptions,
     TokenRow,
     listen,
 )
@@ -195,12 +195,14 @@ class World:
 
 @contextmanager
 def on_a_port(
-    app: ASGIApp, *, settings: Settings | None = None, door: Door | None = None
+    app: ASGIApp, *, settings: Settings | None = None, options: ServerOptions | None = None
 ) -> Generator[str]:
     """Serve *app* on a free port of loopback, on a thread; yield the URL."""
     ready = threading.Event()
     with listen("127.0.0.1", 0) as listener:
-        server = Server(app, listener, settings=settings, door=door, on_start=lambda _: ready.set())
+        server = Server(
+            app, listener, settings=settings, options=options, on_start=lambda _: ready.set()
+        )
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from remit.collector import Settings, Store, create_app
 from remit.testing import FakeClock
 from tests.collecting import on_a_port
-from tests.inside_collector import AccessLog, Door
+from tests.inside_collector import AccessLog, ServerOptions
 
 
 @contextmanager
@@ -21,14 +21,14 @@ def served(
     settings: Settings,
     *,
     log: Path | None = None,
-    door: Door | None = None,
+    options: ServerOptions | None = None,
     clock: FakeClock | None = None,
 ) -> Generator[str]:
     """Serve a store within limits on a free port; yield the URL."""
     access_log = None if log is None else AccessLog(str(log))
     app = create_app(store, settings=settings, clock=clock, access_log=access_log)
     try:
-        with on_a_port(app, settings=settings, door=door) as url:
+        with on_a_port(app, settings=settings, options=options) as url:
             yield url
     finally:
         if access_log is not None:

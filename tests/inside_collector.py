@@ -28,8 +28,8 @@ from remit.collector.routes.endpoints import OPERATIONS as OPERATIONS
 from remit.collector.routes.endpoints import PREFIX as PREFIX
 from remit.collector.routes.endpoints import Endpoint as Endpoint
 from remit.collector.routes.openapi import document as document
-from remit.collector.server import Door as Door
 from remit.collector.server import Server as Server
+from remit.collector.server import ServerOptions as ServerOptions
 from remit.collector.server import listen as listen
 from remit.collector.store import AccountRow as AccountRow
 from remit.collector.store import ConflictError as ConflictError
@@ -48,7 +48,6 @@ from remit.collector.store.postgres_pool import Waits
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_rows import MOST_BY_START
 from remit.collector.wire import object_of as object_of
-from remit.collector.workers import Workers as Workers
 
 # Store
 

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -51,7 +51,6 @@ class Collector:
         database: Path | str,
         *options: str,
         env: Mapping[str, str] | None = None,
-        within: Sequence[str] = (),
     ) -> None:
         """Start it.
 
@@ -59,9 +58,8 @@ class Collector:
             database: What `--db` names.
             *options: More options of `remit serve`.
             env: The environment; that of the tests if there is none.
-            within: A command that runs the command that follows it.
         """
-        self._command = [*within, *REMIT, "serve", "--db", str(database), *options]
+        self._command = [*REMIT, "serve", "--db", str(database), *options]
         self._env = env
         self.url = "http://127.0.0.1:0"
         self.start()
@@ -106,10 +104,9 @@ def serving(
     database: Path | str,
     *options: str,
     env: Mapping[str, str] | None = None,
-    within: Sequence[str] = (),
 ) -> Generator[Collector]:
     """Return a block with a collector; it is killed at the end if it still runs."""
-    collector = Collector(database, *options, env=env, within=within)
+    collector = Collector(database, *options, env=env)
     try:
         yield collector
     finally:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import NoReturn
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from remit.collector import Settings, Store, create_app, create_token
 from tests.collecting import details, on_a_port, refusal
@@ -151,51 +145,3 @@ def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
 def test_the_server_does_not_say_what_it_is(client: httpx.Client) -> None:
     """The answer has neither its name nor a version."""
     assert "server" not in client.get("/api/v1/ping").headers
-
-
-def test_a_connection_that_comes_while_it_stops_is_closed() -> None:
-    """What is asked on it is answered, but not as long as the client likes."""
-    started, held, go_on = threading.Event(), threading.Event(), threading.Event()
-
-    async def hold(request: Request) -> Response:
-        """Hold up the event loop until a connection waits and the server is to stop."""
-        del request
-        held.set()
-        go_on.wait(20)
-        threading.Event().wait(0.2)  # so that the server looks at both at once
-        return Response()
-
-    async def answer(request: Request) -> Response:
-        del request
-        await asyncio.sleep(0.01)
-        return Response()
-
-    app = Starlette(routes=[Route("/hold", hold), Route("/", answer)])
-    with listen("127.0.0.1", 0) as listener:
-        server = Server(app, listener, on_start=lambda _: started.set())
-        host, port = listener.getsockname()
-        serving = threading.Thread(target=server.run)
-        holding = threading.Thread(target=httpx.get, args=(f"{server.url}/hold",))
-        serving.start()
-        assert started.wait(10)
-        holding.start()
-        assert held.wait(10)
-        late = http.client.HTTPConnection(host, port)
-        late.connect()
-        server.stop()
-        go_on.set()
-        answers = 0
-        with suppress(ConnectionError):
-            while answers < 300:
-                late.request("GET", "/")
-                answer_to_late = late.getresponse()
-                answer_to_late.read()
-                assert answer_to_late.status == 200
-                answers += 1
-                if answer_to_late.will_close:
-                    break
-        late.close()
-        holding.join(20)
-        serving.join(20)
-    assert not serving.is_alive()
-    assert answers < 300

@@ -31,6 +31,15 @@ def record():
         assert len(api.bulk(*items)) == 20
 """
 
+RECORDING = """
+import sys
+import remit
+remit.configure(mode="local", data_dir=sys.argv[1])
+remit.agent("A")(lambda: None)()
+assert remit.flush()
+print(sorted({"prometheus_client", "uvicorn"} & sys.modules.keys()))
+"""
+
 
 @contextmanager
 def attended(database: Path) -> Generator[tuple[Collector, Api]]:
@@ -100,6 +109,20 @@ def test_it_works_while_the_interpreter_exits(tmp_path: Path) -> None:
 
     assert done.stderr == ""
     assert len(set(ids_in(tmp_path / "remit.db"))) == 200
+
+
+def test_local_mode_imports_nothing_of_a_server(tmp_path: Path) -> None:
+    """A program needs neither the HTTP server nor its metrics."""
+    done = subprocess.run(
+        [sys.executable, "-c", RECORDING, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (tmp_path / "remit.db").is_file()
+    assert done.stdout == "[]\n"
 
 
 def test_an_address_that_is_taken_is_an_error_of_the_system(tmp_path: Path) -> None:

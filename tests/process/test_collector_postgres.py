@@ -198,6 +198,20 @@ def test_workers_share_a_port_and_the_dead_are_replaced(shared: Shared) -> None:
         under_load(shared, [collector], harm)
 
 
+def test_a_hangup_replaces_the_workers_one_by_one(shared: Shared) -> None:
+    """The port is served all the time, and nothing that was acknowledged is lost."""
+    with serving(shared.url, "--workers", "2") as collector:
+
+        def harm(load: Load) -> None:
+            before = workers_of(collector)
+            collector.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(workers_of(collector) - before) == len(before) == 2)
+            wait_until(lambda: len(workers_of(collector)) == 2)
+            load.wait_for_more()
+
+        under_load(shared, [collector], harm)
+
+
 def test_a_request_that_waits_holds_up_no_other(shared: Shared) -> None:
     """Another transaction holds its run; a second client and `/healthz` are answered meanwhile."""
     with (

@@ -2,100 +2,100 @@
 
 from __future__ import annotations
 
-import os
 import re
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from remit.collector.metrics import BUCKETS_S, REFUSALS, REQUESTS, SPANS, Metrics
+from remit.collector.metrics import (
+    BUCKETS_S,
+    FOLDER_VARIABLE,
+    LATENCY,
+    REFUSALS,
+    REQUESTS,
+    SPANS,
+    PrometheusMetrics,
+)
+from tests.serving import environment
 
-LABEL = r'[a-z]+="(\\.|[^"\\\n])*"'
-LINE = re.compile(rf"# (HELP|TYPE) [a-z_]+ .+|[a-z_]+\{{{LABEL}(,{LABEL})*\}} [0-9.]+")
+COUNT = """
+import sys
+from pathlib import Path
+from remit.collector.metrics import SPANS, PrometheusMetrics
+metrics = PrometheusMetrics(Path(sys.argv[1]))
+metrics.add(SPANS, count=int(sys.argv[2]))
+sys.stdout.buffer.write(metrics.text())
+"""
 
 
-def values(text: str, name: str) -> dict[str, float]:
-    """Return the samples of a metric, by their labels without the worker."""
-    found = re.findall(rf'^{name}{{worker="[0-9]+",?(.*)}} ([0-9.]+)$', text, re.MULTILINE)
-    return {labels: float(value) for labels, value in found}
+def samples(text: bytes, name: str) -> dict[tuple[str, ...], float]:
+    """Return the samples of a metric, by the values of their labels without the worker."""
+    return {
+        tuple(value for label, value in sample.labels.items() if label != "worker"): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if sample.name == name
+    }
 
 
-def test_what_was_counted_is_told() -> None:
-    """By labels, in lines that a reader of the format understands."""
-    metrics = Metrics()
+def test_counters_have_labels() -> None:
+    """Any value of a label can be read back; a counter without labels begins at zero."""
+    metrics = PrometheusMetrics()
     metrics.add(REQUESTS, "GET", "/api/v1/ping", "200")
     metrics.add(REQUESTS, "GET", "/api/v1/ping", "200")
-    metrics.add(SPANS, count=7)
-    metrics.add(REFUSALS, 'a "quoted"\\code')
+    metrics.add(REFUSALS, 'a "quoted"\\code\n')
 
     text = metrics.text()
 
-    assert values(text, REQUESTS) == {'method="GET",route="/api/v1/ping",status="200"': 2}
-    assert values(text, SPANS) == {"": 7}
-    assert values(text, REFUSALS) == {r'code="a \"quoted\"\\code"': 1}
-    assert [line for line in text.splitlines() if not LINE.fullmatch(line)] == []
+    assert samples(text, REQUESTS) == {("GET", "/api/v1/ping", "200"): 2}
+    assert samples(text, REFUSALS) == {('a "quoted"\\code\n',): 1}
+    assert samples(text, SPANS) == {(): 0}
 
 
 def test_how_long_requests_took_is_a_histogram() -> None:
-    """Each bucket holds those before it, the last holds all."""
-    metrics = Metrics()
+    """Each bucket includes those below it."""
+    metrics = PrometheusMetrics()
     for seconds in (0.0005, 0.001, 0.3, 99.0):
         metrics.took("/x", seconds)
 
     text = metrics.text()
-    buckets = values(text, "remit_request_duration_seconds_bucket")
+    buckets = samples(text, f"{LATENCY}_bucket")
 
-    assert list(buckets.values()) == sorted(buckets.values())
     assert len(buckets) == len(BUCKETS_S) + 1
-    assert buckets['route="/x",le="0.001"'] == 2
-    assert buckets['route="/x",le="0.5"'] == 3
-    assert buckets['route="/x",le="+Inf"'] == 4
-    assert values(text, "remit_request_duration_seconds_count") == {'route="/x"': 4}
-    assert values(text, "remit_request_duration_seconds_sum") == {'route="/x"': 99.3015}
+    assert buckets["0.001", "/x"] == 2
+    assert buckets["0.5", "/x"] == 3
+    assert buckets["+Inf", "/x"] == 4
+    assert samples(text, f"{LATENCY}_count") == {("/x",): 4}
+    assert samples(text, f"{LATENCY}_sum") == {("/x",): 99.3015}
 
 
-def test_processes_that_share_a_port_tell_all_that_they_counted(tmp_path: Path) -> None:
-    """Whichever of them is asked, and also what one counted that is gone."""
-    gone = Metrics(tmp_path)
-    gone.add(SPANS, count=3)
-    gone.share()
-    own = tmp_path / f"{os.getpid()}.metrics"
-    own.rename(tmp_path / "1.metrics")
-    metrics = Metrics(tmp_path)
-    metrics.add(SPANS, count=4)
+def test_the_names_of_the_samples_are_those_of_the_manual() -> None:
+    """The library's samples of when a counter was created are left out."""
+    metrics = PrometheusMetrics()
+    metrics.add(REQUESTS, "GET", "/x", "200")
+    metrics.took("/x", 1.0)
 
-    text = metrics.text()
-
-    assert re.findall(rf'^{SPANS}{{worker="([0-9]+)"}} ([0-9]+)$', text, re.MULTILINE) == [
-        (str(os.getpid()), "4"),
-        ("1", "3"),
-    ]
+    assert not re.search(rb"^\w+_created", metrics.text(), re.MULTILINE)
 
 
-def test_a_folder_that_is_gone_is_no_fault(tmp_path: Path) -> None:
-    """It goes with the process that made it, while others still count."""
-    metrics = Metrics(tmp_path / "gone")
-    metrics.add(SPANS)
+def test_processes_that_share_a_port_report_all_counts(tmp_path: Path) -> None:
+    """Each process reports also the counts of one that has ended."""
+    env = environment(**{FOLDER_VARIABLE: str(tmp_path)})
+    for count in (3, 4):
+        command = [sys.executable, "-c", COUNT, str(tmp_path), str(count)]
+        text = subprocess.run(command, env=env, check=True, capture_output=True, timeout=60).stdout
 
-    assert values(metrics.text(), SPANS) == {"": 1}
-
-
-@pytest.fixture
-def taking_turns() -> Iterator[None]:
-    """Have threads take turns as often as they can."""
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before_s)
+    found = re.findall(rf'^{SPANS}{{worker="(\d+)"}} (\S+)$', text.decode(), re.MULTILINE)
+    assert sorted(count for _, count in found) == ["3.0", "4.0"]
+    assert len({worker for worker, _ in found}) == 2
 
 
-@pytest.mark.usefixtures("taking_turns")
 def test_all_threads_are_counted() -> None:
-    """However they take turns."""
-    metrics = Metrics()
+    """No addition is lost."""
+    metrics = PrometheusMetrics()
 
     def count() -> None:
         for _ in range(20_000):
@@ -107,4 +107,4 @@ def test_all_threads_are_counted() -> None:
     for thread in threads:
         thread.join()
 
-    assert values(metrics.text(), SPANS) == {"": 80_000}
+    assert samples(metrics.text(), SPANS) == {(): 80_000}

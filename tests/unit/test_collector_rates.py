@@ -1,4 +1,4 @@
-"""How often a token may ask, and how often an address may come with a wrong one."""
+"""How often a token may send a request."""
 
 from __future__ import annotations
 
@@ -6,76 +6,75 @@ import pytest
 
 from remit.collector import Settings
 from remit.collector.exposure import Rates
-from remit.collector.exposure.rates import BURST_S, MAX_BUCKETS, Buckets
-from remit.collector.refusals import RequestError
+from remit.collector.exposure.rates import BURST_S, MAX_TOKENS
 from remit.testing import FakeClock
 
-A_SECOND = 10
-A_MINUTE = 6
+PER_S = 10
+BURST = PER_S * BURST_S
 TOKEN = "Bearer good"
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Return a clock that stands still until a test lets time pass."""
+    """Return a clock that a test advances."""
     return FakeClock()
 
 
 @pytest.fixture
 def rates(clock: FakeClock) -> Rates:
-    """Return limits, under which a token is known to be good."""
-    limits = Settings(max_requests_per_s=A_SECOND, max_failures_per_minute=A_MINUTE)
-    made = Rates(limits, clock)
-    made.passed(TOKEN)
-    return made
+    """Return a limit of ten requests a second."""
+    return Rates(Settings(max_requests_per_s=PER_S), clock)
 
 
-def refused(rates: Rates, authorization: str = TOKEN, address: str = "192.0.2.1") -> str | None:
-    """Return the status and how long a request has to wait; None if it is let through."""
-    try:
-        rates.admit(address, authorization)
-    except RequestError as refusal:
-        return f"{refusal.status} {(refusal.headers or {})['Retry-After']}"
-    return None
+def refused(rates: Rates, authorization: str = TOKEN) -> str | None:
+    """Return the status and the wait of a refused request; None if it is admitted."""
+    refusal = rates.refusal(authorization)
+    return None if refusal is None else f"{refusal.status} {(refusal.headers or {})['Retry-After']}"
 
 
-def test_a_token_may_ask_so_often_and_then_has_to_wait(rates: Rates, clock: FakeClock) -> None:
-    """What it did not ask in the last seconds it may ask at once; others do not feel it."""
-    burst = int(A_SECOND * BURST_S)
-
-    assert [refused(rates) for _ in range(burst)] == [None] * burst
+def test_a_token_beyond_its_rate_has_to_wait(rates: Rates, clock: FakeClock) -> None:
+    """Two seconds' worth may come at once; other tokens have their own allowance."""
+    assert [refused(rates) for _ in range(BURST)] == [None] * BURST
     assert refused(rates) == "429 1"
-    rates.passed("Bearer other")
     assert refused(rates, "Bearer other") is None
 
     clock.advance(1)
-    assert [refused(rates) for _ in range(A_SECOND + 1)] == [None] * A_SECOND + ["429 1"]
+    assert [refused(rates) for _ in range(PER_S + 1)] == [None] * PER_S + ["429 1"]
+
+
+def test_an_allowance_does_not_grow_beyond_the_burst(rates: Rates, clock: FakeClock) -> None:
+    """A token that was idle for a day has no more than another one."""
+    assert refused(rates) is None
+    clock.advance(86_400)
+
+    assert [refused(rates) for _ in range(BURST + 1)] == [None] * BURST + ["429 1"]
 
 
 def test_a_token_is_the_same_however_its_header_is_written(rates: Rates) -> None:
-    """Spaces and capitals make no other one of it."""
-    burst = int(A_SECOND * BURST_S)
-    written = [f"{'Bearer' if n % 2 else 'bEARER'}{' ' * n}good{' ' * n}" for n in range(1, burst)]
+    """Spaces and capitals do not make another token of it."""
+    written = [f"{'Bearer' if n % 2 else 'bEARER'}{' ' * n}good{' ' * n}" for n in range(1, BURST)]
 
-    assert [refused(rates, each) for each in written] == [None] * (burst - 1)
+    assert [refused(rates, header) for header in written] == [None] * (BURST - 1)
     assert refused(rates) is None
     assert refused(rates, "bearer   good") == "429 1"
 
 
-def test_no_limit_is_none(clock: FakeClock) -> None:
-    """Zero turns a limit off."""
-    rates = Rates(Settings(max_requests_per_s=0, max_failures_per_minute=0), clock)
-    rates.passed(TOKEN)
-    for _ in range(1000):
-        rates.failed("192.0.2.1", "Bearer wrong")
-        assert refused(rates) is None
+def test_there_is_no_limit_by_default(clock: FakeClock) -> None:
+    """Zero is no limit."""
+    rates = Rates(Settings(), clock)
+
+    assert [refused(rates) for _ in range(10_000)] == [None] * 10_000
 
 
-def test_so_many_are_remembered_and_no_more(clock: FakeClock) -> None:
-    """Who sends a token after the other does not fill the memory."""
-    buckets = Buckets(1.0, 1.0, clock)
-    for number in range(MAX_BUCKETS + 1):
-        buckets.take(str(number).encode())
+def test_the_number_of_tokens_in_memory_is_bounded(clock: FakeClock) -> None:
+    """The least recently used one is dropped, and has its whole allowance again."""
+    rates = Rates(Settings(max_requests_per_s=1), clock)
+    refused(rates, "0")
+    refused(rates, "0")
+    for number in range(1, MAX_TOKENS):
+        refused(rates, str(number))
+    assert refused(rates, "0") == "429 1"
+    for number in range(MAX_TOKENS, 2 * MAX_TOKENS):
+        refused(rates, str(number))
 
-    assert buckets.wait_s(b"0") == 0
-    assert buckets.wait_s(b"1") > 0
+    assert refused(rates, "0") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import socket
 import ssl
@@ -15,10 +16,10 @@ import click
 
 from remit.cli._database import database, opened
 from remit.cli._failing import Failed, writing_output
-from remit.cli._options import Database, db_option
+from remit.cli._options import Database, DatabaseType
 from remit.cli._terminal import emit, faint
 from remit.collector import Settings, list_tokens
-from remit.collector.server import Door
+from remit.collector.server import ServerOptions
 from remit.collector.server import serve as serve_database
 from remit.collector.settings import MetricsFor
 from remit.collector.store import is_postgres, shown
@@ -31,7 +32,7 @@ MOST_WORKERS: Final = 64
 EXPOSED: Final = "docs/how-to/expose-a-collector.md"
 
 VARIABLE_PREFIX: Final = "REMIT_SERVE_"
-# The text of a limit that can be turned off names the value that does so.
+"""Before the name of an option in capitals: the variable that sets it."""
 LIMITS: Final = (
     (
         "max_body_bytes",
@@ -58,115 +59,80 @@ LIMITS: Final = (
         0,
         "Most requests a second with one token, in each process; beyond it 429. 0: no limit.",
     ),
-    (
-        "max_failures_per_minute",
-        0,
-        "Most refused tokens a minute from one address, in each process; then 429. 0: no limit.",
-    ),
     ("max_connections", 1, "Most connections at once, in each process; beyond it 503."),
 )
-DOOR: Final = ("certificate", "key", "proxy", "access_log")
+"""Name, least value and help of each limit."""
 _FILE: Final = click.Path(exists=True, dir_okay=False)
-_OPTIONS: Final = (
-    click.option(
-        "--ssl-certfile",
-        "certificate",
-        type=_FILE,
-        metavar="FILE",
-        envvar="REMIT_SERVE_SSL_CERTFILE",
-        show_envvar=True,
-        help="TLS certificate with its chain, PEM.",
-    ),
-    click.option(
-        "--ssl-keyfile",
-        "key",
-        type=_FILE,
-        metavar="FILE",
-        envvar="REMIT_SERVE_SSL_KEYFILE",
-        show_envvar=True,
-        help="Its private key, PEM.",
-    ),
-    click.option(
-        "--proxy",
-        metavar="ADDRESS",
-        envvar="REMIT_SERVE_PROXY",
-        show_envvar=True,
-        help="Comma-separated addresses of reverse proxies whose X-Forwarded-For is trusted.",
-    ),
-    click.option(
-        "--access-log",
-        metavar="FILE",
-        envvar="REMIT_SERVE_ACCESS_LOG",
-        show_envvar=True,
-        help="Append a line of JSON for each request; - is standard output.",
-    ),
-)
+_option: Final = partial(click.option, show_default=True, show_envvar=True)
 
 
-def limit_options(command: F) -> F:
-    """Add the options for the limits of a collector, named like its settings."""
+def _limit_options(command: F) -> F:
+    """Add an option for each limit of a collector, named like its setting."""
     defaults = Settings()
-    command = _option(
-        "metrics",
-        click.Choice([each.value for each in MetricsFor]),
-        str(defaults.metrics),
-        "Who may read /metrics.",
-    )(command)
     for name, least, text in reversed(LIMITS):
         default = getattr(defaults, name)
         kind = click.FloatRange(least) if isinstance(default, float) else click.IntRange(least)
-        command = _option(name, kind, default, text)(command)
-    return command
-
-
-def _option(name: str, kind: click.ParamType[Any], default: object, text: str) -> Callable[[F], F]:
-    return click.option(
-        f"--{name.replace('_', '-')}",
-        name,
-        type=kind,
-        default=default,
-        show_default=True,
-        envvar=VARIABLE_PREFIX + name.upper(),
-        show_envvar=True,
-        help=text,
-    )
-
-
-def door_options(command: F) -> F:
-    """Add the options for TLS, proxies and the access log."""
-    for option in reversed(_OPTIONS):
+        option = _option(f"--{name.replace('_', '-')}", type=kind, default=default, help=text)
         command = option(command)
     return command
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
+@click.command(context_settings={"auto_envvar_prefix": VARIABLE_PREFIX.removesuffix("_")})
+@_option("--host", default="127.0.0.1", help="Address to listen on.")
+@_option(
     "--port",
     default=PORT,
-    show_default=True,
     type=click.IntRange(0, 65_535),
     help="Port to listen on; 0 chooses a free one.",
 )
-@click.option(
+@_option(
+    "--db",
+    type=DatabaseType(),
+    metavar="FILE|URL",
+    help="Database: a file, or postgresql://...; by default that of local mode.",
+)
+@_option(
     "--workers",
     default=1,
-    show_default=True,
     type=click.IntRange(1, MOST_WORKERS),
     help="Number of processes; more than one needs PostgreSQL.",
 )
-@door_options
-@limit_options
-@db_option
-def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) -> None:  # noqa: ANN401 - the limits by name
+@_option("--ssl-certfile", type=_FILE, metavar="FILE", help="TLS certificate with its chain, PEM.")
+@_option("--ssl-keyfile", type=_FILE, metavar="FILE", help="Its private key, PEM.")
+@_option(
+    "--proxy",
+    metavar="ADDRESS",
+    help="Comma-separated addresses of reverse proxies whose X-Forwarded-For is trusted.",
+)
+@_option(
+    "--access-log",
+    metavar="FILE",
+    help="Append a line of JSON for each request; - is standard output.",
+)
+@_option(
+    "--metrics",
+    type=click.Choice([str(readers) for readers in MetricsFor]),
+    default=str(Settings().metrics),
+    help="Who may read /metrics: clients with a token of the account, or all.",
+)
+@_limit_options
+def serve(
+    host: str,
+    port: int,
+    db: Database | None,
+    workers: int,
+    **more: Any,  # noqa: ANN401 - the limits by name
+) -> None:
     """Serve the API from a database, until Ctrl-C.
 
     Clients need a token: `remit token create` creates one. Without --host, only this machine can
     reach the server. /healthz reports whether the process lives, /readyz whether its database
     answers, and /metrics has counters for Prometheus.
     """
-    door = Door(**{name: more.pop(name) for name in DOOR})
-    if (door.certificate is None) != (door.key is None):
+    options = ServerOptions(
+        **{field.name: more.pop(field.name) for field in dataclasses.fields(ServerOptions)}
+    )
+    if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
         raise click.UsageError("--ssl-certfile and --ssl-keyfile go together.")
     path = database(db, create=True)
     if workers > 1 and not is_postgres(path):
@@ -180,12 +146,12 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
     if not tokens and not _is_loopback(host):
         raise Failed(
             f"{host} can be reached from other machines, and {name} has no active token, so "
-            f"nobody could use it: make one first ({create}), or leave --host out"
+            f"it would refuse every request: create one first ({create}), or leave --host out"
         )
     if not _is_loopback(host):
-        emit(faint(_exposed(host, door)), err=True)
+        emit(faint(_exposed(host, options)), err=True)
     if not tokens:
-        emit(faint(f"There is no token yet, so nobody can use it: {create}"), err=True)
+        emit(faint(f"There is no token yet, so every request is refused: {create}"), err=True)
     try:
         serve_database(
             host,
@@ -193,19 +159,19 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
             path,
             workers=workers,
             settings=Settings(**more),
-            door=door,
+            options=options,
             on_start=partial(_announce, name),
         )
     except ssl.SSLError as error:
-        said = error.reason or "one of them is no PEM file"
-        raise Failed(f"the certificate or its key cannot be used: {said}") from error
+        reason = error.reason or "one of them is no PEM file"
+        raise Failed(f"the certificate or its key cannot be used: {reason}") from error
     except OSError as error:
-        said = error.strerror or str(error)
+        reason = error.strerror or str(error)
         if error.errno is None:
-            raise Failed(said) from error
+            raise Failed(reason) from error
         if error.filename is not None:
-            raise Failed(f"{error.filename} cannot be used: {said}") from error
-        raise Failed(f"cannot listen on {host} port {port}: {said}") from error
+            raise Failed(f"{error.filename} cannot be used: {reason}") from error
+        raise Failed(f"cannot listen on {host} port {port}: {reason}") from error
 
 
 def _announce(name: str, url: str) -> None:
@@ -214,30 +180,30 @@ def _announce(name: str, url: str) -> None:
         emit(f"remit serves {name} at {url}")
 
 
-def _exposed(host: str, door: Door) -> str:
-    told = (
+def _exposed(host: str, options: ServerOptions) -> str:
+    warning = (
         f"{host} can be reached from other machines; every request needs a token. A proxy must "
         f"limit slow clients and floods of connections: see {EXPOSED}."
     )
-    if door.certificate is None and door.proxy is None:
-        told += (
-            " Tokens and payloads travel in the clear: give --ssl-certfile and --ssl-keyfile, or "
+    if options.ssl_certfile is None and options.proxy is None:
+        warning += (
+            " Tokens and payloads travel in the clear: use --ssl-certfile and --ssl-keyfile, or "
             "put a proxy in front that does TLS, and leave --host out."
         )
-    return told
+    return warning
 
 
 def _active_tokens(path: Database) -> int:
     if isinstance(path, Path) and not path.exists():
         return 0
     with opened(path, create=True) as store:
-        return sum(each.status == ACTIVE for each in list_tokens(store))
+        return sum(token.status == ACTIVE for token in list_tokens(store))
 
 
 def _is_loopback(host: str) -> bool:
     """Return whether only this machine can reach *host*; an unknown name is an error."""
     try:
-        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except OSError as error:
         raise Failed(f"the host {host} is not known: {error.strerror or error}") from error
-    return all(ip_address(str(address).partition("%")[0]).is_loopback for address in found)
+    return all(ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from remit._base.clock import Clock, SystemClock
 from remit.collector.exposure import AccessLog, Gate, Rates, monitoring_routes
-from remit.collector.metrics import Metrics
+from remit.collector.metrics import Metrics, PrometheusMetrics
 from remit.collector.routes import (
     PREFIX,
     ApiApp,
@@ -43,7 +43,8 @@ def create_app(
         access_log: Gets a line for each request.
         executor: Runs the requests; None runs them on the event loop.
     """
-    settings, clock, metrics = settings or Settings(), clock or SystemClock(), metrics or Metrics()
+    settings, clock = settings or Settings(), clock or SystemClock()
+    metrics = metrics or PrometheusMetrics()
     service, executor = Service(store, settings, clock, metrics), executor or InlineExecutor()
     monitoring = monitoring_routes(service, metrics, executor)
     gate = Middleware(

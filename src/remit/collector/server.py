@@ -1,15 +1,17 @@
-"""The collector on a port: uvicorn with h11, stopped by SIGINT and SIGTERM."""
+"""The collector on a port: uvicorn with h11, in one process or in several."""
 
 from __future__ import annotations
 
-import asyncio
-import resource
+import multiprocessing
+import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -17,41 +19,39 @@ from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
 
 from remit._base.clock import SystemClock
+from remit._base.guard import logger
 from remit.collector.app import create_app
 from remit.collector.exposure import AccessLog
 from remit.collector.ingest import prepare
-from remit.collector.metrics import Metrics
+from remit.collector.metrics import FOLDER_VARIABLE, PrometheusMetrics
 from remit.collector.routes import ThreadExecutor
 from remit.collector.settings import Settings
-from remit.collector.store import Store, is_postgres, open_store
-from remit.collector.workers import Workers
+from remit.collector.store import is_postgres, open_store
 from remit.errors import SettingsError
 
-# A request that is being answered when the server is stopped may take so long, in seconds.
 GRACE_S: Final = 10
-OTHER_FILES: Final = 100
-"""So many files beside its connections a process may have open."""
-_TICKS_A_SECOND: Final = 10
-_CLOSE_EVERY_S: Final = 0.1
+"""Seconds that requests in flight have when the server is stopped."""
+WORKER_TIMEOUT_S: Final = 30
+"""A worker that does not answer its supervisor for so many seconds is replaced."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """How a collector is reached, and what it says of those who come.
+class ServerOptions:
+    """How clients connect to a collector, and where their requests are logged.
 
     Attributes:
-        certificate: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
-        key: Path of its private key, PEM.
-        proxy: Addresses of reverse proxies, with commas, whose word is taken for where a request
-            comes from.
-        access_log: Where each request is noted, a path or `-`; None notes none.
+        ssl_certfile: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
+        ssl_keyfile: Path of its private key, PEM.
+        proxy: Addresses of reverse proxies whose `X-Forwarded-For` is trusted, separated by commas.
+        access_log: Where each request is logged, a path or `-`; None logs none.
     """
 
-    certificate: str | None = None
-    key: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
     proxy: str | None = None
     access_log: str | None = None
 
@@ -63,7 +63,7 @@ def serve(
     *,
     workers: int = 1,
     settings: Settings | None = None,
-    door: Door | None = None,
+    options: ServerOptions | None = None,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a database until SIGINT or SIGTERM; requests in flight are answered first.
@@ -71,107 +71,114 @@ def serve(
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        db: The database; a file that does not exist is made.
-        workers: How many processes share the port; more than one needs PostgreSQL.
+        db: The database; a file that does not exist is created.
+        workers: Number of processes that share the port; more than one needs PostgreSQL.
         settings: The limits.
-        door: TLS, proxies and the access log.
-        on_start: Called with the URL as soon as requests are taken.
+        options: TLS, proxies and the access log.
+        on_start: Called with the URL as soon as clients can connect.
 
     Raises:
-        OSError: The address is not to be had, or a file of *door* is not.
-        SettingsError: The database is none, or of a newer remit, or not for several workers.
+        OSError: The address is not available, or a file of *options* is not.
+        SettingsError: *db* is no database, has a newer schema, or does not allow several workers.
     """
     if workers > 1 and not is_postgres(db):
         raise SettingsError(f"{workers} workers need a PostgreSQL database, not an SQLite file")
-    settings, door = settings or Settings(), door or Door()
-    store = open_store(db)
-    try:
+    settings, options = settings or Settings(), options or ServerOptions()
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(db)))
         prepare(store, SystemClock())
-        with listen(host, port) as listener:
-            if workers == 1:
-                _serve(store, listener, settings, door, Metrics(), on_start)
-                return
+        listener = stack.enter_context(listen(host, port))
+        log = None
+        if options.access_log is not None:
+            log = stack.enter_context(closing(AccessLog(options.access_log)))
+        if workers > 1:
             store.close()
-            url = url_of(listener, tls=door.certificate is not None)
-            with TemporaryDirectory(prefix="remit-metrics-") as folder:
-                arguments = (listener, db, settings, door, Path(folder))
-                several = Workers(workers, _work, arguments, grace_s=2 * GRACE_S)
-                several.run(lambda: on_start and on_start(url))
-    finally:
-        store.close()
+            _supervise(workers, listener, db, settings, options, on_start)
+            return
+        executor = ThreadExecutor(store.at_once) if store.at_once > 1 else None
+        if executor is not None:
+            stack.callback(executor.close)
+        app = create_app(store, settings=settings, access_log=log, executor=executor)
+        Server(app, listener, settings=settings, options=options, on_start=on_start).run()
 
 
-def _work(
-    ready: Callable[[], None],
+def _supervise(
+    workers: int,
     listener: socket.socket,
     db: Path | str,
     settings: Settings,
-    door: Door,
-    folder: Path,
-) -> None:
-    """Serve as one of several processes, until SIGTERM."""
-    try:
-        store = open_store(db)
-    except SettingsError as error:
-        raise SystemExit(f"remit: {error}") from error
-    try:
-        _serve(store, listener, settings, door, Metrics(folder), lambda _: ready())
-    finally:
-        store.close()
-
-
-def _serve(
-    store: Store,
-    listener: socket.socket,
-    settings: Settings,
-    door: Door,
-    metrics: Metrics,
+    options: ServerOptions,
     on_start: Callable[[str], None] | None,
 ) -> None:
-    _allow_files(settings.max_connections + OTHER_FILES)
-    log = None if door.access_log is None else AccessLog(door.access_log)
-    executor = ThreadExecutor(store.at_once) if store.at_once > 1 else None
-    try:
-        app = create_app(
-            store, settings=settings, metrics=metrics, access_log=log, executor=executor
+    """Run several processes that serve one socket, until SIGINT or SIGTERM."""
+    if options.ssl_certfile is not None:
+        # Here, so that files that cannot be used are an error of this process.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            options.ssl_certfile, options.ssl_keyfile
         )
-        Server(
-            app,
-            listener,
-            settings=settings,
-            door=door,
-            on_start=on_start,
-            each_second=metrics.share,
-        ).run()
-    finally:
-        if executor is not None:
-            executor.close()
-        if log is not None:
-            log.close()
+    with TemporaryDirectory(prefix="remit-metrics-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder  # which the workers inherit
+        app = partial(_worker_app, db, settings, options, Path(folder))
+        config = _config(app, settings, options, factory=True, workers=workers)
+        supervisor = _Supervisor(config, [listener])
+        try:
+            # Connections wait in the socket until a worker accepts them.
+            if on_start is not None:
+                on_start(url_of(listener, tls=options.ssl_certfile is not None))
+            supervisor.run()
+        finally:
+            del os.environ[FOLDER_VARIABLE]
 
 
-def _allow_files(count: int) -> None:
-    """Raise the limit of open files to *count*, as far as the system lets this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        # macOS says that there is no limit, and has one.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor, which replaces workers that have died; each is logged."""
+
+    def keep_subprocess_alive(self) -> None:
+        before = [process.pid for process in self.processes]
+        super().keep_subprocess_alive()
+        for pid, process in zip(before, self.processes, strict=True):
+            if pid != process.pid:
+                logger.warning("worker %s ended, worker %s replaces it", pid, process.pid)
+
+
+def _worker_app(
+    db: Path | str, settings: Settings, options: ServerOptions, folder: Path
+) -> ASGIApp:
+    """Return the app of a worker, which is stopped when its parent process has ended."""
+    threading.Thread(target=_stop_without_parent, name="remit-parent", daemon=True).start()
+    try:
+        store = open_store(db)
+        log = None if options.access_log is None else AccessLog(options.access_log)
+    except (OSError, SettingsError) as error:
+        raise SystemExit(f"remit: {error}") from error
+    return create_app(
+        store,
+        settings=settings,
+        metrics=PrometheusMetrics(folder),
+        access_log=log,
+        executor=ThreadExecutor(store.at_once),
+    )
+
+
+def _stop_without_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - workers are child processes
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on *host* and *port*.
 
     Raises:
-        OSError: The address is not to be had.
+        OSError: The address is not available.
     """
     (family, _, _, _, address), *_ = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     listener = socket.create_server(address[:2], family=family)
-    # Those that connect inherit it. asyncio sets it only where the protocol is named, and without
-    # it an answer's body waits 40 ms for the acknowledgement of its head.
+    # Accepted sockets inherit it; asyncio sets it only where the socket names its protocol. Without
+    # it the body of an answer waits 40 ms for the acknowledgement of the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -181,6 +188,38 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     host, port = listener.getsockname()[:2]
     scheme = "https" if tls else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _config(
+    app: ASGIApp | Callable[[], ASGIApp],
+    settings: Settings,
+    options: ServerOptions,
+    *,
+    factory: bool = False,
+    workers: int = 1,
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        workers=workers,
+        # h11 bounds heads and trailers (16 KiB), and keeps no trailer.
+        http="h11",
+        ws="none",
+        limit_concurrency=settings.max_connections + 1,
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        # Any client can cause warnings, in any number.
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_worker_healthcheck=WORKER_TIMEOUT_S,
+        proxy_headers=options.proxy is not None,
+        forwarded_allow_ips=options.proxy,
+        ssl_certfile=options.ssl_certfile,
+        ssl_keyfile=options.ssl_keyfile,
+    )
 
 
 class Server:
@@ -196,97 +235,48 @@ class Server:
         listener: socket.socket,
         *,
         settings: Settings | None = None,
-        door: Door | None = None,
+        options: ServerOptions | None = None,
         on_start: Callable[[str], None] | None = None,
-        each_second: Callable[[], None] | None = None,
     ) -> None:
-        """Prepare to serve *app* to those who connect to *listener*."""
-        door, settings = door or Door(), settings or Settings()
-        self.url = url_of(listener, tls=door.certificate is not None)
+        """Prepare to serve *app* to clients that connect to *listener*."""
+        options, settings = options or ServerOptions(), settings or Settings()
+        self.url = url_of(listener, tls=options.ssl_certfile is not None)
         self._listener = listener
-        config = uvicorn.Config(
-            app,
-            # h11 bounds heads and trailers (16 KiB), and keeps no trailer.
-            http="h11",
-            ws="none",
-            limit_concurrency=settings.max_connections + 1,
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            # Any client can cause its warnings, as often as it likes.
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
-            proxy_headers=door.proxy is not None,
-            forwarded_allow_ips=door.proxy,
-            ssl_certfile=door.certificate,
-            ssl_keyfile=door.key,
-        )
-        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url), each_second)
+        self._on_start = on_start
+        self._server = uvicorn.Server(_config(app, settings, options))
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
-        self._server.run(sockets=[self._listener])
+        self._server.config.load()
+        with _signals_call(self.stop):
+            # Connections wait in the socket until they are accepted.
+            if self._on_start is not None:
+                self._on_start(self.url)
+            self._server.run(sockets=[self._listener])
 
     def stop(self) -> None:
-        """Let `run()` end, from any thread, when the requests in flight are answered."""
+        """End `run()`, from any thread, when the requests in flight are answered."""
         self._server.should_exit = True
 
 
-class _Uvicorn(uvicorn.Server):
-    """A server that says when it listens, and ends in peace when it is told to."""
+@contextmanager
+def _signals_call(stop: Callable[[], None]) -> Generator[None]:
+    """Call *stop* on SIGINT and SIGTERM.
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        on_start: Callable[[], object],
-        each_second: Callable[[], None] | None,
-    ) -> None:
-        super().__init__(config)
-        self._on_start = on_start
-        self._each_second = each_second
+    uvicorn has handlers of its own while it runs. At its end it raises the signal again, which
+    would end the process with an error.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_start()
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop()
 
-    async def on_tick(self, counter: int) -> bool:
-        if self._each_second is not None and counter % _TICKS_A_SECOND == 0:
-            self._each_second()
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop the server; close also the connections that are accepted while it stops.
-
-        uvicorn leaves them open until `GRACE_S` has passed, and then answers 500.
-        """
-        closing = asyncio.create_task(self._close_connections())
-        try:
-            await super().shutdown(sockets)
-        finally:
-            closing.cancel()
-
-    async def _close_connections(self) -> None:
-        while True:
-            await asyncio.sleep(_CLOSE_EVERY_S)
-            for connection in list(self.server_state.connections):
-                if not connection.transport.is_closing():
-                    connection.shutdown()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Stop on a signal; uvicorn's own would raise it once more, and so fail the process."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.handle_exit(number, frame)
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

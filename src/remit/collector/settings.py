@@ -13,21 +13,17 @@ MIB: Final = 1024 * KIB
 class MetricsFor(StrEnum):
     """Who may read `/metrics`."""
 
-    LOOPBACK = "loopback"
-    """Whoever is on this machine, and did not come through a proxy."""
     TOKEN = "token"  # noqa: S105 - a word, no secret
-    """Whoever carries an account's token."""
+    """Clients with a token of the account."""
     ALL = "all"
-    """Everybody."""
-    NONE = "none"
-    """Nobody."""
+    """All clients that can reach the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What one collector takes and does.
+    """The limits of one collector.
 
-    Rates are counted for each process, and only for requests that came over a network.
+    Rates are counted in each process, for requests that arrive over a network.
 
     Attributes:
         max_body_bytes: Longest request body, as received and decompressed.
@@ -39,9 +35,7 @@ class Settings:
         max_answer_bytes: Nor after answers that are longer together. A page of a list of spans ends
             before the span whose payloads would make it longer.
         max_depth: How deep objects and arrays may nest in one payload.
-        max_requests_per_s: Most requests a second with one token, over some seconds; 0 is no limit.
-        max_failures_per_minute: Most requests a minute from one address whose token was refused;
-            0 is no limit.
+        max_requests_per_s: Most requests a second with one token; 0 is no limit.
         max_connections: Most connections at once, in each process.
         metrics: Who may read `/metrics`.
         create_agents: Whether a registration that names an agent by an unknown id creates it.
@@ -57,8 +51,7 @@ class Settings:
     max_bulk_s: float = 0.5
     max_answer_bytes: int = 8 * MIB
     max_depth: int = 100
-    max_requests_per_s: int = 5000
-    max_failures_per_minute: int = 60
+    max_requests_per_s: int = 0
     max_connections: int = 1000
-    metrics: str = MetricsFor.LOOPBACK
+    metrics: str = MetricsFor.TOKEN
     create_agents: bool = False

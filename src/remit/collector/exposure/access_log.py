@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-import os
+import logging
+import sys
 from collections.abc import Mapping
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from remit._base.files import PRIVATE_FILE, refuse_link
+from remit._base.files import make_private_file, refuse_link
 from remit._base.guard import logger
-
-_STREAMS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
-"""Descriptors by name. The devices are symbolic links, which are not followed otherwise."""
 
 
 class AccessLog:
-    """A file to which each request adds a line; several processes may write it."""
+    """Writes a line for each request; several processes may write to one file."""
 
     def __init__(self, target: str) -> None:
         """Open *target*: a path, `/dev/stdout`, `/dev/stderr`, or `-` for standard output.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file cannot be written, or is a symbolic link.
         """
-        self._own = target not in _STREAMS
-        if self._own:
-            refuse_link(Path(target))
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-            self._descriptor = os.open(target, flags, PRIVATE_FILE)
+        self._handler: logging.Handler
+        # The devices are symbolic links, which are not followed otherwise.
+        if target in {"-", "/dev/stdout"}:
+            self._handler = logging.StreamHandler(sys.stdout)
+        elif target == "/dev/stderr":
+            self._handler = logging.StreamHandler(sys.stderr)
         else:
-            self._descriptor = _STREAMS[target]
-        self._failed = False
+            self._handler = _PrivateFileHandler(Path(target))
+        self._handler.setFormatter(_JsonFormatter())
 
     def write(self, entry: Mapping[str, object]) -> None:
-        """Add a line; one that cannot be written is left out, which is said once."""
-        try:
-            # One call, so that the lines of several processes do not mix.
-            os.write(self._descriptor, msgspec.json.encode(entry) + b"\n")
-        except OSError as error:
-            if not self._failed:
-                logger.warning("the access log cannot be written: %s", error)
-            self._failed = True
-        else:
-            self._failed = False
+        """Add a line."""
+        self._handler.handle(logging.makeLogRecord({"msg": entry}))
 
     def close(self) -> None:
         """Close the file."""
-        if self._own:
-            os.close(self._descriptor)
+        self._handler.close()
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return msgspec.json.encode(record.msg).decode()
+
+
+class _PrivateFileHandler(WatchedFileHandler):
+    """Appends to a file that only its owner may read, and reopens it after a rotation."""
+
+    def __init__(self, path: Path) -> None:
+        self._failed = False
+        refuse_link(path)
+        make_private_file(path)
+        super().__init__(path, encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; a record that cannot be written is dropped, which is logged once."""
+        try:
+            path = Path(self.baseFilename)
+            refuse_link(path)
+            make_private_file(path)
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of `logging`
+        del record
+        if not self._failed:
+            logger.warning("the access log cannot be written: %s", sys.exc_info()[1])
+        self._failed = True

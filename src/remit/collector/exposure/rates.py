@@ -1,150 +1,56 @@
-"""Rate limits, as token buckets: requests of a token, and wrong tokens from an address."""
+"""The rate limit of a token, which is off by default."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Generator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
 from remit._base.clock import NS_PER_S, Clock
 from remit.collector.refusals import RequestError
-from remit.collector.routes import secret_in
 from remit.collector.settings import Settings
 
-BURST_S: Final = 2.0
-"""What a token did not ask in so many seconds it may ask at once."""
-MAX_BUCKETS: Final = 10_000
-"""So many are remembered; the one that was not used for longest is forgotten first."""
-MINUTE_S: Final = 60.0
-
-
-class Buckets:
-    """Buckets that fill at one rate, each from full at its first use."""
-
-    def __init__(self, per_s: float, size: float, clock: Clock) -> None:
-        """Begin with none.
-
-        Args:
-            per_s: What flows into each in a second; 0 turns the limit off.
-            size: What each holds at most.
-            clock: Tells how much flowed in.
-        """
-        self._per_s = per_s
-        self._size = max(1.0, size)
-        self._clock = clock
-        self._levels: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
-
-    def wait_s(self, key: bytes, count: int = 1) -> float:
-        """Return the seconds until *count* can be taken, 0 if they can be now."""
-        if not self._per_s:
-            return 0.0
-        return max(0.0, (count - self._level(key)) / self._per_s)
-
-    def take(self, key: bytes) -> None:
-        """Take one from a bucket."""
-        if not self._per_s:
-            return
-        level = max(0.0, self._level(key) - 1.0)
-        self._levels[key] = (level, self._clock.monotonic_ns())
-        self._levels.move_to_end(key)
-        if len(self._levels) > MAX_BUCKETS:
-            self._levels.popitem(last=False)
-
-    def _level(self, key: bytes) -> float:
-        known = self._levels.get(key)
-        if known is None:
-            return self._size
-        level, at_ns = known
-        passed_s = (self._clock.monotonic_ns() - at_ns) / NS_PER_S
-        return min(self._size, level + passed_s * self._per_s)
+BURST_S: Final = 2
+"""A token may send the requests of so many seconds at once."""
+MAX_TOKENS: Final = 10_000
+"""Number of tokens in memory; the least recently used one is dropped first."""
 
 
 class Rates:
-    """The two limits of a collector."""
+    """Limits the requests a second with one token, by the generic cell rate algorithm."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Begin with nothing asked."""
-        a_second = settings.max_requests_per_s
-        a_minute = settings.max_failures_per_minute
-        self._requests = Buckets(a_second, a_second * BURST_S, clock)
-        self._failures = Buckets(a_minute / MINUTE_S, a_minute, clock)
-        self._good: OrderedDict[bytes, None] = OrderedDict()
-        # By address, the tokens of which it is being found out whether they are good.
-        self._tried: dict[bytes, Counter[bytes]] = {}
+        """Allow each token `settings.max_requests_per_s`; 0 is no limit."""
+        self._per_s = settings.max_requests_per_s
+        self._clock = clock
+        self._full_at_ns: dict[bytes, int] = {}
+        """When the allowance of a token is complete again, by the token's hash."""
 
-    def admit(self, address: str, authorization: str) -> None:
-        """Count a request.
+    def refusal(self, authorization: str) -> RequestError | None:
+        """Take one request from the allowance of the token in an `Authorization` header.
 
-        Args:
-            address: Where it comes from.
-            authorization: Its header; only a hash of it is kept.
-
-        Raises:
-            RequestError: 429, it comes too soon.
+        Returns:
+            429 if the allowance is used up, else None.
         """
-        key, place = _key(authorization), address.encode()
-        # Each of them may turn out to be a wrong one.
-        tried = self._tried.get(place, Counter())
-        others = len(tried) - (key in tried)
-        wait_s = 0.0 if key in self._good else self._failures.wait_s(place, others + 1)
-        if wait_s > 0:
-            raise _too_often("too many refused tokens from this address", wait_s)
-        wait_s = self._requests.wait_s(key)
-        if wait_s > 0:
-            raise _too_often("too many requests with this token", wait_s)
-        if key in self._good:
-            self._requests.take(key)
-
-    @contextmanager
-    def trial(self, address: str, authorization: str) -> Generator[None]:
-        """Return a block in which an admitted request is answered.
-
-        Several requests are carried out at once: with those that are, too, an address may try no
-        more tokens than it may have refused.
-        """
-        key, place = _key(authorization), address.encode()
-        if key in self._good:
-            yield
-            return
-        tried = self._tried.setdefault(place, Counter())
-        tried[key] += 1
-        try:
-            yield
-        finally:
-            tried[key] -= 1
-            if not tried[key]:
-                del tried[key]
-            if not tried:
-                del self._tried[place]
-
-    def passed(self, authorization: str) -> None:
-        """Note that a token is good: nobody's wrong ones keep it out from now on."""
-        key = _key(authorization)
-        self._good[key] = None
-        self._good.move_to_end(key)
-        if len(self._good) > MAX_BUCKETS:
-            self._good.popitem(last=False)
-
-    def failed(self, address: str, authorization: str) -> None:
-        """Count a request whose token was refused."""
-        self._good.pop(_key(authorization), None)
-        self._failures.take(address.encode())
-
-
-def _key(authorization: str) -> bytes:
-    """Return what stands for a token, whichever of the ways to write its header was taken."""
-    said = secret_in(authorization) or authorization
-    return hashlib.sha256(said.encode("utf-8", "surrogateescape")).digest()
-
-
-def _too_often(message: str, wait_s: float) -> RequestError:
-    return RequestError(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "too_many_requests",
-        f"{message}: try again later",
-        headers={"Retry-After": str(math.ceil(wait_s))},
-    )
+        if not self._per_s:
+            return None
+        # Without the scheme and the spaces around it, which a client may vary.
+        secret = authorization.split()[-1:]
+        token = hashlib.sha256("".join(secret).encode("utf-8", "surrogateescape")).digest()
+        interval_ns = NS_PER_S // self._per_s
+        now_ns = self._clock.monotonic_ns()
+        # Inserted again, so that the order is that of the last use.
+        full_at_ns = max(self._full_at_ns.pop(token, now_ns), now_ns)
+        wait_ns = full_at_ns + interval_ns - now_ns - BURST_S * NS_PER_S
+        self._full_at_ns[token] = full_at_ns + (interval_ns if wait_ns <= 0 else 0)
+        if len(self._full_at_ns) > MAX_TOKENS:
+            del self._full_at_ns[next(iter(self._full_at_ns))]
+        if wait_ns <= 0:
+            return None
+        return RequestError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_requests",
+            f"more than {self._per_s} requests a second with this token: try again later",
+            headers={"Retry-After": str(math.ceil(wait_ns / NS_PER_S))},
+        )

@@ -1,4 +1,4 @@
-"""The app in front of the collector's: limits rates, logs and counts every request."""
+"""ASGI middleware that refuses, counts and logs requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from remit.collector.routes import CALLER, CODE, PREFIX, ROUTE, envelope
 from remit.collector.settings import KIB
 
 MAX_HEAD_BYTES: Final = 16 * KIB
-"""Of a head with all its lines; h11 counts only one that arrives in several pieces."""
+"""Of a whole head; h11 limits only a head that arrives in several pieces."""
 NO_ROUTE: Final = "none"
 NO_LENGTH: Final = RequestError(
     HTTPStatus.LENGTH_REQUIRED,
@@ -34,13 +34,13 @@ LONG_HEAD: Final = RequestError(
     f"the head of the request is longer than {MAX_HEAD_BYTES} bytes",
     headers={"Connection": "close"},
 )
-# A method is a client's word too, and each new label is a new series.
+# Any other method is counted as one: each value of a label is a new series.
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _OTHER: Final = "other"
 
 
 class Gate:
-    """An app in front of an app."""
+    """Refuses, counts and logs the requests to an app."""
 
     def __init__(
         self,
@@ -52,15 +52,15 @@ class Gate:
         clock: Clock,
         log: AccessLog | None = None,
     ) -> None:
-        """Let requests to *app*.
+        """Wrap *app*.
 
         Args:
-            app: What answers.
+            app: The app.
             routes: Its routes, by whose paths requests are counted.
             metrics: The counters.
-            rates: How often one may ask.
+            rates: The rate limit of tokens.
             clock: The time.
-            log: Where to write a line for each request.
+            log: The access log.
         """
         self._app = app
         self._paths = {id(route.endpoint): route.path for route in routes}
@@ -70,14 +70,14 @@ class Gate:
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or turn it away; note what came of it."""
+        """Pass a request on or refuse it; count and log it with the status of its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began_ns = self._clock.monotonic_ns()
         status, sent = HTTPStatus.INTERNAL_SERVER_ERROR.value, 0
 
-        async def noting(message: Message) -> None:
+        async def counting_send(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -85,49 +85,32 @@ class Gate:
                 sent += len(message.get("body", b""))
             await send(message)
 
+        refusal = self._refusal(scope)
         try:
-            await self._admitted(scope, receive, noting)
+            if refusal is None:
+                await self._app(scope, receive, counting_send)
+            else:
+                scope[CODE] = refusal.code
+                await envelope(refusal)(scope, receive, counting_send)
+        except LocalProtocolError:
+            if refusal is not NO_LENGTH:
+                raise
+            # What follows the head is no chunk: uvicorn has answered 400 and closes the connection.
+            while (await receive())["type"] != "http.disconnect":
+                pass
         finally:
-            self._judge(scope, status)
             self._note(scope, status, sent, self._clock.monotonic_ns() - began_ns)
 
-    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, unless it comes too soon; what this process asks itself never does."""
+    def _refusal(self, scope: Scope) -> RequestError | None:
         if _head_bytes(scope) > MAX_HEAD_BYTES:
-            scope[CODE] = LONG_HEAD.code
-            await envelope(LONG_HEAD)(scope, receive, send)
-            return
-        if "transfer-encoding" in Headers(scope=scope):
+            return LONG_HEAD
+        headers = Headers(scope=scope)
+        if "transfer-encoding" in headers:
             # h11 takes 6 microseconds for each chunk, which may hold a single byte.
-            scope[CODE] = NO_LENGTH.code
-            try:
-                await envelope(NO_LENGTH)(scope, receive, send)
-            except LocalProtocolError:
-                # No chunks follow the head: uvicorn has answered 400 and is closing the connection.
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-            return
+            return NO_LENGTH
         if scope["client"] and scope["path"].startswith(PREFIX):
-            who = scope["client"][0], _authorization(scope)
-            try:
-                self._rates.admit(*who)
-            except RequestError as refusal:
-                scope[CODE] = refusal.code
-                await envelope(refusal)(scope, receive, send)
-                return
-            with self._rates.trial(*who):
-                await self._app(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _judge(self, scope: Scope, status: int) -> None:
-        """Note a token that was refused, or taken."""
-        if not scope["client"]:
-            return
-        if status == HTTPStatus.UNAUTHORIZED:
-            self._rates.failed(scope["client"][0], _authorization(scope))
-        elif scope.get(CALLER) is not None:
-            self._rates.passed(_authorization(scope))
+            return self._rates.refusal(headers.get("authorization", ""))
+        return None
 
     def _note(self, scope: Scope, status: int, sent: int, took_ns: int) -> None:
         route = scope.get(ROUTE) or self._paths.get(id(scope.get("endpoint")))
@@ -148,7 +131,7 @@ class Gate:
                 "client": scope["client"][0] if scope["client"] else None,
                 "method": method,
                 "route": route,
-                # A path that is none may be anything, a secret too.
+                # A path without a route may hold anything, also a secret.
                 "path": scope["path"] if route else None,
                 "status": status,
                 "code": code,
@@ -161,12 +144,8 @@ class Gate:
 
 
 def _head_bytes(scope: Scope) -> int:
-    """Return how long the head of a request is, without spaces that mean nothing."""
+    """Return the length of the head of a request, without optional spaces."""
     # `GET /path?query HTTP/1.1` and `name: value`, each with the end of its line.
     target = len(scope.get("raw_path") or b"") + len(scope["query_string"]) + 1
     lines = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
     return len(scope["method"]) + target + 12 + lines + 2
-
-
-def _authorization(scope: Scope) -> str:
-    return Headers(scope=scope).get("authorization", "")
