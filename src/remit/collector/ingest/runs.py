@@ -144,13 +144,21 @@ def registered_view(ctx: Context, registered: Registered) -> dict[str, object]:
     The agent tells a client which agent its token belongs to, and `keeps_schema` that it may send
     the identifier of the schema version alone next time.
     """
+    return _registration(registered, view(ctx, registered.row))
+
+
+def minimal_registered_view(registered: Registered) -> dict[str, object]:
+    """Return the answer to a registration with what the SDK reads."""
+    return _registration(registered, minimal_view(registered.row))
+
+
+def _registration(registered: Registered, details: dict[str, object]) -> dict[str, object]:
     agent = registered.agent
     named = (
         None
         if agent is None
         else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
     )
-    details = view(ctx, registered.row)
     return {"status": "success", "details": details, "agent": named, "keeps_schema": True}
 
 
@@ -402,6 +410,16 @@ def find(ctx: Context, instance_id: str, *_: object) -> InstanceRow:
 def view(ctx: Context, row: InstanceRow) -> dict[str, object]:
     """Return an instance as a step on it is answered."""
     return instance_view(row, *_qualities(ctx, row))
+
+
+def minimal_view(row: InstanceRow) -> dict[str, object]:
+    """Return the members of an instance that the SDK reads."""
+    return {
+        "id": row.id,
+        "status": row.status,
+        "termination_reason": row.termination_reason,
+        "agent_id": row.agent_id,
+    }
 
 
 def shown(ctx: Context, row: InstanceRow) -> dict[str, object]:

@@ -23,7 +23,7 @@ from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.refusals import RequestError, invalid_field, unauthorized
 from remit.collector.routes import bulk
 from remit.collector.routes.bodies import GZIP, decoded
-from remit.collector.routes.endpoints import BULK, DOCUMENT, ON_RUNS, Endpoint, match
+from remit.collector.routes.endpoints import BULK, DOCUMENT, Endpoint, match
 from remit.collector.routes.openapi import document
 from remit.collector.routes.operation import Operation, carry_out, read
 from remit.collector.settings import Settings
@@ -301,9 +301,7 @@ _TOO_SLOW: Final = RequestError(
 
 def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:
     """Return whether the answer leaves out what the client does not read (RFC 7240)."""
-    applies = endpoint.operation == BULK or (
-        endpoint.writes and (endpoint.on_spans or endpoint.operation.startswith(ON_RUNS))
-    )
+    applies = endpoint.operation == BULK or endpoint.on_spans or endpoint.minimal is not None
     preferences = request.headers.get("prefer", "")
     return applies and _MINIMAL in map(str.strip, preferences.lower().split(","))
 

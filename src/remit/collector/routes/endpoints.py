@@ -107,6 +107,7 @@ class Endpoint(NamedTuple):
             the other arguments of `perform`. None if the answer never changes and is stored.
         compared: The fields that tell a request from another one with the same key.
         with_fields: Whether `perform` also takes the fields as they came.
+        minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
     """
 
     method: str
@@ -125,6 +126,7 @@ class Endpoint(NamedTuple):
     again: Callable[..., Any] | None = None
     compared: Callable[[Values], Values] = dict
     with_fields: bool = False
+    minimal: Callable[[Any], object] | None = None
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -190,7 +192,7 @@ def _write(
 
 
 _RUN: Final[Fields] = {"view": runs.view, "id_field": "agent_instance_id", "account": False}
-_RUN_STEP: Final[Fields] = {**_RUN, "again": runs.find}
+_RUN_STEP: Final[Fields] = {**_RUN, "again": runs.find, "minimal": runs.minimal_view}
 _AGENT: Final[Fields] = {"view": agents.view, "id_field": "agent_id", "again": agents.find}
 _ACCOUNT: Final[Fields] = {"view": _row(views.account_view), "id_field": "account_id"}
 _ENVIRONMENT: Final[Fields] = {
@@ -242,6 +244,7 @@ RUNS: Final = (
         again=runs.registered_again,
         compared=runs.identity,
         with_fields=True,
+        minimal=runs.minimal_registered_view,
     ),
     _get(
         "/agent_instance",

@@ -25,7 +25,7 @@ from remit.collector.ingest.params import (
 )
 from remit.collector.ingest.spans import SpanCall
 from remit.collector.refusals import RequestError, forbidden, not_found
-from remit.collector.routes.endpoints import ON_RUNS, Endpoint
+from remit.collector.routes.endpoints import Endpoint
 from remit.collector.store import KeyRow
 from remit.collector.views import success_answer
 from remit.collector.wire import encode, object_of
@@ -161,9 +161,10 @@ def _repeated(ctx: Context, operation: Operation, key: str, hashed: str) -> byte
 def _encoded(ctx: Context, endpoint: Endpoint, result: Any) -> bytes:  # noqa: ANN401 - what `view` takes
     if isinstance(result, bytes):
         return result
-    if ctx.minimal and endpoint.writes and endpoint.operation.startswith(ON_RUNS):
-        return success_answer({"id": result.id})
-    view = endpoint.view(ctx, result)
+    if ctx.minimal and endpoint.minimal is not None:
+        view = endpoint.minimal(result)
+    else:
+        view = endpoint.view(ctx, result)
     return encode(view) if endpoint.bare else success_answer(view)
 
 
