@@ -6,8 +6,9 @@ import json
 from typing import Any, Final
 
 from remit.client import Client
+from tests.asgi import AsgiTransport
 from tests.collecting import URL, Api, World
-from tests.inside import HttpClient, InProcessTransport, bulk_raw, httpx
+from tests.inside import HttpClient, bulk_raw, httpx
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -86,7 +87,7 @@ def test_the_sender_prefers_it_and_the_client_does_not(world: World, api: Api) -
     answers: list[httpx.Response] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        answers.append(InProcessTransport(world.app).handle_request(request))
+        answers.append(AsgiTransport(world.app).handle_request(request))
         answers[-1].read()
         return answers[-1]
 

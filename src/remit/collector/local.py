@@ -1,20 +1,19 @@
 """Local mode: the collector inside the program that it records, behind no port.
 
-The SDK calls the app on its own threads (`remit.client._inprocess.InProcessTransport`). Nobody else
+The SDK calls it on its own threads (`remit.client._inprocess.InProcessTransport`). No other program
 can reach it, so that no token is needed; several processes may share the folder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-
-from starlette.types import ASGIApp
+from typing import Any, Final
 
 from remit._base.clock import SystemClock
 from remit._base.files import make_private_folder
 from remit.collector.ingest import Caller, TokenScope, prepare
-from remit.collector.routes import ApiApp, InlineExecutor, Service
+from remit.collector.routes import Request, Response, Service
 from remit.collector.settings import Settings
 from remit.collector.store import SqliteStore
 from remit.errors import SettingsError
@@ -24,8 +23,8 @@ TOKEN: Final = "local"  # noqa: S105 - nobody checks it
 SETTINGS: Final = Settings(create_agents=True)
 
 
-def open_app(data_dir: Path) -> tuple[ASGIApp, str]:
-    """Return a collector over the database in *data_dir*, and the token to call it with.
+def open_app(data_dir: Path) -> tuple[Callable[..., Response], str]:
+    """Return what answers requests from the database in *data_dir*, and a token to call it with.
 
     Args:
         data_dir: The folder; it is made if it does not exist.
@@ -41,4 +40,8 @@ def open_app(data_dir: Path) -> tuple[ASGIApp, str]:
         raise OSError(str(error)) from error
     caller = Caller(prepare(store, clock).id, TokenScope.ACCOUNT)
     service = Service(store, SETTINGS, clock, caller=caller)
-    return ApiApp(service, InlineExecutor()), TOKEN
+
+    def handle(*parts: Any) -> Response:  # noqa: ANN401 - the parts of `Request`, in order
+        return service.dispatch(Request(*parts))
+
+    return handle, TOKEN
