@@ -17,11 +17,11 @@ from remit.collector.ingest import (
     places,
     risk,
     runs,
-    service_operations,
     span_operations,
     tokens,
     versions,
 )
+from remit.collector.ingest import service_operations as small
 from remit.collector.ingest.agents import AgentForUpdate
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.params import ListQuery, Query, Values
@@ -151,9 +151,7 @@ class Endpoint(NamedTuple):
 
 
 Perform: TypeAlias = Callable[..., Any]
-View: TypeAlias = Callable[[Any], object]
 Model: TypeAlias = type[BaseModel]
-Fields: TypeAlias = dict[str, Any]
 
 
 def _plain(ctx: Context, result: object) -> object:
@@ -161,7 +159,7 @@ def _plain(ctx: Context, result: object) -> object:
     return result
 
 
-def _row(view: View) -> Callable[[Context, Any], object]:
+def _of_row(view: Callable[[Any], object]) -> Callable[[Context, Any], object]:
     """Return *view*, which takes a row alone, as one that takes the context too."""
     return lambda _, row: view(row)
 
@@ -170,555 +168,234 @@ def _answered_apart(*_: object) -> None:
     """Bulk and the document are answered by `dispatch` itself."""
 
 
-def _get(
-    path: str,
-    operation: str,
-    perform: Perform,
-    answers: Model,
-    **more: Any,  # noqa: ANN401 - fields of `Endpoint`
-) -> Endpoint:
-    return Endpoint("GET", path, operation, perform, answers, **{"view": _plain, **more})
+class _Thing(NamedTuple):
+    """A kind of thing; its methods make the rows of the table that are about it.
+
+    Attributes:
+        name: Its name; the operations have it in the plural, and paths too if `path` says so.
+        answers: Model of its answers.
+        find: Reads one by id.
+        view: Makes an answer out of a row.
+        account: Whether its operations need an account's token.
+        path: Path of all of them, if not the name.
+        minimal: See `Endpoint`.
+    """
+
+    name: str
+    answers: Model
+    find: Perform
+    view: Callable[[Context, Any], object] = _plain
+    account: bool = True
+    path: str = ""
+    minimal: Callable[[Any], object] | None = None
+
+    def row(
+        self,
+        method: str,
+        tail: str,
+        step: str,
+        perform: Perform,
+        **fields: Any,  # noqa: ANN401 - those of `Endpoint`
+    ) -> Endpoint:
+        """Return one row."""
+        return Endpoint(
+            method,
+            f"/{self.path or self.name}{tail}",
+            f"{self.name}s/{step}",
+            perform,
+            **{
+                "answers": self.answers,
+                "view": self.view,
+                "id_field": f"{self.name}_id" if _ID in tail else "",
+                "account": self.account,
+                **fields,
+            },
+        )
+
+    def list(self, perform: Perform, query: type[Query] = ListQuery) -> Endpoint:
+        """Return the row of the list."""
+        return self.row("GET", "", "list", perform, query=query)
+
+    def show(self, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that shows one."""
+        return self.row("GET", f"/{_ID}", "show", self.find, **fields)
+
+    def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that reads something about one."""
+        fields = {"answers": answers, "view": _plain, **fields}
+        return self.row("GET", f"/{_ID}/{step}", step, perform, **fields)
+
+    def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that creates one."""
+        fields = {"wrapped": True, "writes": True, "again": self.find, **fields}
+        return self.row("POST", "", "create", perform, body=body, **fields)
+
+    def update(
+        self, perform: Perform, body: Model, method: str = "PUT", tail: str = ""
+    ) -> Endpoint:
+        """Return the row that changes one."""
+        fields = {"wrapped": True, "writes": True, "again": self.find, "minimal": self.minimal}
+        return self.row(method, f"/{_ID}{tail}", "update", perform, body=body, **fields)
+
+    def step(self, step: str, perform: Perform, body: Model = StepRequest) -> Endpoint:
+        """Return the row of a step on one."""
+        fields = {"writes": True, "again": self.find, "minimal": self.minimal}
+        return self.row("POST", f"/{_ID}/{step}", step, perform, body=body, **fields)
+
+    def delete(self, perform: Perform) -> Endpoint:
+        """Return the row that deletes one; its answer is stored for a repetition."""
+        return self.row("DELETE", f"/{_ID}", "delete", perform, writes=True)
 
 
-def _write(
-    method: str,
-    path: str,
-    operation: str,
-    perform: Perform,
-    answers: Model,
-    **more: Any,  # noqa: ANN401 - as above
-) -> Endpoint:
-    return Endpoint(method, path, operation, perform, answers, writes=True, **more)
+_RUN: Final = _Thing(
+    "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
+)
+_SPAN: Final = _Thing("agent_span", AgentSpan, _answered_apart, account=False, path="agent_spans")
+_AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
+_VERSION: Final = _Thing(
+    "agent_version", AgentVersion, versions.find_version, _of_row(views.version_view)
+)
+_SCHEMA: Final = _Thing(
+    "agent_schema_version",
+    AgentSchemaVersion,
+    versions.find_schema_version,
+    _of_row(views.schema_view),
+)
+_ACCOUNT: Final = _Thing("account", Account, places.find_account, _of_row(views.account_view))
+_ENVIRONMENT: Final = _Thing(
+    "environment", Environment, places.find_environment, _of_row(views.environment_view)
+)
+_DEPLOYMENT: Final = _Thing(
+    "agent_deployment", AgentDeployment, places.find_deployment, _of_row(views.deployment_view)
+)
+_TOKEN: Final = _Thing("api_token", ApiToken, tokens.find, _of_row(views.token_view))
+# A collector has none of these.
+_USER: Final = _Thing("admin_user", AdminUser, small.none_called("admin_user"))
+_INVITE: Final = _Thing(
+    "admin_user_invite", AdminUserInvite, small.none_called("admin_user_invite")
+)
+_PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
 
-
-_RUN: Final[Fields] = {"view": runs.view, "id_field": "agent_instance_id", "account": False}
-_RUN_STEP: Final[Fields] = {**_RUN, "again": runs.find, "minimal": runs.minimal_view}
-_AGENT: Final[Fields] = {"view": agents.view, "id_field": "agent_id", "again": agents.find}
-_ACCOUNT: Final[Fields] = {"view": _row(views.account_view), "id_field": "account_id"}
-_ENVIRONMENT: Final[Fields] = {
-    "view": _row(views.environment_view),
-    "id_field": "environment_id",
-}
-_DEPLOYMENT: Final[Fields] = {
-    "view": _row(views.deployment_view),
-    "id_field": "agent_deployment_id",
-}
-_TOKEN: Final[Fields] = {"view": _row(views.token_view), "id_field": "api_token_id"}
-
-SERVICE: Final = (
-    _get("/ping", "ping", service_operations.ping, TokenScopeDetails, account=False),
-    _write(
+ENDPOINTS: Final = (
+    Endpoint("GET", "/ping", "ping", small.ping, TokenScopeDetails, _plain, account=False),
+    Endpoint(
         "POST",
         "/pfid/generate",
         "pfids/generate",
-        service_operations.generate_pfids,
+        small.generate_pfids,
         GeneratedPfids,
-        view=_row(lambda ids: {"pfids": ids.pfids}),
-        body=GeneratePfidsRequest,
+        _of_row(lambda ids: {"pfids": ids.pfids}),
+        GeneratePfidsRequest,
+        writes=True,
         account=False,
     ),
-    _write(
-        "POST",
-        "/bulk",
-        BULK,
-        _answered_apart,
-        BulkResponse,
-        view=_plain,
-        body=BulkRequest,
-        bare=True,
+    Endpoint("POST", "/bulk", BULK, _answered_apart, BulkResponse, _plain, BulkRequest, bare=True),
+    *(
+        Endpoint("GET", path, DOCUMENT, _answered_apart, OpenApiDocument, _plain, bare=True)
+        for path in ("/openapi", "/openapi.json")
     ),
-    _get("/openapi", DOCUMENT, _answered_apart, OpenApiDocument, bare=True),
-    _get("/openapi.json", DOCUMENT, _answered_apart, OpenApiDocument, bare=True),
-)
-RUNS: Final = (
-    _write(
+    _RUN.row(
         "POST",
-        "/agent_instance/register",
-        REGISTER,
+        "/register",
+        "register",
         runs.register,
-        RegisteredResponse,
+        answers=RegisteredResponse,
         view=runs.registered_view,
         body=RegisterDeploymentInstanceRequest,
         bare=True,
-        account=False,
+        writes=True,
         again=runs.registered_again,
         compared=runs.identity,
         with_fields=True,
         minimal=runs.minimal_registered_view,
     ),
-    _get(
-        "/agent_instance",
-        "agent_instances/list",
-        runs.list_runs,
-        AgentInstance,
-        query=runs.RunQuery,
-        account=False,
-    ),
-    _get(
-        "/agent_instance/{id}",
-        "agent_instances/show",
-        runs.find,
-        AgentInstance,
-        **{**_RUN, "view": runs.shown},
-    ),
-    _get(
-        "/agent_instance/{id}/risk",
-        "agent_instances/risk",
-        risk.of_instance,
-        Risk,
-        **{**_RUN, "view": _plain},
-    ),
-    _write(
-        "PUT",
-        "/agent_instance/{id}",
-        "agent_instances/update",
-        runs.update,
-        AgentInstance,
-        body=InstanceForUpdate,
-        wrapped=True,
-        **_RUN_STEP,
-    ),
-    _write(
+    _RUN.list(runs.list_runs, runs.RunQuery),
+    _RUN.show(view=runs.shown),
+    _RUN.read("risk", risk.of_instance, Risk),
+    _RUN.update(runs.update, InstanceForUpdate),
+    _RUN.step("start", runs.start, TimestampRequest),
+    _RUN.step("finish", runs.finish, FinishInstanceRequest),
+    _RUN.step("terminate", runs.terminate, TerminateInstanceRequest),
+    _RUN.step("record_quality", runs.record_quality, RecordQualityRequest),
+    _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
+    _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
+    _SPAN.list(span_operations.list_spans, span_operations.SpanQuery),
+    _SPAN.create(span_operations.create, CreateAgentSpanRequest),
+    _SPAN.row(
         "POST",
-        "/agent_instance/{id}/start",
-        "agent_instances/start",
-        runs.start,
-        AgentInstance,
-        body=TimestampRequest,
-        **_RUN_STEP,
-    ),
-    _write(
-        "POST",
-        "/agent_instance/{id}/finish",
-        "agent_instances/finish",
-        runs.finish,
-        AgentInstance,
-        body=FinishInstanceRequest,
-        **_RUN_STEP,
-    ),
-    _write(
-        "POST",
-        "/agent_instance/{id}/terminate",
-        "agent_instances/terminate",
-        runs.terminate,
-        AgentInstance,
-        body=TerminateInstanceRequest,
-        **_RUN_STEP,
-    ),
-    _write(
-        "POST",
-        "/agent_instance/{id}/record_quality",
-        "agent_instances/record_quality",
-        runs.record_quality,
-        AgentInstance,
-        body=RecordQualityRequest,
-        **_RUN_STEP,
-    ),
-    _write(
-        "POST",
-        "/agent_instance/{id}/update",
-        "agent_instances/update",
-        runs.update,
-        AgentInstance,
-        body=InstanceForUpdate,
-        wrapped=True,
-        **_RUN_STEP,
-    ),
-    _get(
-        "/agent_instance/{id}/agent_context",
-        "agent_instances/agent_context",
-        risk.agent_context,
-        AgentContextResponse,
-        bare=True,
-        **{**_RUN, "view": _plain},
-    ),
-)
-SPANS: Final = (
-    _get(
-        "/agent_spans",
-        "agent_spans/list",
-        span_operations.list_spans,
-        AgentSpan,
-        query=span_operations.SpanQuery,
-        account=False,
-    ),
-    _write(
-        "POST",
-        "/agent_spans",
-        CREATE,
-        span_operations.create,
-        AgentSpan,
-        view=_plain,
-        body=CreateAgentSpanRequest,
-        wrapped=True,
-        account=False,
-    ),
-    _write(
-        "POST",
-        "/agent_spans/create_test_spans",
-        "agent_spans/create_test_spans",
+        "/create_test_spans",
+        "create_test_spans",
         span_operations.create_test_spans,
-        TestSpansResponse,
-        view=_row(span_operations.test_spans_view),
+        answers=TestSpansResponse,
+        view=_of_row(span_operations.test_spans_view),
         body=CreateTestSpansRequest,
         bare=True,
-        account=False,
+        writes=True,
     ),
-    _write(
-        "POST",
-        "/agent_spans/{id}/finish",
-        FINISH,
-        span_operations.finish,
-        AgentSpan,
-        view=_plain,
-        body=FinishAgentSpanRequest,
-        id_field="agent_span_id",
-        account=False,
+    _SPAN.step("finish", span_operations.finish, FinishAgentSpanRequest),
+    _AGENT.list(agents.list_agents, agents.AgentListQuery),
+    _AGENT.create(agents.create, AgentForCreate, with_fields=True),
+    *(
+        _AGENT.row(
+            "GET", tail, "show", agents.show, view=_plain, query=agents.AgentQuery, account=False
+        )
+        for tail in ("/show", f"/{_ID}")
     ),
-)
-AGENTS: Final = (
-    _get("/agent", "agents/list", agents.list_agents, Agent, query=agents.AgentListQuery),
-    _write(
-        "POST",
-        "/agent",
-        "agents/create",
-        agents.create,
-        Agent,
-        view=agents.view,
-        body=AgentForCreate,
-        wrapped=True,
-        again=agents.find,
-        with_fields=True,
-    ),
-    _get("/agent/show", "agents/show", agents.show, Agent, query=agents.AgentQuery, account=False),
-    _get(
-        "/agent/{id}",
-        "agents/show",
-        agents.show,
-        Agent,
-        query=agents.AgentQuery,
-        id_field="agent_id",
-        account=False,
-    ),
-    _get(
-        "/agent/{id}/risk",
-        "agents/risk",
-        risk.of_agent,
-        Risk,
-        query=risk.RiskQuery,
-        id_field="agent_id",
-        account=False,
-    ),
-    _write(
-        "PUT",
-        "/agent/{id}",
-        "agents/update",
-        agents.update,
-        Agent,
-        body=AgentForUpdate,
-        wrapped=True,
-        **_AGENT,
-    ),
-    _write(
-        "DELETE", "/agent/{id}", "agents/delete", agents.delete, Agent, **{**_AGENT, "again": None}
-    ),
-    _write(
-        "POST",
-        "/agent/{id}/retire",
-        "agents/retire",
-        agents.retire,
-        Agent,
-        body=StepRequest,
-        **_AGENT,
-    ),
-    _write(
-        "POST",
-        "/agent/{id}/reinstate",
-        "agents/reinstate",
-        agents.reinstate,
-        Agent,
-        body=StepRequest,
-        **_AGENT,
-    ),
-)
-VERSIONS: Final = (
-    _get(
-        "/agent_version",
-        "agent_versions/list",
-        versions.list_versions,
-        AgentVersion,
-        query=versions.VersionQuery,
-    ),
-    _write(
-        "POST",
-        "/agent_version",
-        "agent_versions/create",
-        versions.create_version,
-        AgentVersion,
-        view=_row(views.version_view),
-        body=AgentVersionForCreate,
-        wrapped=True,
-        again=versions.find_version,
-    ),
-    _get(
-        "/agent_version/{id}",
-        "agent_versions/show",
-        versions.find_version,
-        AgentVersion,
-        view=_row(views.version_view),
-        id_field="agent_version_id",
-    ),
-    _get(
-        "/agent_schema_version",
-        "agent_schema_versions/list",
-        versions.list_schema_versions,
-        AgentSchemaVersion,
-        query=versions.VersionQuery,
-    ),
-    _write(
-        "POST",
-        "/agent_schema_version",
-        "agent_schema_versions/create",
-        versions.create_schema_version,
-        AgentSchemaVersion,
-        view=_row(views.schema_view),
-        body=AgentSchemaVersionForCreate,
-        wrapped=True,
-        again=versions.find_schema_version,
-    ),
-    _get(
-        "/agent_schema_version/{id}",
-        "agent_schema_versions/show",
-        versions.find_schema_version,
-        AgentSchemaVersion,
-        view=_row(views.schema_view),
-        id_field="agent_schema_version_id",
-    ),
-)
-PLACES: Final = (
-    _get("/account", "accounts/list", places.list_accounts, Account, query=places.AccountQuery),
-    _get("/account/{id}", "accounts/show", places.find_account, Account, **_ACCOUNT),
-    _write(
-        "PUT",
-        "/account/{id}",
-        "accounts/update",
-        places.update_account,
-        Account,
-        body=AccountForUpdate,
-        wrapped=True,
-        again=places.find_account,
-        **_ACCOUNT,
-    ),
-    _get(
-        "/environment",
-        "environments/list",
-        places.list_environments,
-        Environment,
-        query=places.EnvironmentQuery,
-    ),
-    _write(
-        "POST",
-        "/environment",
-        "environments/create",
-        places.create_environment,
-        Environment,
-        view=_row(views.environment_view),
-        body=EnvironmentForCreate,
-        wrapped=True,
-        again=places.find_environment,
-    ),
-    _get(
-        "/environment/{id}",
-        "environments/show",
-        places.find_environment,
-        Environment,
-        **_ENVIRONMENT,
-    ),
-    _write(
-        "PUT",
-        "/environment/{id}",
-        "environments/update",
-        places.update_environment,
-        Environment,
-        body=EnvironmentForUpdate,
-        wrapped=True,
-        again=places.find_environment,
-        **_ENVIRONMENT,
-    ),
-    _write(
-        "DELETE",
-        "/environment/{id}",
-        "environments/delete",
-        places.delete_environment,
-        Environment,
-        **_ENVIRONMENT,
-    ),
-    _get(
-        "/agent_deployment",
-        "agent_deployments/list",
-        places.list_deployments,
-        AgentDeployment,
-        query=places.DeploymentQuery,
-    ),
-    _write(
-        "POST",
-        "/agent_deployment",
-        "agent_deployments/create",
-        places.create_deployment,
-        AgentDeployment,
-        view=_row(views.deployment_view),
-        body=AgentDeploymentForCreate,
-        wrapped=True,
-        again=places.find_deployment,
-    ),
-    _get(
-        "/agent_deployment/{id}",
-        "agent_deployments/show",
-        places.find_deployment,
-        AgentDeployment,
-        **_DEPLOYMENT,
-    ),
-    _write(
-        "PUT",
-        "/agent_deployment/{id}",
-        "agent_deployments/update",
-        places.update_deployment,
-        AgentDeployment,
-        body=AgentDeploymentForUpdate,
-        wrapped=True,
-        again=places.find_deployment,
-        **_DEPLOYMENT,
-    ),
-    _write(
-        "DELETE",
-        "/agent_deployment/{id}",
-        "agent_deployments/delete",
-        places.delete_deployment,
-        AgentDeployment,
-        **_DEPLOYMENT,
-    ),
-)
-TOKENS: Final = (
-    _get(
-        "/api_token",
-        "api_tokens/list",
-        tokens.list_of_account,
-        ApiToken,
-        query=tokens.TokenQuery,
-    ),
-    _write(
-        "POST",
-        "/api_token",
-        "api_tokens/create",
+    _AGENT.read("risk", risk.of_agent, Risk, query=risk.RiskQuery, account=False),
+    _AGENT.update(agents.update, AgentForUpdate),
+    _AGENT.delete(agents.delete),
+    _AGENT.step("retire", agents.retire),
+    _AGENT.step("reinstate", agents.reinstate),
+    _VERSION.list(versions.list_versions, versions.VersionQuery),
+    _VERSION.create(versions.create_version, AgentVersionForCreate),
+    _VERSION.show(),
+    _SCHEMA.list(versions.list_schema_versions, versions.VersionQuery),
+    _SCHEMA.create(versions.create_schema_version, AgentSchemaVersionForCreate),
+    _SCHEMA.show(),
+    _ACCOUNT.list(places.list_accounts, places.AccountQuery),
+    _ACCOUNT.show(),
+    _ACCOUNT.update(places.update_account, AccountForUpdate),
+    _ENVIRONMENT.list(places.list_environments, places.EnvironmentQuery),
+    _ENVIRONMENT.create(places.create_environment, EnvironmentForCreate),
+    _ENVIRONMENT.show(),
+    _ENVIRONMENT.update(places.update_environment, EnvironmentForUpdate),
+    _ENVIRONMENT.delete(places.delete_environment),
+    _DEPLOYMENT.list(places.list_deployments, places.DeploymentQuery),
+    _DEPLOYMENT.create(places.create_deployment, AgentDeploymentForCreate),
+    _DEPLOYMENT.show(),
+    _DEPLOYMENT.update(places.update_deployment, AgentDeploymentForUpdate),
+    _DEPLOYMENT.delete(places.delete_deployment),
+    _TOKEN.list(tokens.list_of_account, tokens.TokenQuery),
+    _TOKEN.create(
         tokens.create,
-        CreatedTokenResponse,
-        view=_row(tokens.created_view),
-        body=ApiTokenForCreate,
-        wrapped=True,
+        ApiTokenForCreate,
+        answers=CreatedTokenResponse,
+        view=_of_row(tokens.created_view),
         bare=True,
         again=tokens.find_created,
     ),
-    _get("/api_token/{id}", "api_tokens/show", tokens.find, ApiToken, **_TOKEN),
-    *(
-        _write(
-            "POST",
-            f"/api_token/{{id}}/{step}",
-            f"api_tokens/{step}",
-            perform,
-            ApiToken,
-            body=StepRequest,
-            again=tokens.find,
-            **_TOKEN,
-        )
-        for step, perform in (
-            ("suspend", tokens.suspend),
-            ("activate", tokens.activate),
-            ("revoke", tokens.revoke),
-        )
-    ),
-    _write("DELETE", "/api_token/{id}", "api_tokens/delete", tokens.delete, ApiToken, **_TOKEN),
-)
-# A collector has no people, profiles and alerts.
-PEOPLE: Final = (
-    _get(
-        "/admin_user",
-        "admin_users/list",
-        service_operations.nothing_listed,
-        AdminUser,
-        query=ListQuery,
-    ),
-    _get(
-        "/admin_user/{id}",
-        "admin_users/show",
-        service_operations.none_called("admin_user"),
-        AdminUser,
-        id_field="admin_user_id",
-    ),
-    _get(
-        "/admin_user_invite",
-        "admin_user_invites/list",
-        service_operations.nothing_listed,
-        AdminUserInvite,
-        query=ListQuery,
-    ),
+    _TOKEN.show(),
+    _TOKEN.step("suspend", tokens.suspend),
+    _TOKEN.step("activate", tokens.activate),
+    _TOKEN.step("revoke", tokens.revoke),
+    _TOKEN.delete(tokens.delete),
+    _USER.list(small.nothing_listed),
+    _USER.show(),
+    _INVITE.list(small.nothing_listed),
+    _INVITE.create(small.invite, AdminUserInviteForCreate, writes=False),
+    _INVITE.show(),
+    _INVITE.row("POST", f"/{_ID}/revoke", "revoke", _INVITE.find, body=StepRequest),
+    _PROFILE.list(small.nothing_listed),
+    _PROFILE.show(),
     Endpoint(
-        "POST",
-        "/admin_user_invite",
-        "admin_user_invites/create",
-        service_operations.invite,
-        AdminUserInvite,
-        _plain,
-        AdminUserInviteForCreate,
-        wrapped=True,
-    ),
-    _get(
-        "/admin_user_invite/{id}",
-        "admin_user_invites/show",
-        service_operations.none_called("admin_user_invite"),
-        AdminUserInvite,
-        id_field="admin_user_invite_id",
-    ),
-    Endpoint(
-        "POST",
-        "/admin_user_invite/{id}/revoke",
-        "admin_user_invites/revoke",
-        service_operations.none_called("admin_user_invite"),
-        AdminUserInvite,
-        _plain,
-        StepRequest,
-        id_field="admin_user_invite_id",
-    ),
-    _get(
-        "/risk_profile",
-        "risk_profiles/list",
-        service_operations.nothing_listed,
-        RiskProfile,
-        query=ListQuery,
-    ),
-    _get(
-        "/risk_profile/{id}",
-        "risk_profiles/show",
-        service_operations.none_called("risk_profile"),
-        RiskProfile,
-        id_field="risk_profile_id",
-    ),
-    _get(
+        "GET",
         "/alerts/count",
         "alerts/count",
-        service_operations.count_alerts,
+        small.count_alerts,
         AlertCountResponse,
+        _plain,
         bare=True,
     ),
-)
-ENDPOINTS: Final = (
-    *SERVICE,
-    *RUNS,
-    *SPANS,
-    *AGENTS,
-    *VERSIONS,
-    *PLACES,
-    *TOKENS,
-    *PEOPLE,
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {
     # Of several endpoints of one operation the first; its model has a field for the id.
