@@ -198,19 +198,14 @@ class _Thing(NamedTuple):
         **fields: Any,  # noqa: ANN401 - those of `Endpoint`
     ) -> Endpoint:
         """Return one row."""
-        return Endpoint(
-            method,
-            f"/{self.path or self.name}{tail}",
-            f"{self.name}s/{step}",
-            perform,
-            **{
-                "answers": self.answers,
-                "view": self.view,
-                "id_field": f"{self.name}_id" if _ID in tail else "",
-                "account": self.account,
-                **fields,
-            },
-        )
+        defaults: dict[str, Any] = {
+            "answers": self.answers,
+            "view": self.view,
+            "id_field": f"{self.name}_id" if _ID in tail else "",
+            "account": self.account,
+        }
+        path, operation = f"/{self.path or self.name}{tail}", f"{self.name}s/{step}"
+        return Endpoint(method, path, operation, perform, **{**defaults, **fields})
 
     def list(self, perform: Perform, query: type[Query] = ListQuery) -> Endpoint:
         """Return the row of the list."""
@@ -234,13 +229,15 @@ class _Thing(NamedTuple):
         self, perform: Perform, body: Model, method: str = "PUT", tail: str = ""
     ) -> Endpoint:
         """Return the row that changes one."""
-        fields = {"wrapped": True, "writes": True, "again": self.find, "minimal": self.minimal}
-        return self.row(method, f"/{_ID}{tail}", "update", perform, body=body, **fields)
+        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal, "wrapped": True}
+        return self.row(
+            method, f"/{_ID}{tail}", "update", perform, body=body, writes=True, **fields
+        )
 
     def step(self, step: str, perform: Perform, body: Model = StepRequest) -> Endpoint:
         """Return the row of a step on one."""
-        fields = {"writes": True, "again": self.find, "minimal": self.minimal}
-        return self.row("POST", f"/{_ID}/{step}", step, perform, body=body, **fields)
+        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal}
+        return self.row("POST", f"/{_ID}/{step}", step, perform, body=body, writes=True, **fields)
 
     def delete(self, perform: Perform) -> Endpoint:
         """Return the row that deletes one; its answer is stored for a repetition."""
