@@ -19,7 +19,7 @@ from remit.collector.store import SqliteStore
 from remit.errors import SettingsError
 
 FILE: Final = "remit.db"
-TOKEN: Final = "local"  # noqa: S105 - nobody checks it
+TOKEN: Final = "local"  # noqa: S105 - it is not checked
 SETTINGS: Final = Settings(create_agents=True)
 
 

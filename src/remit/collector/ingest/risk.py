@@ -164,17 +164,17 @@ def _declared(name: str, declared: CompiledSpanType | None) -> SpanTypeRisk:
     risk = (declared.data_risk if declared is not None else None) or {}
     actions = risk.get("action_profile") or {}
     params, result = (risk.get(part) or {} for part in _PARTS)
-    without = [word for word in _said(params, "excluded") if result.get(word) == "excluded"]
+    without = [word for word in _names_with("excluded", params) if result.get(word) == "excluded"]
     return SpanTypeRisk(
         schema_name=name,
         schema_title=name if declared is None else declared.title,
         declared=declared is not None,
         spans=0,
         failed=0,
-        allows=_said(actions, "allowed"),
-        forbids=_said(actions, "disallowed"),
-        takes=_said(params, "included"),
-        gives=_said(result, "included"),
+        allows=_names_with("allowed", actions),
+        forbids=_names_with("disallowed", actions),
+        takes=_names_with("included", params),
+        gives=_names_with("included", result),
         excludes=without,
         classification=_closest([each.get("classification", "") for each in (params, result)]),
     )
@@ -190,8 +190,8 @@ def _widen(one: SpanTypeRisk, other: SpanTypeRisk) -> None:
     one.classification = _closest([one.classification, other.classification])
 
 
-def _said(words: Mapping[str, str], word: str) -> list[str]:
-    return sorted(name for name, said in words.items() if said == word)
+def _names_with(value: str, declared: Mapping[str, str]) -> list[str]:
+    return sorted(name for name, declaration in declared.items() if declaration == value)
 
 
 def _closest(classes: Sequence[str]) -> str:

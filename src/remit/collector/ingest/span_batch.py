@@ -111,7 +111,7 @@ class SpanBatch:
                 self._keys[operation, key] = row
         span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
         # If every operation only adds the span that it names, the spans need not be read: one that
-        # another request added meanwhile is a conflict.
+        # another request added is a conflict.
         there = there or bool(self._keys) or not all(_adds_what_it_names(task) for task in tasks)
         self._spans = tx.spans(account_id, span_ids) if span_ids and there else {}
         instance_ids.update(row.agent_instance_id for row in self._spans.values())

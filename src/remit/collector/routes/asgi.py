@@ -51,14 +51,14 @@ class InlineExecutor:
 
 
 class ThreadExecutor:
-    """Runs work on a few threads, so that the event loop takes other requests meanwhile."""
+    """Runs work on a few threads, so that the event loop can take other requests."""
 
     def __init__(self, count: int) -> None:
         """Use at most *count* threads."""
         self._pool = ThreadPoolExecutor(count, "remit-request")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns, or raise what it raises; it ends even if nobody waits."""
+        """Return what *work* returns, or raise what it raises; it is completed even if the caller is cancelled."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:

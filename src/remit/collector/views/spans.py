@@ -60,7 +60,7 @@ def span_view(
     schema_errors: Sequence[str] = (),
     summary: str | None = None,
 ) -> SpanView:
-    """Return a span as it stands.
+    """Return a span as it is now.
 
     Args:
         row: The span.
