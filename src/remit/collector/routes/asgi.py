@@ -58,7 +58,7 @@ class ThreadExecutor:
         self._pool = ThreadPoolExecutor(count, "remit-request")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns, or raise what it raises; it is completed even if the caller is cancelled."""
+        """Return what *work* returns, or raise what it raises; it ends even without a caller."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
