@@ -26,8 +26,7 @@ from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit.cli import main
-from remit.collector.ingest.operations import OPERATIONS
-from remit.collector.routes.endpoints import ENDPOINTS, PREFIX
+from remit.collector.routes.endpoints import ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.routes.openapi import document
 
 DOCS = Path(__file__).parent

@@ -13,7 +13,8 @@ from uuid import uuid4
 from starlette.types import ASGIApp
 
 from remit.collector import Settings, Store, create_app, create_token
-from tests.inside import Clock, InProcessTransport, SystemClock, httpx, new_partition
+from tests.asgi import AsgiTransport
+from tests.inside import Clock, SystemClock, httpx, new_partition
 from tests.inside_collector import (
     AccountRow,
     EnvironmentRow,
@@ -157,7 +158,7 @@ class World:
     def http(self, secret: str | None) -> httpx.Client:
         """Return a client that carries the token *secret*."""
         headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
-        return httpx.Client(transport=InProcessTransport(self.app), base_url=URL, headers=headers)
+        return httpx.Client(transport=AsgiTransport(self.app), base_url=URL, headers=headers)
 
     def account(self) -> Api:
         """Return the view of an account's token, with an agent."""

@@ -113,7 +113,6 @@ from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
-from remit.client._inprocess import InProcessTransport as InProcessTransport
 from remit.client._library import httpx as httpx
 from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
 from remit.client.endpoints import Call as Call

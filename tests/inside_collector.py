@@ -13,8 +13,7 @@ from remit.collector.ingest import erase as erase
 from remit.collector.ingest import revoke_token as revoke_token
 from remit.collector.ingest import runs_about as runs_about
 from remit.collector.ingest.context import IdSource as IdSource
-from remit.collector.ingest.flagged_spans import PAGE_SPANS as PAGE_SPANS
-from remit.collector.ingest.operations import OPERATIONS as OPERATIONS
+from remit.collector.ingest.risk import PAGE_SPANS as PAGE_SPANS
 from remit.collector.ingest.spans import span_to_create as span_to_create
 from remit.collector.ingest.spans import span_to_finish as span_to_finish
 from remit.collector.meaning import Budget as Budget
@@ -25,8 +24,9 @@ from remit.collector.routes.bodies import unzip as unzip
 from remit.collector.routes.endpoints import BULK as BULK
 from remit.collector.routes.endpoints import DOCUMENT as DOCUMENT
 from remit.collector.routes.endpoints import ENDPOINTS as ENDPOINTS
+from remit.collector.routes.endpoints import OPERATIONS as OPERATIONS
 from remit.collector.routes.endpoints import PREFIX as PREFIX
-from remit.collector.routes.endpoints import ServedEndpoint as ServedEndpoint
+from remit.collector.routes.endpoints import Endpoint as Endpoint
 from remit.collector.routes.openapi import document as document
 from remit.collector.server import Server as Server
 from remit.collector.server import ServerOptions as ServerOptions

@@ -56,13 +56,14 @@ def test_an_external_identifier_belongs_to_one_agent_of_an_account(world: World,
 
 @on_each_store
 def test_a_client_may_choose_the_id(api: Api, clock: FakeClock) -> None:
-    """An equal creation answers the first result, another one is refused."""
+    """An equal creation answers the agent as it is now, another one is refused."""
     chosen = details(api.post("/pfid/generate"))["pfids"][0]
     first = made(api, id=chosen)
-    clock.advance(1)
-    details(api.put(f"/agent/{chosen}", {"details": {"name": "renamed"}}))
-
     assert made(api, id=chosen) == first
+    clock.advance(1)
+    renamed = details(api.put(f"/agent/{chosen}", {"details": {"name": "renamed"}}))
+
+    assert made(api, id=chosen) == renamed
     other = api.post("/agent", {"details": {"name": "B", "id": chosen}})
     assert refusal(other, 422)["errors"] == {"id": ["has already been taken"]}
 

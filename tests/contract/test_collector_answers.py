@@ -13,7 +13,7 @@ import msgspec
 from remit.collector import Store, create_token
 from tests.collecting import SCHEMA, Api, Json, World, details
 from tests.inside import httpx
-from tests.inside_collector import ENDPOINTS, PREFIX, ServedEndpoint, TokenRow, sqlite_store
+from tests.inside_collector import ENDPOINTS, PREFIX, Endpoint, TokenRow, sqlite_store
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "endpoints.md"
 HEADING: Final = "## Who is answered what"
@@ -96,7 +96,7 @@ class Two:
             self.owner = Api(self.world.http(self.secrets["account"]))
             yield
 
-    def asked(self, endpoint: ServedEndpoint, token: str) -> httpx.Response:
+    def asked(self, endpoint: Endpoint, token: str) -> httpx.Response:
         """Return what the endpoint answers about a thing of the first account."""
         path = endpoint.path.replace("{id}", self.ids.get(endpoint.id_field, "0" * 32))
         reads = endpoint.method == "GET"
@@ -186,7 +186,7 @@ def bodies(ids: dict[str, str]) -> dict[str, dict[str, Json]]:
     }
 
 
-def row(two: Two, endpoint: ServedEndpoint) -> str:
+def row(two: Two, endpoint: Endpoint) -> str:
     """Return the endpoint's row of the table."""
     found: dict[str, int] = {}
     # A success of the one would change what the other is answered.

@@ -12,8 +12,9 @@ import pytest
 from remit.client import AsyncClient, Client
 from remit.collector import Store, create_token
 from remit.errors import NotFoundError, RejectedError, UnauthorizedError
+from tests.asgi import AsgiTransport
 from tests.collecting import NOBODY, SCHEMA, URL, World
-from tests.inside import CLIENT_ENDPOINTS, InProcessTransport, httpx
+from tests.inside import CLIENT_ENDPOINTS, httpx
 from tests.inside_collector import ENDPOINTS
 
 VERSION = {"external_identifier": "v1"}
@@ -24,7 +25,7 @@ AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 def client(world: World, store: Store) -> Iterator[Client]:
     """Return a client with an account's token."""
     secret = create_token(store, "account").secret
-    with Client(URL, secret, transport=InProcessTransport(world.app)) as one:
+    with Client(URL, secret, transport=AsgiTransport(world.app)) as one:
         yield one
 
 
@@ -102,7 +103,7 @@ def test_a_refusal_is_the_error_that_names_the_reaction(world: World, client: Cl
     with pytest.raises(NotFoundError):
         client.agent_instances.get(NOBODY)
     with (
-        Client(URL, "wrong", transport=InProcessTransport(world.app)) as stranger,
+        Client(URL, "wrong", transport=AsgiTransport(world.app)) as stranger,
         pytest.raises(UnauthorizedError),
     ):
         stranger.ping()
@@ -129,7 +130,7 @@ async def test_the_asynchronous_client_does_the_same(world: World, store: Store)
 def test_the_client_and_the_collector_describe_the_endpoints_alike() -> None:
     """Method, path, body and its envelope are the same in both tables."""
     served = {
-        (endpoint.method, endpoint.path): (endpoint.takes, endpoint.wrapped)
+        (endpoint.method, endpoint.path): (endpoint.body, endpoint.wrapped)
         for endpoint in ENDPOINTS
     }
     for endpoint in CLIENT_ENDPOINTS:

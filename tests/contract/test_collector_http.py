@@ -11,7 +11,7 @@ from time import thread_time
 import pytest
 
 from remit.collector import Settings, Store
-from tests.collecting import Api, Json, World, details, refusal
+from tests.collecting import URL, Api, Json, World, details, refusal
 from tests.inside import httpx
 from tests.inside_collector import RequestError, unzip
 from tests.subtests import each
@@ -328,3 +328,33 @@ def test_the_depth_of_a_payload_has_a_limit_to_the_level(store: Store) -> None:
     refusal(api.post("/agent_spans", api.span_body(run["id"], payload={"a": deepest})), 400)
     lists: Json = {"a": [[[[[]]]]]}
     refusal(api.post("/agent_spans", api.span_body(run["id"], payload=lists)), 400)
+
+
+@each(
+    ("client", "accepts", "compressed"),
+    [
+        ("192.0.2.7", "gzip, br", True),
+        ("192.0.2.7", "br", False),
+        ("127.0.0.1", "gzip", False),
+        ("::1", "gzip", False),
+        ("a socket", "gzip", False),
+    ],
+)
+async def test_a_long_answer_is_compressed_for_another_machine(
+    store: Store, client: str, accepts: str, *, compressed: bool
+) -> None:
+    """If the client accepts it; caches tell the two apart."""
+    world = World(store)
+    api = world.account()
+    api.post("/agent", {"details": {"name": "x", "description": "y" * 5000}})
+    transport = httpx.ASGITransport(world.app, client=(client, 1))
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+        authorization = api.http.headers["Authorization"]
+        headers = {"Authorization": authorization, "Accept-Encoding": accepts}
+        long = await http.get("/api/v1/agent", headers=headers)
+        short = await http.get("/api/v1/ping", headers=headers)
+
+    assert long.headers.get("content-encoding") == ("gzip" if compressed else None)
+    assert long.headers.get("vary") == ("Accept-Encoding" if compressed else None)
+    assert "y" * 5000 in long.text
+    assert "content-encoding" not in short.headers

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
+
 from remit.collector import Store
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside import httpx, ids
@@ -44,7 +46,7 @@ places = each("send", PLACES, ids=lambda place: place.__name__)
 @on_each_store
 @places
 def test_a_span_is_created_once(world: World, send: Send) -> None:
-    """The key may come from any place; the repetition gets the first answer."""
+    """The key may come from any place; the repetition changes nothing."""
     api = world.foreign()
     run = api.instance("active")
 
@@ -105,7 +107,7 @@ def test_an_instance_is_registered_once(world: World, send: Send) -> None:
 def test_a_step_on_an_instance_is_taken_once(
     world: World, send: Send, step: str, body: dict[str, Any]
 ) -> None:
-    """The first answer comes again, with another time too."""
+    """A repetition may have another time."""
     api = world.foreign()
     run = api.instance("pending" if step == "start" else "active")
     path = f"/agent_instance/{run['id']}"
@@ -301,6 +303,37 @@ def test_what_was_erased_does_not_tell_a_key_from_another(api: Api, store: Store
 
 
 @on_each_store
+def test_an_answer_that_an_earlier_version_stored_is_returned(api: Api, store: Store) -> None:
+    """It is the whole answer, where a key now holds the id of the agent."""
+    body = {"details": {"name": "A"}}
+    first = api.post("/agent", {**body, "idempotency_key": KEY})
+    agent = details(first)
+    with store.writing() as tx:
+        known = tx.keys(agent["account_id"], "agents/create", [KEY])[KEY]
+        tx.add_keys([msgspec.structs.replace(known, key="old", answer=first.content)])
+    renamed = details(api.put(f"/agent/{agent['id']}", {"details": {"name": "B"}}))
+
+    assert known.answer == agent["id"].encode()
+    assert details(api.post("/agent", {**body, "idempotency_key": KEY})) == renamed
+    assert details(api.post("/agent", {**body, "idempotency_key": "old"})) == agent
+
+
+@on_each_store
+def test_a_removal_is_repeated_with_success(api: Api) -> None:
+    """What it removed cannot be read any more, so its answer is stored."""
+    made = details(api.post("/environment", {"details": {"name": "x"}}))
+    path = f"/api/v1/environment/{made['id']}"
+
+    first, again = (
+        api.http.request("DELETE", path, headers={"Idempotency-Key": KEY}) for _ in range(2)
+    )
+
+    assert details(first) == made
+    assert again.content == first.content
+    refusal(api.http.delete(path), 404)
+
+
+@on_each_store
 def test_a_key_of_one_account_is_none_of_another(world: World) -> None:
     """Both may choose the same."""
     one, other = world.account(), world.foreign()
@@ -372,7 +405,7 @@ def span_key(api: Api) -> tuple[str, str]:
 
 @on_each_store
 def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
-    """The SDK's own keys: repeated, they answer first, as any other key does."""
+    """The SDK's own keys: repeated, they change nothing, as any other key."""
     run = api.instance("active")
     span_id, text = span_key(api)
     body: Json = {**api.span_body(run["id"], id=span_id), "idempotency_key": f"c-{text}"}
@@ -383,7 +416,7 @@ def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
 
     assert details(first)["id"] == span_id
     changed = {**body, "details": body["details"] | {"payload": {}}}
-    assert api.post("/agent_spans", changed).content == first.content
+    assert api.post("/agent_spans", changed).content == done.content
     assert api.post(f"/agent_spans/{span_id}/finish", finish).content == done.content
     # A process that takes over ends a span that was ended already, in its own way.
     taken_over = {**finish, "status": "failed", "result_payload": {"reason": "process ended"}}
@@ -407,7 +440,7 @@ def test_a_derived_key_without_an_id_makes_that_span(api: Api) -> None:
 
 @on_each_store
 def test_a_derived_key_on_another_span_is_still_one_key(api: Api) -> None:
-    """A repetition of that request gets its first answer."""
+    """A repetition of that request finds its span."""
     run = api.instance("active")
     span_id, text = span_key(api)
     other_id, _ = span_key(api)

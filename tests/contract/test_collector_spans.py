@@ -265,18 +265,18 @@ def test_spans_of_a_terminated_run_are_answered_with_a_control_signal(api: Api) 
 
 @on_each_store
 def test_a_client_may_choose_the_id(api: Api) -> None:
-    """An equal creation for it answers the first result, whatever happened since."""
+    """An equal creation for it answers the span as it is now."""
     run = api.instance("active")
     chosen = details(api.post("/pfid/generate"))["pfids"][0]
     body = api.span_body(run["id"], id=chosen, payload={"a": 1, "b": [1.5]})
 
     first = api.post("/agent_spans", body).json()
-    details(api.post(f"/agent_spans/{chosen}/finish", {"result_payload": {}}))
+    finished = api.post(f"/agent_spans/{chosen}/finish", {"result_payload": {}}).json()
     body["details"]["payload"] = {"b": [1.5], "a": 1}
     equal = api.post("/agent_spans", {**body, "idempotency_key": "another"}).json()
 
     assert first["details"]["id"] == chosen
-    assert equal == first
+    assert equal == finished
     assert counts_of(api, run["id"]) == {"total": 1, "complete": 1, "finished": 1}
 
 

@@ -107,16 +107,17 @@ class Collector(RuleBasedStateMachine):
     ) -> tuple[bool, Json]:
         """Check an answer; return whether the step was taken now, and its details.
 
-        A key that was used for the same answers first, except that a control signal may have come
-        since; for something else it is refused.
+        A key that was used for the same is answered with the thing as it is now; for something
+        else it is refused.
         """
         if key is not None and (operation, key) in self.first:
             asked_first, details = self.first[operation, key]
             if asked != asked_first:
                 assert list(answer["errors"]) == ["idempotency_key"]
                 return False, None
-            assert answer["details"] == details
-            return False, details
+            assert answer["details"]["id"] == details["id"]
+            assert answer["details"]["status"] == self.status_of(details["id"])
+            return False, answer["details"]
         if not allowed:
             assert answer["status"] == "error", answer
             assert answer["code"] == "invalid_action"
@@ -125,6 +126,12 @@ class Collector(RuleBasedStateMachine):
         if key is not None:
             self.first[operation, key] = (asked, answer["details"])
         return True, answer["details"]
+
+    def status_of(self, thing_id: str) -> str:
+        """Return the status of a run or a span."""
+        if thing_id in self.known:
+            return self.known[thing_id].status
+        return self.known[self.run_of[thing_id]].spans[thing_id]
 
     @initialize(target=runs)
     def begin(self) -> Json:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 
 from remit.client._http import AsyncHttpClient, HttpClient
-from remit.client._inprocess import InProcessTransport, Message, Receive, Send
+from remit.client._inprocess import InProcessTransport
+from remit.client._target import Answer
 from remit.client.endpoints import bulk_raw
 from tests.http_clients import TOKEN
 from tests.inside import httpx
@@ -120,15 +122,15 @@ def test_nothing_is_compressed_within_the_process() -> None:
     """A collector in the process says that it takes gzip, too."""
     server = Server("gzip")
 
-    async def app(scope: Message, receive: Receive, send: Send) -> None:
-        message = await receive()
-        headers = [(name.decode(), value.decode()) for name, value in scope["headers"]]
-        answer = server.answer(httpx.Request("POST", URL, headers=headers, content=message["body"]))
-        raw = [[name.lower(), value] for name, value in answer.headers.raw]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        await send({"type": "http.response.body", "body": answer.content})
+    def handle(
+        method: str, path: str, query: object, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        assert not query
+        request = httpx.Request(method, URL + path, headers=dict(headers), content=body)
+        answer = server.answer(request)
+        return Answer(answer.status_code, dict(answer.headers), answer.content)
 
-    http = HttpClient("http://remit.example", TOKEN, transport=InProcessTransport(app))
+    http = HttpClient("http://remit.example", TOKEN, transport=InProcessTransport(handle))
     for _ in range(2):
         assert http.send(LARGE) == {}
     assert server.came == [(None, BODY)] * 2

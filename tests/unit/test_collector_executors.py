@@ -52,20 +52,6 @@ def test_what_is_raised_arrives(threads: ThreadExecutor) -> None:
         asyncio.run(threads.run(fail))
 
 
-def test_what_no_future_takes_arrives_as_another(threads: ThreadExecutor) -> None:
-    """Who waits for work that raises `StopIteration` is told, and does not wait for ever."""
-
-    def fail() -> None:
-        raise StopIteration("mine")
-
-    async def told() -> None:
-        await asyncio.wait_for(threads.run(fail), 30)
-
-    with pytest.raises(RuntimeError, match="StopIteration") as failed:
-        asyncio.run(told())
-    assert isinstance(failed.value.__cause__, StopIteration)
-
-
 def test_what_is_begun_is_done_before_they_are_closed() -> None:
     """And what waits is not begun."""
     threads = ThreadExecutor(1)

@@ -264,7 +264,8 @@ class InstanceOperation(NamedTuple):
 
     def call(self) -> Call[None]:
         """Return the single request; its answer is not read."""
-        return self.endpoint.raw(self.instance_id or "", read=_nothing, body=_body(**self._sent))
+        body = _body(**self._sent)
+        return self.endpoint.raw(self.instance_id or "", read=_nothing, body=body, minimal=True)
 
     @property
     def _sent(self) -> dict[str, object]:
@@ -300,7 +301,7 @@ def register_alone(
     """Return the request that registers a run, as `register`."""
     operation = register(record, agent_id, kept=kept)
     body = _body(idempotency_key=operation.key, **operation.fields)
-    return REGISTER_INSTANCE.raw(read=_instance, body=body)
+    return REGISTER_INSTANCE.raw(read=_instance, body=body, minimal=True)
 
 
 @lru_cache
@@ -355,7 +356,7 @@ def show(run_key: str, instance_id: str) -> InstanceOperation:
 def in_bulk(operations: Sequence[InstanceOperation]) -> Call[BulkInstances]:
     """Return the bulk request of *operations*; the server stops at the first that it refuses."""
     body = _encode({"items": [operation.item() for operation in operations]})
-    return BULK.raw(read=_instances, body=body)
+    return BULK.raw(read=_instances, body=body, minimal=True)
 
 
 def find_agent(registration: Registration) -> Call[Agent]:

@@ -38,10 +38,10 @@ from remit.cli._records import (
     trace_of,
     traces_of,
 )
-from remit.collector.ingest import Caller, Service, TokenScope
+from remit.collector.ingest import Caller, TokenScope
 from remit.collector.ingest.risk import risk_of_run
 from remit.collector.meaning import Declarations
-from remit.collector.refusals import RequestError
+from remit.collector.routes import PREFIX, Request, Service
 from remit.collector.settings import Settings
 from remit.collector.store import (
     AgentRow,
@@ -60,7 +60,6 @@ from remit.collector.times import format_us
 from remit.models.agent_instance import AgentInstance
 from remit.models.risk import Risk
 
-TERMINATE: Final = "agent_instances/terminate"
 LATE_US: Final = 60_000_000
 """Delay until a change is surely visible: slow transactions, clocks that lag."""
 RECENT_MS: Final = 3_600_000
@@ -171,16 +170,17 @@ class LocalRuns:
     def terminate(self, run: ListedRun, reason: str) -> None:
         """Terminate a run."""
         instance = run.instance
-        params = msgspec.json.encode({"agent_instance_id": instance.id, "reason": reason})
+        path = f"{PREFIX}/agent_instance/{instance.id}/terminate"
+        request = Request("POST", path, body=msgspec.json.encode({"reason": reason}))
         caller = Caller(instance.account_id, TokenScope.ACCOUNT)
         with opened(self._path) as store:
-            try:
-                Service(store, Settings(), SystemClock()).perform(caller, TERMINATE, params, None)
-            except RequestError as refusal:
-                raise Failed(
-                    f"the run {run.handle} cannot be terminated, it is {instance.status}: "
-                    f"{refusal.message}"
-                ) from refusal
+            response = Service(store, Settings(), SystemClock(), caller=caller).dispatch(request)
+        if response.code is not None:
+            refusal = msgspec.json.decode(response.body)
+            raise Failed(
+                f"the run {run.handle} cannot be terminated, it is {instance.status}: "
+                f"{refusal['message']}"
+            )
 
     def _ended(self, source: Reading, row: InstanceRow) -> ListedRun:
         """Return a run with what is found out about its end."""

@@ -196,6 +196,8 @@ class HttpBase(Generic[C]):
         if self._compress and body is not None and len(body) >= MIN_COMPRESSED_BYTES:
             body = zlib.compress(body, 1, GZIP)
             headers["Content-Encoding"] = "gzip"
+        if call.minimal:
+            headers["Prefer"] = "return=minimal"
         content: bytes | Body | None = body
         if on_sent is not None and body is not None:
             content, headers["Content-Length"] = Body(body, on_sent), str(len(body))

@@ -1,32 +1,30 @@
 """Local mode: the collector inside the program that it records, behind no port.
 
-The SDK calls the app on its own threads (`remit.client._inprocess.InProcessTransport`). Nobody else
+The SDK calls it on its own threads (`remit.client._inprocess.InProcessTransport`). No other program
 can reach it, so that no token is needed; several processes may share the folder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-
-from starlette.requests import Request
-from starlette.types import ASGIApp
+from typing import Any, Final
 
 from remit._base.clock import SystemClock
 from remit._base.files import make_private_folder
-from remit.collector.app import unseen_app
-from remit.collector.ingest import Caller, Service, TokenScope, prepare
+from remit.collector.ingest import Caller, TokenScope, prepare
+from remit.collector.routes import Request, Response, Service
 from remit.collector.settings import Settings
 from remit.collector.store import SqliteStore
 from remit.errors import SettingsError
 
 FILE: Final = "remit.db"
-TOKEN: Final = "local"  # noqa: S105 - nobody checks it
+TOKEN: Final = "local"  # noqa: S105 - it is not checked
 SETTINGS: Final = Settings(create_agents=True)
 
 
-def open_app(data_dir: Path) -> tuple[ASGIApp, str]:
-    """Return a collector over the database in *data_dir*, and the token to call it with.
+def open_app(data_dir: Path) -> tuple[Callable[..., Response], str]:
+    """Return what answers requests from the database in *data_dir*, and a token to call it with.
 
     Args:
         data_dir: The folder; it is made if it does not exist.
@@ -40,11 +38,10 @@ def open_app(data_dir: Path) -> tuple[ASGIApp, str]:
         store = SqliteStore(data_dir / FILE)
     except SettingsError as error:
         raise OSError(str(error)) from error
-    account = prepare(store, clock)
-    caller = Caller(account.id, TokenScope.ACCOUNT)
+    caller = Caller(prepare(store, clock).id, TokenScope.ACCOUNT)
+    service = Service(store, SETTINGS, clock, caller=caller)
 
-    def authenticate(request: Request) -> Caller:
-        del request
-        return caller
+    def handle(*parts: Any) -> Response:  # noqa: ANN401 - the parts of `Request`, in order
+        return service.dispatch(Request(*parts))
 
-    return unseen_app(Service(store, SETTINGS, clock), authenticate), TOKEN
+    return handle, TOKEN

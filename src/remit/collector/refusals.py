@@ -1,4 +1,4 @@
-"""Refusals: why a request was not carried out, as its answer says it.
+"""Refusals: errors that are answered with an envelope.
 
 The codes are those that the published clients know. These are the collector's own: `forbidden`,
 `internal_error`, `length_required`, `payload_too_large`, `request_timeout`, `timeout`,
@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 
 class RequestError(Exception):
-    """A request that is answered with an error envelope; raised before anything was written.
+    """The refusal of a request; nothing of the request is written.
 
     Attributes:
         status: HTTP status.
@@ -31,7 +31,7 @@ class RequestError(Exception):
         errors: Mapping[str, Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Keep what the answer will say."""
+        """Set the parts of the answer."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -81,7 +81,7 @@ def invalid_action(message: str) -> RequestError:
 
 
 def unauthorized() -> RequestError:
-    """Return the refusal of a request whose token does not exist or is of no use any more."""
+    """Return the refusal of a request whose token does not exist or is not active any more."""
     return RequestError(
         HTTPStatus.UNAUTHORIZED,
         "bad_authtoken",

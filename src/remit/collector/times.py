@@ -21,11 +21,11 @@ def parse_us(text: str) -> int:
     datetime was naive.
 
     Raises:
-        ValueError: The text is no ISO 8601 date or time, or lies outside the years 1 to 9999.
+        ValueError: The text is not an ISO 8601 date or time, or lies outside the years 1 to 9999.
     """
-    # The parser stops at a NUL and takes what stands before it.
+    # The parser accepts the text before a NUL.
     if not text.isprintable():
-        raise ValueError("the text holds characters that no time has")
+        raise ValueError("the text has characters that no time has")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

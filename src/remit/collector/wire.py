@@ -1,7 +1,7 @@
-"""Reads and writes JSON: each payload is checked once, and kept as the bytes that came.
+"""JSON in and out: each payload is validated once and stored as received.
 
-What is stored must be readable by every client: no number that a reader cannot hold, no text that
-is not Unicode, no nesting that overruns a parser's stack.
+Every client must be able to read what is stored: no number out of range, no text that is not
+Unicode, no nesting that overruns a parser's stack.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from itertools import islice
 from typing import Final, TypeAlias, cast
 
@@ -19,7 +18,7 @@ from msgspec import Raw
 from remit.collector.refusals import malformed, too_large
 
 Fields: TypeAlias = dict[str, Raw]
-"""A JSON object whose values are still the bytes that came."""
+"""A JSON object whose values are not decoded."""
 
 encode: Final = msgspec.json.encode
 
@@ -39,7 +38,7 @@ def finite(text: str) -> float:
 
 
 read_json: Final = msgspec.json.Decoder(float_hook=finite).decode
-"""Reads JSON that came from a client, now or before it was stored."""
+"""Reads JSON of a request or of a stored row."""
 _read_fields: Final = msgspec.json.Decoder(Fields).decode
 _SHOWN_KEY_CHARS: Final = 64
 _LONG_BYTES: Final = 64 * 1024
@@ -149,7 +148,7 @@ def check_unicode(body: bytes) -> None:
 
 
 def value_of(text: bytes | Raw, max_depth: int) -> object:
-    """Return the JSON value that *text* holds, all of it read and found good.
+    """Return the JSON value of *text*, validated.
 
     Args:
         text: JSON that is UTF-8.
@@ -189,13 +188,8 @@ def canonical(value: object) -> bytes:
 
 
 def same_json(one: bytes, other: bytes) -> bool:
-    """Return whether two JSON texts, both found good before, say the same."""
+    """Return whether two valid JSON texts have the same value."""
     return one == other or canonical(read_json(one)) == canonical(read_json(other))
-
-
-def fields_from(values: Mapping[str, object]) -> Fields:
-    """Return *values* as fields, for what did not come as JSON (paths and queries)."""
-    return {name: Raw(encode(value)) for name, value in values.items()}
 
 
 def _reason(error: Exception) -> str:

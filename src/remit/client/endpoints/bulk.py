@@ -63,7 +63,7 @@ def _item(item: BulkItem | JsonMapping) -> dict[str, Any]:
 
 def bulk_raw(body: bytes, on_sent: Callable[[], None] | None = None) -> Call[dict[str, BulkOutput]]:
     """Describe a bulk request whose *body* is JSON already, for the sender."""
-    return replace(BULK.raw(read=outputs_of, body=body), on_sent=on_sent)
+    return replace(BULK.raw(read=outputs_of, body=body, minimal=True), on_sent=on_sent)
 
 
 def outputs_of(body: bytes) -> dict[str, BulkOutput]:

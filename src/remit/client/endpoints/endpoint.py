@@ -47,6 +47,8 @@ class Call(Generic[T]):
         body: JSON, or None for no body. Left out of `repr`: it holds payloads.
         query: Names and values of the query, in order.
         limit_bytes: Longest answer that is read.
+        minimal: Whether the server may leave out of its answer what the sender does not read, by
+            `Prefer: return=minimal` (RFC 7240).
         on_sent: Called by the synchronous client when the body is sent, before it waits for the
             answer; called again if the body is sent again.
     """
@@ -57,6 +59,7 @@ class Call(Generic[T]):
     body: bytes | None = field(default=None, repr=False)
     query: Query = ()
     limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
+    minimal: bool = field(default=False, repr=False, compare=False)
     on_sent: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
@@ -103,11 +106,17 @@ class Endpoint(Generic[T]):
         return self.raw(*ids, read=self.response, body=body)
 
     def raw(
-        self, *ids: str, read: Callable[[bytes], R], body: bytes | None = None, query: Query = ()
+        self,
+        *ids: str,
+        read: Callable[[bytes], R],
+        body: bytes | None = None,
+        query: Query = (),
+        minimal: bool = False,
     ) -> Call[R]:
         """Describe a request whose *body* is JSON already, and whose answer *read* reads."""
         path = self._path(ids)
-        return Call(self.method, path, read, body, query, limit_bytes=self.limit_bytes)
+        limit = self.limit_bytes
+        return Call(self.method, path, read, body, query, limit_bytes=limit, minimal=minimal)
 
     def _path(self, ids: tuple[str, ...]) -> str:
         parts = iter(ids)

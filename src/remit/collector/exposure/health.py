@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from remit.collector.ingest import Service, TokenScope
+from remit.collector.ingest import TokenScope
 from remit.collector.metrics import CONTENT_TYPE, Metrics
 from remit.collector.refusals import RequestError, forbidden, unauthorized
-from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, Executor, answer
+from remit.collector.routes import CALLER, RETRY_AFTER_S, Executor, Service, answer
 from remit.collector.settings import MetricsFor
 
 ALIVE: Final = b'{"status":"success"}'
@@ -23,14 +23,11 @@ ALIVE: Final = b'{"status":"success"}'
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-def monitoring_routes(
-    service: Service, authenticate: Authenticate, metrics: Metrics, executor: Executor
-) -> list[Route]:
+def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) -> list[Route]:
     """Return the routes `/healthz`, `/readyz` and `/metrics`.
 
     Args:
         service: Knows whether the database answers, and the setting for `/metrics`.
-        authenticate: Returns the owner of a request's token.
         metrics: The counters.
         executor: Runs what may use the database.
     """
@@ -53,12 +50,16 @@ def monitoring_routes(
     async def counters(request: Request) -> Response:
         if service.settings.metrics == MetricsFor.ALL:
             _check_host(request)
-        elif (await executor.run(partial(authenticate, request))).scope != TokenScope.ACCOUNT:
-            raise unauthorized()
+        else:
+            authorization = request.headers.get("authorization", "")
+            caller = await executor.run(partial(service.authenticate, authorization))
+            request.scope[CALLER] = caller
+            if caller.scope != TokenScope.ACCOUNT:
+                raise unauthorized()
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     handlers = {"/healthz": health, "/readyz": readiness, "/metrics": counters}
-    return [Route(path, Asgi(handler), methods=["GET"]) for path, handler in handlers.items()]
+    return [Route(path, handler, methods=["GET"]) for path, handler in handlers.items()]
 
 
 def _check_host(request: Request) -> None:

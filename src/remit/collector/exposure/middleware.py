@@ -16,7 +16,7 @@ from remit.collector.exposure.access_log import AccessLog
 from remit.collector.exposure.rates import Rates
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
 from remit.collector.refusals import RequestError
-from remit.collector.routes import CALLER, CODE, PREFIX, envelope
+from remit.collector.routes import CALLER, CODE, PREFIX, ROUTE, envelope
 from remit.collector.settings import KIB
 
 MAX_HEAD_BYTES: Final = 16 * KIB
@@ -113,7 +113,7 @@ class Gate:
         return None
 
     def _note(self, scope: Scope, status: int, sent: int, took_ns: int) -> None:
-        route = self._paths.get(id(scope.get("endpoint")))
+        route = scope.get(ROUTE) or self._paths.get(id(scope.get("endpoint")))
         code = scope.get(CODE)
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         self._metrics.add(REQUESTS, method, route or NO_ROUTE, str(status))

@@ -1,22 +1,23 @@
-"""What every operation is given: who asks, when, and what it works on."""
+"""The context of an operation: caller, time, transaction, and the limits of its request."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import NamedTuple
 
-from remit._base.clock import Clock
+from remit._base.clock import Clock, Deadline
 from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
-from remit.collector.ingest.allowance import Allowance
 from remit.collector.meaning import Budget, Declarations
+from remit.collector.refusals import RequestError, too_large
 from remit.collector.settings import Settings
 from remit.collector.store import AgentRow, InstanceRow, KeyRow, Writing
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose token a request carries.
+    """The holder of a token.
 
     Attributes:
         account_id: The account; nothing of another one is ever seen.
@@ -63,7 +64,7 @@ class IdSource:
 
 
 class Place(NamedTuple):
-    """Where a run belongs.
+    """The agent, environment and versions of a run.
 
     Attributes:
         agent: The agent.
@@ -82,12 +83,12 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class RequestCounts:
-    """What one transaction did, to be counted when it is kept.
+    """Counters of one transaction, added to the metrics when it is committed.
 
     Attributes:
-        spans: How many spans it created.
-        items: How many operations of a bulk request it carried out or refused.
-        refused: Codes of the items that it refused.
+        spans: Number of created spans.
+        items: Number of items of a bulk request that were carried out or refused.
+        refused: Codes of the refused items.
     """
 
     spans: int = 0
@@ -95,27 +96,68 @@ class RequestCounts:
     refused: list[str] = field(default_factory=list[str])
 
 
+class Allowance:
+    """Limits of one bulk request in time and in bytes of its answers; the first item always runs.
+
+    A client that sends the remaining items again makes progress with each request.
+    """
+
+    __slots__ = ("_begun", "_bytes", "_deadline", "_settings")
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Apply the limits of *settings*, from now on."""
+        self._settings = settings
+        self._deadline = Deadline.after(settings.max_bulk_s, clock)
+        self._bytes = 0
+        self._begun = False
+
+    def check(self) -> None:
+        """Refuse a further item if a limit is reached.
+
+        Raises:
+            RequestError: 413 or 503.
+        """
+        if not self._begun:
+            return
+        most = self._settings.max_answer_bytes
+        if self._bytes > most:
+            raise too_large(f"the answers are more than {most} bytes: ask for less at once")
+        if self._deadline.passed:
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                f"the request took more than {self._settings.max_bulk_s:g} seconds: send the rest "
+                "of it again",
+            )
+
+    def take(self, answer: bytes) -> None:
+        """Count the answer of an item."""
+        self._begun = True
+        self._bytes += len(answer)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One request, or one item of a bulk request, inside its transaction.
 
     Attributes:
-        tx: The transaction; under a reading operation its writing half is not used.
-        caller: Who asks.
-        now_us: When, in microseconds since 1970.
-        ids: Where new ids come from.
+        tx: The transaction; a reading operation does not use its writing half.
+        caller: The holder of the token.
+        now_us: The time of the request, in microseconds since 1970.
+        ids: Generates ids.
         settings: The limits.
-        declarations: What the schema versions say.
+        declarations: Cache of schema versions.
         allowance: What a bulk request may still do.
-        tally: What is counted.
-        budget: How much longer payloads may be compared with their schemas.
-        places: Where runs of equal registrations belong, as far as this request has found out.
+        minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
+        tally: Counters of the request.
+        budget: Time left for comparing payloads with their schemas.
+        places: Where runs of equal registrations belong, as far as this request has read it.
         instances: Instances that the next operations of this bulk request name, by id; None for
             one that does not exist.
-        changed: Those of them that were changed, to be written after these operations.
-        keys: Idempotency keys of this bulk request that were read before, by operation and key;
-            None for one that was not used.
-        new_keys: Keys that this bulk request used, to be written at its end.
+        changed: Those of them that were changed and are not written yet.
+        keys: Idempotency keys of this bulk request that were read in advance, by operation and
+            key; None for an unused one.
+        new_keys: Keys that this bulk request used and that are not written yet.
     """
 
     tx: Writing
@@ -125,6 +167,7 @@ class Context:
     settings: Settings
     declarations: Declarations
     allowance: Allowance
+    minimal: bool = False
     tally: RequestCounts = field(default_factory=RequestCounts)
     budget: Budget = field(default_factory=Budget)
     places: dict[bytes, Place] = field(default_factory=dict[bytes, Place])

@@ -1,8 +1,8 @@
-"""Erasing: the payloads of runs go, their skeleton stays, and a record of it is made."""
+"""Erasure: payloads of runs are removed for good, their skeleton and a record of it stay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -11,13 +11,23 @@ import msgspec
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
 from remit.collector.ingest.context import IdSource
-from remit.collector.store import ErasureRow, Reading, Store, Writing, write
-from remit.collector.store.subjects import hash_of_subject
+from remit.collector.store import (
+    ErasureRow,
+    InstanceRow,
+    Reading,
+    SpanRow,
+    Store,
+    SubjectRow,
+    Writing,
+    write,
+)
+from remit.collector.store.statements import EMPTY, ERASED
+from remit.collector.store.subjects import ROOT_SPAN, cause, hash_of_subject, subject_hash
 from remit.collector.views import instance_view, success_answer
 
 
 class AskedFor(StrEnum):
-    """As what a run was named to be erased."""
+    """How the runs to be erased were chosen."""
 
     RUN = "run"
     AGENT = "agent"
@@ -25,12 +35,12 @@ class AskedFor(StrEnum):
 
 
 class Erased(NamedTuple):
-    """What was erased.
+    """Counts of an erasure.
 
     Attributes:
-        runs: How many runs.
-        spans: How many spans had payloads.
-        answers: How many answers, kept for repeated requests, held some.
+        runs: Number of runs.
+        spans: Number of spans with payloads.
+        answers: Number of idempotency keys whose answer and request hash were removed.
     """
 
     runs: int
@@ -41,7 +51,7 @@ class Erased(NamedTuple):
 def runs_about(tx: Reading, subject: str) -> list[str]:
     """Return the ids of the runs that are about *subject*, oldest first.
 
-    A run that was erased is not found again: it does not say any more whom it was about.
+    An erased run is not among them, because its subject was erased too.
     """
     return tx.instances_of_subject(hash_of_subject(subject))
 
@@ -57,15 +67,15 @@ def erase(
 ) -> Erased:
     """Erase the payloads of runs, one transaction for each.
 
-    Their bytes may stand in the database's files until `Store.scrub` was called.
+    Their bytes may remain in the database's files until `Store.scrub` is called.
 
     Args:
         store: The database; a collector may be serving it.
         instance_ids: The runs.
-        asked_for: As what they were named.
+        asked_for: How they were chosen.
         reason: Why, for the record.
-        erased_by: Who does it, for the record.
-        clock: Tells when.
+        erased_by: Name of the operator, for the record.
+        clock: Source of the time.
 
     Raises:
         StoreUnavailableError: The database cannot be used now; the same may be done again.
@@ -78,8 +88,8 @@ def erase(
     for instance_id in instance_ids:
 
         def work(tx: Writing, instance_id: str = instance_id) -> ErasureRow | None:
-            said = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
-            return _erase_run(tx, said, ids)
+            record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
+            return _erase_run(tx, record, ids)
 
         done = write(store, work)
         if done is not None:
@@ -87,18 +97,18 @@ def erase(
     return Erased(runs, spans, answers)
 
 
-def _erase_run(tx: Writing, said: ErasureRow, ids: IdSource) -> ErasureRow | None:
-    """Erase one run, and return the record of it; None if the run is gone meanwhile."""
-    instance_id = said.agent_instance_id
+def _erase_run(tx: Writing, record: ErasureRow, ids: IdSource) -> ErasureRow | None:
+    """Erase one run, and return the stored *record*; None if the run does not exist any more."""
+    instance_id = record.agent_instance_id
     tx.hold([instance_id], [])
     row = tx.instances(None, [instance_id]).get(instance_id)
     if row is None:
         return None
-    spans = tx.erase(instance_id, said.inserted_at)
+    spans = tx.erase(instance_id, record.inserted_at)
     after = tx.instances(None, [instance_id])[instance_id]
     answers = tx.replace_answers(instance_id, success_answer(instance_view(after)))
     record = msgspec.structs.replace(
-        said,
+        record,
         id=ids.new(partition_of(row.account_id) or 0),
         account_id=row.account_id,
         spans=spans,
@@ -106,3 +116,37 @@ def _erase_run(tx: Writing, said: ErasureRow, ids: IdSource) -> ErasureRow | Non
     )
     tx.add(record)
     return record
+
+
+# Payloads that arrive after an erasure, and what root spans say of their runs
+
+
+def without_payloads(row: InstanceRow) -> InstanceRow:
+    """Return an instance as it may be stored: an erased one has no payloads."""
+    if row.erased_at is None or (row.quality_payloads == EMPTY and row.termination_reason is None):
+        return row
+    reason = None if row.termination_reason is None else ERASED
+    return msgspec.structs.replace(row, quality_payloads=EMPTY, termination_reason=reason)
+
+
+def span_without_payloads(row: SpanRow, instance: InstanceRow) -> SpanRow:
+    """Return a span of *instance* as it may be stored."""
+    if instance.erased_at is None:
+        return row
+    result = None if row.result_payload is None else EMPTY
+    return msgspec.structs.replace(row, payload=EMPTY, result_payload=result)
+
+
+def subject_of(row: SpanRow) -> SubjectRow | None:
+    """Return the data subject of a run, if this span names it."""
+    if row.schema_name != ROOT_SPAN:
+        return None
+    hashed = subject_hash(row.payload)
+    return None if hashed is None else SubjectRow(row.agent_instance_id, hashed)
+
+
+def causes_of(rows: Iterable[SpanRow]) -> dict[str, str]:
+    """Return the traces that caused runs, by id of the run, as far as these spans name them."""
+    roots = (row for row in rows if row.schema_name == ROOT_SPAN)
+    causes = ((row.agent_instance_id, cause(row.payload)) for row in roots)
+    return {instance_id: trace for instance_id, trace in causes if trace is not None}

@@ -1,6 +1,6 @@
-"""Risk: what spans were declared to do, and what was refused, exceeded or withheld.
+"""Risk of agents and runs, declared and recorded; and an agent's declarations in words.
 
-Counting goes by kinds of spans, in the database; only those that are flagged are looked into.
+The database counts spans by kind; only flagged spans are read.
 
 The words are those of docs/reference/data-risk.md, the markers those of docs/reference/payloads.md.
 """
@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Final, get_args
+from dataclasses import dataclass, field, replace
+from typing import Final, TypedDict, cast, get_args
 
 from remit.collector.ingest.context import Context
-from remit.collector.ingest.flagged_spans import Marks, marks_in
-from remit.collector.ingest.instances import instance_of
-from remit.collector.ingest.resources import agent_of, required
-from remit.collector.ingest.span_queries import window
-from remit.collector.meaning import CompiledSpanType, Declarations
+from remit.collector.ingest.params import Instant, Query, agent_of, instance_of
+from remit.collector.meaning import (
+    KEY,
+    WITHHELD,
+    CompiledSpanType,
+    Declarations,
+    exceeded,
+    markers_in,
+)
 from remit.collector.store import (
     BAD_PAYLOAD,
     BAD_RESULT,
@@ -25,41 +29,55 @@ from remit.collector.store import (
     UNCHECKED_PAYLOAD,
     UNCHECKED_RESULT,
     UNDECLARED,
+    AgentRow,
     InstanceRow,
     Page,
     Reading,
+    SchemaVersionRow,
     SpanFilter,
     SpanKind,
+    SpanRow,
+    VersionRow,
 )
 from remit.collector.times import FIRST_US, US_PER_S, format_us
-from remit.collector.views import success_answer
-from remit.collector.wire import object_of
-from remit.models.data_risk import Classification
+from remit.collector.wire import read_json
+from remit.models.data_risk import ActionProfile, Classification, DataCategories
 from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
 
-QUERY: Final = ("start_time", "end_time")
 DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
 """Without a start, an agent's risk is that of the last thirty days."""
 MOST_TERMINATED: Final = 1000
 MOST_REASONS: Final = 20
 _CLASSES: Final = get_args(Classification)
 _PARTS: Final = ("params_data_categories", "result_data_categories")
+_NEWEST: Final = Page(0, 1, "id", descending=True)
+MOST_SPANS: Final = 10_000
+"""Maximum number of flagged spans that are read, the newest."""
+MOST_CHARS: Final = 64 * 1024 * 1024
+"""Maximum number of characters of their payloads; reading them takes a quarter of a second."""
+PAGE_SPANS: Final = 1000
+PAGE_CHARS: Final = 8 * 1024 * 1024
+"""Maximum number of spans and characters that are read at once."""
 
 
-def of_instance(ctx: Context, params: bytes, key: str | None) -> bytes:
+class RiskQuery(Query):
+    """Period of an agent's risk."""
+
+    start_time: Instant = None
+    end_time: Instant = None
+
+
+def of_instance(ctx: Context, instance_id: str) -> dict[str, object]:
     """Return the risk of an instance, as declared and as recorded."""
-    del key
-    instance = instance_of(ctx, object_of(params, ctx.settings.max_depth))
-    return success_answer(risk_of_run(ctx.tx, ctx.declarations, instance).model_dump(mode="json"))
+    instance = instance_of(ctx, instance_id)
+    return risk_of_run(ctx.tx, ctx.declarations, instance).model_dump(mode="json")
 
 
-def of_agent(ctx: Context, params: bytes, key: str | None) -> bytes:
+def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]:
     """Return the risk of all spans of an agent within a period."""
-    del key
-    values = object_of(params, ctx.settings.max_depth)
-    agent = agent_of(ctx, required(values, "agent_id"))
-    start_us, end_us = window(values)
-    end_us = ctx.now_us if end_us is None else end_us
+    agent = agent_of(ctx, agent_id)
+    end_us = ctx.now_us if query.end_time is None else query.end_time
+    start_us = query.start_time
     if start_us is None:
         start_us = max(FIRST_US, end_us - DEFAULT_WINDOW_US)
     wanted = SpanFilter(
@@ -72,7 +90,7 @@ def of_agent(ctx: Context, params: bytes, key: str | None) -> bytes:
     terminated = _terminated(ctx, agent.id, start_us, end_us)
     risk = _risk(ctx.tx, ctx.declarations, wanted, agent.id, terminated)
     risk.start_time, risk.end_time = format_us(start_us), format_us(end_us)
-    return success_answer(risk.model_dump(mode="json"))
+    return risk.model_dump(mode="json")
 
 
 def risk_of_run(tx: Reading, declarations: Declarations, instance: InstanceRow) -> Risk:
@@ -146,17 +164,17 @@ def _declared(name: str, declared: CompiledSpanType | None) -> SpanTypeRisk:
     risk = (declared.data_risk if declared is not None else None) or {}
     actions = risk.get("action_profile") or {}
     params, result = (risk.get(part) or {} for part in _PARTS)
-    without = [word for word in _said(params, "excluded") if result.get(word) == "excluded"]
+    without = [word for word in _names_with("excluded", params) if result.get(word) == "excluded"]
     return SpanTypeRisk(
         schema_name=name,
         schema_title=name if declared is None else declared.title,
         declared=declared is not None,
         spans=0,
         failed=0,
-        allows=_said(actions, "allowed"),
-        forbids=_said(actions, "disallowed"),
-        takes=_said(params, "included"),
-        gives=_said(result, "included"),
+        allows=_names_with("allowed", actions),
+        forbids=_names_with("disallowed", actions),
+        takes=_names_with("included", params),
+        gives=_names_with("included", result),
         excludes=without,
         classification=_closest([each.get("classification", "") for each in (params, result)]),
     )
@@ -172,8 +190,8 @@ def _widen(one: SpanTypeRisk, other: SpanTypeRisk) -> None:
     one.classification = _closest([one.classification, other.classification])
 
 
-def _said(words: Mapping[str, str], word: str) -> list[str]:
-    return sorted(name for name, said in words.items() if said == word)
+def _names_with(value: str, declared: Mapping[str, str]) -> list[str]:
+    return sorted(name for name, declaration in declared.items() if declaration == value)
 
 
 def _closest(classes: Sequence[str]) -> str:
@@ -201,3 +219,168 @@ def _refused(found: Marks, terminated: Sequence[InstanceRow]) -> Refused:
         terminated_runs=len(terminated),
         termination_reasons=reasons[:MOST_REASONS],
     )
+
+
+# Flagged spans
+
+
+@dataclass
+class Marks:
+    """Refusals, excesses and withheld values of flagged spans.
+
+    Attributes:
+        spans: Number of spans that were read.
+        chars: Length of their payloads.
+        refused: Number of refused spans.
+        violations: Reasons of the refusals, counted by sentence.
+        exceeding: Number of spans beyond their agent's remit.
+        excesses: The excesses, counted by sentence.
+        withheld: Number of withheld values, by rule.
+    """
+
+    spans: int = 0
+    chars: int = 0
+    refused: int = 0
+    violations: Counter[str] = field(default_factory=Counter[str])
+    exceeding: int = 0
+    excesses: Counter[str] = field(default_factory=Counter[str])
+    withheld: Counter[str] = field(default_factory=Counter[str])
+
+    def take(self, row: SpanRow) -> None:
+        """Count a span."""
+        self.spans += 1
+        self.chars += len(row.payload) + len(row.result_payload or "")
+        payload, result = _object(row.payload), _object(row.result_payload)
+        self._take_refusal(row.status, result.get("error"))
+        beyond = exceeded(payload)
+        self.exceeding += bool(beyond)
+        self.excesses.update(beyond)
+        self.withheld.update(
+            str(each.get("rule", ""))
+            for value in (payload, result)
+            for each in markers_in(value)
+            if each[KEY] == WITHHELD
+        )
+
+    def _take_refusal(self, status: str, error: object) -> None:
+        violations = (
+            cast("dict[str, object]", error).get("violations") if isinstance(error, dict) else None
+        )
+        if status == "failed" and isinstance(violations, list):
+            self.refused += 1
+            self.violations.update(str(each) for each in cast("list[object]", violations))
+
+
+def marks_in(tx: Reading, wanted: SpanFilter) -> Marks:
+    """Return the counts of the newest spans that pass the filter.
+
+    They are read in pages: a span may be as long as a request.
+    """
+    marks = Marks()
+    while marks.spans < MOST_SPANS and marks.chars < MOST_CHARS:
+        size = min(PAGE_SPANS, MOST_SPANS - marks.spans)
+        page = Page(marks.spans, size, "id", descending=True)
+        left = min(PAGE_CHARS, MOST_CHARS - marks.chars)
+        listed = tx.list_spans(wanted, page, most_chars=left)
+        for row in listed.rows:
+            marks.take(row)
+        if not listed.rows or marks.spans >= listed.total:
+            break
+    return marks
+
+
+def _object(text: str | None) -> dict[str, object]:
+    return cast("dict[str, object]", read_json(text)) if text else {}
+
+
+# Declarations
+
+
+class DeclaredSpanType(TypedDict):
+    """A span type as stored in a schema version."""
+
+    name: str
+    title: str | None
+    description: str | None
+    data_risk: Mapping[str, Mapping[str, str]] | None
+
+
+def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
+    """Return the risk that the newest schema version of an agent declares, over its span types.
+
+    An action is allowed where one of them may take it and disallowed where none may; a category
+    is included where one of them has it and excluded where none has; the closest class counts.
+    """
+    account_id = ctx.caller.account_id
+    listed = ctx.tx.list_rows(SchemaVersionRow, account_id, {"agent_id": agent_id}, _NEWEST).rows
+    newest = [ctx.tx.row(SchemaVersionRow, account_id, row.id) for row in listed]
+    risks = [one["data_risk"] or {} for row in newest if row for one in _span_types(row)]
+    actions = [risk.get("action_profile", {}) for risk in risks]
+    rollup: dict[str, object] = {
+        "action_profile": {
+            name: _together([action.get(name) for action in actions], "allowed", "disallowed")
+            for name in ActionProfile.model_fields
+        }
+    }
+    for part in _PARTS:
+        rollup[part] = _categories([risk.get(part, {}) for risk in risks])
+    return rollup
+
+
+def agent_context(ctx: Context, instance_id: str) -> dict[str, object]:
+    """Return a description of the agent of an instance, for a language model."""
+    instance = instance_of(ctx, instance_id)
+    account_id = ctx.caller.account_id
+    agent = ctx.tx.agent(account_id, instance.agent_id)
+    version = ctx.tx.row(VersionRow, account_id, instance.agent_version_id)
+    schema = ctx.tx.row(SchemaVersionRow, account_id, instance.agent_schema_version_id)
+    body = "\n".join(_lines(agent, version, schema))
+    return {"status": "success", "agent_context": {"body": body}}
+
+
+def span_type_names(ctx: Context, schema_version_id: str) -> list[str]:
+    """Return the names of the span types of a schema version."""
+    row = ctx.tx.row(SchemaVersionRow, ctx.caller.account_id, schema_version_id)
+    return [] if row is None else [one["name"] for one in _span_types(row)]
+
+
+def _span_types(row: SchemaVersionRow) -> list[DeclaredSpanType]:
+    return cast("list[DeclaredSpanType]", read_json(row.span_type_schemas))
+
+
+def _categories(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    names = [name for name in DataCategories.model_fields if name != "classification"]
+    classes = [_CLASSES.index(part.get("classification", "unknown")) for part in parts]
+    return {
+        **{
+            name: _together([part.get(name) for part in parts], "included", "excluded")
+            for name in names
+        },
+        "classification": _CLASSES[max(classes, default=0)],
+    }
+
+
+def _together(words: Sequence[str | None], some: str, none: str) -> str:
+    if some in words:
+        return some
+    return none if words and all(word == none for word in words) else "unknown"
+
+
+def _lines(
+    agent: AgentRow | None, version: VersionRow | None, schema: SchemaVersionRow | None
+) -> Iterator[str]:
+    """Yield the lines of the text, in Markdown."""
+    if agent is not None:
+        yield f"# {agent.name}"
+        yield from ("", agent.description) if agent.description else ()
+    if version is not None:
+        named = version.name or version.external_identifier or version.id
+        yield from ("", f"Version: {named}")
+        yield from ("", version.description) if version.description else ()
+    types = [] if schema is None else _span_types(schema)
+    if types:
+        yield from ("", "## Span types", "")
+    for one in types:
+        title = f" ({one['title']})" if one["title"] else ""
+        description = f": {one['description']}" if one["description"] else ""
+        yield f"- `{one['name']}`{title}{description}"

@@ -1,7 +1,7 @@
-"""A batch of span operations: all is read first, then decided in order, then written at once.
+"""A batch of span operations: all rows are read, then each is decided, then all are written.
 
-Each operation sees what those before it did, and a refusal leaves nothing of its own behind, as if
-each had a transaction of its own. One operation alone is a batch of one.
+Each operation sees the effects of those before it, and a refused one has none, as if each had a
+transaction of its own. One operation alone is a batch of one.
 
 What public sources leave open is decided in docs/reference/wire.md.
 """
@@ -14,10 +14,10 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from remit.collector.ingest.checks import instant, taken
 from remit.collector.ingest.context import Context
-from remit.collector.ingest.erased import causes_of, span_without_payloads, subject_of
+from remit.collector.ingest.erasure import causes_of, span_without_payloads, subject_of
 from remit.collector.ingest.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
+from remit.collector.ingest.params import instant, taken
 from remit.collector.ingest.spans import (
     CREATE,
     FINISH,
@@ -30,17 +30,8 @@ from remit.collector.ingest.spans import (
 from remit.collector.ingest.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
 from remit.collector.ingest.validation import found_at_creation, found_at_finish, shown
 from remit.collector.refusals import RequestError, not_found
-from remit.collector.store import (
-    CREATED_SENSITIVE,
-    FOUND,
-    GAVE_FINISH,
-    GAVE_START,
-    SENSITIVE,
-    InstanceRow,
-    KeyRow,
-    SpanRow,
-)
-from remit.collector.views import as_created, span_answer
+from remit.collector.store import SENSITIVE, InstanceRow, KeyRow, SpanRow
+from remit.collector.views import span_answer
 from remit.collector.wire import same_json
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
@@ -53,8 +44,8 @@ class Task(NamedTuple):
     Attributes:
         operation: `CREATE` or `FINISH`.
         key: Its idempotency key.
-        home: Id of the span from which the key was derived, in whose row it is kept.
-        fields: Its fields, or why they cannot be meant.
+        home: Id of the span from which the key was derived, in whose row it is stored.
+        fields: Its fields, or why they are not valid.
     """
 
     operation: str
@@ -66,9 +57,10 @@ class Task(NamedTuple):
 class SpanBatch:
     """One batch of span operations, inside the transaction of its context."""
 
-    def __init__(self, ctx: Context) -> None:
-        """Begin with nothing read and nothing to write."""
+    def __init__(self, ctx: Context, *, minimal: bool = False) -> None:
+        """Begin an empty batch; *minimal* answers leave the spans out."""
         self._ctx = ctx
+        self._minimal = minimal
         self._account_id = ctx.caller.account_id
         self._spans: dict[str, SpanRow] = {}
         self._instances: dict[str, InstanceRow] = {}
@@ -106,7 +98,7 @@ class SpanBatch:
         return Task(call.operation, call.key, home, fields)
 
     def _read(self, tasks: Sequence[Task]) -> None:
-        """Read what the decisions may need, in a few statements for any number of operations."""
+        """Read the rows that the decisions need, in a few statements for the whole batch."""
         tx, account_id = self._ctx.tx, self._account_id
         instance_ids = {
             task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
@@ -118,7 +110,8 @@ class SpanBatch:
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
                 self._keys[operation, key] = row
         span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
-        # Who adds each span that it names meets a conflict where somebody else did so meanwhile.
+        # If every operation only adds the span that it names, the spans need not be read: one that
+        # another request added is a conflict.
         there = there or bool(self._keys) or not all(_adds_what_it_names(task) for task in tasks)
         self._spans = tx.spans(account_id, span_ids) if span_ids and there else {}
         instance_ids.update(row.agent_instance_id for row in self._spans.values())
@@ -135,7 +128,7 @@ class SpanBatch:
         if first is not None:
             if not self._repeats(task, task.fields, first):
                 raise used_otherwise()
-            return self._answer(as_created(first) if task.operation == CREATE else first)
+            return self._answer(first)
         if isinstance(task.fields, SpanToCreate):
             return self._create(task, task.fields)
         return self._finish(task, task.fields)
@@ -171,9 +164,21 @@ class SpanBatch:
         )
 
     def _same_creation(self, fields: SpanToCreate, row: SpanRow) -> bool:
-        said = new_span(row.id, fields, row.create_key, self._ctx.now_us)
-        instance = self._instances[row.agent_instance_id]
-        return same_creation(as_created(row), span_without_payloads(said, instance))
+        """Return whether a creation is equal to the one of *row*, which may have ended since."""
+        created = self._new_span(row.id, fields, None)
+        erased = self._instances[row.agent_instance_id].erased_at is not None
+        ended = row.created_status not in UNFINISHED
+        return (
+            created.agent_instance_id == row.agent_instance_id
+            and created.parent_span_id == row.parent_span_id
+            and created.schema_name == row.schema_name
+            and created.status == row.created_status
+            and created.flags & SENSITIVE <= row.flags & SENSITIVE
+            and (fields.started_at is None or created.started_at in {None, row.started_at})
+            and (fields.finished_at is None or created.finished_at in {None, row.finished_at})
+            and (erased or _same_payload(created.payload, row.payload))
+            and (erased or not ended or _same_payload(created.result_payload, row.result_payload))
+        )
 
     def _create(self, task: Task, fields: SpanToCreate) -> bytes:
         instance = self._instances.get(fields.agent_instance_id)
@@ -181,18 +186,46 @@ class SpanBatch:
             raise not_found("agent_instance")
         unused_home = None if task.home in self._spans else task.home
         span_id = fields.id or unused_home or self._ctx.new_id()
-        found = found_at_creation(self._ctx, instance, fields)
-        said = new_span(span_id, fields, task.key, self._ctx.now_us, found)
-        row = span_without_payloads(said, instance)
         known = self._spans.get(span_id)
         if known is not None:
-            if not same_creation(as_created(known), row):
+            if not self._same_creation(fields, known):
                 raise taken("id")
-            return self._answer(as_created(known))
+            return self._answer(known)
+        flags = found_at_creation(self._ctx, instance, fields)
+        row = span_without_payloads(self._new_span(span_id, fields, task.key, flags), instance)
         self._spans[span_id] = self._new[span_id] = row
         self._counts[row.agent_instance_id][row.status] += 1
         self._keep_key(task, row)
         return self._answer(row)
+
+    def _new_span(
+        self, span_id: str, fields: SpanToCreate, key: str | None, flags: int = 0
+    ) -> SpanRow:
+        """Return the row of a new span; a start or end without a time is now.
+
+        Raises:
+            RequestError: 422, a time is not valid.
+        """
+        now_us = self._ctx.now_us
+        started_at = instant("started_at", fields.started_at, now_us)
+        finished_at = instant("finished_at", fields.finished_at, now_us)
+        return SpanRow(
+            agent_instance_id=fields.agent_instance_id,
+            id=span_id,
+            parent_span_id=fields.parent_span_id,
+            schema_name=fields.schema_name,
+            status=fields.status,
+            created_status=fields.status,
+            flags=flags | (SENSITIVE if fields.sensitive_encoding else 0),
+            started_at=started_at if fields.status != PENDING else None,
+            finished_at=finished_at if fields.status not in UNFINISHED else None,
+            inserted_at=now_us,
+            updated_at=now_us,
+            create_key=key,
+            finish_key=None,
+            payload=str(fields.payload, "utf-8"),
+            result_payload=fields.result,
+        )
 
     def _finish(self, task: Task, fields: SpanToFinish) -> bytes:
         row = self._spans.get(fields.agent_span_id)
@@ -220,7 +253,7 @@ class SpanBatch:
         return self._answer(finished)
 
     def _keep_key(self, task: Task, row: SpanRow) -> None:
-        """Keep the key of an operation, unless it will be looked for in the span's own row."""
+        """Store the key of an operation, unless the span's own row holds it."""
         if task.key is not None and task.home != row.id:
             self._new_keys.append(
                 KeyRow(
@@ -236,7 +269,7 @@ class SpanBatch:
 
     def _answer(self, row: SpanRow) -> bytes:
         instance = self._instances[row.agent_instance_id]
-        view = shown(self._ctx, row, instance)
+        view = {"id": row.id} if self._minimal else shown(self._ctx, row, instance)
         terminated = instance.status == TERMINATED
         return span_answer(view, terminated=terminated, reason=instance.termination_reason)
 
@@ -259,7 +292,7 @@ class SpanBatch:
 
 
 def _adds_what_it_names(task: Task) -> bool:
-    """Return whether an operation is to add the one span that it may be about."""
+    """Return whether an operation adds the only span that it may be about."""
     fields = task.fields
     return isinstance(fields, SpanToCreate) and (
         task.home is None or fields.id is None or fields.id == task.home
@@ -271,55 +304,6 @@ def _named(task: Task) -> tuple[str | None, ...]:
     if isinstance(task.fields, SpanToFinish):
         return task.home, task.fields.agent_span_id
     return (task.home, task.fields.id) if isinstance(task.fields, SpanToCreate) else (task.home,)
-
-
-def new_span(
-    span_id: str, fields: SpanToCreate, key: str | None, now_us: int, found: int = 0
-) -> SpanRow:
-    """Return the row of a new span: a start that was not named is now, an end likewise.
-
-    Raises:
-        RequestError: 422, a time is none.
-    """
-    started_at = instant("started_at", fields.started_at, now_us)
-    finished_at = instant("finished_at", fields.finished_at, now_us)
-    started = fields.status != PENDING
-    ended = fields.status not in UNFINISHED
-    sensitive = SENSITIVE | CREATED_SENSITIVE if fields.sensitive_encoding else 0
-    gave_start = GAVE_START if started and fields.started_at is not None else 0
-    gave_finish = GAVE_FINISH if ended and fields.finished_at is not None else 0
-    return SpanRow(
-        agent_instance_id=fields.agent_instance_id,
-        id=span_id,
-        parent_span_id=fields.parent_span_id,
-        schema_name=fields.schema_name,
-        status=fields.status,
-        created_status=fields.status,
-        flags=sensitive | gave_start | gave_finish | found,
-        started_at=started_at if started else None,
-        finished_at=finished_at if ended else None,
-        inserted_at=now_us,
-        updated_at=now_us,
-        create_key=key,
-        finish_key=None,
-        payload=str(fields.payload, "utf-8"),
-        result_payload=fields.result,
-    )
-
-
-def same_creation(one: SpanRow, other: SpanRow) -> bool:
-    """Return whether two creations said the same; times that neither named do not matter."""
-    return (
-        one.agent_instance_id == other.agent_instance_id
-        and one.parent_span_id == other.parent_span_id
-        and one.schema_name == other.schema_name
-        and one.status == other.status
-        and one.flags & ~FOUND == other.flags & ~FOUND
-        and (not one.flags & GAVE_START or one.started_at == other.started_at)
-        and (not one.flags & GAVE_FINISH or one.finished_at == other.finished_at)
-        and _same_payload(one.payload, other.payload)
-        and _same_payload(one.result_payload, other.result_payload)
-    )
 
 
 def _same_payload(one: str | None, other: str | None) -> bool:

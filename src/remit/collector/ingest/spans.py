@@ -1,6 +1,6 @@
-"""What the span operations read: the same as the wire models, by msgspec, five times as fast.
+"""Parameters of span operations, read by msgspec, five times as fast as the wire models.
 
-A test holds the two together: what one accepts, the other does.
+A property test verifies that both accept the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 from pydantic import BaseModel
 
-from remit.collector.ingest.checks import check_name, checked_id, model_of
+from remit.collector.ingest.params import check_name, checked_id, model_of
 from remit.collector.refusals import invalid_field, malformed
 from remit.collector.wire import check_keys, encode, finite, value_of
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
@@ -42,9 +42,9 @@ class SpanCall(NamedTuple):
 
 
 class SpanToCreate(msgspec.Struct, gc=False, omit_defaults=True):
-    """Fields of a create; the payloads are left as they came, and read beside it.
+    """Fields of a create; the payloads are stored as received and decoded for checks.
 
-    What a client sends under the names of the last two is overwritten.
+    Values that a client sends under the names of the last two are overwritten.
     """
 
     agent_instance_id: str
@@ -94,7 +94,7 @@ _UNFINISHED: Final = frozenset({"pending", "active"})
 
 
 def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
-    """Return the fields of a create, checked as far as they say themselves.
+    """Return the fields of a create, validated without the database.
 
     Raises:
         RequestError: 400 or 422.
@@ -116,7 +116,7 @@ def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
 
 
 def span_to_finish(params: bytes | Raw, max_depth: int) -> SpanToFinish:
-    """Return the fields of a finish, checked as far as they say themselves.
+    """Return the fields of a finish, validated without the database.
 
     Raises:
         RequestError: 400 or 422.
@@ -146,13 +146,13 @@ def _read(
     try:
         return decoder.decode(params)
     except (msgspec.DecodeError, RecursionError) as error:
-        # The wire model names every wrong field, where msgspec stops at the first.
+        # The wire model names every wrong field; msgspec stops at the first.
         model_of(model, bytes(params), max_depth)
         raise malformed(f"the item is not readable: {error}") from error
 
 
 def _object(field: str, raw: Raw, max_depth: int) -> dict[str, object]:
-    """Return a payload; one that is no object, or that a reader could not read, is refused.
+    """Return a payload, an object that every reader can decode.
 
     Raises:
         RequestError: 400 or 422.

@@ -26,8 +26,8 @@ UNFINISHED: Final = frozenset({PENDING, ACTIVE})
 def start_instance(row: InstanceRow, at_us: int, now_us: int) -> InstanceRow:
     """Return the instance started.
 
-    One start may come late: the clients' queues let a finish overtake it, and a refusal would
-    silence them. It tells when the instance really started and leaves the status alone.
+    One late start is accepted: a finish may overtake it in the clients' queues, and they stop
+    after a refusal. It sets the time of the start and leaves the status alone.
 
     Raises:
         RequestError: It was started before, or terminated.
@@ -78,11 +78,11 @@ def finish_span(
     pending ones only. The state of the run does not matter.
 
     Args:
-        row: The span as it stands.
-        status: How it ended.
-        at_us: When it ended.
+        row: The span.
+        status: Its new status.
+        at_us: Time of its end.
         now_us: The time now.
-        result: JSON of the result; None leaves what is there.
+        result: JSON of the result; None leaves the stored one.
         sensitive: Whether the payloads hold values in the `$sensitive` encoding from now on.
 
     Raises:

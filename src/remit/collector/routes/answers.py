@@ -1,4 +1,4 @@
-"""Answers: JSON always, an envelope always, nothing of the inside ever."""
+"""Answers to requests that no endpoint of the API takes: JSON and an envelope, as all others."""
 
 from __future__ import annotations
 
@@ -12,30 +12,19 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from remit.collector.refusals import RequestError
-from remit.collector.routes.bodies import GZIP
-from remit.collector.store import StoreUnavailableError, TooSlowError
-from remit.collector.views import error_answer
-
-RETRY_AFTER_S: Final = 1
-ACCEPTED: Final = {"Accept-Encoding": GZIP}
-"""Says how a client may compress what it sends (RFC 9110, section 12.5.3)."""
-CODE: Final = "remit.code"
-"""Where the scope of a request says why it was refused."""
+from remit.collector.routes.asgi import CODE
+from remit.collector.routes.dispatch import HEADERS, refused
 
 
 def answer(body: bytes) -> Response:
     """Return an answer to a request that was carried out."""
-    return Response(body, headers=ACCEPTED, media_type="application/json")
+    return Response(body, headers=HEADERS)
 
 
 def envelope(refusal: RequestError) -> Response:
     """Return the answer to a request that was not carried out."""
-    return Response(
-        error_answer(refusal),
-        refusal.status,
-        headers={**ACCEPTED, **(refusal.headers or {})},
-        media_type="application/json",
-    )
+    response = refused(refusal)
+    return Response(response.body, response.status, response.headers)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -56,42 +45,14 @@ async def _unknown(request: Request, error: Exception) -> Response:
     return _noted(request, RequestError(status, code, message, headers=error.headers))
 
 
-async def _unavailable(request: Request, error: Exception) -> Response:
-    """Answer a request that may succeed later; the service has said why, once."""
-    del error
-    return _noted(
-        request,
-        RequestError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "unavailable",
-            "the database cannot be used now: try again",
-            headers={"Retry-After": str(RETRY_AFTER_S)},
-        ),
-    )
-
-
-async def _too_slow(request: Request, error: Exception) -> Response:
-    """Answer a request for which a query exceeded the time limit of the database."""
-    del error
-    return _noted(
-        request,
-        RequestError(
-            HTTPStatus.GATEWAY_TIMEOUT,
-            "timeout",
-            "the database took too long for this: ask for less, such as a shorter time, one run "
-            "or a smaller page",
-        ),
-    )
-
-
 async def _gone(request: Request, error: Exception) -> Response:
-    """Answer nobody: the client went away before it had sent everything."""
+    """Answer a client that closed the connection before it had sent everything."""
     del request, error
     return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """Answer a request on which we failed; the server's log has the reason, the answer has not."""
+    """Answer a request on which the collector failed; only the server's log has the reason."""
     del error
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return _noted(request, RequestError(status, "internal_error", "the collector failed"))
@@ -102,12 +63,10 @@ def _noted(request: Request, refusal: RequestError) -> Response:
     return envelope(refusal)
 
 
-# Coroutines all: a plain function would be run by starlette in a worker thread.
+# Coroutines: starlette would run plain functions in a worker thread.
 exception_handlers: Final[Mapping[type[Exception], ExceptionHandler]] = {
     RequestError: _refused,
     HTTPException: _unknown,
-    TooSlowError: _too_slow,
-    StoreUnavailableError: _unavailable,
     ClientDisconnect: _gone,
     Exception: _failed,
 }

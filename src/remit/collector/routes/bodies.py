@@ -1,15 +1,13 @@
-"""Request bodies: read whole, within limits, whatever the content type says."""
+"""Request bodies within limits: decompressed, and counted in all that are read at once."""
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import zlib
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
-
-from starlette.requests import Request
 
 from remit.collector.refusals import RequestError, malformed, too_large
 from remit.collector.settings import Settings
@@ -17,94 +15,86 @@ from remit.collector.wire import check_values
 
 GZIP: Final = "gzip"
 MAX_MEMBERS: Final = 1024
-"""So many gzip members may follow each other; programs that write blocks need 512 for 32 MiB."""
+"""Maximum number of gzip members; programs that write blocks need 512 for 32 MiB."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _PART_BYTES: Final = 64 * 1024
 
 
-class _Held:
-    """How many bytes one request holds."""
+class PendingBytes:
+    """The bytes of all bodies of this process that are being read or worked on."""
 
-    count = 0
+    def __init__(self, most: int) -> None:
+        """Allow *most* bytes at once."""
+        self._most = most
+        self._count = 0
+        self._lock = threading.Lock()
 
+    @contextmanager
+    def counted(self) -> Generator[Callable[[int], None]]:
+        """Return a block for one request; the function adds bytes until the block ends.
 
-class Bodies:
-    """Reads the bodies of requests; what all of them take together is bounded."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Keep within the limits of *settings*."""
-        self._settings = settings
-        self._pending_bytes = 0
-
-    @asynccontextmanager
-    async def of(self, request: Request) -> AsyncGenerator[bytes]:
-        """Yield the body, decompressed; its bytes count as pending until the block ends.
-
-        Raises:
-            RequestError: 400, 408, 413, 415 or 503.
-            ClientDisconnect: The client went away before the end.
+        The function raises a refusal with 503 if there are too many.
         """
-        held = _Held()
-        try:
-            yield await self._read(request, held)
-        finally:
-            self._pending_bytes -= held.count
+        held = 0
 
-    async def _read(self, request: Request, held: _Held) -> bytes:
-        settings = self._settings
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
-        parts: list[bytes] = []
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > settings.max_body_bytes:
-            raise self._too_long()
-        # A request from within the process has no event loop, and never waits.
-        remote = request.client is not None
-        try:
-            async with asyncio.timeout(settings.body_timeout_s) if remote else nullcontext():
-                # The server discards what is left of a body that is too long.
-                async for part in request.stream():
-                    self._hold(len(part), held)
-                    if held.count > settings.max_body_bytes:
-                        raise self._too_long()
-                    parts.append(part)
-        except TimeoutError as error:
-            raise RequestError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                "request_timeout",
-                f"the body did not arrive within {settings.body_timeout_s} seconds",
-                headers={"Connection": "close"},
-            ) from error
-        body = b"".join(parts)
-        if encoding not in {"identity", ""}:
-            if encoding != GZIP:
+        def hold(count: int) -> None:
+            nonlocal held
+            with self._lock:
+                held += count
+                self._count += count
+                exceeded = self._count > self._most
+            if exceeded:
                 raise RequestError(
-                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_media_type",
-                    "the body's content encoding must be gzip or identity",
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "too many request bodies are being read at once: try again later",
+                    headers={"Retry-After": "1"},
                 )
-            body = unzip(body, settings.max_body_bytes)
-            self._hold(len(body), held)
-        check_values(body, settings.max_body_values)
-        return body
 
-    def _too_long(self) -> RequestError:
-        return too_large(f"the body is longer than {self._settings.max_body_bytes} bytes")
+        try:
+            yield hold
+        finally:
+            with self._lock:
+                self._count -= held
 
-    def _hold(self, count: int, held: _Held) -> None:
-        """Count bytes as pending.
 
-        Raises:
-            RequestError: 503, there are too many.
-        """
-        held.count += count
-        self._pending_bytes += count
-        if self._pending_bytes > self._settings.max_pending_bytes:
+def too_long(settings: Settings) -> RequestError:
+    """Return the refusal of a body that is too long."""
+    return too_large(f"the body is longer than {settings.max_body_bytes} bytes")
+
+
+def decoded(
+    body: bytes,
+    headers: Mapping[str, str],
+    settings: Settings,
+    hold: Callable[[int], None] | None = None,
+) -> bytes:
+    """Return *body* without its content encoding.
+
+    Args:
+        body: As it was received.
+        headers: Names in lower case.
+        settings: The limits.
+        hold: Called with the length of a decompressed body.
+
+    Raises:
+        RequestError: 400, 413, 415 or 503.
+    """
+    if len(body) > settings.max_body_bytes:
+        raise too_long(settings)
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", ""}:
+        if encoding != GZIP:
             raise RequestError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "unavailable",
-                "too many request bodies are being read at once: try again later",
-                headers={"Retry-After": "1"},
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body's content encoding must be gzip or identity",
             )
+        body = unzip(body, settings.max_body_bytes)
+        if hold is not None:
+            hold(len(body))
+    check_values(body, settings.max_body_values)
+    return body
 
 
 def unzip(body: bytes, max_bytes: int) -> bytes:

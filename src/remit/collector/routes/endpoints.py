@@ -1,15 +1,31 @@
-"""The endpoints: path, method, operation, and what each takes and answers on the wire.
+"""The table of endpoints: path, method, operation, handler, and the models of both directions.
 
-The routes, the OpenAPI document and docs/reference/endpoints.md are made from this one table.
+Dispatch, bulk items, the OpenAPI document and docs/reference/endpoints.md use this one table.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pydantic import BaseModel
 
+from remit.collector import views
+from remit.collector.ingest import (
+    agents,
+    places,
+    risk,
+    runs,
+    span_operations,
+    tokens,
+    versions,
+)
+from remit.collector.ingest import service_operations as small
 from remit.collector.ingest.agents import AgentForUpdate
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.params import ListQuery, Query, Values
+from remit.collector.ingest.spans import CREATE, FINISH
 from remit.collector.models.account import (
     Account,
     AccountForUpdate,
@@ -42,6 +58,7 @@ from remit.collector.models.service import (
     TestSpansResponse,
     TokenScopeDetails,
 )
+from remit.collector.refusals import RequestError
 from remit.models.agent import Agent, AgentForCreate
 from remit.models.agent_instance import (
     AgentInstance,
@@ -60,287 +77,361 @@ from remit.models.risk import Risk
 PREFIX: Final = "/api/v1"
 BULK: Final = "bulk"
 DOCUMENT: Final = "openapi"
+ON_RUNS: Final = "agent_instances/"
+"""Start of the names of the operations on runs."""
+REGISTER: Final = ON_RUNS + "register"
+_ID: Final = "{id}"
+_ID_PART: Final = 2
 
 
-class ServedEndpoint(NamedTuple):
+class Endpoint(NamedTuple):
     """One path and method.
 
     Attributes:
         method: HTTP method.
-        path: Path after the prefix; `{id}` is the id of what it is about.
-        operation: Name of the operation; the bulk request and the document are none.
-        answers: What a success is about; a list if the operation can be sorted.
-        takes: What the body says; None without a body.
-        id_field: The operation's name of that id.
-        wrapped: Whether the body's fields stand under `details`.
+        path: Path after the prefix; `{id}` is the id of the thing.
+        operation: Name of the operation in a bulk item; bulk and the document are none.
+        perform: Carries it out. Takes the context, the id unless the model has a field for it, the
+            model if there is one, and the fields as they came where `with_fields` says so. Returns
+            encoded bytes, or what `view` takes.
+        answers: Model of a success; of one item, if it is a list.
+        view: Makes the answer out of the result; takes the context and the result.
+        body: Model of the body on the wire; None without a body.
+        query: Model of the query.
+        id_field: The operation's name of the id.
+        wrapped: Whether the body's fields are under `details`.
         bare: Whether `answers` is the whole answer, and not what its envelope holds.
+        writes: Whether it needs the write lock.
+        account: Whether it needs an account's token.
+        again: Reads the thing as it is now, for a repeated request; takes the context, its id, and
+            the other arguments of `perform`. None if the answer never changes and is stored.
+        compared: The fields that tell a request from another one with the same key.
+        with_fields: Whether `perform` also takes the fields as they came.
+        minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
     """
 
     method: str
     path: str
     operation: str
+    perform: Callable[..., Any]
     answers: type[BaseModel]
-    takes: type[BaseModel] | None = None
+    view: Callable[[Context, Any], object]
+    body: type[BaseModel] | None = None
+    query: type[Query] | None = None
     id_field: str = ""
     wrapped: bool = False
     bare: bool = False
+    writes: bool = False
+    account: bool = True
+    again: Callable[..., Any] | None = None
+    compared: Callable[[Values], Values] = dict
+    with_fields: bool = False
+    minimal: Callable[[Any], object] | None = None
+
+    @property
+    def model(self) -> type[BaseModel] | None:
+        """The model that `perform` takes."""
+        return self.query or (None if self.body is StepRequest else self.body)
+
+    @property
+    def sortable(self) -> tuple[str, ...]:
+        """For a list: the fields that it can be sorted by."""
+        query = self.query
+        return query.sortable if query is not None and issubclass(query, ListQuery) else ()
+
+    @property
+    def on_spans(self) -> bool:
+        """Whether it is a step on one span, which a span batch carries out."""
+        return self.operation in {CREATE, FINISH}
+
+    @property
+    def on_run(self) -> bool:
+        """Whether its idempotency key belongs to a run, and is deleted with it."""
+        return self.operation.startswith(ON_RUNS) or self.answers is TestSpansResponse
 
 
-def _get(
-    path: str,
-    operation: str,
-    answers: type[BaseModel],
-    id_field: str = "",
-    *,
-    bare: bool = False,
-) -> ServedEndpoint:
-    return ServedEndpoint("GET", path, operation, answers, None, id_field, bare=bare)
+Perform: TypeAlias = Callable[..., Any]
+Model: TypeAlias = type[BaseModel]
 
 
-def _post(
-    path: str,
-    operation: str,
-    answers: type[BaseModel],
-    takes: type[BaseModel] = StepRequest,
-    id_field: str = "",
-    *,
-    bare: bool = False,
-) -> ServedEndpoint:
-    return ServedEndpoint("POST", path, operation, answers, takes, id_field, bare=bare)
+def _plain(ctx: Context, result: object) -> object:
+    del ctx
+    return result
 
 
-def _wrapped(
-    method: str,
-    path: str,
-    operation: str,
-    answers: type[BaseModel],
-    takes: type[BaseModel],
-    id_field: str = "",
-    *,
-    bare: bool = False,
-) -> ServedEndpoint:
-    return ServedEndpoint(
-        method, path, operation, answers, takes, id_field, wrapped=True, bare=bare
-    )
+def _of_row(view: Callable[[Any], object]) -> Callable[[Context, Any], object]:
+    """Return *view*, which takes a row alone, as one that takes the context too."""
+    return lambda _, row: view(row)
 
 
-def _delete(path: str, operation: str, answers: type[BaseModel], id_field: str) -> ServedEndpoint:
-    return ServedEndpoint("DELETE", path, operation, answers, None, id_field)
+def _answered_apart(*_: object) -> None:
+    """Bulk and the document are answered by `dispatch` itself."""
 
 
-_RUN: Final = "agent_instance_id"
-_AGENT: Final = "agent_id"
-_ACCOUNT: Final = "account_id"
-_ENVIRONMENT: Final = "environment_id"
-_DEPLOYMENT: Final = "agent_deployment_id"
-_TOKEN: Final = "api_token_id"  # noqa: S105 - the name of a field
+class _Thing(NamedTuple):
+    """A kind of thing; its methods make the rows of the table that are about it.
 
-INSTANCES: Final = (
-    _post(
-        "/agent_instance/register",
-        "agent_instances/register",
-        RegisteredResponse,
-        RegisterDeploymentInstanceRequest,
-        bare=True,
-    ),
-    _get("/agent_instance", "agent_instances/list", AgentInstance),
-    _get("/agent_instance/{id}", "agent_instances/show", AgentInstance, _RUN),
-    _get("/agent_instance/{id}/risk", "agent_instances/risk", Risk, _RUN),
-    _wrapped(
-        "PUT",
-        "/agent_instance/{id}",
-        "agent_instances/update",
-        AgentInstance,
-        InstanceForUpdate,
-        _RUN,
-    ),
-    _post(
-        "/agent_instance/{id}/start",
-        "agent_instances/start",
-        AgentInstance,
-        TimestampRequest,
-        _RUN,
-    ),
-    _post(
-        "/agent_instance/{id}/finish",
-        "agent_instances/finish",
-        AgentInstance,
-        FinishInstanceRequest,
-        _RUN,
-    ),
-    _post(
-        "/agent_instance/{id}/terminate",
-        "agent_instances/terminate",
-        AgentInstance,
-        TerminateInstanceRequest,
-        _RUN,
-    ),
-    _post(
-        "/agent_instance/{id}/record_quality",
-        "agent_instances/record_quality",
-        AgentInstance,
-        RecordQualityRequest,
-        _RUN,
-    ),
-    _wrapped(
-        "POST",
-        "/agent_instance/{id}/update",
-        "agent_instances/update",
-        AgentInstance,
-        InstanceForUpdate,
-        _RUN,
-    ),
-    _get(
-        "/agent_instance/{id}/agent_context",
-        "agent_instances/agent_context",
-        AgentContextResponse,
-        _RUN,
-        bare=True,
-    ),
+    Attributes:
+        name: Its name; the operations have it in the plural, and paths too if `path` says so.
+        answers: Model of its answers.
+        find: Reads one by id.
+        view: Makes an answer out of a row.
+        account: Whether its operations need an account's token.
+        path: Path of all of them, if not the name.
+        minimal: See `Endpoint`.
+    """
+
+    name: str
+    answers: Model
+    find: Perform
+    view: Callable[[Context, Any], object] = _plain
+    account: bool = True
+    path: str = ""
+    minimal: Callable[[Any], object] | None = None
+
+    def row(
+        self,
+        method: str,
+        tail: str,
+        step: str,
+        perform: Perform,
+        **fields: Any,  # noqa: ANN401 - those of `Endpoint`
+    ) -> Endpoint:
+        """Return one row."""
+        defaults: dict[str, Any] = {
+            "answers": self.answers,
+            "view": self.view,
+            "id_field": f"{self.name}_id" if _ID in tail else "",
+            "account": self.account,
+        }
+        path, operation = f"/{self.path or self.name}{tail}", f"{self.name}s/{step}"
+        return Endpoint(method, path, operation, perform, **{**defaults, **fields})
+
+    def list(self, perform: Perform, query: type[Query] = ListQuery) -> Endpoint:
+        """Return the row of the list."""
+        return self.row("GET", "", "list", perform, query=query)
+
+    def show(self, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that shows one."""
+        return self.row("GET", f"/{_ID}", "show", self.find, **fields)
+
+    def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that reads something about one."""
+        fields = {"answers": answers, "view": _plain, **fields}
+        return self.row("GET", f"/{_ID}/{step}", step, perform, **fields)
+
+    def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that creates one."""
+        fields = {"wrapped": True, "writes": True, "again": self.find, **fields}
+        return self.row("POST", "", "create", perform, body=body, **fields)
+
+    def update(
+        self, perform: Perform, body: Model, method: str = "PUT", tail: str = ""
+    ) -> Endpoint:
+        """Return the row that changes one."""
+        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal, "wrapped": True}
+        return self.row(
+            method, f"/{_ID}{tail}", "update", perform, body=body, writes=True, **fields
+        )
+
+    def step(self, step: str, perform: Perform, body: Model = StepRequest) -> Endpoint:
+        """Return the row of a step on one."""
+        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal}
+        return self.row("POST", f"/{_ID}/{step}", step, perform, body=body, writes=True, **fields)
+
+    def delete(self, perform: Perform) -> Endpoint:
+        """Return the row that deletes one; its answer is stored for a repetition."""
+        return self.row("DELETE", f"/{_ID}", "delete", perform, writes=True)
+
+
+_RUN: Final = _Thing(
+    "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
-SPANS: Final = (
-    _get("/agent_spans", "agent_spans/list", AgentSpan),
-    _wrapped("POST", "/agent_spans", "agent_spans/create", AgentSpan, CreateAgentSpanRequest),
-    _post(
-        "/agent_spans/create_test_spans",
-        "agent_spans/create_test_spans",
-        TestSpansResponse,
-        CreateTestSpansRequest,
-        bare=True,
-    ),
-    _post(
-        "/agent_spans/{id}/finish",
-        "agent_spans/finish",
-        AgentSpan,
-        FinishAgentSpanRequest,
-        "agent_span_id",
-    ),
+_SPAN: Final = _Thing("agent_span", AgentSpan, _answered_apart, account=False, path="agent_spans")
+_AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
+_VERSION: Final = _Thing(
+    "agent_version", AgentVersion, versions.find_version, _of_row(views.version_view)
 )
-AGENTS: Final = (
-    _get("/agent", "agents/list", Agent),
-    _wrapped("POST", "/agent", "agents/create", Agent, AgentForCreate),
-    _get("/agent/show", "agents/show", Agent),
-    _get("/agent/{id}", "agents/show", Agent, _AGENT),
-    _get("/agent/{id}/risk", "agents/risk", Risk, _AGENT),
-    _wrapped("PUT", "/agent/{id}", "agents/update", Agent, AgentForUpdate, _AGENT),
-    _delete("/agent/{id}", "agents/delete", Agent, _AGENT),
-    _post("/agent/{id}/retire", "agents/retire", Agent, StepRequest, _AGENT),
-    _post("/agent/{id}/reinstate", "agents/reinstate", Agent, StepRequest, _AGENT),
+_SCHEMA: Final = _Thing(
+    "agent_schema_version",
+    AgentSchemaVersion,
+    versions.find_schema_version,
+    _of_row(views.schema_view),
 )
-VERSIONS: Final = (
-    _get("/agent_version", "agent_versions/list", AgentVersion),
-    _wrapped(
-        "POST", "/agent_version", "agent_versions/create", AgentVersion, AgentVersionForCreate
-    ),
-    _get("/agent_version/{id}", "agent_versions/show", AgentVersion, "agent_version_id"),
-    _get("/agent_schema_version", "agent_schema_versions/list", AgentSchemaVersion),
-    _wrapped(
-        "POST",
-        "/agent_schema_version",
-        "agent_schema_versions/create",
-        AgentSchemaVersion,
-        AgentSchemaVersionForCreate,
-    ),
-    _get(
-        "/agent_schema_version/{id}",
-        "agent_schema_versions/show",
-        AgentSchemaVersion,
-        "agent_schema_version_id",
-    ),
+_ACCOUNT: Final = _Thing("account", Account, places.find_account, _of_row(views.account_view))
+_ENVIRONMENT: Final = _Thing(
+    "environment", Environment, places.find_environment, _of_row(views.environment_view)
 )
-PLACES: Final = (
-    _get("/account", "accounts/list", Account),
-    _get("/account/{id}", "accounts/show", Account, _ACCOUNT),
-    _wrapped("PUT", "/account/{id}", "accounts/update", Account, AccountForUpdate, _ACCOUNT),
-    _get("/environment", "environments/list", Environment),
-    _wrapped("POST", "/environment", "environments/create", Environment, EnvironmentForCreate),
-    _get("/environment/{id}", "environments/show", Environment, _ENVIRONMENT),
-    _wrapped(
-        "PUT",
-        "/environment/{id}",
-        "environments/update",
-        Environment,
-        EnvironmentForUpdate,
-        _ENVIRONMENT,
-    ),
-    _delete("/environment/{id}", "environments/delete", Environment, _ENVIRONMENT),
-    _get("/agent_deployment", "agent_deployments/list", AgentDeployment),
-    _wrapped(
-        "POST",
-        "/agent_deployment",
-        "agent_deployments/create",
-        AgentDeployment,
-        AgentDeploymentForCreate,
-    ),
-    _get("/agent_deployment/{id}", "agent_deployments/show", AgentDeployment, _DEPLOYMENT),
-    _wrapped(
-        "PUT",
-        "/agent_deployment/{id}",
-        "agent_deployments/update",
-        AgentDeployment,
-        AgentDeploymentForUpdate,
-        _DEPLOYMENT,
-    ),
-    _delete("/agent_deployment/{id}", "agent_deployments/delete", AgentDeployment, _DEPLOYMENT),
+_DEPLOYMENT: Final = _Thing(
+    "agent_deployment", AgentDeployment, places.find_deployment, _of_row(views.deployment_view)
 )
-TOKENS: Final = (
-    _get("/api_token", "api_tokens/list", ApiToken),
-    _wrapped(
-        "POST",
-        "/api_token",
-        "api_tokens/create",
-        CreatedTokenResponse,
-        ApiTokenForCreate,
-        bare=True,
-    ),
-    _get("/api_token/{id}", "api_tokens/show", ApiToken, _TOKEN),
-    _post("/api_token/{id}/suspend", "api_tokens/suspend", ApiToken, StepRequest, _TOKEN),
-    _post("/api_token/{id}/activate", "api_tokens/activate", ApiToken, StepRequest, _TOKEN),
-    _post("/api_token/{id}/revoke", "api_tokens/revoke", ApiToken, StepRequest, _TOKEN),
-    _delete("/api_token/{id}", "api_tokens/delete", ApiToken, _TOKEN),
+_TOKEN: Final = _Thing("api_token", ApiToken, tokens.find, _of_row(views.token_view))
+# A collector has none of these.
+_USER: Final = _Thing("admin_user", AdminUser, small.none_called("admin_user"))
+_INVITE: Final = _Thing(
+    "admin_user_invite", AdminUserInvite, small.none_called("admin_user_invite")
 )
-PEOPLE: Final = (
-    _get("/admin_user", "admin_users/list", AdminUser),
-    _get("/admin_user/{id}", "admin_users/show", AdminUser, "admin_user_id"),
-    _get("/admin_user_invite", "admin_user_invites/list", AdminUserInvite),
-    _wrapped(
-        "POST",
-        "/admin_user_invite",
-        "admin_user_invites/create",
-        AdminUserInvite,
-        AdminUserInviteForCreate,
-    ),
-    _get(
-        "/admin_user_invite/{id}",
-        "admin_user_invites/show",
-        AdminUserInvite,
-        "admin_user_invite_id",
-    ),
-    _post(
-        "/admin_user_invite/{id}/revoke",
-        "admin_user_invites/revoke",
-        AdminUserInvite,
-        StepRequest,
-        "admin_user_invite_id",
-    ),
-    _get("/risk_profile", "risk_profiles/list", RiskProfile),
-    _get("/risk_profile/{id}", "risk_profiles/show", RiskProfile, "risk_profile_id"),
-    _get("/alerts/count", "alerts/count", AlertCountResponse, bare=True),
-)
-SERVICE: Final = (
-    _get("/ping", "ping", TokenScopeDetails),
-    _post("/pfid/generate", "pfids/generate", GeneratedPfids, GeneratePfidsRequest),
-    _post("/bulk", BULK, BulkResponse, BulkRequest, bare=True),
-    _get("/openapi", DOCUMENT, OpenApiDocument, bare=True),
-    _get("/openapi.json", DOCUMENT, OpenApiDocument, bare=True),
-)
+_PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
+
 ENDPOINTS: Final = (
-    *SERVICE,
-    *INSTANCES,
-    *SPANS,
-    *AGENTS,
-    *VERSIONS,
-    *PLACES,
-    *TOKENS,
-    *PEOPLE,
+    Endpoint("GET", "/ping", "ping", small.ping, TokenScopeDetails, _plain, account=False),
+    Endpoint(
+        "POST",
+        "/pfid/generate",
+        "pfids/generate",
+        small.generate_pfids,
+        GeneratedPfids,
+        _of_row(lambda ids: {"pfids": ids.pfids}),
+        GeneratePfidsRequest,
+        writes=True,
+        account=False,
+    ),
+    Endpoint("POST", "/bulk", BULK, _answered_apart, BulkResponse, _plain, BulkRequest, bare=True),
+    *(
+        Endpoint("GET", path, DOCUMENT, _answered_apart, OpenApiDocument, _plain, bare=True)
+        for path in ("/openapi", "/openapi.json")
+    ),
+    _RUN.row(
+        "POST",
+        "/register",
+        "register",
+        runs.register,
+        answers=RegisteredResponse,
+        view=runs.registered_view,
+        body=RegisterDeploymentInstanceRequest,
+        bare=True,
+        writes=True,
+        again=runs.registered_again,
+        compared=runs.identity,
+        with_fields=True,
+        minimal=runs.minimal_registered_view,
+    ),
+    _RUN.list(runs.list_runs, runs.RunQuery),
+    _RUN.show(view=runs.shown),
+    _RUN.read("risk", risk.of_instance, Risk),
+    _RUN.update(runs.update, InstanceForUpdate),
+    _RUN.step("start", runs.start, TimestampRequest),
+    _RUN.step("finish", runs.finish, FinishInstanceRequest),
+    _RUN.step("terminate", runs.terminate, TerminateInstanceRequest),
+    _RUN.step("record_quality", runs.record_quality, RecordQualityRequest),
+    _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
+    _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
+    _SPAN.list(span_operations.list_spans, span_operations.SpanQuery),
+    _SPAN.create(span_operations.create, CreateAgentSpanRequest),
+    _SPAN.row(
+        "POST",
+        "/create_test_spans",
+        "create_test_spans",
+        span_operations.create_test_spans,
+        answers=TestSpansResponse,
+        view=_of_row(span_operations.test_spans_view),
+        body=CreateTestSpansRequest,
+        bare=True,
+        writes=True,
+    ),
+    _SPAN.step("finish", span_operations.finish, FinishAgentSpanRequest),
+    _AGENT.list(agents.list_agents, agents.AgentListQuery),
+    _AGENT.create(agents.create, AgentForCreate, with_fields=True),
+    *(
+        _AGENT.row(
+            "GET", tail, "show", agents.show, view=_plain, query=agents.AgentQuery, account=False
+        )
+        for tail in ("/show", f"/{_ID}")
+    ),
+    _AGENT.read("risk", risk.of_agent, Risk, query=risk.RiskQuery, account=False),
+    _AGENT.update(agents.update, AgentForUpdate),
+    _AGENT.delete(agents.delete),
+    _AGENT.step("retire", agents.retire),
+    _AGENT.step("reinstate", agents.reinstate),
+    _VERSION.list(versions.list_versions, versions.VersionQuery),
+    _VERSION.create(versions.create_version, AgentVersionForCreate),
+    _VERSION.show(),
+    _SCHEMA.list(versions.list_schema_versions, versions.VersionQuery),
+    _SCHEMA.create(versions.create_schema_version, AgentSchemaVersionForCreate),
+    _SCHEMA.show(),
+    _ACCOUNT.list(places.list_accounts, places.AccountQuery),
+    _ACCOUNT.show(),
+    _ACCOUNT.update(places.update_account, AccountForUpdate),
+    _ENVIRONMENT.list(places.list_environments, places.EnvironmentQuery),
+    _ENVIRONMENT.create(places.create_environment, EnvironmentForCreate),
+    _ENVIRONMENT.show(),
+    _ENVIRONMENT.update(places.update_environment, EnvironmentForUpdate),
+    _ENVIRONMENT.delete(places.delete_environment),
+    _DEPLOYMENT.list(places.list_deployments, places.DeploymentQuery),
+    _DEPLOYMENT.create(places.create_deployment, AgentDeploymentForCreate),
+    _DEPLOYMENT.show(),
+    _DEPLOYMENT.update(places.update_deployment, AgentDeploymentForUpdate),
+    _DEPLOYMENT.delete(places.delete_deployment),
+    _TOKEN.list(tokens.list_of_account, tokens.TokenQuery),
+    _TOKEN.create(
+        tokens.create,
+        ApiTokenForCreate,
+        answers=CreatedTokenResponse,
+        view=_of_row(tokens.created_view),
+        bare=True,
+        again=tokens.find_created,
+    ),
+    _TOKEN.show(),
+    _TOKEN.step("suspend", tokens.suspend),
+    _TOKEN.step("activate", tokens.activate),
+    _TOKEN.step("revoke", tokens.revoke),
+    _TOKEN.delete(tokens.delete),
+    _USER.list(small.nothing_listed),
+    _USER.show(),
+    _INVITE.list(small.nothing_listed),
+    _INVITE.create(small.invite, AdminUserInviteForCreate, writes=False),
+    _INVITE.show(),
+    _INVITE.row("POST", f"/{_ID}/revoke", "revoke", _INVITE.find, body=StepRequest),
+    _PROFILE.list(small.nothing_listed),
+    _PROFILE.show(),
+    Endpoint(
+        "GET",
+        "/alerts/count",
+        "alerts/count",
+        small.count_alerts,
+        AlertCountResponse,
+        _plain,
+        bare=True,
+    ),
 )
+OPERATIONS: Final[Mapping[str, Endpoint]] = {
+    # Of several endpoints of one operation the first; its model has a field for the id.
+    endpoint.operation: endpoint
+    for endpoint in reversed(ENDPOINTS)
+    if endpoint.operation not in {BULK, DOCUMENT}
+}
+_BY_PATH: Final[dict[str, dict[str, Endpoint]]] = {}
+for _endpoint in ENDPOINTS:
+    _BY_PATH.setdefault(_endpoint.path, {})[_endpoint.method] = _endpoint
+
+
+def match(method: str, path: str) -> tuple[Endpoint, str]:
+    """Return the endpoint of a request, and the id that its path names, empty if it names none.
+
+    Args:
+        method: HTTP method.
+        path: Path, decoded; a slash at its end is ignored.
+
+    Raises:
+        RequestError: 404 or 405.
+    """
+    rest = path.rstrip("/").removeprefix(PREFIX) if path.startswith(PREFIX) else ""
+    verb = "GET" if method == "HEAD" else method
+    named = {} if _ID in rest else _BY_PATH.get(rest, {})
+    if verb in named:
+        return named[verb], ""
+    parts = rest.split("/", 3)
+    if len(parts) > _ID_PART and parts[_ID_PART]:
+        thing_id, parts[_ID_PART] = parts[_ID_PART], _ID
+        by_id = _BY_PATH.get("/".join(parts), {})
+        if verb in by_id:
+            return by_id[verb], thing_id
+        named = named or by_id
+    if not named:
+        raise RequestError(HTTPStatus.NOT_FOUND, "not_found", "there is no such path")
+    raise RequestError(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        f"this path does not take {method}",
+        headers={"Allow": ", ".join([*named, *(["HEAD"] if "GET" in named else [])])},
+    )

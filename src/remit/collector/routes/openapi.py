@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final, TypeAlias, cast
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from remit.collector.ingest.lists import MAX_OFFSET, MAX_PAGE_SIZE
-from remit.collector.ingest.operations import OPERATIONS, Operation
-from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, ServedEndpoint
+from remit.collector.ingest.params import MAX_OFFSET, MAX_PAGE_SIZE, ListQuery, Query
+from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
 from remit.collector.wire import encode
 from remit.models.envelope import Control, ErrorResponse, Pagination, Sorting
 
@@ -22,8 +21,7 @@ VERSION: Final = "1"
 _REF: Final = "#/components/schemas/{model}"
 _PFID: Final = "^[0-7][0-9a-hjkmnp-tv-z]{31}$"
 _KEY: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 64}
-_TRUTH: Final[Json] = {"type": "string", "enum": ["true", "false"]}
-# What any request may be answered, and what those that name something or write may be too.
+# The refusals of all endpoints; a GET has no 409.
 _ERRORS: Final = {
     400: "The request cannot be read.",
     401: "The token does not exist, or is of no use any more.",
@@ -39,6 +37,8 @@ _ERRORS: Final = {
     503: "The collector cannot do this now: try again after `Retry-After` seconds.",
     504: "The database took too long for this: ask for less.",
 }
+_SAID: Final = ("type", "enum", "format")
+"""The keys of a parameter's schema that the document has."""
 _OTHER_WORDS: Final = {
     BULK: "Carry out several operations in order, up to the first that is refused.",
     DOCUMENT: "Return this description of the API.",
@@ -71,67 +71,69 @@ def document() -> bytes:
 
 
 def _schemas() -> Mapping[str, object]:
-    takes = {endpoint.takes for endpoint in ENDPOINTS if endpoint.takes}
+    bodies = {endpoint.body for endpoint in ENDPOINTS if endpoint.body}
     answers = {endpoint.answers for endpoint in ENDPOINTS}
     answers |= {Control, ErrorResponse, Pagination, Sorting}
     # Read and written alike: no model has a field whose JSON differs between the two.
-    wanted = sorted(takes | answers, key=lambda model: model.__name__)
+    wanted = sorted(bodies | answers, key=lambda model: model.__name__)
     _, schema = models_json_schema([(model, "validation") for model in wanted], ref_template=_REF)
     found = cast("dict[str, Json]", schema["$defs"])
-    for model in answers - takes:
+    for model in answers - bodies:
         found[model.__name__].setdefault("additionalProperties", False)
     return found
 
 
-def _operation(endpoint: ServedEndpoint) -> Json:
-    operation = OPERATIONS.get(endpoint.operation)
+def _operation(endpoint: Endpoint) -> Json:
     verb = endpoint.method.lower()
     name = endpoint.path.strip("/").replace("/", "_").replace("{id}", "id").replace(".", "_")
     described: Json = {
         "operationId": f"{verb}_{name}",
-        "summary": _summary(endpoint, operation),
+        "summary": _summary(endpoint),
         "tags": [endpoint.path.split("/")[1]],
-        "parameters": _parameters(endpoint, operation),
-        "responses": _responses(endpoint, operation),
+        "parameters": _parameters(endpoint),
+        "responses": _responses(endpoint),
     }
-    if endpoint.takes is not None:
-        described["requestBody"] = _body(endpoint, endpoint.takes)
+    if endpoint.body is not None:
+        described["requestBody"] = _body(endpoint, endpoint.body)
     if endpoint.operation == DOCUMENT:
         described["security"] = []
     return described
 
 
-def _summary(endpoint: ServedEndpoint, operation: Operation | None) -> str:
-    if operation is None:
-        return _OTHER_WORDS[endpoint.operation]
-    return (inspect.getdoc(operation.perform) or "").partition("\n")[0]
+def _summary(endpoint: Endpoint) -> str:
+    words = _OTHER_WORDS.get(endpoint.operation)
+    return words or (inspect.getdoc(endpoint.perform) or "").partition("\n")[0]
 
 
-def _parameters(endpoint: ServedEndpoint, operation: Operation | None) -> list[Json]:
-    found: list[Json] = []
+def _parameters(endpoint: Endpoint) -> list[Json]:
+    parameters: list[Json] = []
     if endpoint.id_field:
         schema: Json = {"type": "string", "pattern": _PFID}
-        found.append({"name": "id", "in": "path", "required": True, "schema": schema})
-    if operation is not None and endpoint.method == "GET":
-        # Named in the path, it is found by nothing else.
-        other = {endpoint.id_field, "external_identifier"} if endpoint.id_field else set[str]()
-        found += [_query(name) for name in operation.query if name not in other]
-        found += _paging(operation) if operation.sortable else []
+        parameters.append({"name": "id", "in": "path", "required": True, "schema": schema})
+    if endpoint.query is not None:
+        parameters += _filters(endpoint, endpoint.query)
+        parameters += _paging(endpoint.sortable) if endpoint.sortable else []
     if endpoint.method in {"POST", "PUT", "DELETE"} and endpoint.operation != BULK:
-        found.append({"name": "Idempotency-Key", "in": "header", "schema": _KEY})
-    return found
+        parameters.append({"name": "Idempotency-Key", "in": "header", "schema": _KEY})
+    return parameters
 
 
-def _query(name: str) -> Json:
-    schema: Json = {"type": "string"}
-    if name.startswith("include_"):
-        schema = _TRUTH
-    elif name.endswith("_time"):
-        schema = {"type": "string", "format": "date-time"}
-    return {"name": name, "in": "query", "schema": schema}
+def _filters(endpoint: Endpoint, query: type[Query]) -> list[Json]:
+    # The id in the path is enough.
+    other = {endpoint.id_field, "external_identifier"} if endpoint.id_field else set[str]()
+    names = [name for name in query.model_fields if name not in {*ListQuery.model_fields, *other}]
+    schemas = query.model_json_schema()["properties"]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "schema": {key: schemas[name][key] for key in _SAID if key in schemas[name]},
+        }
+        for name in names
+    ]
 
 
-def _paging(operation: Operation) -> list[Json]:
+def _paging(sortable: Sequence[str]) -> list[Json]:
     offset: Json = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}
     size: Json = {
         "type": "integer",
@@ -139,33 +141,33 @@ def _paging(operation: Operation) -> list[Json]:
         "maximum": MAX_PAGE_SIZE,
         "default": MAX_PAGE_SIZE,
     }
-    either = [f"{sign}{field}" for field in operation.sortable for sign in ("", "-")]
+    either = [f"{sign}{field}" for field in sortable for sign in ("", "-")]
     schemas: dict[str, Json] = {
         "pagination[offset]": offset,
         "pagination[page_size]": size,
         "sorting": {"type": "string", "enum": either},
-        "sorting[field]": {"type": "string", "enum": list(operation.sortable)},
+        "sorting[field]": {"type": "string", "enum": list(sortable)},
         "sorting[direction]": {"type": "string", "enum": ["asc", "desc"]},
     }
     return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
-def _body(endpoint: ServedEndpoint, takes: type[BaseModel]) -> Json:
-    schema: Json = _ref(takes)
+def _body(endpoint: Endpoint, body: type[BaseModel]) -> Json:
+    schema: Json = _ref(body)
     if endpoint.wrapped:
         schema = {
             "type": "object",
             "properties": {"details": schema, "idempotency_key": _KEY},
             "required": ["details"],
         }
-    needed = endpoint.wrapped or any(each.is_required() for each in takes.model_fields.values())
+    needed = endpoint.wrapped or any(each.is_required() for each in body.model_fields.values())
     return {"required": needed, "content": {"application/json": {"schema": schema}}}
 
 
-def _responses(endpoint: ServedEndpoint, operation: Operation | None) -> dict[str, Json]:
+def _responses(endpoint: Endpoint) -> dict[str, Json]:
     success: Json = {
         "description": "It was done.",
-        "content": _json(_envelope(endpoint, operation)),
+        "content": _json(_envelope(endpoint)),
     }
     if endpoint.operation == DOCUMENT:
         return {"200": success}
@@ -180,12 +182,12 @@ def _responses(endpoint: ServedEndpoint, operation: Operation | None) -> dict[st
     }
 
 
-def _envelope(endpoint: ServedEndpoint, operation: Operation | None) -> Json:
+def _envelope(endpoint: Endpoint) -> Json:
     answers = _ref(endpoint.answers)
     if endpoint.bare:
         return answers
     held: dict[str, Json] = {"status": {"const": "success"}}
-    if operation is not None and operation.sortable:
+    if endpoint.sortable:
         held["summaries"] = {"type": "array", "items": answers}
         held |= {"pagination": _ref(Pagination), "sorting": _ref(Sorting)}
     else:

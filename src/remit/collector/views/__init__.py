@@ -9,7 +9,6 @@ from remit.collector.views.envelopes import span_answer as span_answer
 from remit.collector.views.envelopes import success_answer as success_answer
 from remit.collector.views.instances import detail_view as detail_view
 from remit.collector.views.instances import instance_view as instance_view
-from remit.collector.views.instances import registered_answer as registered_answer
 from remit.collector.views.instances import summary_view as summary_view
 from remit.collector.views.resources import account_view as account_view
 from remit.collector.views.resources import deployment_view as deployment_view
@@ -18,5 +17,4 @@ from remit.collector.views.resources import schema_summary as schema_summary
 from remit.collector.views.resources import schema_view as schema_view
 from remit.collector.views.resources import token_view as token_view
 from remit.collector.views.resources import version_view as version_view
-from remit.collector.views.spans import as_created as as_created
 from remit.collector.views.spans import span_view as span_view

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-import msgspec
-
-from remit.collector.store import AgentRow, InstanceRow
+from remit.collector.store import InstanceRow
 from remit.collector.times import format_us
-from remit.collector.wire import encode, read_json
+from remit.collector.wire import read_json
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
@@ -75,42 +73,6 @@ def detail_view(
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }
-
-
-def registered_answer(row: InstanceRow, agent: AgentRow | None) -> bytes:
-    """Return the answer to a registration: the instance as it was registered, and its agent.
-
-    The agent tells a client which agent its token belongs to, and `keeps_schema` that it may send
-    the identifier of the schema version alone next time.
-    """
-    named = (
-        None
-        if agent is None
-        else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
-    )
-    return encode(
-        {"status": "success", "details": _registered(row), "agent": named, "keeps_schema": True}
-    )
-
-
-def _registered(row: InstanceRow) -> dict[str, object]:
-    return instance_view(
-        msgspec.structs.replace(
-            row,
-            status="pending",
-            started_at=None,
-            finished_at=None,
-            termination_reason=None,
-            quality_payloads="{}",
-            updated_at=row.inserted_at,
-            spans_pending=0,
-            spans_active=0,
-            spans_complete=0,
-            spans_failed=0,
-            spans_cancelled=0,
-            caused_by=None,
-        )
-    )
 
 
 def _span_counts(row: InstanceRow) -> dict[str, int]:

@@ -11,7 +11,6 @@ from msgspec import Raw
 from remit.collector.store import (
     BAD_PAYLOAD,
     BAD_RESULT,
-    CREATED_SENSITIVE,
     SENSITIVE,
     UNCHECKED_PAYLOAD,
     UNCHECKED_RESULT,
@@ -21,7 +20,6 @@ from remit.collector.store import (
 )
 from remit.collector.times import format_us
 
-_UNFINISHED: Final = ("pending", "active")
 _BAD: Final = BAD_PAYLOAD | BAD_RESULT
 _UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT | UNDECLARED
 
@@ -62,7 +60,7 @@ def span_view(
     schema_errors: Sequence[str] = (),
     summary: str | None = None,
 ) -> SpanView:
-    """Return a span as it stands.
+    """Return a span as it is now.
 
     Args:
         row: The span.
@@ -95,25 +93,6 @@ def span_view(
         inserted_at=inserted_at,
         updated_at=inserted_at if row.updated_at == row.inserted_at else format_us(row.updated_at),
     )
-
-
-def as_created(row: SpanRow) -> SpanRow:
-    """Return *row* as it was when the span was created, whatever happened to it since."""
-    ended = row.created_status not in _UNFINISHED
-    return msgspec.structs.replace(
-        row,
-        status=row.created_status,
-        flags=_as_created(row.flags, ended=ended),
-        started_at=None if row.created_status == "pending" else row.started_at,
-        finished_at=row.finished_at if ended else None,
-        updated_at=row.inserted_at,
-        result_payload=row.result_payload if ended else None,
-    )
-
-
-def _as_created(flags: int, *, ended: bool) -> int:
-    kept = flags & ~SENSITIVE | (SENSITIVE if flags & CREATED_SENSITIVE else 0)
-    return kept if ended else kept & ~(BAD_RESULT | UNCHECKED_RESULT)
 
 
 def _valid(flags: int) -> bool | None:

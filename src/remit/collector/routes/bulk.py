@@ -1,7 +1,7 @@
 """Bulk: operations in order, each as if alone, up to the first that is refused.
 
-All of them share one transaction, because committing each costs more than the work; what one of
-them wrote before it was refused is undone to a savepoint.
+They share one transaction, because a commit costs more than an operation; what a refused one wrote
+is undone to a savepoint.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import msgspec
 from msgspec import Raw
 
 from remit.collector.ingest.context import Context
-from remit.collector.ingest.instances import write_changed
-from remit.collector.ingest.keys import read_keys, write_keys
-from remit.collector.ingest.operations import OPERATIONS
-from remit.collector.ingest.register import REGISTER
+from remit.collector.ingest.runs import write_changed
 from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
 from remit.collector.refusals import RequestError, invalid, invalid_field, malformed, too_large
+from remit.collector.routes.endpoints import OPERATIONS, REGISTER
+from remit.collector.routes.operation import carry_out, read, read_keys, write_keys
 from remit.collector.views import error_answer
 from remit.collector.wire import Fields, check_keys, check_unicode, encode, fields_of
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
@@ -42,7 +41,7 @@ class BulkOperation(NamedTuple):
     """One operation of a bulk request.
 
     Attributes:
-        operation: Its name, as it was given.
+        operation: Its name, unchecked.
         key: Its idempotency key, checked.
         params: Its fields as JSON.
     """
@@ -62,7 +61,7 @@ class _OnInstance(msgspec.Struct):
 
 
 class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"type": "_type"}):
-    """An item that says everything in its details: the SDK's form, read without a detour."""
+    """An item with all its fields in `details`, the SDK's form."""
 
     type: str
     idempotency_key: str
@@ -79,7 +78,7 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
     """Return the operations of a bulk request.
 
     Raises:
-        RequestError: The request as a whole cannot be meant: 400, 413 or 422.
+        RequestError: The request as a whole is not valid: 400, 413 or 422.
     """
     check_unicode(body)
     try:
@@ -105,7 +104,7 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
 
 
 def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
-    """Carry out *items* in order, and return what came of those up to the first refusal."""
+    """Carry out *items* in order, up to the first refusal, and return their answers."""
     outputs: dict[str, Raw] = {}
     for operation in _OF_RUNS:
         keys = [item.key for item in items if item.operation == operation]
@@ -132,14 +131,16 @@ def _answers(
         if kind == _SPANS:
             calls = [SpanCall(item.operation, item.params, item.key) for item in together]
             # Shorter than the items when one was refused.
-            yield from zip(together, SpanBatch(ctx).execute(calls), strict=False)
+            yield from zip(
+                together, SpanBatch(ctx, minimal=ctx.minimal).execute(calls), strict=False
+            )
             continue
         if kind in _OF_RUNS and len(together) > 1:
             ids = {instance_id for item in together if (instance_id := _instance_id(item))}
             # A registration may name an instance of another account.
             account_id = None if kind == REGISTER else ctx.caller.account_id
-            found = ctx.tx.instances(account_id, ids)
-            ctx.instances.update({instance_id: found.get(instance_id) for instance_id in ids})
+            rows = ctx.tx.instances(account_id, ids)
+            ctx.instances.update({instance_id: rows.get(instance_id) for instance_id in ids})
         yield from ((item, _answer(ctx, item)) for item in together)
         write_changed(ctx)
         ctx.instances.clear()
@@ -159,8 +160,8 @@ def _instance_id(item: BulkOperation) -> str | None:
 
 
 def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
-    operation = OPERATIONS.get(item.operation)
-    if operation is None:
+    endpoint = OPERATIONS.get(item.operation)
+    if endpoint is None:
         return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
     try:
         ctx.allowance.check()
@@ -169,7 +170,8 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
         # These write nothing before they may be refused, or have a savepoint of their own.
         undo = nullcontext() if item.operation in _OF_RUNS else ctx.tx.savepoint()
         with undo:
-            answer = operation.perform(ctx, bytes(item.params), item.key)
+            operation = read(endpoint, ctx.caller, item.params, item.key, ctx.settings.max_depth)
+            answer = carry_out(ctx, operation)
         ctx.allowance.take(answer)
     except RequestError as refusal:
         return refusal
