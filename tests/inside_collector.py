@@ -35,14 +35,13 @@ from remit.collector.store import AccountRow as AccountRow
 from remit.collector.store import ConflictError as ConflictError
 from remit.collector.store import EnvironmentRow as EnvironmentRow
 from remit.collector.store import Page as Page
-from remit.collector.store import Reading as Reading
 from remit.collector.store import Removed as Removed
 from remit.collector.store import SpanFilter as SpanFilter
 from remit.collector.store import SqliteStore
 from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
-from remit.collector.store import Writing as Writing
+from remit.collector.store import Transaction as Transaction
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S, MOST_BY_START
 from remit.collector.wire import object_of as object_of

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from remit.collector import Settings, Store, create_app, create_token
 from tests.collecting import details, on_a_port, refusal
 from tests.inside import httpx
-from tests.inside_collector import Reading, Removed, Server, Writing, listen
+from tests.inside_collector import Removed, Server, Transaction, listen
 
 LIMIT = 1_000_000
 
@@ -82,16 +82,16 @@ class Broken:
     path = "broken"
     at_once = 1
 
-    def reading(self) -> AbstractContextManager[Reading]:
+    def reading(self) -> AbstractContextManager[Transaction]:
         """Fail as no store should."""
         raise KeyError("secret of the inside")
 
-    def look(self, question: Callable[[Reading], object]) -> NoReturn:
+    def look(self, question: Callable[[Transaction], object]) -> NoReturn:
         """Fail likewise."""
         del question
         raise KeyError("secret of the inside")
 
-    def writing(self) -> AbstractContextManager[Writing]:
+    def writing(self) -> AbstractContextManager[Transaction]:
         """Fail likewise."""
         raise KeyError("secret of the inside")
 

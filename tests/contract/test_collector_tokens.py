@@ -16,7 +16,7 @@ from remit.collector import Store, create_token, list_tokens, revoke_token
 from remit.errors import UsageError
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details, refusal
-from tests.inside_collector import NS_PER_US, ConflictError, Reading, Writing
+from tests.inside_collector import NS_PER_US, ConflictError, Transaction
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -140,12 +140,12 @@ class Contended:
         self._store = store
         self.times = times
 
-    def reading(self) -> AbstractContextManager[Reading]:
+    def reading(self) -> AbstractContextManager[Transaction]:
         """Read."""
         return self._store.reading()
 
     @contextmanager
-    def writing(self) -> Generator[Writing]:
+    def writing(self) -> Generator[Transaction]:
         """Write, then fail as if another writer was faster."""
         with self._store.writing() as tx:
             yield tx

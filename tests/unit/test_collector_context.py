@@ -16,7 +16,7 @@ from remit.collector import Store
 from remit.collector.ingest.context import IdSource
 from remit.collector.meaning import Budget, Declarations, Declared, SchemaVerdict
 from remit.collector.meaning.declarations import MIN_CHARS
-from remit.collector.store import Reading, SchemaVersionRow
+from remit.collector.store import SchemaVersionRow, Transaction
 from remit.testing import FakeClock
 from tests.stores import empty_store
 
@@ -118,7 +118,7 @@ class Slow:
         """Return a row, when somebody else has it already."""
         if not self._asked:
             self._asked = True
-            found = self._declarations.of(cast("Reading", self), schema_version_id)
+            found = self._declarations.of(cast("Transaction", self), schema_version_id)
             self.overtaken_by.append(found)
         return SchemaVersionRow(
             schema_version_id, "x", "y", None, '[{"name":"a"}]', "[]", "", None, None, 0, 0
@@ -130,7 +130,7 @@ def test_two_threads_that_read_a_schema_version_share_it() -> None:
     declarations = Declarations()
     slow = Slow(declarations)
 
-    found = declarations.of(cast("Reading", slow), "one")
+    found = declarations.of(cast("Transaction", slow), "one")
 
     assert [found] == slow.overtaken_by
-    assert declarations.of(cast("Reading", slow), "one") is found
+    assert declarations.of(cast("Transaction", slow), "one") is found

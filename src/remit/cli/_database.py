@@ -22,12 +22,12 @@ from remit.collector.store import (
     Listed,
     Page,
     Reader,
-    Reading,
     SpanFilter,
     SpanRow,
     Store,
     StoreUnavailableError,
     TooSlowError,
+    Transaction,
     open_reader,
     open_store,
     shown,
@@ -111,13 +111,13 @@ def _failing() -> Generator[None]:
         raise Failed(f"the database cannot be used now ({error}): try again later") from error
 
 
-def newest(db: Reading, count: int) -> list[InstanceRow]:
+def newest(db: Transaction, count: int) -> list[InstanceRow]:
     """Return the last *count* runs, the newest first."""
     rows = every(lambda page: db.list_instances(None, {}, page), descending=True)
     return [row for row, _ in zip(rows, range(count), strict=False)]
 
 
-def find(db: Reading, reference: str) -> InstanceRow:
+def find(db: Transaction, reference: str) -> InstanceRow:
     """Return the run that *reference* names: its key, its id, the beginning of one, or `last`.
 
     Raises:
@@ -142,7 +142,7 @@ def find(db: Reading, reference: str) -> InstanceRow:
     return found[0]
 
 
-def _of_key(db: Reading, key: str) -> InstanceRow | None:
+def _of_key(db: Transaction, key: str) -> InstanceRow | None:
     """Return the run of this key; each agent may have one.
 
     Raises:
@@ -155,14 +155,14 @@ def _of_key(db: Reading, key: str) -> InstanceRow | None:
     return found.rows[0] if found.rows else None
 
 
-def agent_of(db: Reading, row: InstanceRow) -> Agent:
+def agent_of(db: Transaction, row: InstanceRow) -> Agent:
     """Return the agent of the run."""
     agent = db.agent(None, row.agent_id)
     assert agent is not None  # noqa: S101 - an agent that has runs is never removed
     return Agent.model_validate(agent_view(agent, {}))
 
 
-def run_of(db: Reading, declarations: Declarations, row: InstanceRow) -> ListedRun:
+def run_of(db: Transaction, declarations: Declarations, row: InstanceRow) -> ListedRun:
     """Return the run as the API shows it."""
     qualities = judged_qualities(db, declarations, row, Budget())
     return ListedRun(
@@ -170,7 +170,7 @@ def run_of(db: Reading, declarations: Declarations, row: InstanceRow) -> ListedR
     )
 
 
-def record_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Record:
+def record_of(db: Transaction, declarations: Declarations, row: InstanceRow) -> Record:
     """Return a run with all its spans."""
     run = run_of(db, declarations, row)
     wanted = SpanFilter(agent_instance_id=row.id)
@@ -179,7 +179,7 @@ def record_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Reco
 
 
 def spans_of(
-    db: Reading, declarations: Declarations, row: InstanceRow, rows: Iterable[SpanRow]
+    db: Transaction, declarations: Declarations, row: InstanceRow, rows: Iterable[SpanRow]
 ) -> Iterator[AgentSpan]:
     """Yield spans of a run as the API shows them, with their summaries.
 
@@ -210,14 +210,14 @@ def _begins(row: InstanceRow, reference: str) -> bool:
     return any(each.startswith(reference) for each in (row.id, row.external_identifier or ""))
 
 
-def agents(db: Reading) -> Iterator[AgentRow]:
+def agents(db: Transaction) -> Iterator[AgentRow]:
     """Yield the agents of all accounts."""
     page = Page(0, MOST_AGENTS, "id", descending=False)
     for account in db.accounts():
         yield from db.list_rows(AgentRow, account.id, {}, page).rows
 
 
-def agent_called(source: Reading, agent: str) -> AgentRow | None:
+def agent_called(source: Transaction, agent: str) -> AgentRow | None:
     """Return the agent that *agent* names.
 
     Raises:

@@ -24,11 +24,11 @@ from remit.cli._terminal import emit, emit_json
 from remit.collector.ingest import AskedFor, runs_about
 from remit.collector.ingest import erase as erase_runs
 from remit.collector.store import (
-    Reading,
     Removed,
     SqliteReader,
     Store,
     StoreUnavailableError,
+    Transaction,
     is_postgres,
     shown,
 )
@@ -167,7 +167,7 @@ def _instances(store: Store, kind: AskedFor, value: str) -> list[str]:
         return source.instances_of_agent(_agent_id(source, value))
 
 
-def _agent_id(source: Reading, value: str) -> str:
+def _agent_id(source: Transaction, value: str) -> str:
     found = agent_called(source, value)
     if found is None:
         raise Failed(f"there is no agent {value!r}: `remit runs list` shows those that ran")

@@ -49,10 +49,10 @@ from remit.collector.store import (
     InstanceRow,
     Page,
     Reader,
-    Reading,
     SchemaVersionRow,
     SpanFilter,
     SpanRow,
+    Transaction,
     shown,
 )
 from remit.collector.store.retention import bound_at
@@ -182,7 +182,7 @@ class LocalRuns:
                 f"{refusal['message']}"
             )
 
-    def _ended(self, source: Reading, row: InstanceRow) -> ListedRun:
+    def _ended(self, source: Transaction, row: InstanceRow) -> ListedRun:
         """Return a run with what is found out about its end."""
         run = run_of(source, self._declarations, row)
         wanted = telling(run.instance)
@@ -194,7 +194,7 @@ class LocalRuns:
         spans = spans_of(source, self._declarations, row, rows)
         return run_with(run.agent, run.instance, spans)
 
-    def _steps(self, source: Reading, rows: Iterable[SpanRow]) -> list[Step]:
+    def _steps(self, source: Transaction, rows: Iterable[SpanRow]) -> list[Step]:
         """Return spans with their runs, in the order in which they began."""
         found = list(rows)
         runs = source.instances(None, {row.agent_instance_id for row in found})
@@ -221,7 +221,7 @@ class _Feed:
         self._seen: dict[str, int] = {}
         self._since_us = _now_us() - LATE_US
 
-    def fresh(self, source: Reading) -> list[SpanRow]:
+    def fresh(self, source: Transaction) -> list[SpanRow]:
         """Return the spans that began or ended since the last call."""
         now_us = _now_us()
         before = self._moves
@@ -239,12 +239,12 @@ class _Feed:
         self._seen = {row_id: at_us for row_id, at_us in seen.items() if at_us >= self._since_us}
         return found
 
-    def _changed(self, source: Reading, run_id: str) -> Iterator[SpanRow]:
+    def _changed(self, source: Transaction, run_id: str) -> Iterator[SpanRow]:
         wanted = SpanFilter(agent_instance_id=run_id, changed_from_us=self._since_us)
         return every(lambda page: source.list_spans(wanted, page), descending=False)
 
 
-def _schema_version(source: Reading, summary: SchemaVersionRow) -> dict[str, Any]:
+def _schema_version(source: Transaction, summary: SchemaVersionRow) -> dict[str, Any]:
     """Return a schema version as the API shows it; lists leave the schemas out."""
     row = source.schema_version_of_id(summary.id)
     assert row is not None  # noqa: S101 - of the same transaction
@@ -258,14 +258,14 @@ def _now_us() -> int:
     return SystemClock().wall_ns() // NS_PER_US
 
 
-def _run_of_trace(source: Reading, trace: str, near: AgentInstance) -> InstanceRow | None:
+def _run_of_trace(source: Transaction, trace: str, near: AgentInstance) -> InstanceRow | None:
     """Return the run of a trace id: that of the key, else the instance that was resumed."""
     key, instance_id = names_of_trace(trace, near)
     found = source.list_instances(None, {"external_identifier": key}, _LINKED).rows
     return found[0] if found else source.instances(None, [instance_id]).get(instance_id)
 
 
-def _row(source: Reading, run: ListedRun) -> InstanceRow:
+def _row(source: Transaction, run: ListedRun) -> InstanceRow:
     """Return the row of a run.
 
     Raises:

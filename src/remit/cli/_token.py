@@ -16,7 +16,7 @@ from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, printable
 from remit.collector import TokenInfo, TokenScope, create_token, list_tokens, revoke_token
-from remit.collector.store import Reading, Store, shown
+from remit.collector.store import Store, Transaction, shown
 
 
 @click.group()
@@ -133,7 +133,7 @@ def _private(file: Path) -> Generator[TextIO]:
             raise
 
 
-def _agent_name(source: Reading, info: TokenInfo) -> str:
+def _agent_name(source: Transaction, info: TokenInfo) -> str:
     row = source.agent(None, info.agent_id) if info.agent_id else None
     return printable(row.name) if row is not None else ""
 

@@ -12,7 +12,7 @@ from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.refusals import RequestError, too_large
 from remit.collector.settings import Settings
-from remit.collector.store import AgentRow, InstanceRow, KeyRow, Writing
+from remit.collector.store import AgentRow, InstanceRow, KeyRow, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Context:
         new_keys: Keys that this bulk request used and that are not written yet.
     """
 
-    tx: Writing
+    tx: Transaction
     caller: Caller
     now_us: int
     ids: IdSource

@@ -14,11 +14,10 @@ from remit.collector.ingest.context import IdSource
 from remit.collector.store import (
     ErasureRow,
     InstanceRow,
-    Reading,
     SpanRow,
     Store,
     SubjectRow,
-    Writing,
+    Transaction,
     write,
 )
 from remit.collector.store.statements import EMPTY, ERASED
@@ -48,7 +47,7 @@ class Erased(NamedTuple):
     answers: int
 
 
-def runs_about(tx: Reading, subject: str) -> list[str]:
+def runs_about(tx: Transaction, subject: str) -> list[str]:
     """Return the ids of the runs that are about *subject*, oldest first.
 
     An erased run is not among them, because its subject was erased too.
@@ -87,7 +86,7 @@ def erase(
 
     for instance_id in instance_ids:
 
-        def work(tx: Writing, instance_id: str = instance_id) -> ErasureRow | None:
+        def work(tx: Transaction, instance_id: str = instance_id) -> ErasureRow | None:
             record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
             return _erase_run(tx, record, ids)
 
@@ -97,7 +96,7 @@ def erase(
     return Erased(runs, spans, answers)
 
 
-def _erase_run(tx: Writing, record: ErasureRow, ids: IdSource) -> ErasureRow | None:
+def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow | None:
     """Erase one run, and return the stored *record*; None if the run does not exist any more."""
     instance_id = record.agent_instance_id
     tx.hold([instance_id], [])

@@ -36,8 +36,8 @@ from remit.collector.store import (
     EnvironmentRow,
     InstanceRow,
     Store,
+    Transaction,
     VersionRow,
-    Writing,
     write,
 )
 from remit.collector.views import account_view, deployment_view, environment_view
@@ -81,7 +81,7 @@ def prepare(store: Store, clock: Clock) -> AccountRow:
     now_us = clock.wall_ns() // NS_PER_US
     ids = IdSource(clock)
 
-    def work(tx: Writing) -> AccountRow:
+    def work(tx: Transaction) -> AccountRow:
         # Read again: another process may have created it.
         accounts = tx.accounts()
         if accounts:
@@ -237,7 +237,7 @@ def delete_deployment(ctx: Context, deployment_id: str) -> DeploymentRow:
 
 
 def deployment_of(
-    tx: Writing, agent: AgentRow, environment_id: str, *, new_id: Callable[[], str], now_us: int
+    tx: Transaction, agent: AgentRow, environment_id: str, *, new_id: Callable[[], str], now_us: int
 ) -> DeploymentRow:
     """Return the deployment of *agent* in an environment, created if there is none.
 

@@ -32,11 +32,11 @@ from remit.collector.store import (
     AgentRow,
     InstanceRow,
     Page,
-    Reading,
     SchemaVersionRow,
     SpanFilter,
     SpanKind,
     SpanRow,
+    Transaction,
     VersionRow,
 )
 from remit.collector.times import FIRST_US, US_PER_S, format_us
@@ -93,7 +93,7 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
     return risk.model_dump(mode="json")
 
 
-def risk_of_run(tx: Reading, declarations: Declarations, instance: InstanceRow) -> Risk:
+def risk_of_run(tx: Transaction, declarations: Declarations, instance: InstanceRow) -> Risk:
     """Return the risk of one run."""
     wanted = SpanFilter(agent_instance_id=instance.id)
     terminated = [instance] if instance.status == "terminated" else []
@@ -112,7 +112,7 @@ def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list
 
 
 def _risk(
-    tx: Reading,
+    tx: Transaction,
     declarations: Declarations,
     wanted: SpanFilter,
     agent_id: str,
@@ -271,7 +271,7 @@ class Marks:
             self.violations.update(str(each) for each in cast("list[object]", violations))
 
 
-def marks_in(tx: Reading, wanted: SpanFilter) -> Marks:
+def marks_in(tx: Transaction, wanted: SpanFilter) -> Marks:
     """Return the counts of the newest spans that pass the filter.
 
     They are read in pages: a span may be as long as a request.

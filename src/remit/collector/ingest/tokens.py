@@ -28,7 +28,7 @@ from remit.collector.ingest.places import deployment_of, prepare
 from remit.collector.ingest.runs import environment_for
 from remit.collector.models.api_token import ApiTokenForCreate
 from remit.collector.refusals import invalid_action, invalid_field, unauthorized
-from remit.collector.store import DeploymentRow, Reader, Reading, Store, TokenRow, Writing, write
+from remit.collector.store import DeploymentRow, Reader, Store, TokenRow, Transaction, write
 from remit.collector.times import format_us
 from remit.collector.views import token_view
 from remit.errors import UsageError
@@ -123,7 +123,7 @@ def create_token(
         updated_at=now_us,
     )
 
-    def work(tx: Writing) -> TokenRow:
+    def work(tx: Transaction) -> TokenRow:
         bound = scope == TokenScope.AGENT_DEPLOYMENT
         row = _bound_to_named(tx, unbound, agent, ids) if bound else unbound
         tx.add(row)
@@ -151,7 +151,7 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
     """
     now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
 
-    def work(tx: Writing) -> TokenRow:
+    def work(tx: Transaction) -> TokenRow:
         found = [row for row in tx.tokens() if row.id == token_id]
         if not found:
             raise UsageError(
@@ -162,7 +162,7 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
     return _info(write(store, work))
 
 
-def stop(tx: Writing, row: TokenRow, status: str, now_us: int) -> TokenRow:
+def stop(tx: Transaction, row: TokenRow, status: str, now_us: int) -> TokenRow:
     """Suspend or revoke a token and all tokens created with it, directly or not; return its row."""
     stopped = _with_status(tx, row, status, now_us)
     # Level by level: a request that makes a token locks its own token until it commits.
@@ -175,13 +175,13 @@ def stop(tx: Writing, row: TokenRow, status: str, now_us: int) -> TokenRow:
     return stopped
 
 
-def _with_status(tx: Writing, row: TokenRow, status: str, now_us: int) -> TokenRow:
+def _with_status(tx: Transaction, row: TokenRow, status: str, now_us: int) -> TokenRow:
     row = msgspec.structs.replace(row, status=status, updated_at=now_us)
     tx.change(row)
     return row
 
 
-def caller_of(tx: Reading, secret: str, now_us: int) -> Caller:
+def caller_of(tx: Transaction, secret: str, now_us: int) -> Caller:
     """Return the holder of the token *secret*.
 
     Raises:
@@ -365,7 +365,7 @@ def _bound(ctx: Context, row: TokenRow, request: ApiTokenForCreate) -> TokenRow:
     return _with_deployment(row, deployment)
 
 
-def _bound_to_named(tx: Writing, row: TokenRow, agent: str, ids: IdSource) -> TokenRow:
+def _bound_to_named(tx: Transaction, row: TokenRow, agent: str, ids: IdSource) -> TokenRow:
     """Return the token bound to *agent* in the account's first environment."""
     partition = partition_of(row.account_id) or 0
     known = tx.agent_of_identifier(row.account_id, agent)

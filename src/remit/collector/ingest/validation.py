@@ -30,8 +30,8 @@ from remit.collector.store import (
     UNCHECKED_RESULT,
     UNDECLARED,
     InstanceRow,
-    Reading,
     SpanRow,
+    Transaction,
 )
 from remit.collector.store.statements import EMPTY
 from remit.collector.views import span_view
@@ -124,7 +124,7 @@ def schema_errors(version: Declared, row: SpanRow, budget: Budget) -> list[str]:
 
 
 def judged_qualities(
-    tx: Reading, declarations: Declarations, instance: InstanceRow, budget: Budget
+    tx: Transaction, declarations: Declarations, instance: InstanceRow, budget: Budget
 ) -> tuple[dict[str, str | None], dict[str, list[str]]]:
     """Return the summaries and the errors of the quality payloads of a run, both by name.
 

@@ -16,7 +16,7 @@ from remit.collector.meaning.schemas import (
     measured,
 )
 from remit.collector.meaning.summaries import Template
-from remit.collector.store import Reading
+from remit.collector.store import Transaction
 from remit.collector.wire import read_json
 
 MAX_CHARS: Final = 4 * 1024 * 1024
@@ -158,7 +158,7 @@ class Declarations:
         self._compiled: CompiledSchemas = SizedCache(MAX_COMPILED_BYTES)
         self._known: SizedCache[Declared] = SizedCache(max_chars)
 
-    def of(self, tx: Reading, schema_version_id: str) -> Declared:
+    def of(self, tx: Transaction, schema_version_id: str) -> Declared:
         """Return what a schema version declares; one that does not exist declares nothing."""
         declared = self._known.get(schema_version_id)
         if declared is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from msgspec import Raw
 
@@ -28,11 +28,10 @@ from remit.collector.routes.openapi import document
 from remit.collector.routes.operation import Operation, carry_out, read
 from remit.collector.settings import Settings
 from remit.collector.store import (
-    Reading,
     Store,
     StoreUnavailableError,
     TooSlowError,
-    Writing,
+    Transaction,
     write,
 )
 from remit.collector.views import error_answer
@@ -220,7 +219,7 @@ class Service:
         return self._write(caller, partial(bulk.execute, items=items), minimal=minimal)
 
     def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:
-        def begin(tx: Writing) -> tuple[bytes, RequestCounts]:
+        def begin(tx: Transaction) -> tuple[bytes, RequestCounts]:
             ctx = self._context(tx, caller, minimal=minimal)
             return work(ctx), ctx.tally
 
@@ -237,11 +236,9 @@ class Service:
             self._metrics.add(REFUSALS, code)
         return answer
 
-    def _context(self, tx: Reading, caller: Caller, *, minimal: bool = False) -> Context:
-        # A reading operation never uses the other half.
-        writing = cast("Writing", tx)
+    def _context(self, tx: Transaction, caller: Caller, *, minimal: bool = False) -> Context:
         return Context(
-            writing,
+            tx,
             caller,
             self._now_us(),
             self._ids,

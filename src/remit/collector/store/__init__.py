@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from remit.collector.store.base import ConflictError as ConflictError
 from remit.collector.store.base import Reader as Reader
 from remit.collector.store.base import Store as Store
@@ -46,7 +44,3 @@ from remit.collector.store.rows import content_hash as content_hash
 from remit.collector.store.sqlite import SqliteReader as SqliteReader
 from remit.collector.store.sqlite import SqliteStore as SqliteStore
 from remit.collector.store.transaction import Transaction as Transaction
-
-# Names that other packages still use for it.
-Reading: TypeAlias = Transaction
-Writing: TypeAlias = Transaction
