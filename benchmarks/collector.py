@@ -37,7 +37,7 @@ PATH: Final = "/api/v1/bulk"
 SETTINGS: Final = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 SERVE: Final = """
 import sys
-from remit.collector.server import serve
+from remit.collector.server.serve import serve
 serve("127.0.0.1", 0, sys.argv[1], on_start=lambda url: print(url, flush=True))
 """
 PAYLOAD: Final = {

@@ -26,8 +26,8 @@ from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit.cli import main
-from remit.collector.routes.endpoints import ENDPOINTS, OPERATIONS, PREFIX
-from remit.collector.routes.openapi import document
+from remit.collector.api.endpoints import ENDPOINTS, OPERATIONS, PREFIX
+from remit.collector.api.openapi import document
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

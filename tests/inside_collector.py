@@ -6,31 +6,29 @@ from pathlib import Path
 
 from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
-from remit.collector.exposure import AccessLog as AccessLog
-from remit.collector.ingest import AskedFor as AskedFor
-from remit.collector.ingest import Erased as Erased
-from remit.collector.ingest import erase as erase
-from remit.collector.ingest import revoke_token as revoke_token
-from remit.collector.ingest import runs_about as runs_about
-from remit.collector.ingest.context import IdSource as IdSource
-from remit.collector.ingest.risk import PAGE_SPANS as PAGE_SPANS
-from remit.collector.ingest.spans import span_to_create as span_to_create
-from remit.collector.ingest.spans import span_to_finish as span_to_finish
-from remit.collector.meaning import Budget as Budget
-from remit.collector.meaning.schemas import Checker as Checker
-from remit.collector.meaning.summaries import Template as Template
-from remit.collector.refusals import RequestError as RequestError
-from remit.collector.routes.bodies import unzip as unzip
-from remit.collector.routes.endpoints import BULK as BULK
-from remit.collector.routes.endpoints import DOCUMENT as DOCUMENT
-from remit.collector.routes.endpoints import ENDPOINTS as ENDPOINTS
-from remit.collector.routes.endpoints import OPERATIONS as OPERATIONS
-from remit.collector.routes.endpoints import PREFIX as PREFIX
-from remit.collector.routes.endpoints import Endpoint as Endpoint
-from remit.collector.routes.openapi import document as document
-from remit.collector.server import Server as Server
-from remit.collector.server import ServerOptions as ServerOptions
-from remit.collector.server import listen as listen
+from remit.collector.api.bodies import unzip as unzip
+from remit.collector.api.endpoints import BULK as BULK
+from remit.collector.api.endpoints import DOCUMENT as DOCUMENT
+from remit.collector.api.endpoints import ENDPOINTS as ENDPOINTS
+from remit.collector.api.endpoints import OPERATIONS as OPERATIONS
+from remit.collector.api.endpoints import PREFIX as PREFIX
+from remit.collector.api.endpoints import Endpoint as Endpoint
+from remit.collector.api.openapi import document as document
+from remit.collector.domain import AskedFor as AskedFor
+from remit.collector.domain import Erased as Erased
+from remit.collector.domain import erase as erase
+from remit.collector.domain import revoke_token as revoke_token
+from remit.collector.domain import runs_about as runs_about
+from remit.collector.domain.context import IdSource as IdSource
+from remit.collector.domain.risk import PAGE_SPANS as PAGE_SPANS
+from remit.collector.domain.spans import span_to_create as span_to_create
+from remit.collector.domain.spans import span_to_finish as span_to_finish
+from remit.collector.errors import RequestError as RequestError
+from remit.collector.json_io import object_of as object_of
+from remit.collector.server import AccessLog as AccessLog
+from remit.collector.server.serve import Server as Server
+from remit.collector.server.serve import ServerOptions as ServerOptions
+from remit.collector.server.serve import listen as listen
 from remit.collector.store import AccountRow as AccountRow
 from remit.collector.store import ConflictError as ConflictError
 from remit.collector.store import EnvironmentRow as EnvironmentRow
@@ -44,7 +42,9 @@ from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Transaction as Transaction
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S, MOST_BY_START
-from remit.collector.wire import object_of as object_of
+from remit.collector.validation import Budget as Budget
+from remit.collector.validation.schemas import Checker as Checker
+from remit.collector.validation.summaries import Template as Template
 
 # Store
 

@@ -127,7 +127,7 @@ def test_local_mode_imports_nothing_of_a_server(tmp_path: Path) -> None:
 
 def test_an_address_that_is_taken_is_an_error_of_the_system(tmp_path: Path) -> None:
     """The command line explains the error."""
-    script = "import sys; from remit.collector.server import serve; serve(*sys.argv[1:])"
+    script = "import sys; from remit.collector.server.serve import serve; serve(*sys.argv[1:])"
     with serving(tmp_path / "one.db") as collector:
         words = ["127.0.0.1", str(collector.port), str(tmp_path / "two.db")]
         done = subprocess.run(

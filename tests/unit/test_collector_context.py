@@ -13,10 +13,10 @@ import pytest
 
 from remit._base.ids import is_pfid, partition_of
 from remit.collector import Store
-from remit.collector.ingest.context import IdSource
-from remit.collector.meaning import Budget, Declarations, Declared, SchemaVerdict
-from remit.collector.meaning.declarations import MIN_CHARS
+from remit.collector.domain.context import IdSource
 from remit.collector.store import SchemaVersionRow, Transaction
+from remit.collector.validation import Budget, Declarations, Declared, SchemaVerdict
+from remit.collector.validation.declarations import MIN_CHARS
 from remit.testing import FakeClock
 from tests.stores import empty_store
 

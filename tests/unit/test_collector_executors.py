@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from remit.collector.routes import InlineExecutor, ThreadExecutor
+from remit.collector.api import InlineExecutor, ThreadExecutor
 
 
 @pytest.fixture

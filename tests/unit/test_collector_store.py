@@ -15,7 +15,7 @@ import pytest
 
 from remit._base.clock import SystemClock
 from remit.collector import Store, create_token, open_store
-from remit.collector.ingest import prepare, runs_about
+from remit.collector.domain import prepare, runs_about
 from remit.collector.store import AccountRow, ConflictError, Page, Transaction, content_hash, write
 from remit.collector.store.migrate import migrations, statements
 from remit.collector.store.subjects import subject_hash

@@ -1,4 +1,4 @@
-"""`remit.collector.meaning`: what was made to hang or to grow is answered at once."""
+"""`remit.collector.validation`: what was made to hang or to grow is answered at once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from time import thread_time
 
 import pytest
 
-from remit.collector.meaning import Budget, SchemaVerdict
-from remit.collector.meaning.schemas import Checker
-from remit.collector.meaning.summaries import Template
+from remit.collector.validation import Budget, SchemaVerdict
+from remit.collector.validation.schemas import Checker
+from remit.collector.validation.summaries import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json, nested
 from tests.subtests import each
 from tests.untraced import untraced

@@ -14,8 +14,7 @@ from remit.cli._files import private_folder
 from remit.cli._options import Database
 from remit.cli._records import ListedRun, Record, called
 from remit.cli._terminal import emit
-from remit.collector.ingest.validation import judged_qualities, shown_span
-from remit.collector.meaning import Budget, Declarations
+from remit.collector.domain.validation import judged_qualities, shown_span
 from remit.collector.store import (
     AgentRow,
     InstanceRow,
@@ -33,6 +32,7 @@ from remit.collector.store import (
     shown,
 )
 from remit.collector.store.rows import Row
+from remit.collector.validation import Budget, Declarations
 from remit.collector.views import agent_view, instance_view
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance

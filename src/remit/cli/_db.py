@@ -21,8 +21,8 @@ from remit.cli._options import (
     yes_option,
 )
 from remit.cli._terminal import emit, emit_json
-from remit.collector.ingest import AskedFor, runs_about
-from remit.collector.ingest import erase as erase_runs
+from remit.collector.domain import AskedFor, runs_about
+from remit.collector.domain import erase as erase_runs
 from remit.collector.store import (
     Removed,
     SqliteReader,

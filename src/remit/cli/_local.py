@@ -38,10 +38,9 @@ from remit.cli._records import (
     trace_of,
     traces_of,
 )
-from remit.collector.ingest import Caller, TokenScope
-from remit.collector.ingest.risk import risk_of_run
-from remit.collector.meaning import Declarations
-from remit.collector.routes import PREFIX, Request, Service
+from remit.collector.api import PREFIX, Request, Service
+from remit.collector.domain import Caller, TokenScope
+from remit.collector.domain.risk import risk_of_run
 from remit.collector.settings import Settings
 from remit.collector.store import (
     AgentRow,
@@ -57,6 +56,7 @@ from remit.collector.store import (
 )
 from remit.collector.store.retention import bound_at
 from remit.collector.times import format_us
+from remit.collector.validation import Declarations
 from remit.models.agent_instance import AgentInstance
 from remit.models.risk import Risk
 

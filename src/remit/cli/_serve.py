@@ -19,8 +19,8 @@ from remit.cli._failing import Failed, writing_output
 from remit.cli._options import Database, DatabaseType
 from remit.cli._terminal import emit, faint
 from remit.collector import Settings, list_tokens
-from remit.collector.server import ServerOptions
-from remit.collector.server import serve as serve_database
+from remit.collector.server.serve import ServerOptions
+from remit.collector.server.serve import serve as serve_database
 from remit.collector.settings import MetricsFor
 from remit.collector.store import is_postgres, shown
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from remit.collector.app import create_app as create_app
-from remit.collector.ingest import CreatedToken as CreatedToken
-from remit.collector.ingest import TokenInfo as TokenInfo
-from remit.collector.ingest import TokenScope as TokenScope
-from remit.collector.ingest import create_token as create_token
-from remit.collector.ingest import list_tokens as list_tokens
-from remit.collector.ingest import revoke_token as revoke_token
+from remit.collector.domain import CreatedToken as CreatedToken
+from remit.collector.domain import TokenInfo as TokenInfo
+from remit.collector.domain import TokenScope as TokenScope
+from remit.collector.domain import create_token as create_token
+from remit.collector.domain import list_tokens as list_tokens
+from remit.collector.domain import revoke_token as revoke_token
+from remit.collector.server.app import create_app as create_app
 from remit.collector.settings import Settings as Settings
 from remit.collector.store import Store as Store
 from remit.collector.store import open_store as open_store

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from remit._base.clock import SystemClock
 from remit._base.files import make_private_folder
-from remit.collector.ingest import Caller, TokenScope, prepare
-from remit.collector.routes import Request, Response, Service
+from remit.collector.api import Request, Response, Service
+from remit.collector.domain import Caller, TokenScope, prepare
 from remit.collector.settings import Settings
 from remit.collector.store import SqliteStore
 from remit.errors import SettingsError

@@ -1,6 +1,6 @@
 """The interface of a database, its errors, and the repetition of a transaction after a conflict.
 
-A store reads and writes rows; the rules about them are in `remit.collector.ingest`.
+A store reads and writes rows; the rules about them are in `remit.collector.domain`.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remit.collector.refusals import RequestError
+from remit.collector.errors import RequestError
+from remit.collector.json_io import encode
 from remit.collector.store import Page
-from remit.collector.wire import encode
 
 
 def success_answer(details: object) -> bytes:

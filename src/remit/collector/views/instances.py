@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+from remit.collector.json_io import read_json
 from remit.collector.store import InstanceRow
 from remit.collector.times import format_us
-from remit.collector.wire import read_json
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""

@@ -6,6 +6,7 @@ from typing import TypedDict, cast
 
 from msgspec import Raw
 
+from remit.collector.json_io import read_json
 from remit.collector.store import (
     AccountRow,
     DeploymentRow,
@@ -15,7 +16,6 @@ from remit.collector.store import (
     VersionRow,
 )
 from remit.collector.times import format_us
-from remit.collector.wire import read_json
 
 
 class _SpanType(TypedDict):

@@ -1,0 +1,164 @@
+"""The API as an ASGI app: bodies are read on the event loop, `dispatch` runs on an executor."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Final, Protocol, TypeVar
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+from starlette.types import Receive, Scope, Send
+
+from remit.collector.api.bodies import GZIP, PendingBytes, too_long
+from remit.collector.api.dispatch import Request, Response, Service, refused, secret_in
+from remit.collector.api.endpoints import DOCUMENT, PREFIX, match
+from remit.collector.errors import RequestError, unauthorized
+from remit.collector.settings import Settings
+
+T = TypeVar("T")
+
+CALLER: Final = "remit.caller"
+"""Key of the scope: the holder of the request's token."""
+CODE: Final = "remit.code"
+"""Key of the scope: the code of a refusal."""
+ROUTE: Final = "remit.route"
+"""Key of the scope: the path of the endpoint, with `{id}`."""
+MIN_COMPRESSED_BYTES: Final = 4096
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class Executor(Protocol):
+    """Runs work that may use the database."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what *work* returns, or raise what it raises."""
+        ...
+
+
+class InlineExecutor:
+    """Runs work on the calling thread."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what *work* returns, or raise what it raises."""
+        return work()
+
+
+class ThreadExecutor:
+    """Runs work on a few threads, so that the event loop can take other requests."""
+
+    def __init__(self, count: int) -> None:
+        """Use at most *count* threads."""
+        self._pool = ThreadPoolExecutor(count, "remit-request")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what *work* returns, or raise what it raises; it ends even without a caller."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        """Finish the work that has begun, cancel the rest, and end the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class ApiApp:
+    """The paths below `/api/v1` as an ASGI app."""
+
+    def __init__(self, service: Service, executor: Executor) -> None:
+        """Answer by *service*, on *executor*."""
+        self._service = service
+        self._executor = executor
+        self._pending = PendingBytes(service.settings.max_pending_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        response = await self._response(HttpRequest(scope, receive))
+        scope[CALLER], scope[CODE] = response.caller, response.code
+        answer = HttpResponse(response.body, response.status, response.headers)
+        await answer(scope, receive, send)
+
+    async def _response(self, http: HttpRequest) -> Response:
+        headers = dict(http.headers)
+        request = Request(http.method, http.scope["path"], dict(http.query_params), headers)
+        try:
+            endpoint, _ = match(request.method, request.path)
+            http.scope[ROUTE] = PREFIX + endpoint.path
+            # Refused before its body is read.
+            if endpoint.operation != DOCUMENT and not secret_in(headers.get("authorization", "")):
+                raise unauthorized()
+            with self._pending.counted() as hold:
+                try:
+                    body = await _read(http, self._service.settings, hold)
+                except RequestError:
+                    # A wrong token is refused first.
+                    authorization = headers["authorization"]
+                    await self._executor.run(partial(self._service.authenticate, authorization))
+                    raise
+                work = partial(
+                    self._respond,
+                    request._replace(body=body),
+                    hold,
+                    compress=_accepts_gzip(http),
+                )
+                return await self._executor.run(work)
+        except RequestError as refusal:
+            return refused(refusal)
+
+    def _respond(
+        self, request: Request, hold: Callable[[int], None], *, compress: bool
+    ) -> Response:
+        response = self._service.dispatch(request, hold)
+        if not compress or len(response.body) < MIN_COMPRESSED_BYTES:
+            return response
+        return response._replace(
+            body=zlib.compress(response.body, 1, _GZIP),
+            headers={**response.headers, "content-encoding": GZIP, "vary": "Accept-Encoding"},
+        )
+
+
+async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], None]) -> bytes:
+    """Return the body as it was sent.
+
+    Raises:
+        RequestError: 408, 413 or 503.
+        ClientDisconnect: The client closed the connection before the end.
+    """
+    length = http.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > settings.max_body_bytes:
+        raise too_long(settings)
+    parts: list[bytes] = []
+    received = 0
+    # A request from within the process has no event loop, and never waits.
+    remote = http.client is not None
+    try:
+        async with asyncio.timeout(settings.body_timeout_s) if remote else nullcontext():
+            # The server discards the rest of a body that is too long.
+            async for part in http.stream():
+                hold(len(part))
+                received += len(part)
+                if received > settings.max_body_bytes:
+                    raise too_long(settings)
+                parts.append(part)
+    except TimeoutError as error:
+        raise RequestError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            "request_timeout",
+            f"the body did not arrive within {settings.body_timeout_s} seconds",
+            headers={"Connection": "close"},
+        ) from error
+    return b"".join(parts)
+
+
+def _accepts_gzip(http: HttpRequest) -> bool:
+    """Return whether the answer is to be compressed: for another machine that accepts it."""
+    if http.client is None or GZIP not in http.headers.get("accept-encoding", "").lower():
+        return False
+    try:
+        return not ip_address(http.client.host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,237 @@
+"""Bulk: operations in order, each as if alone, up to the first that is refused.
+
+They share one transaction, because a commit costs more than an operation; what a refused one wrote
+is undone to a savepoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import groupby
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from remit.collector.api.endpoints import OPERATIONS, REGISTER
+from remit.collector.api.operation import carry_out, read, read_keys, write_keys
+from remit.collector.domain.context import Context
+from remit.collector.domain.runs import write_changed
+from remit.collector.domain.span_batch import SpanBatch
+from remit.collector.domain.spans import CREATE, FINISH, SpanCall
+from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
+from remit.collector.json_io import Fields, check_keys, check_unicode, encode, fields_of
+from remit.collector.views import error_answer
+from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
+
+_SPAN_OPERATIONS: Final = frozenset({CREATE, FINISH})
+_SPANS: Final = "agent_spans"
+_BARE_BODY: Final = len(b'{"items":[]}')
+_BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
+_ON_INSTANCES: Final = frozenset(
+    {"agent_instances/start", "agent_instances/record_quality", "agent_instances/finish"}
+)
+_OF_RUNS: Final = _ON_INSTANCES | {REGISTER}
+"""The SDK sends many of these in one request: their keys are read and written at once."""
+_HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
+
+
+class BulkOperation(NamedTuple):
+    """One operation of a bulk request.
+
+    Attributes:
+        operation: Its name, unchecked.
+        key: Its idempotency key, checked.
+        params: Its fields as JSON.
+    """
+
+    operation: str
+    key: str
+    params: bytes | Raw
+
+
+class _Body(msgspec.Struct):
+    items: list[Raw]
+
+
+class _OnInstance(msgspec.Struct):
+    agent_instance_id: str | None = None
+    id: str | None = None
+
+
+class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"type": "_type"}):
+    """An item with all its fields in `details`, the SDK's form."""
+
+    type: str
+    idempotency_key: str
+    details: Raw
+
+
+_read_body: Final = msgspec.json.Decoder(_Body).decode
+_read_wrapped: Final = msgspec.json.Decoder(_Wrapped).decode
+_read_instance: Final = msgspec.json.Decoder(_OnInstance).decode
+_read_text: Final = msgspec.json.Decoder(str).decode
+
+
+def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
+    """Return the operations of a bulk request.
+
+    Raises:
+        RequestError: The request as a whole is not valid: 400, 413 or 422.
+    """
+    check_unicode(body)
+    try:
+        raws = _read_body(body or b"{}").items
+    except msgspec.ValidationError as error:
+        raise invalid_field("items", "must be an array of objects") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed("the body is not readable JSON, or nests too deep") from error
+    checked = len(body) != _BARE_BODY + sum(map(len, raws)) + max(0, len(raws) - 1)
+    if checked:
+        check_keys(body)
+    if not raws:
+        raise invalid_field("items", "must not be empty")
+    if len(raws) > max_items:
+        raise too_large(f"a bulk request takes at most {max_items} items")
+    items = [_item(number, raw, checked=checked) for number, raw in enumerate(raws)]
+    seen: set[str] = set()
+    for number, item in enumerate(items):
+        if item.key in seen:
+            raise invalid_field(f"items.{number}.idempotency_key", "stands twice in the request")
+        seen.add(item.key)
+    return items
+
+
+def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
+    """Carry out *items* in order, up to the first refusal, and return their answers."""
+    outputs: dict[str, Raw] = {}
+    for operation in _OF_RUNS:
+        keys = [item.key for item in items if item.operation == operation]
+        if len(keys) > 1:
+            read_keys(ctx, operation, keys)
+    for item, answer in _answers(ctx, items):
+        ctx.tally.items += 1
+        if isinstance(answer, RequestError):
+            ctx.tally.refused.append(answer.code)
+            outputs[item.key] = Raw(error_answer(answer))
+            break
+        outputs[item.key] = Raw(answer)
+    write_changed(ctx)
+    write_keys(ctx)
+    return encode({"status": "success", "outputs": outputs})
+
+
+def _answers(
+    ctx: Context, items: Sequence[BulkOperation]
+) -> Iterator[tuple[BulkOperation, bytes | RequestError]]:
+    """Yield each item with its answer; neighbouring operations of one kind share their reads."""
+    for kind, group in groupby(items, key=_kind):
+        together = list(group)
+        if kind == _SPANS:
+            calls = [SpanCall(item.operation, item.params, item.key) for item in together]
+            # Shorter than the items when one was refused.
+            yield from zip(
+                together, SpanBatch(ctx, minimal=ctx.minimal).execute(calls), strict=False
+            )
+            continue
+        if kind in _OF_RUNS and len(together) > 1:
+            ids = {instance_id for item in together if (instance_id := _instance_id(item))}
+            # A registration may name an instance of another account.
+            account_id = None if kind == REGISTER else ctx.caller.account_id
+            rows = ctx.tx.instances(account_id, ids)
+            ctx.instances.update({instance_id: rows.get(instance_id) for instance_id in ids})
+        yield from ((item, _answer(ctx, item)) for item in together)
+        write_changed(ctx)
+        ctx.instances.clear()
+
+
+def _kind(item: BulkOperation) -> str:
+    return _SPANS if item.operation in _SPAN_OPERATIONS else item.operation
+
+
+def _instance_id(item: BulkOperation) -> str | None:
+    """Return the instance that an operation names, if it can be read."""
+    try:
+        named = _read_instance(item.params)
+        return named.id if item.operation == REGISTER else named.agent_instance_id
+    except msgspec.DecodeError:
+        return None
+
+
+def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
+    endpoint = OPERATIONS.get(item.operation)
+    if endpoint is None:
+        return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
+    try:
+        ctx.allowance.check()
+        if item.operation not in _OF_RUNS:
+            write_keys(ctx)
+        # These write nothing before they may be refused, or have a savepoint of their own.
+        undo = nullcontext() if item.operation in _OF_RUNS else ctx.tx.savepoint()
+        with undo:
+            operation = read(endpoint, ctx.caller, item.params, item.key, ctx.settings.max_depth)
+            answer = carry_out(ctx, operation)
+        ctx.allowance.take(answer)
+    except RequestError as refusal:
+        return refusal
+    return answer
+
+
+def _item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
+    """Return an item; *checked* says that no key comes twice in it."""
+    try:
+        wrapped = _read_wrapped(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return _flat_item(number, raw, checked=checked)
+    texts = len(wrapped.type) + len(wrapped.idempotency_key)
+    if not checked and len(raw) != _BARE_ITEM + texts + len(wrapped.details):
+        check_keys(raw)
+    return BulkOperation(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
+
+
+def _flat_item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
+    """Return an item whose fields stand beside its type, with or without details, which win."""
+    try:
+        fields = fields_of(bytes(raw))
+    except RequestError as refusal:
+        raise invalid_field(f"items.{number}", "must be an object") from refusal
+    if not checked:
+        check_keys(raw)
+    operation = _text(fields, "_type")
+    key = _text(fields, "idempotency_key")
+    if operation is None:
+        raise invalid_field(f"items.{number}._type", "is required and must be a text")
+    params: bytes | Raw = raw
+    if "details" in fields and bytes(fields["details"]) != b"null":
+        params = _merged(fields)
+    return BulkOperation(operation, _key(number, key), params)
+
+
+def _merged(fields: Fields) -> bytes:
+    """Return the fields beside the details, and those in them; details that are no object alone."""
+    details = bytes(fields["details"])
+    try:
+        inner = fields_of(details)
+    except RequestError:
+        return details
+    return encode({**{name: fields[name] for name in fields.keys() - _HEAD}, **inner})
+
+
+def _text(fields: Fields, name: str) -> str | None:
+    try:
+        return _read_text(fields[name])
+    except (KeyError, msgspec.ValidationError):
+        return None
+
+
+def _key(number: int, key: str | None) -> str:
+    if key is None or not MIN_KEY_CHARS <= len(key) <= MAX_KEY_CHARS or "\x00" in key:
+        raise invalid(
+            {
+                f"items.{number}.idempotency_key": [
+                    f"is required: a text of {MIN_KEY_CHARS} to {MAX_KEY_CHARS} characters"
+                ]
+            }
+        )
+    return key

@@ -1,0 +1,339 @@
+"""Dispatch: from a request to a response, in one call, without an event loop or an HTTP library.
+
+A server (`asgi`), local mode and the commands call it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from msgspec import Raw
+
+from remit._base.clock import NS_PER_US, Clock
+from remit.collector.api import bulk
+from remit.collector.api.bodies import GZIP, decoded
+from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
+from remit.collector.api.openapi import document
+from remit.collector.api.operation import Operation, carry_out, read
+from remit.collector.domain import caller_of
+from remit.collector.domain.context import Allowance, Caller, Context, IdSource, RequestCounts
+from remit.collector.domain.params import Values, checked_key
+from remit.collector.errors import RequestError, invalid_field, unauthorized
+from remit.collector.json_io import Fields, check_fields, encode, fields_of, value_of
+from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
+from remit.collector.settings import Settings
+from remit.collector.store import (
+    Store,
+    StoreUnavailableError,
+    TooSlowError,
+    Transaction,
+    write,
+)
+from remit.collector.validation import Declarations
+from remit.collector.views import error_answer
+from remit.errors import SettingsError
+
+logger: Final = logging.getLogger("remit")
+
+RETRY_AFTER_S: Final = 1
+USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
+"""The last use of a token is written no more often than this, by each process."""
+MAX_TOKENS: Final = 10_000
+# Names the encodings of request bodies that are accepted (RFC 9110, section 12.5.3).
+HEADERS: Final = {"content-type": "application/json", "accept-encoding": GZIP}
+_BEARER: Final = "bearer"
+_MINIMAL: Final = "return=minimal"
+
+
+class Request(NamedTuple):
+    """A request, independent of the transport.
+
+    Attributes:
+        method: HTTP method.
+        path: Path, decoded.
+        query: Parameters of the query.
+        headers: Headers, names in lower case.
+        body: Body, encoded as its `content-encoding` says.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Response(NamedTuple):
+    """The answer to a request.
+
+    Attributes:
+        status: HTTP status.
+        body: JSON.
+        headers: Headers, names in lower case.
+        code: Code of the refusal; None for a success.
+        caller: The holder of the token, as far as it was authenticated.
+    """
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = HEADERS
+    code: str | None = None
+    caller: Caller | None = None
+
+
+def refused(refusal: RequestError, caller: Caller | None = None) -> Response:
+    """Return the answer to a request that was not carried out."""
+    headers = {name.lower(): value for name, value in (refusal.headers or {}).items()}
+    return Response(
+        refusal.status, error_answer(refusal), {**HEADERS, **headers}, refusal.code, caller
+    )
+
+
+def secret_in(authorization: str) -> str | None:
+    """Return the token of an `Authorization` header; None if there is none."""
+    scheme, _, secret = authorization.partition(" ")
+    return secret.strip() or None if scheme.lower() == _BEARER else None
+
+
+class Service:
+    """One collector over one store; its methods may be called from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        *,
+        caller: Caller | None = None,
+    ) -> None:
+        """Work on *store*.
+
+        Args:
+            store: The database.
+            settings: The limits.
+            clock: Source of the time.
+            metrics: The counters.
+            caller: Makes every request, none of which needs a token; None authenticates each.
+        """
+        self.settings = settings
+        self._store = store
+        self._clock = clock
+        self._ids = IdSource(clock)
+        self._declarations = Declarations()
+        self._metrics = metrics or Metrics()
+        self._caller = caller
+        self._used_us: dict[str, int] = {}
+        self._outage: object | None = None
+
+    def ready(self) -> bool:
+        """Return whether the database answers and has the schema that this remit knows."""
+        try:
+            return self._store.is_current()
+        except (StoreUnavailableError, SettingsError):
+            return False
+
+    def dispatch(self, request: Request, hold: Callable[[int], None] | None = None) -> Response:
+        """Return the answer to a request.
+
+        Args:
+            request: The request.
+            hold: Called with the length of a body that was decompressed; may raise a refusal.
+        """
+        caller: Caller | None = None
+        try:
+            endpoint, thing_id = match(request.method, request.path)
+            if endpoint.operation == DOCUMENT:
+                return Response(HTTPStatus.OK, document())
+            caller = self.authenticate(request.headers.get("authorization", ""))
+            body = decoded(request.body, request.headers, self.settings, hold)
+            minimal = _prefers_minimal(request, endpoint)
+            if endpoint.operation == BULK:
+                answer = self._bulk(caller, body, minimal=minimal)
+            else:
+                operation = self._operation(endpoint, thing_id, caller, request, body)
+                answer = self._single(caller, operation, minimal=minimal)
+        except RequestError as refusal:
+            return refused(refusal, caller)
+        except TooSlowError:
+            return refused(_TOO_SLOW, caller)
+        except StoreUnavailableError:
+            return refused(_UNAVAILABLE, caller)
+        headers = {**HEADERS, "preference-applied": _MINIMAL} if minimal else HEADERS
+        return Response(HTTPStatus.OK, answer, headers, None, caller)
+
+    def authenticate(self, authorization: str) -> Caller:
+        """Return the holder of the token in an `Authorization` header.
+
+        Raises:
+            RequestError: 401.
+            StoreUnavailableError: The database cannot be read now.
+        """
+        if self._caller is not None:
+            return self._caller
+        secret = secret_in(authorization)
+        if secret is None:
+            raise unauthorized()
+        with self._noting_faults():
+            caller = self._store.look(lambda tx: caller_of(tx, secret, self._now_us()))
+        self._note_use(caller)
+        return caller
+
+    def _operation(
+        self, endpoint: Endpoint, thing_id: str, caller: Caller, request: Request, body: bytes
+    ) -> Operation:
+        """Return the operation of a request to an endpoint.
+
+        Raises:
+            RequestError: 400, 403, 404 or 422.
+        """
+        max_depth = self.settings.max_depth
+        named: Values = {endpoint.id_field: thing_id} if endpoint.id_field else {}
+        if endpoint.method == "GET":
+            return read(endpoint, caller, {**request.query, **named}, None, max_depth)
+        fields = fields_of(body)
+        check_fields(body, fields)
+        details = _details(fields, wrapped=endpoint.wrapped)
+        key = _key(fields, details, request, max_depth)
+        # The id that the path names wins.
+        if endpoint.wrapped and not named:
+            params: bytes | Raw = fields["details"]
+        else:
+            params = encode({**({} if endpoint.wrapped else fields), **details, **named})
+        return read(endpoint, caller, params, key, max_depth)
+
+    def _single(self, caller: Caller, operation: Operation, *, minimal: bool) -> bytes:
+        work = partial(carry_out, operation=operation)
+        if operation.endpoint.writes:
+            return self._write(caller, work, minimal=minimal)
+        with self._noting_faults(), self._store.reading() as tx:
+            return work(self._context(tx, caller))
+
+    def _bulk(self, caller: Caller, body: bytes, *, minimal: bool) -> bytes:
+        items = bulk.items_of(body, self.settings.max_bulk_items)
+        return self._write(caller, partial(bulk.execute, items=items), minimal=minimal)
+
+    def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:
+        def begin(tx: Transaction) -> tuple[bytes, RequestCounts]:
+            ctx = self._context(tx, caller, minimal=minimal)
+            return work(ctx), ctx.tally
+
+        # A write that began before the outage does not end it.
+        outage = self._outage
+        with self._noting_faults():
+            answer, tally = write(self._store, begin)
+        if outage is not None and outage is self._outage:
+            self._outage = None
+            logger.warning("the collector's database can be written again")
+        self._metrics.add(SPANS, count=tally.spans)
+        self._metrics.add(ITEMS, count=tally.items)
+        for code in tally.refused:
+            self._metrics.add(REFUSALS, code)
+        return answer
+
+    def _context(self, tx: Transaction, caller: Caller, *, minimal: bool = False) -> Context:
+        return Context(
+            tx,
+            caller,
+            self._now_us(),
+            self._ids,
+            self.settings,
+            self._declarations,
+            Allowance(self.settings, self._clock),
+            minimal,
+        )
+
+    @contextmanager
+    def _noting_faults(self) -> Generator[None]:
+        try:
+            yield
+        except TooSlowError:
+            # One query was slow; the database is available.
+            raise
+        except StoreUnavailableError as error:
+            self._note_fault(error)
+            raise
+
+    def _note_fault(self, error: StoreUnavailableError) -> None:
+        """Log once that the database is unavailable, until it can be written again."""
+        if self._outage is None:
+            self._outage = object()
+            # Some drivers use several lines.
+            reason = " ".join(str(error).split())
+            logger.warning("the collector's database cannot be used now: %s", reason)
+
+    def _note_use(self, caller: Caller) -> None:
+        """Store the time of a token's use, now and then; a failure to do so is ignored."""
+        token_id, now_us = caller.token_id, self._now_us()
+        if token_id is None or now_us - self._used_us.get(token_id, 0) < USE_NOTED_EVERY_US:
+            return
+        if len(self._used_us) >= MAX_TOKENS:
+            self._used_us.clear()
+        self._used_us[token_id] = now_us
+        with suppress(StoreUnavailableError):
+            write(self._store, lambda tx: tx.touch_token(token_id, now_us))
+
+    def _now_us(self) -> int:
+        return self._clock.wall_ns() // NS_PER_US
+
+
+_UNAVAILABLE: Final = RequestError(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "unavailable",
+    "the database cannot be used now: try again",
+    headers={"Retry-After": str(RETRY_AFTER_S)},
+)
+_TOO_SLOW: Final = RequestError(
+    HTTPStatus.GATEWAY_TIMEOUT,
+    "timeout",
+    "the database took too long for this: ask for less, such as a shorter time, one run or a "
+    "smaller page",
+)
+
+
+def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:
+    """Return whether the answer leaves out what the client does not read (RFC 7240)."""
+    applies = endpoint.operation == BULK or endpoint.on_spans or endpoint.minimal is not None
+    preferences = request.headers.get("prefer", "")
+    return applies and _MINIMAL in map(str.strip, preferences.lower().split(","))
+
+
+def _details(fields: Fields, *, wrapped: bool) -> Fields:
+    """Return the fields under `details`; where they are optional, a value of another kind is none.
+
+    Raises:
+        RequestError: 422, there are none.
+    """
+    raw = fields.get("details")
+    if raw is None:
+        if wrapped:
+            raise invalid_field("details", "is required")
+        return {}
+    try:
+        details = fields_of(bytes(raw))
+    except RequestError as refusal:
+        if wrapped:
+            raise invalid_field("details", "must be an object") from refusal
+        return {}
+    check_fields(raw, details)
+    return details
+
+
+def _key(fields: Fields, details: Fields, request: Request, max_depth: int) -> str | None:
+    """Return the idempotency key of a request, which may be in any of four places.
+
+    Raises:
+        RequestError: 400 or 422.
+    """
+    for place in (fields, details):
+        raw = place.get("idempotency_key")
+        key = None if raw is None else value_of(raw, max_depth)
+        if key is not None:
+            return checked_key(key)
+    in_head = request.headers.get("idempotency-key")
+    return checked_key(request.query.get("idempotency_key") if in_head is None else in_head)

@@ -1,0 +1,437 @@
+"""The table of endpoints: path, method, operation, handler, and the models of both directions.
+
+Dispatch, bulk items, the OpenAPI document and docs/reference/endpoints.md use this one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from pydantic import BaseModel
+
+from remit.collector import views
+from remit.collector.domain import (
+    agents,
+    places,
+    risk,
+    runs,
+    span_operations,
+    tokens,
+    versions,
+)
+from remit.collector.domain import service_operations as small
+from remit.collector.domain.agents import AgentForUpdate
+from remit.collector.domain.context import Context
+from remit.collector.domain.params import ListQuery, Query, Values
+from remit.collector.domain.spans import CREATE, FINISH
+from remit.collector.errors import RequestError
+from remit.collector.models.account import (
+    Account,
+    AccountForUpdate,
+    AdminUser,
+    AdminUserInvite,
+    AdminUserInviteForCreate,
+    Environment,
+    EnvironmentForCreate,
+    EnvironmentForUpdate,
+    RiskProfile,
+)
+from remit.collector.models.api_token import ApiToken, ApiTokenForCreate, CreatedTokenResponse
+from remit.collector.models.deployment import (
+    AgentDeployment,
+    AgentDeploymentForCreate,
+    AgentDeploymentForUpdate,
+    AgentSchemaVersion,
+    AgentSchemaVersionForCreate,
+    AgentVersion,
+    AgentVersionForCreate,
+)
+from remit.collector.models.service import (
+    AgentContextResponse,
+    AlertCountResponse,
+    CreateTestSpansRequest,
+    GeneratedPfids,
+    GeneratePfidsRequest,
+    OpenApiDocument,
+    StepRequest,
+    TestSpansResponse,
+    TokenScopeDetails,
+)
+from remit.models.agent import Agent, AgentForCreate
+from remit.models.agent_instance import (
+    AgentInstance,
+    FinishInstanceRequest,
+    InstanceForUpdate,
+    RecordQualityRequest,
+    RegisterDeploymentInstanceRequest,
+    RegisteredResponse,
+    TerminateInstanceRequest,
+    TimestampRequest,
+)
+from remit.models.agent_span import AgentSpan, CreateAgentSpanRequest, FinishAgentSpanRequest
+from remit.models.bulk import BulkRequest, BulkResponse
+from remit.models.risk import Risk
+
+PREFIX: Final = "/api/v1"
+BULK: Final = "bulk"
+DOCUMENT: Final = "openapi"
+ON_RUNS: Final = "agent_instances/"
+"""Start of the names of the operations on runs."""
+REGISTER: Final = ON_RUNS + "register"
+_ID: Final = "{id}"
+_ID_PART: Final = 2
+
+
+class Endpoint(NamedTuple):
+    """One path and method.
+
+    Attributes:
+        method: HTTP method.
+        path: Path after the prefix; `{id}` is the id of the thing.
+        operation: Name of the operation in a bulk item; bulk and the document are none.
+        perform: Carries it out. Takes the context, the id unless the model has a field for it, the
+            model if there is one, and the fields as they came where `with_fields` says so. Returns
+            encoded bytes, or what `view` takes.
+        answers: Model of a success; of one item, if it is a list.
+        view: Makes the answer out of the result; takes the context and the result.
+        body: Model of the body on the wire; None without a body.
+        query: Model of the query.
+        id_field: The operation's name of the id.
+        wrapped: Whether the body's fields are under `details`.
+        bare: Whether `answers` is the whole answer, and not what its envelope holds.
+        writes: Whether it needs the write lock.
+        account: Whether it needs an account's token.
+        again: Reads the thing as it is now, for a repeated request; takes the context, its id, and
+            the other arguments of `perform`. None if the answer never changes and is stored.
+        compared: The fields that tell a request from another one with the same key.
+        with_fields: Whether `perform` also takes the fields as they came.
+        minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
+    """
+
+    method: str
+    path: str
+    operation: str
+    perform: Callable[..., Any]
+    answers: type[BaseModel]
+    view: Callable[[Context, Any], object]
+    body: type[BaseModel] | None = None
+    query: type[Query] | None = None
+    id_field: str = ""
+    wrapped: bool = False
+    bare: bool = False
+    writes: bool = False
+    account: bool = True
+    again: Callable[..., Any] | None = None
+    compared: Callable[[Values], Values] = dict
+    with_fields: bool = False
+    minimal: Callable[[Any], object] | None = None
+
+    @property
+    def model(self) -> type[BaseModel] | None:
+        """The model that `perform` takes."""
+        return self.query or (None if self.body is StepRequest else self.body)
+
+    @property
+    def sortable(self) -> tuple[str, ...]:
+        """For a list: the fields that it can be sorted by."""
+        query = self.query
+        return query.sortable if query is not None and issubclass(query, ListQuery) else ()
+
+    @property
+    def on_spans(self) -> bool:
+        """Whether it is a step on one span, which a span batch carries out."""
+        return self.operation in {CREATE, FINISH}
+
+    @property
+    def on_run(self) -> bool:
+        """Whether its idempotency key belongs to a run, and is deleted with it."""
+        return self.operation.startswith(ON_RUNS) or self.answers is TestSpansResponse
+
+
+Perform: TypeAlias = Callable[..., Any]
+Model: TypeAlias = type[BaseModel]
+
+
+def _plain(ctx: Context, result: object) -> object:
+    del ctx
+    return result
+
+
+def _of_row(view: Callable[[Any], object]) -> Callable[[Context, Any], object]:
+    """Return *view*, which takes a row alone, as one that takes the context too."""
+    return lambda _, row: view(row)
+
+
+def _answered_apart(*_: object) -> None:
+    """Bulk and the document are answered by `dispatch` itself."""
+
+
+class _Thing(NamedTuple):
+    """A kind of thing; its methods make the rows of the table that are about it.
+
+    Attributes:
+        name: Its name; the operations have it in the plural, and paths too if `path` says so.
+        answers: Model of its answers.
+        find: Reads one by id.
+        view: Makes an answer out of a row.
+        account: Whether its operations need an account's token.
+        path: Path of all of them, if not the name.
+        minimal: See `Endpoint`.
+    """
+
+    name: str
+    answers: Model
+    find: Perform
+    view: Callable[[Context, Any], object] = _plain
+    account: bool = True
+    path: str = ""
+    minimal: Callable[[Any], object] | None = None
+
+    def row(
+        self,
+        method: str,
+        tail: str,
+        step: str,
+        perform: Perform,
+        **fields: Any,  # noqa: ANN401 - those of `Endpoint`
+    ) -> Endpoint:
+        """Return one row."""
+        defaults: dict[str, Any] = {
+            "answers": self.answers,
+            "view": self.view,
+            "id_field": f"{self.name}_id" if _ID in tail else "",
+            "account": self.account,
+        }
+        path, operation = f"/{self.path or self.name}{tail}", f"{self.name}s/{step}"
+        return Endpoint(method, path, operation, perform, **{**defaults, **fields})
+
+    def list(self, perform: Perform, query: type[Query] = ListQuery) -> Endpoint:
+        """Return the row of the list."""
+        return self.row("GET", "", "list", perform, query=query)
+
+    def show(self, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that shows one."""
+        return self.row("GET", f"/{_ID}", "show", self.find, **fields)
+
+    def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that reads something about one."""
+        fields = {"answers": answers, "view": _plain, **fields}
+        return self.row("GET", f"/{_ID}/{step}", step, perform, **fields)
+
+    def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+        """Return the row that creates one."""
+        fields = {"wrapped": True, "writes": True, "again": self.find, **fields}
+        return self.row("POST", "", "create", perform, body=body, **fields)
+
+    def update(
+        self, perform: Perform, body: Model, method: str = "PUT", tail: str = ""
+    ) -> Endpoint:
+        """Return the row that changes one."""
+        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal, "wrapped": True}
+        return self.row(
+            method, f"/{_ID}{tail}", "update", perform, body=body, writes=True, **fields
+        )
+
+    def step(self, step: str, perform: Perform, body: Model = StepRequest) -> Endpoint:
+        """Return the row of a step on one."""
+        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal}
+        return self.row("POST", f"/{_ID}/{step}", step, perform, body=body, writes=True, **fields)
+
+    def delete(self, perform: Perform) -> Endpoint:
+        """Return the row that deletes one; its answer is stored for a repetition."""
+        return self.row("DELETE", f"/{_ID}", "delete", perform, writes=True)
+
+
+_RUN: Final = _Thing(
+    "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
+)
+_SPAN: Final = _Thing("agent_span", AgentSpan, _answered_apart, account=False, path="agent_spans")
+_AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
+_VERSION: Final = _Thing(
+    "agent_version", AgentVersion, versions.find_version, _of_row(views.version_view)
+)
+_SCHEMA: Final = _Thing(
+    "agent_schema_version",
+    AgentSchemaVersion,
+    versions.find_schema_version,
+    _of_row(views.schema_view),
+)
+_ACCOUNT: Final = _Thing("account", Account, places.find_account, _of_row(views.account_view))
+_ENVIRONMENT: Final = _Thing(
+    "environment", Environment, places.find_environment, _of_row(views.environment_view)
+)
+_DEPLOYMENT: Final = _Thing(
+    "agent_deployment", AgentDeployment, places.find_deployment, _of_row(views.deployment_view)
+)
+_TOKEN: Final = _Thing("api_token", ApiToken, tokens.find, _of_row(views.token_view))
+# A collector has none of these.
+_USER: Final = _Thing("admin_user", AdminUser, small.none_called("admin_user"))
+_INVITE: Final = _Thing(
+    "admin_user_invite", AdminUserInvite, small.none_called("admin_user_invite")
+)
+_PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/ping", "ping", small.ping, TokenScopeDetails, _plain, account=False),
+    Endpoint(
+        "POST",
+        "/pfid/generate",
+        "pfids/generate",
+        small.generate_pfids,
+        GeneratedPfids,
+        _of_row(lambda ids: {"pfids": ids.pfids}),
+        GeneratePfidsRequest,
+        writes=True,
+        account=False,
+    ),
+    Endpoint("POST", "/bulk", BULK, _answered_apart, BulkResponse, _plain, BulkRequest, bare=True),
+    *(
+        Endpoint("GET", path, DOCUMENT, _answered_apart, OpenApiDocument, _plain, bare=True)
+        for path in ("/openapi", "/openapi.json")
+    ),
+    _RUN.row(
+        "POST",
+        "/register",
+        "register",
+        runs.register,
+        answers=RegisteredResponse,
+        view=runs.registered_view,
+        body=RegisterDeploymentInstanceRequest,
+        bare=True,
+        writes=True,
+        again=runs.registered_again,
+        compared=runs.identity,
+        with_fields=True,
+        minimal=runs.minimal_registered_view,
+    ),
+    _RUN.list(runs.list_runs, runs.RunQuery),
+    _RUN.show(view=runs.shown),
+    _RUN.read("risk", risk.of_instance, Risk),
+    _RUN.update(runs.update, InstanceForUpdate),
+    _RUN.step("start", runs.start, TimestampRequest),
+    _RUN.step("finish", runs.finish, FinishInstanceRequest),
+    _RUN.step("terminate", runs.terminate, TerminateInstanceRequest),
+    _RUN.step("record_quality", runs.record_quality, RecordQualityRequest),
+    _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
+    _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
+    _SPAN.list(span_operations.list_spans, span_operations.SpanQuery),
+    _SPAN.create(span_operations.create, CreateAgentSpanRequest),
+    _SPAN.row(
+        "POST",
+        "/create_test_spans",
+        "create_test_spans",
+        span_operations.create_test_spans,
+        answers=TestSpansResponse,
+        view=_of_row(span_operations.test_spans_view),
+        body=CreateTestSpansRequest,
+        bare=True,
+        writes=True,
+    ),
+    _SPAN.step("finish", span_operations.finish, FinishAgentSpanRequest),
+    _AGENT.list(agents.list_agents, agents.AgentListQuery),
+    _AGENT.create(agents.create, AgentForCreate, with_fields=True),
+    *(
+        _AGENT.row(
+            "GET", tail, "show", agents.show, view=_plain, query=agents.AgentQuery, account=False
+        )
+        for tail in ("/show", f"/{_ID}")
+    ),
+    _AGENT.read("risk", risk.of_agent, Risk, query=risk.RiskQuery, account=False),
+    _AGENT.update(agents.update, AgentForUpdate),
+    _AGENT.delete(agents.delete),
+    _AGENT.step("retire", agents.retire),
+    _AGENT.step("reinstate", agents.reinstate),
+    _VERSION.list(versions.list_versions, versions.VersionQuery),
+    _VERSION.create(versions.create_version, AgentVersionForCreate),
+    _VERSION.show(),
+    _SCHEMA.list(versions.list_schema_versions, versions.VersionQuery),
+    _SCHEMA.create(versions.create_schema_version, AgentSchemaVersionForCreate),
+    _SCHEMA.show(),
+    _ACCOUNT.list(places.list_accounts, places.AccountQuery),
+    _ACCOUNT.show(),
+    _ACCOUNT.update(places.update_account, AccountForUpdate),
+    _ENVIRONMENT.list(places.list_environments, places.EnvironmentQuery),
+    _ENVIRONMENT.create(places.create_environment, EnvironmentForCreate),
+    _ENVIRONMENT.show(),
+    _ENVIRONMENT.update(places.update_environment, EnvironmentForUpdate),
+    _ENVIRONMENT.delete(places.delete_environment),
+    _DEPLOYMENT.list(places.list_deployments, places.DeploymentQuery),
+    _DEPLOYMENT.create(places.create_deployment, AgentDeploymentForCreate),
+    _DEPLOYMENT.show(),
+    _DEPLOYMENT.update(places.update_deployment, AgentDeploymentForUpdate),
+    _DEPLOYMENT.delete(places.delete_deployment),
+    _TOKEN.list(tokens.list_of_account, tokens.TokenQuery),
+    _TOKEN.create(
+        tokens.create,
+        ApiTokenForCreate,
+        answers=CreatedTokenResponse,
+        view=_of_row(tokens.created_view),
+        bare=True,
+        again=tokens.find_created,
+    ),
+    _TOKEN.show(),
+    _TOKEN.step("suspend", tokens.suspend),
+    _TOKEN.step("activate", tokens.activate),
+    _TOKEN.step("revoke", tokens.revoke),
+    _TOKEN.delete(tokens.delete),
+    _USER.list(small.nothing_listed),
+    _USER.show(),
+    _INVITE.list(small.nothing_listed),
+    _INVITE.create(small.invite, AdminUserInviteForCreate, writes=False),
+    _INVITE.show(),
+    _INVITE.row("POST", f"/{_ID}/revoke", "revoke", _INVITE.find, body=StepRequest),
+    _PROFILE.list(small.nothing_listed),
+    _PROFILE.show(),
+    Endpoint(
+        "GET",
+        "/alerts/count",
+        "alerts/count",
+        small.count_alerts,
+        AlertCountResponse,
+        _plain,
+        bare=True,
+    ),
+)
+OPERATIONS: Final[Mapping[str, Endpoint]] = {
+    # Of several endpoints of one operation the first; its model has a field for the id.
+    endpoint.operation: endpoint
+    for endpoint in reversed(ENDPOINTS)
+    if endpoint.operation not in {BULK, DOCUMENT}
+}
+_BY_PATH: Final[dict[str, dict[str, Endpoint]]] = {}
+for _endpoint in ENDPOINTS:
+    _BY_PATH.setdefault(_endpoint.path, {})[_endpoint.method] = _endpoint
+
+
+def match(method: str, path: str) -> tuple[Endpoint, str]:
+    """Return the endpoint of a request, and the id that its path names, empty if it names none.
+
+    Args:
+        method: HTTP method.
+        path: Path, decoded; a slash at its end is ignored.
+
+    Raises:
+        RequestError: 404 or 405.
+    """
+    rest = path.rstrip("/").removeprefix(PREFIX) if path.startswith(PREFIX) else ""
+    verb = "GET" if method == "HEAD" else method
+    named = {} if _ID in rest else _BY_PATH.get(rest, {})
+    if verb in named:
+        return named[verb], ""
+    parts = rest.split("/", 3)
+    if len(parts) > _ID_PART and parts[_ID_PART]:
+        thing_id, parts[_ID_PART] = parts[_ID_PART], _ID
+        by_id = _BY_PATH.get("/".join(parts), {})
+        if verb in by_id:
+            return by_id[verb], thing_id
+        named = named or by_id
+    if not named:
+        raise RequestError(HTTPStatus.NOT_FOUND, "not_found", "there is no such path")
+    raise RequestError(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        f"this path does not take {method}",
+        headers={"Allow": ", ".join([*named, *(["HEAD"] if "GET" in named else [])])},
+    )

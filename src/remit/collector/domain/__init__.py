@@ -1,0 +1,17 @@
+"""The rules of the collector, without HTTP and without SQL."""
+
+from __future__ import annotations
+
+from remit.collector.domain.context import Caller as Caller
+from remit.collector.domain.erasure import AskedFor as AskedFor
+from remit.collector.domain.erasure import Erased as Erased
+from remit.collector.domain.erasure import erase as erase
+from remit.collector.domain.erasure import runs_about as runs_about
+from remit.collector.domain.places import prepare as prepare
+from remit.collector.domain.tokens import CreatedToken as CreatedToken
+from remit.collector.domain.tokens import TokenInfo as TokenInfo
+from remit.collector.domain.tokens import TokenScope as TokenScope
+from remit.collector.domain.tokens import caller_of as caller_of
+from remit.collector.domain.tokens import create_token as create_token
+from remit.collector.domain.tokens import list_tokens as list_tokens
+from remit.collector.domain.tokens import revoke_token as revoke_token

@@ -1,0 +1,224 @@
+"""Agents: created, shown, listed, changed, retired, reinstated, deleted while unused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+import msgspec
+
+from remit.collector.domain.context import Context
+from remit.collector.domain.keys import body_hash
+from remit.collector.domain.params import (
+    Filter,
+    ListQuery,
+    Query,
+    Switch,
+    Text,
+    Values,
+    check_identifier,
+    check_name,
+    check_text,
+    checked_id,
+    row_of,
+    taken,
+)
+from remit.collector.domain.risk import declared_risk
+from remit.collector.errors import invalid_action, invalid_field, not_found
+from remit.collector.store import AgentRow, EnvironmentRow
+from remit.collector.views import agent_view, list_answer
+from remit.models._types import WireModel
+from remit.models.agent import AgentForCreate
+
+ACTIVE: Final = "active"
+RETIRED: Final = "retired"
+
+
+class AgentForUpdate(WireModel):
+    """What can be changed in an agent: an absent field stays, a null clears."""
+
+    name: str = ""
+    description: str | None = None
+    owner_person_id: str | None = None
+    risk_profile_id: str | None = None
+    team_id: str | None = None
+
+
+class AgentQuery(Query):
+    """Which agent to show, and how."""
+
+    agent_id: Text = None
+    external_identifier: Text = None
+    environment_id: Text = None
+    include_counts: Switch = True
+    include_risk_rollup: Switch = False
+
+
+class AgentListQuery(ListQuery):
+    """Which agents to list."""
+
+    sortable: ClassVar[tuple[str, ...]] = (
+        "id",
+        "name",
+        "inserted_at",
+        "updated_at",
+        "status",
+        "external_identifier",
+    )
+    risk_profile_id: Filter = None
+    team_id: Filter = None
+    owner_person_id: Filter = None
+
+
+def create(ctx: Context, request: AgentForCreate, fields: Values) -> AgentRow:
+    """Create an agent."""
+    _check_texts(request.model_dump())
+    hashed = body_hash(fields)
+    agent_id = checked_id(request.id)
+    known = ctx.tx.agent(None, agent_id) if agent_id is not None else None
+    if known is not None:
+        if known.account_id != ctx.caller.account_id or known.body_hash != hashed:
+            raise taken("id")
+        return known
+    identifier = request.external_identifier
+    if identifier and ctx.tx.agent_of_identifier(ctx.caller.account_id, identifier):
+        raise taken("external_identifier")
+    row = AgentRow(
+        id=agent_id or ctx.new_id(),
+        account_id=ctx.caller.account_id,
+        status=ACTIVE,
+        body_hash=hashed,
+        inserted_at=ctx.now_us,
+        updated_at=ctx.now_us,
+        **request.model_dump(exclude={"id"}),
+    )
+    ctx.tx.add(row)
+    return row
+
+
+def show(ctx: Context, query: AgentQuery) -> dict[str, object]:
+    """Return an agent, by id or by external identifier."""
+    row = _agent_of_query(ctx, query)
+    environment_id = query.environment_id or ctx.caller.environment_id
+    if environment_id is not None:
+        row_of(ctx, EnvironmentRow, environment_id, "environment")
+    view = agent_view(row, ctx.tx.instance_counts([row.id], environment_id)[row.id])
+    elsewhere = ctx.caller.environment_id not in {None, environment_id}
+    if elsewhere or not query.include_counts:
+        del view["instance_counts"]
+    if query.include_risk_rollup:
+        view["risk_rollup"] = declared_risk(ctx, row.id)
+    return view
+
+
+def list_agents(ctx: Context, query: AgentListQuery) -> bytes:
+    """Return a page of the agents of the account."""
+    listed = ctx.tx.list_rows(AgentRow, ctx.caller.account_id, query.equal, query.page)
+    counts = ctx.tx.instance_counts([row.id for row in listed.rows])
+    views = [agent_view(row, counts[row.id]) for row in listed.rows]
+    return list_answer(views, query.page, listed.total)
+
+
+def update(ctx: Context, agent_id: str, request: AgentForUpdate) -> AgentRow:
+    """Update an agent."""
+    row = find(ctx, agent_id)
+    changes = request.model_dump(include=request.model_fields_set)
+    _check_texts(changes)
+    if row.status == RETIRED:
+        raise invalid_action("agent is retired: reinstate it first")
+    return _changed(ctx, row, **changes)
+
+
+def retire(ctx: Context, agent_id: str) -> AgentRow:
+    """Retire an agent."""
+    row = find(ctx, agent_id)
+    if row.status == RETIRED:
+        raise invalid_action("agent is already retired")
+    return _changed(ctx, row, status=RETIRED)
+
+
+def reinstate(ctx: Context, agent_id: str) -> AgentRow:
+    """Reinstate a retired agent."""
+    row = find(ctx, agent_id)
+    if row.status != RETIRED:
+        raise invalid_action("agent is not retired")
+    return _changed(ctx, row, status=ACTIVE)
+
+
+def delete(ctx: Context, agent_id: str) -> AgentRow:
+    """Delete an agent without instances."""
+    row = find(ctx, agent_id)
+    if sum(ctx.tx.instance_counts([row.id])[row.id].values()):
+        raise invalid_action("agent has instances: retire it")
+    ctx.tx.remove_agent(row.id)
+    return row
+
+
+def find(ctx: Context, agent_id: str, *_: object) -> AgentRow:
+    """Return the agent of this id.
+
+    Raises:
+        RequestError: 404, there is none for this caller.
+    """
+    return _seen(ctx, ctx.tx.agent(ctx.caller.account_id, agent_id))
+
+
+def view(ctx: Context, row: AgentRow) -> dict[str, object]:
+    """Return an agent on the wire."""
+    return agent_view(row, ctx.tx.instance_counts([row.id])[row.id])
+
+
+def new_agent(
+    agent_id: str,
+    account_id: str,
+    name: str,
+    now_us: int,
+    *,
+    identifier: str | None = None,
+) -> AgentRow:
+    """Return a new agent that no request described."""
+    return AgentRow(
+        id=agent_id,
+        account_id=account_id,
+        name=name,
+        description=None,
+        external_identifier=identifier,
+        status=ACTIVE,
+        owner_person_id=None,
+        risk_profile_id=None,
+        team_id=None,
+        body_hash="",
+        inserted_at=now_us,
+        updated_at=now_us,
+    )
+
+
+def _agent_of_query(ctx: Context, query: AgentQuery) -> AgentRow:
+    account_id = ctx.caller.account_id
+    if query.agent_id is not None:
+        return find(ctx, query.agent_id)
+    if query.external_identifier is not None:
+        return _seen(ctx, ctx.tx.agent_of_identifier(account_id, query.external_identifier))
+    raise invalid_field("agent_id", "or external_identifier is required")
+
+
+def _seen(ctx: Context, row: AgentRow | None) -> AgentRow:
+    if row is None or ctx.caller.agent_id not in {None, row.id}:
+        raise not_found("agent")
+    return row
+
+
+def _changed(ctx: Context, row: AgentRow, **changes: object) -> AgentRow:
+    row = msgspec.structs.replace(row, updated_at=ctx.now_us, **changes)
+    ctx.tx.change(row)
+    return row
+
+
+def _check_texts(texts: Mapping[str, str | None]) -> None:
+    for name, text in texts.items():
+        if name == "description":
+            check_text(name, text)
+        elif name == "external_identifier":
+            check_identifier(name, text)
+        elif name != "id":
+            check_name(name, text)

@@ -1,0 +1,183 @@
+"""The context of an operation: caller, time, transaction, and the limits of its request."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import NamedTuple
+
+from remit._base.clock import Clock, Deadline
+from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
+from remit.collector.errors import RequestError, too_large
+from remit.collector.settings import Settings
+from remit.collector.store import AgentRow, InstanceRow, KeyRow, Transaction
+from remit.collector.validation import Budget, Declarations
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a token.
+
+    Attributes:
+        account_id: The account; nothing of another one is ever seen.
+        scope: `account`, or `agent_deployment` for one agent in one environment.
+        agent_id: The agent, under a deployment's token.
+        environment_id: The environment, under a deployment's token.
+        token_id: Id of the token; None where none is needed.
+    """
+
+    account_id: str
+    scope: str
+    agent_id: str | None = None
+    environment_id: str | None = None
+    token_id: str | None = None
+
+    @property
+    def partition(self) -> int:
+        """Partition of the account, which all its ids share."""
+        return partition_of(self.account_id) or 0
+
+    def sees(self, row: InstanceRow) -> bool:
+        """Return whether the instance exists for this caller."""
+        return (
+            row.account_id == self.account_id
+            and self.agent_id in {None, row.agent_id}
+            and self.environment_id in {None, row.environment_id}
+        )
+
+
+class IdSource:
+    """Makes PFIDs that grow, also within a millisecond: to sort by id is to sort by creation."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Make ids of the time that *clock* tells."""
+        self._clock = clock
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def new(self, partition: int) -> str:
+        """Return a new id in *partition*."""
+        with self._lock:
+            self._last = max(self._last + 1, int.from_bytes(new_key(self._clock.wall_ns())))
+            return pfid(self._last.to_bytes(KEY_BYTES), partition)
+
+
+class Place(NamedTuple):
+    """The agent, environment and versions of a run.
+
+    Attributes:
+        agent: The agent.
+        environment_id: The environment.
+        version_id: The version of the agent.
+        schema_version_id: Its schema version.
+        deployment_id: Its deployment in the environment.
+    """
+
+    agent: AgentRow
+    environment_id: str
+    version_id: str
+    schema_version_id: str
+    deployment_id: str
+
+
+@dataclass(slots=True)
+class RequestCounts:
+    """Counters of one transaction, added to the metrics when it is committed.
+
+    Attributes:
+        spans: Number of created spans.
+        items: Number of items of a bulk request that were carried out or refused.
+        refused: Codes of the refused items.
+    """
+
+    spans: int = 0
+    items: int = 0
+    refused: list[str] = field(default_factory=list[str])
+
+
+class Allowance:
+    """Limits of one bulk request in time and in bytes of its answers; the first item always runs.
+
+    A client that sends the remaining items again makes progress with each request.
+    """
+
+    __slots__ = ("_begun", "_bytes", "_deadline", "_settings")
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Apply the limits of *settings*, from now on."""
+        self._settings = settings
+        self._deadline = Deadline.after(settings.max_bulk_s, clock)
+        self._bytes = 0
+        self._begun = False
+
+    def check(self) -> None:
+        """Refuse a further item if a limit is reached.
+
+        Raises:
+            RequestError: 413 or 503.
+        """
+        if not self._begun:
+            return
+        most = self._settings.max_answer_bytes
+        if self._bytes > most:
+            raise too_large(f"the answers are more than {most} bytes: ask for less at once")
+        if self._deadline.passed:
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                f"the request took more than {self._settings.max_bulk_s:g} seconds: send the rest "
+                "of it again",
+            )
+
+    def take(self, answer: bytes) -> None:
+        """Count the answer of an item."""
+        self._begun = True
+        self._bytes += len(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request, or one item of a bulk request, inside its transaction.
+
+    Attributes:
+        tx: The transaction; a reading operation does not use its writing half.
+        caller: The holder of the token.
+        now_us: The time of the request, in microseconds since 1970.
+        ids: Generates ids.
+        settings: The limits.
+        declarations: Cache of schema versions.
+        allowance: What a bulk request may still do.
+        minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
+        tally: Counters of the request.
+        budget: Time left for comparing payloads with their schemas.
+        places: Where runs of equal registrations belong, as far as this request has read it.
+        instances: Instances that the next operations of this bulk request name, by id; None for
+            one that does not exist.
+        changed: Those of them that were changed and are not written yet.
+        keys: Idempotency keys of this bulk request that were read in advance, by operation and
+            key; None for an unused one.
+        new_keys: Keys that this bulk request used and that are not written yet.
+    """
+
+    tx: Transaction
+    caller: Caller
+    now_us: int
+    ids: IdSource
+    settings: Settings
+    declarations: Declarations
+    allowance: Allowance
+    minimal: bool = False
+    tally: RequestCounts = field(default_factory=RequestCounts)
+    budget: Budget = field(default_factory=Budget)
+    places: dict[bytes, Place] = field(default_factory=dict[bytes, Place])
+    instances: dict[str, InstanceRow | None] = field(default_factory=dict[str, InstanceRow | None])
+    changed: dict[str, InstanceRow] = field(default_factory=dict[str, InstanceRow])
+    keys: dict[tuple[str, str], KeyRow | None] = field(
+        default_factory=dict[tuple[str, str], KeyRow | None]
+    )
+    new_keys: list[KeyRow] = field(default_factory=list[KeyRow])
+
+    def new_id(self) -> str:
+        """Return a new id in the caller's account."""
+        return self.ids.new(self.caller.partition)

@@ -1,0 +1,433 @@
+"""Runs (agent instances): registered, started, finished, terminated, judged, shown, listed.
+
+What public sources leave open is decided in docs/reference/wire.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final, NamedTuple, cast
+
+import msgspec
+
+from remit._base.ids import is_pfid
+from remit.collector.domain.agents import new_agent
+from remit.collector.domain.context import Context, Place
+from remit.collector.domain.erasure import without_payloads
+from remit.collector.domain.keys import body_hash, used_otherwise
+from remit.collector.domain.params import (
+    MAX_NAME_CHARS,
+    Filter,
+    ListQuery,
+    Values,
+    agent_of,
+    check_identifier,
+    check_name,
+    check_text,
+    checked_id,
+    instance_of,
+    instant,
+    taken,
+)
+from remit.collector.domain.places import deployment_of
+from remit.collector.domain.states import (
+    COMPLETE,
+    PENDING,
+    finish_instance,
+    start_instance,
+    terminate_instance,
+)
+from remit.collector.domain.validation import judged_qualities
+from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, version_of
+from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
+from remit.collector.json_io import canonical, encode, read_json
+from remit.collector.settings import KIB
+from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
+from remit.collector.views import detail_view, instance_view, list_answer, summary_view
+from remit.models.agent_instance import (
+    FinishInstanceRequest,
+    InstanceForUpdate,
+    RecordQualityRequest,
+    RegisterDeploymentInstanceRequest,
+    TerminateInstanceRequest,
+    TimestampRequest,
+)
+
+LIVE: Final = "live"
+KEPT: Final = "schema_kept"
+"""Field of a registration that has the identifier of its schema version alone."""
+MAX_QUALITY_BYTES: Final = 400 * KIB
+"""Length of all quality payloads of one run. Every answer about the run holds them, one of them
+twice, and must stay below the 1 MiB that the SDK reads."""
+_PLACED_BY: Final = (
+    "agent_id",
+    "environment_id",
+    "update_current_version",
+    "agent_version",
+    "agent_schema_version",
+)
+"""The fields of a registration that decide where its run belongs."""
+_PER_PROCESS: Final = frozenset({"agent_id", "update_current_version", KEPT})
+
+
+# Registration
+
+
+class Registered(NamedTuple):
+    """A registered run and its agent."""
+
+    row: InstanceRow
+    agent: AgentRow | None
+
+    @property
+    def id(self) -> str:
+        """Id of the run."""
+        return self.row.id
+
+
+def register(
+    ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
+) -> Registered:
+    """Register an instance; it is pending until it is started."""
+    known = _known(ctx, request, fields)
+    if known is not None:
+        return Registered(known, ctx.tx.agent(known.account_id, known.agent_id))
+    # Equal registrations of one request belong to the same place. One that is sent whole is read.
+    kept = fields.get(KEPT) is True
+    place_key = canonical([fields.get(name) for name in _PLACED_BY]) if kept else b""
+    place = ctx.places.get(place_key)
+    if place is not None:
+        return Registered(_add(ctx, request, fields, place), place.agent)
+    with ctx.tx.savepoint():
+        place = _place(ctx, request, kept=kept)
+        row = _add(ctx, request, fields, place)
+    if kept:
+        ctx.places[place_key] = place
+    return Registered(row, place.agent)
+
+
+def registered_again(
+    ctx: Context, instance_id: str, request: RegisterDeploymentInstanceRequest, *_: object
+) -> Registered:
+    """Return the run of a repeated registration.
+
+    Raises:
+        RequestError: 422, the repetition names another agent.
+    """
+    row = instance_of(ctx, instance_id)
+    if request.agent_id not in {None, row.agent_id}:
+        raise used_otherwise()
+    return Registered(row, ctx.tx.agent(row.account_id, row.agent_id))
+
+
+def identity(fields: Values) -> dict[str, object]:
+    """Return the fields that identify a registration.
+
+    A process that takes over a run may differ from the first one in the other fields: it may name
+    the agent where the first one did not, or run on another machine.
+    """
+    compared = {name: value for name, value in fields.items() if name not in _PER_PROCESS}
+    schema = compared.get("agent_schema_version")
+    if isinstance(schema, dict):
+        # One of the two may have sent it whole, the other one its identifier.
+        identifier = cast("dict[str, object]", schema).get("external_identifier")
+        compared["agent_schema_version"] = identifier or schema
+    version = compared.get("agent_version")
+    if isinstance(version, dict):
+        compared["agent_version"] = {**version, "runtime_environment": None}
+    return compared
+
+
+def registered_view(ctx: Context, registered: Registered) -> dict[str, object]:
+    """Return the answer to a registration.
+
+    The agent tells a client which agent its token belongs to, and `keeps_schema` that it may send
+    the identifier of the schema version alone next time.
+    """
+    return _registration(registered, view(ctx, registered.row))
+
+
+def minimal_registered_view(registered: Registered) -> dict[str, object]:
+    """Return the answer to a registration with what the SDK reads."""
+    return _registration(registered, minimal_view(registered.row))
+
+
+def _registration(registered: Registered, details: dict[str, object]) -> dict[str, object]:
+    agent = registered.agent
+    named = (
+        None
+        if agent is None
+        else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
+    )
+    return {"status": "success", "details": details, "agent": named, "keeps_schema": True}
+
+
+def _known(
+    ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
+) -> InstanceRow | None:
+    """Return the instance of the chosen id, if an equal request created it.
+
+    Raises:
+        RequestError: 422, the id is not a PFID, or is taken by another registration.
+    """
+    instance_id = checked_id(request.id)
+    if instance_id is None:
+        return None
+    if instance_id in ctx.instances:
+        row = ctx.instances[instance_id]
+    else:
+        row = ctx.tx.instances(None, [instance_id]).get(instance_id)
+    if row is not None and not (ctx.caller.sees(row) and row.body_hash == body_hash(fields)):
+        raise taken("id")
+    return row
+
+
+def _add(
+    ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values, place: Place
+) -> InstanceRow:
+    identifier = request.external_identifier
+    check_identifier("external_identifier", identifier)
+    if identifier is not None and ctx.tx.instance_of_identifier(
+        place.agent.id, place.environment_id, identifier
+    ):
+        raise taken("external_identifier")
+    row = InstanceRow(
+        id=request.id or ctx.new_id(),
+        account_id=place.agent.account_id,
+        agent_id=place.agent.id,
+        agent_version_id=place.version_id,
+        agent_schema_version_id=place.schema_version_id,
+        environment_id=place.environment_id,
+        agent_deployment_id=place.deployment_id,
+        external_identifier=identifier,
+        purpose=request.purpose or LIVE,
+        body_hash=body_hash(fields),
+        inserted_at=ctx.now_us,
+        status=PENDING,
+        start_seen=0,
+        started_at=None,
+        finished_at=None,
+        termination_reason=None,
+        quality_payloads="{}",
+        updated_at=ctx.now_us,
+    )
+    ctx.tx.add(row)
+    if row.id in ctx.instances:
+        ctx.instances[row.id] = row
+    return row
+
+
+def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bool) -> Place:
+    """Return where a run belongs; versions and deployment are created if they do not exist."""
+    agent = _agent(ctx, request)
+    environment_id = environment_for(ctx, request.environment_id, agent)
+    version = version_of(ctx, agent, request.agent_version)
+    schema = request.agent_schema_version
+    if kept:
+        schema_version_id = ctx.tx.newest_schema_version(agent.id, schema.external_identifier or "")
+        if schema_version_id is None:
+            raise unknown_schema_version()
+    else:
+        schema_version_id = schema_version_of(ctx, agent, schema, environment_id).id
+    deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
+    if request.update_current_version is not False:
+        _pin(ctx, deployment, version)
+    return Place(agent, environment_id, version.id, schema_version_id, deployment.id)
+
+
+def _pin(ctx: Context, deployment: DeploymentRow, version: VersionRow) -> None:
+    """Make *version* the deployment's current one."""
+    if deployment.current_version_id != version.id:
+        changes = {"current_version_id": version.id, "updated_at": ctx.now_us}
+        ctx.tx.change(msgspec.structs.replace(deployment, **changes))
+
+
+def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow:
+    """Return the agent of the request, else that of the token."""
+    caller = ctx.caller
+    agent_id = request.agent_id or caller.agent_id
+    if agent_id is None:
+        raise invalid_field("agent_id", "is required with an account's token")
+    if not ctx.settings.create_agents or not is_pfid(agent_id) or ctx.tx.agent(None, agent_id):
+        return _named(ctx, agent_of(ctx, agent_id), request.agent_version.name)
+    name = request.agent_version.name or agent_id
+    row = new_agent(agent_id, caller.account_id, name, ctx.now_us)
+    ctx.tx.add(row)
+    return row
+
+
+def _named(ctx: Context, agent: AgentRow, name: str | None) -> AgentRow:
+    """Return *agent*, renamed to *name* if its name is only its identifier.
+
+    `remit token create` creates such an agent, which no request described or changed.
+    """
+    unnamed = (
+        agent.name == agent.external_identifier
+        and not agent.body_hash
+        and agent.updated_at == agent.inserted_at
+    )
+    if not unnamed or not name or len(name) > MAX_NAME_CHARS:
+        return agent
+    agent = msgspec.structs.replace(agent, name=name, updated_at=ctx.now_us)
+    ctx.tx.change(agent)
+    return agent
+
+
+def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
+    """Return the environment: the token's, the wanted one, the agent's only one, or the first.
+
+    Raises:
+        RequestError: 404, the account has no such environment; 403, the token is for another one.
+    """
+    caller = ctx.caller
+    if caller.environment_id is not None and wanted in {None, caller.environment_id}:
+        return caller.environment_id
+    environments = [row.id for row in ctx.tx.environments(caller.account_id)]
+    if wanted is not None:
+        if wanted not in environments:
+            raise not_found("environment")
+        if caller.environment_id is not None:
+            raise forbidden("this token is for another environment: leave environment_id out")
+        return wanted
+    deployments = ctx.tx.deployments(agent.id)
+    return deployments[0].environment_id if len(deployments) == 1 else environments[0]
+
+
+# Steps
+
+
+def start(ctx: Context, instance_id: str, request: TimestampRequest) -> InstanceRow:
+    """Start an instance."""
+    row = instance_of(ctx, instance_id)
+    at_us = instant("timestamp", request.timestamp, ctx.now_us)
+    return _changed(ctx, start_instance(row, at_us, ctx.now_us))
+
+
+def finish(ctx: Context, instance_id: str, request: FinishInstanceRequest) -> InstanceRow:
+    """Finish an instance."""
+    row = instance_of(ctx, instance_id)
+    at_us = instant("timestamp", request.timestamp, ctx.now_us)
+    return _changed(ctx, finish_instance(row, request.status or COMPLETE, at_us, ctx.now_us))
+
+
+def terminate(ctx: Context, instance_id: str, request: TerminateInstanceRequest) -> InstanceRow:
+    """Terminate an instance."""
+    row = instance_of(ctx, instance_id)
+    check_text("reason", request.reason)
+    return _changed(ctx, terminate_instance(row, request.reason, ctx.now_us))
+
+
+def record_quality(ctx: Context, instance_id: str, request: RecordQualityRequest) -> InstanceRow:
+    """Set or remove the quality payload of one name."""
+    row = instance_of(ctx, instance_id)
+    check_name("name", request.name)
+    return _changed(ctx, _with_quality(row, request.name, request.payload, ctx.now_us))
+
+
+def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> InstanceRow:
+    """Replace the one quality payload of older clients, kept under the name `quality`."""
+    row = instance_of(ctx, instance_id)
+    if "quality_payload" not in request.model_fields_set:
+        return row
+    return _changed(ctx, _with_quality(row, LEGACY_QUALITY, request.quality_payload, ctx.now_us))
+
+
+def write_changed(ctx: Context) -> None:
+    """Write the instances that operations of a bulk request have changed so far."""
+    if ctx.changed:
+        ctx.tx.change_instances(ctx.changed.values())
+        ctx.changed.clear()
+
+
+def _changed(ctx: Context, row: InstanceRow) -> InstanceRow:
+    """Store a changed instance, at once or with the others of a bulk request."""
+    row = without_payloads(row)
+    if row.id in ctx.instances:
+        ctx.instances[row.id] = ctx.changed[row.id] = row
+    else:
+        ctx.tx.change(row)
+    return row
+
+
+def _with_quality(row: InstanceRow, name: str, payload: object, now_us: int) -> InstanceRow:
+    qualities = cast("dict[str, object]", read_json(row.quality_payloads))
+    qualities.pop(name, None)
+    if payload is not None:
+        qualities[name] = payload
+    encoded = encode(qualities)
+    if payload is not None and len(encoded) > MAX_QUALITY_BYTES:
+        raise invalid_field(
+            "payload",
+            f"makes the quality payloads of the run longer than {MAX_QUALITY_BYTES} bytes together",
+        )
+    return msgspec.structs.replace(row, quality_payloads=encoded.decode(), updated_at=now_us)
+
+
+# Reading
+
+
+class RunQuery(ListQuery):
+    """Which instances to list; the last two filters identify few, of one agent or of all."""
+
+    sortable: ClassVar[tuple[str, ...]] = (
+        "id",
+        "inserted_at",
+        "updated_at",
+        "started_at",
+        "finished_at",
+        "status",
+        "purpose",
+    )
+    agent_id: Filter = None
+    agent_version_id: Filter = None
+    environment_id: Filter = None
+    agent_deployment_id: Filter = None
+    external_identifier: Filter = None
+    caused_by: Filter = None
+
+
+def list_runs(ctx: Context, query: RunQuery) -> bytes:
+    """Return a page of the instances of an agent, or of those that a filter identifies."""
+    agent_id = query.agent_id or ctx.caller.agent_id
+    if agent_id is None and query.external_identifier is None and query.caused_by is None:
+        raise invalid_field("agent_id", "is required")
+    if agent_id is not None and ctx.caller.agent_id not in {None, agent_id}:
+        agent_of(ctx, agent_id)
+    equal = query.equal
+    if agent_id is not None:
+        equal["agent_id"] = agent_id
+    if ctx.caller.environment_id is not None:
+        equal["environment_id"] = ctx.caller.environment_id
+    listed = ctx.tx.list_instances(ctx.caller.account_id, equal, query.page)
+    return list_answer([summary_view(row) for row in listed.rows], query.page, listed.total)
+
+
+def find(ctx: Context, instance_id: str, *_: object) -> InstanceRow:
+    """Return an instance."""
+    return instance_of(ctx, instance_id)
+
+
+def view(ctx: Context, row: InstanceRow) -> dict[str, object]:
+    """Return an instance as a step on it is answered."""
+    return instance_view(row, *_qualities(ctx, row))
+
+
+def minimal_view(row: InstanceRow) -> dict[str, object]:
+    """Return the members of an instance that the SDK reads."""
+    return {
+        "id": row.id,
+        "status": row.status,
+        "termination_reason": row.termination_reason,
+        "agent_id": row.agent_id,
+    }
+
+
+def shown(ctx: Context, row: InstanceRow) -> dict[str, object]:
+    """Return an instance as it is shown alone."""
+    return detail_view(row, *_qualities(ctx, row))
+
+
+def _qualities(
+    ctx: Context, row: InstanceRow
+) -> tuple[Mapping[str, str | None], Mapping[str, list[str]]]:
+    return judged_qualities(ctx.tx, ctx.declarations, row, ctx.budget)

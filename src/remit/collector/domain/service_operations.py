@@ -1,0 +1,73 @@
+"""Small operations: ping, ids, and resources that a collector does not have.
+
+Clients of the API read people, profiles and alerts; an empty list lets them go on, a missing path
+does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+from remit.collector.domain.context import Context
+from remit.collector.domain.params import ListQuery, check_name
+from remit.collector.errors import invalid_action, not_found
+from remit.collector.models.account import AdminUserInviteForCreate
+from remit.collector.models.service import GeneratePfidsRequest
+from remit.collector.views import list_answer
+
+
+class GeneratedIds(NamedTuple):
+    """New ids; `id` is the first of them."""
+
+    id: str
+    pfids: list[str]
+
+
+def ping(ctx: Context) -> dict[str, object]:
+    """Return the scope of the token."""
+    caller = ctx.caller
+    return {
+        "token_scope": caller.scope,
+        "account_id": caller.account_id,
+        "agent_id": caller.agent_id,
+        "environment_id": caller.environment_id,
+    }
+
+
+def generate_pfids(ctx: Context, request: GeneratePfidsRequest) -> GeneratedIds:
+    """Generate ids in the partition of the account."""
+    if request.account_id not in {None, ctx.caller.account_id}:
+        raise not_found("account")
+    pfids = [ctx.new_id() for _ in range(request.count)]
+    return GeneratedIds(pfids[0], pfids)
+
+
+def nothing_listed(ctx: Context, query: ListQuery) -> bytes:
+    """Return an empty list."""
+    del ctx
+    return list_answer([], query.page, 0)
+
+
+def none_called(what: str) -> Callable[[Context, str], NoReturn]:
+    """Return the operation on one *what*, of which there is none."""
+
+    def missing(ctx: Context, thing_id: str) -> NoReturn:
+        """Answer 404: a collector has none."""
+        del ctx, thing_id
+        raise not_found(what)
+
+    return missing
+
+
+def invite(ctx: Context, request: AdminUserInviteForCreate) -> NoReturn:
+    """Refuse the invitation: a collector has no people."""
+    del ctx
+    check_name("email", request.email)
+    raise invalid_action("a collector has no users: hand out a token instead")
+
+
+def count_alerts(ctx: Context) -> dict[str, object]:
+    """Return the number of alerts."""
+    del ctx
+    return {"count": 0}

@@ -1,0 +1,310 @@
+"""A batch of span operations: all rows are read, then each is decided, then all are written.
+
+Each operation sees the effects of those before it, and a refused one has none, as if each had a
+transaction of its own. One operation alone is a batch of one.
+
+What public sources leave open is decided in docs/reference/wire.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from remit.collector.domain.context import Context
+from remit.collector.domain.erasure import causes_of, span_without_payloads, subject_of
+from remit.collector.domain.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
+from remit.collector.domain.params import instant, taken
+from remit.collector.domain.spans import (
+    CREATE,
+    FINISH,
+    SpanCall,
+    SpanToCreate,
+    SpanToFinish,
+    span_to_create,
+    span_to_finish,
+)
+from remit.collector.domain.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
+from remit.collector.domain.validation import found_at_creation, found_at_finish, shown
+from remit.collector.errors import RequestError, not_found
+from remit.collector.json_io import same_json
+from remit.collector.store import SENSITIVE, InstanceRow, KeyRow, SpanRow
+from remit.collector.views import span_answer
+
+Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
+_PREFIXES: Final = {CREATE: CREATE_PREFIX, FINISH: FINISH_PREFIX}
+
+
+class Task(NamedTuple):
+    """One operation, read.
+
+    Attributes:
+        operation: `CREATE` or `FINISH`.
+        key: Its idempotency key.
+        home: Id of the span from which the key was derived, in whose row it is stored.
+        fields: Its fields, or why they are not valid.
+    """
+
+    operation: str
+    key: str | None
+    home: str | None
+    fields: Fields
+
+
+class SpanBatch:
+    """One batch of span operations, inside the transaction of its context."""
+
+    def __init__(self, ctx: Context, *, minimal: bool = False) -> None:
+        """Begin an empty batch; *minimal* answers leave the spans out."""
+        self._ctx = ctx
+        self._minimal = minimal
+        self._account_id = ctx.caller.account_id
+        self._spans: dict[str, SpanRow] = {}
+        self._instances: dict[str, InstanceRow] = {}
+        self._keys: dict[tuple[str, str], KeyRow] = {}
+        self._new: dict[str, SpanRow] = {}
+        self._changed: dict[str, SpanRow] = {}
+        self._new_keys: list[KeyRow] = []
+        self._counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+
+    def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
+        """Return the answers in order, up to the first refusal, which is the last of them."""
+        tasks = [self._task(call) for call in calls]
+        self._read(tasks)
+        answers: list[bytes | RequestError] = []
+        for task in tasks:
+            try:
+                self._ctx.allowance.check()
+                answer = self._decide(task)
+            except RequestError as refusal:
+                answers.append(refusal)
+                break
+            self._ctx.allowance.take(answer)
+            answers.append(answer)
+        self._write()
+        return answers
+
+    def _task(self, call: SpanCall) -> Task:
+        max_depth = self._ctx.settings.max_depth
+        read = span_to_create if call.operation == CREATE else span_to_finish
+        try:
+            fields: Fields = read(call.params, max_depth)
+        except RequestError as refusal:
+            fields = refusal
+        home = span_of_key(call.key, _PREFIXES[call.operation], self._account_id)
+        return Task(call.operation, call.key, home, fields)
+
+    def _read(self, tasks: Sequence[Task]) -> None:
+        """Read the rows that the decisions need, in a few statements for the whole batch."""
+        tx, account_id = self._ctx.tx, self._account_id
+        instance_ids = {
+            task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
+        }
+        span_ids = {span_id for task in tasks for span_id in _named(task) if span_id is not None}
+        there = tx.hold(instance_ids, span_ids)
+        for operation in _PREFIXES:
+            keys = [task.key for task in tasks if task.key and task.operation == operation]
+            for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
+                self._keys[operation, key] = row
+        span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
+        # If every operation only adds the span that it names, the spans need not be read: one that
+        # another request added is a conflict.
+        there = there or bool(self._keys) or not all(_adds_what_it_names(task) for task in tasks)
+        self._spans = tx.spans(account_id, span_ids) if span_ids and there else {}
+        instance_ids.update(row.agent_instance_id for row in self._spans.values())
+        self._instances = tx.instances(account_id, instance_ids)
+
+    def _decide(self, task: Task) -> bytes:
+        first = self._first_result(task)
+        if first is not None and not self._ctx.caller.sees(
+            self._instances[first.agent_instance_id]
+        ):
+            raise taken("idempotency_key")
+        if isinstance(task.fields, RequestError):
+            raise task.fields
+        if first is not None:
+            if not self._repeats(task, task.fields, first):
+                raise used_otherwise()
+            return self._answer(first)
+        if isinstance(task.fields, SpanToCreate):
+            return self._create(task, task.fields)
+        return self._finish(task, task.fields)
+
+    def _first_result(self, task: Task) -> SpanRow | None:
+        """Return the span on which the operation's key was used before."""
+        if task.key is None:
+            return None
+        known = self._keys.get((task.operation, task.key))
+        if known is not None and known.agent_span_id is not None:
+            return self._spans.get(known.agent_span_id)
+        row = self._spans.get(task.home or "")
+        if row is None:
+            return None
+        used = row.create_key if task.operation == CREATE else row.finish_key
+        return row if used == task.key else None
+
+    def _repeats(self, task: Task, fields: SpanToCreate | SpanToFinish, row: SpanRow) -> bool:
+        """Return whether an operation repeats the one that wrote *row*.
+
+        A key that was derived from the span's id identifies the span. Nothing else is compared
+        then: a process that takes over from another may know less of the span.
+        """
+        if isinstance(fields, SpanToCreate):
+            same_span = fields.id in {None, row.id}
+            return same_span and (task.home == row.id or self._same_creation(fields, row))
+        if fields.agent_span_id != row.id:
+            return False
+        erased = self._instances[row.agent_instance_id].erased_at is not None
+        return task.home == row.id or (
+            (fields.status or COMPLETE) == row.status
+            and (erased or _same_payload(row.result_payload, fields.result))
+        )
+
+    def _same_creation(self, fields: SpanToCreate, row: SpanRow) -> bool:
+        """Return whether a creation is equal to the one of *row*, which may have ended since."""
+        created = self._new_span(row.id, fields, None)
+        erased = self._instances[row.agent_instance_id].erased_at is not None
+        ended = row.created_status not in UNFINISHED
+        return (
+            created.agent_instance_id == row.agent_instance_id
+            and created.parent_span_id == row.parent_span_id
+            and created.schema_name == row.schema_name
+            and created.status == row.created_status
+            and created.flags & SENSITIVE <= row.flags & SENSITIVE
+            and (fields.started_at is None or created.started_at in {None, row.started_at})
+            and (fields.finished_at is None or created.finished_at in {None, row.finished_at})
+            and (erased or _same_payload(created.payload, row.payload))
+            and (erased or not ended or _same_payload(created.result_payload, row.result_payload))
+        )
+
+    def _create(self, task: Task, fields: SpanToCreate) -> bytes:
+        instance = self._instances.get(fields.agent_instance_id)
+        if instance is None or not self._ctx.caller.sees(instance):
+            raise not_found("agent_instance")
+        unused_home = None if task.home in self._spans else task.home
+        span_id = fields.id or unused_home or self._ctx.new_id()
+        known = self._spans.get(span_id)
+        if known is not None:
+            if not self._same_creation(fields, known):
+                raise taken("id")
+            return self._answer(known)
+        flags = found_at_creation(self._ctx, instance, fields)
+        row = span_without_payloads(self._new_span(span_id, fields, task.key, flags), instance)
+        self._spans[span_id] = self._new[span_id] = row
+        self._counts[row.agent_instance_id][row.status] += 1
+        self._keep_key(task, row)
+        return self._answer(row)
+
+    def _new_span(
+        self, span_id: str, fields: SpanToCreate, key: str | None, flags: int = 0
+    ) -> SpanRow:
+        """Return the row of a new span; a start or end without a time is now.
+
+        Raises:
+            RequestError: 422, a time is not valid.
+        """
+        now_us = self._ctx.now_us
+        started_at = instant("started_at", fields.started_at, now_us)
+        finished_at = instant("finished_at", fields.finished_at, now_us)
+        return SpanRow(
+            agent_instance_id=fields.agent_instance_id,
+            id=span_id,
+            parent_span_id=fields.parent_span_id,
+            schema_name=fields.schema_name,
+            status=fields.status,
+            created_status=fields.status,
+            flags=flags | (SENSITIVE if fields.sensitive_encoding else 0),
+            started_at=started_at if fields.status != PENDING else None,
+            finished_at=finished_at if fields.status not in UNFINISHED else None,
+            inserted_at=now_us,
+            updated_at=now_us,
+            create_key=key,
+            finish_key=None,
+            payload=str(fields.payload, "utf-8"),
+            result_payload=fields.result,
+        )
+
+    def _finish(self, task: Task, fields: SpanToFinish) -> bytes:
+        row = self._spans.get(fields.agent_span_id)
+        if row is None or not self._ctx.caller.sees(self._instances[row.agent_instance_id]):
+            raise not_found("agent_span")
+        now_us = self._ctx.now_us
+        finished = finish_span(
+            row,
+            fields.status or COMPLETE,
+            instant("timestamp", fields.timestamp, now_us),
+            now_us,
+            result=fields.result,
+            sensitive=bool(fields.sensitive_encoding),
+        )
+        instance = self._instances[row.agent_instance_id]
+        flags = finished.flags | found_at_finish(self._ctx, instance, finished, fields)
+        finished = msgspec.structs.replace(finished, finish_key=task.key, flags=flags)
+        finished = span_without_payloads(finished, instance)
+        changes = self._new if row.id in self._new else self._changed
+        self._spans[row.id] = changes[row.id] = finished
+        counts = self._counts[row.agent_instance_id]
+        counts[row.status] -= 1
+        counts[finished.status] += 1
+        self._keep_key(task, finished)
+        return self._answer(finished)
+
+    def _keep_key(self, task: Task, row: SpanRow) -> None:
+        """Store the key of an operation, unless the span's own row holds it."""
+        if task.key is not None and task.home != row.id:
+            self._new_keys.append(
+                KeyRow(
+                    account_id=self._account_id,
+                    operation=task.operation,
+                    key=task.key,
+                    agent_instance_id=row.agent_instance_id,
+                    agent_span_id=row.id,
+                    answer=None,
+                    inserted_at=self._ctx.now_us,
+                )
+            )
+
+    def _answer(self, row: SpanRow) -> bytes:
+        instance = self._instances[row.agent_instance_id]
+        view = {"id": row.id} if self._minimal else shown(self._ctx, row, instance)
+        terminated = instance.status == TERMINATED
+        return span_answer(view, terminated=terminated, reason=instance.termination_reason)
+
+    def _write(self) -> None:
+        tx = self._ctx.tx
+        if self._new:
+            tx.add_spans(list(self._new.values()))
+            self._ctx.tally.spans += len(self._new)
+            subjects = {subject_of(row) for row in self._new.values()} - {None}
+            tx.add_subjects([subject for subject in subjects if subject is not None])
+            causes = causes_of(self._new.values())
+            if causes:
+                tx.note_causes(causes)
+        if self._changed:
+            tx.change_spans(list(self._changed.values()))
+        if self._new_keys:
+            tx.add_keys(self._new_keys)
+        if self._counts:
+            tx.add_span_counts(self._counts)
+
+
+def _adds_what_it_names(task: Task) -> bool:
+    """Return whether an operation adds the only span that it may be about."""
+    fields = task.fields
+    return isinstance(fields, SpanToCreate) and (
+        task.home is None or fields.id is None or fields.id == task.home
+    )
+
+
+def _named(task: Task) -> tuple[str | None, ...]:
+    """Return the ids of the spans that an operation may be about."""
+    if isinstance(task.fields, SpanToFinish):
+        return task.home, task.fields.agent_span_id
+    return (task.home, task.fields.id) if isinstance(task.fields, SpanToCreate) else (task.home,)
+
+
+def _same_payload(one: str | None, other: str | None) -> bool:
+    return same_json((one or "null").encode(), (other or "null").encode())

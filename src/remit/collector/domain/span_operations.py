@@ -1,0 +1,138 @@
+"""Operations on spans, alone: create, finish, list, create test spans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Final, NamedTuple
+
+from msgspec import Raw
+
+from remit.collector.domain.context import Context
+from remit.collector.domain.params import (
+    Instant,
+    LenientSwitch,
+    ListQuery,
+    Text,
+    agent_of,
+    instance_of,
+)
+from remit.collector.domain.risk import span_type_names
+from remit.collector.domain.span_batch import SpanBatch
+from remit.collector.domain.spans import CREATE, SpanCall
+from remit.collector.domain.validation import shown
+from remit.collector.errors import RequestError, invalid_field
+from remit.collector.json_io import encode, fields_of
+from remit.collector.models.service import CreateTestSpansRequest
+from remit.collector.store import SpanFilter, SpanRow
+from remit.collector.views import list_answer
+from remit.collector.views.spans import SpanView
+
+TEST_SPAN: Final = "test:span"
+"""Name of the test spans of an instance that declared no span type."""
+
+
+def create(ctx: Context, call: SpanCall) -> bytes:
+    """Create a span."""
+    return _alone(ctx, call)
+
+
+def finish(ctx: Context, call: SpanCall) -> bytes:
+    """Finish a span."""
+    return _alone(ctx, call)
+
+
+def _alone(ctx: Context, call: SpanCall) -> bytes:
+    (answer,) = SpanBatch(ctx, minimal=ctx.minimal).execute([call])
+    if isinstance(answer, RequestError):
+        raise answer
+    return answer
+
+
+class SpanQuery(ListQuery):
+    """Which spans to list."""
+
+    sortable: ClassVar[tuple[str, ...]] = (
+        "id",
+        "started_at",
+        "finished_at",
+        "inserted_at",
+        "updated_at",
+        "schema_name",
+        "status",
+    )
+    agent_instance_id: Text = None
+    agent_id: Text = None
+    schema_name: Text = None
+    start_time: Instant = None
+    end_time: Instant = None
+    include_summaries: LenientSwitch = False
+    include_risk_level: LenientSwitch = False
+
+
+def list_spans(ctx: Context, query: SpanQuery) -> bytes:
+    """Return a page of the spans of an instance or an agent."""
+    page, most_chars = query.page, ctx.settings.max_answer_bytes
+    listed = ctx.tx.list_spans(_wanted(ctx, query), page, most_chars=most_chars)
+    if 0 < len(listed.rows) < min(page.size, listed.total - page.offset):
+        # A shorter page; the next one begins where it ends.
+        page = replace(page, size=len(listed.rows))
+    instance_ids = {row.agent_instance_id for row in listed.rows}
+    instances = ctx.tx.instances(ctx.caller.account_id, instance_ids)
+
+    def view(row: SpanRow) -> SpanView:
+        instance = instances[row.agent_instance_id]
+        return shown(ctx, row, instance, with_summary=query.include_summaries)
+
+    return list_answer([view(row) for row in listed.rows], page, listed.total)
+
+
+def _wanted(ctx: Context, query: SpanQuery) -> SpanFilter:
+    agent_id = query.agent_id
+    if query.agent_instance_id is None and agent_id is None:
+        raise invalid_field("agent_instance_id", "or agent_id is required")
+    caller = ctx.caller
+    if caller.agent_id is not None:
+        if agent_id is not None and agent_id != caller.agent_id:
+            agent_of(ctx, agent_id)
+        agent_id = caller.agent_id
+    return SpanFilter(
+        account_id=caller.account_id,
+        agent_instance_id=query.agent_instance_id,
+        agent_id=agent_id,
+        environment_id=caller.environment_id,
+        schema_name=query.schema_name,
+        started_from_us=query.start_time,
+        started_to_us=query.end_time,
+    )
+
+
+class TestSpans(NamedTuple):
+    """The test spans of a run; `id` is that of the run."""
+
+    id: str
+    spans: list[Raw]
+
+
+def create_test_spans(ctx: Context, request: CreateTestSpansRequest) -> TestSpans:
+    """Create complete spans with empty payloads, of the declared types in turn."""
+    instance = instance_of(ctx, request.agent_instance_id)
+    names = span_type_names(ctx, instance.agent_schema_version_id) or [TEST_SPAN]
+    fields: dict[str, object] = {
+        "agent_instance_id": instance.id,
+        "parent_span_id": request.parent_span_id,
+        "status": "complete",
+        "payload": {},
+    }
+    bodies = [{**fields, "schema_name": names[n % len(names)]} for n in range(request.count)]
+    calls = [SpanCall(CREATE, encode(body), None) for body in bodies]
+    spans: list[Raw] = []
+    for answer in SpanBatch(ctx).execute(calls):
+        if isinstance(answer, RequestError):
+            raise answer
+        spans.append(fields_of(answer)["details"])
+    return TestSpans(instance.id, spans)
+
+
+def test_spans_view(made: TestSpans) -> dict[str, object]:
+    """Return the answer to a request for test spans."""
+    return {"status": "success", "span_details": made.spans}

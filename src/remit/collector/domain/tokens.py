@@ -1,0 +1,390 @@
+"""API tokens: created, shown once, stored as a hash, suspended, revoked; by command and by API."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from enum import StrEnum
+from typing import ClassVar, Final, NamedTuple
+
+import msgspec
+
+from remit._base.clock import NS_PER_US, Clock, SystemClock
+from remit._base.ids import partition_of
+from remit.collector.domain.agents import RETIRED, new_agent
+from remit.collector.domain.context import Caller, Context, IdSource
+from remit.collector.domain.params import (
+    Filter,
+    ListQuery,
+    Text,
+    agent_of,
+    instant,
+    listed,
+    row_of,
+    wrong_in_identifier,
+)
+from remit.collector.domain.places import deployment_of, prepare
+from remit.collector.domain.runs import environment_for
+from remit.collector.errors import invalid_action, invalid_field, unauthorized
+from remit.collector.models.api_token import ApiTokenForCreate
+from remit.collector.store import DeploymentRow, Reader, Store, TokenRow, Transaction, write
+from remit.collector.times import format_us
+from remit.collector.views import token_view
+from remit.errors import UsageError
+
+SECRET_PREFIX: Final = "remit_"  # noqa: S105 - the part that is no secret
+SECRET_BYTES: Final = 32
+DEFAULT_AGENT: Final = "default"
+ACTIVE: Final = "active"
+REVOKED: Final = "revoked"
+SUSPENDED: Final = "suspended"
+_BOUND: Final = ("agent_id", "environment_id")
+
+
+class TokenScope(StrEnum):
+    """Scope of a token."""
+
+    ACCOUNT = "account"
+    """Everything in the account; a registration must name its agent."""
+    AGENT_DEPLOYMENT = "agent_deployment"
+    """One agent in one environment; a registration names neither."""
+
+
+class TokenInfo(NamedTuple):
+    """A token without its secret.
+
+    Attributes:
+        id: Id of the token.
+        scope: Its scope.
+        account_id: Its account.
+        agent_id: The agent, under the scope `agent_deployment`.
+        environment_id: The environment, under the same scope.
+        status: `active`, `suspended` or `revoked`.
+        inserted_at: Time of its creation, ISO 8601.
+    """
+
+    id: str
+    scope: TokenScope
+    account_id: str
+    agent_id: str | None
+    environment_id: str | None
+    status: str
+    inserted_at: str
+
+
+class CreatedToken(NamedTuple):
+    """A new token with its secret, which is not stored."""
+
+    secret: str
+    info: TokenInfo
+
+
+def create_token(
+    store: Store,
+    scope: TokenScope | str,
+    *,
+    agent: str = DEFAULT_AGENT,
+    clock: Clock | None = None,
+) -> CreatedToken:
+    """Create a token in the database's account.
+
+    Args:
+        store: The database; it gets an account if it has none.
+        scope: Scope of the token.
+        agent: For a deployment: the agent's external identifier; an agent that does not exist
+            is created, under that name.
+        clock: Source of the time.
+
+    Raises:
+        UsageError: No agent can have that identifier.
+        ValueError: There is no such scope.
+    """
+    scope = TokenScope(scope)
+    wrong = wrong_in_identifier(agent)
+    if wrong is not None:
+        raise UsageError(f"the external identifier of an agent {wrong}: name another one")
+    clock = clock or SystemClock()
+    now_us = clock.wall_ns() // NS_PER_US
+    ids = IdSource(clock)
+    account = prepare(store, clock)
+    secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    unbound = TokenRow(
+        id=ids.new(partition_of(account.id) or 0),
+        account_id=account.id,
+        token_scope=scope,
+        agent_id=None,
+        environment_id=None,
+        agent_deployment_id=None,
+        token_hash=hash_of(secret),
+        status=ACTIVE,
+        expires_at=None,
+        inserted_at=now_us,
+        updated_at=now_us,
+    )
+
+    def work(tx: Transaction) -> TokenRow:
+        bound = scope == TokenScope.AGENT_DEPLOYMENT
+        row = _bound_to_named(tx, unbound, agent, ids) if bound else unbound
+        tx.add(row)
+        return row
+
+    return CreatedToken(secret, _info(write(store, work)))
+
+
+def list_tokens(store: Reader | Store) -> list[TokenInfo]:
+    """Return the tokens of a database, oldest first."""
+    with store.reading() as tx:
+        return [_info(row) for row in tx.tokens()]
+
+
+def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> TokenInfo:
+    """Revoke a token and the tokens created with it.
+
+    Args:
+        store: The database.
+        token_id: Id of the token, as `list_tokens` shows it.
+        clock: Source of the time.
+
+    Raises:
+        UsageError: There is no such token.
+    """
+    now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
+
+    def work(tx: Transaction) -> TokenRow:
+        found = [row for row in tx.tokens() if row.id == token_id]
+        if not found:
+            raise UsageError(
+                f"there is no token {token_id}: `remit token list` shows those that there are"
+            )
+        return stop(tx, found[0], REVOKED, now_us)
+
+    return _info(write(store, work))
+
+
+def stop(tx: Transaction, row: TokenRow, status: str, now_us: int) -> TokenRow:
+    """Suspend or revoke a token and all tokens created with it, directly or not; return its row."""
+    stopped = _with_status(tx, row, status, now_us)
+    # Level by level: a request that makes a token locks its own token until it commits.
+    made = tx.tokens_made_by([row.id])
+    while made:
+        for one in made:
+            if one.status not in {status, REVOKED}:
+                _with_status(tx, one, status, now_us)
+        made = tx.tokens_made_by([one.id for one in made])
+    return stopped
+
+
+def _with_status(tx: Transaction, row: TokenRow, status: str, now_us: int) -> TokenRow:
+    row = msgspec.structs.replace(row, status=status, updated_at=now_us)
+    tx.change(row)
+    return row
+
+
+def caller_of(tx: Transaction, secret: str, now_us: int) -> Caller:
+    """Return the holder of the token *secret*.
+
+    Raises:
+        RequestError: 401, there is no such token, or it is not active any more.
+    """
+    token_hash = hash_of(secret)
+    row = tx.token_of_hash(token_hash)
+    if row is None or not hmac.compare_digest(row.token_hash, token_hash):
+        raise unauthorized()
+    if row.status != ACTIVE or (row.expires_at is not None and row.expires_at <= now_us):
+        raise unauthorized()
+    if row.agent_id is not None:
+        agent = tx.agent(row.account_id, row.agent_id)
+        if agent is None or agent.status == RETIRED:
+            raise unauthorized()
+    return Caller(row.account_id, row.token_scope, row.agent_id, row.environment_id, row.id)
+
+
+def _info(row: TokenRow) -> TokenInfo:
+    return TokenInfo(
+        row.id,
+        TokenScope(row.token_scope),
+        row.account_id,
+        row.agent_id,
+        row.environment_id,
+        row.status,
+        format_us(row.inserted_at),
+    )
+
+
+def hash_of(secret: str) -> bytes:
+    """Return the stored form of a secret."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+# Operations of the API
+
+
+class TokenQuery(ListQuery):
+    """Which tokens to list."""
+
+    sortable: ClassVar[tuple[str, ...]] = (
+        "id",
+        "token_scope",
+        "status",
+        "expires_at",
+        "inserted_at",
+        "updated_at",
+    )
+    account_id: Text = None
+    token_scope: Filter = None
+    status: Filter = None
+    agent_id: Filter = None
+    environment_id: Filter = None
+
+
+class NewToken(NamedTuple):
+    """A token as its creation answers it; a repetition has no secret."""
+
+    row: TokenRow
+    secret: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Id of the token."""
+        return self.row.id
+
+
+def list_of_account(ctx: Context, query: TokenQuery) -> bytes:
+    """List the tokens of the account, without their secrets."""
+    return listed(ctx, TokenRow, query, token_view)
+
+
+def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
+    """Return a token without its secret."""
+    return row_of(ctx, TokenRow, token_id, "api_token")
+
+
+def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
+    """Create a token and return its secret, once: a repeated request is answered without it."""
+    expires_at = None
+    if request.expires_at is not None:
+        expires_at = instant("expires_at", request.expires_at, ctx.now_us)
+        if expires_at <= ctx.now_us:
+            raise invalid_field("expires_at", "must lie in the future")
+    creator = _own_token(ctx)
+    if creator is not None and creator.expires_at is not None:
+        expires_at = min(expires_at or creator.expires_at, creator.expires_at)
+    secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    row = TokenRow(
+        id=ctx.new_id(),
+        account_id=ctx.caller.account_id,
+        token_scope=request.token_scope,
+        agent_id=None,
+        environment_id=None,
+        agent_deployment_id=None,
+        token_hash=hash_of(secret),
+        status=ACTIVE,
+        expires_at=expires_at,
+        inserted_at=ctx.now_us,
+        updated_at=ctx.now_us,
+        made_by=None if creator is None else creator.id,
+    )
+    if TokenScope(request.token_scope) is TokenScope.AGENT_DEPLOYMENT:
+        row = _bound(ctx, row, request)
+    else:
+        # A token of the account would do more than its creator may expect.
+        for field in _BOUND:
+            if getattr(request, field) is not None:
+                raise invalid_field(field, "must be absent for an account's token")
+    ctx.tx.add(row)
+    return NewToken(row, secret)
+
+
+def find_created(ctx: Context, token_id: str, *_: object) -> NewToken:
+    """Return a token as a repeated creation answers it."""
+    return NewToken(find(ctx, token_id))
+
+
+def created_view(token: NewToken) -> dict[str, object]:
+    """Return the answer to a creation."""
+    answer: dict[str, object] = {"status": "success", "details": token_view(token.row)}
+    return answer if token.secret is None else {**answer, "token": token.secret}
+
+
+def suspend(ctx: Context, token_id: str) -> TokenRow:
+    """Suspend a token and the tokens created with it, until each is activated again."""
+    row = find(ctx, token_id)
+    if row.status != ACTIVE:
+        raise invalid_action(f"token is {row.status}: it cannot suspend")
+    return stop(ctx.tx, row, SUSPENDED, ctx.now_us)
+
+
+def activate(ctx: Context, token_id: str) -> TokenRow:
+    """Activate a suspended token."""
+    row = find(ctx, token_id)
+    if row.status != SUSPENDED:
+        raise invalid_action(f"token is {row.status}: it cannot activate")
+    return _with_status(ctx.tx, row, ACTIVE, ctx.now_us)
+
+
+def revoke(ctx: Context, token_id: str) -> TokenRow:
+    """Revoke a token and the tokens created with it, for good."""
+    row = find(ctx, token_id)
+    if row.status == REVOKED:
+        raise invalid_action(f"token is {row.status}: it cannot revoke")
+    return stop(ctx.tx, row, REVOKED, ctx.now_us)
+
+
+def delete(ctx: Context, token_id: str) -> TokenRow:
+    """Delete a revoked token."""
+    row = find(ctx, token_id)
+    if row.status != REVOKED:
+        raise invalid_action(f"token is {row.status}: revoke it first")
+    ctx.tx.remove(row)
+    return row
+
+
+def _own_token(ctx: Context) -> TokenRow | None:
+    """Return the token of the request, locked until the transaction ends.
+
+    Raises:
+        RequestError: 401, it was suspended or revoked since it was authenticated.
+    """
+    token_id = ctx.caller.token_id
+    if token_id is None:
+        return None
+    row = ctx.tx.row(TokenRow, ctx.caller.account_id, token_id)
+    if row is None or row.status != ACTIVE:
+        raise unauthorized()
+    return row
+
+
+def _bound(ctx: Context, row: TokenRow, request: ApiTokenForCreate) -> TokenRow:
+    """Return the token bound to the agent and environment of the request."""
+    if request.agent_id is None:
+        raise invalid_field("agent_id", "is required for a deployment's token")
+    agent = agent_of(ctx, request.agent_id)
+    environment_id = environment_for(ctx, request.environment_id, agent)
+    deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
+    return _with_deployment(row, deployment)
+
+
+def _bound_to_named(tx: Transaction, row: TokenRow, agent: str, ids: IdSource) -> TokenRow:
+    """Return the token bound to *agent* in the account's first environment."""
+    partition = partition_of(row.account_id) or 0
+    known = tx.agent_of_identifier(row.account_id, agent)
+    if known is None:
+        known = new_agent(
+            ids.new(partition), row.account_id, agent, row.inserted_at, identifier=agent
+        )
+        tx.add(known)
+    environment = tx.environments(row.account_id)[0]
+    deployment = deployment_of(
+        tx, known, environment.id, new_id=lambda: ids.new(partition), now_us=row.inserted_at
+    )
+    return _with_deployment(row, deployment)
+
+
+def _with_deployment(row: TokenRow, deployment: DeploymentRow) -> TokenRow:
+    return msgspec.structs.replace(
+        row,
+        agent_id=deployment.agent_id,
+        environment_id=deployment.environment_id,
+        agent_deployment_id=deployment.id,
+    )

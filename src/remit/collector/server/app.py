@@ -1,0 +1,64 @@
+"""The collector as an ASGI app."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from remit._base.clock import Clock, SystemClock
+from remit.collector.api import (
+    PREFIX,
+    ApiApp,
+    Executor,
+    InlineExecutor,
+    Service,
+    exception_handlers,
+)
+from remit.collector.metrics import Metrics, PrometheusMetrics
+from remit.collector.server import AccessLog, Gate, Rates, monitoring_routes
+from remit.collector.settings import Settings
+from remit.collector.store import Store
+
+
+def create_app(
+    store: Store,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    metrics: Metrics | None = None,
+    access_log: AccessLog | None = None,
+    executor: Executor | None = None,
+) -> Starlette:
+    """Return a collector that stores its data in *store*.
+
+    It serves the API at `/api/v1` to clients with a token that `remit token create` made, and
+    `/healthz`, `/readyz` and `/metrics` to operators. The server limits the head of a request.
+
+    Args:
+        store: The database, from `remit.collector.open_store`.
+        settings: The limits.
+        clock: Source of the time.
+        metrics: The counters.
+        access_log: Gets a line for each request.
+        executor: Runs the requests; None runs them on the event loop.
+    """
+    settings, clock = settings or Settings(), clock or SystemClock()
+    metrics = metrics or PrometheusMetrics()
+    service, executor = Service(store, settings, clock, metrics), executor or InlineExecutor()
+    monitoring = monitoring_routes(service, metrics, executor)
+    gate = Middleware(
+        Gate,
+        routes=monitoring,
+        metrics=metrics,
+        rates=Rates(settings, clock),
+        clock=clock,
+        log=access_log,
+    )
+    app = Starlette(
+        routes=[Route(PREFIX + "/{path:path}", ApiApp(service, executor)), *monitoring],
+        middleware=[gate],
+        exception_handlers=dict(exception_handlers),
+    )
+    app.router.redirect_slashes = False
+    return app

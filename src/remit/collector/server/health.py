@@ -1,0 +1,104 @@
+"""The endpoints for operators: `/healthz`, `/readyz` and `/metrics`."""
+
+from __future__ import annotations
+
+from functools import partial
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from remit.collector.api import CALLER, RETRY_AFTER_S, Executor, Service, answer
+from remit.collector.domain import TokenScope
+from remit.collector.errors import RequestError, forbidden, unauthorized
+from remit.collector.metrics import CONTENT_TYPE, Metrics
+from remit.collector.settings import MetricsFor
+
+ALIVE: Final = b'{"status":"success"}'
+# A request with one of these headers came through a proxy.
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) -> list[Route]:
+    """Return the routes `/healthz`, `/readyz` and `/metrics`.
+
+    Args:
+        service: Knows whether the database answers, and the setting for `/metrics`.
+        metrics: The counters.
+        executor: Runs what may use the database.
+    """
+
+    async def health(request: Request) -> Response:
+        _check_host(request)
+        return answer(ALIVE)
+
+    async def readiness(request: Request) -> Response:
+        _check_host(request)
+        if not await executor.run(service.ready):
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the database cannot be used now",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+        return answer(ALIVE)
+
+    async def counters(request: Request) -> Response:
+        if service.settings.metrics == MetricsFor.ALL:
+            _check_host(request)
+        else:
+            authorization = request.headers.get("authorization", "")
+            caller = await executor.run(partial(service.authenticate, authorization))
+            request.scope[CALLER] = caller
+            if caller.scope != TokenScope.ACCOUNT:
+                raise unauthorized()
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    handlers = {"/healthz": health, "/readyz": readiness, "/metrics": counters}
+    return [Route(path, handler, methods=["GET"]) for path, handler in handlers.items()]
+
+
+def _check_host(request: Request) -> None:
+    """Refuse a request from this machine that names a host on the internet.
+
+    A browser on this machine sends it for a page of another site whose name resolves to this
+    machine (DNS rebinding). Without a token it cannot be told from a request of the user. A
+    proxy passes on the name that its client used.
+
+    Raises:
+        RequestError: 403.
+    """
+    host = request.headers.get("host")
+    if host and _is_local(request) and not _is_own_name(host):
+        raise forbidden("name this machine by an address, or by a name without a dot")
+
+
+def _is_local(request: Request) -> bool:
+    """Return whether a request comes from this machine, and not through a proxy on it."""
+    if request.client is None:
+        return False
+    try:
+        address = ip_address(request.client.host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback and not any(name in request.headers for name in _FORWARDED)
+
+
+def _is_own_name(host: str) -> bool:
+    """Return whether *host* is an address, or a name that no other site can have."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    if "." not in name or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,282 @@
+"""The collector on a port: uvicorn with h11, in one process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from remit._base.clock import SystemClock
+from remit._base.guard import logger
+from remit.collector.api import ThreadExecutor
+from remit.collector.domain import prepare
+from remit.collector.metrics import FOLDER_VARIABLE, PrometheusMetrics
+from remit.collector.server import AccessLog
+from remit.collector.server.app import create_app
+from remit.collector.settings import Settings
+from remit.collector.store import is_postgres, open_store
+from remit.errors import SettingsError
+
+GRACE_S: Final = 10
+"""Seconds that requests in flight have when the server is stopped."""
+WORKER_TIMEOUT_S: Final = 30
+"""A worker that does not answer its supervisor for so many seconds is replaced."""
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """How clients connect to a collector, and where their requests are logged.
+
+    Attributes:
+        ssl_certfile: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
+        ssl_keyfile: Path of its private key, PEM.
+        proxy: Addresses of reverse proxies whose `X-Forwarded-For` is trusted, separated by commas.
+        access_log: Where each request is logged, a path or `-`; None logs none.
+    """
+
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    proxy: str | None = None
+    access_log: str | None = None
+
+
+def serve(
+    host: str,
+    port: int,
+    db: Path | str,
+    *,
+    workers: int = 1,
+    settings: Settings | None = None,
+    options: ServerOptions | None = None,
+    on_start: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a database until SIGINT or SIGTERM; requests in flight are answered first.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        db: The database; a file that does not exist is created.
+        workers: Number of processes that share the port; more than one needs PostgreSQL.
+        settings: The limits.
+        options: TLS, proxies and the access log.
+        on_start: Called with the URL as soon as clients can connect.
+
+    Raises:
+        OSError: The address is not available, or a file of *options* is not.
+        SettingsError: *db* is no database, has a newer schema, or does not allow several workers.
+    """
+    if workers > 1 and not is_postgres(db):
+        raise SettingsError(f"{workers} workers need a PostgreSQL database, not an SQLite file")
+    settings, options = settings or Settings(), options or ServerOptions()
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(db)))
+        prepare(store, SystemClock())
+        listener = stack.enter_context(listen(host, port))
+        log = None
+        if options.access_log is not None:
+            log = stack.enter_context(closing(AccessLog(options.access_log)))
+        if workers > 1:
+            store.close()
+            _supervise(workers, listener, db, settings, options, on_start)
+            return
+        executor = ThreadExecutor(store.at_once) if store.at_once > 1 else None
+        if executor is not None:
+            stack.callback(executor.close)
+        app = create_app(store, settings=settings, access_log=log, executor=executor)
+        Server(app, listener, settings=settings, options=options, on_start=on_start).run()
+
+
+def _supervise(
+    workers: int,
+    listener: socket.socket,
+    db: Path | str,
+    settings: Settings,
+    options: ServerOptions,
+    on_start: Callable[[str], None] | None,
+) -> None:
+    """Run several processes that serve one socket, until SIGINT or SIGTERM."""
+    if options.ssl_certfile is not None:
+        # Here, so that files that cannot be used are an error of this process.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            options.ssl_certfile, options.ssl_keyfile
+        )
+    with TemporaryDirectory(prefix="remit-metrics-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder  # which the workers inherit
+        app = partial(_worker_app, db, settings, options, Path(folder))
+        config = _config(app, settings, options, factory=True, workers=workers)
+        supervisor = _Supervisor(config, [listener])
+        try:
+            # Connections wait in the socket until a worker accepts them.
+            if on_start is not None:
+                on_start(url_of(listener, tls=options.ssl_certfile is not None))
+            supervisor.run()
+        finally:
+            del os.environ[FOLDER_VARIABLE]
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor, which replaces workers that have died; each is logged."""
+
+    def keep_subprocess_alive(self) -> None:
+        before = [process.pid for process in self.processes]
+        super().keep_subprocess_alive()
+        for pid, process in zip(before, self.processes, strict=True):
+            if pid != process.pid:
+                logger.warning("worker %s ended, worker %s replaces it", pid, process.pid)
+
+
+def _worker_app(
+    db: Path | str, settings: Settings, options: ServerOptions, folder: Path
+) -> ASGIApp:
+    """Return the app of a worker, which is stopped when its parent process has ended."""
+    threading.Thread(target=_stop_without_parent, name="remit-parent", daemon=True).start()
+    try:
+        store = open_store(db)
+        log = None if options.access_log is None else AccessLog(options.access_log)
+    except (OSError, SettingsError) as error:
+        raise SystemExit(f"remit: {error}") from error
+    return create_app(
+        store,
+        settings=settings,
+        metrics=PrometheusMetrics(folder),
+        access_log=log,
+        executor=ThreadExecutor(store.at_once),
+    )
+
+
+def _stop_without_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - workers are child processes
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on *host* and *port*.
+
+    Raises:
+        OSError: The address is not available.
+    """
+    (family, _, _, _, address), *_ = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    listener = socket.create_server(address[:2], family=family)
+    # Accepted sockets inherit it; asyncio sets it only where the socket names its protocol. Without
+    # it the body of an answer waits 40 ms for the acknowledgement of the head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
+    """Return the URL at which a listening socket can be reached."""
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _config(
+    app: ASGIApp | Callable[[], ASGIApp],
+    settings: Settings,
+    options: ServerOptions,
+    *,
+    factory: bool = False,
+    workers: int = 1,
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        workers=workers,
+        # h11 bounds heads and trailers (16 KiB), and keeps no trailer.
+        http="h11",
+        ws="none",
+        limit_concurrency=settings.max_connections + 1,
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        # Any client can cause warnings, in any number.
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_worker_healthcheck=WORKER_TIMEOUT_S,
+        proxy_headers=options.proxy is not None,
+        forwarded_allow_ips=options.proxy,
+        ssl_certfile=options.ssl_certfile,
+        ssl_keyfile=options.ssl_keyfile,
+    )
+
+
+class Server:
+    """One app on one socket.
+
+    Attributes:
+        url: The URL at which it can be reached.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        *,
+        settings: Settings | None = None,
+        options: ServerOptions | None = None,
+        on_start: Callable[[str], None] | None = None,
+    ) -> None:
+        """Prepare to serve *app* to clients that connect to *listener*."""
+        options, settings = options or ServerOptions(), settings or Settings()
+        self.url = url_of(listener, tls=options.ssl_certfile is not None)
+        self._listener = listener
+        self._on_start = on_start
+        self._server = uvicorn.Server(_config(app, settings, options))
+
+    def run(self) -> None:
+        """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
+        self._server.config.load()
+        with _signals_call(self.stop):
+            # Connections wait in the socket until they are accepted.
+            if self._on_start is not None:
+                self._on_start(self.url)
+            self._server.run(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """End `run()`, from any thread, when the requests in flight are answered."""
+        self._server.should_exit = True
+
+
+@contextmanager
+def _signals_call(stop: Callable[[], None]) -> Generator[None]:
+    """Call *stop* on SIGINT and SIGTERM.
+
+    uvicorn has handlers of its own while it runs. At its end it raises the signal again, which
+    would end the process with an error.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

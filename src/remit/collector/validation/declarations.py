@@ -1,0 +1,174 @@
+"""The span types and kinds of quality payload that schema versions declare, read once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from remit.collector.json_io import read_json
+from remit.collector.store import Transaction
+from remit.collector.validation.schemas import (
+    MAX_COMPILED_BYTES,
+    Checker,
+    CompiledSchemas,
+    SizedCache,
+    measured,
+)
+from remit.collector.validation.summaries import Template
+
+MAX_CHARS: Final = 4 * 1024 * 1024
+"""So many characters of schemas are kept."""
+MIN_CHARS: Final = 16 * 1024
+"""A schema version counts as so many at least, so that at most 256 are kept."""
+MAX_VERSION_PATTERNS: Final = 256
+"""Patterns of all schemas of a version; nothing is compared with the schemas beyond."""
+DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
+
+_NO_SCHEMA: Final = Raw(b"{}")
+
+
+class _SpanType(msgspec.Struct):
+    """A span type as a schema version keeps it; its schemas are read when they are used."""
+
+    name: str
+    title: Any = None
+    data_risk: Any = None
+    template: Any = None
+    params_schema: Raw = _NO_SCHEMA
+    result_schema: Raw = _NO_SCHEMA
+
+
+class _Quality(msgspec.Struct):
+    """A kind of quality payload as a schema version keeps it."""
+
+    name: str
+    template: Any = None
+    schema: Raw = _NO_SCHEMA
+
+
+_read_span_types: Final = msgspec.json.Decoder(list[_SpanType]).decode
+_read_qualities: Final = msgspec.json.Decoder(list[_Quality]).decode
+
+
+class _Checkers:
+    """Makes the checkers of one version, in the order of its schemas."""
+
+    def __init__(self, compiled: CompiledSchemas) -> None:
+        self._left = MAX_VERSION_PATTERNS
+        self._compiled = compiled
+
+    def of(self, schema: Raw) -> Checker:
+        """Return the checker of *schema*."""
+        count, unchecked = _patterns_in(schema), None
+        if count > self._left:
+            unchecked = f"the schema version has more than {MAX_VERSION_PATTERNS} patterns"
+        else:
+            self._left -= count
+        return Checker(schema, self._compiled, unchecked=unchecked)
+
+
+def _patterns_in(schema: Raw) -> int:
+    """Return how many patterns there are in a schema, which was encoded without white space."""
+    text = bytes(schema)
+    if b'"patternProperties":' in text:
+        return measured(read_json(text)).patterns
+    return text.count(b'"pattern":"')
+
+
+class CompiledSpanType:
+    """One span type.
+
+    Attributes:
+        title: The title, else the name.
+        data_risk: What its steps may do and which data they handle, if that was declared.
+        params: Checker of payloads.
+        result: Checker of results.
+        template: Template of summaries.
+    """
+
+    __slots__ = ("data_risk", "params", "result", "template", "title")
+
+    def __init__(self, described: _SpanType, checkers: _Checkers) -> None:
+        """Read what a schema version keeps of it."""
+        self.title: str = described.title or described.name
+        self.data_risk: DataRisk | None = described.data_risk
+        self.params = checkers.of(described.params_schema)
+        self.result = checkers.of(described.result_schema)
+        self.template = Template(described.template)
+
+
+class Quality:
+    """One kind of quality payload.
+
+    Attributes:
+        schema: Checker of payloads.
+        template: Template of summaries.
+    """
+
+    __slots__ = ("schema", "template")
+
+    def __init__(self, described: _Quality, checkers: _Checkers) -> None:
+        """Read what a schema version keeps of it."""
+        self.schema = checkers.of(described.schema)
+        self.template = Template(described.template)
+
+
+class Declared:
+    """One schema version.
+
+    Attributes:
+        types: The span types by name.
+        qualities: The kinds of quality payload by name.
+        chars: How long the schemas are.
+    """
+
+    __slots__ = ("chars", "qualities", "types")
+
+    def __init__(
+        self, span_type_schemas: str, quality_schemas: str, compiled: CompiledSchemas
+    ) -> None:
+        """Read both, which are JSON arrays; *compiled* keeps their compiled schemas."""
+        self.chars = len(span_type_schemas) + len(quality_schemas)
+        checkers = _Checkers(compiled)
+        self.types = {
+            described.name: CompiledSpanType(described, checkers)
+            for described in _read_span_types(span_type_schemas)
+        }
+        self.qualities = {
+            described.name: Quality(described, checkers)
+            for described in _read_qualities(quality_schemas)
+        }
+
+
+class Declarations:
+    """The schema versions that were used last; they never change, so each is read once.
+
+    Thread-safe.
+    """
+
+    def __init__(self, *, max_chars: int = MAX_CHARS) -> None:
+        """Start with none read.
+
+        Args:
+            max_chars: How many characters of schemas are kept; the last read is kept in any case.
+        """
+        self._compiled: CompiledSchemas = SizedCache(MAX_COMPILED_BYTES)
+        self._known: SizedCache[Declared] = SizedCache(max_chars)
+
+    def of(self, tx: Transaction, schema_version_id: str) -> Declared:
+        """Return what a schema version declares; one that does not exist declares nothing."""
+        declared = self._known.get(schema_version_id)
+        if declared is None:
+            row = tx.schema_version_of_id(schema_version_id)
+            declared = _NOTHING
+            if row is not None:
+                declared = Declared(row.span_type_schemas, row.quality_schemas, self._compiled)
+            size = max(MIN_CHARS, declared.chars)
+            declared = self._known.add(schema_version_id, declared, size)
+        return declared
+
+
+_NOTHING: Final = Declared("[]", "[]", SizedCache(0))
