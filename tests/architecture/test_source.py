@@ -10,13 +10,11 @@ from graphlib import TopologicalSorter
 from tests.architecture.sources import PACKAGE, ROOT, package, package_with
 
 # Where a broad `except` may stand that neither raises again nor counts a fault: the guard, the loop
-# of the workers, the drivers of generators, which throw it into the user's generator, and the
-# collector's threads, which raise it where the answer is waited for.
+# of the workers, and the drivers of generators, which throw it into the user's generator.
 MAY_CATCH_EVERYTHING = {
     PACKAGE / "_base" / "guard.py",
     PACKAGE / "_deliver" / "worker.py",
     PACKAGE / "_record" / "generators.py",
-    PACKAGE / "collector" / "routes" / "executors.py",
 }
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
 MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py"}
