@@ -3,7 +3,7 @@
 An idempotency key belongs to an account and an operation. A repeated request changes nothing and is
 answered with the thing as it is now; a key that comes with another request is refused. Keys of
 refused requests are not stored. Operations on one span keep their keys in the span's row
-(`ingest.span_batch`).
+(`domain.span_batch`).
 """
 
 from __future__ import annotations
