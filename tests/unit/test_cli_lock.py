@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +254,17 @@ def test_a_file_that_is_no_lock_is_not_overwritten(folder: Path) -> None:
     assert (folder / "locked_desk.py").read_text() == source
     (folder / "old.json").write_text('{"remit_lock": 0}')
     assert run("locked_desk", "-o", "old.json").exit_code == 0
+
+
+def test_a_lock_is_written_into_a_pipe_and_not_over_it(folder: Path) -> None:
+    """As into a device, such as `/dev/null`."""
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as threads:
+        text = threads.submit(pipe.read_text)
+        assert run("locked_desk", "-o", "pipe").exit_code == 0
+        assert json.loads(text.result())["modules"] == ["locked_desk"]
+    assert pipe.is_fifo()
 
 
 def test_a_check_prints_how_program_and_file_differ(folder: Path) -> None:

@@ -194,8 +194,11 @@ def _write(lock: Json, path: Path | None) -> None:
         click.echo(text.encode(), nl=False)
         return
     try:
-        _check_is_lock(path)
-        _replace(path.resolve(), text)
+        if path.exists() and not path.is_file():  # a device, such as /dev/stdout
+            path.write_text(text, "utf-8")
+        else:
+            _check_is_lock(path)
+            _replace(path.resolve(), text)
     except OSError as error:
         raise LockFailed(f"{path} cannot be written: {error.strerror}") from error
     emit(f"{path}: {sizes(cast('Lock', lock))}")
