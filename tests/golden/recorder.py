@@ -148,7 +148,7 @@ class Recorder:
         return self._filled(json.dumps(body)).encode()
 
     def _filled(self, text: str) -> str:
-        """Return *text* with the things that its aliases stand for."""
+        """Return *text* with each alias replaced by the text that it names."""
         things = {alias: thing for thing, alias in self._aliases.items()}
         return _ALIAS.sub(lambda match: things[match[0]], text)
 
@@ -222,7 +222,7 @@ def _outcome(body: dict[str, Json]) -> str:
 
 
 def _header(response: httpx.Response, name: str) -> str | None:
-    """Return a header; that of a list of methods has no order of its own."""
+    """Return a header; a list of methods is sorted, because its order has no meaning."""
     value: str | None = response.headers.get(name)
     return value if value is None or name != "allow" else ", ".join(sorted(value.split(", ")))
 

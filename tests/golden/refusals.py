@@ -11,7 +11,7 @@ from tests.golden.rows import SCHEMA, THINGS, registration, span
 
 BEFORE: Final = THINGS
 MISSING: Final = object()
-"""Stands for a field that is left out."""
+"""The value of a field that is left out."""
 TEXT: Final[Mapping[str, Json]] = {"5": 5, "true": True, "[]": [], "{}": {}}
 NUL: Final[Mapping[str, Json]] = {"with a NUL": "a\x00b"}
 EMPTY: Final[Mapping[str, Json]] = {"empty": ""}

@@ -41,7 +41,7 @@ RISKS = st.fixed_dictionaries(
 
 
 def declared(words: dict[str, Any]) -> dict[str, Any]:
-    """Return the data risk that the words of a lock stand for."""
+    """Return the data risk that has the words of a lock."""
 
     def part(names: tuple[str, ...], **lists: list[str]) -> dict[str, str]:
         said = dict.fromkeys(names, "unknown")

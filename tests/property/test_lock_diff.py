@@ -118,7 +118,7 @@ def test_a_lock_does_not_differ_from_itself(lock: dict[str, Any]) -> None:
 
 @given(pairs())
 def test_no_change_goes_untold(pair: tuple[Lock, Lock]) -> None:
-    """Whatever differs in an agent or a step, something is told of it."""
+    """Each agent and each step that differs has at least one change."""
     old, new = pair
     told = changes(old, new)
     assert bool(told) is (old != new)
@@ -128,7 +128,7 @@ def test_no_change_goes_untold(pair: tuple[Lock, Lock]) -> None:
             entries = [
                 cast("dict[str, Any]", part.get(name, {"gone": 1})) for part in (before, after)
             ]
-            # A new schema version is told only if nothing else in it is.
+            # A new schema version is a change only if no other change explains it.
             known = [{**entry, "registers": ""} for entry in entries]
             assert known[0] == known[1] or name in subjects
 

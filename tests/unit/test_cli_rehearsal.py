@@ -57,7 +57,7 @@ def test_an_agent_without_a_remit_may_take_every_step() -> None:
 
 
 def test_what_a_model_leaves_unknown_exceeds_nothing() -> None:
-    """A model that says what is forbidden is refused all the same."""
+    """A model whose declaration allows what the agent forbids is refused, as any step."""
     remit = risk(forbids=SEND)
     models = [
         Step("silent", None, has_effect=False),

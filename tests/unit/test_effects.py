@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 import remit
 from remit.errors import DeniedError, RunTerminated, UsageError
-from remit.testing import FakeClock, RecordingSink, isolated
+from remit.testing import FakeClock, RecordedSpan, RecordingSink, isolated
 from tests.declaring import define
 from tests.governed import KINDS, agent, free
 from tests.inside import Registry, adapters, current_context, process
@@ -64,13 +64,13 @@ def desk(*steps: Step, data_risk: remit.DataRisk | None = None) -> None:
     desk_agent()
 
 
-def outcome(check: Callable[[], object]) -> object:
+def outcome(check: Callable[[], list[RecordedSpan] | None]) -> object:
     """Return the first word of a failed assertion, else `holds` or the names of spans."""
     try:
         spans = check()
     except AssertionError as error:
         return str(error).partition(":")[0]
-    return "holds" if spans is None else [span.name for span in spans]  # type: ignore[attr-defined]
+    return "holds" if spans is None else [span.name for span in spans]
 
 
 # The table
@@ -103,7 +103,7 @@ def one_is_refused() -> None:
     desk(step("find", READS), step("pay", PAYS), data_risk=remit.risk(forbids=PAY))
 
 
-CHECKS: Final[dict[str, Callable[[RecordingSink], object]]] = {
+CHECKS: Final[dict[str, Callable[[RecordingSink], list[RecordedSpan] | None]]] = {
     "effects": lambda recorder: recorder.effects(PAY),
     "never": lambda recorder: recorder.never(PAY),
     "only": lambda recorder: recorder.only("read_data"),
@@ -533,7 +533,7 @@ def resumed(find: Step, send: Step) -> None:
 
 
 def apart(find: Step, send: Step) -> None:
-    """Send in a run of its own."""
+    """Send in a separate run."""
     with free.run():
         find()
     with agent.run():

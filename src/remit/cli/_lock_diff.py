@@ -377,7 +377,7 @@ def states(agent: AgentEntry) -> dict[str, dict[str, list[str]]]:
 def _consequences(
     agent: str, old: AgentEntry, new: AgentEntry, own: Iterable[Change]
 ) -> Iterator[Change]:
-    """Yield what an agent may do otherwise, because of its own words or those of its steps."""
+    """Yield the consequences of changed words: steps the agent may take, and ways out for data."""
     causes: Causes = {}
     for change in own:
         if change.what in {*WORDS, What.PRESENCE}:

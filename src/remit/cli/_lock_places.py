@@ -135,7 +135,7 @@ def _places(root: Json, schema: Json) -> dict[str, str]:
 
 
 def _read(root: Json, part: _Part, schema: Json, place: _Place) -> Iterator[_Part]:
-    """Add what *schema* says of its own place, and yield what is inside it."""
+    """Add the types and rules of *schema* to its place, and yield the schemas inside it."""
     withheld = schema.get(WITHHELD, part.withheld)
     place.rules_off.update(map(str, _list(schema, RULES_OFF)))
     alternatives = [each for key in _ALTERNATIVES for each in _list(schema, key)]

@@ -19,10 +19,7 @@ from remit.collector.store.open import open_store as open_store
 from remit.collector.store.open import shown as shown
 from remit.collector.store.rows import BAD_PAYLOAD as BAD_PAYLOAD
 from remit.collector.store.rows import BAD_RESULT as BAD_RESULT
-from remit.collector.store.rows import CREATED_SENSITIVE as CREATED_SENSITIVE
 from remit.collector.store.rows import FOUND as FOUND
-from remit.collector.store.rows import GAVE_FINISH as GAVE_FINISH
-from remit.collector.store.rows import GAVE_START as GAVE_START
 from remit.collector.store.rows import MARKED as MARKED
 from remit.collector.store.rows import SENSITIVE as SENSITIVE
 from remit.collector.store.rows import UNCHECKED_PAYLOAD as UNCHECKED_PAYLOAD

@@ -12,12 +12,7 @@ import msgspec
 
 SENSITIVE: Final = 1
 """Flag of a span: its payloads hold values in the `$sensitive` encoding."""
-CREATED_SENSITIVE: Final = 2
-"""Flag of a span: its payload held such values when it was created."""
-GAVE_START: Final = 4
-"""Flag of a span: its creator named the start."""
-GAVE_FINISH: Final = 8
-"""Flag of a span: its creator named the finish."""
+# The flags 2, 4 and 8 are in rows that earlier versions wrote, and mean nothing now.
 BAD_PAYLOAD: Final = 16
 """Flag of a span: its payload does not match the schema of its type."""
 UNCHECKED_PAYLOAD: Final = 32
@@ -39,7 +34,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class AccountRow(Row, frozen=True, gc=False):
-    """An account, which owns all other rows; its ids share the partition of its own id."""
+    """An account, which owns all other rows; their ids share the partition of its id."""
 
     id: str
     name: str
