@@ -446,7 +446,7 @@ class SqliteStore(Store):
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._checkpointer: sqlite3.Connection | None = None
+        self._maintained = False
         self._finalizer: weakref.finalize[[], SqliteStore] | None = None
         self._readers = None if self.path == MEMORY else _Readers(Path(path), read_limit_s)
         self._references = References()
@@ -491,13 +491,14 @@ class SqliteStore(Store):
         if self.path == MEMORY:
             return
         with _unavailable(self.path):
-            if self._checkpointer is None:
-                self._checkpointer = sqlite.open_file(Path(self.path), "rw")
-                with self._lock:
-                    connection = self._connection or self._open()
+            with self._lock:
+                connection = self._connection or self._open()
+                if not self._maintained:
                     connection.execute(f"PRAGMA wal_autocheckpoint = {MAINTAINED_PAGES}")
-            # Writers and readers go on meanwhile.
-            self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    self._maintained = True
+            # On another connection, so that writers and readers go on meanwhile.
+            with closing(sqlite.open_file(Path(self.path), "rw")) as checkpointer:
+                checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @override
     def is_current(self) -> bool:
@@ -517,7 +518,7 @@ class SqliteStore(Store):
     @override
     def close(self) -> None:
         with self._lock:
-            self._connection = self._checkpointer = None
+            self._connection = None
             if self._finalizer is not None:
                 self._finalizer()
 
@@ -547,7 +548,7 @@ class SqliteStore(Store):
                 f"the database {self.path} cannot be opened: {error}. Name a file in a folder "
                 "that exists and may be written to, either new or made by remit"
             ) from error
-        self._connection = connection
+        self._connection, self._maintained = connection, False
         self._finalizer = weakref.finalize(self, _close, connection, self._readers)
         # Not at exit: a later exit hook may still deliver items.
         self._finalizer.atexit = False
@@ -574,7 +575,7 @@ class SqliteStore(Store):
         return connection
 
     def _hold(self) -> _Held:
-        """Wait until no thread uses a connection, as far as that is soon, while the process forks."""
+        """Wait a little until no thread uses a connection, while the process forks."""
         locked = self._lock.acquire(timeout=FORK_WAIT_S)
         return _Held(self, locked, [] if self._readers is None else self._readers.hold())
 
@@ -589,8 +590,8 @@ class SqliteStore(Store):
         self._lock = threading.Lock()
         if self._finalizer is not None:
             self._finalizer.detach()
-        _inherited.extend((self._connection, self._checkpointer, self._readers))
-        self._connection = self._checkpointer = None
+        _inherited.extend((self._connection, self._readers))
+        self._connection = None
         if self._readers is not None:
             self._readers = self._readers.anew()
 
@@ -734,9 +735,10 @@ def _refuse_other(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _close(connection: sqlite3.Connection, readers: _Readers | None) -> None:
-    connection.close()
+    # The last one writes the log into the file, which a reader cannot.
     if readers is not None:
         readers.close()
+    connection.close()
 
 
 def _schema_version(connection: sqlite3.Connection) -> int:
