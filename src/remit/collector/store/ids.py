@@ -6,6 +6,7 @@ followed by the text.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from remit._base.ids import TIME_CHARS, decode, encode, is_pfid
@@ -16,6 +17,8 @@ _CHARS: Final = 32
 _OTHER: Final = b"\xff"
 
 
+# Each id of a request is used several times.
+@lru_cache(maxsize=8192)
 def to_bytes(text: str) -> bytes:
     """Return the stored form of an id."""
     if is_pfid(text):
