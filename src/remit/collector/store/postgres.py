@@ -7,20 +7,13 @@ is back, so is the collector.
 
 from __future__ import annotations
 
-import logging
-import os
-import select
-import threading
-import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import Cursor, conninfo, errors
-from psycopg_pool import ConnectionPool, PoolTimeout
 from typing_extensions import override
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
@@ -30,6 +23,7 @@ from remit.collector.store.base import ConflictError, Store, StoreUnavailableErr
 from remit.collector.store.filters import Removed
 from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.open import shown
+from remit.collector.store.postgres_pool import Pool
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.collector.store.transaction import Transaction
@@ -52,9 +46,6 @@ _DEFAULTS: Final = {
 }
 # Releases the locks of a process that was suspended during a transaction.
 _IDLE_S: Final = 30.0
-_CLOSE_S: Final = 1.0
-# While attempts to connect fail, requests do not keep their threads waiting.
-_FAILING_S: Final = 0.2
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 # A writing transaction finds rows by keys: its statements are planned once, not for each hundred
 # ids, and a plan from the time when a table was empty must not read all of it later.
@@ -78,9 +69,6 @@ _GONE: Final = (
     errors.ReadOnlySqlTransaction,
 )
 
-# The pool logs each attempt to connect; the collector logs the beginning and the end of an outage.
-logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
@@ -95,27 +83,6 @@ class Waits:
     connection_s: float = 2.0
     lock_s: float = 5.0
     statement_s: float = 30.0
-
-
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection of the pool, which itself does not report why it has none.
-
-    Attributes:
-        failure: Why the last attempt of this process to connect failed, if it did.
-    """
-
-    failure: ClassVar[str] = ""
-
-    @classmethod
-    @override
-    def connect(cls, *args: Any, **options: Any) -> Self:
-        try:
-            connection = super().connect(*args, **options)
-        except psycopg.Error as error:
-            _Connection.failure = str(error)
-            raise
-        _Connection.failure = ""
-        return connection
 
 
 class PostgresStore(Store):
@@ -160,9 +127,13 @@ class PostgresStore(Store):
         self._waits = waits or Waits()
         self._clock = clock or SystemClock()
         self._next_partitions_ns = 0
-        self._lock = threading.Lock()
-        self._pool: ConnectionPool[_Connection] | None = None
-        self._finalizer: weakref.finalize[[float], PostgresStore] | None = None
+        self._writers = Pool(
+            self.path,
+            self._options,
+            _limits(self._waits),
+            size=MAX_CONNECTIONS,
+            timeout_s=self._waits.connection_s,
+        )
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
                 cursor.execute(_READ if read_only else _WRITE)
@@ -172,7 +143,6 @@ class PostgresStore(Store):
                     _migrate(cursor, self.path, create=create)
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
-        _stores.add(self)
         if not read_only:
             self._make_partitions()
 
@@ -186,7 +156,7 @@ class PostgresStore(Store):
     def look(self, question: Callable[[Transaction], T]) -> T:
         with (
             _unavailable(self.path, reading=True),
-            self._connection() as connection,
+            self._writers.connection() as connection,
             connection.cursor() as cursor,
         ):
             return question(PostgresTransaction(cursor, writing=False))
@@ -226,10 +196,7 @@ class PostgresStore(Store):
 
     @override
     def close(self) -> None:
-        with self._lock:
-            if self._finalizer is not None:
-                self._finalizer()
-            self._pool, self._finalizer = None, None
+        self._writers.close()
 
     def _make_partitions(self) -> None:
         """Make the partitions of the coming weeks; without them spans go to the default one."""
@@ -248,7 +215,7 @@ class PostgresStore(Store):
     def _transaction(self, begin: str) -> Generator[Results]:
         with (
             _unavailable(self.path, reading=begin == _READ),
-            self._connection() as connection,
+            self._writers.connection() as connection,
             connection.cursor() as cursor,
         ):
             cursor.execute(begin.encode())
@@ -263,72 +230,15 @@ class PostgresStore(Store):
             if cursor.statusmessage != "COMMIT":
                 raise StoreUnavailableError(f"{self.path}: {cursor.statusmessage} at the end")
 
-    @contextmanager
-    def _connection(self) -> Generator[_Connection]:
-        """Return a block with a connection of the pool.
 
-        Raises:
-            StoreUnavailableError: There is none in time.
-        """
-        pool = self._open_pool()
-        try:
-            connection = pool.getconn(_FAILING_S if _Connection.failure else None)
-            if _is_readable(connection):
-                # The server closed it while it was idle, and probably the other ones too.
-                pool.drain()
-                pool.putconn(connection)
-                connection = pool.getconn()
-        except PoolTimeout as error:
-            reason = _Connection.failure or f"all {MAX_CONNECTIONS} connections are in use"
-            raise StoreUnavailableError(f"{self.path}: {error}: {reason}") from error
-        try:
-            yield connection
-        finally:
-            pool.putconn(connection)
-
-    def _open_pool(self) -> ConnectionPool[_Connection]:
-        """Return the pool, opened at the first use in this process: it starts threads."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ConnectionPool(
-                    kwargs=self._options,
-                    connection_class=_Connection,
-                    configure=partial(_limit, self._waits),
-                    min_size=0,
-                    max_size=MAX_CONNECTIONS,
-                    timeout=self._waits.connection_s,
-                    # For so long the pool tries again, after 1 s, 2 s; the next use starts over.
-                    reconnect_timeout=self._waits.connection_s,
-                    open=True,
-                )
-                self._finalizer = weakref.finalize(self, self._pool.close, _CLOSE_S)
-            return self._pool
-
-    def _leave_pool(self) -> None:
-        """In a forked child: leave the pool alone, which would close the parent's connections."""
-        self._lock = threading.Lock()
-        if self._finalizer is not None:
-            self._finalizer.detach()
-            _inherited.append(self._pool)
-        self._pool, self._finalizer = None, None
-
-
-def _limit(waits: Waits, connection: _Connection) -> None:
-    """Set the time limits of a new connection."""
+def _limits(waits: Waits) -> dict[str, str]:
+    """Return the time limits of a connection, as settings of PostgreSQL."""
     limits = {
         "lock_timeout": waits.lock_s,
         "statement_timeout": waits.statement_s,
         "idle_in_transaction_session_timeout": _IDLE_S,
     }
-    settings = [f"SET {name} = '{seconds * 1000:.0f}ms'" for name, seconds in limits.items()]
-    connection.execute("; ".join(settings).encode())
-
-
-def _is_readable(connection: _Connection) -> bool:
-    """Return whether the server has sent something, or closed the connection, without waiting."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return {name: f"{seconds * 1000:.0f}ms" for name, seconds in limits.items()}
 
 
 def _migrate(cursor: Results, database: str, *, create: bool) -> None:
@@ -410,15 +320,3 @@ def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
         raise kind(f"{path}: {error}") from error
     except _GONE as error:
         raise StoreUnavailableError(f"{path}: {error}") from error
-
-
-_stores: Final[weakref.WeakSet[PostgresStore]] = weakref.WeakSet()
-_inherited: Final[list[object]] = []
-
-
-def _after_fork_in_child() -> None:
-    for store in list(_stores):
-        store._leave_pool()  # noqa: SLF001 - this module's own
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
