@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
@@ -33,6 +34,8 @@ T = TypeVar("T")
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
 MAX_CONNECTIONS: Final = 4
+MAX_READERS: Final = 2
+"""Connections for transactions that read, so that slow ones leave the others to writers."""
 SCHEMA_LOCK: Final = 0x72656D69_00000001
 """Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
 _DEFAULTS: Final = {
@@ -77,12 +80,15 @@ class Waits:
     Attributes:
         connection_s: Until a thread that serves a request gets a connection of the pool.
         lock_s: Until a statement gets a lock.
-        statement_s: Until a statement ends.
+        statement_s: Until a statement of a writing transaction ends, or one of a store that is
+            only read.
+        read_s: Until a statement of a reading transaction ends, in a store that is written too.
     """
 
     connection_s: float = 2.0
     lock_s: float = 5.0
     statement_s: float = 30.0
+    read_s: float = 2.0
 
 
 class PostgresStore(Store):
@@ -124,16 +130,13 @@ class PostgresStore(Store):
             "client_encoding": "UTF8",
             "autocommit": True,
         }
-        self._waits = waits or Waits()
         self._clock = clock or SystemClock()
         self._next_partitions_ns = 0
-        self._writers = Pool(
-            self.path,
-            self._options,
-            _limits(self._waits),
-            size=MAX_CONNECTIONS,
-            timeout_s=self._waits.connection_s,
-        )
+        waits = waits or Waits()
+        pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
+        self._writers = pool(_limits(waits, waits.statement_s), size=MAX_CONNECTIONS)
+        read_s = waits.statement_s if read_only else waits.read_s
+        self._readers = pool(_limits(waits, read_s), size=MAX_READERS)
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
                 cursor.execute(_READ if read_only else _WRITE)
@@ -197,6 +200,7 @@ class PostgresStore(Store):
     @override
     def close(self) -> None:
         self._writers.close()
+        self._readers.close()
 
     def _make_partitions(self) -> None:
         """Make the partitions of the coming weeks; without them spans go to the default one."""
@@ -213,9 +217,11 @@ class PostgresStore(Store):
 
     @contextmanager
     def _transaction(self, begin: str) -> Generator[Results]:
+        reading = begin == _READ
+        pool = self._readers if reading else self._writers
         with (
-            _unavailable(self.path, reading=begin == _READ),
-            self._writers.connection() as connection,
+            _unavailable(self.path, reading=reading),
+            pool.connection() as connection,
             connection.cursor() as cursor,
         ):
             cursor.execute(begin.encode())
@@ -231,11 +237,11 @@ class PostgresStore(Store):
                 raise StoreUnavailableError(f"{self.path}: {cursor.statusmessage} at the end")
 
 
-def _limits(waits: Waits) -> dict[str, str]:
+def _limits(waits: Waits, statement_s: float) -> dict[str, str]:
     """Return the time limits of a connection, as settings of PostgreSQL."""
     limits = {
         "lock_timeout": waits.lock_s,
-        "statement_timeout": waits.statement_s,
+        "statement_timeout": statement_s,
         "idle_in_transaction_session_timeout": _IDLE_S,
     }
     return {name: f"{seconds * 1000:.0f}ms" for name, seconds in limits.items()}
