@@ -19,15 +19,18 @@ from typing_extensions import override
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from remit._base.guard import logger
+from remit.collector.store import postgres_counts as counts
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.base import ConflictError, Store, StoreUnavailableError, TooSlowError
 from remit.collector.store.filters import Removed
-from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.open import shown
 from remit.collector.store.postgres_pool import Pool
+from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
-from remit.collector.store.transaction import Transaction
+from remit.collector.store.transaction import References, Transaction
+from remit.collector.store.version import VERSION, refuse_other
+from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
 T = TypeVar("T")
@@ -49,20 +52,36 @@ _DEFAULTS: Final = {
 }
 # Releases the locks of a process that was suspended during a transaction.
 _IDLE_S: Final = 30.0
-_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-# A writing transaction finds rows by keys: its statements are planned once, not for each hundred
-# ids, and a plan from the time when a table was empty must not read all of it later.
-_WRITE: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL plan_cache_mode = force_generic_plan; "
-    "SET LOCAL enable_seqscan = off"
-)
+_BEGIN: Final = b"BEGIN"
+_WRITER: Final = {
+    "default_transaction_isolation": "read committed",
+    # A writing transaction finds rows by keys: its statements are planned once, not for each
+    # hundred ids, and a plan from the time when a table was empty must not read all of it later.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+}
+_READER: Final = {
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_read_only": "on",
+    # A plan for all values would read as much for a second as for a year.
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+}
 # Not by `to_regclass`: within a transaction it caches that a table does not exist.
 _EXISTS: Final = """
     SELECT EXISTS (
         SELECT FROM pg_class WHERE relname = 'remit_schema' AND pg_table_is_visible(oid)
     ), getdatabaseencoding()
 """
-_ERASED_FROM: Final = ("agent_spans", "agent_instances", "idempotency_keys", "run_subjects")
+_ERASED_FROM: Final = (
+    "spans",
+    "span_payloads",
+    "span_findings",
+    "runs",
+    "run_labels",
+    "run_subjects",
+    "idempotency_keys",
+)
 _PARTITIONS_RETRY_NS: Final = 60 * NS_PER_S
 _CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 _GONE: Final = (
@@ -134,16 +153,18 @@ class PostgresStore(Store):
         self._next_partitions_ns = 0
         waits = waits or Waits()
         pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
-        self._writers = pool(_limits(waits, waits.statement_s), size=MAX_CONNECTIONS)
-        read_s = waits.statement_s if read_only else waits.read_s
-        self._readers = pool(_limits(waits, read_s), size=MAX_READERS)
+        writer = _WRITER | _limits(waits, waits.statement_s)
+        reader = _READER | _limits(waits, waits.statement_s if read_only else waits.read_s)
+        self._writers = pool(writer, size=MAX_CONNECTIONS)
+        self._readers = pool(reader, size=MAX_READERS)
+        self._references = References()
+        self._run_references = RunReferences()
+        self._moved = 0
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
-                cursor.execute(_READ if read_only else _WRITE)
-                if read_only:
-                    _check_readable(cursor, self.path)
-                else:
-                    _migrate(cursor, self.path, create=create)
+                cursor.execute(_BEGIN)
+                _check(cursor, self.path, create=create and not read_only)
+                cursor.execute("COMMIT")
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
         if not read_only:
@@ -152,8 +173,8 @@ class PostgresStore(Store):
     @override
     @contextmanager
     def reading(self) -> Generator[Transaction]:
-        with self._transaction(_READ) as cursor:
-            yield PostgresTransaction(cursor, writing=False)
+        with self._transaction(self._readers) as cursor:
+            yield PostgresTransaction(cursor, self._references)
 
     @override
     def look(self, question: Callable[[Transaction], T]) -> T:
@@ -162,33 +183,63 @@ class PostgresStore(Store):
             self._writers.connection() as connection,
             connection.cursor() as cursor,
         ):
-            return question(PostgresTransaction(cursor, writing=False))
+            return question(PostgresTransaction(cursor, self._references))
 
     @override
     @contextmanager
     def writing(self) -> Generator[Transaction]:
-        if self._clock.wall_ns() >= self._next_partitions_ns:
-            self._make_partitions()
-        with self._transaction(_WRITE) as cursor:
-            yield PostgresTransaction(cursor, writing=True)
+        with self._transaction(self._writers) as cursor:
+            transaction = PostgresTransaction(
+                cursor, self._references, run_references=self._run_references
+            )
+            yield transaction
+            transaction.flush()
+        self._references.add(transaction.references)
 
     @override
-    def retain(self, before_us: int) -> Removed:
-        # Of the spans, whole weeks are dropped with their partition when their last day is old.
-        before_ms = before_us // US_PER_MS
-        with self._transaction(_READ) as cursor:
-            old = partitions.older(cursor, before_ms)
-        spans = 0
+    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+        # Whole weeks are dropped with their partition when their last day is old. Payloads that go
+        # with their spans are not counted.
+        _, without_spans = self._drop(partitions.PAYLOADS, before_us)
+        spans, of_spans = self._drop(partitions.SPANS, before_us)
+        payloads, of_payloads = self._drop(partitions.PAYLOADS, payloads_before_us)
+        rest = forget(self, before_us, payloads_before_us)
+        return rest._replace(
+            spans=rest.spans + spans,
+            payloads=rest.payloads + payloads,
+            parts=(*without_spans, *of_spans, *of_payloads),
+        )
+
+    def _drop(self, table: str, before_us: int | None) -> tuple[int, list[str]]:
+        """Drop the old partitions of a table; return the number of their rows, and their names."""
+        if before_us is None:
+            return 0, []
+        with self._transaction(self._writers) as cursor:
+            old = partitions.older(cursor, table, before_us // US_PER_MS)
+        rows = 0
         for name in old:
-            with self._transaction(_WRITE) as cursor:
-                spans += partitions.drop(cursor, name)
-        rest = forget(self, before_us)
-        return rest._replace(spans=rest.spans + spans, parts=tuple(old))
+            with self._transaction(self._writers) as cursor:
+                rows += partitions.drop(cursor, table, name)
+        return rows, old
+
+    @override
+    def maintain(self) -> None:
+        if self._clock.wall_ns() >= self._next_partitions_ns:
+            self._make_partitions()
+        count = counts.MOST_INCREMENTS
+        while count == counts.MOST_INCREMENTS:
+            with self._transaction(self._writers) as cursor:
+                count = counts.fold(cursor)
+            self._moved += count
+        if self._moved >= counts.MOST_INCREMENTS:
+            with _unavailable(self.path), self._writers.connection() as connection:
+                connection.execute(counts.VACUUM.encode())
+            self._moved = 0
 
     @override
     def is_current(self) -> bool:
-        with self._transaction(_READ) as cursor:
-            return _version(cursor) == _newest()
+        with self._transaction(self._writers) as cursor:
+            return _version(cursor) == VERSION
 
     @override
     def scrub(self) -> None:
@@ -208,23 +259,22 @@ class PostgresStore(Store):
         begins_ms = partitions.week_at(now_ms)
         self._next_partitions_ns = (begins_ms + partitions.WEEK_MS) * NS_PER_MS
         try:
-            with self._transaction(_WRITE) as cursor:
-                if partitions.missing(cursor, now_ms):
-                    partitions.make(cursor, now_ms)
+            for table in partitions.TABLES:
+                with self._transaction(self._writers) as cursor:
+                    if partitions.missing(cursor, table, now_ms):
+                        partitions.make(cursor, table, now_ms)
         except (StoreUnavailableError, psycopg.Error) as error:
             self._next_partitions_ns = now_ms * NS_PER_MS + _PARTITIONS_RETRY_NS
             logger.warning("the partitions of the coming weeks could not be made yet: %s", error)
 
     @contextmanager
-    def _transaction(self, begin: str) -> Generator[Results]:
-        reading = begin == _READ
-        pool = self._readers if reading else self._writers
+    def _transaction(self, pool: Pool) -> Generator[Results]:
         with (
-            _unavailable(self.path, reading=reading),
+            _unavailable(self.path, reading=pool is self._readers),
             pool.connection() as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(begin.encode())
+            cursor.execute(_BEGIN)
             try:
                 yield cursor
                 cursor.execute("COMMIT")
@@ -247,50 +297,32 @@ def _limits(waits: Waits, statement_s: float) -> dict[str, str]:
     return {name: f"{seconds * 1000:.0f}ms" for name, seconds in limits.items()}
 
 
-def _migrate(cursor: Results, database: str, *, create: bool) -> None:
-    """Bring the schema up to date, one collector at a time.
+def _check(cursor: Results, database: str, *, create: bool) -> None:
+    """Check the version of the schema; create the tables if there are none.
 
     Args:
         cursor: A cursor in a transaction.
         database: The database, for messages.
-        create: Whether to create the tables if there are none.
+        create: Whether to create them, one collector at a time.
 
     Raises:
-        SettingsError: The schema is newer, or there is none and none is to be created.
+        SettingsError: The version is another one, or there are no tables and none are created.
     """
     version = _version(cursor)
-    if version == _newest():
-        return
-    if not version and not create:
-        raise SettingsError(_nothing_in(database))
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-    # Another collector may have done it meanwhile.
-    version = _version(cursor)
-    refuse_newer(version, _newest(), database)
-    for step in migrations("postgres")[version:]:
-        for statement in step.statements:
-            cursor.execute(statement.encode())
-    if not version:
-        cursor.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
-        cursor.execute("INSERT INTO remit_schema VALUES (0)")
-    cursor.execute("UPDATE remit_schema SET version = %s", (_newest(),))
-
-
-def _check_readable(cursor: Results, database: str) -> None:
-    """Check that the database has the schema version of this remit.
-
-    Raises:
-        SettingsError: There is none, or it is older or newer.
-    """
-    version = _version(cursor)
+    if not version and create:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+        # Another collector may have done it meanwhile.
+        version = _version(cursor)
+        if not version:
+            for statement in schema("postgres"):
+                cursor.execute(statement.encode())
+            cursor.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
+            cursor.execute("INSERT INTO remit_schema VALUES (%s)", (VERSION,))
+            return
     if not version:
         raise SettingsError(_nothing_in(database))
-    refuse_newer(version, _newest(), database)
-    refuse_older(version, _newest(), database)
-
-
-def _newest() -> int:
-    return migrations("postgres")[-1].number
+    if version != VERSION:
+        refuse_other(version, database)
 
 
 def _version(cursor: Results) -> int:

@@ -1,4 +1,4 @@
-"""The counts by hour and day: increments that transactions append, and their addition to the counts.
+"""The counts by hour and day: increments that transactions append are added to them later.
 
 Two transactions that count spans of the same hour and type would wait for each other if both
 updated the row of that hour. So each appends increments, and one process at a time moves them. A
@@ -7,10 +7,20 @@ reader uses the views `all_...`, which have both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from psycopg import Cursor
+
+from remit.collector.store.counts import (
+    HOURS_PER_DAY,
+    RUN_COUNTS,
+    RUN_KEY,
+    SPAN_COUNTS,
+    SPAN_KEY,
+    US_PER_HOUR,
+    WITHHELD_KEY,
+)
 
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
@@ -19,23 +29,6 @@ COUNTS_LOCK: Final = 0x72656D69_00000003
 MOST_INCREMENTS: Final = 20_000
 """The number of increments of a table that one transaction moves."""
 _LARGEST: Final = "duration_max_us"
-_PLACE: Final = ("agent_ref", "environment_ref")
-_OF_SPANS: Final = (*_PLACE, "purpose", "type_ref")
-_SPANS: Final = (
-    "unfinished",
-    "complete",
-    "failed",
-    "cancelled",
-    "denied",
-    "withheld",
-    "beyond",
-    "undeclared",
-    "invalid",
-    "unchecked",
-    "duration_us",
-    _LARGEST,
-)
-_RUNS: Final = ("pending", "active", "complete", "failed", "terminated", "cancelled")
 
 
 class _Increments(NamedTuple):
@@ -55,13 +48,12 @@ class _Increments(NamedTuple):
     targets: tuple[tuple[str, int], ...]
 
 
-_HOURS_OF_DAY: Final = 24
 _TABLES: Final = (
-    _Increments("span_increments", _OF_SPANS, _SPANS, (("span_hours", 1), ("span_days", 24))),
-    _Increments("run_increments", (*_PLACE, "purpose"), _RUNS, (("run_hours", 1),)),
     _Increments(
-        "withheld_increments", (*_PLACE, "type_ref", "rule"), ("times",), (("withheld_days", 1),)
+        "span_increments", SPAN_KEY[1:], SPAN_COUNTS, (("span_hours", 1), ("span_days", 24))
     ),
+    _Increments("run_increments", RUN_KEY[1:], RUN_COUNTS, (("run_hours", 1),)),
+    _Increments("withheld_increments", WITHHELD_KEY[1:], ("times",), (("withheld_days", 1),)),
 )
 VACUUM: Final = f"VACUUM (TRUNCATE FALSE) {', '.join(table.name for table in _TABLES)}"
 """Frees the space of moved increments, which readers would otherwise read through."""
@@ -125,25 +117,18 @@ def _moved(cursor: Results) -> Iterator[int]:
         yield int(count)
 
 
-def forget(cursor: Results, before_hour: int) -> None:
-    """Delete the counts of the days before that of an hour, and the increments that belong there."""
+def forget_increments(cursor: Results, before_us: int) -> None:
+    """Delete the increments of days that ended before a time, and keep others from adding them.
+
+    Args:
+        cursor: A cursor in a transaction, which deletes the counts themselves afterwards.
+        before_us: The time, in microseconds since 1970.
+    """
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (COUNTS_LOCK,))
-    before_day = before_hour // _HOURS_OF_DAY
-    for statement, bucket in _forgetting(before_day):
-        cursor.execute(statement.encode(), (bucket,))
-
-
-def _forgetting(before_day: int) -> Sequence[tuple[str, int]]:
-    before_hour = before_day * _HOURS_OF_DAY
-    return [
-        (f"DELETE FROM {name} WHERE bucket < %s", bucket)  # noqa: S608 - fixed names
-        for name, bucket in (
-            ("span_increments", before_hour),
-            ("run_increments", before_hour),
-            ("withheld_increments", before_day),
-            ("span_hours", before_hour),
-            ("span_days", before_day),
-            ("run_hours", before_hour),
-            ("withheld_days", before_day),
-        )
-    ]
+    day = before_us // US_PER_HOUR // HOURS_PER_DAY
+    for table, bucket in (
+        ("span_increments", day * HOURS_PER_DAY),
+        ("run_increments", day * HOURS_PER_DAY),
+        ("withheld_increments", day),
+    ):
+        cursor.execute(f"DELETE FROM {table} WHERE bucket < %s".encode(), (bucket,))  # noqa: S608 - a fixed name
