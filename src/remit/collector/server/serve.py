@@ -25,9 +25,9 @@ from remit._base.clock import SystemClock
 from remit._base.guard import logger
 from remit.collector.api import ThreadExecutor
 from remit.collector.domain import prepare
-from remit.collector.metrics import FOLDER_VARIABLE, PrometheusMetrics
 from remit.collector.server import AccessLog
 from remit.collector.server.app import create_app
+from remit.collector.server.prometheus import FOLDER_VARIABLE, PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import is_postgres, open_store
 from remit.errors import SettingsError
