@@ -46,7 +46,8 @@ class ServerOptions:
     Attributes:
         ssl_certfile: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
         ssl_keyfile: Path of its private key, PEM.
-        proxy: Addresses of reverse proxies whose `X-Forwarded-For` is trusted, separated by commas.
+        proxy: Addresses and networks of reverse proxies whose `X-Forwarded-For` is trusted,
+            separated by commas.
         access_log: Where each request is logged, a path or `-`; None logs none.
     """
 
