@@ -84,6 +84,8 @@ _FORGET_SPANS: Final = (
 class SqliteTransaction(Transaction):
     """A transaction of the SQLite store; a writing one has the file to itself."""
 
+    dialect = "sqlite"
+
     def __init__(
         self, connection: sqlite3.Connection, *, most_by_start: int = MOST_BY_START
     ) -> None:

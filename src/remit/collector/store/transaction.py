@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
@@ -54,7 +54,16 @@ class Transaction(ABC):
 
     Where `account_id` is None, rows of every account are meant, for the owner of the machine. Each
     write may raise `ConflictError`.
+
+    Attributes:
+        dialect: The kind of database, for the few statements that differ.
     """
+
+    dialect: ClassVar[Literal["sqlite", "postgres"]]
+
+    def rows(self, sql: str, values: Sequence[Value]) -> Iterable[tuple[Any, ...]]:
+        """Run a reading statement, planned for its values; return its rows."""
+        return self._rows(sql, values)
 
     @abstractmethod
     def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:

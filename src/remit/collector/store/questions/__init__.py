@@ -1,0 +1,34 @@
+"""Questions about what is recorded: lists by keyset, the feed of changes, and numbers.
+
+Statements are the same for both databases, except for shards, increments and the newest spans of
+several types. None contains a text of a request.
+"""
+
+from __future__ import annotations
+
+from remit.collector.store.questions.counts import RUN_STATUSES as RUN_STATUSES
+from remit.collector.store.questions.counts import SPAN_NUMBERS as SPAN_NUMBERS
+from remit.collector.store.questions.counts import CountCriteria as CountCriteria
+from remit.collector.store.questions.counts import Counted as Counted
+from remit.collector.store.questions.counts import run_counts as run_counts
+from remit.collector.store.questions.counts import span_counts as span_counts
+from remit.collector.store.questions.counts import withheld_counts as withheld_counts
+from remit.collector.store.questions.runs import Cursor as Cursor
+from remit.collector.store.questions.runs import RunCriteria as RunCriteria
+from remit.collector.store.questions.runs import RunRecord as RunRecord
+from remit.collector.store.questions.runs import changed_runs as changed_runs
+from remit.collector.store.questions.runs import count_runs as count_runs
+from remit.collector.store.questions.runs import newest_change as newest_change
+from remit.collector.store.questions.runs import runs as runs
+from remit.collector.store.questions.scope import FAILED as FAILED
+from remit.collector.store.questions.scope import FLAGS as FLAGS
+from remit.collector.store.questions.scope import RunKey as RunKey
+from remit.collector.store.questions.scope import Scope as Scope
+from remit.collector.store.questions.scope import run_key as run_key
+from remit.collector.store.questions.scope import scope_of as scope_of
+from remit.collector.store.questions.spans import SPAN_STATUSES as SPAN_STATUSES
+from remit.collector.store.questions.spans import Position as Position
+from remit.collector.store.questions.spans import SpanCriteria as SpanCriteria
+from remit.collector.store.questions.spans import SpanPage as SpanPage
+from remit.collector.store.questions.spans import SpanRecord as SpanRecord
+from remit.collector.store.questions.spans import spans as spans
