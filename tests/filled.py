@@ -118,22 +118,22 @@ def fill(data: Filled, *, runs: int = 300) -> None:
     dice = random.Random(7)
     for number, account in enumerate(ACCOUNTS, 1):
         data.add("accounts", ref=number, id=account, name=account, inserted_at=0, updated_at=0)
-    for number, (account, name) in enumerate([(0, "production"), (0, "staging"), (1, "other")], 1):
+    for number, (owner, name) in enumerate([(0, "production"), (0, "staging"), (1, "other")], 1):
         data.add(
             "environments",
             ref=number,
             id=name,
-            account_id=ACCOUNTS[account],
+            account_id=ACCOUNTS[owner],
             name=name,
             inserted_at=0,
             updated_at=0,
         )
-    for number, account in enumerate((0, 0, 0, 1), 1):
+    for number, owner in enumerate((0, 0, 0, 1), 1):
         data.add(
             "agents",
             ref=number,
             id=f"agent-{number}",
-            account_id=ACCOUNTS[account],
+            account_id=ACCOUNTS[owner],
             name=f"Agent {number}",
             description=None,
             external_identifier=f"a{number}",
@@ -162,14 +162,14 @@ def fill(data: Filled, *, runs: int = 300) -> None:
                 data.add("span_type_words", word="contact_information", side="params", type_ref=ref)
                 data.add("span_type_words", word="contact_information", side="result", type_ref=ref)
                 data.add("span_type_words", word="read_data", side="action", type_ref=ref)
-        for environment in (1, 2) if account == 0 else (3,):
+        for environment in (1, 2) if owner == 0 else (3,):
             data.add(
                 "run_places",
                 ref=number * 10 + environment,
-                account_ref=account + 1,
+                account_ref=owner + 1,
                 agent_ref=number,
                 environment_ref=environment,
-                account_id=ACCOUNTS[account],
+                account_id=ACCOUNTS[owner],
                 agent_id=f"agent-{number}",
                 agent_version_id=f"version-{number}",
                 agent_schema_version_id=f"schema-{number}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def in_scope(place: Row, within: Scope) -> bool:
     )
 
 
-SCOPES: dict[str, tuple[str | None, ...]] = {
+SCOPES: dict[str, tuple[Any, ...]] = {
     "account": ("account one",),
     "other account": ("account two",),
     "agent": ("account one", "agent-2"),
@@ -96,6 +97,11 @@ def labels(data: Filled, run: Row) -> set[tuple[str, str]]:
 def always(*_: object) -> bool:
     """Meet criteria that exclude nothing."""
     return True
+
+
+def is_flagged(bits: int, *rows: Any) -> bool:  # noqa: ANN401 - a row, the last argument
+    """Return whether a run or a span has one of the flags."""
+    return bool(rows[-1]["flags"] & bits)
 
 
 def never(*_: object) -> bool:
@@ -128,7 +134,7 @@ RUNS: dict[str, tuple[dict[str, Any], Callable[[Filled, Row], bool]]] = {
     "fingerprint": ({"fingerprint": -3}, lambda _, run: run["fingerprint"] == -3),
     "failed": ({"flag": FAILED}, lambda _, run: run["spans_failed"] > 0),
     **{
-        flag: ({"flag": flag}, lambda _, run, bits=bits: bool(run["flags"] & bits))
+        flag: ({"flag": flag}, partial(is_flagged, bits))
         for flag, bits in FLAGS.items()
     },
     "subject and label": (
@@ -259,10 +265,7 @@ SPANS: dict[str, tuple[dict[str, Any], Callable[[Row], bool]]] = {
     "failed": ({"status": "failed"}, lambda span: span["status"] == 3),
     "flag failed": ({"flag": FAILED}, lambda span: span["status"] == 3),
     "cancelled": ({"status": "cancelled"}, lambda span: span["status"] == 1),
-    **{
-        flag: ({"flag": flag}, lambda span, bits=bits: bool(span["flags"] & bits))
-        for flag, bits in FLAGS.items()
-    },
+    **{flag: ({"flag": flag}, partial(is_flagged, bits)) for flag, bits in FLAGS.items()},
     "type and flag": (
         {"schema_name": "desk:ask", "flag": "denied"},
         lambda span: span["_type"] == "desk:ask" and bool(span["flags"] & 512),
