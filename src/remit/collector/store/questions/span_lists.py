@@ -260,7 +260,7 @@ class _Listing(NamedTuple):
                 to_text(span_id),
                 None if parent_id is None else to_text(parent_id),
                 to_text(run_id),
-                SPAN_STATUSES[status],
+                SPAN_STATUSES[int(status)],
                 *rest,
             )
             for listed_at, span_id, parent_id, run_id, status, *rest in rows
