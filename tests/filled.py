@@ -5,20 +5,17 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import Any, Final, cast
 
 import psycopg
 
 from remit._base.ids import pfid
-from remit.collector.store import Transaction
+from remit.collector.store import STATUSES, Transaction
 from remit.collector.store.ids import first_at, shard_of, to_bytes
-from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.questions import SPAN_STATUSES
-from remit.collector.store.sqlite import SqliteTransaction
 from tests.postgres import database
 
 Row = dict[str, Any]
@@ -52,7 +49,7 @@ class Filled:
     tables: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
     @property
-    def dialect(self) -> Literal["sqlite", "postgres"]:
+    def dialect(self) -> str:
         """The kind of database."""
         return self.tx.dialect
 
@@ -92,6 +89,26 @@ class Filled:
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
+class Reading:
+    """What the questions use of a transaction; notes the statements."""
+
+    def __init__(self, dialect: str, connection: Any) -> None:  # noqa: ANN401 - of either database
+        """Read by *connection*."""
+        self.dialect = dialect
+        self.asked: list[tuple[str, Sequence[Any]]] = []
+        self._connection = connection
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement; return its rows."""
+        self.asked.append((sql, values))
+        if self.dialect == "sqlite":
+            return list(self._connection.execute(sql, values))
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s").encode(), values or None, prepare=False)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
+
+
 @contextmanager
 def schema_of(kind: str) -> Generator[Filled]:
     """Return a block with an empty database."""
@@ -99,7 +116,7 @@ def schema_of(kind: str) -> Generator[Filled]:
     if kind == "sqlite":
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.executescript(script)
-            yield Filled(SqliteTransaction(connection), connection)
+            yield Filled(cast("Transaction", Reading(kind, connection)), connection)
         return
     with database() as url, psycopg.connect(url, autocommit=True) as connected:
         connected.execute(script.encode())
@@ -110,7 +127,7 @@ def schema_of(kind: str) -> Generator[Filled]:
                     f"CREATE TABLE {table}_{day} PARTITION OF {table} "
                     f"FOR VALUES FROM ('\\x{first}') TO ('\\x{end}')".encode()
                 )
-        yield Filled(PostgresTransaction(connected.cursor(), writing=False), connected)
+        yield Filled(cast("Transaction", Reading(kind, connected)), connected)
 
 
 def fill(data: Filled, *, runs: int = 300) -> None:
@@ -191,7 +208,7 @@ def _add_run(data: Filled, dice: random.Random, number: int, at_us: int) -> None
     flags = 0
     for span in spans:
         flags |= span["flags"]
-    failed = [span for span in spans if span["status"] == SPAN_STATUSES.index("failed")]
+    failed = [span for span in spans if span["status"] == STATUSES.index("failed")]
     data.add(
         "runs",
         **base,
@@ -217,7 +234,7 @@ def _add_run(data: Filled, dice: random.Random, number: int, at_us: int) -> None
         erased_at=None,
         **{
             f"spans_{status}": sum(span["status"] == place_of for span in spans)
-            for place_of, status in enumerate(SPAN_STATUSES)
+            for place_of, status in enumerate(STATUSES)
         },
         flags=flags,
         denied=sum(bool(span["flags"] & 512) for span in spans),

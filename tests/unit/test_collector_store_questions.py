@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from remit.collector.store import STATUSES
 from remit.collector.store.ids import to_text
 from remit.collector.store.questions import (
     FAILED,
     FLAGS,
-    SPAN_STATUSES,
     CountCriteria,
     Cursor,
     Position,
@@ -24,7 +24,7 @@ from remit.collector.store.questions import (
     count_runs,
     newest_change,
     run_counts,
-    run_key,
+    run_ref_of,
     runs,
     scope_of,
     span_counts,
@@ -339,7 +339,7 @@ def pages(data: Filled, wanted: SpanCriteria, limit: int = 23) -> list[str]:
 def test_spans_of_a_run_are_in_the_order_of_their_ids(data: Filled, agent: str | None) -> None:
     """Also those whose id was made long before the run, and those that have not started."""
     for run in data.tables["runs"][:80]:
-        key = run_key(data.tx, to_text(run["id"]))
+        key = run_ref_of(data.tx, to_text(run["id"]))
         within = scope(data, "account one", agent)
         ids = [span["_id"] for span in data.tables["spans"] if span["run_ref"] == run["ref"]]
         if agent is not None and run["_place"]["agent_id"] != agent:
@@ -356,7 +356,7 @@ def test_the_same_criteria_apply_within_a_run(data: Filled, question: str) -> No
     """They exclude spans of the run."""
     criteria, meets = SPANS[question]
     for run in data.tables["runs"][:40]:
-        key = run_key(data.tx, to_text(run["id"]))
+        key = run_ref_of(data.tx, to_text(run["id"]))
         wanted = SpanCriteria(scope=scope(data), run=key, until_us=MIDDLE_US, **criteria)
         expected = [
             span["_id"]
@@ -368,13 +368,13 @@ def test_the_same_criteria_apply_within_a_run(data: Filled, question: str) -> No
 
 def test_a_run_that_does_not_exist_has_no_key(data: Filled) -> None:
     """There is nothing to list."""
-    assert run_key(data.tx, "0" * 32) is None
+    assert run_ref_of(data.tx, "0" * 32) is None
 
 
 def test_a_span_has_what_its_rows_have(data: Filled) -> None:
     """Payloads only if they are wanted; a deleted one is an empty object."""
     (run,) = (run for run in data.tables["runs"] if run["ref"] == 10)
-    wanted = SpanCriteria(scope=scope(data), run=run_key(data.tx, to_text(run["id"])))
+    wanted = SpanCriteria(scope=scope(data), run=run_ref_of(data.tx, to_text(run["id"])))
     payloads = {row["id"]: row for row in data.tables["span_payloads"]}
     rows = {row["_id"]: row for row in data.tables["spans"] if row["run_ref"] == 10}
     types = {row["ref"]: row for row in data.tables["span_types"]}
@@ -388,7 +388,7 @@ def test_a_span_has_what_its_rows_have(data: Filled) -> None:
         assert span.payload is span.result is None
         assert span.run_id == to_text(run["id"])
         assert span.agent_id == run["_place"]["agent_id"]
-        assert span.status == SPAN_STATUSES[row["status"]]
+        assert span.status == STATUSES[row["status"]]
         assert (span.schema_name, span.title) == (row["_type"], types[row["type_ref"]]["title"])
         names = ("flags", "started_at", "finished_at", "inserted_at", "updated_at", "summary")
         assert [getattr(span, name) for name in names] == [row[name] for name in names]
@@ -401,7 +401,7 @@ def test_a_span_has_what_its_rows_have(data: Filled) -> None:
 @each("by", ["run", "type"])
 def test_a_page_with_payloads_ends_before_it_is_too_long(data: Filled, by: str) -> None:
     """It holds one span at least, and the next page goes on after it."""
-    key = run_key(data.tx, to_text(data.tables["runs"][10]["id"]))
+    key = run_ref_of(data.tx, to_text(data.tables["runs"][10]["id"]))
     wanted = SpanCriteria(scope=scope(data), schema_name="desk:look")
     if by == "run":
         wanted = SpanCriteria(scope=scope(data), run=key)
@@ -607,7 +607,7 @@ def test_changes_are_followed_by_a_cursor(data: Filled) -> None:
 def test_the_changes_of_one_run_are_its_own(data: Filled) -> None:
     """Until the cursor is behind them."""
     run = next(run for run in data.tables["runs"] if run["_place"]["account_ref"] == 1)
-    key = run_key(data.tx, to_text(run["id"]))
+    key = run_ref_of(data.tx, to_text(run["id"]))
 
     changed, cursor = changed_runs(data.tx, scope(data), Cursor(), run=key, limit=3)
 

@@ -141,8 +141,6 @@ class PostgresTransaction(Transaction):
     statements about many runs are planned for their own values (`_planned_for`).
     """
 
-    dialect = "postgres"
-
     def __init__(self, cursor: Results, *, writing: bool) -> None:
         """Work by *cursor*, on whose connection a transaction was begun."""
         self._cursor = cursor
@@ -150,12 +148,6 @@ class PostgresTransaction(Transaction):
         self._agents: dict[str, AgentRow] = {}
         self._held: dict[str, InstanceRow] = {}
         self._prepare: bool | None = None
-
-    @override
-    def rows(self, sql: str, values: Sequence[Value]) -> Iterable[tuple[Any, ...]]:
-        # A plan for all values can use no partial index, and expects as much of a day as of a year.
-        self._cursor.execute(_translated(sql), values or None, prepare=False)
-        return self._cursor.fetchall()
 
     @override
     def accounts(self) -> list[AccountRow]:

@@ -6,13 +6,11 @@ several types. None contains a text of a request.
 
 from __future__ import annotations
 
-from remit.collector.store.questions.counts import RUN_STATUSES as RUN_STATUSES
-from remit.collector.store.questions.counts import SPAN_NUMBERS as SPAN_NUMBERS
-from remit.collector.store.questions.counts import CountCriteria as CountCriteria
-from remit.collector.store.questions.counts import Counted as Counted
-from remit.collector.store.questions.counts import run_counts as run_counts
-from remit.collector.store.questions.counts import span_counts as span_counts
-from remit.collector.store.questions.counts import withheld_counts as withheld_counts
+from remit.collector.store.questions.count_lists import CountCriteria as CountCriteria
+from remit.collector.store.questions.count_lists import Counted as Counted
+from remit.collector.store.questions.count_lists import run_counts as run_counts
+from remit.collector.store.questions.count_lists import span_counts as span_counts
+from remit.collector.store.questions.count_lists import withheld_counts as withheld_counts
 from remit.collector.store.questions.run_lists import Cursor as Cursor
 from remit.collector.store.questions.run_lists import RunCriteria as RunCriteria
 from remit.collector.store.questions.run_lists import RunRecord as RunRecord
@@ -22,11 +20,10 @@ from remit.collector.store.questions.run_lists import newest_change as newest_ch
 from remit.collector.store.questions.run_lists import runs as runs
 from remit.collector.store.questions.scope import FAILED as FAILED
 from remit.collector.store.questions.scope import FLAGS as FLAGS
-from remit.collector.store.questions.scope import RunKey as RunKey
+from remit.collector.store.questions.scope import RunRef as RunRef
 from remit.collector.store.questions.scope import Scope as Scope
-from remit.collector.store.questions.scope import run_key as run_key
+from remit.collector.store.questions.scope import run_ref_of as run_ref_of
 from remit.collector.store.questions.scope import scope_of as scope_of
-from remit.collector.store.questions.span_lists import SPAN_STATUSES as SPAN_STATUSES
 from remit.collector.store.questions.span_lists import Position as Position
 from remit.collector.store.questions.span_lists import SpanCriteria as SpanCriteria
 from remit.collector.store.questions.span_lists import SpanPage as SpanPage

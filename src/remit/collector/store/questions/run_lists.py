@@ -16,7 +16,7 @@ from remit.collector.store.questions.scope import (
     FAILED,
     FLAGS,
     KINDS,
-    RunKey,
+    RunRef,
     Scope,
     Where,
     columns,
@@ -290,7 +290,7 @@ class Cursor(NamedTuple):
 
 
 def changed_runs(
-    tx: Transaction, scope: Scope, after: Cursor, *, run: RunKey | None = None, limit: int
+    tx: Transaction, scope: Scope, after: Cursor, *, run: RunRef | None = None, limit: int
 ) -> tuple[list[RunRecord], Cursor]:
     """Return runs that changed after a position, in the order of their changes.
 

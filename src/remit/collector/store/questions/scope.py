@@ -6,21 +6,30 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from remit.collector.store.ids import to_bytes
+from remit.collector.store.rows import (
+    BEYOND,
+    DENIED,
+    FINDINGS,
+    INVALID,
+    LOST,
+    UNDECLARED,
+    WITHHELD,
+)
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
 FLAGS: Final = {
-    "denied": 512,
-    "beyond": 2048,
-    "withheld": 1024,
-    "invalid": 16 | 64,
-    "undeclared": 256,
-    "lost": 4096,
+    "denied": DENIED,
+    "beyond": BEYOND,
+    "withheld": WITHHELD,
+    "invalid": INVALID,
+    "undeclared": UNDECLARED,
+    "lost": LOST,
 }
 """The flags by which runs and spans can be listed, in bits of their column."""
 FAILED: Final = "failed"
 """The flag of a failed span, and of a run with one; it is not a bit of the column."""
-KINDS: Final = {"denied": 512, "beyond": 2048, "withheld": 1024, "invalid": 16, "lost": 4096}
+KINDS: Final = {name: kind for name, bits in FLAGS.items() for kind in FINDINGS if kind & bits}
 """The flags of which `span_findings` has rows, and their kind there."""
 EVER_US: Final = 2**62
 """Later than all times."""
@@ -42,7 +51,7 @@ class Scope(NamedTuple):
     environment_ref: int | None = None
 
 
-class RunKey(NamedTuple):
+class RunRef(NamedTuple):
     """How the database names a run.
 
     Attributes:
@@ -60,12 +69,12 @@ class RunKey(NamedTuple):
     spans: int
 
 
-def run_key(tx: Transaction, run_id: str) -> RunKey | None:
+def run_ref_of(tx: Transaction, run_id: str) -> RunRef | None:
     """Return the key of a run; None if there is none."""
     shard = "shard" if tx.dialect == "postgres" else "0"
     spans = "spans_pending + spans_active + spans_complete + spans_failed + spans_cancelled"
     sql = f"SELECT id, ref, {shard}, agent_ref, {spans} FROM runs WHERE id = ?"
-    return next((RunKey(*row) for row in tx.rows(sql, (to_bytes(run_id),))), None)
+    return next((RunRef(*row) for row in tx.rows(sql, (to_bytes(run_id),))), None)
 
 
 def scope_of(
@@ -132,7 +141,7 @@ def columns(tx: Transaction, alias: str, *names: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in (*shard, *names))
 
 
-def of_key(tx: Transaction, alias: str, run: RunKey) -> Where:
+def of_key(tx: Transaction, alias: str, run: RunRef) -> Where:
     """Return the condition that a row belongs to a run."""
     where = Where()
     if tx.dialect == "postgres":

@@ -20,7 +20,7 @@ from remit.collector.store.questions.scope import (
     FAILED,
     FLAGS,
     KINDS,
-    RunKey,
+    RunRef,
     Scope,
     Where,
     columns,
@@ -29,11 +29,10 @@ from remit.collector.store.questions.scope import (
     run_meets,
     same_shard,
 )
+from remit.collector.store.rows import STATUSES
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
-SPAN_STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending")
-"""The statuses of spans by their number."""
 DAY_US: Final = 24 * 3600 * 1_000_000
 """An id is made at most so long before or after the start of its span."""
 _UNDECLARED: Final = "undeclared"
@@ -103,7 +102,7 @@ class SpanCriteria:
     """
 
     scope: Scope
-    run: RunKey | None = None
+    run: RunRef | None = None
     schema_name: str | None = None
     status: str | None = None
     flag: str | None = None
@@ -198,7 +197,7 @@ def spans(
     return SpanPage(records[:count], next_position)
 
 
-def _windows(tx: Transaction, run: RunKey | None) -> list[Where]:
+def _windows(tx: Transaction, run: RunRef | None) -> list[Where]:
     """Return the parts of a list by the ids of its spans, newest first.
 
     PostgreSQL keeps spans in partitions by the time of their id. Those of a run are in the ones
@@ -260,7 +259,7 @@ class _Listing(NamedTuple):
                 to_text(span_id),
                 None if parent_id is None else to_text(parent_id),
                 to_text(run_id),
-                SPAN_STATUSES[int(status)],
+                STATUSES[int(status)],
                 *rest,
             )
             for listed_at, span_id, parent_id, run_id, status, *rest in rows
@@ -370,7 +369,7 @@ class _Listing(NamedTuple):
         of_span = Where()
         of_span.add_known(_TYPE_NAME, wanted.schema_name)
         if wanted.status is not None:
-            of_span.add(f"s.status = {SPAN_STATUSES.index(wanted.status)}")
+            of_span.add(f"s.status = {STATUSES.index(wanted.status)}")
         where.add_nested(f"(SELECT {{}} FROM spans AS s WHERE {span})", of_span)
         selected = f"{columns(tx, 'x', 'run_ref')}, x.span_id AS id, x.started_at AS listed_at"
         sql = (
@@ -384,9 +383,9 @@ class _Listing(NamedTuple):
         wanted = self.wanted
         where = Where()
         if wanted.failed:
-            where.add(f"s.status = {SPAN_STATUSES.index(FAILED)}")
+            where.add(f"s.status = {STATUSES.index(FAILED)}")
         if wanted.status not in {None, FAILED}:
-            where.add(f"s.status = {SPAN_STATUSES.index(wanted.status or FAILED)}")
+            where.add(f"s.status = {STATUSES.index(wanted.status or FAILED)}")
         if wanted.flag in FLAGS:
             where.add(f"(s.flags & {FLAGS[wanted.flag or '']}) <> 0")
         if with_type:

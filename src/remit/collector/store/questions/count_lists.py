@@ -10,27 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from remit.collector.store.counts import HOURS_PER_DAY, RUN_COUNTS, SPAN_COUNTS, US_PER_HOUR
 from remit.collector.store.questions.scope import Scope, Where
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
-HOURS: Final = 24
-"""Hours of a day."""
-_FINISHES: Final = ("unfinished", "complete", "failed", "cancelled")
-SPAN_NUMBERS: Final = (
-    *_FINISHES,
-    "denied",
-    "withheld",
-    "beyond",
-    "undeclared",
-    "invalid",
-    "unchecked",
-    "duration_us",
-    "duration_max_us",
-)
-RUN_STATUSES: Final = ("pending", "active", "complete", "failed", "terminated", "cancelled")
+_FINISHES: Final = SPAN_COUNTS[:4]
 _LARGEST: Final = "duration_max_us"
-_HOUR_US: Final = 3600 * 1_000_000
 _NEVER, _EVER = -(2**31), 2**31 - 1
 
 
@@ -90,28 +76,28 @@ def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted
         wanted: What is counted.
         by: hour, day, type, category, agent or status.
     """
-    first, end = _buckets(wanted, _HOUR_US)
+    first, end = _buckets(wanted, US_PER_HOUR)
     parts = [_Part("span_hours", first, end)] if by == "hour" else _by_day(first, end)
     if tx.dialect == "postgres":
         parts.append(_Part("span_increments", first, end))
-    return _counted(tx, wanted, parts, by, SPAN_NUMBERS, _FINISHES)
+    return _counted(tx, wanted, parts, by, SPAN_COUNTS, _FINISHES)
 
 
 def run_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return numbers of runs, by hour, day, agent or status."""
-    first, end = _buckets(wanted, _HOUR_US)
+    first, end = _buckets(wanted, US_PER_HOUR)
     parts = [_Part("run_hours", first, end)]
     if tx.dialect == "postgres":
         parts.append(_Part("run_increments", first, end))
-    return _counted(tx, wanted, parts, by, RUN_STATUSES, RUN_STATUSES)
+    return _counted(tx, wanted, parts, by, RUN_COUNTS, RUN_COUNTS)
 
 
 def withheld_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return how often values were withheld (`times`), by rule, type or day."""
-    first, end = _buckets(wanted, HOURS * _HOUR_US)
-    parts = [_Part("withheld_days", first, end, HOURS)]
+    first, end = _buckets(wanted, HOURS_PER_DAY * US_PER_HOUR)
+    parts = [_Part("withheld_days", first, end, HOURS_PER_DAY)]
     if tx.dialect == "postgres":
-        parts.append(_Part("withheld_increments", first, end, HOURS))
+        parts.append(_Part("withheld_increments", first, end, HOURS_PER_DAY))
     return _counted(tx, wanted, parts, by, ("times",), ("times",))
 
 
@@ -124,15 +110,15 @@ def _buckets(wanted: CountCriteria, width_us: int) -> tuple[int, int]:
 
 def _by_day(first: int, end: int) -> list[_Part]:
     """Return the days within the hours from *first* to *end*, and the hours around them."""
-    first_day = _NEVER if first == _NEVER else -(-first // HOURS)
-    end_day = _EVER if end == _EVER else end // HOURS
+    first_day = _NEVER if first == _NEVER else -(-first // HOURS_PER_DAY)
+    end_day = _EVER if end == _EVER else end // HOURS_PER_DAY
     if first_day >= end_day:
         return [_Part("span_hours", first, end)]
-    parts = [_Part("span_days", first_day, end_day, HOURS)]
-    if first != _NEVER and first < first_day * HOURS:
-        parts.append(_Part("span_hours", first, first_day * HOURS))
-    if end != _EVER and end_day * HOURS < end:
-        parts.append(_Part("span_hours", end_day * HOURS, end))
+    parts = [_Part("span_days", first_day, end_day, HOURS_PER_DAY)]
+    if first != _NEVER and first < first_day * HOURS_PER_DAY:
+        parts.append(_Part("span_hours", first, first_day * HOURS_PER_DAY))
+    if end != _EVER and end_day * HOURS_PER_DAY < end:
+        parts.append(_Part("span_hours", end_day * HOURS_PER_DAY, end))
     return parts
 
 
@@ -177,7 +163,7 @@ def _counted(
     """Return the sums of the columns *numbers*, of which *statuses* make up the whole."""
     groups: dict[Group, Counted] = {}
     for key, title, *row in _sums(tx, wanted, parts, _GROUPINGS[by], numbers):
-        group = int(key) // HOURS if by == "day" else key
+        group = int(key) // HOURS_PER_DAY if by == "day" else key
         sums = dict(zip(numbers, map(int, row), strict=True))
         if group in groups:
             sums = _added(groups[group].numbers, sums)
