@@ -68,6 +68,9 @@ from remit.models.risk import Risk
 from remit.models.routes import Route
 
 PREFIX: Final = routes.API
+OWN_PREFIX: Final = "/api/remit/v1"
+"""Prefix of the endpoints that only remit has; they are no operations of a bulk request."""
+PREFIXES: Final = (PREFIX, OWN_PREFIX)
 BULK: Final = routes.BULK.operation
 DOCUMENT: Final = "openapi"
 ON_RUNS: Final = "agent_instances/"
@@ -101,6 +104,7 @@ class Endpoint(NamedTuple):
         compared: The fields that tell a request from another one with the same key.
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
+        prefix: What its path comes after.
     """
 
     method: str
@@ -120,6 +124,12 @@ class Endpoint(NamedTuple):
     compared: Callable[[Values], Values] = dict
     with_fields: bool = False
     minimal: Callable[[Any], object] | None = None
+    prefix: str = PREFIX
+
+    @property
+    def route(self) -> str:
+        """The whole path."""
+        return self.prefix + self.path
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -394,11 +404,11 @@ OPERATIONS: Final[Mapping[str, Endpoint]] = {
     # Of several endpoints of one operation the first; its model has a field for the id.
     endpoint.operation: endpoint
     for endpoint in reversed(ENDPOINTS)
-    if endpoint.operation not in {BULK, DOCUMENT}
+    if endpoint.operation not in {BULK, DOCUMENT} and endpoint.prefix == PREFIX
 }
-_BY_PATH: Final[dict[str, dict[str, Endpoint]]] = {}
+_BY_ROUTE: Final[dict[str, dict[str, Endpoint]]] = {}
 for _endpoint in ENDPOINTS:
-    _BY_PATH.setdefault(_endpoint.path, {})[_endpoint.method] = _endpoint
+    _BY_ROUTE.setdefault(_endpoint.route, {})[_endpoint.method] = _endpoint
 
 
 def match(method: str, path: str) -> tuple[Endpoint, str]:
@@ -411,15 +421,16 @@ def match(method: str, path: str) -> tuple[Endpoint, str]:
     Raises:
         RequestError: 404 or 405.
     """
-    rest = path.rstrip("/").removeprefix(PREFIX) if path.startswith(PREFIX) else ""
+    route = path.rstrip("/")
     verb = "GET" if method == "HEAD" else method
-    named = {} if _ID in rest else _BY_PATH.get(rest, {})
+    named = {} if _ID in route else _BY_ROUTE.get(route, {})
     if verb in named:
         return named[verb], ""
-    parts = rest.split("/", 3)
+    prefix = next((each for each in PREFIXES if route.startswith(f"{each}/")), "")
+    parts = route.removeprefix(prefix).split("/", 3)
     if len(parts) > _ID_PART and parts[_ID_PART]:
         thing_id, parts[_ID_PART] = parts[_ID_PART], _ID
-        by_id = _BY_PATH.get("/".join(parts), {})
+        by_id = _BY_ROUTE.get(prefix + "/".join(parts), {})
         if verb in by_id:
             return by_id[verb], thing_id
         named = named or by_id
