@@ -15,6 +15,7 @@ from remit.collector import views
 from remit.collector.domain import (
     agents,
     places,
+    questions,
     risk,
     runs,
     span_operations,
@@ -72,6 +73,7 @@ from remit.models.agent_instance import (
 )
 from remit.models.agent_span import AgentSpan, CreateAgentSpanRequest, FinishAgentSpanRequest
 from remit.models.bulk import BulkRequest, BulkResponse
+from remit.models.remit_api import ChangeList, CountList, RunList, SpanList, WithheldList
 from remit.models.risk import Risk
 
 PREFIX: Final = "/api/v1"
@@ -254,10 +256,33 @@ class _Thing(NamedTuple):
         return self.row("DELETE", f"/{_ID}", "delete", perform, writes=True)
 
 
+def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> Endpoint:
+    """Return the row of a list that only remit has."""
+    return Endpoint(
+        "GET",
+        path,
+        f"remit{path}",
+        perform,
+        answers,
+        _plain,
+        query=query,
+        bare=True,
+        account=False,
+        prefix=OWN_PREFIX,
+    )
+
+
 _RUN: Final = _Thing(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
-_SPAN: Final = _Thing("agent_span", AgentSpan, _answered_apart, account=False, path="agent_spans")
+_SPAN: Final = _Thing(
+    "agent_span",
+    AgentSpan,
+    span_operations.find,
+    span_operations.view,
+    account=False,
+    path="agent_spans",
+)
 _AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
 _VERSION: Final = _Thing(
     "agent_version", AgentVersion, versions.find_version, _of_row(views.version_view)
@@ -327,6 +352,7 @@ ENDPOINTS: Final = (
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
     _SPAN.list(span_operations.list_spans, span_operations.SpanQuery),
+    _SPAN.show(),
     _SPAN.create(span_operations.create, CreateAgentSpanRequest),
     _SPAN.row(
         "POST",
@@ -403,6 +429,11 @@ ENDPOINTS: Final = (
         _plain,
         bare=True,
     ),
+    _list("/runs", questions.list_runs, RunList, questions.RunsQuery),
+    _list("/spans", questions.list_spans, SpanList, questions.SpansQuery),
+    _list("/counts", questions.count, CountList, questions.CountsQuery),
+    _list("/changes", questions.list_changes, ChangeList, questions.ChangesQuery),
+    _list("/withheld", questions.count_withheld, WithheldList, questions.WithheldQuery),
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {
     # Of several endpoints of one operation the first; its model has a field for the id.
