@@ -13,11 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 import remit
-from remit.collector import create_app, create_token, open_store
+from remit.collector import create_token, open_store
 from remit.testing import isolated
 from tests.collecting import on_a_port
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.inside import FlushResult, Health, Status, guard
+from tests.inside_collector import create_app
 from tests.loopback import unused_port
 from tests.processes import wait_until
 from tests.seen import (
@@ -250,7 +251,7 @@ def test_local_mode_counts_what_is_in_its_database(tmp_path: Path) -> None:
     assert remit.flush(20)
     status = checked()
     with closing(sqlite3.connect(tmp_path / "remit.db")) as opened:
-        (spans,) = opened.execute("SELECT count(*) FROM agent_spans").fetchone()
+        (spans,) = opened.execute("SELECT count(*) FROM spans").fetchone()
     assert spans == ANSWERS + 2
     assert status.sent == recorded()
     assert (status.mode, status.target) == ("local", str(tmp_path / "remit.db"))

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.stored import SPANS
+
 MAIN = """
 import remit
 import tools
@@ -86,7 +88,7 @@ def recorded_in(folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
     with closing(sqlite3.connect(folder / "data" / "remit.db")) as store:
         versions = store.execute("SELECT external_identifier FROM agent_schema_versions").fetchall()
         payloads = store.execute(
-            "SELECT payload FROM agent_spans WHERE schema_name LIKE '%:tidy' ORDER BY id"
+            f"SELECT payload FROM {SPANS} WHERE schema_name LIKE '%:tidy' ORDER BY id"
         ).fetchall()
     return [version for (version,) in versions], [json.loads(payload) for (payload,) in payloads]
 
