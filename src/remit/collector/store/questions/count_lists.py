@@ -47,13 +47,17 @@ class Counted(NamedTuple):
 
     Attributes:
         group: The group.
-        numbers: Its numbers by name; of a status there is one, called `n`.
+        total: The number of its spans, runs or withheld values.
+        numbers: Its other numbers by name; none if the groups are statuses.
         title: Title of a type, from its newest declaration; name of an agent.
+        external_identifier: That of an agent.
     """
 
     group: Group
+    total: int
     numbers: Numbers
     title: str | None = None
+    external_identifier: str | None = None
 
 
 class _Part(NamedTuple):
@@ -128,11 +132,11 @@ class _Grouping(NamedTuple):
     Attributes:
         column: The column of the tables of counts.
         joined: The join that names a group `g`.
-        selected: The columns of its key and its title.
+        selected: The columns of its key, its title, and its external identifier.
     """
 
     column: str
-    selected: str = "g.grouped, NULL"
+    selected: str = "g.grouped, NULL, NULL"
     joined: str = ""
 
 
@@ -143,12 +147,16 @@ _GROUPINGS: Final = {
     "status": _Grouping("0"),
     "rule": _Grouping("rule"),
     "type": _Grouping(
-        "type_ref", "t.name, t.title", "JOIN span_types AS t ON t.ref = g.grouped ORDER BY t.ref"
+        "type_ref",
+        "t.name, t.title, NULL",
+        "JOIN span_types AS t ON t.ref = g.grouped ORDER BY t.ref",
     ),
     "category": _Grouping(
-        "type_ref", "w.word, NULL", f"JOIN ({_CATEGORIES}) AS w ON w.type_ref = g.grouped"
+        "type_ref", "w.word, NULL, NULL", f"JOIN ({_CATEGORIES}) AS w ON w.type_ref = g.grouped"
     ),
-    "agent": _Grouping("agent_ref", "a.id, a.name", "JOIN agents AS a ON a.ref = g.grouped"),
+    "agent": _Grouping(
+        "agent_ref", "a.id, a.name, a.external_identifier", "JOIN agents AS a ON a.ref = g.grouped"
+    ),
 }
 
 
@@ -162,23 +170,21 @@ def _counted(
 ) -> list[Counted]:
     """Return the sums of the columns *numbers*, of which *statuses* make up the whole."""
     groups: dict[Group, Counted] = {}
-    for key, title, *row in _sums(tx, wanted, parts, _GROUPINGS[by], numbers):
+    for key, title, identifier, *row in _sums(tx, wanted, parts, _GROUPINGS[by], numbers):
         group = int(key) // HOURS_PER_DAY if by == "day" else key
         sums = dict(zip(numbers, map(int, row), strict=True))
         if group in groups:
             sums = _added(groups[group].numbers, sums)
-        groups[group] = Counted(group, sums, title)
+        total = sum(sums[name] for name in statuses)
+        groups[group] = Counted(group, total, sums, title, identifier)
     if by == "status":
-        sums = groups[0].numbers if groups else {}
-        return [Counted(word, {"n": sums[word]}) for word in statuses if sums.get(word)]
-
-    def whole(counted: Counted) -> int:
-        return sum(counted.numbers[name] for name in statuses)
-
-    present = [counted for counted in groups.values() if whole(counted) > 0]
+        all_sums = [counted.numbers for counted in groups.values()]
+        by_status = [Counted(word, sums[word], {}) for sums in all_sums for word in statuses]
+        return [counted for counted in by_status if counted.total > 0]
+    present = [counted for counted in groups.values() if counted.total > 0]
     if by in {"hour", "day"}:
-        return sorted(present, key=lambda counted: int(str(counted.group)))
-    return sorted(present, key=lambda counted: (-whole(counted), str(counted.group)))
+        return sorted(present, key=lambda counted: int(counted.group))
+    return sorted(present, key=lambda counted: (-counted.total, str(counted.group)))
 
 
 def _sums(
