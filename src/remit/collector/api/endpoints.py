@@ -23,7 +23,7 @@ from remit.collector.domain import (
 )
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
-from remit.collector.domain.context import Context
+from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.params import ListQuery, Query, Values
 from remit.collector.domain.spans import CREATE, FINISH
 from remit.collector.errors import RequestError
@@ -127,6 +127,11 @@ class Endpoint(NamedTuple):
     compared: Callable[[Values], Values] = dict
     with_fields: bool = False
     minimal: Callable[[Any], object] | None = None
+
+    @property
+    def needs(self) -> Permission:
+        """What a token must permit; a bulk request may hold operations that write."""
+        return Permission.WRITE if self.writes or self.operation == BULK else Permission.READ
 
     @property
     def model(self) -> type[BaseModel] | None:
