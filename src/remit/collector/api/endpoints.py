@@ -15,6 +15,7 @@ from remit.collector import views
 from remit.collector.domain import (
     agents,
     places,
+    questions,
     risk,
     runs,
     span_operations,
@@ -72,9 +73,13 @@ from remit.models.agent_instance import (
 )
 from remit.models.agent_span import AgentSpan, CreateAgentSpanRequest, FinishAgentSpanRequest
 from remit.models.bulk import BulkRequest, BulkResponse
+from remit.models.remit_api import ChangeList, CountList, RunList, SpanList, WithheldList
 from remit.models.risk import Risk
 
 PREFIX: Final = "/api/v1"
+OWN_PREFIX: Final = "/api/remit/v1"
+"""Prefix of the endpoints that only remit has; they are no operations of a bulk request."""
+PREFIXES: Final = (PREFIX, OWN_PREFIX)
 BULK: Final = "bulk"
 DOCUMENT: Final = "openapi"
 ON_RUNS: Final = "agent_instances/"
@@ -108,6 +113,7 @@ class Endpoint(NamedTuple):
         compared: The fields that tell a request from another one with the same key.
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
+        prefix: What its path comes after.
     """
 
     method: str
@@ -127,6 +133,12 @@ class Endpoint(NamedTuple):
     compared: Callable[[Values], Values] = dict
     with_fields: bool = False
     minimal: Callable[[Any], object] | None = None
+    prefix: str = PREFIX
+
+    @property
+    def route(self) -> str:
+        """The whole path."""
+        return self.prefix + self.path
 
     @property
     def needs(self) -> Permission:
@@ -249,10 +261,33 @@ class _Thing(NamedTuple):
         return self.row("DELETE", f"/{_ID}", "delete", perform, writes=True)
 
 
+def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> Endpoint:
+    """Return the row of a list that only remit has."""
+    return Endpoint(
+        "GET",
+        path,
+        f"remit{path}",
+        perform,
+        answers,
+        _plain,
+        query=query,
+        bare=True,
+        account=False,
+        prefix=OWN_PREFIX,
+    )
+
+
 _RUN: Final = _Thing(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
-_SPAN: Final = _Thing("agent_span", AgentSpan, _answered_apart, account=False, path="agent_spans")
+_SPAN: Final = _Thing(
+    "agent_span",
+    AgentSpan,
+    span_operations.find,
+    span_operations.view,
+    account=False,
+    path="agent_spans",
+)
 _AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
 _VERSION: Final = _Thing(
     "agent_version", AgentVersion, versions.find_version, _of_row(views.version_view)
@@ -322,6 +357,7 @@ ENDPOINTS: Final = (
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
     _SPAN.list(span_operations.list_spans, span_operations.SpanQuery),
+    _SPAN.show(),
     _SPAN.create(span_operations.create, CreateAgentSpanRequest),
     _SPAN.row(
         "POST",
@@ -398,16 +434,21 @@ ENDPOINTS: Final = (
         _plain,
         bare=True,
     ),
+    _list("/runs", questions.list_runs, RunList, questions.RunsQuery),
+    _list("/spans", questions.list_spans, SpanList, questions.SpansQuery),
+    _list("/counts", questions.count, CountList, questions.CountsQuery),
+    _list("/changes", questions.list_changes, ChangeList, questions.ChangesQuery),
+    _list("/withheld", questions.count_withheld, WithheldList, questions.WithheldQuery),
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {
     # Of several endpoints of one operation the first; its model has a field for the id.
     endpoint.operation: endpoint
     for endpoint in reversed(ENDPOINTS)
-    if endpoint.operation not in {BULK, DOCUMENT}
+    if endpoint.operation not in {BULK, DOCUMENT} and endpoint.prefix == PREFIX
 }
-_BY_PATH: Final[dict[str, dict[str, Endpoint]]] = {}
+_BY_ROUTE: Final[dict[str, dict[str, Endpoint]]] = {}
 for _endpoint in ENDPOINTS:
-    _BY_PATH.setdefault(_endpoint.path, {})[_endpoint.method] = _endpoint
+    _BY_ROUTE.setdefault(_endpoint.route, {})[_endpoint.method] = _endpoint
 
 
 def match(method: str, path: str) -> tuple[Endpoint, str]:
@@ -420,15 +461,16 @@ def match(method: str, path: str) -> tuple[Endpoint, str]:
     Raises:
         RequestError: 404 or 405.
     """
-    rest = path.rstrip("/").removeprefix(PREFIX) if path.startswith(PREFIX) else ""
+    route = path.rstrip("/")
     verb = "GET" if method == "HEAD" else method
-    named = {} if _ID in rest else _BY_PATH.get(rest, {})
+    named = {} if _ID in route else _BY_ROUTE.get(route, {})
     if verb in named:
         return named[verb], ""
-    parts = rest.split("/", 3)
+    prefix = next((each for each in PREFIXES if route.startswith(f"{each}/")), "")
+    parts = route.removeprefix(prefix).split("/", 3)
     if len(parts) > _ID_PART and parts[_ID_PART]:
         thing_id, parts[_ID_PART] = parts[_ID_PART], _ID
-        by_id = _BY_PATH.get("/".join(parts), {})
+        by_id = _BY_ROUTE.get(prefix + "/".join(parts), {})
         if verb in by_id:
             return by_id[verb], thing_id
         named = named or by_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_plain_validator_function
 
 from remit._base.ids import is_pfid
 from remit.collector.domain.context import Context
@@ -136,6 +137,53 @@ Instant: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A time, in microseconds since 1970."""
+
+
+class _Described(NamedTuple):
+    """Annotation of a parameter: its check, and its schema in the document."""
+
+    check: Callable[[object], object]
+    schema: dict[str, object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:  # noqa: ANN401 - pydantic's own
+        """Return the check as pydantic takes it."""
+        del source, handler
+        return no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, object]:  # noqa: ANN401 - as above
+        """Return the schema."""
+        del schema, handler
+        return self.schema
+
+
+def one_of(*words: str) -> _Described:
+    """Return the annotation of a parameter that is one of *words*."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise _wrong(f"must be one of {', '.join(words)}")
+        return value
+
+    return _Described(check, {"type": "string", "enum": list(words)})
+
+
+def text_like(pattern: str, message: str) -> _Described:
+    """Return the annotation of a text that matches *pattern*; *message* describes it."""
+    matches = re.compile(pattern).fullmatch
+
+    def check(value: object) -> str:
+        text = _text(value)
+        if matches(text) is None:
+            raise _wrong(message)
+        return text
+
+    return _Described(check, {"type": "string", "pattern": f"^{pattern}$"})
+
+
+def integer(least: int, most: int) -> _Described:
+    """Return the annotation of an integer from *least* to *most*."""
+    schema: dict[str, object] = {"type": "integer", "minimum": least, "maximum": most}
+    return _Described(_integer(least, most), schema)
 
 
 class Query(BaseModel):
