@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple
@@ -31,7 +32,7 @@ from remit.collector.domain.places import deployment_of, prepare
 from remit.collector.domain.runs import environment_for
 from remit.collector.errors import forbidden, invalid_action, invalid_field, unauthorized
 from remit.collector.models.api_token import ApiTokenForCreate
-from remit.collector.store import DeploymentRow, Reader, Store, TokenRow, Transaction, write
+from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction, write
 from remit.collector.times import format_us, parse_us
 from remit.collector.views import token_view
 from remit.errors import UsageError
@@ -133,13 +134,22 @@ def create_token(
         raise UsageError("a token cannot expire in the past: name a time in the future")
     ids = IdSource(clock)
     account = prepare(store, clock)
+    partition = partition_of(account.id) or 0
+
+    def new_id() -> str:
+        return ids.new(partition)
+
     grant = _Grant(scope, may, name, expires_us)
-    token_id = ids.new(partition_of(account.id) or 0)
-    secret, unbound = _new(token_id, account.id, grant, now_us)
+    unbound, secret = _new_token(new_id(), account.id, grant, now_us)
 
     def work(tx: Transaction) -> TokenRow:
-        bound = scope == TokenScope.AGENT_DEPLOYMENT
-        row = _bound_to_named(tx, unbound, agent, ids) if bound else unbound
+        row = unbound
+        if scope == TokenScope.AGENT_DEPLOYMENT:
+            known = tx.agent_of_identifier(account.id, agent)
+            if known is None:
+                known = new_agent(new_id(), account.id, agent, now_us, identifier=agent)
+                tx.add(known)
+            row = _bound(tx, row, known, tx.environments(account.id)[0].id, new_id)
         tx.add(row)
         return row
 
@@ -149,15 +159,15 @@ def create_token(
 class _Grant(NamedTuple):
     """What a new token permits, and until when."""
 
-    scope: str
+    scope: TokenScope
     may: str
     name: str | None
     expires_at: int | None
     made_by: str | None = None
 
 
-def _new(token_id: str, account_id: str, grant: _Grant, now_us: int) -> tuple[str, TokenRow]:
-    """Return a new secret, and its token, which is bound to no agent."""
+def _new_token(token_id: str, account_id: str, grant: _Grant, now_us: int) -> tuple[TokenRow, str]:
+    """Return the row of a new token, which is bound to no agent, and its secret."""
     secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     row = TokenRow(
         id=token_id,
@@ -175,7 +185,24 @@ def _new(token_id: str, account_id: str, grant: _Grant, now_us: int) -> tuple[st
         name=grant.name,
         may=grant.may,
     )
-    return secret, row
+    return row, secret
+
+
+def _bound(
+    tx: Transaction,
+    row: TokenRow,
+    agent: AgentRow,
+    environment_id: str,
+    new_id: Callable[[], str],
+) -> TokenRow:
+    """Return the token bound to an agent in an environment."""
+    deployment = deployment_of(tx, agent, environment_id, new_id=new_id, now_us=row.inserted_at)
+    return msgspec.structs.replace(
+        row,
+        agent_id=deployment.agent_id,
+        environment_id=deployment.environment_id,
+        agent_deployment_id=deployment.id,
+    )
 
 
 def list_tokens(store: Reader | Store, *, clock: Clock | None = None) -> list[TokenInfo]:
@@ -336,11 +363,16 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
     creator = _own_token(ctx)
     if creator is not None and creator.expires_at is not None:
         expires_at = min(expires_at or creator.expires_at, creator.expires_at)
+    scope = TokenScope(request.token_scope)
     made_by = None if creator is None else creator.id
-    grant = _Grant(request.token_scope, request.may, request.name, expires_at, made_by)
-    secret, row = _new(ctx.new_id(), ctx.caller.account_id, grant, ctx.now_us)
-    if TokenScope(request.token_scope) is TokenScope.AGENT_DEPLOYMENT:
-        row = _bound(ctx, row, request)
+    grant = _Grant(scope, request.may, request.name, expires_at, made_by)
+    row, secret = _new_token(ctx.new_id(), ctx.caller.account_id, grant, ctx.now_us)
+    if scope is TokenScope.AGENT_DEPLOYMENT:
+        if request.agent_id is None:
+            raise invalid_field("agent_id", "is required for a deployment's token")
+        agent = agent_of(ctx, request.agent_id)
+        environment_id = environment_for(ctx, request.environment_id, agent)
+        row = _bound(ctx.tx, row, agent, environment_id, ctx.new_id)
     else:
         # A token of the account would do more than its creator may expect.
         for field in _BOUND:
@@ -407,38 +439,3 @@ def _own_token(ctx: Context) -> TokenRow | None:
     if row is None or row.status != ACTIVE:
         raise unauthorized()
     return row
-
-
-def _bound(ctx: Context, row: TokenRow, request: ApiTokenForCreate) -> TokenRow:
-    """Return the token bound to the agent and environment of the request."""
-    if request.agent_id is None:
-        raise invalid_field("agent_id", "is required for a deployment's token")
-    agent = agent_of(ctx, request.agent_id)
-    environment_id = environment_for(ctx, request.environment_id, agent)
-    deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
-    return _with_deployment(row, deployment)
-
-
-def _bound_to_named(tx: Transaction, row: TokenRow, agent: str, ids: IdSource) -> TokenRow:
-    """Return the token bound to *agent* in the account's first environment."""
-    partition = partition_of(row.account_id) or 0
-    known = tx.agent_of_identifier(row.account_id, agent)
-    if known is None:
-        known = new_agent(
-            ids.new(partition), row.account_id, agent, row.inserted_at, identifier=agent
-        )
-        tx.add(known)
-    environment = tx.environments(row.account_id)[0]
-    deployment = deployment_of(
-        tx, known, environment.id, new_id=lambda: ids.new(partition), now_us=row.inserted_at
-    )
-    return _with_deployment(row, deployment)
-
-
-def _with_deployment(row: TokenRow, deployment: DeploymentRow) -> TokenRow:
-    return msgspec.structs.replace(
-        row,
-        agent_id=deployment.agent_id,
-        environment_id=deployment.environment_id,
-        agent_deployment_id=deployment.id,
-    )

@@ -15,8 +15,9 @@ from remit.collector.api import (
     Service,
     exception_handlers,
 )
-from remit.collector.metrics import Metrics, PrometheusMetrics
+from remit.collector.metrics import Metrics
 from remit.collector.server import AccessLog, Gate, Rates, monitoring_routes
+from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import Store
 
