@@ -18,15 +18,20 @@ class AgeType(click.ParamType[timedelta]):
 
     name = "age"
 
+    def __init__(self, least: timedelta) -> None:
+        """Take ages from *least* on."""
+        self._least = least
+
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         """Return the age."""
         age = _age_in(str(value))
-        if age is None or not timedelta() < age <= timedelta(days=MOST_DAYS):
-            self.fail(
-                f"{value!r} is no age: give 90d, 12h or 30m, at most {MOST_DAYS}d", param, ctx
-            )
+        if age is None:
+            self.fail(f"{value!r} is no age: give 90d or 12h", param, ctx)
+        if not self._least <= age <= timedelta(days=MOST_DAYS):
+            least = f"{self._least // timedelta(hours=1)}h"
+            self.fail(f"{value!r} is not between {least} and {MOST_DAYS}d", param, ctx)
         return age
 
 
@@ -53,7 +58,6 @@ class FutureType(click.ParamType[datetime]):
         return moment
 
 
-AGE: Final = AgeType()
 FUTURE: Final = FutureType()
 
 

@@ -25,6 +25,7 @@ from remit.collector import (
     list_tokens,
     revoke_token,
 )
+from remit.collector.domain.tokens import DEFAULT_AGENT
 from remit.collector.store import Store, Transaction, shown
 
 NEVER: Final = "never"
@@ -95,8 +96,10 @@ def create(  # noqa: PLR0913 - its options
     path = maintained(db, create=True)
     with nullcontext() if file is None else _private(file) as writer:
         with opened(path, create=True) as store:
-            named = {} if agent is None else {"agent": _identifier(store, agent)}
-            made = create_token(store, scope, name=name, may=may, expires_at=expires, **named)
+            identifier = DEFAULT_AGENT if agent is None else _identifier(store, agent)
+            made = create_token(
+                store, scope, agent=identifier, name=name, may=may, expires_at=expires
+            )
         if writer is not None:
             writer.write(f"{made.secret}\n")
     if quiet:

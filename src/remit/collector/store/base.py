@@ -104,6 +104,16 @@ class Store(Reader, Protocol):
         """
         ...
 
+    def leads(self) -> bool:
+        """Return whether this process is the one that deletes what is old.
+
+        Several processes may serve a database. One of them leads until it ends.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now.
+        """
+        ...
+
     def maintain(self) -> None:
         """Do what a database needs every second: a server calls this on a thread of its own.
 

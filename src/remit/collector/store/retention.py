@@ -65,21 +65,28 @@ class _Deletion:
         while self._step(lambda tx: tx.forget_findings(before_us, most), 0):
             pass
         self._step(lambda tx: tx.forget_counts(before_us), None)
-        last_id: str | None = bound_at(0)
-        while last_id is not None:
-            after_id = last_id
-            runs, keys, last_id = self._step(
-                lambda tx, after_id=after_id: tx.forget_runs(before_us, (after_id, first_id), most),
-                (0, 0, None),
-            )
-            self._count(instances=runs, keys=keys)
-        last_key: KeyName | None = ("", "", "")
-        while last_key is not None:
-            after = last_key
-            keys, last_key = self._step(
-                lambda tx, after=after: tx.forget_keys(before_us, first_id, after, most), (0, None)
-            )
-            self._count(keys=keys)
+        run_id: str | None = bound_at(0)
+        while run_id is not None:
+            run_id = self._runs(before_us, (run_id, first_id))
+        key: KeyName | None = ("", "", "")
+        while key is not None:
+            key = self._keys(before_us, first_id, key)
+
+    def _runs(self, before_us: int, ids: tuple[str, str]) -> str | None:
+        ended: tuple[int, int, str | None] = (0, 0, None)
+        runs, keys, last_id = self._step(
+            lambda tx: tx.forget_runs(before_us, ids, self._most), ended
+        )
+        self._count(instances=runs, keys=keys)
+        return last_id
+
+    def _keys(self, before_us: int, first_id: str, after: KeyName) -> KeyName | None:
+        ended: tuple[int, KeyName | None] = (0, None)
+        count, last = self._step(
+            lambda tx: tx.forget_keys(before_us, first_id, after, self._most), ended
+        )
+        self._count(keys=count)
+        return last
 
     def payloads(self, first_id: str) -> None:
         more = True

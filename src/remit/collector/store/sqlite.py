@@ -499,6 +499,11 @@ class SqliteStore(Store):
         return removed
 
     @override
+    def leads(self) -> bool:
+        # One process serves a file.
+        return True
+
+    @override
     def maintain(self) -> None:
         if self.path == MEMORY:
             return
