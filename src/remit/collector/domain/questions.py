@@ -187,8 +187,9 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
     """Return the runs that changed after a cursor, and the next cursor; without one, only that."""
     scope = _scope(ctx, None, None)
     run = None if query.run_id is None else _run(ctx, query.run_id)
+    runs: list[store.RunRecord] = []
     if query.after is None:
-        runs, cursor = [], store.newest_change(ctx.tx)
+        cursor = store.newest_change(ctx.tx)
     else:
         after = store.Cursor(*map(int, query.after.split("-")))
         runs, cursor = store.changed_runs(ctx.tx, scope, after, run=run, limit=query.limit)
