@@ -87,6 +87,26 @@ class Transaction(SmallRows, RunRows, RiskCounts):
             How many payloads were deleted, and whether a further call may delete more.
         """
 
+    def count_spans(self, first_id: str) -> int:
+        """Return the number of spans whose id is less than *first_id*."""
+        return self._count("FROM spans AS s WHERE s.id < ?", (to_bytes(first_id),))
+
+    def count_payloads(self, begin_id: str, end_id: str) -> int:
+        """Return the number of spans with payloads whose ids are in a range."""
+        joined = self.with_payloads.removeprefix("LEFT ")
+        rest = f"FROM spans AS s {joined} WHERE s.id >= ? AND s.id < ?"
+        return self._count(rest, (to_bytes(begin_id), to_bytes(end_id)))
+
+    def count_old_runs(self, before_us: int, first_id: str) -> int:
+        """Return the number of runs that `forget_runs` deletes after the old spans."""
+        young = f"EXISTS (SELECT 1 FROM spans AS s WHERE {self._same_run} AND s.id >= ?)"  # noqa: S608 - fixed texts
+        rest = (
+            "FROM runs AS r WHERE r.id < ? AND r.finished_at < ? AND r.updated_at < ? "
+            f"AND NOT {young}"
+        )
+        bound = to_bytes(first_id)
+        return self._count(rest, (bound, before_us, before_us, bound))
+
     def forget_findings(self, before_us: int, most: int) -> int:
         """Delete up to *most* findings of each kind of days that ended before *before_us*."""
         day_us = before_us // US_PER_DAY * US_PER_DAY
