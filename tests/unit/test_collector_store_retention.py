@@ -228,5 +228,7 @@ def test_whole_weeks_are_dropped_in_postgresql(clock: FakeClock, tmp_path: Path)
         store.close()
 
     weeks_gone = (monday - timedelta(days=7), monday)
-    assert removed.parts == tuple(f"agent_spans_{week:%Y%m%d}" for week in weeks_gone)
+    assert removed.parts == tuple(
+        f"{table}_{week:%Y%m%d}" for table in ("span_payloads", "spans") for week in weeks_gone
+    )
     assert removed.spans == 2
