@@ -41,6 +41,7 @@ from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Transaction as Transaction
+from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S, READ_LIMIT_S
 from remit.collector.validation import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
@@ -63,6 +64,4 @@ def postgres_store(
     url: str, *, clock: Clock | None = None, waits: dict[str, float] | None = None
 ) -> Store:
     """Open a PostgreSQL database, with a clock of a test's own and some of the `Waits`."""
-    from remit.collector.store.postgres import PostgresStore, Waits
-
     return PostgresStore(url, clock=clock, waits=Waits(**waits or {}))
