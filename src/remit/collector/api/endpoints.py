@@ -25,7 +25,7 @@ from remit.collector.domain import (
 )
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
-from remit.collector.domain.context import Context
+from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.params import ListQuery, Query, Values
 from remit.collector.domain.spans import CREATE, FINISH
 from remit.collector.errors import RequestError
@@ -132,6 +132,11 @@ class Endpoint(NamedTuple):
     def route(self) -> str:
         """The whole path."""
         return self.prefix + self.path
+
+    @property
+    def needs(self) -> Permission:
+        """What a token must permit; a bulk request may hold operations that write."""
+        return Permission.WRITE if self.writes or self.operation == BULK else Permission.READ
 
     @property
     def model(self) -> type[BaseModel] | None:

@@ -382,7 +382,7 @@ def check_name(field: str, name: str | None) -> None:
         RequestError: 422.
     """
     if name is not None:
-        _refuse(field, _wrong_in_name(name))
+        _refuse(field, wrong_in_name(name))
 
 
 def check_identifier(field: str, identifier: str | None) -> None:
@@ -397,13 +397,14 @@ def check_identifier(field: str, identifier: str | None) -> None:
 
 def wrong_in_identifier(identifier: str) -> str | None:
     """Return the rule that an external identifier breaks, None if it breaks none."""
-    wrong = _wrong_in_name(identifier)
+    wrong = wrong_in_name(identifier)
     if wrong is None and len(identifier.encode("utf-8", "replace")) > MAX_IDENTIFIER_BYTES:
         return f"must have at most {MAX_IDENTIFIER_BYTES} bytes in UTF-8"
     return wrong
 
 
-def _wrong_in_name(name: str) -> str | None:
+def wrong_in_name(name: str) -> str | None:
+    """Return the rule that a name breaks, None if it breaks none."""
     if not name or len(name) > MAX_NAME_CHARS or _NUL in name:
         return f"must have 1 to {MAX_NAME_CHARS} characters, none of them a NUL"
     return None
