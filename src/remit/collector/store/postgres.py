@@ -116,7 +116,8 @@ class Waits:
 class PostgresStore(Store):
     """A store in one PostgreSQL database."""
 
-    at_once = MAX_CONNECTIONS
+    writes_at_once = MAX_CONNECTIONS
+    reads_at_once = MAX_READERS
 
     def __init__(
         self,

@@ -429,7 +429,8 @@ class SqliteStore(Store):
     read have connections of their own, so that none waits for a writer, and no writer for one.
     """
 
-    at_once = 1 + READERS
+    writes_at_once = 1
+    reads_at_once = READERS
 
     def __init__(
         self,
