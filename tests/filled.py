@@ -92,11 +92,23 @@ class Filled:
 class Reading:
     """What the questions use of a transaction; notes the statements."""
 
+    distributed = False
+
     def __init__(self, dialect: str, connection: Any) -> None:  # noqa: ANN401 - of either database
         """Read by *connection*."""
         self.dialect = dialect
         self.asked: list[tuple[str, Sequence[Any]]] = []
         self._connection = connection
+
+    def in_shard(self, prefix: str, run_id: bytes) -> tuple[str, tuple[int, ...]]:
+        """Return the beginning of a condition on rows of one run, and its values."""
+        if self.dialect == "sqlite":
+            return "", ()
+        return f"{prefix}shard = ? AND ", (shard_of(run_id),)
+
+    def end_of_changes(self) -> int:
+        """Return the number of a change after all that are committed."""
+        return 2**62
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement; return its rows."""

@@ -590,8 +590,9 @@ def test_changes_are_followed_by_a_cursor(data: Filled) -> None:
     expected = [to_text(run["id"]) for run in data.tables["runs"] if in_scope(run["_place"], place)]
     listed: list[str] = []
     cursor = Cursor()
+    end = data.tx.end_of_changes()
     while True:
-        changed, after = changed_runs(data.tx, place, cursor, limit=3)
+        changed, after = changed_runs(data.tx, place, cursor, end, limit=3)
         if not changed:
             break
         assert after > cursor
@@ -600,18 +601,32 @@ def test_changes_are_followed_by_a_cursor(data: Filled) -> None:
 
     assert listed == expected
     assert after == cursor
-    newest = newest_change(data.tx)
+    newest = newest_change(data.tx, end)
     assert newest >= cursor
-    assert changed_runs(data.tx, scope(data), newest, limit=3) == ([], newest)
+    assert changed_runs(data.tx, scope(data), newest, end, limit=3) == ([], newest)
+
+
+def test_no_change_from_the_end_on_is_listed(data: Filled) -> None:
+    """A transaction that is still open may commit one with a smaller number than others have."""
+    place = scope(data)
+    changed, middle = changed_runs(data.tx, place, Cursor(), data.tx.end_of_changes(), limit=5)
+    last = changed[-1].id
+
+    before, _ = changed_runs(data.tx, place, Cursor(), middle.seq, limit=100)
+
+    assert last not in [run.id for run in before]
+    assert newest_change(data.tx, middle.seq).seq < middle.seq
 
 
 def test_the_changes_of_one_run_are_its_own(data: Filled) -> None:
     """Until the cursor is behind them."""
     run = next(run for run in data.tables["runs"] if run["_place"]["account_ref"] == 1)
     key = run_ref_of(data.tx, to_text(run["id"]))
+    end = data.tx.end_of_changes()
 
-    changed, cursor = changed_runs(data.tx, scope(data), Cursor(), run=key, limit=3)
+    changed, cursor = changed_runs(data.tx, scope(data), Cursor(), end, run=key, limit=3)
 
     assert [one.id for one in changed] == [to_text(run["id"])]
-    assert changed_runs(data.tx, scope(data), cursor, run=key, limit=3) == ([], cursor)
-    assert changed_runs(data.tx, scope(data, "account two"), Cursor(), run=key, limit=3)[0] == []
+    assert changed_runs(data.tx, scope(data), cursor, end, run=key, limit=3) == ([], cursor)
+    other = scope(data, "account two")
+    assert changed_runs(data.tx, other, Cursor(), end, run=key, limit=3)[0] == []

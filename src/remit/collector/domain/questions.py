@@ -185,14 +185,15 @@ def count_withheld(ctx: Context, query: WithheldQuery) -> Answer:
 
 def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
     """Return the runs that changed after a cursor, and the next cursor; without one, only that."""
+    end = ctx.tx.end_of_changes()
     scope = _scope(ctx, None, None)
     run = None if query.run_id is None else _run(ctx, query.run_id)
     runs: list[store.RunRecord] = []
     if query.after is None:
-        cursor = store.newest_change(ctx.tx)
+        cursor = store.newest_change(ctx.tx, end)
     else:
         after = store.Cursor(*map(int, query.after.split("-")))
-        runs, cursor = store.changed_runs(ctx.tx, scope, after, run=run, limit=query.limit)
+        runs, cursor = store.changed_runs(ctx.tx, scope, after, end, run=run, limit=query.limit)
     return {
         "status": "success",
         "runs": [run_view(run) for run in runs],

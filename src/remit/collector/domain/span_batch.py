@@ -117,7 +117,13 @@ class SpanBatch:
             task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
         }
         span_ids = {span_id for task in tasks for span_id in _named(task) if span_id is not None}
-        there = tx.hold(instance_ids, span_ids)
+        created = {
+            span_id
+            for task in tasks
+            for span_id in _named(task)
+            if span_id is not None and isinstance(task.fields, SpanToCreate)
+        }
+        there = tx.hold(instance_ids, span_ids, created=created)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():

@@ -60,6 +60,8 @@ class Execution(ABC):
     """`sqlite` or `postgres`."""
     with_run: ClassVar[str]
     """The join of a span `s` with its run `r`."""
+    distributed: ClassVar[bool] = False
+    """Whether the tables of runs are distributed by the shard over several nodes."""
 
     def __init__(self, known: References) -> None:
         """Begin with the references in *known*."""
@@ -86,6 +88,37 @@ class Execution(ABC):
     @abstractmethod
     def among_ids(self, column: str, ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
         """Return the condition that *column* is one of *ids*, and its values."""
+
+    @abstractmethod
+    def in_shard(self, prefix: str, run_id: bytes) -> tuple[str, tuple[Value, ...]]:
+        """Return the beginning of a condition on rows of one run, and its values.
+
+        A table of runs may be spread over nodes by the shard of the run.
+
+        Args:
+            prefix: The alias of the table with a dot, or nothing.
+            run_id: The run.
+        """
+
+    def among_runs(self, prefix: str, run_ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
+        """Return the condition that a run is in a group of `together`, and its values.
+
+        Args:
+            prefix: The alias of the table with a dot, or nothing.
+            run_ids: The group.
+        """
+        return self.among_ids(f"{prefix}id", run_ids)
+
+    def together(self, run_ids: Collection[bytes]) -> Iterable[Collection[bytes]]:
+        """Return *run_ids* in groups, each of which one statement may lock or change."""
+        return [run_ids]
+
+    @abstractmethod
+    def end_of_changes(self) -> int:
+        """Return a number of a change: no transaction can commit an earlier one any more.
+
+        It is to be read before the changes, and in a distributed database before any other row.
+        """
 
     def _kept(self, kind: type[Row]) -> str:
         """Return the lock clause of a select of *kind*, so that the rows it reads stay."""

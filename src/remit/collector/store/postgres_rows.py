@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, TypeVar, get_args
 
 import msgspec
 from psycopg import Cursor, errors
@@ -28,6 +28,7 @@ from remit.collector.store.postgres_copy import COPY_PAYLOADS, COPY_SPANS, copie
 from remit.collector.store.postgres_counts import forget_increments
 from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.rows import (
+    FINDINGS,
     STATUSES,
     AccountRow,
     AgentRow,
@@ -41,8 +42,9 @@ from remit.collector.store.rows import (
     TokenRow,
 )
 from remit.collector.store.statements import Value
-from remit.collector.store.transaction import Transaction
+from remit.collector.store.transaction import US_PER_DAY, Transaction
 
+T = TypeVar("T")
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 JsonRow: TypeAlias = "Mapping[str, Value]"
 
@@ -64,7 +66,7 @@ _LOCK_ACCOUNTS: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
 
 
 @lru_cache(maxsize=512)
-def _translated(sql: str) -> tuple[bytes, bool]:
+def translated(sql: str) -> tuple[bytes, bool]:
     """Return a statement as the driver reads it, and whether it is about runs."""
     return sql.replace("?", "%s").encode(), _RUNS.search(sql) is not None
 
@@ -120,10 +122,10 @@ _INSERT_KEYS: Final = _insert(
     answer="decode(r.answer, 'base64')",
 )
 # By the first and the last id PostgreSQL leaves out partitions.
-_WITHIN: Final = "{0}.id BETWEEN ? AND ?"
-_OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {_WITHIN.format('s')}"
+WITHIN: Final = "{0}.id BETWEEN ? AND ?"
+_OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"
 _SAME_SPAN: Final = "{0}.run_ref = {1}.run_ref AND {0}.id = {1}.id AND {0}.shard = {1}.shard"
-_CHANGED_SPAN: Final = statements.MUTABLE[SpanRow]
+CHANGED_SPAN: Final = statements.MUTABLE[SpanRow]
 _CHANGED_COLUMNS: Final = {
     **_integers(("run_ref", "shard", "flags", "started_at", "finished_at", "updated_at")),
     "id": "text",
@@ -131,23 +133,31 @@ _CHANGED_COLUMNS: Final = {
     "summary": "text",
     "result": "text",
 }
-_CHANGE_SPANS: Final = (
-    "WITH r AS MATERIALIZED ("  # noqa: S608 - as above
-    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(_CHANGED_SPAN)} "
-    f"FROM {_recordset(_CHANGED_COLUMNS)}), b AS ("
-    "UPDATE span_payloads AS b SET result = r.result FROM r WHERE r.result IS NOT NULL "
-    f"AND {_SAME_SPAN.format('b', 'r')} AND {_WITHIN.format('b')}) "
-    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in _CHANGED_SPAN)} "
-    f"FROM r WHERE {_SAME_SPAN.format('s', 'r')} AND {_WITHIN.format('s')}"
+CHANGES: Final = (
+    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "  # noqa: S608 - as above
+    f"FROM {_recordset(_CHANGED_COLUMNS)}"
 )
-_JOIN_RUN: Final = "JOIN runs AS r ON r.ref = s.run_ref AND r.shard = s.shard"
-_JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b', 's')}"
+"""The changed spans of a JSON parameter."""
+CHANGE_PAYLOADS: Final = (
+    "UPDATE span_payloads AS b SET result = r.result FROM {} WHERE r.result IS NOT NULL "  # noqa: S608 - as above
+    f"AND {_SAME_SPAN.format('b', 'r')} AND {WITHIN.format('b')}"
+)
+CHANGE_SPANS: Final = (
+    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "  # noqa: S608 - as above
+    f"WHERE {_SAME_SPAN.format('s', 'r')} AND {WITHIN.format('s')}"
+)
+_CHANGE: Final = (
+    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ({CHANGE_PAYLOADS.format('r')}) "
+    f"{CHANGE_SPANS.format('r')}"
+)
+JOIN_RUN: Final = "JOIN runs AS r ON r.ref = s.run_ref AND r.shard = s.shard"
+JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b', 's')}"
 # The spans first, whatever statistics the planner has of the runs.
 _SPANS_OF_IDS: Final = (
     f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {_OF_IDS}) "  # noqa: S608 - as above
-    f"SELECT {statements.SPAN_COLUMNS} FROM s {_JOIN_RUN} "
+    f"SELECT {statements.SPAN_COLUMNS} FROM s {JOIN_RUN} "
     "JOIN span_types AS t ON t.ref = s.type_ref "
-    f"{_JOIN_PAYLOADS} AND {_WITHIN.format('b')}"
+    f"{JOIN_PAYLOADS} AND {WITHIN.format('b')}"
 )
 _SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['account_id']}"
 # One look-up for each key: with `key = ANY(...)`, a plan that was made while there were few keys
@@ -166,6 +176,7 @@ _HOLD_WITH_SPANS: Final = (
     f"FROM runs AS r {statements.WITH_PLACE} WHERE r.ref = ANY(ARRAY(SELECT run_ref FROM s) "
     f"|| ARRAY(SELECT ref FROM runs WHERE id = ANY(?::bytea[]))) {_LOCKED}"
 )
+_OLDEST_OPEN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _READ_AGENT: Final = f"{statements.SELECT[AgentRow]} WHERE id = ? FOR NO KEY UPDATE"
 _CLOSE_AGENT: Final = "SELECT 1 FROM agents WHERE id = ? FOR UPDATE"
 _HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"  # noqa: S608 - as above
@@ -173,19 +184,17 @@ _ERASE_PAYLOADS: Final = (
     f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "  # noqa: S608 - as above
     f"WHERE run_ref = ? AND shard = ? AND {statements.HAS_PAYLOAD}"
 )
-_FORGET_SPANS: Final = (
-    "WITH s AS (DELETE FROM spans_other WHERE ctid = ANY(ARRAY("  # noqa: S608 - as above
-    "SELECT ctid FROM spans_other WHERE id < ? LIMIT ?)) RETURNING run_ref, id, shard), "
-    f"b AS (DELETE FROM span_payloads AS b USING s WHERE {_SAME_SPAN.format('b', 's')}) "
-    "SELECT COUNT(*) FROM s"
+_OLD_FINDINGS: Final = (
+    "SELECT DISTINCT shard, run_ref FROM (SELECT shard, run_ref FROM span_findings "
+    "WHERE kind = ? AND started_at < ? ORDER BY started_at LIMIT ?) AS f"
 )
-_FORGET_PAYLOADS: Final = (
-    "DELETE FROM span_payloads_other WHERE ctid = ANY(ARRAY("
-    "SELECT ctid FROM span_payloads_other WHERE id < ? LIMIT ?))"
+_FORGET_FINDINGS: Final = (
+    "DELETE FROM span_findings "
+    "WHERE shard = ? AND kind = ? AND started_at < ? AND run_ref = ANY(?::bigint[])"
 )
 
 # What is written before a commit: each part has one parameter, the JSON of its rows.
-_NEW_RUN: Final = (*statements.INSERTED, "ref")
+NEW_RUN: Final = (*statements.INSERTED, "ref")
 _CHANGED_RUN: Final = tuple(
     dict.fromkeys((*statements.MUTABLE[InstanceRow], *statements.TALLIED)),
 )
@@ -193,10 +202,10 @@ _CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *_CHANGED_RUN)) | 
     "shard": "smallint"
 }
 _RUN_ID: Final = "decode(r.run_id, 'hex')"
-_PARTS: Final = {
+PARTS: Final = {
     "new_runs": _insert(
         "runs",
-        _of_fields(InstanceRow, _NEW_RUN) | {"shard": "smallint"},
+        _of_fields(InstanceRow, NEW_RUN) | {"shard": "smallint"},
         f"ORDER BY r.id {_IF_NEW}",
         id="decode(r.id, 'hex')",
     ),
@@ -256,7 +265,7 @@ _COUNTED: Final = ("new_runs", "run_keys")
 @lru_cache(maxsize=512)
 def _writing(parts: tuple[str, ...]) -> str:
     """Return the statement that writes *parts*, and returns how many rows of `_COUNTED` are new."""
-    written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
+    written = ", ".join(f"{part}_written AS ({PARTS[part]})" for part in parts)
     counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in _COUNTED]  # noqa: S608 - as above
     return f"WITH {written} SELECT {', '.join(counted) or '1'}"
 
@@ -300,9 +309,9 @@ class PostgresTransaction(Transaction):
     """
 
     dialect = "postgres"
-    with_run = _JOIN_RUN
+    with_run = JOIN_RUN
     span_key = ("run_ref", "id", "shard")
-    with_payloads = _JOIN_PAYLOADS
+    with_payloads = JOIN_PAYLOADS
 
     def __init__(
         self,
@@ -403,12 +412,18 @@ class PostgresTransaction(Transaction):
         return super().instance_of_identifier(*wanted)
 
     @override
-    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
+    def hold(
+        self,
+        instance_ids: Collection[str],
+        span_ids: Collection[str],
+        *,
+        created: Collection[str] = (),
+    ) -> bool:
         unlocked = [each for each in instance_ids if each not in self._pending.runs]
         if not span_ids:
             self._lock(unlocked)
             return False
-        values = (*_of_ids(span_ids), _ids(map(to_bytes, unlocked)))
+        values = (*_of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
         if self._pending.new:
             # The runs of the spans are looked up in the database.
             self._write_runs()
@@ -418,7 +433,7 @@ class PostgresTransaction(Transaction):
 
     def _lock(self, run_ids: Collection[str]) -> None:
         if run_ids:
-            self._take(self._fetch(_HOLD, (_ids(map(to_bytes, run_ids)),)))
+            self._take(self._fetch(_HOLD, (array_of_ids(map(to_bytes, run_ids)),)))
 
     def _take(self, rows: Iterable[Sequence[Any]]) -> None:
         """Keep runs that were locked, except those that this transaction has changed."""
@@ -500,7 +515,7 @@ class PostgresTransaction(Transaction):
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
         changes: list[JsonRow] = []
         for row in rows:
-            change: dict[str, Value] = {name: getattr(row, name) for name in _CHANGED_SPAN}
+            change: dict[str, Value] = {name: getattr(row, name) for name in CHANGED_SPAN}
             change |= {
                 "run_ref": row.run_ref,
                 "shard": shard_of(to_bytes(row.agent_instance_id)),
@@ -510,7 +525,11 @@ class PostgresTransaction(Transaction):
             }
             changes.append(change)
         _, first, last = _of_ids([row.id for row in rows])
-        self.run(_CHANGE_SPANS, (_json(changes), first, last, first, last))
+        self._change_spans(changes, first, last)
+
+    def _change_spans(self, changes: Sequence[JsonRow], first: Value, last: Value) -> None:
+        """Update spans, whose smallest and largest id are named."""
+        self.run(_CHANGE, (json_of(changes), first, last, first, last))
 
     @override
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
@@ -529,12 +548,34 @@ class PostgresTransaction(Transaction):
 
     @override
     def forget_spans(self, first_id: str, most: int) -> int:
-        return self._one_number(_FORGET_SPANS, (to_bytes(first_id), most))
+        return self._forget("spans_other", first_id, most, ("span_payloads", "spans_other"))
 
     @override
     def forget_payloads(self, first_id: str, most: int) -> tuple[int, bool]:
-        count = self.run(_FORGET_PAYLOADS, (to_bytes(first_id), most))
+        table = "span_payloads_other"
+        count = self._forget(table, first_id, most, (table,))
         return count, count == most
+
+    def _forget(self, table: str, first_id: str, most: int, tables: Iterable[str]) -> int:
+        """Delete the rows of up to *most* old spans in *table* from *tables*; return how many."""
+        sql = f"SELECT shard, id FROM {table} WHERE id < ? LIMIT ?"  # noqa: S608 - a fixed text
+        old: list[tuple[int, bytes]] = self._fetch(sql, (to_bytes(first_id), most))
+        shards = [(shard, array_of_ids(ids)) for shard, ids in by_shard(old).items()]
+        for each in tables:
+            sql = f"DELETE FROM {each} WHERE shard = ? AND id = ANY(?::bytea[])"  # noqa: S608 - as above
+            self.run_many(sql, shards)
+        return len(old)
+
+    @override
+    def forget_findings(self, before_us: int, most: int) -> int:
+        day_us = before_us // US_PER_DAY * US_PER_DAY
+        count = 0
+        for kind in FINDINGS:
+            old: list[tuple[int, int]] = self._fetch(_OLD_FINDINGS, (kind, day_us, most))
+            for shard, refs in by_shard(old).items():
+                numbers = f"{{{','.join(map(str, refs))}}}"
+                count += self.run(_FORGET_FINDINGS, (shard, kind, day_us, numbers))
+        return count
 
     @override
     def forget_counts(self, before_us: int) -> None:
@@ -567,7 +608,7 @@ class PostgresTransaction(Transaction):
 
     def _parts_of_runs(self) -> dict[str, Sequence[JsonRow]]:
         pending = self._pending
-        new = [_values(pending.runs[run_id], _NEW_RUN) for run_id in pending.new]
+        new = [_values(pending.runs[run_id], NEW_RUN) for run_id in pending.new]
         changed = [
             _values(pending.runs[run_id], ("ref", *_CHANGED_RUN)) for run_id in pending.changed
         ]
@@ -609,7 +650,7 @@ class PostgresTransaction(Transaction):
         if not used:
             return
         sql = _writing(tuple(used))
-        ((*added,),) = self._fetch(sql, [_json(rows) for rows in used.values()])
+        ((*added,),) = self._fetch(sql, [json_of(rows) for rows in used.values()])
         wanted = [len(rows) for name, rows in used.items() if name in _COUNTED]
         if wanted and added != wanted:
             raise ConflictError("another transaction added the same run")
@@ -642,13 +683,13 @@ class PostgresTransaction(Transaction):
 
     @override
     def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
-        if _translated(sql)[1]:
+        if translated(sql)[1]:
             self._write_runs()
         return self._fetch(sql, [_findable(value) for value in values])
 
     def _fetch(self, sql: str, values: Sequence[Value]) -> list[tuple[Any, ...]]:
         """Return the rows of a statement, which does not see runs that are not written yet."""
-        return self._cursor.execute(_translated(sql)[0], values or None).fetchall()
+        return self._cursor.execute(translated(sql)[0], values or None).fetchall()
 
     @override
     def run(self, sql: str, values: Sequence[Value] = ()) -> int:
@@ -660,7 +701,7 @@ class PostgresTransaction(Transaction):
             self._cursor.executemany(self._to_run(sql), rows)
 
     def _to_run(self, sql: str) -> bytes:
-        statement, about_runs = _translated(sql)
+        statement, about_runs = translated(sql)
         if about_runs:
             # It may change them.
             self._write_runs()
@@ -668,12 +709,21 @@ class PostgresTransaction(Transaction):
         return statement
 
     @override
+    def end_of_changes(self) -> int:
+        # What a transaction that is still open has written becomes visible later.
+        return self._one_number(_OLDEST_OPEN, ())
+
+    @override
+    def in_shard(self, prefix: str, run_id: bytes) -> tuple[str, tuple[Value, ...]]:
+        return f"{prefix}shard = ? AND ", (shard_of(run_id),)
+
+    @override
     def among(self, column: str, texts: Collection[str]) -> tuple[str, tuple[Value, ...]]:
         return f"{column} = ANY(?::text[])", (_array(texts),)
 
     @override
     def among_ids(self, column: str, ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
-        return f"{column} = ANY(?::bytea[])", (_ids(ids),)
+        return f"{column} = ANY(?::bytea[])", (array_of_ids(ids),)
 
 
 def _findable(value: Value) -> Value:
@@ -681,12 +731,20 @@ def _findable(value: Value) -> Value:
     return None if isinstance(value, str) and _NUL in value else value
 
 
+def by_shard(rows: Iterable[tuple[int, T]]) -> dict[int, list[T]]:
+    """Return the second values of *rows* by the first, the shard, in the order of the shards."""
+    shards: dict[int, list[T]] = {}
+    for shard, value in rows:
+        shards.setdefault(shard, []).append(value)
+    return dict(sorted(shards.items()))
+
+
 def _of_ids(span_ids: Collection[str]) -> tuple[Value, Value, Value]:
     ids = [to_bytes(span_id) for span_id in span_ids]
-    return _ids(ids), min(ids, default=None), max(ids, default=None)
+    return array_of_ids(ids), min(ids, default=None), max(ids, default=None)
 
 
-def _ids(ids: Iterable[bytes]) -> str:
+def array_of_ids(ids: Iterable[bytes]) -> str:
     """Return *ids* as an array of PostgreSQL, faster than psycopg."""
     return "{" + ",".join(['"\\\\x' + each.hex() + '"' for each in ids]) + "}"
 
@@ -722,7 +780,8 @@ def _counted(
     return [dict(zip(columns, (*key, *values), strict=True)) for key, values in counts.items()]
 
 
-def _json(rows: Sequence[JsonRow]) -> str:
+def json_of(rows: Sequence[JsonRow]) -> str:
+    """Return rows as a JSON parameter."""
     text = msgspec.json.encode(rows).decode()
     if "\\u0000" not in text:
         return text

@@ -37,12 +37,14 @@ class RiskCounts(SpanRows):
 
     def types_in_run(self, instance_id: str) -> list[TypeCounts]:
         """Return the numbers of spans of a run by type."""
+        run_id = to_bytes(instance_id)
+        shard, of_run = self.in_shard("r.", run_id)
         sql = (
             f"SELECT {_TYPE}, COUNT(*), SUM(CASE WHEN s.status = {_FAILED} THEN 1 ELSE 0 END), "  # noqa: S608 - fixed texts
-            f"{_FLAGGED} FROM runs AS r {self._spans_of_run} {WITH_TYPE} WHERE r.id = ? "
+            f"{_FLAGGED} FROM runs AS r {self._spans_of_run} {WITH_TYPE} WHERE {shard}r.id = ? "
             f"GROUP BY s.type_ref, {_TYPE}"
         )
-        return [_type_counts(row) for row in self.rows(sql, (to_bytes(instance_id),))]
+        return [_type_counts(row) for row in self.rows(sql, (*of_run, run_id))]
 
     def types_of_agent(
         self, agent_id: str, environment_id: str | None, hours: tuple[int, int]
@@ -142,8 +144,11 @@ class RiskCounts(SpanRows):
             most: Number of sentences.
         """
         if instance_id is not None:
-            where = "f.run_ref = (SELECT ref FROM runs WHERE id = ?)"
-            values: list[Value] = [to_bytes(instance_id)]
+            run_id = to_bytes(instance_id)
+            shard, of_run = self.in_shard("f.", run_id)
+            of_runs, _ = self.in_shard("", run_id)
+            where = f"{shard}f.run_ref = (SELECT ref FROM runs WHERE {of_runs}id = ?)"  # noqa: S608 - fixed texts
+            values: list[Value] = [*of_run, *of_run, run_id]
         else:
             where = (
                 "f.started_at >= ? AND f.started_at <= ? "

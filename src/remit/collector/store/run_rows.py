@@ -93,8 +93,20 @@ class RunRows(Execution):
         return [to_text(row[0]) for row in self.rows(sql, (agent_id,))]
 
     @abstractmethod
-    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
+    def hold(
+        self,
+        instance_ids: Collection[str],
+        span_ids: Collection[str],
+        *,
+        created: Collection[str] = (),
+    ) -> bool:
         """Lock these instances, and those of these spans, until the transaction ends.
+
+        Args:
+            instance_ids: The instances.
+            span_ids: The spans.
+            created: Those of the spans that are to be added to one of these instances. In a
+                distributed database they are looked up in the shards of these instances only.
 
         Returns:
             Whether some of the spans may exist. If another transaction adds one of the others

@@ -105,7 +105,7 @@ class SpanRows(Execution):
             most_chars: The page ends before the span whose payloads would make it longer than
                 this, but holds at least one span.
         """
-        where, values = wanted.where()
+        where, values = self._where(wanted)
         # A run is looked up first, and then its spans.
         source = f"FROM spans AS s {self.with_run if wanted.names_runs else ''}"
         total = self._count(f"{source} WHERE {where}", values)
@@ -129,20 +129,30 @@ class SpanRows(Execution):
         spans = self.spans(None, ids)
         return Listed([spans[span_id] for span_id in ids if span_id in spans], total)
 
+    def _where(self, wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
+        """Return the condition on spans `s` of runs `r`, and its values."""
+        where, values = wanted.where()
+        if wanted.agent_instance_id is None:
+            return where, values
+        shard, of_run = self.in_shard("r.", to_bytes(wanted.agent_instance_id))
+        return f"{shard}{where}", (*of_run, *values)
+
     def some_spans(self, wanted: SpanFilter, most: int) -> list[SpanRow]:
         """Return up to *most* spans that pass the filter, in the order of their ids."""
-        where, values = wanted.where()
+        where, values = self._where(wanted)
         sql = f"SELECT {self._columns} {self._joined} WHERE {where} ORDER BY s.id LIMIT ?"
         return self._spans(sql, (*values, most))
 
     def handled(self, instance_id: str) -> int:
         """Return the number of failed spans of a run whose parent is complete."""
         parent = self._spans_of_run.replace("spans AS s", "spans AS a").replace("s.", "a.")
+        run_id = to_bytes(instance_id)
+        shard, of_run = self.in_shard("r.", run_id)
         sql = (
             f"SELECT COUNT(*) FROM runs AS r {self._spans_of_run} {parent} AND a.id = s.parent_id "  # noqa: S608 - fixed texts
-            f"WHERE r.id = ? AND s.status = {_FAILED} AND a.status = {_COMPLETE}"
+            f"WHERE {shard}r.id = ? AND s.status = {_FAILED} AND a.status = {_COMPLETE}"
         )
-        return self._one_number(sql, (to_bytes(instance_id),))
+        return self._one_number(sql, (*of_run, run_id))
 
     def span_moves(self, instance_id: str | None, first_id: str) -> dict[str, int]:
         """Return a number for each instance that grows when one of its spans begins or ends.
@@ -151,12 +161,13 @@ class SpanRows(Execution):
             instance_id: The only instance to return; else all whose spans may still change.
             first_id: Instances that ended are returned if their id is not less than this.
         """
-        where, value = (
-            ("r.id = ?", to_bytes(instance_id))
-            if instance_id
-            else (statements.MAY_MOVE, to_bytes(first_id))
-        )
-        rows = self.rows(f"{statements.MOVES} WHERE {where}", (value,))
+        where: str = statements.MAY_MOVE
+        values: tuple[Value, ...] = (to_bytes(first_id),)
+        if instance_id:
+            run_id = to_bytes(instance_id)
+            shard, of_run = self.in_shard("r.", run_id)
+            where, values = f"{shard}r.id = ?", (*of_run, run_id)
+        rows = self.rows(f"{statements.MOVES} WHERE {where}", values)
         return {to_text(row_id): int(number) for row_id, number in rows}
 
     def type_ref(self, row: TypeRow, words: Iterable[tuple[str, str]]) -> int:

@@ -44,6 +44,7 @@ _UPDATE_SPAN: Final = (
 _UPDATE_RESULT: Final = "UPDATE span_payloads SET result = ? WHERE span_ref = ?"
 _LAST_SPAN: Final = "SELECT COALESCE(MAX(ref), 0) FROM spans"
 _STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
+_LAST: Final = 2**63 - 1
 # One statement for any number of keys, compiled once; CROSS JOIN sets the order of the join.
 _KEYS_OF_TEXTS: Final = (
     f"SELECT {statements.columns(KeyRow, 'k.')} FROM json_each(?) AS j "  # noqa: S608 - as above
@@ -128,7 +129,13 @@ class SqliteTransaction(Transaction):
         return {row.key: row for row in self._all(KeyRow, _KEYS_OF_TEXTS, values)}
 
     @override
-    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
+    def hold(
+        self,
+        instance_ids: Collection[str],
+        span_ids: Collection[str],
+        *,
+        created: Collection[str] = (),
+    ) -> bool:
         # A writing transaction has the file to itself; the spans may exist.
         del instance_ids, span_ids
         return True
@@ -291,6 +298,15 @@ class SqliteTransaction(Transaction):
     def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         if rows:
             self._connection.executemany(sql, rows)
+
+    @override
+    def end_of_changes(self) -> int:
+        # One transaction writes at a time.
+        return _LAST
+
+    @override
+    def in_shard(self, prefix: str, run_id: bytes) -> tuple[str, tuple[Value, ...]]:
+        return "", ()
 
     @override
     def among(self, column: str, texts: Collection[str]) -> tuple[str, tuple[Value, ...]]:

@@ -241,7 +241,7 @@ HAS_PAYLOAD: Final = f"(payload <> '{EMPTY}' OR result <> '{EMPTY}')"
 ERASE_RUN: Final = (
     f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "  # noqa: S608 - as above
     f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, summary = NULL, "
-    "failure_text = NULL, erased_at = ? WHERE id = ?"
+    "failure_text = NULL, erased_at = ? WHERE "
 )
 ERASE_ANSWERS: Final = (
     "UPDATE idempotency_keys SET answer = ?, request_hash = NULL WHERE agent_instance_id = ? "

@@ -15,8 +15,8 @@ Counts, and the runs that a transaction changes, are collected and written once,
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from remit.collector.store import statements
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
@@ -29,6 +29,7 @@ from remit.collector.store.rows import (
 )
 from remit.collector.store.run_rows import RunRows
 from remit.collector.store.small_rows import SmallRows
+from remit.collector.store.statements import Value
 
 _FINDING: Final = "kind, started_at, run_ref, span_id, number"
 US_PER_DAY: Final = HOURS_PER_DAY * US_PER_HOUR
@@ -51,14 +52,17 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         The answers of its idempotency keys stay: see `replace_answers`.
         """
         spans = self._erase_payloads(run)
-        self.run(statements.ERASE_RUN, (erased_at, to_bytes(run.id)))
+        run_id = to_bytes(run.id)
+        shard, values = self.in_shard("", run_id)
+        self.run(f"{statements.ERASE_RUN}{shard}id = ?", (erased_at, *values, run_id))
+        of_run = f"{shard}run_ref = ?"
         for change in (
-            "UPDATE spans SET summary = NULL WHERE run_ref = ? AND summary IS NOT NULL",
-            "UPDATE span_findings SET sentence = NULL WHERE run_ref = ?",
-            "DELETE FROM run_subjects WHERE run_ref = ?",
-            "DELETE FROM run_labels WHERE run_ref = ?",
+            f"UPDATE spans SET summary = NULL WHERE {of_run} AND summary IS NOT NULL",  # noqa: S608 - fixed texts
+            f"UPDATE span_findings SET sentence = NULL WHERE {of_run}",  # noqa: S608 - as above
+            f"DELETE FROM run_subjects WHERE {of_run}",  # noqa: S608 - as above
+            f"DELETE FROM run_labels WHERE {of_run}",  # noqa: S608 - as above
         ):
-            self.run(change, (run.ref,))
+            self.run(change, (*values, run.ref))
         self.counts.change(run)
         return spans
 
@@ -108,7 +112,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         return self._count(rest, (bound, before_us, before_us, bound))
 
     def forget_findings(self, before_us: int, most: int) -> int:
-        """Delete up to *most* findings of each kind of days that ended before *before_us*."""
+        """Delete about *most* findings of each kind of days that ended before *before_us*."""
         day_us = before_us // US_PER_DAY * US_PER_DAY
         sql = (
             f"DELETE FROM span_findings WHERE ({_FINDING}) IN (SELECT {_FINDING} "  # noqa: S608 - fixed texts
@@ -146,29 +150,37 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         seen = [row_id for (row_id,) in self.rows(sql, (after, first, most))]
         if not seen:
             return 0, 0, None
-        spanless = f"NOT EXISTS (SELECT 1 FROM spans AS s WHERE {self._same_run})"  # noqa: S608 - fixed texts
         # `finished_at` comes from the client, `updated_at` from the collector.
-        sql = (
-            "SELECT r.id FROM runs AS r WHERE r.id > ? AND r.id <= ? AND r.finished_at < ? "  # noqa: S608 - fixed texts
-            f"AND r.updated_at < ? AND {spanless} ORDER BY r.id{self._kept(InstanceRow)}"
+        is_old = (
+            "r.finished_at < ? AND r.updated_at < ? "  # noqa: S608 - fixed texts
+            f"AND NOT EXISTS (SELECT 1 FROM spans AS s WHERE {self._same_run})"
         )
-        old = [row_id for (row_id,) in self.rows(sql, (after, seen[-1], before_us, before_us))]
+        values = (before_us, before_us)
+        sql = f"SELECT r.id FROM runs AS r WHERE r.id > ? AND r.id <= ? AND {is_old} ORDER BY r.id"  # noqa: S608 - fixed texts
+        old = [row_id for (row_id,) in self.rows(sql, (after, seen[-1], *values))]
         last_id = None if len(seen) < most else to_text(seen[-1])
-        runs, keys = self._remove_runs(old, spanless) if old else (0, 0)
+        runs, keys = self._remove_runs(old, is_old, values) if old else (0, 0)
         return runs, keys, last_id
 
-    def _remove_runs(self, ids: Collection[bytes], spanless: str) -> tuple[int, int]:
-        """Delete runs with their keys; return how many of both."""
-        among, values = self.among_ids("r.id", ids)
+    def _remove_runs(
+        self, ids: Collection[bytes], is_old: str, values: Sequence[Value]
+    ) -> tuple[int, int]:
+        """Delete runs that are old with their keys; return how many of both."""
         # Checked again, now that no transaction can add a span to them.
-        sql = (
-            f"DELETE FROM runs AS r WHERE {among} AND {spanless} "  # noqa: S608 - fixed texts
-            "RETURNING id, ref, external_identifier"
-        )
-        gone = list(self.rows(sql, values))
+        self.hold([to_text(each) for each in ids], [])
+        gone: list[tuple[Any, ...]] = []
+        for run_ids in self.together(ids):
+            among, named = self.among_runs("r.", run_ids)
+            sql = (
+                f"DELETE FROM runs AS r WHERE {among} AND {is_old} "  # noqa: S608 - fixed texts
+                "RETURNING id, ref, external_identifier"
+            )
+            gone += self.rows(sql, (*named, *values))
         for run_id, run_ref, identifier in gone:
+            shard, of_run = self.in_shard("", run_id)
             for table in ("run_changes", "run_labels", "run_subjects", "span_findings"):
-                self.run(f"DELETE FROM {table} WHERE run_ref = ?", (run_ref,))  # noqa: S608 - a fixed text
+                sql = f"DELETE FROM {table} WHERE {shard}run_ref = ?"  # noqa: S608 - fixed texts
+                self.run(sql, (*of_run, run_ref))
             if identifier is not None:
                 sql = "DELETE FROM run_keys WHERE external_identifier = ? AND run_id = ?"
                 self.run(sql, (identifier, run_id))

@@ -37,10 +37,6 @@ _FIRST_VALUE: Final = (
     "x.value = (SELECT MIN(y.value) FROM run_labels AS y "
     "WHERE y.key = x.key AND y.run_id = x.run_id)"
 )
-# What a transaction that is still open has written becomes visible later, with a smaller number.
-_BELOW_OPEN: Final = (
-    " AND c.seq < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
-)
 
 
 class RunRecord(msgspec.Struct, frozen=True, gc=False):
@@ -292,7 +288,7 @@ class Cursor(NamedTuple):
 
 
 def changed_runs(
-    tx: Transaction, scope: Scope, after: Cursor, *, run: RunRef | None = None, limit: int
+    tx: Transaction, scope: Scope, after: Cursor, end: int, *, run: RunRef | None = None, limit: int
 ) -> tuple[list[RunRecord], Cursor]:
     """Return runs that changed after a position, in the order of their changes.
 
@@ -300,6 +296,7 @@ def changed_runs(
         tx: The transaction.
         scope: Whose runs.
         after: The position.
+        end: The end of the feed, from `Transaction.end_of_changes`.
         run: The only run.
         limit: The largest number of runs.
 
@@ -308,12 +305,13 @@ def changed_runs(
     """
     where = Where()
     where.add("(c.seq, c.run_ref) > (?, ?)", *after)
+    where.add("c.seq < ?", end)
     if run is not None:
         where.add_nested("{}", of_key(tx, "c", run))
     where.add_nested("{}", run_meets(tx, "c", of_scope(scope)))
     sql = (
         f"SELECT {columns(tx, 'c', 'run_ref')}, c.seq FROM run_changes AS c WHERE {where.text}"
-        f"{_finished(tx)} ORDER BY c.seq, c.run_ref LIMIT ?"
+        " ORDER BY c.seq, c.run_ref LIMIT ?"
     )
     page = _Keys(sql, [*where.values, limit])
     changed = _records(tx, page, "k.seq, k.run_ref", "k.seq, k.run_ref")
@@ -321,15 +319,10 @@ def changed_runs(
     return [record for record, *_ in changed], cursor
 
 
-def newest_change(tx: Transaction) -> Cursor:
-    """Return the position after all changes so far."""
+def newest_change(tx: Transaction, end: int) -> Cursor:
+    """Return the position after all changes before *end*."""
     sql = (
-        f"SELECT c.seq, c.run_ref FROM run_changes AS c WHERE TRUE{_finished(tx)} "
+        "SELECT c.seq, c.run_ref FROM run_changes AS c WHERE c.seq < ? "
         "ORDER BY c.seq DESC, c.run_ref DESC LIMIT 1"
     )
-    return next((Cursor(int(seq), int(ref)) for seq, ref in tx.rows(sql, ())), Cursor())
-
-
-def _finished(tx: Transaction) -> str:
-    """Return the condition that no transaction can add an earlier change any more."""
-    return _BELOW_OPEN if tx.dialect == "postgres" else ""
+    return next((Cursor(int(seq), int(ref)) for seq, ref in tx.rows(sql, (end,))), Cursor())

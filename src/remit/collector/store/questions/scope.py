@@ -71,10 +71,11 @@ class RunRef(NamedTuple):
 
 def run_ref_of(tx: Transaction, run_id: str) -> RunRef | None:
     """Return the key of a run; None if there is none."""
-    shard = "shard" if tx.dialect == "postgres" else "0"
+    of_shard, values = tx.in_shard("", to_bytes(run_id))
+    shard = "shard" if of_shard else "0"
     spans = "spans_pending + spans_active + spans_complete + spans_failed + spans_cancelled"
-    sql = f"SELECT id, ref, {shard}, agent_ref, {spans} FROM runs WHERE id = ?"
-    return next((RunRef(*row) for row in tx.rows(sql, (to_bytes(run_id),))), None)
+    sql = f"SELECT id, ref, {shard}, agent_ref, {spans} FROM runs WHERE {of_shard}id = ?"
+    return next((RunRef(*row) for row in tx.rows(sql, (*values, to_bytes(run_id)))), None)
 
 
 def scope_of(
