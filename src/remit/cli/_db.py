@@ -35,6 +35,7 @@ from remit.collector.store import (
     is_postgres,
     shown,
 )
+from remit.collector.store import distribute as distribute_database
 from remit.collector.times import format_us
 
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
@@ -130,6 +131,25 @@ def upgrade(db: Database | None) -> None:
     path = maintained(db)
     with opened(path):
         emit(f"{shown(path)} is up to date.")
+
+
+@db.command()
+@db_option
+def distribute(db: Database | None) -> None:
+    """Distribute an empty PostgreSQL database over several machines, with Citus.
+
+    The URL names the database on the coordinator. Each node must have the extension `citus` in a
+    database of that name, and the coordinator must know the workers. Afterwards a collector uses
+    the database as any other.
+    """
+    url = str(maintained(db))
+    if not is_postgres(url):
+        raise Failed(
+            f"{shown(url)} is an SQLite file: --db postgresql://user@host/name names the database "
+            "on the coordinator"
+        )
+    workers = distribute_database(url)
+    emit(f"Distributed {shown(url)} over {number_of(workers, 'worker')}.")
 
 
 @db.command()

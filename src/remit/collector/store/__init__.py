@@ -14,6 +14,7 @@ from remit.collector.store.filters import Page as Page
 from remit.collector.store.filters import Removed as Removed
 from remit.collector.store.filters import SpanFilter as SpanFilter
 from remit.collector.store.filters import TypeCounts as TypeCounts
+from remit.collector.store.open import distribute as distribute
 from remit.collector.store.open import is_postgres as is_postgres
 from remit.collector.store.open import open_reader as open_reader
 from remit.collector.store.open import open_store as open_store

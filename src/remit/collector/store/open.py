@@ -15,6 +15,7 @@ from remit.errors import SettingsError
 
 # Imported by name: psycopg is an extra, and its import takes time that SQLite does not need.
 _POSTGRES: Final = "remit.collector.store.postgres"
+_DISTRIBUTION: Final = "remit.collector.store.distribution"
 _POSTGRES_SCHEMES: Final = frozenset({"postgres", "postgresql"})
 
 
@@ -29,7 +30,7 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
         SettingsError: It is no database of remit's, holds a newer schema, or does not exist.
     """
     if is_postgres(database):
-        store: Store = _postgres()(str(database), create=create)
+        store: Store = _of_extra(_POSTGRES, "PostgresStore")(str(database), create=create)
         return store
     path = _path(database)
     if not create:
@@ -51,11 +52,23 @@ def open_reader(database: Path | str) -> Reader:
         SettingsError: It is no database of remit's, holds another schema, or does not exist.
     """
     if is_postgres(database):
-        reader: Reader = _postgres()(str(database), read_only=True)
+        reader: Reader = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
         return reader
     path = _path(database)
     _refuse_missing(path)
     return SqliteReader(path)
+
+
+def distribute(url: str) -> int:
+    """Distribute an empty PostgreSQL database over the nodes of a Citus cluster.
+
+    Returns:
+        The number of workers.
+
+    Raises:
+        SettingsError: It cannot be distributed; the message says what to do.
+    """
+    return int(_of_extra(_DISTRIBUTION, "distribute")(url))
 
 
 def is_postgres(database: Path | str) -> bool:
@@ -102,17 +115,17 @@ def _refuse_missing(path: Path) -> None:
         )
 
 
-def _postgres() -> Callable[..., Any]:
-    """Return the class of the PostgreSQL store, which needs the extra.
+def _of_extra(module: str, name: str) -> Callable[..., Any]:
+    """Return what a module for PostgreSQL has, which needs the extra.
 
     Raises:
         SettingsError: The extra is not installed.
     """
     try:
-        store_class: Callable[..., Any] = import_module(_POSTGRES).PostgresStore
+        named: Callable[..., Any] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"a PostgreSQL database needs {error.name}, which is not installed: "
             + install_extra("postgres")
         ) from error
-    return store_class
+    return named

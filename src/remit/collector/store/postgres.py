@@ -25,6 +25,7 @@ from remit.collector.store.base import ConflictError, Store, StoreUnavailableErr
 from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.open import shown
+from remit.collector.store.postgres_distributed import DistributedTransaction
 from remit.collector.store.postgres_pool import Pool
 from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
@@ -56,13 +57,15 @@ _DEFAULTS: Final = {
 # Releases the locks of a process that was suspended during a transaction.
 _IDLE_S: Final = 30.0
 _BEGIN: Final = b"BEGIN"
-_WRITER: Final = {
-    "default_transaction_isolation": "read committed",
+_ISOLATION: Final = {"default_transaction_isolation": "read committed"}
+_WRITER: Final = _ISOLATION | {
     # A writing transaction finds rows by keys: its statements are planned once, not for each
     # hundred ids, and a plan from the time when a table was empty must not read all of it later.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
 }
+# A plan for all values would name all shards.
+_DISTRIBUTED_WRITER: Final = _ISOLATION | {"plan_cache_mode": "force_custom_plan"}
 _READER: Final = {
     "default_transaction_isolation": "repeatable read",
     "default_transaction_read_only": "on",
@@ -75,6 +78,14 @@ _EXISTS: Final = """
     SELECT EXISTS (
         SELECT FROM pg_class WHERE relname = 'remit_schema' AND pg_table_is_visible(oid)
     ), getdatabaseencoding()
+"""
+_HAS_CITUS: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_class WHERE relname = 'pg_dist_partition' AND pg_table_is_visible(oid)
+    )
+"""
+_IS_DISTRIBUTED: Final = """
+    SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass('runs'))
 """
 _ERASED_FROM: Final = (
     "spans",
@@ -157,11 +168,6 @@ class PostgresStore(Store):
         self._clock = clock or SystemClock()
         self._next_partitions_ns = 0
         waits = waits or Waits()
-        pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
-        writer = _WRITER | _limits(waits, waits.statement_s)
-        reader = _READER | _limits(waits, waits.statement_s if read_only else waits.read_s)
-        self._writers = pool(writer, size=MAX_CONNECTIONS)
-        self._readers = pool(reader, size=MAX_READERS)
         self._references = References()
         self._run_references = RunReferences()
         self._moved = 0
@@ -170,9 +176,17 @@ class PostgresStore(Store):
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
                 cursor.execute(_BEGIN)
                 _check(cursor, self.path, create=create and not read_only)
+                self._distributed = is_distributed(cursor)
                 cursor.execute("COMMIT")
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
+        self._kind = DistributedTransaction if self._distributed else PostgresTransaction
+        settings = _DISTRIBUTED_WRITER if self._distributed else _WRITER
+        pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
+        writer = settings | _limits(waits, waits.statement_s)
+        reader = _READER | _limits(waits, waits.statement_s if read_only else waits.read_s)
+        self._writers = pool(writer, size=MAX_CONNECTIONS)
+        self._readers = pool(reader, size=MAX_READERS)
         if not read_only:
             self._make_partitions()
 
@@ -180,7 +194,7 @@ class PostgresStore(Store):
     @contextmanager
     def reading(self) -> Generator[Transaction]:
         with self._transaction(self._readers) as cursor:
-            yield PostgresTransaction(cursor, self._references)
+            yield self._kind(cursor, self._references)
 
     @override
     def look(self, question: Callable[[Transaction], T]) -> T:
@@ -189,15 +203,13 @@ class PostgresStore(Store):
             self._writers.connection() as connection,
             connection.cursor() as cursor,
         ):
-            return question(PostgresTransaction(cursor, self._references))
+            return question(self._kind(cursor, self._references))
 
     @override
     @contextmanager
     def writing(self) -> Generator[Transaction]:
         with self._transaction(self._writers) as cursor:
-            transaction = PostgresTransaction(
-                cursor, self._references, run_references=self._run_references
-            )
+            transaction = self._kind(cursor, self._references, run_references=self._run_references)
             yield transaction
             transaction.flush()
         self._references.add(transaction.references)
@@ -297,7 +309,7 @@ class PostgresStore(Store):
             for table in partitions.TABLES:
                 with self._transaction(self._writers) as cursor:
                     if partitions.missing(cursor, table, now_ms):
-                        partitions.make(cursor, table, now_ms)
+                        partitions.make(cursor, table, now_ms, distributed=self._distributed)
         except (StoreUnavailableError, psycopg.Error) as error:
             self._next_partitions_ns = now_ms * NS_PER_MS + _PARTITIONS_RETRY_NS
             logger.warning("the partitions of the coming weeks could not be made yet: %s", error)
@@ -371,6 +383,12 @@ def _version(cursor: Results) -> int:
         return 0
     ((version,),) = cursor.execute("SELECT version FROM remit_schema").fetchall()
     return int(version)
+
+
+def is_distributed(cursor: Results) -> bool:
+    """Return whether `remit db distribute` has distributed the database."""
+    ((has_citus,),) = cursor.execute(_HAS_CITUS).fetchall()
+    return bool(has_citus) and cursor.execute(_IS_DISTRIBUTED).fetchall() == [(True,)]
 
 
 def _nothing_in(database: str) -> str:

@@ -28,6 +28,8 @@ _MONDAY_MS: Final = 4 * 24 * 3600 * 1000
 _ID_BYTES: Final = 20
 # An id has 50 bits of time; 30 of partition and 80 random ones follow.
 _BITS_AFTER_TIME: Final = 110
+# Otherwise Citus refuses to change a table that it has read by several connections.
+_ONE_CONNECTION: Final = "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
 _NAMES: Final = "SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE isleaf"
 
 
@@ -82,7 +84,7 @@ def missing(cursor: Results, table: str, now_ms: int) -> list[Part]:
     return [part for part in wanted if part.name not in existing]
 
 
-def make(cursor: Results, table: str, now_ms: int) -> None:
+def make(cursor: Results, table: str, now_ms: int, *, distributed: bool = False) -> None:
     """Create missing partitions of a table, unless another process does.
 
     It is a transaction of its own for each table, because it locks the default partition, and only
@@ -91,21 +93,25 @@ def make(cursor: Results, table: str, now_ms: int) -> None:
     ((locked,),) = cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (PARTS_LOCK,)).fetchall()
     if not locked:
         return
+    if distributed:
+        cursor.execute(_ONE_CONNECTION)
     for number, part in enumerate(missing(cursor, table, now_ms)):
         if not number:
             cursor.execute(f"LOCK TABLE {other(table)} IN ACCESS EXCLUSIVE MODE".encode())
-        for statement in _making(part):
+        for statement in _making(part, distributed=distributed):
             cursor.execute(statement.encode())
 
 
-def _making(part: Part) -> Iterator[str]:
+def _making(part: Part, *, distributed: bool) -> Iterator[str]:
     """Yield the statements that create a partition and move its rows from the default one."""
     first, end = (f"'\\x{bound.hex()}'" for bound in (part.first, part.end))
+    moved = f"FROM {other(part.table)} WHERE id >= {first} AND id < {end}"
     yield f"CREATE TABLE {part.name} (LIKE {part.table} INCLUDING ALL)"
-    yield (
-        f"WITH moved AS (DELETE FROM {other(part.table)} WHERE id >= {first} AND id < {end} "  # noqa: S608 - names and ids made here
-        f"RETURNING *) INSERT INTO {part.name} SELECT * FROM moved"
-    )
+    if distributed:
+        yield f"SELECT create_distributed_table('{part.name}', 'shard', colocate_with => 'runs')"
+    # The default partition is locked: no row is added between the two.
+    yield f"INSERT INTO {part.name} SELECT * {moved}"
+    yield f"DELETE {moved}"
     yield (
         f"ALTER TABLE {part.table} ATTACH PARTITION {part.name} "
         f"FOR VALUES FROM ({first}) TO ({end})"
