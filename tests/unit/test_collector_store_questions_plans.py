@@ -63,8 +63,11 @@ def listed(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - any
 
 def of_agent(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - as above
     """Return the question for runs of an agent."""
-    wanted = {"limit": 100}
-    return lambda data: runs(data.tx, RunCriteria(scope=of(data, "agent-4"), **criteria), **wanted)
+
+    def ask(data: Filled) -> object:
+        return runs(data.tx, RunCriteria(scope=of(data, "agent-4"), **criteria), limit=100)
+
+    return ask
 
 
 def recorded(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - as above
@@ -79,7 +82,7 @@ def of_run(data: Filled) -> object:
     return spans(data.tx, wanted, limit=100, most_chars=10**6)
 
 
-def counted(count: Callable[..., object], by: str, **times: int) -> Callable[[Filled], object]:
+def counted(count: Callable[..., object], by: str, **times: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - as above
     """Return the question for counts of four days and an hour."""
     until_us = SINCE_US + 4 * DAY_US + HOUR_US
     times = times or {"since_us": SINCE_US, "until_us": until_us}
