@@ -43,6 +43,8 @@ READERS: Final = 2
 READ_LIMIT_S: Final = 2.0
 _STEPS: Final = 10_000
 """Steps of SQLite between two looks at the time, about a tenth of a millisecond."""
+TRUNCATE_S: Final = 0.1
+"""How long `maintain` keeps writers waiting, after an erasure, for readers of the log."""
 MAINTAINED_PAGES: Final = 16_000
 """Pages in the log from which a commit writes them into the file itself, beside `maintain`."""
 # A fork waits this long for a statement to end: a child could hang on a mutex of SQLite otherwise.
@@ -454,6 +456,7 @@ class SqliteStore(Store):
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._maintained = False
+        self._erased = False
         self._finalizer: weakref.finalize[[], SqliteStore] | None = None
         self._readers = None if self.path == MEMORY else _Readers(Path(path), read_limit_s)
         self._references = References()
@@ -500,6 +503,10 @@ class SqliteStore(Store):
         return removed
 
     @override
+    def note_erasure(self) -> None:
+        self._erased = True
+
+    @override
     def leads(self) -> bool:
         # One process serves a file.
         return True
@@ -515,8 +522,14 @@ class SqliteStore(Store):
                     connection.execute(f"PRAGMA wal_autocheckpoint = {MAINTAINED_PAGES}")
                     self._maintained = True
             # On another connection, so that writers and readers go on meanwhile.
-            with closing(sqlite.open_file(Path(self.path), "rw")) as checkpointer:
-                checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with closing(sqlite.open_file(Path(self.path), "rw", TRUNCATE_S)) as checkpointer:
+                if not self._erased:
+                    checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    return
+                # The pages themselves were overwritten (`secure_delete`); the log has older ones.
+                self._erased = False
+                (busy, *_) = checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._erased = self._erased or bool(busy)
 
     @override
     def is_current(self) -> bool:
