@@ -40,8 +40,7 @@ from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Transaction as Transaction
-from remit.collector.store.postgres import PostgresStore, Waits
-from remit.collector.store.sqlite import BUSY_TIMEOUT_S, MOST_BY_START
+from remit.collector.store.sqlite import BUSY_TIMEOUT_S, READ_LIMIT_S
 from remit.collector.validation import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
 from remit.collector.validation.summaries import Template as Template
@@ -53,14 +52,16 @@ def sqlite_store(
     path: Path | str = ":memory:",
     *,
     busy_timeout_s: float = BUSY_TIMEOUT_S,
-    most_by_start: int = MOST_BY_START,
+    read_limit_s: float = READ_LIMIT_S,
 ) -> Store:
     """Open an SQLite file, made if need be, with limits of a test's own."""
-    return SqliteStore(path, busy_timeout_s=busy_timeout_s, most_by_start=most_by_start)
+    return SqliteStore(path, busy_timeout_s=busy_timeout_s, read_limit_s=read_limit_s)
 
 
 def postgres_store(
     url: str, *, clock: Clock | None = None, waits: dict[str, float] | None = None
 ) -> Store:
     """Open a PostgreSQL database, with a clock of a test's own and some of the `Waits`."""
+    from remit.collector.store.postgres import PostgresStore, Waits
+
     return PostgresStore(url, clock=clock, waits=Waits(**waits or {}))

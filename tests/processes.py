@@ -85,6 +85,7 @@ else:
 BARE: Final = """
 import os, sys, threading, time
 from contextlib import nullcontext
+from tests.stored import SPANS
 
 class remit:
     flush = staticmethod(lambda timeout_s=5.0: True)
@@ -121,14 +122,14 @@ def settings(
 def steps_in(folder: Path) -> Counter[str]:
     """Count the steps at the server by their payload."""
     with closing(sqlite3.connect(folder / "remit.db")) as store:
-        found = store.execute("SELECT payload FROM agent_spans WHERE schema_name = 'step'")
+        found = store.execute(f"SELECT payload FROM {SPANS} WHERE schema_name = 'step'")
         return Counter(payload for (payload,) in found)
 
 
 def runs_in(folder: Path) -> list[str]:
     """Return the statuses of the runs at the server."""
     with closing(sqlite3.connect(folder / "remit.db")) as store:
-        return [status for (status,) in store.execute("SELECT status FROM agent_instances")]
+        return [status for (status,) in store.execute("SELECT status FROM runs")]
 
 
 def once(*numbers: range) -> Counter[str]:

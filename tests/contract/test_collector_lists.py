@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from remit.collector import Settings, Store
@@ -12,7 +10,6 @@ from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
-from tests.inside_collector import sqlite_store
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -242,17 +239,6 @@ def test_a_window_of_time_includes_both_ends(api: Api) -> None:
 @on_each_store
 def test_spans_of_a_time_are_those_of_the_agent_and_type(world: World) -> None:
     """They are in order and counted, and the next page goes on."""
-    check_spans_of_a_time(world)
-
-
-def test_spans_of_a_time_with_many_are_those_of_the_agent_and_type(tmp_path: Path) -> None:
-    """The same holds where there are too many for SQLite to read by the time."""
-    with closing(sqlite_store(tmp_path / "remit.db", most_by_start=0)) as store:
-        check_spans_of_a_time(World(store))
-
-
-def check_spans_of_a_time(world: World) -> None:
-    """Ask for the spans of two agents, by time and type."""
     api, other = world.account(), world.account()
     runs = [api.instance("active")["id"] for _ in range(3)]
     times = [f"2026-01-0{day}T00:00:00.000000Z" for day in (1, 2, 3, 4)]

@@ -136,7 +136,7 @@ def test_what_is_too_much_is_not_looked_into(count: int, chars: int) -> None:
         with store.writing() as tx:
             pattern = tx.spans(None, [made["id"]])[made["id"]]
             ids = (pfid(new_key(number * 1_000_000), 5) for number in range(1, count))
-            tx.add_spans([replace(pattern, id=each_id, create_key=None) for each_id in ids])
+            tx.add_spans([replace(pattern, id=each_id) for each_id in ids])
 
         risk = risk_of(api, f"/agent_instance/{run_id}")
 

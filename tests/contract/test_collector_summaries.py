@@ -82,13 +82,13 @@ def test_a_summary_is_written_from_payload_and_result(
     ]
     assert listed["summary"] == written
     assert (listed["payload"], listed["result_payload"]) == (payload, result)
-    assert made["summary"] is None
+    assert made["summary"] == written
 
 
 def test_lists_have_summaries_only_when_asked(api: Api) -> None:
-    """Rendering costs more than reading."""
+    """A list without them is shorter."""
     run_id = run_with(api, one="{{ question }}")
-    api.span(run_id, schema_name="one")
+    api.span(run_id, schema_name="one", status="complete")
     assert summaries(api, run_id) == [None]
     assert summaries(api, run_id, include_summaries="false") == [None]
     assert summaries(api, run_id, include_summaries="true") == ["why"]
@@ -98,8 +98,21 @@ def test_a_page_with_bombs_is_answered_with_the_rest(api: Api) -> None:
     """One type's template does not take the others' summaries."""
     run_id = run_with(api, good="{{ question }}", bad=TEMPLATES["range joined"])
     for name in ("bad", "good", "bad", "undeclared"):
-        api.span(run_id, schema_name=name)
+        api.span(run_id, schema_name=name, status="complete")
     assert summaries(api, run_id, include_summaries="true") == [None, "why", None, None]
+
+
+def test_a_span_has_a_summary_when_it_has_ended(api: Api) -> None:
+    """It is written once, from the payload and the result together."""
+    run_id = run_with(api, one="{{ question }} -> {{ answer }}")
+    span_id = api.span(run_id, schema_name="one")["id"]
+    assert summaries(api, run_id, include_summaries="true") == [None]
+
+    ended = {"status": "complete", "result_payload": {"answer": "because"}}
+    answered = details(api.post(f"/agent_spans/{span_id}/finish", ended))
+
+    assert answered["summary"] == "why -> because"
+    assert summaries(api, run_id, include_summaries="true") == ["why -> because"]
 
 
 def test_a_quality_has_the_summary_that_its_template_writes(api: Api) -> None:

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from remit.cli import main
 from remit.collector import open_store
+from remit.collector.store.ids import to_bytes
 from tests.collecting import Api, Json, details
 from tests.inside import httpx
 from tests.inside_collector import Page, SpanFilter
@@ -226,7 +227,7 @@ def test_a_request_that_waits_holds_up_no_other(shared: Shared) -> None:
         body = api.span_body(kept)
         asking = threading.Thread(target=lambda: answers.append(api.post("/agent_spans", body)))
         with psycopg.connect(shared.url) as keeper:
-            keeper.execute("SELECT 1 FROM agent_instances WHERE id = %s FOR UPDATE", (kept,))
+            keeper.execute("SELECT 1 FROM runs WHERE id = %s FOR UPDATE", (to_bytes(kept),))
             asking.start()
             with psycopg.connect(shared.url, autocommit=True) as looking:
                 wait_until(lambda: looking.execute(WAITING).fetchall() == [(1,)])

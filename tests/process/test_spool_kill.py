@@ -44,6 +44,7 @@ PARENTS = {
 PROGRAM = """
 import multiprocessing, os, sys, threading, time
 import remit
+from tests.stored import SPANS
 
 STEPS, told = int(sys.argv[1]), int(sys.argv[2])
 
@@ -157,7 +158,7 @@ def spans_in(folder: Path) -> Spans:
     """Return every span at the server."""
     with closing(sqlite3.connect(folder / "remit.db")) as store:
         rows = store.execute(
-            "SELECT id, parent_span_id, schema_name, status, payload FROM agent_spans"
+            f"SELECT id, parent_span_id, schema_name, status, payload FROM {SPANS}"
         )
         return [(*rest, json.loads(payload)) for *rest, payload in rows]
 
@@ -169,8 +170,8 @@ def runs_in(folder: Path) -> list[tuple[str, int, int]]:
             store.execute(
                 "SELECT runs.status, coalesce(sum(schema_name = 'remit:run'), 0),"
                 " coalesce(sum(schema_name = 'step'), 0)"
-                " FROM agent_instances AS runs"
-                " LEFT JOIN agent_spans AS spans ON spans.agent_instance_id = runs.id"
+                " FROM runs"
+                f" LEFT JOIN {SPANS} AS spans ON spans.run_ref = runs.ref"
                 " GROUP BY runs.id"
             )
         )

@@ -250,7 +250,7 @@ def test_local_mode_counts_what_is_in_its_database(tmp_path: Path) -> None:
     assert remit.flush(20)
     status = checked()
     with closing(sqlite3.connect(tmp_path / "remit.db")) as opened:
-        (spans,) = opened.execute("SELECT count(*) FROM agent_spans").fetchone()
+        (spans,) = opened.execute("SELECT count(*) FROM spans").fetchone()
     assert spans == ANSWERS + 2
     assert status.sent == recorded()
     assert (status.mode, status.target) == ("local", str(tmp_path / "remit.db"))

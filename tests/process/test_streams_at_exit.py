@@ -140,7 +140,7 @@ def test_streams_of_a_run_that_has_ended_are_cancelled_by_who_began_them(tmp_pat
 def spans_in(folder: Path) -> dict[str, str]:
     """Return the statuses of the spans at the server, by their types."""
     with closing(sqlite3.connect(folder / "remit.db")) as store:
-        return dict(store.execute("SELECT schema_name, status FROM agent_spans"))
+        return dict(store.execute(f"SELECT schema_name, status FROM {SPANS}"))
 
 
 @pytest.mark.parametrize("ending", ["end of main", "shutdown"])
@@ -162,6 +162,7 @@ FORKED = """
 import os, time
 import remit
 from tests.fake_api import FakeApi
+from tests.stored import SPANS
 
 api = FakeApi()
 remit.configure(

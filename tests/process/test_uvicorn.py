@@ -20,6 +20,7 @@ import asyncio, contextlib
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 import remit
+from tests.stored import SPANS
 
 @remit.agent
 async def answer(kind):
@@ -112,6 +113,6 @@ ENDS = [("early", "cancelled"), ("fails", "failed"), ("middle", "cancelled"), ("
 
 def spans_in(folder: Path) -> list[tuple[str, str]]:
     """Return what became of each answer, by its kind."""
-    query = "SELECT payload, status FROM agent_spans WHERE payload LIKE '%kind%'"
+    query = f"SELECT payload, status FROM {SPANS} WHERE payload LIKE '%kind%'"
     with closing(sqlite3.connect(folder / "remit.db")) as store:
         return [(json.loads(payload)["kind"], status) for payload, status in store.execute(query)]

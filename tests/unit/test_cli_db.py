@@ -48,7 +48,7 @@ def record(api: Api, subject: str, key: str) -> None:
 def payloads(db: Path) -> str:
     """Return all payloads in a database."""
     connection = sqlite3.connect(db)
-    found = connection.execute("SELECT group_concat(payload) FROM agent_spans").fetchone()[0]
+    found = connection.execute("SELECT group_concat(payload) FROM span_payloads").fetchone()[0]
     connection.close()
     return str(found)
 
@@ -167,7 +167,7 @@ def test_a_file_of_which_somebody_reads_an_older_state_cannot_be_scrubbed(db: Pa
     store = SqliteStore(db, busy_timeout_s=0.01)
     with closing(sqlite3.connect(db, isolation_level=None)) as reader, closing(store):
         reader.execute("BEGIN")
-        reader.execute("SELECT * FROM agent_spans").fetchall()
+        reader.execute("SELECT * FROM spans").fetchall()
         record(World(store).account(), "dora", "four")
         with pytest.raises(StoreUnavailableError, match="another process reads an older state"):
             store.scrub()
@@ -180,7 +180,7 @@ def test_an_erasure_that_others_are_in_the_way_of_says_so(db: Path) -> None:
     """Somebody reads an older state: the payloads are gone, the pages are not yet."""
     reader = sqlite3.connect(db, isolation_level=None)
     reader.execute("BEGIN")
-    reader.execute("SELECT * FROM agent_spans").fetchall()
+    reader.execute("SELECT * FROM spans").fetchall()
     done = run("erase", "--run", "one", "--reason", "x", "--yes", "--db", str(db))
     reader.close()
 

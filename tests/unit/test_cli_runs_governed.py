@@ -114,7 +114,7 @@ def test_the_last_spans_are_shown_a_line_each(api: Api, db: Path) -> None:
     one = api.instance(agent_schema_version=declared)["id"]
     other = api.instance(agent_schema_version=DECLARED)["id"]
     for number in range(3):
-        api.span(one, schema_name="a", payload={"n": number})
+        api.span(one, schema_name="a", payload={"n": number}, status="complete")
     api.span(other, schema_name="pay", payload={"amount": 1})
     *lines, last = run("tail", "-n", "3", "--db", str(db)).stdout.splitlines()
     assert last == f"Read from {db}."

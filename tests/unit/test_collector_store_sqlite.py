@@ -224,7 +224,7 @@ def test_a_damaged_file_is_unavailable(
     secret = create_token(store, "account").secret
     store.close()
     with sqlite3.connect(path) as connection:
-        sql = "SELECT rootpage FROM sqlite_master WHERE name = 'agent_spans'"
+        sql = "SELECT rootpage FROM sqlite_master WHERE name = 'spans'"
         ((page,),) = connection.execute(sql).fetchall()
     connection.close()
     path.write_bytes(damaged(path.read_bytes(), (page - 1) * 4096))

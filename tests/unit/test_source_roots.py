@@ -41,6 +41,7 @@ ALL = [pay, {more}]
 """
 STEP = """
 import remit
+from tests.stored import SPANS
 
 @remit.span_type
 def tidy(question: str) -> None: ...
@@ -86,7 +87,7 @@ def recorded_in(folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
     with closing(sqlite3.connect(folder / "data" / "remit.db")) as store:
         versions = store.execute("SELECT external_identifier FROM agent_schema_versions").fetchall()
         payloads = store.execute(
-            "SELECT payload FROM agent_spans WHERE schema_name LIKE '%:tidy' ORDER BY id"
+            f"SELECT payload FROM {SPANS} WHERE schema_name LIKE '%:tidy' ORDER BY id"
         ).fetchall()
     return [version for (version,) in versions], [json.loads(payload) for (payload,) in payloads]
 

@@ -133,7 +133,7 @@ class LocalRuns:
     def risk(self, run: ListedRun) -> Risk:
         """Return the risk of a run."""
         with self._store.reading() as source:
-            return risk_of_run(source, self._declarations, _row(source, run))
+            return risk_of_run(source, _row(source, run))
 
     def schema_versions(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the newest schema version of each agent with its identifier, the oldest first."""

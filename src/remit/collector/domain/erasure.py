@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -16,12 +16,11 @@ from remit.collector.store import (
     InstanceRow,
     SpanRow,
     Store,
-    SubjectRow,
     Transaction,
     write,
 )
 from remit.collector.store.statements import EMPTY, ERASED
-from remit.collector.store.subjects import ROOT_SPAN, cause, hash_of_subject, subject_hash
+from remit.collector.store.subjects import hash_of_subject
 from remit.collector.views import instance_view, success_answer
 
 
@@ -103,7 +102,7 @@ def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow
     row = tx.instances(None, [instance_id]).get(instance_id)
     if row is None:
         return None
-    spans = tx.erase(instance_id, record.inserted_at)
+    spans = tx.erase(row, record.inserted_at)
     after = tx.instances(None, [instance_id])[instance_id]
     answers = tx.replace_answers(instance_id, success_answer(instance_view(after)))
     record = msgspec.structs.replace(
@@ -117,7 +116,7 @@ def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow
     return record
 
 
-# Payloads that arrive after an erasure, and what root spans say of their runs
+# Payloads that arrive after an erasure
 
 
 def without_payloads(row: InstanceRow) -> InstanceRow:
@@ -134,18 +133,3 @@ def span_without_payloads(row: SpanRow, instance: InstanceRow) -> SpanRow:
         return row
     result = None if row.result_payload is None else EMPTY
     return msgspec.structs.replace(row, payload=EMPTY, result_payload=result)
-
-
-def subject_of(row: SpanRow) -> SubjectRow | None:
-    """Return the data subject of a run, if this span names it."""
-    if row.schema_name != ROOT_SPAN:
-        return None
-    hashed = subject_hash(row.payload)
-    return None if hashed is None else SubjectRow(row.agent_instance_id, hashed)
-
-
-def causes_of(rows: Iterable[SpanRow]) -> dict[str, str]:
-    """Return the traces that caused runs, by id of the run, as far as these spans name them."""
-    roots = (row for row in rows if row.schema_name == ROOT_SPAN)
-    causes = ((row.agent_instance_id, cause(row.payload)) for row in roots)
-    return {instance_id: trace for instance_id, trace in causes if trace is not None}

@@ -222,6 +222,11 @@ def count(ctx: Context, kind: type[R], equal: Mapping[str, str]) -> int:
     return ctx.tx.list_rows(kind, ctx.caller.account_id, equal, _ONE_ROW).total
 
 
+def count_runs(ctx: Context, equal: Mapping[str, str]) -> int:
+    """Return how many runs of the account have the values in *equal*."""
+    return ctx.tx.list_instances(ctx.caller.account_id, equal, _ONE_ROW).total
+
+
 # Bodies
 
 

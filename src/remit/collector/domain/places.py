@@ -18,6 +18,7 @@ from remit.collector.domain.params import (
     check_name,
     checked_id,
     count,
+    count_runs,
     listed,
     row_of,
     taken,
@@ -34,7 +35,6 @@ from remit.collector.store import (
     AgentRow,
     DeploymentRow,
     EnvironmentRow,
-    InstanceRow,
     Store,
     Transaction,
     VersionRow,
@@ -231,7 +231,7 @@ def delete_deployment(ctx: Context, deployment_id: str) -> DeploymentRow:
     row = row_of(ctx, DeploymentRow, deployment_id, "agent_deployment", to_remove=True)
     ctx.tx.remove(row)
     # Counted after the removal, when no run can be added; a refusal undoes the removal.
-    if count(ctx, InstanceRow, {"agent_deployment_id": row.id}):
+    if count_runs(ctx, {"agent_deployment_id": row.id}):
         raise invalid_action("deployment has instances")
     return row
 

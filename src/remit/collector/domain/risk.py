@@ -1,6 +1,6 @@
 """Risk of agents and runs, declared and recorded; and an agent's declarations in words.
 
-The database counts spans by kind; only flagged spans are read.
+The numbers of an agent are sums of the counts by hour and day; those of a run are counted.
 
 The words are those of docs/reference/data-risk.md, the markers those of docs/reference/payloads.md.
 """
@@ -9,38 +9,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final, TypedDict, cast, get_args
 
 from remit.collector.domain.context import Context
+from remit.collector.domain.findings import Marks
 from remit.collector.domain.params import Instant, Query, agent_of, instance_of
 from remit.collector.json_io import read_json
 from remit.collector.store import (
-    BAD_PAYLOAD,
-    BAD_RESULT,
-    MARKED,
-    UNCHECKED_PAYLOAD,
-    UNCHECKED_RESULT,
-    UNDECLARED,
+    BEYOND,
+    DENIED,
+    WITHHELD,
     AgentRow,
     InstanceRow,
     Page,
     SchemaVersionRow,
     SpanFilter,
-    SpanKind,
-    SpanRow,
     Transaction,
+    TypeCounts,
     VersionRow,
 )
+from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.times import FIRST_US, US_PER_S, format_us
-from remit.collector.validation import (
-    KEY,
-    WITHHELD,
-    CompiledSpanType,
-    Declarations,
-    exceeded,
-    markers_in,
-)
 from remit.models.data_risk import ActionProfile, Classification, DataCategories
 from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
 
@@ -48,11 +37,12 @@ DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
 """Without a start, an agent's risk is that of the last thirty days."""
 MOST_TERMINATED: Final = 1000
 MOST_REASONS: Final = 20
+MOST_SENTENCES: Final = 1000
 _CLASSES: Final = get_args(Classification)
 _PARTS: Final = ("params_data_categories", "result_data_categories")
 _NEWEST: Final = Page(0, 1, "id", descending=True)
 MOST_SPANS: Final = 10_000
-"""Maximum number of flagged spans that are read, the newest."""
+"""Maximum number of spans of a run whose payloads are read, the newest."""
 MOST_CHARS: Final = 64 * 1024 * 1024
 """Maximum number of characters of their payloads; reading them takes a quarter of a second."""
 PAGE_SPANS: Final = 1000
@@ -70,35 +60,54 @@ class RiskQuery(Query):
 def of_instance(ctx: Context, instance_id: str) -> dict[str, object]:
     """Return the risk of an instance, as declared and as recorded."""
     instance = instance_of(ctx, instance_id)
-    return risk_of_run(ctx.tx, ctx.declarations, instance).model_dump(mode="json")
+    return risk_of_run(ctx.tx, instance).model_dump(mode="json")
 
 
 def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]:
-    """Return the risk of all spans of an agent within a period."""
+    """Return the risk of all spans of an agent within a period, extended to whole hours."""
     agent = agent_of(ctx, agent_id)
     end_us = ctx.now_us if query.end_time is None else query.end_time
     start_us = query.start_time
     if start_us is None:
         start_us = max(FIRST_US, end_us - DEFAULT_WINDOW_US)
-    wanted = SpanFilter(
-        account_id=ctx.caller.account_id,
-        agent_id=agent.id,
-        environment_id=ctx.caller.environment_id,
-        started_from_us=start_us,
-        started_to_us=end_us,
+    hours = start_us // US_PER_HOUR, end_us // US_PER_HOUR + 1
+    days = hours[0] // HOURS_PER_DAY, -(-hours[1] // HOURS_PER_DAY)
+    environment_id = ctx.caller.environment_id
+    tx = ctx.tx
+
+    def sentences(kind: int) -> dict[str, int]:
+        return tx.sentences(
+            kind,
+            agent_id=agent.id,
+            environment_id=environment_id,
+            period_us=(hours[0] * US_PER_HOUR, hours[1] * US_PER_HOUR - 1),
+            most=MOST_SENTENCES,
+        )
+
+    risk = _risk(
+        agent.id,
+        tx.types_of_agent(agent.id, environment_id, hours),
+        _terminated(ctx, agent.id, start_us, end_us),
+        violations=sentences(DENIED),
+        excesses=sentences(BEYOND),
+        withheld=tx.withheld(agent.id, environment_id, days),
     )
-    terminated = _terminated(ctx, agent.id, start_us, end_us)
-    risk = _risk(ctx.tx, ctx.declarations, wanted, agent.id, terminated)
     risk.start_time, risk.end_time = format_us(start_us), format_us(end_us)
     return risk.model_dump(mode="json")
 
 
-def risk_of_run(tx: Transaction, declarations: Declarations, instance: InstanceRow) -> Risk:
+def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
     """Return the risk of one run."""
-    wanted = SpanFilter(agent_instance_id=instance.id)
-    terminated = [instance] if instance.status == "terminated" else []
-    risk = _risk(tx, declarations, wanted, instance.agent_id, terminated)
-    risk.agent_instance_id = instance.id
+    withheld, complete = _withheld_in(tx, instance)
+    risk = _risk(
+        instance.agent_id,
+        tx.types_in_run(instance.id),
+        [instance] if instance.status == "terminated" else [],
+        violations=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
+        excesses=tx.sentences(BEYOND, instance_id=instance.id, most=MOST_SENTENCES),
+        withheld=withheld,
+    )
+    risk.agent_instance_id, risk.complete = instance.id, complete
     return risk
 
 
@@ -112,63 +121,64 @@ def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list
 
 
 def _risk(
-    tx: Transaction,
-    declarations: Declarations,
-    wanted: SpanFilter,
     agent_id: str,
+    types: Sequence[TypeCounts],
     terminated: Sequence[InstanceRow],
+    *,
+    violations: dict[str, int],
+    excesses: dict[str, int],
+    withheld: dict[str, int],
 ) -> Risk:
-    kinds = tx.span_kinds(wanted)
-    types = [
-        (kind, declarations.of(tx, kind.agent_schema_version_id).types.get(kind.schema_name))
-        for kind in kinds
-    ]
     by_type = _by_type(types)
-    marked = sum(kind.spans for kind in kinds if kind.flags & MARKED)
-    found = marks_in(tx, replace(wanted, flags=MARKED)) if marked else Marks()
+    reasons = [row.termination_reason for row in terminated if row.termination_reason]
     return Risk(
         agent_id=agent_id,
-        spans=sum(kind.spans for kind in kinds),
+        spans=sum(each.spans for each in types),
         allows=_counts((one.allows, one.spans) for one in by_type),
         takes=_counts((one.takes, one.spans) for one in by_type),
         gives=_counts((one.gives, one.spans) for one in by_type),
         classification=_closest([one.classification for one in by_type]),
         span_types=by_type,
-        refused=_refused(found, terminated),
-        exceeded=Exceeded(spans=found.exceeding, violations=dict(found.excesses.most_common())),
-        withheld=dict(found.withheld.most_common()),
-        schema_findings=SchemaFindings(
-            invalid=_flagged(kinds, BAD_PAYLOAD | BAD_RESULT),
-            undeclared=_flagged(kinds, UNDECLARED),
-            unchecked=_flagged(kinds, UNCHECKED_PAYLOAD | UNCHECKED_RESULT),
+        refused=Refused(
+            spans=sum(each.denied for each in types),
+            violations=violations,
+            terminated_runs=len(terminated),
+            termination_reasons=reasons[:MOST_REASONS],
         ),
-        complete=found.spans >= marked,
+        exceeded=Exceeded(spans=sum(each.beyond for each in types), violations=excesses),
+        withheld=withheld,
+        schema_findings=SchemaFindings(
+            invalid=sum(each.invalid for each in types),
+            undeclared=sum(each.undeclared for each in types),
+            unchecked=sum(each.unchecked for each in types),
+        ),
+        complete=True,
     )
 
 
-def _by_type(types: Sequence[tuple[SpanKind, CompiledSpanType | None]]) -> list[SpanTypeRisk]:
-    """Return the span types by name; several versions of one are taken together."""
-    found: dict[str, SpanTypeRisk] = {}
-    for kind, declared in types:
-        one = found.get(kind.schema_name)
-        if one is None:
-            one = found[kind.schema_name] = _declared(kind.schema_name, declared)
-        elif declared is not None:
-            _widen(one, _declared(kind.schema_name, declared))
-        one.spans += kind.spans
-        one.failed += kind.spans if kind.status == "failed" else 0
-    return [found[name] for name in sorted(found)]
+def _by_type(types: Sequence[TypeCounts]) -> list[SpanTypeRisk]:
+    """Return the span types by name; several declarations of one are taken together."""
+    known: dict[str, SpanTypeRisk] = {}
+    for counts in sorted(types, key=lambda each: not each.declared):
+        declared = _declared(counts)
+        one = known.setdefault(counts.name, declared)
+        if counts.declared and one is not declared:
+            _widen(one, declared)
+        one.spans += counts.spans
+        one.failed += counts.failed
+    return [known[name] for name in sorted(known)]
 
 
-def _declared(name: str, declared: CompiledSpanType | None) -> SpanTypeRisk:
-    risk = (declared.data_risk if declared is not None else None) or {}
+def _declared(counts: TypeCounts) -> SpanTypeRisk:
+    text = counts.data_risk
+    risk = cast("dict[str, dict[str, str]]", read_json(text)) if text is not None else {}
     actions = risk.get("action_profile") or {}
     params, result = (risk.get(part) or {} for part in _PARTS)
     without = [word for word in _names_with("excluded", params) if result.get(word) == "excluded"]
     return SpanTypeRisk(
-        schema_name=name,
-        schema_title=name if declared is None else declared.title,
-        declared=declared is not None,
+        schema_name=counts.name,
+        schema_title=counts.title,
+        declared=counts.declared,
         spans=0,
         failed=0,
         allows=_names_with("allowed", actions),
@@ -207,86 +217,25 @@ def _counts(words: Iterator[tuple[list[str], int]]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _flagged(kinds: Sequence[SpanKind], flags: int) -> int:
-    return sum(kind.spans for kind in kinds if kind.flags & flags)
-
-
-def _refused(found: Marks, terminated: Sequence[InstanceRow]) -> Refused:
-    reasons = [row.termination_reason for row in terminated if row.termination_reason]
-    return Refused(
-        spans=found.refused,
-        violations=dict(found.violations.most_common()),
-        terminated_runs=len(terminated),
-        termination_reasons=reasons[:MOST_REASONS],
-    )
-
-
-# Flagged spans
-
-
-@dataclass
-class Marks:
-    """Refusals, excesses and withheld values of flagged spans.
-
-    Attributes:
-        spans: Number of spans that were read.
-        chars: Length of their payloads.
-        refused: Number of refused spans.
-        violations: Reasons of the refusals, counted by sentence.
-        exceeding: Number of spans beyond their agent's remit.
-        excesses: The excesses, counted by sentence.
-        withheld: Number of withheld values, by rule.
-    """
-
-    spans: int = 0
-    chars: int = 0
-    refused: int = 0
-    violations: Counter[str] = field(default_factory=Counter[str])
-    exceeding: int = 0
-    excesses: Counter[str] = field(default_factory=Counter[str])
-    withheld: Counter[str] = field(default_factory=Counter[str])
-
-    def take(self, row: SpanRow) -> None:
-        """Count a span."""
-        self.spans += 1
-        self.chars += len(row.payload) + len(row.result_payload or "")
-        payload, result = _object(row.payload), _object(row.result_payload)
-        self._take_refusal(row.status, result.get("error"))
-        beyond = exceeded(payload)
-        self.exceeding += bool(beyond)
-        self.excesses.update(beyond)
-        self.withheld.update(
-            str(each.get("rule", ""))
-            for value in (payload, result)
-            for each in markers_in(value)
-            if each[KEY] == WITHHELD
-        )
-
-    def _take_refusal(self, status: str, error: object) -> None:
-        violations = (
-            cast("dict[str, object]", error).get("violations") if isinstance(error, dict) else None
-        )
-        if status == "failed" and isinstance(violations, list):
-            self.refused += 1
-            self.violations.update(str(each) for each in cast("list[object]", violations))
-
-
-def marks_in(tx: Transaction, wanted: SpanFilter) -> Marks:
-    """Return the counts of the newest spans that pass the filter.
-
-    They are read in pages: a span may be as long as a request.
-    """
-    marks = Marks()
-    while marks.spans < MOST_SPANS and marks.chars < MOST_CHARS:
-        size = min(PAGE_SPANS, MOST_SPANS - marks.spans)
-        page = Page(marks.spans, size, "id", descending=True)
-        left = min(PAGE_CHARS, MOST_CHARS - marks.chars)
-        listed = tx.list_spans(wanted, page, most_chars=left)
+def _withheld_in(tx: Transaction, instance: InstanceRow) -> tuple[dict[str, int], bool]:
+    """Return how often each rule withheld a value in a run, and whether all spans were read."""
+    rules = Counter[str]()
+    spans = chars = 0
+    wanted = SpanFilter(agent_instance_id=instance.id, flags=WITHHELD)
+    while spans < MOST_SPANS and chars < MOST_CHARS:
+        # A span may be as long as a request, so they are read in pages.
+        page = Page(spans, min(PAGE_SPANS, MOST_SPANS - spans), "id", descending=True)
+        listed = tx.list_spans(wanted, page, most_chars=min(PAGE_CHARS, MOST_CHARS - chars))
         for row in listed.rows:
-            marks.take(row)
-        if not listed.rows or marks.spans >= listed.total:
-            break
-    return marks
+            marks = Marks()
+            marks.take_payload(_object(row.payload))
+            marks.take_result(_object(row.result_payload), failed=False, held=True)
+            rules.update(marks.rules)
+            chars += len(row.payload) + len(row.result_payload or "")
+        spans += len(listed.rows)
+        if not listed.rows or spans >= listed.total:
+            return dict(rules.most_common()), True
+    return dict(rules.most_common()), False
 
 
 def _object(text: str | None) -> dict[str, object]:

@@ -211,7 +211,7 @@ def _add(
         quality_payloads="{}",
         updated_at=ctx.now_us,
     )
-    ctx.tx.add(row)
+    row = ctx.tx.add_run(row)
     if row.id in ctx.instances:
         ctx.instances[row.id] = row
     return row
@@ -300,28 +300,30 @@ def start(ctx: Context, instance_id: str, request: TimestampRequest) -> Instance
     """Start an instance."""
     row = instance_of(ctx, instance_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
-    return _changed(ctx, start_instance(row, at_us, ctx.now_us))
+    return _changed(ctx, row, start_instance(row, at_us, ctx.now_us))
 
 
 def finish(ctx: Context, instance_id: str, request: FinishInstanceRequest) -> InstanceRow:
     """Finish an instance."""
     row = instance_of(ctx, instance_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
-    return _changed(ctx, finish_instance(row, request.status or COMPLETE, at_us, ctx.now_us))
+    ended = finish_instance(row, request.status or COMPLETE, at_us, ctx.now_us)
+    return _changed(ctx, row, _with_handled(ctx, ended))
 
 
 def terminate(ctx: Context, instance_id: str, request: TerminateInstanceRequest) -> InstanceRow:
     """Terminate an instance."""
     row = instance_of(ctx, instance_id)
     check_text("reason", request.reason)
-    return _changed(ctx, terminate_instance(row, request.reason, ctx.now_us))
+    ended = terminate_instance(row, request.reason, ctx.now_us)
+    return _changed(ctx, row, _with_handled(ctx, ended))
 
 
 def record_quality(ctx: Context, instance_id: str, request: RecordQualityRequest) -> InstanceRow:
     """Set or remove the quality payload of one name."""
     row = instance_of(ctx, instance_id)
     check_name("name", request.name)
-    return _changed(ctx, _with_quality(row, request.name, request.payload, ctx.now_us))
+    return _changed(ctx, row, _with_quality(row, request.name, request.payload, ctx.now_us))
 
 
 def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> InstanceRow:
@@ -329,7 +331,8 @@ def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> Instan
     row = instance_of(ctx, instance_id)
     if "quality_payload" not in request.model_fields_set:
         return row
-    return _changed(ctx, _with_quality(row, LEGACY_QUALITY, request.quality_payload, ctx.now_us))
+    changed = _with_quality(row, LEGACY_QUALITY, request.quality_payload, ctx.now_us)
+    return _changed(ctx, row, changed)
 
 
 def write_changed(ctx: Context) -> None:
@@ -339,14 +342,22 @@ def write_changed(ctx: Context) -> None:
         ctx.changed.clear()
 
 
-def _changed(ctx: Context, row: InstanceRow) -> InstanceRow:
+def _changed(ctx: Context, before: InstanceRow, row: InstanceRow) -> InstanceRow:
     """Store a changed instance, at once or with the others of a bulk request."""
     row = without_payloads(row)
+    ctx.tx.counts.run(before, row)
     if row.id in ctx.instances:
         ctx.instances[row.id] = ctx.changed[row.id] = row
     else:
-        ctx.tx.change(row)
+        ctx.tx.change_instances([row])
     return row
+
+
+def _with_handled(ctx: Context, row: InstanceRow) -> InstanceRow:
+    """Return an ended run with the number of its failed spans whose parent is complete."""
+    if not row.spans_failed:
+        return row
+    return msgspec.structs.replace(row, handled=ctx.tx.handled(row.id))
 
 
 def _with_quality(row: InstanceRow, name: str, payload: object, now_us: int) -> InstanceRow:

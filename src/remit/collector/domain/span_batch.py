@@ -8,16 +8,16 @@ What public sources leave open is decided in docs/reference/wire.md.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
 from remit.collector.domain.context import Context
-from remit.collector.domain.erasure import causes_of, span_without_payloads, subject_of
+from remit.collector.domain.erasure import span_without_payloads
 from remit.collector.domain.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
 from remit.collector.domain.params import instant, taken
+from remit.collector.domain.run_tally import RunTally
 from remit.collector.domain.spans import (
     CREATE,
     FINISH,
@@ -28,10 +28,23 @@ from remit.collector.domain.spans import (
     span_to_finish,
 )
 from remit.collector.domain.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
-from remit.collector.domain.validation import found_at_creation, found_at_finish, shown
+from remit.collector.domain.validation import (
+    found_at_creation,
+    found_at_finish,
+    shown,
+    with_summary,
+)
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import same_json
-from remit.collector.store import SENSITIVE, InstanceRow, KeyRow, SpanRow
+from remit.collector.store import (
+    CREATED_BY_KEY,
+    FINISHED_BY_KEY,
+    SENSITIVE,
+    InstanceRow,
+    KeyRow,
+    SpanRow,
+)
+from remit.collector.validation import CompiledSpanType
 from remit.collector.views import span_answer
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
@@ -68,7 +81,7 @@ class SpanBatch:
         self._new: dict[str, SpanRow] = {}
         self._changed: dict[str, SpanRow] = {}
         self._new_keys: list[KeyRow] = []
-        self._counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._tallies: dict[str, RunTally] = {}
 
     def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
         """Return the answers in order, up to the first refusal, which is the last of them."""
@@ -143,8 +156,8 @@ class SpanBatch:
         row = self._spans.get(task.home or "")
         if row is None:
             return None
-        used = row.create_key if task.operation == CREATE else row.finish_key
-        return row if used == task.key else None
+        used = CREATED_BY_KEY if task.operation == CREATE else FINISHED_BY_KEY
+        return row if row.flags & used else None
 
     def _repeats(self, task: Task, fields: SpanToCreate | SpanToFinish, row: SpanRow) -> bool:
         """Return whether an operation repeats the one that wrote *row*.
@@ -165,7 +178,7 @@ class SpanBatch:
 
     def _same_creation(self, fields: SpanToCreate, row: SpanRow) -> bool:
         """Return whether a creation is equal to the one of *row*, which may have ended since."""
-        created = self._new_span(row.id, fields, None)
+        created = self._new_span(row.id, fields)
         erased = self._instances[row.agent_instance_id].erased_at is not None
         ended = row.created_status not in UNFINISHED
         return (
@@ -191,15 +204,37 @@ class SpanBatch:
             if not self._same_creation(fields, known):
                 raise taken("id")
             return self._answer(known)
-        flags = found_at_creation(self._ctx, instance, fields)
-        row = span_without_payloads(self._new_span(span_id, fields, task.key, flags), instance)
+        tally = self._tally(instance)
+        span_type = tally.types.get(fields.schema_name)
+        flags, marks = found_at_creation(self._ctx, span_type, fields)
+        row = msgspec.structs.replace(
+            self._new_span(span_id, fields, task, flags),
+            run_ref=instance.ref,
+            type_ref=tally.type_ref(fields.schema_name),
+        )
+        row = self._ended(span_without_payloads(row, instance), instance, span_type)
         self._spans[span_id] = self._new[span_id] = row
-        self._counts[row.agent_instance_id][row.status] += 1
+        tally.take(None, row, marks, _read(fields))
         self._keep_key(task, row)
         return self._answer(row)
 
+    def _tally(self, instance: InstanceRow) -> RunTally:
+        tally = self._tallies.get(instance.id)
+        if tally is None:
+            version = self._ctx.declarations.of(self._ctx.tx, instance.agent_schema_version_id)
+            tally = self._tallies[instance.id] = RunTally(self._ctx.tx, instance, version.types)
+        return tally
+
+    def _ended(
+        self, row: SpanRow, instance: InstanceRow, span_type: CompiledSpanType | None
+    ) -> SpanRow:
+        """Return a span with its summary, if it has ended."""
+        if row.status in UNFINISHED or instance.erased_at is not None:
+            return row
+        return with_summary(row, span_type, self._ctx.budget)
+
     def _new_span(
-        self, span_id: str, fields: SpanToCreate, key: str | None, flags: int = 0
+        self, span_id: str, fields: SpanToCreate, task: Task | None = None, flags: int = 0
     ) -> SpanRow:
         """Return the row of a new span; a start or end without a time is now.
 
@@ -216,13 +251,13 @@ class SpanBatch:
             schema_name=fields.schema_name,
             status=fields.status,
             created_status=fields.status,
-            flags=flags | (SENSITIVE if fields.sensitive_encoding else 0),
+            flags=flags
+            | (SENSITIVE if fields.sensitive_encoding else 0)
+            | (CREATED_BY_KEY if task is not None and task.home == span_id else 0),
             started_at=started_at if fields.status != PENDING else None,
             finished_at=finished_at if fields.status not in UNFINISHED else None,
             inserted_at=now_us,
             updated_at=now_us,
-            create_key=key,
-            finish_key=None,
             payload=str(fields.payload, "utf-8"),
             result_payload=fields.result,
         )
@@ -241,14 +276,15 @@ class SpanBatch:
             sensitive=bool(fields.sensitive_encoding),
         )
         instance = self._instances[row.agent_instance_id]
-        flags = finished.flags | found_at_finish(self._ctx, instance, finished, fields)
-        finished = msgspec.structs.replace(finished, finish_key=task.key, flags=flags)
-        finished = span_without_payloads(finished, instance)
+        tally = self._tally(instance)
+        span_type = tally.types.get(row.schema_name)
+        found, marks = found_at_finish(self._ctx, span_type, finished.status, fields)
+        own_key = FINISHED_BY_KEY if task.home == row.id else 0
+        finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
+        finished = self._ended(span_without_payloads(finished, instance), instance, span_type)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        counts = self._counts[row.agent_instance_id]
-        counts[row.status] -= 1
-        counts[finished.status] += 1
+        tally.take(row, finished, marks, _read(fields))
         self._keep_key(task, finished)
         return self._answer(finished)
 
@@ -278,17 +314,19 @@ class SpanBatch:
         if self._new:
             tx.add_spans(list(self._new.values()))
             self._ctx.tally.spans += len(self._new)
-            subjects = {subject_of(row) for row in self._new.values()} - {None}
-            tx.add_subjects([subject for subject in subjects if subject is not None])
-            causes = causes_of(self._new.values())
-            if causes:
-                tx.note_causes(causes)
         if self._changed:
             tx.change_spans(list(self._changed.values()))
         if self._new_keys:
             tx.add_keys(self._new_keys)
-        if self._counts:
-            tx.add_span_counts(self._counts)
+        if self._tallies:
+            tallies = self._tallies.values()
+            tx.add_findings([row for tally in tallies for row in tally.findings])
+            tx.tally([tally.write() for tally in tallies])
+
+
+def _read(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
+    """Return the result of an operation as it was read."""
+    return cast("dict[str, object] | None", fields.result_read)
 
 
 def _adds_what_it_names(task: Task) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, Final, NamedTuple
 
+import msgspec
 from msgspec import Raw
 
 from remit.collector.domain.context import Context
@@ -80,8 +81,8 @@ def list_spans(ctx: Context, query: SpanQuery) -> bytes:
     instances = ctx.tx.instances(ctx.caller.account_id, instance_ids)
 
     def view(row: SpanRow) -> SpanView:
-        instance = instances[row.agent_instance_id]
-        return shown(ctx, row, instance, with_summary=query.include_summaries)
+        view = shown(ctx, row, instances[row.agent_instance_id])
+        return view if query.include_summaries else msgspec.structs.replace(view, summary=None)
 
     return list_answer([view(row) for row in listed.rows], page, listed.total)
 

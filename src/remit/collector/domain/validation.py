@@ -1,22 +1,27 @@
 """Compares spans and quality payloads with their declarations, and renders summaries.
 
 A span is compared when it arrives, and the outcome is stored as flags of its row; the differences
-are listed again when it is read. Nothing is refused because of them.
+are listed again when it is read. Nothing is refused because of them. The summary of a span is
+rendered once, when it ends.
 """
 
 from __future__ import annotations
 
 from typing import Final, cast
 
+import msgspec
+
 from remit.collector.domain.context import Context
+from remit.collector.domain.findings import LOSS_SPAN, Marks
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE
 from remit.collector.json_io import encode, read_json
 from remit.collector.store import (
     BAD_PAYLOAD,
     BAD_RESULT,
-    FOUND,
-    MARKED,
+    INVALID,
+    LOST,
+    UNCHECKED,
     UNCHECKED_PAYLOAD,
     UNCHECKED_RESULT,
     UNDECLARED,
@@ -31,8 +36,6 @@ from remit.collector.validation import (
     Declarations,
     Declared,
     SchemaVerdict,
-    exceeded,
-    markers_in,
     may_hold,
 )
 from remit.collector.views import span_view
@@ -53,58 +56,62 @@ _VIOLATIONS: Final = '"violations"'
 _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
 
-def found_at_creation(ctx: Context, instance: InstanceRow, fields: SpanToCreate) -> int:
-    """Return the flags of a new span."""
-    version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    span_type = version.types.get(fields.schema_name)
+def found_at_creation(
+    ctx: Context, span_type: CompiledSpanType | None, fields: SpanToCreate
+) -> tuple[int, Marks | None]:
+    """Return the flags of a new span, and what its markers mean."""
     text = str(fields.payload, "utf-8")
     payload = cast("dict[str, object]", fields.payload_read)
     held = may_hold(text)
-    flags = MARKED if held and _marked(payload) else 0
+    marks = Marks()
+    if held:
+        marks.take_payload(payload)
+    flags = LOST if fields.schema_name == LOSS_SPAN else 0
     if fields.result_read is not None:
-        flags |= _of_result(ctx, span_type, fields.status, fields)
+        flags |= _of_result(ctx, span_type, fields.status, fields, marks)
+    flags |= marks.flags
     if span_type is None:
-        return flags | UNDECLARED
-    return flags | _PAYLOAD[span_type.params.verdict(payload, text, ctx.budget, held=held)]
+        flags |= UNDECLARED
+    else:
+        flags |= _PAYLOAD[span_type.params.verdict(payload, text, ctx.budget, held=held)]
+    return flags, marks if marks.flags else None
 
 
-def found_at_finish(ctx: Context, instance: InstanceRow, row: SpanRow, fields: SpanToFinish) -> int:
-    """Return the flags that the finish of a span adds."""
+def found_at_finish(
+    ctx: Context, span_type: CompiledSpanType | None, status: str, fields: SpanToFinish
+) -> tuple[int, Marks | None]:
+    """Return the flags that the finish of a span adds, and what the markers in its result mean."""
     if fields.result_read is None:
-        return 0
+        return 0, None
+    marks = Marks()
+    flags = _of_result(ctx, span_type, status, fields, marks) | marks.flags
+    return flags, marks if marks.flags else None
+
+
+def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
+    """Return a span that ended with what the template of its type makes of it."""
+    if span_type is None or not span_type.template.usable:
+        return row
+    payload = cast("dict[str, object]", read_json(row.payload))
+    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
+    chars = len(row.payload) + len(row.result_payload or "")
+    # The members of the result replace those of the payload.
+    text = span_type.template.summary({**payload, **result}, chars, budget)
+    return row if text is None else msgspec.structs.replace(row, summary=text)
+
+
+def shown(ctx: Context, row: SpanRow, instance: InstanceRow) -> SpanView:
+    """Return the view of a span, with its differences from its declaration."""
     version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    return _of_result(ctx, version.types.get(row.schema_name), row.status, fields)
+    return shown_span(version, row, instance, ctx.budget)
 
 
-def shown(
-    ctx: Context, row: SpanRow, instance: InstanceRow, *, with_summary: bool = False
-) -> SpanView:
-    """Return the view of a span, with its differences from its declaration.
-
-    Args:
-        ctx: The request.
-        row: The span.
-        instance: Its run.
-        with_summary: Whether its template is rendered.
-    """
-    version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    return shown_span(version, row, instance, ctx.budget, with_summary=with_summary)
-
-
-def shown_span(
-    version: Declared,
-    row: SpanRow,
-    instance: InstanceRow,
-    budget: Budget,
-    *,
-    with_summary: bool = True,
-) -> SpanView:
-    """Return the view of a span; its errors and its summary take no longer than *budget*."""
+def shown_span(version: Declared, row: SpanRow, instance: InstanceRow, budget: Budget) -> SpanView:
+    """Return the view of a span; to list its errors takes no longer than *budget*."""
     span_type = version.types.get(row.schema_name)
     title = row.schema_name if span_type is None else span_type.title
-    errors = schema_errors(version, row, budget) if row.flags & FOUND else ()
-    summary = _summary(span_type, row, budget) if with_summary and span_type is not None else None
-    return span_view(row, instance, title, schema_errors=errors, summary=summary)
+    errors = schema_errors(version, row, budget) if row.flags & (INVALID | UNCHECKED) else ()
+    return span_view(row, instance, title, schema_errors=errors)
 
 
 def schema_errors(version: Declared, row: SpanRow, budget: Budget) -> list[str]:
@@ -154,27 +161,15 @@ def _of_result(
     span_type: CompiledSpanType | None,
     status: str,
     fields: SpanToCreate | SpanToFinish,
+    marks: Marks,
 ) -> int:
     text = str(fields.result_payload, "utf-8")
     result = cast("dict[str, object]", fields.result_read)
     held = may_hold(text)
-    denied = status == _FAILED and _VIOLATIONS in text
-    flags = MARKED if denied or (held and _marked(result)) else 0
+    failed = status == _FAILED and _VIOLATIONS in text
+    if held or failed:
+        marks.take_result(result, failed=failed, held=held)
     # A span type declares the result of a step, but not its errors.
     if span_type is None or status != COMPLETE:
-        return flags
-    return flags | _RESULT[span_type.result.verdict(result, text, ctx.budget, held=held)]
-
-
-def _marked(payload: dict[str, object]) -> bool:
-    return any(markers_in(payload)) or bool(exceeded(payload))
-
-
-def _summary(span_type: CompiledSpanType, row: SpanRow, budget: Budget) -> str | None:
-    """Return the summary of a span; the members of its result replace those of its payload."""
-    if not span_type.template.usable:
-        return None
-    payload = cast("dict[str, object]", read_json(row.payload))
-    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
-    chars = len(row.payload) + len(row.result_payload or "")
-    return span_type.template.summary({**payload, **result}, chars, budget)
+        return 0
+    return _RESULT[span_type.result.verdict(result, text, ctx.budget, held=held)]

@@ -81,16 +81,25 @@ class Store(Reader, Protocol):
         """
         ...
 
-    def retain(self, before_us: int) -> Removed:
+    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
         """Delete old spans, by the time in their id, old instances, and their idempotency keys.
 
         An instance stays while one of its spans stays. Other transactions go on meanwhile.
 
         Args:
             before_us: What is older than this is deleted, in microseconds since 1970.
+            payloads_before_us: Of spans older than this only the payloads are deleted.
 
         Raises:
             StoreUnavailableError: The database cannot be used now; the call can be repeated.
+        """
+        ...
+
+    def maintain(self) -> None:
+        """Do what a database needs every second: a server calls this on a thread of its own.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now.
         """
         ...
 

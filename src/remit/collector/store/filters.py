@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from remit.collector.store import statements
-from remit.collector.store.rows import Row
+from remit.collector.store.ids import to_bytes
+from remit.collector.store.rows import STATUSES, Row
 from remit.collector.store.statements import Value
 
 R = TypeVar("R", bound=Row)
@@ -29,19 +30,25 @@ class Page:
     field: str
     descending: bool
 
-    def order(self, kind: type[Row], prefix: str = "") -> str:
-        """Return the `ORDER BY` of rows of *kind*; NULL counts as the smallest value."""
+    def order(self, kind: type[Row], names: Mapping[str, str] | None = None) -> str:
+        """Return the `ORDER BY` of rows of *kind*; NULL counts as the smallest value.
+
+        Args:
+            kind: The kind of row.
+            names: The columns of the fields, where they have other names.
+        """
         direction = "DESC" if self.descending else "ASC"
         field = statements.known(kind, self.field)
         absent = ""
         if field in statements.NULLABLE[kind]:
             absent = " NULLS LAST" if self.descending else " NULLS FIRST"
-        ties = "" if field == "id" else f", {prefix}id {direction}"
-        return f"ORDER BY {prefix}{field} {direction}{absent}{ties}"
+        named = names or {}
+        ties = "" if field == "id" else f", {named.get('id', 'id')} {direction}"
+        return f"ORDER BY {named.get(field, field)} {direction}{absent}{ties}"
 
-    def clause(self, kind: type[Row], prefix: str = "") -> str:
+    def clause(self, kind: type[Row], names: Mapping[str, str] | None = None) -> str:
         """Return the end of a statement that selects the page; its values are `limits`."""
-        return f"{self.order(kind, prefix)} LIMIT ? OFFSET ?"
+        return f"{self.order(kind, names)} LIMIT ? OFFSET ?"
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -69,6 +76,7 @@ class SpanFilter:
     agent_id: str | None = None
     environment_id: str | None = None
     schema_name: str | None = None
+    status: str | None = None
     started_from_us: int | None = None
     started_to_us: int | None = None
     changed_from_us: int | None = None
@@ -76,45 +84,76 @@ class SpanFilter:
     flags: int | None = None
 
     def where(self) -> tuple[str, tuple[Value, ...]]:
-        """Return the condition on spans `s` of instances `i`, and its values."""
+        """Return the condition on spans `s` of runs `r`, and its values."""
+        run_id, first_id = self.agent_instance_id, self.first_id
+        types, values = self._types()
         conditions: dict[str, Value] = {
-            "i.account_id = ?": self.account_id,
-            "s.agent_instance_id = ?": self.agent_instance_id,
-            "i.agent_id = ?": self.agent_id,
-            "i.environment_id = ?": self.environment_id,
-            "s.schema_name = ?": self.schema_name,
+            "r.id = ?": None if run_id is None else to_bytes(run_id),
+            "s.status = ?": None if self.status is None else STATUSES.index(self.status),
             "s.started_at >= ?": self.started_from_us,
             "s.started_at <= ?": self.started_to_us,
             "s.updated_at >= ?": self.changed_from_us,
-            "s.id >= ?": self.first_id,
+            "s.id >= ?": None if first_id is None else to_bytes(first_id),
             "(s.flags & ?) <> 0": self.flags,
+            statements.RUN_FILTERS["environment_id"]: self.environment_id,
         }
+        if run_id is not None:
+            conditions[statements.RUN_FILTERS["account_id"]] = self.account_id
         used = {text: value for text, value in conditions.items() if value is not None}
-        return " AND ".join(used) or "TRUE", tuple(used.values())
+        texts = [*([types] if types else []), *used]
+        return " AND ".join(texts) or "TRUE", (*values, *used.values())
+
+    def _types(self) -> tuple[str, tuple[Value, ...]]:
+        """Return the condition on the types of the spans, for which there is an index with time."""
+        conditions: dict[str, Value] = {
+            "agent_ref = (SELECT ref FROM agents WHERE id = ?)": self.agent_id,
+            "name = ?": self.schema_name,
+        }
+        if self.agent_instance_id is None:
+            owned = "agent_ref IN (SELECT a.ref FROM agents AS a WHERE a.account_id = ?)"
+            conditions[owned] = self.account_id
+        used = {text: value for text, value in conditions.items() if value is not None}
+        if not used:
+            return "", ()
+        types = f"s.type_ref IN (SELECT ref FROM span_types WHERE {' AND '.join(used)})"  # noqa: S608 - fixed texts
+        return types, tuple(used.values())
 
     @property
-    def names_instances(self) -> bool:
-        """Whether the condition names columns of instances."""
-        columns = (self.account_id, self.agent_id, self.environment_id)
-        return any(value is not None for value in columns)
+    def names_runs(self) -> bool:
+        """Whether the condition names columns of runs."""
+        return self.agent_instance_id is not None or self.environment_id is not None
 
 
-class SpanKind(NamedTuple):
-    """Spans that are counted together.
+class TypeCounts(NamedTuple):
+    """Numbers of spans of one type, as one declaration of it describes it.
 
     Attributes:
-        agent_schema_version_id: Schema version of their runs.
-        schema_name: Their type.
-        status: Their status.
-        flags: Their flags among `FOUND`.
-        spans: The number of spans.
+        name: The type.
+        title: Its title.
+        data_risk: Its data risk as JSON; None if it declares none.
+        declared: Whether it was declared.
+        spans: All spans.
+        failed: Failed ones.
+        denied: Ones that the policy refused.
+        withheld: Ones with a withheld value.
+        beyond: Ones that exceeded the remit of their agent.
+        undeclared: Ones whose type was not declared.
+        invalid: Ones that are not as declared.
+        unchecked: Ones that were not compared.
     """
 
-    agent_schema_version_id: str
-    schema_name: str
-    status: str
-    flags: int
+    name: str
+    title: str
+    data_risk: str | None
+    declared: bool
     spans: int
+    failed: int
+    denied: int
+    withheld: int
+    beyond: int
+    undeclared: int
+    invalid: int
+    unchecked: int
 
 
 class Removed(NamedTuple):
@@ -125,9 +164,11 @@ class Removed(NamedTuple):
         instances: The number of instances.
         keys: The number of idempotency keys.
         parts: Names of the partitions that were dropped.
+        payloads: The number of spans whose payloads alone were deleted.
     """
 
     spans: int = 0
     instances: int = 0
     keys: int = 0
     parts: tuple[str, ...] = ()
+    payloads: int = 0

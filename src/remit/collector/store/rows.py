@@ -12,7 +12,10 @@ import msgspec
 
 SENSITIVE: Final = 1
 """Flag of a span: its payloads hold values in the `$sensitive` encoding."""
-# The flags 2, 4 and 8 are in rows that earlier versions wrote, and mean nothing now.
+CREATED_BY_KEY: Final = 2
+"""Flag of a span: the idempotency key of its creation was derived from its id."""
+FINISHED_BY_KEY: Final = 4
+"""Flag of a span: the idempotency key of its finish was derived from its id."""
 BAD_PAYLOAD: Final = 16
 """Flag of a span: its payload does not match the schema of its type."""
 UNCHECKED_PAYLOAD: Final = 32
@@ -23,10 +26,22 @@ UNCHECKED_RESULT: Final = 128
 """Flag of a span: its result could not be checked against its schema."""
 UNDECLARED: Final = 256
 """Flag of a span: its type was not declared."""
-MARKED: Final = 512
-"""Flag of a span: a value in it was withheld, or exceeds the remit of its agent."""
-FOUND: Final = BAD_PAYLOAD | UNCHECKED_PAYLOAD | BAD_RESULT | UNCHECKED_RESULT | UNDECLARED | MARKED
+DENIED: Final = 512
+"""Flag of a span: the policy refused the step."""
+WITHHELD: Final = 1024
+"""Flag of a span: a value in it was withheld."""
+BEYOND: Final = 2048
+"""Flag of a span: the step exceeded the remit of its agent."""
+LOST: Final = 4096
+"""Flag of a span: it reports what its run lost."""
+INVALID: Final = BAD_PAYLOAD | BAD_RESULT
+UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
+FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | WITHHELD | BEYOND | LOST
 """The flags that the collector sets; the others come from the client."""
+FINDINGS: Final = (BAD_PAYLOAD, DENIED, WITHHELD, BEYOND, LOST)
+"""The kinds of findings that have rows: `BAD_PAYLOAD` means payload or result."""
+STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending")
+"""Statuses of spans; the database has their places in this order, which is that of the words."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -124,7 +139,8 @@ class DeploymentRow(Row, frozen=True, gc=False):
 class TokenRow(Row, frozen=True, gc=False):
     """A token; `token_hash` is SHA-256 of the secret, which is not stored.
 
-    `made_by` is the id of the token with which it was made over the API.
+    `made_by` is the id of the token with which it was made over the API. `may` is `read`, `write`
+    or `erase`; each permits what the ones before it permit.
     """
 
     id: str
@@ -140,6 +156,8 @@ class TokenRow(Row, frozen=True, gc=False):
     updated_at: int
     last_used_at: int | None = None
     made_by: str | None = None
+    name: str | None = None
+    may: str = "write"
 
 
 class InstanceRow(Row, frozen=True, gc=False):
@@ -147,7 +165,13 @@ class InstanceRow(Row, frozen=True, gc=False):
 
     `start_seen` says whether a start has arrived, because a finish may arrive first.
     `quality_payloads` is a JSON object by name. Since `erased_at`, payloads are not stored.
-    `caused_by` is the trace id of the `traceparent` that its root span names.
+    `caused_by` is the trace id of the `traceparent` that its root span names. `flags` are those of
+    its spans together; `denied` counts the spans that the policy refused, `handled` the failed ones
+    whose parent is complete. The tokens are None if no span has any. `summary` is that of the root
+    span. The failure is the one that ended the run, else the first: its time, step, class, place in
+    the code, first line, and a number that equal failures share.
+
+    The database sets the references.
     """
 
     id: str
@@ -175,10 +199,30 @@ class InstanceRow(Row, frozen=True, gc=False):
     spans_cancelled: int = 0
     erased_at: int | None = None
     caused_by: str | None = None
+    flags: int = 0
+    denied: int = 0
+    handled: int = 0
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    summary: str | None = None
+    failure_us: int | None = None
+    failure_step: str | None = None
+    failure_type: str | None = None
+    failure_place: str | None = None
+    failure_text: str | None = None
+    fingerprint: int | None = None
+    ref: int = 0
+    place_ref: int = 0
+    account_ref: int = 0
+    agent_ref: int = 0
+    environment_ref: int = 0
 
 
 class SpanRow(Row, frozen=True, gc=False):
-    """One step of a run; the payloads are JSON as received."""
+    """One step of a run; the payloads are JSON as received.
+
+    `summary` is what the template of its type made when it ended. The database sets `ref`.
+    """
 
     agent_instance_id: str
     id: str
@@ -191,10 +235,38 @@ class SpanRow(Row, frozen=True, gc=False):
     finished_at: int | None
     inserted_at: int
     updated_at: int
-    create_key: str | None
-    finish_key: str | None
     payload: str
     result_payload: str | None
+    summary: str | None = None
+    run_ref: int = 0
+    type_ref: int = 0
+    ref: int = 0
+
+
+class TypeRow(Row, frozen=True, gc=False):
+    """A type of spans as an agent declared it; `data_risk` is JSON.
+
+    `hash` is that of the declaration, empty for a type that was not declared.
+    """
+
+    agent_ref: int
+    name: str
+    title: str
+    data_risk: str | None
+    hash: str
+
+
+class FindingRow(Row, frozen=True, gc=False):
+    """A finding of a span; `kind` is its flag, `number` tells apart those of one kind."""
+
+    kind: int
+    started_at: int
+    run_ref: int
+    span_id: str
+    number: int
+    agent_ref: int
+    environment_ref: int
+    sentence: str | None
 
 
 class KeyRow(Row, frozen=True, gc=False):
@@ -211,13 +283,6 @@ class KeyRow(Row, frozen=True, gc=False):
     answer: bytes | None
     inserted_at: int
     request_hash: str | None = None
-
-
-class SubjectRow(Row, frozen=True, gc=False):
-    """A person whose data a run is about: SHA-256 of the name that the program uses."""
-
-    agent_instance_id: str
-    subject_hash: str
 
 
 class ErasureRow(Row, frozen=True, gc=False):

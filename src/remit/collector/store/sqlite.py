@@ -1,4 +1,4 @@
-"""The SQLite store: one file, one connection for each process, any number of processes.
+"""The SQLite store: one file, any number of processes, each with one connection that writes.
 
 Write-ahead log, a busy timeout, and `BEGIN IMMEDIATE` for everything that writes, so that two
 writers wait for each other rather than fail.
@@ -10,31 +10,41 @@ import json
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from queue import Empty, LifoQueue
+from typing import Any, Final, NamedTuple, TypeVar
 
 from typing_extensions import override
 
 from remit._base import sqlite
+from remit._base.clock import NS_PER_US, SystemClock
 from remit._base.files import make_private_file
-from remit.collector.store import statements
-from remit.collector.store.base import Reader, Store, StoreUnavailableError
-from remit.collector.store.filters import Listed, Page, Removed, SpanFilter
-from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
+from remit.collector.store import counts, statements
+from remit.collector.store.base import Reader, Store, StoreUnavailableError, TooSlowError
+from remit.collector.store.filters import Removed
+from remit.collector.store.ids import to_bytes
 from remit.collector.store.retention import forget
-from remit.collector.store.rows import InstanceRow, KeyRow, Row, SpanRow, content_hash
+from remit.collector.store.rows import STATUSES, FindingRow, InstanceRow, KeyRow, Row, SpanRow
 from remit.collector.store.statements import Value
-from remit.collector.store.subjects import subject_hash
-from remit.collector.store.transaction import Transaction, mutable, values_of
+from remit.collector.store.transaction import References, Transaction, values_of
+from remit.collector.store.version import VERSION, refuse_other
+from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
 T = TypeVar("T")
 
 MEMORY: Final = ":memory:"
 BUSY_TIMEOUT_S: Final = 10.0
+READERS: Final = 2
+READ_LIMIT_S: Final = 2.0
+_STEPS: Final = 10_000
+"""Steps of SQLite between two looks at the time, about a tenth of a millisecond."""
+MAINTAINED_PAGES: Final = 16_000
+"""Pages in the log from which a commit writes them into the file itself, beside `maintain`."""
 # A fork waits this long for a statement to end: a child could hang on a mutex of SQLite otherwise.
 FORK_WAIT_S: Final = 1.0
 # SQLite does not wait for the lock that the change to a write-ahead log takes.
@@ -47,76 +57,121 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA cache_size = -65536",
     "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA journal_size_limit = 67108864",
     # What is deleted is overwritten, however SQLite was built.
     "PRAGMA secure_delete = ON",
 )
 
 
-_INSERT_SPAN: Final = f"{statements.INSERT[SpanRow]} ON CONFLICT DO NOTHING"
-# One statement for any number of ids, compiled once; CROSS JOIN sets the order of the join.
-_SPANS_OF_IDS: Final = (
-    f"SELECT {statements.columns(SpanRow, 's.')} FROM json_each(?) AS j "  # noqa: S608 - fixed names
-    "CROSS JOIN agent_spans AS s ON s.id = j.value "
-    "CROSS JOIN agent_instances AS i ON i.id = s.agent_instance_id "
-    "WHERE ? IS NULL OR i.account_id = ?"
+_SPAN_TABLE_COLUMNS: Final = (
+    "ref",
+    "run_ref",
+    "id",
+    "parent_id",
+    "type_ref",
+    "status",
+    "created_status",
+    "flags",
+    "started_at",
+    "finished_at",
+    "inserted_at",
+    "updated_at",
+    "summary",
 )
+_INSERT_SPAN: Final = (
+    f"INSERT INTO spans ({', '.join(_SPAN_TABLE_COLUMNS)}) "  # noqa: S608 - fixed names
+    f"VALUES ({', '.join('?' for _ in _SPAN_TABLE_COLUMNS)})"
+)
+_INSERT_PAYLOAD: Final = "INSERT INTO span_payloads (span_ref, payload, result) VALUES (?, ?, ?)"
+_UPDATE_SPAN: Final = (
+    "UPDATE spans SET status = ?, flags = ?, started_at = ?, finished_at = ?, updated_at = ?, "
+    "summary = ? WHERE ref = ?"
+)
+_UPDATE_RESULT: Final = "UPDATE span_payloads SET result = ? WHERE span_ref = ?"
+_LAST_SPAN: Final = "SELECT COALESCE(MAX(ref), 0) FROM spans"
+_STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
+# One statement for any number of keys, compiled once; CROSS JOIN sets the order of the join.
 _KEYS_OF_TEXTS: Final = (
     f"SELECT {statements.columns(KeyRow, 'k.')} FROM json_each(?) AS j "  # noqa: S608 - as above
     "CROSS JOIN idempotency_keys AS k ON k.account_id = ? AND k.operation = ? AND k.key = j.value"
 )
-
-_OF_THE_TIMES: Final = (
-    "SELECT COUNT(*) FROM (SELECT 1 FROM agent_spans "
-    "WHERE started_at >= ? AND started_at <= ? LIMIT ?)"
+_INSERT_RUN: Final = (
+    f"INSERT INTO runs ({', '.join(statements.INSERTED)}) "  # noqa: S608 - as above
+    f"VALUES ({', '.join('?' for _ in statements.INSERTED)})"
 )
-MOST_BY_START: Final = 20_000
-"""So many spans of a time range are read faster one by one than all spans of an agent."""
-_EVER: Final = 2**63 - 1
+_INSERT_KEY_OF_RUN: Final = (
+    "INSERT INTO run_keys (external_identifier, agent_ref, environment_ref, run_id) "
+    "VALUES (?, ?, ?, ?)"
+)
+_INSERT_FINDING: Final = (
+    "INSERT INTO span_findings (kind, started_at, run_ref, span_id, number, agent_ref, "
+    "environment_ref, sentence) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_INSERT_LABEL: Final = (
+    "INSERT INTO run_labels (key, value, run_id, run_ref) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT DO NOTHING"
+)
+_INSERT_SUBJECT: Final = (
+    "INSERT INTO run_subjects (subject_hash, run_id, run_ref) VALUES (?, ?, ?) "
+    "ON CONFLICT DO NOTHING"
+)
+_NEXT_SEQ: Final = "SELECT MAX(?, COALESCE(MAX(seq), 0) + 1) FROM run_changes"
+_NOTE_CHANGE: Final = (
+    "INSERT INTO run_changes (run_ref, seq) VALUES (?, ?) "
+    "ON CONFLICT (run_ref) DO UPDATE SET seq = excluded.seq"
+)
 
-_ACCOUNTS: Final = "SELECT id FROM accounts LIMIT 2"
 
-_FORGET_SPANS: Final = (
-    "DELETE FROM agent_spans WHERE rowid IN "
-    "(SELECT rowid FROM agent_spans WHERE id < ? ORDER BY id LIMIT ?)"
+def _adding(table: str, key: Sequence[str], counts: Sequence[str]) -> str:
+    """Return the statement that adds to counts; the largest duration stays the largest."""
+    changes = ", ".join(
+        f"{name} = MAX({name}, excluded.{name})"
+        if name.endswith("_max_us")
+        else f"{name} = {name} + excluded.{name}"
+        for name in counts
+    )
+    columns = (*key, *counts)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)}) "  # noqa: S608 - as above
+        f"ON CONFLICT DO UPDATE SET {changes}"
+    )
+
+
+_ADD_TO_HOURS: Final = _adding("span_hours", counts.SPAN_KEY, counts.SPAN_COUNTS)
+_ADD_TO_DAYS: Final = _adding("span_days", counts.SPAN_KEY, counts.SPAN_COUNTS)
+_ADD_TO_RUNS: Final = _adding("run_hours", counts.RUN_KEY, counts.RUN_COUNTS)
+_ADD_TO_WITHHELD: Final = _adding("withheld_days", counts.WITHHELD_KEY, ("times",))
+
+_OLD_SPANS: Final = "SELECT ref FROM spans WHERE id < ? ORDER BY id LIMIT ?"
+_MARK_OF_RETENTION: Final = "SELECT before_id, span_ref FROM payload_retention"
+# Spans between the last bound and this one, and those that arrived since with an older id.
+_OLD_PAYLOADS: Final = (
+    "SELECT span_ref FROM span_payloads AS b JOIN spans AS s ON s.ref = b.span_ref "
+    "WHERE s.id >= ? AND s.id < ? LIMIT ?"
+)
+_LATE_PAYLOADS: Final = (
+    "SELECT span_ref FROM span_payloads AS b CROSS JOIN spans AS s ON s.ref = b.span_ref "
+    "WHERE b.span_ref > ? AND s.id < ? LIMIT ?"
 )
 
 
 class SqliteTransaction(Transaction):
     """A transaction of the SQLite store; a writing one has the file to itself."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, *, most_by_start: int = MOST_BY_START
-    ) -> None:
-        """Use *connection*, on which a transaction was begun.
+    dialect = "sqlite"
+    with_run = "JOIN runs AS r ON r.ref = s.run_ref"
+    span_key = ("ref",)
+    with_payloads = "LEFT JOIN span_payloads AS b ON b.span_ref = s.ref"
 
-        Args:
-            connection: The connection.
-            most_by_start: Most spans of a time range that are found by the index on their start.
-        """
+    def __init__(self, connection: sqlite3.Connection, known: References | None = None) -> None:
+        """Use *connection*, on which a transaction was begun."""
+        super().__init__(known or References())
         self._connection = connection
-        self._most_by_start = most_by_start
-
-    @override
-    def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
-        values = (_texts(span_ids), account_id, account_id)
-        return {row.id: row for row in self._all(SpanRow, _SPANS_OF_IDS, values)}
 
     @override
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
         values = (_texts(keys), account_id, operation)
         return {row.key: row for row in self._all(KeyRow, _KEYS_OF_TEXTS, values)}
-
-    @override
-    def list_instances(
-        self, account_id: str | None, equal: Mapping[str, str], page: Page
-    ) -> Listed[InstanceRow]:
-        # Those of the only account are all that exist, which SQLite counts without a condition.
-        if not equal and account_id is not None and self._is_alone(account_id):
-            account_id = None
-        return super().list_instances(account_id, equal, page)
-
-    def _is_alone(self, account_id: str) -> bool:
-        return list(self._rows(_ACCOUNTS)) == [(account_id,)]
 
     @override
     def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
@@ -126,103 +181,275 @@ class SqliteTransaction(Transaction):
 
     @override
     def add(self, row: Row) -> None:
-        self._run(statements.INSERT[type(row)], values_of(row))
+        self.run(statements.INSERT[type(row)], values_of(row))
 
     @override
     def add_keys(self, rows: Sequence[KeyRow]) -> None:
-        self._connection.executemany(statements.INSERT[KeyRow], map(values_of, rows))
+        self.run_many(statements.INSERT[KeyRow], [values_of(row) for row in rows])
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
-        self._connection.executemany(_INSERT_SPAN, map(values_of, rows))
+        ((last,),) = self.rows(_LAST_SPAN)
+        spans: list[tuple[Value, ...]] = []
+        payloads: list[tuple[Value, ...]] = []
+        for ref, row in enumerate(rows, last + 1):
+            parent_id = row.parent_span_id
+            spans.append(
+                (
+                    ref,
+                    row.run_ref,
+                    to_bytes(row.id),
+                    None if parent_id is None else to_bytes(parent_id),
+                    row.type_ref,
+                    _STATUS[row.status],
+                    _STATUS[row.created_status],
+                    row.flags,
+                    row.started_at,
+                    row.finished_at,
+                    row.inserted_at,
+                    row.updated_at,
+                    row.summary,
+                )
+            )
+            payloads.append((ref, row.payload, row.result_payload))
+        self.run_many(_INSERT_SPAN, spans)
+        self.run_many(_INSERT_PAYLOAD, payloads)
 
     @override
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
-        values = [(*mutable(row), row.agent_instance_id, row.id) for row in rows]
-        self._connection.executemany(statements.UPDATE_SPAN, values)
-
-    @override
-    def _source(self, wanted: SpanFilter, *, joined: bool) -> str:
-        # SQLite keeps no statistics that say whether a time range holds few spans.
-        if not self._few_in_time(wanted):
-            return super()._source(wanted, joined=joined)
-        return statements.SPANS_BY_START_AND_THEIRS if joined else statements.SPANS_BY_START
-
-    def _few_in_time(self, wanted: SpanFilter) -> bool:
-        begins, ends = wanted.started_from_us, wanted.started_to_us
-        if begins is ends is None or wanted.agent_instance_id is not None:
-            return False
-        if wanted.agent_id is None:
-            return True
-        since = -_EVER if begins is None else begins
-        values = (since, _EVER if ends is None else ends, self._most_by_start)
-        ((count,),) = self._rows(_OF_THE_TIMES, values)
-        return int(count) < self._most_by_start
-
-    @override
-    def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page, columns: str) -> str:
-        # Of many runs, order the row ids first, and then read the rows of the page.
-        if wanted.agent_instance_id is not None:
-            return super()._page_of_spans(passing, wanted, page, columns)
-        ordered = page.order(SpanRow, "s.")
-        return (
-            f"SELECT {columns} FROM "  # noqa: S608 - fixed names
-            f"(SELECT s.rowid AS place {passing} {ordered} LIMIT ? OFFSET ?) AS p "
-            f"CROSS JOIN agent_spans AS s ON s.rowid = p.place {ordered}"
+        self.run_many(
+            _UPDATE_SPAN,
+            [
+                (
+                    _STATUS[row.status],
+                    row.flags,
+                    row.started_at,
+                    row.finished_at,
+                    row.updated_at,
+                    row.summary,
+                    row.ref,
+                )
+                for row in rows
+            ],
         )
+        results = [(row.result_payload, row.ref) for row in rows if row.result_payload is not None]
+        self.run_many(_UPDATE_RESULT, results)
+
+    @override
+    def add_findings(self, rows: Sequence[FindingRow]) -> None:
+        values = [
+            (
+                row.kind,
+                row.started_at,
+                row.run_ref,
+                to_bytes(row.span_id),
+                row.number,
+                row.agent_ref,
+                row.environment_ref,
+                row.sentence,
+            )
+            for row in rows
+        ]
+        self.run_many(_INSERT_FINDING, values)
+
+    @override
+    def add_labels(self, run: InstanceRow, labels: Iterable[tuple[str, str]]) -> None:
+        run_id = to_bytes(run.id)
+        self.run_many(_INSERT_LABEL, [(key, value, run_id, run.ref) for key, value in labels])
+
+    @override
+    def add_subject(self, run: InstanceRow, subject_hash: str) -> None:
+        self.run(_INSERT_SUBJECT, (subject_hash, to_bytes(run.id), run.ref))
+
+    @override
+    def _insert_run(self, values: Mapping[str, Value]) -> int:
+        cursor = self._connection.execute(_INSERT_RUN, tuple(values.values()))
+        assert cursor.lastrowid is not None  # noqa: S101 - of the row just inserted
+        return cursor.lastrowid
+
+    @override
+    def _insert_key_of_run(self, values: Sequence[Value]) -> None:
+        self.run(_INSERT_KEY_OF_RUN, values)
+
+    @override
+    def _erase_payloads(self, run: InstanceRow) -> int:
+        sql = (
+            f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} WHERE span_ref IN "  # noqa: S608 - fixed texts
+            f"(SELECT ref FROM spans WHERE run_ref = ?) AND {statements.HAS_PAYLOAD}"
+        )
+        return self.run(sql, (run.ref,))
 
     @override
     def forget_spans(self, first_id: str, most: int) -> int:
-        return self._run(_FORGET_SPANS, (first_id, most))
+        refs = json.dumps([ref for (ref,) in self.rows(_OLD_SPANS, (to_bytes(first_id), most))])
+        for table, column in (("span_payloads", "span_ref"), ("spans", "ref")):
+            sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"  # noqa: S608 - as above
+            count = self.run(sql, (refs,))
+        return count
 
     @override
-    def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
+    def forget_payloads(self, first_id: str, most: int) -> int:
+        bound = to_bytes(first_id)
+        marks = list(self.rows(_MARK_OF_RETENTION))
+        before_id, span_ref = marks[0] if marks else (b"", 0)
+        rows = list(self.rows(_OLD_PAYLOADS, (before_id, bound, most)))
+        rows = rows or list(self.rows(_LATE_PAYLOADS, (span_ref, min(before_id, bound), most)))
+        if not rows:
+            ((last,),) = self.rows(_LAST_SPAN)
+            self.run("DELETE FROM payload_retention")
+            mark = (max(before_id, bound), last)
+            self.run("INSERT INTO payload_retention (before_id, span_ref) VALUES (?, ?)", mark)
+            return 0
+        self.run_many("DELETE FROM span_payloads WHERE span_ref = ?", rows)
+        return len(rows)
+
+    @override
+    def flush(self) -> None:
+        changed, pending = self.counts.changed, self.counts
+        if changed:
+            now_us = SystemClock().wall_ns() // NS_PER_US
+            ((seq,),) = self.rows(_NEXT_SEQ, (now_us,))
+            self.run_many(_NOTE_CHANGE, [(ref, seq) for ref in changed])
+        for sql, counted in (
+            (_ADD_TO_HOURS, pending.spans),
+            (_ADD_TO_DAYS, pending.days()),
+            (_ADD_TO_RUNS, pending.runs),
+        ):
+            self.run_many(sql, [(*key, *values) for key, values in counted.items()])
+        withheld = [(*key, times) for key, times in pending.withheld.items()]
+        self.run_many(_ADD_TO_WITHHELD, withheld)
+
+    @override
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute(sql, values)
 
     @override
-    def _run(self, sql: str, values: Sequence[Value] = ()) -> int:
+    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
         return self._connection.execute(sql, values).rowcount
 
     @override
-    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        self._connection.executemany(sql, rows)
+    def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        if rows:
+            self._connection.executemany(sql, rows)
 
     @override
-    def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
-        return f"{column} IN (SELECT value FROM json_each(?))", _texts(texts)  # noqa: S608 - as above
+    def among(self, column: str, texts: Collection[str]) -> tuple[str, tuple[Value, ...]]:
+        return f"{column} IN (SELECT value FROM json_each(?))", (_texts(texts),)  # noqa: S608 - as above
+
+    @override
+    def among_ids(self, column: str, ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
+        # JSON holds no bytes. The number of values is rounded up, so that few statements differ.
+        size = 1 << max(0, len(ids) - 1).bit_length()
+        values: list[Value] = [*ids, *[None] * (size - len(ids))]
+        return f"{column} IN ({', '.join('?' * size)})", tuple(values)
+
+
+class _Readers:
+    """Connections that only read one file, each for one thread at a time."""
+
+    def __init__(self, path: Path, limit_s: float, count: int = READERS) -> None:
+        """Open none yet.
+
+        Args:
+            path: The file.
+            limit_s: How long a transaction may take, in seconds.
+            count: The number of connections.
+        """
+        self._path = path
+        self._limit_s = limit_s
+        self._free: LifoQueue[sqlite3.Connection | None] = LifoQueue()
+        for _ in range(count):
+            self._free.put(None)
+        self._count = count
+
+    @contextmanager
+    def block(self) -> Generator[sqlite3.Connection]:
+        """Return a block that sees one state of the file.
+
+        Raises:
+            StoreUnavailableError: The file cannot be read now.
+            TooSlowError: The block takes longer than the limit.
+        """
+        try:
+            connection = self._free.get(timeout=self._limit_s)
+        except Empty:
+            raise TooSlowError(f"{self._path}: other queries take all its connections") from None
+        try:
+            with _unavailable(str(self._path)):
+                connection = connection or sqlite.open_file(self._path, "ro")
+                until = time.monotonic() + self._limit_s
+                # A number that is not zero interrupts the statement.
+                connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+                connection.execute("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    connection.set_progress_handler(None, 0)
+                    connection.execute("ROLLBACK")
+        finally:
+            self._free.put(connection)
+
+    def hold(self) -> list[sqlite3.Connection | None]:
+        """Take the connections; return those that became free in time."""
+        held: list[sqlite3.Connection | None] = []
+        until = time.monotonic() + FORK_WAIT_S
+        with suppress(Empty):
+            while len(held) < self._count:
+                held.append(self._free.get(timeout=max(0.0, until - time.monotonic())))
+        return held
+
+    def release(self, held: Iterable[sqlite3.Connection | None]) -> None:
+        """Give back what `hold` returned."""
+        for connection in held:
+            self._free.put(connection)
+
+    def anew(self) -> _Readers:
+        """Return the same without the connections."""
+        return _Readers(self._path, self._limit_s, self._count)
+
+    def close(self) -> None:
+        """Close the connections that are free."""
+        held = self.hold()
+        for connection in held:
+            if connection is not None:
+                connection.close()
+        self.release([None] * len(held))
 
 
 class SqliteStore(Store):
     """A store in one SQLite file, or in memory for tests.
 
-    All threads of a process share its connection, one at a time.
+    All threads of a process share the connection that writes, one at a time. Transactions that only
+    read have connections of their own, so that none waits for a writer, and no writer for one.
     """
 
-    at_once = 1
+    at_once = 1 + READERS
 
     def __init__(
         self,
         path: Path | str,
         *,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
-        most_by_start: int = MOST_BY_START,
+        read_limit_s: float = READ_LIMIT_S,
     ) -> None:
-        """Open the database at *path*, create it or upgrade its schema if need be.
+        """Open the database at *path*, or create it.
 
         Args:
             path: A file in an existing folder, or `:memory:`.
             busy_timeout_s: How long to wait for other processes, in seconds.
-            most_by_start: Most spans of a time range that are found by the index on their start.
+            read_limit_s: How long a transaction that only reads may take, in seconds.
 
         Raises:
-            SettingsError: The path holds something else, a newer schema, or cannot be opened.
+            SettingsError: The path holds something else, another schema, or cannot be opened.
         """
         self.path = str(path)
         self._busy_timeout_s = busy_timeout_s
-        self._most_by_start = most_by_start
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._maintained = False
         self._finalizer: weakref.finalize[[], SqliteStore] | None = None
+        self._readers = None if self.path == MEMORY else _Readers(Path(path), read_limit_s)
+        self._references = References()
         _stores.add(self)
         with self._lock:
             self._open()
@@ -230,8 +457,16 @@ class SqliteStore(Store):
     @override
     @contextmanager
     def reading(self) -> Generator[Transaction]:
-        with self._transaction("BEGIN") as transaction:
-            yield transaction
+        if self._readers is None:
+            with self._transaction("BEGIN") as transaction:
+                yield transaction
+            return
+        with self._lock:
+            # Where the file was closed, or the process forked.
+            if self._connection is None:
+                self._open()
+        with self._readers.block() as connection:
+            yield SqliteTransaction(connection, self._references)
 
     @override
     def look(self, question: Callable[[Transaction], T]) -> T:
@@ -245,18 +480,31 @@ class SqliteStore(Store):
             yield transaction
 
     @override
-    def retain(self, before_us: int) -> Removed:
-        removed = forget(self, before_us)
-        with self._lock, _unavailable(self.path):
-            # Only this writes the deletions from the log into the file.
-            (self._connection or self._open()).execute("PRAGMA wal_checkpoint(PASSIVE)")
+    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+        removed = forget(self, before_us, payloads_before_us)
+        # Only this writes the deletions from the log into the file.
+        self.maintain()
         return removed
+
+    @override
+    def maintain(self) -> None:
+        if self.path == MEMORY:
+            return
+        with _unavailable(self.path):
+            with self._lock:
+                connection = self._connection or self._open()
+                if not self._maintained:
+                    connection.execute(f"PRAGMA wal_autocheckpoint = {MAINTAINED_PAGES}")
+                    self._maintained = True
+            # On another connection, so that writers and readers go on meanwhile.
+            with closing(sqlite.open_file(Path(self.path), "rw")) as checkpointer:
+                checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @override
     def is_current(self) -> bool:
         with self._lock, _unavailable(self.path):
             connection = self._connection or self._open()
-            return _schema_version(connection) == migrations("sqlite")[-1].number
+            return _schema_version(connection) == VERSION
 
     @override
     def scrub(self) -> None:
@@ -279,9 +527,12 @@ class SqliteStore(Store):
         with self._lock, _unavailable(self.path):
             connection = self._connection or self._open()
             connection.execute(begin)
+            transaction = SqliteTransaction(connection, self._references)
             try:
-                yield SqliteTransaction(connection, most_by_start=self._most_by_start)
+                yield transaction
+                transaction.flush()
                 connection.execute("COMMIT")
+                self._references.add(transaction.references)
             except BaseException:
                 # After some faults (a full disk) SQLite has rolled back by itself.
                 with suppress(sqlite3.Error):
@@ -291,14 +542,14 @@ class SqliteStore(Store):
     def _open(self) -> sqlite3.Connection:
         try:
             connection = self._connect()
-            _migrate(connection, self.path)
+            _create(connection, self.path)
         except _CANNOT_OPEN as error:
             raise SettingsError(
                 f"the database {self.path} cannot be opened: {error}. Name a file in a folder "
                 "that exists and may be written to, either new or made by remit"
             ) from error
-        self._connection = connection
-        self._finalizer = weakref.finalize(self, connection.close)
+        self._connection, self._maintained = connection, False
+        self._finalizer = weakref.finalize(self, _close, connection, self._readers)
         # Not at exit: a later exit hook may still deliver items.
         self._finalizer.atexit = False
         return connection
@@ -314,7 +565,7 @@ class SqliteStore(Store):
             check_same_thread=False,
         )
         try:
-            refuse_newer(_schema_version(connection), migrations("sqlite")[-1].number, self.path)
+            _refuse_other(connection, self.path)
             _prepare(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -323,21 +574,34 @@ class SqliteStore(Store):
             raise
         return connection
 
-    def _hold(self) -> bool:
-        """Lock the connection while the process forks; return whether that succeeded."""
-        return self._lock.acquire(timeout=FORK_WAIT_S)
+    def _hold(self) -> _Held:
+        """Wait a little until no thread uses a connection, while the process forks."""
+        locked = self._lock.acquire(timeout=FORK_WAIT_S)
+        return _Held(self, locked, [] if self._readers is None else self._readers.hold())
 
-    def _release(self) -> None:
-        self._lock.release()
+    def _release(self, held: _Held) -> None:
+        if held.locked:
+            self._lock.release()
+        if self._readers is not None:
+            self._readers.release(held.readers)
 
     def _forget_parent(self) -> None:
-        """In a forked child: leave the parent's connection alone, it must not be closed here."""
+        """In a forked child: leave the parent's connections alone, they must not be closed here."""
         self._lock = threading.Lock()
         if self._finalizer is not None:
             self._finalizer.detach()
-        if self._connection is not None:
-            _inherited.append(self._connection)
-            self._connection = None
+        _inherited.extend((self._connection, self._readers))
+        self._connection = None
+        if self._readers is not None:
+            self._readers = self._readers.anew()
+
+
+class _Held(NamedTuple):
+    """What `_hold` took of a store."""
+
+    store: SqliteStore
+    locked: bool
+    readers: list[sqlite3.Connection | None]
 
 
 class SqliteReader(Reader):
@@ -359,9 +623,7 @@ class SqliteReader(Reader):
             raise SettingsError(
                 f"the database {self.path} cannot be read: {error}. Name a database that remit made"
             ) from error
-        newest = migrations("sqlite")[-1].number
-        refuse_newer(version, newest, self.path)
-        refuse_older(version, newest, self.path)
+        refuse_other(version, self.path)
 
     @override
     @contextmanager
@@ -445,29 +707,38 @@ def _prepare(connection: sqlite3.Connection) -> None:
             return
 
 
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the schema up to date, under the write lock; refuse a newer one."""
-    steps = migrations("sqlite")
-    newest = steps[-1].number
+def _create(connection: sqlite3.Connection, path: str) -> None:
+    """Create the tables in an empty file, under the write lock; refuse another version of them."""
     marked = sqlite.mark_of(connection) == sqlite.COLLECTOR.application_id
-    if marked and _schema_version(connection) == newest:
+    if marked and _schema_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _schema_version(connection)
-        refuse_newer(version, newest, path)
-        connection.create_function("remit_subject_hash", 1, subject_hash, deterministic=True)
-        connection.create_function("remit_content_hash", 2, content_hash, deterministic=True)
-        for step in steps[version:]:
-            for statement in step.statements:
+        # Another process may have done it meanwhile.
+        if _schema_version(connection) != VERSION:
+            _refuse_other(connection, path)
+            for statement in schema("sqlite"):
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {newest}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute(_MARK)
     except BaseException:
         connection.execute("ROLLBACK")
         connection.close()
         raise
     connection.execute("COMMIT")
+
+
+def _refuse_other(connection: sqlite3.Connection, path: str) -> None:
+    """Refuse a file with another version of the schema; an empty one has none."""
+    if version := _schema_version(connection):
+        refuse_other(version, path)
+
+
+def _close(connection: sqlite3.Connection, readers: _Readers | None) -> None:
+    # The last one writes the log into the file, which a reader cannot.
+    if readers is not None:
+        readers.close()
+    connection.close()
 
 
 def _schema_version(connection: sqlite3.Connection) -> int:
@@ -483,7 +754,9 @@ def _unavailable(path: str) -> Generator[None]:
     except sqlite3.OperationalError as error:
         # The message quotes a damaged text, which may be personal data.
         message = str(error).partition(" with text ")[0]
-        raise StoreUnavailableError(f"{path}: {message}") from error
+        slow = error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
+        kind = TooSlowError if slow else StoreUnavailableError
+        raise kind(f"{path}: {message}") from error
     except sqlite3.DatabaseError as error:
         # The other kinds are mistakes in statements; these two have no class of their own.
         if error.sqlite_errorcode not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
@@ -492,17 +765,18 @@ def _unavailable(path: str) -> Generator[None]:
 
 
 _stores: Final[weakref.WeakSet[SqliteStore]] = weakref.WeakSet()
-_held: Final[list[SqliteStore]] = []
-_inherited: Final[list[sqlite3.Connection]] = []
+_held: Final[list[_Held]] = []
+_inherited: Final[list[object]] = []
 
 
 def _before_fork() -> None:
-    _held.extend(store for store in list(_stores) if store._hold())  # noqa: SLF001 - this module's own
+    _held.extend(store._hold() for store in list(_stores))  # noqa: SLF001 - this module's own
 
 
 def _after_fork_in_parent() -> None:
     while _held:
-        _held.pop()._release()  # noqa: SLF001 - this module's own
+        held = _held.pop()
+        held.store._release(held)  # noqa: SLF001 - this module's own
 
 
 def _after_fork_in_child() -> None:

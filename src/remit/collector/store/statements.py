@@ -1,7 +1,8 @@
 """The SQL of both databases: each row type is a table, each field a column.
 
-`?` is the placeholder of a value. Statements are built from the names in the tables below, never
-from a text of a request.
+Rows of runs and spans are joined from several tables, in which their ids are bytes. `?` is the
+placeholder of a value. Statements are built from the names in the tables below, never from a text
+of a request.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from remit.collector.store.rows import (
     Row,
     SchemaVersionRow,
     SpanRow,
-    SubjectRow,
     TokenRow,
+    TypeRow,
     VersionRow,
 )
 
@@ -37,10 +38,9 @@ TABLES: Final[dict[type[Row], str]] = {
     SchemaVersionRow: "agent_schema_versions",
     DeploymentRow: "agent_deployments",
     TokenRow: "api_tokens",
-    InstanceRow: "agent_instances",
-    SpanRow: "agent_spans",
+    InstanceRow: "runs",
+    SpanRow: "spans",
     KeyRow: "idempotency_keys",
-    SubjectRow: "run_subjects",
     ErasureRow: "erasures",
 }
 MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
@@ -65,6 +65,7 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
         "termination_reason",
         "quality_payloads",
         "updated_at",
+        "handled",
     ),
     SpanRow: (
         "status",
@@ -72,11 +73,30 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
         "started_at",
         "finished_at",
         "updated_at",
-        "finish_key",
-        "result_payload",
+        "summary",
     ),
 }
-COUNTS: Final = ("pending", "active", "complete", "failed", "cancelled")
+TALLIED: Final = (
+    "spans_pending",
+    "spans_active",
+    "spans_complete",
+    "spans_failed",
+    "spans_cancelled",
+    "caused_by",
+    "flags",
+    "denied",
+    "handled",
+    "tokens_in",
+    "tokens_out",
+    "summary",
+    "failure_us",
+    "failure_step",
+    "failure_type",
+    "failure_place",
+    "failure_text",
+    "fingerprint",
+)
+"""What the spans of a run change in its row."""
 NEWEST_SCHEMA_VERSION: Final = (
     "SELECT id FROM agent_schema_versions WHERE agent_id = ? AND external_identifier = ?"
     " ORDER BY inserted_at DESC, id DESC LIMIT 1"
@@ -117,40 +137,83 @@ def _update(kind: type[Row], where: str) -> str:
 
 
 NULLABLE: Final = {kind: _nullable(kind) for kind in TABLES}
-SELECT: Final = {kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}" for kind in TABLES}  # noqa: S608 - as above
-INSERT: Final = {kind: _insert(kind) for kind in TABLES}
-UPDATE: Final = {kind: _update(kind, "id = ?") for kind in MUTABLE}
-UPDATE_SPAN: Final = _update(SpanRow, "agent_instance_id = ? AND id = ?")
-ADD_COUNTS: Final = (
-    "UPDATE agent_instances SET "  # noqa: S608 - as above
-    + ", ".join(f"spans_{status} = spans_{status} + ?" for status in COUNTS)
-    + " WHERE id = ?"
+_STORED: Final = [kind for kind in TABLES if kind not in {InstanceRow, SpanRow}]
+SELECT: Final[dict[type[Row], str]] = {
+    kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}"  # noqa: S608 - as above
+    for kind in _STORED
+}
+INSERT: Final = {kind: _insert(kind) for kind in _STORED}
+UPDATE: Final = {kind: _update(kind, "id = ?") for kind in MUTABLE if kind in _STORED}
+TYPE_COLUMNS: Final = columns(TypeRow)
+
+# Runs
+
+PLACE: Final = (
+    "account_id",
+    "agent_id",
+    "agent_version_id",
+    "agent_schema_version_id",
+    "environment_id",
+    "agent_deployment_id",
 )
-NOTE_CAUSE: Final = "UPDATE agent_instances SET caused_by = ? WHERE id = ?"
-# To count the instances of an account: through its agents, for which an index is enough.
-OWNED: Final = "agent_id IN (SELECT id FROM agents WHERE account_id = ?)"
-SPANS: Final = "FROM agent_spans AS s"
-_THEIRS: Final = "agent_instances AS i ON i.id = s.agent_instance_id"
-SPANS_AND_THEIRS: Final = f"{SPANS} JOIN {_THEIRS}"
-# For SQLite, where CROSS JOIN sets the order of the join.
-SPANS_BY_START: Final = f"{SPANS} INDEXED BY agent_spans_by_start"
-SPANS_BY_START_AND_THEIRS: Final = f"{SPANS_BY_START} CROSS JOIN {_THEIRS}"
+"""The columns of a run that it shares with others of its registration."""
+PLACE_REFS: Final = ("account_ref", "agent_ref", "environment_ref")
+_OF_RUN: Final = [name for name in InstanceRow.__struct_fields__ if name not in PLACE]
+RUN_COLUMNS: Final = ", ".join(
+    f"{'p' if name in PLACE else 'r'}.{name}" for name in InstanceRow.__struct_fields__
+)
+"""The columns of a run `r` and its place `p`, in the order of the fields of its row."""
+WITH_PLACE: Final = "JOIN run_places AS p ON p.ref = r.place_ref"
+RUNS: Final = f"SELECT {RUN_COLUMNS} FROM runs AS r {WITH_PLACE}"  # noqa: S608 - as above
+INSERTED: Final = tuple(name for name in _OF_RUN if name != "ref")
+FIND_PLACE: Final = (
+    "SELECT ref, account_ref, agent_ref, environment_ref FROM run_places WHERE "  # noqa: S608 - as above
+    + " AND ".join(f"{name} = ?" for name in PLACE)
+)
+ADD_PLACE: Final = (
+    f"INSERT INTO run_places ({', '.join(PLACE)}, {', '.join(PLACE_REFS)}) "  # noqa: S608 - as above
+    "SELECT ?, ?, ?, ?, ?, ?, accounts.ref, agents.ref, environments.ref "
+    "FROM accounts, agents, environments "
+    "WHERE accounts.id = ? AND agents.id = ? AND environments.id = ? "
+    "ON CONFLICT DO NOTHING"
+)
+# A filter of runs by an id goes through the reference, for which there is an index.
+RUN_FILTERS: Final[dict[str, str]] = {
+    "account_id": "r.account_ref = (SELECT ref FROM accounts WHERE id = ?)",
+    "agent_id": "r.agent_ref = (SELECT ref FROM agents WHERE id = ?)",
+    "environment_id": "r.environment_ref = (SELECT ref FROM environments WHERE id = ?)",
+    "agent_version_id": "r.place_ref IN (SELECT ref FROM run_places WHERE agent_version_id = ?)",
+    "agent_deployment_id": (
+        "r.place_ref IN (SELECT ref FROM run_places WHERE agent_deployment_id = ?)"
+    ),
+    "external_identifier": ("r.id IN (SELECT run_id FROM run_keys WHERE external_identifier = ?)"),
+    "caused_by": "r.caused_by = ?",
+    "status": "r.status = ?",
+}
+FIND_TYPE: Final = "SELECT ref FROM span_types WHERE agent_ref = ? AND name = ? AND hash = ?"
+ADD_TYPE: Final = (
+    f"INSERT INTO span_types ({TYPE_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608 - as above
+)
+ADD_TYPE_WORD: Final = (
+    "INSERT INTO span_type_words (word, side, type_ref) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+)
+
+# Spans
+
+SPAN_COLUMNS: Final = (
+    "r.id, s.id, s.parent_id, t.name, s.status, s.created_status, s.flags, s.started_at, "
+    "s.finished_at, s.inserted_at, s.updated_at, b.payload, b.result, s.summary, s.run_ref, "
+    "s.type_ref"
+)
+"""The columns of a span `s` of the run `r`, with its type `t` and its payloads `b`."""
 # The number grows when a span begins and when it ends.
 MOVES: Final = (
-    "SELECT id, spans_pending + 2 * spans_active "
-    "+ 3 * (spans_complete + spans_failed + spans_cancelled) FROM agent_instances"
+    "SELECT r.id, r.spans_pending + 2 * r.spans_active "
+    "+ 3 * (r.spans_complete + r.spans_failed + r.spans_cancelled) FROM runs AS r"
 )
 MAY_MOVE: Final = (
-    "status IN ('pending', 'active', 'terminated') OR spans_pending > 0 OR spans_active > 0 "
-    "OR id >= ?"
-)
-SPANLESS: Final = (
-    "NOT EXISTS (SELECT 1 FROM agent_spans AS s WHERE s.agent_instance_id = agent_instances.id)"
-)
-# `finished_at` comes from the client, `updated_at` from the collector.
-OLD: Final = (
-    "SELECT id FROM agent_instances WHERE finished_at < ? AND updated_at < ? "  # noqa: S608 - as above
-    f"AND {SPANLESS} ORDER BY id LIMIT ?"
+    "r.status IN ('pending', 'active', 'terminated') OR r.spans_pending > 0 "
+    "OR r.spans_active > 0 OR r.id >= ?"
 )
 # The key of a deleted span can neither be answered nor be used again.
 FORGET_KEYS: Final = (
@@ -166,15 +229,15 @@ NOTE_USE: Final = (
 ERASED: Final = "erased"
 """Replaces an erased reason."""
 EMPTY: Final = "{}"
-ERASE_SPANS: Final = (
-    f"UPDATE agent_spans SET payload = '{EMPTY}', result_payload = "  # noqa: S608 - a fixed text
-    f"CASE WHEN result_payload IS NULL THEN NULL ELSE '{EMPTY}' END "
-    f"WHERE agent_instance_id = ? AND (payload <> '{EMPTY}' OR result_payload <> '{EMPTY}')"
+ERASE_PAYLOADS: Final = (
+    f"payload = '{EMPTY}', result = CASE WHEN result IS NULL THEN NULL ELSE '{EMPTY}' END"
 )
-ERASE_INSTANCE: Final = (
-    f"UPDATE agent_instances SET quality_payloads = '{EMPTY}', termination_reason = "  # noqa: S608 - as above
-    f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, erased_at = ? "
-    "WHERE id = ?"
+"""The assignments that erase payloads."""
+HAS_PAYLOAD: Final = f"(payload <> '{EMPTY}' OR result <> '{EMPTY}')"
+ERASE_RUN: Final = (
+    f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "  # noqa: S608 - as above
+    f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, summary = NULL, "
+    "failure_text = NULL, erased_at = ? WHERE id = ?"
 )
 ERASE_ANSWERS: Final = (
     "UPDATE idempotency_keys SET answer = ?, request_hash = NULL WHERE agent_instance_id = ? "

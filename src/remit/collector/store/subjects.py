@@ -1,4 +1,4 @@
-"""The subject and the cause of a run, which its root span names."""
+"""The subject, the labels and the cause of a run, which its root span names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from remit._base.traceparent import trace_id
 
 ROOT_SPAN: Final = "remit:run"
 """Name of the root span of a run."""
+MAX_LABELS: Final = 50
+MAX_LABEL_CHARS: Final = 200
 
 
 class _Root(msgspec.Struct):
     subject: str | None = None
+
+
+class _Labelled(msgspec.Struct):
+    labels: dict[str, str | int | float | bool] | list[str] | None = None
 
 
 class _Linked(msgspec.Struct):
@@ -22,6 +28,7 @@ class _Linked(msgspec.Struct):
 
 
 _read_linked: Final = msgspec.json.Decoder(_Linked).decode
+_read_labelled: Final = msgspec.json.Decoder(_Labelled).decode
 _read_root: Final = msgspec.json.Decoder(_Root).decode
 
 
@@ -46,3 +53,22 @@ def cause(payload: str) -> str | None:
         return trace_id(_read_linked(payload).traceparent)
     except msgspec.DecodeError:
         return None
+
+
+def labels(payload: str) -> list[tuple[str, str]]:
+    """Return the labels that the payload of a root span names, as pairs of key and value.
+
+    A word alone has an empty value.
+    """
+    if '"labels"' not in payload:
+        return []
+    try:
+        named = _read_labelled(payload).labels
+    except msgspec.DecodeError:
+        return []
+    pairs = (named or {}).items() if not isinstance(named, list) else [(word, "") for word in named]
+    return [
+        (key[:MAX_LABEL_CHARS], str(value)[:MAX_LABEL_CHARS])
+        for key, value in [*pairs][:MAX_LABELS]
+        if "\x00" not in key and "\x00" not in str(value)
+    ]

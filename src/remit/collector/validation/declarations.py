@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from remit.collector.json_io import read_json
+from remit.collector.json_io import canonical, read_json
 from remit.collector.store import Transaction
 from remit.collector.validation.schemas import (
     MAX_COMPILED_BYTES,
@@ -23,6 +24,7 @@ MAX_CHARS: Final = 4 * 1024 * 1024
 """So many characters of schemas are kept."""
 MIN_CHARS: Final = 16 * 1024
 """A schema version counts as so many at least, so that at most 256 are kept."""
+HASH_CHARS: Final = 32
 MAX_VERSION_PATTERNS: Final = 256
 """Patterns of all schemas of a version; nothing is compared with the schemas beyond."""
 DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -82,19 +84,24 @@ class CompiledSpanType:
     """One span type.
 
     Attributes:
+        name: The name.
         title: The title, else the name.
+        hash: Hash of the title and the data risk.
         data_risk: What its steps may do and which data they handle, if that was declared.
         params: Checker of payloads.
         result: Checker of results.
         template: Template of summaries.
     """
 
-    __slots__ = ("data_risk", "params", "result", "template", "title")
+    __slots__ = ("data_risk", "hash", "name", "params", "result", "template", "title")
 
     def __init__(self, described: _SpanType, checkers: _Checkers) -> None:
         """Read what a schema version keeps of it."""
+        self.name = described.name
         self.title: str = described.title or described.name
         self.data_risk: DataRisk | None = described.data_risk
+        declared = canonical([self.title, self.data_risk])
+        self.hash = hashlib.sha256(declared).hexdigest()[:HASH_CHARS]
         self.params = checkers.of(described.params_schema)
         self.result = checkers.of(described.result_schema)
         self.template = Template(described.template)

@@ -58,7 +58,6 @@ def span_view(
     title: str,
     *,
     schema_errors: Sequence[str] = (),
-    summary: str | None = None,
 ) -> SpanView:
     """Return a span as it is now.
 
@@ -67,7 +66,6 @@ def span_view(
         instance: The run to which it belongs.
         title: Title of its span type, else the type's name.
         schema_errors: What in it is not as its span type declares.
-        summary: What the span type's template writes.
     """
     inserted_at = format_us(row.inserted_at)
     result = row.result_payload
@@ -86,7 +84,7 @@ def span_view(
         finished_at=None if row.finished_at is None else format_us(row.finished_at),
         sensitive_encoding=bool(row.flags & SENSITIVE),
         purpose=instance.purpose,
-        summary=summary,
+        summary=row.summary,
         valid=_valid(row.flags),
         schema_errors=schema_errors,
         payload_byte_size_estimate=len(row.payload) + len(result or ""),

@@ -5,7 +5,7 @@
 -- A column `..._ref` has the `ref` of a row of another table, a small number that is never sent.
 
 CREATE TABLE accounts (
-  ref INTEGER PRIMARY KEY,
+  ref INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
   name TEXT NOT NULL,
   inserted_at INTEGER NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE accounts (
 );
 
 CREATE TABLE environments (
-  ref INTEGER PRIMARY KEY,
+  ref INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
   account_id TEXT NOT NULL,
   name TEXT NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE environments (
 CREATE INDEX environments_of_account ON environments (account_id, id);
 
 CREATE TABLE agents (
-  ref INTEGER PRIMARY KEY,
+  ref INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
   account_id TEXT NOT NULL,
   name TEXT NOT NULL,
@@ -102,7 +102,7 @@ CREATE TABLE api_tokens (
 -- The types of spans that were recorded, one row for each declaration of a type by an agent.
 -- `hash` is that of the declaration, empty for a type that was not declared.
 CREATE TABLE span_types (
-  ref INTEGER PRIMARY KEY,
+  ref INTEGER PRIMARY KEY AUTOINCREMENT,
   agent_ref INTEGER NOT NULL,
   name TEXT NOT NULL,
   title TEXT NOT NULL,
@@ -120,7 +120,7 @@ CREATE TABLE span_type_words (
 
 -- What the runs of one registration have in common.
 CREATE TABLE run_places (
-  ref INTEGER PRIMARY KEY,
+  ref INTEGER PRIMARY KEY AUTOINCREMENT,
   account_ref INTEGER NOT NULL,
   agent_ref INTEGER NOT NULL,
   environment_ref INTEGER NOT NULL,
@@ -190,7 +190,7 @@ CREATE TABLE run_keys (
   PRIMARY KEY (external_identifier, agent_ref, environment_ref)
 ) WITHOUT ROWID;
 
--- `seq` grows whenever a run or one of its spans is written.
+-- `seq` grows whenever a run or one of its spans is written; it begins with the time.
 CREATE TABLE run_changes (
   run_ref INTEGER PRIMARY KEY,
   seq INTEGER NOT NULL

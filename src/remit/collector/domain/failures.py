@@ -1,0 +1,120 @@
+"""The failure that is kept with a run: what a list shows of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple, cast, get_args
+
+import msgspec
+
+from remit.collector.json_io import read_json
+from remit.collector.store import InstanceRow, SpanRow
+from remit.collector.validation import CompiledSpanType
+from remit.models.data_risk import Classification
+
+MAX_CHARS: Final = 200
+"""Most characters of a class, a place or a line."""
+_CLASSES: Final = get_args(Classification)
+_OPEN: Final = frozenset(_CLASSES[: _CLASSES.index("internal") + 1])
+_PARTS: Final = ("params_data_categories", "result_data_categories")
+
+
+class Failure(NamedTuple):
+    """The failure of a span.
+
+    Attributes:
+        at_us: When the span ended.
+        step: Name of the span's type; None for the run as a whole.
+        kind: Class of the exception.
+        place: Its place in the code.
+        text: First line of its message; None beyond the class *internal*.
+        causes: Class and place of the exceptions that caused it.
+    """
+
+    at_us: int
+    step: str | None
+    kind: str | None
+    place: str | None
+    text: str | None
+    causes: frozenset[tuple[str | None, str | None]] = frozenset()
+
+    @property
+    def exception(self) -> tuple[str | None, str | None]:
+        """Class and place, which two spans have in common that one exception ended."""
+        return self.kind, self.place
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that equal failures share, up to 2^63 - 1."""
+        text = "\x00".join(part or "" for part in (self.step, self.kind, self.place))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: bool) -> Failure:
+    """Return the failure of a failed span."""
+    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
+    error = _members(result.get("error"))
+    causes = error.get("causes")
+    listed = cast("list[object]", causes) if isinstance(causes, list) else []
+    return Failure(
+        row.updated_at if row.finished_at is None else row.finished_at,
+        None if is_root else row.schema_name,
+        _line(error.get("type")),
+        _line(error.get("at")),
+        _line(error.get("message")) if _is_open(span_type) else None,
+        frozenset(
+            (_line(cause.get("type")), _line(cause.get("at"))) for cause in map(_members, listed)
+        ),
+    )
+
+
+def failure_in(run: InstanceRow) -> Failure | None:
+    """Return the failure that is kept with a run."""
+    if run.failure_us is None:
+        return None
+    return Failure(
+        run.failure_us, run.failure_step, run.failure_type, run.failure_place, run.failure_text
+    )
+
+
+def with_failure(run: InstanceRow, failure: Failure | None) -> InstanceRow:
+    """Return a run with a failure."""
+    if failure is None:
+        return run
+    return msgspec.structs.replace(
+        run,
+        failure_us=failure.at_us,
+        failure_step=failure.step,
+        failure_type=failure.kind,
+        failure_place=failure.place,
+        failure_text=None if run.erased_at is not None else failure.text,
+        fingerprint=failure.fingerprint,
+    )
+
+
+def first_of(kept: Failure | None, other: Failure) -> Failure:
+    """Return the failure that began first; one that passed on through a parent is the same."""
+    if kept is None or other.at_us < kept.at_us:
+        return other
+    return kept
+
+
+def is_passed_on(kept: Failure, root: Failure) -> bool:
+    """Return whether the failure that ended a run is *kept*, or was caused by it."""
+    return root.exception == kept.exception or kept.exception in root.causes
+
+
+def _is_open(span_type: CompiledSpanType | None) -> bool:
+    risk = (span_type.data_risk if span_type is not None else None) or {}
+    return all((risk.get(part) or {}).get("classification", "unknown") in _OPEN for part in _PARTS)
+
+
+def _line(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    lines = value.replace("\x00", "").splitlines()
+    return lines[0][:MAX_CHARS] if lines else ""
+
+
+def _members(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

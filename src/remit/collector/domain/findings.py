@@ -1,0 +1,118 @@
+"""Findings of spans: what the policy refused, what exceeded a remit, and what was withheld.
+
+The markers are those of docs/reference/payloads.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from remit.collector.store import (
+    BAD_PAYLOAD,
+    BEYOND,
+    DENIED,
+    INVALID,
+    LOST,
+    WITHHELD,
+    FindingRow,
+    InstanceRow,
+    SpanRow,
+)
+from remit.collector.validation import KEY, exceeded, markers_in
+from remit.collector.validation import WITHHELD as WITHHELD_MARKER
+
+LOSS_SPAN: Final = "remit:loss"
+"""Name of the span that reports what a run lost."""
+MAX_SENTENCES: Final = 20
+MAX_SENTENCE_CHARS: Final = 500
+MAX_RULES: Final = 100
+MAX_RULE_CHARS: Final = 200
+_ALONE: Final = (WITHHELD, LOST)
+
+
+@dataclass(slots=True)
+class Marks:
+    """What the markers in the payload and the result of a span mean.
+
+    Attributes:
+        flags: Flags of the span.
+        sentences: Why the policy refused the step, and how it exceeded its remit, by flag.
+        rules: How often each rule withheld a value.
+    """
+
+    flags: int = 0
+    sentences: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
+    rules: Counter[str] = field(default_factory=Counter[str])
+
+    def take_payload(self, payload: dict[str, object]) -> None:
+        """Take the markers of a payload that may hold some."""
+        self._take_rules(payload)
+        self._take(BEYOND, exceeded(payload))
+
+    def take_result(self, result: dict[str, object], *, failed: bool, held: bool) -> None:
+        """Take the markers of a result.
+
+        Args:
+            result: The result.
+            failed: Whether the span failed.
+            held: Whether it may hold markers.
+        """
+        if held:
+            self._take_rules(result)
+        error = result.get("error")
+        if failed and isinstance(error, dict):
+            violations = cast("dict[str, object]", error).get("violations")
+            if isinstance(violations, list):
+                self._take(DENIED, [str(each) for each in cast("list[object]", violations)])
+
+    def _take_rules(self, value: object) -> None:
+        rules = Counter(
+            str(marker.get("rule", ""))[:MAX_RULE_CHARS]
+            for marker in markers_in(value)
+            if marker[KEY] == WITHHELD_MARKER
+        )
+        if rules:
+            self.flags |= WITHHELD
+            self.rules.update(dict(rules.most_common(MAX_RULES)))
+
+    def _take(self, flag: int, sentences: list[str]) -> None:
+        if sentences:
+            self.flags |= flag
+            cut = [sentence[:MAX_SENTENCE_CHARS] for sentence in sentences[:MAX_SENTENCES]]
+            self.sentences[flag] = cut
+
+
+def finding_rows(
+    run: InstanceRow, row: SpanRow, added: int, marks: Marks | None
+) -> Iterator[FindingRow]:
+    """Yield the findings of a span.
+
+    Args:
+        run: The run of the span.
+        row: The span.
+        added: The flags that are new.
+        marks: What its markers mean; None without any.
+    """
+    kept = {} if marks is None or run.erased_at is not None else marks.sentences
+    kinds: dict[int, list[str | None]] = {flag: [None] for flag in _ALONE if added & flag}
+    if added & INVALID:
+        kinds[BAD_PAYLOAD] = [None]
+    for flag in (DENIED, BEYOND):
+        if added & flag:
+            kinds[flag] = [*kept.get(flag, [])] or [None]
+    began_us = row.inserted_at if row.started_at is None else row.started_at
+    for kind, sentences in kinds.items():
+        for number, sentence in enumerate(sentences):
+            yield FindingRow(
+                kind,
+                began_us,
+                row.run_ref,
+                row.id,
+                number,
+                run.agent_ref,
+                run.environment_ref,
+                sentence,
+            )

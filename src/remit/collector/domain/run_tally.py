@@ -1,0 +1,217 @@
+"""What the spans of one batch change in their run: counts, flags, tokens, failure, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+import msgspec
+
+from remit.collector.domain.failures import (
+    Failure,
+    failure_in,
+    failure_of,
+    first_of,
+    is_passed_on,
+    with_failure,
+)
+from remit.collector.domain.findings import Marks, finding_rows
+from remit.collector.domain.states import UNFINISHED
+from remit.collector.store import (
+    DENIED,
+    FOUND,
+    FindingRow,
+    InstanceRow,
+    SpanFilter,
+    SpanRow,
+    Transaction,
+    TypeRow,
+)
+from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
+from remit.collector.validation import CompiledSpanType
+
+FAILED: Final = "failed"
+MOST_FAILED: Final = 100
+"""Failed spans among which the step is looked up that failed first."""
+_SIDES: Final = {
+    "action_profile": ("action", "allowed"),
+    "params_data_categories": ("params", "included"),
+    "result_data_categories": ("result", "included"),
+}
+
+
+class RunTally:
+    """The changes of one run.
+
+    Attributes:
+        run: The run as it was read.
+        types: The span types that its schema version declares.
+        findings: Findings of its spans.
+    """
+
+    __slots__ = (
+        "_counts",
+        "_denied",
+        "_ended",
+        "_failure",
+        "_flags",
+        "_root_failure",
+        "_roots",
+        "_summary",
+        "_tokens",
+        "_tx",
+        "_type_refs",
+        "findings",
+        "run",
+        "types",
+    )
+
+    def __init__(
+        self, tx: Transaction, run: InstanceRow, types: Mapping[str, CompiledSpanType]
+    ) -> None:
+        """Begin without changes."""
+        self.run = run
+        self.types = types
+        self.findings: list[FindingRow] = []
+        self._tx = tx
+        self._counts: dict[str, int] = {}
+        self._denied = self._flags = 0
+        self._tokens: list[int] | None = None
+        self._summary: str | None = None
+        self._failure: Failure | None = failure_in(run)
+        self._root_failure: Failure | None = None
+        self._roots: list[SpanRow] = []
+        self._type_refs: dict[str, int] = {}
+        self._ended = False
+
+    def type_ref(self, name: str) -> int:
+        """Return the reference of a span type of the run."""
+        ref = self._type_refs.get(name)
+        if ref is None:
+            row, words = type_row(self.run.agent_ref, name, self.types.get(name))
+            ref = self._type_refs[name] = self._tx.type_ref(row, words)
+        return ref
+
+    def take(
+        self,
+        before: SpanRow | None,
+        after: SpanRow,
+        marks: Marks | None,
+        result: Mapping[str, object] | None,
+    ) -> None:
+        """Take a span that is created or changed.
+
+        Args:
+            before: The span before the change; None for a new one.
+            after: The span.
+            marks: What new markers in it mean.
+            result: Its result, if it is new.
+        """
+        run, counts, tallied = self.run, self._counts, self._tx.counts
+        added = after.flags & FOUND
+        if before is not None:
+            counts[before.status] = counts.get(before.status, 0) - 1
+            tallied.span(run, before, -1)
+            added &= ~before.flags
+        counts[after.status] = counts.get(after.status, 0) + 1
+        tallied.span(run, after)
+        if added:
+            self._flags |= added
+            self._denied += bool(added & DENIED)
+            self.findings.extend(finding_rows(run, after, added, marks))
+        if marks is not None:
+            for rule, times in marks.rules.items():
+                tallied.withhold(run, after, rule, times)
+        if result is not None and "token_usage" in result:
+            self._take_usage(result["token_usage"])
+        is_root = after.schema_name == ROOT_SPAN
+        if is_root:
+            self._take_root(before, after)
+        if after.status == FAILED:
+            failure = failure_of(after, self.types.get(after.schema_name), is_root=is_root)
+            self._failure = first_of(self._failure, failure)
+            if is_root:
+                self._root_failure = failure
+        self._ended = self._ended or after.status not in UNFINISHED
+
+    def _take_usage(self, usage: object) -> None:
+        if isinstance(usage, dict):
+            members = cast("dict[str, object]", usage)
+            numbers = [members.get(name) for name in ("prompt_tokens", "completion_tokens")]
+            tokens = self._tokens or [0, 0]
+            for place, number in enumerate(numbers):
+                if type(number) is int and 0 <= number < 2**53:
+                    tokens[place] += number
+                    self._tokens = tokens
+
+    def _take_root(self, before: SpanRow | None, after: SpanRow) -> None:
+        self._summary = after.summary or self._summary
+        if before is None and self.run.erased_at is None:
+            self._roots.append(after)
+
+    def write(self) -> InstanceRow:
+        """Write labels and subjects; return the run with its changes, to be written."""
+        tx, run = self._tx, self.run
+        changes: dict[str, object] = {
+            f"spans_{status}": getattr(run, f"spans_{status}") + change
+            for status, change in self._counts.items()
+        }
+        changes |= {
+            "flags": run.flags | self._flags,
+            "denied": run.denied + self._denied,
+            "summary": self._summary or run.summary,
+        }
+        if self._tokens is not None:
+            changes["tokens_in"] = (run.tokens_in or 0) + self._tokens[0]
+            changes["tokens_out"] = (run.tokens_out or 0) + self._tokens[1]
+        for root in self._roots:
+            changes["caused_by"] = cause(root.payload) or run.caused_by
+            hashed = subject_hash(root.payload)
+            if hashed is not None:
+                tx.add_subject(run, hashed)
+            tx.add_labels(run, labels(root.payload))
+        changed = msgspec.structs.replace(run, **changes)
+        changed = with_failure(changed, self._told())
+        if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
+            changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
+        return changed
+
+    def _told(self) -> Failure | None:
+        """Return the failure to keep: the one that ended the run, else the first.
+
+        The step is the one that failed first with the exception.
+        """
+        kept, root = self._failure, self._root_failure
+        if kept is None or root is None or is_passed_on(kept, root):
+            return kept
+        wanted = SpanFilter(agent_instance_id=self.run.id, status=FAILED)
+        return min(
+            (
+                failure._replace(text=root.text)
+                for row in self._tx.some_spans(wanted, MOST_FAILED)
+                if (
+                    failure := failure_of(
+                        row, self.types.get(row.schema_name), is_root=row.schema_name == ROOT_SPAN
+                    )
+                ).exception
+                == root.exception
+            ),
+            default=root,
+        )
+
+
+def type_row(
+    agent_ref: int, name: str, declared: CompiledSpanType | None
+) -> tuple[TypeRow, list[tuple[str, str]]]:
+    """Return the row of a span type, and the words of its data risk with their sides."""
+    if declared is None:
+        return TypeRow(agent_ref, name, name, None, ""), []
+    risk = declared.data_risk or {}
+    words = [
+        (word, side)
+        for part, (side, wanted) in _SIDES.items()
+        for word, value in (risk.get(part) or {}).items()
+        if value == wanted
+    ]
+    text = None if declared.data_risk is None else msgspec.json.encode(declared.data_risk).decode()
+    return TypeRow(agent_ref, name, declared.title, text, declared.hash), words

@@ -1,0 +1,135 @@
+"""Counts of spans and runs by time, as far as one transaction changes them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final, TypeAlias
+
+from remit.collector.store.ids import ms_of
+from remit.collector.store.rows import (
+    BEYOND,
+    DENIED,
+    INVALID,
+    STATUSES,
+    UNCHECKED,
+    UNDECLARED,
+    WITHHELD,
+    InstanceRow,
+    SpanRow,
+)
+
+US_PER_HOUR: Final = 3_600_000_000
+MS_PER_HOUR: Final = 3_600_000
+HOURS_PER_DAY: Final = 24
+SPAN_KEY: Final = ("bucket", "agent_ref", "environment_ref", "purpose", "type_ref")
+SPAN_COUNTS: Final = (
+    "unfinished",
+    "complete",
+    "failed",
+    "cancelled",
+    "denied",
+    "withheld",
+    "beyond",
+    "undeclared",
+    "invalid",
+    "unchecked",
+    "duration_us",
+    "duration_max_us",
+)
+RUN_KEY: Final = ("bucket", "agent_ref", "environment_ref", "purpose")
+RUN_COUNTS: Final = ("pending", "active", "complete", "failed", "terminated", "cancelled")
+WITHHELD_KEY: Final = ("bucket", "agent_ref", "environment_ref", "type_ref", "rule")
+
+SpanKey: TypeAlias = tuple[int, int, int, str, int]
+RunKey: TypeAlias = tuple[int, int, int, str]
+WithheldKey: TypeAlias = tuple[int, int, int, int, str]
+
+_MAX: Final = len(SPAN_COUNTS) - 1
+_DURATION: Final = _MAX - 1
+_OF_STATUS: Final = {"active": 0, "pending": 0, "complete": 1, "failed": 2, "cancelled": 3}
+_OF_FLAG: Final = (
+    (DENIED, 4),
+    (WITHHELD, 5),
+    (BEYOND, 6),
+    (UNDECLARED, 7),
+    (INVALID, 8),
+    (UNCHECKED, 9),
+)
+_FLAGS: Final = DENIED | WITHHELD | BEYOND | UNDECLARED | INVALID | UNCHECKED
+assert tuple(sorted(_OF_STATUS)) == STATUSES  # noqa: S101 - the statuses that are counted
+
+
+class Counts:
+    """What a transaction adds to the counts, and the runs that it changes."""
+
+    __slots__ = ("changed", "runs", "spans", "withheld")
+
+    def __init__(self) -> None:
+        """Add nothing."""
+        self.spans: dict[SpanKey, list[int]] = {}
+        self.runs: dict[RunKey, list[int]] = {}
+        self.withheld: dict[WithheldKey, int] = defaultdict(int)
+        self.changed: dict[int, str] = {}
+
+    def copy(self) -> Counts:
+        """Return a copy, to which a savepoint returns."""
+        copied = Counts()
+        copied.spans = {key: list(values) for key, values in self.spans.items()}
+        copied.runs = {key: list(values) for key, values in self.runs.items()}
+        copied.withheld.update(self.withheld)
+        copied.changed.update(self.changed)
+        return copied
+
+    def change(self, run: InstanceRow) -> None:
+        """Note that a run, or one of its spans, is written."""
+        self.changed[run.ref] = run.id
+
+    def run(self, before: InstanceRow | None, after: InstanceRow) -> None:
+        """Count a run that is registered, or whose status changes."""
+        self.change(after)
+        if before is not None and before.status == after.status:
+            return
+        hour = ms_of(after.id) // MS_PER_HOUR
+        key = (hour, after.agent_ref, after.environment_ref, after.purpose)
+        counts = self.runs.setdefault(key, [0] * len(RUN_COUNTS))
+        counts[RUN_COUNTS.index(after.status)] += 1
+        if before is not None:
+            counts[RUN_COUNTS.index(before.status)] -= 1
+
+    def span(self, run: InstanceRow, row: SpanRow, sign: int = 1) -> None:
+        """Count a span, or with a *sign* of -1 take it back as it was before a change."""
+        began_us, ended_us, flags = row.started_at, row.finished_at, row.flags
+        hour = (row.inserted_at if began_us is None else began_us) // US_PER_HOUR
+        key = (hour, run.agent_ref, run.environment_ref, run.purpose, row.type_ref)
+        counts = self.spans.get(key)
+        if counts is None:
+            counts = self.spans[key] = [0] * len(SPAN_COUNTS)
+        counts[_OF_STATUS[row.status]] += sign
+        if flags & _FLAGS:
+            for flag, place in _OF_FLAG:
+                if flags & flag:
+                    counts[place] += sign
+        if began_us is not None and ended_us is not None:
+            duration_us = max(0, ended_us - began_us)
+            counts[_DURATION] += sign * duration_us
+            counts[_MAX] = max(counts[_MAX], duration_us)
+
+    def withhold(self, run: InstanceRow, row: SpanRow, rule: str, times: int) -> None:
+        """Count the values that a rule withheld in a span."""
+        began_us = row.inserted_at if row.started_at is None else row.started_at
+        day = began_us // US_PER_HOUR // HOURS_PER_DAY
+        self.withheld[day, run.agent_ref, run.environment_ref, row.type_ref, rule] += times
+
+    def days(self) -> dict[SpanKey, list[int]]:
+        """Return the counts of spans by day."""
+        days: dict[SpanKey, list[int]] = {}
+        for (hour, *rest), counts in self.spans.items():
+            key: SpanKey = (hour // HOURS_PER_DAY, *rest)  # type: ignore[assignment]  # of that length
+            summed = days.get(key)
+            if summed is None:
+                days[key] = list(counts)
+                continue
+            for place in range(_MAX):
+                summed[place] += counts[place]
+            summed[_MAX] = max(summed[_MAX], counts[_MAX])
+        return days

@@ -1,0 +1,40 @@
+"""Ids of runs and spans in a database: 20 bytes, whose order is that of the texts.
+
+The parent of a span may be any text. One that is no PFID is stored as a byte that begins no PFID,
+followed by the text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from remit._base.ids import TIME_CHARS, decode, encode, is_pfid
+
+ID_BYTES: Final = 20
+SHARDS: Final = 1024
+_CHARS: Final = 32
+_OTHER: Final = b"\xff"
+
+
+def to_bytes(text: str) -> bytes:
+    """Return the stored form of an id."""
+    if is_pfid(text):
+        return decode(text).to_bytes(ID_BYTES)
+    return _OTHER + text.encode()
+
+
+def to_text(stored: bytes) -> str:
+    """Return the id of a stored form."""
+    if stored.startswith(_OTHER):
+        return stored[1:].decode()
+    return encode(int.from_bytes(stored), _CHARS)
+
+
+def shard_of(run_id: bytes) -> int:
+    """Return the shard of a run."""
+    return int.from_bytes(run_id[-2:]) % SHARDS
+
+
+def ms_of(text: str) -> int:
+    """Return the time in a PFID, in milliseconds since 1970."""
+    return decode(text[:TIME_CHARS])

@@ -1,0 +1,46 @@
+"""The schema of a database, and refusals of databases with another version of it."""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from remit.errors import SettingsError
+
+VERSION: Final = 7
+"""Version of the schema that this remit reads and writes."""
+OLDEST: Final = 3
+"""Oldest version from which `remit db upgrade` copies."""
+
+
+@cache
+def statements(dialect: str) -> tuple[str, ...]:
+    """Return the statements that create the tables of *dialect*, `sqlite` or `postgres`.
+
+    `executescript` is no alternative: it commits first, which releases the lock.
+    """
+    script = (files("remit.collector.store") / "schema" / f"{dialect}.sql").read_text("utf-8")
+    lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
+    parts = ("\n".join(lines) + "\n").split(";\n")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def refuse_other(version: int, database: str) -> None:
+    """Refuse a database with another version of the schema.
+
+    Raises:
+        SettingsError: It has one.
+    """
+    if version > VERSION:
+        raise SettingsError(
+            f"the database {database} has schema version {version}, this remit knows up to "
+            f"{VERSION}: upgrade remit, or name another database"
+        )
+    if version < VERSION:
+        raise SettingsError(
+            f"the database {database} has schema version {version}, and this remit uses "
+            f"{VERSION}. Stop what writes to it, and copy it: "
+            f"remit db upgrade --db {shlex.quote(database)}"
+        )
