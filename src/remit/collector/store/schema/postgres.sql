@@ -252,7 +252,7 @@ CREATE TABLE spans (
 ) PARTITION BY RANGE (id);
 CREATE INDEX spans_by_id ON spans (id);
 CREATE INDEX spans_of_type ON spans (type_ref, started_at);
-CREATE INDEX spans_found ON spans (started_at) WHERE status = 3 OR flags >= 8;
+CREATE INDEX spans_failed ON spans (started_at, type_ref) WHERE status = 3;
 -- Ids of times for which there is no part, which a client may choose.
 CREATE TABLE spans_other PARTITION OF spans DEFAULT;
 

@@ -236,7 +236,7 @@ CREATE TABLE spans (
 CREATE UNIQUE INDEX spans_of_run ON spans (run_ref, id);
 CREATE INDEX spans_by_id ON spans (id);
 CREATE INDEX spans_of_type ON spans (type_ref, started_at);
-CREATE INDEX spans_found ON spans (started_at) WHERE status = 3 OR flags >= 8;
+CREATE INDEX spans_failed ON spans (started_at, type_ref) WHERE status = 3;
 
 CREATE TABLE span_payloads (
   span_ref INTEGER PRIMARY KEY,
