@@ -300,7 +300,7 @@ CREATE TABLE span_hours (
   unchecked bigint NOT NULL,
   duration_us bigint NOT NULL,
   duration_max_us bigint NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 );
 CREATE TABLE span_days (
   bucket int NOT NULL,
@@ -320,7 +320,7 @@ CREATE TABLE span_days (
   unchecked bigint NOT NULL,
   duration_us bigint NOT NULL,
   duration_max_us bigint NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 );
 -- Numbers of runs, by the hour in which their ids were made.
 CREATE TABLE run_hours (

@@ -277,7 +277,7 @@ CREATE TABLE span_hours (
   unchecked INTEGER NOT NULL,
   duration_us INTEGER NOT NULL,
   duration_max_us INTEGER NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 ) WITHOUT ROWID;
 CREATE TABLE span_days (
   bucket INTEGER NOT NULL,
@@ -297,7 +297,7 @@ CREATE TABLE span_days (
   unchecked INTEGER NOT NULL,
   duration_us INTEGER NOT NULL,
   duration_max_us INTEGER NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 ) WITHOUT ROWID;
 -- Numbers of runs, by the hour in which their ids were made.
 CREATE TABLE run_hours (
