@@ -220,6 +220,7 @@ CREATE TABLE run_labels (
   PRIMARY KEY (key, value, run_id, shard)
 );
 CREATE INDEX run_labels_of_run ON run_labels (run_ref);
+CREATE INDEX run_labels_by_key ON run_labels (key, run_id);
 
 -- Whose data a run is about, as a hash.
 CREATE TABLE run_subjects (
