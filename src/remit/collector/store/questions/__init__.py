@@ -1,0 +1,31 @@
+"""Questions about what is recorded: lists by keyset, the feed of changes, and numbers.
+
+Statements are the same for both databases, except for shards, increments and the newest spans of
+several types. None contains a text of a request.
+"""
+
+from __future__ import annotations
+
+from remit.collector.store.questions.count_lists import CountCriteria as CountCriteria
+from remit.collector.store.questions.count_lists import Counted as Counted
+from remit.collector.store.questions.count_lists import run_counts as run_counts
+from remit.collector.store.questions.count_lists import span_counts as span_counts
+from remit.collector.store.questions.count_lists import withheld_counts as withheld_counts
+from remit.collector.store.questions.run_lists import Cursor as Cursor
+from remit.collector.store.questions.run_lists import RunCriteria as RunCriteria
+from remit.collector.store.questions.run_lists import RunRecord as RunRecord
+from remit.collector.store.questions.run_lists import changed_runs as changed_runs
+from remit.collector.store.questions.run_lists import count_runs as count_runs
+from remit.collector.store.questions.run_lists import newest_change as newest_change
+from remit.collector.store.questions.run_lists import runs as runs
+from remit.collector.store.questions.scope import FAILED as FAILED
+from remit.collector.store.questions.scope import FLAGS as FLAGS
+from remit.collector.store.questions.scope import RunRef as RunRef
+from remit.collector.store.questions.scope import Scope as Scope
+from remit.collector.store.questions.scope import run_ref_of as run_ref_of
+from remit.collector.store.questions.scope import scope_of as scope_of
+from remit.collector.store.questions.span_lists import Position as Position
+from remit.collector.store.questions.span_lists import SpanCriteria as SpanCriteria
+from remit.collector.store.questions.span_lists import SpanPage as SpanPage
+from remit.collector.store.questions.span_lists import SpanRecord as SpanRecord
+from remit.collector.store.questions.span_lists import spans as spans

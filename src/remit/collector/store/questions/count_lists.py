@@ -1,0 +1,229 @@
+"""Numbers of spans, runs and withheld values, from the tables of counts.
+
+Whole days of a time come from the table by day, and the hours before and after them from the one by
+hour. On PostgreSQL the increments that are not folded yet are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from remit.collector.store.counts import HOURS_PER_DAY, RUN_COUNTS, SPAN_COUNTS, US_PER_HOUR
+from remit.collector.store.questions.scope import Scope, Where
+from remit.collector.store.statements import Value
+from remit.collector.store.transaction import Transaction
+
+_FINISHES: Final = SPAN_COUNTS[:4]
+_LARGEST: Final = "duration_max_us"
+_NEVER, _EVER = -(2**31), 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountCriteria:
+    """What is counted; fields that are None exclude nothing.
+
+    Attributes:
+        scope: Whose runs.
+        purpose: Purpose of the runs; withheld values are counted for all purposes together.
+        since_us: Begin of the time, rounded down to an hour (a day for withheld values).
+        until_us: End of the time, rounded up.
+    """
+
+    scope: Scope
+    purpose: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+Group: TypeAlias = str | int
+"""Id of an agent, name of types, a word, or number of an hour or a day since 1970."""
+Numbers: TypeAlias = dict[str, int]
+
+
+class Counted(NamedTuple):
+    """The numbers of one group.
+
+    Attributes:
+        group: The group.
+        numbers: Its numbers by name; of a status there is one, called `n`.
+        title: Title of a type, from its newest declaration; name of an agent.
+    """
+
+    group: Group
+    numbers: Numbers
+    title: str | None = None
+
+
+class _Part(NamedTuple):
+    """The rows of a table whose bucket is at least `first` and less than `end`.
+
+    `width` is the length of its buckets in those of the result.
+    """
+
+    table: str
+    first: int
+    end: int
+    width: int = 1
+
+
+def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
+    """Return numbers of spans.
+
+    Args:
+        tx: The transaction.
+        wanted: What is counted.
+        by: hour, day, type, category, agent or status.
+    """
+    first, end = _buckets(wanted, US_PER_HOUR)
+    parts = [_Part("span_hours", first, end)] if by == "hour" else _by_day(first, end)
+    if tx.dialect == "postgres":
+        parts.append(_Part("span_increments", first, end))
+    return _counted(tx, wanted, parts, by, SPAN_COUNTS, _FINISHES)
+
+
+def run_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
+    """Return numbers of runs, by hour, day, agent or status."""
+    first, end = _buckets(wanted, US_PER_HOUR)
+    parts = [_Part("run_hours", first, end)]
+    if tx.dialect == "postgres":
+        parts.append(_Part("run_increments", first, end))
+    return _counted(tx, wanted, parts, by, RUN_COUNTS, RUN_COUNTS)
+
+
+def withheld_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
+    """Return how often values were withheld (`times`), by rule, type or day."""
+    first, end = _buckets(wanted, HOURS_PER_DAY * US_PER_HOUR)
+    parts = [_Part("withheld_days", first, end, HOURS_PER_DAY)]
+    if tx.dialect == "postgres":
+        parts.append(_Part("withheld_increments", first, end, HOURS_PER_DAY))
+    return _counted(tx, wanted, parts, by, ("times",), ("times",))
+
+
+def _buckets(wanted: CountCriteria, width_us: int) -> tuple[int, int]:
+    """Return the first bucket of the time, and the one after its last."""
+    since_us, until_us = wanted.since_us, wanted.until_us
+    first = _NEVER if since_us is None else since_us // width_us
+    return first, _EVER if until_us is None else -(-until_us // width_us)
+
+
+def _by_day(first: int, end: int) -> list[_Part]:
+    """Return the days within the hours from *first* to *end*, and the hours around them."""
+    first_day = _NEVER if first == _NEVER else -(-first // HOURS_PER_DAY)
+    end_day = _EVER if end == _EVER else end // HOURS_PER_DAY
+    if first_day >= end_day:
+        return [_Part("span_hours", first, end)]
+    parts = [_Part("span_days", first_day, end_day, HOURS_PER_DAY)]
+    if first != _NEVER and first < first_day * HOURS_PER_DAY:
+        parts.append(_Part("span_hours", first, first_day * HOURS_PER_DAY))
+    if end != _EVER and end_day * HOURS_PER_DAY < end:
+        parts.append(_Part("span_hours", end_day * HOURS_PER_DAY, end))
+    return parts
+
+
+class _Grouping(NamedTuple):
+    """How rows are grouped.
+
+    Attributes:
+        column: The column of the tables of counts.
+        joined: The join that names a group `g`.
+        selected: The columns of its key and its title.
+    """
+
+    column: str
+    selected: str = "g.grouped, NULL"
+    joined: str = ""
+
+
+_CATEGORIES: Final = "SELECT DISTINCT word, type_ref FROM span_type_words WHERE side <> 'action'"
+_GROUPINGS: Final = {
+    "hour": _Grouping("bucket"),
+    "day": _Grouping("bucket"),
+    "status": _Grouping("0"),
+    "rule": _Grouping("rule"),
+    "type": _Grouping(
+        "type_ref", "t.name, t.title", "JOIN span_types AS t ON t.ref = g.grouped ORDER BY t.ref"
+    ),
+    "category": _Grouping(
+        "type_ref", "w.word, NULL", f"JOIN ({_CATEGORIES}) AS w ON w.type_ref = g.grouped"
+    ),
+    "agent": _Grouping("agent_ref", "a.id, a.name", "JOIN agents AS a ON a.ref = g.grouped"),
+}
+
+
+def _counted(
+    tx: Transaction,
+    wanted: CountCriteria,
+    parts: Sequence[_Part],
+    by: str,
+    numbers: Sequence[str],
+    statuses: Sequence[str],
+) -> list[Counted]:
+    """Return the sums of the columns *numbers*, of which *statuses* make up the whole."""
+    groups: dict[Group, Counted] = {}
+    for key, title, *row in _sums(tx, wanted, parts, _GROUPINGS[by], numbers):
+        group = int(key) // HOURS_PER_DAY if by == "day" else key
+        sums = dict(zip(numbers, map(int, row), strict=True))
+        if group in groups:
+            sums = _added(groups[group].numbers, sums)
+        groups[group] = Counted(group, sums, title)
+    if by == "status":
+        sums = groups[0].numbers if groups else {}
+        return [Counted(word, {"n": sums[word]}) for word in statuses if sums.get(word)]
+
+    def whole(counted: Counted) -> int:
+        return sum(counted.numbers[name] for name in statuses)
+
+    present = [counted for counted in groups.values() if whole(counted) > 0]
+    if by in {"hour", "day"}:
+        return sorted(present, key=lambda counted: int(str(counted.group)))
+    return sorted(present, key=lambda counted: (-whole(counted), str(counted.group)))
+
+
+def _sums(
+    tx: Transaction,
+    wanted: CountCriteria,
+    parts: Sequence[_Part],
+    grouping: _Grouping,
+    numbers: Sequence[str],
+) -> Iterable[tuple[Any, ...]]:
+    """Return the columns of the name of each group, and its sums."""
+    rows: list[str] = []
+    values: list[Value] = []
+    for part in parts:
+        where = _of_part(wanted, part)
+        column = grouping.column
+        if column == "bucket" and part.width > 1:
+            column = f"bucket * {part.width}"
+        names = ", ".join(numbers)
+        rows.append(f"SELECT {column} AS grouped, {names} FROM {part.table} WHERE {where.text}")
+        values += where.values
+    sums = ", ".join(
+        # PostgreSQL sums bigints to a decimal number.
+        f"CAST({'MAX' if name == _LARGEST else 'SUM'}(c.{name}) AS bigint) AS {name}"
+        for name in numbers
+    )
+    grouped = f"SELECT c.grouped, {sums} FROM ({' UNION ALL '.join(rows)}) AS c GROUP BY c.grouped"
+    selected = ", ".join([grouping.selected, *(f"g.{name}" for name in numbers)])
+    return tx.rows(f"SELECT {selected} FROM ({grouped}) AS g {grouping.joined}", values)
+
+
+def _of_part(wanted: CountCriteria, part: _Part) -> Where:
+    scope = wanted.scope
+    where = Where()
+    where.add("bucket >= ? AND bucket < ?", part.first, part.end)
+    where.add_known("agent_ref = ?", scope.agent_ref)
+    if scope.agent_ref is None:
+        of_account = "agent_ref IN (SELECT a.ref FROM agents AS a WHERE a.account_id = ?)"
+        where.add(of_account, scope.account_id)
+    where.add_known("environment_ref = ?", scope.environment_ref)
+    where.add_known("purpose = ?", wanted.purpose)
+    return where
+
+
+def _added(one: Numbers, other: Numbers) -> Numbers:
+    return {
+        name: max(one[name], other[name]) if name == _LARGEST else one[name] + other[name]
+        for name in one
+    }

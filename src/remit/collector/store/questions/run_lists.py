@@ -1,0 +1,333 @@
+"""Lists of runs by keyset, newest first, and the feed of changed runs.
+
+A statement finds the keys of one page first, by the index that fits, and joins other tables to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from remit.collector.store.ids import first_at, to_bytes, to_text
+from remit.collector.store.questions.scope import (
+    FAILED,
+    FLAGS,
+    KINDS,
+    RunRef,
+    Scope,
+    Where,
+    columns,
+    of_key,
+    of_scope,
+    run_meets,
+    same_shard,
+)
+from remit.collector.store.statements import Value
+from remit.collector.store.transaction import Transaction
+
+FEW_FINDINGS: Final = 1000
+"""The runs of a kind of finding with at most so many rows are found by these rows."""
+FIRST_FINDING: Final = 8
+"""The flags from this one on are in the index of flagged runs."""
+# What a transaction that is still open has written becomes visible later, with a smaller number.
+_BELOW_OPEN: Final = (
+    " AND c.seq < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
+)
+
+
+class RunRecord(msgspec.Struct, frozen=True, gc=False):
+    """A run in a list; times are microseconds since 1970.
+
+    `flags` has the flags of its spans. The fields `failure_...` describe the failure that began
+    first, and are None without one. `handled` counts the failed spans whose parent is complete.
+    """
+
+    id: str
+    account_id: str
+    agent_id: str
+    agent_version_id: str
+    environment_id: str
+    agent_deployment_id: str
+    agent_name: str
+    agent_identifier: str | None
+    external_identifier: str | None
+    purpose: str
+    caused_by: str | None
+    inserted_at: int
+    status: str
+    started_at: int | None
+    finished_at: int | None
+    termination_reason: str | None
+    updated_at: int
+    erased_at: int | None
+    spans_pending: int
+    spans_active: int
+    spans_complete: int
+    spans_failed: int
+    spans_cancelled: int
+    flags: int
+    denied: int
+    handled: int
+    tokens_in: int | None
+    tokens_out: int | None
+    summary: str | None
+    failure_us: int | None
+    failure_step: str | None
+    failure_type: str | None
+    failure_place: str | None
+    failure_text: str | None
+    fingerprint: int | None
+
+
+_FIELDS: Final = RunRecord.__struct_fields__
+_COLUMNS: Final = ", ".join(
+    [
+        "r.id",
+        *(f"p.{name}" for name in _FIELDS[1:6]),
+        "a.name, a.external_identifier",
+        *(f"r.{name}" for name in _FIELDS[8:]),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCriteria:
+    """Which runs are wanted; fields that are None exclude nothing.
+
+    Attributes:
+        scope: Whose runs.
+        status: Their status.
+        purpose: Their purpose.
+        since_us: The time in their id is not before this.
+        until_us: The time in their id is before this.
+        label: Key and value of a label; a value of None stands for any.
+        subject_hash: Hash of whose data they are about.
+        key: Their external identifier.
+        caused_by: Trace id of their cause.
+        fingerprint: Fingerprint of the failure that began first.
+        flag: One of `FLAGS`, or `FAILED`, of their spans.
+    """
+
+    scope: Scope
+    status: str | None = None
+    purpose: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    label: tuple[str, str | None] | None = None
+    subject_hash: str | None = None
+    key: str | None = None
+    caused_by: str | None = None
+    fingerprint: int | None = None
+    flag: str | None = None
+
+
+class _Keys(NamedTuple):
+    """A statement that selects `id`, `run_ref` (and `shard`) of runs, and its values."""
+
+    sql: str
+    values: Sequence[Value]
+
+
+def runs(
+    tx: Transaction, wanted: RunCriteria, *, before: str | None = None, limit: int
+) -> list[RunRecord]:
+    """Return the newest runs that meet the criteria.
+
+    Args:
+        tx: The transaction.
+        wanted: The criteria.
+        before: Only runs with a smaller id.
+        limit: The largest number of runs.
+    """
+    keys = _keys(tx, wanted, before)
+    page = _Keys(f"{keys.sql} ORDER BY id DESC LIMIT ?", [*keys.values, limit])
+    return [record for record, *_ in _records(tx, page, "k.id DESC")]
+
+
+def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
+    """Return the number of runs that meet the criteria."""
+    keys = _keys(tx, wanted, None)
+    ((count,),) = tx.rows(f"SELECT COUNT(*) FROM ({keys.sql}) AS k", keys.values)
+    return int(count)
+
+
+def _records(
+    tx: Transaction, page: _Keys, order: str, also: str = "0, 0"
+) -> list[tuple[RunRecord, int, int]]:
+    """Return the runs of a page of keys, each with the two columns *also* of its key."""
+    sql = (
+        f"SELECT {also}, {_COLUMNS} FROM ({page.sql}) AS k CROSS JOIN runs AS r "
+        "CROSS JOIN run_places AS p CROSS JOIN agents AS a "
+        f"WHERE {same_shard(tx, 'r', 'k')}r.ref = k.run_ref AND p.ref = r.place_ref "
+        f"AND a.ref = r.agent_ref ORDER BY {order}"
+    )
+    return [
+        (RunRecord(to_text(run_id), *rest), int(one), int(other))
+        for one, other, run_id, *rest in tx.rows(sql, page.values)
+    ]
+
+
+def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
+    """Return the statement for the keys, by the shortest list of runs that a criterion names."""
+    before_id = None if before is None else to_bytes(before)
+    kind = KINDS.get(wanted.flag or "")
+    if wanted.key is not None:
+        source = Where()
+        source.add("x.external_identifier = ?", wanted.key)
+        of_run = _of_run(wanted, "r.id", before_id, without=("key",))
+        return _by_few(tx, "x.run_id", "run_keys", source, "r.id = f.run_id", of_run)
+    if wanted.subject_hash is not None:
+        source = _of_id("x.run_id", wanted, before_id)
+        source.add("x.subject_hash = ?", wanted.subject_hash)
+        of_run = _of_run(wanted, "r.id", None, without=("subject_hash", "times"))
+        return _by_many(tx, "run_subjects", source, of_run)
+    if wanted.label is not None:
+        source = _of_id("x.run_id", wanted, before_id)
+        source.add_nested("{}", _of_label("x", *wanted.label))
+        of_run = _of_run(wanted, "r.id", None, without=("label", "times"))
+        return _by_many(tx, "run_labels", source, of_run, several=wanted.label[1] is None)
+    of_run = _of_run(wanted, "r.id", before_id)
+    if kind is not None and _is_rare(tx, kind):
+        source = Where()
+        source.add("x.kind = ?", kind)
+        join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
+        return _by_few(tx, columns(tx, "x", "run_ref"), "span_findings", source, join, of_run)
+    sql = f"SELECT {columns(tx, 'r', 'id')}, r.ref AS run_ref FROM runs AS r WHERE {of_run.text}"
+    return _Keys(sql, of_run.values)
+
+
+def _by_few(
+    tx: Transaction, selected: str, table: str, source: Where, join: str, of_run: Where
+) -> _Keys:
+    """Return the statement that reads all runs of a short list, and sorts them."""
+    sql = (
+        f"SELECT {columns(tx, 'r', 'id')}, r.ref AS run_ref FROM "
+        f"(SELECT DISTINCT {selected} FROM {table} AS x WHERE {source.text}) AS f "
+        f"CROSS JOIN runs AS r WHERE {join} AND {of_run.text}"
+    )
+    return _Keys(sql, [*source.values, *of_run.values])
+
+
+def _by_many(
+    tx: Transaction, table: str, source: Where, of_run: Where, *, several: bool = False
+) -> _Keys:
+    """Return the statement that follows a list of runs, which is in the order of their ids.
+
+    Args:
+        tx: The transaction.
+        table: The table of the list.
+        source: The conditions on its rows `x`.
+        of_run: The conditions on the run `r` of each.
+        several: Whether a run may have several rows.
+    """
+    source.add_nested("{}", run_meets(tx, "x", of_run))
+    distinct = "DISTINCT " if several else ""
+    selected = f"{columns(tx, 'x', 'run_ref')}, x.run_id AS id"
+    sql = f"SELECT {distinct}{selected} FROM {table} AS x WHERE {source.text}"
+    return _Keys(sql, source.values)
+
+
+def _of_id(column: str, wanted: RunCriteria, before_id: bytes | None) -> Where:
+    """Return the conditions on the id of a run."""
+    where = Where()
+    if wanted.since_us is not None:
+        where.add(f"{column} >= ?", first_at(wanted.since_us))
+    ends = [before_id, None if wanted.until_us is None else first_at(wanted.until_us)]
+    where.add_known(f"{column} < ?", min((end for end in ends if end is not None), default=None))
+    return where
+
+
+def _of_label(alias: str, key: str, value: str | None) -> Where:
+    where = Where()
+    where.add(f"{alias}.key = ?", key)
+    where.add_known(f"{alias}.value = ?", value)
+    return where
+
+
+def _of_run(
+    wanted: RunCriteria, column: str, before_id: bytes | None, *, without: Sequence[str] = ()
+) -> Where:
+    """Return the conditions on a run `r`, except those that another table answers."""
+    where = of_scope(wanted.scope)
+    where.add_known("r.status = ?", wanted.status)
+    where.add_known("r.purpose = ?", wanted.purpose)
+    where.add_known("r.caused_by = ?", wanted.caused_by)
+    where.add_known("r.fingerprint = ?", wanted.fingerprint)
+    if wanted.flag == FAILED:
+        where.add("r.spans_failed > 0")
+    elif wanted.flag is not None:
+        where.add(f"r.flags >= {FIRST_FINDING} AND (r.flags & {FLAGS[wanted.flag]}) <> 0")
+    if "times" not in without:
+        where.add_nested("{}", _of_id(column, wanted, before_id))
+    if wanted.subject_hash is not None and "subject_hash" not in without:
+        text = "EXISTS (SELECT 1 FROM run_subjects AS y WHERE y.run_id = r.id AND {})"
+        subject = Where(["y.subject_hash = ?"], [wanted.subject_hash])
+        where.add_nested(text, subject)
+    if wanted.label is not None and "label" not in without:
+        text = "EXISTS (SELECT 1 FROM run_labels AS y WHERE y.run_id = r.id AND {})"
+        where.add_nested(text, _of_label("y", *wanted.label))
+    return where
+
+
+def _is_rare(tx: Transaction, kind: int) -> bool:
+    """Return whether there are only few findings of a kind, or none."""
+    sql = "SELECT COUNT(*) FROM (SELECT 1 FROM span_findings WHERE kind = ? LIMIT ?) AS f"
+    ((count,),) = tx.rows(sql, (kind, FEW_FINDINGS + 1))
+    return int(count) <= FEW_FINDINGS
+
+
+# Changes
+
+
+class Cursor(NamedTuple):
+    """A position in the feed of changes: after this number and, within it, this run."""
+
+    seq: int = 0
+    run_ref: int = 0
+
+
+def changed_runs(
+    tx: Transaction, scope: Scope, after: Cursor, *, run: RunRef | None = None, limit: int
+) -> tuple[list[RunRecord], Cursor]:
+    """Return runs that changed after a position, in the order of their changes.
+
+    Args:
+        tx: The transaction.
+        scope: Whose runs.
+        after: The position.
+        run: The only run.
+        limit: The largest number of runs.
+
+    Returns:
+        The runs as they are now, and the position after them.
+    """
+    where = Where()
+    where.add("(c.seq, c.run_ref) > (?, ?)", *after)
+    if run is not None:
+        where.add_nested("{}", of_key(tx, "c", run))
+    where.add_nested("{}", run_meets(tx, "c", of_scope(scope)))
+    sql = (
+        f"SELECT {columns(tx, 'c', 'run_ref')}, c.seq FROM run_changes AS c WHERE {where.text}"
+        f"{_finished(tx)} ORDER BY c.seq, c.run_ref LIMIT ?"
+    )
+    page = _Keys(sql, [*where.values, limit])
+    changed = _records(tx, page, "k.seq, k.run_ref", "k.seq, k.run_ref")
+    cursor = Cursor(*changed[-1][1:]) if changed else after
+    return [record for record, *_ in changed], cursor
+
+
+def newest_change(tx: Transaction) -> Cursor:
+    """Return the position after all changes so far."""
+    sql = (
+        f"SELECT c.seq, c.run_ref FROM run_changes AS c WHERE TRUE{_finished(tx)} "
+        "ORDER BY c.seq DESC, c.run_ref DESC LIMIT 1"
+    )
+    return next((Cursor(int(seq), int(ref)) for seq, ref in tx.rows(sql, ())), Cursor())
+
+
+def _finished(tx: Transaction) -> str:
+    """Return the condition that no transaction can add an earlier change any more."""
+    return _BELOW_OPEN if tx.dialect == "postgres" else ""

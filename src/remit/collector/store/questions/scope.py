@@ -1,0 +1,172 @@
+"""What the questions share: whose runs are meant, conditions, and words for flags and statuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from remit.collector.store.ids import to_bytes
+from remit.collector.store.rows import (
+    BEYOND,
+    DENIED,
+    FINDINGS,
+    INVALID,
+    LOST,
+    UNDECLARED,
+    WITHHELD,
+)
+from remit.collector.store.statements import Value
+from remit.collector.store.transaction import Transaction
+
+FLAGS: Final = {
+    "denied": DENIED,
+    "beyond": BEYOND,
+    "withheld": WITHHELD,
+    "invalid": INVALID,
+    "undeclared": UNDECLARED,
+    "lost": LOST,
+}
+"""The flags by which runs and spans can be listed, in bits of their column."""
+FAILED: Final = "failed"
+"""The flag of a failed span, and of a run with one; it is not a bit of the column."""
+KINDS: Final = {name: kind for name, bits in FLAGS.items() for kind in FINDINGS if kind & bits}
+"""The flags of which `span_findings` has rows, and their kind there."""
+EVER_US: Final = 2**62
+"""Later than all times."""
+
+
+class Scope(NamedTuple):
+    """Whose runs are meant: all of an account, those of an agent, those in an environment.
+
+    Attributes:
+        account_id: Id of the account.
+        account_ref: The account.
+        agent_ref: The agent; None for all.
+        environment_ref: The environment; None for all.
+    """
+
+    account_id: str
+    account_ref: int
+    agent_ref: int | None = None
+    environment_ref: int | None = None
+
+
+class RunRef(NamedTuple):
+    """How the database names a run.
+
+    Attributes:
+        id: Its id in bytes.
+        ref: Its number.
+        shard: Its shard; 0 where there are none.
+        agent_ref: Its agent.
+        spans: The number of its spans.
+    """
+
+    id: bytes
+    ref: int
+    shard: int
+    agent_ref: int
+    spans: int
+
+
+def run_ref_of(tx: Transaction, run_id: str) -> RunRef | None:
+    """Return the key of a run; None if there is none."""
+    shard = "shard" if tx.dialect == "postgres" else "0"
+    spans = "spans_pending + spans_active + spans_complete + spans_failed + spans_cancelled"
+    sql = f"SELECT id, ref, {shard}, agent_ref, {spans} FROM runs WHERE id = ?"
+    return next((RunRef(*row) for row in tx.rows(sql, (to_bytes(run_id),))), None)
+
+
+def scope_of(
+    tx: Transaction,
+    account_id: str,
+    agent_id: str | None = None,
+    environment_id: str | None = None,
+) -> Scope | None:
+    """Return the scope that the ids name; None if one of them is unknown."""
+    account_ref = _ref(tx, "SELECT ref FROM accounts WHERE id = ?", account_id)
+    of_account = "WHERE id = ? AND account_id = ?"
+    agent_ref = environment_ref = None
+    if agent_id is not None:
+        agent_ref = _ref(tx, f"SELECT ref FROM agents {of_account}", agent_id, account_id)
+    if environment_id is not None:
+        sql = f"SELECT ref FROM environments {of_account}"
+        environment_ref = _ref(tx, sql, environment_id, account_id)
+    known = (agent_id is None or agent_ref) and (environment_id is None or environment_ref)
+    if account_ref is None or not known:
+        return None
+    return Scope(account_id, account_ref, agent_ref, environment_ref)
+
+
+def _ref(tx: Transaction, sql: str, *values: str) -> int | None:
+    return next((int(ref) for (ref,) in tx.rows(sql, values)), None)
+
+
+@dataclass(slots=True)
+class Where:
+    """Conditions that all hold, and their values in the same order."""
+
+    texts: list[str] = field(default_factory=list[str])
+    values: list[Value] = field(default_factory=list[Value])
+
+    def add(self, text: str, *values: Value) -> None:
+        """Add a condition."""
+        self.texts.append(text)
+        self.values += values
+
+    def add_known(self, text: str, value: Value) -> None:
+        """Add a condition with one value, unless the value is None."""
+        if value is not None:
+            self.add(text, value)
+
+    def add_nested(self, text: str, inner: Where) -> None:
+        """Add a condition with the conditions *inner* in the place of `{}`, unless it has none."""
+        if inner.texts:
+            self.add(text.format(inner.text), *inner.values)
+
+    @property
+    def text(self) -> str:
+        """The conditions."""
+        return " AND ".join(self.texts) or "TRUE"
+
+
+def same_shard(tx: Transaction, one: str, other: str) -> str:
+    """Return the condition that two rows belong to one shard, with an AND; none in SQLite."""
+    return f"{one}.shard = {other}.shard AND " if tx.dialect == "postgres" else ""
+
+
+def columns(tx: Transaction, alias: str, *names: str) -> str:
+    """Return columns of a row, with its shard where there are shards."""
+    shard = ("shard",) if tx.dialect == "postgres" else ()
+    return ", ".join(f"{alias}.{name}" for name in (*shard, *names))
+
+
+def of_key(tx: Transaction, alias: str, run: RunRef) -> Where:
+    """Return the condition that a row belongs to a run."""
+    where = Where()
+    if tx.dialect == "postgres":
+        where.add(f"{alias}.shard = ?", run.shard)
+    where.add(f"{alias}.run_ref = ?", run.ref)
+    return where
+
+
+def of_scope(scope: Scope) -> Where:
+    """Return the condition that a run `r` lies in the scope."""
+    where = Where()
+    # The agent belongs to the account; without the account its own index serves.
+    if scope.agent_ref is None:
+        where.add("r.account_ref = ?", scope.account_ref)
+    where.add_known("r.agent_ref = ?", scope.agent_ref)
+    where.add_known("r.environment_ref = ?", scope.environment_ref)
+    return where
+
+
+def run_meets(tx: Transaction, alias: str, of_run: Where) -> Where:
+    """Return the condition that the run of a row (`run_ref`) meets *of_run*.
+
+    As a scalar subquery it is evaluated row by row, in the order of the index and up to the limit.
+    """
+    where = Where()
+    join = f"{same_shard(tx, 'r', alias)}r.ref = {alias}.run_ref"
+    where.add_nested(f"(SELECT {{}} FROM runs AS r WHERE {join})", of_run)
+    return where

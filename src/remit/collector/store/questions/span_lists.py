@@ -1,0 +1,412 @@
+"""Lists of spans by keyset, newest first.
+
+The order is that of the index which fits: within a run, and where nothing narrows the list, that of
+the ids; else that of the starts. Lists by start have only spans that have started.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from remit._base.ids import is_pfid
+from remit.collector.store.ids import first_at, time_of, to_bytes, to_text
+from remit.collector.store.questions.scope import (
+    EVER_US,
+    FAILED,
+    FLAGS,
+    KINDS,
+    RunRef,
+    Scope,
+    Where,
+    columns,
+    of_key,
+    of_scope,
+    run_meets,
+    same_shard,
+)
+from remit.collector.store.rows import STATUSES
+from remit.collector.store.statements import Value
+from remit.collector.store.transaction import Transaction
+
+DAY_US: Final = 24 * 3600 * 1_000_000
+"""An id is made at most so long before or after the start of its span."""
+_UNDECLARED: Final = "undeclared"
+_DELETED: Final = "{}"
+_POSITION: Final = re.compile(r"(-?[0-9]{1,18})-(.+)")
+
+
+class SpanRecord(msgspec.Struct, frozen=True, gc=False):
+    """A span in a list; times are microseconds since 1970.
+
+    `listed_at` is the time by which the list is sorted, None in a list by id. `chars` is the length
+    of its payloads. `payload` and `result` are None unless they were wanted; `payload` is `{}` if
+    it was deleted because of its age.
+    """
+
+    listed_at: int | None
+    id: str
+    parent_id: str | None
+    run_id: str
+    status: str
+    account_id: str
+    agent_id: str
+    purpose: str
+    schema_name: str
+    title: str
+    flags: int
+    started_at: int | None
+    finished_at: int | None
+    inserted_at: int
+    updated_at: int
+    summary: str | None
+    chars: int = 0
+    payload: str | None = None
+    result: str | None = None
+
+
+_COLUMNS: Final = (
+    "s.id, s.parent_id, r.id, s.status, p.account_id, p.agent_id, r.purpose, t.name, t.title, "
+    "s.flags, s.started_at, s.finished_at, s.inserted_at, s.updated_at, s.summary"
+)
+_CHARS: Final = {
+    # Without reading them: PostgreSQL keeps the length of a long text beside it.
+    "postgres": "COALESCE(OCTET_LENGTH(y.payload), 0) + COALESCE(OCTET_LENGTH(y.result), 0)",
+    "sqlite": "COALESCE(LENGTH(y.payload), 0) + COALESCE(LENGTH(y.result), 0)",
+}
+_PAYLOADS: Final = {
+    "postgres": "LEFT JOIN span_payloads AS y "
+    "ON y.shard = s.shard AND y.run_ref = s.run_ref AND y.id = s.id",
+    "sqlite": "LEFT JOIN span_payloads AS y ON y.span_ref = s.ref",
+}
+_AGENT_OF_ACCOUNT: Final = "(SELECT a.account_id = ? FROM agents AS a WHERE a.ref = {}.agent_ref)"
+_TYPE_NAME: Final = "(SELECT t.name = ? FROM span_types AS t WHERE t.ref = s.type_ref)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanCriteria:
+    """Which spans are wanted; fields that are None exclude nothing.
+
+    Attributes:
+        scope: Whose runs they belong to.
+        run: The run.
+        schema_name: Name of their type.
+        status: Their status.
+        flag: One of `FLAGS`, or `FAILED`.
+        since_us: They started at or after this.
+        until_us: They started before this.
+    """
+
+    scope: Scope
+    run: RunRef | None = None
+    schema_name: str | None = None
+    status: str | None = None
+    flag: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether only failed spans are wanted."""
+        return FAILED in {self.flag, self.status}
+
+    @property
+    def by_start(self) -> bool:
+        """Whether the list is in the order of the starts."""
+        narrowed = self.schema_name or self.flag or self.failed or self.scope.agent_ref
+        return self.run is None and bool(narrowed)
+
+
+class Position(NamedTuple):
+    """The place of a span in a list.
+
+    Attributes:
+        started_at: Its start; None in a list by id.
+        id: Its id.
+    """
+
+    started_at: int | None
+    id: bytes
+
+    def __str__(self) -> str:
+        """Return the position as a text."""
+        text = to_text(self.id)
+        return text if self.started_at is None else f"{self.started_at}-{text}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """Return the position of a text; None if it is none."""
+        parts = _POSITION.fullmatch(text)
+        started_at, span_id = (None, text) if parts is None else (int(parts[1]), parts[2])
+        return cls(started_at, to_bytes(span_id)) if is_pfid(span_id) else None
+
+
+class SpanPage(NamedTuple):
+    """A page of spans, and the position after which the next one begins, if there is one."""
+
+    spans: list[SpanRecord]
+    next: Position | None
+
+
+def spans(
+    tx: Transaction,
+    wanted: SpanCriteria,
+    *,
+    before: Position | None = None,
+    limit: int,
+    most_chars: int | None = None,
+) -> SpanPage:
+    """Return the newest spans that meet the criteria.
+
+    Args:
+        tx: The transaction.
+        wanted: The criteria.
+        before: Only spans after this position of the same list.
+        limit: The largest number of spans.
+        most_chars: With it the spans have their payloads, and the page ends before the span whose
+            payloads would make it longer than this; it holds at least one span.
+    """
+    run = wanted.run
+    if run is not None and wanted.scope.agent_ref not in {None, run.agent_ref}:
+        return SpanPage([], None)
+    lists = [_Listing(tx, wanted, before, window) for window in _windows(tx, run)]
+    parts: list[list[SpanRecord]] = []
+    left = limit + 1
+    for listing in lists:
+        part = listing.records(left, with_chars=most_chars is not None)
+        parts.append(part)
+        left -= len(part)
+        if not left or (run is not None and before is None and len(part) >= run.spans):
+            break
+    records = [record for part in parts for record in part]
+    count = min(limit, len(records))
+    if most_chars is not None:
+        count = _fitting(records[:count], most_chars)
+        payloads: list[tuple[str | None, str | None]] = []
+        for listing, part in zip(lists, parts, strict=False):
+            payloads += listing.payloads(min(len(part), count - len(payloads)))
+        records = [
+            *map(_with_payloads, records[:count], payloads),
+            *records[count:],
+        ]
+    next_position = _position(wanted, records[count - 1]) if count < len(records) else None
+    return SpanPage(records[:count], next_position)
+
+
+def _windows(tx: Transaction, run: RunRef | None) -> list[Where]:
+    """Return the parts of a list by the ids of its spans, newest first.
+
+    PostgreSQL keeps spans in partitions by the time of their id. Those of a run are in the ones
+    after its own id, except for ids that a client has chosen otherwise.
+    """
+    if run is None or tx.dialect == "sqlite":
+        return [Where()]
+    first_id = first_at(time_of(run.id) - DAY_US)
+    return [Where(["s.id >= ?"], [first_id]), Where(["s.id < ?"], [first_id])]
+
+
+def _position(wanted: SpanCriteria, record: SpanRecord) -> Position:
+    return Position(record.listed_at if wanted.by_start else None, to_bytes(record.id))
+
+
+def _with_payloads(record: SpanRecord, payloads: tuple[str | None, str | None]) -> SpanRecord:
+    payload, result = payloads
+    return msgspec.structs.replace(record, payload=payload or _DELETED, result=result)
+
+
+def _fitting(records: Sequence[SpanRecord], most_chars: int) -> int:
+    """Return how many of the first records have payloads of *most_chars* together, at least one."""
+    for count, record in enumerate(records):
+        most_chars -= record.chars
+        if count and most_chars < 0:
+            return count
+    return len(records)
+
+
+class _Keys(NamedTuple):
+    """A statement that selects `run_ref`, `id`, `listed_at` (and `shard`), and its values."""
+
+    sql: str
+    values: Sequence[Value]
+
+
+class _Listing(NamedTuple):
+    """A list of spans.
+
+    Attributes:
+        tx: The transaction.
+        wanted: The criteria.
+        before: Only spans after this position.
+        window: Further conditions on a span `s`.
+    """
+
+    tx: Transaction
+    wanted: SpanCriteria
+    before: Position | None
+    window: Where
+
+    def records(self, limit: int, *, with_chars: bool) -> list[SpanRecord]:
+        """Return the first spans of the list, without payloads but with their length if wanted."""
+        chars = _CHARS[self.tx.dialect] if with_chars else "0"
+        rows = self._rows(f"k.listed_at, {_COLUMNS}, {chars}", limit, with_payloads=with_chars)
+        return [
+            SpanRecord(
+                listed_at,
+                to_text(span_id),
+                None if parent_id is None else to_text(parent_id),
+                to_text(run_id),
+                STATUSES[int(status)],
+                *rest,
+            )
+            for listed_at, span_id, parent_id, run_id, status, *rest in rows
+        ]
+
+    def payloads(self, limit: int) -> list[tuple[str | None, str | None]]:
+        """Return the payloads and results of the first spans of the list."""
+        rows = self._rows("y.payload, y.result", limit, with_payloads=True)
+        return [(payload, result) for payload, result in rows]
+
+    def _rows(self, selected: str, limit: int, *, with_payloads: bool) -> Iterable[tuple[Any, ...]]:
+        tx = self.tx
+        keys = self._keys(limit)
+        span = f"{same_shard(tx, 's', 'k')}s.run_ref = k.run_ref AND s.id = k.id"
+        run = f"{same_shard(tx, 'r', 's')}r.ref = s.run_ref"
+        payloads = _PAYLOADS[tx.dialect] if with_payloads else ""
+        order = "k.listed_at DESC, k.id DESC" if self.wanted.by_start else "k.id DESC"
+        sql = (
+            f"SELECT {selected} FROM ({keys.sql}) AS k CROSS JOIN spans AS s "
+            "CROSS JOIN runs AS r CROSS JOIN run_places AS p CROSS JOIN span_types AS t "
+            f"{payloads} WHERE {span} AND {run} AND p.ref = r.place_ref AND t.ref = s.type_ref "
+            f"ORDER BY {order}"
+        )
+        return tx.rows(sql, keys.values)
+
+    def _keys(self, limit: int) -> _Keys:
+        wanted = self.wanted
+        kind = KINDS.get(wanted.flag or "")
+        if wanted.run is not None:
+            return self._by_id(of_key(self.tx, "s", wanted.run), limit)
+        if kind is not None:
+            return self._by_finding(kind, limit)
+        if wanted.schema_name is not None or wanted.flag == _UNDECLARED:
+            return self._by_type(limit)
+        if wanted.failed:
+            of_run = run_meets(self.tx, "s", of_scope(wanted.scope))
+            return self._by_start(of_run, limit)
+        if wanted.scope.agent_ref is not None:
+            return self._by_type(limit)
+        return self._by_id(run_meets(self.tx, "s", of_scope(wanted.scope)), limit)
+
+    def _by_id(self, source: Where, limit: int) -> _Keys:
+        """Return the keys in the order of the ids."""
+        where = self._of_span(with_type=True)
+        if self.before is not None:
+            where.add("s.id < ?", self.before.id)
+        where.add_nested("{}", source)
+        sql = (
+            f"SELECT {columns(self.tx, 's', 'run_ref', 'id')}, NULL AS listed_at FROM spans AS s "
+            f"WHERE {where.text} ORDER BY s.id DESC LIMIT ?"
+        )
+        return _Keys(sql, [*where.values, limit])
+
+    def _by_start(self, source: Where, limit: int) -> _Keys:
+        """Return the keys of failed spans in the order of their starts."""
+        where = self._of_span(with_type=True)
+        where.add_nested("{}", self._of_start("s.started_at", "s.id"))
+        where.add_nested("{}", source)
+        sql = (
+            f"SELECT {columns(self.tx, 's', 'run_ref', 'id')}, s.started_at AS listed_at "
+            f"FROM spans AS s WHERE {where.text} ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
+        )
+        return _Keys(sql, [*where.values, limit])
+
+    def _by_type(self, limit: int) -> _Keys:
+        """Return the keys of the newest spans of each wanted type, and the newest of all those."""
+        tx, scope = self.tx, self.wanted.scope
+        types = Where()
+        types.add_known("t.name = ?", self.wanted.schema_name)
+        types.add_known("t.agent_ref = ?", scope.agent_ref)
+        if scope.agent_ref is None:
+            types.add(_AGENT_OF_ACCOUNT.format("t"), scope.account_id)
+        if self.wanted.flag == _UNDECLARED:
+            types.add("t.hash = ''")
+        where = self._of_span(with_type=False)
+        where.add_nested("{}", self._of_start("s.started_at", "s.id"))
+        if scope.environment_ref is not None:
+            environment = Where(["r.environment_ref = ?"], [scope.environment_ref])
+            where.add_nested("{}", run_meets(tx, "s", environment))
+        order = "ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
+        newest = f"FROM spans AS s WHERE s.type_ref = t.ref AND {where.text} {order}"
+        selected = f"{columns(tx, 's', 'run_ref', 'id')}, s.started_at"
+        if tx.dialect == "postgres":
+            sql = (
+                f"SELECT {selected} AS listed_at FROM span_types AS t "
+                f"CROSS JOIN LATERAL (SELECT {selected} {newest}) AS s WHERE {types.text} {order}"
+            )
+            return _Keys(sql, [*where.values, limit, *types.values, limit])
+        sql = (
+            f"SELECT {selected} AS listed_at FROM span_types AS t CROSS JOIN spans AS s "
+            f"WHERE {types.text} AND s.ref IN (SELECT s.ref {newest}) {order}"
+        )
+        return _Keys(sql, [*types.values, *where.values, limit, limit])
+
+    def _by_finding(self, kind: int, limit: int) -> _Keys:
+        """Return the keys of spans with a kind of finding, in the order of their starts."""
+        tx, wanted = self.tx, self.wanted
+        where = Where()
+        # One of several findings of a span.
+        where.add("x.kind = ? AND x.number = 0", kind)
+        where.add_nested("{}", self._of_start("x.started_at", "x.span_id"))
+        where.add_known("x.agent_ref = ?", wanted.scope.agent_ref)
+        where.add_known("x.environment_ref = ?", wanted.scope.environment_ref)
+        if wanted.scope.agent_ref is None:
+            where.add(_AGENT_OF_ACCOUNT.format("x"), wanted.scope.account_id)
+        span = f"{same_shard(tx, 's', 'x')}s.run_ref = x.run_ref AND s.id = x.span_id"
+        of_span = Where()
+        of_span.add_known(_TYPE_NAME, wanted.schema_name)
+        if wanted.status is not None:
+            of_span.add(f"s.status = {STATUSES.index(wanted.status)}")
+        where.add_nested(f"(SELECT {{}} FROM spans AS s WHERE {span})", of_span)
+        selected = f"{columns(tx, 'x', 'run_ref')}, x.span_id AS id, x.started_at AS listed_at"
+        sql = (
+            f"SELECT {selected} FROM span_findings AS x WHERE {where.text} "
+            "ORDER BY x.started_at DESC, x.span_id DESC LIMIT ?"
+        )
+        return _Keys(sql, [*where.values, limit])
+
+    def _of_span(self, *, with_type: bool) -> Where:
+        """Return the conditions on a span `s`, except its position; its type only if wanted."""
+        wanted = self.wanted
+        where = Where()
+        if wanted.failed:
+            where.add(f"s.status = {STATUSES.index(FAILED)}")
+        if wanted.status not in {None, FAILED}:
+            where.add(f"s.status = {STATUSES.index(wanted.status or FAILED)}")
+        if wanted.flag in FLAGS:
+            where.add(f"(s.flags & {FLAGS[wanted.flag or '']}) <> 0")
+        if with_type:
+            where.add_known(_TYPE_NAME, wanted.schema_name)
+        where.add_known("s.started_at >= ?", wanted.since_us)
+        where.add_known("s.started_at < ?", wanted.until_us)
+        if wanted.run is None:
+            if wanted.since_us is not None:
+                where.add("s.id >= ?", first_at(wanted.since_us - DAY_US))
+            if wanted.until_us is not None:
+                where.add("s.id < ?", first_at(wanted.until_us + DAY_US))
+        where.add_nested("{}", self.window)
+        return where
+
+    def _of_start(self, started_at: str, span_id: str) -> Where:
+        """Return the conditions on the position in a list by start; the columns are named."""
+        where = Where()
+        where.add_known(f"{started_at} >= ?", self.wanted.since_us)
+        until_us = EVER_US if self.wanted.until_us is None else self.wanted.until_us
+        where.add(f"{started_at} < ?", until_us)
+        if self.before is not None:
+            text = f"{started_at} <= ? AND ({started_at} < ? OR {span_id} < ?)"
+            where.add(text, self.before.started_at, self.before.started_at, self.before.id)
+        return where
