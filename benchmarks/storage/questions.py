@@ -24,7 +24,7 @@ from remit.collector.store.questions import (
     changed_runs,
     newest_change,
     run_counts,
-    run_key,
+    run_ref_of,
     runs,
     span_counts,
     spans,
@@ -55,7 +55,7 @@ def questions(tx: Transaction) -> Iterator[tuple[str, Question]]:
         yield name, partial(_list_runs, wanted=run_criteria, before=before)
     for name, span_criteria in _lists_of_spans(every).items():
         yield name, partial(_list_spans, wanted=span_criteria)
-    in_run = SpanCriteria(scope=every, run=run_key(tx, _run_of_500(tx)))
+    in_run = SpanCriteria(scope=every, run=run_ref_of(tx, _run_of_500(tx)))
     yield "a run of 500 spans", partial(_list_spans, wanted=in_run, limit=500)
     yield (
         "a run of 500 spans, with payloads",
