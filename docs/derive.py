@@ -176,9 +176,10 @@ def endpoints() -> str:
     paths = json.loads(document())["paths"]
     rows = ["| method and path | what it does | in bulk |", "|---|---|---|"]
     for endpoint in ENDPOINTS:
-        does = paths[PREFIX + endpoint.path][endpoint.method.lower()]["summary"]
+        does = paths[endpoint.route][endpoint.method.lower()]["summary"]
         name = f"`{endpoint.operation}`" if endpoint.operation in OPERATIONS else ""
-        rows.append(f"| `{endpoint.method} {endpoint.path}` | {does} | {name} |")
+        path = endpoint.path if endpoint.prefix == PREFIX else endpoint.route
+        rows.append(f"| `{endpoint.method} {path}` | {does} | {name} |")
     return "\n".join(rows) + "\n"
 
 

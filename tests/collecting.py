@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp
 
-from remit.collector import Settings, Store, create_app, create_token
+from remit.collector import Settings, Store, create_token
 from tests.asgi import AsgiTransport
 from tests.inside import Clock, SystemClock, httpx, new_partition
 from tests.inside_collector import (
@@ -22,6 +22,7 @@ from tests.inside_collector import (
     Server,
     ServerOptions,
     TokenRow,
+    create_app,
     listen,
 )
 

@@ -9,10 +9,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from remit.collector import Settings, Store, create_app
+from remit.collector import Settings, Store
 from remit.testing import FakeClock
 from tests.collecting import on_a_port
-from tests.inside_collector import AccessLog, ServerOptions
+from tests.inside_collector import AccessLog, ServerOptions, create_app
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.server import AccessLog as AccessLog
+from remit.collector.server.app import create_app as create_app
 from remit.collector.server.serve import Server as Server
 from remit.collector.server.serve import ServerOptions as ServerOptions
 from remit.collector.server.serve import listen as listen

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.served import environment
+from tests.stored import SPANS
 from tests.untraced import UNTRACED
 
 FLUSH_INTERVAL_S: Final = 0.1
@@ -85,7 +86,6 @@ else:
 BARE: Final = """
 import os, sys, threading, time
 from contextlib import nullcontext
-from tests.stored import SPANS
 
 class remit:
     flush = staticmethod(lambda timeout_s=5.0: True)

@@ -60,7 +60,7 @@ MODES: Final = {"as it says": GenerationMode.POSITIVE, "otherwise": GenerationMo
 def asking() -> Iterator[Any]:
     """Yield each endpoint with what is asked of it: as it says, otherwise if it says anything."""
     for endpoint in ENDPOINTS:
-        described = DESCRIBED["paths"][PREFIX + endpoint.path][endpoint.method.lower()]
+        described = DESCRIBED["paths"][endpoint.route][endpoint.method.lower()]
         says = described["parameters"] or "requestBody" in described
         for mode in MODES if says else list(MODES)[:1]:
             yield pytest.param(endpoint, mode, id=f"{endpoint.method} {endpoint.path} {mode}")
@@ -167,7 +167,7 @@ def references(value: Json) -> Iterator[str]:
 @each(("endpoint", "mode"), list(asking()))
 def test_every_answer_is_as_the_document_says(asked: Asked, endpoint: Endpoint, mode: str) -> None:
     """Valid and invalid requests are sent; the server never fails."""
-    operation = SCHEMA[PREFIX + endpoint.path][endpoint.method]
+    operation = SCHEMA[endpoint.route][endpoint.method]
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=UNHURRIED)
     @given(

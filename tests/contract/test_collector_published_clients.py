@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from remit.collector import Store, create_app, create_token, list_tokens
+from remit.collector import Store, create_token, list_tokens
 from tests.collecting import SCHEMA, on_a_port
+from tests.inside_collector import create_app
 from tests.stores import on_each_store
 
 pytestmark = on_each_store

@@ -11,10 +11,10 @@ from typing import NoReturn
 import pytest
 from starlette.applications import Starlette
 
-from remit.collector import Settings, Store, create_app, create_token
+from remit.collector import Settings, Store, create_token
 from tests.collecting import details, on_a_port, refusal
 from tests.inside import httpx
-from tests.inside_collector import Removed, Server, Transaction, listen
+from tests.inside_collector import Removed, Server, Transaction, create_app, listen
 
 LIMIT = 1_000_000
 

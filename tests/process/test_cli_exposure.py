@@ -73,6 +73,27 @@ def test_host_port_database_and_workers_are_set_by_variables(tmp_path: Path) -> 
     assert "cannot listen on 192.0.2.1 port 0" in refused("--workers", "1", **variables)
 
 
+@pytest.mark.parametrize(
+    ("proxies", "reason"),
+    [
+        ("10.0.0.0/99", "'10.0.0.0/99' does not appear to be an IPv4 or IPv6 network"),
+        ("127.0.0.1,foo/8", "'foo/8' does not appear to be an IPv4 or IPv6 network"),
+        ("10.0.0.1/8", "10.0.0.1/8 has host bits set"),
+        ("localhost", "'localhost' does not appear to be an IPv4 or IPv6 network"),
+    ],
+)
+def test_a_proxy_is_an_address_or_a_network(proxies: str, reason: str) -> None:
+    """The server would trust none of these, without saying so."""
+    assert f"Invalid value for '--proxy': {reason}" in refused("--proxy", proxies)
+
+
+def test_proxies_may_be_addresses_and_networks_of_both_kinds(tmp_path: Path) -> None:
+    """An asterisk is all of them."""
+    for proxies in ("127.0.0.1, 10.0.0.0/8,fd00::/8,::1", "*"):
+        wrong = refused("--proxy", proxies, "--workers", "2", "--db", str(tmp_path / "remit.db"))
+        assert "--workers 2 needs a PostgreSQL database" in " ".join(wrong.split())
+
+
 def test_who_listens_for_others_is_told_so(tmp_path: Path) -> None:
     """The output says that every request needs a token, and that nothing is encrypted."""
     db = tmp_path / "remit.db"

@@ -84,13 +84,31 @@ def test_a_full_disk_is_one_line(words: tuple[str, ...], home: Path) -> None:
     assert status == 1
 
 
-@pytest.mark.parametrize("name", ["help", "doctor", "runs", "schema as JSON"])
-def test_a_closed_pipe_is_one_line(name: str, home: Path) -> None:
-    """As behind `| head -1`."""
+@pytest.mark.parametrize("name", ["help", "doctor", "runs", "schema as JSON", "tail", "server"])
+def test_a_closed_pipe_ends_a_command_silently(name: str, home: Path) -> None:
+    """As behind `| head -1`, with the status that a shell has for SIGPIPE."""
     with closed_pipe() as output:
         status, said = written_to(output, home, *COMMANDS[name])
-    assert said == "remit: standard output cannot be written: Broken pipe\n"
-    assert status == 1
+    assert (status, said) == (141, "")
+
+
+def test_a_copy_that_does_not_fit_is_one_line_and_leaves_no_file(home: Path) -> None:
+    """A limit of the size of files fails as a full disk does."""
+    copy = home / "copy.db"
+    command = f"ulimit -f 8; {sys.executable} -m remit db backup {copy}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment(home),
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert f"cannot be copied to {copy}: " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not copy.exists()
 
 
 @pytest.mark.smoke

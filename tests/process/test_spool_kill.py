@@ -22,6 +22,7 @@ import pytest
 
 from tests.served import Served, collector, environment
 from tests.spooling import Spooled
+from tests.stored import SPANS
 from tests.untraced import UNTRACED
 
 pytestmark = pytest.mark.gate
@@ -44,7 +45,6 @@ PARENTS = {
 PROGRAM = """
 import multiprocessing, os, sys, threading, time
 import remit
-from tests.stored import SPANS
 
 STEPS, told = int(sys.argv[1]), int(sys.argv[2])
 

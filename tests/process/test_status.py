@@ -13,11 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 import remit
-from remit.collector import create_app, create_token, open_store
+from remit.collector import create_token, open_store
 from remit.testing import isolated
 from tests.collecting import on_a_port
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.inside import FlushResult, Health, Status, guard
+from tests.inside_collector import create_app
 from tests.loopback import unused_port
 from tests.processes import wait_until
 from tests.seen import (

@@ -12,6 +12,7 @@ from tests.fake_api import FakeApi
 from tests.loopback import serving
 from tests.processes import DECLARED, left_in, runs_in, settings, start, told_by
 from tests.served import collector
+from tests.stored import SPANS
 
 STREAMS = """
 import asyncio
@@ -162,7 +163,6 @@ FORKED = """
 import os, time
 import remit
 from tests.fake_api import FakeApi
-from tests.stored import SPANS
 
 api = FakeApi()
 remit.configure(

@@ -13,6 +13,7 @@ from tests.inside import httpx
 from tests.loopback import unused_port
 from tests.processes import runs_in, settings, start, wait_until
 from tests.served import collector
+from tests.stored import SPANS
 
 REQUESTS = 20
 APP = """
@@ -20,7 +21,6 @@ import asyncio, contextlib
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 import remit
-from tests.stored import SPANS
 
 @remit.agent
 async def answer(kind):

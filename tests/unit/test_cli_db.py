@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from remit._base.sqlite import COLLECTOR
 from remit.cli import main
 from remit.collector import open_store
 from remit.collector.store import SqliteStore, StoreUnavailableError
@@ -223,6 +224,46 @@ def test_backup_leaves_alone_what_is_there(db: Path, tmp_path: Path) -> None:
         assert "exists already" in done.output
     assert other.read_text() == "mine"
     assert "cannot be written" in run("backup", str(tmp_path / "no" / "x"), "--db", str(db)).output
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 99])
+def test_backup_copies_a_database_of_any_version(version: int, tmp_path: Path) -> None:
+    """Also one that this remit does not read."""
+    db, target = tmp_path / "old.db", tmp_path / "copy.db"
+    tables = " ".join(f"CREATE TABLE {name} (id TEXT);" for name in COLLECTOR.tables)
+    with closing(sqlite3.connect(db)) as connection:
+        connection.executescript(f"{tables} PRAGMA user_version = {version};")
+        connection.execute("INSERT INTO agent_spans VALUES (?)", (CANARY,))
+        connection.commit()
+    before = db.read_bytes()
+
+    done = run("backup", str(target), "--db", str(db))
+
+    assert done.exit_code == 0, done.output
+    with closing(sqlite3.connect(target)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (version,)
+        assert connection.execute("SELECT id FROM agent_spans").fetchall() == [(CANARY,)]
+    assert db.read_bytes() == before
+
+
+def test_backup_of_what_is_no_database_leaves_no_copy(tmp_path: Path) -> None:
+    """There is nothing, another program's file, or a damaged one."""
+    other, damaged = tmp_path / "other.db", tmp_path / "damaged.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE songs (id TEXT)")
+    open_store(damaged).close()
+    with damaged.open("r+b") as file:
+        file.truncate(5000)
+
+    for path, sentence in (
+        (tmp_path / "none.db", "there is no database at "),
+        (other, "another program made it"),
+        (damaged, "is malformed"),
+    ):
+        done = run("backup", str(tmp_path / "copy.db"), "--db", str(path))
+        assert done.exit_code == 1
+        assert sentence in done.output
+        assert not (tmp_path / "copy.db").exists()
 
 
 def test_backup_of_postgres_says_how(tmp_path: Path) -> None:

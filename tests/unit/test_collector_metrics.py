@@ -10,13 +10,11 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from remit.collector.metrics import (
+from remit.collector.metrics import REFUSALS, REQUESTS, SPANS
+from remit.collector.server.prometheus import (
     BUCKETS_S,
     FOLDER_VARIABLE,
     LATENCY,
-    REFUSALS,
-    REQUESTS,
-    SPANS,
     PrometheusMetrics,
 )
 from tests.serving import environment
@@ -24,7 +22,8 @@ from tests.serving import environment
 COUNT = """
 import sys
 from pathlib import Path
-from remit.collector.metrics import SPANS, PrometheusMetrics
+from remit.collector.metrics import SPANS
+from remit.collector.server.prometheus import PrometheusMetrics
 metrics = PrometheusMetrics(Path(sys.argv[1]))
 metrics.add(SPANS, count=int(sys.argv[2]))
 sys.stdout.buffer.write(metrics.text())

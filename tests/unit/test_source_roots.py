@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.stored import SPANS
+
 MAIN = """
 import remit
 import tools
@@ -41,7 +43,6 @@ ALL = [pay, {more}]
 """
 STEP = """
 import remit
-from tests.stored import SPANS
 
 @remit.span_type
 def tidy(question: str) -> None: ...

@@ -20,6 +20,7 @@ from remit._deliver.losses import loss_span
 from remit._deliver.run_delivery import BatchLimits, RunDelivery
 from remit._deliver.spool import Row
 from remit._record.items import Item, ItemKind
+from remit.models.routes import CREATE_SPAN, FINISH_SPAN
 
 SPAN_KINDS: Final = (ItemKind.SPAN, ItemKind.FINISH)
 NO_PAYLOAD: Final = b"{}"
@@ -47,7 +48,7 @@ class _Details(msgspec.Struct, gc=False):
 class _Create(msgspec.Struct, gc=False):
     idempotency_key: str
     details: _Details
-    _type: str = "agent_spans/create"
+    _type: str = CREATE_SPAN.operation
 
 
 class _Finish(msgspec.Struct, gc=False):
@@ -56,7 +57,7 @@ class _Finish(msgspec.Struct, gc=False):
     status: str
     result_payload: Raw | UnsetType = UNSET
     timestamp: str | UnsetType = UNSET
-    _type: str = "agent_spans/finish"
+    _type: str = FINISH_SPAN.operation
 
 
 Operation: TypeAlias = _Create | _Finish | Raw

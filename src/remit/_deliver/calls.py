@@ -245,14 +245,12 @@ class InstanceOperation(NamedTuple):
     Both forms carry the same idempotency key, so that one of each is one operation.
 
     Attributes:
-        type: Name of the operation in a bulk request.
-        endpoint: The endpoint that does the same.
+        endpoint: Its endpoint.
         key: The idempotency key.
         instance_id: The instance; None for a registration.
         fields: The other fields; those that are None are not sent.
     """
 
-    type: str
     endpoint: Endpoint[Any]
     key: str
     instance_id: str | None
@@ -260,7 +258,13 @@ class InstanceOperation(NamedTuple):
 
     def item(self) -> Raw:
         """Return the item of a bulk request."""
-        return Raw(_body(_type=self.type, agent_instance_id=self.instance_id, **self._sent))
+        return Raw(
+            _body(
+                _type=self.endpoint.route.operation,
+                agent_instance_id=self.instance_id,
+                **self._sent,
+            )
+        )
 
     def call(self) -> Call[None]:
         """Return the single request; its answer is not read."""
@@ -290,9 +294,7 @@ def register(record: RunRecord, agent_id: str | None, *, kept: bool = False) -> 
         "agent_id": agent_id,
         "environment_id": registration.environment_id,
     }
-    return InstanceOperation(
-        "agent_instances/register", REGISTER_INSTANCE, f"reg-{record.key}", None, fields
-    )
+    return InstanceOperation(REGISTER_INSTANCE, f"reg-{record.key}", None, fields)
 
 
 def register_alone(
@@ -317,9 +319,7 @@ def start_key(run_key: str) -> str:
 def start(record: RunRecord, instance_id: str) -> InstanceOperation:
     """Return the operation that starts a run."""
     fields = {"timestamp": iso8601(record.started_ns)}
-    return InstanceOperation(
-        "agent_instances/start", START_INSTANCE, start_key(record.key), instance_id, fields
-    )
+    return InstanceOperation(START_INSTANCE, start_key(record.key), instance_id, fields)
 
 
 def finish(item: Item, instance_id: str) -> InstanceOperation:
@@ -329,16 +329,14 @@ def finish(item: Item, instance_id: str) -> InstanceOperation:
         "status": item.status,
     }
     key = f"{'orphan' if item.name == ORPHAN else 'fin'}-{item.run_key}"
-    return InstanceOperation("agent_instances/finish", FINISH_INSTANCE, key, instance_id, fields)
+    return InstanceOperation(FINISH_INSTANCE, key, instance_id, fields)
 
 
 def quality(item: Item, instance_id: str) -> InstanceOperation:
     """Return the operation that records a quality, from its `QUALITY` item."""
     fields = {"name": item.name, "payload": Raw(item.payload or b"null")}
     key = f"q-{key_text(item.key)}"
-    return InstanceOperation(
-        "agent_instances/record_quality", RECORD_QUALITY, key, instance_id, fields
-    )
+    return InstanceOperation(RECORD_QUALITY, key, instance_id, fields)
 
 
 def get_instance(instance_id: str) -> Call[Instance]:
@@ -348,9 +346,7 @@ def get_instance(instance_id: str) -> Call[Instance]:
 
 def show(run_key: str, instance_id: str) -> InstanceOperation:
     """Return the operation that reads the instance of a run, for a bulk request."""
-    return InstanceOperation(
-        "agent_instances/show", GET_INSTANCE, f"show-{run_key}", instance_id, {}
-    )
+    return InstanceOperation(GET_INSTANCE, f"show-{run_key}", instance_id, {})
 
 
 def in_bulk(operations: Sequence[InstanceOperation]) -> Call[BulkInstances]:

@@ -10,7 +10,8 @@ from typing import Final
 import click
 
 from remit._base.clock import NS_PER_US, SystemClock
-from remit.cli._database import agent_called, find, maintained, opened, opened_to_read
+from remit.cli._backup import copy_database
+from remit.cli._database import agent_called, find, maintained, opened
 from remit.cli._failing import Failed
 from remit.cli._options import (
     TEXT,
@@ -25,7 +26,6 @@ from remit.collector.domain import AskedFor, runs_about
 from remit.collector.domain import erase as erase_runs
 from remit.collector.store import (
     Removed,
-    SqliteReader,
     Store,
     StoreUnavailableError,
     Transaction,
@@ -188,7 +188,8 @@ def backup(target: Path, db: Database | None) -> None:
     """Copy the database to TARGET.
 
     TARGET is a new file that only its owner can read. The copy is a consistent state of the
-    database; a collector may write it meanwhile. Data that is erased later remains in the copy.
+    database, with the schema that it has, also that of an earlier version; a collector may write it
+    meanwhile. Data that is erased later remains in the copy.
     """
     path = maintained(db)
     if is_postgres(path):
@@ -196,14 +197,7 @@ def backup(target: Path, db: Database | None) -> None:
             "a PostgreSQL database is copied by its own tool: pg_dump --format=custom "
             f"--file={shlex.quote(str(target))} {shlex.quote(shown(path))}"
         )
-    with opened_to_read(path) as store:
-        assert isinstance(store, SqliteReader)  # noqa: S101 - there are two kinds
-        try:
-            store.copy_to(target)
-        except FileExistsError as error:
-            raise Failed(f"{target} exists already: name another file") from error
-        except OSError as error:
-            raise Failed(f"{target} cannot be written: {error.strerror or error}") from error
+    copy_database(Path(path), target)
     emit(f"Copied {shown(path)} to {target}, {target.stat().st_size} bytes.")
 
 

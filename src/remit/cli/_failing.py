@@ -10,11 +10,17 @@ from traceback import walk_tb
 from typing import Final
 
 import click
+from click.exceptions import Exit
 
 from remit._base.text import install_extra
 from remit.cli._terminal import printable
 
 OWN: Final = "remit"
+CLOSED_PIPE: Final = 128 + 13
+"""Exit status when the reader of the output has ended: a shell's for a command that SIGPIPE ends.
+
+SIGPIPE itself stays ignored, as Python leaves it: it would end a process that writes to a socket.
+"""
 
 
 class Failed(click.ClickException):
@@ -45,10 +51,11 @@ def missing_library(command: str, error: ModuleNotFoundError) -> Failed:
 
 @contextmanager
 def writing_output() -> Generator[None]:
-    """Fail within the block if standard output cannot be written: a full disk, a closed pipe.
+    """End the command if standard output cannot be written within the block.
 
     Raises:
-        Failed: It cannot.
+        Failed: It cannot, as on a full disk.
+        Exit: Its reader has ended, as `head` does; the status is `CLOSED_PIPE`.
     """
     try:
         yield
@@ -59,6 +66,8 @@ def writing_output() -> Generator[None]:
         ):
             raise
         _discard_output()
+        if isinstance(error, BrokenPipeError):
+            raise Exit(CLOSED_PIPE) from error
         raise Failed(f"standard output cannot be written: {error.strerror}") from error
 
 

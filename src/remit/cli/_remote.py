@@ -34,13 +34,14 @@ from remit.cli._records import (
     traces_of,
 )
 from remit.client._http import HttpClient
-from remit.client.endpoints import API, MAX_LIST_BYTES, Call, details, page
+from remit.client.endpoints import MAX_LIST_BYTES, Call, details, page
 from remit.client.endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
 from remit.errors import ApiError, ContractError, NotFoundError, UnauthorizedError
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.models.risk import Risk
+from remit.models.routes import API
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -77,6 +77,23 @@ def _limit_options(command: F) -> F:
     return command
 
 
+def _check_proxies(ctx: click.Context, param: click.Parameter, proxies: str | None) -> str | None:
+    """Return *proxies*; uvicorn takes what is no address or network as a name, and trusts none."""
+    if proxies is None or proxies == "*":
+        return proxies
+    for proxy in proxies.split(","):
+        try:
+            ip_network(proxy.strip())
+        except ValueError as error:
+            raise click.BadParameter(
+                f"{error}. Give addresses or networks separated by commas, such as "
+                "127.0.0.1,10.0.0.0/8, or * for all.",
+                ctx,
+                param,
+            ) from error
+    return proxies
+
+
 @click.command(context_settings={"auto_envvar_prefix": VARIABLE_PREFIX.removesuffix("_")})
 @_option("--host", default="127.0.0.1", help="Address to listen on.")
 @_option(
@@ -102,7 +119,9 @@ def _limit_options(command: F) -> F:
 @_option(
     "--proxy",
     metavar="ADDRESS",
-    help="Comma-separated addresses of reverse proxies whose X-Forwarded-For is trusted.",
+    callback=_check_proxies,
+    help="Comma-separated addresses and networks of reverse proxies whose X-Forwarded-For is "
+    "trusted.",
 )
 @_option(
     "--access-log",

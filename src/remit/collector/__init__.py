@@ -8,7 +8,6 @@ from remit.collector.domain import TokenScope as TokenScope
 from remit.collector.domain import create_token as create_token
 from remit.collector.domain import list_tokens as list_tokens
 from remit.collector.domain import revoke_token as revoke_token
-from remit.collector.server.app import create_app as create_app
 from remit.collector.settings import Settings as Settings
 from remit.collector.store import Store as Store
 from remit.collector.store import open_store as open_store
@@ -19,7 +18,6 @@ __all__ = [
     "Store",
     "TokenInfo",
     "TokenScope",
-    "create_app",
     "create_token",
     "list_tokens",
     "open_store",

@@ -1,42 +1,18 @@
-"""Metrics of a collector for Prometheus, summed over its processes."""
+"""The counters of a collector by name; `collector.server.prometheus` keeps them."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Final
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUESTS: Final = "remit_requests_total"
-LATENCY: Final = "remit_request_duration_seconds"
 SPANS: Final = "remit_spans_ingested_total"
 ITEMS: Final = "remit_bulk_items_total"
 REFUSALS: Final = "remit_refusals_total"
 DB_ERRORS: Final = "remit_database_errors_total"
-HELP: Final = {
-    REQUESTS: "Requests answered, by route and status.",
-    SPANS: "Spans created.",
-    ITEMS: "Operations carried out or refused in bulk requests.",
-    REFUSALS: "Requests and bulk items refused, by code.",
-    DB_ERRORS: "Requests that failed because the database could not be used.",
-}
-LABELS: Final = {
-    REQUESTS: ("method", "route", "status"),
-    SPANS: (),
-    ITEMS: (),
-    REFUSALS: ("code",),
-    DB_ERRORS: (),
-}
-WORKER: Final = "worker"
-"""The label with the id of the process, which all samples have."""
-FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder in which processes share their counts; prometheus_client reads it at import."""
-_SAMPLES: Final = (*HELP, *(f"{LATENCY}_{suffix}" for suffix in ("bucket", "count", "sum")))
 
 
 class Metrics:
-    """Counts nothing, as in local mode, where no one reads metrics."""
+    """Counts nothing: local mode has no reader of metrics, and needs no prometheus_client."""
 
     def add(self, name: str, *labels: str, count: int = 1) -> None:
         """Add to a counter."""
@@ -47,53 +23,3 @@ class Metrics:
     def text(self) -> bytes:
         """Return all samples in Prometheus' text format."""
         return b""
-
-
-class PrometheusMetrics(Metrics):
-    """The counters of one process; its methods may be called from any thread."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        """Begin at zero.
-
-        Args:
-            folder: The folder of `FOLDER_VARIABLE`, where several processes share a port; the
-                variable has to be set before the process starts.
-        """
-        # Not above: local mode imports this module, and needs no prometheus_client.
-        from prometheus_client import CollectorRegistry, Counter, Histogram  # noqa: PLC0415
-        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
-
-        own, everything = CollectorRegistry(), CollectorRegistry()
-        self._worker = str(os.getpid())
-        self._counters = {
-            name: Counter(name, text, (WORKER, *LABELS[name]), registry=own)
-            for name, text in HELP.items()
-        }
-        self._latency = Histogram(
-            LATENCY,
-            "How long requests took, by route.",
-            (WORKER, "route"),
-            buckets=BUCKETS_S,
-            registry=own,
-        )
-        for name, counter in self._counters.items():
-            if not LABELS[name]:
-                counter.labels(self._worker)  # a counter that is zero has a sample
-        if folder is not None:
-            MultiProcessCollector(everything, str(folder))  # type: ignore[no-untyped-call]  # it has no types
-        # Without `_created`, which several processes do not have either.
-        self._exposed = own.restricted_registry(_SAMPLES) if folder is None else everything
-
-    def add(self, name: str, *labels: str, count: int = 1) -> None:
-        """Add to a counter."""
-        self._counters[name].labels(self._worker, *labels).inc(count)
-
-    def took(self, route: str, seconds: float) -> None:
-        """Observe how long a request to *route* took."""
-        self._latency.labels(self._worker, route).observe(seconds)
-
-    def text(self) -> bytes:
-        """Return the samples of all processes in Prometheus' text format."""
-        from prometheus_client import generate_latest  # noqa: PLC0415 - as above
-
-        return generate_latest(self._exposed)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from remit.client.endpoints import table
 from remit.client.endpoints.bulk import SUCCEEDED, bulk, bulk_raw
 from remit.client.endpoints.endpoint import (
-    API,
     MAX_ANSWER_BYTES,
     MAX_LIST_BYTES,
     AnswerTooLongError,
@@ -21,7 +20,6 @@ from remit.client.endpoints.endpoint import (
 from remit.client.endpoints.responses import details, lenient, page, raise_for_status
 
 __all__ = [
-    "API",
     "MAX_ANSWER_BYTES",
     "MAX_LIST_BYTES",
     "SUCCEEDED",

@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from remit._base.clock import SystemClock
 from remit._base.ids import key_text, new_key
 from remit.errors import ContractError, UsageError
+from remit.models.routes import API, Route
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,7 +22,6 @@ R = TypeVar("R")
 JsonMapping: TypeAlias = Mapping[str, Any]
 Query: TypeAlias = tuple[tuple[str, str], ...]
 
-API: Final = "/api/v1"
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 """Longest answer about one thing."""
 MAX_LIST_BYTES: Final = 16 * 1024 * 1024
@@ -68,62 +68,57 @@ class Endpoint(Generic[T]):
     """One endpoint of the API.
 
     Attributes:
-        name: The client's method, for messages: `agent_instances.start`.
-        method: HTTP method.
-        path: Path after `/api/v1`; names in braces are ids.
+        route: Its operation, method and path, and the model of its body.
         response: Reads the body of an answer; see `responses.py` for those that name a model.
-        request: Model of the body; None without a body.
-        wrapped: Whether the body's fields are under `details`, with the idempotency key beside it.
         nullable: Fields of the body that are sent as null if they are absent.
         query: Arguments that go into the query.
         limit_bytes: Longest answer that is read.
     """
 
-    name: str
-    method: str
-    path: str
+    route: Route[Any]
     response: Callable[[bytes], T]
-    request: type[BaseModel] | None = None
-    wrapped: bool = False
     nullable: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
     limit_bytes: int = MAX_ANSWER_BYTES
 
-    def call(self, *ids: str, **arguments: object) -> Call[T]:
+    @property
+    def name(self) -> str:
+        """The operation in messages: `agent_instances.start`."""
+        return self.route.operation.replace("/", ".")
+
+    def call(self, thing_id: str = "", /, **arguments: object) -> Call[T]:
         """Describe a request.
 
         Args:
-            *ids: Ids in the path, in order.
+            thing_id: The id in the path.
             **arguments: Fields of the body, or of the query: models, mappings, datetimes, and what
                 JSON has. None is the same as absent.
 
         Raises:
             UsageError: An argument is unknown, missing or not of its type.
         """
-        if self.request is None:
-            return self.raw(*ids, read=self.response, query=self._query(arguments))
-        body = encode(self.name, self._body(self.request, arguments))
-        return self.raw(*ids, read=self.response, body=body)
+        model = self.route.body
+        if model is None:
+            return self.raw(thing_id, read=self.response, query=self._query(arguments))
+        body = encode(self.name, self._body(model, arguments))
+        return self.raw(thing_id, read=self.response, body=body)
 
     def raw(
         self,
-        *ids: str,
+        thing_id: str = "",
+        /,
+        *,
         read: Callable[[bytes], R],
         body: bytes | None = None,
         query: Query = (),
         minimal: bool = False,
     ) -> Call[R]:
         """Describe a request whose *body* is JSON already, and whose answer *read* reads."""
-        path = self._path(ids)
-        limit = self.limit_bytes
-        return Call(self.method, path, read, body, query, limit_bytes=limit, minimal=minimal)
-
-    def _path(self, ids: tuple[str, ...]) -> str:
-        parts = iter(ids)
-        return API + "/".join(
-            segment(part[1:-1], next(parts)) if part.startswith("{") else part
-            for part in self.path.split("/")
-        )
+        route, limit = self.route, self.limit_bytes
+        path = API + route.path
+        if route.id_field:
+            path = path.replace("{id}", segment(route.id_field, thing_id))
+        return Call(route.method, path, read, body, query, limit_bytes=limit, minimal=minimal)
 
     def _body(self, model: type[BaseModel], arguments: JsonMapping) -> dict[str, object]:
         """Return the body, the arguments as they are, after *model* has checked them.
@@ -138,7 +133,7 @@ class Endpoint(Generic[T]):
         self._refuse_unknown(fields, tuple(known))
         body = {name: _plain(value) for name, value in fields.items() if value is not None}
         check(self.name, body, model)
-        if self.wrapped:
+        if self.route.wrapped:
             return {"details": body, "idempotency_key": key}
         return {**dict.fromkeys(self.nullable), **body}
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Required, TypeAlias, TypedDict
+from typing import Final, Required, TypeAlias, TypedDict, TypeVar
+
+from pydantic import BaseModel
 
 from remit.client.endpoints.endpoint import MAX_LIST_BYTES, Endpoint, JsonMapping
 from remit.client.endpoints.responses import details, details_with_control, page, whole
+from remit.models import routes
 from remit.models._types import Purpose, SpanStatus
-from remit.models.agent import Agent, AgentForCreate
-from remit.models.agent_instance import (
-    AgentInstance,
-    AgentSchemaVersionForRegister,
-    AgentVersionForRegister,
-    FinishInstanceRequest,
-    RecordQualityRequest,
-    RegisterDeploymentInstanceRequest,
-    TerminateInstanceRequest,
-    TimestampRequest,
-)
-from remit.models.agent_span import (
-    AgentSpan,
-    CreateAgentSpanRequest,
-    FinishAgentSpanRequest,
-)
-from remit.models.bulk import BulkRequest, BulkResponse
-from remit.models.envelope import PingResponse
+from remit.models.agent import Agent
+from remit.models.agent_instance import AgentSchemaVersionForRegister, AgentVersionForRegister
+from remit.models.bulk import BulkResponse
+from remit.models.envelope import ListResponse, PingResponse
+from remit.models.routes import Route
+
+M = TypeVar("M", bound=BaseModel)
 
 Timestamp: TypeAlias = datetime | str | None
 """A moment: a datetime (without a zone: UTC), or ISO 8601 text as it is to be sent."""
@@ -114,90 +106,36 @@ class SpanListFields(ListFields, total=False):
     """Whether each span comes with its risk level."""
 
 
-PING: Final = Endpoint("ping", "GET", "/ping", whole(PingResponse))
+def _thing(route: Route[M], nullable: tuple[str, ...] = ()) -> Endpoint[M]:
+    """Return an endpoint that answers one thing under `details`."""
+    return Endpoint(route, details(route.answers), nullable)
 
-REGISTER_INSTANCE: Final = Endpoint(
-    "agent_instances.register",
-    "POST",
-    "/agent_instance/register",
-    details(AgentInstance),
-    RegisterDeploymentInstanceRequest,
-)
-START_INSTANCE: Final = Endpoint(
-    "agent_instances.start",
-    "POST",
-    "/agent_instance/{agent_instance_id}/start",
-    details(AgentInstance),
-    TimestampRequest,
-    nullable=("timestamp",),  # as the published client sends it: null means now
-)
-FINISH_INSTANCE: Final = Endpoint(
-    "agent_instances.finish",
-    "POST",
-    "/agent_instance/{agent_instance_id}/finish",
-    details(AgentInstance),
-    FinishInstanceRequest,
-)
-TERMINATE_INSTANCE: Final = Endpoint(
-    "agent_instances.terminate",
-    "POST",
-    "/agent_instance/{agent_instance_id}/terminate",
-    details(AgentInstance),
-    TerminateInstanceRequest,
-)
-RECORD_QUALITY: Final = Endpoint(
-    "agent_instances.record_quality",
-    "POST",
-    "/agent_instance/{agent_instance_id}/record_quality",
-    details(AgentInstance),
-    RecordQualityRequest,
-    nullable=("payload",),  # null removes the payload
-)
-GET_INSTANCE: Final = Endpoint(
-    "agent_instances.get", "GET", "/agent_instance/{agent_instance_id}", details(AgentInstance)
-)
-LIST_INSTANCES: Final = Endpoint(
-    "agent_instances.list",
-    "GET",
-    "/agent_instance",
-    page(AgentInstance),
-    query=tuple(InstanceListFields.__annotations__),
-    limit_bytes=MAX_LIST_BYTES,
-)
 
+def _list(route: Route[M], arguments: type[ListFields]) -> Endpoint[ListResponse[M]]:
+    """Return an endpoint that answers a page of a list."""
+    query = tuple(arguments.__annotations__)
+    return Endpoint(route, page(route.answers), query=query, limit_bytes=MAX_LIST_BYTES)
+
+
+PING: Final = Endpoint(routes.PING, whole(PingResponse))
+BULK: Final = Endpoint(routes.BULK, whole(BulkResponse), limit_bytes=MAX_LIST_BYTES)
+REGISTER_INSTANCE: Final = _thing(routes.REGISTER_INSTANCE)
+# As the published client sends it: null means now.
+START_INSTANCE: Final = _thing(routes.START_INSTANCE, nullable=("timestamp",))
+FINISH_INSTANCE: Final = _thing(routes.FINISH_INSTANCE)
+TERMINATE_INSTANCE: Final = _thing(routes.TERMINATE_INSTANCE)
+# Null removes the payload.
+RECORD_QUALITY: Final = _thing(routes.RECORD_QUALITY, nullable=("payload",))
+GET_INSTANCE: Final = _thing(routes.GET_INSTANCE)
+LIST_INSTANCES: Final = _list(routes.LIST_INSTANCES, InstanceListFields)
 # The idempotency key is in both places: the published Python client sends it under `details`,
 # the TypeScript client beside them, and which of them a server reads is not known.
-CREATE_SPAN: Final = Endpoint(
-    "agent_spans.create",
-    "POST",
-    "/agent_spans",
-    details_with_control,
-    CreateAgentSpanRequest,
-    wrapped=True,
-)
-FINISH_SPAN: Final = Endpoint(
-    "agent_spans.finish",
-    "POST",
-    "/agent_spans/{agent_span_id}/finish",
-    details_with_control,
-    FinishAgentSpanRequest,
-)
-LIST_SPANS: Final = Endpoint(
-    "agent_spans.list",
-    "GET",
-    "/agent_spans",
-    page(AgentSpan),
-    query=tuple(SpanListFields.__annotations__),
-    limit_bytes=MAX_LIST_BYTES,
-)
-
-CREATE_AGENT: Final = Endpoint(
-    "agents.create", "POST", "/agent", details(Agent), AgentForCreate, wrapped=True
-)
+CREATE_SPAN: Final = Endpoint(routes.CREATE_SPAN, details_with_control)
+FINISH_SPAN: Final = Endpoint(routes.FINISH_SPAN, details_with_control)
+LIST_SPANS: Final = _list(routes.LIST_SPANS, SpanListFields)
+CREATE_AGENT: Final = _thing(routes.CREATE_AGENT)
 SHOW_AGENT: Final = Endpoint(
-    "agents.show",
-    "GET",
-    "/agent/show",
+    routes.SHOW_AGENT,
     details(Agent),
     query=(
         "agent_id",
@@ -206,8 +144,4 @@ SHOW_AGENT: Final = Endpoint(
         "include_counts",
         "include_risk_rollup",
     ),
-)
-
-BULK: Final = Endpoint(
-    "bulk.execute", "POST", "/bulk", whole(BulkResponse), BulkRequest, limit_bytes=MAX_LIST_BYTES
 )

@@ -17,4 +17,6 @@ from remit.collector.api.dispatch import Request as Request
 from remit.collector.api.dispatch import Response as Response
 from remit.collector.api.dispatch import Service as Service
 from remit.collector.api.dispatch import secret_in as secret_in
+from remit.collector.api.endpoints import OWN_PREFIX as OWN_PREFIX
 from remit.collector.api.endpoints import PREFIX as PREFIX
+from remit.collector.api.endpoints import PREFIXES as PREFIXES

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from remit.collector.api.bodies import GZIP, PendingBytes, too_long
 from remit.collector.api.dispatch import Request, Response, Service, refused, secret_in
-from remit.collector.api.endpoints import DOCUMENT, PREFIX, match
+from remit.collector.api.endpoints import DOCUMENT, match
 from remit.collector.errors import RequestError, unauthorized
 from remit.collector.settings import Settings
 
@@ -67,7 +67,7 @@ class ThreadExecutor:
 
 
 class ApiApp:
-    """The paths below `/api/v1` as an ASGI app."""
+    """The paths of the API as an ASGI app."""
 
     def __init__(self, service: Service, executor: Executor) -> None:
         """Answer by *service*, on *executor*."""
@@ -87,7 +87,7 @@ class ApiApp:
         request = Request(http.method, http.scope["path"], dict(http.query_params), headers)
         try:
             endpoint, _ = match(request.method, request.path)
-            http.scope[ROUTE] = PREFIX + endpoint.path
+            http.scope[ROUTE] = endpoint.route
             # Refused before its body is read.
             if endpoint.operation != DOCUMENT and not secret_in(headers.get("authorization", "")):
                 raise unauthorized()

@@ -23,16 +23,15 @@ from remit.collector.domain.spans import CREATE, FINISH, SpanCall
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
 from remit.collector.json_io import Fields, check_keys, check_unicode, encode, fields_of
 from remit.collector.views import error_answer
+from remit.models import routes
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 
 _SPAN_OPERATIONS: Final = frozenset({CREATE, FINISH})
 _SPANS: Final = "agent_spans"
 _BARE_BODY: Final = len(b'{"items":[]}')
 _BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
-_ON_INSTANCES: Final = frozenset(
-    {"agent_instances/start", "agent_instances/record_quality", "agent_instances/finish"}
-)
-_OF_RUNS: Final = _ON_INSTANCES | {REGISTER}
+_STEPS: Final = (routes.START_INSTANCE, routes.RECORD_QUALITY, routes.FINISH_INSTANCE)
+_OF_RUNS: Final = frozenset({REGISTER, *(route.operation for route in _STEPS)})
 """The SDK sends many of these in one request: their keys are read and written at once."""
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 

@@ -1,6 +1,7 @@
 """The table of endpoints: path, method, operation, handler, and the models of both directions.
 
-Dispatch, bulk items, the OpenAPI document and docs/reference/endpoints.md use this one table.
+Dispatch, bulk items, the OpenAPI document and docs/reference/endpoints.md use this one table. What
+the client calls too is in `remit.models.routes`.
 """
 
 from __future__ import annotations
@@ -59,27 +60,22 @@ from remit.collector.models.service import (
     TestSpansResponse,
     TokenScopeDetails,
 )
-from remit.models.agent import Agent, AgentForCreate
-from remit.models.agent_instance import (
-    AgentInstance,
-    FinishInstanceRequest,
-    InstanceForUpdate,
-    RecordQualityRequest,
-    RegisterDeploymentInstanceRequest,
-    RegisteredResponse,
-    TerminateInstanceRequest,
-    TimestampRequest,
-)
-from remit.models.agent_span import AgentSpan, CreateAgentSpanRequest, FinishAgentSpanRequest
-from remit.models.bulk import BulkRequest, BulkResponse
+from remit.models import routes
+from remit.models.agent import Agent
+from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
+from remit.models.agent_span import AgentSpan
 from remit.models.risk import Risk
+from remit.models.routes import Route
 
-PREFIX: Final = "/api/v1"
-BULK: Final = "bulk"
+PREFIX: Final = routes.API
+OWN_PREFIX: Final = "/api/remit/v1"
+"""Prefix of the endpoints that only remit has; they are no operations of a bulk request."""
+PREFIXES: Final = (PREFIX, OWN_PREFIX)
+BULK: Final = routes.BULK.operation
 DOCUMENT: Final = "openapi"
 ON_RUNS: Final = "agent_instances/"
 """Start of the names of the operations on runs."""
-REGISTER: Final = ON_RUNS + "register"
+REGISTER: Final = routes.REGISTER_INSTANCE.operation
 _ID: Final = "{id}"
 _ID_PART: Final = 2
 
@@ -108,6 +104,7 @@ class Endpoint(NamedTuple):
         compared: The fields that tell a request from another one with the same key.
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
+        prefix: What its path comes after.
     """
 
     method: str
@@ -127,6 +124,12 @@ class Endpoint(NamedTuple):
     compared: Callable[[Values], Values] = dict
     with_fields: bool = False
     minimal: Callable[[Any], object] | None = None
+    prefix: str = PREFIX
+
+    @property
+    def route(self) -> str:
+        """The whole path."""
+        return self.prefix + self.path
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -168,6 +171,18 @@ def _answered_apart(*_: object) -> None:
     """Bulk and the document are answered by `dispatch` itself."""
 
 
+def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:  # noqa: ANN401 - those of `Endpoint`
+    """Return the row of a route."""
+    defaults: dict[str, Any] = {
+        "answers": route.answers,
+        "view": _plain,
+        "body": route.body,
+        "id_field": route.id_field,
+        "wrapped": route.wrapped,
+    }
+    return Endpoint(route.method, route.path, route.operation, perform, **{**defaults, **fields})
+
+
 class _Thing(NamedTuple):
     """A kind of thing; its methods make the rows of the table that are about it.
 
@@ -189,31 +204,33 @@ class _Thing(NamedTuple):
     path: str = ""
     minimal: Callable[[Any], object] | None = None
 
+    def at(self, route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:  # noqa: ANN401 - those of `Endpoint`
+        """Return the row of a route; what writes can be repeated unless *fields* say otherwise."""
+        defaults: dict[str, Any] = {"view": self.view, "account": self.account}
+        if route.method != "GET":
+            defaults |= {"writes": True, "again": self.find, "minimal": self.minimal}
+        return _at(route, perform, **{**defaults, **fields})
+
     def row(
         self,
         method: str,
         tail: str,
         step: str,
         perform: Perform,
-        **fields: Any,  # noqa: ANN401 - those of `Endpoint`
+        body: Model | None = None,
+        **fields: Any,  # noqa: ANN401 - as above
     ) -> Endpoint:
-        """Return one row."""
-        defaults: dict[str, Any] = {
-            "answers": self.answers,
-            "view": self.view,
-            "id_field": f"{self.name}_id" if _ID in tail else "",
-            "account": self.account,
-        }
+        """Return one row that has no route."""
         path, operation = f"/{self.path or self.name}{tail}", f"{self.name}s/{step}"
-        return Endpoint(method, path, operation, perform, **{**defaults, **fields})
+        return self.at(Route(operation, method, path, self.answers, body), perform, **fields)
 
     def list(self, perform: Perform, query: type[Query] = ListQuery) -> Endpoint:
         """Return the row of the list."""
         return self.row("GET", "", "list", perform, query=query)
 
-    def show(self, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+    def show(self) -> Endpoint:
         """Return the row that shows one."""
-        return self.row("GET", f"/{_ID}", "show", self.find, **fields)
+        return self.row("GET", f"/{_ID}", "show", self.find)
 
     def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
         """Return the row that reads something about one."""
@@ -222,26 +239,21 @@ class _Thing(NamedTuple):
 
     def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
         """Return the row that creates one."""
-        fields = {"wrapped": True, "writes": True, "again": self.find, **fields}
-        return self.row("POST", "", "create", perform, body=body, **fields)
+        return self.row("POST", "", "create", perform, body, wrapped=True, **fields)
 
     def update(
         self, perform: Perform, body: Model, method: str = "PUT", tail: str = ""
     ) -> Endpoint:
         """Return the row that changes one."""
-        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal, "wrapped": True}
-        return self.row(
-            method, f"/{_ID}{tail}", "update", perform, body=body, writes=True, **fields
-        )
+        return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True)
 
-    def step(self, step: str, perform: Perform, body: Model = StepRequest) -> Endpoint:
-        """Return the row of a step on one."""
-        fields: dict[str, Any] = {"again": self.find, "minimal": self.minimal}
-        return self.row("POST", f"/{_ID}/{step}", step, perform, body=body, writes=True, **fields)
+    def step(self, step: str, perform: Perform) -> Endpoint:
+        """Return the row of a step on one, without fields."""
+        return self.row("POST", f"/{_ID}/{step}", step, perform, StepRequest)
 
     def delete(self, perform: Perform) -> Endpoint:
         """Return the row that deletes one; its answer is stored for a repetition."""
-        return self.row("DELETE", f"/{_ID}", "delete", perform, writes=True)
+        return self.row("DELETE", f"/{_ID}", "delete", perform, again=None)
 
 
 _RUN: Final = _Thing(
@@ -274,7 +286,7 @@ _INVITE: Final = _Thing(
 _PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
 
 ENDPOINTS: Final = (
-    Endpoint("GET", "/ping", "ping", small.ping, TokenScopeDetails, _plain, account=False),
+    _at(routes.PING, small.ping, answers=TokenScopeDetails, account=False),
     Endpoint(
         "POST",
         "/pfid/generate",
@@ -286,57 +298,51 @@ ENDPOINTS: Final = (
         writes=True,
         account=False,
     ),
-    Endpoint("POST", "/bulk", BULK, _answered_apart, BulkResponse, _plain, BulkRequest, bare=True),
+    _at(routes.BULK, _answered_apart, bare=True),
     *(
         Endpoint("GET", path, DOCUMENT, _answered_apart, OpenApiDocument, _plain, bare=True)
         for path in ("/openapi", "/openapi.json")
     ),
-    _RUN.row(
-        "POST",
-        "/register",
-        "register",
+    _RUN.at(
+        routes.REGISTER_INSTANCE,
         runs.register,
         answers=RegisteredResponse,
         view=runs.registered_view,
-        body=RegisterDeploymentInstanceRequest,
         bare=True,
-        writes=True,
         again=runs.registered_again,
         compared=runs.identity,
         with_fields=True,
         minimal=runs.minimal_registered_view,
     ),
-    _RUN.list(runs.list_runs, runs.RunQuery),
-    _RUN.show(view=runs.shown),
+    _RUN.at(routes.LIST_INSTANCES, runs.list_runs, query=runs.RunQuery),
+    _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown),
     _RUN.read("risk", risk.of_instance, Risk),
     _RUN.update(runs.update, InstanceForUpdate),
-    _RUN.step("start", runs.start, TimestampRequest),
-    _RUN.step("finish", runs.finish, FinishInstanceRequest),
-    _RUN.step("terminate", runs.terminate, TerminateInstanceRequest),
-    _RUN.step("record_quality", runs.record_quality, RecordQualityRequest),
+    _RUN.at(routes.START_INSTANCE, runs.start),
+    _RUN.at(routes.FINISH_INSTANCE, runs.finish),
+    _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate),
+    _RUN.at(routes.RECORD_QUALITY, runs.record_quality),
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
-    _SPAN.list(span_operations.list_spans, span_operations.SpanQuery),
-    _SPAN.create(span_operations.create, CreateAgentSpanRequest),
+    _SPAN.at(routes.LIST_SPANS, span_operations.list_spans, query=span_operations.SpanQuery),
+    _SPAN.at(routes.CREATE_SPAN, span_operations.create),
     _SPAN.row(
         "POST",
         "/create_test_spans",
         "create_test_spans",
         span_operations.create_test_spans,
+        CreateTestSpansRequest,
         answers=TestSpansResponse,
         view=_of_row(span_operations.test_spans_view),
-        body=CreateTestSpansRequest,
         bare=True,
-        writes=True,
+        again=None,
     ),
-    _SPAN.step("finish", span_operations.finish, FinishAgentSpanRequest),
+    _SPAN.at(routes.FINISH_SPAN, span_operations.finish),
     _AGENT.list(agents.list_agents, agents.AgentListQuery),
-    _AGENT.create(agents.create, AgentForCreate, with_fields=True),
+    _AGENT.at(routes.CREATE_AGENT, agents.create, with_fields=True),
     *(
-        _AGENT.row(
-            "GET", tail, "show", agents.show, view=_plain, query=agents.AgentQuery, account=False
-        )
-        for tail in ("/show", f"/{_ID}")
+        _AGENT.at(route, agents.show, view=_plain, query=agents.AgentQuery, account=False)
+        for route in (routes.SHOW_AGENT, routes.SHOW_AGENT._replace(path=f"/agent/{_ID}"))
     ),
     _AGENT.read("risk", risk.of_agent, Risk, query=risk.RiskQuery, account=False),
     _AGENT.update(agents.update, AgentForUpdate),
@@ -381,7 +387,7 @@ ENDPOINTS: Final = (
     _INVITE.list(small.nothing_listed),
     _INVITE.create(small.invite, AdminUserInviteForCreate, writes=False),
     _INVITE.show(),
-    _INVITE.row("POST", f"/{_ID}/revoke", "revoke", _INVITE.find, body=StepRequest),
+    _INVITE.row("POST", f"/{_ID}/revoke", "revoke", _INVITE.find, StepRequest, writes=False),
     _PROFILE.list(small.nothing_listed),
     _PROFILE.show(),
     Endpoint(
@@ -398,11 +404,11 @@ OPERATIONS: Final[Mapping[str, Endpoint]] = {
     # Of several endpoints of one operation the first; its model has a field for the id.
     endpoint.operation: endpoint
     for endpoint in reversed(ENDPOINTS)
-    if endpoint.operation not in {BULK, DOCUMENT}
+    if endpoint.operation not in {BULK, DOCUMENT} and endpoint.prefix == PREFIX
 }
-_BY_PATH: Final[dict[str, dict[str, Endpoint]]] = {}
+_BY_ROUTE: Final[dict[str, dict[str, Endpoint]]] = {}
 for _endpoint in ENDPOINTS:
-    _BY_PATH.setdefault(_endpoint.path, {})[_endpoint.method] = _endpoint
+    _BY_ROUTE.setdefault(_endpoint.route, {})[_endpoint.method] = _endpoint
 
 
 def match(method: str, path: str) -> tuple[Endpoint, str]:
@@ -415,15 +421,16 @@ def match(method: str, path: str) -> tuple[Endpoint, str]:
     Raises:
         RequestError: 404 or 405.
     """
-    rest = path.rstrip("/").removeprefix(PREFIX) if path.startswith(PREFIX) else ""
+    route = path.rstrip("/")
     verb = "GET" if method == "HEAD" else method
-    named = {} if _ID in rest else _BY_PATH.get(rest, {})
+    named = {} if _ID in route else _BY_ROUTE.get(route, {})
     if verb in named:
         return named[verb], ""
-    parts = rest.split("/", 3)
+    prefix = next((each for each in PREFIXES if route.startswith(f"{each}/")), "")
+    parts = route.removeprefix(prefix).split("/", 3)
     if len(parts) > _ID_PART and parts[_ID_PART]:
         thing_id, parts[_ID_PART] = parts[_ID_PART], _ID
-        by_id = _BY_PATH.get("/".join(parts), {})
+        by_id = _BY_ROUTE.get(prefix + "/".join(parts), {})
         if verb in by_id:
             return by_id[verb], thing_id
         named = named or by_id

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, cast
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
+from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, OWN_PREFIX, Endpoint
 from remit.collector.domain.params import MAX_OFFSET, MAX_PAGE_SIZE, ListQuery, Query
 from remit.collector.json_io import encode
 from remit.models.envelope import Control, ErrorResponse, Pagination, Sorting
@@ -51,7 +51,7 @@ def document() -> bytes:
     paths: dict[str, dict[str, Json]] = {}
     for endpoint in ENDPOINTS:
         described = _operation(endpoint)
-        paths.setdefault(PREFIX + endpoint.path, {})[endpoint.method.lower()] = described
+        paths.setdefault(endpoint.route, {})[endpoint.method.lower()] = described
     return encode(
         {
             "openapi": "3.1.0",
@@ -87,7 +87,7 @@ def _operation(endpoint: Endpoint) -> Json:
     verb = endpoint.method.lower()
     name = endpoint.path.strip("/").replace("/", "_").replace("{id}", "id").replace(".", "_")
     described: Json = {
-        "operationId": f"{verb}_{name}",
+        "operationId": f"{verb}_{'remit_' if endpoint.prefix == OWN_PREFIX else ''}{name}",
         "summary": _summary(endpoint),
         "tags": [endpoint.path.split("/")[1]],
         "parameters": _parameters(endpoint),

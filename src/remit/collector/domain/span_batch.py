@@ -207,11 +207,10 @@ class SpanBatch:
         tally = self._tally(instance)
         span_type = tally.types.get(fields.schema_name)
         flags, marks = found_at_creation(self._ctx, span_type, fields)
-        row = msgspec.structs.replace(
-            self._new_span(span_id, fields, task, flags),
-            run_ref=instance.ref,
-            type_ref=tally.type_ref(fields.schema_name),
-        )
+        if task.home == span_id:
+            flags |= CREATED_BY_KEY
+        refs = instance.ref, tally.type_ref(fields.schema_name)
+        row = self._new_span(span_id, fields, flags, refs)
         row = self._ended(span_without_payloads(row, instance), instance, span_type)
         self._spans[span_id] = self._new[span_id] = row
         tally.take(None, row, marks, _read(fields))
@@ -234,7 +233,7 @@ class SpanBatch:
         return with_summary(row, span_type, self._ctx.budget)
 
     def _new_span(
-        self, span_id: str, fields: SpanToCreate, task: Task | None = None, flags: int = 0
+        self, span_id: str, fields: SpanToCreate, flags: int = 0, refs: tuple[int, int] = (0, 0)
     ) -> SpanRow:
         """Return the row of a new span; a start or end without a time is now.
 
@@ -251,15 +250,15 @@ class SpanBatch:
             schema_name=fields.schema_name,
             status=fields.status,
             created_status=fields.status,
-            flags=flags
-            | (SENSITIVE if fields.sensitive_encoding else 0)
-            | (CREATED_BY_KEY if task is not None and task.home == span_id else 0),
+            flags=flags | (SENSITIVE if fields.sensitive_encoding else 0),
             started_at=started_at if fields.status != PENDING else None,
             finished_at=finished_at if fields.status not in UNFINISHED else None,
             inserted_at=now_us,
             updated_at=now_us,
             payload=str(fields.payload, "utf-8"),
             result_payload=fields.result,
+            run_ref=refs[0],
+            type_ref=refs[1],
         )
 
     def _finish(self, task: Task, fields: SpanToFinish) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple
 
@@ -28,7 +29,7 @@ from remit.collector.domain.places import deployment_of, prepare
 from remit.collector.domain.runs import environment_for
 from remit.collector.errors import invalid_action, invalid_field, unauthorized
 from remit.collector.models.api_token import ApiTokenForCreate
-from remit.collector.store import DeploymentRow, Reader, Store, TokenRow, Transaction, write
+from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction, write
 from remit.collector.times import format_us
 from remit.collector.views import token_view
 from remit.errors import UsageError
@@ -108,28 +109,70 @@ def create_token(
     now_us = clock.wall_ns() // NS_PER_US
     ids = IdSource(clock)
     account = prepare(store, clock)
+    partition = partition_of(account.id) or 0
+
+    def new_id() -> str:
+        return ids.new(partition)
+
+    unbound, secret = _new_token(new_id(), account.id, scope, now_us)
+
+    def work(tx: Transaction) -> TokenRow:
+        row = unbound
+        if scope == TokenScope.AGENT_DEPLOYMENT:
+            known = tx.agent_of_identifier(account.id, agent)
+            if known is None:
+                known = new_agent(new_id(), account.id, agent, now_us, identifier=agent)
+                tx.add(known)
+            row = _bound(tx, row, known, tx.environments(account.id)[0].id, new_id)
+        tx.add(row)
+        return row
+
+    return CreatedToken(secret, _info(write(store, work)))
+
+
+def _new_token(
+    token_id: str,
+    account_id: str,
+    scope: TokenScope,
+    now_us: int,
+    *,
+    expires_at: int | None = None,
+    made_by: str | None = None,
+) -> tuple[TokenRow, str]:
+    """Return the row of a new token, which is bound to no agent, and its secret."""
     secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    unbound = TokenRow(
-        id=ids.new(partition_of(account.id) or 0),
-        account_id=account.id,
+    row = TokenRow(
+        id=token_id,
+        account_id=account_id,
         token_scope=scope,
         agent_id=None,
         environment_id=None,
         agent_deployment_id=None,
         token_hash=hash_of(secret),
         status=ACTIVE,
-        expires_at=None,
+        expires_at=expires_at,
         inserted_at=now_us,
         updated_at=now_us,
+        made_by=made_by,
     )
+    return row, secret
 
-    def work(tx: Transaction) -> TokenRow:
-        bound = scope == TokenScope.AGENT_DEPLOYMENT
-        row = _bound_to_named(tx, unbound, agent, ids) if bound else unbound
-        tx.add(row)
-        return row
 
-    return CreatedToken(secret, _info(write(store, work)))
+def _bound(
+    tx: Transaction,
+    row: TokenRow,
+    agent: AgentRow,
+    environment_id: str,
+    new_id: Callable[[], str],
+) -> TokenRow:
+    """Return the token bound to an agent in an environment."""
+    deployment = deployment_of(tx, agent, environment_id, new_id=new_id, now_us=row.inserted_at)
+    return msgspec.structs.replace(
+        row,
+        agent_id=deployment.agent_id,
+        environment_id=deployment.environment_id,
+        agent_deployment_id=deployment.id,
+    )
 
 
 def list_tokens(store: Reader | Store) -> list[TokenInfo]:
@@ -270,23 +313,21 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
     creator = _own_token(ctx)
     if creator is not None and creator.expires_at is not None:
         expires_at = min(expires_at or creator.expires_at, creator.expires_at)
-    secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    row = TokenRow(
-        id=ctx.new_id(),
-        account_id=ctx.caller.account_id,
-        token_scope=request.token_scope,
-        agent_id=None,
-        environment_id=None,
-        agent_deployment_id=None,
-        token_hash=hash_of(secret),
-        status=ACTIVE,
+    scope = TokenScope(request.token_scope)
+    row, secret = _new_token(
+        ctx.new_id(),
+        ctx.caller.account_id,
+        scope,
+        ctx.now_us,
         expires_at=expires_at,
-        inserted_at=ctx.now_us,
-        updated_at=ctx.now_us,
         made_by=None if creator is None else creator.id,
     )
-    if TokenScope(request.token_scope) is TokenScope.AGENT_DEPLOYMENT:
-        row = _bound(ctx, row, request)
+    if scope is TokenScope.AGENT_DEPLOYMENT:
+        if request.agent_id is None:
+            raise invalid_field("agent_id", "is required for a deployment's token")
+        agent = agent_of(ctx, request.agent_id)
+        environment_id = environment_for(ctx, request.environment_id, agent)
+        row = _bound(ctx.tx, row, agent, environment_id, ctx.new_id)
     else:
         # A token of the account would do more than its creator may expect.
         for field in _BOUND:
@@ -353,38 +394,3 @@ def _own_token(ctx: Context) -> TokenRow | None:
     if row is None or row.status != ACTIVE:
         raise unauthorized()
     return row
-
-
-def _bound(ctx: Context, row: TokenRow, request: ApiTokenForCreate) -> TokenRow:
-    """Return the token bound to the agent and environment of the request."""
-    if request.agent_id is None:
-        raise invalid_field("agent_id", "is required for a deployment's token")
-    agent = agent_of(ctx, request.agent_id)
-    environment_id = environment_for(ctx, request.environment_id, agent)
-    deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
-    return _with_deployment(row, deployment)
-
-
-def _bound_to_named(tx: Transaction, row: TokenRow, agent: str, ids: IdSource) -> TokenRow:
-    """Return the token bound to *agent* in the account's first environment."""
-    partition = partition_of(row.account_id) or 0
-    known = tx.agent_of_identifier(row.account_id, agent)
-    if known is None:
-        known = new_agent(
-            ids.new(partition), row.account_id, agent, row.inserted_at, identifier=agent
-        )
-        tx.add(known)
-    environment = tx.environments(row.account_id)[0]
-    deployment = deployment_of(
-        tx, known, environment.id, new_id=lambda: ids.new(partition), now_us=row.inserted_at
-    )
-    return _with_deployment(row, deployment)
-
-
-def _with_deployment(row: TokenRow, deployment: DeploymentRow) -> TokenRow:
-    return msgspec.structs.replace(
-        row,
-        agent_id=deployment.agent_id,
-        environment_id=deployment.environment_id,
-        agent_deployment_id=deployment.id,
-    )

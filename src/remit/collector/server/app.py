@@ -8,15 +8,16 @@ from starlette.routing import Route
 
 from remit._base.clock import Clock, SystemClock
 from remit.collector.api import (
-    PREFIX,
+    PREFIXES,
     ApiApp,
     Executor,
     InlineExecutor,
     Service,
     exception_handlers,
 )
-from remit.collector.metrics import Metrics, PrometheusMetrics
+from remit.collector.metrics import Metrics
 from remit.collector.server import AccessLog, Gate, Rates, monitoring_routes
+from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import Store
 
@@ -32,8 +33,9 @@ def create_app(
 ) -> Starlette:
     """Return a collector that stores its data in *store*.
 
-    It serves the API at `/api/v1` to clients with a token that `remit token create` made, and
-    `/healthz`, `/readyz` and `/metrics` to operators. The server limits the head of a request.
+    It serves the API at `/api/v1` and `/api/remit/v1` to clients with a token that
+    `remit token create` made, and `/healthz`, `/readyz` and `/metrics` to operators. The server
+    limits the head of a request.
 
     Args:
         store: The database, from `remit.collector.open_store`.
@@ -55,8 +57,9 @@ def create_app(
         clock=clock,
         log=access_log,
     )
+    api = ApiApp(service, executor)
     app = Starlette(
-        routes=[Route(PREFIX + "/{path:path}", ApiApp(service, executor)), *monitoring],
+        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring],
         middleware=[gate],
         exception_handlers=dict(exception_handlers),
     )

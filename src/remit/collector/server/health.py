@@ -15,7 +15,8 @@ from starlette.routing import Route
 from remit.collector.api import CALLER, RETRY_AFTER_S, Executor, Service, answer
 from remit.collector.domain import TokenScope
 from remit.collector.errors import RequestError, forbidden, unauthorized
-from remit.collector.metrics import CONTENT_TYPE, Metrics
+from remit.collector.metrics import Metrics
+from remit.collector.server.prometheus import CONTENT_TYPE
 from remit.collector.settings import MetricsFor
 
 ALIVE: Final = b'{"status":"success"}'

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
-from remit.collector.api import CALLER, CODE, PREFIX, ROUTE, envelope
+from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, envelope
 from remit.collector.errors import RequestError
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
 from remit.collector.server.access_log import AccessLog
@@ -108,7 +108,7 @@ class Gate:
         if "transfer-encoding" in headers:
             # h11 takes 6 microseconds for each chunk, which may hold a single byte.
             return NO_LENGTH
-        if scope["client"] and scope["path"].startswith(PREFIX):
+        if scope["client"] and scope["path"].startswith(PREFIXES):
             return self._rates.refusal(headers.get("authorization", ""))
         return None
 
@@ -120,7 +120,7 @@ class Gate:
         self._metrics.took(route or NO_ROUTE, took_ns / NS_PER_S)
         if code is not None:
             self._metrics.add(REFUSALS, code)
-        if status == HTTPStatus.SERVICE_UNAVAILABLE and scope["path"].startswith(PREFIX):
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and scope["path"].startswith(PREFIXES):
             self._metrics.add(DB_ERRORS)
         if self._log is None:
             return

@@ -25,9 +25,9 @@ from remit._base.clock import SystemClock
 from remit._base.guard import logger
 from remit.collector.api import ThreadExecutor
 from remit.collector.domain import prepare
-from remit.collector.metrics import FOLDER_VARIABLE, PrometheusMetrics
 from remit.collector.server import AccessLog
 from remit.collector.server.app import create_app
+from remit.collector.server.prometheus import FOLDER_VARIABLE, PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import is_postgres, open_store
 from remit.errors import SettingsError
@@ -46,7 +46,8 @@ class ServerOptions:
     Attributes:
         ssl_certfile: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
         ssl_keyfile: Path of its private key, PEM.
-        proxy: Addresses of reverse proxies whose `X-Forwarded-For` is trusted, separated by commas.
+        proxy: Addresses and networks of reverse proxies whose `X-Forwarded-For` is trusted,
+            separated by commas.
         access_log: Where each request is logged, a path or `-`; None logs none.
     """
 

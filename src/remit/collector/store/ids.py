@@ -6,6 +6,7 @@ followed by the text.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from remit._base.ids import (
@@ -26,6 +27,8 @@ _TIME_SHIFT: Final = RANDOM_BITS + PARTITION_BITS
 _LAST_MS: Final = 2**48
 
 
+# Each id of a request is used several times.
+@lru_cache(maxsize=8192)
 def to_bytes(text: str) -> bytes:
     """Return the stored form of an id."""
     if is_pfid(text):

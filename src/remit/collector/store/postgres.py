@@ -7,38 +7,38 @@ is back, so is the collector.
 
 from __future__ import annotations
 
-import logging
-import os
-import select
-import threading
-import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import Cursor, conninfo, errors
-from psycopg_pool import ConnectionPool, PoolTimeout
 from typing_extensions import override
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from remit._base.guard import logger
+from remit.collector.store import postgres_counts as counts
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.base import ConflictError, Store, StoreUnavailableError, TooSlowError
 from remit.collector.store.filters import Removed
-from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.open import shown
+from remit.collector.store.postgres_pool import Pool
+from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
-from remit.collector.store.transaction import Transaction
+from remit.collector.store.transaction import References, Transaction
+from remit.collector.store.version import VERSION, refuse_other
+from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
 T = TypeVar("T")
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
 MAX_CONNECTIONS: Final = 4
+MAX_READERS: Final = 2
+"""Connections for transactions that read, so that slow ones leave the others to writers."""
 SCHEMA_LOCK: Final = 0x72656D69_00000001
 """Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
 _DEFAULTS: Final = {
@@ -52,23 +52,36 @@ _DEFAULTS: Final = {
 }
 # Releases the locks of a process that was suspended during a transaction.
 _IDLE_S: Final = 30.0
-_CLOSE_S: Final = 1.0
-# While attempts to connect fail, requests do not keep their threads waiting.
-_FAILING_S: Final = 0.2
-_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-# A writing transaction finds rows by keys: its statements are planned once, not for each hundred
-# ids, and a plan from the time when a table was empty must not read all of it later.
-_WRITE: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL plan_cache_mode = force_generic_plan; "
-    "SET LOCAL enable_seqscan = off"
-)
+_BEGIN: Final = b"BEGIN"
+_WRITER: Final = {
+    "default_transaction_isolation": "read committed",
+    # A writing transaction finds rows by keys: its statements are planned once, not for each
+    # hundred ids, and a plan from the time when a table was empty must not read all of it later.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+}
+_READER: Final = {
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_read_only": "on",
+    # A plan for all values would read as much for a second as for a year.
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+}
 # Not by `to_regclass`: within a transaction it caches that a table does not exist.
 _EXISTS: Final = """
     SELECT EXISTS (
         SELECT FROM pg_class WHERE relname = 'remit_schema' AND pg_table_is_visible(oid)
     ), getdatabaseencoding()
 """
-_ERASED_FROM: Final = ("agent_spans", "agent_instances", "idempotency_keys", "run_subjects")
+_ERASED_FROM: Final = (
+    "spans",
+    "span_payloads",
+    "span_findings",
+    "runs",
+    "run_labels",
+    "run_subjects",
+    "idempotency_keys",
+)
 _PARTITIONS_RETRY_NS: Final = 60 * NS_PER_S
 _CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 _GONE: Final = (
@@ -78,9 +91,6 @@ _GONE: Final = (
     errors.ReadOnlySqlTransaction,
 )
 
-# The pool logs each attempt to connect; the collector logs the beginning and the end of an outage.
-logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
@@ -89,33 +99,15 @@ class Waits:
     Attributes:
         connection_s: Until a thread that serves a request gets a connection of the pool.
         lock_s: Until a statement gets a lock.
-        statement_s: Until a statement ends.
+        statement_s: Until a statement of a writing transaction ends, or one of a store that is
+            only read.
+        read_s: Until a statement of a reading transaction ends, in a store that is written too.
     """
 
     connection_s: float = 2.0
     lock_s: float = 5.0
     statement_s: float = 30.0
-
-
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection of the pool, which itself does not report why it has none.
-
-    Attributes:
-        failure: Why the last attempt of this process to connect failed, if it did.
-    """
-
-    failure: ClassVar[str] = ""
-
-    @classmethod
-    @override
-    def connect(cls, *args: Any, **options: Any) -> Self:
-        try:
-            connection = super().connect(*args, **options)
-        except psycopg.Error as error:
-            _Connection.failure = str(error)
-            raise
-        _Connection.failure = ""
-        return connection
+    read_s: float = 2.0
 
 
 class PostgresStore(Store):
@@ -157,65 +149,97 @@ class PostgresStore(Store):
             "client_encoding": "UTF8",
             "autocommit": True,
         }
-        self._waits = waits or Waits()
         self._clock = clock or SystemClock()
         self._next_partitions_ns = 0
-        self._lock = threading.Lock()
-        self._pool: ConnectionPool[_Connection] | None = None
-        self._finalizer: weakref.finalize[[float], PostgresStore] | None = None
+        waits = waits or Waits()
+        pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
+        writer = _WRITER | _limits(waits, waits.statement_s)
+        reader = _READER | _limits(waits, waits.statement_s if read_only else waits.read_s)
+        self._writers = pool(writer, size=MAX_CONNECTIONS)
+        self._readers = pool(reader, size=MAX_READERS)
+        self._references = References()
+        self._run_references = RunReferences()
+        self._moved = 0
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
-                cursor.execute(_READ if read_only else _WRITE)
-                if read_only:
-                    _check_readable(cursor, self.path)
-                else:
-                    _migrate(cursor, self.path, create=create)
+                cursor.execute(_BEGIN)
+                _check(cursor, self.path, create=create and not read_only)
+                cursor.execute("COMMIT")
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
-        _stores.add(self)
         if not read_only:
             self._make_partitions()
 
     @override
     @contextmanager
     def reading(self) -> Generator[Transaction]:
-        with self._transaction(_READ) as cursor:
-            yield PostgresTransaction(cursor, writing=False)
+        with self._transaction(self._readers) as cursor:
+            yield PostgresTransaction(cursor, self._references)
 
     @override
     def look(self, question: Callable[[Transaction], T]) -> T:
         with (
             _unavailable(self.path, reading=True),
-            self._connection() as connection,
+            self._writers.connection() as connection,
             connection.cursor() as cursor,
         ):
-            return question(PostgresTransaction(cursor, writing=False))
+            return question(PostgresTransaction(cursor, self._references))
 
     @override
     @contextmanager
     def writing(self) -> Generator[Transaction]:
-        if self._clock.wall_ns() >= self._next_partitions_ns:
-            self._make_partitions()
-        with self._transaction(_WRITE) as cursor:
-            yield PostgresTransaction(cursor, writing=True)
+        with self._transaction(self._writers) as cursor:
+            transaction = PostgresTransaction(
+                cursor, self._references, run_references=self._run_references
+            )
+            yield transaction
+            transaction.flush()
+        self._references.add(transaction.references)
 
     @override
-    def retain(self, before_us: int) -> Removed:
-        # Of the spans, whole weeks are dropped with their partition when their last day is old.
-        before_ms = before_us // US_PER_MS
-        with self._transaction(_READ) as cursor:
-            old = partitions.older(cursor, before_ms)
-        spans = 0
+    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+        # Whole weeks are dropped with their partition when their last day is old. Payloads that go
+        # with their spans are not counted.
+        _, without_spans = self._drop(partitions.PAYLOADS, before_us)
+        spans, of_spans = self._drop(partitions.SPANS, before_us)
+        payloads, of_payloads = self._drop(partitions.PAYLOADS, payloads_before_us)
+        rest = forget(self, before_us, payloads_before_us)
+        return rest._replace(
+            spans=rest.spans + spans,
+            payloads=rest.payloads + payloads,
+            parts=(*without_spans, *of_spans, *of_payloads),
+        )
+
+    def _drop(self, table: str, before_us: int | None) -> tuple[int, list[str]]:
+        """Drop the old partitions of a table; return the number of their rows, and their names."""
+        if before_us is None:
+            return 0, []
+        with self._transaction(self._writers) as cursor:
+            old = partitions.older(cursor, table, before_us // US_PER_MS)
+        rows = 0
         for name in old:
-            with self._transaction(_WRITE) as cursor:
-                spans += partitions.drop(cursor, name)
-        rest = forget(self, before_us)
-        return rest._replace(spans=rest.spans + spans, parts=tuple(old))
+            with self._transaction(self._writers) as cursor:
+                rows += partitions.drop(cursor, table, name)
+        return rows, old
+
+    @override
+    def maintain(self) -> None:
+        if self._clock.wall_ns() >= self._next_partitions_ns:
+            self._make_partitions()
+        count = counts.MOST_INCREMENTS
+        while count == counts.MOST_INCREMENTS:
+            with self._transaction(self._writers) as cursor:
+                count = counts.fold(cursor)
+            self._moved += count
+        if self._moved >= counts.MOST_INCREMENTS:
+            with _unavailable(self.path), self._writers.connection() as connection:
+                connection.execute(counts.VACUUM.encode())
+            self._moved = 0
 
     @override
     def is_current(self) -> bool:
-        with self._transaction(_READ) as cursor:
-            return _version(cursor) == _newest()
+        with self._transaction(self._writers) as cursor:
+            return _version(cursor) == VERSION
 
     @override
     def scrub(self) -> None:
@@ -226,10 +250,8 @@ class PostgresStore(Store):
 
     @override
     def close(self) -> None:
-        with self._lock:
-            if self._finalizer is not None:
-                self._finalizer()
-            self._pool, self._finalizer = None, None
+        self._writers.close()
+        self._readers.close()
 
     def _make_partitions(self) -> None:
         """Make the partitions of the coming weeks; without them spans go to the default one."""
@@ -237,21 +259,22 @@ class PostgresStore(Store):
         begins_ms = partitions.week_at(now_ms)
         self._next_partitions_ns = (begins_ms + partitions.WEEK_MS) * NS_PER_MS
         try:
-            with self._transaction(_WRITE) as cursor:
-                if partitions.missing(cursor, now_ms):
-                    partitions.make(cursor, now_ms)
+            for table in partitions.TABLES:
+                with self._transaction(self._writers) as cursor:
+                    if partitions.missing(cursor, table, now_ms):
+                        partitions.make(cursor, table, now_ms)
         except (StoreUnavailableError, psycopg.Error) as error:
             self._next_partitions_ns = now_ms * NS_PER_MS + _PARTITIONS_RETRY_NS
             logger.warning("the partitions of the coming weeks could not be made yet: %s", error)
 
     @contextmanager
-    def _transaction(self, begin: str) -> Generator[Results]:
+    def _transaction(self, pool: Pool) -> Generator[Results]:
         with (
-            _unavailable(self.path, reading=begin == _READ),
-            self._connection() as connection,
+            _unavailable(self.path, reading=pool is self._readers),
+            pool.connection() as connection,
             connection.cursor() as cursor,
         ):
-            cursor.execute(begin.encode())
+            cursor.execute(_BEGIN)
             try:
                 yield cursor
                 cursor.execute("COMMIT")
@@ -263,118 +286,43 @@ class PostgresStore(Store):
             if cursor.statusmessage != "COMMIT":
                 raise StoreUnavailableError(f"{self.path}: {cursor.statusmessage} at the end")
 
-    @contextmanager
-    def _connection(self) -> Generator[_Connection]:
-        """Return a block with a connection of the pool.
 
-        Raises:
-            StoreUnavailableError: There is none in time.
-        """
-        pool = self._open_pool()
-        try:
-            connection = pool.getconn(_FAILING_S if _Connection.failure else None)
-            if _is_readable(connection):
-                # The server closed it while it was idle, and probably the other ones too.
-                pool.drain()
-                pool.putconn(connection)
-                connection = pool.getconn()
-        except PoolTimeout as error:
-            reason = _Connection.failure or f"all {MAX_CONNECTIONS} connections are in use"
-            raise StoreUnavailableError(f"{self.path}: {error}: {reason}") from error
-        try:
-            yield connection
-        finally:
-            pool.putconn(connection)
-
-    def _open_pool(self) -> ConnectionPool[_Connection]:
-        """Return the pool, opened at the first use in this process: it starts threads."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ConnectionPool(
-                    kwargs=self._options,
-                    connection_class=_Connection,
-                    configure=partial(_limit, self._waits),
-                    min_size=0,
-                    max_size=MAX_CONNECTIONS,
-                    timeout=self._waits.connection_s,
-                    # For so long the pool tries again, after 1 s, 2 s; the next use starts over.
-                    reconnect_timeout=self._waits.connection_s,
-                    open=True,
-                )
-                self._finalizer = weakref.finalize(self, self._pool.close, _CLOSE_S)
-            return self._pool
-
-    def _leave_pool(self) -> None:
-        """In a forked child: leave the pool alone, which would close the parent's connections."""
-        self._lock = threading.Lock()
-        if self._finalizer is not None:
-            self._finalizer.detach()
-            _inherited.append(self._pool)
-        self._pool, self._finalizer = None, None
-
-
-def _limit(waits: Waits, connection: _Connection) -> None:
-    """Set the time limits of a new connection."""
+def _limits(waits: Waits, statement_s: float) -> dict[str, str]:
+    """Return the time limits of a connection, as settings of PostgreSQL."""
     limits = {
         "lock_timeout": waits.lock_s,
-        "statement_timeout": waits.statement_s,
+        "statement_timeout": statement_s,
         "idle_in_transaction_session_timeout": _IDLE_S,
     }
-    settings = [f"SET {name} = '{seconds * 1000:.0f}ms'" for name, seconds in limits.items()]
-    connection.execute("; ".join(settings).encode())
+    return {name: f"{seconds * 1000:.0f}ms" for name, seconds in limits.items()}
 
 
-def _is_readable(connection: _Connection) -> bool:
-    """Return whether the server has sent something, or closed the connection, without waiting."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _migrate(cursor: Results, database: str, *, create: bool) -> None:
-    """Bring the schema up to date, one collector at a time.
+def _check(cursor: Results, database: str, *, create: bool) -> None:
+    """Check the version of the schema; create the tables if there are none.
 
     Args:
         cursor: A cursor in a transaction.
         database: The database, for messages.
-        create: Whether to create the tables if there are none.
+        create: Whether to create them, one collector at a time.
 
     Raises:
-        SettingsError: The schema is newer, or there is none and none is to be created.
+        SettingsError: The version is another one, or there are no tables and none are created.
     """
     version = _version(cursor)
-    if version == _newest():
-        return
-    if not version and not create:
-        raise SettingsError(_nothing_in(database))
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-    # Another collector may have done it meanwhile.
-    version = _version(cursor)
-    refuse_newer(version, _newest(), database)
-    for step in migrations("postgres")[version:]:
-        for statement in step.statements:
-            cursor.execute(statement.encode())
-    if not version:
-        cursor.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
-        cursor.execute("INSERT INTO remit_schema VALUES (0)")
-    cursor.execute("UPDATE remit_schema SET version = %s", (_newest(),))
-
-
-def _check_readable(cursor: Results, database: str) -> None:
-    """Check that the database has the schema version of this remit.
-
-    Raises:
-        SettingsError: There is none, or it is older or newer.
-    """
-    version = _version(cursor)
+    if not version and create:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+        # Another collector may have done it meanwhile.
+        version = _version(cursor)
+        if not version:
+            for statement in schema("postgres"):
+                cursor.execute(statement.encode())
+            cursor.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
+            cursor.execute("INSERT INTO remit_schema VALUES (%s)", (VERSION,))
+            return
     if not version:
         raise SettingsError(_nothing_in(database))
-    refuse_newer(version, _newest(), database)
-    refuse_older(version, _newest(), database)
-
-
-def _newest() -> int:
-    return migrations("postgres")[-1].number
+    if version != VERSION:
+        refuse_other(version, database)
 
 
 def _version(cursor: Results) -> int:
@@ -410,15 +358,3 @@ def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
         raise kind(f"{path}: {error}") from error
     except _GONE as error:
         raise StoreUnavailableError(f"{path}: {error}") from error
-
-
-_stores: Final[weakref.WeakSet[PostgresStore]] = weakref.WeakSet()
-_inherited: Final[list[object]] = []
-
-
-def _after_fork_in_child() -> None:
-    for store in list(_stores):
-        store._leave_pool()  # noqa: SLF001 - this module's own
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -754,7 +754,8 @@ def _unavailable(path: str) -> Generator[None]:
     except sqlite3.OperationalError as error:
         # The message quotes a damaged text, which may be personal data.
         message = str(error).partition(" with text ")[0]
-        slow = error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
+        # Errors that Python itself raises have no code.
+        slow = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
         kind = TooSlowError if slow else StoreUnavailableError
         raise kind(f"{path}: {message}") from error
     except sqlite3.DatabaseError as error:

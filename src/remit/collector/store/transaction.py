@@ -541,7 +541,6 @@ class Transaction(ABC):
             if environment_id is None
             else (" AND environment_ref = (SELECT ref FROM environments WHERE id = ?)")
         )
-        within = [] if environment_id is None else [environment_id]
         chosen: list[str] = []
         values: list[Value] = []
         for table, first, after in parts:

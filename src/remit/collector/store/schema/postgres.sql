@@ -390,6 +390,21 @@ CREATE TABLE withheld_increments (
   times bigint NOT NULL
 );
 
+-- The counts with the increments that are left: a bucket may have several rows, whose sums (of
+-- `duration_max_us` the largest) are its counts.
+CREATE VIEW all_span_hours AS
+  SELECT * FROM span_hours UNION ALL SELECT * FROM span_increments;
+CREATE VIEW all_span_days AS
+  SELECT * FROM span_days UNION ALL
+  SELECT floor(bucket / 24.0)::int, agent_ref, environment_ref, purpose, type_ref, unfinished,
+    complete, failed, cancelled, denied, withheld, beyond, undeclared, invalid, unchecked,
+    duration_us, duration_max_us
+  FROM span_increments;
+CREATE VIEW all_run_hours AS
+  SELECT * FROM run_hours UNION ALL SELECT * FROM run_increments;
+CREATE VIEW all_withheld_days AS
+  SELECT * FROM withheld_days UNION ALL SELECT * FROM withheld_increments;
+
 -- Used idempotency keys, except those that are derived from the id of a span, which are flags of
 -- the span: the answer itself, or the span from which it is made again.
 CREATE TABLE idempotency_keys (

@@ -1,0 +1,60 @@
+"""Copies a database file of remit, whatever the version of its schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from remit._base.files import make_private_file
+from remit._base.sqlite import COLLECTOR, ForeignError, check_ours, has_log, reader
+from remit.cli._failing import Failed
+
+
+def copy_database(path: Path, target: Path) -> None:
+    """Write one committed state of the database at *path* to *target*, for its owner only.
+
+    Neither the file nor its folder is changed.
+
+    Raises:
+        Failed: There is no database, it cannot be read, or *target* exists or cannot be written.
+    """
+    try:
+        if not path.is_file() or not path.stat().st_size:
+            raise Failed(
+                f"there is no database at {path}: nothing was recorded there yet, or "
+                "another path is meant"
+            )
+        check_ours(path, COLLECTOR)
+    except (OSError, sqlite3.Error, ForeignError) as error:
+        raise Failed(
+            f"the database {path} cannot be read: {error}. Name a database that remit made"
+        ) from error
+    try:
+        if not make_private_file(target):
+            raise Failed(f"{target} exists already: name another file")
+    except OSError as error:
+        raise Failed(f"{target} cannot be written: {error.strerror or error}") from error
+    try:
+        _copy(path, target)
+    except BaseException as error:
+        target.unlink()
+        if isinstance(error, OSError | sqlite3.Error):
+            raise Failed(f"{path} cannot be copied to {target}: {error}") from error
+        raise
+
+
+def _copy(path: Path, target: Path) -> None:
+    logged, before = has_log(path), _state(path)
+    with closing(reader(path)) as source, closing(sqlite3.Connection(target)) as copy:
+        source.backup(copy)
+        # The copy is one file: a reader needs no write-ahead log beside it.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    # A file without a log is read without a lock, so a program may have written to it.
+    if not logged and _state(path) != before:
+        raise Failed(f"{path} was written to while it was copied: copy it again")
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    info = path.stat()
+    return info.st_ino, info.st_size, info.st_mtime_ns

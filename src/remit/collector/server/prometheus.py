@@ -1,0 +1,80 @@
+"""Metrics of a collector for Prometheus, summed over its processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from typing_extensions import override
+
+from remit.collector.metrics import DB_ERRORS, ITEMS, REFUSALS, REQUESTS, SPANS, Metrics
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LATENCY: Final = "remit_request_duration_seconds"
+HELP: Final = {
+    REQUESTS: "Requests answered, by route and status.",
+    SPANS: "Spans created.",
+    ITEMS: "Operations carried out or refused in bulk requests.",
+    REFUSALS: "Requests and bulk items refused, by code.",
+    DB_ERRORS: "Requests that failed because the database could not be used.",
+}
+LABELS: Final = {
+    REQUESTS: ("method", "route", "status"),
+    SPANS: (),
+    ITEMS: (),
+    REFUSALS: ("code",),
+    DB_ERRORS: (),
+}
+WORKER: Final = "worker"
+"""The label with the id of the process, which all samples have."""
+FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which processes share their counts; prometheus_client reads it at import."""
+_SAMPLES: Final = (*HELP, *(f"{LATENCY}_{suffix}" for suffix in ("bucket", "count", "sum")))
+
+
+class PrometheusMetrics(Metrics):
+    """The counters of one process; its methods may be called from any thread."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Begin at zero.
+
+        Args:
+            folder: The folder of `FOLDER_VARIABLE`, where several processes share a port; the
+                variable has to be set before the process starts.
+        """
+        own, everything = CollectorRegistry(), CollectorRegistry()
+        self._worker = str(os.getpid())
+        self._counters = {
+            name: Counter(name, text, (WORKER, *LABELS[name]), registry=own)
+            for name, text in HELP.items()
+        }
+        self._latency = Histogram(
+            LATENCY,
+            "How long requests took, by route.",
+            (WORKER, "route"),
+            buckets=BUCKETS_S,
+            registry=own,
+        )
+        for name, counter in self._counters.items():
+            if not LABELS[name]:
+                counter.labels(self._worker)  # a counter that is zero has a sample
+        if folder is not None:
+            MultiProcessCollector(everything, str(folder))  # type: ignore[no-untyped-call]  # it has no types
+        # Without `_created`, which several processes do not have either.
+        self._exposed = own.restricted_registry(_SAMPLES) if folder is None else everything
+
+    @override
+    def add(self, name: str, *labels: str, count: int = 1) -> None:
+        self._counters[name].labels(self._worker, *labels).inc(count)
+
+    @override
+    def took(self, route: str, seconds: float) -> None:
+        self._latency.labels(self._worker, route).observe(seconds)
+
+    @override
+    def text(self) -> bytes:
+        return generate_latest(self._exposed)

@@ -1,0 +1,158 @@
+"""A pool of connections to PostgreSQL, opened at its first use in a process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import weakref
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar, Final, Self
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+from typing_extensions import override
+
+from remit.collector.store.base import StoreUnavailableError
+
+_CLOSE_S: Final = 1.0
+# While attempts to connect fail, requests do not keep their threads waiting.
+_FAILING_S: Final = 0.2
+
+# The pool logs each attempt to connect; the collector logs the beginning and the end of an outage.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection of a pool, which itself does not report why it has none.
+
+    Attributes:
+        failure: Why the last attempt of this process to connect failed, if it did.
+    """
+
+    failure: ClassVar[str] = ""
+
+    @classmethod
+    @override
+    def connect(cls, *args: Any, **options: Any) -> Self:
+        try:
+            connection = super().connect(*args, **options)
+        except psycopg.Error as error:
+            Connection.failure = str(error)
+            raise
+        Connection.failure = ""
+        return connection
+
+
+class Pool:
+    """Up to *size* connections with the same settings, for the threads of one process."""
+
+    def __init__(
+        self,
+        path: str,
+        options: Mapping[str, Any],
+        settings: Mapping[str, str],
+        *,
+        size: int,
+        timeout_s: float,
+    ) -> None:
+        """Open no connection yet.
+
+        Args:
+            path: The database, for messages.
+            options: The parameters of a connection.
+            settings: Settings of PostgreSQL that each connection has.
+            size: The largest number of connections.
+            timeout_s: How long a thread waits for one.
+        """
+        self._path = path
+        self._options = dict(options)
+        self._settings = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
+        self._size = size
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._pool: ConnectionPool[Connection] | None = None
+        self._finalizer: weakref.finalize[[float], Pool] | None = None
+        _pools.add(self)
+
+    @contextmanager
+    def connection(self) -> Generator[Connection]:
+        """Return a block with a connection.
+
+        Raises:
+            StoreUnavailableError: There is none in time.
+        """
+        pool = self._open()
+        try:
+            connection = pool.getconn(_FAILING_S if Connection.failure else None)
+            if _is_readable(connection):
+                # The server closed it while it was idle, and probably the other ones too.
+                pool.drain()
+                pool.putconn(connection)
+                connection = pool.getconn()
+        except PoolTimeout as error:
+            reason = Connection.failure or f"all {self._size} connections are in use"
+            raise StoreUnavailableError(f"{self._path}: {error}: {reason}") from error
+        try:
+            yield connection
+        finally:
+            pool.putconn(connection)
+
+    def close(self) -> None:
+        """Close the connections; a later use opens new ones."""
+        with self._lock:
+            if self._finalizer is not None:
+                self._finalizer()
+            self._pool, self._finalizer = None, None
+
+    def _open(self) -> ConnectionPool[Connection]:
+        """Return the pool, opened at the first use in this process: it starts threads."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    kwargs=self._options,
+                    connection_class=Connection,
+                    configure=partial(_configure, self._settings.encode()),
+                    min_size=0,
+                    max_size=self._size,
+                    timeout=self._timeout_s,
+                    # For so long the pool tries again, after 1 s, 2 s; the next use starts over.
+                    reconnect_timeout=self._timeout_s,
+                    open=True,
+                )
+                self._finalizer = weakref.finalize(self, self._pool.close, _CLOSE_S)
+            return self._pool
+
+    def leave(self) -> None:
+        """In a forked child: leave the pool alone, which would close the parent's connections."""
+        self._lock = threading.Lock()
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            _inherited.append(self._pool)
+        self._pool, self._finalizer = None, None
+
+
+def _configure(settings: bytes, connection: Connection) -> None:
+    connection.execute(settings)
+
+
+def _is_readable(connection: Connection) -> bool:
+    """Return whether the server has sent something, or closed the connection, without waiting."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+_pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
+_inherited: Final[list[object]] = []
+
+
+def _after_fork_in_child() -> None:
+    for pool in list(_pools):
+        pool.leave()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
