@@ -9,8 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
-from importlib.resources import files
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -20,7 +18,6 @@ from benchmarks.storage.population import Row
 from benchmarks.storage.synthetic import (
     COLUMNS,
     DAYS,
-    ID_SHIFT,
     MS_PER_HOUR,
     SEQ_RUNS,
     UNTIL_MS,
@@ -28,15 +25,13 @@ from benchmarks.storage.synthetic import (
     Size,
     Synthetic,
 )
+from remit.collector import open_store
+from remit.collector.store.ids import shard_of
 from remit.collector.store.open import is_postgres
+from remit.collector.store.postgres_partitions import TABLES, WEEK_MS, part_at, week_at
 
 Results: TypeAlias = "psycopg.Cursor[tuple[Any, ...]]"
 
-PARTITIONED: Final = ("spans", "span_payloads")
-SHARDS: Final = 1024
-WEEK_MS: Final = 7 * 24 * MS_PER_HOUR
-MONDAY_MS: Final = 4 * 24 * MS_PER_HOUR
-"""The first Monday after 1970 began."""
 QUICKLY: Final = (
     "PRAGMA journal_mode = OFF",
     "PRAGMA synchronous = OFF",
@@ -66,20 +61,9 @@ TAKE_NUMBERS: Final = """
 """
 
 
-def create(database: str) -> None:
-    """Make the tables in an empty database, a path or a URL."""
-    schema = files("remit.collector.store") / "schema"
-    if is_postgres(database):
-        with psycopg.connect(database, autocommit=True) as connection:
-            connection.execute((schema / "postgres.sql").read_bytes())
-    else:
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript((schema / "sqlite.sql").read_text())
-
-
 def load(database: str, size: Size) -> Synthetic:
-    """Fill a database that has the tables and no rows; return what was made."""
+    """Fill a database, a path or a URL, that has no rows yet; return what was made."""
+    open_store(database).close()
     synthetic = Synthetic(size)
     if is_postgres(database):
         _fill_postgres(database, size, synthetic.batches())
@@ -129,7 +113,7 @@ def _fill_postgres(url: str, size: Size, batches: Iterator[Batch]) -> None:
         ((first,),) = cursor.execute("SELECT pg_current_xact_id()::text::bigint").fetchall()
         cursor.execute(TAKE_NUMBERS.format(size.runs // SEQ_RUNS + 1).encode())
         for batch in batches:
-            shards = {row[0]: int.from_bytes(row[1][-2:]) % SHARDS for row in batch.get("runs", ())}
+            shards = {row[0]: shard_of(row[1]) for row in batch.get("runs", ())}
             with connection.transaction():
                 for table, rows in batch.items():
                     _copy(cursor, Copied(table, rows, shards, first))
@@ -168,15 +152,12 @@ def _copy(cursor: Results, copied: Copied) -> None:
 
 
 def _make_partitions(cursor: Results) -> None:
-    """Create the weekly partitions of the 60 days."""
+    """Create the weekly partitions of the 60 days, as far as they do not exist."""
     first_ms = UNTIL_MS - DAYS * 24 * MS_PER_HOUR
-    begins_ms = first_ms - (first_ms - MONDAY_MS) % WEEK_MS
-    for ms in range(begins_ms, UNTIL_MS, WEEK_MS):
-        date = datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y%m%d")
-        ids = ((ms + more) << ID_SHIFT for more in (0, WEEK_MS))
-        first, end = (id_.to_bytes(20).hex() for id_ in ids)
-        for table in PARTITIONED:
+    for ms in range(week_at(first_ms), UNTIL_MS, WEEK_MS):
+        for part in (part_at(table, ms) for table in TABLES):
+            first, end = (f"'\\x{bound.hex()}'" for bound in (part.first, part.end))
             cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {table}_{date} PARTITION OF {table} "
-                f"FOR VALUES FROM ('\\x{first}') TO ('\\x{end}')".encode()
+                f"CREATE TABLE IF NOT EXISTS {part.name} PARTITION OF {part.table} "
+                f"FOR VALUES FROM ({first}) TO ({end})".encode()
             )

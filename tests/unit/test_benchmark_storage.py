@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import psycopg
 import pytest
 
-from benchmarks.storage.load import create, load
+from benchmarks.storage.load import load
 from benchmarks.storage.synthetic import Size
 from remit.collector.store.subjects import hash_of_subject
 from tests.postgres import database
@@ -63,13 +63,11 @@ def loaded(
     """Return each kind of database, filled."""
     if request.param == "postgres":
         with database() as url:
-            create(url)
             load(url, Size(RUNS))
             with psycopg.connect(url, autocommit=True) as connection:
                 yield Loaded("postgres", lambda text: connection.execute(text.encode()).fetchall())
         return
     path = tmp_path_factory.mktemp("synthetic") / "remit.db"
-    create(str(path))
     load(str(path), Size(RUNS))
     with closing(sqlite3.connect(path)) as connection:
         yield Loaded("sqlite", lambda text: connection.execute(text).fetchall())
