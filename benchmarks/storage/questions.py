@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict
 
 from benchmarks.storage import synthetic
 from benchmarks.storage.population import AGENTS, MODEL
@@ -41,7 +41,14 @@ MOST_CHARS: Final = 16 * 1024 * 1024
 DAY_US: Final = 24 * 3600 * 1_000_000
 
 
-def days(before: int, count: int) -> dict[str, int]:
+class Times(TypedDict):
+    """A time, in microseconds since 1970."""
+
+    since_us: int
+    until_us: int
+
+
+def days(before: int, count: int) -> Times:
     """Return a time of *count* days that begins so many days before the newest run."""
     since_us = synthetic.UNTIL_MS * 1000 - before * DAY_US
     return {"since_us": since_us, "until_us": since_us + count * DAY_US}
@@ -147,16 +154,25 @@ def _counts(every: Scope) -> Iterator[tuple[str, Question]]:
     of_agent = replace(month, scope=every._replace(agent_ref=1))
     day, week = replace(month, **days(1, 1)), replace(month, **days(7, 7))
 
-    def counting(wanted: CountCriteria, by: str) -> Question:
-        return lambda tx: len(span_counts(tx, wanted, by))
-
     for by in ("type", "category", "day", "status", "agent"):
-        yield f"30 days by {by}", counting(month, by)
-    yield "30 days of an agent by type", counting(of_agent, "type")
-    yield "30 days of an agent by category", counting(of_agent, "category")
-    yield "24 hours by type", counting(replace(day, **days(1, 1)), "type")
-    yield "a day by hour", counting(day, "hour")
-    yield "7 days by hour", counting(week, "hour")
+        yield f"30 days by {by}", partial(_count_spans, wanted=month, by=by)
+    yield "30 days of an agent by type", partial(_count_spans, wanted=of_agent, by="type")
+    yield "30 days of an agent by category", partial(_count_spans, wanted=of_agent, by="category")
+    yield "24 hours by type", partial(_count_spans, wanted=day, by="type")
+    yield "a day by hour", partial(_count_spans, wanted=day, by="hour")
+    yield "7 days by hour", partial(_count_spans, wanted=week, by="hour")
     for by in ("day", "hour", "agent", "status"):
-        yield f"runs of 30 days by {by}", lambda tx, by=by: len(run_counts(tx, month, by))
-    yield "withheld of 30 days by rule", lambda tx: len(withheld_counts(tx, month, "rule"))
+        yield f"runs of 30 days by {by}", partial(_count_runs, wanted=month, by=by)
+    yield "withheld of 30 days by rule", partial(_count_withheld, wanted=month, by="rule")
+
+
+def _count_spans(tx: Transaction, wanted: CountCriteria, by: str) -> int:
+    return len(span_counts(tx, wanted, by))
+
+
+def _count_runs(tx: Transaction, wanted: CountCriteria, by: str) -> int:
+    return len(run_counts(tx, wanted, by))
+
+
+def _count_withheld(tx: Transaction, wanted: CountCriteria, by: str) -> int:
+    return len(withheld_counts(tx, wanted, by))
