@@ -26,6 +26,7 @@ from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.server import AccessLog as AccessLog
+from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app
 from remit.collector.server.serve import Server as Server
 from remit.collector.server.serve import ServerOptions as ServerOptions
@@ -41,6 +42,7 @@ from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Transaction as Transaction
+from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S, READ_LIMIT_S
 from remit.collector.validation import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
@@ -63,6 +65,4 @@ def postgres_store(
     url: str, *, clock: Clock | None = None, waits: dict[str, float] | None = None
 ) -> Store:
     """Open a PostgreSQL database, with a clock of a test's own and some of the `Waits`."""
-    from remit.collector.store.postgres import PostgresStore, Waits
-
     return PostgresStore(url, clock=clock, waits=Waits(**waits or {}))

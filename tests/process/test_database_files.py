@@ -321,38 +321,9 @@ def without_mark(db: Path, schema: int | None = None) -> None:
             connection.execute(f"PRAGMA user_version = {schema}")
 
 
-def test_a_database_has_a_mark_and_one_of_before_gets_it(db: Path) -> None:
-    """It is known by its tables, read as it is, and marked when something is written."""
+def test_a_database_has_a_mark(db: Path) -> None:
+    """By it other programs, such as `file`, identify it."""
     assert mark_of(db) == MARK
-    without_mark(db)
-    assert mark_of(db) == 0
-
-    assert remit(READING["list"], db).exit_code == 0
-    assert mark_of(db) == 0
-    assert remit(("token", "create"), db).exit_code == 0
-    assert mark_of(db) == MARK
-
-
-def test_a_database_with_an_older_schema_is_read_after_it_was_brought_up_to_date(
-    tmp_path: Path,
-) -> None:
-    """Before that, a command that reads explains how to upgrade, and changes nothing."""
-    (tmp_path / "data").mkdir()
-    path = tmp_path / "data" / "remit.db"
-    first = Path(str(sys.modules["remit.collector.store.migrate"].__file__)).with_name("migrations")
-    script = (first / "sqlite" / "0001_initial.sql").read_text()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"{script}; PRAGMA user_version = 1;")
-    before = content(path.parent)
-
-    refused = remit(READING["list"], path)
-
-    assert refused.exit_code == 1
-    assert "has schema version 1" in refused.output
-    assert f"remit db upgrade --db {path}" in refused.output
-    assert content(path.parent) == before
-    assert remit(("db", "upgrade"), path).exit_code == 0
-    assert "No runs yet" in remit(READING["list"], path).output
 
 
 @each("words", WRITING.values(), ids=WRITING)

@@ -1,24 +1,19 @@
-"""Every store: opened, migrated, shared, undone."""
+"""Every store: opened, created, shared, undone."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import psycopg
 import pytest
 
 from remit._base.clock import SystemClock
 from remit.collector import Store, create_token, open_store
-from remit.collector.domain import prepare, runs_about
-from remit.collector.store import AccountRow, ConflictError, Page, Transaction, content_hash, write
-from remit.collector.store.migrate import migrations, statements
-from remit.collector.store.subjects import subject_hash
+from remit.collector.domain import prepare
+from remit.collector.store import AccountRow, ConflictError, Page, Transaction, write
+from remit.collector.store.version import statements
 from remit.errors import SettingsError
 from tests.stores import EACH_STORE, STORES, empty_database, new_database
 
@@ -53,7 +48,7 @@ def test_a_database_is_opened_again(named: Path | str) -> None:
 
 @pytest.mark.parametrize("kind", EACH_STORE)
 def test_many_open_a_new_database_at_once(kind: str, tmp_path: Path) -> None:
-    """Whoever is first applies the migrations and makes the account."""
+    """The first one creates the tables and the account."""
     stores: list[Store] = []
 
     with new_database(kind, tmp_path) as named:
@@ -82,155 +77,14 @@ def test_another_kind_of_database_is_refused_by_name() -> None:
         open_store("mysql://localhost/remit")
 
 
-@pytest.mark.parametrize("kind", EACH_STORE)
-def test_migrations_are_numbered_without_gaps(kind: str) -> None:
-    """Their numbers are the schema versions."""
-    found = migrations(kind)
+@pytest.mark.parametrize("kind", STORES)
+def test_the_schema_is_read_statement_by_statement(kind: str) -> None:
+    """Comments are no part of them."""
+    read = statements(kind)
 
-    assert [step.number for step in found] == list(range(1, len(found) + 1))
-    assert all(step.statements for step in found)
-
-
-def test_both_databases_are_migrated_by_the_same_steps() -> None:
-    """So that a schema version means the same in each."""
-    assert len({tuple(step.name for step in migrations(kind)) for kind in STORES}) == 1
-
-
-class Older:
-    """A database as an older remit left it."""
-
-    def __init__(self, kind: str, named: Path | str, version: int) -> None:
-        """Apply the migrations of *kind* up to *version*, and nothing later."""
-        self._connection: Any
-        if kind == "sqlite":
-            self._connection, self._place = sqlite3.connect(named), "?"
-            self._connection.create_function("remit_subject_hash", 1, subject_hash)
-            versioned = [f"PRAGMA user_version = {version}"]
-        else:
-            self._connection, self._place = psycopg.connect(str(named)), "%s"
-            versioned = [
-                "CREATE TABLE remit_schema (version bigint NOT NULL)",
-                f"INSERT INTO remit_schema VALUES ({version})",
-            ]
-        steps = [statement for step in migrations(kind)[:version] for statement in step.statements]
-        for statement in [*steps, *versioned]:
-            self._connection.execute(statement)
-
-    def add(self, table: str, **values: object) -> None:
-        """Insert a row."""
-        places = ", ".join([self._place] * len(values))
-        self._connection.execute(
-            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values())
-        )
-
-    def close(self) -> None:
-        """Commit and close the connection."""
-        self._connection.commit()
-        self._connection.close()
-
-
-INSERTED = {"inserted_at": 1, "updated_at": 1}
-
-
-def older_run(run: str, **more: object) -> dict[str, object]:
-    """Return the columns of a run in an older database."""
-    ids = ("agent_version_id", "agent_schema_version_id", "agent_deployment_id")
-    return {
-        "id": run,
-        "account_id": "account",
-        "agent_id": "agent",
-        **dict.fromkeys(ids, "x"),
-        "environment_id": "prod",
-        "purpose": "live",
-        "body_hash": "",
-        "status": "active",
-        "start_seen": 1,
-        "quality_payloads": "{}",
-        **INSERTED,
-        **more,
-    }
-
-
-@pytest.mark.parametrize("kind", EACH_STORE)
-def test_a_database_of_before_knows_whom_its_runs_are_about(kind: str, tmp_path: Path) -> None:
-    """Once it is opened, so that they are found when somebody asks to be erased."""
-    said = ["Zoë \U0001f600 & Søn", "ann", 5, None, {"$remit": "withheld"}]
-    with new_database(kind, tmp_path) as named:
-        older = Older(kind, named, 2)
-        for number, subject in enumerate(said):
-            for name, about in (("remit:run", subject), ("desk:answer", "bob")):
-                older.add(
-                    "agent_spans",
-                    agent_instance_id=f"run-{number}",
-                    id=f"{name}-{number}",
-                    schema_name=name,
-                    status="active",
-                    created_status="active",
-                    flags=0,
-                    payload=json.dumps({"subject": about}, ensure_ascii=False),
-                    **INSERTED,
-                )
-        older.close()
-
-        store = open_store(named)
-        with store.reading() as tx:
-            found = [runs_about(tx, text) for text in ("Zoë \U0001f600 & Søn", "ann", "bob", "5")]
-        store.close()
-
-    assert found == [["run-0"], ["run-1"], [], []]
-
-
-@pytest.mark.parametrize("kind", EACH_STORE)
-def test_a_database_of_before_takes_several_contents_and_environments(
-    kind: str, tmp_path: Path
-) -> None:
-    """What was registered stays as it was, and is found again by its content."""
-    types, qualities = '[{"name":"é","params_schema":{}}]', "[]"
-    with new_database(kind, tmp_path) as named:
-        older = Older(kind, named, 3)
-        older.add(
-            "agent_schema_versions",
-            id="first",
-            account_id="account",
-            agent_id="agent",
-            external_identifier="v1",
-            span_type_schemas=types,
-            quality_schemas=qualities,
-            **INSERTED,
-        )
-        older.add("agent_instances", **older_run("run-1", external_identifier="nightly"))
-        older.close()
-
-        store = open_store(named)
-        with store.writing() as tx:
-            known = tx.schema_version("agent", "v1", content_hash(types, qualities))
-            assert known is not None
-            other = content_hash("[]", qualities)
-            tx.add(
-                msgspec.structs.replace(
-                    known, id="second", span_type_schemas="[]", content_hash=other
-                )
-            )
-            run = tx.instances(None, ["run-1"])["run-1"]
-            tx.add(msgspec.structs.replace(run, id="run-2", environment_id="dev"))
-        with store.reading() as tx:
-            again = tx.schema_version("agent", "v1", other)
-            runs = [
-                tx.instance_of_identifier("agent", where, "nightly") for where in ("prod", "dev")
-            ]
-        store.close()
-
-    assert (known.id, known.span_type_schemas, known.registered_by) == ("first", types, None)
-    assert again is not None
-    assert again.id == "second"
-    assert [run and run.id for run in runs] == ["run-1", "run-2"]
-
-
-def test_a_script_is_read_statement_by_statement() -> None:
-    """Comments are passed over, whole lines of them."""
-    script = "-- one; two\nCREATE TABLE a (\n  -- three\n  b\n);\n\nDROP TABLE a;\n"
-
-    assert statements(script) == ("CREATE TABLE a (\n  b\n)", "DROP TABLE a")
+    assert len(read) > 30
+    assert all(re.match("CREATE (TABLE|VIEW|(UNIQUE )?INDEX) [a-z_]+ ", each) for each in read)
+    assert not any("--" in each for each in read)
 
 
 def test_what_a_block_wrote_is_undone_when_it_fails(store: Store) -> None:
@@ -294,7 +148,7 @@ def test_a_block_that_others_were_in_the_way_of_is_begun_anew(store: Store) -> N
 def test_only_columns_get_into_a_statement(store: Store) -> None:
     """A name that is none is a mistake of ours, not a query."""
     with store.reading() as tx:
-        with pytest.raises(ValueError, match="no column"):
+        with pytest.raises(KeyError, match="1=1"):
             tx.list_instances(None, {"1=1; --": "x"}, Page(0, 1, "id", descending=False))
         with pytest.raises(ValueError, match="no column"):
             tx.list_instances(None, {}, Page(0, 1, "id; --", descending=False))

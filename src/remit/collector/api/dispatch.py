@@ -21,9 +21,16 @@ from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
 from remit.collector.api.openapi import document
 from remit.collector.api.operation import Operation, carry_out, read
 from remit.collector.domain import caller_of
-from remit.collector.domain.context import Allowance, Caller, Context, IdSource, RequestCounts
+from remit.collector.domain.context import (
+    Allowance,
+    Caller,
+    Context,
+    IdSource,
+    Permission,
+    RequestCounts,
+)
 from remit.collector.domain.params import Values, checked_key
-from remit.collector.errors import RequestError, invalid_field, unauthorized
+from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
 from remit.collector.json_io import Fields, check_fields, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import Settings
@@ -151,6 +158,7 @@ class Service:
             if endpoint.operation == DOCUMENT:
                 return Response(HTTPStatus.OK, document())
             caller = self.authenticate(request.headers.get("authorization", ""))
+            _check_permission(caller, endpoint.needs)
             body = decoded(request.body, request.headers, self.settings, hold)
             minimal = _prefers_minimal(request, endpoint)
             if endpoint.operation == BULK:
@@ -294,6 +302,19 @@ _TOO_SLOW: Final = RequestError(
     "the database took too long for this: ask for less, such as a shorter time, one run or a "
     "smaller page",
 )
+
+
+def _check_permission(caller: Caller, needed: Permission) -> None:
+    """Refuse a request that does more than its token may.
+
+    Raises:
+        RequestError: 403.
+    """
+    if not caller.may.permits(needed):
+        raise forbidden(
+            f"this token may {caller.may} only, and this needs one that may {needed}: create it "
+            f"with `remit token create --may {needed}`"
+        )
 
 
 def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:

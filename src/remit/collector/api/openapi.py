@@ -37,7 +37,7 @@ _ERRORS: Final = {
     503: "The collector cannot do this now: try again after `Retry-After` seconds.",
     504: "The database took too long for this: ask for less.",
 }
-_SAID: Final = ("type", "enum", "format")
+_SAID: Final = ("type", "enum", "format", "minimum", "maximum", "pattern")
 """The keys of a parameter's schema that the document has."""
 _OTHER_WORDS: Final = {
     BULK: "Carry out several operations in order, up to the first that is refused.",

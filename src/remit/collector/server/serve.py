@@ -208,7 +208,7 @@ def _config(
         ws="none",
         limit_concurrency=settings.max_connections + 1,
         loop="asyncio",
-        lifespan="off",
+        lifespan="auto",
         log_config=None,
         # Any client can cause warnings, in any number.
         log_level="error",

@@ -81,17 +81,36 @@ class Store(Reader, Protocol):
         """
         ...
 
-    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+    def retain(
+        self,
+        before_us: int | None,
+        payloads_before_us: int | None = None,
+        *,
+        pause: Callable[[], bool] | None = None,
+    ) -> Removed:
         """Delete old spans, by the time in their id, old instances, and their idempotency keys.
 
-        An instance stays while one of its spans stays. Other transactions go on meanwhile.
+        An instance stays while one of its spans stays. The deletion takes many small transactions;
+        other transactions go on meanwhile.
 
         Args:
-            before_us: What is older than this is deleted, in microseconds since 1970.
+            before_us: What is older than this is deleted, in microseconds since 1970; None deletes
+                neither spans nor instances.
             payloads_before_us: Of spans older than this only the payloads are deleted.
+            pause: Called after each transaction; returns whether to go on.
 
         Raises:
             StoreUnavailableError: The database cannot be used now; the call can be repeated.
+        """
+        ...
+
+    def leads(self) -> bool:
+        """Return whether this process is the one that deletes what is old.
+
+        Several processes may serve a database. One of them leads until it ends.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now.
         """
         ...
 

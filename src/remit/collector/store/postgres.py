@@ -40,6 +40,8 @@ MAX_CONNECTIONS: Final = 4
 MAX_READERS: Final = 2
 """Connections for transactions that read, so that slow ones leave the others to writers."""
 SCHEMA_LOCK: Final = 0x72656D69_00000001
+LEADER_LOCK: Final = 0x72656D69_00000004
+"""Number of the advisory lock of the process that deletes what is old."""
 """Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
 _DEFAULTS: Final = {
     "application_name": "remit",
@@ -85,6 +87,7 @@ _ERASED_FROM: Final = (
     "idempotency_keys",
 )
 _PARTITIONS_RETRY_NS: Final = 60 * NS_PER_S
+_LEAD: Final = b"SELECT pg_try_advisory_lock(%s)"
 _CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 _GONE: Final = (
     psycopg.OperationalError,
@@ -162,6 +165,7 @@ class PostgresStore(Store):
         self._references = References()
         self._run_references = RunReferences()
         self._moved = 0
+        self._leader: psycopg.Connection[Any] | None = None
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
                 cursor.execute(_BEGIN)
@@ -199,13 +203,19 @@ class PostgresStore(Store):
         self._references.add(transaction.references)
 
     @override
-    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+    def retain(
+        self,
+        before_us: int | None,
+        payloads_before_us: int | None = None,
+        *,
+        pause: Callable[[], bool] | None = None,
+    ) -> Removed:
         # Whole weeks are dropped with their partition when their last day is old. Payloads that go
         # with their spans are not counted.
         _, without_spans = self._drop(partitions.PAYLOADS, before_us)
         spans, of_spans = self._drop(partitions.SPANS, before_us)
         payloads, of_payloads = self._drop(partitions.PAYLOADS, payloads_before_us)
-        rest = forget(self, before_us, payloads_before_us)
+        rest = forget(self, before_us, payloads_before_us, pause=pause)
         return rest._replace(
             spans=rest.spans + spans,
             payloads=rest.payloads + payloads,
@@ -223,6 +233,26 @@ class PostgresStore(Store):
             with self._transaction(self._writers) as cursor:
                 rows += partitions.drop(cursor, table, name)
         return rows, old
+
+    @override
+    def leads(self) -> bool:
+        # The lock belongs to a connection of its own, and is released when that is lost.
+        with _unavailable(self.path):
+            if self._leader is not None:
+                try:
+                    self._leader.execute(b"SELECT 1")
+                except psycopg.OperationalError:
+                    self._leader.close()
+                    self._leader = None
+                else:
+                    return True
+            connection = psycopg.connect(**self._options)
+            (leads,) = connection.execute(_LEAD, (LEADER_LOCK,)).fetchone() or (False,)
+            if leads:
+                self._leader = connection
+            else:
+                connection.close()
+            return bool(leads)
 
     @override
     def maintain(self) -> None:
@@ -252,6 +282,9 @@ class PostgresStore(Store):
 
     @override
     def close(self) -> None:
+        if self._leader is not None:
+            self._leader.close()
+            self._leader = None
         self._writers.close()
         self._readers.close()
 

@@ -531,8 +531,9 @@ class PostgresTransaction(Transaction):
         return self._one_number(_FORGET_SPANS, (to_bytes(first_id), most))
 
     @override
-    def forget_payloads(self, first_id: str, most: int) -> int:
-        return self.run(_FORGET_PAYLOADS, (to_bytes(first_id), most))
+    def forget_payloads(self, first_id: str, most: int) -> tuple[int, bool]:
+        count = self.run(_FORGET_PAYLOADS, (to_bytes(first_id), most))
+        return count, count == most
 
     @override
     def forget_counts(self, before_us: int) -> None:

@@ -144,14 +144,14 @@ _ADD_TO_WITHHELD: Final = _adding("withheld_days", counts.WITHHELD_KEY, ("times"
 
 _OLD_SPANS: Final = "SELECT ref FROM spans WHERE id < ? ORDER BY id LIMIT ?"
 _MARK_OF_RETENTION: Final = "SELECT before_id, span_ref FROM payload_retention"
-# Spans between the last bound and this one, and those that arrived since with an older id.
-_OLD_PAYLOADS: Final = (
-    "SELECT span_ref FROM span_payloads AS b JOIN spans AS s ON s.ref = b.span_ref "
-    "WHERE s.id >= ? AND s.id < ? LIMIT ?"
+_MARK_RETENTION: Final = "INSERT INTO payload_retention (before_id, span_ref) VALUES (?, ?)"
+_ID_AFTER: Final = "SELECT id FROM spans WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?"
+_FORGET_PAYLOADS: Final = (
+    "DELETE FROM span_payloads WHERE span_ref IN (SELECT ref FROM spans WHERE id >= ? AND id < ?)"
 )
-_LATE_PAYLOADS: Final = (
-    "SELECT span_ref FROM span_payloads AS b CROSS JOIN spans AS s ON s.ref = b.span_ref "
-    "WHERE b.span_ref > ? AND s.id < ? LIMIT ?"
+_FORGET_LATE_PAYLOADS: Final = (
+    "DELETE FROM span_payloads WHERE span_ref IN "
+    "(SELECT ref FROM spans WHERE ref > ? AND ref <= ? AND +id < ?)"
 )
 
 
@@ -288,20 +288,26 @@ class SqliteTransaction(Transaction):
         return count
 
     @override
-    def forget_payloads(self, first_id: str, most: int) -> int:
+    def forget_payloads(self, first_id: str, most: int) -> tuple[int, bool]:
+        # The mark says: of the spans up to a reference, those before an id have no payloads.
         bound = to_bytes(first_id)
-        marks = list(self.rows(_MARK_OF_RETENTION))
-        before_id, span_ref = marks[0] if marks else (b"", 0)
-        rows = list(self.rows(_OLD_PAYLOADS, (before_id, bound, most)))
-        rows = rows or list(self.rows(_LATE_PAYLOADS, (span_ref, min(before_id, bound), most)))
-        if not rows:
-            ((last,),) = self.rows(_LAST_SPAN)
-            self.run("DELETE FROM payload_retention")
-            mark = (max(before_id, bound), last)
-            self.run("INSERT INTO payload_retention (before_id, span_ref) VALUES (?, ?)", mark)
-            return 0
-        self.run_many("DELETE FROM span_payloads WHERE span_ref = ?", rows)
-        return len(rows)
+        ((last,),) = self.rows(_LAST_SPAN)
+        before_id, span_ref = next(iter(self.rows(_MARK_OF_RETENTION)), (b"", last))
+        before_id, span_ref = min(before_id, bound), min(span_ref, last)
+        if before_id < bound:
+            page = self.rows(_ID_AFTER, (before_id, bound, most - 1))
+            # The text that follows the id.
+            end = next((row_id + b"\x00" for (row_id,) in page), bound)
+            count = self.run(_FORGET_PAYLOADS, (before_id, end))
+            before_id = end
+        else:
+            # Spans that arrived later than their ids say.
+            end_ref = min(span_ref + most, last)
+            count = self.run(_FORGET_LATE_PAYLOADS, (span_ref, end_ref, before_id))
+            span_ref = end_ref
+        self.run("DELETE FROM payload_retention")
+        self.run(_MARK_RETENTION, (before_id, span_ref))
+        return count, before_id < bound or span_ref < last
 
     @override
     def flush(self) -> None:
@@ -480,11 +486,22 @@ class SqliteStore(Store):
             yield transaction
 
     @override
-    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
-        removed = forget(self, before_us, payloads_before_us)
+    def retain(
+        self,
+        before_us: int | None,
+        payloads_before_us: int | None = None,
+        *,
+        pause: Callable[[], bool] | None = None,
+    ) -> Removed:
+        removed = forget(self, before_us, payloads_before_us, pause=pause)
         # Only this writes the deletions from the log into the file.
         self.maintain()
         return removed
+
+    @override
+    def leads(self) -> bool:
+        # One process serves a file.
+        return True
 
     @override
     def maintain(self) -> None:

@@ -23,7 +23,7 @@ import msgspec
 
 from remit.collector.store import statements
 from remit.collector.store.counts import HOURS_PER_DAY, SPAN_COUNTS, US_PER_HOUR, Counts
-from remit.collector.store.filters import Listed, Page, Removed, SpanFilter, TypeCounts
+from remit.collector.store.filters import KeyName, Listed, Page, SpanFilter, TypeCounts
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.rows import (
     BEYOND,
@@ -73,6 +73,8 @@ _COMPLETE: Final = STATUSES.index("complete")
 _SUMMED: Final = ", ".join(f"SUM({name}) AS {name}" for name in SPAN_COUNTS[:-2])
 _CHARS: Final = "COALESCE(LENGTH(b.payload), 0) + COALESCE(LENGTH(b.result), 0)"
 _TYPE: Final = "t.name, t.title, t.data_risk, t.hash"
+_FINDING: Final = "kind, started_at, run_ref, span_id, number"
+US_PER_DAY: Final = HOURS_PER_DAY * US_PER_HOUR
 MAX_REFERENCES: Final = 10_000
 """Most references of each kind that are kept in memory."""
 
@@ -723,15 +725,31 @@ class Transaction(ABC):
         """
 
     @abstractmethod
-    def forget_payloads(self, first_id: str, most: int) -> int:
-        """Delete the payloads of up to *most* spans whose id is less than *first_id*.
+    def forget_payloads(self, first_id: str, most: int) -> tuple[int, bool]:
+        """Delete the payloads of some spans whose id is less than *first_id*.
 
         Where the table has partitions by time, only payloads outside of them are deleted.
+
+        Args:
+            first_id: Ids from this on are too young.
+            most: The largest number of spans to look at.
+
+        Returns:
+            How many payloads were deleted, and whether a further call may delete more.
         """
 
+    def forget_findings(self, before_us: int, most: int) -> int:
+        """Delete up to *most* findings of each kind of days that ended before *before_us*."""
+        day_us = before_us // US_PER_DAY * US_PER_DAY
+        sql = (
+            f"DELETE FROM span_findings WHERE ({_FINDING}) IN (SELECT {_FINDING} "  # noqa: S608 - fixed texts
+            "FROM span_findings WHERE kind = ? AND started_at < ? ORDER BY started_at LIMIT ?)"
+        )
+        return sum(self.run(sql, (kind, day_us, most)) for kind in FINDINGS)
+
     def forget_counts(self, before_us: int) -> None:
-        """Delete the counts and the findings of days that ended before *before_us*."""
-        day = before_us // US_PER_HOUR // HOURS_PER_DAY
+        """Delete the counts of days that ended before *before_us*."""
+        day = before_us // US_PER_DAY
         for table, bucket in (
             ("span_hours", day * HOURS_PER_DAY),
             ("span_days", day),
@@ -739,27 +757,40 @@ class Transaction(ABC):
             ("withheld_days", day),
         ):
             self.run(f"DELETE FROM {table} WHERE bucket < ?", (bucket,))  # noqa: S608 - a fixed text
-        for kind in FINDINGS:
-            sql = "DELETE FROM span_findings WHERE kind = ? AND started_at < ?"
-            self.run(sql, (kind, day * HOURS_PER_DAY * US_PER_HOUR))
 
-    def forget_old(self, before_us: int, first_id: str, most: int) -> Removed:
-        """Delete old idempotency keys and old instances without spans.
+    def forget_runs(
+        self, before_us: int, ids: tuple[str, str], most: int
+    ) -> tuple[int, int, str | None]:
+        """Delete the old ones among the next runs that have no spans, with their keys.
 
         Args:
-            before_us: An instance is old if it ended, and was last changed, before this.
-            first_id: A span is old if its id is less than this; old spans are deleted already.
-            most: The largest number of rows of a kind; fewer are deleted at the end.
+            before_us: A run is old if it ended, and was last changed, before this.
+            ids: Runs with ids after the first and before the second are looked at.
+            most: How many of them.
+
+        Returns:
+            How many runs and keys were deleted, and the last id that was looked at; None if there
+            are no further ones.
         """
-        keys = self.run(statements.FORGET_KEYS, (first_id, before_us, most))
+        after, first = map(to_bytes, ids)
+        sql = "SELECT r.id FROM runs AS r WHERE r.id > ? AND r.id < ? ORDER BY r.id LIMIT ?"
+        seen = [row_id for (row_id,) in self.rows(sql, (after, first, most))]
+        if not seen:
+            return 0, 0, None
         spanless = f"NOT EXISTS (SELECT 1 FROM spans AS s WHERE {self._same_run})"  # noqa: S608 - fixed texts
         # `finished_at` comes from the client, `updated_at` from the collector.
         sql = (
-            "SELECT r.id FROM runs AS r WHERE r.finished_at < ? AND r.updated_at < ? "  # noqa: S608 - fixed texts
-            f"AND {spanless} ORDER BY r.id LIMIT ?{self._kept(InstanceRow)}"
+            "SELECT r.id FROM runs AS r WHERE r.id > ? AND r.id <= ? AND r.finished_at < ? "  # noqa: S608 - fixed texts
+            f"AND r.updated_at < ? AND {spanless} ORDER BY r.id{self._kept(InstanceRow)}"
         )
-        old = [row_id for (row_id,) in self.rows(sql, (before_us, before_us, most))]
-        among, values = self.among_ids("r.id", old)
+        old = [row_id for (row_id,) in self.rows(sql, (after, seen[-1], before_us, before_us))]
+        last_id = None if len(seen) < most else to_text(seen[-1])
+        runs, keys = self._remove_runs(old, spanless) if old else (0, 0)
+        return runs, keys, last_id
+
+    def _remove_runs(self, ids: Collection[bytes], spanless: str) -> tuple[int, int]:
+        """Delete runs with their keys; return how many of both."""
+        among, values = self.among_ids("r.id", ids)
         # Checked again, now that no transaction can add a span to them.
         sql = (
             f"DELETE FROM runs AS r WHERE {among} AND {spanless} "  # noqa: S608 - fixed texts
@@ -774,7 +805,30 @@ class Transaction(ABC):
                 self.run(sql, (identifier, run_id))
         among, values = self.among("agent_instance_id", [to_text(row[0]) for row in gone])
         sql = f"DELETE FROM idempotency_keys WHERE {among} AND agent_span_id IS NULL"  # noqa: S608 - a fixed text
-        return Removed(0, len(gone), keys + self.run(sql, values))
+        return len(gone), self.run(sql, values)
+
+    def forget_keys(
+        self, before_us: int, first_id: str, after: KeyName, most: int
+    ) -> tuple[int, KeyName | None]:
+        """Delete the old ones among the next idempotency keys that belong to no run that remains.
+
+        Args:
+            before_us: A key without a run is old if it was used before this.
+            first_id: The key of a span is old if the id of the span is less than this; old spans
+                are deleted already.
+            after: Keys after this are looked at.
+            most: How many of them.
+
+        Returns:
+            How many were deleted, and the last that was looked at; None if there are no further
+            ones.
+        """
+        names = list(self.rows(statements.NEXT_KEYS, (*after, most)))
+        if not names:
+            return 0, None
+        last: KeyName = names[-1]
+        count = self.run(statements.FORGET_KEYS, (*after, *last, first_id, before_us))
+        return count, None if len(names) < most else last
 
     @property
     def _same_run(self) -> str:

@@ -49,13 +49,17 @@ class Counted(NamedTuple):
 
     Attributes:
         group: The group.
-        numbers: Its numbers by name; of a status there is one, called `n`.
+        total: The number of its spans, runs or withheld values.
+        numbers: Its other numbers by name; none if the groups are statuses.
         title: Title of a type, from its newest declaration; name of an agent.
+        external_identifier: That of an agent.
     """
 
     group: Group
+    total: int
     numbers: Numbers
     title: str | None = None
+    external_identifier: str | None = None
 
 
 class _Part(NamedTuple):
@@ -130,18 +134,19 @@ class _Grouping(NamedTuple):
     Attributes:
         column: The column of the tables of counts by which the database adds up; empty if all rows
             are one group.
-        selected: The columns of the key and the title of a group `g`.
+        selected: The columns of the key, the title and the external identifier of a group `g`.
         joined: The joins that name it, and the condition that it belongs to an account.
     """
 
     column: str
-    selected: str = "g.grouped, NULL"
+    selected: str = "g.grouped, NULL, NULL"
     joined: str = ""
 
 
 _BY_TYPE: Final = frozenset({"span_hours", "span_days"})
 """The tables whose keys begin with bucket and type."""
 _CATEGORIES: Final = "SELECT DISTINCT word, type_ref FROM span_type_words WHERE side <> 'action'"
+_AGENT: Final = "a.id, a.name, a.external_identifier"
 _OF_TYPE: Final = (
     "JOIN span_types AS t ON t.ref = g.grouped JOIN agents AS a ON a.ref = t.agent_ref"
 )
@@ -150,15 +155,15 @@ _GROUPINGS: Final = {
     "day": _Grouping("bucket"),
     "status": _Grouping(""),
     "rule": _Grouping("rule"),
-    "type": _Grouping("type_ref", "t.name, t.title", _OF_TYPE),
+    "type": _Grouping("type_ref", "t.name, t.title, NULL", _OF_TYPE),
     "category": _Grouping(
-        "type_ref", "w.word, NULL", f"{_OF_TYPE} JOIN ({_CATEGORIES}) AS w ON w.type_ref = t.ref"
+        "type_ref",
+        "w.word, NULL, NULL",
+        f"{_OF_TYPE} JOIN ({_CATEGORIES}) AS w ON w.type_ref = t.ref",
     ),
-    "agent": _Grouping("type_ref", "a.id, a.name", _OF_TYPE),
+    "agent": _Grouping("type_ref", _AGENT, _OF_TYPE),
 }
-_RUNS_BY_AGENT: Final = _Grouping(
-    "agent_ref", "a.id, a.name", "JOIN agents AS a ON a.ref = g.grouped"
-)
+_RUNS_BY_AGENT: Final = _Grouping("agent_ref", _AGENT, "JOIN agents AS a ON a.ref = g.grouped")
 
 
 def _counted(
@@ -172,25 +177,23 @@ def _counted(
     """Return the sums of the columns *numbers*, of which *statuses* make up the whole."""
     groups: dict[Group, Counted] = {}
     grouping = _RUNS_BY_AGENT if by == "agent" and numbers is RUN_COUNTS else _GROUPINGS[by]
-    for key, title, *row in _sums(tx, wanted, parts, grouping, numbers):
+    for key, title, identifier, *row in _sums(tx, wanted, parts, grouping, numbers):
         if None in row:
             continue  # the sums of no rows
         group = int(key) // HOURS_PER_DAY if by == "day" else key
         sums = dict(zip(numbers, map(int, row), strict=True))
         if group in groups:
             sums = _added(groups[group].numbers, sums)
-        groups[group] = Counted(group, sums, title)
+        total = sum(sums[name] for name in statuses)
+        groups[group] = Counted(group, total, sums, title, identifier)
     if by == "status":
-        sums = groups[0].numbers if groups else {}
-        return [Counted(word, {"n": sums[word]}) for word in statuses if sums.get(word)]
-
-    def whole(counted: Counted) -> int:
-        return sum(counted.numbers[name] for name in statuses)
-
-    present = [counted for counted in groups.values() if whole(counted) > 0]
+        all_sums = [counted.numbers for counted in groups.values()]
+        by_status = [Counted(word, sums[word], {}) for sums in all_sums for word in statuses]
+        return [counted for counted in by_status if counted.total > 0]
+    present = [counted for counted in groups.values() if counted.total > 0]
     if by in {"hour", "day"}:
-        return sorted(present, key=lambda counted: int(str(counted.group)))
-    return sorted(present, key=lambda counted: (-whole(counted), str(counted.group)))
+        return sorted(present, key=lambda counted: int(counted.group))
+    return sorted(present, key=lambda counted: (-counted.total, str(counted.group)))
 
 
 def _sums(
