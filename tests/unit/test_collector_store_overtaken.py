@@ -1,4 +1,4 @@
-"""What PostgreSQL is asked in few words: spans in one text, and no look where a conflict tells."""
+"""How PostgreSQL writes spans: in one piece, and without a query where a conflict says the same."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import pytest
 
 from remit._base import ids
 from remit.collector import Store, open_store
-from remit.collector.store import SpanRow, StoreUnavailableError, Transaction
-from remit.collector.store.postgres_copy import copied
+from remit.collector.store import CREATED_BY_KEY, SpanRow, StoreUnavailableError, Transaction
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside import httpx
 from tests.inside_collector import postgres_store
@@ -76,7 +75,7 @@ def row_like(store: Store, api: Api, run: str, span: Keyed) -> SpanRow:
     made = str(api.span(run)["id"])
     with store.reading() as tx:
         row = tx.spans(None, [made])[made]
-    return msgspec.structs.replace(row, id=span.id, create_key=span.key)
+    return msgspec.structs.replace(row, id=span.id, flags=CREATED_BY_KEY)
 
 
 @pytest.mark.parametrize("same_id", [True, False])
@@ -94,7 +93,8 @@ def test_a_creation_that_was_overtaken_is_answered_as_the_first(
     with ExitStack() as asking, store.writing() as tx:
         tx.hold([run], [])
         tx.add_spans([row])
-        tx.add_span_counts({run: {"active": 1}})
+        locked = tx.instances(None, [run])[run]
+        tx.tally([msgspec.structs.replace(locked, spans_active=locked.spans_active + 1)])
         ask = meanwhile(url, lambda: api.post("/agent_spans", body))
         answers = asking.enter_context(ask)
 
@@ -115,8 +115,8 @@ HOSTILE = [
 ]
 
 
-@each("name", ["desk:answer", "None", "\\N", "a\x01b", "a\x02b", "\t\n\r\\"])
-def test_spans_come_back_as_they_were_written(store: Store, name: str) -> None:
+@each("text", ["desk:answer", "None", "\\N", "a\x01b", "a\x02b", "\t\n\r\\", "", "ä€𝄞\x7f"])
+def test_spans_come_back_as_they_were_written(store: Store, text: str) -> None:
     """Whatever is in their texts."""
     api = World(store).account()
     run = str(api.instance("active")["id"])
@@ -125,14 +125,18 @@ def test_spans_come_back_as_they_were_written(store: Store, name: str) -> None:
         msgspec.structs.replace(
             pattern,
             id=Keyed(run).id,
-            schema_name=name,
+            summary=summary,
             parent_span_id=parent,
             payload=payload,
             result_payload=result,
+            started_at=time_us,
+            finished_at=time_us,
         )
         for payload in HOSTILE
         for result in (None, payload)
-        for parent in (None, name)
+        for parent in (None, text)
+        for summary in (None, text)
+        for time_us in (None, -1, 2**62)
     ]
 
     with store.writing() as tx:
@@ -142,15 +146,47 @@ def test_spans_come_back_as_they_were_written(store: Store, name: str) -> None:
         assert tx.spans(None, [row.id for row in rows]) == {row.id: row for row in rows}
 
 
-def test_what_a_copy_cannot_tell_apart_is_not_copied(store: Store) -> None:
-    """The marks between values in a name, and a name that stands for none."""
+def test_changed_spans_come_back_as_they_were_written(store: Store) -> None:
+    """In their own row and in that of their payloads; others stay."""
     api = World(store).account()
     run = str(api.instance("active")["id"])
-    row = row_like(store, api, run, Keyed(run))
+    pattern = row_like(store, api, run, Keyed(run))
+    rows = [msgspec.structs.replace(pattern, id=Keyed(run).id, payload=text) for text in HOSTILE]
+    changed = [
+        msgspec.structs.replace(
+            row,
+            status=status,
+            flags=4,
+            started_at=1,
+            finished_at=2,
+            updated_at=3,
+            summary=row.payload,
+            result_payload=row.payload,
+        )
+        for row, status in zip(rows[1:], ("complete", "failed", "cancelled"), strict=False)
+    ]
+    with store.writing() as tx:
+        tx.add_spans(rows)
+    with store.writing() as tx:
+        tx.change_spans(changed)
 
-    assert copied([row]) is not None
-    for name in ("None", "a\x01b", "a\x02b"):
-        assert copied([row, msgspec.structs.replace(row, schema_name=name)]) is None
+    with store.reading() as tx:
+        kept = tx.spans(None, [row.id for row in rows])
+    assert kept == {row.id: row for row in (rows[0], *changed, *rows[1 + len(changed) :])}
+
+
+def test_a_text_with_a_nul_is_stored_without_it(store: Store) -> None:
+    """A template may write one into a summary, and a label may have one; payloads keep theirs."""
+    api = World(store).account()
+    run = str(api.instance("active")["id"])
+    payload = {"labels": {"a\x00b": "c\x00d"}, "subject": "e\x00f"}
+    error = {"error": {"type": "x.Y\x00Z", "message": "a\x00b"}}
+    span = api.span(
+        run, schema_name="remit:run", status="failed", payload=payload, result_payload=error
+    )
+
+    (kept,) = api.spans(run)
+    assert (kept["id"], kept["payload"], kept["result_payload"]) == (span["id"], payload, error)
 
 
 def test_a_query_after_the_server_closed_the_connection_succeeds(url: str, store: Store) -> None:

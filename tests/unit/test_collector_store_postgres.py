@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 
 import psycopg
@@ -19,11 +19,11 @@ from click.testing import CliRunner, Result
 from remit.cli import main
 from remit.collector import Store, create_token, open_store
 from remit.collector.store import AccountRow, StoreUnavailableError, shown
-from remit.collector.store.postgres import MAX_CONNECTIONS, PostgresStore
+from remit.collector.store.postgres import MAX_CONNECTIONS, MAX_READERS, PostgresStore, Waits
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
 from tests.inside_collector import postgres_store
-from tests.postgres import database, emptied, server
+from tests.postgres import await_waiting, database, emptied, server
 from tests.subtests import each
 
 pytestmark = pytest.mark.gate
@@ -208,7 +208,7 @@ def test_a_locked_row_is_unavailable_for_now(url: str) -> None:
     api = World(store).account()
     run = api.instance("active")
     with psycopg.connect(url) as blocker:
-        blocker.execute("SELECT 1 FROM agent_instances FOR UPDATE")
+        blocker.execute("SELECT 1 FROM runs FOR UPDATE")
         for _ in range(3):
             answer = api.post("/agent_spans", api.span_body(run["id"]))
             assert refusal(answer, 503)["code"] == "unavailable"
@@ -220,12 +220,12 @@ def test_a_locked_row_is_unavailable_for_now(url: str) -> None:
 
 
 def test_a_slow_read_is_no_outage(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It alone fails, by a statement_timeout; nobody is told that the database is away."""
-    store = postgres_store(url, waits={"statement_s": 0.2})
+    """It alone fails, by a limit for queries; no outage is logged, and writers go on."""
+    store = postgres_store(url, waits={"read_s": 0.2})
     api = World(store).account()
     run = api.instance("active")
     with psycopg.connect(url) as blocker:
-        blocker.execute("LOCK TABLE agent_spans IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE spans IN ACCESS EXCLUSIVE MODE")
         for _ in range(3):
             answer = api.get("/agent_spans", agent_instance_id=run["id"])
             assert refusal(answer, 504)["code"] == "timeout"
@@ -238,10 +238,48 @@ def test_a_slow_read_is_no_outage(url: str, caplog: pytest.LogCaptureFixture) ->
 
 
 def all_at_once(store: Store, number: int = MAX_CONNECTIONS) -> None:
-    """Read on so many connections at the same time."""
-    with store.reading():
+    """Write on so many connections at the same time."""
+    with store.writing():
         if number > 1:
             all_at_once(store, number - 1)
+
+
+def test_slow_queries_leave_connections_to_writers(url: str) -> None:
+    """Queries have connections of their own, which change nothing, and wait for each other."""
+    store = postgres_store(url, waits={"connection_s": 0.5})
+    api = World(store).account()
+    run = api.instance("active")
+    with ExitStack() as readers:
+        for _ in range(MAX_READERS):
+            readers.enter_context(store.reading())
+        assert api.span(run["id"])["status"] == "active"
+        assert api.get("/agent_spans", agent_instance_id=run["id"]).status_code == 503
+    with pytest.raises(StoreUnavailableError), store.reading() as tx:
+        tx.touch_token("a", 0)
+    assert len(api.spans(run["id"])) == 1
+    store.close()
+
+
+def test_a_store_that_is_only_read_has_more_time(url: str) -> None:
+    """Its queries are those of a command."""
+    open_store(url).close()
+    store = PostgresStore(url, read_only=True, waits=Waits(read_s=0.1, statement_s=30))
+    with psycopg.connect(url) as blocker:
+        blocker.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+        read: list[object] = []
+
+        def work() -> None:
+            with store.reading() as tx:
+                read.append(tx.accounts())
+
+        reader = threading.Thread(target=work)
+        reader.start()
+        await_waiting(url)
+        blocker.execute("SELECT pg_sleep(0.3)")
+        blocker.rollback()
+        reader.join(30)
+    assert read == [[]]
+    store.close()
 
 
 def test_connections_that_the_server_ended_are_not_noticed(url: str) -> None:
@@ -258,7 +296,7 @@ def test_connections_that_the_server_ended_are_not_noticed(url: str) -> None:
             )
         assert api.span(run["id"])["status"] == "active"
 
-    assert 1 <= connections(url) <= MAX_CONNECTIONS
+    assert 1 <= connections(url) <= MAX_CONNECTIONS + MAX_READERS
     store.close()
     until(lambda: connections(url) == 0)
 
@@ -273,7 +311,7 @@ def test_a_transaction_that_the_server_ended_is_unavailable(url: str) -> None:
             create = tx.accounts()[0]
             with connected(url) as other:
                 other.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                     "WHERE datname = current_database() AND application_name = 'remit'"
                 )
             tx.add(type(create)("another", "n", 0, 0))
@@ -308,7 +346,7 @@ def test_the_server_gone_and_back(new_url: str, caplog: pytest.LogCaptureFixture
         "the collector's database can be written again",
     ]
     assert "connection" in caplog.records[0].message
-    assert 1 <= connections(new_url) <= MAX_CONNECTIONS
+    assert 1 <= connections(new_url) <= MAX_CONNECTIONS + MAX_READERS
     store.close()
 
 
@@ -328,7 +366,7 @@ def test_more_threads_than_connections_take_turns(url: str) -> None:
         thread.join()
 
     assert len(set(made)) == 4 * MAX_CONNECTIONS
-    assert connections(url) <= MAX_CONNECTIONS
+    assert connections(url) <= MAX_CONNECTIONS + MAX_READERS
     store.close()
 
 
@@ -353,7 +391,8 @@ def test_a_fault_in_a_statement_is_not_taken_for_a_database_that_is_gone(url: st
         raise StoreUnavailableError
     with store.reading() as after:
         assert after.accounts() == []
-    assert connections(url) == 1
+    # One writes, one reads.
+    assert connections(url) == 2
     store.close()
 
 

@@ -283,6 +283,60 @@ def test_the_command_says_what_it_removed(
     assert kept(store)[0] == {young["id"]}
 
 
+def test_the_command_shows_what_it_would_delete(
+    named: Path | str, store: Store, api: Api, clock: FakeClock
+) -> None:
+    """Before it asks; the payloads of spans that go whole are not counted again."""
+    now = datetime.now(UTC)
+    for days in (60, 50, 20, 19, 18, 1):
+        run_at(api, clock, now - timedelta(days=days))
+    ages = (["--days", "30"], ["--payloads", "10d"], ["--days", "30", "--payloads", "10d"])
+
+    shown = [
+        CliRunner().invoke(main, ["db", "retain", *age, "--db", str(named)], input="n\n").stderr
+        for age in ages
+    ]
+
+    assert "These are 2 spans, 2 runs and the payloads of 0 further spans" in shown[0]
+    assert "These are 0 spans, 0 runs and the payloads of 5 further spans" in shown[1]
+    assert "These are 2 spans, 2 runs and the payloads of 3 further spans" in shown[2]
+    assert "Delete spans and runs from before " in shown[2]
+    assert " and payloads of spans from before " in shown[2]
+    assert [len(each) for each in kept(store)] == [6, 6]
+
+
+def test_the_command_deletes_payloads_alone(
+    named: Path | str, store: Store, api: Api, clock: FakeClock
+) -> None:
+    """And says of how many spans; PostgreSQL drops whole weeks."""
+    now = datetime.now(UTC)
+    for days in (60, 1):
+        run_at(api, clock, now - timedelta(days=days))
+
+    done = CliRunner().invoke(
+        main, ["db", "retain", "--payloads", "30d", "--yes", "--db", str(named)]
+    )
+
+    assert done.exit_code == 0, done.output
+    told = "0 spans, 0 runs, 0 idempotency keys and the payloads of 1 span"
+    assert told in " ".join(done.output.split())
+    assert [len(each) for each in kept(store)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "Give --days, --payloads or both."),
+        (["--payloads", "10m"], "is not between 1h and 36500d"),
+        (["--payloads", "x"], "give 90d or 12h"),
+    ],
+)
+def test_an_age_that_makes_no_sense_is_refused(words: list[str], told: str, tmp_path: Path) -> None:
+    """An m is a minute, not a month."""
+    done = CliRunner().invoke(main, ["db", "retain", *words, "--db", str(tmp_path / "remit.db")])
+    assert (done.exit_code, told in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("days", ["0", "-1", "x"])
 def test_a_number_of_days_that_keeps_nothing_is_refused(days: str, tmp_path: Path) -> None:
     """Rather than everything being removed."""

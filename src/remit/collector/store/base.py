@@ -57,10 +57,13 @@ class Store(Reader, Protocol):
 
     Attributes:
         path: Its path, or its URL without the password.
-        at_once: The number of blocks that one process can have open at once; others wait.
+        writes_at_once: The number of writing blocks that one process can have open at once; others
+            wait.
+        reads_at_once: The number of reading ones.
     """
 
-    at_once: int
+    writes_at_once: int
+    reads_at_once: int
 
     def look(self, question: Callable[[Transaction], T]) -> T:
         """Return what *question* returns, which runs one query.

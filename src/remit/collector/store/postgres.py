@@ -22,13 +22,14 @@ from remit._base.guard import logger
 from remit.collector.store import postgres_counts as counts
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.base import ConflictError, Store, StoreUnavailableError, TooSlowError
+from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.open import shown
 from remit.collector.store.postgres_pool import Pool
 from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
-from remit.collector.store.transaction import References, Transaction
+from remit.collector.store.transaction import Transaction
 from remit.collector.store.version import VERSION, refuse_other
 from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
@@ -118,7 +119,8 @@ class Waits:
 class PostgresStore(Store):
     """A store in one PostgreSQL database."""
 
-    at_once = MAX_CONNECTIONS
+    writes_at_once = MAX_CONNECTIONS
+    reads_at_once = MAX_READERS
 
     def __init__(
         self,

@@ -48,6 +48,24 @@ def forget(
     return deletion.removed
 
 
+def due(tx: Transaction, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+    """Return what `forget` would delete now, without idempotency keys.
+
+    PostgreSQL deletes by whole weeks, so it may delete less.
+    """
+    counts = Removed()
+    first_id = bound_at(0)
+    if before_us is not None:
+        first_id = bound_at(before_us // US_PER_MS)
+        counts = counts._replace(
+            spans=tx.count_spans(first_id), instances=tx.count_old_runs(before_us, first_id)
+        )
+    if payloads_before_us is not None:
+        bound = bound_at(payloads_before_us // US_PER_MS)
+        counts = counts._replace(payloads=tx.count_payloads(first_id, bound))
+    return counts
+
+
 class _Deletion:
     """One deletion of old rows, until all are deleted or `pause` ends it."""
 
