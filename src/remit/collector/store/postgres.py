@@ -167,6 +167,7 @@ class PostgresStore(Store):
         self._references = References()
         self._run_references = RunReferences()
         self._moved = 0
+        self._erased = False
         self._leader: psycopg.Connection[Any] | None = None
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
@@ -237,6 +238,10 @@ class PostgresStore(Store):
         return rows, old
 
     @override
+    def note_erasure(self) -> None:
+        self._erased = True
+
+    @override
     def leads(self) -> bool:
         # The lock belongs to a connection of its own, and is released when that is lost.
         with _unavailable(self.path):
@@ -269,6 +274,9 @@ class PostgresStore(Store):
             with _unavailable(self.path), self._writers.connection() as connection:
                 connection.execute(counts.VACUUM.encode())
             self._moved = 0
+        if self._erased:
+            self._erased = False
+            self.scrub()
 
     @override
     def is_current(self) -> bool:
