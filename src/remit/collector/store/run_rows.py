@@ -81,16 +81,34 @@ class RunRows(Execution):
             counts[agent_id][status] = count
         return counts
 
-    def instances_of_subject(self, subject_hash: str) -> list[str]:
-        """Return the ids of the instances about a subject, oldest first."""
-        sql = "SELECT run_id FROM run_subjects WHERE subject_hash = ? ORDER BY 1"
-        return [to_text(row[0]) for row in self.rows(sql, (subject_hash,))]
+    def instances_of_subject(
+        self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    ) -> list[str]:
+        """Return the ids of the instances about a subject, as `instances_of_agent` does."""
+        source = "FROM run_subjects AS u JOIN runs AS r ON r.id = u.run_id WHERE u.subject_hash = ?"
+        return self._run_ids(source, subject_hash, equal, most)
 
-    def instances_of_agent(self, agent_id: str) -> list[str]:
-        """Return the ids of an agent's instances, oldest first."""
-        where = statements.RUN_FILTERS["agent_id"]
-        sql = f"SELECT r.id FROM runs AS r WHERE {where} ORDER BY r.id"  # noqa: S608 - a fixed text
-        return [to_text(row[0]) for row in self.rows(sql, (agent_id,))]
+    def instances_of_agent(
+        self, agent_id: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    ) -> list[str]:
+        """Return the ids of an agent's instances, oldest first.
+
+        Args:
+            agent_id: The agent.
+            equal: Only instances whose columns equal these values.
+            most: The largest number.
+        """
+        source = f"FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']}"
+        return self._run_ids(source, agent_id, equal, most)
+
+    def _run_ids(
+        self, source: str, value: str, equal: Mapping[str, str] | None, most: int | None
+    ) -> list[str]:
+        wanted = equal or {}
+        filters = "".join(f" AND {statements.RUN_FILTERS[name]}" for name in wanted)
+        limit = "" if most is None else f" LIMIT {most}"
+        sql = f"SELECT r.id {source}{filters} ORDER BY r.id{limit}"
+        return [to_text(row[0]) for row in self.rows(sql, (value, *wanted.values()))]
 
     @abstractmethod
     def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
