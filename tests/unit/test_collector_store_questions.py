@@ -145,6 +145,15 @@ RUNS: dict[str, tuple[dict[str, Any], Callable[[Filled, Row], bool]]] = {
             and run["status"] == "complete"
         ),
     ),
+    "subject and label of any value": (
+        {"subject_hash": "hash-0", "label": ("team", None), "caused_by": None},
+        lambda _, run: run["ref"] % 6 == 1,
+    ),
+    "key and subject": (
+        {"key": "key-60", "subject_hash": "hash-0"},
+        lambda _, run: run["external_identifier"] == "key-60",
+    ),
+    "key and another subject": ({"key": "key-60", "subject_hash": "hash-1"}, never),
     "key and label and times": (
         {"key": "key-60", "label": ("urgent", ""), "since_us": BEGAN_US, "until_us": END_US},
         lambda data, run: (

@@ -177,12 +177,12 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
     if wanted.key is not None:
         source = Where()
         source.add("x.external_identifier = ?", wanted.key)
-        of_run = _of_run(wanted, "r.id", before_id, without=("key",))
+        of_run = _of_run(tx, wanted, "r.id", before_id, without=("key",))
         return _by_few(tx, "x.run_id", "run_keys", source, "r.id = f.run_id", of_run)
     if wanted.subject_hash is not None:
         source = _of_id("x.run_id", wanted, before_id)
         source.add("x.subject_hash = ?", wanted.subject_hash)
-        of_run = _of_run(wanted, "r.id", None, without=("subject_hash", "times"))
+        of_run = _of_run(tx, wanted, "r.id", None, without=("subject_hash", "times"))
         return _by_many(tx, "run_subjects", source, of_run)
     if wanted.label is not None:
         source = _of_id("x.run_id", wanted, before_id)
@@ -193,9 +193,9 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
                 f"NOT EXISTS (SELECT 1 FROM run_labels AS y WHERE {same_shard(tx, 'y', 'x')}"
                 "y.run_ref = x.run_ref AND y.key = x.key AND y.value < x.value)"
             )
-        of_run = _of_run(wanted, "r.id", None, without=("label", "times"))
+        of_run = _of_run(tx, wanted, "r.id", None, without=("label", "times"))
         return _by_many(tx, "run_labels", source, of_run)
-    of_run = _of_run(wanted, "r.id", before_id)
+    of_run = _of_run(tx, wanted, "r.id", before_id)
     if kind is not None and _is_rare(tx, kind):
         source = Where()
         source.add("x.kind = ?", kind)
@@ -249,7 +249,12 @@ def _of_label(alias: str, key: str, value: str | None) -> Where:
 
 
 def _of_run(
-    wanted: RunCriteria, column: str, before_id: bytes | None, *, without: Sequence[str] = ()
+    tx: Transaction,
+    wanted: RunCriteria,
+    column: str,
+    before_id: bytes | None,
+    *,
+    without: Sequence[str] = (),
 ) -> Where:
     """Return the conditions on a run `r`, except those that another table answers."""
     where = of_scope(wanted.scope)
@@ -263,12 +268,13 @@ def _of_run(
         where.add(f"r.flags >= {FIRST_FINDING} AND (r.flags & {FLAGS[wanted.flag]}) <> 0")
     if "times" not in without:
         where.add_nested("{}", _of_id(column, wanted, before_id))
+    of_this = f"{same_shard(tx, 'y', 'r')}y.run_ref = r.ref AND {{}}"
     if wanted.subject_hash is not None and "subject_hash" not in without:
-        text = "EXISTS (SELECT 1 FROM run_subjects AS y WHERE y.run_id = r.id AND {})"
+        text = f"EXISTS (SELECT 1 FROM run_subjects AS y WHERE {of_this})"
         subject = Where(["y.subject_hash = ?"], [wanted.subject_hash])
         where.add_nested(text, subject)
     if wanted.label is not None and "label" not in without:
-        text = "EXISTS (SELECT 1 FROM run_labels AS y WHERE y.run_id = r.id AND {})"
+        text = f"EXISTS (SELECT 1 FROM run_labels AS y WHERE {of_this})"
         where.add_nested(text, _of_label("y", *wanted.label))
     return where
 
