@@ -109,7 +109,7 @@ class Two:
             self.owner.post(f"/agent/{self.ids['agent_id']}/retire")
         return self.world.http(self.secrets[token]).request(
             endpoint.method,
-            PREFIX + path,
+            endpoint.prefix + path,
             params=body if reads else None,
             json=None if reads else {"details": body} if endpoint.wrapped else body,
         )
@@ -146,6 +146,11 @@ def bodies(ids: dict[str, str]) -> dict[str, dict[str, Json]]:
         "agent_instances/update": {"quality_payload": {}},
         "agent_instances/list": {"agent_id": agent},
         "agent_spans/list": {"agent_instance_id": run},
+        "remit/runs": {"agent_id": agent},
+        "remit/spans": {"run_id": run},
+        "remit/counts": {"agent_id": agent},
+        "remit/changes": {"run_id": run, "after": "0-0"},
+        "remit/withheld": {"agent_id": agent},
         "agent_spans/create": {
             "agent_instance_id": run,
             "schema_name": "x",
@@ -198,7 +203,8 @@ def row(two: Two, endpoint: Endpoint) -> str:
                 if token not in {"account", "deployment"}:
                     assert not [one for one in two.ids.values() if one in response.text]
     statuses = " | ".join(str(found[token]) for token in TOKENS)
-    return f"| `{endpoint.method} {endpoint.path}` | {statuses} |"
+    path = endpoint.path if endpoint.prefix == PREFIX else endpoint.route
+    return f"| `{endpoint.method} {path}` | {statuses} |"
 
 
 def table(folder: Path) -> str:

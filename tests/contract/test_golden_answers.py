@@ -155,7 +155,7 @@ def test_no_endpoint_is_missing(api: Api) -> None:
 
 def endpoint_of(line: str, endpoints: Sequence[str]) -> str | None:
     """Return the endpoint that a request is for; one without an id in its path goes first."""
-    target = line.partition("?")[0]
+    target = line.partition("?")[0].replace(" //", " /")
     for endpoint in sorted(endpoints, key=lambda endpoint: "{id}" in endpoint):
         if re.fullmatch(re.escape(endpoint).replace(r"\{id\}", "[^/]+"), target):
             return endpoint

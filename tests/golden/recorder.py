@@ -167,6 +167,9 @@ class Recorder:
             return [self._aliased(item, name, kind) for item in value]
         if not isinstance(value, str):
             return value
+        if name == "cursor":
+            # The number of a transaction, which differs by time and by database.
+            return "<cursor>"
         if len(value) > SHOWN_CHARS:
             return _short(value)
         named = kind if name == "id" else _KINDS.get(name, name.removesuffix("_id"))

@@ -252,6 +252,7 @@ ROWS: Final = [
         "agent_spans/list",
         fields={"agent_instance_id": "<agent_instance 1>"},
     ),
+    Row("GET /agent_spans/<agent_span 1>", "agent_spans/show", "agent_span_id"),
     _wrapped("POST /agent_spans", "agent_spans/create", fields=span()),
     Row(
         "POST /agent_spans/create_test_spans",
@@ -349,6 +350,16 @@ ROWS: Final = [
     Row("GET /risk_profile", "risk_profiles/list"),
     Row(f"GET /risk_profile/{NOBODY}", "risk_profiles/show", "risk_profile_id"),
     Row("GET /alerts/count", "alerts/count"),
+    Row("GET //api/remit/v1/runs?agent_id=<agent 1>&total=true&limit=2"),
+    Row("GET //api/remit/v1/spans?run_id=<agent_instance 1>&payloads=true"),
+    Row("GET //api/remit/v1/counts?agent_id=<agent 1>&by=type"),
+    Row("GET //api/remit/v1/changes?run_id=<agent_instance 1>&after=0-0"),
+    Row("GET //api/remit/v1/withheld?agent_id=<agent 1>"),
+    Row("GET //api/remit/v1/erasures?run_id=<agent_instance 1>"),
+    Row(
+        "POST //api/remit/v1/erasures",
+        fields={"run_id": "<agent_instance 1>", "reason": "a request"},
+    ),
 ]
 """Every endpoint but the OpenAPI document, which is recorded apart."""
 DOCUMENTS: Final = ("GET /openapi", "GET /openapi.json")
@@ -358,8 +369,9 @@ NEVER_DONE: Final = (
     "GET /admin_user_invite/{id}",
     "POST /admin_user_invite/{id}/revoke",
     "GET /risk_profile/{id}",
+    "POST /api/remit/v1/erasures",
 )
-"""Endpoints of things that a collector has none of."""
+"""Endpoints of things that a collector has none of, and one that the tokens here may not use."""
 COLUMNS: Final = {
     "none": "none",
     "unknown": "remit_unknown",

@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from remit.collector import open_store
-from tests.collecting import Api, details
-from tests.inside import httpx
+from remit.testing import FakeClock
+from tests.collecting import Api, World, details
+from tests.inside import httpx, new_key, pfid
 from tests.inside_collector import Page, SpanFilter
-from tests.serving import Collector, Ended, serving, token_of
+from tests.serving import REMIT, Collector, Ended, environment, serving, token_of
 
 # Registers a run and records spans through local mode, as the SDK does.
 LOCAL = """
@@ -140,3 +143,54 @@ def test_an_address_that_is_taken_is_an_error_of_the_system(tmp_path: Path) -> N
 
     assert done.returncode == 1
     assert "OSError" in done.stderr
+
+
+def old_run(database: Path, age: timedelta) -> str:
+    """Record a run of an age with one span, which are in no request; return its id."""
+    store, clock = open_store(database), FakeClock(datetime.now(UTC) - age)
+    api = World(store, clock=clock).account()
+    run = api.instance("active")
+    api.span(run["id"], id=pfid(new_key(clock.wall_ns()), 5), payload={"question": "why"})
+    details(api.post(f"/agent_instance/{run['id']}/finish", {}))
+    store.close()
+    return str(run["id"])
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_it_deletes_what_is_old_while_it_serves(tmp_path: Path, by: str) -> None:
+    """Soon after its start, as options or the environment say."""
+    database = tmp_path / "remit.db"
+    oldest, old = (old_run(database, timedelta(days=days)) for days in (9, 5))
+    options = {"--retain": "7d", "--retain-payloads": "3d"}
+    words = [] if by == "variable" else [word for pair in options.items() for word in pair]
+    env = environment(REMIT_SERVE_RETAIN="7d", REMIT_SERVE_RETAIN_PAYLOADS="3d")
+    token, until = token_of(database), time.monotonic() + 60
+
+    with serving(database, *words, env=env if by == "variable" else None) as collector:
+        with collector.client(token) as http:
+            api = Api(http)
+            while api.get(f"/agent_instance/{oldest}").status_code != 404:
+                assert time.monotonic() < until
+            while api.spans(old)[0]["payload"] != {}:
+                assert time.monotonic() < until
+        ended = collector.end()
+
+    assert (ended.code, ended.errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--retain", "6m"], "is not between 24h and"),
+        (["--retain", "7d", "--retain-payloads", "7d"], "must be less than --retain"),
+    ],
+)
+def test_an_age_that_makes_no_sense_is_refused(tmp_path: Path, words: list[str], told: str) -> None:
+    """An m is a minute, not a month."""
+    done = subprocess.run(
+        [*REMIT, "serve", "--db", str(tmp_path / "remit.db"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr

@@ -67,6 +67,12 @@ CASES: list[Any] = [
         id="wrong-scope",
     ),
     pytest.param(
+        lambda: serving(api({"/api/v1/ping": (200, {"details": {"may": "read"}})})),
+        "read",
+        "the token may read only",
+        id="read-only",
+    ),
+    pytest.param(
         lambda: serving(login_page),
         "not_the_api",
         "another service may have answered",

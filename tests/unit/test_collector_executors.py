@@ -14,7 +14,7 @@ from remit.collector.api import InlineExecutor, ThreadExecutor
 @pytest.fixture
 def threads() -> Iterator[ThreadExecutor]:
     """Return two threads."""
-    made = ThreadExecutor(2)
+    made = ThreadExecutor(2, 2)
     yield made
     made.close()
 
@@ -54,7 +54,7 @@ def test_what_is_raised_arrives(threads: ThreadExecutor) -> None:
 
 def test_what_is_begun_is_done_before_they_are_closed() -> None:
     """And what waits is not begun."""
-    threads = ThreadExecutor(1)
+    threads = ThreadExecutor(1, 1)
     began, go = threading.Event(), threading.Event()
     done: list[str] = []
 
@@ -83,7 +83,7 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
 
 def test_what_nobody_waits_for_any_more_ends_in_peace() -> None:
     """The loop was closed meanwhile; the thread takes the next."""
-    threads = ThreadExecutor(1)
+    threads = ThreadExecutor(1, 1)
     began, go = threading.Event(), threading.Event()
 
     def work() -> None:

@@ -16,7 +16,7 @@ from remit._base.ids import new_key, pfid
 from remit.collector import Settings, Store, open_store
 from remit.collector.store import Page, SpanFilter, SpanRow, Transaction, write
 from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.sqlite import MOST_BY_START, SqliteTransaction
+from remit.collector.store.sqlite_rows import SqliteTransaction
 from tests.collecting import World
 from tests.inside_collector import sqlite_store
 from tests.postgres import database

@@ -168,6 +168,97 @@ def test_much_goes_in_many_steps(api: Api, clock: FakeClock, store: Store) -> No
     assert kept(store) == (set(), set())
 
 
+def test_a_deletion_ends_when_it_is_told_so(api: Api, clock: FakeClock, store: Store) -> None:
+    """A server that stops does not wait for it."""
+    for number in range(5):
+        run_at(api, clock, CUT - timedelta(days=20, minutes=number))
+    answers = iter([True, False])
+
+    removed = forget(store, cut_us(), cut_us(), most_rows=2, pause=lambda: next(answers))
+
+    assert removed == Removed(spans=4)
+    assert store.retain(cut_us()).instances == 5
+
+
+def test_payloads_go_before_their_spans(api: Api, clock: FakeClock, store: Store) -> None:
+    """A span without its payloads is shown with empty ones, and keeps all else."""
+    run = run_at(api, clock, CUT - timedelta(days=9))
+    young = run_at(api, clock, CUT + timedelta(days=1))
+    (span,), others = api.spans(run["id"]), api.spans(young["id"])
+
+    removed = store.retain(None, cut_us())
+
+    assert (removed.payloads, removed.spans, removed.instances) == (1, 0, 0)
+    assert api.spans(run["id"]) == [{**span, "payload": {}, "payload_byte_size_estimate": 2}]
+    assert api.spans(young["id"]) == others
+    assert store.retain(None, cut_us()).payloads == 0
+
+
+def test_payloads_that_arrive_late_go_too(api: Api, clock: FakeClock, store: Store) -> None:
+    """Their spans are older than the last deletion, as when a spool is delivered after weeks."""
+    run = run_at(api, clock, CUT - timedelta(days=9), ends=False)
+    store.retain(None, cut_us())
+    for days in (20, 10, 5):
+        api.span(run["id"], id=id_at(CUT - timedelta(days=days)))
+    api.span(run["id"], id=id_at(CUT + timedelta(days=5)))
+
+    assert store.retain(None, cut_us()).payloads == 3
+    payloads = [span["payload"] for span in api.spans(run["id"])]
+    assert payloads.count({}) == 4
+    assert len(payloads) == 5
+
+
+def test_a_longer_age_of_payloads_is_counted_from_the_new_one(
+    api: Api, clock: FakeClock, store: Store
+) -> None:
+    """What arrives between the old and the new age is deleted when it is as old as the new one."""
+    run = run_at(api, clock, CUT - timedelta(days=40), ends=False)
+    day_us = 24 * 3600 * 1_000_000
+    store.retain(None, cut_us())
+    api.span(run["id"], id=id_at(CUT - timedelta(days=5)))
+
+    assert store.retain(None, cut_us() - 20 * day_us).payloads == 0
+    assert store.retain(None, cut_us() - 10 * day_us).payloads == 0
+    assert store.retain(None, cut_us()).payloads == 1
+
+
+def test_much_payload_goes_in_many_steps(api: Api, clock: FakeClock, store: Store) -> None:
+    """Before the age of the last deletion and after it."""
+    run = run_at(api, clock, CUT - timedelta(days=40), ends=False)
+    forget(store, None, cut_us() - 7 * 24 * 3600 * 1_000_000, most_rows=2)
+    for number in range(5):
+        for days in (5, 10):
+            api.span(run["id"], id=id_at(CUT - timedelta(days=days, minutes=number)))
+
+    removed = forget(store, None, cut_us(), most_rows=2)
+
+    assert removed.payloads == 10
+    assert {str(span["payload"]) for span in api.spans(run["id"])} == {"{}"}
+
+
+def test_counts_and_findings_of_old_days_go(api: Api, clock: FakeClock, store: Store) -> None:
+    """Those of the day in which the deletion cuts remain."""
+    error = {"error": {"type": "remit.DeniedError", "violations": ["it may not"]}}
+    for days in (3, 2, -1):
+        moment = CUT - timedelta(days=days)
+        run = run_at(api, clock, moment)
+        named = {"started_at": moment.isoformat(), "finished_at": moment.isoformat()}
+        api.span(run["id"], status="failed", payload={"q": "?"}, result_payload=error, **named)
+
+    def days() -> list[int]:
+        """Return the number of days that have counts, and of those that have findings."""
+        with store.reading() as tx:
+            names = (("bucket", tx.counted("span_days")), ("started_at", "span_findings"))
+            sql = "SELECT COUNT(*) FROM (SELECT DISTINCT {} FROM {} AS a) AS b"
+            return [int(number) for name in names for (number,) in tx.rows(sql.format(*name))]
+
+    before = days()
+    store.retain(cut_us())
+
+    assert before == [3, 3]
+    assert days() == [1, 1]
+
+
 def test_the_command_says_what_it_removed(
     named: Path | str, store: Store, api: Api, clock: FakeClock
 ) -> None:
@@ -190,6 +281,60 @@ def test_the_command_says_what_it_removed(
     said = json.loads(again.output)
     assert (said["spans"], said["instances"], said["keys"]) == (0, 0, 0)
     assert kept(store)[0] == {young["id"]}
+
+
+def test_the_command_shows_what_it_would_delete(
+    named: Path | str, store: Store, api: Api, clock: FakeClock
+) -> None:
+    """Before it asks; the payloads of spans that go whole are not counted again."""
+    now = datetime.now(UTC)
+    for days in (60, 50, 20, 19, 18, 1):
+        run_at(api, clock, now - timedelta(days=days))
+    ages = (["--days", "30"], ["--payloads", "10d"], ["--days", "30", "--payloads", "10d"])
+
+    shown = [
+        CliRunner().invoke(main, ["db", "retain", *age, "--db", str(named)], input="n\n").stderr
+        for age in ages
+    ]
+
+    assert "These are 2 spans, 2 runs and the payloads of 0 further spans" in shown[0]
+    assert "These are 0 spans, 0 runs and the payloads of 5 further spans" in shown[1]
+    assert "These are 2 spans, 2 runs and the payloads of 3 further spans" in shown[2]
+    assert "Delete spans and runs from before " in shown[2]
+    assert " and payloads of spans from before " in shown[2]
+    assert [len(each) for each in kept(store)] == [6, 6]
+
+
+def test_the_command_deletes_payloads_alone(
+    named: Path | str, store: Store, api: Api, clock: FakeClock
+) -> None:
+    """And says of how many spans; PostgreSQL drops whole weeks."""
+    now = datetime.now(UTC)
+    for days in (60, 1):
+        run_at(api, clock, now - timedelta(days=days))
+
+    done = CliRunner().invoke(
+        main, ["db", "retain", "--payloads", "30d", "--yes", "--db", str(named)]
+    )
+
+    assert done.exit_code == 0, done.output
+    told = "0 spans, 0 runs, 0 idempotency keys and the payloads of 1 span"
+    assert told in " ".join(done.output.split())
+    assert [len(each) for each in kept(store)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "Give --days, --payloads or both."),
+        (["--payloads", "10m"], "is not between 1h and 36500d"),
+        (["--payloads", "x"], "give 90d or 12h"),
+    ],
+)
+def test_an_age_that_makes_no_sense_is_refused(words: list[str], told: str, tmp_path: Path) -> None:
+    """An m is a minute, not a month."""
+    done = CliRunner().invoke(main, ["db", "retain", *words, "--db", str(tmp_path / "remit.db")])
+    assert (done.exit_code, told in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "x"])
@@ -228,7 +373,8 @@ def test_whole_weeks_are_dropped_in_postgresql(clock: FakeClock, tmp_path: Path)
         store.close()
 
     weeks_gone = (monday - timedelta(days=7), monday)
-    assert removed.parts == tuple(
+    parts = [
         f"{table}_{week:%Y%m%d}" for table in ("span_payloads", "spans") for week in weeks_gone
-    )
+    ]
+    assert removed.parts == tuple(parts)
     assert removed.spans == 2

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from remit.collector.store.sqlite import SqliteTransaction
+from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.testing import FakeClock
 from tests.collecting import World
 from tests.inside_collector import sqlite_store

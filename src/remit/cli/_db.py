@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import getpass
 import shlex
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import click
 
 from remit._base.clock import NS_PER_US, SystemClock
+from remit.cli._ages import MOST_DAYS, AgeType
 from remit.cli._backup import copy_database
-from remit.cli._database import agent_called, find, maintained, opened
+from remit.cli._database import agent_called, find, maintained, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import (
     TEXT,
@@ -21,7 +23,7 @@ from remit.cli._options import (
     json_option,
     yes_option,
 )
-from remit.cli._terminal import emit, emit_json
+from remit.cli._terminal import emit, emit_json, number_of
 from remit.collector.domain import AskedFor, runs_about
 from remit.collector.domain import erase as erase_runs
 from remit.collector.store import (
@@ -29,13 +31,13 @@ from remit.collector.store import (
     Store,
     StoreUnavailableError,
     Transaction,
+    due,
     is_postgres,
     shown,
 )
 from remit.collector.times import format_us
 
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
-MOST_DAYS: Final = 36_500
 SOMEBODY: Final = "unknown"
 
 
@@ -47,31 +49,74 @@ def db() -> None:
 @db.command()
 @click.option(
     "--days",
-    required=True,
     type=click.IntRange(1, MOST_DAYS),
     help="Age in days up to which spans and runs are kept.",
+)
+@click.option(
+    "--payloads",
+    type=AgeType(timedelta(hours=1)),
+    metavar="AGE",
+    help="Age up to which the payloads of spans are kept: 30d or 12h.",
 )
 @yes_option
 @db_option
 @json_option
-def retain(days: int, db: Database | None, *, yes: bool, as_json: bool) -> None:
-    """Delete old spans and runs.
+def retain(
+    days: int | None,
+    payloads: timedelta | None,
+    db: Database | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Delete old spans and runs, or the payloads of old spans.
 
     The age of a span is the time since it began. A run is deleted if it ended before that time and
-    none of its spans remains; a run that never ended remains. In PostgreSQL, spans are deleted by
-    whole weeks. A collector may serve the database meanwhile.
+    none of its spans remains; a run that never ended remains. With --payloads, parameters and
+    results of spans are deleted, and their names, times and states remain. In PostgreSQL, whole
+    weeks are deleted. A collector may serve the database meanwhile; `remit serve --retain` and
+    `--retain-payloads` do the same every hour.
     """
+    if days is None and payloads is None:
+        raise click.UsageError("Give --days, --payloads or both.")
     path = maintained(db)
-    before_us = SystemClock().wall_ns() // NS_PER_US - days * US_PER_DAY
-    before = format_us(before_us)
+    now_us = SystemClock().wall_ns() // NS_PER_US
+    before_us = None if days is None else now_us - days * US_PER_DAY
+    payloads_us = None if payloads is None else now_us - payloads // timedelta(microseconds=1)
+    if not yes:
+        with opened_to_read(path) as reader, reader.reading() as tx:
+            _describe(due(tx, before_us, payloads_us), by_weeks=is_postgres(path))
     with opened(path) as store:
-        what = f"Delete spans and runs from before {before} in {shown(path)}, for good?"
-        confirm_deletion(what, yes=yes)
-        removed = store.retain(before_us)
+        what = _old_things(before_us, payloads_us)
+        confirm_deletion(f"Delete {what} in {shown(path)}, for good?", yes=yes)
+        removed = store.retain(before_us, payloads_us)
     if as_json:
-        emit_json({"before": before, **removed._asdict()})
+        times = {"before": before_us, "payloads_before": payloads_us}
+        shown_times = {name: at and format_us(at) for name, at in times.items()}
+        emit_json({**shown_times, **removed._asdict()})
         return
-    emit(f"Removed from {shown(path)} what is older than {before}: {_told(removed)}.")
+    emit(f"Removed {what} in {shown(path)}: {_told(removed)}.")
+
+
+def _old_things(before_us: int | None, payloads_us: int | None) -> str:
+    """Return what a deletion is about."""
+    things: list[str] = []
+    if before_us is not None:
+        things.append(f"spans and runs from before {format_us(before_us)}")
+    if payloads_us is not None:
+        things.append(f"payloads of spans from before {format_us(payloads_us)}")
+    return " and ".join(things)
+
+
+def _describe(removed: Removed, *, by_weeks: bool) -> None:
+    """Write how much a deletion would delete, before the question."""
+    things = [
+        number_of(removed.spans, "span"),
+        number_of(removed.instances, "run"),
+        f"the payloads of {number_of(removed.payloads, 'further span')}",
+    ]
+    weeks = ", at most: PostgreSQL deletes whole weeks" if by_weeks else ""
+    emit(f"These are {things[0]}, {things[1]} and {things[2]}{weeks}.", err=True)
 
 
 @db.command()
@@ -132,7 +177,7 @@ def erase(
         ids = _instances(store, kind, value)
         if not ids:
             raise Failed(f"{shown(path)} has no run of the {kind} {value!r}: nothing was erased")
-        what = f"Erase the payloads of {_counted(len(ids), 'run')} in {shown(path)}, for good?"
+        what = f"Erase the payloads of {number_of(len(ids), 'run')} in {shown(path)}, for good?"
         confirm_deletion(what, yes=yes)
         done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
         _scrub(store, ids[0])
@@ -140,8 +185,8 @@ def erase(
         emit_json(done._asdict())
         return
     emit(
-        f"Erased {_counted(done.spans, 'span')} and {_counted(done.answers, 'answer')} "
-        f"of {_counted(done.runs, 'run')} in {shown(path)}."
+        f"Erased {number_of(done.spans, 'span')} and {number_of(done.answers, 'answer')} "
+        f"of {number_of(done.runs, 'run')} in {shown(path)}."
     )
     if is_postgres(path):
         emit("Its write-ahead log and its backups still hold them until they are gone themselves.")
@@ -203,13 +248,12 @@ def backup(target: Path, db: Database | None) -> None:
 
 def _told(removed: Removed) -> str:
     things = [
-        _counted(removed.spans, "span"),
-        _counted(removed.instances, "run"),
-        _counted(removed.keys, "idempotency key"),
+        number_of(removed.spans, "span"),
+        number_of(removed.instances, "run"),
+        number_of(removed.keys, "idempotency key"),
     ]
-    weeks = f" ({_counted(len(removed.parts), 'week')} of spans dropped whole)"
-    return f"{', '.join(things[:-1])} and {things[-1]}{weeks if removed.parts else ''}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    if removed.payloads:
+        things.append(f"the payloads of {number_of(removed.payloads, 'span')}")
+    weeks = len({name.rpartition("_")[2] for name in removed.parts})
+    dropped = f" ({number_of(weeks, 'week')} dropped whole)" if weeks else ""
+    return f"{', '.join(things[:-1])} and {things[-1]}{dropped}"

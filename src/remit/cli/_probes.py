@@ -65,6 +65,7 @@ UNANSWERED: Final = {
 ADVICE: Final = {
     "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",
     "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account.",
+    "read": "Set REMIT_API_TOKEN to a token that may write: remit token create",
     "agent": "Set REMIT_AGENT_ID to the id of an agent of that account, or leave it out.",
     "path": "Set REMIT_API_URL to https://host[:port], with a path only if a proxy serves one.",
     "malformed": "Set REMIT_API_TOKEN to the token alone, as it was shown when it was made.",
@@ -192,11 +193,14 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
     if not found.code or isinstance(pong, NotFoundError):
         refused = probe.ask(NO_REGISTRATION)
         found = _answered(settings, refused)
+    told = (pong.details if isinstance(pong, PingResponse) else None) or {}
+    if not found.code and told.get("may") == "read":
+        said = f"{settings.api_url} answers, but the token may read only"
+        found = wrong("token", "read", said, ADVICE["read"])
     yield _explained(found, settings)
     yield skew
     if not found.code:
-        told = pong.details if isinstance(pong, PingResponse) else None
-        yield _agent(probe, settings, told or {})
+        yield _agent(probe, settings, told)
 
 
 def _answered(settings: Settings, answer: object) -> Check:

@@ -7,6 +7,7 @@ import shlex
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from remit.cli._ages import AgeType
 from remit.cli._database import database, opened
 from remit.cli._failing import Failed, writing_output
 from remit.cli._options import Database, DatabaseType
@@ -134,6 +136,18 @@ def _check_proxies(ctx: click.Context, param: click.Parameter, proxies: str | No
     default=str(Settings().metrics),
     help="Who may read /metrics: clients with a token of the account, or all.",
 )
+@_option(
+    "--retain",
+    type=AgeType(timedelta(days=1)),
+    metavar="AGE",
+    help="Age from which spans and runs are deleted, as 180d; by default they are kept.",
+)
+@_option(
+    "--retain-payloads",
+    type=AgeType(timedelta(hours=1)),
+    metavar="AGE",
+    help="Age from which the payloads of spans are deleted, as 30d.",
+)
 @_limit_options
 def serve(
     host: str,
@@ -151,8 +165,8 @@ def serve(
     options = ServerOptions(
         **{field.name: more.pop(field.name) for field in dataclasses.fields(ServerOptions)}
     )
-    if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
-        raise click.UsageError("--ssl-certfile and --ssl-keyfile go together.")
+    settings = Settings(**more)
+    _check_options(options, settings)
     path = database(db, create=True)
     if workers > 1 and not is_postgres(path):
         raise click.UsageError(
@@ -177,7 +191,7 @@ def serve(
             port,
             path,
             workers=workers,
-            settings=Settings(**more),
+            settings=settings,
             options=options,
             on_start=partial(_announce, name),
         )
@@ -191,6 +205,14 @@ def serve(
         if error.filename is not None:
             raise Failed(f"{error.filename} cannot be used: {reason}") from error
         raise Failed(f"cannot listen on {host} port {port}: {reason}") from error
+
+
+def _check_options(options: ServerOptions, settings: Settings) -> None:
+    if (options.ssl_certfile is None) != (options.ssl_keyfile is None):
+        raise click.UsageError("--ssl-certfile and --ssl-keyfile go together.")
+    payloads, spans = settings.retain_payloads, settings.retain
+    if payloads is not None and spans is not None and payloads >= spans:
+        raise click.UsageError("--retain-payloads must be less than --retain.")
 
 
 def _announce(name: str, url: str) -> None:

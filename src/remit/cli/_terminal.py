@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Final
 
@@ -22,6 +23,7 @@ from remit._capture.tree import Lines
 FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
 KIB: Final = 1024
+MONTH_S: Final = 30 * 86_400
 
 # DEL is the one control character that JSON itself leaves as it is.
 _NOT_ASCII: Final = re.compile(r"[^\n -~]")
@@ -53,6 +55,30 @@ def lines() -> Lines:
 def columns() -> int:
     """Return how many columns a line may take."""
     return max(MIN_COLUMNS, get_terminal_size((FALLBACK_COLUMNS, 24)).columns)
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def when(moment: datetime | None) -> str:
+    """Return a time as people read it on a terminal, `3 min ago`, and in ISO 8601 elsewhere."""
+    if moment is None:
+        return ""
+    if not is_terminal():
+        return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+    return ago(moment, datetime.now(UTC))
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how long before *now* it was; a date after a month, or of the future."""
+    seconds = (now - moment).total_seconds()
+    for unit, length in (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count = int(seconds // length)
+        if count >= 1 and seconds < MONTH_S:
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''} ago"
+    return "now" if 0 <= seconds < 1 else f"{moment.astimezone():%Y-%m-%d}"
 
 
 def emit(text: str = "", *, err: bool = False) -> None:

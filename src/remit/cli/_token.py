@@ -5,18 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
 from remit._base.files import PRIVATE_FILE
+from remit.cli._ages import FUTURE
 from remit.cli._database import agent_called, maintained, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, db_option, json_option
-from remit.cli._terminal import bold, emit, emit_json, faint, printable
-from remit.collector import TokenInfo, TokenScope, create_token, list_tokens, revoke_token
+from remit.cli._terminal import bold, cut, emit, emit_json, faint, padded, printable, when, width
+from remit.collector import (
+    Permission,
+    TokenInfo,
+    TokenScope,
+    create_token,
+    list_tokens,
+    revoke_token,
+)
+from remit.collector.domain.tokens import DEFAULT_AGENT
 from remit.collector.store import Store, Transaction, shown
+
+NEVER: Final = "never"
+MAX_NAME_COLUMNS: Final = 20
+_HEAD: Final = ("ID", "NAME", "MAY", "STATUS", "EXPIRES", "LAST USED", "SCOPE", "AGENT")
 
 
 @click.group()
@@ -35,6 +49,20 @@ def token() -> None:
 @click.option(
     "--agent", type=TEXT, metavar="AGENT", help="The agent: id, external identifier or name."
 )
+@click.option("--name", type=TEXT, metavar="NAME", help="Name, which `remit token list` shows.")
+@click.option(
+    "--may",
+    type=click.Choice([permission.value for permission in Permission]),
+    default=Permission.WRITE.value,
+    show_default=True,
+    help="What it may do: read; write and read; or erase runs, too.",
+)
+@click.option(
+    "--expires",
+    type=FUTURE,
+    metavar="TIME",
+    help="When it expires: 90d, 12h, or ISO 8601 as in 2027-01-01. By default never.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print the token only.")
 @click.option(
     "--to",
@@ -44,8 +72,16 @@ def token() -> None:
     help="Write the token to this new file, readable by you only, instead of printing it.",
 )
 @db_option
-def create(
-    scope: str, agent: str | None, db: Database | None, *, quiet: bool, file: Path | None
+def create(  # noqa: PLR0913 - its options
+    scope: str,
+    agent: str | None,
+    name: str | None,
+    may: str,
+    expires: datetime | None,
+    db: Database | None,
+    *,
+    quiet: bool,
+    file: Path | None,
 ) -> None:
     """Create a token and show it once: the database keeps a hash only.
 
@@ -60,17 +96,21 @@ def create(
     path = maintained(db, create=True)
     with nullcontext() if file is None else _private(file) as writer:
         with opened(path, create=True) as store:
-            if agent is None:
-                made = create_token(store, scope)
-            else:
-                made = create_token(store, scope, agent=_identifier(store, agent))
+            identifier = DEFAULT_AGENT if agent is None else _identifier(store, agent)
+            made = create_token(
+                store, scope, agent=identifier, name=name, may=may, expires_at=expires
+            )
         if writer is not None:
             writer.write(f"{made.secret}\n")
     if quiet:
         if file is None:
             emit(made.secret)
         return
-    about = f"Id {made.info.id}, scope {made.info.scope}, in {shown(path)}."
+    ends = "never" if made.info.expires_at is None else made.info.expires_at[:16] + "Z"
+    about = (
+        f"Id {made.info.id}, scope {made.info.scope}, may {made.info.may}, expires {ends}, "
+        f"in {shown(path)}."
+    )
     if file is None:
         emit(bold(made.secret))
         emit(faint(f"\nShown this once. {about}"))
@@ -83,7 +123,10 @@ def create(
 @db_option
 @json_option
 def list_all(db: Database | None, *, as_json: bool) -> None:
-    """List the tokens without their secrets, oldest first."""
+    """List the tokens without their secrets, oldest first.
+
+    The last use of a token is recorded at most every ten minutes.
+    """
     path = maintained(db)
     with opened_to_read(path) as store:
         tokens = list_tokens(store)
@@ -95,10 +138,28 @@ def list_all(db: Database | None, *, as_json: bool) -> None:
     if not tokens:
         emit(f"No tokens yet in {shown(path)}; make one: remit token create")
         return
-    emit(faint(f"{'ID':<32}  {'SCOPE':<16}  {'STATUS':<7}  {'MADE':<10}  AGENT"))
-    for each in tokens:
-        made, agent = each.inserted_at[:10], agents[each.id]
-        emit(f"{each.id}  {each.scope:<16}  {each.status:<7}  {made}  {agent}".rstrip())
+    lines = [_HEAD, *((*_cells(each), agents[each.id]) for each in tokens)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        text = "  ".join(map(padded, line, widths)).rstrip()
+        emit(text if number else faint(text))
+
+
+def _cells(info: TokenInfo) -> tuple[str, ...]:
+    """Return what a line of the list shows of a token, except its agent."""
+    return (
+        info.id,
+        cut(printable(info.name or ""), MAX_NAME_COLUMNS),
+        info.may,
+        info.status,
+        _when(info.expires_at),
+        _when(info.last_used_at),
+        info.scope,
+    )
+
+
+def _when(moment: str | None) -> str:
+    return NEVER if moment is None else when(datetime.fromisoformat(moment))
 
 
 @token.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from remit.collector.domain import CreatedToken as CreatedToken
+from remit.collector.domain import Permission as Permission
 from remit.collector.domain import TokenInfo as TokenInfo
 from remit.collector.domain import TokenScope as TokenScope
 from remit.collector.domain import create_token as create_token
@@ -14,6 +15,7 @@ from remit.collector.store import open_store as open_store
 
 __all__ = [
     "CreatedToken",
+    "Permission",
     "Settings",
     "Store",
     "TokenInfo",

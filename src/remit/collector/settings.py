@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -41,6 +42,8 @@ class Settings:
         create_agents: Whether a registration that names an agent by an unknown id creates it.
             Local mode does, so that a program set up for a server runs without it; a server
             answers 404, which the clients of the API expect (docs/reference/wire.md).
+        retain: Age from which a server deletes spans and runs; None keeps them.
+        retain_payloads: Age from which a server deletes the payloads of spans.
     """
 
     max_body_bytes: int = 8 * MIB
@@ -55,3 +58,5 @@ class Settings:
     max_connections: int = 1000
     metrics: str = MetricsFor.TOKEN
     create_agents: bool = False
+    retain: timedelta | None = None
+    retain_payloads: timedelta | None = None

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from remit.collector.api.bodies import GZIP, PendingBytes, too_long
 from remit.collector.api.dispatch import Request, Response, Service, refused, secret_in
-from remit.collector.api.endpoints import DOCUMENT, match
+from remit.collector.api.endpoints import DOCUMENT, Endpoint, match
 from remit.collector.errors import RequestError, unauthorized
 from remit.collector.settings import Settings
 
@@ -37,33 +37,45 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 class Executor(Protocol):
     """Runs work that may use the database."""
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns, or raise what it raises."""
+    async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
+        """Return what *work* returns, or raise what it raises.
+
+        Args:
+            work: The work.
+            writes: Whether it writes to the database.
+        """
         ...
 
 
 class InlineExecutor:
     """Runs work on the calling thread."""
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
         """Return what *work* returns, or raise what it raises."""
+        del writes
         return work()
 
 
 class ThreadExecutor:
-    """Runs work on a few threads, so that the event loop can take other requests."""
+    """Runs work on a few threads, so that the event loop can take other requests.
 
-    def __init__(self, count: int) -> None:
-        """Use at most *count* threads."""
-        self._pool = ThreadPoolExecutor(count, "remit-request")
+    Work that reads has threads apart: it waits for no writer, and no writer for it.
+    """
 
-    async def run(self, work: Callable[[], T]) -> T:
+    def __init__(self, writes: int, reads: int) -> None:
+        """Use at most so many threads for work that writes, and for work that reads."""
+        self._writing = ThreadPoolExecutor(writes, "remit-write")
+        self._reading = ThreadPoolExecutor(reads, "remit-read")
+
+    async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
         """Return what *work* returns, or raise what it raises; it ends even without a caller."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        pool = self._writing if writes else self._reading
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     def close(self) -> None:
         """Finish the work that has begun, cancel the rest, and end the threads."""
-        self._pool.shutdown(cancel_futures=True)
+        self._writing.shutdown(cancel_futures=True)
+        self._reading.shutdown(cancel_futures=True)
 
 
 class ApiApp:
@@ -105,7 +117,7 @@ class ApiApp:
                     hold,
                     compress=_accepts_gzip(http),
                 )
-                return await self._executor.run(work)
+                return await self._executor.run(work, writes=_holds_writer(endpoint))
         except RequestError as refusal:
             return refused(refusal)
 
@@ -119,6 +131,11 @@ class ApiApp:
             body=zlib.compress(response.body, 1, _GZIP),
             headers={**response.headers, "content-encoding": GZIP, "vary": "Accept-Encoding"},
         )
+
+
+def _holds_writer(endpoint: Endpoint) -> bool:
+    """Return whether others have to wait to write; an erasure takes many short transactions."""
+    return endpoint.method != "GET" and not endpoint.erases
 
 
 async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], None]) -> bytes:

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 from remit.collector import views
 from remit.collector.domain import (
     agents,
+    erasure,
     places,
+    questions,
     risk,
     runs,
     span_operations,
@@ -24,7 +26,7 @@ from remit.collector.domain import (
 )
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
-from remit.collector.domain.context import Context
+from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.params import ListQuery, Query, Values
 from remit.collector.domain.spans import CREATE, FINISH
 from remit.collector.errors import RequestError
@@ -49,6 +51,7 @@ from remit.collector.models.deployment import (
     AgentVersion,
     AgentVersionForCreate,
 )
+from remit.collector.models.erasure import ErasedResponse, ErasureForCreate, ErasureList
 from remit.collector.models.service import (
     AgentContextResponse,
     AlertCountResponse,
@@ -64,6 +67,7 @@ from remit.models import routes
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
 from remit.models.agent_span import AgentSpan
+from remit.models.remit_api import ChangeList, CountList, RunList, SpanList, WithheldList
 from remit.models.risk import Risk
 from remit.models.routes import Route
 
@@ -105,6 +109,7 @@ class Endpoint(NamedTuple):
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
         prefix: What its path comes after.
+        erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
     """
 
     method: str
@@ -125,11 +130,19 @@ class Endpoint(NamedTuple):
     with_fields: bool = False
     minimal: Callable[[Any], object] | None = None
     prefix: str = PREFIX
+    erases: bool = False
 
     @property
     def route(self) -> str:
         """The whole path."""
         return self.prefix + self.path
+
+    @property
+    def needs(self) -> Permission:
+        """What a token must permit; a bulk request may hold operations that write."""
+        if self.erases:
+            return Permission.ERASE
+        return Permission.WRITE if self.writes or self.operation == BULK else Permission.READ
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -256,10 +269,33 @@ class _Thing(NamedTuple):
         return self.row("DELETE", f"/{_ID}", "delete", perform, again=None)
 
 
+def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> Endpoint:
+    """Return the row of a list that only remit has."""
+    return Endpoint(
+        "GET",
+        path,
+        f"remit{path}",
+        perform,
+        answers,
+        _plain,
+        query=query,
+        bare=True,
+        account=False,
+        prefix=OWN_PREFIX,
+    )
+
+
 _RUN: Final = _Thing(
     "agent_instance", AgentInstance, runs.find, runs.view, account=False, minimal=runs.minimal_view
 )
-_SPAN: Final = _Thing("agent_span", AgentSpan, _answered_apart, account=False, path="agent_spans")
+_SPAN: Final = _Thing(
+    "agent_span",
+    AgentSpan,
+    span_operations.find,
+    span_operations.view,
+    account=False,
+    path="agent_spans",
+)
 _AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
 _VERSION: Final = _Thing(
     "agent_version", AgentVersion, versions.find_version, _of_row(views.version_view)
@@ -325,6 +361,7 @@ ENDPOINTS: Final = (
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
     _SPAN.at(routes.LIST_SPANS, span_operations.list_spans, query=span_operations.SpanQuery),
+    _SPAN.show(),
     _SPAN.at(routes.CREATE_SPAN, span_operations.create),
     _SPAN.row(
         "POST",
@@ -398,6 +435,25 @@ ENDPOINTS: Final = (
         AlertCountResponse,
         _plain,
         bare=True,
+    ),
+    _list("/runs", questions.list_runs, RunList, questions.RunsQuery),
+    _list("/spans", questions.list_spans, SpanList, questions.SpansQuery),
+    _list("/counts", questions.count, CountList, questions.CountsQuery),
+    _list("/changes", questions.list_changes, ChangeList, questions.ChangesQuery),
+    _list("/withheld", questions.count_withheld, WithheldList, questions.WithheldQuery),
+    _list("/erasures", erasure.list_erasures, ErasureList, erasure.ErasureQuery),
+    Endpoint(
+        "POST",
+        "/erasures",
+        "remit/erasures/create",
+        erasure.select,
+        ErasedResponse,
+        _plain,
+        ErasureForCreate,
+        bare=True,
+        account=False,
+        prefix=OWN_PREFIX,
+        erases=True,
     ),
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {

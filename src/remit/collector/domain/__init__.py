@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from remit.collector.domain.context import Caller as Caller
+from remit.collector.domain.context import Permission as Permission
 from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase

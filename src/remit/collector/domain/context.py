@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from enum import StrEnum
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -13,6 +14,22 @@ from remit.collector.errors import RequestError, too_large
 from remit.collector.settings import Settings
 from remit.collector.store import AgentRow, InstanceRow, KeyRow, Transaction
 from remit.collector.validation import Budget, Declarations
+
+
+class Permission(StrEnum):
+    """What a token may do; each permits what the ones before it permit."""
+
+    READ = "read"
+    """Read what its scope covers."""
+    WRITE = "write"
+    """Write it, too."""
+    ERASE = "erase"
+    """Erase runs, too."""
+
+    def permits(self, needed: Permission) -> bool:
+        """Return whether it permits what *needed* names."""
+        order = list(Permission)
+        return order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,7 @@ class Caller:
         agent_id: The agent, under a deployment's token.
         environment_id: The environment, under a deployment's token.
         token_id: Id of the token; None where none is needed.
+        may: What the token may do.
     """
 
     account_id: str
@@ -32,6 +50,7 @@ class Caller:
     agent_id: str | None = None
     environment_id: str | None = None
     token_id: str | None = None
+    may: Permission = Permission.WRITE
 
     @property
     def partition(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_plain_validator_function
 
 from remit._base.ids import is_pfid
 from remit.collector.domain.context import Context
@@ -31,13 +32,14 @@ from remit.collector.store import AgentRow, InstanceRow, Listed, Page
 from remit.collector.store.rows import Row
 from remit.collector.times import parse_us
 from remit.collector.views import list_answer
+from remit.models.bulk import MAX_KEY_CHARS
+from remit.models.envelope import MAX_PAGE_SIZE
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", bound=Row)
 Values: TypeAlias = Mapping[str, object]
 """The decoded fields of a query, a body or a bulk item, with the id of the path."""
 
-MAX_KEY_CHARS: Final = 64
 MAX_NAME_CHARS: Final = 1000
 MAX_TEXT_CHARS: Final = 64 * KIB
 """Length of a description or a reason; a list holds a hundred of them."""
@@ -48,7 +50,6 @@ MAX_DECLARED: Final = 10_000
 """Span types, and kinds of quality payload, of one schema version."""
 # Identifiers are indexed together with an id; PostgreSQL indexes at most 2,704 bytes.
 MAX_IDENTIFIER_BYTES: Final = 2500
-MAX_PAGE_SIZE: Final = 100
 MAX_OFFSET: Final = 2**53
 _DECLARING: Final = frozenset({"agent_schema_version", "agent_version", "runtime_environment"})
 _DECLARED: Final = frozenset(
@@ -136,6 +137,53 @@ Instant: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A time, in microseconds since 1970."""
+
+
+class _Described(NamedTuple):
+    """Annotation of a parameter: its check, and its schema in the document."""
+
+    check: Callable[[object], object]
+    schema: dict[str, object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:  # noqa: ANN401 - pydantic's own
+        """Return the check as pydantic takes it."""
+        del source, handler
+        return no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, object]:  # noqa: ANN401 - as above
+        """Return the schema."""
+        del schema, handler
+        return self.schema
+
+
+def one_of(*words: str) -> _Described:
+    """Return the annotation of a parameter that is one of *words*."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise _wrong(f"must be one of {', '.join(words)}")
+        return value
+
+    return _Described(check, {"type": "string", "enum": list(words)})
+
+
+def text_like(pattern: str, message: str) -> _Described:
+    """Return the annotation of a text that matches *pattern*; *message* describes it."""
+    matches = re.compile(pattern).fullmatch
+
+    def check(value: object) -> str:
+        text = _text(value)
+        if matches(text) is None:
+            raise _wrong(message)
+        return text
+
+    return _Described(check, {"type": "string", "pattern": f"^{pattern}$"})
+
+
+def integer(least: int, most: int) -> _Described:
+    """Return the annotation of an integer from *least* to *most*."""
+    schema: dict[str, object] = {"type": "integer", "minimum": least, "maximum": most}
+    return _Described(_integer(least, most), schema)
 
 
 class Query(BaseModel):
@@ -334,7 +382,7 @@ def check_name(field: str, name: str | None) -> None:
         RequestError: 422.
     """
     if name is not None:
-        _refuse(field, _wrong_in_name(name))
+        _refuse(field, wrong_in_name(name))
 
 
 def check_identifier(field: str, identifier: str | None) -> None:
@@ -349,13 +397,14 @@ def check_identifier(field: str, identifier: str | None) -> None:
 
 def wrong_in_identifier(identifier: str) -> str | None:
     """Return the rule that an external identifier breaks, None if it breaks none."""
-    wrong = _wrong_in_name(identifier)
+    wrong = wrong_in_name(identifier)
     if wrong is None and len(identifier.encode("utf-8", "replace")) > MAX_IDENTIFIER_BYTES:
         return f"must have at most {MAX_IDENTIFIER_BYTES} bytes in UTF-8"
     return wrong
 
 
-def _wrong_in_name(name: str) -> str | None:
+def wrong_in_name(name: str) -> str | None:
+    """Return the rule that a name breaks, None if it breaks none."""
     if not name or len(name) > MAX_NAME_CHARS or _NUL in name:
         return f"must have 1 to {MAX_NAME_CHARS} characters, none of them a NUL"
     return None

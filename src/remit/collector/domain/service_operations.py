@@ -25,13 +25,14 @@ class GeneratedIds(NamedTuple):
 
 
 def ping(ctx: Context) -> dict[str, object]:
-    """Return the scope of the token."""
+    """Return the scope of the token, and what it may do."""
     caller = ctx.caller
     return {
         "token_scope": caller.scope,
         "account_id": caller.account_id,
         "agent_id": caller.agent_id,
         "environment_id": caller.environment_id,
+        "may": caller.may,
     }
 
 

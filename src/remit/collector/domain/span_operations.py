@@ -21,10 +21,10 @@ from remit.collector.domain.risk import span_type_names
 from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, SpanCall
 from remit.collector.domain.validation import shown
-from remit.collector.errors import RequestError, invalid_field
+from remit.collector.errors import RequestError, invalid_field, not_found
 from remit.collector.json_io import encode, fields_of
 from remit.collector.models.service import CreateTestSpansRequest
-from remit.collector.store import SpanFilter, SpanRow
+from remit.collector.store import InstanceRow, SpanFilter, SpanRow
 from remit.collector.views import list_answer
 from remit.collector.views.spans import SpanView
 
@@ -47,6 +47,38 @@ def _alone(ctx: Context, call: SpanCall) -> bytes:
     if isinstance(answer, RequestError):
         raise answer
     return answer
+
+
+class ShownSpan(NamedTuple):
+    """A span and its run; `id` is that of the span."""
+
+    row: SpanRow
+    instance: InstanceRow
+
+    @property
+    def id(self) -> str:
+        """Id of the span."""
+        return self.row.id
+
+
+def find(ctx: Context, span_id: str, *_: object) -> ShownSpan:
+    """Return a span.
+
+    Raises:
+        RequestError: 404, there is none for this caller.
+    """
+    row = ctx.tx.spans(ctx.caller.account_id, [span_id]).get(span_id)
+    if row is not None:
+        run_id = row.agent_instance_id
+        instance = ctx.tx.instances(ctx.caller.account_id, [run_id]).get(run_id)
+        if instance is not None and ctx.caller.sees(instance):
+            return ShownSpan(row, instance)
+    raise not_found("agent_span")
+
+
+def view(ctx: Context, span: ShownSpan) -> SpanView:
+    """Return a span as it is shown alone."""
+    return shown(ctx, span.row, span.instance)
 
 
 class SpanQuery(ListQuery):

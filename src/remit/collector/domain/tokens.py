@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple
 
@@ -14,23 +15,25 @@ import msgspec
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
 from remit.collector.domain.agents import RETIRED, new_agent
-from remit.collector.domain.context import Caller, Context, IdSource
+from remit.collector.domain.context import Caller, Context, IdSource, Permission
 from remit.collector.domain.params import (
     Filter,
     ListQuery,
     Text,
     agent_of,
+    check_name,
     instant,
     listed,
     row_of,
     wrong_in_identifier,
+    wrong_in_name,
 )
 from remit.collector.domain.places import deployment_of, prepare
 from remit.collector.domain.runs import environment_for
-from remit.collector.errors import invalid_action, invalid_field, unauthorized
+from remit.collector.errors import forbidden, invalid_action, invalid_field, unauthorized
 from remit.collector.models.api_token import ApiTokenForCreate
 from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction, write
-from remit.collector.times import format_us
+from remit.collector.times import format_us, parse_us
 from remit.collector.views import token_view
 from remit.errors import UsageError
 
@@ -40,6 +43,8 @@ DEFAULT_AGENT: Final = "default"
 ACTIVE: Final = "active"
 REVOKED: Final = "revoked"
 SUSPENDED: Final = "suspended"
+EXPIRED: Final = "expired"
+"""Status of an active token after its end, as the command line shows it."""
 _BOUND: Final = ("agent_id", "environment_id")
 
 
@@ -61,8 +66,12 @@ class TokenInfo(NamedTuple):
         account_id: Its account.
         agent_id: The agent, under the scope `agent_deployment`.
         environment_id: The environment, under the same scope.
-        status: `active`, `suspended` or `revoked`.
+        status: `active`, `expired`, `suspended` or `revoked`.
         inserted_at: Time of its creation, ISO 8601.
+        name: Its name.
+        may: What it may do.
+        expires_at: When it expires, ISO 8601; None if never.
+        last_used_at: When it was last used, ISO 8601, to about ten minutes; None if never.
     """
 
     id: str
@@ -72,6 +81,10 @@ class TokenInfo(NamedTuple):
     environment_id: str | None
     status: str
     inserted_at: str
+    name: str | None
+    may: Permission
+    expires_at: str | None
+    last_used_at: str | None
 
 
 class CreatedToken(NamedTuple):
@@ -86,6 +99,9 @@ def create_token(
     scope: TokenScope | str,
     *,
     agent: str = DEFAULT_AGENT,
+    name: str | None = None,
+    may: Permission | str = Permission.WRITE,
+    expires_at: datetime | None = None,
     clock: Clock | None = None,
 ) -> CreatedToken:
     """Create a token in the database's account.
@@ -95,18 +111,27 @@ def create_token(
         scope: Scope of the token.
         agent: For a deployment: the agent's external identifier; an agent that does not exist
             is created, under that name.
+        name: Name of the token.
+        may: What it may do.
+        expires_at: When it expires; without an offset it is in UTC. None is never.
         clock: Source of the time.
 
     Raises:
-        UsageError: No agent can have that identifier.
-        ValueError: There is no such scope.
+        UsageError: No agent can have that identifier, no token that name, or *expires_at* does not
+            lie in the future.
+        ValueError: There is no such scope or permission.
     """
-    scope = TokenScope(scope)
+    scope, may = TokenScope(scope), Permission(may)
     wrong = wrong_in_identifier(agent)
     if wrong is not None:
         raise UsageError(f"the external identifier of an agent {wrong}: name another one")
+    if name is not None and (wrong := wrong_in_name(name)) is not None:
+        raise UsageError(f"the name of a token {wrong}: give another one")
     clock = clock or SystemClock()
     now_us = clock.wall_ns() // NS_PER_US
+    expires_us = None if expires_at is None else parse_us(expires_at.isoformat())
+    if expires_us is not None and expires_us <= now_us:
+        raise UsageError("a token cannot expire in the past: name a time in the future")
     ids = IdSource(clock)
     account = prepare(store, clock)
     partition = partition_of(account.id) or 0
@@ -114,7 +139,8 @@ def create_token(
     def new_id() -> str:
         return ids.new(partition)
 
-    unbound, secret = _new_token(new_id(), account.id, scope, now_us)
+    grant = _Grant(scope, may, name, expires_us)
+    unbound, secret = _new_token(new_id(), account.id, grant, now_us)
 
     def work(tx: Transaction) -> TokenRow:
         row = unbound
@@ -127,33 +153,37 @@ def create_token(
         tx.add(row)
         return row
 
-    return CreatedToken(secret, _info(write(store, work)))
+    return CreatedToken(secret, _info(write(store, work), now_us))
 
 
-def _new_token(
-    token_id: str,
-    account_id: str,
-    scope: TokenScope,
-    now_us: int,
-    *,
-    expires_at: int | None = None,
-    made_by: str | None = None,
-) -> tuple[TokenRow, str]:
+class _Grant(NamedTuple):
+    """What a new token permits, and until when."""
+
+    scope: TokenScope
+    may: str
+    name: str | None
+    expires_at: int | None
+    made_by: str | None = None
+
+
+def _new_token(token_id: str, account_id: str, grant: _Grant, now_us: int) -> tuple[TokenRow, str]:
     """Return the row of a new token, which is bound to no agent, and its secret."""
     secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     row = TokenRow(
         id=token_id,
         account_id=account_id,
-        token_scope=scope,
+        token_scope=grant.scope,
         agent_id=None,
         environment_id=None,
         agent_deployment_id=None,
         token_hash=hash_of(secret),
         status=ACTIVE,
-        expires_at=expires_at,
+        expires_at=grant.expires_at,
         inserted_at=now_us,
         updated_at=now_us,
-        made_by=made_by,
+        made_by=grant.made_by,
+        name=grant.name,
+        may=grant.may,
     )
     return row, secret
 
@@ -175,10 +205,11 @@ def _bound(
     )
 
 
-def list_tokens(store: Reader | Store) -> list[TokenInfo]:
+def list_tokens(store: Reader | Store, *, clock: Clock | None = None) -> list[TokenInfo]:
     """Return the tokens of a database, oldest first."""
+    now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
     with store.reading() as tx:
-        return [_info(row) for row in tx.tokens()]
+        return [_info(row, now_us) for row in tx.tokens()]
 
 
 def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> TokenInfo:
@@ -202,7 +233,7 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
             )
         return stop(tx, found[0], REVOKED, now_us)
 
-    return _info(write(store, work))
+    return _info(write(store, work), now_us)
 
 
 def stop(tx: Transaction, row: TokenRow, status: str, now_us: int) -> TokenRow:
@@ -240,18 +271,30 @@ def caller_of(tx: Transaction, secret: str, now_us: int) -> Caller:
         agent = tx.agent(row.account_id, row.agent_id)
         if agent is None or agent.status == RETIRED:
             raise unauthorized()
-    return Caller(row.account_id, row.token_scope, row.agent_id, row.environment_id, row.id)
+    return Caller(
+        row.account_id,
+        row.token_scope,
+        row.agent_id,
+        row.environment_id,
+        row.id,
+        Permission(row.may),
+    )
 
 
-def _info(row: TokenRow) -> TokenInfo:
+def _info(row: TokenRow, now_us: int) -> TokenInfo:
+    expired = row.status == ACTIVE and row.expires_at is not None and row.expires_at <= now_us
     return TokenInfo(
         row.id,
         TokenScope(row.token_scope),
         row.account_id,
         row.agent_id,
         row.environment_id,
-        row.status,
+        EXPIRED if expired else row.status,
         format_us(row.inserted_at),
+        row.name,
+        Permission(row.may),
+        None if row.expires_at is None else format_us(row.expires_at),
+        None if row.last_used_at is None else format_us(row.last_used_at),
     )
 
 
@@ -305,6 +348,13 @@ def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
 
 def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
     """Create a token and return its secret, once: a repeated request is answered without it."""
+    if request.name is not None:
+        check_name("name", request.name)
+    if not ctx.caller.may.permits(Permission(request.may)):
+        raise forbidden(
+            f"a token that may {ctx.caller.may} cannot create one that may {request.may}: create "
+            f"it with one that may, or with `remit token create --may {request.may}`"
+        )
     expires_at = None
     if request.expires_at is not None:
         expires_at = instant("expires_at", request.expires_at, ctx.now_us)
@@ -314,14 +364,9 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
     if creator is not None and creator.expires_at is not None:
         expires_at = min(expires_at or creator.expires_at, creator.expires_at)
     scope = TokenScope(request.token_scope)
-    row, secret = _new_token(
-        ctx.new_id(),
-        ctx.caller.account_id,
-        scope,
-        ctx.now_us,
-        expires_at=expires_at,
-        made_by=None if creator is None else creator.id,
-    )
+    made_by = None if creator is None else creator.id
+    grant = _Grant(scope, request.may, request.name, expires_at, made_by)
+    row, secret = _new_token(ctx.new_id(), ctx.caller.account_id, grant, ctx.now_us)
     if scope is TokenScope.AGENT_DEPLOYMENT:
         if request.agent_id is None:
             raise invalid_field("agent_id", "is required for a deployment's token")

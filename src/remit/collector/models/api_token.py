@@ -8,6 +8,9 @@ from remit.models._types import WireModel
 TokenScopeWord: TypeAlias = Literal["account", "agent_deployment"]
 """Scope of a token."""
 
+PermissionWord: TypeAlias = Literal["read", "write", "erase"]
+"""What a token may do; each permits what the ones before it permit."""
+
 
 class ApiTokenForCreate(WireModel):
     """A new token: the `details` of the request."""
@@ -21,7 +24,11 @@ class ApiTokenForCreate(WireModel):
     environment_id: str | None = None
     """The environment, for the same scope; by default the only one of the agent, else the first."""
     expires_at: str | None = None
-    """When it expires, ISO 8601; by default never."""
+    """When it expires, ISO 8601; by default never, or with the token that creates it."""
+    name: str | None = None
+    """Name, which lists and the records of erasures show."""
+    may: PermissionWord = "write"
+    """What it may do; at most what the token may do that creates it."""
 
 
 class ApiToken(WireModel):
@@ -43,6 +50,10 @@ class ApiToken(WireModel):
     """The environment, for the same scope."""
     made_by: str | None = None
     """Id of the token that created it over the API; this one is valid only while that one is."""
+    name: str | None = None
+    """Name of the token."""
+    may: PermissionWord = "write"
+    """What it may do."""
     status: Literal["active", "suspended", "revoked"]
     """State of the token; a revoked token stays revoked."""
     expires_at: datetime | None = None

@@ -92,6 +92,8 @@ class TokenScopeDetails(WireModel):
     """The agent, for the scope `agent_deployment`."""
     environment_id: str | None = None
     """The environment, for the same scope."""
+    may: str = "write"
+    """What the token may do: `read`, `write` or `erase`."""
 
 
 class OpenApiDocument(WireModel):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -16,7 +20,7 @@ from remit.collector.api import (
     exception_handlers,
 )
 from remit.collector.metrics import Metrics
-from remit.collector.server import AccessLog, Gate, Rates, monitoring_routes
+from remit.collector.server import AccessLog, Gate, Maintenance, Rates, monitoring_routes
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import Store
@@ -35,7 +39,8 @@ def create_app(
 
     It serves the API at `/api/v1` and `/api/remit/v1` to clients with a token that
     `remit token create` made, and `/healthz`, `/readyz` and `/metrics` to operators. The server
-    limits the head of a request.
+    limits the head of a request. From the startup of the server to its shutdown, as its lifespan
+    events tell, a thread maintains the database.
 
     Args:
         store: The database, from `remit.collector.open_store`.
@@ -61,7 +66,26 @@ def create_app(
     app = Starlette(
         routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring],
         middleware=[gate],
+        lifespan=_maintaining(store, settings, clock),
         exception_handlers=dict(exception_handlers),
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _maintaining(
+    store: Store, settings: Settings, clock: Clock
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Return the lifespan of an app, during which the database is maintained."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        del app
+        maintenance = Maintenance(store, settings, clock)
+        maintenance.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(maintenance.stop)
+
+    return lifespan

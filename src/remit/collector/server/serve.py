@@ -96,9 +96,8 @@ def serve(
             store.close()
             _supervise(workers, listener, db, settings, options, on_start)
             return
-        executor = ThreadExecutor(store.at_once) if store.at_once > 1 else None
-        if executor is not None:
-            stack.callback(executor.close)
+        executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
+        stack.callback(executor.close)
         app = create_app(store, settings=settings, access_log=log, executor=executor)
         Server(app, listener, settings=settings, options=options, on_start=on_start).run()
 
@@ -157,7 +156,7 @@ def _worker_app(
         settings=settings,
         metrics=PrometheusMetrics(folder),
         access_log=log,
-        executor=ThreadExecutor(store.at_once),
+        executor=ThreadExecutor(store.writes_at_once, store.reads_at_once),
     )
 
 
@@ -208,7 +207,7 @@ def _config(
         ws="none",
         limit_concurrency=settings.max_connections + 1,
         loop="asyncio",
-        lifespan="off",
+        lifespan="auto",
         log_config=None,
         # Any client can cause warnings, in any number.
         log_level="error",

@@ -8,6 +8,7 @@ from remit.collector.store.base import Store as Store
 from remit.collector.store.base import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store.base import TooSlowError as TooSlowError
 from remit.collector.store.base import write as write
+from remit.collector.store.execution import References as References
 from remit.collector.store.filters import Listed as Listed
 from remit.collector.store.filters import Page as Page
 from remit.collector.store.filters import Removed as Removed
@@ -17,6 +18,7 @@ from remit.collector.store.open import is_postgres as is_postgres
 from remit.collector.store.open import open_reader as open_reader
 from remit.collector.store.open import open_store as open_store
 from remit.collector.store.open import shown as shown
+from remit.collector.store.retention import due as due
 from remit.collector.store.rows import BAD_PAYLOAD as BAD_PAYLOAD
 from remit.collector.store.rows import BAD_RESULT as BAD_RESULT
 from remit.collector.store.rows import BEYOND as BEYOND
@@ -50,5 +52,4 @@ from remit.collector.store.rows import VersionRow as VersionRow
 from remit.collector.store.rows import content_hash as content_hash
 from remit.collector.store.sqlite import SqliteReader as SqliteReader
 from remit.collector.store.sqlite import SqliteStore as SqliteStore
-from remit.collector.store.transaction import References as References
 from remit.collector.store.transaction import Transaction as Transaction

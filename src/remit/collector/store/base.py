@@ -57,10 +57,13 @@ class Store(Reader, Protocol):
 
     Attributes:
         path: Its path, or its URL without the password.
-        at_once: The number of blocks that one process can have open at once; others wait.
+        writes_at_once: The number of writing blocks that one process can have open at once; others
+            wait.
+        reads_at_once: The number of reading ones.
     """
 
-    at_once: int
+    writes_at_once: int
+    reads_at_once: int
 
     def look(self, question: Callable[[Transaction], T]) -> T:
         """Return what *question* returns, which runs one query.
@@ -81,17 +84,43 @@ class Store(Reader, Protocol):
         """
         ...
 
-    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+    def retain(
+        self,
+        before_us: int | None,
+        payloads_before_us: int | None = None,
+        *,
+        pause: Callable[[], bool] | None = None,
+    ) -> Removed:
         """Delete old spans, by the time in their id, old instances, and their idempotency keys.
 
-        An instance stays while one of its spans stays. Other transactions go on meanwhile.
+        An instance stays while one of its spans stays. The deletion takes many small transactions;
+        other transactions go on meanwhile.
 
         Args:
-            before_us: What is older than this is deleted, in microseconds since 1970.
+            before_us: What is older than this is deleted, in microseconds since 1970; None deletes
+                neither spans nor instances.
             payloads_before_us: Of spans older than this only the payloads are deleted.
+            pause: Called after each transaction; returns whether to go on.
 
         Raises:
             StoreUnavailableError: The database cannot be used now; the call can be repeated.
+        """
+        ...
+
+    def note_erasure(self) -> None:
+        """Have the next `maintain` make erased data unreadable, as far as that disturbs nobody.
+
+        In SQLite, it is gone from the file and its log then; in PostgreSQL, its space is reused.
+        """
+        ...
+
+    def leads(self) -> bool:
+        """Return whether this process is the one that deletes what is old.
+
+        Several processes may serve a database. One of them leads until it ends.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from remit.collector.store import statements
 from remit.collector.store.ids import to_bytes
@@ -12,6 +12,8 @@ from remit.collector.store.rows import STATUSES, Row
 from remit.collector.store.statements import Value
 
 R = TypeVar("R", bound=Row)
+KeyName: TypeAlias = tuple[str, str, str]
+"""Account, operation and text of an idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ from remit._base.guard import logger
 from remit.collector.store import postgres_counts as counts
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.base import ConflictError, Store, StoreUnavailableError, TooSlowError
+from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.open import shown
 from remit.collector.store.postgres_pool import Pool
 from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
-from remit.collector.store.transaction import References, Transaction
+from remit.collector.store.transaction import Transaction
 from remit.collector.store.version import VERSION, refuse_other
 from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
@@ -40,6 +41,8 @@ MAX_CONNECTIONS: Final = 4
 MAX_READERS: Final = 2
 """Connections for transactions that read, so that slow ones leave the others to writers."""
 SCHEMA_LOCK: Final = 0x72656D69_00000001
+LEADER_LOCK: Final = 0x72656D69_00000004
+"""Number of the advisory lock of the process that deletes what is old."""
 """Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
 _DEFAULTS: Final = {
     "application_name": "remit",
@@ -66,6 +69,8 @@ _READER: Final = {
     # A plan for all values would read as much for a second as for a year.
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
+    # Workers take longer to start than a page or a month of counts takes to read.
+    "max_parallel_workers_per_gather": "0",
 }
 # Not by `to_regclass`: within a transaction it caches that a table does not exist.
 _EXISTS: Final = """
@@ -83,6 +88,7 @@ _ERASED_FROM: Final = (
     "idempotency_keys",
 )
 _PARTITIONS_RETRY_NS: Final = 60 * NS_PER_S
+_LEAD: Final = b"SELECT pg_try_advisory_lock(%s)"
 _CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 _GONE: Final = (
     psycopg.OperationalError,
@@ -113,7 +119,8 @@ class Waits:
 class PostgresStore(Store):
     """A store in one PostgreSQL database."""
 
-    at_once = MAX_CONNECTIONS
+    writes_at_once = MAX_CONNECTIONS
+    reads_at_once = MAX_READERS
 
     def __init__(
         self,
@@ -160,6 +167,8 @@ class PostgresStore(Store):
         self._references = References()
         self._run_references = RunReferences()
         self._moved = 0
+        self._erased = False
+        self._leader: psycopg.Connection[Any] | None = None
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
                 cursor.execute(_BEGIN)
@@ -197,13 +206,19 @@ class PostgresStore(Store):
         self._references.add(transaction.references)
 
     @override
-    def retain(self, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+    def retain(
+        self,
+        before_us: int | None,
+        payloads_before_us: int | None = None,
+        *,
+        pause: Callable[[], bool] | None = None,
+    ) -> Removed:
         # Whole weeks are dropped with their partition when their last day is old. Payloads that go
         # with their spans are not counted.
         _, without_spans = self._drop(partitions.PAYLOADS, before_us)
         spans, of_spans = self._drop(partitions.SPANS, before_us)
         payloads, of_payloads = self._drop(partitions.PAYLOADS, payloads_before_us)
-        rest = forget(self, before_us, payloads_before_us)
+        rest = forget(self, before_us, payloads_before_us, pause=pause)
         return rest._replace(
             spans=rest.spans + spans,
             payloads=rest.payloads + payloads,
@@ -223,6 +238,30 @@ class PostgresStore(Store):
         return rows, old
 
     @override
+    def note_erasure(self) -> None:
+        self._erased = True
+
+    @override
+    def leads(self) -> bool:
+        # The lock belongs to a connection of its own, and is released when that is lost.
+        with _unavailable(self.path):
+            if self._leader is not None:
+                try:
+                    self._leader.execute(b"SELECT 1")
+                except psycopg.OperationalError:
+                    self._leader.close()
+                    self._leader = None
+                else:
+                    return True
+            connection = psycopg.connect(**self._options)
+            (leads,) = connection.execute(_LEAD, (LEADER_LOCK,)).fetchone() or (False,)
+            if leads:
+                self._leader = connection
+            else:
+                connection.close()
+            return bool(leads)
+
+    @override
     def maintain(self) -> None:
         if self._clock.wall_ns() >= self._next_partitions_ns:
             self._make_partitions()
@@ -235,6 +274,9 @@ class PostgresStore(Store):
             with _unavailable(self.path), self._writers.connection() as connection:
                 connection.execute(counts.VACUUM.encode())
             self._moved = 0
+        if self._erased:
+            self._erased = False
+            self.scrub()
 
     @override
     def is_current(self) -> bool:
@@ -250,6 +292,9 @@ class PostgresStore(Store):
 
     @override
     def close(self) -> None:
+        if self._leader is not None:
+            self._leader.close()
+            self._leader = None
         self._writers.close()
         self._readers.close()
 

@@ -22,6 +22,7 @@ from typing_extensions import override
 from remit.collector.store import statements
 from remit.collector.store.base import ConflictError
 from remit.collector.store.counts import RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY, WITHHELD_KEY
+from remit.collector.store.execution import References, values_of
 from remit.collector.store.ids import shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import COPY_PAYLOADS, COPY_SPANS, copied, without_nul
 from remit.collector.store.postgres_counts import forget_increments
@@ -40,7 +41,7 @@ from remit.collector.store.rows import (
     TokenRow,
 )
 from remit.collector.store.statements import Value
-from remit.collector.store.transaction import References, Transaction, values_of
+from remit.collector.store.transaction import Transaction
 
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 JsonRow: TypeAlias = "Mapping[str, Value]"
@@ -531,8 +532,9 @@ class PostgresTransaction(Transaction):
         return self._one_number(_FORGET_SPANS, (to_bytes(first_id), most))
 
     @override
-    def forget_payloads(self, first_id: str, most: int) -> int:
-        return self.run(_FORGET_PAYLOADS, (to_bytes(first_id), most))
+    def forget_payloads(self, first_id: str, most: int) -> tuple[int, bool]:
+        count = self.run(_FORGET_PAYLOADS, (to_bytes(first_id), most))
+        return count, count == most
 
     @override
     def forget_counts(self, before_us: int) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from remit._base.ids import KEY_CHARS, PARTITION_CHARS, TIME_CHARS, encode
 from remit.collector.store.base import Store, write
-from remit.collector.store.filters import Removed
+from remit.collector.store.filters import KeyName, Removed
+from remit.collector.store.transaction import Transaction
+
+T = TypeVar("T")
 
 US_PER_MS: Final = 1000
 PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
-MOST_ROWS: Final = 5000
-"""The number of rows of a kind that one transaction deletes."""
+MOST_ROWS: Final = 1000
+"""The number of rows of a kind that one transaction looks at."""
 
 
 def bound_at(ms: int) -> str:
@@ -24,6 +28,7 @@ def forget(
     before_us: int | None,
     payloads_before_us: int | None = None,
     *,
+    pause: Callable[[], bool] | None = None,
     most_rows: int = MOST_ROWS,
 ) -> Removed:
     """Delete the rows of *store* that are older than a time, in many transactions.
@@ -32,23 +37,93 @@ def forget(
         store: The store.
         before_us: Spans and runs from before this are deleted; None for none.
         payloads_before_us: Payloads of spans from before this are deleted; None for none.
-        most_rows: The number of rows of a kind that one transaction deletes.
+        pause: Called after each transaction; returns whether to go on.
+        most_rows: The number of rows of a kind that one transaction looks at.
     """
-    total = Removed()
+    deletion = _Deletion(store, pause or (lambda: True), most_rows)
+    if before_us is not None:
+        deletion.spans_and_runs(before_us)
+    if payloads_before_us is not None:
+        deletion.payloads(bound_at(payloads_before_us // US_PER_MS))
+    return deletion.removed
+
+
+def due(tx: Transaction, before_us: int | None, payloads_before_us: int | None = None) -> Removed:
+    """Return what `forget` would delete now, without idempotency keys.
+
+    PostgreSQL deletes by whole weeks, so it may delete less.
+    """
+    counts = Removed()
+    first_id = bound_at(0)
     if before_us is not None:
         first_id = bound_at(before_us // US_PER_MS)
-        while count := write(store, lambda tx: tx.forget_spans(first_id, most_rows)):
-            total = total._replace(spans=total.spans + count)
-        write(store, lambda tx: tx.forget_counts(before_us))
-        while True:
-            some = write(store, lambda tx: tx.forget_old(before_us, first_id, most_rows))
-            total = total._replace(
-                instances=total.instances + some.instances, keys=total.keys + some.keys
-            )
-            if not some.instances and not some.keys:
-                break
+        counts = counts._replace(
+            spans=tx.count_spans(first_id), instances=tx.count_old_runs(before_us, first_id)
+        )
     if payloads_before_us is not None:
         bound = bound_at(payloads_before_us // US_PER_MS)
-        while count := write(store, lambda tx: tx.forget_payloads(bound, most_rows)):
-            total = total._replace(payloads=total.payloads + count)
-    return total
+        counts = counts._replace(payloads=tx.count_payloads(first_id, bound))
+    return counts
+
+
+class _Deletion:
+    """One deletion of old rows, until all are deleted or `pause` ends it."""
+
+    def __init__(self, store: Store, pause: Callable[[], bool], most_rows: int) -> None:
+        self._store = store
+        self._pause = pause
+        self._most = most_rows
+        self._stopped = False
+        self.removed = Removed()
+
+    def spans_and_runs(self, before_us: int) -> None:
+        first_id, most = bound_at(before_us // US_PER_MS), self._most
+        while count := self._step(lambda tx: tx.forget_spans(first_id, most), 0):
+            self._count(spans=count)
+        while self._step(lambda tx: tx.forget_findings(before_us, most), 0):
+            pass
+        self._step(lambda tx: tx.forget_counts(before_us), None)
+        run_id: str | None = bound_at(0)
+        while run_id is not None:
+            run_id = self._runs(before_us, (run_id, first_id))
+        key: KeyName | None = ("", "", "")
+        while key is not None:
+            key = self._keys(before_us, first_id, key)
+
+    def _runs(self, before_us: int, ids: tuple[str, str]) -> str | None:
+        ended: tuple[int, int, str | None] = (0, 0, None)
+        runs, keys, last_id = self._step(
+            lambda tx: tx.forget_runs(before_us, ids, self._most), ended
+        )
+        self._count(instances=runs, keys=keys)
+        return last_id
+
+    def _keys(self, before_us: int, first_id: str, after: KeyName) -> KeyName | None:
+        ended: tuple[int, KeyName | None] = (0, None)
+        count, last = self._step(
+            lambda tx: tx.forget_keys(before_us, first_id, after, self._most), ended
+        )
+        self._count(keys=count)
+        return last
+
+    def payloads(self, first_id: str) -> None:
+        more = True
+        while more:
+            count, more = self._step(
+                lambda tx: tx.forget_payloads(first_id, self._most), (0, False)
+            )
+            self._count(payloads=count)
+
+    def _step(self, work: Callable[[Transaction], T], ended: T) -> T:
+        """Return what a transaction returns, or *ended* if the deletion was stopped."""
+        if self._stopped:
+            return ended
+        result = write(self._store, work)
+        self._stopped = not self._pause()
+        return result
+
+    def _count(self, **counts: int) -> None:
+        before = self.removed
+        self.removed = before._replace(
+            **{name: getattr(before, name) + count for name, count in counts.items()}
+        )

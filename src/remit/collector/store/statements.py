@@ -215,11 +215,15 @@ MAY_MOVE: Final = (
     "r.status IN ('pending', 'active', 'terminated') OR r.spans_pending > 0 "
     "OR r.spans_active > 0 OR r.id >= ?"
 )
+NEXT_KEYS: Final = (
+    "SELECT account_id, operation, key FROM idempotency_keys "
+    "WHERE (account_id, operation, key) > (?, ?, ?) ORDER BY account_id, operation, key LIMIT ?"
+)
 # The key of a deleted span can neither be answered nor be used again.
 FORGET_KEYS: Final = (
-    "DELETE FROM idempotency_keys WHERE (account_id, operation, key) IN ("
-    "SELECT account_id, operation, key FROM idempotency_keys WHERE agent_span_id < ? "
-    "OR (agent_instance_id IS NULL AND inserted_at < ?) LIMIT ?)"
+    "DELETE FROM idempotency_keys WHERE (account_id, operation, key) > (?, ?, ?) "
+    "AND (account_id, operation, key) <= (?, ?, ?) "
+    "AND (agent_span_id < ? OR (agent_instance_id IS NULL AND inserted_at < ?))"
 )
 
 NOTE_USE: Final = (

@@ -7,13 +7,14 @@ from typing import Final, cast
 
 from remit.collector.json_io import read_json
 from remit.collector.store import InstanceRow
+from remit.collector.store.questions import RunRecord
 from remit.collector.times import format_us
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
 
 
-def summary_view(row: InstanceRow) -> dict[str, object]:
+def summary_view(row: InstanceRow | RunRecord) -> dict[str, object]:
     """Return an instance as a list shows it."""
     return {
         "type": "agent_instance",
@@ -52,7 +53,7 @@ def instance_view(
     qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     return {
         **summary_view(row),
-        "span_counts": _span_counts(row),
+        "span_counts": span_counts(row),
         "quality_payloads": qualities,
         # The published clients take no null here: what is not summed up is left out.
         "quality_summaries": {name: text for name, text in written.items() if text is not None},
@@ -70,12 +71,14 @@ def detail_view(
     """Return an instance as it is shown alone; see `instance_view`."""
     return {
         **instance_view(row, summaries, errors),
+        "erased_at": _time(row.erased_at),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }
 
 
-def _span_counts(row: InstanceRow) -> dict[str, int]:
+def span_counts(row: InstanceRow | RunRecord) -> dict[str, int]:
+    """Return the numbers of an instance's spans."""
     finished = row.spans_complete + row.spans_failed + row.spans_cancelled
     return {
         "total": row.spans_pending + row.spans_active + finished,

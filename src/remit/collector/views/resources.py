@@ -107,6 +107,8 @@ def token_view(row: TokenRow) -> dict[str, object]:
         "agent_id": row.agent_id,
         "environment_id": row.environment_id,
         "made_by": row.made_by,
+        "name": row.name,
+        "may": row.may,
         "status": row.status,
         "expires_at": None if row.expires_at is None else format_us(row.expires_at),
         "last_used_at": None if row.last_used_at is None else format_us(row.last_used_at),

@@ -85,7 +85,7 @@ def span_view(
         sensitive_encoding=bool(row.flags & SENSITIVE),
         purpose=instance.purpose,
         summary=row.summary,
-        valid=_valid(row.flags),
+        valid=is_valid(row.flags),
         schema_errors=schema_errors,
         payload_byte_size_estimate=len(row.payload) + len(result or ""),
         inserted_at=inserted_at,
@@ -93,7 +93,7 @@ def span_view(
     )
 
 
-def _valid(flags: int) -> bool | None:
+def is_valid(flags: int) -> bool | None:
     """Return whether a span is as its type declares; None if that was not found out."""
     if flags & _BAD:
         return False

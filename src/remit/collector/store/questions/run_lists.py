@@ -32,6 +32,11 @@ FEW_FINDINGS: Final = 1000
 """The runs of a kind of finding with at most so many rows are found by these rows."""
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
+# A run may have several values of a label.
+_FIRST_VALUE: Final = (
+    "x.value = (SELECT MIN(y.value) FROM run_labels AS y "
+    "WHERE y.key = x.key AND y.run_id = x.run_id)"
+)
 # What a transaction that is still open has written becomes visible later, with a smaller number.
 _BELOW_OPEN: Final = (
     " AND c.seq < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
@@ -187,8 +192,10 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
     if wanted.label is not None:
         source = _of_id("x.run_id", wanted, before_id)
         source.add_nested("{}", _of_label("x", *wanted.label))
+        if wanted.label[1] is None:
+            source.add(_FIRST_VALUE)
         of_run = _of_run(wanted, "r.id", None, without=("label", "times"))
-        return _by_many(tx, "run_labels", source, of_run, several=wanted.label[1] is None)
+        return _by_many(tx, "run_labels", source, of_run)
     of_run = _of_run(wanted, "r.id", before_id)
     if kind is not None and _is_rare(tx, kind):
         source = Where()
@@ -211,23 +218,18 @@ def _by_few(
     return _Keys(sql, [*source.values, *of_run.values])
 
 
-def _by_many(
-    tx: Transaction, table: str, source: Where, of_run: Where, *, several: bool = False
-) -> _Keys:
+def _by_many(tx: Transaction, table: str, source: Where, of_run: Where) -> _Keys:
     """Return the statement that follows a list of runs, which is in the order of their ids.
 
     Args:
         tx: The transaction.
         table: The table of the list.
-        source: The conditions on its rows `x`.
+        source: The conditions on its rows `x`, of which a run meets at most one.
         of_run: The conditions on the run `r` of each.
-        several: Whether a run may have several rows.
     """
     source.add_nested("{}", run_meets(tx, "x", of_run))
-    distinct = "DISTINCT " if several else ""
     selected = f"{columns(tx, 'x', 'run_ref')}, x.run_id AS id"
-    sql = f"SELECT {distinct}{selected} FROM {table} AS x WHERE {source.text}"
-    return _Keys(sql, source.values)
+    return _Keys(f"SELECT {selected} FROM {table} AS x WHERE {source.text}", source.values)
 
 
 def _of_id(column: str, wanted: RunCriteria, before_id: bytes | None) -> Where:

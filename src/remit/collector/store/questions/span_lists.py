@@ -23,7 +23,6 @@ from remit.collector.store.questions.scope import (
     RunRef,
     Scope,
     Where,
-    columns,
     of_key,
     of_scope,
     run_meets,
@@ -227,8 +226,8 @@ def _fitting(records: Sequence[SpanRecord], most_chars: int) -> int:
     return len(records)
 
 
-class _Keys(NamedTuple):
-    """A statement that selects `run_ref`, `id`, `listed_at` (and `shard`), and its values."""
+class _Page(NamedTuple):
+    """A statement that selects `listed_at` and all columns of spans, and its values."""
 
     sql: str
     values: Sequence[Value]
@@ -252,7 +251,7 @@ class _Listing(NamedTuple):
     def records(self, limit: int, *, with_chars: bool) -> list[SpanRecord]:
         """Return the first spans of the list, without payloads but with their length if wanted."""
         chars = _CHARS[self.tx.dialect] if with_chars else "0"
-        rows = self._rows(f"k.listed_at, {_COLUMNS}, {chars}", limit, with_payloads=with_chars)
+        rows = self._rows(f"s.listed_at, {_COLUMNS}, {chars}", limit, with_payloads=with_chars)
         return [
             SpanRecord(
                 listed_at,
@@ -272,90 +271,111 @@ class _Listing(NamedTuple):
 
     def _rows(self, selected: str, limit: int, *, with_payloads: bool) -> Iterable[tuple[Any, ...]]:
         tx = self.tx
-        keys = self._keys(limit)
-        span = f"{same_shard(tx, 's', 'k')}s.run_ref = k.run_ref AND s.id = k.id"
+        page = self._page(limit)
         run = f"{same_shard(tx, 'r', 's')}r.ref = s.run_ref"
         payloads = _PAYLOADS[tx.dialect] if with_payloads else ""
-        order = "k.listed_at DESC, k.id DESC" if self.wanted.by_start else "k.id DESC"
+        order = "s.listed_at DESC, s.id DESC" if self.wanted.by_start else "s.id DESC"
         sql = (
-            f"SELECT {selected} FROM ({keys.sql}) AS k CROSS JOIN spans AS s "
-            "CROSS JOIN runs AS r CROSS JOIN run_places AS p CROSS JOIN span_types AS t "
-            f"{payloads} WHERE {span} AND {run} AND p.ref = r.place_ref AND t.ref = s.type_ref "
-            f"ORDER BY {order}"
+            f"SELECT {selected} FROM ({page.sql}) AS s CROSS JOIN runs AS r "
+            f"CROSS JOIN run_places AS p CROSS JOIN span_types AS t {payloads} "
+            f"WHERE {run} AND p.ref = r.place_ref AND t.ref = s.type_ref ORDER BY {order}"
         )
-        return tx.rows(sql, keys.values)
+        return tx.rows(sql, page.values)
 
-    def _keys(self, limit: int) -> _Keys:
+    def _page(self, limit: int) -> _Page:
         wanted = self.wanted
         kind = KINDS.get(wanted.flag or "")
         if wanted.run is not None:
             return self._by_id(of_key(self.tx, "s", wanted.run), limit)
         if kind is not None:
             return self._by_finding(kind, limit)
-        if wanted.schema_name is not None or wanted.flag == _UNDECLARED:
-            return self._by_type(limit)
         if wanted.failed:
-            of_run = run_meets(self.tx, "s", of_scope(wanted.scope))
-            return self._by_start(of_run, limit)
-        if wanted.scope.agent_ref is not None:
+            return self._by_start(limit)
+        narrowed = wanted.schema_name or wanted.scope.agent_ref or wanted.flag == _UNDECLARED
+        if narrowed:
             return self._by_type(limit)
         return self._by_id(run_meets(self.tx, "s", of_scope(wanted.scope)), limit)
 
-    def _by_id(self, source: Where, limit: int) -> _Keys:
-        """Return the keys in the order of the ids."""
+    def _by_id(self, source: Where, limit: int) -> _Page:
+        """Return spans in the order of their ids."""
         where = self._of_span(with_type=True)
         if self.before is not None:
             where.add("s.id < ?", self.before.id)
         where.add_nested("{}", source)
         sql = (
-            f"SELECT {columns(self.tx, 's', 'run_ref', 'id')}, NULL AS listed_at FROM spans AS s "
-            f"WHERE {where.text} ORDER BY s.id DESC LIMIT ?"
+            f"SELECT NULL AS listed_at, s.* FROM spans AS s WHERE {where.text} "
+            "ORDER BY s.id DESC LIMIT ?"
         )
-        return _Keys(sql, [*where.values, limit])
+        return _Page(sql, [*where.values, limit])
 
-    def _by_start(self, source: Where, limit: int) -> _Keys:
-        """Return the keys of failed spans in the order of their starts."""
-        where = self._of_span(with_type=True)
-        where.add_nested("{}", self._of_start("s.started_at", "s.id"))
-        where.add_nested("{}", source)
-        sql = (
-            f"SELECT {columns(self.tx, 's', 'run_ref', 'id')}, s.started_at AS listed_at "
-            f"FROM spans AS s WHERE {where.text} ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
-        )
-        return _Keys(sql, [*where.values, limit])
-
-    def _by_type(self, limit: int) -> _Keys:
-        """Return the keys of the newest spans of each wanted type, and the newest of all those."""
-        tx, scope = self.tx, self.wanted.scope
-        types = Where()
-        types.add_known("t.name = ?", self.wanted.schema_name)
-        types.add_known("t.agent_ref = ?", scope.agent_ref)
-        if scope.agent_ref is None:
-            types.add(_AGENT_OF_ACCOUNT.format("t"), scope.account_id)
-        if self.wanted.flag == _UNDECLARED:
-            types.add("t.hash = ''")
+    def _by_start(self, limit: int) -> _Page:
+        """Return failed spans in the order of their starts."""
         where = self._of_span(with_type=False)
         where.add_nested("{}", self._of_start("s.started_at", "s.id"))
-        if scope.environment_ref is not None:
-            environment = Where(["r.environment_ref = ?"], [scope.environment_ref])
-            where.add_nested("{}", run_meets(tx, "s", environment))
+        wanted = self.wanted
+        if wanted.schema_name is None and wanted.scope.agent_ref is None:
+            where.add_nested("{}", run_meets(self.tx, "s", of_scope(wanted.scope)))
+        else:
+            where.add_nested("{}", self._of_types())
+            where.add_nested("{}", self._of_environment())
+        sql = (
+            f"SELECT s.started_at AS listed_at, s.* FROM spans AS s WHERE {where.text} "
+            "ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
+        )
+        return _Page(sql, [*where.values, limit])
+
+    def _of_type(self) -> Where:
+        """Return the conditions on a type `t`."""
+        wanted = self.wanted
+        where = Where()
+        where.add_known("t.name = ?", wanted.schema_name)
+        where.add_known("t.agent_ref = ?", wanted.scope.agent_ref)
+        if wanted.scope.agent_ref is None:
+            where.add(_AGENT_OF_ACCOUNT.format("t"), wanted.scope.account_id)
+        if wanted.flag == _UNDECLARED:
+            where.add("t.hash = ''")
+        return where
+
+    def _of_types(self) -> Where:
+        """Return the condition that the type of a span `s` is one of the wanted ones.
+
+        Their numbers are looked up first: they tell PostgreSQL how many spans to expect. The plus
+        makes SQLite read the failed spans in their order, and not all spans of these types.
+        """
+        types = self._of_type()
+        sql = f"SELECT t.ref FROM span_types AS t WHERE {types.text}"
+        refs = [int(ref) for (ref,) in self.tx.rows(sql, types.values)] or [0]
+        plus = "+" if self.tx.dialect == "sqlite" else ""
+        return Where([f"{plus}s.type_ref IN ({', '.join('?' * len(refs))})"], [*refs])
+
+    def _of_environment(self) -> Where:
+        """Return the condition on the environment of the run of a span `s`."""
+        where = Where()
+        where.add_known("r.environment_ref = ?", self.wanted.scope.environment_ref)
+        return run_meets(self.tx, "s", where)
+
+    def _by_type(self, limit: int) -> _Page:
+        """Return the newest spans of each wanted type, and the newest of all those."""
+        tx, types = self.tx, self._of_type()
+        where = self._of_span(with_type=False)
+        where.add_nested("{}", self._of_start("s.started_at", "s.id"))
+        where.add_nested("{}", self._of_environment())
         order = "ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
         newest = f"FROM spans AS s WHERE s.type_ref = t.ref AND {where.text} {order}"
-        selected = f"{columns(tx, 's', 'run_ref', 'id')}, s.started_at"
         if tx.dialect == "postgres":
             sql = (
-                f"SELECT {selected} AS listed_at FROM span_types AS t "
-                f"CROSS JOIN LATERAL (SELECT {selected} {newest}) AS s WHERE {types.text} {order}"
+                "SELECT s.started_at AS listed_at, s.* FROM span_types AS t "
+                f"CROSS JOIN LATERAL (SELECT s.* {newest}) AS s WHERE {types.text} {order}"
             )
-            return _Keys(sql, [*where.values, limit, *types.values, limit])
+            return _Page(sql, [*where.values, limit, *types.values, limit])
         sql = (
-            f"SELECT {selected} AS listed_at FROM span_types AS t CROSS JOIN spans AS s "
+            "SELECT s.started_at AS listed_at, s.* FROM span_types AS t CROSS JOIN spans AS s "
             f"WHERE {types.text} AND s.ref IN (SELECT s.ref {newest}) {order}"
         )
-        return _Keys(sql, [*types.values, *where.values, limit, limit])
+        return _Page(sql, [*types.values, *where.values, limit, limit])
 
-    def _by_finding(self, kind: int, limit: int) -> _Keys:
-        """Return the keys of spans with a kind of finding, in the order of their starts."""
+    def _by_finding(self, kind: int, limit: int) -> _Page:
+        """Return spans with a kind of finding, in the order of their starts."""
         tx, wanted = self.tx, self.wanted
         where = Where()
         # One of several findings of a span.
@@ -371,12 +391,15 @@ class _Listing(NamedTuple):
         if wanted.status is not None:
             of_span.add(f"s.status = {STATUSES.index(wanted.status)}")
         where.add_nested(f"(SELECT {{}} FROM spans AS s WHERE {span})", of_span)
-        selected = f"{columns(tx, 'x', 'run_ref')}, x.span_id AS id, x.started_at AS listed_at"
-        sql = (
-            f"SELECT {selected} FROM span_findings AS x WHERE {where.text} "
+        page = (
+            f"SELECT x.* FROM span_findings AS x WHERE {where.text} "
             "ORDER BY x.started_at DESC, x.span_id DESC LIMIT ?"
         )
-        return _Keys(sql, [*where.values, limit])
+        sql = (
+            f"SELECT x.started_at AS listed_at, s.* FROM ({page}) AS x CROSS JOIN spans AS s "
+            f"WHERE {span} LIMIT ?"
+        )
+        return _Page(sql, [*where.values, limit, limit])
 
     def _of_span(self, *, with_type: bool) -> Where:
         """Return the conditions on a span `s`, except its position; its type only if wanted."""

@@ -1,0 +1,72 @@
+"""Ages, and times in the future, as options."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import click
+
+MOST_DAYS: Final = 36_500
+_AGE: Final = re.compile(r"(\d{1,9})([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class AgeType(click.ParamType[timedelta]):
+    """An age: a number with s, m, h, d or w, such as `90d`."""
+
+    name = "age"
+
+    def __init__(self, least: timedelta) -> None:
+        """Take ages from *least* on."""
+        self._least = least
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Return the age."""
+        age = _age_in(str(value))
+        if age is None:
+            self.fail(f"{value!r} is no age: give 90d or 12h", param, ctx)
+        if not self._least <= age <= timedelta(days=MOST_DAYS):
+            least = f"{self._least // timedelta(hours=1)}h"
+            self.fail(f"{value!r} is not between {least} and {MOST_DAYS}d", param, ctx)
+        return age
+
+
+class FutureType(click.ParamType[datetime]):
+    """A time in the future: ISO 8601, or how long it is until then, such as `90d`.
+
+    A time without a zone, and the beginning of a day, are those of this machine.
+    """
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time in UTC."""
+        text, now = str(value), datetime.now(UTC)
+        try:
+            age = _age_in(text)
+            moment = datetime.fromisoformat(text).astimezone(UTC) if age is None else now + age
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is no time: give 90d or 12h, or a date as 2027-01-01", param, ctx)
+        if moment <= now:
+            self.fail(f"{text!r} does not lie in the future", param, ctx)
+        return moment
+
+
+FUTURE: Final = FutureType()
+
+
+def _age_in(text: str) -> timedelta | None:
+    """Return the age that *text* names; None if it names none, or one of millions of years."""
+    match = _AGE.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        return None

@@ -1,0 +1,270 @@
+"""Lists of runs and spans, numbers, and changes: endpoints that only remit has.
+
+docs/reference/remit-api.md describes them.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Final, TypeAlias, get_args
+
+from remit.collector.domain.context import Context
+from remit.collector.domain.params import (
+    Filter,
+    Instant,
+    Query,
+    Switch,
+    Text,
+    agent_of,
+    instance_of,
+    integer,
+    one_of,
+    row_of,
+    text_like,
+)
+from remit.collector.errors import forbidden, invalid_field, not_found
+from remit.collector.store import STATUSES, EnvironmentRow
+from remit.collector.store import questions as store
+from remit.collector.store.counts import RUN_COUNTS, US_PER_HOUR
+from remit.collector.times import format_us
+from remit.collector.views.questions import count_view, fingerprint_of, listed_span, run_view
+from remit.models._types import Purpose
+
+MAX_RUNS: Final = 100
+MAX_SPANS: Final = 1000
+DEFAULT_SPANS: Final = 100
+_PURPOSES: Final = get_args(Purpose)
+_SPANS_BY: Final = ("hour", "day", "type", "category", "agent", "status")
+_RUNS_BY: Final = ("hour", "day", "agent", "status")
+_WITHHELD_BY: Final = ("rule", "type", "day")
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_PFID: Final = "[0-7][0-9a-hjkmnp-tv-z]{31}"
+_OF_SAME_LIST: Final = "must be the `next` of a page with the same filters"
+
+Answer: TypeAlias = dict[str, object]
+Flag: TypeAlias = Annotated[str | None, one_of(*store.FLAGS, store.FAILED)]
+
+
+class ScopeQuery(Query):
+    """Whose runs, and when: at or after `since`, before `until`."""
+
+    agent_id: Filter = None
+    environment_id: Filter = None
+    since: Instant = None
+    until: Instant = None
+
+
+class RunsQuery(ScopeQuery):
+    """Which runs to list."""
+
+    status: Annotated[str | None, one_of(*RUN_COUNTS)] = None
+    purpose: Annotated[str | None, one_of(*_PURPOSES)] = None
+    label: Filter = None
+    subject_hash: Filter = None
+    key: Filter = None
+    caused_by: Filter = None
+    fingerprint: Annotated[
+        str | None, text_like("[0-9a-f]{16}", "must be 16 hexadecimal digits in lower case")
+    ] = None
+    flag: Flag = None
+    before: Annotated[str | None, text_like(_PFID, "must be the `next` of a page")] = None
+    limit: Annotated[int, integer(1, MAX_RUNS)] = MAX_RUNS
+    total: Switch = False
+
+
+class SpansQuery(ScopeQuery):
+    """Which spans to list."""
+
+    run_id: Filter = None
+    type: Filter = None
+    status: Annotated[str | None, one_of(*STATUSES)] = None
+    flag: Flag = None
+    before: Text = None
+    limit: Annotated[int, integer(1, MAX_SPANS)] = DEFAULT_SPANS
+    payloads: Switch = False
+
+
+class CountsQuery(ScopeQuery):
+    """What to count, and how to group it."""
+
+    of: Annotated[str, one_of("spans", "runs")] = "spans"
+    by: Annotated[str, one_of(*_SPANS_BY)] = "day"
+    purpose: Annotated[str | None, one_of(*_PURPOSES)] = None
+
+
+class WithheldQuery(ScopeQuery):
+    """Which withheld values to count, and how to group them."""
+
+    by: Annotated[str, one_of(*_WITHHELD_BY)] = "rule"
+
+
+class ChangesQuery(Query):
+    """Which changes to list."""
+
+    after: Annotated[
+        str | None, text_like("[0-9]{1,18}-[0-9]{1,18}", "must be the `cursor` of an answer")
+    ] = None
+    run_id: Filter = None
+    limit: Annotated[int, integer(1, MAX_RUNS)] = MAX_RUNS
+
+
+def list_runs(ctx: Context, query: RunsQuery) -> Answer:
+    """Return a page of runs, newest first."""
+    wanted = store.RunCriteria(
+        scope=_scope(ctx, query.agent_id, query.environment_id),
+        status=query.status,
+        purpose=query.purpose,
+        since_us=query.since,
+        until_us=query.until,
+        label=_label(query.label),
+        subject_hash=query.subject_hash,
+        key=query.key,
+        caused_by=query.caused_by,
+        fingerprint=None if query.fingerprint is None else fingerprint_of(query.fingerprint),
+        flag=query.flag,
+    )
+    runs = store.runs(ctx.tx, wanted, before=query.before, limit=query.limit + 1)
+    page = runs[: query.limit]
+    return {
+        "status": "success",
+        "runs": [run_view(run) for run in page],
+        "next": page[-1].id if len(runs) > len(page) else None,
+        "total": store.count_runs(ctx.tx, wanted) if query.total else None,
+    }
+
+
+def list_spans(ctx: Context, query: SpansQuery) -> Answer:
+    """Return a page of spans, newest first, without their payloads unless they are wanted."""
+    wanted = store.SpanCriteria(
+        scope=_scope(ctx, query.agent_id, query.environment_id),
+        run=None if query.run_id is None else _run(ctx, query.run_id),
+        schema_name=query.type,
+        status=query.status,
+        flag=query.flag,
+        since_us=query.since,
+        until_us=query.until,
+    )
+    page = store.spans(
+        ctx.tx,
+        wanted,
+        before=None if query.before is None else _position(query.before, wanted),
+        limit=query.limit,
+        most_chars=ctx.settings.max_answer_bytes if query.payloads else None,
+    )
+    return {
+        "status": "success",
+        "spans": [listed_span(span) for span in page.spans],
+        "next": None if page.next is None else str(page.next),
+    }
+
+
+def count(ctx: Context, query: CountsQuery) -> Answer:
+    """Return numbers of spans or runs by hour, day, type, category, agent or status."""
+    if query.of == "runs" and query.by not in _RUNS_BY:
+        raise invalid_field("by", f"must be one of {', '.join(_RUNS_BY)} for runs")
+    wanted = _counted(ctx, query, query.purpose)
+    read = store.run_counts if query.of == "runs" else store.span_counts
+    counts = read(ctx.tx, wanted, query.by)
+    return {
+        "status": "success",
+        "of": query.of,
+        "by": query.by,
+        "counts": [count_view(one, query.by, query.of, _group(one, query.by)) for one in counts],
+    }
+
+
+def count_withheld(ctx: Context, query: WithheldQuery) -> Answer:
+    """Return how often values were withheld, by rule, type or day."""
+    counts = store.withheld_counts(ctx.tx, _counted(ctx, query, None), query.by)
+    return {
+        "status": "success",
+        "by": query.by,
+        "withheld": [count_view(one, query.by, "times", _group(one, query.by)) for one in counts],
+    }
+
+
+def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
+    """Return the runs that changed after a cursor, and the next cursor; without one, only that."""
+    scope = _scope(ctx, None, None)
+    run = None if query.run_id is None else _run(ctx, query.run_id)
+    runs: list[store.RunRecord] = []
+    if query.after is None:
+        cursor = store.newest_change(ctx.tx)
+    else:
+        after = store.Cursor(*map(int, query.after.split("-")))
+        runs, cursor = store.changed_runs(ctx.tx, scope, after, run=run, limit=query.limit)
+    return {
+        "status": "success",
+        "runs": [run_view(run) for run in runs],
+        "cursor": f"{cursor.seq}-{cursor.run_ref}",
+    }
+
+
+def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> store.Scope:
+    """Return whose runs a request is about.
+
+    Raises:
+        RequestError: 404, the account has no such agent or environment; 403, the token is for
+            another one.
+    """
+    caller = ctx.caller
+    if agent_id is not None:
+        agent_of(ctx, agent_id)
+    if environment_id is not None:
+        row_of(ctx, EnvironmentRow, environment_id, "environment")
+        if caller.environment_id not in {None, environment_id}:
+            raise forbidden("this token is for another environment: leave environment_id out")
+    agent_id, environment_id = agent_id or caller.agent_id, environment_id or caller.environment_id
+    scope = store.scope_of(ctx.tx, caller.account_id, agent_id, environment_id)
+    if scope is None:
+        # The token is for an agent or an environment that was deleted.
+        raise not_found("agent")
+    return scope
+
+
+def _run(ctx: Context, run_id: str) -> store.RunRef:
+    instance_of(ctx, run_id)
+    run = store.run_ref_of(ctx.tx, run_id)
+    if run is None:
+        raise not_found("agent_instance")
+    return run
+
+
+def _label(text: str | None) -> tuple[str, str | None] | None:
+    if text is None:
+        return None
+    key, equals, value = text.partition("=")
+    if not key:
+        raise invalid_field("label", "must be KEY or KEY=VALUE")
+    return key, value if equals else None
+
+
+def _position(text: str, wanted: store.SpanCriteria) -> store.Position:
+    position = store.Position.parse(text)
+    if position is None or (position.started_at is not None) != wanted.by_start:
+        raise invalid_field("before", _OF_SAME_LIST)
+    return position
+
+
+def _counted(ctx: Context, query: ScopeQuery, purpose: str | None) -> store.CountCriteria:
+    return store.CountCriteria(
+        scope=_scope(ctx, query.agent_id, query.environment_id),
+        purpose=purpose,
+        since_us=query.since,
+        until_us=query.until,
+    )
+
+
+def _group(counted: store.Counted, by: str) -> object:
+    """Return the name of a group on the wire."""
+    if by == "hour":
+        return format_us(int(counted.group) * US_PER_HOUR)
+    if by == "day":
+        return date.fromordinal(_EPOCH + int(counted.group)).isoformat()
+    if by == "agent":
+        return {
+            "id": counted.group,
+            "name": counted.title,
+            "external_identifier": counted.external_identifier,
+        }
+    return counted.group

@@ -1,0 +1,165 @@
+"""Numbers that make up the risk of a run and of an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from remit.collector.store.counts import HOURS_PER_DAY, SPAN_COUNTS
+from remit.collector.store.filters import TypeCounts
+from remit.collector.store.ids import to_bytes
+from remit.collector.store.rows import (
+    BEYOND,
+    DENIED,
+    INVALID,
+    STATUSES,
+    UNCHECKED,
+    UNDECLARED,
+    WITHHELD,
+    Row,
+)
+from remit.collector.store.span_rows import WITH_TYPE, SpanRows
+from remit.collector.store.statements import Value
+
+R = TypeVar("R", bound=Row)
+
+_FLAGGED: Final = ", ".join(
+    f"SUM(CASE WHEN (s.flags & {flags}) <> 0 THEN 1 ELSE 0 END)"
+    for flags in (DENIED, WITHHELD, BEYOND, UNDECLARED, INVALID, UNCHECKED)
+)
+_FAILED: Final = STATUSES.index("failed")
+_SUMMED: Final = ", ".join(f"SUM({name}) AS {name}" for name in SPAN_COUNTS[:-2])
+_TYPE: Final = "t.name, t.title, t.data_risk, t.hash"
+
+
+class RiskCounts(SpanRows):
+    """Numbers of spans by type, of withheld values by rule, and of findings by sentence."""
+
+    def types_in_run(self, instance_id: str) -> list[TypeCounts]:
+        """Return the numbers of spans of a run by type."""
+        sql = (
+            f"SELECT {_TYPE}, COUNT(*), SUM(CASE WHEN s.status = {_FAILED} THEN 1 ELSE 0 END), "  # noqa: S608 - fixed texts
+            f"{_FLAGGED} FROM runs AS r {self._spans_of_run} {WITH_TYPE} WHERE r.id = ? "
+            f"GROUP BY s.type_ref, {_TYPE}"
+        )
+        return [_type_counts(row) for row in self.rows(sql, (to_bytes(instance_id),))]
+
+    def types_of_agent(
+        self, agent_id: str, environment_id: str | None, hours: tuple[int, int]
+    ) -> list[TypeCounts]:
+        """Return the numbers of spans of an agent by type.
+
+        Args:
+            agent_id: The agent.
+            environment_id: Only this environment; None for all.
+            hours: The first hour since 1970 and the one after the last.
+        """
+        begin, end = hours
+        first_day, end_day = -(-begin // HOURS_PER_DAY), end // HOURS_PER_DAY
+        if first_day >= end_day:
+            parts = [("span_hours", begin, end)]
+        else:
+            parts = [
+                ("span_hours", begin, first_day * HOURS_PER_DAY),
+                ("span_days", first_day, end_day),
+                ("span_hours", end_day * HOURS_PER_DAY, end),
+            ]
+        environment = (
+            ""
+            if environment_id is None
+            else (" AND environment_ref = (SELECT ref FROM environments WHERE id = ?)")
+        )
+        chosen: list[str] = []
+        values: list[Value] = []
+        for table, first, after in parts:
+            source = self.counted(table)
+            chosen.append(
+                f"SELECT type_ref, {_SUMMED} FROM {source} AS c WHERE bucket >= ? AND bucket < ? "  # noqa: S608 - fixed texts
+                f"AND agent_ref = (SELECT ref FROM agents WHERE id = ?){environment} "
+                "GROUP BY type_ref"
+            )
+            values += [
+                first,
+                after,
+                agent_id,
+                *([] if environment_id is None else [environment_id]),
+            ]
+        sql = (
+            f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "  # noqa: S608 - fixed texts
+            "SUM(denied), SUM(withheld), SUM(beyond), SUM(undeclared), SUM(invalid), "
+            f"SUM(unchecked) FROM ({' UNION ALL '.join(chosen)}) AS h "
+            f"JOIN span_types AS t ON t.ref = h.type_ref GROUP BY t.ref, {_TYPE}"
+        )
+        return [_type_counts(row) for row in self.rows(sql, values)]
+
+    def counted(self, table: str) -> str:
+        """Return the table of counts to read; PostgreSQL adds what is not folded yet."""
+        return table
+
+    def withheld(
+        self, agent_id: str, environment_id: str | None, days: tuple[int, int]
+    ) -> dict[str, int]:
+        """Return how often rules withheld a value in spans of an agent, the most frequent first.
+
+        Args:
+            agent_id: The agent.
+            environment_id: Only this environment; None for all.
+            days: The first day since 1970 and the one after the last.
+        """
+        environment = (
+            ""
+            if environment_id is None
+            else (" AND environment_ref = (SELECT ref FROM environments WHERE id = ?)")
+        )
+        sql = (
+            f"SELECT rule, SUM(times) FROM {self.counted('withheld_days')} AS c "  # noqa: S608 - fixed texts
+            "WHERE bucket >= ? AND bucket < ? "
+            f"AND agent_ref = (SELECT ref FROM agents WHERE id = ?){environment} "
+            "GROUP BY rule ORDER BY 2 DESC, rule"
+        )
+        within: list[Value] = [] if environment_id is None else [environment_id]
+        values = (*days, agent_id, *within)
+        return {rule: int(times) for rule, times in self.rows(sql, values)}
+
+    def sentences(
+        self,
+        kind: int,
+        *,
+        instance_id: str | None = None,
+        agent_id: str | None = None,
+        environment_id: str | None = None,
+        period_us: tuple[int, int] = (0, 0),
+        most: int,
+    ) -> dict[str, int]:
+        """Return the sentences of findings of a kind, the most frequent first, with their numbers.
+
+        Args:
+            kind: The flag.
+            instance_id: The run; else the agent and the period count.
+            agent_id: The agent.
+            environment_id: Only this environment; None for all.
+            period_us: The first and the last instant, in microseconds since 1970.
+            most: Number of sentences.
+        """
+        if instance_id is not None:
+            where = "f.run_ref = (SELECT ref FROM runs WHERE id = ?)"
+            values: list[Value] = [to_bytes(instance_id)]
+        else:
+            where = (
+                "f.started_at >= ? AND f.started_at <= ? "
+                "AND f.agent_ref = (SELECT ref FROM agents WHERE id = ?)"
+            )
+            values = [*period_us, agent_id]
+            if environment_id is not None:
+                where += " AND f.environment_ref = (SELECT ref FROM environments WHERE id = ?)"
+                values.append(environment_id)
+        sql = (
+            f"SELECT f.sentence, COUNT(*) FROM span_findings AS f WHERE f.kind = ? AND {where} "  # noqa: S608 - fixed texts
+            "AND f.sentence IS NOT NULL GROUP BY f.sentence ORDER BY 2 DESC, 1 LIMIT ?"
+        )
+        return dict(self.rows(sql, (kind, *values, most)))
+
+
+def _type_counts(row: Sequence[Any]) -> TypeCounts:
+    name, title, data_risk, declaration, *counts = row
+    return TypeCounts(name, title, data_risk, bool(declaration), *map(int, counts))

@@ -1,0 +1,202 @@
+"""Rows of runs, with their places, labels and subjects."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from remit.collector.store import statements
+from remit.collector.store.execution import Execution, PlaceRefs
+from remit.collector.store.filters import Listed, Page
+from remit.collector.store.ids import to_bytes, to_text
+from remit.collector.store.rows import (
+    InstanceRow,
+    Row,
+)
+from remit.collector.store.statements import Value
+
+R = TypeVar("R", bound=Row)
+
+_RUN_NAMES: Final = {name: f"r.{name}" for name in InstanceRow.__struct_fields__}
+
+
+class RunRows(Execution):
+    """The runs."""
+
+    def instances(
+        self, account_id: str | None, instance_ids: Collection[str]
+    ) -> dict[str, InstanceRow]:
+        """Return the existing instances among *instance_ids*, keyed by id."""
+        where, values = self.among_ids("r.id", [to_bytes(each) for each in instance_ids])
+        if account_id is not None:
+            where = f"{where} AND {statements.RUN_FILTERS['account_id']}"
+            values = (*values, account_id)
+        # In order, so that two transactions that lock several cannot deadlock.
+        sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id"
+        rows = self._runs(sql + self._kept(InstanceRow), values)
+        return {row.id: row for row in rows}
+
+    def instance_of_identifier(
+        self, agent_id: str, environment_id: str, external_identifier: str
+    ) -> str | None:
+        """Return the id of the instance of an agent in an environment with this identifier."""
+        sql = (
+            "SELECT k.run_id FROM run_keys AS k WHERE k.external_identifier = ? "
+            "AND k.agent_ref = (SELECT ref FROM agents WHERE id = ?) "
+            "AND k.environment_ref = (SELECT ref FROM environments WHERE id = ?)"
+        )
+        values = (external_identifier, agent_id, environment_id)
+        return next((to_text(row[0]) for row in self.rows(sql, values)), None)
+
+    def list_instances(
+        self, account_id: str | None, equal: Mapping[str, str], page: Page
+    ) -> Listed[InstanceRow]:
+        """Return instances whose columns equal the values in *equal*."""
+        owner = {} if account_id is None else {"account_id": account_id}
+        # An agent belongs to one account; that of its runs is compared only if it is not named.
+        wanted = {**owner, **equal}
+        where = " AND ".join(statements.RUN_FILTERS[name] for name in wanted) or "TRUE"
+        values = tuple(wanted.values())
+        total = self._count(f"FROM runs AS r WHERE {where}", values)
+        sql = f"{statements.RUNS} WHERE {where} {page.clause(InstanceRow, _RUN_NAMES)}"
+        return Listed(self._runs(sql, (*values, *page.limits)), total)
+
+    def instance_counts(
+        self, agent_ids: Collection[str], environment_id: str | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Return the number of instances by agent and status."""
+        counts: dict[str, dict[str, int]] = {agent_id: {} for agent_id in agent_ids}
+        where, values = self.among("a.id", agent_ids)
+        if environment_id is not None:
+            where = f"{where} AND {statements.RUN_FILTERS['environment_id']}"
+            values = (*values, environment_id)
+        sql = (
+            "SELECT a.id, r.status, COUNT(*) FROM agents AS a "  # noqa: S608 - a fixed text
+            f"JOIN runs AS r ON r.agent_ref = a.ref WHERE {where} GROUP BY a.id, r.status"
+        )
+        for agent_id, status, count in self.rows(sql, values):
+            counts[agent_id][status] = count
+        return counts
+
+    def instances_of_subject(
+        self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    ) -> list[str]:
+        """Return the ids of the instances about a subject, as `instances_of_agent` does."""
+        source = "FROM run_subjects AS u JOIN runs AS r ON r.id = u.run_id WHERE u.subject_hash = ?"
+        return self._run_ids(source, subject_hash, equal, most)
+
+    def instances_of_agent(
+        self, agent_id: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    ) -> list[str]:
+        """Return the ids of an agent's instances, oldest first.
+
+        Args:
+            agent_id: The agent.
+            equal: Only instances whose columns equal these values.
+            most: The largest number.
+        """
+        source = f"FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']}"
+        return self._run_ids(source, agent_id, equal, most)
+
+    def _run_ids(
+        self, source: str, value: str, equal: Mapping[str, str] | None, most: int | None
+    ) -> list[str]:
+        wanted = equal or {}
+        filters = "".join(f" AND {statements.RUN_FILTERS[name]}" for name in wanted)
+        limit = "" if most is None else f" LIMIT {most}"
+        sql = f"SELECT r.id {source}{filters} ORDER BY r.id{limit}"
+        return [to_text(row[0]) for row in self.rows(sql, (value, *wanted.values()))]
+
+    @abstractmethod
+    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
+        """Lock these instances, and those of these spans, until the transaction ends.
+
+        Returns:
+            Whether some of the spans may exist. If another transaction adds one of the others
+            meanwhile, adding it here is a conflict.
+        """
+
+    def add_run(self, row: InstanceRow) -> InstanceRow:
+        """Insert a run whose id is new; return it with its references.
+
+        Raises:
+            ConflictError: Another transaction added one of the same id or external identifier.
+        """
+        place_ref, account_ref, agent_ref, environment_ref = self._place(row)
+        row = msgspec.structs.replace(
+            row,
+            place_ref=place_ref,
+            account_ref=account_ref,
+            agent_ref=agent_ref,
+            environment_ref=environment_ref,
+        )
+        values = {name: getattr(row, name) for name in statements.INSERTED}
+        values["id"] = to_bytes(row.id)
+        row = msgspec.structs.replace(row, ref=self._insert_run(values))
+        if row.external_identifier is not None:
+            key = (row.external_identifier, agent_ref, environment_ref, values["id"])
+            self._insert_key_of_run(key)
+        self.counts.run(None, row)
+        return row
+
+    @abstractmethod
+    def _insert_run(self, values: Mapping[str, Value]) -> int:
+        """Insert a row of `runs`; return its reference."""
+
+    @abstractmethod
+    def _insert_key_of_run(self, values: Sequence[Value]) -> None:
+        """Insert a row of `run_keys`."""
+
+    def _place(self, row: InstanceRow) -> PlaceRefs:
+        """Return the references of the place of a run, which is added if it is new."""
+        place = tuple(str(getattr(row, name)) for name in statements.PLACE)
+        refs = self._known.places.get(place) or self.references.places.get(place)
+        if refs is None:
+            refs = self._find_place(place)
+            if refs is None:
+                account_id, agent_id, environment_id = place[0], place[1], place[4]
+                self.run(statements.ADD_PLACE, (*place, account_id, agent_id, environment_id))
+                refs = self._find_place(place)
+            assert refs is not None  # noqa: S101 - it was added, here or elsewhere
+            self.references.places[place] = refs
+        return refs
+
+    def _find_place(self, place: Sequence[str]) -> PlaceRefs | None:
+        for place_ref, account_ref, agent_ref, environment_ref in self.rows(
+            statements.FIND_PLACE, place
+        ):
+            return place_ref, account_ref, agent_ref, environment_ref
+        return None
+
+    def change_instances(self, rows: Collection[InstanceRow]) -> None:
+        """Update existing instances, except what their spans change (`tally`)."""
+        fields = statements.MUTABLE[InstanceRow]
+        self._update_runs(fields, rows)
+
+    def tally(self, rows: Collection[InstanceRow]) -> None:
+        """Update what spans change in existing instances."""
+        self._update_runs(statements.TALLIED, rows)
+
+    def _update_runs(self, fields: Sequence[str], rows: Collection[InstanceRow]) -> None:
+        changes = ", ".join(f"{field} = ?" for field in fields)
+        sql = f"UPDATE runs SET {changes} WHERE id = ?"  # noqa: S608 - names of columns
+        values: list[tuple[Value, ...]] = [
+            (*(getattr(row, field) for field in fields), to_bytes(row.id)) for row in rows
+        ]
+        self.run_many(sql, values)
+        for row in rows:
+            self.counts.change(row)
+
+    @abstractmethod
+    def add_labels(self, run: InstanceRow, labels: Iterable[tuple[str, str]]) -> None:
+        """Record labels of a run, as pairs of key and value; those recorded already stay."""
+
+    @abstractmethod
+    def add_subject(self, run: InstanceRow, subject_hash: str) -> None:
+        """Record a subject of a run; one recorded already stays."""
+
+    def _runs(self, sql: str, values: Sequence[Value] = ()) -> list[InstanceRow]:
+        return [InstanceRow(to_text(row_id), *rest) for row_id, *rest in self.rows(sql, values)]

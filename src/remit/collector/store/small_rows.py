@@ -1,0 +1,173 @@
+"""Rows of accounts, agents, versions, tokens, erasures and idempotency keys."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, TypeVar
+
+from remit.collector.store import statements
+from remit.collector.store.execution import Execution, mutable
+from remit.collector.store.filters import Listed, Page
+from remit.collector.store.rows import (
+    AccountRow,
+    AgentRow,
+    DeploymentRow,
+    EnvironmentRow,
+    ErasureRow,
+    KeyRow,
+    Row,
+    SchemaVersionRow,
+    TokenRow,
+    VersionRow,
+)
+
+R = TypeVar("R", bound=Row)
+
+# Lists omit schemas: a hundred of them may be too large for memory.
+_LISTED: Final[Mapping[type[Row], str]] = {
+    SchemaVersionRow: statements.SELECT[SchemaVersionRow]
+    .replace("span_type_schemas", "'[]'")
+    .replace("quality_schemas", "'[]'")
+}
+
+
+class SmallRows(Execution):
+    """The tables of which a row is one value of its type."""
+
+    def row(self, kind: type[R], account_id: str | None, row_id: str) -> R | None:
+        """Return the row of this id."""
+        if account_id is None:
+            return self._one(kind, "id = ?", row_id)
+        owner = "id" if kind is AccountRow else "account_id"
+        return self._one(kind, f"id = ? AND {owner} = ?", row_id, account_id)
+
+    def row_to_remove(self, kind: type[R], account_id: str, row_id: str) -> R | None:
+        """Return the row of this id, locked until the transaction ends."""
+        return self._one(kind, "id = ? AND account_id = ?", row_id, account_id, to_remove=True)
+
+    def list_rows(
+        self, kind: type[R], account_id: str, equal: Mapping[str, str], page: Page
+    ) -> Listed[R]:
+        """Return rows of the account whose columns equal the values in *equal*.
+
+        Rows of schema versions have no schemas.
+        """
+        owner = "id" if kind is AccountRow else "account_id"
+        where = {owner: account_id, **equal}
+        for field in where:
+            statements.known(kind, field)
+        passing = "WHERE " + " AND ".join(f"{field} = ?" for field in where)
+        values = tuple(where.values())
+        total = self._count(f"FROM {statements.TABLES[kind]} {passing}", values)
+        select = _LISTED.get(kind) or statements.SELECT[kind]
+        sql = f"{select} {passing} {page.clause(kind)}"
+        return Listed(self._all(kind, sql, (*values, *page.limits)), total)
+
+    def accounts(self) -> list[AccountRow]:
+        """Return all accounts, oldest first."""
+        return self._oldest_first(AccountRow, "TRUE")
+
+    def environments(self, account_id: str) -> list[EnvironmentRow]:
+        """Return the environments of an account, oldest first."""
+        return self._oldest_first(EnvironmentRow, "account_id = ?", account_id)
+
+    def tokens(self) -> list[TokenRow]:
+        """Return all tokens, oldest first."""
+        sql = f"{statements.SELECT[TokenRow]} ORDER BY inserted_at, id{self._kept(TokenRow)}"
+        return self._all(TokenRow, sql)
+
+    def token_of_hash(self, token_hash: bytes) -> TokenRow | None:
+        """Return the token whose secret has this SHA-256."""
+        return self._one(TokenRow, "token_hash = ?", token_hash)
+
+    def tokens_made_by(self, token_ids: Collection[str]) -> list[TokenRow]:
+        """Return the tokens that these tokens made."""
+        where, values = self.among("made_by", token_ids)
+        sql = f"{statements.SELECT[TokenRow]} WHERE {where} ORDER BY id{self._kept(TokenRow)}"
+        return self._all(TokenRow, sql, values)
+
+    def agent(self, account_id: str | None, agent_id: str) -> AgentRow | None:
+        """Return the agent of this id."""
+        return self.row(AgentRow, account_id, agent_id)
+
+    def agent_of_identifier(self, account_id: str, external_identifier: str) -> AgentRow | None:
+        """Return the agent of this external identifier."""
+        where = "account_id = ? AND external_identifier = ?"
+        return self._one(AgentRow, where, account_id, external_identifier)
+
+    def deployments(self, agent_id: str) -> list[DeploymentRow]:
+        """Return the deployments of an agent, oldest first."""
+        return self._oldest_first(DeploymentRow, "agent_id = ?", agent_id)
+
+    def version(self, agent_id: str, external_identifier: str) -> VersionRow | None:
+        """Return the version of an agent by its external identifier."""
+        where = "agent_id = ? AND external_identifier = ?"
+        return self._one(VersionRow, where, agent_id, external_identifier)
+
+    def schema_version(
+        self, agent_id: str, external_identifier: str, content_hash: str
+    ) -> SchemaVersionRow | None:
+        """Return the schema version of an agent with this external identifier and content."""
+        where = "agent_id = ? AND external_identifier = ? AND content_hash = ?"
+        return self._one(SchemaVersionRow, where, agent_id, external_identifier, content_hash)
+
+    def newest_schema_version(self, agent_id: str, external_identifier: str) -> str | None:
+        """Return the id of an agent's newest schema version with this external identifier."""
+        sql = f"{statements.NEWEST_SCHEMA_VERSION}{self._kept(SchemaVersionRow)}"
+        return next((str(row[0]) for row in self.rows(sql, (agent_id, external_identifier))), None)
+
+    def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
+        """Return the schema version of this id."""
+        return self.row(SchemaVersionRow, None, schema_version_id)
+
+    @abstractmethod
+    def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
+        """Return the used idempotency keys among *keys*, by key."""
+
+    def erasures(self, instance_id: str) -> list[ErasureRow]:
+        """Return the erasures of an instance, oldest first."""
+        return self._oldest_first(ErasureRow, "agent_instance_id = ?", instance_id)
+
+    @abstractmethod
+    def add(self, row: Row) -> None:
+        """Insert a row whose id is new, which is no run and no span."""
+
+    @abstractmethod
+    def add_keys(self, rows: Sequence[KeyRow]) -> None:
+        """Insert idempotency keys that were not used before."""
+
+    def change(
+        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow
+    ) -> None:
+        """Update an existing row."""
+        self.run(statements.UPDATE[type(row)], (*mutable(row), row.id))
+
+    def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow) -> None:
+        """Delete a row, after the transactions that have read it.
+
+        Whether the row is still in use is to be read after this: then no other transaction can
+        begin to use it.
+        """
+        self.run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))  # noqa: S608 - a name from the tables
+
+    def remove_agent(self, agent_id: str) -> None:
+        """Delete an agent without instances, with its deployments, versions and tokens."""
+        types = "SELECT ref FROM span_types WHERE agent_ref = (SELECT ref FROM agents WHERE id = ?)"
+        for sql in (
+            f"DELETE FROM span_type_words WHERE type_ref IN ({types})",  # noqa: S608 - a fixed text
+            f"DELETE FROM span_types WHERE ref IN ({types})",  # noqa: S608 - as above
+            "DELETE FROM run_places WHERE agent_id = ?",
+        ):
+            self.run(sql, (agent_id,))
+        for table in statements.OF_AGENT:
+            self.run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))  # noqa: S608 - a fixed text
+        self.run("DELETE FROM agents WHERE id = ?", (agent_id,))
+
+    def touch_token(self, token_id: str, now_us: int) -> None:
+        """Record when a token was used."""
+        self.run(statements.NOTE_USE, (now_us, token_id, now_us))
+
+    def replace_answers(self, instance_id: str, answer: bytes) -> int:
+        """Replace each answer of an instance's idempotency keys with *answer*; return how many."""
+        return self.run(statements.ERASE_ANSWERS, (answer, instance_id))

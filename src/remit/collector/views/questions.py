@@ -1,0 +1,104 @@
+"""Runs, spans and numbers as the lists of remit's own API show them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Raw
+
+from remit.collector.store import SENSITIVE, UNCHECKED
+from remit.collector.store.questions import FAILED, FLAGS, Counted, RunRecord, SpanRecord
+from remit.collector.times import format_us
+from remit.collector.views.instances import span_counts, summary_view
+from remit.collector.views.spans import is_valid
+
+_UINT64: Final = 2**64
+
+
+def run_view(run: RunRecord) -> dict[str, object]:
+    """Return a run in a list."""
+    failure = None
+    if run.failure_us is not None:
+        fingerprint = run.fingerprint
+        failure = {
+            "step": run.failure_step,
+            "type": run.failure_type,
+            "place": run.failure_place,
+            "text": run.failure_text,
+            "at": format_us(run.failure_us),
+            # As a text: a number in JSON would lose its last digits in many readers.
+            "fingerprint": None if fingerprint is None else f"{fingerprint % _UINT64:016x}",
+        }
+    return {
+        **summary_view(run),
+        "agent": {
+            "id": run.agent_id,
+            "name": run.agent_name,
+            "external_identifier": run.agent_identifier,
+        },
+        "span_counts": span_counts(run),
+        "flags": _words(run.flags, failed=run.spans_failed > 0),
+        "denied": run.denied,
+        "handled": run.handled,
+        "tokens": {"in": run.tokens_in, "out": run.tokens_out},
+        "summary": run.summary,
+        "failure": failure,
+        "erased_at": _time(run.erased_at),
+    }
+
+
+def fingerprint_of(text: str) -> int:
+    """Return the fingerprint that is shown as *text*."""
+    return int.from_bytes(bytes.fromhex(text), signed=True)
+
+
+def listed_span(span: SpanRecord) -> dict[str, object]:
+    """Return a span in a list, with its payloads if they were read."""
+    view: dict[str, object] = {
+        "type": "agent_span",
+        "id": span.id,
+        "account_id": span.account_id,
+        "agent_id": span.agent_id,
+        "agent_instance_id": span.run_id,
+        "parent_span_id": span.parent_id,
+        "schema_name": span.schema_name,
+        "schema_title": span.title,
+        "status": span.status,
+        "summary": span.summary,
+        "started_at": _time(span.started_at),
+        "finished_at": _time(span.finished_at),
+        "sensitive_encoding": bool(span.flags & SENSITIVE),
+        "purpose": span.purpose,
+        "valid": is_valid(span.flags),
+        "flags": _words(span.flags, failed=span.status == FAILED),
+        "inserted_at": format_us(span.inserted_at),
+        "updated_at": format_us(span.updated_at),
+    }
+    if span.payload is not None:
+        view["payload"] = Raw(span.payload)
+        view["result_payload"] = None if span.result is None else Raw(span.result)
+        view["payload_byte_size_estimate"] = span.chars
+    return view
+
+
+def count_view(counted: Counted, by: str, whole: str, group: object) -> dict[str, object]:
+    """Return the numbers of a group.
+
+    Args:
+        counted: The numbers.
+        by: The member that names the group.
+        whole: The member with the number of all.
+        group: The name of the group.
+    """
+    named = {by: group} if by != "type" else {by: group, "title": counted.title}
+    return {**named, whole: counted.total, **counted.numbers}
+
+
+def _words(flags: int, *, failed: bool) -> list[str]:
+    words = [word for word, bits in FLAGS.items() if flags & bits]
+    words += [FAILED] if failed else []
+    return words + (["unchecked"] if flags & UNCHECKED else [])
+
+
+def _time(instant_us: int | None) -> str | None:
+    return None if instant_us is None else format_us(instant_us)

@@ -1,0 +1,198 @@
+"""Answers of the endpoints that only remit has, below `/api/remit/v1`."""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+
+from remit.models._types import WireModel
+from remit.models.agent_instance import AgentInstance, RegisteredAgent
+from remit.models.agent_span import AgentSpan
+
+Flag: TypeAlias = Literal[
+    "denied", "beyond", "withheld", "invalid", "undeclared", "lost", "failed", "unchecked"
+]
+"""What is to be noticed about a span, or about a span of a run."""
+
+
+class Tokens(WireModel):
+    """Tokens that language models took and gave; null if no span counted any."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    in_: int | None = Field(default=None, alias="in")
+    """Tokens of prompts; `in` on the wire."""
+    out: int | None = None
+    """Tokens of completions."""
+
+
+class Failure(WireModel):
+    """The failure of a run that began first."""
+
+    step: str | None
+    """Name of the span type."""
+    type: str | None
+    """Class of the error."""
+    place: str | None
+    """Where in the code it was raised."""
+    text: str | None
+    """First line of its message; null if the data of the step is confidential or stricter."""
+    at: datetime
+    """When."""
+    fingerprint: str | None
+    """What equal failures have in common, 16 hexadecimal digits."""
+
+
+class Run(AgentInstance):
+    """A run in a list."""
+
+    agent: RegisteredAgent
+    """Its agent."""
+    flags: list[Flag]
+    """What is to be noticed about its spans."""
+    denied: int
+    """Number of steps that the policy refused."""
+    handled: int
+    """Number of failed spans whose parent is complete."""
+    tokens: Tokens
+    """Tokens of its spans."""
+    summary: str | None = None
+    """Summary of its root span."""
+    failure: Failure | None = None
+    """Its failure; null without one."""
+    erased_at: datetime | None = None
+    """When its payloads were erased; null if they were not."""
+
+
+class RunList(WireModel):
+    """A page of runs, newest first."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    runs: list[Run]
+    """The runs."""
+    next: str | None = None
+    """Value of `before` for the next page; null on the last."""
+    total: int | None = None
+    """Number of all runs that meet the criteria, if `total=true`."""
+
+
+class Span(AgentSpan):
+    """A span in a list; without its payloads unless they were wanted."""
+
+    flags: list[Flag]
+    """What is to be noticed about it."""
+
+
+class SpanList(WireModel):
+    """A page of spans, newest first."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    spans: list[Span]
+    """The spans."""
+    next: str | None = None
+    """Value of `before` for the next page with the same filters; null on the last."""
+
+
+class Count(WireModel):
+    """Numbers of one group. The member that names the group is that of `by`."""
+
+    hour: datetime | None = None
+    """First moment of an hour."""
+    day: str | None = None
+    """A day, in UTC."""
+    type: str | None = None
+    """Name of a span type."""
+    title: str | None = None
+    """Title of the span type, from its newest declaration."""
+    category: str | None = None
+    """Category of data in parameters or results."""
+    agent: RegisteredAgent | None = None
+    """An agent."""
+    status: str | None = None
+    """A status; then only `spans` or `runs` is there."""
+    spans: int | None = None
+    """Number of spans."""
+    runs: int | None = None
+    """Number of runs."""
+    unfinished: int | None = None
+    """Spans that have not ended."""
+    pending: int | None = None
+    """Runs that have not started."""
+    active: int | None = None
+    """Runs in progress."""
+    complete: int | None = None
+    """Spans or runs that succeeded."""
+    failed: int | None = None
+    """Spans or runs that failed."""
+    terminated: int | None = None
+    """Runs that were terminated."""
+    cancelled: int | None = None
+    """Spans or runs that were cancelled."""
+    denied: int | None = None
+    """Spans that the policy refused."""
+    withheld: int | None = None
+    """Spans in which a value was withheld."""
+    beyond: int | None = None
+    """Spans beyond the remit of their agent."""
+    undeclared: int | None = None
+    """Spans of an undeclared type."""
+    invalid: int | None = None
+    """Spans that are not as declared."""
+    unchecked: int | None = None
+    """Spans that could not be compared with their declaration."""
+    duration_us: int | None = None
+    """Duration of all finished spans, in microseconds."""
+    duration_max_us: int | None = None
+    """Duration of the longest one."""
+
+
+class CountList(WireModel):
+    """Numbers of spans or runs by group."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    of: Literal["spans", "runs"]
+    """What was counted."""
+    by: Literal["hour", "day", "type", "category", "agent", "status"]
+    """How it was grouped."""
+    counts: list[Count]
+    """The groups: hours and days in order, others with the largest first."""
+
+
+class WithheldCount(WireModel):
+    """How often values were withheld. The member that names the group is that of `by`."""
+
+    rule: str | None = None
+    """A rule."""
+    type: str | None = None
+    """Name of a span type."""
+    title: str | None = None
+    """Title of the span type, from its newest declaration."""
+    day: str | None = None
+    """A day, in UTC."""
+    times: int
+    """Number of values."""
+
+
+class WithheldList(WireModel):
+    """How often values were withheld, by group."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    by: Literal["rule", "type", "day"]
+    """How it was grouped."""
+    withheld: list[WithheldCount]
+    """The groups: days in order, others with the largest first."""
+
+
+class ChangeList(WireModel):
+    """Runs that were changed, or whose spans were, in the order of the changes."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    runs: list[Run]
+    """The runs as they are now."""
+    cursor: str
+    """Value of `after` for what changes later."""

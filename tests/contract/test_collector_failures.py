@@ -1,0 +1,193 @@
+"""The failure that a list of runs shows, and how many failed steps were handled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.collecting import Api, Json
+from tests.stores import on_each_store
+
+RUNS = "/api/remit/v1/runs"
+CLASSES = ("public", "internal", "confidential", "secret")
+
+
+def time(second: int) -> str:
+    """Return a time on the day of the tests."""
+    return f"2026-01-05T10:00:{second:02}.000000Z"
+
+
+def error(kind: str, message: str, at: str, *causes: tuple[str, str]) -> dict[str, Json]:
+    """Return the result of a step that an exception ended."""
+    listed = [
+        {"type": cause, "message": "m", "at": place, "relation": "cause"} for cause, place in causes
+    ]
+    return {"error": {"type": kind, "message": message, "at": at, "causes": listed}}
+
+
+def step(api: Api, run: str, name: str, parent: str | None, began: int) -> str:
+    """Return the id of a step that has begun."""
+    body = {"schema_name": name, "parent_span_id": parent, "started_at": time(began)}
+    made: str = api.span(run, **body)["id"]
+    return made
+
+
+def end(api: Api, span: str, second: int, result: dict[str, Json] | None = None) -> None:
+    """End a step; one with a result has failed."""
+    status = "complete" if result is None else "failed"
+    body = {"status": status, "timestamp": time(second), "result_payload": result}
+    assert api.post(f"/agent_spans/{span}/finish", body).status_code == 200
+
+
+def listed(api: Api, run: str) -> dict[str, Any]:
+    """Return a run as the list shows it."""
+    response = api.http.get(RUNS)
+    assert response.status_code == 200, response.text
+    return next(each for each in response.json()["runs"] if each["id"] == run)
+
+
+def failure(api: Api, run: str) -> tuple[str | None, ...]:
+    """Return step, class, place and text of the failure of a run."""
+    shown = listed(api, run)["failure"]
+    return shown["step"], shown["type"], shown["place"], shown["text"]
+
+
+STORE = error("StoreError", "no such order\nand more", "store.py:13 in find")
+
+
+@on_each_store
+def test_a_failure_is_that_of_the_step_where_it_began(api: Api) -> None:
+    """The steps above it, through which it passed, are not mentioned."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    outer = step(api, run, "desk:answer", root, 1)
+    inner = step(api, run, "store:find", outer, 2)
+    for second, span in enumerate((inner, outer, root), 3):
+        end(api, span, second, STORE)
+
+    expected = ("store:find", "StoreError", "store.py:13 in find", "no such order")
+    assert failure(api, run) == expected
+    assert listed(api, run)["failure"]["at"] == time(3)
+    assert listed(api, run)["span_counts"]["failed"] == 3
+
+
+@on_each_store
+def test_a_failure_that_caused_another_is_shown(api: Api) -> None:
+    """The other one is how the parent reported it."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    inner = step(api, run, "store:find", root, 1)
+    end(api, inner, 2, STORE)
+    end(
+        api,
+        root,
+        3,
+        error("DeskError", "later", "desk.py:7 in answer", ("StoreError", "store.py:13 in find")),
+    )
+
+    assert failure(api, run)[:2] == ("store:find", "StoreError")
+
+
+@on_each_store
+def test_a_handled_failure_gives_way_to_the_one_that_ended_the_run(api: Api) -> None:
+    """Its step is the one that failed first with the exception of the root."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    outer = step(api, run, "desk:answer", root, 1)
+    handled = step(api, run, "store:find", outer, 2)
+    end(api, handled, 3, STORE)
+    end(api, outer, 4)
+    fatal = step(api, run, "desk:send", root, 5)
+    for second, span in ((6, fatal), (7, root)):
+        end(api, span, second, error("SendError", "no route", "send.py:2 in send"))
+    api.post(f"/agent_instance/{run}/finish", {"status": "failed"})
+
+    assert failure(api, run) == ("desk:send", "SendError", "send.py:2 in send", "no route")
+    assert listed(api, run)["handled"] == 1
+
+
+@on_each_store
+def test_a_run_that_went_on_shows_its_first_failure(api: Api) -> None:
+    """Also if it arrives last."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    first, second = (step(api, run, f"desk:{name}", root, 1) for name in ("first", "second"))
+    end(api, second, 5, error("Late", "late", "a.py:2 in a"))
+    end(api, first, 3, error("Early", "early", "a.py:1 in a"))
+    end(api, root, 6)
+    api.post(f"/agent_instance/{run}/finish", {"status": "complete"})
+
+    assert failure(api, run)[:2] == ("desk:first", "Early")
+    assert listed(api, run)["handled"] == 2
+
+
+@on_each_store
+def test_steps_that_arrive_after_the_end_are_counted_as_handled_too(api: Api) -> None:
+    """As a program sends them that was offline."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    end(api, root, 4)
+    api.post(f"/agent_instance/{run}/finish", {"status": "complete"})
+    assert listed(api, run)["handled"] == 0
+
+    late = step(api, run, "store:find", root, 1)
+    end(api, late, 2, STORE)
+
+    assert listed(api, run)["handled"] == 1
+
+
+def test_a_message_is_shown_up_to_the_class_internal(api: Api) -> None:
+    """Beyond it, the class of the exception and the place are all that a list tells."""
+    for name in CLASSES:
+        categories = {"classification": name}
+        risk = {
+            "action_profile": {},
+            "params_data_categories": {},
+            "result_data_categories": categories,
+        }
+        types = [{"name": "store:find", "params_schema": {}, "data_risk": risk}]
+        run = api.instance(agent_schema_version={"span_type_schemas": types})["id"]
+        end(api, step(api, run, "store:find", None, 0), 1, STORE)
+        text = "no such order" if name in {"public", "internal"} else None
+        assert failure(api, run) == ("store:find", "StoreError", "store.py:13 in find", text)
+
+
+@on_each_store
+def test_equal_failures_have_one_fingerprint(api: Api) -> None:
+    """Step, class and place are equal; the message may differ."""
+    results = [STORE, error("StoreError", "other", "store.py:13 in find")]
+    results.append(error("StoreError", "no such order", "store.py:14 in find"))
+    prints: list[str] = []
+    for result in results:
+        run = api.instance()["id"]
+        end(api, step(api, run, "store:find", None, 0), 1, result)
+        prints.append(listed(api, run)["failure"]["fingerprint"])
+
+    assert prints[0] == prints[1] != prints[2]
+    same = api.http.get(RUNS, params={"fingerprint": prints[0]}).json()["runs"]
+    assert len(same) == 2
+
+
+def test_a_failure_without_an_error_has_a_step(api: Api) -> None:
+    """As clients send it that record no error, or one of another form."""
+    for result in ({}, {"error": "x"}, {"error": {"type": 5, "causes": [1]}}):
+        run = api.instance()["id"]
+        end(api, step(api, run, "store:find", None, 0), 1, result)
+        assert failure(api, run) == ("store:find", None, None, None)
+
+
+@on_each_store
+def test_tokens_are_added_up(api: Api) -> None:
+    """Of all spans that have some; a run without any has none."""
+    run = api.instance()["id"]
+    assert listed(api, run)["tokens"] == {"in": None, "out": None}
+    for usage in (
+        {"prompt_tokens": 10, "completion_tokens": 3},
+        {"prompt_tokens": 5},
+        {"x": -1},
+        7,
+    ):
+        span = step(api, run, "llm", None, 0)
+        end_with = {"status": "complete", "result_payload": {"token_usage": usage}}
+        assert api.post(f"/agent_spans/{span}/finish", end_with).status_code == 200
+
+    assert listed(api, run)["tokens"] == {"in": 15, "out": 3}
