@@ -13,9 +13,7 @@ from typing import Any, Final, cast
 
 import psycopg
 
-from remit._base.ids import pfid
-from remit.collector.store import STATUSES, Transaction
-from remit.collector.store.ids import first_at, shard_of, to_bytes
+from tests.inside_collector import STATUSES, Transaction, first_at, pfid, shard_of, to_bytes
 from tests.postgres import database
 
 Row = dict[str, Any]

@@ -69,6 +69,8 @@ _READER: Final = {
     # A plan for all values would read as much for a second as for a year.
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
+    # Workers take longer to start than a page or a month of counts takes to read.
+    "max_parallel_workers_per_gather": "0",
 }
 # Not by `to_regclass`: within a transaction it caches that a table does not exist.
 _EXISTS: Final = """
