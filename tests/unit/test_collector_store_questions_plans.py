@@ -150,6 +150,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         "SEARCH x USING PRIMARY KEY (kind=?)",
         "span_findings_pkey",
     ),
+    "runs with a failed span": (
+        listed(flag="failed"),
+        "x USING COVERING INDEX spans_failed",
+        r"spans_\d+_started_at_type_ref_idx",
+    ),
     "runs with a flag": (
         listed(flag="undeclared"),
         "runs_flagged (account_ref=?)",

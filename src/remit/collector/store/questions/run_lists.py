@@ -25,11 +25,12 @@ from remit.collector.store.questions.scope import (
     run_meets,
     same_shard,
 )
+from remit.collector.store.rows import STATUSES
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
 FEW_FINDINGS: Final = 1000
-"""The runs of a kind of finding with at most so many rows are found by these rows."""
+"""The runs with a flag that at most so many spans have are found by these spans."""
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
 # What a transaction that is still open has written becomes visible later, with a smaller number.
@@ -173,7 +174,6 @@ def _records(
 def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
     """Return the statement for the keys, by the shortest list of runs that a criterion names."""
     before_id = None if before is None else to_bytes(before)
-    kind = KINDS.get(wanted.flag or "")
     if wanted.key is not None:
         source = Where()
         source.add("x.external_identifier = ?", wanted.key)
@@ -196,11 +196,10 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
         of_run = _of_run(tx, wanted, "r.id", None, without=("label", "times"))
         return _by_many(tx, "run_labels", source, of_run)
     of_run = _of_run(tx, wanted, "r.id", before_id)
-    if kind is not None and _is_rare(tx, kind):
-        source = Where()
-        source.add("x.kind = ?", kind)
+    table, source = _marked(wanted.flag)
+    if table and _is_rare(tx, table, source):
         join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
-        return _by_few(tx, columns(tx, "x", "run_ref"), "span_findings", source, join, of_run)
+        return _by_few(tx, columns(tx, "x", "run_ref"), table, source, join, of_run)
     sql = f"SELECT {columns(tx, 'r', 'id')}, r.ref AS run_ref FROM runs AS r WHERE {of_run.text}"
     return _Keys(sql, of_run.values)
 
@@ -279,10 +278,19 @@ def _of_run(
     return where
 
 
-def _is_rare(tx: Transaction, kind: int) -> bool:
-    """Return whether there are only few findings of a kind, or none."""
-    sql = "SELECT COUNT(*) FROM (SELECT 1 FROM span_findings WHERE kind = ? LIMIT ?) AS f"
-    ((count,),) = tx.rows(sql, (kind, FEW_FINDINGS + 1))
+def _marked(flag: str | None) -> tuple[str, Where]:
+    """Return the table with a row for each span that has a flag, and which rows; else no table."""
+    if flag == FAILED:
+        return "spans", Where([f"x.status = {STATUSES.index(FAILED)}"])
+    if flag in KINDS:
+        return "span_findings", Where([f"x.kind = {KINDS[flag]}"])
+    return "", Where()
+
+
+def _is_rare(tx: Transaction, table: str, source: Where) -> bool:
+    """Return whether only few rows of a table meet the conditions, or none."""
+    few = f"SELECT 1 FROM {table} AS x WHERE {source.text} LIMIT ?"
+    ((count,),) = tx.rows(f"SELECT COUNT(*) FROM ({few}) AS f", (FEW_FINDINGS + 1,))
     return int(count) <= FEW_FINDINGS
 
 
