@@ -1,21 +1,18 @@
-"""How the databases come by what is asked of them."""
+"""The plans by which the databases find rows."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from remit._base.ids import new_key, pfid
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import Page, SpanFilter, SpanRow, Transaction, write
-from remit.collector.store.postgres_rows import PostgresTransaction
+from remit.collector.store import Page, SpanFilter, Transaction
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from tests.collecting import World
 from tests.inside_collector import sqlite_store
@@ -24,11 +21,17 @@ from tests.stores import empty_database
 
 BY_START = Page(0, 200, "started_at", descending=False)
 NEWEST = Page(0, 50, "id", descending=True)
-LOOKED_UP = "agent_spans", "agent_instances", "idempotency_keys"
+LOOKED_UP = "spans", "span_payloads", "runs", "idempotency_keys"
 READ = """
     SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan
     FROM pg_stat_user_tables WHERE relname ~ %s
 """
+PLANNED = (
+    "SELECT COALESCE(SUM(generic_plans), 0), SUM(custom_plans) "
+    "FROM pg_prepared_statements WHERE statement ~ '[^_]spans AS s'"
+)
+# Enough for a plan that is kept: the driver prepares after five times, the server plans five times.
+OFTEN = 12
 
 
 @pytest.fixture
@@ -38,29 +41,33 @@ def path(tmp_path: Path) -> Iterator[Path]:
         yield Path(named)
 
 
-def span(run: str, number: int) -> SpanRow:
-    """Return a span that began so many microseconds after 1970."""
-    span_id = pfid(new_key((number + 1) * 1_000_000), 5)
-    text = ("complete", "complete", 0, number, number, number, number, None, None, "{}", None)
-    return SpanRow(run, span_id, None, "desk:answer", *text)
-
-
 def filled(store: Store) -> SpanFilter:
-    """Fill a store with spans of two agents, and return a filter for some of one's."""
-    run = World(store).deployment("planned one").instance("active")
-    other = World(store).deployment("planned two").instance("active")["id"]
-    rows = [span(one, number) for number in range(1000) for one in (run["id"], other)]
-    write(store, lambda tx: tx.add_spans(rows))
+    """Fill a store with 500 spans of each of two agents; return a filter for some of one's."""
+    world = World(store, settings=Settings(max_bulk_s=60))
+    runs: list[dict[str, str]] = []
+    for name in ("planned one", "planned two"):
+        api = world.deployment(name)
+        run = api.instance("active")
+        items = [
+            {
+                "_type": "agent_spans/create",
+                "idempotency_key": uuid4().hex,
+                **api.span_body(run["id"], started_at=f"1970-01-01T00:00:00.{number:06}Z"),
+            }
+            for number in range(500)
+        ]
+        api.bulk(*items)
+        runs.append(run)
     return SpanFilter(
-        account_id=run["account_id"],
-        agent_id=run["agent_id"],
-        started_from_us=500,
-        started_to_us=510,
+        account_id=runs[0]["account_id"],
+        agent_id=runs[0]["agent_id"],
+        started_from_us=100,
+        started_to_us=110,
     )
 
 
 @pytest.mark.gate
-def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
+def test_postgres_looks_up_spans_by_keys() -> None:
     """To write spans it reads the rows that are named, and none of the hundreds beside them."""
     with database() as url:
         store = open_store(url)
@@ -82,73 +89,52 @@ def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
         outputs = api.bulk(*again, *ends)
         store.close()
 
-        # What was read is told when the connection is closed.
+        # The server counts what a connection has read when it is closed.
         with psycopg.connect(url, autocommit=True) as connected:
             read = connected.execute(READ, (f"^({'|'.join(LOOKED_UP)})",)).fetchall()
 
     assert {output["status"] for output in outputs.values()} == {"success"}
     assert sum(rows for _, rows, _ in read) >= 20
-    assert [found for found in read if found[1] > 100 or (found[1] and found[2])] == []
+    assert [table for table in read if table[1] > 100 or (table[1] and table[2])] == []
 
 
-def plans_in_sqlite(
-    path: Path,
-    read: Callable[[Transaction], object],
-    explain: str = "EXPLAIN QUERY PLAN ",
-    *,
-    most_by_start: int = MOST_BY_START,
-) -> str:
-    """Return how SQLite comes by what is read: the last column of what it explains."""
-    asked: list[str] = []
+def plans_in_sqlite(path: Path, read: Callable[[Transaction], object]) -> str:
+    """Return how SQLite finds what is read: the last column of what it explains."""
+    executed: list[str] = []
     with closing(sqlite3.connect(path)) as connection:
-        connection.set_trace_callback(asked.append)
-        read(SqliteTransaction(connection, most_by_start=most_by_start))
+        connection.set_trace_callback(executed.append)
+        read(SqliteTransaction(connection))
         connection.set_trace_callback(None)
-        column = 1 if explain == "EXPLAIN " else -1
-        return "\n".join(row[column] for sql in asked for row in connection.execute(explain + sql))
-
-
-class Noting(psycopg.Cursor[Any]):
-    """A cursor that notes what it was asked."""
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Note nothing yet."""
-        super().__init__(connection)
-        self.asked: list[tuple[bytes, Sequence[Any] | None]] = []
-
-    def execute(self, query: Any, params: Any = None, **more: Any) -> Noting:  # noqa: ANN401 - psycopg's own
-        """Note a statement, and carry it out."""
-        self.asked.append((query, params))
-        return super().execute(query, params, **more)
+        return "\n".join(
+            row[-1]
+            for sql in executed
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+        )
 
 
 def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
-    """Unless it is so much that the runs of the agent are the shorter way."""
+    """Of the types of the agent."""
     with closing(sqlite_store(path)) as store:
         wanted = filled(store)
 
-    def read(tx: Transaction) -> object:
-        return tx.list_spans(wanted, BY_START)
+    plans = plans_in_sqlite(path, lambda tx: tx.list_spans(wanted, BY_START))
 
-    few = plans_in_sqlite(path, read)
-    many = plans_in_sqlite(path, read, most_by_start=20)
-
-    # To know whether it is few, to count, and to read.
-    by_start = "agent_spans_by_start (started_at>? AND started_at<?)"
-    assert few.count(by_start) == 3
-    assert "SCAN i" not in few
-    assert many.count(by_start) == 1
-    assert many.count("SEARCH s USING INDEX sqlite_autoindex_agent_spans_1") == 2
+    # To count, and to read.
+    assert plans.count("spans_of_type (type_ref=? AND started_at>? AND started_at<?)") == 2
+    assert "SCAN s" not in plans.replace("SCAN k", "")
 
 
 @pytest.mark.parametrize(
     ("field", "index"),
-    [("caused_by", "by_cause"), ("external_identifier", "by_identifier")],
+    [
+        ("caused_by", "INDEX runs_by_cause (caused_by=?)"),
+        ("external_identifier", "run_keys USING PRIMARY KEY (external_identifier=?)"),
+    ],
 )
 def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str) -> None:
-    """In order, among the runs of the account, of one agent, or of all."""
-    store = sqlite_store(path)
-    wanted = filled(store)
+    """Among the runs of the account, of one agent, or of all."""
+    with closing(sqlite_store(path)) as store:
+        wanted = filled(store)
     of_agent = {"agent_id": str(wanted.agent_id), field: "a"}
     for account_id, equal in (
         (wanted.account_id, {field: "a"}),
@@ -161,38 +147,27 @@ def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str
         ) -> object:
             return tx.list_instances(account_id, equal, NEWEST)
 
-        rows = plans_in_sqlite(path, read).splitlines()[-1]
-        assert f"USING INDEX agent_instances_{index} ({field}=?)" in rows
-    store.close()
+        plans = plans_in_sqlite(path, read)
+        assert plans.count(index) == 2, plans
+        assert "SCAN" not in plans
 
 
 def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
-    """All of an account's and those of one agent, which are as many as there ever were."""
-    store = sqlite_store(path)
-    wanted = filled(store)
-    everything: dict[str, str] = {}
-    of_agent = {"agent_id": str(wanted.agent_id)}
+    """Those of an account and those of one agent, which are as many as there ever were."""
+    with closing(sqlite_store(path)) as store:
+        wanted = filled(store)
+    for equal in ({}, {"agent_id": str(wanted.agent_id)}):
 
-    for alone in (True, False):
-        if not alone:
-            World(store).foreign()
-        for equal in (everything, of_agent):
+        def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
+            return tx.list_instances(wanted.account_id, equal, NEWEST)
 
-            def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
-                return tx.list_instances(wanted.account_id, equal, NEWEST)
-
-            plan = plans_in_sqlite(path, read)
-            if alone and not equal:
-                # SQLite's word for counting pages, of which there is one.
-                assert "Count" in plans_in_sqlite(path, read, "EXPLAIN ")
-            else:
-                assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_" in plan
-            assert "TEMP B-TREE" not in plan
-    store.close()
+        plans = plans_in_sqlite(path, read)
+        assert plans.startswith("SEARCH r USING COVERING INDEX runs_"), plans
+        assert "TEMP B-TREE" not in plans
 
 
-def test_runs_of_the_only_account_are_its_own(path: Path) -> None:
-    """Also where another one asks, and when there are two."""
+def test_runs_are_listed_by_account(path: Path) -> None:
+    """Where there is one account, where there are two, and for an account that does not exist."""
     store = sqlite_store(path)
     account = str(filled(store).account_id)
 
@@ -205,48 +180,49 @@ def test_runs_of_the_only_account_are_its_own(path: Path) -> None:
 
 
 def _listed(store: Store, account_id: str) -> tuple[int, int]:
-    """Return how many runs of an account are listed, and how many it is said to have."""
+    """Return how many runs of an account are listed, and their total."""
     with store.reading() as tx:
-        found = tx.list_instances(account_id, {}, NEWEST)
-    assert {row.account_id for row in found.rows} <= {account_id}
-    return len(found.rows), found.total
+        listed = tx.list_instances(account_id, {}, NEWEST)
+    assert {row.account_id for row in listed.rows} <= {account_id}
+    return len(listed.rows), listed.total
 
 
 @pytest.mark.gate
 def test_postgres_reads_what_began_within_a_time_by_that() -> None:
-    """In each part of the table, those to come too."""
-    with database() as url:
-        with closing(open_store(url)) as store:
-            wanted = filled(store)
+    """In each partition of the table, those to come too."""
+    with database() as url, closing(open_store(url)) as store:
+        wanted = filled(store)
         with psycopg.connect(url, autocommit=True) as connected:
             connected.execute("ANALYZE")
-            cursor = Noting(connected)
-            PostgresTransaction(cursor, writing=False).list_spans(wanted, BY_START)
-            told = [
-                line
-                for sql, values in cursor.asked
-                for (line,) in connected.execute(b"EXPLAIN " + sql, values).fetchall()
-            ]
+            connected.execute("SELECT pg_stat_reset()")
+        store.close()
+        with store.reading() as tx:
+            listed = tx.list_spans(wanted, BY_START)
+        store.close()
+        with psycopg.connect(url, autocommit=True) as connected:
+            read = connected.execute(READ, ("^spans",)).fetchall()
 
-    plan = "\n".join(told)
-    assert plan.count("_started_at_idx on agent_spans") >= 2, plan
+    assert listed.total == len(listed.rows) == 11
+    # To count, and to read.
+    assert 22 <= sum(rows for _, rows, _ in read) <= 50
 
 
 @pytest.mark.gate
-def test_postgres_plans_for_the_times_that_are_asked_for() -> None:
+def test_postgres_plans_queries_for_their_values() -> None:
     """However often: one plan for all times would read as much for a second as for a year."""
-    with database() as url:
-        with closing(open_store(url)) as store:
-            wanted = filled(store)
-        with psycopg.connect(url, autocommit=True) as connected:
-            tx = PostgresTransaction(connected.cursor(), writing=False)
-            (run, *_) = tx.instances_of_agent(str(wanted.agent_id))
-            for _ in range(12):
+    with database() as url, closing(open_store(url)) as store:
+        wanted = filled(store)
+        with store.reading() as tx:
+            for _ in range(OFTEN):
                 tx.list_spans(wanted, BY_START)
-                tx.span_kinds(wanted)
-                tx.list_spans(SpanFilter(agent_instance_id=run), BY_START)
-            kept = connected.execute("SELECT statement FROM pg_prepared_statements").fetchall()
+            ((generic, custom),) = tx.rows(PLANNED)
+        assert generic == 0
+        assert custom > 0
 
-    of_spans = [text for (text,) in kept if "agent_spans" in text]
-    assert len(of_spans) == 2
-    assert all("agent_instance_id = $1" in text for text in of_spans)
+        # A transaction that writes finds rows by keys, for which one plan is enough.
+        with store.writing() as tx:
+            for _ in range(OFTEN):
+                tx.spans(None, ["an id"])
+            ((generic, custom),) = tx.rows(PLANNED)
+        assert generic > 0
+        assert custom == 0

@@ -119,9 +119,9 @@ _INSERT_KEYS: Final = _insert(
     _OR_NOTHING,
     answer="decode(r.answer, 'base64')",
 )
-# By the first and the last id PostgreSQL leaves out partitions.
-_WITHIN: Final = "{0}.id BETWEEN ? AND ?"
-_OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {_WITHIN.format('s')}"
+# By the first and the last id PostgreSQL leaves out partitions. Where rows are joined, it looks for
+# each in its partition; with a range it may read the whole range instead.
+_OF_IDS: Final = "s.id = ANY(?::bytea[]) AND s.id BETWEEN ? AND ?"
 _SAME_SPAN: Final = "{0}.run_ref = {1}.run_ref AND {0}.id = {1}.id AND {0}.shard = {1}.shard"
 _CHANGED_SPAN: Final = statements.MUTABLE[SpanRow]
 _CHANGED_COLUMNS: Final = {
@@ -136,18 +136,22 @@ _CHANGE_SPANS: Final = (
     f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(_CHANGED_SPAN)} "
     f"FROM {_recordset(_CHANGED_COLUMNS)}), b AS ("
     "UPDATE span_payloads AS b SET result = r.result FROM r WHERE r.result IS NOT NULL "
-    f"AND {_SAME_SPAN.format('b', 'r')} AND {_WITHIN.format('b')}) "
+    f"AND {_SAME_SPAN.format('b', 'r')}) "
     f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in _CHANGED_SPAN)} "
-    f"FROM r WHERE {_SAME_SPAN.format('s', 'r')} AND {_WITHIN.format('s')}"
+    f"FROM r WHERE {_SAME_SPAN.format('s', 'r')}"
 )
 _JOIN_RUN: Final = "JOIN runs AS r ON r.ref = s.run_ref AND r.shard = s.shard"
 _JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b', 's')}"
-# The spans first, whatever statistics the planner has of the runs.
+# The spans first, and then the other rows of each, whatever statistics the planner has of them:
+# OFFSET keeps it from merging the queries.
 _SPANS_OF_IDS: Final = (
     f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {_OF_IDS}) "  # noqa: S608 - as above
-    f"SELECT {statements.SPAN_COLUMNS} FROM s {_JOIN_RUN} "
-    "JOIN span_types AS t ON t.ref = s.type_ref "
-    f"{_JOIN_PAYLOADS} AND {_WITHIN.format('b')}"
+    f"SELECT {statements.SPAN_COLUMNS} FROM s "
+    "CROSS JOIN LATERAL (SELECT r.id, r.account_ref FROM runs AS r "
+    "WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
+    "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
+    "AS t LEFT JOIN LATERAL (SELECT b.payload, b.result FROM span_payloads AS b "
+    f"WHERE {_SAME_SPAN.format('b', 's')} OFFSET 0) AS b ON TRUE"
 )
 _SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['account_id']}"
 # One look-up for each key: with `key = ANY(...)`, a plan that was made while there were few keys
@@ -469,7 +473,7 @@ class PostgresTransaction(Transaction):
     @override
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
         ids, first, last = _of_ids(span_ids)
-        values: tuple[Value, ...] = (ids, first, last, first, last)
+        values: tuple[Value, ...] = (ids, first, last)
         sql = _SPANS_OF_IDS
         if account_id is not None:
             sql, values = _SPANS_OF_ACCOUNT, (*values, account_id)
@@ -509,8 +513,7 @@ class PostgresTransaction(Transaction):
                 "result": row.result_payload,
             }
             changes.append(change)
-        _, first, last = _of_ids([row.id for row in rows])
-        self.run(_CHANGE_SPANS, (_json(changes), first, last, first, last))
+        self.run(_CHANGE_SPANS, (_json(changes),))
 
     @override
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
