@@ -27,7 +27,7 @@ SIZE: Final = {
 }
 CHARS: Final = """
     SELECT AVG(LENGTH(payload) + COALESCE(LENGTH(result), 0))
-    FROM (SELECT payload, result FROM span_payloads LIMIT 100000) AS some
+    FROM (SELECT payload, result FROM span_payloads LIMIT 100000) AS p
 """
 
 

@@ -1,18 +1,20 @@
-"""The plans by which the databases find rows."""
+"""How the databases come by what is asked of them."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import Page, SpanFilter, Transaction
+from remit.collector.store import DENIED, Page, SpanFilter, Transaction
+from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from tests.collecting import World
 from tests.inside_collector import sqlite_store
@@ -21,11 +23,14 @@ from tests.stores import empty_database
 
 BY_START = Page(0, 200, "started_at", descending=False)
 NEWEST = Page(0, 50, "id", descending=True)
+BEGAN_US = 1_767_607_200_000_000
+"""2026-01-05 at ten."""
 LOOKED_UP = "spans", "span_payloads", "runs", "idempotency_keys"
 READ = """
     SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan
     FROM pg_stat_user_tables WHERE relname ~ %s
 """
+
 PLANNED = (
     "SELECT COALESCE(SUM(generic_plans), 0), SUM(custom_plans) "
     "FROM pg_prepared_statements WHERE statement ~ '[^_]spans AS s'"
@@ -42,32 +47,28 @@ def path(tmp_path: Path) -> Iterator[Path]:
 
 
 def filled(store: Store) -> SpanFilter:
-    """Fill a store with 500 spans of each of two agents; return a filter for some of one's."""
+    """Fill a store with spans of two agents, and return a filter for some of one's."""
     world = World(store, settings=Settings(max_bulk_s=60))
-    runs: list[dict[str, str]] = []
-    for name in ("planned one", "planned two"):
-        api = world.deployment(name)
-        run = api.instance("active")
-        items = [
-            {
-                "_type": "agent_spans/create",
-                "idempotency_key": uuid4().hex,
-                **api.span_body(run["id"], started_at=f"1970-01-01T00:00:00.{number:06}Z"),
-            }
-            for number in range(500)
+    apis = world.deployment("planned one"), world.deployment("planned two")
+    runs = [api.instance("active") for api in apis]
+    for api, run in zip(apis, runs, strict=True):
+        bodies = [
+            api.span_body(
+                run["id"], started_at=f"2026-01-05T10:{number // 60:02}:{number % 60:02}Z"
+            )
+            for number in range(1000)
         ]
-        api.bulk(*items)
-        runs.append(run)
+        api.bulk(*[{"_type": "agent_spans/create", **body} for body in bodies])
     return SpanFilter(
         account_id=runs[0]["account_id"],
         agent_id=runs[0]["agent_id"],
-        started_from_us=100,
-        started_to_us=110,
+        started_from_us=BEGAN_US + 500_000_000,
+        started_to_us=BEGAN_US + 510_000_000,
     )
 
 
 @pytest.mark.gate
-def test_postgres_looks_up_spans_by_keys() -> None:
+def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
     """To write spans it reads the rows that are named, and none of the hundreds beside them."""
     with database() as url:
         store = open_store(url)
@@ -89,52 +90,64 @@ def test_postgres_looks_up_spans_by_keys() -> None:
         outputs = api.bulk(*again, *ends)
         store.close()
 
-        # The server counts what a connection has read when it is closed.
+        # What was read is told when the connection is closed.
         with psycopg.connect(url, autocommit=True) as connected:
             read = connected.execute(READ, (f"^({'|'.join(LOOKED_UP)})",)).fetchall()
 
     assert {output["status"] for output in outputs.values()} == {"success"}
     assert sum(rows for _, rows, _ in read) >= 20
-    assert [table for table in read if table[1] > 100 or (table[1] and table[2])] == []
+    assert [found for found in read if found[1] > 100 or (found[1] and found[2])] == []
 
 
 def plans_in_sqlite(path: Path, read: Callable[[Transaction], object]) -> str:
-    """Return how SQLite finds what is read: the last column of what it explains."""
-    executed: list[str] = []
+    """Return how SQLite comes by what is read: the last column of what it explains."""
+    asked: list[str] = []
     with closing(sqlite3.connect(path)) as connection:
-        connection.set_trace_callback(executed.append)
+        connection.set_trace_callback(asked.append)
         read(SqliteTransaction(connection))
         connection.set_trace_callback(None)
         return "\n".join(
-            row[-1]
-            for sql in executed
-            for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+            row[-1] for sql in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")
         )
 
 
+class Noting(psycopg.Cursor[Any]):
+    """A cursor that notes what it was asked."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Note nothing yet."""
+        super().__init__(connection)
+        self.asked: list[tuple[bytes, Sequence[Any] | None]] = []
+
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Noting:  # noqa: ANN401 - psycopg's own
+        """Note a statement, and carry it out."""
+        self.asked.append((query, params))
+        return super().execute(query, params, **more)
+
+
 def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
-    """Of the types of the agent."""
+    """Of the types of the agent, however many there are at other times."""
     with closing(sqlite_store(path)) as store:
         wanted = filled(store)
 
-    plans = plans_in_sqlite(path, lambda tx: tx.list_spans(wanted, BY_START))
+    plan = plans_in_sqlite(path, lambda tx: tx.list_spans(wanted, BY_START))
 
     # To count, and to read.
-    assert plans.count("spans_of_type (type_ref=? AND started_at>? AND started_at<?)") == 2
-    assert "SCAN s" not in plans.replace("SCAN k", "")
+    assert plan.count("spans_of_type (type_ref=? AND started_at>? AND started_at<?)") == 2
+    assert "SCAN s" not in plan
 
 
 @pytest.mark.parametrize(
     ("field", "index"),
     [
         ("caused_by", "INDEX runs_by_cause (caused_by=?)"),
-        ("external_identifier", "run_keys USING PRIMARY KEY (external_identifier=?)"),
+        ("external_identifier", "USING PRIMARY KEY (external_identifier=?)"),
     ],
 )
 def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str) -> None:
     """Among the runs of the account, of one agent, or of all."""
-    with closing(sqlite_store(path)) as store:
-        wanted = filled(store)
+    store = sqlite_store(path)
+    wanted = filled(store)
     of_agent = {"agent_id": str(wanted.agent_id), field: "a"}
     for account_id, equal in (
         (wanted.account_id, {field: "a"}),
@@ -147,27 +160,34 @@ def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str
         ) -> object:
             return tx.list_instances(account_id, equal, NEWEST)
 
-        plans = plans_in_sqlite(path, read)
-        assert plans.count(index) == 2, plans
-        assert "SCAN" not in plans
+        plan = plans_in_sqlite(path, read)
+        assert plan.count(index) == 2
+        assert "SCAN" not in plan
+    store.close()
 
 
 def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
-    """Those of an account and those of one agent, which are as many as there ever were."""
-    with closing(sqlite_store(path)) as store:
-        wanted = filled(store)
-    for equal in ({}, {"agent_id": str(wanted.agent_id)}):
+    """All of an account's and those of one agent, which are as many as there ever were."""
+    store = sqlite_store(path)
+    wanted = filled(store)
+    for equal, index in (
+        ({}, "runs_by_status"),
+        ({"agent_id": str(wanted.agent_id)}, "runs_of_agent_by_status"),
+        ({"agent_id": str(wanted.agent_id), "status": "failed"}, "runs_of_agent_by_status"),
+    ):
 
         def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
             return tx.list_instances(wanted.account_id, equal, NEWEST)
 
-        plans = plans_in_sqlite(path, read)
-        assert plans.startswith("SEARCH r USING COVERING INDEX runs_"), plans
-        assert "TEMP B-TREE" not in plans
+        plan = plans_in_sqlite(path, read)
+        # The narrowest one that begins with the account, or the agent.
+        assert f"SEARCH r USING COVERING INDEX {index} " in plan
+        assert "TEMP B-TREE" not in plan
+    store.close()
 
 
-def test_runs_are_listed_by_account(path: Path) -> None:
-    """Where there is one account, where there are two, and for an account that does not exist."""
+def test_runs_of_the_only_account_are_its_own(path: Path) -> None:
+    """Also where another one asks, and when there are two."""
     store = sqlite_store(path)
     account = str(filled(store).account_id)
 
@@ -180,31 +200,31 @@ def test_runs_are_listed_by_account(path: Path) -> None:
 
 
 def _listed(store: Store, account_id: str) -> tuple[int, int]:
-    """Return how many runs of an account are listed, and their total."""
+    """Return how many runs of an account are listed, and how many it is said to have."""
     with store.reading() as tx:
-        listed = tx.list_instances(account_id, {}, NEWEST)
-    assert {row.account_id for row in listed.rows} <= {account_id}
-    return len(listed.rows), listed.total
+        found = tx.list_instances(account_id, {}, NEWEST)
+    assert {row.account_id for row in found.rows} <= {account_id}
+    return len(found.rows), found.total
 
 
 @pytest.mark.gate
 def test_postgres_reads_what_began_within_a_time_by_that() -> None:
-    """In each partition of the table, those to come too."""
-    with database() as url, closing(open_store(url)) as store:
-        wanted = filled(store)
+    """In each part of the table, those to come too."""
+    with database() as url:
+        with closing(open_store(url)) as store:
+            wanted = filled(store)
         with psycopg.connect(url, autocommit=True) as connected:
             connected.execute("ANALYZE")
-            connected.execute("SELECT pg_stat_reset()")
-        store.close()
-        with store.reading() as tx:
-            listed = tx.list_spans(wanted, BY_START)
-        store.close()
-        with psycopg.connect(url, autocommit=True) as connected:
-            read = connected.execute(READ, ("^spans",)).fetchall()
+            cursor = Noting(connected)
+            PostgresTransaction(cursor).list_spans(wanted, BY_START)
+            told = [
+                line
+                for sql, values in cursor.asked
+                for (line,) in connected.execute(b"EXPLAIN " + sql, values).fetchall()
+            ]
 
-    assert listed.total == len(listed.rows) == 11
-    # To count, and to read.
-    assert 22 <= sum(rows for _, rows, _ in read) <= 50
+    plan = "\n".join(told)
+    assert plan.count("_type_ref_started_at_idx on spans") >= 2, plan
 
 
 @pytest.mark.gate
@@ -216,13 +236,44 @@ def test_postgres_plans_queries_for_their_values() -> None:
             for _ in range(OFTEN):
                 tx.list_spans(wanted, BY_START)
             ((generic, custom),) = tx.rows(PLANNED)
-        assert generic == 0
-        assert custom > 0
+        assert (generic, custom > 0) == (0, True)
 
         # A transaction that writes finds rows by keys, for which one plan is enough.
         with store.writing() as tx:
             for _ in range(OFTEN):
                 tx.spans(None, ["an id"])
             ((generic, custom),) = tx.rows(PLANNED)
-        assert generic > 0
-        assert custom == 0
+        assert (generic > 0, custom) == (True, 0)
+
+
+def test_sqlite_reads_the_spans_of_a_bulk_by_their_ids(path: Path) -> None:
+    """Not by the account, all of whose runs it would read."""
+    with closing(sqlite_store(path)) as store:
+        account = str(filled(store).account_id)
+
+    plan = plans_in_sqlite(path, lambda tx: tx.spans(account, ["0" * 32]))
+
+    assert "SEARCH s USING INDEX spans_by_id (id=?)" in plan
+    assert "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)" in plan
+
+
+def test_sqlite_looks_the_risk_of_an_agent_up_by_days_and_types(path: Path) -> None:
+    """And its sentences by the agent."""
+    store = sqlite_store(path)
+    agent_id = str(filled(store).agent_id)
+
+    def risk(tx: Transaction) -> object:
+        first = BEGAN_US // 3_600_000_000
+        return [
+            tx.types_of_agent(agent_id, None, (first - 24 * 30, first + 1)),
+            tx.sentences(DENIED, agent_id=agent_id, period_us=(0, BEGAN_US), most=10),
+            tx.newest_terminated(agent_id, None, 10),
+        ]
+
+    plan = plans_in_sqlite(path, risk)
+
+    assert "SCAN c" not in plan
+    assert plan.count("PRIMARY KEY (bucket=? AND type_ref=? AND agent_ref=?)") == 3
+    assert "INDEX span_findings_of_agent (agent_ref=? AND started_at>?" in plan
+    assert "runs_of_agent_by_status (agent_ref=? AND status=?)" in plan
+    store.close()

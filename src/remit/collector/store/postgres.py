@@ -62,9 +62,6 @@ _WRITER: Final = {
     # hundred ids, and a plan from the time when a table was empty must not read all of it later.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_material": "off",
 }
 _READER: Final = {
     "default_transaction_isolation": "repeatable read",

@@ -119,8 +119,7 @@ _INSERT_KEYS: Final = _insert(
     _OR_NOTHING,
     answer="decode(r.answer, 'base64')",
 )
-# By the first and the last id PostgreSQL leaves out partitions. Where rows are joined, it looks for
-# each in its partition; with a range it may read the whole range instead.
+# By the first and the last id PostgreSQL leaves out partitions.
 _OF_IDS: Final = "s.id = ANY(?::bytea[]) AND s.id BETWEEN ? AND ?"
 _SAME_SPAN: Final = "{0}.run_ref = {1}.run_ref AND {0}.id = {1}.id AND {0}.shard = {1}.shard"
 _CHANGED_SPAN: Final = statements.MUTABLE[SpanRow]
@@ -135,27 +134,26 @@ _CHANGE_SPANS: Final = (
     "WITH r AS MATERIALIZED ("  # noqa: S608 - as above
     f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(_CHANGED_SPAN)} "
     f"FROM {_recordset(_CHANGED_COLUMNS)}), b AS ("
-    "UPDATE span_payloads AS b SET result = r.result FROM r WHERE r.result IS NOT NULL "
-    f"AND {_SAME_SPAN.format('b', 'r')}) "
+    # By its unique key, whatever statistics the planner has; a payload may have been deleted.
+    "INSERT INTO span_payloads (run_ref, shard, id, payload, result) "
+    f"SELECT run_ref, shard, id, '{statements.EMPTY}', result FROM r WHERE result IS NOT NULL "
+    "ON CONFLICT (run_ref, id, shard) DO UPDATE SET result = excluded.result) "
     f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in _CHANGED_SPAN)} "
-    f"FROM r WHERE {_SAME_SPAN.format('s', 'r')}"
+    f"FROM r WHERE {_SAME_SPAN.format('s', 'r')} AND {_OF_IDS}"
 )
-_JOIN_RUN: Final = "JOIN runs AS r ON r.ref = s.run_ref AND r.shard = s.shard"
-_JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b', 's')}"
-# The spans first, and then the other rows of each, whatever statistics the planner has of them:
-# OFFSET keeps it from merging the queries.
+# The spans first, and then a look-up for each of them, whatever statistics the planner has: OFFSET
+# keeps it from merging the queries.
 _SPANS_OF_IDS: Final = (
     f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {_OF_IDS}) "  # noqa: S608 - as above
-    f"SELECT {statements.SPAN_COLUMNS} FROM s "
-    "CROSS JOIN LATERAL (SELECT r.id, r.account_ref FROM runs AS r "
-    "WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
+    f"SELECT {statements.SPAN_COLUMNS} FROM s CROSS JOIN LATERAL (SELECT r.id, r.account_ref "
+    "FROM runs AS r WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
     "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
     "AS t LEFT JOIN LATERAL (SELECT b.payload, b.result FROM span_payloads AS b "
-    f"WHERE {_SAME_SPAN.format('b', 's')} OFFSET 0) AS b ON TRUE"
+    f"WHERE {_SAME_SPAN.format('b', 's')} AND b.id BETWEEN ? AND ? OFFSET 0) AS b ON TRUE"
 )
 _SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['account_id']}"
-# One look-up for each key: with `key = ANY(...)`, a plan that was made while there were few keys
-# reads all keys of the account. OFFSET keeps the planner from merging the two queries.
+# As above: with `key = ANY(...)`, a plan that was made while there were few keys reads all keys of
+# the account.
 _KEYS_OF_TEXTS: Final = (
     f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "  # noqa: S608 - as above
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
@@ -211,8 +209,10 @@ _PARTS: Final = {
         run_id=_RUN_ID,
     ),
     "runs": (
-        f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in _CHANGED_RUN)} "  # noqa: S608 - as above
-        f"FROM {_recordset(_CHANGED_RUN_COLUMNS)} WHERE w.ref = r.ref AND w.shard = r.shard"
+        f"WITH r AS MATERIALIZED (SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}) "  # noqa: S608 - as above
+        f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in _CHANGED_RUN)} "
+        # By the key, whatever statistics the planner has.
+        "FROM r WHERE w.ref = ANY(ARRAY(SELECT ref FROM r)) AND w.ref = r.ref AND w.shard = r.shard"
     ),
     "run_changes": _insert(
         "run_changes",
@@ -304,9 +304,9 @@ class PostgresTransaction(Transaction):
     """
 
     dialect = "postgres"
-    with_run = _JOIN_RUN
+    with_run = "JOIN runs AS r ON r.ref = s.run_ref AND r.shard = s.shard"
     span_key = ("run_ref", "id", "shard")
-    with_payloads = _JOIN_PAYLOADS
+    with_payloads = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b', 's')}"
 
     def __init__(
         self,
@@ -473,7 +473,7 @@ class PostgresTransaction(Transaction):
     @override
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
         ids, first, last = _of_ids(span_ids)
-        values: tuple[Value, ...] = (ids, first, last)
+        values: tuple[Value, ...] = (ids, first, last, first, last)
         sql = _SPANS_OF_IDS
         if account_id is not None:
             sql, values = _SPANS_OF_ACCOUNT, (*values, account_id)
@@ -513,7 +513,7 @@ class PostgresTransaction(Transaction):
                 "result": row.result_payload,
             }
             changes.append(change)
-        self.run(_CHANGE_SPANS, (_json(changes),))
+        self.run(_CHANGE_SPANS, (_json(changes), *_of_ids([row.id for row in rows])))
 
     @override
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
