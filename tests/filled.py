@@ -51,6 +51,11 @@ class Filled:
         """The kind of database."""
         return self.tx.dialect
 
+    def connect(self) -> psycopg.Connection[Any]:
+        """Return another connection to the PostgreSQL database."""
+        info = self.connection.info
+        return psycopg.connect(host=info.host, dbname=info.dbname, user=info.user, autocommit=True)
+
     def add(self, table: str, **row: Any) -> Row:  # noqa: ANN401 - any column
         """Add a row; names that begin with `_` are no columns."""
         self.tables[table].append(row)

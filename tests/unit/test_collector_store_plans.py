@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import Page, SpanFilter, Transaction
+from remit.collector.store import DENIED, Page, SpanFilter, Transaction
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from tests.collecting import World
@@ -222,19 +222,39 @@ def test_postgres_reads_what_began_within_a_time_by_that() -> None:
 
 @pytest.mark.gate
 def test_postgres_plans_for_the_times_that_are_asked_for() -> None:
-    """However often: one plan for all times would read as much for a second as for a year."""
-    with database() as url:
-        with closing(open_store(url)) as store:
-            wanted = filled(store)
-        with psycopg.connect(url, autocommit=True) as connected:
-            tx = PostgresTransaction(connected.cursor())
-            (run, *_) = tx.instances_of_agent(str(wanted.agent_id))
-            for _ in range(12):
-                tx.list_spans(wanted, BY_START)
-                tx.types_in_run(run)
-                tx.list_spans(SpanFilter(agent_instance_id=run), BY_START)
-            kept = connected.execute("SELECT statement FROM pg_prepared_statements").fetchall()
+    """One plan for all times would read as much for a second as for a year."""
+    with database() as url, closing(open_store(url)) as store, store.reading() as tx:
+        assert list(tx.rows("SHOW plan_cache_mode")) == [("force_custom_plan",)]
 
-    of_spans = [text for (text,) in kept if "spans AS s" in text]
-    assert of_spans
-    assert [text for text in of_spans if "r.id = $1" not in text] == []
+
+def test_sqlite_reads_the_spans_of_a_bulk_by_their_ids(path: Path) -> None:
+    """Not by the account, all of whose runs it would read."""
+    with closing(sqlite_store(path)) as store:
+        account = str(filled(store).account_id)
+
+    plan = plans_in_sqlite(path, lambda tx: tx.spans(account, ["0" * 32]))
+
+    assert "SEARCH s USING INDEX spans_by_id (id=?)" in plan
+    assert "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)" in plan
+
+
+def test_sqlite_looks_the_risk_of_an_agent_up_by_days_and_types(path: Path) -> None:
+    """And its sentences by the agent."""
+    store = sqlite_store(path)
+    agent_id = str(filled(store).agent_id)
+
+    def risk(tx: Transaction) -> object:
+        first = BEGAN_US // 3_600_000_000
+        return [
+            tx.types_of_agent(agent_id, None, (first - 24 * 30, first + 1)),
+            tx.sentences(DENIED, agent_id=agent_id, period_us=(0, BEGAN_US), most=10),
+            tx.newest_terminated(agent_id, None, 10),
+        ]
+
+    plan = plans_in_sqlite(path, risk)
+
+    assert "SCAN c" not in plan
+    assert plan.count("PRIMARY KEY (bucket=? AND type_ref=? AND agent_ref=?)") == 3
+    assert "INDEX span_findings_of_agent (agent_ref=? AND started_at>?" in plan
+    assert "runs_of_agent_by_status (agent_ref=? AND status=?)" in plan
+    store.close()

@@ -615,3 +615,29 @@ def test_the_changes_of_one_run_are_its_own(data: Filled) -> None:
     assert [one.id for one in changed] == [to_text(run["id"])]
     assert changed_runs(data.tx, scope(data), cursor, run=key, limit=3) == ([], cursor)
     assert changed_runs(data.tx, scope(data, "account two"), Cursor(), run=key, limit=3)[0] == []
+
+
+@pytest.mark.gate
+def test_a_change_that_is_committed_late_is_not_skipped() -> None:
+    """PostgreSQL numbers transactions when they begin: later ones wait for those still open."""
+    change = (
+        "UPDATE run_changes SET seq = CAST(CAST(pg_current_xact_id() AS text) AS bigint) "
+        "WHERE run_ref = %s"
+    )
+    with schema_of("postgres") as data:
+        fill(data, runs=20)
+        wanted = scope(data)
+        ours = [run["ref"] for run in data.tables["runs"] if in_scope(run["_place"], wanted)]
+        first, second = (to_text(data.tables["runs"][ref - 1]["id"]) for ref in ours[:2])
+        start = newest_change(data.tx)
+        with data.connect() as early, data.connect() as late:
+            with early.transaction():
+                early.execute(change, (ours[0],))
+                late.execute(change, (ours[1],))
+                meanwhile, cursor = changed_runs(data.tx, wanted, start, limit=10)
+            changed, after = changed_runs(data.tx, wanted, cursor, limit=10)
+
+    assert meanwhile == []
+    assert cursor == start
+    assert [run.id for run in changed] == [first, second]
+    assert after > cursor

@@ -81,6 +81,17 @@ class RunRows(Execution):
             counts[agent_id][status] = count
         return counts
 
+    def newest_terminated(
+        self, agent_id: str, environment_id: str | None, most: int
+    ) -> list[InstanceRow]:
+        """Return the newest terminated instances of an agent, of all environments or of one."""
+        wanted = {"agent_id": agent_id, "status": "terminated"}
+        if environment_id is not None:
+            wanted["environment_id"] = environment_id
+        where = " AND ".join(statements.RUN_FILTERS[name] for name in wanted)
+        sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id DESC LIMIT ?"
+        return self._runs(sql, (*wanted.values(), most))
+
     def instances_of_subject(
         self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:

@@ -32,11 +32,6 @@ FEW_FINDINGS: Final = 1000
 """The runs of a kind of finding with at most so many rows are found by these rows."""
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
-# A run may have several values of a label.
-_FIRST_VALUE: Final = (
-    "x.value = (SELECT MIN(y.value) FROM run_labels AS y "
-    "WHERE y.key = x.key AND y.run_id = x.run_id)"
-)
 # What a transaction that is still open has written becomes visible later, with a smaller number.
 _BELOW_OPEN: Final = (
     " AND c.seq < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
@@ -193,7 +188,11 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
         source = _of_id("x.run_id", wanted, before_id)
         source.add_nested("{}", _of_label("x", *wanted.label))
         if wanted.label[1] is None:
-            source.add(_FIRST_VALUE)
+            # A run may have several values of a label.
+            source.add(
+                f"NOT EXISTS (SELECT 1 FROM run_labels AS y WHERE {same_shard(tx, 'y', 'x')}"
+                "y.run_ref = x.run_ref AND y.key = x.key AND y.value < x.value)"
+            )
         of_run = _of_run(wanted, "r.id", None, without=("label", "times"))
         return _by_many(tx, "run_labels", source, of_run)
     of_run = _of_run(wanted, "r.id", before_id)

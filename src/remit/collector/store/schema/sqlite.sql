@@ -258,6 +258,8 @@ CREATE TABLE span_findings (
   PRIMARY KEY (kind, started_at, run_ref, span_id, number)
 ) WITHOUT ROWID;
 CREATE INDEX span_findings_of_run ON span_findings (run_ref);
+CREATE INDEX span_findings_of_agent ON span_findings (agent_ref, started_at)
+  WHERE sentence IS NOT NULL;
 
 -- Numbers of spans, by the hour (day) since 1970 in which they began.
 CREATE TABLE span_hours (
