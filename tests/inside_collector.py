@@ -39,7 +39,7 @@ from remit.collector.store import EnvironmentRow as EnvironmentRow
 from remit.collector.store import Page as Page
 from remit.collector.store import Removed as Removed
 from remit.collector.store import SpanFilter as SpanFilter
-from remit.collector.store import SqliteStore
+from remit.collector.store import SqliteStore as SqliteStore
 from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
@@ -48,7 +48,8 @@ from remit.collector.store.ids import first_at as first_at
 from remit.collector.store.ids import shard_of as shard_of
 from remit.collector.store.ids import to_bytes as to_bytes
 from remit.collector.store.postgres import PostgresStore, Waits
-from remit.collector.store.sqlite import BUSY_TIMEOUT_S, READ_LIMIT_S
+from remit.collector.store.sqlite import BUSY_TIMEOUT_S
+from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.validation import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
 from remit.collector.validation.summaries import Template as Template
