@@ -4,6 +4,8 @@ pyperf measures calls and imports; its results stay in `build/benchmarks`, where
 can read them. Rates, the outage and the collector have loops of their own. A run of all headlines
 writes `docs/benchmarks.md` and its pictures, a quick one a copy in `build/benchmarks-quick`; a run
 of some headlines prints their tables. Nothing passes or fails by time.
+
+`python -m benchmarks storage --help` measures databases of a million runs.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from benchmarks import (
     throughput,
     web,
 )
+from benchmarks.storage import command as storage
 from tests import sink
 
 VERSIONS: Final = (
@@ -262,6 +265,9 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     """Measure what is asked for, print it, and write the page after a run of all headlines."""
+    if sys.argv[1:2] == ["storage"]:
+        storage.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("headlines", nargs="*", metavar="HEADLINE",
                         help=f"some of {', '.join(HEADLINES)}; all without")  # fmt: skip

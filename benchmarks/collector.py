@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
@@ -103,9 +103,19 @@ def item(instance_id: str) -> dict[str, Any]:
     }
 
 
-def bodies(http: httpx.Client, count: int) -> list[bytes]:
-    """Return so many bulk requests, made before the clock runs."""
-    registration = {"agent_version": {}, "agent_schema_version": {"external_identifier": "s"}}
+def bodies(http: httpx.Client, count: int, place: Mapping[str, str] | None = None) -> list[bytes]:
+    """Return so many bulk requests, made before the clock runs.
+
+    Args:
+        http: Registers their runs.
+        count: The number of requests.
+        place: The agent and the environment, which the token of an account needs.
+    """
+    registration = {
+        "agent_version": {},
+        "agent_schema_version": {"external_identifier": "s"},
+        **(place or {}),
+    }
     made: list[bytes] = []
     instance_id = ""
     for number in range(count):

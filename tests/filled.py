@@ -13,9 +13,7 @@ from typing import Any, Final, cast
 
 import psycopg
 
-from remit._base.ids import pfid
-from remit.collector.store import STATUSES, Transaction
-from remit.collector.store.ids import first_at, shard_of, to_bytes
+from tests.inside_collector import STATUSES, Transaction, first_at, pfid, shard_of, to_bytes
 from tests.postgres import database
 
 Row = dict[str, Any]
@@ -52,6 +50,11 @@ class Filled:
     def dialect(self) -> str:
         """The kind of database."""
         return self.tx.dialect
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Return another connection to the PostgreSQL database."""
+        info = self.connection.info
+        return psycopg.connect(host=info.host, dbname=info.dbname, user=info.user, autocommit=True)
 
     def add(self, table: str, **row: Any) -> Row:  # noqa: ANN401 - any column
         """Add a row; names that begin with `_` are no columns."""
@@ -108,7 +111,10 @@ class Reading:
 
     def end_of_changes(self) -> int:
         """Return the number of a change after all that are committed."""
-        return 2**62
+        if self.dialect == "sqlite":
+            return 2**62
+        ((end,),) = self.rows("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        return int(end)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement; return its rows."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
+from remit._base.ids import pfid as pfid
 from remit.collector.api.bodies import unzip as unzip
 from remit.collector.api.endpoints import BULK as BULK
 from remit.collector.api.endpoints import DOCUMENT as DOCUMENT
@@ -31,19 +32,24 @@ from remit.collector.server.app import create_app as create_app
 from remit.collector.server.serve import Server as Server
 from remit.collector.server.serve import ServerOptions as ServerOptions
 from remit.collector.server.serve import listen as listen
+from remit.collector.store import STATUSES as STATUSES
 from remit.collector.store import AccountRow as AccountRow
 from remit.collector.store import ConflictError as ConflictError
 from remit.collector.store import EnvironmentRow as EnvironmentRow
 from remit.collector.store import Page as Page
 from remit.collector.store import Removed as Removed
 from remit.collector.store import SpanFilter as SpanFilter
-from remit.collector.store import SqliteStore
+from remit.collector.store import SqliteStore as SqliteStore
 from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Transaction as Transaction
+from remit.collector.store.ids import first_at as first_at
+from remit.collector.store.ids import shard_of as shard_of
+from remit.collector.store.ids import to_bytes as to_bytes
 from remit.collector.store.postgres import PostgresStore, Waits
-from remit.collector.store.sqlite import BUSY_TIMEOUT_S, READ_LIMIT_S
+from remit.collector.store.sqlite import BUSY_TIMEOUT_S
+from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.validation import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
 from remit.collector.validation.summaries import Template as Template

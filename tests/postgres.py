@@ -44,6 +44,8 @@ WAITING: Final = (
 )
 """Counts who waits for somebody else's lock in the database that is asked."""
 LOCK_TRIES: Final = 1500
+CITUS: Final = "REMIT_TEST_CITUS"
+"""The variable that names a distributed database, whose rows the tests delete."""
 # Stops the server when the standard input ends: also when the tests are killed.
 WATCHED: Final = '"$@" & read -r _; kill -INT $!; wait'
 
@@ -203,7 +205,19 @@ def emptied() -> Generator[str]:
 
     It is the same each time, which takes 2 ms where a new one takes 100.
     """
-    url = _shared()
+    yield from _emptied(_shared())
+
+
+@contextmanager
+def emptied_cluster() -> Generator[str]:
+    """Return a block with the URL of the distributed database, with nothing in it."""
+    url = cluster()
+    if url is None:
+        pytest.skip(f"{CITUS} names no distributed database")
+    yield from _emptied(url)
+
+
+def _emptied(url: str) -> Generator[str]:
     yield url
     with psycopg.connect(url, autocommit=True) as connection:
         ((statements,),) = connection.execute(_ROWS_OF).fetchall()
@@ -219,3 +233,8 @@ def database() -> Generator[str]:
         yield server().url(name)
     finally:
         server().execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def cluster() -> str | None:
+    """Return the URL of a database that `remit db distribute` has distributed, if one is named."""
+    return os.environ.get(CITUS)

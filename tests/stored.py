@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.store import STATUSES
+from tests.inside_collector import STATUSES
 
 _WORDS: Final = " ".join(f"WHEN {number} THEN '{word}'" for number, word in enumerate(STATUSES))
 SPANS: Final = f"""(

@@ -12,12 +12,16 @@ from typing import Final
 import pytest
 
 from remit.collector import Store, open_store
-from tests.postgres import database, emptied
+from tests.postgres import cluster, database, emptied, emptied_cluster
 
 STORES: Final = ("sqlite", "postgres")
 """The kinds."""
-EACH_STORE: Final = ("sqlite", pytest.param("postgres", marks=pytest.mark.gate))
-"""The kinds as parameters of a test."""
+EACH_STORE: Final = (
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.gate),
+    *([pytest.param("citus", marks=pytest.mark.gate)] if cluster() else []),
+)
+"""The kinds as parameters of a test, with a distributed PostgreSQL where one is named."""
 on_each_store: Final = pytest.mark.parametrize("store_kind", EACH_STORE)
 """Runs a test of tests/contract on each kind; without it a test has an SQLite file.
 
@@ -44,7 +48,10 @@ def _copy(folder: Path) -> Path:
 @contextmanager
 def empty_database(kind: str, folder: Path) -> Generator[Path | str]:
     """Return a block with what `--db` names: a database with remit's tables and no rows."""
-    with emptied() if kind == "postgres" else nullcontext(_copy(folder)) as named:
+    if kind == "sqlite":
+        yield _copy(folder)
+        return
+    with emptied_cluster() if kind == "citus" else emptied() as named:
         yield named
 
 

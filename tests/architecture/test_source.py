@@ -15,6 +15,7 @@ MAY_CATCH_EVERYTHING = {
     PACKAGE / "_base" / "guard.py",
     PACKAGE / "_deliver" / "worker.py",
     PACKAGE / "_record" / "generators.py",
+    PACKAGE / "collector" / "server" / "maintenance.py",
 }
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
 MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py"}

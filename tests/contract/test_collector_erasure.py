@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import psycopg
 from psycopg import sql
 
+from remit import risk
 from remit.collector import Store
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
@@ -17,6 +20,10 @@ from tests.stores import on_each_store
 from tests.subtests import each
 
 CANARY = "canary-4711"
+EXCEEDING: Final[dict[str, Json]] = {"$remit": {"exceeds": [f"it names {CANARY}"]}}
+FAILED: Final[dict[str, Json]] = {
+    "error": {"type": "DeniedError", "message": CANARY, "violations": [f"it may not {CANARY}"]}
+}
 
 
 def keyed(run: dict[str, Json], step: str) -> dict[str, Json]:
@@ -24,16 +31,27 @@ def keyed(run: dict[str, Json], step: str) -> dict[str, Json]:
     return {"idempotency_key": f"{step}-{run['id']}"}
 
 
+OPEN: Final = risk(allows="read_data", classification="internal").model_dump(mode="json")
+DECLARED: Final[dict[str, Json]] = {
+    "span_type_schemas": [
+        {"name": "desk:answer", "params_schema": {}, "template": "about {{ question }}"},
+        {"name": "desk:refund", "params_schema": {}, "data_risk": OPEN},
+        {"name": "remit:run", "params_schema": {}, "template": "{{ purpose }}"},
+    ]
+}
+"""With summaries, and a step whose failures are kept with the run."""
+
+
 def told(api: Api, subject: Json = "customer-9") -> dict[str, Json]:
     """Return a run that says the canary in every place that there is."""
-    run = api.instance("pending", idempotency_key=uuid4().hex)
+    run = api.instance("pending", idempotency_key=uuid4().hex, agent_schema_version=DECLARED)
     path = f"/agent_instance/{run['id']}"
     details(api.post(f"{path}/start", keyed(run, "start")))
-    root = {"subject": subject, "labels": {"a": CANARY}, "purpose": CANARY}
-    api.span(run["id"], schema_name="remit:run", payload=root)
-    span = api.span(run["id"], payload={"question": CANARY})
+    root = {"subject": subject, "labels": {"a": CANARY, CANARY: "b"}, "purpose": CANARY}
+    api.span(run["id"], schema_name="remit:run", payload=root, status="complete")
+    span = api.span(run["id"], payload={"question": CANARY, **EXCEEDING})
     details(api.post(f"/agent_spans/{span['id']}/finish", {"result_payload": {"answer": CANARY}}))
-    api.span(run["id"], status="failed", payload={}, result_payload={"error": CANARY})
+    api.span(run["id"], schema_name="desk:refund", status="failed", result_payload=FAILED)
     quality = {"name": "good", "payload": {"why": CANARY}, **keyed(run, "quality")}
     details(api.post(f"{path}/record_quality", quality))
     ended = {"reason": f"because of {CANARY}", **keyed(run, "terminate")}
@@ -121,15 +139,18 @@ def test_what_comes_later_for_an_erased_run_is_kept_without_payloads(
     api: Api, store: Store
 ) -> None:
     """A run that was erased stays so: spans, results, qualities and reasons; alone and in bulk."""
-    run = api.instance("active")
+    run = api.instance("active", agent_schema_version=DECLARED)
     path = f"/agent_instance/{run['id']}"
-    open_span = api.span(run["id"])
+    open_span = api.span(run["id"], payload={"question": "?"})
     erased(store, run["id"])
 
     said = {"payload": {"q": CANARY}, "result_payload": {"a": CANARY}, "status": "complete"}
     late = api.span(run["id"], **said)
+    told_later = {"payload": EXCEEDING, "result_payload": FAILED, "status": "failed"}
+    api.span(run["id"], schema_name="desk:refund", **told_later)
     api.bulk({"_type": "agent_spans/create", **api.span_body(run["id"], **said)})
-    api.span(run["id"], schema_name="remit:run", payload={"subject": "customer-9"})
+    root = {"subject": "customer-9", "labels": {"a": CANARY}, "purpose": CANARY}
+    api.span(run["id"], schema_name="remit:run", payload=root, status="complete")
     finish = f"/agent_spans/{open_span['id']}/finish"
     details(api.post(finish, {"result_payload": {"a": CANARY}}))
     details(api.post(f"{path}/record_quality", {"name": "n", "payload": {"a": CANARY}}))
@@ -137,8 +158,9 @@ def test_what_comes_later_for_an_erased_run_is_kept_without_payloads(
 
     shown = api.shown(run["id"])
     assert late["payload"] == {}
-    assert (shown["span_counts"]["total"], shown["termination_reason"]) == (4, "erased")
+    assert (shown["span_counts"]["total"], shown["termination_reason"]) == (5, "erased")
     assert CANARY not in json.dumps([api.spans(run["id"]), shown])
+    assert CANARY not in content(store.path)
     with store.reading() as tx:
         assert runs_about(tx, "customer-9") == []
 
@@ -211,13 +233,39 @@ def test_nothing_is_left_in_the_database(api: Api, store: Store) -> None:
         span = api.span(run["id"], payload={"q": CANARY * (number * 40)})
         details(api.post(f"/agent_spans/{span['id']}/finish", {"result_payload": {"a": CANARY}}))
     place = store.path
+    subject_hash = hashlib.sha256(b"customer-9").hexdigest()
     assert CANARY in content(place)
+    for column in WHERE_IT_IS:
+        assert CANARY in column_of(store, *column), column
+    assert subject_hash in content(place)
 
     erased(store, run["id"])
     store.scrub()
 
     assert CANARY not in content(place)
+    assert subject_hash not in content(place)
     assert api.shown(run["id"])["span_counts"]["total"] == 53
+
+
+WHERE_IT_IS: Final = (
+    ("runs", "summary"),
+    ("runs", "failure_text"),
+    ("runs", "termination_reason"),
+    ("runs", "quality_payloads"),
+    ("run_labels", "key"),
+    ("run_labels", "value"),
+    ("spans", "summary"),
+    ("span_findings", "sentence"),
+    ("span_payloads", "payload"),
+    ("span_payloads", "result"),
+)
+"""The columns that may hold what a payload said."""
+
+
+def column_of(store: Store, table: str, column: str) -> str:
+    """Return the texts of a column."""
+    with store.reading() as tx:
+        return str(list(tx.rows(f"SELECT {column} FROM {table}")))
 
 
 def content(place: str) -> str:

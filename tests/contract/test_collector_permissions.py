@@ -31,7 +31,7 @@ def token(world: World, may: str, scope: str = "account") -> Api:
 def asked(api: Api, endpoint: Endpoint, thing_id: str = NOBODY, **query: Json) -> Json:
     """Call an endpoint; return the response."""
     path = endpoint.route.replace("{id}", thing_id)
-    body = None if endpoint.method == "GET" else {"details": {}}
+    body: Json = None if endpoint.method == "GET" else {"details": {}}
     return api.http.request(endpoint.method, path, json=body, params=query)
 
 
@@ -188,11 +188,16 @@ def test_a_tokens_end_and_use_are_listed(world: World, store: Store, clock: Fake
     assert http.get("/api/v1/ping").status_code == 401
 
 
-@each(("field", "value"), [("name", ""), ("name", "a\x00"), ("expires_at", datetime(2001, 1, 1))])  # noqa: DTZ001 - it is read as UTC
-def test_a_token_that_makes_no_sense_is_not_created(
-    store: Store, field: str, value: object
-) -> None:
+@each("name", ["", "a\x00"])
+def test_a_token_without_a_proper_name_is_not_created(store: Store, name: str) -> None:
     """The error is a sentence."""
-    with pytest.raises(UsageError, match="token"):
-        create_token(store, "account", **{field: value})  # pyright: ignore[reportArgumentType]  # ty: ignore
+    with pytest.raises(UsageError, match="the name of a token must have"):
+        create_token(store, "account", name=name)
+    assert list_tokens(store) == []
+
+
+def test_a_token_that_has_expired_already_is_not_created(store: Store) -> None:
+    """A time without an offset is in UTC."""
+    with pytest.raises(UsageError, match="name a time in the future"):
+        create_token(store, "account", expires_at=datetime(2001, 1, 1))  # noqa: DTZ001 - as it says
     assert list_tokens(store) == []

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import NoReturn
 
 import pytest
 from starlette.applications import Starlette
+from typing_extensions import override
 
 from remit.collector import Settings, Store, create_token
 from tests.collecting import details, on_a_port, refusal
 from tests.inside import httpx
-from tests.inside_collector import Removed, Server, Transaction, create_app, listen
+from tests.inside_collector import Server, SqliteStore, Transaction, create_app, listen
 
 LIMIT = 1_000_000
 
@@ -76,45 +76,18 @@ def test_a_client_that_goes_away_leaves_nothing_behind(client: httpx.Client, url
     assert client.get("/api/v1/agent").json()["summaries"] == []
 
 
-class Broken:
+class Broken(SqliteStore):
     """A store with a mistake in it."""
 
-    path = "broken"
-    at_once = 1
-
-    def reading(self) -> AbstractContextManager[Transaction]:
-        """Fail as no store should."""
-        raise KeyError("secret of the inside")
-
+    @override
     def look(self, question: Callable[[Transaction], object]) -> NoReturn:
-        """Fail likewise."""
         del question
         raise KeyError("secret of the inside")
-
-    def writing(self) -> AbstractContextManager[Transaction]:
-        """Fail likewise."""
-        raise KeyError("secret of the inside")
-
-    def retain(self, before_us: int) -> Removed:
-        """Fail likewise."""
-        del before_us
-        raise KeyError("secret of the inside")
-
-    def is_current(self) -> bool:
-        """Fail likewise."""
-        raise KeyError("secret of the inside")
-
-    def scrub(self) -> None:
-        """Fail likewise."""
-        raise KeyError("secret of the inside")
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def test_a_fault_of_ours_tells_nothing_of_the_inside() -> None:
     """The log has the traceback, the answer an envelope."""
-    with on_a_port(create_app(Broken())) as url:
+    with on_a_port(create_app(Broken(":memory:"))) as url:
         answer = httpx.get(f"{url}/api/v1/ping", headers={"Authorization": "Bearer x"})
 
     assert refusal(answer, 500) == {

@@ -355,6 +355,11 @@ ROWS: Final = [
     Row("GET //api/remit/v1/counts?agent_id=<agent 1>&by=type"),
     Row("GET //api/remit/v1/changes?run_id=<agent_instance 1>&after=0-0"),
     Row("GET //api/remit/v1/withheld?agent_id=<agent 1>"),
+    Row("GET //api/remit/v1/erasures?run_id=<agent_instance 1>"),
+    Row(
+        "POST //api/remit/v1/erasures",
+        fields={"run_id": "<agent_instance 1>", "reason": "a request"},
+    ),
 ]
 """Every endpoint but the OpenAPI document, which is recorded apart."""
 DOCUMENTS: Final = ("GET /openapi", "GET /openapi.json")
@@ -364,8 +369,9 @@ NEVER_DONE: Final = (
     "GET /admin_user_invite/{id}",
     "POST /admin_user_invite/{id}/revoke",
     "GET /risk_profile/{id}",
+    "POST /api/remit/v1/erasures",
 )
-"""Endpoints of things that a collector has none of."""
+"""Endpoints of things that a collector has none of, and one that the tokens here may not use."""
 COLUMNS: Final = {
     "none": "none",
     "unknown": "remit_unknown",

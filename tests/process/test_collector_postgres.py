@@ -20,10 +20,9 @@ from click.testing import CliRunner
 
 from remit.cli import main
 from remit.collector import open_store
-from remit.collector.store.ids import to_bytes
 from tests.collecting import Api, Json, details
 from tests.inside import httpx
-from tests.inside_collector import Page, SpanFilter
+from tests.inside_collector import Page, SpanFilter, to_bytes
 from tests.postgres import WAITING, database
 from tests.processes import wait_until
 from tests.serving import Collector, Ended, serving, token_of

@@ -56,12 +56,10 @@ class Scripted:
 
 
 @contextmanager
-def maintained(
-    store: Scripted | Store, clock: FakeClock | SystemClock | None = None, **ages: timedelta
-) -> Generator[None]:
+def maintained(store: Scripted | Store, *, settings: Settings | None = None) -> Generator[None]:
     """Return a block during which a store is maintained."""
     maintenance = Maintenance(
-        cast("Store", store), Settings(**ages), clock or SystemClock(), every_s=SOON_S
+        cast("Store", store), settings or Settings(), SystemClock(), every_s=SOON_S
     )
     maintenance.start()
     try:
@@ -87,10 +85,10 @@ def test_a_failure_is_logged_once_until_it_works_again(caplog: pytest.LogCapture
 def test_a_deletion_ends_with_the_server(caplog: pytest.LogCaptureFixture) -> None:
     """It is maintained meanwhile; what was deleted is logged."""
     caplog.set_level("INFO", "remit")
-    clock, store = SystemClock(), Scripted(*[None] * 20)
-    before_us = clock.wall_ns() // 1000
+    store, before_us = Scripted(*[None] * 20), SystemClock().wall_ns() // 1000
 
-    with maintained(store, clock, retain=timedelta(days=180), retain_payloads=timedelta(days=30)):
+    settings = Settings(retain=timedelta(days=180), retain_payloads=timedelta(days=30))
+    with maintained(store, settings=settings):
         assert store.all_done.wait(10)
 
     ((spans_us, payloads_us),) = store.removed
@@ -135,7 +133,7 @@ def test_a_server_deletes_what_is_old(named: Path | str) -> None:
     """After its start; the payloads first, spans and runs later; the rest stays as it is."""
     store = open_store(named)
     api = recorded(store)
-    ages = {"retain": timedelta(days=180), "retain_payloads": timedelta(days=30)}
+    settings = Settings(retain=timedelta(days=180), retain_payloads=timedelta(days=30))
 
     def left() -> dict[str, list[dict[str, int]]]:
         runs = api.get("/agent_instance", agent_id=api.agent_id).json()["summaries"]
@@ -146,7 +144,7 @@ def test_a_server_deletes_what_is_old(named: Path | str) -> None:
 
     wanted: dict[str, list[dict[str, int]]] = {"100": [{}], "1": [{"days": 1}]}
     until = time.monotonic() + 60
-    with maintained(store, **ages):
+    with maintained(store, settings=settings):
         while left() != wanted:
             assert time.monotonic() < until
 

@@ -129,7 +129,9 @@ def test_spans_are_in_the_partition_of_their_time(api: Api, url: str) -> None:
     for span_id in made:
         finished = api.post(f"/agent_spans/{span_id}/finish", {"result_payload": {"a": span_id}})
         assert details(finished)["status"] == "complete"
-    assert [span["result_payload"] for span in api.spans(run["id"])] == [{"a": id} for id in made]
+    assert [span["result_payload"] for span in api.spans(run["id"])] == [
+        {"a": span_id} for span_id in made
+    ]
 
 
 def test_a_new_partition_takes_the_rows_of_its_time(

@@ -12,9 +12,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from remit._base.ids import new_key, pfid
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import Page, SpanFilter, SpanRow, Transaction, write
+from remit.collector.store import DENIED, Page, SpanFilter, Transaction
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from tests.collecting import World
@@ -24,11 +23,20 @@ from tests.stores import empty_database
 
 BY_START = Page(0, 200, "started_at", descending=False)
 NEWEST = Page(0, 50, "id", descending=True)
-LOOKED_UP = "agent_spans", "agent_instances", "idempotency_keys"
+BEGAN_US = 1_767_607_200_000_000
+"""2026-01-05 at ten."""
+LOOKED_UP = "spans", "span_payloads", "runs", "idempotency_keys"
 READ = """
     SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan
     FROM pg_stat_user_tables WHERE relname ~ %s
 """
+
+PLANNED = (
+    "SELECT COALESCE(SUM(generic_plans), 0), SUM(custom_plans) "
+    "FROM pg_prepared_statements WHERE statement ~ '[^_]spans AS s'"
+)
+# Enough for a plan that is kept: the driver prepares after five times, the server plans five times.
+OFTEN = 12
 
 
 @pytest.fixture
@@ -38,24 +46,24 @@ def path(tmp_path: Path) -> Iterator[Path]:
         yield Path(named)
 
 
-def span(run: str, number: int) -> SpanRow:
-    """Return a span that began so many microseconds after 1970."""
-    span_id = pfid(new_key((number + 1) * 1_000_000), 5)
-    text = ("complete", "complete", 0, number, number, number, number, None, None, "{}", None)
-    return SpanRow(run, span_id, None, "desk:answer", *text)
-
-
 def filled(store: Store) -> SpanFilter:
     """Fill a store with spans of two agents, and return a filter for some of one's."""
-    run = World(store).deployment("planned one").instance("active")
-    other = World(store).deployment("planned two").instance("active")["id"]
-    rows = [span(one, number) for number in range(1000) for one in (run["id"], other)]
-    write(store, lambda tx: tx.add_spans(rows))
+    world = World(store, settings=Settings(max_bulk_s=60))
+    apis = world.deployment("planned one"), world.deployment("planned two")
+    runs = [api.instance("active") for api in apis]
+    for api, run in zip(apis, runs, strict=True):
+        bodies = [
+            api.span_body(
+                run["id"], started_at=f"2026-01-05T10:{number // 60:02}:{number % 60:02}Z"
+            )
+            for number in range(1000)
+        ]
+        api.bulk(*[{"_type": "agent_spans/create", **body} for body in bodies])
     return SpanFilter(
-        account_id=run["account_id"],
-        agent_id=run["agent_id"],
-        started_from_us=500,
-        started_to_us=510,
+        account_id=runs[0]["account_id"],
+        agent_id=runs[0]["agent_id"],
+        started_from_us=BEGAN_US + 500_000_000,
+        started_to_us=BEGAN_US + 510_000_000,
     )
 
 
@@ -91,21 +99,16 @@ def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
     assert [found for found in read if found[1] > 100 or (found[1] and found[2])] == []
 
 
-def plans_in_sqlite(
-    path: Path,
-    read: Callable[[Transaction], object],
-    explain: str = "EXPLAIN QUERY PLAN ",
-    *,
-    most_by_start: int = MOST_BY_START,
-) -> str:
+def plans_in_sqlite(path: Path, read: Callable[[Transaction], object]) -> str:
     """Return how SQLite comes by what is read: the last column of what it explains."""
     asked: list[str] = []
     with closing(sqlite3.connect(path)) as connection:
         connection.set_trace_callback(asked.append)
-        read(SqliteTransaction(connection, most_by_start=most_by_start))
+        read(SqliteTransaction(connection))
         connection.set_trace_callback(None)
-        column = 1 if explain == "EXPLAIN " else -1
-        return "\n".join(row[column] for sql in asked for row in connection.execute(explain + sql))
+        return "\n".join(
+            row[-1] for sql in asked for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")
+        )
 
 
 class Noting(psycopg.Cursor[Any]):
@@ -123,30 +126,26 @@ class Noting(psycopg.Cursor[Any]):
 
 
 def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
-    """Unless it is so much that the runs of the agent are the shorter way."""
+    """Of the types of the agent, however many there are at other times."""
     with closing(sqlite_store(path)) as store:
         wanted = filled(store)
 
-    def read(tx: Transaction) -> object:
-        return tx.list_spans(wanted, BY_START)
+    plan = plans_in_sqlite(path, lambda tx: tx.list_spans(wanted, BY_START))
 
-    few = plans_in_sqlite(path, read)
-    many = plans_in_sqlite(path, read, most_by_start=20)
-
-    # To know whether it is few, to count, and to read.
-    by_start = "agent_spans_by_start (started_at>? AND started_at<?)"
-    assert few.count(by_start) == 3
-    assert "SCAN i" not in few
-    assert many.count(by_start) == 1
-    assert many.count("SEARCH s USING INDEX sqlite_autoindex_agent_spans_1") == 2
+    # To count, and to read.
+    assert plan.count("spans_of_type (type_ref=? AND started_at>? AND started_at<?)") == 2
+    assert "SCAN s" not in plan
 
 
 @pytest.mark.parametrize(
     ("field", "index"),
-    [("caused_by", "by_cause"), ("external_identifier", "by_identifier")],
+    [
+        ("caused_by", "INDEX runs_by_cause (caused_by=?)"),
+        ("external_identifier", "USING PRIMARY KEY (external_identifier=?)"),
+    ],
 )
 def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str) -> None:
-    """In order, among the runs of the account, of one agent, or of all."""
+    """Among the runs of the account, of one agent, or of all."""
     store = sqlite_store(path)
     wanted = filled(store)
     of_agent = {"agent_id": str(wanted.agent_id), field: "a"}
@@ -161,8 +160,9 @@ def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str
         ) -> object:
             return tx.list_instances(account_id, equal, NEWEST)
 
-        rows = plans_in_sqlite(path, read).splitlines()[-1]
-        assert f"USING INDEX agent_instances_{index} ({field}=?)" in rows
+        plan = plans_in_sqlite(path, read)
+        assert plan.count(index) == 2
+        assert "SCAN" not in plan
     store.close()
 
 
@@ -170,24 +170,19 @@ def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
     """All of an account's and those of one agent, which are as many as there ever were."""
     store = sqlite_store(path)
     wanted = filled(store)
-    everything: dict[str, str] = {}
-    of_agent = {"agent_id": str(wanted.agent_id)}
+    for equal, index in (
+        ({}, "runs_by_status"),
+        ({"agent_id": str(wanted.agent_id)}, "runs_of_agent_by_status"),
+        ({"agent_id": str(wanted.agent_id), "status": "failed"}, "runs_of_agent_by_status"),
+    ):
 
-    for alone in (True, False):
-        if not alone:
-            World(store).foreign()
-        for equal in (everything, of_agent):
+        def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
+            return tx.list_instances(wanted.account_id, equal, NEWEST)
 
-            def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
-                return tx.list_instances(wanted.account_id, equal, NEWEST)
-
-            plan = plans_in_sqlite(path, read)
-            if alone and not equal:
-                # SQLite's word for counting pages, of which there is one.
-                assert "Count" in plans_in_sqlite(path, read, "EXPLAIN ")
-            else:
-                assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_" in plan
-            assert "TEMP B-TREE" not in plan
+        plan = plans_in_sqlite(path, read)
+        # The narrowest one that begins with the account, or the agent.
+        assert f"SEARCH r USING COVERING INDEX {index} " in plan
+        assert "TEMP B-TREE" not in plan
     store.close()
 
 
@@ -221,7 +216,7 @@ def test_postgres_reads_what_began_within_a_time_by_that() -> None:
         with psycopg.connect(url, autocommit=True) as connected:
             connected.execute("ANALYZE")
             cursor = Noting(connected)
-            PostgresTransaction(cursor, writing=False).list_spans(wanted, BY_START)
+            PostgresTransaction(cursor).list_spans(wanted, BY_START)
             told = [
                 line
                 for sql, values in cursor.asked
@@ -229,24 +224,56 @@ def test_postgres_reads_what_began_within_a_time_by_that() -> None:
             ]
 
     plan = "\n".join(told)
-    assert plan.count("_started_at_idx on agent_spans") >= 2, plan
+    assert plan.count("_type_ref_started_at_idx on spans") >= 2, plan
 
 
 @pytest.mark.gate
-def test_postgres_plans_for_the_times_that_are_asked_for() -> None:
+def test_postgres_plans_queries_for_their_values() -> None:
     """However often: one plan for all times would read as much for a second as for a year."""
-    with database() as url:
-        with closing(open_store(url)) as store:
-            wanted = filled(store)
-        with psycopg.connect(url, autocommit=True) as connected:
-            tx = PostgresTransaction(connected.cursor(), writing=False)
-            (run, *_) = tx.instances_of_agent(str(wanted.agent_id))
-            for _ in range(12):
+    with database() as url, closing(open_store(url)) as store:
+        wanted = filled(store)
+        with store.reading() as tx:
+            for _ in range(OFTEN):
                 tx.list_spans(wanted, BY_START)
-                tx.span_kinds(wanted)
-                tx.list_spans(SpanFilter(agent_instance_id=run), BY_START)
-            kept = connected.execute("SELECT statement FROM pg_prepared_statements").fetchall()
+            ((generic, custom),) = tx.rows(PLANNED)
+        assert (generic, custom > 0) == (0, True)
 
-    of_spans = [text for (text,) in kept if "agent_spans" in text]
-    assert len(of_spans) == 2
-    assert all("agent_instance_id = $1" in text for text in of_spans)
+        # A transaction that writes finds rows by keys, for which one plan is enough.
+        with store.writing() as tx:
+            for _ in range(OFTEN):
+                tx.spans(None, ["an id"])
+            ((generic, custom),) = tx.rows(PLANNED)
+        assert (generic > 0, custom) == (True, 0)
+
+
+def test_sqlite_reads_the_spans_of_a_bulk_by_their_ids(path: Path) -> None:
+    """Not by the account, all of whose runs it would read."""
+    with closing(sqlite_store(path)) as store:
+        account = str(filled(store).account_id)
+
+    plan = plans_in_sqlite(path, lambda tx: tx.spans(account, ["0" * 32]))
+
+    assert "SEARCH s USING INDEX spans_by_id (id=?)" in plan
+    assert "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)" in plan
+
+
+def test_sqlite_looks_the_risk_of_an_agent_up_by_days_and_types(path: Path) -> None:
+    """And its sentences by the agent."""
+    store = sqlite_store(path)
+    agent_id = str(filled(store).agent_id)
+
+    def risk(tx: Transaction) -> object:
+        first = BEGAN_US // 3_600_000_000
+        return [
+            tx.types_of_agent(agent_id, None, (first - 24 * 30, first + 1)),
+            tx.sentences(DENIED, agent_id=agent_id, period_us=(0, BEGAN_US), most=10),
+            tx.newest_terminated(agent_id, None, 10),
+        ]
+
+    plan = plans_in_sqlite(path, risk)
+
+    assert "SCAN c" not in plan
+    assert plan.count("PRIMARY KEY (bucket=? AND type_ref=? AND agent_ref=?)") == 3
+    assert "INDEX span_findings_of_agent (agent_ref=? AND started_at>?" in plan
+    assert "runs_of_agent_by_status (agent_ref=? AND status=?)" in plan
+    store.close()

@@ -145,6 +145,15 @@ RUNS: dict[str, tuple[dict[str, Any], Callable[[Filled, Row], bool]]] = {
             and run["status"] == "complete"
         ),
     ),
+    "subject and label of any value": (
+        {"subject_hash": "hash-0", "label": ("team", None), "caused_by": None},
+        lambda _, run: run["ref"] % 6 == 1,
+    ),
+    "key and subject": (
+        {"key": "key-60", "subject_hash": "hash-0"},
+        lambda _, run: run["external_identifier"] == "key-60",
+    ),
+    "key and another subject": ({"key": "key-60", "subject_hash": "hash-1"}, never),
     "key and label and times": (
         {"key": "key-60", "label": ("urgent", ""), "since_us": BEGAN_US, "until_us": END_US},
         lambda data, run: (
@@ -188,16 +197,17 @@ def test_runs_are_those_that_meet_the_criteria(data: Filled, question: str, with
     assert count_runs(data.tx, wanted) == len(expected)
 
 
-def test_few_findings_and_many_lead_to_the_same_runs(
-    data: Filled, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@each("flag", ["invalid", "failed"])
+def test_few_findings_and_many_lead_to_the_same_runs(data: Filled, flag: str) -> None:
     """Whichever way the database goes."""
-    wanted = RunCriteria(scope=scope(data, "account one", "agent-1"), flag="invalid")
+    wanted = RunCriteria(scope=scope(data, "account one", "agent-1"), flag=flag)
     by_findings = runs(data.tx, wanted, limit=ALL)
 
-    monkeypatch.setattr("remit.collector.store.questions.run_lists.FEW_FINDINGS", 3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("remit.collector.store.questions.run_lists.FEW_FINDINGS", 3)
+        by_flags = runs(data.tx, wanted, limit=ALL)
 
-    assert runs(data.tx, wanted, limit=ALL) == by_findings
+    assert by_flags == by_findings
     assert len(by_findings) > 3
 
 
@@ -630,3 +640,31 @@ def test_the_changes_of_one_run_are_its_own(data: Filled) -> None:
     assert changed_runs(data.tx, scope(data), cursor, end, run=key, limit=3) == ([], cursor)
     other = scope(data, "account two")
     assert changed_runs(data.tx, other, Cursor(), end, run=key, limit=3)[0] == []
+
+
+@pytest.mark.gate
+def test_a_change_that_is_committed_late_is_not_skipped() -> None:
+    """PostgreSQL numbers transactions when they begin: later ones wait for those still open."""
+    change = (
+        "UPDATE run_changes SET seq = CAST(CAST(pg_current_xact_id() AS text) AS bigint) "
+        "WHERE run_ref = %s"
+    )
+    with schema_of("postgres") as data:
+        fill(data, runs=20)
+        wanted = scope(data)
+        ours = [run["ref"] for run in data.tables["runs"] if in_scope(run["_place"], wanted)]
+        first, second = (to_text(data.tables["runs"][ref - 1]["id"]) for ref in ours[:2])
+        start = newest_change(data.tx, data.tx.end_of_changes())
+        with data.connect() as early, data.connect() as late:
+            with early.transaction():
+                early.execute(change, (ours[0],))
+                late.execute(change, (ours[1],))
+                end = data.tx.end_of_changes()
+                meanwhile, cursor = changed_runs(data.tx, wanted, start, end, limit=10)
+            end = data.tx.end_of_changes()
+            changed, after = changed_runs(data.tx, wanted, cursor, end, limit=10)
+
+    assert meanwhile == []
+    assert cursor == start
+    assert [run.id for run in changed] == [first, second]
+    assert after > cursor

@@ -269,6 +269,8 @@ class AgentInstance(WireModel):
     """Older form: the one quality payload without a name."""
     quality_summary: str | None = None
     """Older form: its summary."""
+    erased_at: datetime | None = None
+    """When its payloads were erased, in the detail view; null if they were not."""
     risk_score: Any = None
     """The server's estimate of the risk, in the detail view."""
     cost_breakdown: JsonObject | None = None

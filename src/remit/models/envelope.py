@@ -8,6 +8,9 @@ from remit.models._types import JsonObject, WireModel
 
 T = TypeVar("T")
 
+MAX_PAGE_SIZE = 100
+"""Most objects in a page of a list."""
+
 
 class Control(WireModel):
     """Control signal to a running program, beside the answer to a span."""

@@ -14,6 +14,8 @@ from pydantic_core import PydanticSerializationError, to_json
 from remit._base.clock import SystemClock
 from remit._base.ids import key_text, new_key
 from remit.errors import ContractError, UsageError
+from remit.models.bulk import MAX_KEY_CHARS
+from remit.models.envelope import MAX_PAGE_SIZE
 from remit.models.routes import API, Route
 
 T = TypeVar("T")
@@ -26,8 +28,6 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024
 """Longest answer about one thing."""
 MAX_LIST_BYTES: Final = 16 * 1024 * 1024
 """Longest page of a list: 100 spans with payloads and results at their limit have 13 MB."""
-MAX_KEY_CHARS: Final = 64
-MAX_PAGE_SIZE: Final = 100
 PAGING: Final = {"offset": "pagination[offset]", "page_size": "pagination[page_size]"}
 """The names on the wire of the arguments that have another one there."""
 

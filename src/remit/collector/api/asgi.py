@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from remit.collector.api.bodies import GZIP, PendingBytes, too_long
 from remit.collector.api.dispatch import Request, Response, Service, refused, secret_in
-from remit.collector.api.endpoints import DOCUMENT, match
+from remit.collector.api.endpoints import DOCUMENT, Endpoint, match
 from remit.collector.errors import RequestError, unauthorized
 from remit.collector.settings import Settings
 
@@ -117,7 +117,7 @@ class ApiApp:
                     hold,
                     compress=_accepts_gzip(http),
                 )
-                return await self._executor.run(work, writes=endpoint.method != "GET")
+                return await self._executor.run(work, writes=_holds_writer(endpoint))
         except RequestError as refusal:
             return refused(refusal)
 
@@ -131,6 +131,11 @@ class ApiApp:
             body=zlib.compress(response.body, 1, _GZIP),
             headers={**response.headers, "content-encoding": GZIP, "vary": "Accept-Encoding"},
         )
+
+
+def _holds_writer(endpoint: Endpoint) -> bool:
+    """Return whether others have to wait to write; an erasure takes many short transactions."""
+    return endpoint.method != "GET" and not endpoint.erases
 
 
 async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], None]) -> bytes:

@@ -20,7 +20,7 @@ from remit.collector.api.bodies import GZIP, decoded
 from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
 from remit.collector.api.openapi import document
 from remit.collector.api.operation import Operation, carry_out, read
-from remit.collector.domain import caller_of
+from remit.collector.domain import caller_of, erase
 from remit.collector.domain.context import (
     Allowance,
     Caller,
@@ -29,6 +29,7 @@ from remit.collector.domain.context import (
     Permission,
     RequestCounts,
 )
+from remit.collector.domain.erasure import Selection
 from remit.collector.domain.params import Values, checked_key
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
 from remit.collector.json_io import Fields, check_fields, encode, fields_of, value_of
@@ -165,7 +166,10 @@ class Service:
                 answer = self._bulk(caller, body, minimal=minimal)
             else:
                 operation = self._operation(endpoint, thing_id, caller, request, body)
-                answer = self._single(caller, operation, minimal=minimal)
+                if endpoint.erases:
+                    answer = self._erase(caller, operation)
+                else:
+                    answer = self._single(caller, operation, minimal=minimal)
         except RequestError as refusal:
             return refused(refusal, caller)
         except TooSlowError:
@@ -225,6 +229,23 @@ class Service:
     def _bulk(self, caller: Caller, body: bytes, *, minimal: bool) -> bytes:
         items = bulk.items_of(body, self.settings.max_bulk_items)
         return self._write(caller, partial(bulk.execute, items=items), minimal=minimal)
+
+    def _erase(self, caller: Caller, operation: Operation) -> bytes:
+        """Erase runs, one transaction for each; a request that ends early may be repeated."""
+        with self._noting_faults():
+            with self._store.reading() as tx:
+                context = self._context(tx, caller)
+                chosen: Selection = operation.endpoint.perform(context, *operation.arguments)
+            erased = erase(
+                self._store,
+                chosen.instance_ids,
+                chosen.asked_for,
+                reason=chosen.reason,
+                erased_by=chosen.erased_by,
+                clock=self._clock,
+            )
+            self._store.note_erasure()
+        return encode({"status": "success", **erased._asdict()})
 
     def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:
         def begin(tx: Transaction) -> tuple[bytes, RequestCounts]:

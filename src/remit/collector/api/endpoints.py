@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from remit.collector import views
 from remit.collector.domain import (
     agents,
+    erasure,
     places,
     questions,
     risk,
@@ -50,6 +51,7 @@ from remit.collector.models.deployment import (
     AgentVersion,
     AgentVersionForCreate,
 )
+from remit.collector.models.erasure import ErasedResponse, ErasureForCreate, ErasureList
 from remit.collector.models.service import (
     AgentContextResponse,
     AlertCountResponse,
@@ -107,6 +109,7 @@ class Endpoint(NamedTuple):
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
         prefix: What its path comes after.
+        erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
     """
 
     method: str
@@ -127,6 +130,7 @@ class Endpoint(NamedTuple):
     with_fields: bool = False
     minimal: Callable[[Any], object] | None = None
     prefix: str = PREFIX
+    erases: bool = False
 
     @property
     def route(self) -> str:
@@ -136,6 +140,8 @@ class Endpoint(NamedTuple):
     @property
     def needs(self) -> Permission:
         """What a token must permit; a bulk request may hold operations that write."""
+        if self.erases:
+            return Permission.ERASE
         return Permission.WRITE if self.writes or self.operation == BULK else Permission.READ
 
     @property
@@ -435,6 +441,20 @@ ENDPOINTS: Final = (
     _list("/counts", questions.count, CountList, questions.CountsQuery),
     _list("/changes", questions.list_changes, ChangeList, questions.ChangesQuery),
     _list("/withheld", questions.count_withheld, WithheldList, questions.WithheldQuery),
+    _list("/erasures", erasure.list_erasures, ErasureList, erasure.ErasureQuery),
+    Endpoint(
+        "POST",
+        "/erasures",
+        "remit/erasures/create",
+        erasure.select,
+        ErasedResponse,
+        _plain,
+        ErasureForCreate,
+        bare=True,
+        account=False,
+        prefix=OWN_PREFIX,
+        erases=True,
+    ),
 )
 OPERATIONS: Final[Mapping[str, Endpoint]] = {
     # Of several endpoints of one operation the first; its model has a field for the id.

@@ -11,16 +11,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, OWN_PREFIX, Endpoint
-from remit.collector.domain.params import MAX_OFFSET, MAX_PAGE_SIZE, ListQuery, Query
+from remit.collector.domain.params import MAX_OFFSET, ListQuery, Query
 from remit.collector.json_io import encode
-from remit.models.envelope import Control, ErrorResponse, Pagination, Sorting
+from remit.models.bulk import MAX_KEY_CHARS
+from remit.models.envelope import MAX_PAGE_SIZE, Control, ErrorResponse, Pagination, Sorting
 
 Json: TypeAlias = dict[str, object]
 
 VERSION: Final = "1"
 _REF: Final = "#/components/schemas/{model}"
 _PFID: Final = "^[0-7][0-9a-hjkmnp-tv-z]{31}$"
-_KEY: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 64}
+_KEY: Final[Json] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS}
 # The refusals of all endpoints; a GET has no 409.
 _ERRORS: Final = {
     400: "The request cannot be read.",

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import Final, NamedTuple
 
 import msgspec
 
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
-from remit.collector.domain.context import IdSource
+from remit.collector.domain.context import Context, IdSource
+from remit.collector.domain.params import Filter, Query, agent_of, check_text, instance_of, required
+from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
+from remit.collector.models.erasure import ErasureForCreate
 from remit.collector.store import (
     ErasureRow,
     InstanceRow,
     SpanRow,
     Store,
+    TokenRow,
     Transaction,
     write,
 )
 from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
+from remit.collector.times import format_us
 from remit.collector.views import instance_view, success_answer
+
+MAX_RUNS: Final = 1000
+"""The number of runs that one request erases."""
+SOMEBODY: Final = "unknown"
+
+
+_CHOICES: Final = ("run_id", "agent_id", "subject")
 
 
 class AskedFor(StrEnum):
@@ -114,6 +127,108 @@ def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow
     )
     tx.add(record)
     return record
+
+
+# Operations of the API
+
+
+class Selection(NamedTuple):
+    """What a request erases, as `erase` takes it.
+
+    Attributes:
+        instance_ids: The runs.
+        asked_for: How they were chosen.
+        reason: Why.
+        erased_by: Name or id of the token.
+    """
+
+    instance_ids: list[str]
+    asked_for: AskedFor
+    reason: str
+    erased_by: str
+
+
+class ErasureQuery(Query):
+    """Of which run to list the erasures."""
+
+    run_id: Filter = None
+
+
+def select(ctx: Context, request: ErasureForCreate) -> Selection:
+    """Erase the payloads of runs for good; the records of the runs stay."""
+    named = {
+        AskedFor.RUN: request.run_id,
+        AskedFor.AGENT: request.agent_id,
+        AskedFor.SUBJECT: request.subject,
+    }
+    chosen = [(asked_for, value) for asked_for, value in named.items() if value is not None]
+    if len(chosen) != 1:
+        raise invalid({field: ["give exactly one of these three"] for field in _CHOICES})
+    check_text("reason", request.reason)
+    if not request.reason.strip():
+        raise invalid_field("reason", "must say something")
+    ((asked_for, value),) = chosen
+    ids = _chosen(ctx, asked_for, value)
+    if len(ids) > MAX_RUNS:
+        raise too_many()
+    token_id = ctx.caller.token_id
+    token = None if token_id is None else ctx.tx.row(TokenRow, ctx.caller.account_id, token_id)
+    return Selection(
+        ids, asked_for, request.reason, SOMEBODY if token is None else token.name or token.id
+    )
+
+
+def _chosen(ctx: Context, asked_for: AskedFor, value: str) -> list[str]:
+    """Return the ids of the runs, at most one more than a request may erase."""
+    caller = ctx.caller
+    if asked_for == AskedFor.RUN:
+        return [instance_of(ctx, value).id]
+    within = {"account_id": caller.account_id}
+    if caller.environment_id is not None:
+        within["environment_id"] = caller.environment_id
+    if asked_for == AskedFor.AGENT:
+        if caller.agent_id not in {None, value}:
+            raise forbidden("a deployment's token is for its agent only: use an account's token")
+        agent_of(ctx, value)
+        return ctx.tx.instances_of_agent(value, within, MAX_RUNS + 1)
+    if caller.agent_id is not None:
+        within["agent_id"] = caller.agent_id
+    return ctx.tx.instances_of_subject(hash_of_subject(value), within, MAX_RUNS + 1)
+
+
+def too_many() -> RequestError:
+    """Return the refusal of a request that would take too long."""
+    return RequestError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "payload_too_large",
+        f"these are more than {MAX_RUNS} runs: erase them on the machine of the database, with "
+        "`remit db erase`, which takes any number",
+    )
+
+
+def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
+    """List the erasures of a run, oldest first."""
+    run_id, caller = required(query.model_dump(), "run_id"), ctx.caller
+    row = ctx.tx.instances(caller.account_id, [run_id]).get(run_id)
+    records = [one for one in ctx.tx.erasures(run_id) if one.account_id == caller.account_id]
+    # The records of a run that is gone say nothing of its agent.
+    visible = caller.sees(row) if row is not None else bool(records) and caller.agent_id is None
+    if not visible:
+        raise not_found("agent_instance")
+    return {"status": "success", "erasures": [_view(record) for record in records]}
+
+
+def _view(record: ErasureRow) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "agent_instance_id": record.agent_instance_id,
+        "asked_for": record.asked_for,
+        "reason": record.reason,
+        "erased_by": record.erased_by,
+        "spans": record.spans,
+        "answers": record.answers,
+        "inserted_at": format_us(record.inserted_at),
+    }
 
 
 # Payloads that arrive after an erasure

@@ -32,13 +32,14 @@ from remit.collector.store import AgentRow, InstanceRow, Listed, Page
 from remit.collector.store.rows import Row
 from remit.collector.times import parse_us
 from remit.collector.views import list_answer
+from remit.models.bulk import MAX_KEY_CHARS
+from remit.models.envelope import MAX_PAGE_SIZE
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", bound=Row)
 Values: TypeAlias = Mapping[str, object]
 """The decoded fields of a query, a body or a bulk item, with the id of the path."""
 
-MAX_KEY_CHARS: Final = 64
 MAX_NAME_CHARS: Final = 1000
 MAX_TEXT_CHARS: Final = 64 * KIB
 """Length of a description or a reason; a list holds a hundred of them."""
@@ -49,7 +50,6 @@ MAX_DECLARED: Final = 10_000
 """Span types, and kinds of quality payload, of one schema version."""
 # Identifiers are indexed together with an id; PostgreSQL indexes at most 2,704 bytes.
 MAX_IDENTIFIER_BYTES: Final = 2500
-MAX_PAGE_SIZE: Final = 100
 MAX_OFFSET: Final = 2**53
 _DECLARING: Final = frozenset({"agent_schema_version", "agent_version", "runtime_environment"})
 _DECLARED: Final = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -41,6 +41,8 @@ from remit.collector.store import (
     write,
 )
 from remit.collector.views import account_view, deployment_view, environment_view
+
+R = TypeVar("R", AccountRow, EnvironmentRow)
 
 ACCOUNT: Final = "default"
 ENVIRONMENT: Final = "default"
@@ -110,12 +112,7 @@ def find_account(ctx: Context, account_id: str, *_: object) -> AccountRow:
 
 def update_account(ctx: Context, account_id: str, request: AccountForUpdate) -> AccountRow:
     """Rename an account."""
-    row = find_account(ctx, account_id)
-    if "name" in request.model_fields_set:
-        check_name("name", request.name)
-        row = msgspec.structs.replace(row, name=request.name, updated_at=ctx.now_us)
-        ctx.tx.change(row)
-    return row
+    return _renamed(ctx, find_account(ctx, account_id), request)
 
 
 # Environments
@@ -154,7 +151,10 @@ def update_environment(
     ctx: Context, environment_id: str, request: EnvironmentForUpdate
 ) -> EnvironmentRow:
     """Rename an environment."""
-    row = find_environment(ctx, environment_id)
+    return _renamed(ctx, find_environment(ctx, environment_id), request)
+
+
+def _renamed(ctx: Context, row: R, request: AccountForUpdate | EnvironmentForUpdate) -> R:
     if "name" in request.model_fields_set:
         check_name("name", request.name)
         row = msgspec.structs.replace(row, name=request.name, updated_at=ctx.now_us)

@@ -112,12 +112,9 @@ def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
 
 
 def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list[InstanceRow]:
-    equal = {"agent_id": agent_id, "status": "terminated"}
-    if ctx.caller.environment_id is not None:
-        equal["environment_id"] = ctx.caller.environment_id
-    page = Page(0, MOST_TERMINATED, "finished_at", descending=True)
-    rows = ctx.tx.list_instances(ctx.caller.account_id, equal, page).rows
-    return [row for row in rows if start_us <= (row.finished_at or row.updated_at) <= end_us]
+    rows = ctx.tx.newest_terminated(agent_id, ctx.caller.environment_id, MOST_TERMINATED)
+    within = [row for row in rows if start_us <= (row.finished_at or row.updated_at) <= end_us]
+    return sorted(within, key=lambda row: row.finished_at or row.updated_at, reverse=True)
 
 
 def _risk(

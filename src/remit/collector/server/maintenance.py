@@ -16,7 +16,7 @@ MAINTAIN_EVERY_S: Final = 1.0
 RETAIN_EVERY_S: Final = 3600
 RETRY_AFTER_S: Final = 60
 """How long after a failure the deletion is tried again."""
-PAUSE_S: Final = 0.02
+PAUSE_S: Final = 0.05
 """Between two transactions of the deletion, so that requests can write."""
 STOP_S: Final = 10.0
 """How long a server that ends waits for a transaction of the thread."""

@@ -107,6 +107,13 @@ class Store(Reader, Protocol):
         """
         ...
 
+    def note_erasure(self) -> None:
+        """Have the next `maintain` make erased data unreadable, as far as that disturbs nobody.
+
+        In SQLite, it is gone from the file and its log then; in PostgreSQL, its space is reused.
+        """
+        ...
+
     def leads(self) -> bool:
         """Return whether this process is the one that deletes what is old.
 

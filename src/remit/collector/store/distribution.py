@@ -32,7 +32,7 @@ BY_SHARD: Final = (
     "span_payloads",
     "span_findings",
 )
-"""The tables that are distributed by the shard of the run; a shard of all of them is on one node."""
+"""The tables that are distributed by shard; the rows of one shard are on one node."""
 _KEYS: Final = ("run_keys", "external_identifier")
 _LOCAL: Final = ("idempotency_keys", "erasures")
 # Of this transaction record the coordinator keeps the number since Citus 13.1.

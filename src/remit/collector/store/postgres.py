@@ -72,6 +72,8 @@ _READER: Final = {
     # A plan for all values would read as much for a second as for a year.
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
+    # Workers take longer to start than a page or a month of counts takes to read.
+    "max_parallel_workers_per_gather": "0",
 }
 # Not by `to_regclass`: within a transaction it caches that a table does not exist.
 _EXISTS: Final = """
@@ -171,6 +173,7 @@ class PostgresStore(Store):
         self._references = References()
         self._run_references = RunReferences()
         self._moved = 0
+        self._erased = False
         self._leader: psycopg.Connection[Any] | None = None
         try:
             with psycopg.connect(**self._options) as connection, connection.cursor() as cursor:
@@ -247,6 +250,10 @@ class PostgresStore(Store):
         return rows, old
 
     @override
+    def note_erasure(self) -> None:
+        self._erased = True
+
+    @override
     def leads(self) -> bool:
         # The lock belongs to a connection of its own, and is released when that is lost.
         with _unavailable(self.path):
@@ -279,6 +286,9 @@ class PostgresStore(Store):
             with _unavailable(self.path), self._writers.connection() as connection:
                 connection.execute(counts.VACUUM.encode())
             self._moved = 0
+        if self._erased:
+            self._erased = False
+            self.scrub()
 
     @override
     def is_current(self) -> bool:

@@ -19,13 +19,15 @@ from remit.collector.store.ids import shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import without_nul
 from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import (
-    CHANGE_PAYLOADS,
     CHANGE_SPANS,
+    CHANGED_RUN,
+    CHANGED_RUN_COLUMNS,
     CHANGES,
     JOIN_PAYLOADS,
     JOIN_RUN,
     NEW_RUN,
-    PARTS,
+    OF_IDS,
+    REPLACE_RESULT,
     WITHIN,
     JsonRow,
     PostgresTransaction,
@@ -33,6 +35,8 @@ from remit.collector.store.postgres_rows import (
     array_of_ids,
     by_shard,
     json_of,
+    of_ids,
+    recordset,
     translated,
 )
 from remit.collector.store.rows import InstanceRow, Row, SpanRow
@@ -43,17 +47,18 @@ MOST_ROWS: Final = 500
 _IN_SHARDS: Final = "{0}.shard = ANY(?::smallint[])"
 _RUNS: Final = f"{statements.RUNS} WHERE r.shard = ? AND r.id = ANY(?::bytea[]) ORDER BY r.id"
 _LOCK: Final = f"{_RUNS} FOR NO KEY UPDATE OF r"
-_OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"
-_RUNS_OF_SPANS: Final = f"SELECT DISTINCT r.id FROM spans AS s {JOIN_RUN} WHERE {_OF_IDS}"  # noqa: S608 - fixed texts
+_RUNS_OF_SPANS: Final = f"SELECT DISTINCT r.id FROM spans AS s {JOIN_RUN} WHERE {OF_IDS}"  # noqa: S608 - fixed texts
 _SPANS: Final = (
     f"SELECT {statements.SPAN_COLUMNS} FROM spans AS s {JOIN_RUN} "  # noqa: S608 - fixed texts
     f"JOIN span_types AS t ON t.ref = s.type_ref {JOIN_PAYLOADS} AND {WITHIN.format('b')} "
-    f"WHERE {_OF_IDS}"
+    f"WHERE {OF_IDS}"
 )
-_CHANGE_RUNS: Final = f"{PARTS['runs']} AND {_IN_SHARDS.format('w')}"
-_CHANGED: Final = f"({CHANGES}) AS r"
-_CHANGE_PAYLOADS: Final = f"{CHANGE_PAYLOADS.format(_CHANGED)} AND {_IN_SHARDS.format('b')}"
-_CHANGE_SPANS: Final = f"{CHANGE_SPANS.format(_CHANGED)} AND {_IN_SHARDS.format('s')}"
+_CHANGE_RUNS: Final = (
+    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} "  # noqa: S608 - fixed texts
+    f"FROM {recordset(CHANGED_RUN_COLUMNS)} "
+    f"WHERE w.ref = r.ref AND w.shard = r.shard AND {_IN_SHARDS.format('w')}"
+)
+_CHANGE_SPANS: Final = f"{CHANGE_SPANS.format(f'({CHANGES}) AS r')} AND {_IN_SHARDS.format('s')}"
 # A transaction is prepared on the workers before the coordinator commits, and visible there when
 # they have committed too. The workers are asked after the coordinator, so none is missed.
 _OLDEST_OPEN: Final = (
@@ -108,6 +113,9 @@ _INSERTS: Final = {
             *("kind", "started_at", "run_ref", "span_id", "number"),
             *("agent_ref", "environment_ref", "sentence", "shard"),
         ),
+    ),
+    "results": _Insert(
+        "span_payloads", ("run_ref", "shard", "id", "payload", "result"), REPLACE_RESULT
     ),
     "run_labels": _Insert("run_labels", ("shard", "key", "value", "run_id", "run_ref")),
     "run_subjects": _Insert("run_subjects", ("shard", "subject_hash", "run_id", "run_ref")),
@@ -171,10 +179,9 @@ class DistributedTransaction(PostgresTransaction):
         return bool(there)
 
     def _runs_of_spans(self, span_ids: Collection[str], shards: Collection[int] | None) -> set[str]:
-        ids = [to_bytes(span_id) for span_id in span_ids]
         condition, values = _in_shards("s", shards)
         sql = f"{_RUNS_OF_SPANS}{condition}"
-        rows = self._fetch(sql, (array_of_ids(ids), min(ids), max(ids), *values))
+        rows = self._fetch(sql, (*of_ids(span_ids), *values))
         return {to_text(run_id) for (run_id,) in rows}
 
     @override
@@ -225,23 +232,24 @@ class DistributedTransaction(PostgresTransaction):
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
         if not span_ids:
             return {}
-        ids = [to_bytes(span_id) for span_id in span_ids]
-        first, last = min(ids), max(ids)
+        ids, first, last = of_ids(span_ids)
         # The runs of spans that were looked up are locked.
         known = self._looked_up.issuperset(span_ids)
         condition, values = _in_shards("s", self._shards if known else None)
         sql = f"{_SPANS}{condition}"
-        values = (first, last, array_of_ids(ids), first, last, *values)
+        values = (first, last, ids, first, last, *values)
         if account_id is not None:
             sql, values = f"{sql} AND {statements.RUN_FILTERS['account_id']}", (*values, account_id)
         return {row.id: row for row in self._spans(sql, values)}
 
     @override
-    def _change_spans(self, changes: Sequence[JsonRow], first: Value, last: Value) -> None:
+    def _change_spans(self, changes: Sequence[JsonRow], span_ids: Collection[str]) -> None:
+        results = [
+            {**row, "payload": statements.EMPTY} for row in changes if row["result"] is not None
+        ]
+        self._write({"results": results})
         shards = _array_of({row["shard"] for row in changes})
-        if any(row["result"] is not None for row in changes):
-            self.run(_CHANGE_PAYLOADS, (json_of(changes), first, last, shards))
-        self.run(_CHANGE_SPANS, (json_of(changes), first, last, shards))
+        self.run(_CHANGE_SPANS, (json_of(changes), *of_ids(span_ids), shards))
 
     # Writing
 

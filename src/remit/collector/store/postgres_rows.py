@@ -77,7 +77,7 @@ def _field_types(kind: type[Row]) -> dict[str, type]:
     return {field.name: (get_args(field.type) or (field.type,))[0] for field in fields}
 
 
-def _recordset(columns: Mapping[str, str]) -> str:
+def recordset(columns: Mapping[str, str]) -> str:
     """Return the rows of one JSON parameter as a table `r`.
 
     By way of jsonb the insert takes a fifth longer.
@@ -108,7 +108,7 @@ def _insert(table: str, columns: Mapping[str, str], after: str, **values: str) -
     selected = ", ".join(values.get(name, f"r.{name}") for name in names)
     return (
         f"INSERT INTO {table} ({', '.join(names)}) "  # noqa: S608 - names from the code, never from a request
-        f"SELECT {selected} FROM {_recordset(columns)} {after}"
+        f"SELECT {selected} FROM {recordset(columns)} {after}"
     )
 
 
@@ -123,7 +123,8 @@ _INSERT_KEYS: Final = _insert(
 )
 # By the first and the last id PostgreSQL leaves out partitions.
 WITHIN: Final = "{0}.id BETWEEN ? AND ?"
-_OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"
+OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"
+"""The condition that a span `s` is one of some, for `of_ids`."""
 _SAME_SPAN: Final = "{0}.run_ref = {1}.run_ref AND {0}.id = {1}.id AND {0}.shard = {1}.shard"
 CHANGED_SPAN: Final = statements.MUTABLE[SpanRow]
 _CHANGED_COLUMNS: Final = {
@@ -135,33 +136,36 @@ _CHANGED_COLUMNS: Final = {
 }
 CHANGES: Final = (
     f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "  # noqa: S608 - as above
-    f"FROM {_recordset(_CHANGED_COLUMNS)}"
+    f"FROM {recordset(_CHANGED_COLUMNS)}"
 )
 """The changed spans of a JSON parameter."""
-CHANGE_PAYLOADS: Final = (
-    "UPDATE span_payloads AS b SET result = r.result FROM {} WHERE r.result IS NOT NULL "  # noqa: S608 - as above
-    f"AND {_SAME_SPAN.format('b', 'r')} AND {WITHIN.format('b')}"
-)
 CHANGE_SPANS: Final = (
     f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "  # noqa: S608 - as above
-    f"WHERE {_SAME_SPAN.format('s', 'r')} AND {WITHIN.format('s')}"
+    f"WHERE {_SAME_SPAN.format('s', 'r')} AND {OF_IDS}"
 )
+# By its unique key, whatever statistics the planner has; a payload may have been deleted.
+REPLACE_RESULT: Final = "ON CONFLICT (run_ref, id, shard) DO UPDATE SET result = excluded.result"
 _CHANGE: Final = (
-    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ({CHANGE_PAYLOADS.format('r')}) "
-    f"{CHANGE_SPANS.format('r')}"
+    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("  # noqa: S608 - as above
+    "INSERT INTO span_payloads (run_ref, shard, id, payload, result) "
+    f"SELECT run_ref, shard, id, '{statements.EMPTY}', result FROM r WHERE result IS NOT NULL "
+    f"{REPLACE_RESULT}) {CHANGE_SPANS.format('r')}"
 )
 JOIN_RUN: Final = "JOIN runs AS r ON r.ref = s.run_ref AND r.shard = s.shard"
 JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b', 's')}"
-# The spans first, whatever statistics the planner has of the runs.
+# The spans first, and then a look-up for each of them, whatever statistics the planner has: OFFSET
+# keeps it from merging the queries.
 _SPANS_OF_IDS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {_OF_IDS}) "  # noqa: S608 - as above
-    f"SELECT {statements.SPAN_COLUMNS} FROM s {JOIN_RUN} "
-    "JOIN span_types AS t ON t.ref = s.type_ref "
-    f"{JOIN_PAYLOADS} AND {WITHIN.format('b')}"
+    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
+    f"SELECT {statements.SPAN_COLUMNS} FROM s CROSS JOIN LATERAL (SELECT r.id, r.account_ref "
+    "FROM runs AS r WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
+    "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
+    "AS t LEFT JOIN LATERAL (SELECT b.payload, b.result FROM span_payloads AS b "
+    f"WHERE {_SAME_SPAN.format('b', 's')} AND {WITHIN.format('b')} OFFSET 0) AS b ON TRUE"
 )
 _SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['account_id']}"
-# One look-up for each key: with `key = ANY(...)`, a plan that was made while there were few keys
-# reads all keys of the account. OFFSET keeps the planner from merging the two queries.
+# As above: with `key = ANY(...)`, a plan that was made while there were few keys reads all keys of
+# the account.
 _KEYS_OF_TEXTS: Final = (
     f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "  # noqa: S608 - as above
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
@@ -171,7 +175,7 @@ _LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
 _HOLD: Final = f"{statements.RUNS} WHERE r.id = ANY(?::bytea[]) {_LOCKED}"
 # With each run, whether some of the spans exist.
 _HOLD_WITH_SPANS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {_OF_IDS}) "  # noqa: S608 - as above
+    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
     f"SELECT EXISTS (SELECT FROM s), {statements.RUN_COLUMNS} "
     f"FROM runs AS r {statements.WITH_PLACE} WHERE r.ref = ANY(ARRAY(SELECT run_ref FROM s) "
     f"|| ARRAY(SELECT ref FROM runs WHERE id = ANY(?::bytea[]))) {_LOCKED}"
@@ -195,12 +199,10 @@ _FORGET_FINDINGS: Final = (
 
 # What is written before a commit: each part has one parameter, the JSON of its rows.
 NEW_RUN: Final = (*statements.INSERTED, "ref")
-_CHANGED_RUN: Final = tuple(
+CHANGED_RUN: Final = tuple(
     dict.fromkeys((*statements.MUTABLE[InstanceRow], *statements.TALLIED)),
 )
-_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *_CHANGED_RUN)) | {
-    "shard": "smallint"
-}
+CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | {"shard": "smallint"}
 _RUN_ID: Final = "decode(r.run_id, 'hex')"
 PARTS: Final = {
     "new_runs": _insert(
@@ -216,8 +218,10 @@ PARTS: Final = {
         run_id=_RUN_ID,
     ),
     "runs": (
-        f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in _CHANGED_RUN)} "  # noqa: S608 - as above
-        f"FROM {_recordset(_CHANGED_RUN_COLUMNS)} WHERE w.ref = r.ref AND w.shard = r.shard"
+        f"WITH r AS MATERIALIZED (SELECT * FROM {recordset(CHANGED_RUN_COLUMNS)}) "  # noqa: S608 - as above
+        f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} "
+        # By the key, whatever statistics the planner has.
+        "FROM r WHERE w.ref = ANY(ARRAY(SELECT ref FROM r)) AND w.ref = r.ref AND w.shard = r.shard"
     ),
     "run_changes": _insert(
         "run_changes",
@@ -423,7 +427,7 @@ class PostgresTransaction(Transaction):
         if not span_ids:
             self._lock(unlocked)
             return False
-        values = (*_of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
+        values = (*of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
         if self._pending.new:
             # The runs of the spans are looked up in the database.
             self._write_runs()
@@ -483,7 +487,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
-        ids, first, last = _of_ids(span_ids)
+        ids, first, last = of_ids(span_ids)
         values: tuple[Value, ...] = (ids, first, last, first, last)
         sql = _SPANS_OF_IDS
         if account_id is not None:
@@ -524,12 +528,11 @@ class PostgresTransaction(Transaction):
                 "result": row.result_payload,
             }
             changes.append(change)
-        _, first, last = _of_ids([row.id for row in rows])
-        self._change_spans(changes, first, last)
+        self._change_spans(changes, [row.id for row in rows])
 
-    def _change_spans(self, changes: Sequence[JsonRow], first: Value, last: Value) -> None:
-        """Update spans, whose smallest and largest id are named."""
-        self.run(_CHANGE, (json_of(changes), first, last, first, last))
+    def _change_spans(self, changes: Sequence[JsonRow], span_ids: Collection[str]) -> None:
+        """Update the spans of these ids."""
+        self.run(_CHANGE, (json_of(changes), *of_ids(span_ids)))
 
     @override
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
@@ -610,7 +613,7 @@ class PostgresTransaction(Transaction):
         pending = self._pending
         new = [_values(pending.runs[run_id], NEW_RUN) for run_id in pending.new]
         changed = [
-            _values(pending.runs[run_id], ("ref", *_CHANGED_RUN)) for run_id in pending.changed
+            _values(pending.runs[run_id], ("ref", *CHANGED_RUN)) for run_id in pending.changed
         ]
         pending.new, pending.changed = {}, {}
         keys = [
@@ -739,7 +742,8 @@ def by_shard(rows: Iterable[tuple[int, T]]) -> dict[int, list[T]]:
     return dict(sorted(shards.items()))
 
 
-def _of_ids(span_ids: Collection[str]) -> tuple[Value, Value, Value]:
+def of_ids(span_ids: Collection[str]) -> tuple[Value, Value, Value]:
+    """Return the values of `OF_IDS`: the ids, the first of them and the last."""
     ids = [to_bytes(span_id) for span_id in span_ids]
     return array_of_ids(ids), min(ids, default=None), max(ids, default=None)
 

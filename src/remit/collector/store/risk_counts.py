@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple
 
 from remit.collector.store.counts import HOURS_PER_DAY, SPAN_COUNTS
 from remit.collector.store.filters import TypeCounts
@@ -16,12 +16,9 @@ from remit.collector.store.rows import (
     UNCHECKED,
     UNDECLARED,
     WITHHELD,
-    Row,
 )
 from remit.collector.store.span_rows import WITH_TYPE, SpanRows
 from remit.collector.store.statements import Value
-
-R = TypeVar("R", bound=Row)
 
 _FLAGGED: Final = ", ".join(
     f"SUM(CASE WHEN (s.flags & {flags}) <> 0 THEN 1 ELSE 0 END)"
@@ -29,6 +26,10 @@ _FLAGGED: Final = ", ".join(
 )
 _FAILED: Final = STATUSES.index("failed")
 _SUMMED: Final = ", ".join(f"SUM({name}) AS {name}" for name in SPAN_COUNTS[:-2])
+_AGENT: Final = "(SELECT ref FROM agents WHERE id = ?)"
+_TYPES_OF_AGENT: Final = f"SELECT ref FROM span_types WHERE agent_ref = {_AGENT}"  # noqa: S608 - a fixed text
+MOST_SEEKS: Final = 400
+"""Largest number of buckets that are looked up one by one."""
 _TYPE: Final = "t.name, t.title, t.data_risk, t.hash"
 
 
@@ -66,26 +67,19 @@ class RiskCounts(SpanRows):
                 ("span_days", first_day, end_day),
                 ("span_hours", end_day * HOURS_PER_DAY, end),
             ]
-        environment = (
-            ""
-            if environment_id is None
-            else (" AND environment_ref = (SELECT ref FROM environments WHERE id = ?)")
-        )
+        within = _within(environment_id)
         chosen: list[str] = []
         values: list[Value] = []
         for table, first, after in parts:
-            source = self.counted(table)
+            if first == after:
+                continue
+            buckets, bounds = _buckets(first, after)
             chosen.append(
-                f"SELECT type_ref, {_SUMMED} FROM {source} AS c WHERE bucket >= ? AND bucket < ? "  # noqa: S608 - fixed texts
-                f"AND agent_ref = (SELECT ref FROM agents WHERE id = ?){environment} "
+                f"SELECT type_ref, {_SUMMED} FROM {self.counted(table)} AS c WHERE {buckets} AND "  # noqa: S608 - fixed texts
+                f"type_ref IN ({_TYPES_OF_AGENT}) AND agent_ref = {_AGENT}{within.text} "
                 "GROUP BY type_ref"
             )
-            values += [
-                first,
-                after,
-                agent_id,
-                *([] if environment_id is None else [environment_id]),
-            ]
+            values += [*bounds, agent_id, agent_id, *within.values]
         sql = (
             f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "  # noqa: S608 - fixed texts
             "SUM(denied), SUM(withheld), SUM(beyond), SUM(undeclared), SUM(invalid), "
@@ -108,19 +102,13 @@ class RiskCounts(SpanRows):
             environment_id: Only this environment; None for all.
             days: The first day since 1970 and the one after the last.
         """
-        environment = (
-            ""
-            if environment_id is None
-            else (" AND environment_ref = (SELECT ref FROM environments WHERE id = ?)")
-        )
+        within = _within(environment_id)
         sql = (
             f"SELECT rule, SUM(times) FROM {self.counted('withheld_days')} AS c "  # noqa: S608 - fixed texts
-            "WHERE bucket >= ? AND bucket < ? "
-            f"AND agent_ref = (SELECT ref FROM agents WHERE id = ?){environment} "
+            f"WHERE bucket >= ? AND bucket < ? AND agent_ref = {_AGENT}{within.text} "
             "GROUP BY rule ORDER BY 2 DESC, rule"
         )
-        within: list[Value] = [] if environment_id is None else [environment_id]
-        values = (*days, agent_id, *within)
+        values = (*days, agent_id, *within.values)
         return {rule: int(times) for rule, times in self.rows(sql, values)}
 
     def sentences(
@@ -150,19 +138,39 @@ class RiskCounts(SpanRows):
             where = f"{shard}f.run_ref = (SELECT ref FROM runs WHERE {of_runs}id = ?)"  # noqa: S608 - fixed texts
             values: list[Value] = [*of_run, *of_run, run_id]
         else:
+            within = _within(environment_id)
             where = (
-                "f.started_at >= ? AND f.started_at <= ? "
-                "AND f.agent_ref = (SELECT ref FROM agents WHERE id = ?)"
+                f"f.started_at >= ? AND f.started_at <= ? AND f.agent_ref = {_AGENT}{within.text}"
             )
-            values = [*period_us, agent_id]
-            if environment_id is not None:
-                where += " AND f.environment_ref = (SELECT ref FROM environments WHERE id = ?)"
-                values.append(environment_id)
+            values = [*period_us, agent_id, *within.values]
+        # The sign keeps SQLite from the primary key, which has the findings of all agents.
         sql = (
-            f"SELECT f.sentence, COUNT(*) FROM span_findings AS f WHERE f.kind = ? AND {where} "  # noqa: S608 - fixed texts
+            f"SELECT f.sentence, COUNT(*) FROM span_findings AS f WHERE +f.kind = ? AND {where} "  # noqa: S608 - fixed texts
             "AND f.sentence IS NOT NULL GROUP BY f.sentence ORDER BY 2 DESC, 1 LIMIT ?"
         )
         return dict(self.rows(sql, (kind, *values, most)))
+
+
+class _Condition(NamedTuple):
+    """A condition and its values."""
+
+    text: str
+    values: tuple[Value, ...]
+
+
+def _within(environment_id: str | None) -> _Condition:
+    """Return the further condition that a count is of an environment, if one is given."""
+    if environment_id is None:
+        return _Condition("", ())
+    text = " AND environment_ref = (SELECT ref FROM environments WHERE id = ?)"
+    return _Condition(text, (environment_id,))
+
+
+def _buckets(first: int, after: int) -> _Condition:
+    """Return the condition on a bucket; few are looked up one by one, together with the types."""
+    if after - first > MOST_SEEKS:
+        return _Condition("bucket >= ? AND bucket < ?", (first, after))
+    return _Condition(f"bucket IN ({', '.join('?' * (after - first))})", tuple(range(first, after)))
 
 
 def _type_counts(row: Sequence[Any]) -> TypeCounts:

@@ -20,6 +20,7 @@ from remit.collector.store.statements import Value
 
 R = TypeVar("R", bound=Row)
 
+_OWN_AGENT: Final = "EXISTS (SELECT 1 FROM agents WHERE id = ? AND account_id = ?)"
 _RUN_NAMES: Final = {name: f"r.{name}" for name in InstanceRow.__struct_fields__}
 
 
@@ -55,11 +56,14 @@ class RunRows(Execution):
         self, account_id: str | None, equal: Mapping[str, str], page: Page
     ) -> Listed[InstanceRow]:
         """Return instances whose columns equal the values in *equal*."""
-        owner = {} if account_id is None else {"account_id": account_id}
-        # An agent belongs to one account; that of its runs is compared only if it is not named.
-        wanted = {**owner, **equal}
-        where = " AND ".join(statements.RUN_FILTERS[name] for name in wanted) or "TRUE"
-        values = tuple(wanted.values())
+        conditions = [statements.RUN_FILTERS[name] for name in equal]
+        values: tuple[Value, ...] = tuple(equal.values())
+        if account_id is not None:
+            # An agent belongs to one account, so that its runs need not be read for theirs.
+            of_agent = "agent_id" in equal
+            conditions.append(_OWN_AGENT if of_agent else statements.RUN_FILTERS["account_id"])
+            values += (equal["agent_id"], account_id) if of_agent else (account_id,)
+        where = " AND ".join(conditions) or "TRUE"
         total = self._count(f"FROM runs AS r WHERE {where}", values)
         sql = f"{statements.RUNS} WHERE {where} {page.clause(InstanceRow, _RUN_NAMES)}"
         return Listed(self._runs(sql, (*values, *page.limits)), total)
@@ -81,16 +85,45 @@ class RunRows(Execution):
             counts[agent_id][status] = count
         return counts
 
-    def instances_of_subject(self, subject_hash: str) -> list[str]:
-        """Return the ids of the instances about a subject, oldest first."""
-        sql = "SELECT run_id FROM run_subjects WHERE subject_hash = ? ORDER BY 1"
-        return [to_text(row[0]) for row in self.rows(sql, (subject_hash,))]
+    def newest_terminated(
+        self, agent_id: str, environment_id: str | None, most: int
+    ) -> list[InstanceRow]:
+        """Return the newest terminated instances of an agent, of all environments or of one."""
+        wanted = {"agent_id": agent_id, "status": "terminated"}
+        if environment_id is not None:
+            wanted["environment_id"] = environment_id
+        where = " AND ".join(statements.RUN_FILTERS[name] for name in wanted)
+        sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id DESC LIMIT ?"
+        return self._runs(sql, (*wanted.values(), most))
 
-    def instances_of_agent(self, agent_id: str) -> list[str]:
-        """Return the ids of an agent's instances, oldest first."""
-        where = statements.RUN_FILTERS["agent_id"]
-        sql = f"SELECT r.id FROM runs AS r WHERE {where} ORDER BY r.id"  # noqa: S608 - a fixed text
-        return [to_text(row[0]) for row in self.rows(sql, (agent_id,))]
+    def instances_of_subject(
+        self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    ) -> list[str]:
+        """Return the ids of the instances about a subject, as `instances_of_agent` does."""
+        source = "FROM run_subjects AS u JOIN runs AS r ON r.id = u.run_id WHERE u.subject_hash = ?"
+        return self._run_ids(source, subject_hash, equal, most)
+
+    def instances_of_agent(
+        self, agent_id: str, equal: Mapping[str, str] | None = None, most: int | None = None
+    ) -> list[str]:
+        """Return the ids of an agent's instances, oldest first.
+
+        Args:
+            agent_id: The agent.
+            equal: Only instances whose columns equal these values.
+            most: The largest number.
+        """
+        source = f"FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']}"
+        return self._run_ids(source, agent_id, equal, most)
+
+    def _run_ids(
+        self, source: str, value: str, equal: Mapping[str, str] | None, most: int | None
+    ) -> list[str]:
+        wanted = equal or {}
+        filters = "".join(f" AND {statements.RUN_FILTERS[name]}" for name in wanted)
+        limit = "" if most is None else f" LIMIT {most}"
+        sql = f"SELECT r.id {source}{filters} ORDER BY r.id{limit}"
+        return [to_text(row[0]) for row in self.rows(sql, (value, *wanted.values()))]
 
     @abstractmethod
     def hold(

@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 MEMORY: Final = ":memory:"
 BUSY_TIMEOUT_S: Final = 10.0
+TRUNCATE_S: Final = 0.1
+"""How long `maintain` keeps writers waiting, after an erasure, for readers of the log."""
 MAINTAINED_PAGES: Final = 16_000
 """Pages in the log from which a commit writes them into the file itself, beside `maintain`."""
 # SQLite does not wait for the lock that the change to a write-ahead log takes.
@@ -90,6 +92,7 @@ class SqliteStore(Store):
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._maintained = False
+        self._erased = False
         self._finalizer: (
             weakref.finalize[[sqlite3.Connection, Readers | None], SqliteStore] | None
         ) = None
@@ -138,6 +141,10 @@ class SqliteStore(Store):
         return removed
 
     @override
+    def note_erasure(self) -> None:
+        self._erased = True
+
+    @override
     def leads(self) -> bool:
         # One process serves a file.
         return True
@@ -153,8 +160,14 @@ class SqliteStore(Store):
                     connection.execute(f"PRAGMA wal_autocheckpoint = {MAINTAINED_PAGES}")
                     self._maintained = True
             # On another connection, so that writers and readers go on meanwhile.
-            with closing(sqlite.open_file(Path(self.path), "rw")) as checkpointer:
-                checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with closing(sqlite.open_file(Path(self.path), "rw", TRUNCATE_S)) as checkpointer:
+                if not self._erased:
+                    checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    return
+                # The pages themselves were overwritten (`secure_delete`); the log has older ones.
+                self._erased = False
+                (busy, *_) = checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._erased = self._erased or bool(busy)
 
     @override
     def is_current(self) -> bool:

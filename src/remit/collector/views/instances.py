@@ -71,6 +71,7 @@ def detail_view(
     """Return an instance as it is shown alone; see `instance_view`."""
     return {
         **instance_view(row, summaries, errors),
+        "erased_at": _time(row.erased_at),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }

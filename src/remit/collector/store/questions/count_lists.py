@@ -16,6 +16,8 @@ from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
 _FINISHES: Final = SPAN_COUNTS[:4]
+MOST_SEEKS: Final = 400
+"""Largest number of buckets that are looked up one by one."""
 _LARGEST: Final = "duration_max_us"
 _NEVER, _EVER = -(2**31), 2**31 - 1
 
@@ -130,9 +132,10 @@ class _Grouping(NamedTuple):
     """How rows are grouped.
 
     Attributes:
-        column: The column of the tables of counts.
-        joined: The join that names a group `g`.
-        selected: The columns of its key, its title, and its external identifier.
+        column: The column of the tables of counts by which the database adds up; empty if all rows
+            are one group.
+        selected: The columns of the key, the title and the external identifier of a group `g`.
+        joined: The joins that name it, and the condition that it belongs to an account.
     """
 
     column: str
@@ -140,24 +143,27 @@ class _Grouping(NamedTuple):
     joined: str = ""
 
 
+_BY_TYPE: Final = frozenset({"span_hours", "span_days"})
+"""The tables whose keys begin with bucket and type."""
 _CATEGORIES: Final = "SELECT DISTINCT word, type_ref FROM span_type_words WHERE side <> 'action'"
+_AGENT: Final = "a.id, a.name, a.external_identifier"
+_OF_TYPE: Final = (
+    "JOIN span_types AS t ON t.ref = g.grouped JOIN agents AS a ON a.ref = t.agent_ref"
+)
 _GROUPINGS: Final = {
     "hour": _Grouping("bucket"),
     "day": _Grouping("bucket"),
-    "status": _Grouping("0"),
+    "status": _Grouping(""),
     "rule": _Grouping("rule"),
-    "type": _Grouping(
-        "type_ref",
-        "t.name, t.title, NULL",
-        "JOIN span_types AS t ON t.ref = g.grouped ORDER BY t.ref",
-    ),
+    "type": _Grouping("type_ref", "t.name, t.title, NULL", _OF_TYPE),
     "category": _Grouping(
-        "type_ref", "w.word, NULL, NULL", f"JOIN ({_CATEGORIES}) AS w ON w.type_ref = g.grouped"
+        "type_ref",
+        "w.word, NULL, NULL",
+        f"{_OF_TYPE} JOIN ({_CATEGORIES}) AS w ON w.type_ref = t.ref",
     ),
-    "agent": _Grouping(
-        "agent_ref", "a.id, a.name, a.external_identifier", "JOIN agents AS a ON a.ref = g.grouped"
-    ),
+    "agent": _Grouping("type_ref", _AGENT, _OF_TYPE),
 }
+_RUNS_BY_AGENT: Final = _Grouping("agent_ref", _AGENT, "JOIN agents AS a ON a.ref = g.grouped")
 
 
 def _counted(
@@ -170,7 +176,10 @@ def _counted(
 ) -> list[Counted]:
     """Return the sums of the columns *numbers*, of which *statuses* make up the whole."""
     groups: dict[Group, Counted] = {}
-    for key, title, identifier, *row in _sums(tx, wanted, parts, _GROUPINGS[by], numbers):
+    grouping = _RUNS_BY_AGENT if by == "agent" and numbers is RUN_COUNTS else _GROUPINGS[by]
+    for key, title, identifier, *row in _sums(tx, wanted, parts, grouping, numbers):
+        if None in row:
+            continue  # the sums of no rows
         group = int(key) // HOURS_PER_DAY if by == "day" else key
         sums = dict(zip(numbers, map(int, row), strict=True))
         if group in groups:
@@ -194,37 +203,63 @@ def _sums(
     grouping: _Grouping,
     numbers: Sequence[str],
 ) -> Iterable[tuple[Any, ...]]:
-    """Return the columns of the name of each group, and its sums."""
-    rows: list[str] = []
-    values: list[Value] = []
-    for part in parts:
-        where = _of_part(wanted, part)
-        column = grouping.column
-        if column == "bucket" and part.width > 1:
-            column = f"bucket * {part.width}"
-        names = ", ".join(numbers)
-        rows.append(f"SELECT {column} AS grouped, {names} FROM {part.table} WHERE {where.text}")
-        values += where.values
+    """Return the columns of the name of each group, and its sums in one part."""
     sums = ", ".join(
         # PostgreSQL sums bigints to a decimal number.
         f"CAST({'MAX' if name == _LARGEST else 'SUM'}(c.{name}) AS bigint) AS {name}"
         for name in numbers
     )
-    grouped = f"SELECT c.grouped, {sums} FROM ({' UNION ALL '.join(rows)}) AS c GROUP BY c.grouped"
+    rows: list[str] = []
+    values: list[Value] = []
+    for part in parts:
+        where = _of_part(tx, wanted, part, grouping)
+        column = f"c.{grouping.column}" if grouping.column else ""
+        key = f"c.bucket * {part.width}" if grouping.column == "bucket" else column or "0"
+        source = f"{part.table} AS c"
+        if _seeks(tx, part, grouping):
+            source = f"span_types AS y CROSS JOIN {source}"
+            column = key = "y.ref"
+        grouped = f" GROUP BY {column}" if column else ""
+        rows.append(f"SELECT {key} AS grouped, {sums} FROM {source} WHERE {where.text}{grouped}")
+        values += where.values
     selected = ", ".join([grouping.selected, *(f"g.{name}" for name in numbers)])
-    return tx.rows(f"SELECT {selected} FROM ({grouped}) AS g {grouping.joined}", values)
+    of_account = ""
+    if grouping.joined and wanted.scope.agent_ref is None:
+        of_account = " WHERE a.account_id = ?"
+        values.append(wanted.scope.account_id)
+    order = " ORDER BY t.ref" if "t.ref" in grouping.joined else ""
+    return tx.rows(
+        f"SELECT {selected} FROM ({' UNION ALL '.join(rows)}) AS g {grouping.joined}"
+        f"{of_account}{order}",
+        values,
+    )
 
 
-def _of_part(wanted: CountCriteria, part: _Part) -> Where:
+def _seeks(tx: Transaction, part: _Part, grouping: _Grouping) -> bool:
+    """Return whether the counts of spans of each type are looked up bucket by bucket.
+
+    SQLite would sort all rows of the time to add them up by type, which takes longer.
+    """
+    few = part.table in _BY_TYPE and part.end - part.first <= MOST_SEEKS
+    return tx.dialect == "sqlite" and grouping.column == "type_ref" and few
+
+
+def _of_part(tx: Transaction, wanted: CountCriteria, part: _Part, grouping: _Grouping) -> Where:
     scope = wanted.scope
     where = Where()
-    where.add("bucket >= ? AND bucket < ?", part.first, part.end)
-    where.add_known("agent_ref = ?", scope.agent_ref)
-    if scope.agent_ref is None:
-        of_account = "agent_ref IN (SELECT a.ref FROM agents AS a WHERE a.account_id = ?)"
+    if _seeks(tx, part, grouping):
+        buckets = range(part.first, part.end)
+        where.add("c.type_ref = y.ref")
+        where.add(f"c.bucket IN ({', '.join('?' * len(buckets))})", *buckets)
+        where.add_known("y.agent_ref = ?", scope.agent_ref)
+    else:
+        where.add("c.bucket >= ? AND c.bucket < ?", part.first, part.end)
+        where.add_known("c.agent_ref = ?", scope.agent_ref)
+    if scope.agent_ref is None and not grouping.joined:
+        of_account = "c.agent_ref IN (SELECT a.ref FROM agents AS a WHERE a.account_id = ?)"
         where.add(of_account, scope.account_id)
-    where.add_known("environment_ref = ?", scope.environment_ref)
-    where.add_known("purpose = ?", wanted.purpose)
+    where.add_known("c.environment_ref = ?", scope.environment_ref)
+    where.add_known("c.purpose = ?", wanted.purpose)
     return where
 
 

@@ -220,6 +220,7 @@ CREATE TABLE run_labels (
   PRIMARY KEY (key, value, run_id, shard)
 );
 CREATE INDEX run_labels_of_run ON run_labels (run_ref);
+CREATE INDEX run_labels_by_key ON run_labels (key, run_id);
 
 -- Whose data a run is about, as a hash.
 CREATE TABLE run_subjects (
@@ -252,7 +253,7 @@ CREATE TABLE spans (
 ) PARTITION BY RANGE (id);
 CREATE INDEX spans_by_id ON spans (id);
 CREATE INDEX spans_of_type ON spans (type_ref, started_at);
-CREATE INDEX spans_found ON spans (started_at) WHERE status = 3 OR flags >= 8;
+CREATE INDEX spans_failed ON spans (started_at, type_ref) WHERE status = 3;
 -- Ids of times for which there is no part, which a client may choose.
 CREATE TABLE spans_other PARTITION OF spans DEFAULT;
 
@@ -280,6 +281,8 @@ CREATE TABLE span_findings (
   PRIMARY KEY (kind, started_at, run_ref, span_id, number, shard)
 );
 CREATE INDEX span_findings_of_run ON span_findings (run_ref);
+CREATE INDEX span_findings_of_agent ON span_findings (agent_ref, started_at)
+  WHERE sentence IS NOT NULL;
 
 -- Numbers of spans, by the hour (day) since 1970 in which they began.
 CREATE TABLE span_hours (
@@ -300,7 +303,7 @@ CREATE TABLE span_hours (
   unchecked bigint NOT NULL,
   duration_us bigint NOT NULL,
   duration_max_us bigint NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 );
 CREATE TABLE span_days (
   bucket int NOT NULL,
@@ -320,7 +323,7 @@ CREATE TABLE span_days (
   unchecked bigint NOT NULL,
   duration_us bigint NOT NULL,
   duration_max_us bigint NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 );
 -- Numbers of runs, by the hour in which their ids were made.
 CREATE TABLE run_hours (

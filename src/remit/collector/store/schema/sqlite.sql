@@ -206,6 +206,7 @@ CREATE TABLE run_labels (
   PRIMARY KEY (key, value, run_id)
 ) WITHOUT ROWID;
 CREATE INDEX run_labels_of_run ON run_labels (run_ref);
+CREATE INDEX run_labels_by_key ON run_labels (key, run_id);
 
 -- Whose data a run is about, as a hash.
 CREATE TABLE run_subjects (
@@ -236,7 +237,7 @@ CREATE TABLE spans (
 CREATE UNIQUE INDEX spans_of_run ON spans (run_ref, id);
 CREATE INDEX spans_by_id ON spans (id);
 CREATE INDEX spans_of_type ON spans (type_ref, started_at);
-CREATE INDEX spans_found ON spans (started_at) WHERE status = 3 OR flags >= 8;
+CREATE INDEX spans_failed ON spans (started_at, type_ref) WHERE status = 3;
 
 CREATE TABLE span_payloads (
   span_ref INTEGER PRIMARY KEY,
@@ -257,6 +258,8 @@ CREATE TABLE span_findings (
   PRIMARY KEY (kind, started_at, run_ref, span_id, number)
 ) WITHOUT ROWID;
 CREATE INDEX span_findings_of_run ON span_findings (run_ref);
+CREATE INDEX span_findings_of_agent ON span_findings (agent_ref, started_at)
+  WHERE sentence IS NOT NULL;
 
 -- Numbers of spans, by the hour (day) since 1970 in which they began.
 CREATE TABLE span_hours (
@@ -277,7 +280,7 @@ CREATE TABLE span_hours (
   unchecked INTEGER NOT NULL,
   duration_us INTEGER NOT NULL,
   duration_max_us INTEGER NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 ) WITHOUT ROWID;
 CREATE TABLE span_days (
   bucket INTEGER NOT NULL,
@@ -297,7 +300,7 @@ CREATE TABLE span_days (
   unchecked INTEGER NOT NULL,
   duration_us INTEGER NOT NULL,
   duration_max_us INTEGER NOT NULL,
-  PRIMARY KEY (bucket, agent_ref, environment_ref, purpose, type_ref)
+  PRIMARY KEY (bucket, type_ref, agent_ref, environment_ref, purpose)
 ) WITHOUT ROWID;
 -- Numbers of runs, by the hour in which their ids were made.
 CREATE TABLE run_hours (

@@ -1,0 +1,155 @@
+"""`python -m benchmarks storage`: fill a database, ask it questions, write beside readers."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+from benchmarks import children, report
+from benchmarks.storage import beside
+from benchmarks.storage.load import load
+from benchmarks.storage.questions import Question, questions
+from benchmarks.storage.synthetic import Size
+from remit.collector import open_store
+from remit.collector.store import Store, Transaction
+from remit.collector.store.open import is_postgres
+
+CALLS: Final = 8
+BUDGET_MS: Final = 20.0
+SIZE: Final = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgres": "SELECT pg_database_size(current_database())",
+}
+CHARS: Final = """
+    SELECT AVG(LENGTH(payload) + COALESCE(LENGTH(result), 0))
+    FROM (SELECT payload, result FROM span_payloads LIMIT 100000) AS p
+"""
+
+
+class Asked(NamedTuple):
+    """A question, its rows, the median of its warm calls, and its statements if it is slow."""
+
+    name: str
+    rows: int
+    ms: float
+    plan: Sequence[str]
+
+
+class Explained:
+    """Passes statements on to a transaction, and keeps their plans."""
+
+    def __init__(self, tx: Transaction) -> None:
+        """Explain what *tx* runs."""
+        self._tx, self.dialect = tx, tx.dialect
+        self.plans: list[str] = []
+
+    def rows(self, sql: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+        """Run a statement."""
+        explain = "EXPLAIN (ANALYZE) " if self.dialect == "postgres" else "EXPLAIN QUERY PLAN "
+        self.plans += [sql, *(f"  {row[-1]}" for row in self._tx.rows(explain + sql, values))]
+        return self._tx.rows(sql, values)
+
+
+def ask(store: Store, name: str, question: Question) -> Asked:
+    """Ask once to warm up and then `CALLS` times, each in a transaction of its own."""
+    rows, times_s = store.look(question), list[float]()
+    for _ in range(CALLS):
+        began_s = time.perf_counter()
+        with store.reading() as tx:
+            question(tx)
+        times_s.append(time.perf_counter() - began_s)
+    plans: list[str] = []
+    if (ms := statistics.median(times_s) * 1e3) > BUDGET_MS:
+        with store.reading() as tx:
+            explained = Explained(tx)
+            # It has all that a question uses.
+            question(cast("Transaction", explained))
+            plans = explained.plans
+    return Asked(name, rows, ms, plans)
+
+
+def ask_all(database: str, wanted: str) -> Iterator[Asked]:
+    """Yield what is measured of each question whose name contains *wanted*."""
+    with closing(open_store(database, create=False)) as store:
+        with store.reading() as tx:
+            all_questions = list(questions(tx))
+        for name, question in all_questions:
+            if wanted in name:
+                yield ask(store, name, question)
+
+
+def sizes(database: str) -> str:
+    """Return how many bytes a span takes in the database."""
+    dialect = "postgres" if is_postgres(database) else "sqlite"
+    with closing(open_store(database, create=False)) as store, store.reading() as tx:
+        ((spans,),) = tx.rows("SELECT SUM(unfinished + complete + failed + cancelled) "
+                              "FROM span_days", ())  # fmt: skip
+        ((size,),) = tx.rows(SIZE[dialect], ())
+        ((chars,),) = tx.rows(CHARS, ())
+    rest = int(size) / int(spans) - float(chars)
+    return (
+        f"{int(spans):,} spans, {int(size) / 1e6:,.0f} MB, {int(size) / int(spans):.0f} bytes a "
+        f"span: {float(chars):.0f} of payload and {rest:.0f} beside it"
+    )
+
+
+def show_load(options: argparse.Namespace) -> None:
+    """Fill a database."""
+    began_s = time.monotonic()
+    made = load(options.database, Size(options.runs, options.seed))
+    print(f"{options.runs:,} runs, {made.spans:,} spans in {time.monotonic() - began_s:.0f} s")
+    print(sizes(options.database))
+
+
+def show_questions(options: argparse.Namespace) -> None:
+    """Ask a database questions."""
+    print("| question | rows | ms |\n|---|---:|---:|")
+    slow: list[Asked] = []
+    for asked in ask_all(options.database, options.only):
+        print(f"| {asked.name} | {asked.rows} | {report.figure(asked.ms)} |", flush=True)
+        slow += [asked] if asked.plan else []
+    print(f"\n{sizes(options.database)}")
+    for asked in slow if options.plans else ():
+        print("\n".join([f"\n{asked.name}, {report.figure(asked.ms)} ms", *asked.plan]))
+
+
+def show_beside(options: argparse.Namespace) -> None:
+    """Write beside readers."""
+    target = beside.Target(options.serve, options.token, options.log)
+    print("| beside | " + " | ".join(beside.FIELDS) + " |")
+    print("|---" * (len(beside.FIELDS) + 1) + "|")
+    for name, measured in beside.measure(target, options.seconds).items():
+        cells = [report.figure(measured.get(field)) for field in beside.FIELDS]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do what the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks storage", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    loading = commands.add_parser("load", help="fill a database that has no rows")
+    loading.add_argument("--runs", type=int, default=Size.runs)
+    loading.add_argument("--seed", type=int, default=Size.seed)
+    loading.set_defaults(run=show_load)
+    asking = commands.add_parser("ask", help="ask a filled database questions")
+    asking.add_argument("--only", default="", help="a part of the name of the questions")
+    asking.add_argument("--plans", action="store_true", help="explain what takes too long")
+    asking.set_defaults(run=show_questions)
+    for command in (loading, asking):
+        command.add_argument("database", help="path of an SQLite file, or postgresql://...")
+    writing = commands.add_parser("beside", help="write to a server while others read")
+    writing.add_argument("--serve", required=True, metavar="URL", help="of `remit serve`")
+    writing.add_argument("--token", required=True, help="secret of the account's token")
+    writing.add_argument("--seconds", type=float, default=20.0)
+    writing.add_argument("--log", type=Path, help="the `-wal` file of the database")
+    writing.set_defaults(run=show_beside)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except children.ChildError as error:
+        parser.exit(1, f"{error}\n")

@@ -1,0 +1,62 @@
+"""Erasures: requests and answers."""
+
+from datetime import datetime
+from typing import Literal
+
+from remit.models._types import WireModel
+
+
+class ErasureForCreate(WireModel):
+    """Which runs to erase, by exactly one of three, and why."""
+
+    run_id: str | None = None
+    """One run."""
+    agent_id: str | None = None
+    """All runs of an agent."""
+    subject: str | None = None
+    """All runs that were opened with exactly this subject."""
+    reason: str
+    """Reason; it is kept in the record."""
+
+
+class ErasedResponse(WireModel):
+    """Counts of an erasure."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    runs: int
+    """Number of runs."""
+    spans: int
+    """Number of spans that had payloads."""
+    answers: int
+    """Number of idempotency keys whose stored answer was removed."""
+
+
+class Erasure(WireModel):
+    """The record of one erasure of one run."""
+
+    id: str
+    """Id of the record, a PFID."""
+    agent_instance_id: str
+    """The run."""
+    asked_for: Literal["run", "agent", "subject"]
+    """How the run was chosen."""
+    reason: str
+    """Reason."""
+    erased_by: str
+    """Name or id of the token, or name of the user who ran `remit db erase`."""
+    spans: int
+    """Number of spans that had payloads."""
+    answers: int
+    """Number of idempotency keys whose stored answer was removed."""
+    inserted_at: datetime
+    """When."""
+
+
+class ErasureList(WireModel):
+    """The erasures of a run, oldest first."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    erasures: list[Erasure]
+    """The records; they stay when the run is deleted because of its age."""
