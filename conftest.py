@@ -46,7 +46,11 @@ NEEDS = {
     "use-it-with-opentelemetry.md": "pydantic_ai",
 }
 NUMBERS = count()
-ACCEPTED_SKIPS = ("only on Python", "only on Linux", "only on macOS", "only on Windows")
+ACCEPTED_SKIPS = (
+    *("only on Python", "only on Linux", "only on macOS", "only on Windows"),
+    # No package that is installed by name has it.
+    "only with Citus",
+)
 
 # Logfire is installed to be tested beside; as a plugin of pydantic it would load in every child.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "logfire-plugin"

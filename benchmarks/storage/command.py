@@ -45,7 +45,8 @@ class Explained:
 
     def __init__(self, tx: Transaction) -> None:
         """Explain what *tx* runs."""
-        self._tx, self.dialect = tx, tx.dialect
+        self._tx, self.dialect, self.distributed = tx, tx.dialect, tx.distributed
+        self.in_shard, self.end_of_changes = tx.in_shard, tx.end_of_changes
         self.plans: list[str] = []
 
     def rows(self, sql: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:

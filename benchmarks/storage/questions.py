@@ -68,7 +68,7 @@ def questions(tx: Transaction) -> Iterator[tuple[str, Question]]:
         "a run of 500 spans, with payloads",
         partial(_list_spans, wanted=in_run, limit=500, most_chars=MOST_CHARS),
     )
-    newest = newest_change(tx)
+    newest = newest_change(tx, tx.end_of_changes())
     cursor = Cursor(newest.seq - 2, 0)
     yield "runs changed since a cursor", partial(_list_changes, scope=every, after=cursor)
     yield from _counts(every)
@@ -85,7 +85,7 @@ def _list_spans(
 
 
 def _list_changes(tx: Transaction, scope: Scope, after: Cursor) -> int:
-    return len(changed_runs(tx, scope, after, limit=PAGE)[0])
+    return len(changed_runs(tx, scope, after, tx.end_of_changes(), limit=PAGE)[0])
 
 
 def _lists_of_runs(every: Scope) -> dict[str, tuple[RunCriteria, str | None]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import psycopg
 
 from remit.collector.store.open import shown
-from remit.collector.store.postgres import SCHEMA_LOCK, PostgresStore, is_distributed
+from remit.collector.store.postgres import SCHEMA_LOCK, PostgresStore, has_citus, is_distributed
 from remit.errors import SettingsError
 
 REFERENCES: Final = (
@@ -87,8 +87,7 @@ def _check(cursor: psycopg.Cursor[Any], path: str) -> int:
     Raises:
         SettingsError: The database cannot be distributed.
     """
-    cursor.execute("SELECT FROM pg_extension WHERE extname = 'citus'")
-    if cursor.fetchone() is None:
+    if not has_citus(cursor):
         raise SettingsError(
             f"the database {path} has no extension citus: run CREATE EXTENSION citus in the "
             "database of this name on each node"

@@ -397,8 +397,12 @@ def _version(cursor: Results) -> int:
 
 def is_distributed(cursor: Results) -> bool:
     """Return whether `remit db distribute` has distributed the database."""
-    ((has_citus,),) = cursor.execute(_HAS_CITUS).fetchall()
-    return bool(has_citus) and cursor.execute(_IS_DISTRIBUTED).fetchall() == [(True,)]
+    return has_citus(cursor) and cursor.execute(_IS_DISTRIBUTED).fetchall() == [(True,)]
+
+
+def has_citus(cursor: Results) -> bool:
+    """Return whether the database has the extension."""
+    return cursor.execute(_HAS_CITUS).fetchall() == [(True,)]
 
 
 def _nothing_in(database: str) -> str:

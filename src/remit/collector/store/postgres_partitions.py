@@ -30,7 +30,7 @@ _ID_BYTES: Final = 20
 _BITS_AFTER_TIME: Final = 110
 # Otherwise Citus refuses to change a table that it has read by several connections.
 _ONE_CONNECTION: Final = "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
-_NAMES: Final = "SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE isleaf"
+_NAMES: Final = "SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE level = 1"
 
 
 class Part(NamedTuple):
