@@ -100,7 +100,8 @@ class RunRows(Execution):
         self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:
         """Return the ids of the instances about a subject, as `instances_of_agent` does."""
-        source = "FROM run_subjects AS u JOIN runs AS r ON r.id = u.run_id WHERE u.subject_hash = ?"
+        with_run = self.with_run.replace("s.", "u.")
+        source = f"FROM run_subjects AS u {with_run} WHERE u.subject_hash = ?"
         return self._run_ids(source, subject_hash, equal, most)
 
     def instances_of_agent(
