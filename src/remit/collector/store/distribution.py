@@ -14,15 +14,11 @@ REFERENCES: Final = (
     "accounts",
     "environments",
     "agents",
-    "agent_versions",
-    "agent_schema_versions",
-    "agent_deployments",
-    "api_tokens",
     "span_types",
     "span_type_words",
     "run_places",
 )
-"""The tables of which each node has a copy."""
+"""The tables of which each node has a copy: those that are joined with tables of runs."""
 BY_SHARD: Final = (
     "runs",
     "run_changes",
@@ -34,7 +30,14 @@ BY_SHARD: Final = (
 )
 """The tables that are distributed by shard; the rows of one shard are on one node."""
 _KEYS: Final = ("run_keys", "external_identifier")
-_LOCAL: Final = ("idempotency_keys", "erasures")
+_LOCAL: Final = (
+    "agent_versions",
+    "agent_schema_versions",
+    "agent_deployments",
+    "api_tokens",
+    "idempotency_keys",
+    "erasures",
+)
 # Of this transaction record the coordinator keeps the number since Citus 13.1.
 _VERSION: Final = """
     SELECT EXISTS (

@@ -64,8 +64,6 @@ _WRITER: Final = _ISOLATION | {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
 }
-# A plan for all values would name all shards.
-_DISTRIBUTED_WRITER: Final = _ISOLATION | {"plan_cache_mode": "force_custom_plan"}
 _READER: Final = {
     "default_transaction_isolation": "repeatable read",
     "default_transaction_read_only": "on",
@@ -184,7 +182,8 @@ class PostgresStore(Store):
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
         self._kind = DistributedTransaction if self._distributed else PostgresTransaction
-        settings = _DISTRIBUTED_WRITER if self._distributed else _WRITER
+        # In a distributed database a plan for all values would name all shards.
+        settings = _ISOLATION if self._distributed else _WRITER
         pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
         writer = settings | _limits(waits, waits.statement_s)
         reader = _READER | _limits(waits, waits.statement_s if read_only else waits.read_s)

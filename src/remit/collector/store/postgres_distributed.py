@@ -8,8 +8,9 @@ keys and erasures are on the coordinator.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
+from psycopg import errors
 from typing_extensions import override
 
 from remit.collector.store import statements
@@ -21,7 +22,6 @@ from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import (
     CHANGE_SPANS,
     CHANGED_RUN,
-    CHANGED_RUN_COLUMNS,
     CHANGES,
     JOIN_PAYLOADS,
     JOIN_RUN,
@@ -36,7 +36,6 @@ from remit.collector.store.postgres_rows import (
     by_shard,
     json_of,
     of_ids,
-    recordset,
     translated,
 )
 from remit.collector.store.rows import InstanceRow, Row, SpanRow
@@ -45,18 +44,30 @@ from remit.collector.store.statements import Value
 MOST_ROWS: Final = 500
 """Most rows of one `INSERT`, which has one parameter for each value."""
 _IN_SHARDS: Final = "{0}.shard = ANY(?::smallint[])"
-_RUNS: Final = f"{statements.RUNS} WHERE r.shard = ? AND r.id = ANY(?::bytea[]) ORDER BY r.id"
-_LOCK: Final = f"{_RUNS} FOR NO KEY UPDATE OF r"
-_RUNS_OF_SPANS: Final = f"SELECT DISTINCT r.id FROM spans AS s {JOIN_RUN} WHERE {OF_IDS}"  # noqa: S608 - fixed texts
+_LOCK: Final = (
+    f"{statements.RUNS} WHERE r.shard = ? AND r.id = ANY(?::bytea[]) "
+    "ORDER BY r.id FOR NO KEY UPDATE OF r"
+)
+_AMONG: Final = "r.shard = ANY(?::smallint[]) AND r.id = ANY(?::bytea[])"
+_READ: Final = f"{statements.RUNS} WHERE {_AMONG}"
+_EXIST: Final = f"SELECT r.id FROM runs AS r WHERE {_AMONG}"  # noqa: S608 - fixed texts
+_RUNS_OF_SPANS: Final = f"SELECT DISTINCT s.shard, s.run_ref FROM spans AS s WHERE {OF_IDS}"  # noqa: S608 - fixed texts
+_IDS_OF_RUNS: Final = (
+    "SELECT r.id FROM runs AS r WHERE r.shard = ANY(?::smallint[]) AND r.ref = ANY(?::bigint[])"
+)
+# The shards of each table are named: Citus takes them over by `=` from one to the other, but not by
+# `ANY`.
 _SPANS: Final = (
     f"SELECT {statements.SPAN_COLUMNS} FROM spans AS s {JOIN_RUN} "  # noqa: S608 - fixed texts
-    f"JOIN span_types AS t ON t.ref = s.type_ref {JOIN_PAYLOADS} AND {WITHIN.format('b')} "
-    f"WHERE {OF_IDS}"
+    f"JOIN span_types AS t ON t.ref = s.type_ref {JOIN_PAYLOADS} AND {WITHIN.format('b')}"
+    f"{{b}} WHERE {OF_IDS}{{s}}{{r}}"
 )
-_CHANGE_RUNS: Final = (
-    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} "  # noqa: S608 - fixed texts
-    f"FROM {recordset(CHANGED_RUN_COLUMNS)} "
-    f"WHERE w.ref = r.ref AND w.shard = r.shard AND {_IN_SHARDS.format('w')}"
+_CHANGE_RUN: Final = (
+    f"UPDATE runs SET {', '.join(f'{name} = ?' for name in CHANGED_RUN)} "  # noqa: S608 - fixed texts
+    "WHERE shard = ? AND ref = ?"
+)
+_CHANGE_CHANGES: Final = (
+    "UPDATE run_changes SET seq = ? WHERE shard = ANY(?::smallint[]) AND run_ref = ANY(?::bigint[])"
 )
 _CHANGE_SPANS: Final = f"{CHANGE_SPANS.format(f'({CHANGES}) AS r')} AND {_IN_SHARDS.format('s')}"
 # A transaction is prepared on the workers before the coordinator commits, and visible there when
@@ -72,19 +83,17 @@ _CHANGE: Final = "SELECT pg_current_xact_id()::text::bigint"
 
 
 class _Insert(NamedTuple):
-    """How rows of a table are inserted.
+    """How rows of a table are inserted that may exist.
 
     Attributes:
         table: The table.
         columns: Its columns; a row has more.
         after: The end of the statement.
-        counted: Whether a row that exists is a conflict.
     """
 
     table: str
     columns: tuple[str, ...]
     after: str = "ON CONFLICT DO NOTHING"
-    counted: bool = False
 
     def sql(self, rows: int) -> str:
         """Return the statement for this number of rows."""
@@ -97,15 +106,18 @@ class _Insert(NamedTuple):
 
 
 _IDS: Final = frozenset({"id", "run_id", "span_id"})
+_OF_CHANGE: Final = ("run_ref", "shard", "seq")
+# New rows, by COPY; that costs least.
+_COPIED: Final = {
+    "new_runs": ("runs", (*NEW_RUN, "shard")),
+    "run_keys": ("run_keys", ("external_identifier", "agent_ref", "environment_ref", "run_id")),
+    "new_changes": ("run_changes", _OF_CHANGE),
+}
 _INSERTS: Final = {
-    "new_runs": _Insert("runs", (*NEW_RUN, "shard"), counted=True),
-    "run_keys": _Insert(
-        "run_keys", ("external_identifier", "agent_ref", "environment_ref", "run_id"), counted=True
-    ),
     "run_changes": _Insert(
         "run_changes",
-        ("run_ref", "shard", "seq"),
-        "ON CONFLICT (run_ref, shard) DO UPDATE SET seq = EXCLUDED.seq",
+        _OF_CHANGE,
+        "ON CONFLICT (run_ref, shard) DO UPDATE SET seq = excluded.seq",
     ),
     "span_findings": _Insert(
         "span_findings",
@@ -120,6 +132,7 @@ _INSERTS: Final = {
     "run_labels": _Insert("run_labels", ("shard", "key", "value", "run_id", "run_ref")),
     "run_subjects": _Insert("run_subjects", ("shard", "subject_hash", "run_id", "run_ref")),
 }
+_OF_COORDINATOR: Final = ("span_increments", "run_increments", "withheld_increments")
 
 
 class DistributedTransaction(PostgresTransaction):
@@ -138,7 +151,7 @@ class DistributedTransaction(PostgresTransaction):
         super().__init__(cursor, known, run_references=run_references)
         self._shards: set[int] = set()
         self._looked_up: set[str] = set()
-        self._added: set[str] = set()
+        self._added: dict[str, int] = {}
 
     # Runs
 
@@ -148,10 +161,7 @@ class DistributedTransaction(PostgresTransaction):
     ) -> dict[str, InstanceRow]:
         if self._writing:
             return super().instances(account_id, instance_ids)
-        rows = [
-            InstanceRow(to_text(row_id), *rest)
-            for row_id, *rest in self._runs_of(_RUNS, instance_ids)
-        ]
+        rows = self._runs(_READ, _among(instance_ids))
         return {row.id: row for row in rows if account_id in {None, row.account_id}}
 
     @override
@@ -179,33 +189,28 @@ class DistributedTransaction(PostgresTransaction):
         return bool(there)
 
     def _runs_of_spans(self, span_ids: Collection[str], shards: Collection[int] | None) -> set[str]:
+        """Return the ids of the runs of spans, which are looked up in these shards, or in all."""
         condition, values = _in_shards("s", shards)
-        sql = f"{_RUNS_OF_SPANS}{condition}"
-        rows = self._fetch(sql, (*of_ids(span_ids), *values))
-        return {to_text(run_id) for (run_id,) in rows}
+        places = self._fetch(f"{_RUNS_OF_SPANS}{condition}", (*of_ids(span_ids), *values))
+        if not places:
+            return set()
+        shards_and_refs = [_array_of({place[column] for place in places}) for column in (0, 1)]
+        return {to_text(run_id) for (run_id,) in self._fetch(_IDS_OF_RUNS, shards_and_refs)}
 
     @override
     def add_run(self, row: InstanceRow) -> InstanceRow:
-        self._added.add(row.id)
-        return super().add_run(row)
+        row = super().add_run(row)
+        self._added[row.id] = row.ref
+        return row
 
     @override
     def _lock(self, run_ids: Collection[str]) -> None:
-        self._take(self._runs_of(_LOCK, run_ids))
-
-    def _runs_of(self, sql: str, run_ids: Iterable[str]) -> Iterable[Sequence[Any]]:
-        """Yield the rows of a statement about runs of one shard, shard by shard."""
-        named = sorted(map(to_bytes, run_ids))
-        shards = by_shard((shard_of(run_id), run_id) for run_id in named)
-        values = [(shard, array_of_ids(ids)) for shard, ids in shards.items()]
-        if len(values) == 1:
-            yield from self._fetch(sql, values[0])
-        elif values:
-            self._cursor.executemany(translated(sql)[0], values, returning=True)
-            more: bool | None = True
-            while more:
-                yield from self._cursor.fetchall()
-                more = self._cursor.nextset()
+        if len(_shards_of(run_ids)) > 1:
+            # One statement for all, so that none is sent for a shard without such a run.
+            run_ids = [to_text(run_id) for (run_id,) in self._fetch(_EXIST, _among(run_ids))]
+        shards = by_shard((shard_of(run_id), run_id) for run_id in sorted(map(to_bytes, run_ids)))
+        for shard, ids in shards.items():
+            self._take(self._fetch(_LOCK, (shard, array_of_ids(ids))))
 
     @override
     def _kept(self, kind: type[Row]) -> str:
@@ -235,9 +240,10 @@ class DistributedTransaction(PostgresTransaction):
         ids, first, last = of_ids(span_ids)
         # The runs of spans that were looked up are locked.
         known = self._looked_up.issuperset(span_ids)
-        condition, values = _in_shards("s", self._shards if known else None)
-        sql = f"{_SPANS}{condition}"
-        values = (first, last, ids, first, last, *values)
+        within = {name: _in_shards(name, self._shards if known else None) for name in "brs"}
+        sql = _SPANS.format(**{name: condition for name, (condition, _) in within.items()})
+        shards = within["b"][1]
+        values = (first, last, *shards, ids, first, last, *shards, *shards)
         if account_id is not None:
             sql, values = f"{sql} AND {statements.RUN_FILTERS['account_id']}", (*values, account_id)
         return {row.id: row for row in self._spans(sql, values)}
@@ -256,25 +262,56 @@ class DistributedTransaction(PostgresTransaction):
     @override
     def _write(self, parts: Mapping[str, Sequence[JsonRow]]) -> None:
         for name, rows in parts.items():
-            if name in _INSERTS and rows:
-                self._insert(_INSERTS[name], name, rows)
-            elif name == "runs" and rows:
-                shards = _array_of({row["shard"] for row in rows})
-                self._cursor.execute(translated(_CHANGE_RUNS)[0], (json_of(rows), shards))
-        of_coordinator = {*parts}.difference(_INSERTS, ("runs",))
-        super()._write({name: parts[name] for name in parts if name in of_coordinator})
+            if not rows:
+                continue
+            if name in _COPIED:
+                self._copy(*_COPIED[name], rows)
+            elif name == "runs":
+                self._change_runs(rows)
+            elif name == "run_changes":
+                self._note_changes(rows)
+            elif name in _INSERTS:
+                self._insert(_INSERTS[name], rows)
+        super()._write({name: parts[name] for name in _OF_COORDINATOR if name in parts})
 
-    def _insert(self, insert: _Insert, part: str, rows: Sequence[JsonRow]) -> None:
-        if part == "run_changes":
-            seq = self._one_number(_CHANGE, ())
-            rows = [{**row, "seq": seq} for row in rows]
+    def _copy(self, table: str, columns: Sequence[str], rows: Sequence[JsonRow]) -> None:
+        sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        try:
+            with self._cursor.copy(sql.encode()) as copy:
+                for row in rows:
+                    copy.write_row([_copied(name, row[name]) for name in columns])
+        except errors.UniqueViolation as error:
+            raise ConflictError("another transaction added the same run") from error
+
+    def _change_runs(self, rows: Sequence[JsonRow]) -> None:
+        fields = (*CHANGED_RUN, "shard", "ref")
+        values = [[_stored(row[name]) for name in fields] for row in rows]
+        self._cursor.executemany(translated(_CHANGE_RUN)[0], values)
+
+    def _note_changes(self, rows: Sequence[JsonRow]) -> None:
+        seq = self._one_number(_CHANGE, ())
+        numbered: list[JsonRow] = [{**row, "seq": seq} for row in rows]
+        added = frozenset(self._added.values())
+        new = [row for row in numbered if row["run_ref"] in added]
+        old = [row for row in numbered if row["run_ref"] not in added]
+        # Even without rows: after a COPY, Citus prepares the transaction on the workers before it
+        # commits the tables of the coordinator. Otherwise one worker alone would commit first.
+        self._copy(*_COPIED["new_changes"], new)
+        if old:
+            shards, refs = (_array_of({row[name] for row in old}) for name in ("shard", "run_ref"))
+            if self.run(_CHANGE_CHANGES, (seq, shards, refs)) < len(old):
+                self._insert(_INSERTS["run_changes"], old)
+
+    def _insert(self, insert: _Insert, rows: Sequence[JsonRow]) -> None:
         for start in range(0, len(rows), MOST_ROWS):
             some = rows[start : start + MOST_ROWS]
             values = [_stored(row[name]) for row in some for name in insert.columns]
-            sql = translated(insert.sql(len(some)))[0]
-            added = self._cursor.execute(sql, values).rowcount
-            if insert.counted and added != len(some):
-                raise ConflictError("another transaction added the same run")
+            self._cursor.execute(translated(insert.sql(len(some)))[0], values)
+
+
+def _among(run_ids: Collection[str]) -> tuple[Value, Value]:
+    """Return the values of the condition `_AMONG`."""
+    return _array_of(_shards_of(run_ids)), array_of_ids(map(to_bytes, run_ids))
 
 
 def _in_shards(alias: str, shards: Collection[int] | None) -> tuple[str, tuple[Value, ...]]:
@@ -289,6 +326,11 @@ def _shards_of(run_ids: Iterable[str]) -> set[int]:
 
 def _array_of(numbers: Iterable[Value]) -> str:
     return f"{{{','.join(sorted(map(str, numbers)))}}}"
+
+
+def _copied(name: str, value: Value) -> Value:
+    """Return a value as COPY reads it: ids are in hexadecimal."""
+    return "\\x" + cast("str", value) if name in _IDS else _stored(value)
 
 
 def _stored(value: Value) -> Value:

@@ -77,7 +77,7 @@ def _field_types(kind: type[Row]) -> dict[str, type]:
     return {field.name: (get_args(field.type) or (field.type,))[0] for field in fields}
 
 
-def recordset(columns: Mapping[str, str]) -> str:
+def _recordset(columns: Mapping[str, str]) -> str:
     """Return the rows of one JSON parameter as a table `r`.
 
     By way of jsonb the insert takes a fifth longer.
@@ -108,7 +108,7 @@ def _insert(table: str, columns: Mapping[str, str], after: str, **values: str) -
     selected = ", ".join(values.get(name, f"r.{name}") for name in names)
     return (
         f"INSERT INTO {table} ({', '.join(names)}) "  # noqa: S608 - names from the code, never from a request
-        f"SELECT {selected} FROM {recordset(columns)} {after}"
+        f"SELECT {selected} FROM {_recordset(columns)} {after}"
     )
 
 
@@ -136,7 +136,7 @@ _CHANGED_COLUMNS: Final = {
 }
 CHANGES: Final = (
     f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "  # noqa: S608 - as above
-    f"FROM {recordset(_CHANGED_COLUMNS)}"
+    f"FROM {_recordset(_CHANGED_COLUMNS)}"
 )
 """The changed spans of a JSON parameter."""
 CHANGE_SPANS: Final = (
@@ -202,7 +202,7 @@ NEW_RUN: Final = (*statements.INSERTED, "ref")
 CHANGED_RUN: Final = tuple(
     dict.fromkeys((*statements.MUTABLE[InstanceRow], *statements.TALLIED)),
 )
-CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | {"shard": "smallint"}
+_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | {"shard": "smallint"}
 _RUN_ID: Final = "decode(r.run_id, 'hex')"
 PARTS: Final = {
     "new_runs": _insert(
@@ -218,7 +218,7 @@ PARTS: Final = {
         run_id=_RUN_ID,
     ),
     "runs": (
-        f"WITH r AS MATERIALIZED (SELECT * FROM {recordset(CHANGED_RUN_COLUMNS)}) "  # noqa: S608 - as above
+        f"WITH r AS MATERIALIZED (SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}) "  # noqa: S608 - as above
         f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} "
         # By the key, whatever statistics the planner has.
         "FROM r WHERE w.ref = ANY(ARRAY(SELECT ref FROM r)) AND w.ref = r.ref AND w.shard = r.shard"

@@ -83,6 +83,7 @@ _PAYLOADS: Final = {
     "sqlite": "LEFT JOIN span_payloads AS y ON y.span_ref = s.ref",
 }
 _AGENT_OF_ACCOUNT: Final = "(SELECT a.account_id = ? FROM agents AS a WHERE a.ref = {}.agent_ref)"
+_BY_START: Final = "s.started_at DESC, s.id DESC"
 _TYPE_NAME: Final = "(SELECT t.name = ? FROM span_types AS t WHERE t.ref = s.type_ref)"
 
 
@@ -271,18 +272,23 @@ class _Listing(NamedTuple):
 
     def _rows(self, selected: str, limit: int, *, with_payloads: bool) -> Iterable[tuple[Any, ...]]:
         tx = self.tx
-        page = self._page(limit)
+        # Citus joins what a limit has left on the coordinator, where no payloads are; without a
+        # limit it joins the rows of each shard on their node, and those of one run on one node.
+        outside = tx.distributed and (with_payloads or self.wanted.run is not None)
+        page = self._page(None if outside else limit)
         run = f"{same_shard(tx, 'r', 's')}r.ref = s.run_ref"
         payloads = _PAYLOADS[tx.dialect] if with_payloads else ""
         order = "s.listed_at DESC, s.id DESC" if self.wanted.by_start else "s.id DESC"
+        end = " LIMIT ?" if outside else ""
         sql = (
             f"SELECT {selected} FROM ({page.sql}) AS s CROSS JOIN runs AS r "
             f"CROSS JOIN run_places AS p CROSS JOIN span_types AS t {payloads} "
-            f"WHERE {run} AND p.ref = r.place_ref AND t.ref = s.type_ref ORDER BY {order}"
+            f"WHERE {run} AND p.ref = r.place_ref AND t.ref = s.type_ref "
+            f"ORDER BY {order}{end}"
         )
-        return tx.rows(sql, page.values)
+        return tx.rows(sql, [*page.values, *([limit] if outside else [])])
 
-    def _page(self, limit: int) -> _Page:
+    def _page(self, limit: int | None) -> _Page:
         wanted = self.wanted
         kind = KINDS.get(wanted.flag or "")
         if wanted.run is not None:
@@ -296,19 +302,17 @@ class _Listing(NamedTuple):
             return self._by_type(limit)
         return self._by_id(run_meets(self.tx, "s", of_scope(wanted.scope)), limit)
 
-    def _by_id(self, source: Where, limit: int) -> _Page:
+    def _by_id(self, source: Where, limit: int | None) -> _Page:
         """Return spans in the order of their ids."""
         where = self._of_span(with_type=True)
         if self.before is not None:
             where.add("s.id < ?", self.before.id)
         where.add_nested("{}", source)
-        sql = (
-            f"SELECT NULL AS listed_at, s.* FROM spans AS s WHERE {where.text} "
-            "ORDER BY s.id DESC LIMIT ?"
-        )
-        return _Page(sql, [*where.values, limit])
+        end, values = _first_rows("s.id DESC", limit)
+        sql = f"SELECT NULL AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
+        return _Page(sql, [*where.values, *values])
 
-    def _by_start(self, limit: int) -> _Page:
+    def _by_start(self, limit: int | None) -> _Page:
         """Return failed spans in the order of their starts."""
         where = self._of_span(with_type=False)
         where.add_nested("{}", self._of_start("s.started_at", "s.id"))
@@ -318,11 +322,13 @@ class _Listing(NamedTuple):
         else:
             where.add_nested("{}", self._of_types())
             where.add_nested("{}", self._of_environment())
-        sql = (
-            f"SELECT s.started_at AS listed_at, s.* FROM spans AS s WHERE {where.text} "
-            "ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
-        )
-        return _Page(sql, [*where.values, limit])
+        return self._started(where, limit)
+
+    def _started(self, where: Where, limit: int | None) -> _Page:
+        """Return the spans that meet conditions, in the order of their starts."""
+        end, values = _first_rows(_BY_START, limit)
+        sql = f"SELECT s.started_at AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
+        return _Page(sql, [*where.values, *values])
 
     def _of_type(self) -> Where:
         """Return the conditions on a type `t`."""
@@ -354,21 +360,18 @@ class _Listing(NamedTuple):
         where.add_known("r.environment_ref = ?", self.wanted.scope.environment_ref)
         return run_meets(self.tx, "s", where)
 
-    def _by_type(self, limit: int) -> _Page:
+    def _by_type(self, limit: int | None) -> _Page:
         """Return the newest spans of each wanted type, and the newest of all those."""
         tx, types = self.tx, self._of_type()
         where = self._of_span(with_type=False)
         where.add_nested("{}", self._of_start("s.started_at", "s.id"))
         where.add_nested("{}", self._of_environment())
-        order = "ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
+        order = f"ORDER BY {_BY_START} LIMIT ?"
         newest = f"FROM spans AS s WHERE s.type_ref = t.ref AND {where.text} {order}"
         if tx.distributed:
             # Citus knows no limit for each row of another table.
             where.add_nested("{}", self._of_types())
-            sql = (
-                f"SELECT s.started_at AS listed_at, s.* FROM spans AS s WHERE {where.text} {order}"
-            )
-            return _Page(sql, [*where.values, limit])
+            return self._started(where, limit)
         if tx.dialect == "postgres":
             sql = (
                 "SELECT s.started_at AS listed_at, s.* FROM span_types AS t "
@@ -381,7 +384,7 @@ class _Listing(NamedTuple):
         )
         return _Page(sql, [*types.values, *where.values, limit, limit])
 
-    def _by_finding(self, kind: int, limit: int) -> _Page:
+    def _by_finding(self, kind: int, limit: int | None) -> _Page:
         """Return spans with a kind of finding, in the order of their starts."""
         tx, wanted = self.tx, self.wanted
         where = Where()
@@ -398,15 +401,15 @@ class _Listing(NamedTuple):
         if wanted.status is not None:
             of_span.add(f"s.status = {STATUSES.index(wanted.status)}")
         where.add_nested(f"(SELECT {{}} FROM spans AS s WHERE {span})", of_span)
-        page = (
-            f"SELECT x.* FROM span_findings AS x WHERE {where.text} "
-            "ORDER BY x.started_at DESC, x.span_id DESC LIMIT ?"
-        )
+        end, values = _first_rows("x.started_at DESC, x.span_id DESC", limit)
+        page = f"SELECT x.* FROM span_findings AS x WHERE {where.text}{end}"
         sql = (
             f"SELECT x.started_at AS listed_at, s.* FROM ({page}) AS x CROSS JOIN spans AS s "
-            f"WHERE {span} LIMIT ?"
+            f"WHERE {span}"
         )
-        return _Page(sql, [*where.values, limit, limit])
+        if limit is None:
+            return _Page(sql, where.values)
+        return _Page(f"{sql} LIMIT ?", [*where.values, *values, limit])
 
     def _of_span(self, *, with_type: bool) -> Where:
         """Return the conditions on a span `s`, except its position; its type only if wanted."""
@@ -440,3 +443,8 @@ class _Listing(NamedTuple):
             text = f"{started_at} <= ? AND ({started_at} < ? OR {span_id} < ?)"
             where.add(text, self.before.started_at, self.before.started_at, self.before.id)
         return where
+
+
+def _first_rows(order: str, limit: int | None) -> tuple[str, list[Value]]:
+    """Return the end of a statement with the first rows of an order, and its values."""
+    return ("", []) if limit is None else (f" ORDER BY {order} LIMIT ?", [limit])
