@@ -48,6 +48,12 @@ _LOCK: Final = (
     f"{statements.RUNS} WHERE r.shard = ? AND r.id = ANY(?::bytea[]) "
     "ORDER BY r.id FOR NO KEY UPDATE OF r"
 )
+# With each run, whether some spans exist in its shard.
+_LOCK_WITH_SPANS: Final = _LOCK.replace(
+    "SELECT ",
+    f"SELECT EXISTS (SELECT FROM spans AS s WHERE s.shard = ? AND {OF_IDS}), ",  # noqa: S608 - fixed texts
+    1,
+)
 _AMONG: Final = "r.shard = ANY(?::smallint[]) AND r.id = ANY(?::bytea[])"
 _READ: Final = f"{statements.RUNS} WHERE {_AMONG}"
 _EXIST: Final = f"SELECT r.id FROM runs AS r WHERE {_AMONG}"  # noqa: S608 - fixed texts
@@ -152,6 +158,7 @@ class DistributedTransaction(PostgresTransaction):
         self._shards: set[int] = set()
         self._looked_up: set[str] = set()
         self._added: dict[str, int] = {}
+        self._copied = False
 
     # Runs
 
@@ -173,20 +180,37 @@ class DistributedTransaction(PostgresTransaction):
         created: Collection[str] = (),
     ) -> bool:
         wanted = set(instance_ids)
+        unlocked = [each for each in instance_ids if each not in self._pending.runs]
+        shards = _shards_of(instance_ids)
+        if len(shards) == 1 and unlocked and created and set(span_ids) <= set(created):
+            # The usual bulk adds spans to one run.
+            self._looked_up.update(span_ids)
+            self._shards |= shards
+            if not self._lock_with_spans(unlocked, created, *shards):
+                return False
         there: set[str] = set()
         if elsewhere := set(span_ids).difference(created):
             if self._pending.new:
                 self._write_runs()
             there = self._runs_of_spans(elsewhere, None)
         # A run that this transaction added has no span yet, except by this transaction itself.
-        older = _shards_of(each for each in instance_ids if each not in self._added)
+        older = any(each not in self._added for each in instance_ids)
         if created and (older or self._looked_up):
-            there |= self._runs_of_spans(created, _shards_of(instance_ids))
+            there |= self._runs_of_spans(created, shards)
         self._looked_up.update(span_ids)
         wanted |= there
         self._shards |= _shards_of(wanted)
         self._lock([each for each in wanted if each not in self._pending.runs])
         return bool(there)
+
+    def _lock_with_spans(
+        self, run_ids: Collection[str], span_ids: Collection[str], shard: int
+    ) -> bool:
+        """Lock runs of one shard; return whether some of the spans exist there."""
+        ids = array_of_ids(map(to_bytes, run_ids))
+        rows = self._fetch(_LOCK_WITH_SPANS, (shard, *of_ids(span_ids), shard, ids))
+        self._take(columns for _, *columns in rows)
+        return any(some_exist for some_exist, *_ in rows)
 
     def _runs_of_spans(self, span_ids: Collection[str], shards: Collection[int] | None) -> set[str]:
         """Return the ids of the runs of spans, which are looked up in these shards, or in all."""
@@ -249,6 +273,11 @@ class DistributedTransaction(PostgresTransaction):
         return {row.id: row for row in self._spans(sql, values)}
 
     @override
+    def add_spans(self, rows: Sequence[SpanRow]) -> None:
+        super().add_spans(rows)
+        self._copied = True
+
+    @override
     def _change_spans(self, changes: Sequence[JsonRow], span_ids: Collection[str]) -> None:
         results = [
             {**row, "payload": statements.EMPTY} for row in changes if row["result"] is not None
@@ -294,9 +323,10 @@ class DistributedTransaction(PostgresTransaction):
         added = frozenset(self._added.values())
         new = [row for row in numbered if row["run_ref"] in added]
         old = [row for row in numbered if row["run_ref"] not in added]
-        # Even without rows: after a COPY, Citus prepares the transaction on the workers before it
-        # commits the tables of the coordinator. Otherwise one worker alone would commit first.
-        self._copy(*_COPIED["new_changes"], new)
+        if new or not self._copied:
+            # Even without rows: after a COPY, Citus prepares the transaction on the workers before
+            # it commits the tables of the coordinator. Otherwise one worker would commit first.
+            self._copy(*_COPIED["new_changes"], new)
         if old:
             shards, refs = (_array_of({row[name] for row in old}) for name in ("shard", "run_ref"))
             if self.run(_CHANGE_CHANGES, (seq, shards, refs)) < len(old):
