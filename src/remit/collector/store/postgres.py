@@ -325,8 +325,9 @@ class PostgresStore(Store):
 
     @contextmanager
     def _transaction(self, pool: Pool) -> Generator[Results]:
+        reading = pool is self._readers
         with (
-            _unavailable(self.path, reading=pool is self._readers),
+            _unavailable(self.path, reading=reading, distributed=self._distributed),
             pool.connection() as connection,
             connection.cursor() as cursor,
         ):
@@ -412,7 +413,7 @@ def _nothing_in(database: str) -> str:
 
 
 @contextmanager
-def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
+def _unavailable(path: str, *, reading: bool = False, distributed: bool = False) -> Generator[None]:
     """Turn faults that pass (gone, full, locked) into errors of the store."""
     try:
         yield
@@ -423,4 +424,9 @@ def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
         kind = TooSlowError if reading else StoreUnavailableError
         raise kind(f"{path}: {error}") from error
     except _GONE as error:
+        raise StoreUnavailableError(f"{path}: {error}") from error
+    except errors.InternalError_ as error:
+        # Thus Citus reports a worker that is lost during a COPY.
+        if reading or not distributed:
+            raise
         raise StoreUnavailableError(f"{path}: {error}") from error
