@@ -275,8 +275,13 @@ class PostgresStore(Store):
                 connection.execute(counts.VACUUM.encode())
             self._moved = 0
         if self._erased:
+            # Before the work: an erasure meanwhile needs a further one.
             self._erased = False
-            self.scrub()
+            try:
+                self.scrub()
+            except StoreUnavailableError:
+                self._erased = True
+                raise
 
     @override
     def is_current(self) -> bool:

@@ -165,9 +165,11 @@ class SqliteStore(Store):
                     checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
                     return
                 # The pages themselves were overwritten (`secure_delete`); the log has older ones.
-                self._erased = False
-                (busy, *_) = checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                self._erased = self._erased or bool(busy)
+                self._erased, busy = False, True
+                try:
+                    (busy, *_) = checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    self._erased = self._erased or bool(busy)
 
     @override
     def is_current(self) -> bool:
