@@ -289,7 +289,12 @@ def took(start: datetime | None, end: datetime | None) -> str:
 
 def name_of(span: Step, home: str) -> str:
     """Return the name of a step for people, without the module of its agent."""
-    return printable(span.schema_name.removeprefix(home) or span.schema_name)
+    return short_name(span.schema_name, home)
+
+
+def short_name(schema_name: str, home: str) -> str:
+    """Return the name of a span type for people, without the module of its agent."""
+    return printable(schema_name.removeprefix(home) or schema_name)
 
 
 def in_tree(steps: Sequence[S]) -> Iterator[Placed[S]]:

@@ -9,12 +9,14 @@ from typing import Final
 
 import click
 
-from remit._capture.short import error_in, error_of, kind_of, members
+from remit._capture.short import error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
+from remit.cli._feed import Feed
 from remit.cli._options import TEXT, Database, json_option, runs_option
-from remit.cli._records import ListedRun, Step, names_of
+from remit.cli._records import ListedRun, Record, RunSpan, names_of
 from remit.cli._risk import drawn_risk
-from remit.cli._source import runs_of, say_place
+from remit.cli._source import reader_of, say_place
+from remit.cli._span_file import StoredSpan
 from remit.cli._terminal import (
     bold,
     coloured,
@@ -22,12 +24,14 @@ from remit.cli._terminal import (
     cut,
     emit,
     emit_json,
+    emit_json_list,
     faint,
     lines,
     padded,
     printable,
 )
-from remit.cli._tree import drawn, home_of, moment, name_of, took
+from remit.cli._tree import drawn, home_of, moment, name_of, short_name, took
+from remit.cli._wire import Failure
 from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.
@@ -49,23 +53,23 @@ def runs() -> None:
 @json_option
 def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
     """List the newest runs, newest first."""
-    with runs_of(db) as source:
-        found = source.newest(limit)
+    with reader_of(db) as reader:
+        found = reader.runs({}, limit)
     if as_json:
         emit_json([run.as_json() for run in found])
-        say_place(source, err=True)
+        say_place(reader, err=True)
         return
     if not found:
-        emit(f"No runs yet in {source.place}.")
+        emit(f"No runs yet in {reader.place}.")
         return
     chars = _unique_chars([run.handle for run in found])
     names = names_of(run.agent for run in found)
     emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
     for run in found:
         emit(_listed(run, names[run.agent.id], chars))
-        if run.failed is not None:
-            emit(_failure_line(run.failed, run, chars))
-    emit(faint(f"\n{len(found)} of {source.place}; look into one: remit runs show RUN"))
+        if run.failure is not None:
+            emit(_failure_line(run.failure, run, chars))
+    emit(faint(f"\n{len(found)} of {reader.place}; look into one: remit runs show RUN"))
 
 
 @runs.command()
@@ -81,24 +85,30 @@ def show(run: str, db: Database | None, *, full: bool, with_risk: bool, as_json:
     step that failed first it shows where, and what caused it. It names the runs that are joined to
     it by remit.trace_headers(): the one that caused it, and those that it caused.
     """
-    with runs_of(db) as source:
-        found = source.find(run)
-        record, erasures = source.record(found), source.erasures(found)
-        links = source.links(record)
-        risk = source.risk(found) if with_risk else None
-    if as_json:
-        more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
-        emit_json({**record.as_json(), **links.as_json(), "erasures": erasures, **more})
-        say_place(source, err=True)
-        return
-    for line in (*drawn(record, links, full=full), *map(_erasure_line, erasures)):
-        emit(line)
-    if risk is not None:
-        emit()
-        for line in drawn_risk(risk, risk.spans - (record.root is not None)):
+    with reader_of(db) as reader:
+        found = reader.find(run)
+        record, erasures = reader.record(found), reader.erasures(found)
+        links = reader.links(record)
+        risk = reader.risk(found) if with_risk else None
+        if as_json:
+            more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
+            _emit_record(record, {**links.as_json(), "erasures": erasures, **more})
+            say_place(reader, err=True)
+            return
+        for line in (*drawn(record, links, full=full), *map(_erasure_line, erasures)):
             emit(line)
-    emit()
-    say_place(source, err=False)
+        if risk is not None:
+            emit()
+            for line in drawn_risk(risk, risk.spans - (record.root is not None)):
+                emit(line)
+        emit()
+        say_place(reader, err=False)
+
+
+def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:
+    """Print a run as JSON, span by span."""
+    spans = (span.whole().model_dump(mode="json") for span in record.spans)
+    emit_json_list({**record.run.as_json(), **more}, "spans", spans)
 
 
 @runs.command()
@@ -114,19 +124,16 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
     shown as they arrive, and every span again when it ends. JSON includes the root span `remit:run`
     of each run.
     """
-    with runs_of(db) as source:
-        found = None if run is None else source.find(run)
-        fresh = source.feed(found)
-        if follow:
-            # What is there already is not new.
-            fresh()
-        _emit_steps(source.last(found, count, with_roots=as_json), as_json=as_json)
-        say_place(source, err=as_json or follow)
+    with reader_of(db) as reader:
+        found = None if run is None else reader.find(run)
+        feed = Feed(reader, found) if follow else None
+        _emit_steps(reader.last(found, count, with_roots=as_json), as_json=as_json)
+        say_place(reader, err=as_json or follow)
         waiting = threading.Event()
         with suppress(KeyboardInterrupt):
-            while follow:
+            while feed is not None:
                 waiting.wait(POLL_S)
-                _emit_steps(fresh(), as_json=as_json)
+                _emit_steps(feed.fresh(), as_json=as_json)
 
 
 @runs.command()
@@ -144,12 +151,12 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
     """
     if not reason.strip():
         raise click.UsageError("--reason must say something.")
-    with runs_of(db) as source:
-        found = source.find(run)
-        source.terminate(found, reason)
+    with reader_of(db, writing=True) as reader:
+        found = reader.find(run)
+        reader.terminate(found, reason)
     emit(f"Terminated {bold(printable(found.handle))}: {printable(reason)}")
     how = "its program stops at its next step or the next item of a stream."
-    emit(faint(f"In {source.place}; {how}"))
+    emit(faint(f"In {reader.place}; {how}"))
 
 
 def _listed(run: ListedRun, agent: str, chars: int) -> str:
@@ -165,12 +172,12 @@ def _listed(run: ListedRun, agent: str, chars: int) -> str:
     )
 
 
-def _failure_line(span: AgentSpan, run: ListedRun, chars: int) -> str:
+def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
     """Return the line below a failed run: what failed, and in which step."""
     margin, strokes = " " * (chars + 2), lines()
-    is_root = span.schema_name == RUN_TYPE
-    where = "the block of the run" if is_root else name_of(span, home_of(run.agent))
-    kind = kind_of(error_in(span.result_payload) or {"type": "failed"})
+    step = failure.step or RUN_TYPE
+    where = "the block of the run" if step == RUN_TYPE else short_name(step, home_of(run.agent))
+    kind = kind_of({"type": failure.type or "failed"})
     room = columns() - len(margin) - len(strokes.cross) - 1
     return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)
 
@@ -196,7 +203,7 @@ def _unique_chars(handles: list[str]) -> int:
 
 def _erasure_line(erasure: Mapping[str, object]) -> str:
     """Return the record of an erasure as a line."""
-    when = str(erasure["erased_at"])[:16].replace("T", " ")
+    when = str(erasure["inserted_at"])[:16].replace("T", " ")
     spans = "1 span" if erasure["spans"] == 1 else f"{erasure['spans']} spans"
     return (
         f"Erased {when} by {printable(str(erasure['erased_by']))}: the payloads of {spans}, "
@@ -205,7 +212,7 @@ def _erasure_line(erasure: Mapping[str, object]) -> str:
     )
 
 
-def _emit_steps(steps: Iterable[Step], *, as_json: bool) -> None:
+def _emit_steps(steps: Iterable[RunSpan], *, as_json: bool) -> None:
     for step in steps:
         if as_json:
             emit_json(step.span.model_dump(mode="json"), indent=None)

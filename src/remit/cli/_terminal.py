@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Final
@@ -24,6 +25,8 @@ FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
 KIB: Final = 1024
 MONTH_S: Final = 30 * 86_400
+CHUNK_CHARS: Final = 64 * KIB
+"""JSON of a long list is written in parts of this length."""
 
 # DEL is the one control character that JSON itself leaves as it is.
 _NOT_ASCII: Final = re.compile(r"[^\n -~]")
@@ -99,8 +102,31 @@ def emit_json(value: object, *, indent: int | None = 2) -> None:
     Characters that are not printable (control, bidirectional, lone surrogates) are escaped: strings
     of records must not steer the terminal of a person who reads the JSON.
     """
-    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)
-    click.echo(_NOT_ASCII.sub(_escaped, text).encode())
+    _write_json(_json_text(value, indent))
+
+
+def emit_json_list(head: Mapping[str, object], name: str, items: Iterable[object]) -> None:
+    """Write *head* as `emit_json` does, with the list *name* in it, some items at a time."""
+    text = _json_text({**head, name: []}, indent=2)
+    # A text holds no line break, so this is the list and nothing else.
+    before, mark, after = text.partition(f'\n  "{name}": [')
+    waiting = before + mark
+    separator, end = "", "]"
+    for item in items:
+        waiting += f"{separator}\n    " + _json_text(item, indent=2).replace("\n", "\n    ")
+        separator, end = ",", "\n  ]"
+        if len(waiting) > CHUNK_CHARS:
+            _write_json(waiting, nl=False)
+            waiting = ""
+    _write_json(waiting + end + after.removeprefix("]"))
+
+
+def _json_text(value: object, indent: int | None) -> str:
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)
+
+
+def _write_json(text: str, *, nl: bool = True) -> None:
+    click.echo(_NOT_ASCII.sub(_escaped, text).encode(), nl=nl)
 
 
 def _escaped(found: re.Match[str]) -> str:

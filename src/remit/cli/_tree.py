@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from remit._base.ids import KEY_CHARS
 from remit._capture.short import members, short
-from remit._capture.tree import FAINT, Drawing, name_of, took
-from remit.cli._records import Links, ListedRun, Record, called
+from remit._capture.tree import FAINT, Drawing, Step, name_of, short_name, took
+from remit.cli._records import Links, ListedRun, NamedAgent, Record, called
 from remit.cli._terminal import (
     bold,
     coloured,
@@ -19,17 +19,17 @@ from remit.cli._terminal import (
     lines,
     printable,
 )
-from remit.models.agent import Agent
-from remit.models.agent_span import AgentSpan
 
-__all__ = ["drawn", "home_of", "moment", "name_of", "took"]
+__all__ = ["drawn", "home_of", "moment", "name_of", "short_name", "took"]
+
+S = TypeVar("S", bound=Step)
 
 LABEL_COLUMNS: Final = 9
 LINK_COLUMNS: Final = 11
 UNLINKED: Final = Links()
 
 
-def drawn(record: Record, links: Links = UNLINKED, *, full: bool = False) -> Iterator[str]:
+def drawn(record: Record[S], links: Links = UNLINKED, *, full: bool = False) -> Iterator[str]:
     """Yield the lines that show *record* and its links; values and messages whole if *full*."""
     drawing = Drawing(lines(), columns(), _paint, full)
     steps = record.steps
@@ -49,9 +49,10 @@ def moment(when: datetime | None) -> str:
     return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _head(record: Record, links: Links) -> Iterator[str]:
+def _head(record: Record[S], links: Links) -> Iterator[str]:
     run, root = record.instance, record.root
-    reason = run.termination_reason or ((root and root.result_payload) or {}).get("reason")
+    result = None if root is None else root.result_payload
+    reason = run.termination_reason or (result or {}).get("reason")
     told = f"{bold(printable(record.agent.name))}  {coloured(record.run.status)}"
     yield f"{told}  {printable(str(reason))}" if reason else told
     yield from _rows(
@@ -94,7 +95,7 @@ def _link(label: str, run: ListedRun) -> str:
     return faint(f"  {label:<{LINK_COLUMNS}}") + f"{run.handle}  {name}  {coloured(run.status)}"
 
 
-def _about(root: AgentSpan | None) -> dict[str, str]:
+def _about(root: Step | None) -> dict[str, str]:
     payload = (root.payload if root is not None else None) or {}
     return {
         name: members(cast("dict[str, object]", value))
@@ -114,7 +115,7 @@ def _rows(rows: Mapping[str, str]) -> Iterator[str]:
             yield faint(f"  {name:<{wide}}") + cut(text, columns() - wide - 2, lines().cut)
 
 
-def _counted(record: Record) -> str:
+def _counted(record: Record[S]) -> str:
     parts = [str(len(record.steps))]
     for status in ("failed", "cancelled", "active"):
         count = sum(span.status == status for span in record.steps)
@@ -123,7 +124,7 @@ def _counted(record: Record) -> str:
     return ", ".join(parts)
 
 
-def home_of(agent: Agent) -> str:
+def home_of(agent: NamedAgent) -> str:
     """Return the module of the agent, which the names of its steps leave out."""
     # In local mode the folder of the project precedes it.
     module, colon, _ = (agent.external_identifier or "").rpartition("/")[2].partition(":")
