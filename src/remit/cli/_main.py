@@ -67,6 +67,8 @@ class Commands(LazyGroup):
         "demo": ("remit.cli._demo:demo", "Run an example agent and show its record."),
         "serve": ("remit.cli._serve:serve", "Serve the API from a database."),
         "runs": ("remit.cli._runs:runs", "List, show and terminate runs."),
+        "spans": ("remit.cli._spans:spans", "List spans."),
+        "agents": ("remit.cli._agents:agents", "List and show agents."),
         "schema": ("remit.cli._schema:schema", "Show and check the declarations of a program."),
         "lock": ("remit.cli._lock:lock", "Write what a program declares into a file for review."),
         "diff": ("remit.cli._diff:diff", "Compare two locks: what a change lets agents do."),

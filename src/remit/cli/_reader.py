@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from itertools import islice
@@ -62,7 +62,6 @@ SEARCHED_RUNS: Final = 2_000
 """Number of the newest runs among which the beginning of a key is looked up."""
 SPAN_ROWS: Final = 500
 """Spans of a page; a server ends it before it has too many bytes."""
-MOST_SPANS: Final = 1_000_000
 _LAST_DIGIT: Final = "z"
 _PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
 
@@ -201,8 +200,8 @@ class ApiReader:
             return ListedRun(row.agent, row, failure=row.failure)
         if row.status != "complete" or counts is None or not counts.cancelled:
             return ListedRun(row.agent, row)
-        roots = list(self.spans({"run_id": row.id, "type": RUN_TYPE}, 1))
-        return ListedRun(row.agent, row, is_cancelled(row, roots[0] if roots else None))
+        root = next(self.spans({"run_id": row.id, "type": RUN_TYPE}, 1), None)
+        return ListedRun(row.agent, row, is_cancelled(row, root))
 
     def record(self, run: ListedRun, progress: Callable[[int], object] = int) -> Record[StoredSpan]:
         """Return a run with all its spans, whose values are read from a temporary file.
@@ -276,10 +275,10 @@ class ApiReader:
 
     # Spans
 
-    def spans(self, filters: Mapping[str, str], count: int) -> Iterator[AgentSpan]:
-        """Yield the newest *count* spans that *filters* leave, the newest first."""
-        for rows in self._span_pages(filters, count):
-            yield from (read(AgentSpan, row) for row in rows)
+    def spans(self, filters: Mapping[str, str], rows: int = PAGE_ROWS) -> Iterator[AgentSpan]:
+        """Yield the spans that *filters* leave, the newest first, in pages of *rows*."""
+        for spans in self._span_pages(filters, rows):
+            yield from (read(AgentSpan, span) for span in spans)
 
     def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[RunSpan]:
         """Return the newest spans of *run*, or of all, in the order in which they began.
@@ -292,7 +291,7 @@ class ApiReader:
         filters = {"payloads": "true"} if run is None else _whole(run)
         newest: list[AgentSpan] = []
         with self.listing("spans"):
-            for span in self.spans(filters, MOST_SPANS) if count else ():
+            for span in self.spans(filters) if count else ():
                 # Within a millisecond the order of ids is random.
                 same = bool(newest) and span.id[:TIME_CHARS] == newest[-1].id[:TIME_CHARS]
                 if len(newest) >= count and not same:
@@ -325,18 +324,15 @@ class ApiReader:
             yield from pages
 
     def _span_pages(
-        self, filters: Mapping[str, str], count: int | None = None
+        self, filters: Mapping[str, str], rows: int = SPAN_ROWS
     ) -> Iterator[list[bytes]]:
-        query = dict(filters)
-        while count is None or count > 0:
-            query["limit"] = str(SPAN_ROWS if count is None else min(SPAN_ROWS, count))
+        query = {**filters, "limit": str(rows)}
+        while True:
             answer = self.client.send(spans_page(query))
             yield [bytes(span) for span in answer.spans]
             if answer.next is None:
                 return
             query["before"] = answer.next
-            if count is not None:
-                count -= len(answer.spans)
 
     def _summaries(self, run: ListedRun) -> Iterator[list[bytes]]:
         query = {
@@ -353,10 +349,10 @@ class ApiReader:
             following = (answer.pagination or {}).get("next_page_offset")
             offset = following if following != offset else None
 
-    def with_runs(self, spans: list[AgentSpan]) -> list[RunSpan]:
-        """Return spans with their runs, in the order in which they began."""
+    def with_runs(self, spans: Iterable[AgentSpan], *, in_order: bool = True) -> list[RunSpan]:
+        """Return spans with their runs, by default in the order in which they began."""
         found = [RunSpan(self._run(span.agent_instance_id), span) for span in spans]
-        return sorted(found, key=lambda each: start_of(each.span))
+        return sorted(found, key=lambda each: start_of(each.span)) if in_order else found
 
     # Agents
 
@@ -394,6 +390,11 @@ class ApiReader:
             if matching:
                 return matching[0]
         return None
+
+    def agent_with_risk(self, agent_id: str) -> Agent:
+        """Return an agent with the number of its runs and its declared risk."""
+        call = SHOW_AGENT.call(agent_id=agent_id, include_counts=True, include_risk_rollup=True)
+        return self.client.send(call)
 
     def known_agent(self, reference: str) -> Agent:
         """Return the agent that *reference* names.

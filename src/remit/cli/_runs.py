@@ -5,19 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from remit._capture.short import error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
 from remit.cli._feed import Feed
-from remit.cli._options import TEXT, Database, json_option, runs_option
+from remit.cli._filters import (
+    agent_option,
+    denied_option,
+    failed_option,
+    options,
+    query,
+    since_option,
+    until_option,
+)
+from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._records import ListedRun, Record, RunSpan, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import reader_of, say_place
 from remit.cli._span_file import StoredSpan
 from remit.cli._terminal import (
+    WHEN_COLUMNS,
     bold,
     coloured,
     columns,
@@ -29,6 +39,7 @@ from remit.cli._terminal import (
     lines,
     padded,
     printable,
+    when,
 )
 from remit.cli._tree import drawn, home_of, moment, name_of, short_name, took
 from remit.cli._wire import Failure
@@ -36,9 +47,10 @@ from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
+STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
 # Status, start, duration, "99, 9 failed", and what stands between the columns.
-OTHER_COLUMNS: Final = 10 + 16 + 10 + 12 + 5 * 2
-MIN_AGENT_COLUMNS: Final = 10
+OTHER_COLUMNS: Final = 10 + WHEN_COLUMNS + 10 + 12 + 5 * 2
+MIN_AGENT_COLUMNS: Final = 9
 POLL_S: Final = 1.0
 
 
@@ -48,19 +60,34 @@ def runs() -> None:
 
 
 @runs.command("list")
-@runs_option
-@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
-@json_option
-def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
+@options(
+    agent_option,
+    click.option(
+        "--status",
+        type=click.Choice(STATUSES),
+        help="With this status; a run whose block was cancelled has the status complete.",
+    ),
+    since_option,
+    until_option,
+    click.option("--label", type=TEXT, metavar="KEY[=VALUE]", help="With this label."),
+    click.option("--subject", type=TEXT, metavar="VALUE", help="Opened with this subject."),
+    failed_option,
+    denied_option,
+    click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000)),
+    read_option,
+    json_option,
+)
+def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - by name
     """List the newest runs, newest first."""
     with reader_of(db) as reader:
-        found = reader.runs({}, limit)
+        selected = query(reader, **filters)
+        found = reader.runs(selected, limit)
     if as_json:
         emit_json([run.as_json() for run in found])
         say_place(reader, err=True)
         return
     if not found:
-        emit(f"No runs yet in {reader.place}.")
+        emit(f"{'No such runs' if selected else 'No runs yet'} in {reader.place}.")
         return
     chars = _unique_chars([run.handle for run in found])
     names = names_of(run.agent for run in found)
@@ -76,7 +103,7 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
 @click.argument("run", type=TEXT, default="last")
 @click.option("--full", is_flag=True, help="Show values and messages whole, and all frames.")
 @click.option("--risk", "with_risk", is_flag=True, help="Show the declared risk of its steps, too.")
-@runs_option
+@read_option
 @json_option
 def show(run: str, db: Database | None, *, full: bool, with_risk: bool, as_json: bool) -> None:
     """Show one run as a tree of its steps.
@@ -113,7 +140,7 @@ def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:
 
 @runs.command()
 @click.argument("run", type=TEXT, required=False)
-@runs_option
+@read_option
 @click.option("--lines", "-n", "count", default=20, show_default=True, type=click.IntRange(0, 1000))
 @click.option("--follow", "-f", is_flag=True, help="Wait for new spans until interrupted.")
 @json_option
@@ -141,7 +168,7 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
 @click.option(
     "--reason", type=TEXT, required=True, help="Reason; the program and the record get it."
 )
-@runs_option
+@read_option
 def terminate(run: str, reason: str, db: Database | None) -> None:
     """Terminate a run.
 
@@ -165,7 +192,7 @@ def _listed(run: ListedRun, agent: str, chars: int) -> str:
         bold(run.handle[:chars]),
         printable(agent),
         coloured(run.status, f"{run.status:<10}"),
-        moment(instance.started_at)[:16],
+        when(instance.started_at),
         took(instance.started_at, instance.finished_at),
         f"{total}, {failed} failed" if failed else str(total),
         chars,
@@ -187,9 +214,8 @@ def _line(
 ) -> str:
     room = max(MIN_AGENT_COLUMNS, columns() - chars - OTHER_COLUMNS)
     run += " " * (chars - len(click.unstyle(run)))
-    return (
-        f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<16}  {duration:>10}  {spans}"
-    ).rstrip()
+    head = f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<{WHEN_COLUMNS}}"
+    return f"{head}  {duration:>10}  {spans}".rstrip()
 
 
 def _unique_chars(handles: list[str]) -> int:

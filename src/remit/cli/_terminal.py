@@ -25,6 +25,7 @@ FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
 KIB: Final = 1024
 MONTH_S: Final = 30 * 86_400
+WHEN_COLUMNS: Final = len("2026-11-01T09:30Z")
 CHUNK_CHARS: Final = 64 * KIB
 """JSON of a long list is written in parts of this length."""
 

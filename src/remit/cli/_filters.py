@@ -1,0 +1,103 @@
+"""The options that select runs and spans, and the query that they make."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any, Final, TypeVar
+
+import click
+
+from remit.cli._options import TEXT
+from remit.cli._reader import ApiReader
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class MomentType(click.ParamType[datetime]):
+    """A time: ISO 8601, or how long ago it was, such as `7d`, `24h` or `30m`.
+
+    A time without a zone, and the beginning of a day, are those of this machine.
+    """
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time in UTC."""
+        text = str(value)
+        ago = _AGO.fullmatch(text)
+        try:
+            if ago is not None:
+                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{text!r} is no time: give 7d, 24h or 30m, or 2026-11-01, or 2026-11-01T09:30",
+                param,
+                ctx,
+            )
+
+
+_MOMENT: Final = MomentType()
+since_option: Final = click.option(
+    "--since",
+    type=_MOMENT,
+    metavar="TIME",
+    help="Begun then or later: 7d, 24h, 30m, or ISO 8601 as in 2026-11-01.",
+)
+until_option: Final = click.option(
+    "--until", type=_MOMENT, metavar="TIME", help="Begun before that time."
+)
+agent_option: Final = click.option(
+    "--agent", type=TEXT, metavar="AGENT", help="Of this agent: name, identifier or id."
+)
+failed_option: Final = click.option("--failed", is_flag=True, help="With a failed step.")
+denied_option: Final = click.option("--denied", is_flag=True, help="With a refused step.")
+
+
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds options in the order in which they are named."""
+    return lambda command: reduce(lambda made, add: add(made), reversed(decorators), command)
+
+
+def query(
+    reader: ApiReader,
+    *,
+    agent: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    failed: bool = False,
+    denied: bool = False,
+    subject: str | None = None,
+    **others: str | None,
+) -> dict[str, str]:
+    """Return the parameters of a list; *others* are sent as they are.
+
+    Raises:
+        Failed: There is no such agent.
+    """
+    found: dict[str, str | None] = {
+        "agent_id": None if agent is None else reader.known_agent(agent).id,
+        "since": _text(since),
+        "until": _text(until),
+        # A refused step has failed, too.
+        "flag": "denied" if denied else "failed" if failed else None,
+        # The server keeps the hash alone.
+        "subject_hash": subject and hashlib.sha256(subject.encode()).hexdigest(),
+        **others,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _text(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
