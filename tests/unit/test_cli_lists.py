@@ -36,7 +36,7 @@ def pay(cents: int) -> None:
     del cents
 
 
-@remit.span_type
+@remit.span_type(data_risk=remit.risk(takes="contact_information"))
 def divide(number: int) -> float:
     """Divide one by a number."""
     return 1 / number
@@ -228,6 +228,31 @@ def test_agents_are_listed_and_shown(there: bool, place: Place) -> None:  # noqa
         assert re.search(r"^  may +financial_transactions$", shown, re.MULTILINE)
         assert shown.endswith(f"Read from {place.url if there else place.db}.\n")
     assert place.json("agents", "show", "Careful", there=there)["instance_counts"]["total"] == 1
+
+
+@both
+def test_spans_are_counted(there: bool, place: Place) -> None:  # noqa: FBT001 - a parameter
+    """By type, by category of data and by agent, the largest first."""
+    counts = place.json("stats", there=there)
+    by_type = {each["type"].rpartition(":")[2]: each for each in counts}
+    assert by_type["divide"]["spans"] == 2
+    assert (by_type["divide"]["failed"], by_type["pay"]["denied"]) == (1, 1)
+    assert by_type["divide"]["duration_us"] >= by_type["divide"]["duration_max_us"] > 0
+    assert [each["spans"] for each in counts] == sorted((c["spans"] for c in counts), reverse=True)
+    assert "answer" not in by_type
+    (old,) = place.json("stats", "--since", "2024-12-31", "--until", "2025-02-01", there=there)
+    assert (old["type"], old["spans"]) == ("desk:answer", 1)
+
+    by_agent = place.json("stats", "--by", "agent", there=there)
+    assert [each["agent"]["name"] for each in by_agent] == ["Divider", "Careful"]
+    (category,) = place.json("stats", "--by", "category", "--since", "1h", there=there)
+    assert (category["category"], category["spans"]) == ("contact_information", 2)
+
+    table = place.run("stats", "--agent", "Divider", there=there).stdout
+    assert re.search(r":divide +2 +1 +0 +0  +[\d.]+ m?s  +[\d.]+ m?s$", table, re.MULTILINE), table
+    assert ":pay" not in table
+    assert table.endswith(f"Read from {place.url if there else place.db}.\n")
+    assert "No such spans in " in place.run("stats", "--until", "2020-01-01", there=there).stdout
 
 
 @each(

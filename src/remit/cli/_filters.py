@@ -47,12 +47,20 @@ class MomentType(click.ParamType[datetime]):
 
 
 _MOMENT: Final = MomentType()
-since_option: Final = click.option(
-    "--since",
-    type=_MOMENT,
-    metavar="TIME",
-    help="Begun then or later: 7d, 24h, 30m, or ISO 8601 as in 2026-11-01.",
-)
+
+
+def since_option(default: str | None = None) -> Callable[[F], F]:
+    """Return the option `--since`, with a default."""
+    return click.option(
+        "--since",
+        type=_MOMENT,
+        metavar="TIME",
+        default=default,
+        show_default=default is not None,
+        help="Begun then or later: 7d, 24h, 30m, or ISO 8601 as in 2026-11-01.",
+    )
+
+
 until_option: Final = click.option(
     "--until", type=_MOMENT, metavar="TIME", help="Begun before that time."
 )

@@ -67,7 +67,7 @@ def runs() -> None:
         type=click.Choice(STATUSES),
         help="With this status; a run whose block was cancelled has the status complete.",
     ),
-    since_option,
+    since_option(),
     until_option,
     click.option("--label", type=TEXT, metavar="KEY[=VALUE]", help="With this label."),
     click.option("--subject", type=TEXT, metavar="VALUE", help="Opened with this subject."),

@@ -55,7 +55,7 @@ def spans() -> None:
         type=click.Choice(["active", "cancelled", "complete", "failed", "pending"]),
         help="With this status.",
     ),
-    since_option,
+    since_option(),
     until_option,
     failed_option,
     denied_option,

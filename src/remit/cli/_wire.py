@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from remit.client.endpoints import MAX_LIST_BYTES, Call, lenient
 from remit.client.endpoints.responses import whole
@@ -94,6 +94,35 @@ class ErasureList(BaseModel):
     """The erasures of a run."""
 
     erasures: list[dict[str, Any]]
+
+
+class SpanCounts(BaseModel):
+    """Counts of spans with one type, category or agent, one of which is named."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str | None = None
+    category: str | None = None
+    agent: RunAgent | None = None
+    spans: int = 0
+    complete: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    denied: int = 0
+    withheld: int = 0
+    duration_us: int = 0
+    duration_max_us: int = 0
+
+    @property
+    def name(self) -> str:
+        """The type, the category or the name of the agent."""
+        return self.type or self.category or (self.agent.name if self.agent is not None else "")
+
+
+class Counts(BaseModel):
+    """Counts, the largest first."""
+
+    counts: list[SpanCounts]
 
 
 class SpanPage(msgspec.Struct, gc=False):
