@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from remit.config import Settings
 from remit.errors import DeniedError
 from tests.collecting import Api, World, on_a_port
 from tests.subtests import each
+from tests.terminals import on_a_terminal
 
 LAST_YEAR_NS = 1_735_732_800_000_000_000  # 2025-01-01T12:00:00Z
 
@@ -284,22 +282,6 @@ def test_an_empty_database_has_no_agents(tmp_path: Path) -> None:
         assert listed.stdout == f"No {what} yet in {path}.\n"
     found = CliRunner().invoke(main, ["spans", "list", "--db", str(path)])
     assert found.stdout == f"No such spans in {path}.\n"
-
-
-def on_a_terminal(*words: str) -> str:
-    """Return what a command writes to a terminal of a hundred columns, without colours."""
-    outside, inside = os.openpty()
-    env = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PAGER": "cat"}
-    command = [sys.executable, "-m", "remit", *words]
-    with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=env) as running:
-        os.close(inside)
-        written = b""
-        with suppress(OSError):  # the terminal is closed
-            while part := os.read(outside, 4096):
-                written += part
-    os.close(outside)
-    assert running.returncode == 0
-    return written.decode().replace("\r\n", "\n")
 
 
 def test_times_are_relative_on_a_terminal_and_exact_elsewhere(place: Place) -> None:

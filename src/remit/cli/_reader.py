@@ -30,6 +30,7 @@ from remit.cli._records import (
 from remit.cli._span_file import SpanFile, StoredSpan
 from remit.cli._wire import (
     PAGE_ROWS,
+    Details,
     ErasureList,
     RunPage,
     RunRow,
@@ -37,7 +38,7 @@ from remit.cli._wire import (
     span_summaries,
     spans_page,
 )
-from remit.client.endpoints import MAX_LIST_BYTES, Call, details, page
+from remit.client.endpoints import MAX_LIST_BYTES, Call, details, lenient, page
 from remit.client.endpoints.responses import read
 from remit.client.endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
 from remit.errors import (
@@ -216,6 +217,11 @@ class ApiReader:
             spans += map(file.add, rows)
             progress(len(rows))
         return Record[StoredSpan].of(run.agent, run.instance, spans)
+
+    def raw_run(self, run: ListedRun) -> bytes:
+        """Return a run as the API shows it, JSON."""
+        call = GET_INSTANCE.raw(run.instance.id, read=lenient(Details))
+        return bytes(self.client.send(call).details)
 
     def links(self, record: Record[StoredSpan]) -> Links:
         """Return the run that caused this one, and those that it caused, if the server can tell."""

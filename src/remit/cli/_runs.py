@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from itertools import chain
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import click
@@ -22,6 +25,7 @@ from remit.cli._filters import (
     until_option,
 )
 from remit.cli._options import TEXT, Database, json_option, read_option
+from remit.cli._progress import Progress, progress
 from remit.cli._records import ListedRun, Record, RunSpan, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import reader_of, say_place
@@ -35,13 +39,15 @@ from remit.cli._terminal import (
     emit,
     emit_json,
     emit_json_list,
+    emit_line,
+    emit_paged,
     faint,
     lines,
     padded,
     printable,
     when,
 )
-from remit.cli._tree import drawn, home_of, moment, name_of, short_name, took
+from remit.cli._tree import Shown, drawn, home_of, moment, name_of, short_name, took
 from remit.cli._wire import Failure
 from remit.models.agent_span import AgentSpan
 
@@ -102,34 +108,78 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
 @runs.command()
 @click.argument("run", type=TEXT, default="last")
 @click.option("--full", is_flag=True, help="Show values and messages whole, and all frames.")
+@click.option("--failed", is_flag=True, help="Show failed steps and the steps around them only.")
+@click.option(
+    "--depth", type=click.IntRange(1), metavar="LEVELS", help="Show so many levels of the tree."
+)
 @click.option("--risk", "with_risk", is_flag=True, help="Show the declared risk of its steps, too.")
 @read_option
 @json_option
-def show(run: str, db: Database | None, *, full: bool, with_risk: bool, as_json: bool) -> None:
+def show(
+    run: str,
+    db: Database | None,
+    *,
+    with_risk: bool,
+    as_json: bool,
+    **shown: Any,  # noqa: ANN401 - by name
+) -> None:
     """Show one run as a tree of its steps.
 
     RUN is its key, its id, the beginning of either, or `last`, which is the default. Below the
     step that failed first it shows where, and what caused it. It names the runs that are joined to
     it by remit.trace_headers(): the one that caused it, and those that it caused.
+
+    On a terminal that has not room for all of it, a pager shows it, which PAGER names. With --json
+    the whole run is printed.
     """
     with reader_of(db) as reader:
         found = reader.find(run)
-        record, erasures = reader.record(found), reader.erasures(found)
-        links = reader.links(record)
+        with _reading(found) as progress:
+            record = reader.record(found, progress.add)
+        links, erasures = reader.links(record), reader.erasures(found)
         risk = reader.risk(found) if with_risk else None
         if as_json:
             more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
             _emit_record(record, {**links.as_json(), "erasures": erasures, **more})
             say_place(reader, err=True)
             return
-        for line in (*drawn(record, links, full=full), *map(_erasure_line, erasures)):
-            emit(line)
-        if risk is not None:
-            emit()
-            for line in drawn_risk(risk, risk.spans - (record.root is not None)):
-                emit(line)
-        emit()
-        say_place(reader, err=False)
+        parts = (
+            drawn(record, links, Shown(**shown)),
+            map(_erasure_line, erasures),
+            () if risk is None else ("", *drawn_risk(risk, len(record.steps))),
+            ("", faint(f"Read from {reader.place}.")),
+        )
+        emit_paged(chain.from_iterable(parts))
+
+
+@runs.command()
+@click.argument("run", type=TEXT)
+@read_option
+def export(run: str, db: Database | None) -> None:
+    """Print a run and its spans as JSON, one object a line, the oldest span first.
+
+    RUN is its key, its id, the beginning of either, or `last`. The objects are those of the API:
+    the run has the type agent_instance, each span the type agent_span.
+    """
+    with reader_of(db) as reader, TemporaryFile() as file:
+        found = reader.find(run)
+        sizes = array("Q")
+        with _reading(found) as progress:
+            for rows in reader.span_pages(found):
+                sizes.extend(map(file.write, rows))
+                progress.add(len(rows))
+        emit_line(reader.raw_run(found))
+        offset = file.tell()
+        for size in reversed(sizes):
+            offset -= size
+            file.seek(offset)
+            emit_line(file.read(size))
+    say_place(reader, err=True)
+
+
+def _reading(run: ListedRun) -> AbstractContextManager[Progress]:
+    counts = run.instance.span_counts
+    return progress("Reading spans", 0 if counts is None else counts.total)
 
 
 def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:

@@ -8,10 +8,12 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import chain, islice
 from shutil import get_terminal_size
-from typing import Final
+from typing import Final, TextIO
 
 import click
+import msgspec
 
 from remit._base.text import cut as cut
 from remit._base.text import duration as duration
@@ -90,11 +92,34 @@ def emit(text: str = "", *, err: bool = False) -> None:
 
     Source: https://no-color.org: set and not empty means no colour.
     """
-    stream = sys.stderr if err else sys.stdout
+    click.echo(_encodable(text, sys.stderr if err else sys.stdout), err=err, color=_colour())
+
+
+def emit_paged(texts: Iterable[str]) -> None:
+    """Write lines, by a pager if standard output is a terminal that has not room for all."""
+    waiting = iter(texts)
+    if is_terminal():
+        screen = list(islice(waiting, get_terminal_size().lines - 1))
+        further = list(islice(waiting, 1))
+        if further:
+            every = (
+                f"{_encodable(text, sys.stdout)}\n" for text in chain(screen, further, waiting)
+            )
+            click.echo_via_pager(every, color=_colour())
+            return
+        waiting = iter(screen)
+    for text in waiting:
+        emit(text)
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Return *text* with escapes for what *stream* cannot write."""
     encoding = stream.encoding or "ascii"
-    # What the terminal cannot show is better escaped than a traceback.
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(shown, err=err, color=False if os.environ.get("NO_COLOR") else None)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _colour() -> bool | None:
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def emit_json(value: object, *, indent: int | None = 2) -> None:
@@ -128,6 +153,11 @@ def _json_text(value: object, indent: int | None) -> str:
 
 def _write_json(text: str, *, nl: bool = True) -> None:
     click.echo(_NOT_ASCII.sub(_escaped, text).encode(), nl=nl)
+
+
+def emit_line(text: bytes) -> None:
+    """Write JSON as one line, characters that are not printable escaped."""
+    _write_json(msgspec.json.format(text, indent=-1).decode())
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar, cast
 
 from remit._base.ids import KEY_CHARS
 from remit._capture.short import members, short
-from remit._capture.tree import FAINT, Drawing, Step, name_of, short_name, took
+from remit._capture.tree import (
+    FAINT,
+    Drawing,
+    Step,
+    failed_branches,
+    name_of,
+    short_name,
+    took,
+)
 from remit.cli._records import Links, ListedRun, NamedAgent, Record, called
 from remit.cli._terminal import (
     bold,
@@ -29,15 +38,35 @@ LINK_COLUMNS: Final = 11
 UNLINKED: Final = Links()
 
 
-def drawn(record: Record[S], links: Links = UNLINKED, *, full: bool = False) -> Iterator[str]:
-    """Yield the lines that show *record* and its links; values and messages whole if *full*."""
-    drawing = Drawing(lines(), columns(), _paint, full)
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much of a run is shown.
+
+    Attributes:
+        full: Values and messages whole, and all frames.
+        failed: Only failed steps and the steps around them.
+        depth: How many levels; None for all.
+    """
+
+    full: bool = False
+    failed: bool = False
+    depth: int | None = None
+
+
+def drawn(record: Record[S], links: Links = UNLINKED, shown: Shown = Shown()) -> Iterator[str]:
+    """Yield the lines that show *record* and its links."""
+    drawing = Drawing(lines(), columns(), _paint, shown.full)
     steps = record.steps
     yield from _head(record, links)
     for detail in drawing.block_failure(record.root, steps):
         yield f"  {drawing.line(detail, drawing.columns - 2)}"
     yield ""
-    yield from drawing.tree(steps, record.spans, record.instance.started_at, home_of(record.agent))
+    if shown.failed:
+        steps = failed_branches(steps)
+        if not steps:
+            yield "No step failed."
+    begin, home = record.instance.started_at, home_of(record.agent)
+    yield from drawing.tree(steps, record.spans, begin, home, shown.depth)
 
 
 def _paint(style: str, text: str) -> str:

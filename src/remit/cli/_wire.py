@@ -125,6 +125,12 @@ class Counts(BaseModel):
     counts: list[SpanCounts]
 
 
+class Details(msgspec.Struct, gc=False):
+    """One thing, as it came."""
+
+    details: msgspec.Raw
+
+
 class SpanPage(msgspec.Struct, gc=False):
     """A page of spans, each as it came; `next` is the cursor of the one after it."""
 
