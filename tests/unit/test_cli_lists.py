@@ -273,15 +273,22 @@ def test_what_selects_nothing_is_a_sentence(
     assert sentence in result.stderr
 
 
-def test_an_empty_database_has_no_agents(tmp_path: Path) -> None:
-    """Nothing was recorded there yet."""
+def test_an_empty_database_has_nothing_to_list(tmp_path: Path) -> None:
+    """A token was created, and nothing recorded; or not even that."""
     path = tmp_path / "new.db"
-    open_store(path).close()
+    store = open_store(path)
+    words = ("runs", "list", "--db", str(path))
+    refused = CliRunner().invoke(main, words)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == f"remit: nothing was recorded in {path} yet\n"
+    create_token(store, "account")
+    store.close()
     for what in ("agents", "runs"):
         listed = CliRunner().invoke(main, [what, "list", "--db", str(path)])
         assert listed.stdout == f"No {what} yet in {path}.\n"
-    found = CliRunner().invoke(main, ["spans", "list", "--db", str(path)])
-    assert found.stdout == f"No such spans in {path}.\n"
+    for words in (("spans", "list"), ("stats",)):
+        listed = CliRunner().invoke(main, [*words, "--db", str(path)])
+        assert listed.stdout == f"No such spans in {path}.\n"
 
 
 def test_times_are_relative_on_a_terminal_and_exact_elsewhere(place: Place) -> None:

@@ -105,7 +105,8 @@ def test_a_run_is_exported_as_the_api_shows_it(there: bool, place: Place) -> Non
     assert run == place.api.shown(place.run_id)
     query = {"agent_instance_id": place.run_id, "include_summaries": "true"}
     expected = place.api.get("/agent_spans", **query).json()["summaries"]
-    assert [{**row, "flags": None} for row in rows] == [{**row, "flags": None} for row in expected]
+    for row, shown in zip(rows, expected, strict=True):
+        assert {**shown, "flags": row["flags"]}.items() >= row.items()
     assert len(rows) == STEPS
 
 
@@ -173,7 +174,7 @@ def test_a_pager_shows_what_a_terminal_has_no_room_for(place: Place) -> None:
 
 def test_the_values_of_a_long_run_are_not_all_in_memory(tmp_path: Path) -> None:
     """They are in a temporary file; the process has a few facts of each span."""
-    count, chars = 3_000, 20_000
+    count, chars = 5_000, 20_000
     path = tmp_path / "remit.db"
     store = open_store(path)
     api = World(store).account()

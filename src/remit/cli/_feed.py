@@ -10,9 +10,10 @@ from typing import Final
 
 from remit.cli._reader import ApiReader
 from remit.cli._records import ListedRun, RunSpan
-from remit.cli._wire import PAGE_ROWS, ChangedRuns, get
+from remit.cli._wire import PAGE_ROWS, get
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
+from remit.models.remit_api import ChangeList
 
 KNOWN_RUNS: Final = 1_000
 """Number of runs, of which the spans that were shown last are known."""
@@ -52,8 +53,8 @@ class Feed:
                 self._cursor = changes.cursor
             return self._reader.with_runs(spans)
 
-    def _changes(self, query: dict[str, str]) -> ChangedRuns:
-        return self._reader.client.send(get("/changes", ChangedRuns, {**self._filters, **query}))
+    def _changes(self, query: dict[str, str]) -> ChangeList:
+        return self._reader.client.send(get("/changes", ChangeList, {**self._filters, **query}))
 
     def _changed_spans(self, run: AgentInstance) -> Iterator[AgentSpan]:
         """Yield the spans of a run that changed since they were seen, the last one first."""

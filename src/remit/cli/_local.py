@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from typing import Final, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote
 
 from remit._base.clock import SystemClock
 from remit.cli._database import database, opened, opened_to_read
+from remit.cli._failing import Failed
 from remit.cli._options import Database
 from remit.cli._reader import ApiReader
 from remit.client._target import Answer, Target
@@ -20,9 +21,6 @@ from remit.collector.store import ReadOnlyStore, Store, shown
 
 T = TypeVar("T")
 
-NO_ACCOUNT: Final = ""
-"""Account of a database in which nothing was recorded yet."""
-
 
 class DatabaseClient:
     """Sends calls to the collector of one database, which needs no token.
@@ -31,11 +29,16 @@ class DatabaseClient:
     """
 
     def __init__(self, store: Store) -> None:
-        """Call the API of *store* for the account of the database."""
+        """Call the API of *store* for the account of the database.
+
+        Raises:
+            Failed: The database has no account: nothing was recorded yet.
+        """
         with store.reading() as tx:
             accounts = tx.accounts()
-        account_id = accounts[0].id if accounts else NO_ACCOUNT
-        caller = Caller(account_id, TokenScope.ACCOUNT)
+        if not accounts:
+            raise Failed(f"nothing was recorded in {store.path} yet")
+        caller = Caller(accounts[0].id, TokenScope.ACCOUNT)
         self._clock = SystemClock()
         self._service = Service(store, Settings(), self._clock, caller=caller)
         self._target = Target("", None)

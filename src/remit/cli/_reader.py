@@ -9,6 +9,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from msgspec import Raw
 from pydantic import BaseModel
 
 from remit._base.ids import KEY_CHARS, PARTITION_CHARS, TIME_CHARS, is_pfid
@@ -22,6 +23,7 @@ from remit.cli._records import (
     RunSpan,
     called,
     is_cancelled,
+    listed_failure,
     names_of_trace,
     start_of,
     trace_of,
@@ -32,8 +34,6 @@ from remit.cli._wire import (
     PAGE_ROWS,
     Details,
     ErasureList,
-    RunPage,
-    RunRow,
     get,
     span_summaries,
     spans_page,
@@ -51,6 +51,7 @@ from remit.errors import (
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
+from remit.models.remit_api import Run, RunList
 from remit.models.risk import Risk
 from remit.models.routes import API
 
@@ -144,10 +145,10 @@ class ApiReader:
                 return self._run(row.id)
             return self._run(self._named(reference).id)
 
-    def _named(self, reference: str) -> RunRow:
+    def _named(self, reference: str) -> Run:
         """Return the run whose key is, or whose key or id begins with, *reference*."""
         query = {"key": reference, "limit": "3", "total": "true"}
-        exact = self.client.send(get("/runs", RunPage, query))
+        exact = self.client.send(get("/runs", RunList, query))
         if len(exact.runs) > 1:
             ids = ", ".join(row.id for row in exact.runs)
             raise Failed(f"{exact.total} runs are called {reference!r}: give the id of one ({ids})")
@@ -160,7 +161,7 @@ class ApiReader:
             raise self._unknown(reference)
         return found[0]
 
-    def _beginning(self, reference: str) -> list[RunRow]:
+    def _beginning(self, reference: str) -> list[Run]:
         """Return the runs whose id or key begins with *reference*, at most a page and one.
 
         Ids, and keys of remit, begin with their time, so these runs are neighbours. Other keys are
@@ -168,7 +169,7 @@ class ApiReader:
         """
         time = reference[:TIME_CHARS]
         newest = time.ljust(_PFID_CHARS, _LAST_DIGIT)
-        neighbours: Iterator[RunRow] = iter(())
+        neighbours: Iterator[Run] = iter(())
         if is_pfid(newest):
             rows = self._rows({}, SEARCHED_RUNS, before=newest)
             neighbours = _until(rows, time)
@@ -181,24 +182,24 @@ class ApiReader:
 
     def _rows(
         self, filters: Mapping[str, str], count: int, before: str | None = None
-    ) -> Iterator[RunRow]:
+    ) -> Iterator[Run]:
         """Yield the newest *count* runs, page by page; *before* is a cursor."""
         while count > 0:
             query = {**filters, "limit": str(min(PAGE_ROWS, count))}
             if before is not None:
                 query["before"] = before
-            answer = self.client.send(get("/runs", RunPage, query))
+            answer = self.client.send(get("/runs", RunList, query))
             yield from answer.runs
             count -= len(answer.runs)
             before = answer.next
             if before is None:
                 return
 
-    def _ended(self, row: RunRow) -> ListedRun:
+    def _ended(self, row: Run) -> ListedRun:
         """Return a run with what tells how it ended."""
         counts = row.span_counts
         if row.status == "failed":
-            return ListedRun(row.agent, row, failure=row.failure)
+            return ListedRun(row.agent, row, failure=listed_failure(row))
         if row.status != "complete" or counts is None or not counts.cancelled:
             return ListedRun(row.agent, row)
         root = next(self.spans({"run_id": row.id, "type": RUN_TYPE}, 1), None)
@@ -284,7 +285,7 @@ class ApiReader:
     def spans(self, filters: Mapping[str, str], rows: int = PAGE_ROWS) -> Iterator[AgentSpan]:
         """Yield the spans that *filters* leave, the newest first, in pages of *rows*."""
         for spans in self._span_pages(filters, rows):
-            yield from (read(AgentSpan, span) for span in spans)
+            yield from (read(AgentSpan, bytes(span)) for span in spans)
 
     def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[RunSpan]:
         """Return the newest spans of *run*, or of all, in the order in which they began.
@@ -316,12 +317,12 @@ class ApiReader:
         }
         return self._every("agent_spans", AgentSpan, query)
 
-    def span_pages(self, run: ListedRun) -> Iterator[list[bytes]]:
+    def span_pages(self, run: ListedRun) -> Iterator[list[Raw]]:
         """Yield all spans of a run, the newest first, in pages of JSON as it came."""
         with self.listing("spans"):
             try:
                 pages = self._span_pages(_whole(run))
-                first = next(pages, list[bytes]())
+                first = next(pages, list[Raw]())
             except NotFoundError:
                 # Another server of the API.
                 yield from self._summaries(run)
@@ -329,18 +330,16 @@ class ApiReader:
             yield first
             yield from pages
 
-    def _span_pages(
-        self, filters: Mapping[str, str], rows: int = SPAN_ROWS
-    ) -> Iterator[list[bytes]]:
+    def _span_pages(self, filters: Mapping[str, str], rows: int = SPAN_ROWS) -> Iterator[list[Raw]]:
         query = {**filters, "limit": str(rows)}
         while True:
             answer = self.client.send(spans_page(query))
-            yield [bytes(span) for span in answer.spans]
+            yield answer.spans
             if answer.next is None:
                 return
             query["before"] = answer.next
 
-    def _summaries(self, run: ListedRun) -> Iterator[list[bytes]]:
+    def _summaries(self, run: ListedRun) -> Iterator[list[Raw]]:
         query = {
             "agent_instance_id": run.instance.id,
             "include_summaries": "true",
@@ -351,7 +350,7 @@ class ApiReader:
         offset: int | None = 0
         while offset is not None:
             answer = self.client.send(span_summaries({**query, "pagination[offset]": str(offset)}))
-            yield [bytes(span) for span in answer.summaries]
+            yield answer.summaries
             following = (answer.pagination or {}).get("next_page_offset")
             offset = following if following != offset else None
 
@@ -513,11 +512,11 @@ def _whole(run: ListedRun) -> dict[str, str]:
     return {"run_id": run.instance.id, "payloads": "true"}
 
 
-def _begins(row: RunRow, reference: str) -> bool:
+def _begins(row: Run, reference: str) -> bool:
     return any(name.startswith(reference) for name in (row.id, row.external_identifier or ""))
 
 
-def _until(rows: Iterator[RunRow], time: str) -> Iterator[RunRow]:
+def _until(rows: Iterator[Run], time: str) -> Iterator[Run]:
     """Yield the runs down to the first that is older than those whose id begins with *time*."""
     for row in rows:
         if row.id < time:

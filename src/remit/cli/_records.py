@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from remit._base.ids import (
     PARTITION_CHARS,
@@ -19,9 +19,9 @@ from remit._base.traceparent import trace_id
 from remit._capture.short import error_in
 from remit._capture.tree import Placed, Step, first_failed, in_tree
 from remit._declare.registry import RUN_TYPE
-from remit.cli._wire import Failure
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
+from remit.models.remit_api import Run
 
 S = TypeVar("S", bound=Step)
 
@@ -48,6 +48,20 @@ class NamedAgent(Protocol):
     def external_identifier(self) -> str | None:
         """The client's name of it."""
         ...
+
+
+class Failure(NamedTuple):
+    """The failure of a run.
+
+    Attributes:
+        step: The span type of the step that failed; None for the block of the run.
+        type: Type of the error.
+        place: Where in the code it was raised.
+    """
+
+    step: str | None
+    type: str | None
+    place: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +180,11 @@ class Record(Generic[S]):
         """The run without its spans."""
         if self.instance.status != "failed":
             return ListedRun(self.agent, self.instance, is_cancelled(self.instance, self.root))
-        failed = first_failed(self.steps) or self.root
-        failure = None if failed is None else failure_of(failed)
+        first, root = first_failed(self.steps), self.root
+        failure = None if first is None else failure_of(first)
+        # A step whose failure was handled did not end the run.
+        if root is not None and root.status == "failed" and not _passed_on(failure, root):
+            failure = failure_of(root)
         return ListedRun(self.agent, self.instance, failure=failure)
 
     @property
@@ -188,8 +205,27 @@ def is_cancelled(instance: AgentInstance, root: Step | None) -> bool:
 def failure_of(span: Step) -> Failure:
     """Return the failure that a failed span records."""
     error = error_in(span.result_payload) or {}
-    kind, place = _text(error.get("type")), _text(error.get("at"))
-    return Failure(step=span.schema_name, type=kind, place=place)
+    step = None if span.schema_name == RUN_TYPE else span.schema_name
+    return Failure(step, _text(error.get("type")), _text(error.get("at")))
+
+
+def listed_failure(run: Run) -> Failure | None:
+    """Return the failure that a list shows of a run."""
+    failure = run.failure
+    return None if failure is None else Failure(failure.step, failure.type, failure.place)
+
+
+def _passed_on(failure: Failure | None, root: Step) -> bool:
+    """Return whether the error that ended a run is *failure*, or was caused by it."""
+    error = error_in(root.result_payload) or {}
+    causes = error.get("causes")
+    errors = [error, *cast("list[object]", causes)] if isinstance(causes, list) else [error]
+    return failure is not None and any(
+        (cast("dict[str, object]", each).get("type"), cast("dict[str, object]", each).get("at"))
+        == (failure.type, failure.place)
+        for each in errors
+        if isinstance(each, dict)
+    )
 
 
 def _text(value: object) -> str | None:
@@ -225,8 +261,7 @@ def _linked_json(run: ListedRun) -> dict[str, object]:
 
 
 def _failure_json(failure: Failure) -> dict[str, object]:
-    step = None if failure.step == RUN_TYPE else failure.step
-    return {"type": failure.type, "step": step, "at": failure.place}
+    return {"type": failure.type, "step": failure.step, "at": failure.place}
 
 
 def called(key: str | None, run_id: str) -> str:

@@ -26,7 +26,7 @@ from remit.cli._filters import (
 )
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._progress import Progress, progress
-from remit.cli._records import ListedRun, Record, RunSpan, names_of
+from remit.cli._records import Failure, ListedRun, Record, RunSpan, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import reader_of, say_place
 from remit.cli._span_file import StoredSpan
@@ -48,7 +48,6 @@ from remit.cli._terminal import (
     when,
 )
 from remit.cli._tree import Shown, drawn, home_of, moment, name_of, short_name, took
-from remit.cli._wire import Failure
 from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.
@@ -252,8 +251,8 @@ def _listed(run: ListedRun, agent: str, chars: int) -> str:
 def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
     """Return the line below a failed run: what failed, and in which step."""
     margin, strokes = " " * (chars + 2), lines()
-    step = failure.step or RUN_TYPE
-    where = "the block of the run" if step == RUN_TYPE else short_name(step, home_of(run.agent))
+    step = failure.step
+    where = "the block of the run" if step is None else short_name(step, home_of(run.agent))
     kind = kind_of({"type": failure.type or "failed"})
     room = columns() - len(margin) - len(strokes.cross) - 1
     return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)

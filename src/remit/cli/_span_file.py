@@ -86,7 +86,7 @@ class SpanFile:
         self._end = 0
         self._last: tuple[int, AgentSpan] | None = None
 
-    def add(self, span: bytes) -> StoredSpan:
+    def add(self, span: msgspec.Raw) -> StoredSpan:
         """Append a span, JSON as the API shows it.
 
         Raises:
@@ -96,7 +96,7 @@ class SpanFile:
         offset = self._end
         self._file.seek(offset)
         self._end += self._file.write(span)
-        return StoredSpan(facts, self, offset, len(span))
+        return StoredSpan(facts, self, offset, self._end - offset)
 
     def read(self, offset: int, size: int) -> AgentSpan:
         """Return the span at *offset*; the one that was read last is kept."""

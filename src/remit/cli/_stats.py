@@ -21,7 +21,8 @@ from remit.cli._terminal import (
     printable,
     width,
 )
-from remit.cli._wire import Counts, get
+from remit.cli._wire import get
+from remit.models.remit_api import Count, CountList
 
 US_PER_S: Final = 1_000_000
 COUNT_COLUMNS: Final = 9
@@ -55,7 +56,7 @@ def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
     """
     with reader_of(db) as reader, reader.listing("counts"):
         selected = query(reader, by=by, **filters)
-        rows = reader.client.send(get("/counts", Counts, selected)).counts
+        rows = reader.client.send(get("/counts", CountList, selected)).counts
     if as_json:
         emit_json([row.model_dump(mode="json", exclude_unset=True) for row in rows])
         say_place(reader, err=True)
@@ -63,17 +64,22 @@ def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
     if not rows:
         emit(f"No such spans in {reader.place}.")
         return
-    names = [printable(row.name) for row in rows]
+    names = [printable(_name(row)) for row in rows]
     room = max(MIN_NAME_COLUMNS, min(max(map(width, names)), columns() - OTHER_COLUMNS))
     emit(faint(_line(by.upper(), room, ["SPANS", "FAILED", "DENIED", "WITHHELD"], "MEAN", "MAX")))
     for name, row in zip(names, rows, strict=True):
-        counts = [f"{count:,}" for count in (row.spans, row.failed, row.denied, row.withheld)]
-        ended = row.complete + row.failed + row.cancelled
-        mean = duration(row.duration_us / ended / US_PER_S) if ended else ""
-        longest = duration(row.duration_max_us / US_PER_S) if ended else ""
+        counts = [f"{count or 0:,}" for count in (row.spans, row.failed, row.denied, row.withheld)]
+        ended = (row.complete or 0) + (row.failed or 0) + (row.cancelled or 0)
+        mean = duration((row.duration_us or 0) / ended / US_PER_S) if ended else ""
+        longest = duration((row.duration_max_us or 0) / US_PER_S) if ended else ""
         emit(_line(name, room, counts, mean, longest))
     emit()
     say_place(reader, err=False)
+
+
+def _name(row: Count) -> str:
+    """Return the type, the category or the name of the agent."""
+    return row.type or row.category or (row.agent.name if row.agent is not None else "")
 
 
 def _line(name: str, room: int, counts: list[str], mean: str, longest: str) -> str:
