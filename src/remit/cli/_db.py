@@ -14,6 +14,7 @@ from remit._base.clock import NS_PER_US, SystemClock
 from remit.cli._ages import MOST_DAYS, AgeType
 from remit.cli._backup import copy_database
 from remit.cli._database import maintained, opened, opened_to_read
+from remit.cli._db_info import info, vacuum
 from remit.cli._failing import Failed
 from remit.cli._local import reader_on
 from remit.cli._options import (
@@ -43,7 +44,11 @@ SOMEBODY: Final = "unknown"
 
 @click.group()
 def db() -> None:
-    """Database maintenance: retention, erasure, backup."""
+    """Database maintenance: size, retention, erasure, backup."""
+
+
+db.add_command(info)
+db.add_command(vacuum)
 
 
 @db.command()

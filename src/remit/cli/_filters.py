@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import reduce
 from typing import Any, Final, TypeVar
 
 import click
 
+from remit.cli._ages import PAST
 from remit.cli._options import TEXT
 from remit.cli._reader import ApiReader
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class MomentType(click.ParamType[datetime]):
-    """A time: ISO 8601, or how long ago it was, such as `7d`, `24h` or `30m`.
-
-    A time without a zone, and the beginning of a day, are those of this machine.
-    """
-
-    name = "time"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Return the time in UTC."""
-        text = str(value)
-        ago = _AGO.fullmatch(text)
-        try:
-            if ago is not None:
-                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            return datetime.fromisoformat(text).astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{text!r} is no time: give 7d, 24h or 30m, or 2026-11-01, or 2026-11-01T09:30",
-                param,
-                ctx,
-            )
-
-
-_MOMENT: Final = MomentType()
 
 
 def since_option(default: str | None = None) -> Callable[[F], F]:
     """Return the option `--since`, with a default."""
     return click.option(
         "--since",
-        type=_MOMENT,
+        type=PAST,
         metavar="TIME",
         default=default,
         show_default=default is not None,
@@ -62,7 +30,7 @@ def since_option(default: str | None = None) -> Callable[[F], F]:
 
 
 until_option: Final = click.option(
-    "--until", type=_MOMENT, metavar="TIME", help="Begun before that time."
+    "--until", type=PAST, metavar="TIME", help="Begun before that time."
 )
 agent_option: Final = click.option(
     "--agent", type=TEXT, metavar="AGENT", help="Of this agent: name, identifier or id."

@@ -75,7 +75,8 @@ class Commands(LazyGroup):
         "diff": ("remit.cli._diff:diff", "Compare two locks: what a change lets agents do."),
         "spool": ("remit.cli._spool:spool", "Show, send and delete undelivered items."),
         "token": ("remit.cli._token:token", "Create, list and revoke API tokens."),
-        "db": ("remit.cli._db:db", "Database maintenance: retention, erasure, backup."),
+        "db": ("remit.cli._db:db", "Database maintenance: size, retention, erasure, backup."),
+        "config": ("remit.cli._config:config_group", "Show the settings."),
         "doctor": ("remit.cli._doctor:doctor", "Check settings, server and spool."),
     }
 
