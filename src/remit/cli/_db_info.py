@@ -12,7 +12,7 @@ import click
 
 from remit.cli._database import maintained, opened, opened_to_read
 from remit.cli._failing import Failed
-from remit.cli._local import DatabaseClient
+from remit.cli._local import client_on
 from remit.cli._options import Database, db_option, json_option
 from remit.cli._terminal import emit, emit_json, faint, size, when
 from remit.cli._wire import get
@@ -85,7 +85,7 @@ def info(db: Database | None, *, as_json: bool) -> None:
 
 
 def _content(reader: Reader) -> Content:
-    client = DatabaseClient(ReadOnlyStore(reader))
+    client = client_on(ReadOnlyStore(reader))
     runs = client.send(get("/counts", CountList, {"of": "runs", "by": "day"})).counts
     spans = client.send(get("/counts", CountList, {"of": "spans", "by": "status"})).counts
     newest = client.send(get("/runs", RunList, {"limit": "1"})).runs

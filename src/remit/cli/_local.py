@@ -15,7 +15,7 @@ from remit.cli._reader import ApiReader
 from remit.client._target import Answer, Target
 from remit.client.endpoints import Call
 from remit.collector.api import Request, Service
-from remit.collector.domain import Caller, TokenScope
+from remit.collector.domain import Caller, TokenScope, prepare
 from remit.collector.settings import Settings
 from remit.collector.store import ReadOnlyStore, Store, shown
 
@@ -28,18 +28,10 @@ class DatabaseClient:
     It is no transport of httpx: the error of a damaged file reaches the command as it is.
     """
 
-    def __init__(self, store: Store) -> None:
-        """Call the API of *store* for the account of the database.
-
-        Raises:
-            Failed: The database has no account: nothing was recorded yet.
-        """
-        with store.reading() as tx:
-            accounts = tx.accounts()
-        if not accounts:
-            raise Failed(f"nothing was recorded in {store.path} yet")
-        caller = Caller(accounts[0].id, TokenScope.ACCOUNT)
+    def __init__(self, store: Store, account_id: str) -> None:
+        """Call the API of *store* for an account."""
         self._clock = SystemClock()
+        caller = Caller(account_id, TokenScope.ACCOUNT)
         self._service = Service(store, Settings(), self._clock, caller=caller)
         self._target = Target("", None)
 
@@ -70,9 +62,23 @@ def client_of(db: Database | None, *, writing: bool) -> Generator[tuple[Database
             store = stack.enter_context(opened(path))
         else:
             store = ReadOnlyStore(stack.enter_context(opened_to_read(path)))
-        yield DatabaseClient(store), shown(path)
+        yield client_on(store), shown(path)
+
+
+def client_on(store: Store) -> DatabaseClient:
+    """Return a client of an open database.
+
+    Raises:
+        Failed: The database has no account: nothing was recorded yet.
+    """
+    with store.reading() as tx:
+        accounts = tx.accounts()
+    if not accounts:
+        raise Failed(f"nothing was recorded in {shown(store.path)} yet")
+    return DatabaseClient(store, accounts[0].id)
 
 
 def reader_on(store: Store) -> ApiReader:
-    """Return a reader of an open database."""
-    return ApiReader(DatabaseClient(store), shown(store.path))
+    """Return a reader of a database that is open to be written, and gets an account if need be."""
+    account = prepare(store, SystemClock())
+    return ApiReader(DatabaseClient(store, account.id), shown(store.path))

@@ -29,7 +29,7 @@ KIB: Final = 1024
 MONTH_S: Final = 30 * 86_400
 WHEN_COLUMNS: Final = len("2026-11-01T09:30Z")
 CHUNK_CHARS: Final = 64 * KIB
-"""JSON of a long list is written in parts of this length."""
+"""What is long is written in parts of this length."""
 
 # DEL is the one control character that JSON itself leaves as it is.
 _NOT_ASCII: Final = re.compile(r"[^\n -~]")
@@ -108,8 +108,16 @@ def emit_paged(texts: Iterable[str]) -> None:
             click.echo_via_pager(every, color=_colour())
             return
         waiting = iter(screen)
+    part: list[str] = []
+    chars = 0
     for text in waiting:
-        emit(text)
+        part.append(text)
+        chars += len(text)
+        if chars > CHUNK_CHARS:
+            emit("\n".join(part))
+            part, chars = [], 0
+    if part:
+        emit("\n".join(part))
 
 
 def _encodable(text: str, stream: TextIO) -> str:
