@@ -277,8 +277,7 @@ def test_an_empty_database_has_nothing_to_list(tmp_path: Path) -> None:
     """A token was created, and nothing recorded; or not even that."""
     path = tmp_path / "new.db"
     store = open_store(path)
-    words = ("runs", "list", "--db", str(path))
-    refused = CliRunner().invoke(main, words)
+    refused = CliRunner().invoke(main, ["runs", "list", "--db", str(path)])
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == f"remit: nothing was recorded in {path} yet\n"
     create_token(store, "account")
