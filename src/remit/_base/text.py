@@ -133,18 +133,15 @@ def width(text: str) -> int:
 
 def cut(text: str, most: int, mark: str = ELLIPSIS) -> str:
     """Return *text* in at most *most* columns, with *mark* at its end if some is missing."""
-    if width(text) <= most:
-        return text
     room = max(0, most - len(mark))
-    if text.isascii():
-        return text[:room].rstrip() + mark
-    end, taken = 0, 0
-    for char in text:
-        taken += width(char)
+    end, taken = len(text), 0
+    for index, char in enumerate(text):
+        taken += 1 if char.isascii() else width(char)
         if taken > room:
-            break
-        end += 1
-    return text[:end].rstrip() + mark
+            end = min(end, index)
+        if taken > most:
+            return text[:end].rstrip() + mark
+    return text
 
 
 def padded(text: str, columns_wide: int) -> str:

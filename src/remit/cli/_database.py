@@ -1,10 +1,10 @@
-"""Opens a database for a command, and reads its rows as runs and spans."""
+"""Opens the database of a command."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 from remit import config
 from remit.cli._failing import Failed
@@ -12,7 +12,6 @@ from remit.cli._files import private_folder
 from remit.cli._options import Database
 from remit.cli._terminal import emit
 from remit.collector.store import (
-    Page,
     Reader,
     Store,
     StoreUnavailableError,
@@ -21,17 +20,8 @@ from remit.collector.store import (
     open_store,
     shown,
 )
-from remit.collector.store.rows import Row
-
-R = TypeVar("R", bound=Row)
 
 FILE: Final = "remit.db"
-LAST: Final = "last"
-PAGE_ROWS: Final = 1000
-MOST_AGENTS: Final = 10_000
-_NEWEST_FEW: Final = Page(0, 3, "id", descending=True)
-SEARCHED_RUNS: Final = 20_000
-"""Number of the newest runs among which a prefix is looked up."""
 
 
 def database(given: Database | None, *, create: bool = False) -> Database:
