@@ -151,6 +151,8 @@ def bodies(ids: dict[str, str]) -> dict[str, dict[str, Json]]:
         "remit/counts": {"agent_id": agent},
         "remit/changes": {"run_id": run, "after": "0-0"},
         "remit/withheld": {"agent_id": agent},
+        "remit/erasures": {"run_id": run},
+        "remit/erasures/create": {"run_id": run, "reason": "asked"},
         "agent_spans/create": {
             "agent_instance_id": run,
             "schema_name": "x",

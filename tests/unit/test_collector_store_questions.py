@@ -145,6 +145,15 @@ RUNS: dict[str, tuple[dict[str, Any], Callable[[Filled, Row], bool]]] = {
             and run["status"] == "complete"
         ),
     ),
+    "subject and label of any value": (
+        {"subject_hash": "hash-0", "label": ("team", None), "caused_by": None},
+        lambda _, run: run["ref"] % 6 == 1,
+    ),
+    "key and subject": (
+        {"key": "key-60", "subject_hash": "hash-0"},
+        lambda _, run: run["external_identifier"] == "key-60",
+    ),
+    "key and another subject": ({"key": "key-60", "subject_hash": "hash-1"}, never),
     "key and label and times": (
         {"key": "key-60", "label": ("urgent", ""), "since_us": BEGAN_US, "until_us": END_US},
         lambda data, run: (
@@ -188,16 +197,17 @@ def test_runs_are_those_that_meet_the_criteria(data: Filled, question: str, with
     assert count_runs(data.tx, wanted) == len(expected)
 
 
-def test_few_findings_and_many_lead_to_the_same_runs(
-    data: Filled, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@each("flag", ["invalid", "failed"])
+def test_few_findings_and_many_lead_to_the_same_runs(data: Filled, flag: str) -> None:
     """Whichever way the database goes."""
-    wanted = RunCriteria(scope=scope(data, "account one", "agent-1"), flag="invalid")
+    wanted = RunCriteria(scope=scope(data, "account one", "agent-1"), flag=flag)
     by_findings = runs(data.tx, wanted, limit=ALL)
 
-    monkeypatch.setattr("remit.collector.store.questions.run_lists.FEW_FINDINGS", 3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("remit.collector.store.questions.run_lists.FEW_FINDINGS", 3)
+        by_flags = runs(data.tx, wanted, limit=ALL)
 
-    assert runs(data.tx, wanted, limit=ALL) == by_findings
+    assert by_flags == by_findings
     assert len(by_findings) > 3
 
 
@@ -385,7 +395,7 @@ def test_a_span_has_what_its_rows_have(data: Filled) -> None:
     assert len(plain.spans) == len(whole.spans) == 5
     for span, with_payload in zip(plain.spans, whole.spans, strict=True):
         row = rows[span.id]
-        assert span.payload is span.result is None
+        assert span.payload is span.result_payload is None
         assert span.run_id == to_text(run["id"])
         assert span.agent_id == run["_place"]["agent_id"]
         assert span.status == STATUSES[row["status"]]
@@ -394,7 +404,7 @@ def test_a_span_has_what_its_rows_have(data: Filled) -> None:
         assert [getattr(span, name) for name in names] == [row[name] for name in names]
         stored = payloads.get(row["id"], {"payload": "{}", "result": None})
         assert with_payload.payload == stored["payload"]
-        assert with_payload.result == stored["result"]
+        assert with_payload.result_payload == stored["result"]
     assert "{}" in {span.payload for span in whole.spans}
 
 

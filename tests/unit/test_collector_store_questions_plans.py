@@ -125,13 +125,18 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     ),
     "label of any value": (
         listed(label=("urgent", None)),
-        "SEARCH x USING PRIMARY KEY (key=?)",
-        "run_labels_pkey",
+        "run_labels_by_key (key=?)",
+        "run_labels_by_key",
     ),
     "subject": (
         listed(subject_hash="hash-1"),
         "SEARCH x USING PRIMARY KEY (subject_hash=?)",
         "run_subjects_pkey",
+    ),
+    "subject and label": (
+        listed(subject_hash="hash-1", label=("urgent", None)),
+        "run_labels_of_run (run_ref=? AND key=?)",
+        "run_labels_of_run",
     ),
     "key": (listed(key="key-33"), "PRIMARY KEY (external_identifier=?)", "run_keys_pkey"),
     "cause": (listed(caused_by="cause-3"), "runs_by_cause (caused_by=?)", "runs_by_cause"),
@@ -144,6 +149,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         listed(flag="lost"),
         "SEARCH x USING PRIMARY KEY (kind=?)",
         "span_findings_pkey",
+    ),
+    "runs with a failed span": (
+        listed(flag="failed"),
+        "x USING COVERING INDEX spans_failed",
+        r"spans_\d+_started_at_type_ref_idx",
     ),
     "runs with a flag": (
         listed(flag="undeclared"),
@@ -158,8 +168,8 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     ),
     "failed": (
         recorded(status="failed"),
-        "spans_found (started_at>? AND started_at<?)",
-        r"spans_\d+_started_at_idx",
+        "spans_failed (started_at>? AND started_at<?)",
+        r"spans_\d+_started_at_type_ref_idx",
     ),
     "denied": (
         recorded(flag="denied"),
@@ -179,22 +189,22 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     ),
     "counts by type": (
         counted(span_counts, "type"),
-        "SEARCH span_days USING PRIMARY KEY (bucket>? AND bucket<?)",
+        "SEARCH c USING PRIMARY KEY (bucket=? AND type_ref=?)",
         "span_days_pkey",
     ),
     "counts by hour": (
         counted(span_counts, "hour", **TIMES),
-        "SEARCH span_hours USING PRIMARY KEY (bucket>? AND bucket<?)",
+        "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
         "span_hours_pkey",
     ),
     "counts of runs": (
         counted(run_counts, "day"),
-        "SEARCH run_hours USING PRIMARY KEY (bucket>? AND bucket<?)",
+        "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
         "run_hours_pkey",
     ),
     "withheld": (
         counted(withheld_counts, "rule", **TIMES),
-        "SEARCH withheld_days USING PRIMARY KEY (bucket>? AND bucket<?)",
+        "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
         "withheld_days_pkey",
     ),
 }
@@ -221,7 +231,7 @@ def test_each_question_goes_through_its_index(data: Filled, question: str) -> No
 
     if data.dialect == "sqlite":
         assert of_sqlite in plan, plan
-        assert not re.findall(r"^SCAN [ry]$", plan, re.MULTILINE), plan
+        assert not re.findall("^SCAN r$", plan, re.MULTILINE), plan
     else:
         assert re.search(rf"(using|on) {of_postgres}", plan), plan
         scanned = re.findall(rf"Seq Scan on {LARGE}\b", plan)

@@ -1,4 +1,4 @@
-"""Ages, and times in the future, as options."""
+"""Ages and times as options."""
 
 from __future__ import annotations
 
@@ -58,7 +58,30 @@ class FutureType(click.ParamType[datetime]):
         return moment
 
 
+class PastType(click.ParamType[datetime]):
+    """A time: ISO 8601, or how long ago it was, such as `7d`.
+
+    A time without a zone, and the beginning of a day, are those of this machine.
+    """
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time in UTC."""
+        text = str(value)
+        try:
+            age = _age_in(text)
+            if age is not None:
+                return datetime.now(UTC) - age
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is no time: give 7d or 24h, or a date as 2026-11-01", param, ctx)
+
+
 FUTURE: Final = FutureType()
+PAST: Final = PastType()
 
 
 def _age_in(text: str) -> timedelta | None:

@@ -13,8 +13,10 @@ import click
 from remit._base.clock import NS_PER_US, SystemClock
 from remit.cli._ages import MOST_DAYS, AgeType
 from remit.cli._backup import copy_database
-from remit.cli._database import agent_called, find, maintained, opened, opened_to_read
+from remit.cli._database import maintained, opened, opened_to_read
+from remit.cli._db_info import info, vacuum
 from remit.cli._failing import Failed
+from remit.cli._local import reader_on
 from remit.cli._options import (
     TEXT,
     Database,
@@ -30,7 +32,6 @@ from remit.collector.store import (
     Removed,
     Store,
     StoreUnavailableError,
-    Transaction,
     due,
     is_postgres,
     shown,
@@ -43,7 +44,11 @@ SOMEBODY: Final = "unknown"
 
 @click.group()
 def db() -> None:
-    """Database maintenance: retention, erasure, backup."""
+    """Database maintenance: size, retention, erasure, backup."""
+
+
+db.add_command(info)
+db.add_command(vacuum)
 
 
 @db.command()
@@ -204,19 +209,14 @@ def _scrub(store: Store, instance_id: str) -> None:
 
 
 def _instances(store: Store, kind: AskedFor, value: str) -> list[str]:
-    with store.reading() as source:
-        if kind == AskedFor.RUN:
-            return [find(source, value).id]
-        if kind == AskedFor.SUBJECT:
+    if kind == AskedFor.RUN:
+        return [reader_on(store).find(value).instance.id]
+    if kind == AskedFor.SUBJECT:
+        with store.reading() as source:
             return runs_about(source, value)
-        return source.instances_of_agent(_agent_id(source, value))
-
-
-def _agent_id(source: Transaction, value: str) -> str:
-    found = agent_called(source, value)
-    if found is None:
-        raise Failed(f"there is no agent {value!r}: `remit runs list` shows those that ran")
-    return found.id
+    agent = reader_on(store).known_agent(value)
+    with store.reading() as source:
+        return source.instances_of_agent(agent.id)
 
 
 def _user() -> str:

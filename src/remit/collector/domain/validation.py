@@ -29,6 +29,7 @@ from remit.collector.store import (
     SpanRow,
     Transaction,
 )
+from remit.collector.store.questions import SpanRecord
 from remit.collector.store.statements import EMPTY
 from remit.collector.validation import (
     Budget,
@@ -110,15 +111,15 @@ def shown_span(version: Declared, row: SpanRow, instance: InstanceRow, budget: B
     """Return the view of a span; to list its errors takes no longer than *budget*."""
     span_type = version.types.get(row.schema_name)
     title = row.schema_name if span_type is None else span_type.title
-    errors = schema_errors(version, row, budget) if row.flags & (INVALID | UNCHECKED) else ()
+    errors = schema_errors(version, row, budget)
     return span_view(row, instance, title, schema_errors=errors)
 
 
-def schema_errors(version: Declared, row: SpanRow, budget: Budget) -> list[str]:
+def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) -> list[str]:
     """Return the differences of a span from its type, or why it was not compared."""
     span_type = version.types.get(row.schema_name)
     errors: list[str] = []
-    if span_type is None:
+    if span_type is None or row.payload is None or not row.flags & (INVALID | UNCHECKED):
         return errors
     if row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):
         differences = span_type.params.errors(read_json(row.payload), row.payload, budget)

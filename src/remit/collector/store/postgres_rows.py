@@ -120,8 +120,7 @@ _INSERT_KEYS: Final = _insert(
     answer="decode(r.answer, 'base64')",
 )
 # By the first and the last id PostgreSQL leaves out partitions.
-_WITHIN: Final = "{0}.id BETWEEN ? AND ?"
-_OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {_WITHIN.format('s')}"
+_OF_IDS: Final = "s.id = ANY(?::bytea[]) AND s.id BETWEEN ? AND ?"
 _SAME_SPAN: Final = "{0}.run_ref = {1}.run_ref AND {0}.id = {1}.id AND {0}.shard = {1}.shard"
 _CHANGED_SPAN: Final = statements.MUTABLE[SpanRow]
 _CHANGED_COLUMNS: Final = {
@@ -148,9 +147,9 @@ _SPANS_OF_IDS: Final = (
     f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {_OF_IDS}) "  # noqa: S608 - as above
     f"SELECT {statements.SPAN_COLUMNS} FROM s CROSS JOIN LATERAL (SELECT r.id, r.account_ref "
     "FROM runs AS r WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
-    "JOIN span_types AS t ON t.ref = s.type_ref "
-    "LEFT JOIN LATERAL (SELECT b.payload, b.result FROM span_payloads AS b "
-    f"WHERE {_SAME_SPAN.format('b', 's')} AND {_WITHIN.format('b')} OFFSET 0) AS b ON TRUE"
+    "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
+    "AS t LEFT JOIN LATERAL (SELECT b.payload, b.result FROM span_payloads AS b "
+    f"WHERE {_SAME_SPAN.format('b', 's')} AND b.id BETWEEN ? AND ? OFFSET 0) AS b ON TRUE"
 )
 _SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['account_id']}"
 # As above: with `key = ANY(...)`, a plan that was made while there were few keys reads all keys of

@@ -20,6 +20,7 @@ from remit.collector.store.statements import Value
 
 R = TypeVar("R", bound=Row)
 
+_OWN_AGENT: Final = "EXISTS (SELECT 1 FROM agents WHERE id = ? AND account_id = ?)"
 _RUN_NAMES: Final = {name: f"r.{name}" for name in InstanceRow.__struct_fields__}
 
 
@@ -55,11 +56,14 @@ class RunRows(Execution):
         self, account_id: str | None, equal: Mapping[str, str], page: Page
     ) -> Listed[InstanceRow]:
         """Return instances whose columns equal the values in *equal*."""
-        owner = {} if account_id is None else {"account_id": account_id}
-        # An agent belongs to one account; that of its runs is compared only if it is not named.
-        wanted = {**owner, **equal}
-        where = " AND ".join(statements.RUN_FILTERS[name] for name in wanted) or "TRUE"
-        values = tuple(wanted.values())
+        conditions = [statements.RUN_FILTERS[name] for name in equal]
+        values: tuple[Value, ...] = tuple(equal.values())
+        if account_id is not None:
+            # An agent belongs to one account, so that its runs need not be read for theirs.
+            of_agent = "agent_id" in equal
+            conditions.append(_OWN_AGENT if of_agent else statements.RUN_FILTERS["account_id"])
+            values += (equal["agent_id"], account_id) if of_agent else (account_id,)
+        where = " AND ".join(conditions) or "TRUE"
         total = self._count(f"FROM runs AS r WHERE {where}", values)
         sql = f"{statements.RUNS} WHERE {where} {page.clause(InstanceRow, _RUN_NAMES)}"
         return Listed(self._runs(sql, (*values, *page.limits)), total)

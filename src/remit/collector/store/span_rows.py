@@ -71,6 +71,8 @@ class SpanRows(Execution):
     def _spans(self, sql: str, values: Sequence[Value] = ()) -> list[SpanRow]:
         rows: list[SpanRow] = []
         runs: dict[bytes, str] = {}
+        status: int
+        created: int
         for run_id, span_id, parent_id, name, status, created, *rest in self.rows(sql, values):
             if run_id not in runs:
                 runs[run_id] = to_text(run_id)

@@ -25,11 +25,12 @@ from remit.collector.store.questions.scope import (
     run_meets,
     same_shard,
 )
+from remit.collector.store.rows import STATUSES
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
 FEW_FINDINGS: Final = 1000
-"""The runs of a kind of finding with at most so many rows are found by these rows."""
+"""The runs with a flag that at most so many spans have are found by these spans."""
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
 # What a transaction that is still open has written becomes visible later, with a smaller number.
@@ -173,16 +174,15 @@ def _records(
 def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
     """Return the statement for the keys, by the shortest list of runs that a criterion names."""
     before_id = None if before is None else to_bytes(before)
-    kind = KINDS.get(wanted.flag or "")
     if wanted.key is not None:
         source = Where()
         source.add("x.external_identifier = ?", wanted.key)
-        of_run = _of_run(wanted, "r.id", before_id, without=("key",))
+        of_run = _of_run(tx, wanted, "r.id", before_id, without=("key",))
         return _by_few(tx, "x.run_id", "run_keys", source, "r.id = f.run_id", of_run)
     if wanted.subject_hash is not None:
         source = _of_id("x.run_id", wanted, before_id)
         source.add("x.subject_hash = ?", wanted.subject_hash)
-        of_run = _of_run(wanted, "r.id", None, without=("subject_hash", "times"))
+        of_run = _of_run(tx, wanted, "r.id", None, without=("subject_hash", "times"))
         return _by_many(tx, "run_subjects", source, of_run)
     if wanted.label is not None:
         source = _of_id("x.run_id", wanted, before_id)
@@ -193,14 +193,13 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
                 f"NOT EXISTS (SELECT 1 FROM run_labels AS y WHERE {same_shard(tx, 'y', 'x')}"
                 "y.run_ref = x.run_ref AND y.key = x.key AND y.value < x.value)"
             )
-        of_run = _of_run(wanted, "r.id", None, without=("label", "times"))
+        of_run = _of_run(tx, wanted, "r.id", None, without=("label", "times"))
         return _by_many(tx, "run_labels", source, of_run)
-    of_run = _of_run(wanted, "r.id", before_id)
-    if kind is not None and _is_rare(tx, kind):
-        source = Where()
-        source.add("x.kind = ?", kind)
+    of_run = _of_run(tx, wanted, "r.id", before_id)
+    table, source = _marked(wanted.flag)
+    if table and _is_rare(tx, table, source):
         join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
-        return _by_few(tx, columns(tx, "x", "run_ref"), "span_findings", source, join, of_run)
+        return _by_few(tx, columns(tx, "x", "run_ref"), table, source, join, of_run)
     sql = f"SELECT {columns(tx, 'r', 'id')}, r.ref AS run_ref FROM runs AS r WHERE {of_run.text}"
     return _Keys(sql, of_run.values)
 
@@ -249,7 +248,12 @@ def _of_label(alias: str, key: str, value: str | None) -> Where:
 
 
 def _of_run(
-    wanted: RunCriteria, column: str, before_id: bytes | None, *, without: Sequence[str] = ()
+    tx: Transaction,
+    wanted: RunCriteria,
+    column: str,
+    before_id: bytes | None,
+    *,
+    without: Sequence[str] = (),
 ) -> Where:
     """Return the conditions on a run `r`, except those that another table answers."""
     where = of_scope(wanted.scope)
@@ -263,20 +267,30 @@ def _of_run(
         where.add(f"r.flags >= {FIRST_FINDING} AND (r.flags & {FLAGS[wanted.flag]}) <> 0")
     if "times" not in without:
         where.add_nested("{}", _of_id(column, wanted, before_id))
+    of_this = f"{same_shard(tx, 'y', 'r')}y.run_ref = r.ref AND {{}}"
     if wanted.subject_hash is not None and "subject_hash" not in without:
-        text = "EXISTS (SELECT 1 FROM run_subjects AS y WHERE y.run_id = r.id AND {})"
+        text = f"EXISTS (SELECT 1 FROM run_subjects AS y WHERE {of_this})"
         subject = Where(["y.subject_hash = ?"], [wanted.subject_hash])
         where.add_nested(text, subject)
     if wanted.label is not None and "label" not in without:
-        text = "EXISTS (SELECT 1 FROM run_labels AS y WHERE y.run_id = r.id AND {})"
+        text = f"EXISTS (SELECT 1 FROM run_labels AS y WHERE {of_this})"
         where.add_nested(text, _of_label("y", *wanted.label))
     return where
 
 
-def _is_rare(tx: Transaction, kind: int) -> bool:
-    """Return whether there are only few findings of a kind, or none."""
-    sql = "SELECT COUNT(*) FROM (SELECT 1 FROM span_findings WHERE kind = ? LIMIT ?) AS f"
-    ((count,),) = tx.rows(sql, (kind, FEW_FINDINGS + 1))
+def _marked(flag: str | None) -> tuple[str, Where]:
+    """Return the table with a row for each span that has a flag, and which rows; else no table."""
+    if flag == FAILED:
+        return "spans", Where([f"x.status = {STATUSES.index(FAILED)}"])
+    if flag in KINDS:
+        return "span_findings", Where([f"x.kind = {KINDS[flag]}"])
+    return "", Where()
+
+
+def _is_rare(tx: Transaction, table: str, source: Where) -> bool:
+    """Return whether only few rows of a table meet the conditions, or none."""
+    few = f"SELECT 1 FROM {table} AS x WHERE {source.text} LIMIT ?"
+    ((count,),) = tx.rows(f"SELECT COUNT(*) FROM ({few}) AS f", (FEW_FINDINGS + 1,))
     return int(count) <= FEW_FINDINGS
 
 
