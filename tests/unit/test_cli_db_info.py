@@ -72,6 +72,21 @@ def test_vacuum_says_how_much_space_a_database_takes(kind: str, tmp_path: Path) 
     assert kind == "postgres" or after < before / 2
 
 
+def test_a_database_that_another_process_reads_is_not_given_up(tmp_path: Path) -> None:
+    """The log cannot be emptied while an older state is read: the same may work later."""
+    store = open_store(tmp_path / "remit.db")
+    World(store).account()
+    store.close()
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM accounts").fetchall()
+        done = run("vacuum", "--db", store.path)
+    assert done.exit_code == 1
+    assert "the database is in use (" in done.stderr
+    assert "try again later" in done.stderr
+    assert run("vacuum", "--db", store.path).exit_code == 0
+
+
 def test_vacuum_says_on_a_terminal_what_it_begins(tmp_path: Path) -> None:
     """It may take minutes."""
     store = open_store(tmp_path / "remit.db")

@@ -22,6 +22,7 @@ from remit.collector import create_token, open_store
 from remit.config import Settings
 from remit.errors import DeniedError
 from tests.collecting import Api, World, on_a_port
+from tests.stores import EACH_STORE, empty_database
 from tests.subtests import each
 from tests.terminals import on_a_terminal
 
@@ -59,7 +60,7 @@ class Place:
 
     url: str
     token: str
-    db: Path
+    db: Path | str
 
     def run(self, *words: str, there: bool = False, **env: str) -> Result:
         """Run a command on the server or on the database, a hundred columns wide."""
@@ -99,19 +100,22 @@ def record_last_year(api: Api) -> None:
     api.span(ids[0], id=ids[1], status="complete", started_at="2025-01-01T12:00:00Z")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A server with five runs."""
+@pytest.fixture(scope="module", params=EACH_STORE)
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """A server with five runs, over each kind of store."""
     folder = tmp_path_factory.mktemp("place")
-    store = open_store(folder / "served.db")
-    token = create_token(store, "account").secret
-    world = World(store)
-    record_last_year(world.account())
-    with on_a_port(world.app) as url:
-        settings = Settings(api_url=url, api_token=SecretStr(token), on_violation="deny")
-        record(settings.model_copy(update={"data_dir": folder / "recording"}))
-        yield Place(url, token, folder / "served.db")
-    store.close()
+    with empty_database(request.param, folder) as named:
+        store = open_store(named)
+        token = create_token(store, "account").secret
+        world = World(store)
+        record_last_year(world.account())
+        with on_a_port(world.app) as url:
+            settings = Settings(api_url=url, api_token=SecretStr(token), on_violation="deny")
+            record(settings.model_copy(update={"data_dir": folder / "recording"}))
+            yield Place(url, token, named)
+        store.close()
 
 
 both = each("there", [False, True], ids=["a database", "a server"])
@@ -285,8 +289,8 @@ def test_an_empty_database_has_nothing_to_list(tmp_path: Path) -> None:
     for what in ("agents", "runs"):
         listed = CliRunner().invoke(main, [what, "list", "--db", str(path)])
         assert listed.stdout == f"No {what} yet in {path}.\n"
-    for words in (("spans", "list"), ("stats",)):
-        listed = CliRunner().invoke(main, [*words, "--db", str(path)])
+    for command in (["spans", "list"], ["stats"]):
+        listed = CliRunner().invoke(main, [*command, "--db", str(path)])
         assert listed.stdout == f"No such spans in {path}.\n"
 
 

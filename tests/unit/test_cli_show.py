@@ -159,6 +159,33 @@ def test_a_run_without_failed_steps_says_so(tmp_path: Path) -> None:
     assert "desk:answer" not in shown
 
 
+def test_an_erasure_is_shown_of_a_server_too(tmp_path: Path) -> None:
+    """When it was, by whom, and why."""
+    store = open_store(tmp_path / "remit.db")
+    world = World(store)
+    api = world.account()
+    run_id = api.instance()["id"]
+    api.span(run_id, status="complete")
+    token = create_token(store, "account").secret
+    with on_a_port(world.app) as url:
+        done = CliRunner().invoke(
+            main, ["db", "erase", "--run", run_id, "--reason", "asked", "--yes", "--db", store.path]
+        )
+        assert done.exit_code == 0, done.output
+        place = Place(url, token, tmp_path / "remit.db", api, run_id)
+        shown = [place.run("show", there=there).stdout for there in (False, True)]
+        found = json.loads(place.run("show", "--json", there=True).stdout)
+        listed = json.loads(place.run("list", "--json", there=True).stdout)
+    store.close()
+    pattern = (
+        r"^Erased 20\d\d-\d\d-\d\d .*: the payloads of 1 span, selected by run. Reason: asked$"
+    )
+    assert all(re.search(pattern, text, re.MULTILINE) for text in shown)
+    (erasure,) = found["erasures"]
+    assert (erasure["agent_instance_id"], erasure["reason"]) == (run_id, "asked")
+    assert listed[0]["erased_at"] is not None
+
+
 def test_a_pager_shows_what_a_terminal_has_no_room_for(place: Place) -> None:
     """It is named by PAGER; what fits is written as it is, and so is JSON."""
     named = ("--db", str(place.db))
