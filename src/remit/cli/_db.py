@@ -26,6 +26,7 @@ from remit.cli._options import (
     yes_option,
 )
 from remit.cli._terminal import emit, emit_json, number_of
+from remit.cli._upgrade import upgrade
 from remit.collector.domain import AskedFor, runs_about
 from remit.collector.domain import erase as erase_runs
 from remit.collector.store import (
@@ -37,6 +38,7 @@ from remit.collector.store import (
     shown,
 )
 from remit.collector.times import format_us
+from remit.collector.upgrade import old_data
 
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
 SOMEBODY: Final = "unknown"
@@ -124,17 +126,7 @@ def _describe(removed: Removed, *, by_weeks: bool) -> None:
     emit(f"These are {things[0]}, {things[1]} and {things[2]}{weeks}.", err=True)
 
 
-@db.command()
-@db_option
-def upgrade(db: Database | None) -> None:
-    """Upgrade the database of an earlier version.
-
-    Commands that write do so automatically. Commands that only read change nothing, and refuse an
-    older database until it is upgraded. Earlier versions cannot open it afterwards.
-    """
-    path = maintained(db)
-    with opened(path):
-        emit(f"{shown(path)} is up to date.")
+db.add_command(upgrade)
 
 
 @db.command()
@@ -186,6 +178,12 @@ def erase(
         confirm_deletion(what, yes=yes)
         done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
         _scrub(store, ids[0])
+    if kept := old_data(path):
+        emit(
+            f"The old data of an upgrade, {kept}, still holds them: delete it with "
+            "remit db upgrade --drop-old.",
+            err=True,
+        )
     if as_json:
         emit_json(done._asdict())
         return

@@ -286,7 +286,7 @@ class PostgresStore(Store):
     @override
     def is_current(self) -> bool:
         with self._transaction(self._writers) as cursor:
-            return _version(cursor) == VERSION
+            return schema_version(cursor) == VERSION
 
     @override
     def scrub(self) -> None:
@@ -358,11 +358,11 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
     Raises:
         SettingsError: The version is another one, or there are no tables and none are created.
     """
-    version = _version(cursor)
+    version = schema_version(cursor)
     if not version and create:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
         # Another collector may have done it meanwhile.
-        version = _version(cursor)
+        version = schema_version(cursor)
         if not version:
             for statement in schema("postgres"):
                 cursor.execute(statement.encode())
@@ -375,7 +375,12 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
         refuse_other(version, database)
 
 
-def _version(cursor: Results) -> int:
+def schema_version(cursor: Results) -> int:
+    """Return the version of the schema, 0 without tables.
+
+    Raises:
+        SettingsError: The database keeps text in another encoding than UTF-8.
+    """
     ((exists, encoding),) = cursor.execute(_EXISTS).fetchall()
     if encoding != "UTF8":
         raise SettingsError(
