@@ -62,6 +62,8 @@ _WRITER: Final = {
     # hundred ids, and a plan from the time when a table was empty must not read all of it later.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    # Compiling takes longer than any of its statements, and the setting above makes each look long.
+    "jit": "off",
 }
 _READER: Final = {
     "default_transaction_isolation": "repeatable read",
