@@ -147,21 +147,6 @@ class SpanRows(Execution):
         )
         return self._one_number(sql, (to_bytes(instance_id),))
 
-    def span_moves(self, instance_id: str | None, first_id: str) -> dict[str, int]:
-        """Return a number for each instance that grows when one of its spans begins or ends.
-
-        Args:
-            instance_id: The only instance to return; else all whose spans may still change.
-            first_id: Instances that ended are returned if their id is not less than this.
-        """
-        where, value = (
-            ("r.id = ?", to_bytes(instance_id))
-            if instance_id
-            else (statements.MAY_MOVE, to_bytes(first_id))
-        )
-        rows = self.rows(f"{statements.MOVES} WHERE {where}", (value,))
-        return {to_text(row_id): int(number) for row_id, number in rows}
-
     def type_ref(self, row: TypeRow, words: Iterable[tuple[str, str]]) -> int:
         """Return the reference of a span type, which is added if it is new.
 
