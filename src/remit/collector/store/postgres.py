@@ -91,7 +91,12 @@ _ERASED_FROM: Final = (
 )
 _PARTITIONS_RETRY_NS: Final = 60 * NS_PER_S
 _LEAD: Final = b"SELECT pg_try_advisory_lock(%s)"
-_CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure)
+_CONFLICTS: Final = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    # The partition of a row was made after the row was on its way to the default one.
+    errors.CheckViolation,
+)
 _GONE: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,

@@ -328,6 +328,7 @@ class PostgresTransaction(Transaction):
         self._run_references = run_references or RunReferences()
         self._agents: dict[str, AgentRow] = {}
         self._pending = _Pending()
+        self._has_spans = False
 
     # Rows of agents and what belongs to them
 
@@ -413,8 +414,8 @@ class PostgresTransaction(Transaction):
             self._lock(unlocked)
             return False
         values = (*_of_ids(span_ids), _ids(map(to_bytes, unlocked)))
-        if self._pending.new:
-            # The runs of the spans are looked up in the database.
+        if self._has_spans:
+            # Some of the spans may belong to runs that are not written yet.
             self._write_runs()
         answers = list(self._fetch(_HOLD_WITH_SPANS, values))
         self._take(columns for _, *columns in answers)
@@ -492,6 +493,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
+        self._has_spans = True
         spans, payloads = copied(rows)
         try:
             for statement, data in ((COPY_SPANS, spans), (COPY_PAYLOADS, payloads)):
