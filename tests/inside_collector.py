@@ -6,6 +6,7 @@ from pathlib import Path
 
 from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
+from remit._base.files import make_private_file as make_private_file
 from remit._base.ids import pfid as pfid
 from remit.collector.api.bodies import unzip as unzip
 from remit.collector.api.endpoints import BULK as BULK
@@ -44,12 +45,25 @@ from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Transaction as Transaction
+from remit.collector.store import open_reader as open_reader
+from remit.collector.store.counts import RUN_COUNTS as RUN_COUNTS
+from remit.collector.store.counts import SPAN_COUNTS as SPAN_COUNTS
+from remit.collector.store.counts import US_PER_HOUR as US_PER_HOUR
 from remit.collector.store.ids import first_at as first_at
+from remit.collector.store.ids import ms_of as ms_of
 from remit.collector.store.ids import shard_of as shard_of
 from remit.collector.store.ids import to_bytes as to_bytes
+from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.postgres import PostgresStore, Waits
+from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
+from remit.collector.store.postgres_partitions import bound_at as bound_at
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
+from remit.collector.store.subjects import hash_of_subject as hash_of_subject
+from remit.collector.store.version import VERSION as VERSION
+from remit.collector.times import format_us as format_us
+from remit.collector.upgrade import Upgraded as Upgraded
+from remit.collector.upgrade import upgrade as upgrade
 from remit.collector.validation import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
 from remit.collector.validation.summaries import Template as Template

@@ -70,6 +70,7 @@ def test_the_detail_view_has_what_the_service_shows_there(api: Api) -> None:
     assert api.shown(made["id"]) == {
         **made,
         "cost_breakdown": {"total_cost": None},
+        "erased_at": None,
         "span_schema_counts": None,
     }
 

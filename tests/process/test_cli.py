@@ -203,7 +203,7 @@ def test_an_address_that_is_taken_or_unknown_is_told(tmp_path: Path) -> None:
     assert (taken.returncode, "cannot listen on 127.0.0.1" in taken.stderr) == (1, True)
 
 
-@each("words", ["demo --help", "serve --help", "runs list", "token --help"])
+@each("words", ["serve --help", "runs list", "token --help"])
 def test_without_the_collector_it_is_said_how_to_install_it(words: str, tmp_path: Path) -> None:
     """The other commands work without."""
     refused = remit(tmp_path, *words.split(), start=("-c", WITHOUT_COLLECTOR))

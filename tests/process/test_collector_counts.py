@@ -180,3 +180,25 @@ def test_counts_that_are_not_folded_are_read_too(url: str) -> None:
 
     assert read(url, LEFT) != [(0,)]
     assert seen == [1, 2, 3]
+
+
+def test_increments_that_were_left_are_folded_in_several_transactions(url: str) -> None:
+    """As many as a collector leaves that was not maintained for a while; their space is freed."""
+    many = 45_000
+    zeros = ", ".join("0" for _ in range(10))
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            f"INSERT INTO span_increments SELECT n % 48, 1, 1, 'live', 1, 1, {zeros}, n "
+            f"FROM generate_series(1, {many}) AS n".encode()
+        )
+    store = open_store(url)
+    store.maintain()
+    store.close()
+
+    assert read(url, LEFT) == [(0,)]
+    for table in ("span_hours", "span_days"):
+        totals = f"SELECT SUM(unfinished), MAX(duration_max_us) FROM {table}"
+        assert read(url, totals) == [(many, many)]
+    assert read(url, "SELECT bucket FROM span_days ORDER BY 1") == [(0,), (1,)]
+    vacuumed = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'span_increments'"
+    wait_until(lambda: read(url, vacuumed) == [(1,)])

@@ -67,7 +67,14 @@ CASES: list[Any] = [
         id="wrong-scope",
     ),
     pytest.param(
-        lambda: serving(api({"/api/v1/ping": (200, {"details": {"may": "read"}})})),
+        lambda: serving(
+            api(
+                {
+                    "/api/v1/ping": (200, {"details": {"may": "read"}}),
+                    "/api/v1/agent_instance": (403, FORBIDDEN),
+                }
+            )
+        ),
         "read",
         "the token may read only",
         id="read-only",

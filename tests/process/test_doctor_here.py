@@ -205,19 +205,23 @@ def test_local_mode_without_what_serving_needs_is_noted(
 
 
 def test_local_modes_database_is_looked_at(tmp_path: Path) -> None:
-    """One that is none, and one of a later remit, are told apart; none is changed."""
+    """One that is none, and those of other versions, are told apart; none is changed."""
     path = tmp_path / "remit.db"
     path.write_bytes(b"something else, and long enough to be looked at" * 100)
     assert wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["code"] == "database"
     path.unlink()
-    for schema, code in ((1, ""), (999, "version")):
+    for schema, code, said in (
+        (7, "", "remit.db, "),
+        (6, "version", "is of an earlier version: its schema is 6"),
+        (999, "version", "its schema is 999"),
+    ):
         with closing(sqlite3.connect(path)) as opened:
             opened.execute(f"PRAGMA user_version = {schema}")
         before = path.read_bytes()
         check = found(doctor(REMIT_DATA_DIR=str(tmp_path)))["database"]
         assert check["code"] == code
         assert path.read_bytes() == before
-    assert "its schema is 999" in check["said"]
+        assert said in check["said"]
 
 
 def spool_check(folder: Path, **more: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ def test_a_run_that_may_not_be_read_back_is_told_by_its_key(refused: str) -> Non
         resource = path.removeprefix("/api/v1/").partition("/")[0]
         if resource == refused:
             return refusal(401, "bad_authtoken")
-        return httpx.Response(200, json=answers[resource])
+        return httpx.Response(200, json=answers[resource]) if resource in answers else refusal(404)
 
     api.rules.append(no_reading)
     settings = Settings(

@@ -143,7 +143,7 @@ def test_the_list_says_what_failed(there: bool, place: Place) -> None:  # noqa: 
     assert below == [
         "✗ RuntimeError in charge",
         "✗ ZeroDivisionError in the block of the run",
-        "✗ LookupError in look_up",
+        "✗ ZeroDivisionError in the block of the run",
     ]
     assert all(len(line) <= 80 for line in lines[:-1])
 

@@ -22,7 +22,7 @@ from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.config import Settings
 from tests.collecting import World, on_a_port
-from tests.doctored import AGENT, BAD_TOKEN, EMPTY, INVALID, PONG, TOKEN, Routes, api
+from tests.doctored import AGENT, BAD_TOKEN, EMPTY, PONG, TOKEN, Routes, api
 from tests.loopback import serving
 from tests.subtests import each
 
@@ -200,7 +200,7 @@ def test_a_run_that_a_server_does_not_have_is_told(
     """As of a database: nobody creates a run to look at it."""
     result = place.run(command, reference, *(("--reason", "x") if command == "terminate" else ()))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert f"there is no run {reference!r} at {place.url}: `remit runs list`" in result.stderr
+    assert f"there is no run {reference!r} in {place.url}: `remit runs list`" in result.stderr
 
 
 def test_a_beginning_or_a_key_of_several_runs_names_none(place: Place) -> None:
@@ -269,7 +269,7 @@ def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(
         f"{path}/terminate": (200, ended),
         path: (200, one),
         "/api/v1/agent/show": (200, agent),
-        "/api/v1/agent": answer,
+        "/api/remit/v1/runs": answer,
         "/api/v1/ping": (200, PONG),
     }
     with serving(api(routes)) as url:
@@ -285,7 +285,7 @@ def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(
 
 def test_a_token_that_the_server_does_not_know_is_no_question_of_scope(tmp_path: Path) -> None:
     """The ping, which every valid token may send, is refused as well."""
-    routes: Routes = {"/api/v1/agent": (401, BAD_TOKEN), "/api/v1/ping": (401, BAD_TOKEN)}
+    routes: Routes = {"/api/remit/v1/runs": (401, BAD_TOKEN), "/api/v1/ping": (401, BAD_TOKEN)}
     with serving(api(routes)) as url:
         env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
         listed = run("list", **env)
@@ -295,21 +295,23 @@ def test_a_token_that_the_server_does_not_know_is_no_question_of_scope(tmp_path:
     assert "scope" not in listed.stderr
 
 
-def test_lists_are_sorted_in_the_form_that_every_server_takes(tmp_path: Path) -> None:
-    """The service is known to refuse `sorting=-id` for runs."""
-    listed = "/api/v1/agent_instance?agent_id=a&"
-    long = "sorting%5Bfield%5D=id&sorting%5Bdirection%5D=desc&"
-    none = {"status": "success", "pagination": None, "sorting": None}
+def test_a_run_of_another_server_of_the_api_is_shown_by_its_id(tmp_path: Path) -> None:
+    """Such a server has `/api/v1` alone, which lists the spans of a run."""
+    span = {
+        "type": "agent_span", "id": "s", "agent_instance_id": NOBODY, "schema_name": "a:step",
+        "status": "complete", "payload": {"n": 1}, "started_at": "2026-11-25T10:00:01Z",
+    }  # fmt: skip
+    listed = {"status": "success", "pagination": None, "sorting": None, "summaries": [span]}
     routes: Routes = {
-        f"{listed}{long}": (200, {**none, "summaries": [RUN]}),
-        listed: (400, INVALID),
+        "/api/v1/agent_spans?": (200, listed),
         f"/api/v1/agent_instance/{NOBODY}": (200, {"status": "success", "details": RUN}),
-        "/api/v1/agent?": (200, {**none, "summaries": [AGENT["details"]]}),
+        "/api/v1/agent/show": (200, AGENT),
     }
     with serving(api(routes)) as url:
         env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
-        shown = run("list", **env)
-    assert NOBODY[:12] in shown.stdout, shown.output
+        shown = run("show", NOBODY, **env)
+    assert "a:step" in shown.stdout, shown.output
+    assert "n=1" in shown.stdout
 
 
 def test_a_token_of_one_agent_reads_that_agents_runs(place: Place) -> None:

@@ -40,7 +40,7 @@ def span(
     return AgentSpan.model_validate(given | more)
 
 
-def record(*spans: AgentSpan, **more: object) -> Record:
+def record(*spans: AgentSpan, **more: object) -> Record[AgentSpan]:
     """Return a run of the agent `shop:answer`."""
     agent = Agent(
         type="agent", id="agent", name="Answer", external_identifier="shop:answer", status="active"
@@ -83,7 +83,7 @@ def place() -> Iterator[None]:
     time.tzset()
 
 
-def shown(given: Record) -> str:
+def shown(given: Record[AgentSpan]) -> str:
     """Return the drawing of *given* without colours."""
     return "\n".join(click.unstyle(line) for line in drawn(given))
 

@@ -395,7 +395,7 @@ def test_a_span_has_what_its_rows_have(data: Filled) -> None:
     assert len(plain.spans) == len(whole.spans) == 5
     for span, with_payload in zip(plain.spans, whole.spans, strict=True):
         row = rows[span.id]
-        assert span.payload is span.result is None
+        assert span.payload is span.result_payload is None
         assert span.run_id == to_text(run["id"])
         assert span.agent_id == run["_place"]["agent_id"]
         assert span.status == STATUSES[row["status"]]
@@ -404,7 +404,7 @@ def test_a_span_has_what_its_rows_have(data: Filled) -> None:
         assert [getattr(span, name) for name in names] == [row[name] for name in names]
         stored = payloads.get(row["id"], {"payload": "{}", "result": None})
         assert with_payload.payload == stored["payload"]
-        assert with_payload.result == stored["result"]
+        assert with_payload.result_payload == stored["result"]
     assert "{}" in {span.payload for span in whole.spans}
 
 

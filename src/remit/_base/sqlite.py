@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 from remit._base.files import refuse_link
 
+COLLECTOR_VERSION: Final = 7
+"""Schema version of the collector's databases."""
 LOGS: Final = ("-wal", "-journal")
 INDEX: Final = "-shm"
 

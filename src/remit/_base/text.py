@@ -93,6 +93,8 @@ def choices(words: Iterable[str]) -> str:
 
 def printable(text: str) -> str:
     """Return *text* on one line, without control sequences of terminals."""
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
@@ -121,6 +123,8 @@ def number_of(count: int, thing: str) -> str:
 
 def width(text: str) -> int:
     """Return how many columns *text* takes; East Asian characters and emoji take two."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text
@@ -129,16 +133,15 @@ def width(text: str) -> int:
 
 def cut(text: str, most: int, mark: str = ELLIPSIS) -> str:
     """Return *text* in at most *most* columns, with *mark* at its end if some is missing."""
-    if width(text) <= most:
-        return text
     room = max(0, most - len(mark))
-    end, taken = 0, 0
-    for char in text:
-        taken += width(char)
+    end, taken = len(text), 0
+    for index, char in enumerate(text):
+        taken += 1 if char.isascii() else width(char)
         if taken > room:
-            break
-        end += 1
-    return text[:end].rstrip() + mark
+            end = min(end, index)
+        if taken > most:
+            return text[:end].rstrip() + mark
+    return text
 
 
 def padded(text: str, columns_wide: int) -> str:

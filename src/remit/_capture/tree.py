@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar, cast
 
@@ -165,28 +165,34 @@ class Drawing:
     full: bool = False
 
     def tree(
-        self, steps: Sequence[Step], around: Sequence[Step], begin: datetime | None, home: str
+        self,
+        steps: Sequence[Step],
+        around: Sequence[Step],
+        begin: datetime | None,
+        home: str,
+        depth: int | None = None,
     ) -> Iterator[str]:
-        """Yield the lines of a tree.
+        """Yield the lines of a tree, which is walked twice, because it may be long.
 
         Args:
             steps: The spans, in the order of their starts.
             around: These with the root span.
             begin: When the run began.
             home: The beginning of names that is left out.
+            depth: How many levels are shown; None for all.
         """
         first = first_failed(steps)
-        placed = list(in_tree(steps))
-        names = [self._prefix(each) + name_of(each.span, home) for each in placed]
-        widest = max(map(len, names), default=0)
+        widest = max((len(self._name(each, home)) for each, _ in _upper(steps, depth)), default=0)
         room = min(MAX_NAME_COLUMNS, self.columns - SIDE_COLUMNS, widest)
-        for each, name in zip(placed, names, strict=True):
-            yield self._first_line(each.span, name, room, begin)
+        for each, hidden in _upper(steps, depth):
+            yield self._first_line(each.span, self._name(each, home), room, begin)
             margin = self._margin(each)
             most = max(MIN_VALUE_COLUMNS, self.columns - len(margin))
             details = [*self._details(each.span)]
             if each.span is first:
                 details += self.failure(each.span, around)
+            if hidden:
+                details.append(Detail(f"{number_of(hidden, 'step')} below"))
             for detail in details:
                 yield self.paint(FAINT, margin) + self.line(detail, most)
 
@@ -201,7 +207,8 @@ class Drawing:
         error = None if root is None or root.status != "failed" else error_in(root.result_payload)
         if root is None or error is None:
             return
-        if not any(_is_same(error, error_in(span.result_payload)) for span in steps):
+        failed = (span for span in steps if span.status == "failed")
+        if not any(_is_same(error, error_in(span.result_payload)) for span in failed):
             yield self._error(error)
             yield from self.failure(root, ())
 
@@ -229,6 +236,9 @@ class Drawing:
 
     def _error(self, error: Mapping[str, object]) -> Detail:
         return Detail(described(error, self._form), f"{self.strokes.cross} ", "failed")
+
+    def _name(self, placed: Placed[Step], home: str) -> str:
+        return self._prefix(placed) + name_of(placed.span, home)
 
     def _prefix(self, placed: Placed[Step]) -> str:
         if not placed.follows:
@@ -289,7 +299,12 @@ def took(start: datetime | None, end: datetime | None) -> str:
 
 def name_of(span: Step, home: str) -> str:
     """Return the name of a step for people, without the module of its agent."""
-    return printable(span.schema_name.removeprefix(home) or span.schema_name)
+    return short_name(span.schema_name, home)
+
+
+def short_name(schema_name: str, home: str) -> str:
+    """Return the name of a span type for people, without the module of its agent."""
+    return printable(schema_name.removeprefix(home) or schema_name)
 
 
 def in_tree(steps: Sequence[S]) -> Iterator[Placed[S]]:
@@ -320,6 +335,33 @@ def _below(top: S, below: dict[str | None, list[S]], seen: set[str]) -> Iterator
         yield Placed(span, follows, bool(children))
         for place, child in reversed(list(enumerate(children, 1))):
             waiting.append((child, (*follows, place < len(children))))
+
+
+def _upper(steps: Sequence[S], depth: int | None) -> Iterator[tuple[Placed[S], int]]:
+    """Yield the upper levels of a tree, each step with the number of steps left out below it."""
+    last: Placed[S] | None = None
+    hidden = 0
+    for placed in in_tree(steps):
+        if depth is not None and len(placed.follows) >= depth:
+            hidden += 1
+            continue
+        if last is not None:
+            yield replace(last, parents=last.parents and not hidden), hidden
+        last, hidden = placed, 0
+    if last is not None:
+        yield replace(last, parents=last.parents and not hidden), hidden
+
+
+def failed_branches(steps: Sequence[S]) -> list[S]:
+    """Return the failed steps with the steps around them."""
+    parents = {span.id: span.parent_span_id for span in steps}
+    kept: set[str] = set()
+    for span in steps:
+        above: str | None = span.id if span.status == "failed" else None
+        while above is not None and above not in kept and above in parents:
+            kept.add(above)
+            above = parents[above]
+    return [span for span in steps if span.id in kept]
 
 
 def first_failed(steps: Iterable[S]) -> S | None:

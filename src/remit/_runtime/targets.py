@@ -99,8 +99,8 @@ class LocalClient:
             app, token = self._local.open_app(folder)
         except (OSError, RuntimeError) as error:
             raise UnavailableError(
-                f"{folder / LOCAL_FILE} cannot be opened: {error}. Mend the folder, or choose "
-                "another with REMIT_DATA_DIR"
+                f"{folder / LOCAL_FILE} cannot be opened: {error}. Or choose another folder with "
+                "REMIT_DATA_DIR"
             ) from error
         return HttpClient(
             LOCAL_URL,

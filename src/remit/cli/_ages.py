@@ -1,19 +1,26 @@
-"""Ages, and times in the future, as options."""
+"""Ages and times as options."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    _AgeParam = click.ParamType[timedelta]
+    _TimeParam = click.ParamType[datetime]
+else:
+    # Earlier versions of click have no generic class.
+    _AgeParam = _TimeParam = click.ParamType
 
 MOST_DAYS: Final = 36_500
 _AGE: Final = re.compile(r"(\d{1,9})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class AgeType(click.ParamType[timedelta]):
+class AgeType(_AgeParam):
     """An age: a number with s, m, h, d or w, such as `90d`."""
 
     name = "age"
@@ -35,7 +42,7 @@ class AgeType(click.ParamType[timedelta]):
         return age
 
 
-class FutureType(click.ParamType[datetime]):
+class FutureType(_TimeParam):
     """A time in the future: ISO 8601, or how long it is until then, such as `90d`.
 
     A time without a zone, and the beginning of a day, are those of this machine.
@@ -58,7 +65,30 @@ class FutureType(click.ParamType[datetime]):
         return moment
 
 
+class PastType(_TimeParam):
+    """A time: ISO 8601, or how long ago it was, such as `7d`.
+
+    A time without a zone, and the beginning of a day, are those of this machine.
+    """
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time in UTC."""
+        text = str(value)
+        try:
+            age = _age_in(text)
+            if age is not None:
+                return datetime.now(UTC) - age
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{text!r} is no time: give 7d or 24h, or a date as 2026-11-01", param, ctx)
+
+
 FUTURE: Final = FutureType()
+PAST: Final = PastType()
 
 
 def _age_in(text: str) -> timedelta | None:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from remit import config
@@ -43,8 +43,6 @@ LOCAL_NEEDS: Final = "starlette"
 """Library that local mode needs in addition to those of remit."""
 COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "h11")
 """Libraries that `remit serve` needs in addition to those of local mode."""
-MIGRATIONS: Final = "collector/store/migrations/sqlite"
-SQL: Final = ".sql"
 NEARLY_FULL: Final = 0.9
 LEAST_FREE_BYTES: Final = 8 << 20
 """Room for the logs of a spool file and of the database of local mode, 4 MiB each."""
@@ -281,15 +279,15 @@ def _database(path: Path) -> Check:
     except (OSError, sqlite3.Error, sqlite.ForeignError) as error:
         said = f"{path} cannot be opened: {error}"
         return wrong("database", "database", said, "Move it away, or set REMIT_DATA_DIR.")
-    newest = _newest_schema()
+    newest = sqlite.COLLECTOR_VERSION
     if found > newest:
         said = f"{path} was written by a later remit: its schema is {found}, known is {newest}"
         advice = "Install a later version of remit, or set REMIT_DATA_DIR to another folder."
         return wrong("database", "version", said, advice)
+    if 0 < found < newest:
+        said = (
+            f"{path} is of an earlier version: its schema is {found}, that of this remit {newest}"
+        )
+        advice = f"Stop what records into it, and copy it: remit db upgrade --db {quote(str(path))}"
+        return wrong("database", "version", said, advice)
     return ok("database", f"{path}, {size(path.stat().st_size)}")
-
-
-def _newest_schema() -> int:
-    """Return the schema version of this version of remit, also without the collector."""
-    folder = files("remit").joinpath(MIGRATIONS)
-    return max(int(each.name.partition("_")[0]) for each in folder.iterdir() if SQL in each.name)

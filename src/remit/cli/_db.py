@@ -13,8 +13,10 @@ import click
 from remit._base.clock import NS_PER_US, SystemClock
 from remit.cli._ages import MOST_DAYS, AgeType
 from remit.cli._backup import copy_database
-from remit.cli._database import agent_called, find, maintained, opened, opened_to_read
+from remit.cli._database import maintained, opened, opened_to_read
+from remit.cli._db_info import info, vacuum
 from remit.cli._failing import Failed
+from remit.cli._local import reader_on
 from remit.cli._options import (
     TEXT,
     Database,
@@ -24,19 +26,20 @@ from remit.cli._options import (
     yes_option,
 )
 from remit.cli._terminal import emit, emit_json, number_of
+from remit.cli._upgrade import upgrade
 from remit.collector.domain import AskedFor, runs_about
 from remit.collector.domain import erase as erase_runs
 from remit.collector.store import (
     Removed,
     Store,
     StoreUnavailableError,
-    Transaction,
     due,
     is_postgres,
     shown,
 )
 from remit.collector.store import distribute as distribute_database
 from remit.collector.times import format_us
+from remit.collector.upgrade import old_data
 
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
 SOMEBODY: Final = "unknown"
@@ -44,7 +47,11 @@ SOMEBODY: Final = "unknown"
 
 @click.group()
 def db() -> None:
-    """Database maintenance: retention, erasure, backup."""
+    """Database maintenance: size, retention, erasure, backup."""
+
+
+db.add_command(info)
+db.add_command(vacuum)
 
 
 @db.command()
@@ -120,17 +127,7 @@ def _describe(removed: Removed, *, by_weeks: bool) -> None:
     emit(f"These are {things[0]}, {things[1]} and {things[2]}{weeks}.", err=True)
 
 
-@db.command()
-@db_option
-def upgrade(db: Database | None) -> None:
-    """Upgrade the database of an earlier version.
-
-    Commands that write do so automatically. Commands that only read change nothing, and refuse an
-    older database until it is upgraded. Earlier versions cannot open it afterwards.
-    """
-    path = maintained(db)
-    with opened(path):
-        emit(f"{shown(path)} is up to date.")
+db.add_command(upgrade)
 
 
 @db.command()
@@ -201,6 +198,12 @@ def erase(
         confirm_deletion(what, yes=yes)
         done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
         _scrub(store, ids[0])
+    if kept := old_data(path):
+        emit(
+            f"The old data of an upgrade, {kept}, still holds them: delete it with "
+            "remit db upgrade --drop-old.",
+            err=True,
+        )
     if as_json:
         emit_json(done._asdict())
         return
@@ -224,19 +227,14 @@ def _scrub(store: Store, instance_id: str) -> None:
 
 
 def _instances(store: Store, kind: AskedFor, value: str) -> list[str]:
-    with store.reading() as source:
-        if kind == AskedFor.RUN:
-            return [find(source, value).id]
-        if kind == AskedFor.SUBJECT:
+    if kind == AskedFor.RUN:
+        return [reader_on(store).find(value).instance.id]
+    if kind == AskedFor.SUBJECT:
+        with store.reading() as source:
             return runs_about(source, value)
-        return source.instances_of_agent(_agent_id(source, value))
-
-
-def _agent_id(source: Transaction, value: str) -> str:
-    found = agent_called(source, value)
-    if found is None:
-        raise Failed(f"there is no agent {value!r}: `remit runs list` shows those that ran")
-    return found.id
+    agent = reader_on(store).known_agent(value)
+    with store.reading() as source:
+        return source.instances_of_agent(agent.id)
 
 
 def _user() -> str:

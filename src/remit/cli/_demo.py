@@ -22,7 +22,7 @@ from remit._record.blocks import Run, current_run
 from remit._runtime.runtime import Runtime
 from remit.cli._database import FILE
 from remit.cli._failing import Failed
-from remit.cli._source import runs_of
+from remit.cli._source import reader_of
 from remit.cli._terminal import bold, columns, cut, emit, faint
 from remit.cli._tree import drawn
 from remit.config import SettingsArguments
@@ -115,9 +115,9 @@ def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a
 def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
     """Yield the lines that show a run, read from where it was delivered."""
     db = runtime.settings.data_dir / FILE if runtime.mode == "local" else None
-    with runs_of(db, runtime.settings) as source:
+    with reader_of(db, runtime.settings) as reader:
         try:
-            record = source.record(source.find(run.id or run.key))
+            record = reader.record(reader.find(run.id or run.key))
         except (Failed, UnauthorizedError) as error:
             yield f"The run cannot be read back: {error}"
             yield f"Look for the run {run.key} on the page of {runtime.target}."

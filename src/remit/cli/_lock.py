@@ -22,7 +22,7 @@ from remit.cli._lock_diff import Lock, changes
 from remit.cli._lock_file import FILE, LockFailed, parsed
 from remit.cli._modules import imported, submodules
 from remit.cli._options import TEXT
-from remit.cli._source import runs_of
+from remit.cli._source import reader_of
 from remit.cli._terminal import emit
 from remit.errors import RemitError
 
@@ -122,21 +122,21 @@ def _of_server(names: Sequence[str]) -> Json:
     schema_versions: dict[str, Json] = {}
     identifiers: dict[str, str] = {}
     others: set[str] = set()
-    with runs_of(None) as source:
-        for identifier, version in source.schema_versions():
+    with reader_of(None) as reader:
+        for identifier, version in reader.schema_versions():
             agent = _agent_name(identifier, version)
             if names and not any(_begins(agent, name) or identifier == name for name in names):
                 others.add(agent)
                 continue
             if agent in schema_versions:
                 raise LockFailed(
-                    f"{source.place} has two agents {agent!r}: select one by its whole identifier, "
+                    f"{reader.place} has two agents {agent!r}: select one by its whole identifier, "
                     f"{identifiers[agent]!r} or {identifier!r}"
                 )
             identifiers[agent], schema_versions[agent] = identifier, version
         if not schema_versions:
             which = f" whose name begins with {' or '.join(names)}" if names else ""
-            raise LockFailed(f"{source.place} has no schema version of an agent{which}")
+            raise LockFailed(f"{reader.place} has no schema version of an agent{which}")
     return lock_of(schema_versions, other_agents=others)
 
 

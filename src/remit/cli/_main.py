@@ -67,12 +67,16 @@ class Commands(LazyGroup):
         "demo": ("remit.cli._demo:demo", "Run an example agent and show its record."),
         "serve": ("remit.cli._serve:serve", "Serve the API from a database."),
         "runs": ("remit.cli._runs:runs", "List, show and terminate runs."),
+        "spans": ("remit.cli._spans:spans", "List spans."),
+        "agents": ("remit.cli._agents:agents", "List and show agents."),
+        "stats": ("remit.cli._stats:stats", "Count spans by type, category of data or agent."),
         "schema": ("remit.cli._schema:schema", "Show and check the declarations of a program."),
         "lock": ("remit.cli._lock:lock", "Write what a program declares into a file for review."),
         "diff": ("remit.cli._diff:diff", "Compare two locks: what a change lets agents do."),
         "spool": ("remit.cli._spool:spool", "Show, send and delete undelivered items."),
         "token": ("remit.cli._token:token", "Create, list and revoke API tokens."),
-        "db": ("remit.cli._db:db", "Database maintenance: retention, erasure, backup."),
+        "db": ("remit.cli._db:db", "Database maintenance: size, retention, erasure, backup."),
+        "config": ("remit.cli._config:config_group", "Show the settings."),
         "doctor": ("remit.cli._doctor:doctor", "Check settings, server and spool."),
     }
 

@@ -53,7 +53,7 @@ db_option = click.option(
     metavar="FILE|URL",
     help="Database: a file, or postgresql://...; by default that of local mode.",
 )
-runs_option = click.option(
+read_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",

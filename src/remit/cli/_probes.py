@@ -194,7 +194,7 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
         refused = probe.ask(NO_REGISTRATION)
         found = _answered(settings, refused)
     told = (pong.details if isinstance(pong, PingResponse) else None) or {}
-    if not found.code and told.get("may") == "read":
+    if told.get("may") == "read":
         said = f"{settings.api_url} answers, but the token may read only"
         found = wrong("token", "read", said, ADVICE["read"])
     yield _explained(found, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from remit._base.ids import (
     PARTITION_CHARS,
@@ -17,28 +17,51 @@ from remit._base.ids import (
 )
 from remit._base.traceparent import trace_id
 from remit._capture.short import error_in
-from remit._capture.tree import Placed, first_failed, in_tree
+from remit._capture.tree import Placed, Step, first_failed, in_tree
 from remit._declare.registry import RUN_TYPE
-from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
+from remit.models.remit_api import Run
 
-
-class HasId(Protocol):
-    """A span, as a row or as the API shows it."""
-
-    @property
-    def id(self) -> str:
-        """Its id, which begins with its time."""
-        ...
-
-
-S = TypeVar("S", bound=HasId)
+S = TypeVar("S", bound=Step)
 
 LINKED_RUNS: Final = 20
 """Number of caused runs that are shown."""
-FAILED_SPANS: Final = 100
-"""Among so many failed spans of a run, the oldest ones, a list looks for the first failure."""
+_LISTED: Final = {"flags", "denied", "handled", "tokens", "summary", "erased_at"}
+"""Members that only a list has; the output has them beside the run."""
+
+
+class NamedAgent(Protocol):
+    """The names of an agent."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        ...
+
+    @property
+    def external_identifier(self) -> str | None:
+        """The client's name of it."""
+        ...
+
+
+class Failure(NamedTuple):
+    """The failure of a run.
+
+    Attributes:
+        step: The span type of the step that failed; None for the block of the run.
+        type: Type of the error.
+        place: Where in the code it was raised.
+    """
+
+    step: str | None
+    type: str | None
+    place: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +72,13 @@ class ListedRun:
         agent: The agent that ran.
         instance: The run itself.
         cancelled: Whether its root span was cancelled; the API has no word for such a run.
-        failed: Of a failed run, the step that failed first; the root span if none did.
+        failure: Of a failed run, its first failure.
     """
 
-    agent: Agent
+    agent: NamedAgent
     instance: AgentInstance
     cancelled: bool = False
-    failed: AgentSpan | None = None
+    failure: Failure | None = None
 
     @property
     def status(self) -> str:
@@ -66,11 +89,6 @@ class ListedRun:
     def handle(self) -> str:
         """Its key, or its id if the key cannot be printed; commands take it as RUN."""
         return called(self.instance.external_identifier, self.instance.id)
-
-    def is_named(self, reference: str) -> bool:
-        """Tell whether its id or its key begins with *reference*."""
-        names = (self.instance.id, self.instance.external_identifier or "")
-        return any(name.startswith(reference) for name in names)
 
     def steps(self) -> tuple[int, int]:
         """Return how many spans it has and how many of them failed, without the root span.
@@ -88,32 +106,20 @@ class ListedRun:
         return counts.total - 1, max(0, counts.failed - ended_so)
 
     def as_json(self) -> dict[str, object]:
-        """Return it as the API's objects, with its status and what failed."""
+        """Return it as the API's objects, with its status and its failure."""
+        run = self.instance
+        listed = run.model_dump(mode="json", by_alias=True, include=_LISTED)
         return {
             "agent": agent_json(self.agent),
-            "run": self.instance.model_dump(mode="json"),
+            "run": run.model_dump(mode="json", exclude={*_LISTED, "agent", "failure"}),
             "status": self.status,
-            "failure": None if self.failed is None else _failure_json(self.failed),
+            "failure": self.failure and _failure_json(self.failure),
+            **listed,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """The spans of a run that tell how it ended: one page of them, in the order of their status.
-
-    Attributes:
-        schema_name: The type of the spans; None for all.
-        offset: How many are left out.
-        count: How many are read.
-    """
-
-    schema_name: str | None
-    offset: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
+class RunSpan:
     """One span with the run that it belongs to."""
 
     run: ListedRun
@@ -146,7 +152,7 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Generic[S]):
     """One run.
 
     Attributes:
@@ -155,68 +161,81 @@ class Record:
         spans: All its spans in the order of their starts, the root first.
     """
 
-    agent: Agent
+    agent: NamedAgent
     instance: AgentInstance
-    spans: tuple[AgentSpan, ...]
+    spans: tuple[S, ...]
 
     @classmethod
-    def of(cls, agent: Agent, instance: AgentInstance, spans: Iterable[AgentSpan]) -> Record:
+    def of(cls, agent: NamedAgent, instance: AgentInstance, spans: Iterable[S]) -> Record[S]:
         """Return the run with its spans in order."""
         return cls(agent, instance, tuple(sorted(spans, key=start_of)))
 
     @property
-    def root(self) -> AgentSpan | None:
+    def root(self) -> S | None:
         """The root span, if remit recorded it."""
         return next((span for span in self.spans if span.schema_name == RUN_TYPE), None)
 
     @property
     def run(self) -> ListedRun:
         """The run without its spans."""
-        return run_with(self.agent, self.instance, self.spans)
+        if self.instance.status != "failed":
+            return ListedRun(self.agent, self.instance, is_cancelled(self.instance, self.root))
+        first, root = first_failed(self.steps), self.root
+        failure = None if first is None else failure_of(first)
+        # A step whose failure was handled did not end the run.
+        if root is not None and root.status == "failed" and not _passed_on(failure, root):
+            failure = failure_of(root)
+        return ListedRun(self.agent, self.instance, failure=failure)
 
     @property
-    def steps(self) -> list[AgentSpan]:
+    def steps(self) -> list[S]:
         """The spans without the root."""
         return [span for span in self.spans if span.schema_name != RUN_TYPE]
 
-    def tree(self) -> Iterator[Placed[AgentSpan]]:
+    def tree(self) -> Iterator[Placed[S]]:
         """Yield each step before those below it."""
         return in_tree(self.steps)
 
-    def as_json(self) -> dict[str, object]:
-        """Return the run as the API's objects."""
-        return {
-            **self.run.as_json(),
-            "spans": [span.model_dump(mode="json") for span in self.spans],
-        }
+
+def is_cancelled(instance: AgentInstance, root: Step | None) -> bool:
+    """Return whether a run was cancelled, which only its root span says."""
+    return instance.status == "complete" and root is not None and root.status == "cancelled"
 
 
-def run_with(agent: Agent, instance: AgentInstance, spans: Iterable[AgentSpan]) -> ListedRun:
-    """Return a run with what *spans*, which need not be all of its own, say about its end."""
-    known = list(spans)
-    root = next((span for span in known if span.schema_name == RUN_TYPE), None)
-    cancelled = instance.status == "complete" and root is not None and root.status == "cancelled"
-    if instance.status != "failed":
-        return ListedRun(agent, instance, cancelled)
-    first = first_failed(span for span in known if span.schema_name != RUN_TYPE)
-    return ListedRun(agent, instance, failed=first or root)
+def failure_of(span: Step) -> Failure:
+    """Return the failure that a failed span records."""
+    error = error_in(span.result_payload) or {}
+    step = None if span.schema_name == RUN_TYPE else span.schema_name
+    return Failure(step, _text(error.get("type")), _text(error.get("at")))
 
 
-def telling(instance: AgentInstance) -> Telling | None:
-    """Return which spans tell how a run ended; None if the run itself says it."""
-    counts = instance.span_counts
-    if counts is None:
-        return None
-    if instance.status == "failed" and counts.failed:
-        return Telling(None, counts.active + counts.cancelled + counts.complete, FAILED_SPANS)
-    if instance.status == "complete" and counts.cancelled:
-        return Telling(RUN_TYPE, 0, 1)
-    return None
+def listed_failure(run: Run) -> Failure | None:
+    """Return the failure that a list shows of a run."""
+    failure = run.failure
+    return None if failure is None else Failure(failure.step, failure.type, failure.place)
 
 
-def trace_of(record: Record) -> str | None:
+def _passed_on(failure: Failure | None, root: Step) -> bool:
+    """Return whether the error that ended a run is *failure*, or was caused by it."""
+    error = error_in(root.result_payload) or {}
+    causes = error.get("causes")
+    errors = [error, *cast("list[object]", causes)] if isinstance(causes, list) else [error]
+    return failure is not None and any(
+        (cast("dict[str, object]", each).get("type"), cast("dict[str, object]", each).get("at"))
+        == (failure.type, failure.place)
+        for each in errors
+        if isinstance(each, dict)
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def trace_of(record: Record[S]) -> str | None:
     """Return the trace id of the `traceparent` that a run was opened with, if any."""
-    header = ((record.root and record.root.payload) or {}).get("traceparent")
+    root = record.root
+    header = None if root is None else (root.payload or {}).get("traceparent")
     return record.instance.caused_by or trace_id(header)
 
 
@@ -241,10 +260,8 @@ def _linked_json(run: ListedRun) -> dict[str, object]:
     }
 
 
-def _failure_json(span: AgentSpan) -> dict[str, object]:
-    error = error_in(span.result_payload) or {}
-    step = None if span.schema_name == RUN_TYPE else span.schema_name
-    return {"type": error.get("type"), "step": step, "at": error.get("at")}
+def _failure_json(failure: Failure) -> dict[str, object]:
+    return {"type": failure.type, "step": failure.step, "at": failure.place}
 
 
 def called(key: str | None, run_id: str) -> str:
@@ -255,31 +272,19 @@ def called(key: str | None, run_id: str) -> str:
     return key if key and key.isprintable() else run_id
 
 
-def agent_json(agent: Agent) -> dict[str, object]:
+def agent_json(agent: NamedAgent) -> dict[str, object]:
     """Return the names of an agent, as JSON."""
-    return agent.model_dump(mode="json", include={"id", "name", "external_identifier"})
+    identifier = agent.external_identifier
+    return {"id": agent.id, "name": agent.name, "external_identifier": identifier}
 
 
-def newest_of(spans: Iterable[S], count: int) -> list[S]:
-    """Return the first *count* of *spans*, sorted newest first, and all of the last millisecond.
-
-    Within a millisecond the order of ids is random.
-    """
-    found: list[S] = []
-    for span in spans:
-        if len(found) >= count and (not found or span.id[:TIME_CHARS] != found[-1].id[:TIME_CHARS]):
-            break
-        found.append(span)
-    return found
-
-
-def start_of(span: AgentSpan) -> tuple[bool, bool, datetime, str]:
+def start_of(span: Step) -> tuple[bool, bool, datetime, str]:
     """Return the sort key of a span: root first, then by start, pending ones last."""
     begin = span.started_at or datetime.min.replace(tzinfo=UTC)
     return (span.schema_name != RUN_TYPE, span.started_at is None, begin, span.id)
 
 
-def names_of(agents: Iterable[Agent]) -> dict[str, str]:
+def names_of(agents: Iterable[NamedAgent]) -> dict[str, str]:
     """Return the name of each agent by its id.
 
     Agents of the same name also show the folder of their project, which is part of the identifier

@@ -3,38 +3,59 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import Final
+from contextlib import AbstractContextManager, suppress
+from itertools import chain
+from tempfile import TemporaryFile
+from typing import Any, Final
 
 import click
 
-from remit._capture.short import error_in, error_of, kind_of, members
+from remit._capture.short import error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
-from remit.cli._options import TEXT, Database, json_option, runs_option
-from remit.cli._records import ListedRun, Step, names_of
+from remit.cli._feed import Feed
+from remit.cli._filters import (
+    agent_option,
+    denied_option,
+    failed_option,
+    options,
+    query,
+    since_option,
+    until_option,
+)
+from remit.cli._options import TEXT, Database, json_option, read_option
+from remit.cli._progress import Progress, progress
+from remit.cli._records import Failure, ListedRun, Record, RunSpan, names_of
 from remit.cli._risk import drawn_risk
-from remit.cli._source import runs_of, say_place
+from remit.cli._source import reader_of, say_place
+from remit.cli._span_file import StoredSpan
 from remit.cli._terminal import (
+    WHEN_COLUMNS,
     bold,
     coloured,
     columns,
     cut,
     emit,
     emit_json,
+    emit_json_list,
+    emit_line,
+    emit_paged,
     faint,
     lines,
     padded,
     printable,
+    when,
 )
-from remit.cli._tree import drawn, home_of, moment, name_of, took
+from remit.cli._tree import Shown, drawn, home_of, moment, name_of, short_name, took
 from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
+STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
 # Status, start, duration, "99, 9 failed", and what stands between the columns.
-OTHER_COLUMNS: Final = 10 + 16 + 10 + 12 + 5 * 2
-MIN_AGENT_COLUMNS: Final = 10
+OTHER_COLUMNS: Final = 10 + WHEN_COLUMNS + 10 + 12 + 5 * 2
+MIN_AGENT_COLUMNS: Final = 9
 POLL_S: Final = 1.0
 
 
@@ -44,66 +65,131 @@ def runs() -> None:
 
 
 @runs.command("list")
-@runs_option
-@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
-@json_option
-def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
+@options(
+    agent_option,
+    click.option(
+        "--status",
+        type=click.Choice(STATUSES),
+        help="With this status; a run whose block was cancelled has the status complete.",
+    ),
+    since_option(),
+    until_option,
+    click.option("--label", type=TEXT, metavar="KEY[=VALUE]", help="With this label."),
+    click.option("--subject", type=TEXT, metavar="VALUE", help="Opened with this subject."),
+    failed_option,
+    denied_option,
+    click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000)),
+    read_option,
+    json_option,
+)
+def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - by name
     """List the newest runs, newest first."""
-    with runs_of(db) as source:
-        found = source.newest(limit)
+    with reader_of(db) as reader:
+        selected = query(reader, **filters)
+        found = reader.runs(selected, limit)
     if as_json:
         emit_json([run.as_json() for run in found])
-        say_place(source, err=True)
+        say_place(reader, err=True)
         return
     if not found:
-        emit(f"No runs yet in {source.place}.")
+        emit(f"{'No such runs' if selected else 'No runs yet'} in {reader.place}.")
         return
     chars = _unique_chars([run.handle for run in found])
     names = names_of(run.agent for run in found)
     emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
     for run in found:
         emit(_listed(run, names[run.agent.id], chars))
-        if run.failed is not None:
-            emit(_failure_line(run.failed, run, chars))
-    emit(faint(f"\n{len(found)} of {source.place}; look into one: remit runs show RUN"))
+        if run.failure is not None:
+            emit(_failure_line(run.failure, run, chars))
+    emit(faint(f"\n{len(found)} of {reader.place}; look into one: remit runs show RUN"))
 
 
 @runs.command()
 @click.argument("run", type=TEXT, default="last")
 @click.option("--full", is_flag=True, help="Show values and messages whole, and all frames.")
+@click.option("--failed", is_flag=True, help="Show failed steps and the steps around them only.")
+@click.option(
+    "--depth", type=click.IntRange(1), metavar="LEVELS", help="Show so many levels of the tree."
+)
 @click.option("--risk", "with_risk", is_flag=True, help="Show the declared risk of its steps, too.")
-@runs_option
+@read_option
 @json_option
-def show(run: str, db: Database | None, *, full: bool, with_risk: bool, as_json: bool) -> None:
+def show(
+    run: str,
+    db: Database | None,
+    *,
+    with_risk: bool,
+    as_json: bool,
+    **shown: Any,  # noqa: ANN401 - by name
+) -> None:
     """Show one run as a tree of its steps.
 
     RUN is its key, its id, the beginning of either, or `last`, which is the default. Below the
     step that failed first it shows where, and what caused it. It names the runs that are joined to
     it by remit.trace_headers(): the one that caused it, and those that it caused.
+
+    On a terminal that has not room for all of it, a pager shows it, which PAGER names. With --json
+    the whole run is printed.
     """
-    with runs_of(db) as source:
-        found = source.find(run)
-        record, erasures = source.record(found), source.erasures(found)
-        links = source.links(record)
-        risk = source.risk(found) if with_risk else None
-    if as_json:
-        more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
-        emit_json({**record.as_json(), **links.as_json(), "erasures": erasures, **more})
-        say_place(source, err=True)
-        return
-    for line in (*drawn(record, links, full=full), *map(_erasure_line, erasures)):
-        emit(line)
-    if risk is not None:
-        emit()
-        for line in drawn_risk(risk, risk.spans - (record.root is not None)):
-            emit(line)
-    emit()
-    say_place(source, err=False)
+    with reader_of(db) as reader:
+        found = reader.find(run)
+        with _reading(found) as progress:
+            record = reader.record(found, progress.add)
+        links, erasures = reader.links(record), reader.erasures(found)
+        risk = reader.risk(found) if with_risk else None
+        if as_json:
+            more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
+            _emit_record(record, {**links.as_json(), "erasures": erasures, **more})
+            say_place(reader, err=True)
+            return
+        parts = (
+            drawn(record, links, Shown(**shown)),
+            map(_erasure_line, erasures),
+            () if risk is None else ("", *drawn_risk(risk, len(record.steps))),
+            ("", faint(f"Read from {reader.place}.")),
+        )
+        emit_paged(chain.from_iterable(parts))
+
+
+@runs.command()
+@click.argument("run", type=TEXT)
+@read_option
+def export(run: str, db: Database | None) -> None:
+    """Print a run and its spans as JSON, one object a line, the oldest span first.
+
+    RUN is its key, its id, the beginning of either, or `last`. The objects are those of the API:
+    the run has the type agent_instance, each span the type agent_span.
+    """
+    with reader_of(db) as reader, TemporaryFile() as file:
+        found = reader.find(run)
+        sizes = array("Q")
+        with _reading(found) as progress:
+            for rows in reader.span_pages(found):
+                sizes.extend(map(file.write, rows))
+                progress.add(len(rows))
+        emit_line(reader.raw_run(found))
+        offset = file.tell()
+        for size in reversed(sizes):
+            offset -= size
+            file.seek(offset)
+            emit_line(file.read(size))
+    say_place(reader, err=True)
+
+
+def _reading(run: ListedRun) -> AbstractContextManager[Progress]:
+    counts = run.instance.span_counts
+    return progress("Reading spans", 0 if counts is None else counts.total)
+
+
+def _emit_record(record: Record[StoredSpan], more: dict[str, object]) -> None:
+    """Print a run as JSON, span by span."""
+    spans = (span.whole().model_dump(mode="json") for span in record.spans)
+    emit_json_list({**record.run.as_json(), **more}, "spans", spans)
 
 
 @runs.command()
 @click.argument("run", type=TEXT, required=False)
-@runs_option
+@read_option
 @click.option("--lines", "-n", "count", default=20, show_default=True, type=click.IntRange(0, 1000))
 @click.option("--follow", "-f", is_flag=True, help="Wait for new spans until interrupted.")
 @json_option
@@ -114,19 +200,16 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
     shown as they arrive, and every span again when it ends. JSON includes the root span `remit:run`
     of each run.
     """
-    with runs_of(db) as source:
-        found = None if run is None else source.find(run)
-        fresh = source.feed(found)
-        if follow:
-            # What is there already is not new.
-            fresh()
-        _emit_steps(source.last(found, count, with_roots=as_json), as_json=as_json)
-        say_place(source, err=as_json or follow)
+    with reader_of(db) as reader:
+        found = None if run is None else reader.find(run)
+        feed = Feed(reader, found) if follow else None
+        _emit_steps(reader.last(found, count, with_roots=as_json), as_json=as_json)
+        say_place(reader, err=as_json or follow)
         waiting = threading.Event()
         with suppress(KeyboardInterrupt):
-            while follow:
+            while feed is not None:
                 waiting.wait(POLL_S)
-                _emit_steps(fresh(), as_json=as_json)
+                _emit_steps(feed.fresh(), as_json=as_json)
 
 
 @runs.command()
@@ -134,7 +217,7 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
 @click.option(
     "--reason", type=TEXT, required=True, help="Reason; the program and the record get it."
 )
-@runs_option
+@read_option
 def terminate(run: str, reason: str, db: Database | None) -> None:
     """Terminate a run.
 
@@ -144,12 +227,12 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
     """
     if not reason.strip():
         raise click.UsageError("--reason must say something.")
-    with runs_of(db) as source:
-        found = source.find(run)
-        source.terminate(found, reason)
+    with reader_of(db, writing=True) as reader:
+        found = reader.find(run)
+        reader.terminate(found, reason)
     emit(f"Terminated {bold(printable(found.handle))}: {printable(reason)}")
     how = "its program stops at its next step or the next item of a stream."
-    emit(faint(f"In {source.place}; {how}"))
+    emit(faint(f"In {reader.place}; {how}"))
 
 
 def _listed(run: ListedRun, agent: str, chars: int) -> str:
@@ -158,19 +241,19 @@ def _listed(run: ListedRun, agent: str, chars: int) -> str:
         bold(run.handle[:chars]),
         printable(agent),
         coloured(run.status, f"{run.status:<10}"),
-        moment(instance.started_at)[:16],
+        when(instance.started_at),
         took(instance.started_at, instance.finished_at),
         f"{total}, {failed} failed" if failed else str(total),
         chars,
     )
 
 
-def _failure_line(span: AgentSpan, run: ListedRun, chars: int) -> str:
+def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
     """Return the line below a failed run: what failed, and in which step."""
     margin, strokes = " " * (chars + 2), lines()
-    is_root = span.schema_name == RUN_TYPE
-    where = "the block of the run" if is_root else name_of(span, home_of(run.agent))
-    kind = kind_of(error_in(span.result_payload) or {"type": "failed"})
+    step = failure.step
+    where = "the block of the run" if step is None else short_name(step, home_of(run.agent))
+    kind = kind_of({"type": failure.type or "failed"})
     room = columns() - len(margin) - len(strokes.cross) - 1
     return f"{margin}{coloured('failed', strokes.cross)} " + cut(f"{kind} in {where}", room)
 
@@ -180,9 +263,8 @@ def _line(
 ) -> str:
     room = max(MIN_AGENT_COLUMNS, columns() - chars - OTHER_COLUMNS)
     run += " " * (chars - len(click.unstyle(run)))
-    return (
-        f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<16}  {duration:>10}  {spans}"
-    ).rstrip()
+    head = f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<{WHEN_COLUMNS}}"
+    return f"{head}  {duration:>10}  {spans}".rstrip()
 
 
 def _unique_chars(handles: list[str]) -> int:
@@ -196,7 +278,7 @@ def _unique_chars(handles: list[str]) -> int:
 
 def _erasure_line(erasure: Mapping[str, object]) -> str:
     """Return the record of an erasure as a line."""
-    when = str(erasure["erased_at"])[:16].replace("T", " ")
+    when = str(erasure["inserted_at"])[:16].replace("T", " ")
     spans = "1 span" if erasure["spans"] == 1 else f"{erasure['spans']} spans"
     return (
         f"Erased {when} by {printable(str(erasure['erased_by']))}: the payloads of {spans}, "
@@ -205,7 +287,7 @@ def _erasure_line(erasure: Mapping[str, object]) -> str:
     )
 
 
-def _emit_steps(steps: Iterable[Step], *, as_json: bool) -> None:
+def _emit_steps(steps: Iterable[RunSpan], *, as_json: bool) -> None:
     for step in steps:
         if as_json:
             emit_json(step.span.model_dump(mode="json"), indent=None)

@@ -31,6 +31,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 PORT: Final = 8420
 ACTIVE: Final = "active"
 MOST_WORKERS: Final = 64
+FIRST: Final = 4
+"""Number of options that matter first: address, port, database, processes."""
 EXPOSED: Final = "docs/how-to/expose-a-collector.md"
 
 VARIABLE_PREFIX: Final = "REMIT_SERVE_"
@@ -96,7 +98,23 @@ def _check_proxies(ctx: click.Context, param: click.Parameter, proxies: str | No
     return proxies
 
 
-@click.command(context_settings={"auto_envvar_prefix": VARIABLE_PREFIX.removesuffix("_")})
+class ServeCommand(click.Command):
+    """A command whose help begins with the options that matter first."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in two sections."""
+        records = [
+            record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))
+        ]
+        for title, rows in (("Options", records[:FIRST]), ("Further options", records[FIRST:])):
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+@click.command(
+    cls=ServeCommand,
+    context_settings={"auto_envvar_prefix": VARIABLE_PREFIX.removesuffix("_")},
+)
 @_option("--host", default="127.0.0.1", help="Address to listen on.")
 @_option(
     "--port",

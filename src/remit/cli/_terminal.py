@@ -6,11 +6,14 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import chain, islice
 from shutil import get_terminal_size
-from typing import Final
+from typing import Final, TextIO
 
 import click
+import msgspec
 
 from remit._base.text import cut as cut
 from remit._base.text import duration as duration
@@ -24,6 +27,9 @@ FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
 KIB: Final = 1024
 MONTH_S: Final = 30 * 86_400
+WHEN_COLUMNS: Final = len("2026-11-01T09:30Z")
+CHUNK_CHARS: Final = 64 * KIB
+"""What is long is written in parts of this length."""
 
 # DEL is the one control character that JSON itself leaves as it is.
 _NOT_ASCII: Final = re.compile(r"[^\n -~]")
@@ -86,11 +92,42 @@ def emit(text: str = "", *, err: bool = False) -> None:
 
     Source: https://no-color.org: set and not empty means no colour.
     """
-    stream = sys.stderr if err else sys.stdout
+    click.echo(_encodable(text, sys.stderr if err else sys.stdout), err=err, color=_colour())
+
+
+def emit_paged(texts: Iterable[str]) -> None:
+    """Write lines, by a pager if standard output is a terminal that has not room for all."""
+    waiting = iter(texts)
+    if is_terminal():
+        screen = list(islice(waiting, get_terminal_size().lines - 1))
+        further = list(islice(waiting, 1))
+        if further:
+            every = (
+                f"{_encodable(text, sys.stdout)}\n" for text in chain(screen, further, waiting)
+            )
+            click.echo_via_pager(every, color=_colour())
+            return
+        waiting = iter(screen)
+    part: list[str] = []
+    chars = 0
+    for text in waiting:
+        part.append(text)
+        chars += len(text)
+        if chars > CHUNK_CHARS:
+            emit("\n".join(part))
+            part, chars = [], 0
+    if part:
+        emit("\n".join(part))
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Return *text* with escapes for what *stream* cannot write."""
     encoding = stream.encoding or "ascii"
-    # What the terminal cannot show is better escaped than a traceback.
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(shown, err=err, color=False if os.environ.get("NO_COLOR") else None)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _colour() -> bool | None:
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def emit_json(value: object, *, indent: int | None = 2) -> None:
@@ -99,8 +136,36 @@ def emit_json(value: object, *, indent: int | None = 2) -> None:
     Characters that are not printable (control, bidirectional, lone surrogates) are escaped: strings
     of records must not steer the terminal of a person who reads the JSON.
     """
-    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)
-    click.echo(_NOT_ASCII.sub(_escaped, text).encode())
+    _write_json(_json_text(value, indent))
+
+
+def emit_json_list(head: Mapping[str, object], name: str, items: Iterable[object]) -> None:
+    """Write *head* as `emit_json` does, with the list *name* in it, some items at a time."""
+    text = _json_text({**head, name: []}, indent=2)
+    # A text holds no line break, so this is the list and nothing else.
+    before, mark, after = text.partition(f'\n  "{name}": [')
+    waiting = before + mark
+    separator, end = "", "]"
+    for item in items:
+        waiting += f"{separator}\n    " + _json_text(item, indent=2).replace("\n", "\n    ")
+        separator, end = ",", "\n  ]"
+        if len(waiting) > CHUNK_CHARS:
+            _write_json(waiting, nl=False)
+            waiting = ""
+    _write_json(waiting + end + after.removeprefix("]"))
+
+
+def _json_text(value: object, indent: int | None) -> str:
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)
+
+
+def _write_json(text: str, *, nl: bool = True) -> None:
+    click.echo(_NOT_ASCII.sub(_escaped, text).encode(), nl=nl)
+
+
+def emit_line(text: bytes) -> None:
+    """Write JSON as one line, characters that are not printable escaped."""
+    _write_json(msgspec.json.format(text, indent=-1).decode())
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -13,8 +13,9 @@ import click
 
 from remit._base.files import PRIVATE_FILE
 from remit.cli._ages import FUTURE
-from remit.cli._database import agent_called, maintained, opened, opened_to_read
+from remit.cli._database import maintained, opened, opened_to_read
 from remit.cli._failing import Failed
+from remit.cli._local import reader_on
 from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import bold, cut, emit, emit_json, faint, padded, printable, when, width
 from remit.collector import (
@@ -205,8 +206,7 @@ def _identifier(store: Store, agent: str) -> str:
     Raises:
         Failed: Several agents have that name, or the one that is meant has no identifier.
     """
-    with store.reading() as source:
-        found = agent_called(source, agent)
+    found = reader_on(store).agent(agent)
     if found is None:
         return agent
     if not found.external_identifier:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from remit._base.ids import KEY_CHARS
 from remit._capture.short import members, short
-from remit._capture.tree import FAINT, Drawing, name_of, took
-from remit.cli._records import Links, ListedRun, Record, called
+from remit._capture.tree import (
+    FAINT,
+    Drawing,
+    Step,
+    failed_branches,
+    name_of,
+    short_name,
+    took,
+)
+from remit.cli._records import Links, ListedRun, NamedAgent, Record, called
 from remit.cli._terminal import (
     bold,
     coloured,
@@ -19,25 +28,45 @@ from remit.cli._terminal import (
     lines,
     printable,
 )
-from remit.models.agent import Agent
-from remit.models.agent_span import AgentSpan
 
-__all__ = ["drawn", "home_of", "moment", "name_of", "took"]
+__all__ = ["drawn", "home_of", "moment", "name_of", "short_name", "took"]
+
+S = TypeVar("S", bound=Step)
 
 LABEL_COLUMNS: Final = 9
 LINK_COLUMNS: Final = 11
 UNLINKED: Final = Links()
 
 
-def drawn(record: Record, links: Links = UNLINKED, *, full: bool = False) -> Iterator[str]:
-    """Yield the lines that show *record* and its links; values and messages whole if *full*."""
-    drawing = Drawing(lines(), columns(), _paint, full)
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much of a run is shown.
+
+    Attributes:
+        full: Values and messages whole, and all frames.
+        failed: Only failed steps and the steps around them.
+        depth: How many levels; None for all.
+    """
+
+    full: bool = False
+    failed: bool = False
+    depth: int | None = None
+
+
+def drawn(record: Record[S], links: Links = UNLINKED, shown: Shown = Shown()) -> Iterator[str]:
+    """Yield the lines that show *record* and its links."""
+    drawing = Drawing(lines(), columns(), _paint, shown.full)
     steps = record.steps
     yield from _head(record, links)
     for detail in drawing.block_failure(record.root, steps):
         yield f"  {drawing.line(detail, drawing.columns - 2)}"
     yield ""
-    yield from drawing.tree(steps, record.spans, record.instance.started_at, home_of(record.agent))
+    if shown.failed:
+        steps = failed_branches(steps)
+        if not steps:
+            yield "No step failed."
+    begin, home = record.instance.started_at, home_of(record.agent)
+    yield from drawing.tree(steps, record.spans, begin, home, shown.depth)
 
 
 def _paint(style: str, text: str) -> str:
@@ -49,9 +78,10 @@ def moment(when: datetime | None) -> str:
     return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _head(record: Record, links: Links) -> Iterator[str]:
+def _head(record: Record[S], links: Links) -> Iterator[str]:
     run, root = record.instance, record.root
-    reason = run.termination_reason or ((root and root.result_payload) or {}).get("reason")
+    result = None if root is None else root.result_payload
+    reason = run.termination_reason or (result or {}).get("reason")
     told = f"{bold(printable(record.agent.name))}  {coloured(record.run.status)}"
     yield f"{told}  {printable(str(reason))}" if reason else told
     yield from _rows(
@@ -94,7 +124,7 @@ def _link(label: str, run: ListedRun) -> str:
     return faint(f"  {label:<{LINK_COLUMNS}}") + f"{run.handle}  {name}  {coloured(run.status)}"
 
 
-def _about(root: AgentSpan | None) -> dict[str, str]:
+def _about(root: Step | None) -> dict[str, str]:
     payload = (root.payload if root is not None else None) or {}
     return {
         name: members(cast("dict[str, object]", value))
@@ -114,7 +144,7 @@ def _rows(rows: Mapping[str, str]) -> Iterator[str]:
             yield faint(f"  {name:<{wide}}") + cut(text, columns() - wide - 2, lines().cut)
 
 
-def _counted(record: Record) -> str:
+def _counted(record: Record[S]) -> str:
     parts = [str(len(record.steps))]
     for status in ("failed", "cancelled", "active"):
         count = sum(span.status == status for span in record.steps)
@@ -123,7 +153,7 @@ def _counted(record: Record) -> str:
     return ", ".join(parts)
 
 
-def home_of(agent: Agent) -> str:
+def home_of(agent: NamedAgent) -> str:
     """Return the module of the agent, which the names of its steps leave out."""
     # In local mode the folder of the project precedes it.
     module, colon, _ = (agent.external_identifier or "").rpartition("/")[2].partition(":")

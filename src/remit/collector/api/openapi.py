@@ -114,7 +114,8 @@ def _parameters(endpoint: Endpoint) -> list[Json]:
     if endpoint.query is not None:
         parameters += _filters(endpoint, endpoint.query)
         parameters += _paging(endpoint.sortable) if endpoint.sortable else []
-    if endpoint.method in {"POST", "PUT", "DELETE"} and endpoint.operation != BULK:
+    takes_key = endpoint.operation != BULK and not endpoint.erases
+    if endpoint.method in {"POST", "PUT", "DELETE"} and takes_key:
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": _KEY})
     return parameters
 

@@ -5,6 +5,7 @@ docs/reference/remit-api.md describes them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final, TypeAlias, get_args
 
@@ -22,8 +23,9 @@ from remit.collector.domain.params import (
     row_of,
     text_like,
 )
+from remit.collector.domain.validation import schema_errors
 from remit.collector.errors import forbidden, invalid_field, not_found
-from remit.collector.store import STATUSES, EnvironmentRow
+from remit.collector.store import INVALID, STATUSES, UNCHECKED, EnvironmentRow
 from remit.collector.store import questions as store
 from remit.collector.store.counts import RUN_COUNTS, US_PER_HOUR
 from remit.collector.times import format_us
@@ -151,11 +153,22 @@ def list_spans(ctx: Context, query: SpansQuery) -> Answer:
         limit=query.limit,
         most_chars=ctx.settings.max_answer_bytes if query.payloads else None,
     )
+    errors = _schema_errors(ctx, page.spans) if query.payloads else {}
     return {
         "status": "success",
-        "spans": [listed_span(span) for span in page.spans],
+        "spans": [listed_span(span, errors.get(span.id, ())) for span in page.spans],
         "next": None if page.next is None else str(page.next),
     }
+
+
+def _schema_errors(ctx: Context, spans: Sequence[store.SpanRecord]) -> dict[str, list[str]]:
+    """Return the differences of spans from their declarations, by span."""
+    differing = [span for span in spans if span.flags & (INVALID | UNCHECKED)]
+    runs = ctx.tx.instances(None, {span.run_id for span in differing})
+    versions = {
+        run.id: ctx.declarations.of(ctx.tx, run.agent_schema_version_id) for run in runs.values()
+    }
+    return {span.id: schema_errors(versions[span.run_id], span, ctx.budget) for span in differing}
 
 
 def count(ctx: Context, query: CountsQuery) -> Answer:

@@ -29,6 +29,7 @@ from remit.collector.store import (
     SpanRow,
     Transaction,
 )
+from remit.collector.store.questions import SpanRecord
 from remit.collector.store.statements import EMPTY
 from remit.collector.validation import (
     Budget,
@@ -88,6 +89,25 @@ def found_at_finish(
     return flags, marks if marks.flags else None
 
 
+def marks_of(
+    row: SpanRow, payload: dict[str, object], result: dict[str, object] | None
+) -> Marks | None:
+    """Return what the markers of a stored span mean.
+
+    Args:
+        row: The span.
+        payload: Its payload, read.
+        result: Its result, read.
+    """
+    marks = Marks()
+    if may_hold(row.payload):
+        marks.take_payload(payload)
+    if result is not None and row.result_payload is not None:
+        held = may_hold(row.result_payload)
+        _mark_result(marks, result, row.result_payload, row.status, held=held)
+    return marks if marks.flags else None
+
+
 def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
     """Return a span that ended with what the template of its type makes of it."""
     if span_type is None or not span_type.template.usable:
@@ -110,15 +130,15 @@ def shown_span(version: Declared, row: SpanRow, instance: InstanceRow, budget: B
     """Return the view of a span; to list its errors takes no longer than *budget*."""
     span_type = version.types.get(row.schema_name)
     title = row.schema_name if span_type is None else span_type.title
-    errors = schema_errors(version, row, budget) if row.flags & (INVALID | UNCHECKED) else ()
+    errors = schema_errors(version, row, budget)
     return span_view(row, instance, title, schema_errors=errors)
 
 
-def schema_errors(version: Declared, row: SpanRow, budget: Budget) -> list[str]:
+def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) -> list[str]:
     """Return the differences of a span from its type, or why it was not compared."""
     span_type = version.types.get(row.schema_name)
     errors: list[str] = []
-    if span_type is None:
+    if span_type is None or row.payload is None or not row.flags & (INVALID | UNCHECKED):
         return errors
     if row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):
         differences = span_type.params.errors(read_json(row.payload), row.payload, budget)
@@ -166,10 +186,16 @@ def _of_result(
     text = str(fields.result_payload, "utf-8")
     result = cast("dict[str, object]", fields.result_read)
     held = may_hold(text)
-    failed = status == _FAILED and _VIOLATIONS in text
-    if held or failed:
-        marks.take_result(result, failed=failed, held=held)
+    _mark_result(marks, result, text, status, held=held)
     # A span type declares the result of a step, but not its errors.
     if span_type is None or status != COMPLETE:
         return 0
     return _RESULT[span_type.result.verdict(result, text, ctx.budget, held=held)]
+
+
+def _mark_result(
+    marks: Marks, result: dict[str, object], text: str, status: str, *, held: bool
+) -> None:
+    failed = status == _FAILED and _VIOLATIONS in text
+    if held or failed:
+        marks.take_result(result, failed=failed, held=held)

@@ -19,6 +19,7 @@ from remit.collector.store.open import is_postgres as is_postgres
 from remit.collector.store.open import open_reader as open_reader
 from remit.collector.store.open import open_store as open_store
 from remit.collector.store.open import shown as shown
+from remit.collector.store.read_only import ReadOnlyStore as ReadOnlyStore
 from remit.collector.store.retention import due as due
 from remit.collector.store.rows import BAD_PAYLOAD as BAD_PAYLOAD
 from remit.collector.store.rows import BAD_RESULT as BAD_RESULT

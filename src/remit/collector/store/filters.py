@@ -81,21 +81,17 @@ class SpanFilter:
     status: str | None = None
     started_from_us: int | None = None
     started_to_us: int | None = None
-    changed_from_us: int | None = None
-    first_id: str | None = None
     flags: int | None = None
 
     def where(self) -> tuple[str, tuple[Value, ...]]:
         """Return the condition on spans `s` of runs `r`, and its values."""
-        run_id, first_id = self.agent_instance_id, self.first_id
+        run_id = self.agent_instance_id
         types, values = self._types()
         conditions: dict[str, Value] = {
             "r.id = ?": None if run_id is None else to_bytes(run_id),
             "s.status = ?": None if self.status is None else STATUSES.index(self.status),
             "s.started_at >= ?": self.started_from_us,
             "s.started_at <= ?": self.started_to_us,
-            "s.updated_at >= ?": self.changed_from_us,
-            "s.id >= ?": None if first_id is None else to_bytes(first_id),
             "(s.flags & ?) <> 0": self.flags,
             statements.RUN_FILTERS["environment_id"]: self.environment_id,
         }

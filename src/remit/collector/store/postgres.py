@@ -63,6 +63,8 @@ _WRITER: Final = _ISOLATION | {
     # hundred ids, and a plan from the time when a table was empty must not read all of it later.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    # Compiling takes longer than any of its statements, and the setting above makes each look long.
+    "jit": "off",
 }
 _READER: Final = {
     "default_transaction_isolation": "repeatable read",
@@ -98,7 +100,12 @@ _ERASED_FROM: Final = (
 )
 _PARTITIONS_RETRY_NS: Final = 60 * NS_PER_S
 _LEAD: Final = b"SELECT pg_try_advisory_lock(%s)"
-_CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure)
+_CONFLICTS: Final = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    # The partition of a row was made after the row was on its way to the default one.
+    errors.CheckViolation,
+)
 _GONE: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -286,13 +293,18 @@ class PostgresStore(Store):
                 connection.execute(counts.VACUUM.encode())
             self._moved = 0
         if self._erased:
+            # Before the work: an erasure meanwhile needs a further one.
             self._erased = False
-            self.scrub()
+            try:
+                self.scrub()
+            except StoreUnavailableError:
+                self._erased = True
+                raise
 
     @override
     def is_current(self) -> bool:
         with self._transaction(self._writers) as cursor:
-            return _version(cursor) == VERSION
+            return schema_version(cursor) == VERSION
 
     @override
     def scrub(self) -> None:
@@ -365,11 +377,11 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
     Raises:
         SettingsError: The version is another one, or there are no tables and none are created.
     """
-    version = _version(cursor)
+    version = schema_version(cursor)
     if not version and create:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
         # Another collector may have done it meanwhile.
-        version = _version(cursor)
+        version = schema_version(cursor)
         if not version:
             for statement in schema("postgres"):
                 cursor.execute(statement.encode())
@@ -382,7 +394,12 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
         refuse_other(version, database)
 
 
-def _version(cursor: Results) -> int:
+def schema_version(cursor: Results) -> int:
+    """Return the version of the schema, 0 without tables.
+
+    Raises:
+        SettingsError: The database keeps text in another encoding than UTF-8.
+    """
     ((exists, encoding),) = cursor.execute(_EXISTS).fetchall()
     if encoding != "UTF8":
         raise SettingsError(

@@ -190,8 +190,6 @@ class DistributedTransaction(PostgresTransaction):
                 return False
         there: set[str] = set()
         if elsewhere := set(span_ids).difference(created):
-            if self._pending.new:
-                self._write_runs()
             there = self._runs_of_spans(elsewhere, None)
         # A run that this transaction added has no span yet, except by this transaction itself.
         older = any(each not in self._added for each in instance_ids)
@@ -214,6 +212,9 @@ class DistributedTransaction(PostgresTransaction):
 
     def _runs_of_spans(self, span_ids: Collection[str], shards: Collection[int] | None) -> set[str]:
         """Return the ids of the runs of spans, which are looked up in these shards, or in all."""
+        if self._has_spans:
+            # Some of the spans may belong to runs that are not written yet.
+            self._write_runs()
         condition, values = _in_shards("s", shards)
         places = self._fetch(f"{_RUNS_OF_SPANS}{condition}", (*of_ids(span_ids), *values))
         if not places:

@@ -204,7 +204,7 @@ CHANGED_RUN: Final = tuple(
 )
 _CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | {"shard": "smallint"}
 _RUN_ID: Final = "decode(r.run_id, 'hex')"
-PARTS: Final = {
+_PARTS: Final = {
     "new_runs": _insert(
         "runs",
         _of_fields(InstanceRow, NEW_RUN) | {"shard": "smallint"},
@@ -269,7 +269,7 @@ _COUNTED: Final = ("new_runs", "run_keys")
 @lru_cache(maxsize=512)
 def _writing(parts: tuple[str, ...]) -> str:
     """Return the statement that writes *parts*, and returns how many rows of `_COUNTED` are new."""
-    written = ", ".join(f"{part}_written AS ({PARTS[part]})" for part in parts)
+    written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
     counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in _COUNTED]  # noqa: S608 - as above
     return f"WITH {written} SELECT {', '.join(counted) or '1'}"
 
@@ -337,6 +337,7 @@ class PostgresTransaction(Transaction):
         self._run_references = run_references or RunReferences()
         self._agents: dict[str, AgentRow] = {}
         self._pending = _Pending()
+        self._has_spans = False
 
     # Rows of agents and what belongs to them
 
@@ -428,8 +429,8 @@ class PostgresTransaction(Transaction):
             self._lock(unlocked)
             return False
         values = (*of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
-        if self._pending.new:
-            # The runs of the spans are looked up in the database.
+        if self._has_spans:
+            # Some of the spans may belong to runs that are not written yet.
             self._write_runs()
         answers = list(self._fetch(_HOLD_WITH_SPANS, values))
         self._take(columns for _, *columns in answers)
@@ -507,6 +508,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
+        self._has_spans = True
         spans, payloads = copied(rows)
         try:
             for statement, data in ((COPY_SPANS, spans), (COPY_PAYLOADS, payloads)):

@@ -40,7 +40,7 @@ FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | WITHHELD | BEYOND | L
 """The flags that the collector sets; the others come from the client."""
 FINDINGS: Final = (BAD_PAYLOAD, DENIED, WITHHELD, BEYOND, LOST)
 """The kinds of findings that have rows: `BAD_PAYLOAD` means payload or result."""
-STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending")
+STATUSES: Final[tuple[str, ...]] = ("active", "cancelled", "complete", "failed", "pending")
 """Statuses of spans; the database has their places in this order, which is that of the words."""
 
 

@@ -71,6 +71,8 @@ class SpanRows(Execution):
     def _spans(self, sql: str, values: Sequence[Value] = ()) -> list[SpanRow]:
         rows: list[SpanRow] = []
         runs: dict[bytes, str] = {}
+        status: int
+        created: int
         for run_id, span_id, parent_id, name, status, created, *rest in self.rows(sql, values):
             if run_id not in runs:
                 runs[run_id] = to_text(run_id)
@@ -154,22 +156,6 @@ class SpanRows(Execution):
             f"WHERE {shard}r.id = ? AND s.status = {_FAILED} AND a.status = {_COMPLETE}"
         )
         return self._one_number(sql, (*of_run, run_id))
-
-    def span_moves(self, instance_id: str | None, first_id: str) -> dict[str, int]:
-        """Return a number for each instance that grows when one of its spans begins or ends.
-
-        Args:
-            instance_id: The only instance to return; else all whose spans may still change.
-            first_id: Instances that ended are returned if their id is not less than this.
-        """
-        where: str = statements.MAY_MOVE
-        values: tuple[Value, ...] = (to_bytes(first_id),)
-        if instance_id:
-            run_id = to_bytes(instance_id)
-            shard, of_run = self.in_shard("r.", run_id)
-            where, values = f"{shard}r.id = ?", (*of_run, run_id)
-        rows = self.rows(f"{statements.MOVES} WHERE {where}", values)
-        return {to_text(row_id): int(number) for row_id, number in rows}
 
     def type_ref(self, row: TypeRow, words: Iterable[tuple[str, str]]) -> int:
         """Return the reference of a span type, which is added if it is new.

@@ -165,9 +165,11 @@ class SqliteStore(Store):
                     checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
                     return
                 # The pages themselves were overwritten (`secure_delete`); the log has older ones.
-                self._erased = False
-                (busy, *_) = checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                self._erased = self._erased or bool(busy)
+                self._erased, busy = False, True
+                try:
+                    (busy, *_) = checkpointer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    self._erased = self._erased or bool(busy)
 
     @override
     def is_current(self) -> bool:
@@ -300,15 +302,6 @@ class SqliteReader(Reader):
         with self._block() as connection:
             yield SqliteTransaction(connection)
 
-    def copy_to(self, target: Path) -> None:
-        """Write one state of the file to *target*, readable by its owner only.
-
-        Raises:
-            OSError: *target* exists or cannot be created.
-        """
-        with self._block() as connection:
-            _copy(connection, target)
-
     @override
     def close(self) -> None:
         """Do nothing: each block opens the file and closes it."""
@@ -327,19 +320,6 @@ class SqliteReader(Reader):
         # A file without a log is read without a lock, so a program may have written to it.
         if not logged and _state(path) != before:
             raise StoreUnavailableError(f"{self.path} was written to while it was read")
-
-
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    if not make_private_file(target):
-        raise FileExistsError(f"there is something at {target}")
-    try:
-        with closing(sqlite3.Connection(target)) as copy:
-            connection.backup(copy)
-            # The copy is one file: a reader needs no write-ahead log beside it.
-            copy.execute("PRAGMA journal_mode = DELETE")
-    except BaseException:
-        target.unlink()
-        raise
 
 
 def _check_ours(path: Path) -> None:

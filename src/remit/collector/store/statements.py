@@ -206,15 +206,6 @@ SPAN_COLUMNS: Final = (
     "s.type_ref"
 )
 """The columns of a span `s` of the run `r`, with its type `t` and its payloads `b`."""
-# The number grows when a span begins and when it ends.
-MOVES: Final = (
-    "SELECT r.id, r.spans_pending + 2 * r.spans_active "
-    "+ 3 * (r.spans_complete + r.spans_failed + r.spans_cancelled) FROM runs AS r"
-)
-MAY_MOVE: Final = (
-    "r.status IN ('pending', 'active', 'terminated') OR r.spans_pending > 0 "
-    "OR r.spans_active > 0 OR r.id >= ?"
-)
 NEXT_KEYS: Final = (
     "SELECT account_id, operation, key FROM idempotency_keys "
     "WHERE (account_id, operation, key) > (?, ?, ?) ORDER BY account_id, operation, key LIMIT ?"

@@ -7,12 +7,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from remit._base.sqlite import COLLECTOR_VERSION
 from remit.errors import SettingsError
 
-VERSION: Final = 7
+VERSION: Final = COLLECTOR_VERSION
 """Version of the schema that this remit reads and writes."""
 OLDEST: Final = 3
 """Oldest version from which `remit db upgrade` copies."""
+UPGRADING: Final = 1000
+"""What is added to the version of a PostgreSQL database while `remit db upgrade` copies it."""
 
 
 @cache
@@ -33,6 +36,12 @@ def refuse_other(version: int, database: str) -> None:
     Raises:
         SettingsError: It has one.
     """
+    if version > UPGRADING:
+        raise SettingsError(
+            f"the database {database} is being upgraded from schema version {version - UPGRADING}. "
+            "Wait for remit db upgrade; if it was interrupted, start it again: "
+            f"remit db upgrade --db {shlex.quote(database)}"
+        )
     if version > VERSION:
         raise SettingsError(
             f"the database {database} has schema version {version}, this remit knows up to "

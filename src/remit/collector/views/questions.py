@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Raw
@@ -52,8 +53,8 @@ def fingerprint_of(text: str) -> int:
     return int.from_bytes(bytes.fromhex(text), signed=True)
 
 
-def listed_span(span: SpanRecord) -> dict[str, object]:
-    """Return a span in a list, with its payloads if they were read."""
+def listed_span(span: SpanRecord, schema_errors: Sequence[str] = ()) -> dict[str, object]:
+    """Return a span in a list, with its payloads, and its schema errors, if they were read."""
     view: dict[str, object] = {
         "type": "agent_span",
         "id": span.id,
@@ -76,7 +77,9 @@ def listed_span(span: SpanRecord) -> dict[str, object]:
     }
     if span.payload is not None:
         view["payload"] = Raw(span.payload)
-        view["result_payload"] = None if span.result is None else Raw(span.result)
+        result = span.result_payload
+        view["result_payload"] = None if result is None else Raw(result)
+        view["schema_errors"] = schema_errors
         view["payload_byte_size_estimate"] = span.chars
     return view
 

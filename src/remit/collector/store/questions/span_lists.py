@@ -43,8 +43,8 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False):
     """A span in a list; times are microseconds since 1970.
 
     `listed_at` is the time by which the list is sorted, None in a list by id. `chars` is the length
-    of its payloads. `payload` and `result` are None unless they were wanted; `payload` is `{}` if
-    it was deleted because of its age.
+    of its payloads. `payload` and `result_payload` are None unless they were wanted; `payload` is
+    `{}` if it was deleted because of its age.
     """
 
     listed_at: int | None
@@ -65,7 +65,7 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False):
     summary: str | None
     chars: int = 0
     payload: str | None = None
-    result: str | None = None
+    result_payload: str | None = None
 
 
 _COLUMNS: Final = (
@@ -215,7 +215,7 @@ def _position(wanted: SpanCriteria, record: SpanRecord) -> Position:
 
 def _with_payloads(record: SpanRecord, payloads: tuple[str | None, str | None]) -> SpanRecord:
     payload, result = payloads
-    return msgspec.structs.replace(record, payload=payload or _DELETED, result=result)
+    return msgspec.structs.replace(record, payload=payload or _DELETED, result_payload=result)
 
 
 def _fitting(records: Sequence[SpanRecord], most_chars: int) -> int:

@@ -1,0 +1,129 @@
+"""`remit db info` and `remit db vacuum`: what a database holds, and the space that it takes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+
+from remit.cli._database import maintained, opened, opened_to_read
+from remit.cli._failing import Failed
+from remit.cli._local import client_on
+from remit.cli._options import Database, db_option, json_option
+from remit.cli._terminal import emit, emit_json, faint, size, when
+from remit.cli._wire import get
+from remit.collector.store import (
+    Reader,
+    ReadOnlyStore,
+    StoreUnavailableError,
+    is_postgres,
+    shown,
+)
+from remit.collector.store.version import VERSION
+from remit.models.remit_api import CountList, RunList
+
+LABEL_COLUMNS: Final = 12
+LOGS: Final = ("", "-wal", "-shm")
+RETENTION: Final = {
+    "spans and runs": "REMIT_SERVE_RETAIN",
+    "payloads": "REMIT_SERVE_RETAIN_PAYLOADS",
+}
+"""The variables of `remit serve` by what they delete."""
+
+
+class Content(NamedTuple):
+    """What a database holds.
+
+    Attributes:
+        runs: Number of runs.
+        spans: Number of spans.
+        oldest: Day of the oldest run.
+        newest: When the newest run was recorded.
+    """
+
+    runs: int
+    spans: int
+    oldest: str | None
+    newest: datetime | None
+
+
+@click.command()
+@db_option
+@json_option
+def info(db: Database | None, *, as_json: bool) -> None:
+    """Show what a database holds: version, size, runs and spans, and their age.
+
+    Of the oldest run the day is shown. The retention is what the variables of `remit serve` say
+    here.
+    """
+    path = maintained(db)
+    with opened_to_read(path) as reader:
+        taken, content = _bytes(path, reader), _content(reader)
+    retention = {what: os.environ.get(name) for what, name in RETENTION.items()}
+    ages = {what: age for what, age in retention.items() if age}
+    if as_json:
+        newest = content.newest and content.newest.isoformat().replace("+00:00", "Z")
+        named = {**content._asdict(), "newest": newest, "retention": ages}
+        emit_json({"database": shown(path), "version": VERSION, "bytes": taken, **named})
+        return
+    rows = {
+        "database": shown(path),
+        "version": str(VERSION),
+        "size": size(taken),
+        "runs": f"{content.runs:,}",
+        "spans": f"{content.spans:,}",
+        "oldest": content.oldest or "none",
+        "newest": when(content.newest) or "none",
+        "retention": ", ".join(f"{what} {age}" for what, age in ages.items()) or "none set here",
+    }
+    for label, text in rows.items():
+        emit(faint(f"{label:<{LABEL_COLUMNS}}") + text)
+
+
+def _content(reader: Reader) -> Content:
+    client = client_on(ReadOnlyStore(reader))
+    runs = client.send(get("/counts", CountList, {"of": "runs", "by": "day"})).counts
+    spans = client.send(get("/counts", CountList, {"of": "spans", "by": "status"})).counts
+    newest = client.send(get("/runs", RunList, {"limit": "1"})).runs
+    return Content(
+        sum(count.runs or 0 for count in runs),
+        sum(count.spans or 0 for count in spans),
+        runs[0].day if runs else None,
+        newest[0].inserted_at if newest else None,
+    )
+
+
+def _bytes(path: Database, reader: Reader) -> int:
+    if is_postgres(path):
+        with reader.reading() as tx:
+            ((taken,),) = tx.rows("SELECT pg_database_size(current_database())")
+        return int(taken)
+    files = (Path(f"{path}{log}") for log in LOGS)
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+@click.command()
+@db_option
+def vacuum(db: Database | None) -> None:
+    """Give back the space of deleted data.
+
+    A file of SQLite is written anew, for which its disk needs as much room again; a collector that
+    serves it waits meanwhile. PostgreSQL makes the space of deleted rows free for new ones.
+    """
+    path = maintained(db)
+    with opened_to_read(path) as reader:
+        before = _bytes(path, reader)
+    if sys.stderr.isatty():
+        emit(faint(f"Vacuuming {shown(path)}, {size(before)} ..."), err=True)
+    with opened(path) as store:
+        try:
+            store.scrub()
+        except StoreUnavailableError as error:
+            raise Failed(f"the database is in use ({error}): try again later") from error
+    with opened_to_read(path) as reader:
+        after = _bytes(path, reader)
+    emit(f"Vacuumed {shown(path)}: {size(before)} before, {size(after)} now.")

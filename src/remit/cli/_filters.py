@@ -1,0 +1,79 @@
+"""The options that select runs and spans, and the query that they make."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from functools import reduce
+from typing import Any, Final, TypeVar
+
+import click
+
+from remit.cli._ages import PAST
+from remit.cli._options import TEXT
+from remit.cli._reader import ApiReader
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def since_option(default: str | None = None) -> Callable[[F], F]:
+    """Return the option `--since`, with a default."""
+    return click.option(
+        "--since",
+        type=PAST,
+        metavar="TIME",
+        default=default,
+        show_default=default is not None,
+        help="Begun then or later: 7d, 24h, 30m, or ISO 8601 as in 2026-11-01.",
+    )
+
+
+until_option: Final = click.option(
+    "--until", type=PAST, metavar="TIME", help="Begun before that time."
+)
+agent_option: Final = click.option(
+    "--agent", type=TEXT, metavar="AGENT", help="Of this agent: name, identifier or id."
+)
+failed_option: Final = click.option("--failed", is_flag=True, help="With a failed step.")
+denied_option: Final = click.option("--denied", is_flag=True, help="With a refused step.")
+
+
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds options in the order in which they are named."""
+    return lambda command: reduce(lambda made, add: add(made), reversed(decorators), command)
+
+
+def query(
+    reader: ApiReader,
+    *,
+    agent: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    failed: bool = False,
+    denied: bool = False,
+    subject: str | None = None,
+    **others: str | None,
+) -> dict[str, str]:
+    """Return the parameters of a list; *others* are sent as they are.
+
+    Raises:
+        Failed: There is no such agent.
+    """
+    found: dict[str, str | None] = {
+        "agent_id": None if agent is None else reader.known_agent(agent).id,
+        "since": _text(since),
+        "until": _text(until),
+        # A refused step has failed, too.
+        "flag": "denied" if denied else "failed" if failed else None,
+        # The server keeps the hash alone.
+        "subject_hash": subject and hashlib.sha256(subject.encode()).hexdigest(),
+        **others,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _text(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

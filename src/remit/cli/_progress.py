@@ -1,0 +1,50 @@
+"""A progress bar on standard error for what takes longer than a second."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+import click
+
+from remit._base.clock import NS_PER_S, Clock, SystemClock
+
+SHOWN_AFTER_NS: Final = NS_PER_S
+"""What ends earlier needs no bar."""
+
+
+class Progress:
+    """Counts what is done, and shows it after a second on a terminal.
+
+    Attributes:
+        done: How much is done.
+    """
+
+    def __init__(self, label: str, total: int, clock: Clock, stack: ExitStack) -> None:
+        """Begin at 0 of *total*."""
+        self.done = 0
+        self._label = label
+        self._total = total
+        self._clock = clock
+        self._begun_ns = clock.monotonic_ns()
+        self._stack = stack
+        self._show: Callable[[int], None] | None = None
+
+    def add(self, count: int) -> None:
+        """Note that *count* more are done."""
+        self.done += count
+        if self._show is not None:
+            self._show(count)
+        elif self._clock.monotonic_ns() - self._begun_ns > SHOWN_AFTER_NS and sys.stderr.isatty():
+            bar = click.progressbar(length=self._total, label=self._label, file=sys.stderr)
+            self._show = self._stack.enter_context(bar).update
+            self._show(self.done)
+
+
+@contextmanager
+def progress(label: str, total: int, clock: Clock | None = None) -> Generator[Progress]:
+    """Return a block in which something is done *total* times."""
+    with ExitStack() as stack:
+        yield Progress(label, total, clock or SystemClock(), stack)

@@ -1,0 +1,362 @@
+"""Reads runs, spans and agents through the API, of a server or of a database in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import cache
+from itertools import islice
+from types import TracebackType
+from typing import Any, Final, Self
+
+from msgspec import Raw
+
+from remit._base.ids import KEY_CHARS, PARTITION_CHARS, TIME_CHARS, is_pfid
+from remit._declare.registry import RUN_TYPE
+from remit.cli._agent_reader import AgentReader, Client
+from remit.cli._failing import Failed
+from remit.cli._records import (
+    LINKED_RUNS,
+    Links,
+    ListedRun,
+    Record,
+    RunSpan,
+    called,
+    is_cancelled,
+    listed_failure,
+    names_of_trace,
+    start_of,
+    trace_of,
+    traces_of,
+)
+from remit.cli._span_file import SpanFile, StoredSpan
+from remit.cli._wire import (
+    PAGE_ROWS,
+    Details,
+    ErasureList,
+    get,
+    span_summaries,
+    spans_page,
+)
+from remit.client.endpoints import Call, details, lenient
+from remit.client.endpoints.responses import read
+from remit.client.endpoints.table import GET_INSTANCE, TERMINATE_INSTANCE
+from remit.errors import (
+    ApiError,
+    ContractError,
+    NotFoundError,
+    RejectedError,
+)
+from remit.models.agent_instance import AgentInstance
+from remit.models.agent_span import AgentSpan
+from remit.models.remit_api import Run, RunList
+from remit.models.risk import Risk
+
+LAST: Final = "last"
+SEARCHED_RUNS: Final = 2_000
+"""Number of the newest runs among which the beginning of a key is looked up."""
+SPAN_ROWS: Final = 500
+"""Spans of a page; a server ends it before it has too many bytes."""
+_LAST_DIGIT: Final = "z"
+_PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
+
+
+class ApiReader(AgentReader):
+    """The runs, spans and agents of one place."""
+
+    def __init__(self, client: Client, place: str) -> None:
+        """Read through *client*."""
+        super().__init__(client, place)
+        self._run = cache(self._asked_run)
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Return the reader."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Delete the temporary files of the runs that were read."""
+        self._files.close()
+
+    # Runs
+
+    def runs(self, filters: Mapping[str, str], count: int) -> list[ListedRun]:
+        """Return the newest *count* runs that *filters* leave, the newest first."""
+        with self.listing("runs"):
+            rows = list(islice(self._rows(filters, count), count))
+        return [self._ended(row) for row in rows]
+
+    def recent(self) -> list[AgentInstance]:
+        """Return a page of the newest runs, and one of the newest that are active."""
+        rows = {row.id: row for row in self._rows({}, PAGE_ROWS)}
+        active = {row.id: row for row in self._rows({"status": "active"}, PAGE_ROWS)}
+        return list((rows | active).values())
+
+    def find(self, reference: str) -> ListedRun:
+        """Return the run that *reference* names: key, id, the beginning of one, or `last`.
+
+        Raises:
+            Failed: There is none, or several begin so.
+        """
+        if not reference:
+            raise Failed("an empty text names no run: `remit runs list` shows those that there are")
+        if is_pfid(reference):
+            return self._run(reference)
+        with self.listing("runs"):
+            if reference == LAST:
+                row = next(self._rows({}, 1), None)
+                if row is None:
+                    raise Failed(f"there are no runs yet in {self.place}")
+                return self._run(row.id)
+            return self._run(self._named(reference).id)
+
+    def _named(self, reference: str) -> Run:
+        """Return the run whose key is, or whose key or id begins with, *reference*."""
+        query = {"key": reference, "limit": "3", "total": "true"}
+        exact = self.client.send(get("/runs", RunList, query))
+        if len(exact.runs) > 1:
+            ids = ", ".join(row.id for row in exact.runs)
+            raise Failed(f"{exact.total} runs are called {reference!r}: give the id of one ({ids})")
+        found = exact.runs or self._beginning(reference)
+        if len(found) > 1:
+            some = ", ".join(called(row.external_identifier, row.id) for row in found[:3])
+            count = f"more than {PAGE_ROWS}" if len(found) > PAGE_ROWS else str(len(found))
+            raise Failed(f"{count} runs begin with {reference!r} ({some}): give more of it")
+        if not found:
+            raise self._unknown(reference)
+        return found[0]
+
+    def _beginning(self, reference: str) -> list[Run]:
+        """Return the runs whose id or key begins with *reference*, at most a page and one.
+
+        Ids, and keys of remit, begin with their time, so these runs are neighbours. Other keys are
+        looked up among the newest runs.
+        """
+        time = reference[:TIME_CHARS]
+        newest = time.ljust(_PFID_CHARS, _LAST_DIGIT)
+        neighbours: Iterator[Run] = iter(())
+        if is_pfid(newest):
+            rows = self._rows({}, SEARCHED_RUNS, before=newest)
+            neighbours = _until(rows, time)
+        for rows in (neighbours, self._rows({}, SEARCHED_RUNS)):
+            named = (row for row in rows if _begins(row, reference))
+            found = list(islice(named, PAGE_ROWS + 1))
+            if found:
+                return found
+        return []
+
+    def _rows(
+        self, filters: Mapping[str, str], count: int, before: str | None = None
+    ) -> Iterator[Run]:
+        """Yield the newest *count* runs, page by page; *before* is a cursor."""
+        while count > 0:
+            query = {**filters, "limit": str(min(PAGE_ROWS, count))}
+            if before is not None:
+                query["before"] = before
+            answer = self.client.send(get("/runs", RunList, query))
+            yield from answer.runs
+            count -= len(answer.runs)
+            before = answer.next
+            if before is None:
+                return
+
+    def _ended(self, row: Run) -> ListedRun:
+        """Return a run with what tells how it ended."""
+        counts = row.span_counts
+        if row.status == "failed":
+            return ListedRun(row.agent, row, failure=listed_failure(row))
+        if row.status != "complete" or counts is None or not counts.cancelled:
+            return ListedRun(row.agent, row)
+        root = next(self.spans({"run_id": row.id, "type": RUN_TYPE}, 1), None)
+        return ListedRun(row.agent, row, is_cancelled(row, root))
+
+    def record(self, run: ListedRun, progress: Callable[[int], object] = int) -> Record[StoredSpan]:
+        """Return a run with all its spans, whose values are read from a temporary file.
+
+        Args:
+            run: The run.
+            progress: Called with the number of spans of each page.
+        """
+        file = self._files.enter_context(SpanFile())
+        spans: list[StoredSpan] = []
+        for rows in self.span_pages(run):
+            spans += map(file.add, rows)
+            progress(len(rows))
+        return Record[StoredSpan].of(run.agent, run.instance, spans)
+
+    def raw_run(self, run: ListedRun) -> bytes:
+        """Return a run as the API shows it, JSON."""
+        call = GET_INSTANCE.raw(run.instance.id, read=lenient(Details))
+        return bytes(self.client.send(call).details)
+
+    def links(self, record: Record[StoredSpan]) -> Links:
+        """Return the run that caused this one, and those that it caused, if the server can tell."""
+        trace, instance = trace_of(record), record.instance
+        caused = [row for each in traces_of(instance) for row in self._caused(each)]
+        caused.sort(key=lambda run: run.instance.id)
+        return Links(
+            trace,
+            None if trace is None else self._run_of_trace(trace, instance),
+            tuple(caused[:LINKED_RUNS]),
+            len(caused[LINKED_RUNS:]),
+        )
+
+    def _caused(self, trace: str) -> list[ListedRun]:
+        with suppress(ApiError, ContractError):
+            rows = list(self._rows({"caused_by": trace}, PAGE_ROWS))
+            return [ListedRun(row.agent, row) for row in rows]
+        return []
+
+    def _run_of_trace(self, trace: str, near: AgentInstance) -> ListedRun | None:
+        """Return the run of a trace id: that of the key, else the instance that was resumed."""
+        key, instance_id = names_of_trace(trace, near)
+        with suppress(ApiError, ContractError):
+            for row in self._rows({"key": key}, 1):
+                return ListedRun(row.agent, row)
+        with suppress(ApiError, ContractError, Failed):
+            return self._run(instance_id)
+        return None
+
+    def erasures(self, run: ListedRun) -> list[dict[str, Any]]:
+        """Return the records of erasures of a run; none if the server keeps none."""
+        with suppress(NotFoundError, ContractError):
+            query = {"run_id": run.instance.id}
+            return self.client.send(get("/erasures", ErasureList, query)).erasures
+        return []
+
+    def risk(self, run: ListedRun) -> Risk:
+        """Return the risk of a run."""
+        path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
+        try:
+            return self.client.send(Call("GET", path, details(Risk)))
+        except NotFoundError as error:
+            raise Failed(f"{self.place} does not tell the risk of a run: {error}") from error
+
+    def terminate(self, run: ListedRun, reason: str) -> None:
+        """Terminate a run.
+
+        Raises:
+            Failed: It has ended already.
+        """
+        try:
+            self.client.send(TERMINATE_INSTANCE.call(run.instance.id, reason=reason))
+        except RejectedError as error:
+            raise Failed(
+                f"the run {run.handle} cannot be terminated, it is {run.instance.status}: {error}"
+            ) from error
+
+    # Spans
+
+    def spans(self, filters: Mapping[str, str], rows: int = PAGE_ROWS) -> Iterator[AgentSpan]:
+        """Yield the spans that *filters* leave, the newest first, in pages of *rows*."""
+        for spans in self._span_pages(filters, rows):
+            yield from (read(AgentSpan, bytes(span)) for span in spans)
+
+    def last(self, run: ListedRun | None, count: int, *, with_roots: bool) -> list[RunSpan]:
+        """Return the newest spans of *run*, or of all, in the order in which they began.
+
+        Args:
+            run: The run; None for all.
+            count: How many.
+            with_roots: Whether to include root spans (`remit:run`).
+        """
+        filters = {"payloads": "true"} if run is None else _whole(run)
+        newest: list[AgentSpan] = []
+        with self.listing("spans"):
+            for span in self.spans(filters) if count else ():
+                # Within a millisecond the order of ids is random.
+                same = bool(newest) and span.id[:TIME_CHARS] == newest[-1].id[:TIME_CHARS]
+                if len(newest) >= count and not same:
+                    break
+                if with_roots or span.schema_name != RUN_TYPE:
+                    newest.append(span)
+        return self.with_runs(newest)[-count:]
+
+    def changed_spans(self, run: AgentInstance) -> Iterator[AgentSpan]:
+        """Yield the spans of a run, the one that changed last first."""
+        query = {
+            "agent_instance_id": run.id,
+            "include_summaries": "true",
+            "sorting[field]": "updated_at",
+            "sorting[direction]": "desc",
+        }
+        return self._every("agent_spans", AgentSpan, query)
+
+    def span_pages(self, run: ListedRun) -> Iterator[list[Raw]]:
+        """Yield all spans of a run, the newest first, in pages of JSON as it came."""
+        with self.listing("spans"):
+            try:
+                pages = self._span_pages(_whole(run))
+                first = next(pages, list[Raw]())
+            except NotFoundError:
+                # Another server of the API.
+                yield from self._summaries(run)
+                return
+            yield first
+            yield from pages
+
+    def _span_pages(self, filters: Mapping[str, str], rows: int = SPAN_ROWS) -> Iterator[list[Raw]]:
+        query = {**filters, "limit": str(rows)}
+        while True:
+            answer = self.client.send(spans_page(query))
+            yield answer.spans
+            if answer.next is None:
+                return
+            query["before"] = answer.next
+
+    def _summaries(self, run: ListedRun) -> Iterator[list[Raw]]:
+        query = {
+            "agent_instance_id": run.instance.id,
+            "include_summaries": "true",
+            "sorting[field]": "id",
+            "sorting[direction]": "desc",
+            "pagination[page_size]": str(PAGE_ROWS),
+        }
+        offset: int | None = 0
+        while offset is not None:
+            answer = self.client.send(span_summaries({**query, "pagination[offset]": str(offset)}))
+            yield answer.summaries
+            following = (answer.pagination or {}).get("next_page_offset")
+            offset = following if following != offset else None
+
+    def with_runs(self, spans: Iterable[AgentSpan], *, in_order: bool = True) -> list[RunSpan]:
+        """Return spans with their runs, by default in the order in which they began."""
+        found = [RunSpan(self._run(span.agent_instance_id), span) for span in spans]
+        return sorted(found, key=lambda each: start_of(each.span)) if in_order else found
+
+    def _asked_run(self, run_id: str) -> ListedRun:
+        try:
+            instance = self.client.send(GET_INSTANCE.call(run_id))
+        except NotFoundError as error:
+            if error.code is None:
+                raise
+            raise self._unknown(run_id) from error
+        return ListedRun(self._agent(instance.agent_id), instance)
+
+    def _unknown(self, reference: str) -> Failed:
+        return Failed(
+            f"there is no run {reference!r} in {self.place}: `remit runs list` shows those that "
+            "there are"
+        )
+
+
+def _whole(run: ListedRun) -> dict[str, str]:
+    """Return the filters of a run's spans with their values."""
+    return {"run_id": run.instance.id, "payloads": "true"}
+
+
+def _begins(row: Run, reference: str) -> bool:
+    return any(name.startswith(reference) for name in (row.id, row.external_identifier or ""))
+
+
+def _until(rows: Iterator[Run], time: str) -> Iterator[Run]:
+    """Yield the runs down to the first that is older than those whose id begins with *time*."""
+    for row in rows:
+        if row.id < time:
+            return
+        yield row

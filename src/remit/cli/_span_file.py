@@ -1,0 +1,114 @@
+"""The spans of one run: a few facts of each in memory, their values in a temporary file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from tempfile import SpooledTemporaryFile
+from typing import Final, Self
+
+import msgspec
+
+from remit.client.endpoints import lenient
+from remit.client.endpoints.responses import read
+from remit.models.agent_span import AgentSpan
+
+MEMORY_BYTES: Final = 4 * 1024 * 1024
+"""Values of a run that stay in memory; longer ones go to a file."""
+
+
+class _Facts(msgspec.Struct, gc=False):
+    id: str
+    schema_name: str
+    status: str
+    parent_span_id: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+_facts: Final = lenient(_Facts)
+
+
+class StoredSpan:
+    """A span whose values are read from the file when they are asked for."""
+
+    __slots__ = (
+        "_file",
+        "_offset",
+        "_size",
+        "finished_at",
+        "id",
+        "parent_span_id",
+        "schema_name",
+        "started_at",
+        "status",
+    )
+
+    def __init__(self, facts: _Facts, file: SpanFile, offset: int, size: int) -> None:
+        """Keep the facts; the whole is at *offset* in *file*."""
+        self.id: str = facts.id
+        self.parent_span_id: str | None = facts.parent_span_id
+        self.schema_name: str = sys.intern(facts.schema_name)
+        self.status: str = sys.intern(facts.status)
+        self.started_at: datetime | None = facts.started_at
+        self.finished_at: datetime | None = facts.finished_at
+        self._file = file
+        self._offset = offset
+        self._size = size
+
+    @property
+    def payload(self) -> dict[str, object] | None:
+        """Its arguments."""
+        return self.whole().payload
+
+    @property
+    def result_payload(self) -> dict[str, object] | None:
+        """Its result."""
+        return self.whole().result_payload
+
+    @property
+    def schema_errors(self) -> Sequence[str] | None:
+        """How it differs from its declaration."""
+        return self.whole().schema_errors
+
+    def whole(self) -> AgentSpan:
+        """Return the span as the API shows it."""
+        return self._file.read(self._offset, self._size)
+
+
+class SpanFile:
+    """A temporary file with spans, in memory while it is short; only this process can read it."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115 - closed by `__exit__`
+        self._end = 0
+        self._last: tuple[int, AgentSpan] | None = None
+
+    def add(self, span: msgspec.Raw) -> StoredSpan:
+        """Append a span, JSON as the API shows it.
+
+        Raises:
+            ContractError: It is no span.
+        """
+        facts = _facts(span)
+        offset = self._end
+        self._file.seek(offset)
+        self._end += self._file.write(span)
+        return StoredSpan(facts, self, offset, self._end - offset)
+
+    def read(self, offset: int, size: int) -> AgentSpan:
+        """Return the span at *offset*; the one that was read last is kept."""
+        if self._last is None or self._last[0] != offset:
+            self._file.seek(offset)
+            self._last = offset, read(AgentSpan, self._file.read(size))
+        return self._last[1]
+
+    def __enter__(self) -> Self:
+        """Return the file."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Delete the file."""
+        self._file.close()

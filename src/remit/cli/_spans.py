@@ -1,0 +1,122 @@
+"""`remit spans`: list spans of many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+
+from remit._declare.registry import RUN_TYPE
+from remit.cli._filters import (
+    agent_option,
+    denied_option,
+    failed_option,
+    options,
+    query,
+    since_option,
+    until_option,
+)
+from remit.cli._options import TEXT, Database, json_option, read_option
+from remit.cli._reader import ApiReader
+from remit.cli._records import RunSpan
+from remit.cli._source import reader_of, say_place
+from remit.cli._terminal import (
+    WHEN_COLUMNS,
+    coloured,
+    columns,
+    cut,
+    emit,
+    emit_json,
+    faint,
+    lines,
+    printable,
+    when,
+)
+from remit.cli._tree import home_of, name_of, took
+from remit.models.agent_span import AgentSpan
+
+RUN_CHARS: Final = 12
+OTHER_COLUMNS: Final = WHEN_COLUMNS + RUN_CHARS + 9 + 10 + 4 * 2
+
+
+@click.group()
+def spans() -> None:
+    """List spans."""
+
+
+@spans.command("list")
+@options(
+    agent_option,
+    click.option("--run", type=TEXT, metavar="RUN", help="Of this run."),
+    click.option("--type", type=TEXT, metavar="TYPE", help="Of this span type."),
+    click.option(
+        "--status",
+        type=click.Choice(["active", "cancelled", "complete", "failed", "pending"]),
+        help="With this status.",
+    ),
+    since_option(),
+    until_option,
+    failed_option,
+    denied_option,
+    click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000)),
+    read_option,
+    json_option,
+)
+def list_spans(
+    run: str | None,
+    limit: int,
+    db: Database | None,
+    *,
+    as_json: bool,
+    **filters: Any,  # noqa: ANN401 - by name
+) -> None:
+    """List the newest spans, newest first, without their values.
+
+    RUN is a key, an id, the beginning of either, or `last`. The span `remit:run` of a whole run is
+    listed only with --json or --type.
+    """
+    with reader_of(db) as reader:
+        run_id = None if run is None else reader.find(run).instance.id
+        selected = query(reader, run_id=run_id, **filters)
+        with_roots = as_json or "type" in selected
+        found = list(_newest(reader, selected, limit, with_roots=with_roots))
+        if as_json:
+            emit_json([span.model_dump(mode="json") for span in found])
+            say_place(reader, err=True)
+            return
+        if not found:
+            emit(f"No such spans in {reader.place}.")
+            return
+        emit(
+            faint(
+                f"{'STARTED':<{WHEN_COLUMNS}}  {'RUN':<{RUN_CHARS}}  STATUS     {'TOOK':>10}  STEP"
+            )
+        )
+        for step in reader.with_runs(found, in_order=False):
+            emit(_line(step))
+    emit()
+    say_place(reader, err=False)
+
+
+def _newest(
+    reader: ApiReader, filters: dict[str, str], limit: int, *, with_roots: bool
+) -> Iterator[AgentSpan]:
+    with reader.listing("spans"):
+        for span in reader.spans(filters):
+            if with_roots or span.schema_name != RUN_TYPE:
+                yield span
+                limit -= 1
+            if not limit:
+                return
+
+
+def _line(step: RunSpan) -> str:
+    span, run = step.span, step.run
+    about = f"{name_of(span, home_of(run.agent))}  {printable(span.summary or '')}".rstrip()
+    return (
+        faint(f"{when(span.started_at):<{WHEN_COLUMNS}}  {run.handle[:RUN_CHARS]:<{RUN_CHARS}}")
+        + f"  {coloured(span.status, f'{span.status:<9}')}"
+        + f"  {took(span.started_at, span.finished_at):>10}  "
+        + cut(about, columns() - OTHER_COLUMNS, lines().cut)
+    )

@@ -1,0 +1,63 @@
+"""Calls of what only remit has of the API, and of lists whose items are kept as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from pydantic import BaseModel
+
+from remit.client.endpoints import MAX_LIST_BYTES, Call, lenient
+from remit.client.endpoints.responses import whole
+from remit.models.routes import API
+
+M = TypeVar("M", bound=BaseModel)
+
+REMIT_API: Final = "/api/remit/v1"
+PAGE_ROWS: Final = 100
+"""Most items of a page."""
+
+
+class ErasureList(BaseModel):
+    """The erasures of a run."""
+
+    erasures: list[dict[str, Any]]
+
+
+class Details(msgspec.Struct, gc=False):
+    """One thing, as it came."""
+
+    details: msgspec.Raw
+
+
+class SpanPage(msgspec.Struct, gc=False):
+    """A page of spans, each as it came; `next` is the cursor of the one after it."""
+
+    spans: list[msgspec.Raw]
+    next: str | None = None
+
+
+class SpanSummaries(msgspec.Struct, gc=False):
+    """A page of `/api/v1/agent_spans`."""
+
+    summaries: list[msgspec.Raw]
+    pagination: dict[str, int | None] | None = None
+
+
+def get(path: str, model: type[M], query: Mapping[str, str]) -> Call[M]:
+    """Describe a request below `/api/remit/v1`."""
+    pairs = tuple(query.items())
+    return Call("GET", REMIT_API + path, whole(model), query=pairs, limit_bytes=MAX_LIST_BYTES)
+
+
+def spans_page(query: Mapping[str, str]) -> Call[SpanPage]:
+    """Describe a request for a page of spans."""
+    path, pairs = f"{REMIT_API}/spans", tuple(query.items())
+    return Call("GET", path, lenient(SpanPage), query=pairs, limit_bytes=MAX_LIST_BYTES)
+
+
+def span_summaries(query: Mapping[str, str]) -> Call[SpanSummaries]:
+    """Describe a request for a page of spans, of any server of the API."""
+    path, pairs = f"{API}/agent_spans", tuple(query.items())
+    return Call("GET", path, lenient(SpanSummaries), query=pairs, limit_bytes=MAX_LIST_BYTES)
