@@ -16,12 +16,13 @@ from tests.postgres import cluster, database, emptied, emptied_cluster
 
 STORES: Final = ("sqlite", "postgres")
 """The kinds."""
+ON_ONE_SERVER: Final = ("sqlite", pytest.param("postgres", marks=pytest.mark.gate))
+"""The kinds as parameters of a test."""
 EACH_STORE: Final = (
-    "sqlite",
-    pytest.param("postgres", marks=pytest.mark.gate),
+    *ON_ONE_SERVER,
     *([pytest.param("citus", marks=pytest.mark.gate)] if cluster() else []),
 )
-"""The kinds as parameters of a test, with a distributed PostgreSQL where one is named."""
+"""The same, with a distributed PostgreSQL where one is named."""
 on_each_store: Final = pytest.mark.parametrize("store_kind", EACH_STORE)
 """Runs a test of tests/contract on each kind; without it a test has an SQLite file.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from dirty_equals import IsStr
 
 from remit.models.agent_span import AgentSpan
 from remit.testing import FakeClock
 from tests.collecting import FINISHED, NOBODY, Api, World, details, refusal
-from tests.stores import on_each_store
+from tests.stores import ON_ONE_SERVER, on_each_store
 from tests.subtests import each
 
 AT = "2026-01-02T03:04:05.678901Z"
@@ -305,7 +306,7 @@ def test_a_taken_id_is_refused_to_another_span(api: Api, change: dict[str, Any])
     assert api.spans(run["id"]) == [made]
 
 
-@on_each_store
+@pytest.mark.parametrize("store_kind", ON_ONE_SERVER)
 def test_an_id_is_taken_in_every_run_of_the_account(world: World, api: Api) -> None:
     """A finish names a span by its id alone. Another account does not even learn of it."""
     foreign = world.foreign()
