@@ -16,6 +16,7 @@ from typing_extensions import override
 from remit.collector.store import statements
 from remit.collector.store.base import ConflictError
 from remit.collector.store.execution import References
+from remit.collector.store.filters import Listed, Page, SpanFilter
 from remit.collector.store.ids import shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import without_nul
 from remit.collector.store.postgres_references import RunReferences
@@ -159,6 +160,7 @@ class DistributedTransaction(PostgresTransaction):
         self._looked_up: set[str] = set()
         self._added: dict[str, int] = {}
         self._copied = False
+        self._listed: set[int] | None = None
 
     # Runs
 
@@ -264,14 +266,26 @@ class DistributedTransaction(PostgresTransaction):
             return {}
         ids, first, last = of_ids(span_ids)
         # The runs of spans that were looked up are locked.
-        known = self._looked_up.issuperset(span_ids)
-        within = {name: _in_shards(name, self._shards if known else None) for name in "brs"}
+        known = self._shards if self._looked_up.issuperset(span_ids) else self._listed
+        within = {name: _in_shards(name, known) for name in "brs"}
         sql = _SPANS.format(**{name: condition for name, (condition, _) in within.items()})
         shards = within["b"][1]
         values = (first, last, *shards, ids, first, last, *shards, *shards)
         if account_id is not None:
             sql, values = f"{sql} AND {statements.RUN_FILTERS['account_id']}", (*values, account_id)
         return {row.id: row for row in self._spans(sql, values)}
+
+    @override
+    def list_spans(
+        self, wanted: SpanFilter, page: Page, *, most_chars: int | None = None
+    ) -> Listed[SpanRow]:
+        run_id = wanted.agent_instance_id
+        # With *most_chars* it reads the spans by their ids.
+        self._listed = None if run_id is None else _shards_of([run_id])
+        try:
+            return super().list_spans(wanted, page, most_chars=most_chars)
+        finally:
+            self._listed = None
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:

@@ -121,6 +121,9 @@ class SpanRows(Execution):
             "FROM spans AS s", f"FROM ({inner}) AS k JOIN spans AS s ON {same}"
         )
         order = page.order(SpanRow, _SPAN_NAMES)
+        if self.distributed:
+            # Citus would join what a limit has left on the coordinator, where no payloads are.
+            joined, order = f"{self._joined} WHERE {where}", page.clause(SpanRow, _SPAN_NAMES)
         values = (*values, *page.limits)
         if most_chars is None:
             sql = f"SELECT {self._columns} {joined} {order}"
