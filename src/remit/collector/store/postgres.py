@@ -66,6 +66,9 @@ _WRITER: Final = _ISOLATION | {
     # Compiling takes longer than any of its statements, and the setting above makes each look long.
     "jit": "off",
 }
+# A plan for all values would name all shards. With one connection to each worker, each statement of
+# a transaction sees what the ones before it have written.
+_DISTRIBUTED_WRITER: Final = _ISOLATION | {"citus.multi_shard_modify_mode": "sequential"}
 _READER: Final = {
     "default_transaction_isolation": "repeatable read",
     "default_transaction_read_only": "on",
@@ -189,8 +192,7 @@ class PostgresStore(Store):
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
         self._kind = DistributedTransaction if self._distributed else PostgresTransaction
-        # In a distributed database a plan for all values would name all shards.
-        settings = _ISOLATION if self._distributed else _WRITER
+        settings = _DISTRIBUTED_WRITER if self._distributed else _WRITER
         pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
         writer = settings | _limits(waits, waits.statement_s)
         reader = _READER | _limits(waits, waits.statement_s if read_only else waits.read_s)

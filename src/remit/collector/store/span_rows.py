@@ -132,7 +132,7 @@ class SpanRows(Execution):
         sql = f"SELECT s.id, {_CHARS} {joined} {order}"
         sizes = ((to_text(span_id), chars) for span_id, chars in self.rows(sql, values))
         ids = _fitting(sizes, most_chars)
-        spans = self.spans(None, ids)
+        spans = self.spans(wanted.account_id, ids)
         return Listed([spans[span_id] for span_id in ids if span_id in spans], total)
 
     def _where(self, wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
