@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, NamedTuple, cast
 import psycopg
 from typing_extensions import override
 
-from remit.collector.store import distribute
+from tests.inside_collector import distribute
 from tests.postgres import database
 
 FUNCTIONS: Final = (Path(__file__).parent / "data" / "citus.sql").read_bytes()

@@ -45,6 +45,7 @@ from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Transaction as Transaction
+from remit.collector.store import distribute as distribute
 from remit.collector.store import open_reader as open_reader
 from remit.collector.store.counts import RUN_COUNTS as RUN_COUNTS
 from remit.collector.store.counts import SPAN_COUNTS as SPAN_COUNTS

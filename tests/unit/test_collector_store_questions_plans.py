@@ -178,13 +178,15 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     ),
     "spans": (recorded(), "spans_by_id (id>? AND id<?)", r"spans_\d+_id_idx"),
     "changes": (
-        lambda data: changed_runs(data.tx, of(data), Cursor(RUNS // 4 - 5), limit=100),
-        "run_changes_by_seq (seq>?)",
+        lambda data: changed_runs(
+            data.tx, of(data), Cursor(RUNS // 4 - 5), data.tx.end_of_changes(), limit=100
+        ),
+        "run_changes_by_seq (seq>? AND seq<?)",
         "run_changes_by_seq",
     ),
     "newest change": (
-        lambda data: newest_change(data.tx),
-        "SCAN c USING COVERING INDEX run_changes_by_seq",
+        lambda data: newest_change(data.tx, data.tx.end_of_changes()),
+        "SEARCH c USING COVERING INDEX run_changes_by_seq (seq<?)",
         "run_changes_by_seq",
     ),
     "counts by type": (
