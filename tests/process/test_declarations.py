@@ -177,6 +177,8 @@ def test_two_projects_with_one_agents_name_are_told_apart(tmp_path: Path) -> Non
     """Local mode writes one file for all of them; a project's agent is one however it starts."""
     environ = {**os.environ, "HOME": str(tmp_path), "REMIT_MODE": "local"}
     environ |= {"REMIT_DATA_DIR": str(tmp_path / "data"), "REMIT_EXIT_TIMEOUT_S": "60"}
+    # In a narrow table names are cut.
+    environ["COLUMNS"] = "120"
     remit = [sys.executable, "-m", "remit"]
 
     def out(*words: str, cwd: Path = tmp_path) -> str:
