@@ -74,7 +74,7 @@ def figures(times_s: Sequence[float]) -> dict[str, float]:
 
 
 class Probe(threading.Thread):
-    """Asks for `/healthz` and looks at the size of the log, until it is told to stop."""
+    """Requests `/healthz` and reads the size of the log until it is stopped."""
 
     def __init__(self, target: Target) -> None:
         """Prepare to ask."""

@@ -57,7 +57,7 @@ class Explained:
 
 
 def ask(store: Store, name: str, question: Question) -> Asked:
-    """Ask once to warm up and then `CALLS` times, each in a transaction of its own."""
+    """Run a question once to warm up and then `CALLS` times, each in a separate transaction."""
     rows, times_s = store.look(question), list[float]()
     for _ in range(CALLS):
         began_s = time.perf_counter()

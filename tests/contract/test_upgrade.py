@@ -209,7 +209,7 @@ def test_what_is_derived_is_what_ingest_derives(
 
 @on_each_store
 def test_a_repeated_request_is_known(store_kind: str, tmp_path: Path) -> None:
-    """Its key is in the span, or in a row of its own."""
+    """Its key is in the span, or in a separate row."""
     with upgraded_store(store_kind, tmp_path, 4) as store:
         erased = {row["id"] for row in rows()["agent_instances"] if row["erased_at"]}
         of_run = {row["id"]: row["account_id"] for row in rows()["agent_instances"]}

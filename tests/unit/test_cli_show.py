@@ -149,7 +149,7 @@ def test_a_part_of_the_tree_is_shown(
 
 
 def test_a_run_without_failed_steps_says_so(tmp_path: Path) -> None:
-    """In the place of its tree."""
+    """Instead of its tree."""
     store = open_store(tmp_path / "remit.db")
     api = World(store).account()
     api.span(api.instance()["id"], status="complete")

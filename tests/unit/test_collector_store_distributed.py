@@ -259,6 +259,7 @@ def test_a_file_is_not_distributed(tmp_path: Path) -> None:
     assert "is an SQLite file" in refused.output
 
 
+# No package index that the tests can reach has Citus.
 @pytest.mark.skipif(cluster() is None, reason=f"only with Citus, which {CITUS} names")
 def test_the_named_database_is_distributed_by_citus() -> None:
     """Its tables of runs have shards on the workers, and no prepared transaction is left."""

@@ -111,7 +111,7 @@ def _bytes(path: Database, reader: Reader) -> int:
 def vacuum(db: Database | None) -> None:
     """Give back the space of deleted data.
 
-    A file of SQLite is written anew, for which its disk needs as much room again; a collector that
+    A file of SQLite is written again, and its disk needs room for both copies; a collector that
     serves it waits meanwhile. PostgreSQL makes the space of deleted rows free for new ones.
     """
     path = maintained(db)

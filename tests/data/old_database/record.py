@@ -73,7 +73,7 @@ HERE: Final = Path(__file__).parent
 
 
 class OwnWorld(World):
-    """A collector that gives an account of its own to each recorder."""
+    """A collector that gives each recorder a separate account."""
 
     def account(self) -> Api:
         """Return the view of a token of a new account."""

@@ -171,12 +171,12 @@ class RunTally:
                 tx.add_subject(run, hashed)
             tx.add_labels(run, labels(root.payload))
         changed = msgspec.structs.replace(run, **changes)
-        changed = with_failure(changed, self._told())
+        changed = with_failure(changed, self._kept_failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
         return changed
 
-    def _told(self) -> Failure | None:
+    def _kept_failure(self) -> Failure | None:
         """Return the failure to keep: the one that ended the run, else the first.
 
         The step is the one that failed first with the exception.

@@ -219,7 +219,7 @@ class SpanBatch:
         row = self._new_span(span_id, fields, flags, refs)
         row = self._ended(span_without_payloads(row, instance), instance, span_type)
         self._spans[span_id] = self._new[span_id] = row
-        tally.take(None, row, marks, _read(fields))
+        tally.take(None, row, marks, _result_in(fields))
         self._keep_key(task, row)
         return self._answer(row)
 
@@ -289,7 +289,7 @@ class SpanBatch:
         finished = self._ended(span_without_payloads(finished, instance), instance, span_type)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        tally.take(row, finished, marks, _read(fields))
+        tally.take(row, finished, marks, _result_in(fields))
         self._keep_key(task, finished)
         return self._answer(finished)
 
@@ -329,7 +329,7 @@ class SpanBatch:
             tx.tally([tally.write() for tally in tallies])
 
 
-def _read(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
+def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
     """Return the result of an operation as it was read."""
     return cast("dict[str, object] | None", fields.result_read)
 

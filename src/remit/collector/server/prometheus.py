@@ -63,7 +63,7 @@ class PrometheusMetrics(Metrics):
             if not LABELS[name]:
                 counter.labels(self._worker)  # a counter that is zero has a sample
         if folder is not None:
-            MultiProcessCollector(everything, str(folder))  # type: ignore[no-untyped-call]  # it has no types
+            MultiProcessCollector(everything, str(folder))  # type: ignore[no-untyped-call]  # its constructor has no annotations
         # Without `_created`, which several processes do not have either.
         self._exposed = own.restricted_registry(_SAMPLES) if folder is None else everything
 

@@ -108,9 +108,10 @@ class Store(Reader, Protocol):
         ...
 
     def note_erasure(self) -> None:
-        """Have the next `maintain` make erased data unreadable, as far as that disturbs nobody.
+        """Let the next `maintain` make erased data unreadable, beside other transactions.
 
-        In SQLite, it is gone from the file and its log then; in PostgreSQL, its space is reused.
+        In SQLite, the data is removed from the file and its log; in PostgreSQL, its space is
+        reused.
         """
         ...
 
@@ -125,7 +126,7 @@ class Store(Reader, Protocol):
         ...
 
     def maintain(self) -> None:
-        """Do what a database needs every second: a server calls this on a thread of its own.
+        """Do the regular work of a database; a server calls this every second on a separate thread.
 
         Raises:
             StoreUnavailableError: The database cannot be used now.

@@ -123,8 +123,8 @@ class Counts:
     def days(self) -> dict[SpanKey, list[int]]:
         """Return the counts of spans by day."""
         days: dict[SpanKey, list[int]] = {}
-        for (hour, *rest), counts in self.spans.items():
-            key: SpanKey = (hour // HOURS_PER_DAY, *rest)  # type: ignore[assignment]  # of that length
+        for (hour, agent_ref, environment_ref, purpose, type_ref), counts in self.spans.items():
+            key = (hour // HOURS_PER_DAY, agent_ref, environment_ref, purpose, type_ref)
             summed = days.get(key)
             if summed is None:
                 days[key] = list(counts)

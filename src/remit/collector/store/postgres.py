@@ -42,9 +42,9 @@ MAX_CONNECTIONS: Final = 4
 MAX_READERS: Final = 2
 """Connections for transactions that read, so that slow ones leave the others to writers."""
 SCHEMA_LOCK: Final = 0x72656D69_00000001
+"""Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
 LEADER_LOCK: Final = 0x72656D69_00000004
 """Number of the advisory lock of the process that deletes what is old."""
-"""Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
 _DEFAULTS: Final = {
     "application_name": "remit",
     "connect_timeout": 5,
@@ -263,7 +263,7 @@ class PostgresStore(Store):
 
     @override
     def leads(self) -> bool:
-        # The lock belongs to a connection of its own, and is released when that is lost.
+        # A separate connection holds the lock; it is released when the connection is lost.
         with _unavailable(self.path):
             if self._leader is not None:
                 try:

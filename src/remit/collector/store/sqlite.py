@@ -264,7 +264,7 @@ class SqliteStore(Store):
         _inherited.extend((self._connection, self._readers))
         self._connection = None
         if self._readers is not None:
-            self._readers = self._readers.anew()
+            self._readers = self._readers.without_connections()
 
 
 class _Held(NamedTuple):

@@ -80,7 +80,7 @@ class Readers:
         for connection in held:
             self._free.put(connection)
 
-    def anew(self) -> Readers:
+    def without_connections(self) -> Readers:
         """Return the same without the connections."""
         return Readers(self._path, self._limit_s, self._count)
 

@@ -51,7 +51,7 @@ class Database(Protocol):
         ...
 
     def finish(self) -> None:
-        """Put the new tables in the place of the old ones."""
+        """Replace the old tables by the new ones."""
         ...
 
     def kept(self) -> str | None:

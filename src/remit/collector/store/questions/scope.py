@@ -121,7 +121,7 @@ class Where:
             self.add(text, value)
 
     def add_nested(self, text: str, inner: Where) -> None:
-        """Add a condition with the conditions *inner* in the place of `{}`, unless it has none."""
+        """Add a condition in which *inner* replaces `{}`, unless *inner* is empty."""
         if inner.texts:
             self.add(text.format(inner.text), *inner.values)
 
