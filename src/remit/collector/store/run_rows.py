@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -14,11 +14,8 @@ from remit.collector.store.filters import Listed, Page
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.rows import (
     InstanceRow,
-    Row,
 )
 from remit.collector.store.statements import Value
-
-R = TypeVar("R", bound=Row)
 
 _OWN_AGENT: Final = "EXISTS (SELECT 1 FROM agents WHERE id = ? AND account_id = ?)"
 _RUN_NAMES: Final = {name: f"r.{name}" for name in InstanceRow.__struct_fields__}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final
 
 from remit.collector.store import statements
 from remit.collector.store.execution import Execution, values_of
@@ -13,13 +13,10 @@ from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.rows import (
     STATUSES,
     FindingRow,
-    Row,
     SpanRow,
     TypeRow,
 )
 from remit.collector.store.statements import Value
-
-R = TypeVar("R", bound=Row)
 
 WITH_TYPE: Final = "JOIN span_types AS t ON t.ref = s.type_ref"
 """The join of a span `s` with its type `t`."""
