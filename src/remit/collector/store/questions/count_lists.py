@@ -12,12 +12,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.store.counts import HOURS_PER_DAY, RUN_COUNTS, SPAN_COUNTS, US_PER_HOUR
 from remit.collector.store.questions.scope import Scope, Where
+from remit.collector.store.risk_counts import MOST_SEEKS
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
 _FINISHES: Final = SPAN_COUNTS[:4]
-MOST_SEEKS: Final = 400
-"""Largest number of buckets that are looked up one by one."""
 _LARGEST: Final = "duration_max_us"
 _NEVER, _EVER = -(2**31), 2**31 - 1
 
