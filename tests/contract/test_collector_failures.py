@@ -106,6 +106,21 @@ def test_a_handled_failure_gives_way_to_the_one_that_ended_the_run(api: Api) -> 
 
 
 @on_each_store
+def test_steps_that_fail_in_the_same_microsecond_are_told_apart(api: Api) -> None:
+    """The failure began in the innermost one, as a coarse clock reports it."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    handled = step(api, run, "store:find", root, 1)
+    end(api, handled, 2, STORE)
+    outer = step(api, run, "desk:answer", root, 3)
+    inner = step(api, run, "desk:send", outer, 3)
+    for span in (inner, outer, root):
+        end(api, span, 4, error("SendError", "no route", "send.py:2 in send"))
+
+    assert failure(api, run) == ("desk:send", "SendError", "send.py:2 in send", "no route")
+
+
+@on_each_store
 def test_a_run_that_went_on_shows_its_first_failure(api: Api) -> None:
     """Also if it arrives last."""
     run = api.instance()["id"]

@@ -185,19 +185,17 @@ class RunTally:
         if kept is None or root is None or is_passed_on(kept, root):
             return kept
         wanted = SpanFilter(agent_instance_id=self.run.id, status=FAILED)
-        return min(
-            (
-                failure._replace(text=root.text)
-                for row in self._tx.some_spans(wanted, MOST_FAILED)
-                if (
-                    failure := failure_of(
-                        row, self.types.get(row.schema_name), is_root=row.schema_name == ROOT_SPAN
-                    )
-                ).exception
-                == root.exception
-            ),
+        failures = [
+            failure_of(row, self.types.get(row.schema_name), is_root=row.schema_name == ROOT_SPAN)
+            for row in self._tx.some_spans(wanted, MOST_FAILED)
+        ]
+        # Of steps that ended at the same time, the last one to begin is the innermost.
+        first = min(
+            (each for each in reversed(failures) if each.exception == root.exception),
+            key=lambda failure: failure.at_us,
             default=root,
         )
+        return first._replace(text=root.text)
 
 
 def type_row(
