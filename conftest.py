@@ -130,25 +130,35 @@ def pytest_collection_finish() -> None:
 
 def pytest_report_header() -> list[str]:
     """Name the files that are left out."""
-    return [f"{name} needs {NEEDS[name]}: `make gate` installs it" for name in NEEDS if lacks(name)]
+    return [
+        f"{name} needs {NEEDS[name]}: `make gate` installs it"
+        for name in NEEDS
+        if lacks(Path(name))
+    ]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what needs a library that is not installed; the gate does not leave it out."""
     strict = config.getoption("strict_skips") and "not gate" not in config.getoption("markexpr")
-    return True if not strict and lacks(collection_path.name) else None
+    return True if not strict and lacks(collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the libraries of the gate."""
     for item in items:
-        if item.path.name in NEEDS:
+        if needed(item.path) is not None:
             item.add_marker(pytest.mark.gate)
 
 
-def lacks(name: str) -> bool:
-    """Return whether a file of that name needs a library that is not installed."""
-    return name in NEEDS and find_spec(NEEDS[name]) is None
+def needed(path: Path) -> str | None:
+    """Return the library of the extra `test-gate` that a file needs."""
+    return "playwright" if path.parent.name == "browser" else NEEDS.get(path.name)
+
+
+def lacks(path: Path) -> bool:
+    """Return whether a file needs a library that is not installed."""
+    library = needed(path)
+    return library is not None and find_spec(library) is None
 
 
 class SkipGate:

@@ -27,6 +27,8 @@ from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
+from remit.collector.page import PageOptions as PageOptions
+from remit.collector.page import create_code as create_code
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app

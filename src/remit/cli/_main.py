@@ -65,7 +65,8 @@ class Commands(LazyGroup):
 
     lazy: ClassVar[Mapping[str, tuple[str, str]]] = {
         "demo": ("remit.cli._demo:demo", "Run an example agent and show its record."),
-        "serve": ("remit.cli._serve:serve", "Serve the API from a database."),
+        "serve": ("remit.cli._serve:serve", "Serve the page and the API from a database."),
+        "open": ("remit.cli._open:open_", "Open the page of a server in a browser."),
         "runs": ("remit.cli._runs:runs", "List, show and terminate runs."),
         "spans": ("remit.cli._spans:spans", "List spans."),
         "agents": ("remit.cli._agents:agents", "List and show agents."),

@@ -6,18 +6,21 @@ import dataclasses
 import shlex
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
 from remit.cli._ages import AgeType
 from remit.cli._database import database, opened
 from remit.cli._failing import Failed, writing_output
+from remit.cli._open import show_page
 from remit.cli._options import Database, DatabaseType
 from remit.cli._terminal import emit, faint
 from remit.collector import Settings, list_tokens
@@ -149,6 +152,25 @@ class ServeCommand(click.Command):
     help="Append a line of JSON for each request; - is standard output.",
 )
 @_option(
+    "--page",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    help="Serve the pages at / beside the API, or the API alone.",
+)
+@_option(
+    "--page-host",
+    multiple=True,
+    metavar="NAME",
+    help="Name by which browsers ask for the pages, if it has a dot; may be given several times.",
+)
+@_option(
+    "--open",
+    "open_page",
+    is_flag=True,
+    show_envvar=False,
+    help="Open the page in a browser, signed in.",
+)
+@_option(
     "--metrics",
     type=click.Choice([str(readers) for readers in MetricsFor]),
     default=str(Settings().metrics),
@@ -174,12 +196,13 @@ def serve(
     workers: int,
     **more: Any,  # noqa: ANN401 - the limits by name
 ) -> None:
-    """Serve the API from a database, until Ctrl-C.
+    """Serve a database: the page at /, and the API; until Ctrl-C.
 
     Clients need a token: `remit token create` creates one. Without --host, only this machine can
     reach the server. /healthz reports whether the process lives, /readyz whether its database
     answers, and /metrics has counters for Prometheus.
     """
+    open_page = more.pop("open_page")
     options = ServerOptions(
         **{field.name: more.pop(field.name) for field in dataclasses.fields(ServerOptions)}
     )
@@ -211,7 +234,7 @@ def serve(
             workers=workers,
             settings=settings,
             options=options,
-            on_start=partial(_announce, name),
+            on_start=partial(_announce, path, options, open_page=open_page),
         )
     except ssl.SSLError as error:
         reason = error.reason or "one of them is no PEM file"
@@ -233,10 +256,13 @@ def _check_options(options: ServerOptions, settings: Settings) -> None:
         raise click.UsageError("--retain-payloads must be less than --retain.")
 
 
-def _announce(name: str, url: str) -> None:
+def _announce(path: Database, options: ServerOptions, url: str, *, open_page: bool) -> None:
     # An error here is one of standard output, not of the address.
     with writing_output():
-        emit(f"remit serves {name} at {url}")
+        emit(f"remit serves {shown(path)} at {url}")
+        host = urlsplit(url).hostname or ""
+        if options.page == "on" and (open_page or (sys.stdout.isatty() and _is_loopback(host))):
+            show_page(path, url, in_browser=open_page)
 
 
 def _exposed(host: str, options: ServerOptions) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
 
@@ -56,6 +56,9 @@ MAX_TOKENS: Final = 10_000
 HEADERS: Final = {"content-type": "application/json", "accept-encoding": GZIP}
 _BEARER: Final = "bearer"
 _MINIMAL: Final = "return=minimal"
+
+
+T = TypeVar("T")
 
 
 class Request(NamedTuple):
@@ -146,19 +149,25 @@ class Service:
         except (StoreUnavailableError, SettingsError):
             return False
 
-    def dispatch(self, request: Request, hold: Callable[[int], None] | None = None) -> Response:
+    def dispatch(
+        self,
+        request: Request,
+        hold: Callable[[int], None] | None = None,
+        *,
+        caller: Caller | None = None,
+    ) -> Response:
         """Return the answer to a request.
 
         Args:
             request: The request.
             hold: Called with the length of a body that was decompressed; may raise a refusal.
+            caller: Makes the request, as is known already; None authenticates its token.
         """
-        caller: Caller | None = None
         try:
             endpoint, thing_id = match(request.method, request.path)
             if endpoint.operation == DOCUMENT:
                 return Response(HTTPStatus.OK, document())
-            caller = self.authenticate(request.headers.get("authorization", ""))
+            caller = caller or self.authenticate(request.headers.get("authorization", ""))
             _check_permission(caller, endpoint.needs)
             body = decoded(request.body, request.headers, self.settings, hold)
             minimal = _prefers_minimal(request, endpoint)
@@ -195,6 +204,20 @@ class Service:
             caller = self._store.look(lambda tx: caller_of(tx, secret, self._now_us()))
         self._note_use(caller)
         return caller
+
+    def read(self, caller: Caller, work: Callable[[Context], T]) -> T:
+        """Return what *work* returns, which reads one state of the database.
+
+        Raises:
+            RequestError: The database cannot be used now (503), or takes too long (504).
+        """
+        try:
+            with self._noting_faults(), self._store.reading() as tx:
+                return work(self._context(tx, caller))
+        except TooSlowError as error:
+            raise _TOO_SLOW from error
+        except StoreUnavailableError as error:
+            raise _UNAVAILABLE from error
 
     def _operation(
         self, endpoint: Endpoint, thing_id: str, caller: Caller, request: Request, body: bytes

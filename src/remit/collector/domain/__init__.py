@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from remit.collector.domain.context import Caller as Caller
+from remit.collector.domain.context import Context as Context
+from remit.collector.domain.context import IdSource as IdSource
 from remit.collector.domain.context import Permission as Permission
 from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
@@ -14,5 +16,7 @@ from remit.collector.domain.tokens import TokenInfo as TokenInfo
 from remit.collector.domain.tokens import TokenScope as TokenScope
 from remit.collector.domain.tokens import caller_of as caller_of
 from remit.collector.domain.tokens import create_token as create_token
+from remit.collector.domain.tokens import hash_of as hash_of
+from remit.collector.domain.tokens import holder_of as holder_of
 from remit.collector.domain.tokens import list_tokens as list_tokens
 from remit.collector.domain.tokens import revoke_token as revoke_token

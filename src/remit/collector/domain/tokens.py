@@ -265,6 +265,15 @@ def caller_of(tx: Transaction, secret: str, now_us: int) -> Caller:
     row = tx.token_of_hash(token_hash)
     if row is None or not hmac.compare_digest(row.token_hash, token_hash):
         raise unauthorized()
+    return holder_of(tx, row, now_us)
+
+
+def holder_of(tx: Transaction, row: TokenRow, now_us: int) -> Caller:
+    """Return the holder of a token.
+
+    Raises:
+        RequestError: 401, it is not active any more.
+    """
     if row.status != ACTIVE or (row.expires_at is not None and row.expires_at <= now_us):
         raise unauthorized()
     if row.agent_id is not None:

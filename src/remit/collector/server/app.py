@@ -20,6 +20,7 @@ from remit.collector.api import (
     exception_handlers,
 )
 from remit.collector.metrics import Metrics
+from remit.collector.page import PageOptions, page_routes
 from remit.collector.server import AccessLog, Gate, Maintenance, Rates, monitoring_routes
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
@@ -34,6 +35,7 @@ def create_app(
     metrics: Metrics | None = None,
     access_log: AccessLog | None = None,
     executor: Executor | None = None,
+    page: PageOptions | None = None,
 ) -> Starlette:
     """Return a collector that stores its data in *store*.
 
@@ -49,6 +51,7 @@ def create_app(
         metrics: The counters.
         access_log: Gets a line for each request.
         executor: Runs the requests; None runs them on the event loop.
+        page: How the pages at `/` are served; None serves none.
     """
     settings, clock = settings or Settings(), clock or SystemClock()
     metrics = metrics or PrometheusMetrics()
@@ -63,8 +66,9 @@ def create_app(
         log=access_log,
     )
     api = ApiApp(service, executor)
+    pages = [] if page is None else page_routes(service, store, executor, clock, page)
     app = Starlette(
-        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring],
+        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring, *pages],
         middleware=[gate],
         lifespan=_maintaining(store, settings, clock),
         exception_handlers=dict(exception_handlers),

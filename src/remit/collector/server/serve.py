@@ -25,6 +25,7 @@ from remit._base.clock import SystemClock
 from remit._base.guard import logger
 from remit.collector.api import ThreadExecutor
 from remit.collector.domain import prepare
+from remit.collector.page import PageOptions
 from remit.collector.server import AccessLog
 from remit.collector.server.app import create_app
 from remit.collector.server.prometheus import FOLDER_VARIABLE, PrometheusMetrics
@@ -49,12 +50,21 @@ class ServerOptions:
         proxy: Addresses and networks of reverse proxies whose `X-Forwarded-For` is trusted,
             separated by commas.
         access_log: Where each request is logged, a path or `-`; None logs none.
+        page: `on` serves the pages at `/`, `off` the API alone.
+        page_host: Names of the server with a dot in them, by which browsers ask for the pages.
     """
 
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
     proxy: str | None = None
     access_log: str | None = None
+    page: str = "on"
+    page_host: tuple[str, ...] = ()
+
+    @property
+    def pages(self) -> PageOptions | None:
+        """How the pages are served; None serves none."""
+        return PageOptions(hosts=self.page_host) if self.page == "on" else None
 
 
 def serve(
@@ -98,7 +108,13 @@ def serve(
             return
         executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
         stack.callback(executor.close)
-        app = create_app(store, settings=settings, access_log=log, executor=executor)
+        app = create_app(
+            store,
+            settings=settings,
+            access_log=log,
+            executor=executor,
+            page=options.pages,
+        )
         Server(app, listener, settings=settings, options=options, on_start=on_start).run()
 
 
@@ -157,6 +173,7 @@ def _worker_app(
         metrics=PrometheusMetrics(folder),
         access_log=log,
         executor=ThreadExecutor(store.writes_at_once, store.reads_at_once),
+        page=options.pages,
     )
 
 

@@ -47,6 +47,7 @@ from remit.collector.store.rows import FindingRow as FindingRow
 from remit.collector.store.rows import InstanceRow as InstanceRow
 from remit.collector.store.rows import KeyRow as KeyRow
 from remit.collector.store.rows import SchemaVersionRow as SchemaVersionRow
+from remit.collector.store.rows import SessionRow as SessionRow
 from remit.collector.store.rows import SpanRow as SpanRow
 from remit.collector.store.rows import TokenRow as TokenRow
 from remit.collector.store.rows import TypeRow as TypeRow

@@ -35,6 +35,7 @@ _LOCAL: Final = (
     "agent_schema_versions",
     "agent_deployments",
     "api_tokens",
+    "page_sessions",
     "idempotency_keys",
     "erasures",
 )

@@ -362,7 +362,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def change(
-        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow
+        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | SessionRow
     ) -> None:
         if isinstance(row, AgentRow):
             self._check_unchanged(row.id)

@@ -160,6 +160,23 @@ class TokenRow(Row, frozen=True, gc=False):
     may: str = "write"
 
 
+class SessionRow(Row, frozen=True, gc=False):
+    """A session of a person at the page, or a code with which one begins.
+
+    `kind` is `session` or `code`. `secret_hash` is SHA-256 of the secret, which is not stored.
+    `token_id` is the token with which the session began; None if whoever runs the server began it.
+    """
+
+    id: str
+    account_id: str
+    kind: str
+    token_id: str | None
+    secret_hash: bytes
+    inserted_at: int
+    last_used_at: int
+    expires_at: int
+
+
 class InstanceRow(Row, frozen=True, gc=False):
     """One run of an agent.
 

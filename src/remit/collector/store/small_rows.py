@@ -18,6 +18,7 @@ from remit.collector.store.rows import (
     KeyRow,
     Row,
     SchemaVersionRow,
+    SessionRow,
     TokenRow,
     VersionRow,
 )
@@ -87,6 +88,14 @@ class SmallRows(Execution):
         sql = f"{statements.SELECT[TokenRow]} WHERE {where} ORDER BY id{self._kept(TokenRow)}"
         return self._all(TokenRow, sql, values)
 
+    def session_of_hash(self, secret_hash: bytes) -> SessionRow | None:
+        """Return the session, or the code, whose secret has this SHA-256."""
+        return self._one(SessionRow, "secret_hash = ?", secret_hash)
+
+    def sessions(self, account_id: str) -> list[SessionRow]:
+        """Return the sessions and codes of an account, oldest first."""
+        return self._oldest_first(SessionRow, "account_id = ?", account_id)
+
     def agent(self, account_id: str | None, agent_id: str) -> AgentRow | None:
         """Return the agent of this id."""
         return self.row(AgentRow, account_id, agent_id)
@@ -138,12 +147,12 @@ class SmallRows(Execution):
         """Insert idempotency keys that were not used before."""
 
     def change(
-        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow
+        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | SessionRow
     ) -> None:
         """Update an existing row."""
         self.run(statements.UPDATE[type(row)], (*mutable(row), row.id))
 
-    def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow) -> None:
+    def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow | SessionRow) -> None:
         """Delete a row, after the transactions that have read it.
 
         Whether the row is still in use is to be read after this: then no other transaction can

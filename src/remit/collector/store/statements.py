@@ -22,6 +22,7 @@ from remit.collector.store.rows import (
     KeyRow,
     Row,
     SchemaVersionRow,
+    SessionRow,
     SpanRow,
     TokenRow,
     TypeRow,
@@ -42,6 +43,7 @@ TABLES: Final[dict[type[Row], str]] = {
     SpanRow: "spans",
     KeyRow: "idempotency_keys",
     ErasureRow: "erasures",
+    SessionRow: "page_sessions",
 }
 MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     AccountRow: ("name", "updated_at"),
@@ -57,6 +59,7 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     ),
     DeploymentRow: ("current_version_id", "updated_at"),
     TokenRow: ("status", "updated_at"),
+    SessionRow: ("last_used_at",),
     InstanceRow: (
         "status",
         "start_seen",

@@ -105,6 +105,19 @@ CREATE TABLE api_tokens (
   may text COLLATE "C" NOT NULL DEFAULT 'write'
 );
 
+-- The sessions of people at the page, and codes with which one begins. `token_id` is the token that
+-- began it; NULL for whoever runs the server.
+CREATE TABLE page_sessions (
+  id text COLLATE "C" NOT NULL PRIMARY KEY,
+  account_id text COLLATE "C" NOT NULL,
+  kind text COLLATE "C" NOT NULL,
+  token_id text COLLATE "C",
+  secret_hash bytea NOT NULL UNIQUE,
+  inserted_at bigint NOT NULL,
+  last_used_at bigint NOT NULL,
+  expires_at bigint NOT NULL
+);
+
 -- The types of spans that were recorded, one row for each declaration of a type by an agent.
 -- `hash` is that of the declaration, empty for a type that was not declared.
 CREATE TABLE span_types (

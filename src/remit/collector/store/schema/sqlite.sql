@@ -99,6 +99,19 @@ CREATE TABLE api_tokens (
   may TEXT NOT NULL DEFAULT 'write'
 );
 
+-- The sessions of people at the page, and codes with which one begins. `token_id` is the token that
+-- began it; NULL for whoever runs the server.
+CREATE TABLE page_sessions (
+  id TEXT NOT NULL PRIMARY KEY,
+  account_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  token_id TEXT,
+  secret_hash BLOB NOT NULL UNIQUE,
+  inserted_at INTEGER NOT NULL,
+  last_used_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+);
+
 -- The types of spans that were recorded, one row for each declaration of a type by an agent.
 -- `hash` is that of the declaration, empty for a type that was not declared.
 CREATE TABLE span_types (

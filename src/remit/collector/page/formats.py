@@ -1,0 +1,81 @@
+"""How numbers, times and words are written on a page; static/formats.js writes them alike."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+US_PER_MS: Final = 1000
+US_PER_S: Final = 1_000_000
+_S_PER_MIN: Final = 60
+_MIN_PER_H: Final = 60
+_TEN: Final = 10
+_HUNDRED: Final = 100
+_KIB: Final = 1024
+_UNKNOWN: Final = "not known"
+_KEPT_CONTROLS: Final = frozenset("\n\t")
+
+
+def number(value: int | None) -> str:
+    """Return a number with commas: `184,310`."""
+    return "–" if value is None else f"{value:,}"  # noqa: RUF001 - a dash, which the design has
+
+
+def duration(us: int | None) -> str:
+    """Return a duration in microseconds in words: `0.06 ms`, `8.42 s`, `16 min 45 s`."""
+    if us is None:
+        return _UNKNOWN
+    if us < US_PER_S:
+        ms = us / US_PER_MS
+        return f"{ms:.0f} ms" if ms >= _HUNDRED else f"{ms:.3g} ms" if ms >= 1 else f"{ms:.2f} ms"
+    s = us / US_PER_S
+    if s < _S_PER_MIN:
+        return f"{s:.1f} s" if s >= _TEN else f"{s:.2f} s"
+    minutes, seconds = divmod(round(s), _S_PER_MIN)
+    if minutes < _MIN_PER_H:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, _MIN_PER_H)
+    return f"{hours} h {minutes} min"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: `812 bytes`, `1.4 MiB`."""
+    value = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < _KIB or unit == "GiB":
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= _KIB
+    raise AssertionError
+
+
+def words(identifier: str) -> str:
+    """Return one of remit's words without underscores: `financial transactions`."""
+    return identifier.replace("_", " ")
+
+
+def visible(text: str) -> str:
+    """Return *text* with characters that would hide or reorder it as their code points."""
+    return "".join(
+        f"[U+{ord(character):04X}]"
+        if unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
+        and character not in _KEPT_CONTROLS
+        else character
+        for character in text
+    )
+
+
+def tail(identifier: str) -> str:
+    """Return the end of an id, by which people tell runs of one list apart: `…z7sn`."""
+    return "…" + identifier[-4:]
+
+
+def day(moment: str, zone: ZoneInfo) -> str:
+    """Return the day of a time of the API in a zone: `Sun 29 November`."""
+    return day_name(datetime.fromisoformat(moment).astimezone(zone).date())
+
+
+def day_name(on: date) -> str:
+    """Return a day: `Sun 29 November`."""
+    return f"{on:%a} {on.day} {on:%B}"

@@ -1,0 +1,78 @@
+"""What a request to a page must satisfy before it is answered: its host, its origin."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from remit.collector.errors import RequestError, forbidden
+
+_SAME: Final = "same-origin"
+
+
+def check_host(request: Request, names: tuple[str, ...]) -> None:
+    """Refuse a host name that a site on the internet may have (DNS rebinding).
+
+    Args:
+        request: The request.
+        names: Names of this server with a dot in them.
+
+    Raises:
+        RequestError: 421.
+    """
+    name = _name(request.headers.get("host", ""))
+    if not is_own_name(name) and name not in names:
+        raise RequestError(
+            HTTPStatus.MISDIRECTED_REQUEST,
+            "misdirected_request",
+            f"this server does not know the name {name or '(none)'}: whoever runs it starts it "
+            f"with --page-host {name or 'NAME'}",
+        )
+
+
+def check_origin(request: Request) -> None:
+    """Refuse a change that a page of another site asks for.
+
+    Raises:
+        RequestError: 403.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = urlsplit(request.headers.get("origin", "")).netloc
+    own = origin == request.headers.get("host") if site is None else site == _SAME
+    if not own:
+        raise forbidden("a page of another site asked for this change")
+
+
+def can_sign_in(request: Request) -> bool:
+    """Return whether a browser keeps the session: over TLS, or on this machine."""
+    name = _name(request.headers.get("host", ""))
+    return request.url.scheme == "https" or _is_loopback(name)
+
+
+def is_own_name(name: str) -> bool:
+    """Return whether *name* is an address, or a name that no site on the internet can have."""
+    if name and ("." not in name or name.endswith(".localhost")):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def _name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:
+        return ""

@@ -1,0 +1,323 @@
+"""The routes of the page, and the way from a request to an answer."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from remit._base.clock import NS_PER_US, Clock
+from remit.collector.api import CALLER, CODE, ROUTE, Executor, Service
+from remit.collector.errors import RequestError, malformed, too_large
+from remit.collector.page import screens, shell
+from remit.collector.page.guards import can_sign_in, check_host, check_origin
+from remit.collector.page.sessions import LONGEST_US, Sessions
+from remit.collector.page.visits import Answer, Api, Data, Handler, Page, Redirect, Visit
+from remit.collector.store import Store, StoreUnavailableError
+
+MAX_FORM_BYTES: Final = 64 * 1024
+SIGN_IN: Final = "/sign-in"
+ZONE: Final = "remit_zone"
+"""The cookie with the reader's time zone, which the script of the page sets."""
+THEME: Final = "remit_theme"
+"""The cookie with the theme that the reader chose."""
+_THEMES: Final = ("light", "dark")
+_UTC: Final = ZoneInfo("UTC")
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_MIN_COMPRESSED_BYTES: Final = 2048
+_US_PER_S: Final = 1_000_000
+_TITLES: Final = {
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.FORBIDDEN: "Not allowed",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer",
+    HTTPStatus.GATEWAY_TIMEOUT: "Too much for one page",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageOptions:
+    """How the page is served.
+
+    Attributes:
+        hosts: Names of the server with a dot in them, beside addresses and `localhost`.
+    """
+
+    hosts: tuple[str, ...] = ()
+
+
+class _Raw(NamedTuple):
+    """An answer as it is sent."""
+
+    body: bytes
+    status: int
+    headers: Mapping[str, str]
+
+
+class Site:
+    """The pages of one collector."""
+
+    def __init__(
+        self,
+        service: Service,
+        store: Store,
+        executor: Executor,
+        clock: Clock,
+        options: PageOptions,
+    ) -> None:
+        """Show what *service* answers, on the threads of *executor*."""
+        self._service = service
+        self._sessions = Sessions(store, clock)
+        self._executor = executor
+        self._clock = clock
+        self._options = options
+
+    def routes(self) -> list[Route]:
+        """Return the routes of all pages."""
+        made = [
+            Route("/static/{version}/{name}", self._static, methods=["GET"]),
+            Route(SIGN_IN, self._sign_in, methods=["GET", "POST"]),
+            Route("/sign-out", self._sign_out, methods=["POST"]),
+        ]
+        for method, path, handler in screens.SCREENS:
+            endpoint = partial(self._answer, path, handler)
+            made.append(Route(path, endpoint, methods=[method], name=f"{method} {path}"))
+        return made
+
+    async def _static(self, request: Request) -> Response:
+        request.scope[ROUTE] = "/static/{version}/{name}"
+        content = shell.static_files().get(request.path_params["name"])
+        if content is None:
+            return Response(status_code=HTTPStatus.NOT_FOUND)
+        suffix = "." + request.path_params["name"].rpartition(".")[2]
+        headers = {**shell.HEADERS, "cache-control": shell.IMMUTABLE}
+        if suffix != ".woff2":
+            content = await run_in_threadpool(zlib.compress, content, 9, _GZIP)
+            headers["content-encoding"] = "gzip"
+        return Response(content, media_type=shell.TYPES[suffix], headers=headers)
+
+    async def _sign_in(self, request: Request) -> Response:
+        request.scope[ROUTE] = SIGN_IN
+        try:
+            check_host(request, self._options.hosts)
+            wanted = _local(request.query_params.get("next"))
+            values: dict[str, object] = {"next": wanted, "wrong": False}
+            if not can_sign_in(request):
+                return self._send(request, Page("sign_in_http.html", values))
+            if request.method == "GET":
+                return self._send(request, Page("sign_in.html", values))
+            check_origin(request)
+            form = await _form(request)
+            values["next"] = wanted = _local(form.get("next"))
+            given = form.get("secret", "").strip()
+            try:
+                secret = await self._executor.run(
+                    partial(self._sessions.sign_in, given), writes=True
+                )
+            except RequestError as refusal:
+                request.scope[CODE] = refusal.code
+                values["wrong"] = True
+                return self._send(request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
+        except RequestError as refusal:
+            return self._refused(request, refusal)
+        except StoreUnavailableError:
+            return self._refused(request, _UNAVAILABLE)
+        response = self._send(request, Redirect(wanted or "/runs"))
+        response.set_cookie(
+            _cookie(request),
+            secret,
+            max_age=LONGEST_US // _US_PER_S,
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite="lax",
+        )
+        return response
+
+    async def _sign_out(self, request: Request) -> Response:
+        request.scope[ROUTE] = "/sign-out"
+        try:
+            check_host(request, self._options.hosts)
+            check_origin(request)
+            secret = request.cookies.get(_cookie(request), "")
+            signed_in = await self._executor.run(partial(self._sessions.find, secret))
+            await self._executor.run(partial(self._sessions.end, signed_in.session), writes=True)
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.UNAUTHORIZED:
+                return self._refused(request, refusal)
+        except StoreUnavailableError:
+            return self._refused(request, _UNAVAILABLE)
+        response = self._send(request, Redirect(SIGN_IN))
+        response.delete_cookie(_cookie(request), path="/", secure=True, httponly=True)
+        return response
+
+    async def _answer(self, route: str, handler: Handler, request: Request) -> Response:
+        request.scope[ROUTE] = route
+        try:
+            check_host(request, self._options.hosts)
+            form: Mapping[str, str] = {}
+            if request.method == "POST":
+                check_origin(request)
+                form = await _form(request)
+            work = partial(self._visit, route, handler, request, form)
+            raw = await self._executor.run(work, writes=request.method == "POST")
+        except RequestError as refusal:
+            return self._refused(request, refusal)
+        except StoreUnavailableError:
+            return self._refused(request, _UNAVAILABLE)
+        return Response(raw.body, raw.status, raw.headers)
+
+    def _visit(
+        self, route: str, handler: Handler, request: Request, form: Mapping[str, str]
+    ) -> _Raw:
+        """Return the answer to a request, on a thread that may use the database."""
+        session, caller = self._sessions.find(request.cookies.get(_cookie(request), ""))
+        request.scope[CALLER] = caller
+        visit = Visit(
+            api=Api(self._service, caller),
+            sessions=self._sessions,
+            session=session,
+            route=route,
+            path=request.url.path,
+            named=request.path_params,
+            query=dict(request.query_params),
+            form=form,
+            now_us=self._clock.wall_ns() // NS_PER_US,
+            zone=_zone(request),
+        )
+        return _raw(request, handler(visit), caller_shown=True)
+
+    def _send(self, request: Request, answer: Answer) -> Response:
+        raw = _raw(request, answer, caller_shown=False)
+        return Response(raw.body, raw.status, raw.headers)
+
+    def _refused(self, request: Request, refusal: RequestError) -> Response:
+        request.scope[CODE] = refusal.code
+        if refusal.status == HTTPStatus.UNAUTHORIZED:
+            if _wants_data(request):
+                return Response(status_code=refusal.status, headers=shell.HEADERS)
+            query = f"?{request.url.query}" if request.url.query else ""
+            wanted = urlencode({"next": request.url.path + query})
+            return self._send(request, Redirect(f"{SIGN_IN}?{wanted}"))
+        values = {
+            "title": _TITLES.get(HTTPStatus(refusal.status), "This does not work"),
+            "refusal": refusal,
+        }
+        retry = {
+            name: value
+            for name, value in (refusal.headers or {}).items()
+            if name.lower() == "retry-after"
+        }
+        return self._send(request, Page("refused_request.html", values, refusal.status, retry))
+
+
+def page_routes(
+    service: Service, store: Store, executor: Executor, clock: Clock, options: PageOptions
+) -> list[Route]:
+    """Return the routes of the page.
+
+    Args:
+        service: The collector.
+        store: Its database, in which sessions are kept.
+        executor: Runs what may use the database.
+        clock: Source of the time.
+        options: How the page is served.
+    """
+    return Site(service, store, executor, clock, options).routes()
+
+
+_UNAVAILABLE: Final = RequestError(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "unavailable",
+    "the database cannot be used now",
+    headers={"Retry-After": "10"},
+)
+
+
+def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:
+    """Return an answer as it is sent."""
+    headers = dict(shell.HEADERS)
+    if isinstance(answer, Redirect):
+        return _Raw(b"", HTTPStatus.SEE_OTHER, {**headers, "location": answer.address})
+    if isinstance(answer, Data):
+        if answer.body is None:
+            return _Raw(b"", HTTPStatus.NO_CONTENT, headers)
+        headers["content-type"] = answer.media_type
+        if answer.filename is not None:
+            headers["content-disposition"] = f'attachment; filename="{answer.filename}"'
+        return _compressed(request, answer.body, HTTPStatus.OK, headers)
+    theme = request.cookies.get(THEME)
+    values = {
+        "signed_in": caller_shown,
+        "zone": _zone(request),
+        "theme": theme if theme in _THEMES else None,
+        "path": request.url.path,
+        **answer.values,
+    }
+    body = shell.render(answer.template, values)
+    headers |= {"content-type": "text/html; charset=utf-8", **answer.headers}
+    return _compressed(request, body, answer.status, headers)
+
+
+def _compressed(request: Request, body: bytes, status: int, headers: dict[str, str]) -> _Raw:
+    if len(body) < _MIN_COMPRESSED_BYTES or "gzip" not in request.headers.get(
+        "accept-encoding", ""
+    ):
+        return _Raw(body, status, headers)
+    packed = zlib.compress(body, 1, _GZIP)
+    return _Raw(packed, status, {**headers, "content-encoding": "gzip", "vary": "Accept-Encoding"})
+
+
+def _cookie(request: Request) -> str:
+    """Return the name of the session's cookie: cookies do not distinguish ports."""
+    return f"__Host-remit_{request.url.port or (443 if request.url.scheme == 'https' else 80)}"
+
+
+def _zone(request: Request) -> ZoneInfo:
+    """Return the reader's time zone, as the script of the page reported it; else UTC."""
+    try:
+        return ZoneInfo(request.cookies.get(ZONE, "UTC"))
+    except (KeyError, OSError, ValueError):
+        return _UTC
+
+
+def _wants_data(request: Request) -> bool:
+    """Return whether a script of the page asks, which does not follow to the sign-in."""
+    return request.headers.get("sec-fetch-dest", "document") == "empty"
+
+
+def _local(address: str | None) -> str:
+    """Return a path of this site; anything else is empty."""
+    address = address or ""
+    safe = address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if safe and address.isprintable() else ""
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Return the fields of a form.
+
+    Raises:
+        RequestError: 400 or 413.
+    """
+    if request.headers.get("content-type", "").partition(";")[0] != (
+        "application/x-www-form-urlencoded"
+    ):
+        raise malformed("the body must be a form")
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM_BYTES:
+            raise too_large(f"a form has at most {MAX_FORM_BYTES} bytes")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    except (UnicodeDecodeError, ValueError) as error:
+        raise malformed("the body is no form") from error

@@ -1,0 +1,14 @@
+"""The table of the pages: method, path, handler."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from remit.collector.page import home
+from remit.collector.page.visits import Handler
+
+SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("GET", "/", home.home),
+    ("GET", "/runs", home.runs),
+)
+"""Pages, forms and data: anything that needs a session."""

@@ -1,0 +1,192 @@
+"""Sessions: who is signed in at the page, and the codes with which a session begins."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import msgspec
+
+from remit._base.clock import NS_PER_US, Clock, SystemClock
+from remit._base.ids import partition_of
+from remit.collector.domain import (
+    Caller,
+    IdSource,
+    Permission,
+    TokenScope,
+    hash_of,
+    holder_of,
+    prepare,
+)
+from remit.collector.errors import unauthorized
+from remit.collector.store import (
+    SessionRow,
+    Store,
+    StoreUnavailableError,
+    TokenRow,
+    Transaction,
+    write,
+)
+
+SESSION: Final = "session"
+CODE: Final = "code"
+CODE_US: Final = 10 * 60 * 1_000_000
+"""How long a code can be used, once."""
+IDLE_US: Final = 12 * 3600 * 1_000_000
+"""A session that is not used for so long ends."""
+LONGEST_US: Final = 7 * 24 * 3600 * 1_000_000
+"""How long a session lasts at most."""
+_USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
+_SECRET_BYTES: Final = 32
+_CODE_BYTES: Final = 15
+
+
+class SignedIn(NamedTuple):
+    """A session and what its holder may do."""
+
+    session: SessionRow
+    caller: Caller
+
+
+def create_code(store: Store, *, clock: Clock | None = None) -> str:
+    """Return a code that begins a session of whoever runs the server, once, within ten minutes.
+
+    It gives what the holder of the database has anyway: everything in its account.
+    """
+    clock = clock or SystemClock()
+    account = prepare(store, clock)
+    code = secrets.token_urlsafe(_CODE_BYTES)
+    now_us = clock.wall_ns() // NS_PER_US
+    row = SessionRow(
+        id=IdSource(clock).new(partition_of(account.id) or 0),
+        account_id=account.id,
+        kind=CODE,
+        token_id=None,
+        secret_hash=hash_of(code),
+        inserted_at=now_us,
+        last_used_at=now_us,
+        expires_at=now_us + CODE_US,
+    )
+    write(store, lambda tx: tx.add(row))
+    return code
+
+
+class Sessions:
+    """The sessions of one database; every method may be called from any thread."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Keep sessions in *store*."""
+        self._store = store
+        self._clock = clock
+        self._ids = IdSource(clock)
+
+    def sign_in(self, given: str) -> str:
+        """Begin a session with a token or a code, and return its secret.
+
+        Raises:
+            RequestError: 401, it is neither, or is not valid any more.
+            StoreUnavailableError: The database cannot be used now.
+        """
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+
+        def work(tx: Transaction) -> None:
+            now_us = self._now_us()
+            expires_us = now_us + LONGEST_US
+            code = tx.session_of_hash(hash_of(given))
+            if code is not None and code.kind == CODE and code.expires_at > now_us:
+                account_id, token_id = code.account_id, None
+            else:
+                token = tx.token_of_hash(hash_of(given))
+                if token is None:
+                    raise unauthorized()
+                account_id, token_id = holder_of(tx, token, now_us).account_id, token.id
+                expires_us = min(expires_us, token.expires_at or expires_us)
+            for row in tx.sessions(account_id):
+                if row == code or _has_ended(row, now_us):
+                    tx.remove(row)
+            tx.add(
+                SessionRow(
+                    id=self._ids.new(partition_of(account_id) or 0),
+                    account_id=account_id,
+                    kind=SESSION,
+                    token_id=token_id,
+                    secret_hash=hash_of(secret),
+                    inserted_at=now_us,
+                    last_used_at=now_us,
+                    expires_at=expires_us,
+                )
+            )
+
+        write(self._store, work)
+        return secret
+
+    def find(self, secret: str) -> SignedIn:
+        """Return the session of *secret*.
+
+        Raises:
+            RequestError: 401, it has ended, or its token has.
+            StoreUnavailableError: The database cannot be used now.
+        """
+        with self._store.reading() as tx:
+            now_us = self._now_us()
+            row = tx.session_of_hash(hash_of(secret))
+            if row is None or row.kind != SESSION or _has_ended(row, now_us):
+                raise unauthorized()
+            caller = _holder(tx, row, now_us)
+        if now_us - row.last_used_at > _USE_NOTED_EVERY_US:
+            used = msgspec.structs.replace(row, last_used_at=now_us)
+            with suppress(StoreUnavailableError):
+                write(self._store, lambda tx: tx.change(used))
+        return SignedIn(row, caller)
+
+    def end(self, *rows: SessionRow) -> None:
+        """End sessions.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now.
+        """
+
+        def work(tx: Transaction) -> None:
+            for row in rows:
+                tx.remove(row)
+
+        write(self._store, work)
+
+    def all_of(self, caller: Caller) -> list[SessionRow]:
+        """Return the sessions that *caller* sees: those of an account, or of one token.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now.
+        """
+        with self._store.reading() as tx:
+            now_us = self._now_us()
+            return [
+                row
+                for row in tx.sessions(caller.account_id)
+                if row.kind == SESSION
+                and not _has_ended(row, now_us)
+                and (caller.agent_id is None or row.token_id == caller.token_id)
+            ]
+
+    def _now_us(self) -> int:
+        return self._clock.wall_ns() // NS_PER_US
+
+
+def _holder(tx: Transaction, row: SessionRow, now_us: int) -> Caller:
+    """Return what the holder of a session may do: what its token may, else everything.
+
+    Raises:
+        RequestError: 401, the token is not active any more.
+    """
+    if row.token_id is None:
+        return Caller(row.account_id, TokenScope.ACCOUNT, may=Permission.ERASE)
+    token = tx.row(TokenRow, row.account_id, row.token_id)
+    if token is None:
+        raise unauthorized()
+    return holder_of(tx, token, now_us)
+
+
+def _has_ended(row: SessionRow, now_us: int) -> bool:
+    idle = row.kind == SESSION and now_us - row.last_used_at > IDLE_US
+    return idle or row.expires_at <= now_us

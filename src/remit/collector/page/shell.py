@@ -1,0 +1,114 @@
+"""Rendering: the templates, the filters that they use, and the headers of every page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from remit.collector.page import formats
+
+_HERE: Final = Path(__file__).parent
+_STATIC: Final = _HERE / "static"
+TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff2": "font/woff2",
+}
+"""Types of the static files."""
+_POLICY: Final = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types remit",
+)
+HEADERS: Final = {
+    "content-security-policy": "; ".join(_POLICY),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "cache-control": "no-store",
+}
+"""Headers of every page."""
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
+
+
+@cache
+def static_files() -> Mapping[str, bytes]:
+    """Return the static files by name."""
+    return {path.name: path.read_bytes() for path in sorted(_STATIC.iterdir())}
+
+
+@cache
+def static_version() -> str:
+    """Return a name for the content of the static files, which their addresses have."""
+    digest = hashlib.sha256()
+    for name, content in static_files().items():
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest()[:12]
+
+
+@cache
+def templates() -> Environment:
+    """Return the templates, with the filters that they use."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(
+        number=formats.number,
+        duration=formats.duration,
+        size=formats.size,
+        words=formats.words,
+        visible=formats.visible,
+        tail=formats.tail,
+    )
+    environment.globals.update(
+        static=f"/static/{static_version()}", time=_time, clock=_clock, day=formats.day
+    )
+    return environment
+
+
+def render(template: str, values: Mapping[str, object]) -> bytes:
+    """Return a page as HTML."""
+    return templates().get_template(template).render(values).encode()
+
+
+def _time(moment: str | None, zone: ZoneInfo) -> Markup:
+    """Return a time of the API as day and time in a zone."""
+    return _stamp(moment, zone, "%Y-%m-%d %H:%M:%S")
+
+
+def _clock(moment: str | None, zone: ZoneInfo) -> Markup:
+    """Return a time of the API as the time of the day in a zone."""
+    return _stamp(moment, zone, "%H:%M:%S")
+
+
+def _stamp(moment: str | None, zone: ZoneInfo, pattern: str) -> Markup:
+    if moment is None:
+        return Markup("–")  # noqa: RUF001 - a dash, which the design has
+    at = datetime.fromisoformat(moment)
+    shown = at.astimezone(zone).strftime(pattern)
+    full = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(moment, full, shown)

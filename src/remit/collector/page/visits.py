@@ -1,0 +1,141 @@
+"""What a page is made from, a visit, and what it is, an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from remit.collector.api import Request, Service
+from remit.collector.domain import Caller, Context
+from remit.collector.errors import RequestError
+from remit.collector.page.sessions import Sessions
+from remit.collector.store import SessionRow
+
+T = TypeVar("T")
+
+
+class Api(NamedTuple):
+    """The API as the person who visits may use it: what a page shows, the API answers too.
+
+    Attributes:
+        service: The collector.
+        caller: The holder of the session.
+    """
+
+    service: Service
+    caller: Caller
+
+    def get(self, path: str, **query: str | None) -> dict[str, Any]:
+        """Return what a GET answers; a parameter that is None or empty is left out.
+
+        Raises:
+            RequestError: The refusal.
+        """
+        chosen = {name: value for name, value in query.items() if value}
+        return self._answer(Request("GET", path, chosen))
+
+    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """Return what a POST answers.
+
+        Raises:
+            RequestError: The refusal.
+        """
+        return self._answer(Request("POST", path, body=msgspec.json.encode(body)))
+
+    def read(self, work: Callable[[Context], T]) -> T:
+        """Return what *work* returns, which reads one state of the database.
+
+        Raises:
+            RequestError: The refusal.
+        """
+        return self.service.read(self.caller, work)
+
+    def _answer(self, request: Request) -> dict[str, Any]:
+        response = self.service.dispatch(request, caller=self.caller)
+        answer: dict[str, Any] = msgspec.json.decode(response.body)
+        if response.status != HTTPStatus.OK:
+            raise RequestError(
+                response.status,
+                response.code or "",
+                answer["message"],
+                errors=answer.get("errors"),
+                headers=response.headers,
+            )
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request by a person who is signed in.
+
+    Attributes:
+        api: The API with what this person may see.
+        sessions: All sessions.
+        session: The one of this person.
+        route: The path of the route, with `{id}`.
+        path: The path.
+        named: The parts of the path that the route names.
+        query: Parameters of the address.
+        form: Fields of the form, of a POST.
+        now_us: The time.
+        zone: The reader's time zone.
+    """
+
+    api: Api
+    sessions: Sessions
+    session: SessionRow
+    route: str
+    path: str
+    named: Mapping[str, str]
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    now_us: int
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, rendered from a template.
+
+    Attributes:
+        template: Name of the template.
+        values: What it shows.
+        status: HTTP status.
+        headers: Headers beside the usual ones.
+    """
+
+    template: str
+    values: Mapping[str, object] = field(default_factory=dict[str, object])
+    status: int = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The address of another page."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Data for a script of the page, or a file to be saved.
+
+    Attributes:
+        body: The data; None is 204, there is nothing new.
+        media_type: Its type.
+        filename: Name of the file; None shows the data instead of saving it.
+    """
+
+    body: bytes | None
+    media_type: str = "application/json"
+    filename: str | None = None
+
+
+Answer: TypeAlias = Page | Redirect | Data
+Handler: TypeAlias = Callable[[Visit], Answer]
