@@ -38,6 +38,7 @@ from remit.collector.store.rows import (
     InstanceRow,
     KeyRow,
     Row,
+    SessionRow,
     SpanRow,
     TokenRow,
 )
