@@ -110,6 +110,13 @@ def run_tests(session: nox.Session, files: set[Path]) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Run the tests of the page in a browser, Debian's chromium-headless-shell."""
+    install(session, "all,test-gate")
+    session.run("python", "-m", "pytest", "--strict-skips", "tests/browser", *session.posargs)
+
+
+@nox.session
 def instructions(session: nox.Session) -> None:
     """Compare the instructions of a decorated call with the stored counts."""
     install(session)
@@ -146,6 +153,9 @@ def package(session: nox.Session) -> None:
             f"{folder}/venv/bin/remit", "demo", "--data-dir", f"{folder}/data",
             external=True, silent=True,
         )  # fmt: skip
+        # The wheel has the templates and the static files of the page.
+        check = "from remit.collector.page.shell import render, static_files; static_files()"
+        session.run(python, "-W", "error", "-c", check, external=True)
 
 
 def check_sdist(session: nox.Session) -> None:
