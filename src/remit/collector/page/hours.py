@@ -26,6 +26,9 @@ _TIMES: Final = {
 }
 _TICKS: Final = 4
 _LAST_TICK: Final = 0.8
+"""After a tick here there is no room for the word at the end."""
+_RIGHTMOST: Final = 0.87
+"""After this there is no room for the words of a tick."""
 _FEW_HOURS: Final = 8
 _ONE_DAY: Final = 30
 
@@ -63,6 +66,7 @@ class Bars(NamedTuple):
         bars: One for each hour or day, also without runs.
         unit: How long one is: `an hour`.
         most: The largest number of runs in one.
+        failed: The largest number of failed runs in one.
         scale: How high failed runs are drawn.
         ticks: Places on the axis in percent, and their words.
         end: Words at the end of the axis; empty if a tick is too near.
@@ -71,6 +75,7 @@ class Bars(NamedTuple):
     bars: Sequence[Bar]
     unit: str
     most: int
+    failed: int
     scale: str
     ticks: Sequence[tuple[float, str]]
     end: str
@@ -114,12 +119,14 @@ def bars_of(
             for place, begin in enumerate(local(bar.since_us, zone) for bar in bars)
             if place % step == 0
         ]
-    ticks = [(100 * place / len(bars), words) for place, words in marked]
+    places = [(100 * place / len(bars), words) for place, words in marked]
+    ticks = [tick for tick in places if tick[0] <= 100 * _RIGHTMOST]
     is_free = not ticks or ticks[-1][0] <= 100 * _LAST_TICK
     end = "now" if window.until_us is None else ""
     most = max(bar.runs for bar in bars)
-    scale, drawn = _drawn(bars, most)
-    return Bars(drawn, unit, most, scale, ticks, end if is_free else "")
+    failed = max(bar.failed for bar in bars)
+    scale, drawn = _drawn(bars, most, failed)
+    return Bars(drawn, unit, most, failed, scale, ticks, end if is_free else "")
 
 
 def _by_hour(
@@ -152,11 +159,9 @@ def _by_day(
     return bars, days
 
 
-def _drawn(bars: Sequence[Bar], most: int) -> tuple[str, list[Bar]]:
+def _drawn(bars: Sequence[Bar], most: int, failed: int) -> tuple[str, list[Bar]]:
     """Return how high failed runs are drawn, in words, and the bars with their places."""
-    failed = max(bar.failed for bar in bars)
     unit = min(_UP / max(most, 1), _DOWN / max(failed, 1))
-    unit = unit if failed * _UP / max(most, 1) > _DOWN else _UP / max(most, 1)
     times = next(times for times in _TIMES if times == 1 or failed * times * unit <= _DOWN)
     step = WIDTH / len(bars)
     gap = min(1.0, step / 8)

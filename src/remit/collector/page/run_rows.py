@@ -12,6 +12,9 @@ Run = Mapping[str, Any]
 """A run as the API lists it."""
 _ENDED: Final = "ProcessEnded"
 _DENIED: Final = "DeniedError"
+_WAS_DENIED: Final = " was denied: "
+_TO_THE_MODEL: Final = ". Policy refused"
+"""Before and after why a step was refused, in the message of the error."""
 _MARKS: Final = {
     "denied": "refused",
     "beyond": "beyond the remit",
@@ -131,7 +134,8 @@ def _failed(failure: Mapping[str, Any]) -> Outcome:
             "failed", "process ended", f"while {step_name(step)} was open" if step else ""
         )
     if _kind(failure) == _DENIED and step:
-        return Outcome("failed", f"refused: {step_name(step)}", failure["text"] or "")
+        clause = (failure["text"] or "").partition(_WAS_DENIED)[2].partition(_TO_THE_MODEL)[0]
+        return Outcome("failed", f"refused: {step_name(step)}", clause)
     return Outcome("failed", _named(failure), failure["text"] or "")
 
 
