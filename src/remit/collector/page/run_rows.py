@@ -82,8 +82,14 @@ class RunRow(NamedTuple):
     has_begun: bool
 
 
-def row_of(run: Run, now_us: int) -> RunRow:
-    """Return a run of the API as a row."""
+def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
+    """Return a run of the API as a row.
+
+    Args:
+        run: The run.
+        now_us: The time.
+        step: Name of the step that it is in.
+    """
     tokens = [count for count in run["tokens"].values() if count is not None]
     return RunRow(
         id=run["id"],
@@ -92,7 +98,7 @@ def row_of(run: Run, now_us: int) -> RunRow:
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
-        outcome=outcome_of(run),
+        outcome=Outcome("quiet", "", f"now in {step_name(step)}") if step else outcome_of(run),
         marks=[
             Mark(name, run["denied"] if name == "denied" else None, words)
             for name, words in _MARKS.items()

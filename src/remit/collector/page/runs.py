@@ -11,7 +11,7 @@ import msgspec
 
 from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
-from remit.collector.errors import RequestError
+from remit.collector.errors import RequestError, invalid
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import day
 from remit.collector.page.hours import Bars, bars_of
@@ -24,11 +24,15 @@ from remit.collector.page.visits import Answer, Data, Page, Redirect, Visit
 from remit.collector.page.windows import ANY, AT, BEGINS, Window, address_of, local
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import MOST_RANKED
+from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
 
 CHANGES: Final = "/api/remit/v1/changes"
+SPANS: Final = "/api/remit/v1/spans"
 PAGE_ROWS: Final = 100
 _WORST: Final = 3
+_MOST_OPEN: Final = 10
+"""Running runs of which the open step is looked up."""
 _MOST_NAMES: Final = 500
 """Agents that the form suggests."""
 _MOST_ROUNDS: Final = 5
@@ -83,7 +87,7 @@ def runs(visit: Visit) -> Answer:
     """Show the runs that the filters of the address choose, the newest ones first."""
     filters = Filters.of(visit.query)
     try:
-        window = filters.window(visit)
+        window = _checked(visit, filters)
         cursor = visit.api.get(CHANGES)["cursor"]
         listed = _listed(visit, filters, window)
         numbers = _numbers(visit, filters, window)
@@ -97,7 +101,7 @@ def runs(visit: Visit) -> Answer:
         if is_empty:
             return Page("runs_empty.html", {"cursor": cursor})
         without = without_each(visit, filters, window)
-    rows = [row_of(run, visit.now_us) for run in listed.runs]
+    rows = _rows(visit, listed.runs)
     is_live = filters.end == "now" and not filters.get("before") and filters.order == "newest"
     following = filters.but(before=listed.next) if listed.next else None
     values = {
@@ -164,7 +168,7 @@ def new_runs(visit: Visit) -> Answer:
     changed, cursor = _changed(visit, visit.query.get("cursor") or "")
     if not fresh and not changed and cursor == visit.query.get("cursor"):
         return Data(None)
-    shown = [row_of(run, visit.now_us) for run in changed if run["id"] <= newest]
+    shown = _rows(visit, [run for run in changed if run["id"] <= newest])
     values = {"zone": visit.zone, "with_day": False}
     rows = {row.id: render("run_row.html", {"row": row, **values}).decode() for row in shown}
     answer = {"new": len(fresh), "more": len(fresh) >= PAGE_ROWS, "rows": rows, "cursor": cursor}
@@ -186,11 +190,56 @@ def csv(visit: Visit) -> Answer:
     return Data("".join(parts).encode(), "text/csv; charset=utf-8", "runs.csv")
 
 
+def _checked(visit: Visit, filters: Filters) -> Window:
+    """Return the time of a list.
+
+    Raises:
+        RequestError: 422, with all that is wrong in the filters.
+    """
+    errors: dict[str, Sequence[str]] = {}
+    window = Window(None, None, "")
+    try:
+        window = filters.window(visit)
+    except RequestError as refusal:
+        errors |= refusal.errors or {}
+    for check in (lambda: filters.order, lambda: _query(filters, window)):
+        try:
+            check()
+        except RequestError as refusal:
+            errors |= refusal.errors or {}
+    if errors:
+        raise invalid(errors)
+    return window
+
+
+def _query(filters: Filters, window: Window) -> RunsQuery:
+    values = {name: value for name, value in filters.criteria(window).items() if value}
+    return validated(RunsQuery, values)
+
+
+def _rows(visit: Visit, runs: Sequence[Run]) -> list[RunRow]:
+    """Return runs as rows, with the open step of the first ones that are running."""
+    running = [run["id"] for run in runs if run["status"] == "active"][:_MOST_OPEN]
+    steps = {run_id: _open_step(visit, run_id) for run_id in running}
+    return [row_of(run, visit.now_us, steps.get(run["id"])) for run in runs]
+
+
+def _open_step(visit: Visit, run_id: str) -> str | None:
+    """Return the name of the step that a run is in; None if it is in none."""
+    try:
+        answer = visit.api.get(SPANS, run_id=run_id, status="active", limit="1")
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+            raise
+        return None
+    names = [span["schema_name"] for span in answer["spans"]]
+    return names[0] if names and names[0] != ROOT_SPAN else None
+
+
 def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
     criteria = filters.criteria(window)
     if filters.order != "newest":
-        values = {name: value for name, value in criteria.items() if value}
-        query = validated(RunsQuery, values)
+        query = _query(filters, window)
         ranked = visit.api.read(lambda ctx: rank_runs(ctx, query, filters.order))
         return _Listed(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
