@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from remit.collector import Store
+from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
-from tests.inside import FakeClock
 
 WITHHELD: Final[dict[str, Json]] = {"card": {"$remit": "withheld", "rule": "type:SecretStr"}}
 BEYOND: Final[dict[str, Json]] = {"$remit": {"exceeds": ["it may send data"]}}
@@ -86,7 +86,8 @@ class History:
             ago: How long before now it began.
             agent: Name of its agent.
             status: Its status.
-            steps: Its steps, and the results with which they failed; None for one that is complete.
+            steps: The results of its steps by name, or their `payload` and `result`; a result
+                with an `error` means that the step failed.
             answer: The summary of the run.
             took: How long it took, in seconds.
             root: The payload of its root span.
@@ -101,10 +102,11 @@ class History:
         named = {"started_at": began.isoformat(), "status": "active"}
         top = api.span(run, schema_name="remit:run", **{**named, "payload": dict(root or {})})
         failed: Json = None
-        for name, result in (steps or {}).items():
-            body = {**named, "parent_span_id": top["id"], "payload": {}}
-            if isinstance(result, dict) and "payload" in result:
-                body, result = {**body, "payload": result["payload"]}, result.get("result")
+        for name, described in (steps or {}).items():
+            has_payload = isinstance(described, dict) and "payload" in described
+            payload = described["payload"] if has_payload else {}
+            result = described.get("result") if has_payload else described
+            body = {**named, "parent_span_id": top["id"], "payload": payload}
             span = api.span(run, schema_name=f"shop:{name}", **body)
             is_failed = isinstance(result, dict) and "error" in result
             failed = result if is_failed else failed

@@ -44,7 +44,7 @@ class Mark(NamedTuple):
     """A mark of a run; its number is None where only its presence is known."""
 
     name: str
-    count: int | None
+    number: int | None
     words: str
 
 

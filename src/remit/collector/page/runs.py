@@ -255,7 +255,8 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
 
 def _wire(runs: object) -> list[Run]:
     """Return runs of the domain as the API answers them."""
-    return msgspec.json.decode(msgspec.json.encode(runs), type=list[dict[str, Any]])
+    answered: list[Run] = msgspec.json.decode(msgspec.json.encode(runs))
+    return answered
 
 
 def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
@@ -271,12 +272,12 @@ def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
     failing = sorted((one for one in agents if one["failed"]), key=lambda one: -one["failed"])
     worst = failing[:_WORST]
     others = [one for one in agents if one not in worst]
-    sums = (sum(one[name] for one in others) for name in ("failed", "runs"))
+    failed, all_runs = (sum(int(one[name]) for one in others) for name in ("failed", "runs"))
     names = dict.fromkeys(one["agent"]["name"] for one in agents)
     return _Numbers(
         bars_of(by_hour, window, visit.zone, visit.now_us),
         worst,
-        (len(others), *sums),  # type: ignore[arg-type]
+        (len(others), failed, all_runs),
         list(names)[:_MOST_NAMES],
         len(agents),
     )
