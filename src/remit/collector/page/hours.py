@@ -25,7 +25,7 @@ _TIMES: Final = {
     1: "on the same scale",
 }
 _TICKS: Final = 4
-_LAST_TICK: Final = 0.8
+_LAST_TICK: Final = 0.78
 """After a tick here there is no room for the word at the end."""
 _RIGHTMOST: Final = 0.87
 """After this there is no room for the words of a tick."""

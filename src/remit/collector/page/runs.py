@@ -17,11 +17,11 @@ from remit.collector.page.formats import day
 from remit.collector.page.hours import Bars, bars_of
 from remit.collector.page.run_filters import COUNTS, RUNS, Filters, of_form
 from remit.collector.page.run_rows import Run, RunRow, row_of
-from remit.collector.page.runs_part import Part, found_in_time
+from remit.collector.page.runs_part import found_in_time
 from remit.collector.page.runs_without import Without, without_each
 from remit.collector.page.shell import render
 from remit.collector.page.visits import Answer, Data, Page, Redirect, Visit
-from remit.collector.page.windows import ANY, AT, BEGINS, Window, address_of, local
+from remit.collector.page.windows import AT, BEGINS, Window, address_of, local
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import MOST_RANKED
 from remit.collector.store.subjects import ROOT_SPAN
@@ -73,13 +73,14 @@ class _Listed(NamedTuple):
     Attributes:
         runs: The runs.
         next: Where the next page begins; None on the last one.
-        part: How far the search went before its time was over; None if it ended.
+        part_us: All runs after this were compared before the time for a search was over; None if
+            all were.
         is_whole: Whether all runs were compared, in an order by a measure.
     """
 
     runs: Sequence[Run]
     next: str | None = None
-    part: Part | None = None
+    part_us: int | None = None
     is_whole: bool = True
 
 
@@ -96,7 +97,7 @@ def runs(visit: Visit) -> Answer:
             raise
         return _form_again(visit, filters, refusal)
     without: Without | None = None
-    if not listed.runs and listed.part is None and not filters.get("before"):
+    if not listed.runs and listed.part_us is None and not filters.get("before"):
         is_empty = not visit.api.get(RUNS, limit="1")["runs"]
         if is_empty:
             return Page("runs_empty.html", {"cursor": cursor})
@@ -111,9 +112,8 @@ def runs(visit: Visit) -> Answer:
         "shown": len(rows),
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
-        "part": listed.part,
-        "onward": _onward(filters, listed.part),
-        "looked": None if listed.part is None else local(listed.part.until_us, visit.zone),
+        "onward": _onward(filters, listed.part_us),
+        "looked": None if listed.part_us is None else local(listed.part_us, visit.zone),
         "today": local(visit.now_us, visit.zone).date(),
         "is_whole": listed.is_whole,
         "most_ranked": MOST_RANKED,
@@ -249,7 +249,7 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
         if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
             raise
         part = found_in_time(visit, criteria, window, before)
-        return _Listed(part.runs, part=part)
+        return _Listed(part.runs, part.next, part.until_us)
     return _Listed(answer["runs"], answer["next"])
 
 
@@ -359,12 +359,9 @@ def _days(rows: Sequence[RunRow], visit: Visit, filters: Filters) -> list[tuple[
     ]
 
 
-def _onward(filters: Filters, part: Part | None) -> str | None:
+def _onward(filters: Filters, part_us: int | None) -> str | None:
     """Return the address where a search goes on whose time was over."""
-    if part is None:
-        return None
-    begin = {"from": ANY} if filters.begin == ANY else {}
-    return filters.but(**begin, to=address_of(part.until_us)).address()
+    return None if part_us is None else filters.but(to=address_of(part_us)).address()
 
 
 def _changed(visit: Visit, cursor: str) -> tuple[list[Run], str]:

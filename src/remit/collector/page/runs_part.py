@@ -28,11 +28,13 @@ class Part(NamedTuple):
 
     Attributes:
         runs: The runs, newest first.
-        until_us: All runs after this were compared.
+        until_us: All runs after this were compared; None if the page is full, or all were.
+        next: Where the next page begins, if this one is full.
     """
 
     runs: Sequence[Run]
-    until_us: int
+    until_us: int | None = None
+    next: str | None = None
 
 
 def found_in_time(
@@ -61,10 +63,9 @@ def found_in_time(
             continue
         runs += answer["runs"]
         if answer["next"] is not None:
-            # The page is full: the search goes on at its last run.
-            return Part(runs, ms_of(answer["next"]) * 1000)
+            return Part(runs, next=answer["next"])
         end_us = since_us
         if end_us <= (window.since_us or 0):
-            break
+            return Part(runs)
         length_us *= 2
-    return Part(runs, end_us)
+    return Part(runs, end_us) if len(runs) < PAGE_ROWS else Part(runs, next=runs[-1]["id"])
