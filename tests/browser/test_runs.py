@@ -202,10 +202,9 @@ def test_the_list_is_accessible(browser: Browser, desk: Desk, history: History, 
     del history
     for theme in THEMES:
         with opened_tab(browser, desk, size=size, theme=theme) as tab:
-            for address in ("/runs", "/runs?more=1&purpose=eval&from=2026-01-01T10:00Z"):
-                tab.open(address)
-                assert tab.axe() == []
-                assert tab.needed_width() <= SIZES[size][0]
+            tab.open("/runs?more=1")
+            assert tab.axe() == []
+            assert tab.needed_width() <= SIZES[size][0]
 
 
 class SlowReading:

@@ -7,7 +7,9 @@ import io
 from collections.abc import Iterable
 from typing import Final
 
+from remit.collector.page.run_filters import PAGE_ROWS, RUNS, Filters
 from remit.collector.page.run_rows import Run
+from remit.collector.page.visits import Answer, Data, Visit
 
 MOST_ROWS: Final = 100_000
 """Most runs in one file."""
@@ -38,6 +40,21 @@ _COLUMNS: Final = (
     "erased_at",
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def table(visit: Visit) -> Answer:
+    """Return the chosen runs as a table, at most `MOST_ROWS`."""
+    filters = Filters.of(visit.query)
+    criteria = filters.criteria(filters.window(visit))
+    parts = [header()]
+    before: str | None = None
+    for _ in range(MOST_ROWS // PAGE_ROWS):
+        answer = visit.api.get(RUNS, **criteria, before=before)
+        parts.append(lines_of(answer["runs"]))
+        before = answer["next"]
+        if before is None:
+            break
+    return Data("".join(parts).encode(), "text/csv; charset=utf-8", "runs.csv")
 
 
 def header() -> str:

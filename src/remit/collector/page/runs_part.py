@@ -9,14 +9,13 @@ from typing import Final, NamedTuple
 
 from remit.collector.errors import RequestError
 from remit.collector.page.formats import US_PER_S
+from remit.collector.page.run_filters import PAGE_ROWS, RUNS
 from remit.collector.page.run_rows import Run
 from remit.collector.page.visits import Visit
 from remit.collector.page.windows import HOUR_US, Window
 from remit.collector.store.ids import ms_of
 from remit.collector.times import format_us
 
-RUNS: Final = "/api/remit/v1/runs"
-PAGE_ROWS: Final = 100
 SECONDS: Final = 3.0
 """How long shorter times are searched after a question that took too long."""
 _FIRST_US: Final = HOUR_US
