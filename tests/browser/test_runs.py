@@ -189,7 +189,9 @@ def test_runs_are_ordered_and_saved(tab: Tab, history: History) -> None:
     lines = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text())))
     assert len(lines) == len(rows(page)) + 1  # the running one has no duration
     assert {line["status"] for line in lines} >= {"active", "failed", "terminated"}
-    tab.open("/runs")
+    tab.open("/runs?order=tokens")
+    expect(page.locator(".notice")).to_contain_text("None that the filters choose has counted tok")
+    page.get_by_role("link", name="Newest first").click()
     page.locator(".hours a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs?from=*&to=*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from remit.collector.page.run_filters import PAGE_ROWS, RUNS, Filters
@@ -68,7 +68,7 @@ def lines_of(runs: Iterable[Run]) -> str:
 
 
 def _row(run: Run) -> list[object]:
-    failure = run["failure"] or {}
+    failure: Mapping[str, object] = run["failure"] or {}
     return [
         run["id"],
         run["agent"]["id"],

@@ -11,10 +11,10 @@ import msgspec
 
 from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
-from remit.collector.errors import RequestError, invalid
+from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import day
-from remit.collector.page.hours import Bars, bars_of
+from remit.collector.page.hours import Bar, Bars, bars_of
 from remit.collector.page.run_filters import COUNTS, RUNS, Filters, of_form
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
@@ -27,6 +27,7 @@ from remit.collector.store.questions import MOST_RANKED
 from remit.collector.times import format_us
 
 _WORST: Final = 3
+_TOO_LONG: Final = "takes too long in this time: choose a shorter one, or an agent"
 _MOST_NAMES: Final = 500
 """Agents that the form suggests."""
 
@@ -79,16 +80,25 @@ def runs(visit: Visit) -> Answer:
         if refusal.status not in REFUSED:
             raise
         return form_again(visit, filters, refusal)
+    is_ranked = filters.order != "newest"
     without: Without | None = None
     if not listed.runs and listed.part_us is None and not filters.get("before"):
         is_empty = not visit.api.get(RUNS, limit="1")["runs"]
         if is_empty:
             return Page("runs_empty.html", {"cursor": cursor})
-        without = without_each(visit, filters, window)
+        without = None if is_ranked else without_each(visit, filters, window)
+
+    def bar_address(bar: Bar) -> str:
+        begin, end = address_of(bar.since_us), address_of(bar.until_us)
+        return filters.but(**{"from": begin, "to": end, "order": None}).address()
+
+    def worst_address(agent: str) -> str:
+        return filters.but(agent=agent, status="failed").address()
+
     rows = rows_of(visit, listed.runs)
-    is_live = filters.end == "now" and not filters.get("before") and filters.order == "newest"
+    is_live = filters.end == "now" and not filters.get("before") and not is_ranked
     following = filters.but(before=listed.next) if listed.next else None
-    values = {
+    values: dict[str, object] = {
         **form(visit, filters, numbers.known),
         "errors": {},
         "days": _days(rows, visit, filters),
@@ -98,6 +108,8 @@ def runs(visit: Visit) -> Answer:
         "onward": _onward(filters, listed.part_us),
         "looked": None if listed.part_us is None else local(listed.part_us, visit.zone),
         "today": local(visit.now_us, visit.zone).date(),
+        "by_time": filters.but(order=None).address(),
+        "is_unranked": is_ranked and not rows,
         "is_whole": listed.is_whole,
         "most_ranked": MOST_RANKED,
         "most_csv": run_csv.MOST_ROWS,
@@ -105,12 +117,10 @@ def runs(visit: Visit) -> Answer:
         "without": without,
         "window": window,
         "bars": numbers.bars,
-        "bar_address": lambda bar: filters.but(
-            **{"from": address_of(bar.since_us), "to": address_of(bar.until_us), "order": None}
-        ).address(),
+        "bar_address": bar_address,
         "all_counted": [name for name in filters.narrowing if name not in run_filters.COUNTED],
         "worst": numbers.worst,
-        "worst_address": lambda agent: filters.but(agent=agent, status="failed").address(),
+        "worst_address": worst_address,
         "others": numbers.others,
         "live": filters.but().address("/runs/new") if is_live else None,
         "cursor": cursor,
@@ -171,7 +181,12 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
     criteria = filters.criteria(window)
     if filters.order != "newest":
         query = _query(filters, window)
-        ranked = visit.api.read(lambda ctx: rank_runs(ctx, query, filters.order))
+        try:
+            ranked = visit.api.read(lambda ctx: rank_runs(ctx, query, filters.order))
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+                raise
+            raise invalid_field("order", _TOO_LONG) from refusal
         return _Listed(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
     try:
