@@ -89,6 +89,12 @@ def test_a_form_leads_to_an_address(browser: Browser, desk: Desk, history: Histo
         assert "ada&" not in page.url
         assert len(rows(page)) == 1
         expect(page.get_by_label("Agent")).to_have_value("Invoice clerk")
+        page.locator("select[name=from]").select_option("a day and time")
+        page.get_by_label("From a day and time").fill("2026-01-02T10:00")
+        page.get_by_role("button", name="Show").click()
+        # Without a script the zone of the reader is not known.
+        page.wait_for_url(lambda url: url.endswith("&from=2026-01-02T10%3A00Z"))
+        expect(page.locator("select[name=from] option:checked")).to_have_text("2 Jan 10:00")
         page.get_by_label("Agent").fill("nobody")
         page.get_by_role("button", name="Show").click()
         expect(page.get_by_role("alert")).to_contain_text("must be the name, the identifier")
