@@ -1,0 +1,242 @@
+"""The list of runs: what failed and how the others went, with bars by hour, and what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from remit.collector.domain.params import validated
+from remit.collector.domain.questions import RunsQuery, rank_runs
+from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page import run_csv, run_filters
+from remit.collector.page.formats import day
+from remit.collector.page.hours import Bar, Bars, bars_of
+from remit.collector.page.run_filters import COUNTS, RUNS, Filters, of_form
+from remit.collector.page.run_rows import Run, RunRow, rows_of
+from remit.collector.page.runs_line import REFUSED, Known, form, form_again
+from remit.collector.page.runs_new import CHANGES
+from remit.collector.page.runs_part import found_in_time
+from remit.collector.page.runs_without import Without, without_each
+from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.windows import AT, Window, address_of, local
+from remit.collector.store.questions import MOST_RANKED
+from remit.collector.times import format_us
+
+_WORST: Final = 3
+_TOO_LONG: Final = "takes too long in this time: choose a shorter one, or an agent"
+_MOST_NAMES: Final = 500
+"""Agents that the form suggests."""
+
+
+class _Numbers(NamedTuple):
+    """What is counted in the time of a list.
+
+    Attributes:
+        bars: Runs by hour; None without any.
+        worst: Agents with most failed runs.
+        others: How many other agents, their failed runs, and all their runs.
+        known: The agents with runs.
+    """
+
+    bars: Bars | None
+    worst: Sequence[Mapping[str, Any]]
+    others: tuple[int, int, int]
+    known: Known
+
+
+_NOTHING: Final = _Numbers(None, (), (0, 0, 0), Known())
+
+
+class _Listed(NamedTuple):
+    """The runs of a page.
+
+    Attributes:
+        runs: The runs.
+        next: Where the next page begins; None on the last one.
+        part_us: All runs after this were compared before the time for a search was over; None if
+            all were.
+        is_whole: Whether all runs were compared, in an order by a measure.
+    """
+
+    runs: Sequence[Run]
+    next: str | None = None
+    part_us: int | None = None
+    is_whole: bool = True
+
+
+def runs(visit: Visit) -> Answer:
+    """Show the runs that the filters of the address choose, the newest ones first."""
+    filters = Filters.of(visit.query)
+    try:
+        window = _checked(visit, filters)
+        cursor = visit.api.get(CHANGES)["cursor"]
+        listed = _listed(visit, filters, window)
+        numbers = _numbers(visit, filters, window)
+    except RequestError as refusal:
+        if refusal.status not in REFUSED:
+            raise
+        return form_again(visit, filters, refusal)
+    is_ranked = filters.order != "newest"
+    without: Without | None = None
+    if not listed.runs and listed.part_us is None and not filters.get("before"):
+        is_empty = not visit.api.get(RUNS, limit="1")["runs"]
+        if is_empty:
+            return Page("runs_empty.html", {"cursor": cursor})
+        without = None if is_ranked else without_each(visit, filters, window)
+
+    def bar_address(bar: Bar) -> str:
+        begin, end = address_of(bar.since_us), address_of(bar.until_us)
+        return filters.but(**{"from": begin, "to": end, "order": None}).address()
+
+    def worst_address(agent: str) -> str:
+        return filters.but(agent=agent, status="failed").address()
+
+    rows = rows_of(visit, listed.runs)
+    is_live = filters.end == "now" and not filters.get("before") and not is_ranked
+    following = filters.but(before=listed.next) if listed.next else None
+    values: dict[str, object] = {
+        **form(visit, filters, numbers.known),
+        "errors": {},
+        "days": _days(rows, visit, filters),
+        "shown": len(rows),
+        "older": following.address() if following else None,
+        "newest": filters.but().address() if filters.get("before") else None,
+        "onward": _onward(filters, listed.part_us),
+        "looked": None if listed.part_us is None else local(listed.part_us, visit.zone),
+        "today": local(visit.now_us, visit.zone).date(),
+        "by_time": filters.but(order=None).address(),
+        "is_unranked": is_ranked and not rows,
+        "is_whole": listed.is_whole,
+        "most_ranked": MOST_RANKED,
+        "most_csv": run_csv.MOST_ROWS,
+        "csv": filters.but().address("/runs.csv"),
+        "without": without,
+        "window": window,
+        "bars": numbers.bars,
+        "bar_address": bar_address,
+        "all_counted": [name for name in filters.narrowing if name not in run_filters.COUNTED],
+        "worst": numbers.worst,
+        "worst_address": worst_address,
+        "others": numbers.others,
+        "live": filters.but().address("/runs/new") if is_live else None,
+        "cursor": cursor,
+        "asof": format_us(visit.now_us),
+        "again": filters.but().address(),
+    }
+    return Page("runs.html", values)
+
+
+def choose(visit: Visit) -> Answer:
+    """Lead to the address of the filters that a form chose."""
+    try:
+        filters = of_form(visit)
+        filters.window(visit)
+    except RequestError as refusal:
+        if refusal.status not in REFUSED:
+            raise
+        typed = {
+            **visit.form,
+            **{
+                n: visit.form[f"{n}_{AT}"]
+                for n in ("from", "to")
+                if visit.form.get(n) == AT and visit.form.get(f"{n}_{AT}")
+            },
+        }
+        return form_again(visit, Filters.of(typed), refusal)
+    return Redirect(filters.address())
+
+
+def _checked(visit: Visit, filters: Filters) -> Window:
+    """Return the time of a list.
+
+    Raises:
+        RequestError: 422, with all that is wrong in the filters.
+    """
+    errors: dict[str, Sequence[str]] = {}
+    window = Window(None, None, "")
+    try:
+        window = filters.window(visit)
+    except RequestError as refusal:
+        errors |= refusal.errors or {}
+    for check in (lambda: filters.order, lambda: _query(filters, window)):
+        try:
+            check()
+        except RequestError as refusal:
+            errors |= refusal.errors or {}
+    if errors:
+        raise invalid(errors)
+    return window
+
+
+def _query(filters: Filters, window: Window) -> RunsQuery:
+    values = {name: value for name, value in filters.criteria(window).items() if value}
+    return validated(RunsQuery, values)
+
+
+def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
+    criteria = filters.criteria(window)
+    if filters.order != "newest":
+        query = _query(filters, window)
+        try:
+            ranked = visit.api.read(lambda ctx: rank_runs(ctx, query, filters.order))
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+                raise
+            raise invalid_field("order", _TOO_LONG) from refusal
+        return _Listed(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
+    before = filters.get("before") or None
+    try:
+        answer = visit.api.get(RUNS, **criteria, before=before)
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+            raise
+        part = found_in_time(visit, criteria, window, before)
+        return _Listed(part.runs, part.next, part.until_us)
+    return _Listed(answer["runs"], answer["next"])
+
+
+def _wire(runs: object) -> list[Run]:
+    """Return runs of the domain as the API answers them."""
+    answered: list[Run] = msgspec.json.decode(msgspec.json.encode(runs))
+    return answered
+
+
+def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
+    """Return the bars and the agents that failed most; nothing if that takes too long."""
+    counted = filters.counted(window)
+    try:
+        by_hour = visit.api.get(COUNTS, of="runs", by="hour", **counted)["counts"]
+        agents = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+            raise
+        return _NOTHING
+    failing = sorted((one for one in agents if one["failed"]), key=lambda one: -one["failed"])
+    worst = failing[:_WORST]
+    others = [one for one in agents if one not in worst]
+    failed, all_runs = (sum(int(one[name]) for one in others) for name in ("failed", "runs"))
+    names = dict.fromkeys(one["agent"]["name"] for one in agents)
+    return _Numbers(
+        bars_of(by_hour, window, visit.zone, visit.now_us),
+        worst,
+        (len(others), failed, all_runs),
+        Known(list(names)[:_MOST_NAMES], len(agents)),
+    )
+
+
+def _days(rows: Sequence[RunRow], visit: Visit, filters: Filters) -> list[tuple[str, list[RunRow]]]:
+    """Return rows by day; all together in an order that is not that of time."""
+    if filters.order != "newest":
+        return [("", list(rows))] if rows else []
+    return [
+        (name, list(group)) for name, group in groupby(rows, lambda row: day(row.began, visit.zone))
+    ]
+
+
+def _onward(filters: Filters, part_us: int | None) -> str | None:
+    """Return the address where a search goes on whose time was over."""
+    return None if part_us is None else filters.but(to=address_of(part_us)).address()
