@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import home
+from remit.collector.page import home, run_exports, run_page, termination
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", home.home),
     ("GET", "/runs", home.runs),
+    ("GET", "/runs/{id}", run_page.run),
+    ("GET", "/runs/{id}/print", run_page.printed),
+    ("GET", "/runs/{id}/export", run_exports.export),
+    ("GET", "/runs/{id}/terminate", termination.ask),
+    ("POST", "/runs/{id}/terminate", termination.terminate),
+    ("GET", "/runs/{id}/spans/{span}", run_page.span),
+    ("GET", "/runs/{id}/spans/{span}/part", run_page.part),
+    ("GET", "/runs/{id}/spans/{span}/values", run_page.values),
+    ("GET", "/runs/{id}/spans/{span}/text", run_exports.as_text),
+    ("GET", "/runs/{id}/spans/{span}/whole", run_exports.whole),
 )
 """Pages, forms and data: anything that needs a session."""
