@@ -155,6 +155,11 @@ class RunFacts:
         return result_of(self.root) if self.root is not None else {}
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether the run was cancelled: the API has no word for one whose client left early."""
+        return self.row.status == CANCELLED or self.outcome.get("status") == CANCELLED
+
+    @property
     def process_ended(self) -> bool:
         """Whether a later process closed the run because its own had ended."""
         return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
@@ -212,6 +217,24 @@ def read_span(visit: Visit, span_id: str) -> SpanFacts:
     facts = visit.api.read(lambda ctx: _span(ctx, visit.named["id"], span_id))
     view = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
     return SpanFacts(view=view, **facts)
+
+
+def first_of_group(facts: SpanFacts) -> str | None:
+    """Return the step whose failure was the first of the group with which a step failed.
+
+    None if it did not fail with a group of exceptions, or no step has one of its members.
+    """
+    raised = [(each.get("type"), each.get("at")) for each in objects(error_of(facts.row).get("members"))]
+    alike = [
+        row
+        for row in facts.failed
+        if row.id != facts.row.id
+        and (error := error_of(row))
+        and (error.get("type"), error.get("at")) in raised
+    ]
+    # An exception that passes through several steps ends them one after the other.
+    first = min(alike, key=lambda row: (row.finished_at or 0, -(row.started_at or 0)), default=None)
+    return None if first is None else first.id
 
 
 def result_of(row: SpanRow) -> dict[str, object]:

@@ -89,7 +89,7 @@ def notice_of(visit: Visit, facts: RunFacts, tree: Tree, origin: SpanFacts | Non
         return _process_ended(facts, tree)
     if row.status == FAILED:
         return _failed(facts, tree, origin)
-    if row.status == CANCELLED or facts.outcome.get("status") == CANCELLED:
+    if facts.is_cancelled:
         return _cancelled(facts, tree)
     if row.denied:
         names = _counted(step for step in facts.steps.values() if step.flags & DENIED)
@@ -218,14 +218,15 @@ def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
     counts = Counter(action for risk in ended for action in risk.allows)
     done = [f"{_verb(action)} ({times:,})" for action, times in counts.most_common()]
     never = [_verb(action) for action in _GRAVE if action not in counts]
-    silent = sum(any(risk.word("action_profile", name) == "unknown" for name in _GRAVE) for risk in ended)
-    sentences = []
-    if done:
-        sentences.append(f"Begun before it: steps that may {formats.listed(done)}.")
+    silent = sum(
+        any(risk.word("action_profile", name) == "unknown" for name in _GRAVE) for risk in ended
+    )
+    sentences = [f"Begun before it: steps that may {formats.listed(done)}."] if done else []
     if never and ended:
-        unsaid = f"; {silent:,} of {formats.steps(len(ended))} say nothing about it" if silent else ""
-        start = "None that may" if done else "No step before it that may"
-        sentences.append(f"{start} {formats.listed(never, 'or')}{unsaid}.")
+        says = "says" if silent == 1 else "say"
+        unsaid = f"; {silent:,} {says} nothing about it" if silent else ""
+        start = "None" if done else "No step before it"
+        sentences.append(f"{start} that may {formats.listed(never, 'or')}{unsaid}.")
     return sentences
 
 
@@ -307,12 +308,18 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     if facts.row.status != COMPLETE:
         return None
     risk = visit.api.get(f"/api/v1/agent_instance/{facts.row.id}/risk")["details"]
-    data = Counter[str]()
+    allows, data = Counter[str](risk["allows"]), Counter[str]()
     for one in risk["span_types"]:
         for category in {*one["takes"], *one["gives"]}:
             data[category] += one["spans"]
+    # A refused step did nothing of what it declares.
+    for step in facts.steps.values():
+        if step.flags & DENIED:
+            declared = facts.declared(step.schema_name)
+            allows -= Counter(declared.allows)
+            data -= Counter({*declared.takes, *declared.gives})
     return Ledger(
-        risk["allows"],
+        dict(allows.most_common()),
         dict(data.most_common()),
         risk["withheld"],
         risk["refused"]["spans"],

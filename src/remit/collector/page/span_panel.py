@@ -244,7 +244,7 @@ def _cause(error: Mapping[str, object], how: str, *, closed: bool = False) -> Ca
     return Cause(
         how,
         pieces(error.get("type") or "failed"),
-        None if closed or message in {None, ""} else pieces(message),
+        None if closed or not message else pieces(message),
         None if at is None else pieces(at),
     )
 

@@ -94,10 +94,17 @@ class Axis(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """The steps of a run as a tree."""
+    """The steps of a run as a tree.
+
+    Attributes:
+        facts: The run.
+        now_us: The time.
+        first: The step that failed first, if a group of exceptions names it.
+    """
 
     facts: RunFacts
     now_us: int
+    first: str | None = None
 
     @cached_property
     def children(self) -> Mapping[str | None, list[StepRecord]]:
@@ -111,6 +118,8 @@ class Tree:
     def origin(self) -> StepRecord | None:
         """The step that failed first: the deepest one of the failure that ended the run."""
         row, steps = self.facts.row, self.facts.steps
+        if self.first in steps:
+            return steps[self.first]
         failed = [step for step in steps.values() if step.status == FAILED]
         # The failure that is kept with the run names its step.
         kept = [
@@ -144,7 +153,7 @@ class Tree:
             return self.origin or self.root
         if self.facts.row.denied:
             return next((step for step in steps if step.flags & DENIED), self.root)
-        if status in {CANCELLED, TERMINATED} or self._is_cancelled:
+        if status == TERMINATED or self.facts.is_cancelled:
             cut = [step for step in steps if step.status == CANCELLED]
             return max(cut, key=lambda step: len(self.above(step)), default=self.root)
         if self.facts.row.handled:
@@ -156,10 +165,6 @@ class Tree:
         """The root span, else the first step."""
         steps = self.facts.steps.values()
         return next((step for step in steps if step.schema_name == ROOT), next(iter(steps), None))
-
-    @property
-    def _is_cancelled(self) -> bool:
-        return self.root is not None and self.root.status == CANCELLED
 
     def above(self, step: StepRecord) -> list[StepRecord]:
         """Return the steps around a step, the nearest first."""
