@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from remit.collector.json_io import read_json
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
+from remit.collector.json_io import read_json
 from remit.collector.page import formats
 from remit.collector.page.run_facts import (
     FAILED,
@@ -85,18 +85,20 @@ def notice_of(visit: Visit, facts: RunFacts, tree: Tree, origin: SpanFacts | Non
         return _erased(visit, facts)
     if row.status == TERMINATED:
         return _terminated(facts, tree)
-    if facts.process_ended:
-        return _process_ended(facts, tree)
     if row.status == FAILED:
-        return _failed(facts, tree, origin)
+        return _process_ended(facts, tree) if facts.process_ended else _failed(facts, tree, origin)
+    return _quiet(facts, tree)
+
+
+def _quiet(facts: RunFacts, tree: Tree) -> Notice | None:
+    """Return the notice of a run that neither failed nor was terminated."""
+    row = facts.row
     if facts.is_cancelled:
         return _cancelled(facts, tree)
     if row.denied:
         names = _counted(step for step in facts.steps.values() if step.flags & DENIED)
         return Notice("bad", "refused", values={"count": row.denied, "names": names})
-    if row.handled and row.status == COMPLETE:
-        return _handled(facts, tree)
-    return None
+    return _handled(facts, tree) if row.handled and row.status == COMPLETE else None
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:
@@ -122,7 +124,12 @@ def _terminated(facts: RunFacts, tree: Tree) -> Notice:
         "terminated",
         text=facts.row.termination_reason,
         effect=effect,
-        values={"open": facts.open_steps, "names": names, "denied": facts.row.denied},
+        values={
+            "at_us": facts.row.finished_at,
+            "open": facts.open_steps,
+            "names": names,
+            "denied": facts.row.denied,
+        },
     )
 
 
@@ -190,9 +197,7 @@ def _group(origin: SpanFacts | None) -> list[str]:
     steps = "1 more parallel step" if others == 1 else f"{others:,} more parallel steps"
     sentences = [f"{steps} failed after it."] if others > 0 else []
     names = [
-        formats.step(row.schema_name)
-        for row in origin.cancelled
-        if row.parent_span_id == group.id
+        formats.step(row.schema_name) for row in origin.cancelled if row.parent_span_id == group.id
     ]
     if names:
         was = "was" if len(names) == 1 else "were"
@@ -256,7 +261,9 @@ def _handled(facts: RunFacts, tree: Tree) -> Notice:
     handled = [step for step in facts.steps.values() if tree.is_handled(step)]
     handled = [step for step in handled if not step.flags & DENIED]
     effect = effect_of(facts.declared(step.schema_name) for step in handled)
-    by_effect = [step for step in handled if effect_of([facts.declared(step.schema_name)]) == effect]
+    by_effect = [
+        step for step in handled if effect_of([facts.declared(step.schema_name)]) == effect
+    ]
     return Notice(
         "",
         "handled",
@@ -326,4 +333,3 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
         risk["exceeded"]["spans"],
         risk["schema_findings"]["undeclared"],
     )
-

@@ -51,9 +51,7 @@ def printed(visit: Visit) -> Answer:
     return _page(visit, visit.query.get("span"), opened=False, template="run_print.html")
 
 
-def _page(
-    visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html"
-) -> Answer:
+def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
     try:
         facts = read_run(visit, after=visit.query.get("after"))
     except RequestError as refusal:

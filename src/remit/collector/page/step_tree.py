@@ -118,7 +118,7 @@ class Tree:
     def origin(self) -> StepRecord | None:
         """The step that failed first: the deepest one of the failure that ended the run."""
         row, steps = self.facts.row, self.facts.steps
-        if self.first in steps:
+        if self.first is not None and self.first in steps:
             return steps[self.first]
         failed = [step for step in steps.values() if step.status == FAILED]
         # The failure that is kept with the run names its step.
@@ -140,7 +140,7 @@ class Tree:
     @cached_property
     def path(self) -> frozenset[str]:
         """The failed steps around the one that failed first, and itself."""
-        if self.origin is None or self.facts.row.status == COMPLETE:
+        if self.origin is None or self.facts.row.status in {COMPLETE, TERMINATED}:
             return frozenset()
         failed = {step.id for step in self.above(self.origin) if step.status == FAILED}
         return frozenset({self.origin.id, *failed})
@@ -235,7 +235,9 @@ class Tree:
     ) -> Row:
         is_origin = self.origin is not None and step.id == self.origin.id
         denied, handled = bool(step.flags & DENIED), self.is_handled(step)
+        stopped = self.facts.row.status == TERMINATED
         first = denied or handled or (is_origin and step.id in self.path)
+        first = first or (stopped and step.status == FAILED and step is not self.root)
         kinds = [
             f"l{min(level, MOST_INDENT)}" if level else "",
             "path" if step.id in self.path or (step.status == FAILED and not first) else "",
@@ -247,7 +249,8 @@ class Tree:
             note = CANCELLED
         elif handled and not denied:
             note = "handled"
-        said = "refused: " if denied else "failed: " if step.status == FAILED else ""
+        failed = step.status == FAILED and not (stopped and step is self.root)
+        said = "refused: " if denied else "failed: " if failed else ""
         return Row(
             step=step,
             name=formats.step(step.schema_name),
@@ -290,6 +293,8 @@ class Tree:
         if step.flags & DENIED:
             return [Bar(min(x, 98), max(2, width), "hatred", thin=False)]
         kind = {FAILED: "bad", CANCELLED: "" if thin else "off"}.get(step.status, "")
+        if step is self.root and self.facts.row.status == TERMINATED:
+            kind = "warn"
         if step.finished_at is None:
             kind = "now" if self.facts.is_open else ""
         elif step.flags & BEYOND and not kind:
