@@ -29,6 +29,9 @@ from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page import PageOptions as PageOptions
 from remit.collector.page import create_code as create_code
+from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
+from remit.collector.page.payload_tree import Node as Node
+from remit.collector.page.payload_tree import tree_of as tree_of
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app

@@ -387,7 +387,7 @@ def _verdict(clashes: Sequence[Word]) -> str:
     )
     silent = [word for word in clashes if word.step is None]
     pronoun = {1: "it", 2: "both"}.get(len(clashes), "all of it")
-    verb = "does" if all(word.name in _DOING for word in clashes) else "has"
+    verb = "does" if any(word.name in _DOING for word in clashes) else "has"
     if not silent:
         return f"The agent rules out {ruled_out}. The step says that it {verb} {pronoun}."
     if len(silent) == len(clashes):
