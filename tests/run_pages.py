@@ -75,10 +75,12 @@ class Story:
         """Register and start the run."""
         schema = {"external_identifier": "shop-1", "span_type_schemas": TYPES}
         run = self.api.instance(
+            "pending",
             agent_version={"external_identifier": self.version, "name": self.version},
             agent_schema_version=schema,
         )
         self.run_id = run["id"]
+        details(self.api.post(f"/agent_instance/{self.run_id}/start", {"timestamp": _at(0)}))
         self.root = self.begin("remit:run", None, {"subject": "d38e4b1d8652", "pid": 48112})
 
     def begin(

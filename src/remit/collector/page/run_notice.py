@@ -152,7 +152,7 @@ def _process_ended(facts: RunFacts, tree: Tree) -> Notice:
 def _process(facts: RunFacts) -> dict[str, object]:
     """Return process and host of a run, as far as its root span names them."""
     payload = {} if facts.root is None else members(read_json(facts.root.payload))
-    return {name: payload[name] for name in ("pid", "host") if name in payload}
+    return {name: payload.get(name) for name in ("pid", "host")}
 
 
 def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
