@@ -1,0 +1,88 @@
+"""Values of a confidential step: closed on every page until a request of its own asks for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from remit.collector import Store, create_token, list_tokens
+from tests import run_pages
+from tests.asgi import AsgiTransport
+from tests.collecting import World
+from tests.inside import httpx
+from tests.inside_collector import AccessLog, PageOptions, create_app
+
+SECRET = "a private word"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return the path of the access log."""
+    return tmp_path / "access.log"
+
+
+@pytest.fixture
+def http(store: Store, log: Path) -> Iterator[httpx.Client]:
+    """Return somebody who is signed in with a token, at a collector with an access log."""
+    world = World(store)
+    access_log = AccessLog(str(log))
+    app = create_app(store, access_log=access_log, page=PageOptions())
+    secret = create_token(store, "account", name="reader", clock=world.clock).secret
+    http = httpx.Client(transport=AsgiTransport(app), base_url="http://127.0.0.1:8420")
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    answer = http.post("/sign-in", data={"secret": secret}, headers=headers)
+    http.headers["Cookie"] = answer.headers["set-cookie"].partition(";")[0]
+    yield http
+    access_log.close()
+
+
+def test_only_the_route_that_asks_shows_them(world: World, http: httpx.Client) -> None:
+    """Neither the page, nor its panel, its text, or the page for printing does."""
+    run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
+    here = f"/runs/{run_id}/spans/{step}"
+    closed = (f"/runs/{run_id}", f"/runs/{run_id}/print", here, f"{here}/part", f"{here}/text")
+    for path in closed:
+        answer = http.get(path)
+        assert answer.status_code == HTTPStatus.OK, path
+        assert "private" not in answer.text, path
+    assert SECRET in http.get(f"{here}/values").text
+
+
+def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
+    """The route, the step, and the id of the token; no value."""
+    run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
+    path = f"/runs/{run_id}/spans/{step}/values"
+    http.get(path)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (asked,) = (line for line in lines if line["path"] == path)
+    (reader,) = (each for each in list_tokens(world.store) if each.name == "reader")
+    assert asked["route"] == "/runs/{id}/spans/{span}/values"
+    assert asked["token_id"] == reader.id
+    assert "private" not in log.read_text()
+
+
+def test_a_step_of_another_run_does_not_exist(world: World, http: httpx.Client) -> None:
+    """Its id is right, its run is not."""
+    api = world.account()
+    _, step = run_pages.confidential(api, {"note": SECRET})
+    other = run_pages.failed(api)
+    for tail in ("", "/part", "/values", "/text", "/whole"):
+        answer = http.get(f"/runs/{other}/spans/{step}{tail}")
+        assert answer.status_code == HTTPStatus.NOT_FOUND, tail
+
+
+def test_a_whole_value_is_text(world: World, http: httpx.Client) -> None:
+    """As it was recorded; what is withheld stays withheld."""
+    run_id = run_pages.failed(world.account())
+    spans = http.get(f"/runs/{run_id}/export").text.splitlines()
+    (charge,) = (span for span in map(json.loads, spans) if "charge" in span.get("schema_name", ""))
+    answer = http.get(f"/runs/{run_id}/spans/{charge['id']}/whole?of=payload")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert json.loads(answer.text) == {"order": 1021, "token": run_pages.WITHHELD}
+    answer = http.get(f"/runs/{run_id}/spans/{charge['id']}/whole?of=everything")
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "must be one of payload, result" in answer.text
