@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from remit.collector import Store, create_token, list_tokens
+from remit.collector import Store, list_tokens
 from tests import run_pages
-from tests.asgi import AsgiTransport
 from tests.collecting import World
 from tests.inside import httpx
-from tests.inside_collector import AccessLog, PageOptions, create_app
+from tests.inside_collector import AccessLog
+from tests.signing_in import NAME, signed_in
 
 SECRET = "a private word"
 
@@ -28,15 +28,8 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def http(store: Store, log: Path) -> Iterator[httpx.Client]:
     """Return somebody who is signed in with a token, at a collector with an access log."""
-    world = World(store)
     access_log = AccessLog(str(log))
-    app = create_app(store, access_log=access_log, page=PageOptions())
-    secret = create_token(store, "account", name="reader", clock=world.clock).secret
-    http = httpx.Client(transport=AsgiTransport(app), base_url="http://127.0.0.1:8420")
-    headers = {"Sec-Fetch-Site": "same-origin"}
-    answer = http.post("/sign-in", data={"secret": secret}, headers=headers)
-    http.headers["Cookie"] = answer.headers["set-cookie"].partition(";")[0]
-    yield http
+    yield signed_in(store, access_log)
     access_log.close()
 
 
@@ -59,7 +52,7 @@ def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Pat
     http.get(path)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     (asked,) = (line for line in lines if line["path"] == path)
-    (reader,) = (each for each in list_tokens(world.store) if each.name == "reader")
+    (reader,) = (each for each in list_tokens(world.store) if each.name == NAME)
     assert asked["route"] == "/runs/{id}/spans/{span}/values"
     assert asked["token_id"] == reader.id
     assert "private" not in log.read_text()

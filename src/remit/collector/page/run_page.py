@@ -66,7 +66,7 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
         {
             **_head(visit, facts),
             "tree": tree,
-            "rows": list(tree.rows(chosen)),
+            "rows": list(tree.rows()),
             "chosen": chosen,
             "notice": notice_of(visit, facts, tree, failed),
             "ledger": ledger_of(visit, facts),

@@ -215,7 +215,7 @@ class Tree:
             length_us = length_us * 6 // 5
         return Axis(begin_us, length_us)
 
-    def rows(self, chosen: str | None) -> Iterator[Row]:
+    def rows(self) -> Iterator[Row]:
         """Yield the rows, each step before those below it."""
         shown: set[str] = set()
         tops = [*self.children.get(None, ()), *self.facts.steps.values()]
@@ -227,12 +227,10 @@ class Tree:
                     continue
                 shown.add(step.id)
                 below = self.children.get(step.id, [])
-                yield self._row(step, level, below, chosen)
+                yield self._row(step, level, below)
                 waiting += [(child, level + 1) for child in reversed(below)]
 
-    def _row(
-        self, step: StepRecord, level: int, below: Sequence[StepRecord], chosen: str | None
-    ) -> Row:
+    def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> Row:
         is_origin = self.origin is not None and step.id == self.origin.id
         denied, handled = bool(step.flags & DENIED), self.is_handled(step)
         stopped = self.facts.row.status == TERMINATED
@@ -258,7 +256,7 @@ class Tree:
             parent=bool(below),
             kind=" ".join(filter(None, kinds)),
             icon=("refused" if denied else FAILED) if first else "",
-            said="selected, " + said if step.id == chosen and said else said,
+            said=said,
             note=note,
             marks=[(mark, words) for flag, mark, words in _MARKS if step.flags & flag],
             bars=self._bars(step, thin=bool(below)),
