@@ -103,9 +103,9 @@ class Story:
         body = {"status": status, "timestamp": _at(ms), "result_payload": result or {}}
         details(self.api.post(f"/agent_spans/{span_id}/finish", body))
 
-    def finish(self, status: str) -> str:
+    def finish(self, status: str, *, ms: int = 8420) -> str:
         """End the run; return its id."""
-        body = {"status": status, "timestamp": _at(8420)}
+        body = {"status": status, "timestamp": _at(ms)}
         details(self.api.post(f"/agent_instance/{self.run_id}/finish", body))
         return self.run_id
 
@@ -209,7 +209,7 @@ def ended_process(api: Api) -> str:
     ended = {"error": {"type": "ProcessEnded", "message": "process ended"}}
     story.end(charge, "failed", ended, ms=3400)
     story.end(story.root, "failed", {"status": "failed", "reason": "process ended"}, ms=3400)
-    return story.finish("failed")
+    return story.finish("failed", ms=3400)
 
 
 def cancelled(api: Api) -> str:

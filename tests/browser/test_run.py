@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page, expect
 from remit.collector import create_token
 from tests import run_pages
 from tests.browsing import SIZES, THEMES, Desk, Tab, opened_tab
-from tests.collecting import NOBODY
 from tests.hostile import HOSTILE
 from tests.inside import httpx
 
@@ -52,16 +51,6 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
         assert "?span=" in page.url
 
 
-def test_a_group_opens_at_its_first_member(tab: Tab, desk: Desk) -> None:
-    """And names the others, also the step that the group cancelled."""
-    page = tab.open(f"/runs/{run_pages.grouped(desk.api)}")
-    assert "look_up failed in shop/store.py:88: locked" in _notice(page)
-    assert "1 more parallel step failed after it. secret was cancelled" in _notice(page)
-    rows = page.locator(".members tbody tr").all_inner_texts()
-    assert "this step" in rows[0]
-    assert "charge" in rows[1]
-
-
 def test_a_refusal_shows_both_declarations(tab: Tab, desk: Desk) -> None:
     """The contradictions come first."""
     page = tab.open(f"/runs/{run_pages.refused(desk.api)}")
@@ -76,62 +65,6 @@ def test_a_refusal_shows_both_declarations(tab: Tab, desk: Desk) -> None:
         "financial information",
     ]
     expect(page.locator(".row[aria-selected=true]")).to_contain_text("did not run")
-
-
-def test_handled_failures_are_told_on_a_complete_run(tab: Tab, desk: Desk) -> None:
-    """With the effect that they may have had, and with the four facts."""
-    page = tab.open(f"/runs/{run_pages.handled(desk.api)}")
-    assert "2 of its 4 steps failed and were handled: charge twice" in _notice(page)
-    assert "Whether money moved by those 2 is not recorded." in _notice(page)
-    expect(page.locator(".ledger")).to_contain_text("financial transactions 2")
-
-
-def test_a_process_that_ended_is_told(tab: Tab, desk: Desk) -> None:
-    """Nothing is known after its last sign."""
-    page = tab.open(f"/runs/{run_pages.ended_process(desk.api)}")
-    assert "Its process ended without a word while charge was open" in _notice(page)
-    expect(page.locator(".row.first")).to_contain_text("not known")
-    assert page.locator(".row .b.hat").count() == 2
-
-
-def test_a_cancelled_run_is_told_in_ink(tab: Tab, desk: Desk) -> None:
-    """Nothing of it is red."""
-    page = tab.open(f"/runs/{run_pages.cancelled(desk.api)}")
-    assert "Cancelled by its caller while look_up was open. Nothing failed." in _notice(page)
-    assert page.locator(".bad").count() == 0
-
-
-def test_confidential_values_are_closed_until_asked_for(tab: Tab, desk: Desk) -> None:
-    """To ask is a request of its own route, which the access log keeps."""
-    run_id, step = run_pages.confidential(desk.api, {"note": "a private note"})
-    page = tab.open(f"/runs/{run_id}?span={step}")
-    for path in (f"/runs/{run_id}?span={step}", f"/runs/{run_id}/spans/{step}/part"):
-        tab.open(path)
-        assert "private" not in page.content()
-    text = page.request.get(f"{tab.url}/runs/{run_id}/spans/{step}/text").text()
-    assert "shop.tools.PaymentError: the message is closed" in text
-    assert "private" not in text
-    page = tab.open(f"/runs/{run_id}?span={step}")
-    page.get_by_role("link", name="Show values").click()
-    page.wait_for_url(f"**/runs/{run_id}/spans/{step}/values")
-    expect(page.locator("#panel")).to_contain_text("a private note")
-    expect(page.locator("#panel")).to_contain_text("a private word")
-
-
-def test_an_erased_run_keeps_its_shape(tab: Tab, desk: Desk) -> None:
-    """The notice says why and by whom."""
-    run_id = run_pages.failed(desk.api)
-    body = {"run_id": run_id, "reason": "article 17"}
-    token = create_token(desk.world.store, "account", may="erase", clock=desk.world.clock)
-    with desk.world.http(token.secret) as http:
-        answer = http.post("/api/remit/v1/erasures", json=body)
-    assert answer.status_code == HTTPStatus.OK, answer.text
-    page = tab.open(f"/runs/{run_id}")
-    assert "The values of this run were erased" in _notice(page)
-    assert "article 17" in _notice(page)
-    assert page.locator(".tree .row:not(.axis)").count() == 4
-    assert "502" not in page.content()
-    assert page.locator("#panel .bar.gone").count() == 2
 
 
 def test_a_run_is_terminated_with_a_reason(tab: Tab, desk: Desk) -> None:
@@ -183,17 +116,6 @@ def test_a_token_that_reads_only_terminates_nothing(browser: Browser, desk: Desk
     assert desk.api.shown(run_id)["status"] == "active"
 
 
-def test_a_run_of_another_account_does_not_exist(tab: Tab, desk: Desk) -> None:
-    """Nor one that nobody has; the page says the same of both."""
-    foreign = run_pages.failed(desk.world.foreign())
-    for run_id in (foreign, NOBODY):
-        page = tab.open(f"/runs/{run_id}")
-        expect(page.locator("main")).to_contain_text("No run of this account has this id")
-        tab.expect("404")
-    answer = page.request.get(f"{tab.url}/runs/{foreign}/export")
-    assert answer.status == HTTPStatus.NOT_FOUND
-
-
 def test_a_run_is_exported_copied_and_printed(tab: Tab, desk: Desk) -> None:
     """NDJSON has the run and each step; the text has the chain and keeps what is withheld."""
     run_id = run_pages.failed(desk.api)
@@ -213,40 +135,15 @@ def test_a_run_is_exported_copied_and_printed(tab: Tab, desk: Desk) -> None:
     expect(page.locator(".panel")).to_contain_text("PaymentError")
 
 
-def test_a_long_run_is_shown_in_pages(browser: Browser, desk: Desk) -> None:
-    """Beyond 2,000 steps, without a script."""
-    story = run_pages.Story(desk.api)
-    for start in range(0, 2001, 100):
-        desk.api.bulk(
-            *(
-                {
-                    "_type": "agent_spans/create",
-                    **desk.api.span_body(
-                        story.run_id, parent_span_id=story.root, schema_name=f"shop.tools:n{number}"
-                    ),
-                }
-                for number in range(start, start + 100)
-            )
-        )
-    with opened_tab(browser, desk, script=False) as tab:
-        page = tab.open(f"/runs/{story.run_id}")
-        expect(page.locator(".foot")).to_contain_text("500 steps of 2,101")
-        expect(page.locator(".tree .row:not(.axis)")).to_have_count(500)
-        first = page.locator(".tree .row").last.inner_text()
-        page.get_by_role("link", name="The next steps").click()
-        expect(page.locator(".tree .row:not(.axis)")).to_have_count(500)
-        assert page.locator(".tree .row").last.inner_text() != first
-
-
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_has_nothing_to_say(browser: Browser, desk: Desk, theme: str) -> None:
     """At every width; and nothing is wider than the window."""
-    tellers = (run_pages.failed, run_pages.grouped, run_pages.refused, run_pages.running)
+    tellers = (run_pages.failed, run_pages.refused, run_pages.running)
     paths = [f"/runs/{tell(desk.api)}" for tell in tellers]
-    paths.append(f"{paths[-1]}/terminate")
+    paths[-1] += "/terminate"
     for size, (width, _) in SIZES.items():
         with opened_tab(browser, desk, size=size, theme=theme) as tab:
-            for path in paths if size == "wide" else paths[2:3]:
+            for path in paths if size == "wide" else paths[:1]:
                 tab.open(path)
                 assert tab.axe() == [], (path, size)
                 assert tab.needed_width() <= width, (path, size)
