@@ -45,6 +45,21 @@ def test_only_the_route_that_asks_shows_them(world: World, http: httpx.Client) -
     assert SECRET in http.get(f"{here}/values").text
 
 
+def test_a_step_around_it_does_not_tell_its_message(world: World, http: httpx.Client) -> None:
+    """The exception passed through it, and it recorded the message, too."""
+    story = run_pages.Story(world.account())
+    around = story.begin("shop.desk:support", story.root, ms=1)
+    step = story.begin("shop.tools:secret", around, ms=2)
+    for each in (step, around, story.root):
+        story.end(each, "failed", run_pages.error(SECRET), ms=10)
+    run_id = story.finish("failed")
+    for each in (around, story.root):
+        here = f"/runs/{run_id}/spans/{each}"
+        for tail in ("", "/part", "/text"):
+            assert "private" not in http.get(here + tail).text, tail
+        assert SECRET in http.get(f"{here}/values").text
+
+
 def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
     """The route, the step, and the id of the token; no value."""
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})

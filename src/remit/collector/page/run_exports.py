@@ -76,7 +76,7 @@ def _failure(panel: Panel) -> Iterator[str]:
     if panel.process_ended:
         yield "its process ended"
     for cause in panel.chain:
-        yield from _cause(cause, closed=panel.closed)
+        yield from _cause(cause)
     if panel.frames is not None:
         yield f"frames, the innermost first, {panel.frames.kept} of {panel.frames.total}:"
         for frame in panel.frames.own:
@@ -85,10 +85,10 @@ def _failure(panel: Panel) -> Iterator[str]:
             yield f"  {len(panel.frames.libraries)} more in {panel.frames.named}"
 
 
-def _cause(cause: Cause, *, closed: bool) -> Iterator[str]:
+def _cause(cause: Cause) -> Iterator[str]:
     if cause.how:
         yield cause.how
-    message = "the message is closed: confidential" if closed else "no message"
+    message = "the message is closed: confidential" if cause.closed else "no message"
     if cause.message is not None:
         message = _plain(cause.message)
     yield f"{_plain(cause.type)}: {message}"

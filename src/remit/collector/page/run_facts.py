@@ -193,6 +193,13 @@ class SpanFacts:
         """Whether its values are shown only on request."""
         return self.declared is not None and self.declared.closed
 
+    @property
+    def closed_errors(self) -> frozenset[tuple[object, object]]:
+        """Class and place of the exceptions of closed steps, which pass through others."""
+        closed = [row for row in self.failed if declared_by(self.types.get(row.schema_name)).closed]
+        errors = map(error_of, closed)
+        return frozenset((str(error.get("type")), str(error.get("at"))) for error in errors)
+
 
 def declared_by(span_type: CompiledSpanType | None) -> Declared:
     """Return what a span type declares."""

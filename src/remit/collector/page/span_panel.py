@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node, PayloadTree, node_of, tree_of
@@ -47,6 +47,8 @@ _DOING: Final = {
 }
 _PARTS: Final[tuple[Part, Part]] = ("params_data_categories", "result_data_categories")
 _MOST_LIBRARIES: Final = 3
+Hidden: TypeAlias = frozenset[tuple[object, object]]
+"""Class and place of exceptions whose messages are shown only on request."""
 
 
 class Cause(NamedTuple):
@@ -57,12 +59,14 @@ class Cause(NamedTuple):
         type: Its class.
         message: Its message; None without one.
         at: Its place.
+        closed: Whether its message is shown only on request.
     """
 
     how: str
     type: Node
     message: Node | None
     at: Node | None
+    closed: bool
 
 
 class Frame(NamedTuple):
@@ -182,6 +186,7 @@ def panel_of(facts: SpanFacts, *, opened: bool, quality: Mapping[str, object]) -
     payload, result = members(view["payload"]), members(view["result_payload"])
     error = error_of(row) if row.status == FAILED else {}
     closed = facts.closed and not opened
+    hidden: Hidden = frozenset() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
@@ -196,8 +201,8 @@ def panel_of(facts: SpanFacts, *, opened: bool, quality: Mapping[str, object]) -
         after_us=seconds_after(facts.run, row.started_at),
         handled=row.status == FAILED and parent is not None and parent.status == "complete",
         process_ended=process_ended,
-        chain=list(_chain(causes, closed=closed)) if causes else (),
-        group=None if closed or not causes else _group(facts, error),
+        chain=list(_chain(causes, hidden, closed=closed)) if causes else (),
+        group=None if closed or not causes else _group(facts, error, hidden),
         refusal=refusal,
         received=None if closed or erased else tree_of(payload),
         returned=None if closed or erased or not rest else tree_of(rest),
@@ -232,20 +237,22 @@ def _stream(result: Mapping[str, object]) -> str:
 # Failures
 
 
-def _chain(error: Mapping[str, object], *, closed: bool) -> Iterable[Cause]:
-    yield _cause(error, "", closed=closed)
+def _chain(error: Mapping[str, object], hidden: Hidden, *, closed: bool) -> Iterable[Cause]:
+    yield _cause(error, "", hidden, closed=closed)
     for cause in objects(error.get("causes")):
         how = _RELATIONS.get(str(cause.get("relation")), "with")
-        yield _cause(cause, how, closed=closed)
+        yield _cause(cause, how, hidden, closed=closed)
 
 
-def _cause(error: Mapping[str, object], how: str, *, closed: bool = False) -> Cause:
+def _cause(error: Mapping[str, object], how: str, hidden: Hidden, *, closed: bool = False) -> Cause:
     message, at = error.get("message"), error.get("at")
+    closed = closed or (str(error.get("type")), str(at)) in hidden
     return Cause(
         how,
         node_of(error.get("type") or "failed"),
         None if closed or not message else node_of(message),
         None if at is None else node_of(at),
+        closed,
     )
 
 
@@ -310,7 +317,7 @@ def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return bool(one) and all(one.get(key) == other.get(key) for key in ("type", "at"))
 
 
-def _group(facts: SpanFacts, error: Mapping[str, object]) -> Group | None:
+def _group(facts: SpanFacts, error: Mapping[str, object], hidden: Hidden) -> Group | None:
     """Return the group in which the step failed, or that ended it."""
     raiser, group = facts.row, error
     for row in (facts.row, *facts.ancestors):
@@ -331,14 +338,19 @@ def _group(facts: SpanFacts, error: Mapping[str, object]) -> Group | None:
         free = [row for row in free if row.id not in taken]
         after = None if step is None else seconds_after(facts.run, step.finished_at)
         found.append(
-            Member(after, step, step is not None and step.id == facts.row.id, _cause(member, ""))
+            Member(
+                after,
+                step,
+                step is not None and step.id == facts.row.id,
+                _cause(member, "", hidden),
+            )
         )
     count = group.get("of")
     cancelled = [
         formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
     ]
     return Group(
-        _cause(group, ""),
+        _cause(group, "", hidden),
         sorted(found, key=lambda member: member.after_us if member.after_us is not None else 2**62),
         count if isinstance(count, int) else len(listed),
         formats.step(raiser.schema_name),
