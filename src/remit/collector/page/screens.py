@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import home, run_csv, runs, runs_new
+from remit.collector.page import home, run_csv, run_exports, run_page, runs, runs_new, termination
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -13,5 +13,15 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/runs", runs.choose),
     ("GET", "/runs/new", runs_new.new_runs),
     ("GET", "/runs.csv", run_csv.table),
+    ("GET", "/runs/{id}", run_page.run),
+    ("GET", "/runs/{id}/print", run_page.printed),
+    ("GET", "/runs/{id}/export", run_exports.export),
+    ("GET", "/runs/{id}/terminate", termination.ask),
+    ("POST", "/runs/{id}/terminate", termination.terminate),
+    ("GET", "/runs/{id}/spans/{span}", run_page.span),
+    ("GET", "/runs/{id}/spans/{span}/part", run_page.part),
+    ("GET", "/runs/{id}/spans/{span}/values", run_page.values),
+    ("GET", "/runs/{id}/spans/{span}/text", run_exports.as_text),
+    ("GET", "/runs/{id}/spans/{span}/whole", run_exports.whole),
 )
 """Pages, forms and data: anything that needs a session."""
