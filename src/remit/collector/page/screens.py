@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import home
+from remit.collector.page import home, outline
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", home.home),
     ("GET", "/runs", home.runs),
+    ("GET", "/runs/{id}/outline", outline.outline),
+    ("GET", "/runs/{id}/find", outline.find),
+    ("GET", "/live", outline.live),
 )
 """Pages, forms and data: anything that needs a session."""
