@@ -157,6 +157,12 @@ class _Names:
         declared = self._declared.types.get(self._names[ref])
         return declared is not None and declared.is_model_call
 
+    def kind(self, ref: int) -> str:
+        """Return whether steps of a type are the root of a run, calls of a model, or others."""
+        if self._names[ref] == ROOT_SPAN:
+            return "root"
+        return "call" if self.is_model_call(ref) else "step"
+
     def is_open(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
         return is_open(self._declared.types.get(self._names[ref]))
@@ -196,7 +202,7 @@ class _Slice:
             "ids": "".join(ids),
             "parents": parents,
             "outside": outside,
-            "types": [[names.shown[ref], int(names.is_model_call(ref))] for ref in refs],
+            "types": [[names.shown[ref], names.kind(ref)] for ref in refs],
             "type": [places[span.type_ref] for span in spans],
             "status": "".join(str(span.status) for span in spans),
             "flags": [span.flags & FOUND for span in spans],

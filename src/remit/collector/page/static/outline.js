@@ -9,7 +9,6 @@ export const PENDING = 4;
 export const MARKS = { denied: 512, beyond: 2048, lost: 4096, withheld: 1024, invalid: 80, undeclared: 256 };
 /** From so many steps on, the levels below the third are closed and the axis fits the rows in view. */
 export const MANY = 2000;
-const ROOT = "Run";
 const GROUP = 50;
 const GROUP_OF_CALLS = 10;
 const OPEN_LEVELS = 2;
@@ -78,7 +77,7 @@ export class Outline {
     if (this.count + size > this.parent.length) {
       this.reserve(Math.max(slice.run.spans, this.count + size, Math.floor(this.count * 1.5)));
     }
-    const types = slice.types.map(([name, call]) => this.typeOf(name, call));
+    const types = slice.types.map(([name, kind]) => this.typeOf(name, kind));
     const steps = new Int32Array(size);
     for (let at = 0; at < size; at++) {
       const id = this.short(slice.ids.slice(at * slice.chars, (at + 1) * slice.chars));
@@ -105,10 +104,10 @@ export class Outline {
     for (const at in slice.calls) this.calls.set(steps[at], slice.calls[at]);
   }
 
-  typeOf(name, call) {
+  typeOf(name, kind) {
     let place = this.typePlaces.get(name);
     if (place === undefined) {
-      place = this.types.push({ name, call: call === 1 }) - 1;
+      place = this.types.push({ name, isCall: kind === "call", isRoot: kind === "root" }) - 1;
       this.typePlaces.set(name, place);
     }
     return place;
@@ -167,7 +166,7 @@ export class Outline {
     const key = new Float64Array(this.count);
     for (let step = 0; step < this.count; step++) {
       const isPending = Number.isNaN(this.start[step]);
-      const isRoot = this.name(step) === ROOT;
+      const { isRoot } = this.types[this.type[step]];
       key[step] = (isPending ? 4e15 : this.start[step]) - (isRoot ? 1e16 : 0);
     }
     const before = (a, b) => key[a] - key[b] || (this.ids[a] < this.ids[b] ? -1 : 1);
@@ -237,7 +236,7 @@ export class Outline {
         else byType.set(type, [child]);
       }
       for (const [type, members] of byType) {
-        if (members.length < (this.types[type].call ? GROUP_OF_CALLS : GROUP)) continue;
+        if (members.length < (this.types[type].isCall ? GROUP_OF_CALLS : GROUP)) continue;
         const key = `${parent === NONE ? "" : this.ids[parent]}/${type}`;
         for (const member of members) this.groupOf[member] = this.groups.length;
         this.groups.push({ key, parent, type, members });
