@@ -16,7 +16,7 @@ import msgspec
 from remit._base.ids import is_pfid
 from remit.collector.domain import Context, instance_of, is_open
 from remit.collector.errors import invalid_field, not_found
-from remit.collector.page.formats import visible
+from remit.collector.page.formats import step, visible
 from remit.collector.page.visits import Data, Visit
 from remit.collector.store import FOUND, STATUSES, InstanceRow
 from remit.collector.store import questions as store
@@ -89,12 +89,12 @@ def find(visit: Visit) -> Data:
         until = time.monotonic() + FIND_S
         while last is not None:
             page = store.searched(ctx.tx, run, written, after=last, limit=_FIND_STEPS)
-            names.read({step.type_ref for step in page})
+            names.read({each.type_ref for each in page})
             hits += [
-                _short(to_text(step.id), run_id)
-                for step in page
-                if text.lower() in names.shown[step.type_ref].lower()
-                or (step.has_text and names.is_open(step.type_ref))
+                _short(to_text(each.id), run_id)
+                for each in page
+                if text.lower() in names.shown[each.type_ref].lower()
+                or (each.has_text and names.is_open(each.type_ref))
             ]
             last = page[-1].id if len(page) == _FIND_STEPS else None
             if len(hits) >= MOST_HITS or time.monotonic() > until:
@@ -119,29 +119,12 @@ def live(visit: Visit) -> Data:
     return Data(msgspec.json.encode({"cursor": answer["cursor"], "runs": runs}))
 
 
-def step_name(name: str, home: str, *, is_model_call: bool = False) -> str:
-    """Return the name of a type of steps for people, without the module of its agent."""
-    if name == ROOT_SPAN:
-        return "Run"
-    short = name.removeprefix(home) or name
-    return visible(short.rpartition(":")[2] if is_model_call else short)
-
-
-def home_of(identifier: str | None) -> str:
-    """Return the module of an agent, which the names of its steps leave out."""
-    # In local mode the folder of the project precedes it.
-    module, colon, _ = (identifier or "").rpartition("/")[2].partition(":")
-    return module + colon
-
-
 class _Names:
     """The names of the types of a run, and what was declared of them."""
 
     def __init__(self, ctx: Context, row: InstanceRow) -> None:
         self._ctx = ctx
         self._declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
-        agent = ctx.tx.agent(row.account_id, row.agent_id)
-        self._home = home_of(None if agent is None else agent.external_identifier)
         self._names: dict[int, str] = {}
         self.shown: dict[int, str] = {}
 
@@ -149,8 +132,7 @@ class _Names:
         """Read the names that are not known yet."""
         for each in store.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
             self._names[each.ref] = each.name
-            is_call = self.is_model_call(each.ref)
-            self.shown[each.ref] = step_name(each.name, self._home, is_model_call=is_call)
+            self.shown[each.ref] = visible(step(each.name))
 
     def is_model_call(self, ref: int) -> bool:
         """Return whether steps of a type are calls of a model."""

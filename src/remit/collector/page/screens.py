@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import home, outline, run_dev
+from remit.collector.page import home, outline, run_exports, run_page, termination
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -13,7 +13,15 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}/outline", outline.outline),
     ("GET", "/runs/{id}/find", outline.find),
     ("GET", "/live", outline.live),
-    ("GET", "/runs/{id}", run_dev.run),
-    ("GET", "/runs/{id}/spans/{span}/part", run_dev.part),
+    ("GET", "/runs/{id}", run_page.run),
+    ("GET", "/runs/{id}/print", run_page.printed),
+    ("GET", "/runs/{id}/export", run_exports.export),
+    ("GET", "/runs/{id}/terminate", termination.ask),
+    ("POST", "/runs/{id}/terminate", termination.terminate),
+    ("GET", "/runs/{id}/spans/{span}", run_page.span),
+    ("GET", "/runs/{id}/spans/{span}/part", run_page.part),
+    ("GET", "/runs/{id}/spans/{span}/values", run_page.values),
+    ("GET", "/runs/{id}/spans/{span}/text", run_exports.as_text),
+    ("GET", "/runs/{id}/spans/{span}/whole", run_exports.whole),
 )
 """Pages, forms and data: anything that needs a session."""

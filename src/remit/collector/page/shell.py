@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from remit.collector.page import formats
+from remit.collector.page.payload_tree import pieces
 
 _HERE: Final = Path(__file__).parent
 _STATIC: Final = _HERE / "static"
@@ -83,9 +84,15 @@ def templates() -> Environment:
         words=formats.words,
         visible=formats.visible,
         tail=formats.tail,
+        step=formats.step,
+        steps=formats.steps,
+        times=formats.times,
+        listed=formats.listed,
     )
     environment.globals.update(
-        static=f"/static/{static_version()}", time=_time, clock=_clock, day=formats.day
+        static=f"/static/{static_version()}", time=_time, clock=_clock, day=formats.day,
+        message_of=pieces,
+        tree_node=pieces
     )
     return environment
 

@@ -103,8 +103,7 @@ function furnish() {
   tree.replaceChildren(head, space, ruler);
   const label = make("label", {}, "Find ", find);
   find.addEventListener("input", () => label.classList.toggle("set", find.value !== ""));
-  tools.replaceChildren(label, hits.box, show.label, axis.label, idle,
-    make("span", { class: "end step" }, steps.box, failures.box));
+  tools.replaceChildren(label, hits.box, show.label, axis.label, make("span", { class: "end ends" }, idle, failures.box, steps.box));
   tools.before(strip);
   tree.after(said, told);
   panel.tabIndex = -1;
@@ -438,11 +437,11 @@ function say() {
 function address(step = state.selected) {
   const made = new URLSearchParams(location.search);
   const keep = (name, value) => (value ? made.set(name, value) : made.delete(name));
-  keep("span", step < 0 ? "" : outline.ids[step]);
+  keep("span", step < 0 ? "" : outline.full(step));
   keep("axis", state.axis);
   keep("only", state.only);
   keep("q", state.q);
-  return made.size ? `${location.pathname}?${made}` : location.pathname;
+  return `/runs/${run}${made.size ? `?${made}` : ""}`;
 }
 
 const remember = () => history.replaceState(history.state, "", address());
@@ -458,7 +457,7 @@ let cursor = null;
 const cursorRow = () => (cursor === null ? null : (shown.find((slot) => slot.code === cursor)?.row.id ?? null));
 
 /** Choose a step: its row, the address, the panel. */
-function choose(step, { load = true, scroll = true } = {}) {
+function choose(step, { isFirst = false, scroll = true } = {}) {
   if (step < 0 || step === undefined) return;
   cursor = null;
   const isNew = step !== state.selected;
@@ -470,8 +469,13 @@ function choose(step, { load = true, scroll = true } = {}) {
   }
   if (scroll) bring(rows.codes.indexOf(step));
   select();
-  remember();
-  if (load && isNew) openPanel(step);
+  const id = outline.full(step);
+  if (isNew && id !== panel.dataset.span) openPanel(step);
+  if (!isFirst) remember();
+  // What the head offers to copy and to print is about the chosen step.
+  for (const [selector, path] of [["[data-copy=link]", address()], ["#copy-text", `/runs/${run}/spans/${id}/text`]]) {
+    document.querySelector(`.acts ${selector}`)?.setAttribute("href", path);
+  }
 }
 
 function select() {
@@ -500,7 +504,10 @@ async function openPanel(step) {
   asked = new AbortController();
   try {
     const answer = await get(`/runs/${run}/spans/${outline.full(step)}/part`, asked.signal);
-    if (answer.ok) replace(panel, await answer.text());
+    if (answer.ok) {
+      replace(panel, await answer.text());
+      panel.dataset.span = outline.full(step);
+    }
     else if (answer.status !== 401) tell("this step cannot be shown now");
   } catch (error) {
     if (error.name !== "AbortError") tell("the server does not answer");
@@ -639,6 +646,15 @@ function listen() {
     const at = Math.floor(((event.clientY - box.top) / box.height) * outline.count);
     choose(outline.order[Math.max(0, Math.min(outline.count - 1, at))]);
   });
+  panel.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const to = new URL(link.href);
+    const step = to.pathname === `/runs/${run}` ? outline.find(to.searchParams.get("span") ?? "") : undefined;
+    if (step === undefined) return;
+    event.preventDefault();
+    choose(step);
+  });
   let isWaiting = false;
   tree.addEventListener("scroll", () => {
     if (isWaiting) return;
@@ -735,10 +751,9 @@ async function begin() {
   }
   if (!outline.count) return;
   performance.mark("all-rows");
-  const asked = query.get("span") ?? tree.dataset.span ?? "";
+  const asked = query.get("span") ?? panel.dataset.span ?? "";
   const wanted = outline.find(asked);
-  const first = wanted ?? (outline.total("origins") ? outline.nextWith("origins", -1, 1) : outline.order[0]);
-  choose(first, { load: outline.full(first) !== panel.dataset.span });
+  choose(wanted ?? outline.order[0], { isFirst: true });
   if (find.value) await search(find.value.trim(), { move: wanted === undefined });
   watch();
 }
@@ -804,19 +819,18 @@ async function merge(change) {
   }
   if (status !== outline.facts.status) {
     told.textContent = `the run is ${outline.facts.status}`;
-    await head_();
+    await renew();
   }
 }
 
 /** Show anew what the server says of the run as a whole. */
-async function head_() {
-  const answer = await get(location.pathname + location.search);
+async function renew() {
+  const answer = await get(address());
   if (!answer.ok) return;
-  const fresh = parsed(await answer.text());
-  for (const part of document.querySelectorAll("[data-live]")) {
-    const other = fresh.querySelector(`[data-live=${part.dataset.live}]`);
-    if (other) part.replaceWith(document.adoptNode(other));
-  }
+  const above = (main) => [...main.children].slice(0, [...main.children].findIndex((part) => part.matches(".split")));
+  const split = document.querySelector("main > .split");
+  for (const part of above(split.parentElement)) part.remove();
+  split.before(...above(parsed(await answer.text()).querySelector("main")));
 }
 
 begin();

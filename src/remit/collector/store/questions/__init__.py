@@ -25,7 +25,10 @@ from remit.collector.store.questions.run_lists import RunRecord as RunRecord
 from remit.collector.store.questions.run_lists import changed_runs as changed_runs
 from remit.collector.store.questions.run_lists import count_runs as count_runs
 from remit.collector.store.questions.run_lists import newest_change as newest_change
+from remit.collector.store.questions.run_lists import oldest_run as oldest_run
 from remit.collector.store.questions.run_lists import runs as runs
+from remit.collector.store.questions.run_steps import StepRecord as StepRecord
+from remit.collector.store.questions.run_steps import steps_of as steps_of
 from remit.collector.store.questions.scope import FAILED as FAILED
 from remit.collector.store.questions.scope import FLAGS as FLAGS
 from remit.collector.store.questions.scope import RunRef as RunRef

@@ -144,6 +144,13 @@ def runs(
     return [record for record, *_ in _records(tx, page, "k.id DESC")]
 
 
+def oldest_run(tx: Transaction, wanted: RunCriteria) -> RunRecord | None:
+    """Return the oldest run that meets the criteria."""
+    keys = _keys(tx, wanted, None)
+    page = _Keys(f"{keys.sql} ORDER BY id LIMIT 1", keys.values)
+    return next((record for record, *_ in _records(tx, page, "k.id")), None)
+
+
 def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
     """Return the number of runs that meet the criteria."""
     keys = _keys(tx, wanted, None)
