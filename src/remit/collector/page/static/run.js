@@ -69,7 +69,7 @@ const said = make("p", { class: "small said", role: "status" });
 const told = make("p", { class: "hide", role: "status" });
 
 const strip = make("figure", { class: "strip", hidden: "" });
-const find = make("input", { type: "search", size: 12, placeholder: "in this run", maxlength: 200 });
+const find = make("input", { type: "search", size: 10, placeholder: "in this run", maxlength: 200 });
 const show = choice("Show", { "": "all steps", failed: "failed", marked: "marked" });
 const axis = choice("Axis", { run: "whole run", rows: "rows in view" });
 const idle = make("button", { type: "button", class: "quiet-button" });
@@ -373,7 +373,8 @@ function survey() {
   show.label.classList.toggle("set", state.only !== "");
   const nothing = gaps.reduce((sum, [from, to]) => sum + to - from, 0);
   idle.hidden = nothing === 0;
-  idle.textContent = state.folded ? `unfold ${duration(Math.round(nothing))} of nothing` : `fold ${duration(Math.round(nothing))} of nothing`;
+  const words = `${duration(Math.round(nothing))} of nothing`;
+  idle.textContent = state.folded ? `${words} folded: unfold` : `fold ${words}?`;
   if (isMany) {
     drawStrip();
     for (const [name, x] of [["hits", 0], ["withheld", 6], ["origins", 12]]) lanes[name].setAttribute("d", lane(name, x));
@@ -414,22 +415,25 @@ function drawStrip() {
     draw("rect", { class: "gapband", x: percent(whole.x(began)), width: percent(whole.x(ended) - whole.x(began)), y: 0, height: 58 })));
   const unloaded = outline.count < outline.facts.spans ? ` ${number(outline.count)} of ${number(outline.facts.spans)} steps so far.` : "";
   strip.replaceChildren(
-    make("figcaption", { class: "small soft" }, `Steps that began, in ${duration(Math.round(to - from))}, at most ${number(most)} a slice.${down.length ? " Below the line: failed." : ""}${unloaded}`),
+    make("figcaption", { class: "small soft" }, `Steps that began, in ${duration(Math.round(to - from))}, at most ${number(most)} a slice.${down.length ? " Below the line: failed." : ""}${unloaded}`, idle),
     make("div", { class: "plot" }, plot, over));
 }
 
-function place(mark) {
-  const before = state.selected < 0 ? 0 : outline.sums[mark][outline.at[state.selected] + 1];
-  return `${number(before)} of ${number(outline.total(mark))}`;
+/** Where the chosen step is among those with a mark; if it has none, how many there are. */
+function place(mark, one, many) {
+  const total = outline.total(mark);
+  if (!total) return "";
+  if (state.selected < 0 || !outline.tests[mark](state.selected)) return `${number(total)} ${total === 1 ? one : many}`;
+  return `${one} ${number(outline.sums[mark][outline.at[state.selected] + 1])} of ${number(total)}`;
 }
 
 /** Say where the chosen step is in the lists. */
 function say() {
   if (!outline.count) return;
   const at = state.selected < 0 ? 0 : outline.at[state.selected] + 1;
-  steps.say(`step ${number(at)} of ${number(outline.count)}`);
-  failures.say(outline.total("origins") ? `failed ${place("origins")}` : "");
-  hits.say(state.q ? (outline.total("hits") ? `hit ${place("hits")}` : "no hit") : "");
+  steps.say(`${number(at)} of ${number(outline.count)}`);
+  failures.say(place("origins", "failed", "failed"));
+  hits.say(state.q && (place("hits", "hit", "hits") || "no hit"));
 }
 
 // ---- choosing ----
