@@ -16,6 +16,11 @@ const WORDS = { denied: "refused", beyond: "beyond its remit", lost: "lost", wit
   invalid: "not as declared", undeclared: "undeclared", failed: "failed", hits: "hits of the search" };
 const SHAPES = { denied: "refused", invalid: "odd", undeclared: "open" };
 
+const SIGNED_OUT = "signed out: sign in in another tab, then go on here";
+const NOT_SHOWN = "this step cannot be shown now";
+const NO_ANSWER = "the server does not answer";
+const TROUBLES = [SIGNED_OUT, NOT_SHOWN, NO_ANSWER];
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element with attributes and children; an attribute that is null is left out. */
@@ -468,10 +473,14 @@ function choose(step, { isFirst = false, scroll = true } = {}) {
   state.selected = step;
   if (state.only && !outline.sum(state.only, step)) state.only = "";
   if (!rows.codes.includes(step)) {
-    outline.reveal(step);
-    refold();
+    // What the server has chosen opens nothing: many siblings would hide the rest.
+    if (isFirst && !query.has("span")) cursor = nearest(step);
+    else {
+      outline.reveal(step);
+      refold();
+    }
   }
-  if (scroll) bring(rows.codes.indexOf(step));
+  if (scroll) bring(current());
   select();
   const id = outline.full(step);
   if (isNew && id !== panel.dataset.span) openPanel(step);
@@ -480,6 +489,15 @@ function choose(step, { isFirst = false, scroll = true } = {}) {
   for (const [selector, path] of [["[data-copy=link]", address()], ["#copy-text", `/runs/${run}/spans/${id}/text`]]) {
     document.querySelector(`.acts ${selector}`)?.setAttribute("href", path);
   }
+}
+
+/** The row in which a step is folded. */
+function nearest(step) {
+  for (let at = step; at >= 0; at = outline.up[at]) {
+    const group = -outline.groupOf[at] - 2;
+    for (const code of [at, group]) if (code !== -1 && rows.codes.includes(code)) return code;
+  }
+  return null;
 }
 
 function select() {
@@ -512,16 +530,16 @@ async function openPanel(step) {
       replace(panel, await answer.text());
       panel.dataset.span = outline.full(step);
     }
-    else if (answer.status !== 401) tell("this step cannot be shown now");
+    else if (answer.status !== 401) tell(NOT_SHOWN);
   } catch (error) {
-    if (error.name !== "AbortError") tell("the server does not answer");
+    if (error.name !== "AbortError") tell(NO_ANSWER);
   }
 }
 
 async function get(path, signal) {
   const answer = await fetch(path, { signal });
-  if (answer.status === 401) tell("signed out: sign in in another tab, then go on here");
-  else if (answer.ok) tell("");
+  if (answer.status === 401) tell(SIGNED_OUT);
+  else if (answer.ok && TROUBLES.includes(said.textContent)) tell("");
   return answer;
 }
 
@@ -746,6 +764,7 @@ async function begin() {
       state.cursor ??= slice.cursor;
       // The tree is made of the first slice, so that there is something to see, and of all of them.
       if (slices++ && slice.next !== null) return tell(`${number(outline.count)} of ${number(slice.run.spans)} steps`);
+      tell("");
       outline.build(now());
       refold();
       performance.mark(slices === 1 ? "first-rows" : "all-rows");
@@ -773,12 +792,11 @@ function watch() {
   timer = setTimeout(async () => {
     if (document.hidden) return live("paused");
     try {
-      const answer = await fetch(`/live?run=${run}&since=${state.cursor}`);
-      if (answer.status === 401) tell("signed out: sign in in another tab, then go on here");
+      const answer = await get(`/live?run=${run}&since=${state.cursor}`);
+      if (answer.status === 401) live("");
       else if (!answer.ok) throw new Error(String(answer.status));
       else {
         pause = LIVE_MS;
-        tell("");
         live("live");
         if (answer.status === 200) await merge(await answer.json());
         else grow();
