@@ -65,6 +65,11 @@ export class Outline {
     return id.length === 26 ? id.slice(0, 10) + this.partition + id.slice(10) : id;
   }
 
+  /** How many steps the run has, also before all have come. */
+  get size() {
+    return Math.max(this.count, this.facts.spans);
+  }
+
   /** The step of an id in either form, else undefined. */
   find(id) {
     return this.places.get(this.short(id));
@@ -145,6 +150,7 @@ export class Outline {
     const { count, parent } = this;
     const isOpen = this.facts.status === "active" || this.facts.status === "pending";
     this.lastSign = (isOpen ? now : (this.facts.end ?? this.facts.seen)) - this.base;
+    this.extent = null;
     this.byStart = this.sorted();
     const first = new Int32Array(count + 1).fill(NONE);
     const next = new Int32Array(count).fill(NONE);
@@ -300,7 +306,7 @@ export class Outline {
   isOpen(code) {
     const opened = this.opened.get(this.key(code));
     if (opened !== undefined) return opened;
-    return code >= 0 && this.depth[code] < (this.levels ?? (this.count >= MANY ? OPEN_LEVELS : Infinity));
+    return code >= 0 && this.depth[code] < (this.levels ?? (this.size >= MANY ? OPEN_LEVELS : Infinity));
   }
 
   /** Open or close a step or a group. */
@@ -311,7 +317,7 @@ export class Outline {
   /** Open or close a level of all steps. */
   level(by) {
     const deepest = this.depth.reduce((most, depth) => Math.max(most, depth), 0);
-    const levels = this.levels ?? (this.count >= MANY ? OPEN_LEVELS : deepest);
+    const levels = this.levels ?? (this.size >= MANY ? OPEN_LEVELS : deepest);
     this.levels = Math.max(0, Math.min(levels, deepest) + by);
     this.opened.clear();
   }
@@ -395,6 +401,10 @@ export class Outline {
 
   /** From when to when the run lasted. */
   whole() {
+    return (this.extent ??= this.measured());
+  }
+
+  measured() {
     let [from, to] = [0, 1];
     for (const step of this.byStart) {
       if (this.start[step] < from) from = this.start[step];

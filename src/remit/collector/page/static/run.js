@@ -119,7 +119,7 @@ function furnish() {
 const rowHeight = () => (matchMedia("(max-width: 700px)").matches ? 32 : 24);
 const now = () => state.now + (performance.now() - state.seen) * 1000;
 const isOpen = () => outline.facts.status === "active" || outline.facts.status === "pending";
-const axisIs = () => state.axis || (outline.count > MANY ? "rows" : "run");
+const axisIs = () => state.axis || (outline.size > MANY ? "rows" : "run");
 
 /** Lay out all rows again: another tree, another choice of rows. */
 function layOut() {
@@ -369,7 +369,7 @@ function barsOf(code) {
 
 /** Draw what shows all steps: the strip, the ruler, the numbers. */
 function survey() {
-  const isMany = outline.count >= WITH_STRIP;
+  const isMany = outline.size >= WITH_STRIP;
   strip.hidden = !isMany;
   tree.classList.toggle("ruled", isMany);
   axis.label.hidden = !isMany;
@@ -436,7 +436,7 @@ function place(mark, one, many) {
 function say() {
   if (!outline.count) return;
   const at = state.selected < 0 ? 0 : outline.at[state.selected] + 1;
-  steps.say(`${number(at)} of ${number(outline.count)}`);
+  steps.say(`${number(at)} of ${number(outline.size)}`);
   failures.say(place("origins", "failed", "failed"));
   hits.say(state.q && (place("hits", "hit", "hits") || "no hit"));
 }
@@ -819,6 +819,7 @@ function live(word) {
 /** Active steps last longer. */
 function grow() {
   outline.lastSign = now() - outline.base;
+  outline.extent = null;
   words++;
   stamp++;
   paint();
