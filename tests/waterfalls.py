@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import batched
+from itertools import islice
 from typing import Any, Final
 
 from tests.collecting import Api, details
@@ -86,8 +86,8 @@ def ended(api: Api, run: str, at_ms: float, status: str = "complete") -> None:
 
 def record(api: Api, run: str, steps: Iterable[Step], *, first: int = 0) -> None:
     """Record steps of a run; the places of parents begin with *first*."""
-    for batch in batched(enumerate(steps, first), _BATCH, strict=False):
-        left = [_item(run, number, step) for number, step in batch]
+    numbered = enumerate(steps, first)
+    while left := [_item(run, number, step) for number, step in islice(numbered, _BATCH)]:
         while left:
             # A request stops before it has taken too long.
             outputs = list(api.bulk(*left).values())

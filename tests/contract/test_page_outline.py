@@ -31,9 +31,10 @@ def test_slices_have_every_step_once(person: Visitor) -> None:
 
     assert (len(first["status"]), len(second["status"]), second["next"]) == (500, 120, None)
     assert first["run"] == {**first["run"], "status": "active", "spans": 620}
-    ids, parents = [], []
+    ids: list[str] = []
+    parents: list[str | None] = []
     for part in (first, second):
-        own = ["".join(each) for each in itertools.batched(part["ids"], 26, strict=True)]
+        own = split(part["ids"], 26)
         ids += own
         parents += [
             None if place == -1 else own[place] if place >= 0 else part["outside"][-place - 2]
@@ -147,9 +148,7 @@ def test_ids_of_other_accounts_are_sent_whole(person: Visitor) -> None:
     outline = person.data(f"/runs/{run}/outline")
 
     assert outline["chars"] == 32
-    assert sorted(["".join(each) for each in itertools.batched(outline["ids"], 32)]) == sorted(
-        [NOBODY, id_of(run, 0)]
-    )
+    assert sorted(split(outline["ids"], 32)) == sorted([NOBODY, id_of(run, 0)])
 
 
 def test_runs_of_others_and_wrong_questions_are_refused(person: Visitor, world: World) -> None:
@@ -163,6 +162,11 @@ def test_runs_of_others_and_wrong_questions_are_refused(person: Visitor, world: 
         assert person.http.get(f"/runs/{run}/{path}").status_code == 422
     signed_out = person.http.get(f"/runs/{run}/outline", headers={"Cookie": ""})
     assert signed_out.status_code == 401
+
+
+def split(text: str, chars: int) -> list[str]:
+    """Return the parts of a text that are so long."""
+    return [text[at : at + chars] for at in range(0, len(text), chars)]
 
 
 def _short(span_id: str) -> str:

@@ -133,4 +133,4 @@ def spans_of(person: Visitor, run: str) -> list[Any]:
         )
         for span in response.json()["spans"]
     ]
-    return sorted(spans, key=start_of)  # type: ignore[arg-type]
+    return sorted(spans, key=start_of)

@@ -109,7 +109,7 @@ def outline(
 
 def named_types(tx: Transaction, refs: Collection[int]) -> list[NamedType]:
     """Return types by their numbers."""
-    sql = f"SELECT t.ref, t.name FROM span_types AS t WHERE t.ref IN ({_marks(refs)})"  # noqa: S608 - question marks
+    sql = f"SELECT t.ref, t.name FROM span_types AS t WHERE t.ref IN ({_marks(refs)})"
     return list(map(NamedType._make, tx.rows(sql, list(refs)))) if refs else []
 
 
