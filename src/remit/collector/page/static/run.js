@@ -48,6 +48,8 @@ const outline = new Outline(run);
 const query = new URLSearchParams(location.search);
 
 const state = { selected: -1, only: "", q: "", axis: "", folded: false, cursor: null, now: 0, seen: 0 };
+/** The row on which the keys stand, if it is not that of the chosen step. */
+let cursor = null;
 let rows = { codes: [], levels: [] };
 let scale = new Scale([0, 1]);
 let gaps = [];
@@ -160,8 +162,10 @@ function paint() {
     drawRow(slot, first + at);
   });
   point();
-  here.setAttribute("y", (1000 * first) / Math.max(1, rows.codes.length));
-  here.setAttribute("height", Math.max(4, (1000 * size) / Math.max(1, rows.codes.length)));
+  const share = (at) => (1000 * outline.at[stepOf(rows.codes[at])]) / outline.count;
+  if (!size) return;
+  here.setAttribute("y", share(first));
+  here.setAttribute("height", Math.max(4, share(first + size - 1) - share(first)));
 }
 
 const shortly = (time) => (time < 1 ? "0 s" : duration(Math.round(time)));
@@ -208,7 +212,7 @@ function drawRow(slot, at) {
   const folds = isGroup || outline.kids[code] > 0;
   const opened = folds && (state.only !== "" || outline.isOpen(code));
   set(row, "aria-expanded", folds ? String(opened) : null);
-  set(row, "aria-selected", code === state.selected ? "true" : null);
+  set(row, "aria-selected", code === (cursor ?? state.selected) ? "true" : null);
   slot.name.replaceChildren(
     ...(folds ? [make("span", { class: "fold", "aria-hidden": "true" }, opened ? "–" : "+")] : []),
     ...(level > DEEPEST ? [make("i", { class: "deep" }, String(level + 1))] : []),
@@ -219,6 +223,7 @@ function drawRow(slot, at) {
 }
 let words = 0;
 
+const stepOf = (code) => (code >= 0 ? code : members(code)[0]);
 const members = (code) => outline.groups[-code - 2].members;
 const tookOf = (steps) => steps.reduce((sum, step) => sum + (outline.took[step] || 0), 0);
 const isDenied = (step) => (outline.flags[step] & MARKS.denied) !== 0;
@@ -347,7 +352,7 @@ function bar(step) {
   return bars;
 }
 
-/** The bars of a group, apart from each other; those that would touch are drawn as one. */
+/** The bars of a group, apart from each other; one that would touch the one before is left out. */
 function barsOf(code) {
   const parts = { "": [], bad: [] };
   const ends = { "": -1, bad: -1 };
@@ -357,7 +362,7 @@ function barsOf(code) {
     const kind = outline.status[step] === FAILED ? "bad" : "";
     const x = Math.max(0, Math.round(scale.x(from) * 1000));
     const width = Math.max(2, Math.min(1000, Math.round(scale.x(to) * 1000)) - x);
-    if (x + width <= ends[kind]) continue;
+    if (x <= ends[kind]) continue;
     ends[kind] = x + width;
     parts[kind].push(`M${x} 7h${width}v10h-${width}z`);
   }
@@ -373,6 +378,7 @@ function survey() {
   strip.hidden = !isMany;
   tree.classList.toggle("ruled", isMany);
   axis.label.hidden = !isMany;
+  document.getElementById("legend").hidden = !isMany;
   axis.select.value = axisIs();
   show.select.value = state.only;
   show.label.classList.toggle("set", state.only !== "");
@@ -457,13 +463,9 @@ const remember = () => history.replaceState(history.state, "", address());
 
 /** Point to the chosen row for screen readers. */
 function point() {
-  const at = shown.find((slot) => slot.code === state.selected && slot.code >= 0);
-  set(tree, "aria-activedescendant", at ? at.row.id : cursorRow());
+  const slot = shown.find(({ code }) => code === (cursor ?? state.selected));
+  set(tree, "aria-activedescendant", slot ? slot.row.id : null);
 }
-
-let cursor = null;
-/** The row of a group on which the keys stand. */
-const cursorRow = () => (cursor === null ? null : (shown.find((slot) => slot.code === cursor)?.row.id ?? null));
 
 /** Choose a step: its row, the address, the panel. */
 function choose(step, { isFirst = false, scroll = true } = {}) {
@@ -502,8 +504,7 @@ function nearest(step) {
 
 function select() {
   for (const slot of shown) {
-    const isChosen = cursor === null ? slot.code === state.selected : slot.code === cursor;
-    set(slot.row, "aria-selected", isChosen ? "true" : null);
+    set(slot.row, "aria-selected", slot.code === (cursor ?? state.selected) ? "true" : null);
   }
   point();
   say();
@@ -777,7 +778,7 @@ async function begin() {
   const asked = query.get("span") ?? panel.dataset.span ?? "";
   const wanted = outline.find(asked);
   choose(wanted ?? outline.order[0], { isFirst: true });
-  if (find.value) await search(find.value.trim(), { move: wanted === undefined });
+  if (find.value) await search(find.value.trim(), { move: !query.has("span") });
   watch();
 }
 
