@@ -29,6 +29,9 @@ from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page import PageOptions as PageOptions
 from remit.collector.page import create_code as create_code
+from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
+from remit.collector.page.payload_tree import Node as Node
+from remit.collector.page.payload_tree import tree_of as tree_of
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app
@@ -60,6 +63,11 @@ from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
 from remit.collector.store.postgres_partitions import bound_at as bound_at
+from remit.collector.store.questions import RunCriteria as RunCriteria
+from remit.collector.store.questions import oldest_run as oldest_run
+from remit.collector.store.questions import run_ref_of as run_ref_of
+from remit.collector.store.questions import scope_of as scope_of
+from remit.collector.store.questions import steps_of as steps_of
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.store.subjects import hash_of_subject as hash_of_subject

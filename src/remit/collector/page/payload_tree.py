@@ -17,7 +17,6 @@ MOST_LEVELS: Final = 24
 _OPEN_LEVELS: Final = 2
 _MOST_OPEN: Final = 24
 """An object or list with more members is folded at first."""
-_EXACT: Final = 2**53
 
 
 class Node(NamedTuple):
@@ -65,7 +64,7 @@ def tree_of(payload: dict[str, object]) -> PayloadTree:
     exceeds = remark.get("exceeds")
     sentences = cast("list[object]", exceeds) if isinstance(exceeds, list) else []
     if isinstance(own, str):
-        nodes = (builder.marker(None, payload),)
+        nodes: tuple[Node, ...] = (builder.marker(None, payload),)
     else:
         values = {name: value for name, value in payload.items() if name != KEY}
         nodes = tuple(builder.members(values, 0))
@@ -77,7 +76,7 @@ def tree_of(payload: dict[str, object]) -> PayloadTree:
     )
 
 
-def pieces(value: object) -> Node:
+def node_of(value: object) -> Node:
     """Return a single value, such as the message of an error."""
     return _Builder().node(None, value, 0)
 
@@ -103,27 +102,30 @@ class _Builder:
         if isinstance(value, str):
             return self._text(key, value)
         if isinstance(value, dict):
-            members = cast("dict[str, object]", value)
-            if isinstance(members.get(KEY), str):
-                return self.marker(key, members)
-            if not members:
-                return Node(key, "value", "{}")
-            if level >= MOST_LEVELS:
-                return self._too_deep(key)
-            nodes = tuple(self.members(members, level + 1))
-            count = _counted(len(members), "member")
-            return Node(key, "object", count, "", nodes, _is_open(len(members), level))
+            return self._object(key, cast("dict[str, object]", value), level)
         if isinstance(value, list):
-            items = cast("list[object]", value)
-            if not items:
-                return Node(key, "value", "[]")
-            if level >= MOST_LEVELS:
-                return self._too_deep(key)
-            nodes = tuple(self._items(items, level + 1))
-            return Node(
-                key, "list", _counted(len(items), "item"), "", nodes, _is_open(len(items), level)
-            )
-        return Node(key, "value", _plain(value))
+            return self._list(key, cast("list[object]", value), level)
+        return Node(key, "value", msgspec.json.encode(value).decode())
+
+    def _object(self, key: str | None, members: dict[str, object], level: int) -> Node:
+        if isinstance(members.get(KEY), str):
+            return self.marker(key, members)
+        if not members:
+            return Node(key, "value", "{}")
+        if level >= MOST_LEVELS:
+            return self._too_deep(key)
+        nodes = tuple(self.members(members, level + 1))
+        words = _counted(len(members), "member")
+        return Node(key, "object", words, "", nodes, _is_open(len(members), level))
+
+    def _list(self, key: str | None, items: list[object], level: int) -> Node:
+        if not items:
+            return Node(key, "value", "[]")
+        if level >= MOST_LEVELS:
+            return self._too_deep(key)
+        nodes = tuple(self._items(items, level + 1))
+        words = _counted(len(items), "item")
+        return Node(key, "list", words, "", nodes, _is_open(len(items), level))
 
     def marker(self, key: str | None, marker: dict[str, object]) -> Node:
         """Return what remit wrote instead of a value."""
@@ -139,7 +141,8 @@ class _Builder:
             return Node(key, "opaque", size, str(media) if media else "not recorded")
         if kind == "array":
             shape = marker.get("shape")
-            shown = " × ".join(map(str, cast("list[object]", shape))) if isinstance(shape, list) else ""
+            sizes = cast("list[object]", shape) if isinstance(shape, list) else []
+            shown = " by ".join(map(str, sizes))
             words = (str(marker.get("type", "array")), shown, str(marker.get("dtype", "")))
             return Node(key, "opaque", " ".join(filter(None, words)), "not recorded")
         return Node(key, "opaque", str(marker.get("type", kind)), "not looked into")
@@ -150,10 +153,14 @@ class _Builder:
         head, tail = marker.get("head"), marker.get("tail")
         if isinstance(head, dict):
             nodes = tuple(self.members(cast("dict[str, object]", head), 1))
-            return Node(key, "object", f"the first of {of}", "the rest was not recorded", nodes, True)
+            return Node(
+                key, "object", f"the first of {of}", "the rest was not recorded", nodes, open=True
+            )
         if isinstance(head, str) or isinstance(tail, str):
             text = f"{head or ''} … {tail or ''}"
-            return Node(key, "text", text[: 2 * MOST_CHARS], f"cut: of {of}, the rest was not recorded")
+            return Node(
+                key, "text", text[: 2 * MOST_CHARS], f"cut: of {of}, the rest was not recorded"
+            )
         return Node(key, "cut", f"cut: {of} in all", "the rest was not recorded")
 
     def _items(self, items: list[object], level: int) -> Iterator[Node]:
@@ -185,10 +192,6 @@ def _counted(count: int, word: str) -> str:
 
 def _is_open(count: int, level: int) -> bool:
     return level < _OPEN_LEVELS and count <= _MOST_OPEN
-
-
-def _plain(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _unescaped(name: str) -> str:

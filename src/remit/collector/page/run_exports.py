@@ -64,7 +64,9 @@ def export(visit: Visit) -> Answer:
             break
     end = [] if before is None else [{"type": "incomplete", "before": before}]
     # The API lists the newest first.
-    body = b"\n".join([msgspec.json.encode(run), *reversed(spans), *map(msgspec.json.encode, end), b""])
+    body = b"\n".join(
+        [msgspec.json.encode(run), *reversed(spans), *map(msgspec.json.encode, end), b""]
+    )
     return Data(body, NDJSON, f"{run_id}.ndjson")
 
 
@@ -98,4 +100,4 @@ def _plain(node: Node) -> str:
     """Return a value in one text; withheld stays withheld."""
     if node.kind == "withheld":
         return f"<withheld: {node.text}>"
-    return node.text if not node.nodes else node.text
+    return node.text

@@ -155,6 +155,11 @@ class RunFacts:
         return result_of(self.root) if self.root is not None else {}
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether the run was cancelled: the API has no word for one whose client left early."""
+        return self.row.status == CANCELLED or self.outcome.get("status") == CANCELLED
+
+    @property
     def process_ended(self) -> bool:
         """Whether a later process closed the run because its own had ended."""
         return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
@@ -209,9 +214,28 @@ def read_span(visit: Visit, span_id: str) -> SpanFacts:
     Raises:
         RequestError: 404, there is none for this person; 503, 504.
     """
-    facts = visit.api.read(lambda ctx: _span(ctx, visit.named["id"], span_id))
     view = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
-    return SpanFacts(view=view, **facts)
+    return visit.api.read(lambda ctx: _span(ctx, visit.named["id"], span_id, view))
+
+
+def first_of_group(facts: SpanFacts) -> str | None:
+    """Return the step whose failure was the first of the group with which a step failed.
+
+    None if it did not fail with a group of exceptions, or no step has one of its members.
+    """
+    raised = [
+        (each.get("type"), each.get("at")) for each in objects(error_of(facts.row).get("members"))
+    ]
+    alike = [
+        row
+        for row in facts.failed
+        if row.id != facts.row.id
+        and (error := error_of(row))
+        and (error.get("type"), error.get("at")) in raised
+    ]
+    # An exception that passes through several steps ends them one after the other.
+    first = min(alike, key=lambda row: (row.finished_at or 0, -(row.started_at or 0)), default=None)
+    return None if first is None else first.id
 
 
 def result_of(row: SpanRow) -> dict[str, object]:
@@ -289,7 +313,7 @@ def _name(version: VersionRow) -> str:
     return version.external_identifier or version.name or version.id
 
 
-def _span(ctx: Context, run_id: str, span_id: str) -> dict[str, object]:
+def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -> SpanFacts:
     run, tx = instance_of(ctx, run_id), ctx.tx
     account_id = ctx.caller.account_id
     row = tx.spans(account_id, [span_id]).get(span_id)
@@ -312,15 +336,16 @@ def _span(ctx: Context, run_id: str, span_id: str) -> dict[str, object]:
         cancelled = tx.some_spans(of_run, MOST_FAILED)
     types = ctx.declarations.of(tx, run.agent_schema_version_id).types
     span_type = types.get(row.schema_name)
-    return {
-        "run": run,
-        "row": row,
-        "declared": None if span_type is None else declared_by(span_type),
-        "types": types,
-        "ancestors": tuple(ancestors),
-        "failed": tuple(failed),
-        "cancelled": tuple(cancelled),
-    }
+    return SpanFacts(
+        run=run,
+        row=row,
+        view=view,
+        declared=None if span_type is None else declared_by(span_type),
+        types=types,
+        ancestors=tuple(ancestors),
+        failed=tuple(failed),
+        cancelled=tuple(cancelled),
+    )
 
 
 def seconds_after(run: InstanceRow, at_us: int | None) -> int | None:
@@ -328,5 +353,3 @@ def seconds_after(run: InstanceRow, at_us: int | None) -> int | None:
     if run.started_at is None or at_us is None:
         return None
     return max(0, at_us - run.started_at)
-
-

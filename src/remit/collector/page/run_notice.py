@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from remit.collector.json_io import read_json
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
+from remit.collector.json_io import read_json
 from remit.collector.page import formats
 from remit.collector.page.run_facts import (
     FAILED,
@@ -85,18 +85,20 @@ def notice_of(visit: Visit, facts: RunFacts, tree: Tree, origin: SpanFacts | Non
         return _erased(visit, facts)
     if row.status == TERMINATED:
         return _terminated(facts, tree)
-    if facts.process_ended:
-        return _process_ended(facts, tree)
     if row.status == FAILED:
-        return _failed(facts, tree, origin)
-    if row.status == CANCELLED or facts.outcome.get("status") == CANCELLED:
+        return _process_ended(facts, tree) if facts.process_ended else _failed(facts, tree, origin)
+    return _quiet(facts, tree)
+
+
+def _quiet(facts: RunFacts, tree: Tree) -> Notice | None:
+    """Return the notice of a run that neither failed nor was terminated."""
+    row = facts.row
+    if facts.is_cancelled:
         return _cancelled(facts, tree)
     if row.denied:
         names = _counted(step for step in facts.steps.values() if step.flags & DENIED)
         return Notice("bad", "refused", values={"count": row.denied, "names": names})
-    if row.handled and row.status == COMPLETE:
-        return _handled(facts, tree)
-    return None
+    return _handled(facts, tree) if row.handled and row.status == COMPLETE else None
 
 
 def _erased(visit: Visit, facts: RunFacts) -> Notice:
@@ -122,7 +124,12 @@ def _terminated(facts: RunFacts, tree: Tree) -> Notice:
         "terminated",
         text=facts.row.termination_reason,
         effect=effect,
-        values={"open": facts.open_steps, "names": names, "denied": facts.row.denied},
+        values={
+            "at_us": facts.row.finished_at,
+            "open": facts.open_steps,
+            "names": names,
+            "denied": facts.row.denied,
+        },
     )
 
 
@@ -145,7 +152,7 @@ def _process_ended(facts: RunFacts, tree: Tree) -> Notice:
 def _process(facts: RunFacts) -> dict[str, object]:
     """Return process and host of a run, as far as its root span names them."""
     payload = {} if facts.root is None else members(read_json(facts.root.payload))
-    return {name: payload[name] for name in ("pid", "host") if name in payload}
+    return {name: payload.get(name) for name in ("pid", "host")}
 
 
 def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
@@ -190,9 +197,7 @@ def _group(origin: SpanFacts | None) -> list[str]:
     steps = "1 more parallel step" if others == 1 else f"{others:,} more parallel steps"
     sentences = [f"{steps} failed after it."] if others > 0 else []
     names = [
-        formats.step(row.schema_name)
-        for row in origin.cancelled
-        if row.parent_span_id == group.id
+        formats.step(row.schema_name) for row in origin.cancelled if row.parent_span_id == group.id
     ]
     if names:
         was = "was" if len(names) == 1 else "were"
@@ -218,14 +223,15 @@ def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
     counts = Counter(action for risk in ended for action in risk.allows)
     done = [f"{_verb(action)} ({times:,})" for action, times in counts.most_common()]
     never = [_verb(action) for action in _GRAVE if action not in counts]
-    silent = sum(any(risk.word("action_profile", name) == "unknown" for name in _GRAVE) for risk in ended)
-    sentences = []
-    if done:
-        sentences.append(f"Begun before it: steps that may {formats.listed(done)}.")
+    silent = sum(
+        any(risk.word("action_profile", name) == "unknown" for name in _GRAVE) for risk in ended
+    )
+    sentences = [f"Begun before it: steps that may {formats.listed(done)}."] if done else []
     if never and ended:
-        unsaid = f"; {silent:,} of {formats.steps(len(ended))} say nothing about it" if silent else ""
-        start = "None that may" if done else "No step before it that may"
-        sentences.append(f"{start} {formats.listed(never, 'or')}{unsaid}.")
+        says = "says" if silent == 1 else "say"
+        unsaid = f"; {silent:,} {says} nothing about it" if silent else ""
+        start = "None" if done else "No step before it"
+        sentences.append(f"{start} that may {formats.listed(never, 'or')}{unsaid}.")
     return sentences
 
 
@@ -255,7 +261,9 @@ def _handled(facts: RunFacts, tree: Tree) -> Notice:
     handled = [step for step in facts.steps.values() if tree.is_handled(step)]
     handled = [step for step in handled if not step.flags & DENIED]
     effect = effect_of(facts.declared(step.schema_name) for step in handled)
-    by_effect = [step for step in handled if effect_of([facts.declared(step.schema_name)]) == effect]
+    by_effect = [
+        step for step in handled if effect_of([facts.declared(step.schema_name)]) == effect
+    ]
     return Notice(
         "",
         "handled",
@@ -307,16 +315,21 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     if facts.row.status != COMPLETE:
         return None
     risk = visit.api.get(f"/api/v1/agent_instance/{facts.row.id}/risk")["details"]
-    data = Counter[str]()
+    allows, data = Counter[str](risk["allows"]), Counter[str]()
     for one in risk["span_types"]:
         for category in {*one["takes"], *one["gives"]}:
             data[category] += one["spans"]
+    # A refused step did nothing of what it declares.
+    for step in facts.steps.values():
+        if step.flags & DENIED:
+            declared = facts.declared(step.schema_name)
+            allows -= Counter(declared.allows)
+            data -= Counter({*declared.takes, *declared.gives})
     return Ledger(
-        risk["allows"],
+        dict(allows.most_common()),
         dict(data.most_common()),
         risk["withheld"],
         risk["refused"]["spans"],
         risk["exceeded"]["spans"],
         risk["schema_findings"]["undeclared"],
     )
-

@@ -7,7 +7,16 @@ from typing import Final
 
 from remit.collector.domain import Permission
 from remit.collector.errors import RequestError
-from remit.collector.page.run_facts import FAILED, MOST_STEPS, ROOT, RunFacts, read_run, read_span
+from remit.collector.page.run_facts import (
+    FAILED,
+    MOST_STEPS,
+    ROOT,
+    RunFacts,
+    SpanFacts,
+    first_of_group,
+    read_run,
+    read_span,
+)
 from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.span_panel import panel_of
 from remit.collector.page.step_tree import Tree
@@ -42,21 +51,15 @@ def printed(visit: Visit) -> Answer:
     return _page(visit, visit.query.get("span"), opened=False, template="run_print.html")
 
 
-def _page(
-    visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html"
-) -> Answer:
+def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
     try:
         facts = read_run(visit, after=visit.query.get("after"))
     except RequestError as refusal:
         if refusal.status != _NOT_FOUND:
             raise
         return Page("run_not_found.html", {"run_id": visit.named["id"]}, _NOT_FOUND)
-    tree = Tree(facts, visit.now_us)
+    tree, failed = _tree(visit, facts)
     chosen = wanted or (tree.chosen.id if tree.chosen is not None else None)
-    origin = tree.origin
-    failed = None
-    if origin is not None and facts.row.status == FAILED:
-        failed = read_span(visit, origin.id)
     panel = {} if chosen is None else _panel_values(visit, chosen, opened=opened)
     return Page(
         template,
@@ -72,6 +75,18 @@ def _page(
             **panel,
         },
     )
+
+
+def _tree(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
+    """Return the steps of a run, and of a failed one the step that failed first."""
+    tree = Tree(facts, visit.now_us)
+    if tree.origin is None or facts.row.status != FAILED:
+        return tree, None
+    failed = read_span(visit, tree.origin.id)
+    first = first_of_group(failed)
+    if first is None or first not in facts.steps:
+        return tree, failed
+    return Tree(facts, visit.now_us, first), read_span(visit, first)
 
 
 def _head(visit: Visit, facts: RunFacts) -> dict[str, object]:

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from remit.collector.page import formats
-from remit.collector.page.payload_tree import pieces
+from remit.collector.page.payload_tree import node_of
 
 _HERE: Final = Path(__file__).parent
 _STATIC: Final = _HERE / "static"
@@ -101,11 +101,10 @@ def templates() -> Environment:
         steps=formats.steps,
         times=formats.times,
         listed=formats.listed,
+        node=node_of,
     )
     environment.globals.update(
-        static=f"/static/{static_version()}", time=_time, clock=_clock, day=formats.day,
-        message_of=pieces,
-        tree_node=pieces
+        static=f"/static/{static_version()}", time=_time, clock=_clock, day=formats.day
     )
     return environment
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
 from remit.collector.page import formats
-from remit.collector.page.payload_tree import Node, PayloadTree, pieces, tree_of
+from remit.collector.page.payload_tree import Node, PayloadTree, node_of, tree_of
 from remit.collector.page.run_facts import (
     FAILED,
     PROCESS_ENDED,
@@ -106,14 +106,14 @@ class Group(NamedTuple):
     Attributes:
         cause: The group.
         members: Its members, in the order in which their steps ended.
-        count: How many members there are.
+        total: How many members there are.
         step: The step that raised it.
         cancelled: Names of the steps that the group cancelled.
     """
 
     cause: Cause
     members: Sequence[Member]
-    count: int
+    total: int
     step: str
     cancelled: str
 
@@ -243,9 +243,9 @@ def _cause(error: Mapping[str, object], how: str, *, closed: bool = False) -> Ca
     message, at = error.get("message"), error.get("at")
     return Cause(
         how,
-        pieces(error.get("type") or "failed"),
-        None if closed or message in {None, ""} else pieces(message),
-        None if at is None else pieces(at),
+        node_of(error.get("type") or "failed"),
+        None if closed or not message else node_of(message),
+        None if at is None else node_of(at),
     )
 
 
@@ -278,7 +278,7 @@ def _frames(facts: SpanFacts, error: Mapping[str, object]) -> Frames | None:
 
 
 def _frame(frame: Mapping[str, object]) -> Frame:
-    return Frame(pieces(frame.get("file")), frame.get("line"), pieces(frame.get("function")))
+    return Frame(node_of(frame.get("file")), frame.get("line"), node_of(frame.get("function")))
 
 
 def _package(frame: Mapping[str, object]) -> str:
@@ -291,9 +291,13 @@ def _homes(facts: SpanFacts, error: Mapping[str, object]) -> frozenset[str]:
 
     The place of a failure is in the program's own code, if any frame is.
     """
-    modules = {_top(name.partition(":")[0].replace(".", "/")) for name in facts.types if ":" in name}
+    modules = {
+        _top(name.partition(":")[0].replace(".", "/")) for name in facts.types if ":" in name
+    }
     raised = [error, *objects(error.get("causes"))]
-    places = {_top(at.partition(":")[0]) for each in raised if isinstance(at := each.get("at"), str)}
+    places = {
+        _top(at.partition(":")[0]) for each in raised if isinstance(at := each.get("at"), str)
+    }
     return frozenset((modules | places) - {"remit"})
 
 
@@ -321,15 +325,17 @@ def _group(facts: SpanFacts, error: Mapping[str, object]) -> Group | None:
     for member in listed:
         alike = [row for row in free if _is_same(error_of(row), member)]
         step = max(alike, key=lambda row: row.started_at or 0, default=None)
-        taken = {row.id for row in alike if step is not None and row.finished_at == step.finished_at}
+        taken = {
+            row.id for row in alike if step is not None and row.finished_at == step.finished_at
+        }
         free = [row for row in free if row.id not in taken]
         after = None if step is None else seconds_after(facts.run, step.finished_at)
-        found.append(Member(after, step, step is not None and step.id == facts.row.id, _cause(member, "")))
+        found.append(
+            Member(after, step, step is not None and step.id == facts.row.id, _cause(member, ""))
+        )
     count = group.get("of")
     cancelled = [
-        formats.step(row.schema_name)
-        for row in facts.cancelled
-        if row.parent_span_id == raiser.id
+        formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
     ]
     return Group(
         _cause(group, ""),
@@ -376,10 +382,12 @@ def _remit(facts: SpanFacts, agent: str, limits: Iterable[re.Match[str]]) -> Dec
 def _verdict(clashes: Sequence[Word]) -> str:
     if not clashes:
         return ""
-    ruled_out = formats.listed([_DOING.get(word.name, formats.words(word.name)) for word in clashes])
+    ruled_out = formats.listed(
+        [_DOING.get(word.name, formats.words(word.name)) for word in clashes]
+    )
     silent = [word for word in clashes if word.step is None]
     pronoun = {1: "it", 2: "both"}.get(len(clashes), "all of it")
-    verb = "does" if all(word.name in _DOING for word in clashes) else "has"
+    verb = "does" if any(word.name in _DOING for word in clashes) else "has"
     if not silent:
         return f"The agent rules out {ruled_out}. The step says that it {verb} {pronoun}."
     if len(silent) == len(clashes):
@@ -406,14 +414,9 @@ def _sides(declared: Declared, name: str, verb: str) -> str | None:
     into, out = (declared.word(part, name) for part in _PARTS)
     if into == out == "excluded":
         return "never" if verb else "never, in neither"
-    words = [
-        side
-        for side, word in (("in", into), ("out", out))
-        if word == "included"
-    ]
+    words = [side for side, word in (("in", into), ("out", out)) if word == "included"]
     never = [side for side, word in (("in", into), ("out", out)) if word == "excluded"]
     if words:
         verbs = {"in": "goes in", "out": "comes out"} if verb else {"in": "in", "out": "out"}
         return formats.listed([verbs[side] for side in words])
     return f"never {never[0]}" if never else None
-

@@ -94,10 +94,17 @@ class Axis(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """The steps of a run as a tree."""
+    """The steps of a run as a tree.
+
+    Attributes:
+        facts: The run.
+        now_us: The time.
+        first: The step that failed first, if a group of exceptions names it.
+    """
 
     facts: RunFacts
     now_us: int
+    first: str | None = None
 
     @cached_property
     def children(self) -> Mapping[str | None, list[StepRecord]]:
@@ -111,6 +118,8 @@ class Tree:
     def origin(self) -> StepRecord | None:
         """The step that failed first: the deepest one of the failure that ended the run."""
         row, steps = self.facts.row, self.facts.steps
+        if self.first is not None and self.first in steps:
+            return steps[self.first]
         failed = [step for step in steps.values() if step.status == FAILED]
         # The failure that is kept with the run names its step.
         kept = [
@@ -131,7 +140,7 @@ class Tree:
     @cached_property
     def path(self) -> frozenset[str]:
         """The failed steps around the one that failed first, and itself."""
-        if self.origin is None or self.facts.row.status == COMPLETE:
+        if self.origin is None or self.facts.row.status in {COMPLETE, TERMINATED}:
             return frozenset()
         failed = {step.id for step in self.above(self.origin) if step.status == FAILED}
         return frozenset({self.origin.id, *failed})
@@ -144,7 +153,7 @@ class Tree:
             return self.origin or self.root
         if self.facts.row.denied:
             return next((step for step in steps if step.flags & DENIED), self.root)
-        if status in {CANCELLED, TERMINATED} or self._is_cancelled:
+        if status == TERMINATED or self.facts.is_cancelled:
             cut = [step for step in steps if step.status == CANCELLED]
             return max(cut, key=lambda step: len(self.above(step)), default=self.root)
         if self.facts.row.handled:
@@ -156,10 +165,6 @@ class Tree:
         """The root span, else the first step."""
         steps = self.facts.steps.values()
         return next((step for step in steps if step.schema_name == ROOT), next(iter(steps), None))
-
-    @property
-    def _is_cancelled(self) -> bool:
-        return self.root is not None and self.root.status == CANCELLED
 
     def above(self, step: StepRecord) -> list[StepRecord]:
         """Return the steps around a step, the nearest first."""
@@ -230,7 +235,9 @@ class Tree:
     ) -> Row:
         is_origin = self.origin is not None and step.id == self.origin.id
         denied, handled = bool(step.flags & DENIED), self.is_handled(step)
+        stopped = self.facts.row.status == TERMINATED
         first = denied or handled or (is_origin and step.id in self.path)
+        first = first or (stopped and step.status == FAILED and step is not self.root)
         kinds = [
             f"l{min(level, MOST_INDENT)}" if level else "",
             "path" if step.id in self.path or (step.status == FAILED and not first) else "",
@@ -242,7 +249,8 @@ class Tree:
             note = CANCELLED
         elif handled and not denied:
             note = "handled"
-        said = "refused: " if denied else "failed: " if step.status == FAILED else ""
+        failed = step.status == FAILED and not (stopped and step is self.root)
+        said = "refused: " if denied else "failed: " if failed else ""
         return Row(
             step=step,
             name=formats.step(step.schema_name),
@@ -285,6 +293,8 @@ class Tree:
         if step.flags & DENIED:
             return [Bar(min(x, 98), max(2, width), "hatred", thin=False)]
         kind = {FAILED: "bad", CANCELLED: "" if thin else "off"}.get(step.status, "")
+        if step is self.root and self.facts.row.status == TERMINATED:
+            kind = "warn"
         if step.finished_at is None:
             kind = "now" if self.facts.is_open else ""
         elif step.flags & BEYOND and not kind:

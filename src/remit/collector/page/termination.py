@@ -21,7 +21,9 @@ def terminate(visit: Visit) -> Answer:
     refusal: RequestError | None = None
     if not reason:
         refusal = RequestError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "a reason is required: it is kept with the run"
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid",
+            "a reason is required: it is kept with the run",
         )
     else:
         try:

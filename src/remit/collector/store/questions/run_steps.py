@@ -35,7 +35,7 @@ def steps_of(
     """
     where = of_key(tx, "s", run)
     where.add_known("s.id > ?", None if after is None else to_bytes(after))
-    page = f"SELECT s.* FROM spans AS s WHERE {where.text} ORDER BY s.id LIMIT ?"  # noqa: S608 - fixed texts
+    page = f"SELECT s.* FROM spans AS s WHERE {where.text} ORDER BY s.id LIMIT ?"
     sql = (
         "SELECT s.id, s.parent_id, t.name, s.status, s.flags, s.started_at, s.finished_at "
         f"FROM ({page}) AS s CROSS JOIN span_types AS t WHERE t.ref = s.type_ref ORDER BY s.id"
