@@ -172,7 +172,10 @@ const shortly = (time) => (time < 1 ? "0 s" : duration(Math.round(time)));
 
 function axisScale(first, last) {
   if (axisIs() === "rows") return new Scale(zoomed(outline.fit(rows, first, last)));
-  return new Scale(zoomed(outline.whole()), state.folded && zoom === 1 ? gaps : []);
+  const [from, to] = outline.whole();
+  // After its last sign a process that ended has a time of which nothing is known.
+  if ("ended" in tree.dataset) return new Scale(zoomed([from, from + (to - from) * 1.2]));
+  return new Scale(zoomed([from, to]), state.folded && zoom === 1 ? gaps : []);
 }
 
 /** A part of an axis around the step that is chosen. */
@@ -228,8 +231,13 @@ const members = (code) => outline.groups[-code - 2].members;
 const tookOf = (steps) => steps.reduce((sum, step) => sum + (outline.took[step] || 0), 0);
 const isDenied = (step) => (outline.flags[step] & MARKS.denied) !== 0;
 
+/** Whether a later process closed a step, because its own had ended: it ended with the run. */
+const wasOpen = (step) => "ended" in tree.dataset && outline.status[step] === FAILED
+  && outline.end(step) === outline.end(outline.byStart[0]);
+
 function took(step) {
   if (isDenied(step)) return "did not run";
+  if (wasOpen(step)) return "not known";
   if (outline.status[step] === PENDING) return "";
   if (outline.status[step] === ACTIVE && isOpen()) return duration(Math.round(outline.end(step) - outline.start[step]));
   return duration(outline.took[step]);
@@ -323,8 +331,10 @@ const bands = () =>
 function kindOf(step) {
   const status = outline.status[step];
   if (isDenied(step)) return "hatred";
+  if (wasOpen(step)) return "";
+  if (step === outline.byStart[0] && outline.facts.status === "terminated") return "warn";
   if (status === FAILED) return "bad";
-  if (status === CANCELLED) return "off";
+  if (status === CANCELLED) return outline.kids[step] ? "" : "off";
   if (status === ACTIVE && isOpen()) return "now";
   return outline.flags[step] & MARKS.beyond ? "warn" : "";
 }
@@ -348,7 +358,7 @@ function bar(step) {
   parts.push([begin, to]);
   const bars = parts.map(([began, ended]) => rect(kind, inside(began), inside(ended), hasBelow));
   // After the last sign of it nothing is known.
-  if (outline.status[step] === ACTIVE && !isOpen() && !isDenied(step)) bars.push(rect("hat", inside(to), 1, false));
+  if (wasOpen(step) || (outline.status[step] === ACTIVE && !isOpen() && !isDenied(step))) bars.push(rect("hat", inside(to), 1, false));
   return bars;
 }
 
