@@ -747,13 +747,16 @@ async function search(text, { move = true } = {}) {
 
 /** Read slices and add them; `each` is called after each slice. */
 async function load(path, each) {
-  for (let after = ""; after !== null; ) {
-    const answer = await get(`${path}${after && `${path.includes("?") ? "&" : "?"}after=${after}`}`);
+  let coming = get(path);
+  while (coming !== null) {
+    const answer = await coming;
     if (!answer.ok) throw new Error(String(answer.status));
     const slice = await answer.json();
+    // The next one is made while this one is added.
+    const next = `${path}${path.includes("?") ? "&" : "?"}after=${slice.next}`;
+    coming = slice.next === null ? null : get(next);
     outline.add(slice);
     Object.assign(state, { now: slice.now, seen: performance.now() });
-    after = slice.next;
     each(slice);
   }
 }
