@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import home, run_csv, run_exports, run_page, runs, runs_new, termination
+from remit.collector.page import (
+    home,
+    outline,
+    run_csv,
+    run_exports,
+    run_page,
+    runs,
+    runs_new,
+    termination,
+)
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -13,6 +22,9 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/runs", runs.choose),
     ("GET", "/runs/new", runs_new.new_runs),
     ("GET", "/runs.csv", run_csv.table),
+    ("GET", "/runs/{id}/outline", outline.outline),
+    ("GET", "/runs/{id}/find", outline.find),
+    ("GET", "/live", outline.live),
     ("GET", "/runs/{id}", run_page.run),
     ("GET", "/runs/{id}/print", run_page.printed),
     ("GET", "/runs/{id}/export", run_exports.export),

@@ -30,6 +30,7 @@ MAX_VERSION_PATTERNS: Final = 256
 DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
 
 _NO_SCHEMA: Final = Raw(b"{}")
+_MODEL_CALL: Final = b'"x-remit-kind":"llm"'
 
 
 class _SpanType(msgspec.Struct):
@@ -91,9 +92,19 @@ class CompiledSpanType:
         params: Checker of payloads.
         result: Checker of results.
         template: Template of summaries.
+        is_model_call: Whether its steps are calls of a model.
     """
 
-    __slots__ = ("data_risk", "hash", "name", "params", "result", "template", "title")
+    __slots__ = (
+        "data_risk",
+        "hash",
+        "is_model_call",
+        "name",
+        "params",
+        "result",
+        "template",
+        "title",
+    )
 
     def __init__(self, described: _SpanType, checkers: _Checkers) -> None:
         """Read what a schema version keeps of it."""
@@ -105,6 +116,8 @@ class CompiledSpanType:
         self.params = checkers.of(described.params_schema)
         self.result = checkers.of(described.result_schema)
         self.template = Template(described.template)
+        # The schema was encoded without white space.
+        self.is_model_call = _MODEL_CALL in bytes(described.params_schema)
 
 
 class Quality:
