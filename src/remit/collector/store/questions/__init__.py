@@ -18,6 +18,8 @@ from remit.collector.store.questions.run_lists import changed_runs as changed_ru
 from remit.collector.store.questions.run_lists import count_runs as count_runs
 from remit.collector.store.questions.run_lists import newest_change as newest_change
 from remit.collector.store.questions.run_lists import runs as runs
+from remit.collector.store.questions.run_types import TypeCounts as TypeCounts
+from remit.collector.store.questions.run_types import run_types as run_types
 from remit.collector.store.questions.scope import FAILED as FAILED
 from remit.collector.store.questions.scope import FLAGS as FLAGS
 from remit.collector.store.questions.scope import RunRef as RunRef
