@@ -148,15 +148,9 @@ def _is_named(step: Span, tool: str, span: Span) -> bool:
     )
 
 
-def took_us(step: Span) -> int | None:
-    """Return how long a step took; None if that is not known."""
-    started, finished = step["started_at"], step["finished_at"]
-    return None if started is None or finished is None else parse_us(finished) - parse_us(started)
-
-
 def _step(step: Span) -> Step:
     address = f"/runs/{step['agent_instance_id']}?span={step['id']}"
-    return Step(address, formats.duration(took_us(step)))
+    return Step(address, formats.duration(formats.between(step["started_at"], step["finished_at"])))
 
 
 def joined(span: Span, call: Conversation, earlier: Iterator[Earlier]) -> list[Earlier]:

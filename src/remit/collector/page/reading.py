@@ -17,7 +17,6 @@ from remit.collector.page.model_calls import (
     earlier_calls,
     joined,
     shared_with,
-    took_us,
 )
 from remit.collector.page.visits import Answer, Data, Page, Visit
 
@@ -83,7 +82,8 @@ def read(visit: Visit) -> Answer:
     matching = [line for line in lines if _is_shown(line.message, show, wanted)]
     pages = max(1, -(-len(matching) // MESSAGES))
     number = min(_page_number(visit), pages)
-    took = Number(formats.duration(took_us(span)), "took, streamed" if call.chunks else "took")
+    us = formats.between(span["started_at"], span["finished_at"])
+    took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
     model = Number(call.model or "not recorded", "model")
     return Page(
         "reading.html",

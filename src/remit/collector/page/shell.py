@@ -83,6 +83,10 @@ def templates() -> Environment:
         words=formats.words,
         visible=formats.visible,
         tail=formats.tail,
+        step=formats.step,
+        steps=formats.steps,
+        times=formats.times,
+        listed=formats.listed,
     )
     environment.globals.update(
         static=f"/static/{static_version()}", time=_time, clock=_clock, day=formats.day

@@ -18,3 +18,11 @@ if (secret && location.hash.length > 1) {
   history.replaceState(null, "", location.pathname + location.search);
   secret.form.requestSubmit();
 }
+
+// The key ? leads to the help, unless somebody is writing.
+document.addEventListener("keydown", (event) => {
+  const writing = event.target.closest?.("input, select, textarea, dialog");
+  if (event.key === "?" && !writing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    location.assign("/help");
+  }
+});

@@ -75,4 +75,3 @@ def _named(tx: Transaction, refs: list[Value]) -> list[tuple[int, str, str]]:
     marks = ", ".join("?" * len(refs))
     sql = f"SELECT t.ref, t.name, t.title FROM span_types AS t WHERE t.ref IN ({marks})"
     return [(int(ref), name, title) for ref, name, title in tx.rows(sql, refs)]
-
