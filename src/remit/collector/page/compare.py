@@ -11,14 +11,11 @@ from urllib.parse import urlencode
 from remit.collector.domain import Context
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
-from remit.collector.page.comparison import (
-    Change,
-    Pair,
+from remit.collector.page.comparison import Change, Pair, Run, changes_of
+from remit.collector.page.sequences import (
     Ran,
     Row,
-    Run,
     carriers_of,
-    changes_of,
     rows_of,
     sequence_of,
     without_the_same,
@@ -113,12 +110,12 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
     counts = [_counts(api, run["id"]) for run in (older, newer)]
     has_sequence = all(run["span_counts"]["total"] <= STEPS for run in (older, newer))
     sequences = [_sequence(api, run["id"]) if has_sequence else [] for run in (older, newer)]
-    carriers = carriers_of(sequences[pair.failed is pair.newer], pair.origin)
+    carriers = carriers_of(sequences[pair.failed_newer], pair.origin)
     changes = changes_of(pair, *counts, carriers)
     if visit.query.get("as") == "csv":
         name = f"compare-{older['id'][-6:]}-{newer['id'][-6:]}.csv"
         return Data(_csv(changes), "text/csv; charset=utf-8", name)
-    rows = rows_of(pair, *sequences)
+    rows = rows_of(*sequences, pair.origin, failed_newer=pair.failed_newer)
     every = visit.query.get("steps") == "all"
     least_us = pair.least_us([*counts[0].values(), *counts[1].values()])
     shown = rows if every else without_the_same(rows, least_us)

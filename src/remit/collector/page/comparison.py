@@ -1,20 +1,16 @@
-"""What is different in two runs: by type of step, in the order in which they ran, in a sentence."""
+"""What is different in two runs, by type of step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
-from remit.collector.page.alignment import aligned
+from remit.collector.page.sequences import LONGER, ROOT, differ
 from remit.collector.store.questions import TypeCounts
 
 Run: TypeAlias = Mapping[str, Any]
-ROOT: Final = "remit:run"
-"""The step that is the run itself."""
-LONGER: Final = 1.5
-"""A step took longer or shorter if one duration is so many times the other."""
 NOTICED: Final = 0.01
 """A difference of durations counts if it is such a part of the longer run."""
 LEAST_US: Final = 1_000
@@ -42,58 +38,6 @@ class Change(NamedTuple):
     def name(self) -> str:
         """Name of the type, without its module."""
         return formats.step(self.older.name)
-
-
-class Ran(NamedTuple):
-    """A step in a sequence.
-
-    Attributes:
-        id: Its id.
-        name: Name of its type.
-        depth: Number of steps around it.
-        status: Its status.
-        refused: Whether the policy refused it.
-        took_us: How long it took, if that is known.
-        is_parent: Whether steps are beneath it.
-    """
-
-    id: str
-    name: str
-    depth: int
-    status: str
-    refused: bool
-    took_us: int | None
-    is_parent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of both sequences: one step of each, or a step that only one of them has.
-
-    Attributes:
-        older: The step of the older run.
-        newer: That of the newer one.
-        first: Whether the failure began at it.
-        skipped: Number of steps that are the same in both and are not shown, in a row without any.
-    """
-
-    older: Ran | None = None
-    newer: Ran | None = None
-    first: bool = False
-    skipped: int = 0
-
-    @property
-    def shown(self) -> Ran | None:
-        """The step whose name and depth are shown."""
-        return self.newer or self.older
-
-    def is_same(self, least_us: int) -> bool:
-        """Return whether both runs have the step, with the same end, and it took about as long."""
-        older, newer = self.older, self.newer
-        if older is None or newer is None or self.first:
-            return False
-        ends = (older.status, older.refused) == (newer.status, newer.refused)
-        return ends and not differ(older.took_us, newer.took_us, least_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,27 +68,20 @@ class Pair:
         return failed[0] if len(failed) == 1 else None
 
     @property
+    def failed_newer(self) -> bool:
+        """Whether exactly the newer run failed."""
+        return self.failed is self.newer
+
+    @property
     def origin(self) -> str | None:
         """The step at which the failure of exactly one run began."""
-        return origin_of(self.failed) if self.failed is not None else None
+        failure = None if self.failed is None else self.failed["failure"]
+        return None if failure is None else failure["step"]
 
     def least_us(self, counts: Iterable[TypeCounts]) -> int:
         """Return the difference from which on durations differ."""
         longest = max((each.duration_us for each in counts), default=0)
         return max(LEAST_US, round(longest * NOTICED))
-
-
-def origin_of(run: Run) -> str | None:
-    """Return the step at which the failure of a run began."""
-    return None if run["failure"] is None else run["failure"]["step"]
-
-
-def differ(older_us: int | None, newer_us: int | None, least_us: int) -> bool:
-    """Return whether two durations differ; one that is not known differs from no other."""
-    if older_us is None or newer_us is None or abs(newer_us - older_us) < least_us:
-        return False
-    low, high = sorted((older_us, newer_us))
-    return high >= LONGER * low
 
 
 def changes_of(
@@ -231,101 +168,3 @@ def _pace(one: TypeCounts, other: TypeCounts, least_us: int) -> str:
         return ""
     shown = f"{times:,.0f}" if times >= 10 else f"{times:.1f}".removesuffix(".0")  # noqa: PLR2004
     return f"{shown} times as long" if after > before else f"{shown} times as fast"
-
-
-def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
-    """Return the steps of a run in the order of its tree, without the run itself."""
-    beneath: dict[str | None, list[Mapping[str, Any]]] = {}
-    known = {span["id"]: span for span in spans}
-    root = next((span["id"] for span in spans if span["schema_name"] == ROOT), None)
-    for span in sorted(spans, key=lambda each: (each["started_at"] or "9", each["id"])):
-        parent = span["parent_span_id"]
-        beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)
-    sequence: list[Ran] = []
-    waiting = [(span, 0) for span in reversed(beneath.get(None, []))]
-    while waiting:
-        span, depth = waiting.pop()
-        under = beneath.get(span["id"], []) if span["id"] != root else []
-        if span["id"] != root:
-            sequence.append(_ran(span, depth, is_parent=bool(under)))
-        waiting += [(each, depth + 1) for each in reversed(under)]
-    return sequence
-
-
-def _ran(span: Mapping[str, Any], depth: int, *, is_parent: bool) -> Ran:
-    return Ran(
-        span["id"],
-        span["schema_name"],
-        depth,
-        span["status"],
-        "denied" in span["flags"],
-        formats.between(span["started_at"], span["finished_at"]),
-        is_parent,
-    )
-
-
-def carriers_of(sequence: Sequence[Ran], origin: str | None) -> frozenset[str]:
-    """Return the types of the failed steps around the one at which a failure began."""
-    at = _failed_at(sequence, origin)
-    if at is None:
-        return frozenset()
-    depth, names = sequence[at].depth, set[str]()
-    for step in reversed(sequence[:at]):
-        if step.depth < depth:
-            depth = step.depth
-            if step.status == "failed":
-                names.add(step.name)
-    return frozenset(names - {origin or ""})
-
-
-def rows_of(pair: Pair, older: Sequence[Ran], newer: Sequence[Ran]) -> list[Row]:
-    """Return both sequences side by side, aligned on the names of their types."""
-    is_newer = pair.failed is pair.newer
-    at = _failed_at(newer if is_newer else older, pair.origin)
-    rows: list[Row] = []
-    for one, other in aligned([each.name for each in older], [each.name for each in newer]):
-        rows.append(
-            Row(
-                None if one is None else older[one],
-                None if other is None else newer[other],
-                first=at is not None and at == (other if is_newer else one),
-            )
-        )
-    return rows
-
-
-def _failed_at(sequence: Sequence[Ran], origin: str | None) -> int | None:
-    failed = (
-        index
-        for index, step in enumerate(sequence)
-        if step.name == origin and step.status == "failed"
-    )
-    return next(failed, None)
-
-
-AROUND: Final = 2
-"""Rows that are shown before and after a difference."""
-
-
-def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
-    """Return the rows of differences with those around them; one row stands for each gap."""
-    same = [row.is_same(least_us) for row in rows]
-    kept = {
-        near
-        for index, is_same in enumerate(same)
-        if not is_same
-        for near in range(index - AROUND, index + AROUND + 1)
-    }
-    shown: list[Row] = []
-    skipped: list[Row] = []
-    for index, row in enumerate(rows):
-        if index in kept:
-            shown += [*_gap(skipped), row]
-            skipped = []
-        else:
-            skipped.append(row)
-    return [*shown, *_gap(skipped)]
-
-
-def _gap(rows: Sequence[Row]) -> Sequence[Row]:
-    return rows if len(rows) <= AROUND else [Row(skipped=len(rows))]

@@ -7,13 +7,8 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
-from remit.collector.page.conversation import (
-    Conversation,
-    Message,
-    Step,
-    conversation,
-    shared_with,
-)
+from remit.collector.page.conversation import Conversation, conversation, shared_with
+from remit.collector.page.messages import Message, Step
 from remit.collector.page.visits import Api
 from remit.collector.times import US_PER_S, format_us, parse_us
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from remit.collector.errors import RequestError, invalid_field, not_found
 from remit.collector.page import formats, rules
-from remit.collector.page.conversation import Conversation, Message, Number, conversation, linked
+from remit.collector.page.conversation import Conversation, Number, conversation, shared_with
+from remit.collector.page.messages import Message, linked
 from remit.collector.page.model_calls import (
     Earlier,
     called_steps,
     earlier_calls,
     joined,
-    shared_with,
 )
 from remit.collector.page.visits import Answer, Data, Page, Visit
 

@@ -58,7 +58,7 @@ RULES: Final = (
         "classification",
         "classification:restricted",
         "every value of a step, and afterwards the contents of model calls of the run",
-        "the step is declared restricted or secret; a model reads what a step returned, and quotes it",
+        "the step is declared restricted or secret, and a model quotes what it reads",
         "for a parameter, a span type or the process",
     ),
     Rule(

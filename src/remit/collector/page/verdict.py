@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.page import formats
-from remit.collector.page.comparison import Change, Pair, Row, origin_of
+from remit.collector.page.comparison import Change, Pair
+from remit.collector.page.sequences import Row
 
 NAMED: Final = 3
 """So many steps are named in a sentence."""
@@ -52,15 +53,7 @@ def _lead(pair: Pair, changes: Sequence[Change]) -> str:
     """Return the answer about two runs of which none failed, or both."""
     older, newer = pair.older, pair.newer
     if older["status"] == newer["status"] == "failed":
-        origins = [origin_of(run) for run in (older, newer)]
-        names = [formats.step(name) if name else "a step that is not known" for name in origins]
-        same = newer["failure"] and older["failure"]
-        same = same and older["failure"]["fingerprint"] == newer["failure"]["fingerprint"]
-        if same and older["failure"]["fingerprint"]:
-            return f"Both failed in the same way: {names[0]}, {newer['failure']['type']}."
-        if names[0] == names[1]:
-            return f"Both failed at {names[0]}, each with another error."
-        return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
+        return _both_failed(pair)
     if older["status"] != newer["status"]:
         words = {"active": "is running", "pending": "has not started", "complete": "is complete"}
         ends = [words.get(run["status"], f"was {run['status']}") for run in (older, newer)]
@@ -76,9 +69,21 @@ def _lead(pair: Pair, changes: Sequence[Change]) -> str:
     return f"The newer run took {formats.duration(abs(after - before))} {word}."
 
 
+def _both_failed(pair: Pair) -> str:
+    one, other = pair.older["failure"], pair.newer["failure"]
+    names = [
+        formats.step(each["step"]) if each else "a step that is not known" for each in (one, other)
+    ]
+    if one and other and one["fingerprint"] == other["fingerprint"] is not None:
+        return f"Both failed in the same way: {names[0]}, {other['type']}."
+    if names[0] == names[1]:
+        return f"Both failed at {names[0]}, each with another error."
+    return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
+
+
 def _one_failed(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Verdict:
     """Return the sentence about the run that failed."""
-    is_newer = pair.failed is pair.newer
+    is_newer = pair.failed_newer
     this, other = ("newer", "older") if is_newer else ("older", "newer")
     where = "" if is_newer else " in the older run"
     change = next((each for each in changes if each.older.name == pair.origin), None)
