@@ -38,9 +38,7 @@ class Program:
         self.now = self.began
         version = {"external_identifier": self.version, "name": self.version}
         made = details(
-            self.api.post(
-                "/agent_instance/register", self.api.registration(agent_version=version)
-            )
+            self.api.post("/agent_instance/register", self.api.registration(agent_version=version))
         )
         self.run = made["id"]
         details(self.api.post(f"/agent_instance/{self.run}/start", {"timestamp": self.time()}))
@@ -65,7 +63,9 @@ class Program:
         body = {"status": status, "timestamp": self.time(), "result_payload": result or {}}
         assert self.api.post(f"/agent_spans/{span}/finish", body).status_code == 200
 
-    def step(self, name: str, parent: str, ms: float, payload: Any = None, result: Any = None) -> str:
+    def step(
+        self, name: str, parent: str, ms: float, payload: Any = None, result: Any = None
+    ) -> str:
         """Return the id of a step that takes so long."""
         span = self.begin(name, parent, payload)
         self.wait(ms)

@@ -111,11 +111,12 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
     has_sequence = all(run["span_counts"]["total"] <= STEPS for run in (older, newer))
     sequences = [_sequence(api, run["id"]) if has_sequence else [] for run in (older, newer)]
     carriers = carriers_of(sequences[pair.failed_newer], pair.origin)
-    changes = changes_of(pair, *counts, carriers)
+    rows = rows_of(*sequences, pair.origin, failed_newer=pair.failed_newer)
+    order = [row.shown.name for row in rows if row.shown is not None]
+    changes = changes_of(pair, *counts, carriers, order)
     if visit.query.get("as") == "csv":
         name = f"compare-{older['id'][-6:]}-{newer['id'][-6:]}.csv"
         return Data(_csv(changes), "text/csv; charset=utf-8", name)
-    rows = rows_of(*sequences, pair.origin, failed_newer=pair.failed_newer)
     every = visit.query.get("steps") == "all"
     least_us = pair.least_us([*counts[0].values(), *counts[1].values()])
     shown = rows if every else without_the_same(rows, least_us)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ Run: TypeAlias = Mapping[str, Any]
 NOTICED: Final = 0.01
 """A difference of durations counts if it is such a part of the longer run."""
 LEAST_US: Final = 1_000
+_TEN, _MOST = 10, 100
 ENDED_EARLY: Final = frozenset({"failed", "cancelled", "terminated"})
 
 
@@ -88,7 +89,8 @@ def changes_of(
     pair: Pair,
     older: Mapping[str, TypeCounts],
     newer: Mapping[str, TypeCounts],
-    carriers: frozenset[str],
+    carriers: Sequence[str],
+    order: Sequence[str],
 ) -> list[Change]:
     """Return the types of steps: those that differ in the order of cause, then the others.
 
@@ -96,7 +98,8 @@ def changes_of(
         pair: The runs.
         older: Counts of the older run by type.
         newer: Counts of the newer one.
-        carriers: Types of the steps around the one at which the failure began.
+        carriers: Types of the steps around that where the failure began, the nearest first.
+        order: The types in the order in which they ran, as far as it is known.
     """
     names = [name for name in {**newer, **older} if name != ROOT]
     least_us = pair.least_us([*older.values(), *newer.values()])
@@ -108,15 +111,19 @@ def changes_of(
         rank, why = _difference(pair, one, other, carriers, least_us)
         otherwise = differ(one.duration_us, other.duration_us, least_us)
         changes.append(Change(one, other, rank, why, otherwise))
-    end = len(_ORDER)
-    return sorted(
-        changes,
-        key=lambda each: (
-            end if each.rank is None else each.rank,
-            0 if each.rank is None else -abs(each.newer.duration_us - each.older.duration_us),
-            each.name.casefold(),
-        ),
-    )
+    places: dict[str, int] = {}
+    for name in (*carriers, *order):
+        places.setdefault(name, len(places))
+
+    def place(change: Change) -> tuple[int, int, str]:
+        name = change.name.casefold()
+        if change.rank is None:
+            return len(_ORDER), 0, name
+        slower = abs(change.newer.duration_us - change.older.duration_us)
+        known = -slower if change.rank == _LONGER else places.get(change.older.name, len(places))
+        return change.rank, known, name
+
+    return sorted(changes, key=place)
 
 
 _ORDER: Final = ("first", "carries", "failed", "refused", "new", "longer", "count", "gone", "marks")
@@ -125,7 +132,7 @@ _FIRST, _CARRIES, _FAILED, _REFUSED, _NEW, _LONGER, _COUNT, _GONE, _MARKS = rang
 
 
 def _difference(  # noqa: PLR0911 - one for each difference
-    pair: Pair, one: TypeCounts, other: TypeCounts, carriers: frozenset[str], least_us: int
+    pair: Pair, one: TypeCounts, other: TypeCounts, carriers: Sequence[str], least_us: int
 ) -> tuple[int | None, str]:
     """Return the place and the words of a difference."""
     pace = _pace(one, other, least_us)
@@ -166,5 +173,7 @@ def _pace(one: TypeCounts, other: TypeCounts, least_us: int) -> str:
     times = max(before, after) / min(before, after)
     if times < LONGER:
         return ""
-    shown = f"{times:,.0f}" if times >= 10 else f"{times:.1f}".removesuffix(".0")  # noqa: PLR2004
+    if times > _MOST:
+        return f"over {_MOST} times as {'long' if after > before else 'fast'}"
+    shown = f"{times:.0f}" if times >= _TEN else f"{times:.1f}".removesuffix(".0")
     return f"{shown} times as long" if after > before else f"{shown} times as fast"

@@ -108,18 +108,18 @@ def _ran(span: Mapping[str, Any], depth: int, *, is_parent: bool) -> Ran:
     )
 
 
-def carriers_of(sequence: Sequence[Ran], origin: str | None) -> frozenset[str]:
-    """Return the types of the failed steps around the one at which a failure began."""
+def carriers_of(sequence: Sequence[Ran], origin: str | None) -> Sequence[str]:
+    """Return the types of the failed steps around that where a failure began, the nearest first."""
     at = _failed_at(sequence, origin)
     if at is None:
-        return frozenset()
-    depth, names = sequence[at].depth, set[str]()
+        return ()
+    depth, names = sequence[at].depth, list[str]()
     for step in reversed(sequence[:at]):
         if step.depth < depth:
             depth = step.depth
             if step.status == "failed":
-                names.add(step.name)
-    return frozenset(names - {origin or ""})
+                names.append(step.name)
+    return names
 
 
 def rows_of(
