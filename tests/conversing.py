@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from tests.collecting import Api, details
 
+Content: TypeAlias = Mapping[str, object] | None
 START: Final = datetime(2026, 11, 29, 9, 33, 10, tzinfo=UTC)
 WITHHELD: Final = {"$remit": "withheld", "rule": "type:SecretStr"}
 RESTRICTED: Final = {"$remit": "withheld", "rule": "classification:restricted"}
@@ -52,19 +54,19 @@ class Program:
         """Move the clock on."""
         self.now += timedelta(milliseconds=ms)
 
-    def begin(self, name: str, parent: str | None, payload: Any = None) -> str:
+    def begin(self, name: str, parent: str | None, payload: Content = None) -> str:
         """Return the id of a step that begins now."""
         more = {"schema_name": name, "parent_span_id": parent, "payload": payload or {}}
         made: str = self.api.span(self.run, started_at=self.time(), **more)["id"]
         return made
 
-    def end(self, span: str, result: Any = None, status: str = "complete") -> None:
+    def end(self, span: str, result: Content = None, status: str = "complete") -> None:
         """End a step now."""
         body = {"status": status, "timestamp": self.time(), "result_payload": result or {}}
         assert self.api.post(f"/agent_spans/{span}/finish", body).status_code == 200
 
     def step(
-        self, name: str, parent: str, ms: float, payload: Any = None, result: Any = None
+        self, name: str, parent: str, ms: float, payload: Content = None, result: Content = None
     ) -> str:
         """Return the id of a step that takes so long."""
         span = self.begin(name, parent, payload)
@@ -72,7 +74,7 @@ class Program:
         self.end(span, result)
         return span
 
-    def finish(self, status: str = "complete", result: Any = None) -> str:
+    def finish(self, status: str = "complete", result: Content = None) -> str:
         """End the run; return its id."""
         self.end(self.root, result, status)
         body = {"status": status, "timestamp": self.time()}
@@ -97,7 +99,7 @@ def calls(call_id: str, name: str, **args: object) -> dict[str, object]:
     return {"role": "assistant", "content": None, "tool_calls": [called]}
 
 
-def model_call(  # noqa: PLR0913 - what a call has
+def model_call(
     program: Program,
     parent: str,
     messages: list[object],

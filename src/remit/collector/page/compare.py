@@ -107,20 +107,22 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
         (_run(api, first), _run(api, second)), key=lambda run: (run["started_at"] or "9", run["id"])
     )
     pair = Pair(older, newer, _version(api, older), _version(api, newer))
-    counts = [_counts(api, run["id"]) for run in (older, newer)]
+    before, after = (_counts(api, run["id"]) for run in (older, newer))
     has_sequence = all(run["span_counts"]["total"] <= STEPS for run in (older, newer))
-    sequences = [_sequence(api, run["id"]) if has_sequence else [] for run in (older, newer)]
-    carriers = carriers_of(sequences[pair.failed_newer], pair.origin)
-    rows = rows_of(*sequences, pair.origin, failed_newer=pair.failed_newer)
+    first_ran, then_ran = (
+        _sequence(api, run["id"]) if has_sequence else [] for run in (older, newer)
+    )
+    carriers = carriers_of(then_ran if pair.failed_newer else first_ran, pair.origin)
+    rows = rows_of(first_ran, then_ran, pair.origin, failed_newer=pair.failed_newer)
     order = [row.shown.name for row in rows if row.shown is not None]
-    changes = changes_of(pair, *counts, carriers, order)
+    changes = changes_of(pair, before, after, carriers, order)
     if visit.query.get("as") == "csv":
         name = f"compare-{older['id'][-6:]}-{newer['id'][-6:]}.csv"
         return Data(_csv(changes), "text/csv; charset=utf-8", name)
     every = visit.query.get("steps") == "all"
-    least_us = pair.least_us([*counts[0].values(), *counts[1].values()])
+    least_us = pair.least_us([*before.values(), *after.values()])
     shown = rows if every else without_the_same(rows, least_us)
-    scale = max((step.took_us or 0 for step in (*sequences[0], *sequences[1])), default=0)
+    scale = max((step.took_us or 0 for step in (*first_ran, *then_ran)), default=0)
     same_agent = older["agent"]["id"] == newer["agent"]["id"]
     return Page(
         "compare.html",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from remit.collector.page import formats
 from remit.collector.page.messages import (
@@ -162,7 +162,7 @@ def _numbers(result: Fields, usage: Fields) -> list[Number]:
         if isinstance(first, int | float):
             numbers.append(Number(formats.duration(round(first * _US_PER_MS)), label))
     reasons = outputs.get("finish_reasons")
-    reason = ", ".join(map(str, cast("list[object]", reasons))) if is_list(reasons) else ""
+    reason = ", ".join(map(str, reasons)) if is_list(reasons) else ""
     ended = _first_text(reason, result.get("stop_reason"), result.get("finish_reason"))
     if ended:
         numbers.append(Number(ended, "ended with"))
@@ -190,7 +190,7 @@ def _returned(value: object, before: int) -> list[Message]:
     fields = fields_of(value)
     choices = fields.get("choices")
     if is_list(choices):
-        chosen = [fields_of(each).get("message") for each in cast("list[object]", choices)]
+        chosen = [fields_of(each).get("message") for each in choices]
         return messages_of([each for each in chosen if each is not None], before)
     listed = next((each for each in (value, fields.get("messages")) if is_chat(each)), None)
     if listed is not None:
@@ -214,7 +214,7 @@ def _stream(result: Fields) -> list[Part]:
     items = result["items"]
     if not is_list(items):
         return content_of(items)
-    listed = cast("list[object]", items)
+    listed = items
     texts = [_item_text(item) for item in listed]
     if any(text is None for text in texts):
         return [value_part(items)]
@@ -240,7 +240,7 @@ def _item_text(item: object) -> Piece | None:
     fields = fields_of(item)
     choices = fields.get("choices")
     if is_list(choices) and choices:
-        fields = fields_of(cast("list[object]", choices)[0])
+        fields = fields_of(choices[0])
     delta = fields.get("delta")
     text = delta if isinstance(delta, str) else None
     for source in (fields_of(delta), fields):

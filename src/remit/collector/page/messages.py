@@ -120,7 +120,7 @@ def messages_of(listed: object, before: int) -> list[Message]:
     if not is_list(listed):
         return [Message(before + 1, "messages", content_of(listed))]
     messages: list[Message] = []
-    items, number = cast("list[object]", listed), before
+    items, number = listed, before
     for item in items:
         missing = missing_items(item, len(items))
         if missing is not None:
@@ -143,7 +143,7 @@ def message_of(item: object, number: int, role: str = "message") -> Message:
     parts = content_of(content, is_result=role == "tool")
     calls = fields.get("tool_calls")
     if is_list(calls):
-        parts += [_call(call) for call in cast("list[object]", calls)]
+        parts += [_call(call) for call in calls]
     elif calls is not None:
         parts += content_of(calls)
     return Message(number, role, parts)
@@ -178,7 +178,7 @@ def content_of(content: object, *, is_result: bool = False) -> list[Part]:
         decoded = json_of(content) if is_result else content
         return [value_part(decoded) if isinstance(decoded, dict | list) else _text(content)]
     if is_list(content):
-        return [part for each in cast("list[object]", content) for part in _block(each)]
+        return [part for each in content for part in _block(each)]
     return [value_part(content)]
 
 
@@ -216,7 +216,7 @@ def is_chat(value: object) -> bool:
     """Return whether a value is a list of chat messages, or what is left of one."""
     if not is_list(value):
         return False
-    items = [each for each in cast("list[object]", value) if not is_marker(each)]
+    items = [each for each in value if not is_marker(each)]
     return bool(items) and all(isinstance(fields_of(each).get("role"), str) for each in items)
 
 

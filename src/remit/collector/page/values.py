@@ -161,8 +161,8 @@ def _marked(marker: Mapping[str, Any]) -> Iterator[Piece]:
         words = formats.size(length) if isinstance(length, int) else "bytes"
         yield Piece(f"{media}, {words}" if media else words, "note")
     elif kind == "array":
-        words = [str(marker.get(name, "")) for name in ("type", "shape", "dtype")]
-        yield Piece(" ".join(words).strip(), "note")
+        facts = (str(marker.get(name, "")) for name in ("type", "shape", "dtype"))
+        yield Piece(" ".join(facts).strip(), "note")
     else:
         yield Piece(str(marker.get("type", kind)), "note")
 
