@@ -110,6 +110,7 @@ def changes_of(
         one, other = older.get(name, none), newer.get(name, none)
         rank, why = _difference(pair, one, other, carriers, least_us)
         otherwise = differ(one.duration_us, other.duration_us, least_us)
+        otherwise = otherwise or bool(one.timed) != bool(other.timed)
         changes.append(Change(one, other, rank, why, otherwise))
     places: dict[str, int] = {}
     for name in (*carriers, *order):

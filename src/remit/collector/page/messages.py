@@ -13,6 +13,7 @@ from remit.collector.page.values import (
     Piece,
     folded,
     is_marker,
+    is_structured,
     json_of,
     line_of,
     missing_items,
@@ -176,7 +177,7 @@ def content_of(content: object, *, is_result: bool = False) -> list[Part]:
         return []
     if isinstance(content, str):
         decoded = json_of(content) if is_result else content
-        return [value_part(decoded) if isinstance(decoded, dict | list) else _text(content)]
+        return [value_part(decoded) if is_structured(decoded) else _text(content)]
     if is_list(content):
         return [part for each in content for part in _block(each)]
     return [value_part(content)]
@@ -186,7 +187,7 @@ def _block(block: object) -> list[Part]:
     """Return what one part of a content says."""
     if isinstance(block, str):
         return [_text(block)]
-    fields = {} if is_marker(block) else fields_of(block)
+    fields: Fields = {} if is_marker(block) else fields_of(block)
     kind, text = fields.get("type"), fields.get("text")
     if isinstance(text, str) and (kind in _TEXT_KINDS or kind is None):
         return [_text(text)]

@@ -43,6 +43,11 @@ def is_marker(value: object) -> bool:
     return isinstance(value, dict) and isinstance(cast("dict[str, object]", value).get(KEY), str)
 
 
+def is_structured(value: object) -> bool:
+    """Return whether a value is an object or a list."""
+    return isinstance(value, dict | list)
+
+
 def missing_items(item: object, kept: int) -> int | None:
     """Return how many items an item of a list of *kept* items stands for; None for any other."""
     if not isinstance(item, dict):
@@ -107,15 +112,14 @@ def _end_of_lines(text: str, room: int) -> int | None:
 
 def _line(value: object) -> Iterator[Piece]:
     """Yield the pieces of a value; the members of the outermost object without braces."""
-    if isinstance(value, dict) and not is_marker(cast("dict[str, object]", value)):
-        members = cast("dict[str, object]", value)
-        for index, (name, member) in enumerate(_own(members)):
+    if isinstance(value, str):
+        yield Piece(value)
+    elif value is None or is_marker(value) or not isinstance(value, dict):
+        yield from () if value is None else _inner(value)
+    else:
+        for index, (name, member) in enumerate(_own(cast("dict[str, object]", value))):
             yield Piece(f"{', ' if index else ''}{name} ")
             yield from _inner(member)
-    elif isinstance(value, str):
-        yield Piece(value)
-    elif value is not None:
-        yield from _inner(value)
 
 
 def _inner(value: object) -> Iterator[Piece]:

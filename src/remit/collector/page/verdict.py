@@ -118,7 +118,7 @@ def _before(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> str:
     if added and len(added) <= NAMED:
         whose = f"{pair.newer_version} added" if pair.is_new_version else "only the newer run did"
         return f"{said}, but for {formats.listed(added)}, which {whose}."
-    return f"{said}." if not one_only else f"{said}, and others beside."
+    return f"{said}." if not one_only else ""
 
 
 def _unreached(changes: Sequence[Change], is_newer: bool) -> str:  # noqa: FBT001 - one of two runs
