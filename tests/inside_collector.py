@@ -33,10 +33,9 @@ from remit.collector.page.alignment import aligned as aligned
 from remit.collector.page.conversation import Conversation as Conversation
 from remit.collector.page.conversation import conversation as conversation
 from remit.collector.page.model_calls import shown_in_panel as shown_in_panel
-from remit.collector.page.rules import RULES as PAGE_RULES
+from remit.collector.page.rules import RULES as RULES
 from remit.collector.page.rules import why as why
 from remit.collector.page.shell import render as render
-from remit.collector.page.visits import Api as PageApi
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app
