@@ -102,3 +102,18 @@ def test_the_panel_compares_whole_lists(api: Api) -> None:
     assert "2 earlier messages" in html
     assert "Hello?" not in html
     assert "And now?" in html
+
+
+def test_calls_in_the_nodes_of_a_graph_belong_together(api: Api) -> None:
+    """LangChain's messages are new, or not, in the agent around the nodes."""
+    program = Program(api)
+    agent = program.begin("langchain:agent", program.root, {"agent_name": "a"})
+    asked, answer = says("user", "Hello?"), says("assistant", "Hello.")
+    for number, messages in enumerate(([asked], [says("user", "And now?")])):
+        node = program.begin("langchain:chain", agent, {"chain_name": "node"})
+        inputs = {"messages": messages, "omitted": {"count": 2 * number}}
+        payload = {"operation": "chat", "model_name": "m", "inputs": inputs}
+        call = program.step("langchain:llm", node, 5, payload, {"outputs": {"messages": [answer]}})
+        program.end(node)
+
+    assert "shown in the call before" in panel(api, call)

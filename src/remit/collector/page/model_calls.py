@@ -17,6 +17,8 @@ SPANS: Final = "/api/remit/v1/spans"
 PAGE: Final = 100
 MOST_PAGES: Final = 10
 """Pages of earlier calls, and of steps, that are read for one view."""
+MOST_NODES: Final = 1_000
+LANGCHAIN: Final = "langchain:"
 AFTER_S: Final = 60
 """The steps that a call leads to begin at most so long after its end."""
 
@@ -60,7 +62,12 @@ def shown_in_panel(api: Api, span: Span) -> Conversation | None:
 
 
 def earlier_calls(api: Api, span: Span, *, pages: int = MOST_PAGES) -> Iterator[Earlier]:
-    """Yield the model calls before a step that have its type and its parent, the latest first."""
+    """Yield the model calls before a step that have its type and its parent, the latest first.
+
+    LangChain's calls in the nodes of a graph belong together: the parent is the step around them.
+    """
+    nodes = _nodes(api, span) if span["schema_name"].startswith(LANGCHAIN) else {}
+    parent = _outside(span["parent_span_id"], nodes)
     before: str | None = span["id"]
     for _ in range(pages):
         answer = api.get(
@@ -73,11 +80,26 @@ def earlier_calls(api: Api, span: Span, *, pages: int = MOST_PAGES) -> Iterator[
         )
         for each in answer["spans"]:
             call = conversation(each)
-            if each["parent_span_id"] == span["parent_span_id"] and call is not None:
+            if call is not None and _outside(each["parent_span_id"], nodes) == parent:
                 yield Earlier(each, call)
         before = answer["next"]
         if before is None:
             return
+
+
+def _nodes(api: Api, span: Span) -> Mapping[str, str | None]:
+    """Return the parents of the nodes of graphs in a run."""
+    answer = api.get(
+        SPANS, run_id=span["agent_instance_id"], type=f"{LANGCHAIN}chain", limit=str(MOST_NODES)
+    )
+    return {each["id"]: each["parent_span_id"] for each in answer["spans"]}
+
+
+def _outside(parent: str | None, nodes: Mapping[str, str | None]) -> str | None:
+    """Return the nearest step around a call that is no node of a graph."""
+    while parent is not None and parent in nodes:
+        parent = nodes[parent]
+    return parent
 
 
 def called_steps(api: Api, span: Span, calls: Sequence[Conversation]) -> dict[str, Step]:
