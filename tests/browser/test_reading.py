@@ -113,9 +113,7 @@ def test_help_has_a_key(tab: Tab) -> None:
     page.wait_for_url("**/help")
 
 
-@pytest.mark.parametrize(
-    ("size", "theme"), [("wide", "dark"), ("phone", "light"), ("narrow", "dark")]
-)
+@pytest.mark.parametrize(("size", "theme"), [("wide", "dark"), ("narrow", "light")])
 def test_the_screens_are_accessible(browser: Browser, desk: Desk, size: str, theme: str) -> None:
     """Down to 320 px."""
     run, calls = conversation(desk.api)
