@@ -35,6 +35,9 @@ from remit.collector.page.conversation import conversation as conversation
 from remit.collector.page.model_calls import shown_in_panel as shown_in_panel
 from remit.collector.page.rules import RULES as RULES
 from remit.collector.page.rules import why as why
+from remit.collector.page.sequences import rows_of as rows_of
+from remit.collector.page.sequences import sequence_of as sequence_of
+from remit.collector.page.sequences import without_the_same as without_the_same
 from remit.collector.page.shell import render as render
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance

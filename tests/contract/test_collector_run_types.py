@@ -109,6 +109,7 @@ def test_calls_in_the_nodes_of_a_graph_belong_together(api: Api) -> None:
     program = Program(api)
     agent = program.begin("langchain:agent", program.root, {"agent_name": "a"})
     asked, answer = says("user", "Hello?"), says("assistant", "Hello.")
+    call = ""
     for number, messages in enumerate(([asked], [says("user", "And now?")])):
         node = program.begin("langchain:chain", agent, {"chain_name": "node"})
         inputs = {"messages": messages, "omitted": {"count": 2 * number}}

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.inside_collector import RULES, Conversation, aligned, conversation, why
+from tests.inside_collector import (
+    RULES,
+    Conversation,
+    aligned,
+    conversation,
+    rows_of,
+    sequence_of,
+    why,
+    without_the_same,
+)
 
 Recorded: TypeAlias = Mapping[str, object]
 WITHHELD = {"$remit": "withheld", "rule": "pattern:jwt"}
@@ -159,3 +168,30 @@ def test_sequences_are_aligned(first: list[str], second: list[str]) -> None:
             longest = max(lengths[row][column + 1], lengths[row + 1][column])
             lengths[row + 1][column + 1] = lengths[row][column] + 1 if name == other else longest
     assert len(both) == lengths[-1][-1]
+
+
+def test_what_is_the_same_is_skipped() -> None:
+    """But for two rows before and after a difference; the steps stand in the order of the tree."""
+
+    def span(number: int, parent: str | None, name: str, seconds: int = 1) -> dict[str, Any]:
+        began = f"2026-11-29T00:00:{number:02}Z"
+        ended = f"2026-11-29T00:00:{number + seconds:02}Z"
+        return {
+            "id": f"{number:02}", "parent_span_id": parent, "schema_name": name, "flags": [],
+            "status": "complete", "started_at": began, "finished_at": ended,
+        }  # fmt: skip
+
+    root = span(0, None, "remit:run", 50)
+    older = [root, *(span(number, "00", f"step{number % 7}") for number in range(1, 30))]
+    newer = [*older, span(30, "29", "extra"), span(31, "00", "last")]
+    rows = rows_of(sequence_of(older[::-1]), sequence_of(newer[::-1]), None, failed_newer=False)
+
+    shown = without_the_same(rows, 1_000)
+
+    assert [row.skipped for row in shown] == [27, 0, 0, 0, 0]
+    names = [(row.shown.name, row.shown.depth) for row in shown if row.shown is not None]
+    assert names == [("step0", 0), ("step1", 0), ("extra", 1), ("last", 0)]
+    assert all(row.older is None for row in shown[-2:])
+    slow = [root, *older[1:15], span(15, "00", "step1", 9), *older[16:]]
+    rows = rows_of(sequence_of(older), sequence_of(slow), None, failed_newer=False)
+    assert [row.skipped for row in without_the_same(rows, 1_000)] == [12, 0, 0, 0, 0, 0, 12]

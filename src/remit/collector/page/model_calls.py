@@ -66,7 +66,9 @@ def earlier_calls(api: Api, span: Span, *, pages: int = MOST_PAGES) -> Iterator[
 
     LangChain's calls in the nodes of a graph belong together: the parent is the step around them.
     """
-    nodes = _nodes(api, span) if span["schema_name"].startswith(LANGCHAIN) else {}
+    nodes: Mapping[str, str | None] = {}
+    if span["schema_name"].startswith(LANGCHAIN):
+        nodes = _nodes(api, span)
     parent = _outside(span["parent_span_id"], nodes)
     before: str | None = span["id"]
     for _ in range(pages):
