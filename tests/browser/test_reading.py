@@ -132,7 +132,15 @@ def test_the_screens_are_accessible(browser: Browser, desk: Desk, size: str, the
 
 def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:
     """Nor do its messages."""
+    own, (first, *_) = conversation(desk.api)
+    spans = desk.api.spans(own)
+    root = next(span["id"] for span in spans if span["schema_name"] == "remit:run")
+    tab.open(f"/runs/{own}/spans/{root}/read")
+    tab.expect("404")
+    expect(tab.page.locator(".lead")).to_have_text("this step has no messages: it called no model")
     run, calls = conversation(desk.world.foreign())
+    tab.open(f"/runs/{run}/spans/{first}/read")
+    tab.expect("404")
     for path in (f"/runs/{run}/spans/{calls[0]}/read", f"/runs/compare?a={run}&b={run}x"):
         tab.open(path)
         tab.expect("404")

@@ -67,12 +67,11 @@ def read(visit: Visit) -> Answer:
     span = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
     if span["agent_instance_id"] != run_id:
         raise not_found("agent_span")
+    (run,) = visit.api.get("/api/remit/v1/changes", run_id=run_id, after="0-0")["runs"]
     call = conversation(span)
     if call is None:
-        raise RequestError(
-            HTTPStatus.NOT_FOUND, "not_found", "this step has no messages: it called no model"
-        )
-    (run,) = visit.api.get("/api/remit/v1/changes", run_id=run_id, after="0-0")["runs"]
+        why = "the run was erased" if run["erased_at"] else "it called no model"
+        raise RequestError(HTTPStatus.NOT_FOUND, "not_found", f"this step has no messages: {why}")
     calls = joined(span, call, earlier_calls(visit.api, span))
     begins = call.omitted or _begins(visit, span, call)
     lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
