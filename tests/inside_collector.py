@@ -70,6 +70,9 @@ from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
 from remit.collector.store.postgres_partitions import bound_at as bound_at
+from remit.collector.store.questions import TypeCounts as TypeCounts
+from remit.collector.store.questions import run_ref_of as run_ref_of
+from remit.collector.store.questions import run_types as run_types
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.store.subjects import hash_of_subject as hash_of_subject

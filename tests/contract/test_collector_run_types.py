@@ -8,10 +8,9 @@ from typing import Any, cast
 import pytest
 
 from remit.collector import Store
-from remit.collector.store.questions import TypeCounts, run_ref_of, run_types
 from tests.collecting import Api, World
 from tests.conversing import Program, complete_and_failed, conversation, error, says
-from tests.inside_collector import render, shown_in_panel
+from tests.inside_collector import TypeCounts, render, run_ref_of, run_types, shown_in_panel
 from tests.stores import on_each_store
 
 
