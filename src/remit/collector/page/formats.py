@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from remit.collector.times import parse_us
+
 US_PER_MS: Final = 1000
 US_PER_S: Final = 1_000_000
 _S_PER_MIN: Final = 60
@@ -117,3 +119,10 @@ def listed(parts: Sequence[str], last: str = "and") -> str:
     if len(parts) < _TWO:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def between(started_at: str | None, finished_at: str | None) -> int | None:
+    """Return the microseconds between two times of the API; None if one is not known."""
+    if started_at is None or finished_at is None:
+        return None
+    return parse_us(finished_at) - parse_us(started_at)

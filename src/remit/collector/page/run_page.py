@@ -17,6 +17,7 @@ from remit.collector.page.run_facts import (
     read_run,
     read_span,
 )
+from remit.collector.page.model_calls import shown_in_panel
 from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.span_panel import panel_of
 from remit.collector.page.step_tree import Tree
@@ -123,8 +124,11 @@ def _panel_values(visit: Visit, span_id: str, *, opened: bool) -> dict[str, obje
             }
             for name, payload in run["quality_payloads"].items()
         }
+    panel = panel_of(facts, opened=opened, quality=quality)
+    readable = not panel.closed and not panel.erased
     return {
-        "panel": panel_of(facts, opened=opened, quality=quality),
+        "panel": panel,
+        "call": shown_in_panel(visit.api, facts.view) if readable else None,
         "run_id": visit.named["id"],
         "span_id": span_id,
         "iso": format_us,

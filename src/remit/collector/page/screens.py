@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from remit.collector.page import (
+    compare,
+    help_page,
     home,
     outline,
+    reading,
     run_csv,
     run_exports,
     run_page,
@@ -22,6 +25,7 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/runs", runs.choose),
     ("GET", "/runs/new", runs_new.new_runs),
     ("GET", "/runs.csv", run_csv.table),
+    ("GET", "/runs/compare", compare.compare),  # before the run with this id
     ("GET", "/runs/{id}/outline", outline.outline),
     ("GET", "/runs/{id}/find", outline.find),
     ("GET", "/live", outline.live),
@@ -35,5 +39,7 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}/spans/{span}/values", run_page.values),
     ("GET", "/runs/{id}/spans/{span}/text", run_exports.as_text),
     ("GET", "/runs/{id}/spans/{span}/whole", run_exports.whole),
+    ("GET", "/runs/{id}/spans/{span}/read", reading.read),
+    ("GET", "/help", help_page.show_help),
 )
 """Pages, forms and data: anything that needs a session."""

@@ -33,6 +33,8 @@ from remit.collector.store.questions.run_lists import ranked_runs as ranked_runs
 from remit.collector.store.questions.run_lists import runs as runs
 from remit.collector.store.questions.run_steps import StepRecord as StepRecord
 from remit.collector.store.questions.run_steps import steps_of as steps_of
+from remit.collector.store.questions.run_types import TypeCounts as TypeCounts
+from remit.collector.store.questions.run_types import run_types as run_types
 from remit.collector.store.questions.scope import FAILED as FAILED
 from remit.collector.store.questions.scope import FLAGS as FLAGS
 from remit.collector.store.questions.scope import RunRef as RunRef

@@ -173,7 +173,7 @@ def spans(
     run = wanted.run
     if run is not None and wanted.scope.agent_ref not in {None, run.agent_ref}:
         return SpanPage([], None)
-    lists = [_Listing(tx, wanted, before, window) for window in _windows(tx, run)]
+    lists = [_Listing(tx, wanted, before, window) for window in windows(tx, run)]
     parts: list[list[SpanRecord]] = []
     left = limit + 1
     for listing in lists:
@@ -197,7 +197,7 @@ def spans(
     return SpanPage(records[:count], next_position)
 
 
-def _windows(tx: Transaction, run: RunRef | None) -> list[Where]:
+def windows(tx: Transaction, run: RunRef | None) -> list[Where]:
     """Return the parts of a list by the ids of its spans, newest first.
 
     PostgreSQL keeps spans in partitions by the time of their id. Those of a run are in the ones
