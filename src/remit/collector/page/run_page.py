@@ -7,6 +7,7 @@ from typing import Final
 
 from remit.collector.domain import Permission
 from remit.collector.errors import RequestError
+from remit.collector.page.model_calls import shown_in_panel
 from remit.collector.page.run_facts import (
     FAILED,
     MOST_STEPS,
@@ -17,7 +18,6 @@ from remit.collector.page.run_facts import (
     read_run,
     read_span,
 )
-from remit.collector.page.model_calls import shown_in_panel
 from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.span_panel import panel_of
 from remit.collector.page.step_tree import Tree

@@ -103,19 +103,24 @@ def templates() -> Environment:
         listed=formats.listed,
         node=node_of,
     )
-    environment.globals.update(
-        static=f"/static/{static_version()}",
-        time=_time,
-        clock=_clock,
-        day=formats.day,
-        short_day=formats.short_day,
-    )
     return environment
+
+
+@cache
+def _globals() -> dict[str, object]:
+    """Return what every template can use beside its values."""
+    return {
+        "static": f"/static/{static_version()}",
+        "time": _time,
+        "clock": _clock,
+        "day": formats.day,
+        "short_day": formats.short_day,
+    }
 
 
 def render(template: str, values: Mapping[str, object]) -> bytes:
     """Return a page as HTML."""
-    return templates().get_template(template).render(values).encode()
+    return templates().get_template(template, globals=_globals()).render(values).encode()
 
 
 def _time(moment: str | None, zone: ZoneInfo) -> Markup:
