@@ -21,10 +21,9 @@ from remit.collector.store.execution import References
 from remit.collector.store.postgres import SCHEMA_LOCK, schema_version
 from remit.collector.store.postgres_references import RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.version import UPGRADING, VERSION
+from remit.collector.store.version import UPGRADING, VERSION, check_upgradable
 from remit.collector.store.version import statements as schema
 from remit.collector.upgrade.copying import BEFORE, Copy
-from remit.collector.upgrade.version import check_upgradable
 from remit.errors import SettingsError
 
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
