@@ -76,12 +76,16 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
         "summary",
     ),
 }
-TALLIED: Final = (
+SPANS_OF_RUN: Final = (
     "spans_pending",
     "spans_active",
     "spans_complete",
     "spans_failed",
     "spans_cancelled",
+)
+"""The numbers of a run's spans, by status."""
+TALLIED: Final = (
+    *SPANS_OF_RUN,
     "caused_by",
     "flags",
     "denied",

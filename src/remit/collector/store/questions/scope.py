@@ -15,7 +15,7 @@ from remit.collector.store.rows import (
     UNDECLARED,
     WITHHELD,
 )
-from remit.collector.store.statements import Value
+from remit.collector.store.statements import SPANS_OF_RUN, Value
 from remit.collector.store.transaction import Transaction
 
 FLAGS: Final = {
@@ -73,7 +73,7 @@ def run_ref_of(tx: Transaction, run_id: str) -> RunRef | None:
     """Return the key of a run; None if there is none."""
     of_shard, values = tx.in_shard("", to_bytes(run_id))
     shard = "shard" if of_shard else "0"
-    spans = "spans_pending + spans_active + spans_complete + spans_failed + spans_cancelled"
+    spans = " + ".join(SPANS_OF_RUN)
     sql = f"SELECT id, ref, {shard}, agent_ref, {spans} FROM runs WHERE {of_shard}id = ?"
     return next((RunRef(*row) for row in tx.rows(sql, (*values, to_bytes(run_id)))), None)
 
