@@ -8,7 +8,7 @@ keys and erasures are on the coordinator.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 from psycopg import errors
 from typing_extensions import override
@@ -24,12 +24,14 @@ from remit.collector.store.postgres_rows import (
     CHANGE_SPANS,
     CHANGED_RUN,
     CHANGES,
+    IDS,
+    INSERTS,
     JOIN_PAYLOADS,
     JOIN_RUN,
-    NEW_RUN,
     OF_IDS,
     REPLACE_RESULT,
     WITHIN,
+    Insert,
     JsonRow,
     PostgresTransaction,
     Results,
@@ -89,56 +91,17 @@ _OLDEST_OPEN: Final = (
 _CHANGE: Final = "SELECT pg_current_xact_id()::text::bigint"
 
 
-class _Insert(NamedTuple):
-    """How rows of a table are inserted that may exist.
-
-    Attributes:
-        table: The table.
-        columns: Its columns; a row has more.
-        after: The end of the statement.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    after: str = "ON CONFLICT DO NOTHING"
-
-    def sql(self, rows: int) -> str:
-        """Return the statement for this number of rows."""
-        places = ("decode(?, 'hex')" if name in _IDS else "?" for name in self.columns)
-        row = f"({', '.join(places)})"
-        return (
-            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "  # noqa: S608 - fixed texts
-            f"VALUES {', '.join([row] * rows)} {self.after}"
-        )
-
-
-_IDS: Final = frozenset({"id", "run_id", "span_id"})
-_OF_CHANGE: Final = ("run_ref", "shard", "seq")
 # New rows, by COPY; that costs least.
-_COPIED: Final = {
-    "new_runs": ("runs", (*NEW_RUN, "shard")),
-    "run_keys": ("run_keys", ("external_identifier", "agent_ref", "environment_ref", "run_id")),
-    "new_changes": ("run_changes", _OF_CHANGE),
-}
-_INSERTS: Final = {
-    "run_changes": _Insert(
-        "run_changes",
-        _OF_CHANGE,
-        "ON CONFLICT (run_ref, shard) DO UPDATE SET seq = excluded.seq",
-    ),
-    "span_findings": _Insert(
-        "span_findings",
-        (
-            *("kind", "started_at", "run_ref", "span_id", "number"),
-            *("agent_ref", "environment_ref", "sentence", "shard"),
-        ),
-    ),
-    "results": _Insert(
-        "span_payloads", ("run_ref", "shard", "id", "payload", "result"), REPLACE_RESULT
-    ),
-    "run_labels": _Insert("run_labels", ("shard", "key", "value", "run_id", "run_ref")),
-    "run_subjects": _Insert("run_subjects", ("shard", "subject_hash", "run_id", "run_ref")),
-}
+_COPIED: Final = ("new_runs", "run_keys")
+_CHANGES: Final = INSERTS["run_changes"]._replace(
+    columns={**INSERTS["run_changes"].columns, "seq": "bigint"}
+)
+_RESULTS: Final = Insert(
+    "span_payloads",
+    dict.fromkeys(("run_ref", "shard", "id", "payload", "result"), "text"),
+    REPLACE_RESULT,
+)
+_INSERTED: Final = ("span_findings", "run_labels", "run_subjects")
 _OF_COORDINATOR: Final = ("span_increments", "run_increments", "withheld_increments")
 
 
@@ -297,7 +260,7 @@ class DistributedTransaction(PostgresTransaction):
         results = [
             {**row, "payload": statements.EMPTY} for row in changes if row["result"] is not None
         ]
-        self._write({"results": results})
+        self._insert(_RESULTS, results)
         shards = _array_of({row["shard"] for row in changes})
         self.run(_CHANGE_SPANS, (json_of(changes), *of_ids(span_ids), shards))
 
@@ -309,21 +272,21 @@ class DistributedTransaction(PostgresTransaction):
             if not rows:
                 continue
             if name in _COPIED:
-                self._copy(*_COPIED[name], rows)
+                self._copy(INSERTS[name], rows)
             elif name == "runs":
                 self._change_runs(rows)
             elif name == "run_changes":
                 self._note_changes(rows)
-            elif name in _INSERTS:
-                self._insert(_INSERTS[name], rows)
+            elif name in _INSERTED:
+                self._insert(INSERTS[name], rows)
         super()._write({name: parts[name] for name in _OF_COORDINATOR if name in parts})
 
-    def _copy(self, table: str, columns: Sequence[str], rows: Sequence[JsonRow]) -> None:
-        sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    def _copy(self, insert: Insert, rows: Sequence[JsonRow]) -> None:
+        sql = f"COPY {insert.table} ({', '.join(insert.columns)}) FROM STDIN"
         try:
             with self._cursor.copy(sql.encode()) as copy:
                 for row in rows:
-                    copy.write_row([_copied(name, row[name]) for name in columns])
+                    copy.write_row([_copied(name, row[name]) for name in insert.columns])
         except errors.UniqueViolation as error:
             raise ConflictError("another transaction added the same run") from error
 
@@ -341,17 +304,17 @@ class DistributedTransaction(PostgresTransaction):
         if new or not self._copied:
             # Even without rows: after a COPY, Citus prepares the transaction on the workers before
             # it commits the tables of the coordinator. Otherwise one worker would commit first.
-            self._copy(*_COPIED["new_changes"], new)
+            self._copy(_CHANGES, new)
         if old:
             shards, refs = (_array_of({row[name] for row in old}) for name in ("shard", "run_ref"))
             if self.run(_CHANGE_CHANGES, (seq, shards, refs)) < len(old):
-                self._insert(_INSERTS["run_changes"], old)
+                self._insert(_CHANGES, old)
 
-    def _insert(self, insert: _Insert, rows: Sequence[JsonRow]) -> None:
+    def _insert(self, insert: Insert, rows: Sequence[JsonRow]) -> None:
         for start in range(0, len(rows), MOST_ROWS):
             some = rows[start : start + MOST_ROWS]
             values = [_stored(row[name]) for row in some for name in insert.columns]
-            self._cursor.execute(translated(insert.sql(len(some)))[0], values)
+            self._cursor.execute(translated(insert.of_values(len(some)))[0], values)
 
 
 def _among(run_ids: Collection[str]) -> tuple[Value, Value]:
@@ -375,7 +338,7 @@ def _array_of(numbers: Iterable[Value]) -> str:
 
 def _copied(name: str, value: Value) -> Value:
     """Return a value as COPY reads it: ids are in hexadecimal."""
-    return "\\x" + cast("str", value) if name in _IDS else _stored(value)
+    return "\\x" + cast("str", value) if name in IDS else _stored(value)
 
 
 def _stored(value: Value) -> Value:
