@@ -11,10 +11,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg import Cursor, conninfo, errors
+from psycopg import conninfo, errors
 from typing_extensions import override
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
@@ -26,8 +26,7 @@ from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.open import shown
 from remit.collector.store.postgres_distributed import DistributedTransaction
-from remit.collector.store.postgres_pool import Pool
-from remit.collector.store.postgres_references import RunReferences
+from remit.collector.store.postgres_pool import Pool, Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.collector.store.transaction import Transaction
@@ -36,7 +35,6 @@ from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
 T = TypeVar("T")
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
 MAX_CONNECTIONS: Final = 4
 MAX_READERS: Final = 2

@@ -8,9 +8,7 @@ reader uses the views `all_...`, which have both.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, TypeAlias
-
-from psycopg import Cursor
+from typing import Final, NamedTuple
 
 from remit.collector.store.counts import (
     HOURS_PER_DAY,
@@ -21,8 +19,7 @@ from remit.collector.store.counts import (
     US_PER_HOUR,
     WITHHELD_KEY,
 )
-
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
+from remit.collector.store.postgres_pool import Results
 
 COUNTS_LOCK: Final = 0x72656D69_00000003
 """Number of the advisory lock under which increments are moved and old counts are deleted."""

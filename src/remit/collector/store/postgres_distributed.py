@@ -19,7 +19,7 @@ from remit.collector.store.execution import References
 from remit.collector.store.filters import Listed, Page, SpanFilter
 from remit.collector.store.ids import shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import without_nul
-from remit.collector.store.postgres_references import RunReferences
+from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.postgres_rows import (
     CHANGE_SPANS,
     CHANGED_RUN,
@@ -34,7 +34,6 @@ from remit.collector.store.postgres_rows import (
     Insert,
     JsonRow,
     PostgresTransaction,
-    Results,
     array_of_ids,
     by_shard,
     json_of,

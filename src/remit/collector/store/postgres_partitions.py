@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from psycopg import Cursor
-
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
+from remit.collector.store.postgres_pool import Results
 
 PARTS_LOCK: Final = 0x72656D69_00000002
 """Number of the advisory lock under which partitions are created and dropped."""

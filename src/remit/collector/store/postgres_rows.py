@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, get_args
 
 import msgspec
-from psycopg import Cursor, errors
+from psycopg import errors
 from typing_extensions import override
 
 from remit.collector.store import statements
@@ -26,7 +26,7 @@ from remit.collector.store.execution import References, values_of
 from remit.collector.store.ids import shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import COPY_PAYLOADS, COPY_SPANS, copied, without_nul
 from remit.collector.store.postgres_counts import forget_increments
-from remit.collector.store.postgres_references import RunReferences
+from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.rows import (
     FINDINGS,
     STATUSES,
@@ -45,7 +45,6 @@ from remit.collector.store.statements import Value
 from remit.collector.store.transaction import US_PER_DAY, Transaction
 
 T = TypeVar("T")
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 JsonRow: TypeAlias = "Mapping[str, Value]"
 
 # Rows that a run refers to are locked only against deletion, so that runs can be registered
