@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -129,6 +130,13 @@ class Where:
     def text(self) -> str:
         """The conditions."""
         return " AND ".join(self.texts) or "TRUE"
+
+
+class Query(NamedTuple):
+    """A statement and its values."""
+
+    sql: str
+    values: Sequence[Value]
 
 
 def same_shard(tx: Transaction, one: str, other: str) -> str:
