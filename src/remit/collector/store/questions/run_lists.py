@@ -19,7 +19,6 @@ from remit.collector.store.questions.scope import (
     Query,
     RunRef,
     Scope,
-    Where,
     columns,
     of_key,
     of_scope,
@@ -27,6 +26,7 @@ from remit.collector.store.questions.scope import (
     same_shard,
 )
 from remit.collector.store.rows import STATUSES
+from remit.collector.store.statements import Where
 from remit.collector.store.transaction import Transaction
 
 FEW_FINDINGS: Final = 1000

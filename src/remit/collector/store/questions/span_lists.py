@@ -23,14 +23,13 @@ from remit.collector.store.questions.scope import (
     Query,
     RunRef,
     Scope,
-    Where,
     of_key,
     of_scope,
     run_meets,
     same_shard,
 )
 from remit.collector.store.rows import STATUSES
-from remit.collector.store.statements import Value
+from remit.collector.store.statements import Value, Where
 from remit.collector.store.transaction import Transaction
 
 DAY_US: Final = 24 * 3600 * 1_000_000
