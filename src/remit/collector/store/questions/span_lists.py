@@ -297,9 +297,7 @@ class _Listing(NamedTuple):
         if self.before is not None:
             where.add("s.id < ?", self.before.id)
         where.add_nested("{}", source)
-        end, values = _first_rows("s.id DESC", limit)
-        sql = f"SELECT NULL AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
-        return Query(sql, [*where.values, *values])
+        return _ordered("NULL", where, "s.id DESC", limit)
 
     def _by_start(self, limit: int | None) -> Query:
         """Return failed spans in the order of their starts."""
@@ -311,13 +309,7 @@ class _Listing(NamedTuple):
         else:
             where.add_nested("{}", self._of_types())
             where.add_nested("{}", self._of_environment())
-        return self._started(where, limit)
-
-    def _started(self, where: Where, limit: int | None) -> Query:
-        """Return the spans that meet conditions, in the order of their starts."""
-        end, values = _first_rows(_BY_START, limit)
-        sql = f"SELECT s.started_at AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
-        return Query(sql, [*where.values, *values])
+        return _ordered("s.started_at", where, _BY_START, limit)
 
     def _of_type(self) -> Where:
         """Return the conditions on a type `t`."""
@@ -360,7 +352,7 @@ class _Listing(NamedTuple):
         if tx.distributed:
             # Citus knows no limit for each row of another table.
             where.add_nested("{}", self._of_types())
-            return self._started(where, limit)
+            return _ordered("s.started_at", where, _BY_START, limit)
         if tx.dialect == "postgres":
             sql = (
                 "SELECT s.started_at AS listed_at, s.* FROM span_types AS t "
@@ -432,6 +424,13 @@ class _Listing(NamedTuple):
             text = f"{started_at} <= ? AND ({started_at} < ? OR {span_id} < ?)"
             where.add(text, self.before.started_at, self.before.started_at, self.before.id)
         return where
+
+
+def _ordered(listed_at: str, where: Where, order: str, limit: int | None) -> Query:
+    """Return the statement for the spans `s` that meet conditions, in an order."""
+    end, values = _first_rows(order, limit)
+    sql = f"SELECT {listed_at} AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
+    return Query(sql, [*where.values, *values])
 
 
 def _first_rows(order: str, limit: int | None) -> tuple[str, list[Value]]:
