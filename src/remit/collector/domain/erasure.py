@@ -14,7 +14,7 @@ from remit._base.ids import partition_of
 from remit.collector.domain.context import Context, IdSource
 from remit.collector.domain.params import Filter, Query, agent_of, check_text, instance_of, required
 from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
-from remit.collector.models.erasure import ErasureForCreate
+from remit.collector.models.erasure import Erasure, ErasureForCreate
 from remit.collector.store import (
     ErasureRow,
     InstanceRow,
@@ -26,8 +26,7 @@ from remit.collector.store import (
 )
 from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
-from remit.collector.times import format_us
-from remit.collector.views import instance_view, success_answer
+from remit.collector.views import instance_view, row_view, success_answer
 
 MAX_RUNS: Final = 1000
 """The number of runs that one request erases."""
@@ -215,20 +214,7 @@ def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
     visible = caller.sees(row) if row is not None else bool(records) and caller.agent_id is None
     if not visible:
         raise not_found("agent_instance")
-    return {"status": "success", "erasures": [_view(record) for record in records]}
-
-
-def _view(record: ErasureRow) -> dict[str, object]:
-    return {
-        "id": record.id,
-        "agent_instance_id": record.agent_instance_id,
-        "asked_for": record.asked_for,
-        "reason": record.reason,
-        "erased_by": record.erased_by,
-        "spans": record.spans,
-        "answers": record.answers,
-        "inserted_at": format_us(record.inserted_at),
-    }
+    return {"status": "success", "erasures": [row_view(Erasure, record) for record in records]}
 
 
 # Payloads that arrive after an erasure

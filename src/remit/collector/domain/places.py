@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final, TypeVar
 
 import msgspec
@@ -25,11 +26,17 @@ from remit.collector.domain.params import (
 )
 from remit.collector.errors import invalid_action, not_found
 from remit.collector.models.account import (
+    Account,
     AccountForUpdate,
+    Environment,
     EnvironmentForCreate,
     EnvironmentForUpdate,
 )
-from remit.collector.models.deployment import AgentDeploymentForCreate, AgentDeploymentForUpdate
+from remit.collector.models.deployment import (
+    AgentDeployment,
+    AgentDeploymentForCreate,
+    AgentDeploymentForUpdate,
+)
 from remit.collector.store import (
     AccountRow,
     AgentRow,
@@ -40,7 +47,7 @@ from remit.collector.store import (
     VersionRow,
     write,
 )
-from remit.collector.views import account_view, deployment_view, environment_view
+from remit.collector.views import row_view
 
 R = TypeVar("R", AccountRow, EnvironmentRow)
 
@@ -102,7 +109,7 @@ def prepare(store: Store, clock: Clock) -> AccountRow:
 
 def list_accounts(ctx: Context, query: AccountQuery) -> bytes:
     """List the accounts of the token: its own."""
-    return listed(ctx, AccountRow, query, account_view)
+    return listed(ctx, AccountRow, query, partial(row_view, Account))
 
 
 def find_account(ctx: Context, account_id: str, *_: object) -> AccountRow:
@@ -120,7 +127,7 @@ def update_account(ctx: Context, account_id: str, request: AccountForUpdate) -> 
 
 def list_environments(ctx: Context, query: EnvironmentQuery) -> bytes:
     """List the environments of the account."""
-    return listed(ctx, EnvironmentRow, query, environment_view)
+    return listed(ctx, EnvironmentRow, query, partial(row_view, Environment))
 
 
 def find_environment(ctx: Context, environment_id: str, *_: object) -> EnvironmentRow:
@@ -179,7 +186,7 @@ def delete_environment(ctx: Context, environment_id: str) -> EnvironmentRow:
 
 def list_deployments(ctx: Context, query: DeploymentQuery) -> bytes:
     """List the deployments of the account, all or those of an agent or an environment."""
-    return listed(ctx, DeploymentRow, query, deployment_view)
+    return listed(ctx, DeploymentRow, query, partial(row_view, AgentDeployment))
 
 
 def find_deployment(ctx: Context, deployment_id: str, *_: object) -> DeploymentRow:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
 import msgspec
@@ -31,10 +32,10 @@ from remit.collector.domain.params import (
 from remit.collector.domain.places import deployment_of, prepare
 from remit.collector.domain.runs import environment_for
 from remit.collector.errors import forbidden, invalid_action, invalid_field, unauthorized
-from remit.collector.models.api_token import ApiTokenForCreate
+from remit.collector.models.api_token import ApiToken, ApiTokenForCreate
 from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction, write
 from remit.collector.times import format_us, parse_us
-from remit.collector.views import token_view
+from remit.collector.views import row_view
 from remit.errors import UsageError
 
 SECRET_PREFIX: Final = "remit_"  # noqa: S105 - the part that is no secret
@@ -338,7 +339,7 @@ class NewToken(NamedTuple):
 
 def list_of_account(ctx: Context, query: TokenQuery) -> bytes:
     """List the tokens of the account, without their secrets."""
-    return listed(ctx, TokenRow, query, token_view)
+    return listed(ctx, TokenRow, query, partial(row_view, ApiToken))
 
 
 def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
@@ -389,7 +390,7 @@ def find_created(ctx: Context, token_id: str, *_: object) -> NewToken:
 
 def created_view(token: NewToken) -> dict[str, object]:
     """Return the answer to a creation."""
-    answer: dict[str, object] = {"status": "success", "details": token_view(token.row)}
+    answer: dict[str, object] = {"status": "success", "details": row_view(ApiToken, token.row)}
     return answer if token.secret is None else {**answer, "token": token.secret}
 
 
