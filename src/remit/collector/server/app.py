@@ -20,7 +20,7 @@ from remit.collector.api import (
     exception_handlers,
 )
 from remit.collector.metrics import Metrics
-from remit.collector.server import AccessLog, Gate, Maintenance, Rates, monitoring_routes
+from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import Store
@@ -58,7 +58,7 @@ def create_app(
         Gate,
         routes=monitoring,
         metrics=metrics,
-        rates=Rates(settings, clock),
+        settings=settings,
         clock=clock,
         log=access_log,
     )
