@@ -44,6 +44,7 @@ from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
 from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
 from remit.collector.views import detail_view, instance_view, list_answer, summary_view
+from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
     FinishInstanceRequest,
     InstanceForUpdate,
@@ -250,8 +251,8 @@ def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow
         raise invalid_field("agent_id", "is required with an account's token")
     if not ctx.settings.create_agents or not is_pfid(agent_id) or ctx.tx.agent(None, agent_id):
         return _named(ctx, agent_of(ctx, agent_id), request.agent_version.name)
-    name = request.agent_version.name or agent_id
-    row = new_agent(agent_id, caller.account_id, name, ctx.now_us)
+    described = AgentForCreate(name=request.agent_version.name or agent_id)
+    row = new_agent(agent_id, caller.account_id, described, ctx.now_us)
     ctx.tx.add(row)
     return row
 

@@ -37,6 +37,7 @@ from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction
 from remit.collector.times import format_us, parse_us
 from remit.collector.views import row_view
 from remit.errors import UsageError
+from remit.models.agent import AgentForCreate
 
 SECRET_PREFIX: Final = "remit_"  # noqa: S105 - the part that is no secret
 SECRET_BYTES: Final = 32
@@ -148,7 +149,8 @@ def create_token(
         if scope == TokenScope.AGENT_DEPLOYMENT:
             known = tx.agent_of_identifier(account.id, agent)
             if known is None:
-                known = new_agent(new_id(), account.id, agent, now_us, identifier=agent)
+                described = AgentForCreate(name=agent, external_identifier=agent)
+                known = new_agent(new_id(), account.id, described, now_us)
                 tx.add(known)
             row = _bound(tx, row, known, tx.environments(account.id)[0].id, new_id)
         tx.add(row)
@@ -160,7 +162,7 @@ def create_token(
 class _Grant(NamedTuple):
     """What a new token permits, and until when."""
 
-    scope: TokenScope
+    token_scope: TokenScope
     may: str
     name: str | None
     expires_at: int | None
@@ -173,18 +175,14 @@ def _new_token(token_id: str, account_id: str, grant: _Grant, now_us: int) -> tu
     row = TokenRow(
         id=token_id,
         account_id=account_id,
-        token_scope=grant.scope,
         agent_id=None,
         environment_id=None,
         agent_deployment_id=None,
         token_hash=hash_of(secret),
         status=ACTIVE,
-        expires_at=grant.expires_at,
         inserted_at=now_us,
         updated_at=now_us,
-        made_by=grant.made_by,
-        name=grant.name,
-        may=grant.may,
+        **grant._asdict(),
     )
     return row, secret
 
