@@ -207,15 +207,8 @@ def create_deployment(ctx: Context, request: AgentDeploymentForCreate) -> Deploy
             raise taken("environment_id")
     if chosen is not None and ctx.tx.row(DeploymentRow, None, chosen):
         raise taken("id")
-    row = DeploymentRow(
-        id=chosen or ctx.new_id(),
-        account_id=agent.account_id,
-        agent_id=agent.id,
-        environment_id=environment.id,
-        current_version_id=request.current_version_id,
-        inserted_at=ctx.now_us,
-        updated_at=ctx.now_us,
-    )
+    row = _new_deployment(chosen or ctx.new_id(), agent, environment.id, ctx.now_us)
+    row = msgspec.structs.replace(row, current_version_id=request.current_version_id)
     ctx.tx.add(row)
     return row
 
@@ -260,8 +253,16 @@ def deployment_of(
                 return kept
     if tx.row(EnvironmentRow, agent.account_id, environment_id) is None:
         raise not_found("environment")
-    row = DeploymentRow(
-        id=new_id(),
+    row = _new_deployment(new_id(), agent, environment_id, now_us)
+    tx.add(row)
+    return row
+
+
+def _new_deployment(
+    deployment_id: str, agent: AgentRow, environment_id: str, now_us: int
+) -> DeploymentRow:
+    return DeploymentRow(
+        id=deployment_id,
         account_id=agent.account_id,
         agent_id=agent.id,
         environment_id=environment_id,
@@ -269,8 +270,6 @@ def deployment_of(
         inserted_at=now_us,
         updated_at=now_us,
     )
-    tx.add(row)
-    return row
 
 
 def _check_version(ctx: Context, agent_id: str, version_id: str | None) -> None:
