@@ -325,7 +325,7 @@ ENDPOINTS: Final = (
         "pfids/generate",
         small.generate_pfids,
         GeneratedPfids,
-        _of_row(lambda ids: {"pfids": ids.pfids}),
+        _plain,
         GeneratePfidsRequest,
         writes=True,
         account=False,
