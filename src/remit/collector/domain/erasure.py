@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,7 +12,7 @@ from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
 from remit.collector.domain.context import Context, IdSource
 from remit.collector.domain.params import Filter, Query, agent_of, check_text, instance_of, required
-from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
+from remit.collector.errors import forbidden, invalid, invalid_field, not_found, too_large
 from remit.collector.models.erasure import Erasure, ErasureForCreate
 from remit.collector.store import (
     ErasureRow,
@@ -33,15 +32,20 @@ MAX_RUNS: Final = 1000
 SOMEBODY: Final = "unknown"
 
 
-_CHOICES: Final = ("run_id", "agent_id", "subject")
-
-
 class AskedFor(StrEnum):
     """How the runs to be erased were chosen."""
 
     RUN = "run"
     AGENT = "agent"
     SUBJECT = "subject"
+
+
+_FIELDS: Final = {
+    "run_id": AskedFor.RUN,
+    "agent_id": AskedFor.AGENT,
+    "subject": AskedFor.SUBJECT,
+}
+"""The fields of a request that choose runs."""
 
 
 class Erased(NamedTuple):
@@ -155,21 +159,20 @@ class ErasureQuery(Query):
 
 def select(ctx: Context, request: ErasureForCreate) -> Selection:
     """Erase the payloads of runs for good; the records of the runs stay."""
-    named = {
-        AskedFor.RUN: request.run_id,
-        AskedFor.AGENT: request.agent_id,
-        AskedFor.SUBJECT: request.subject,
-    }
-    chosen = [(asked_for, value) for asked_for, value in named.items() if value is not None]
-    if len(chosen) != 1:
-        raise invalid({field: ["give exactly one of these three"] for field in _CHOICES})
+    values = request.model_dump(include=set(_FIELDS), exclude_none=True)
+    if len(values) != 1:
+        raise invalid({field: ["give exactly one of these three"] for field in _FIELDS})
     check_text("reason", request.reason)
     if not request.reason.strip():
         raise invalid_field("reason", "must say something")
-    ((asked_for, value),) = chosen
+    ((field, value),) = values.items()
+    asked_for = _FIELDS[field]
     ids = _chosen(ctx, asked_for, value)
     if len(ids) > MAX_RUNS:
-        raise too_many()
+        raise too_large(
+            f"these are more than {MAX_RUNS} runs: erase them on the machine of the database, with "
+            "`remit db erase`, which takes any number"
+        )
     token_id = ctx.caller.token_id
     token = None if token_id is None else ctx.tx.row(TokenRow, ctx.caller.account_id, token_id)
     return Selection(
@@ -193,16 +196,6 @@ def _chosen(ctx: Context, asked_for: AskedFor, value: str) -> list[str]:
     if caller.agent_id is not None:
         within["agent_id"] = caller.agent_id
     return ctx.tx.instances_of_subject(hash_of_subject(value), within, MAX_RUNS + 1)
-
-
-def too_many() -> RequestError:
-    """Return the refusal of a request that would take too long."""
-    return RequestError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "payload_too_large",
-        f"these are more than {MAX_RUNS} runs: erase them on the machine of the database, with "
-        "`remit db erase`, which takes any number",
-    )
 
 
 def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
