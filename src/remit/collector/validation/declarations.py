@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -109,7 +109,7 @@ class CompiledSpanType:
         self.template = Template(described.template)
 
 
-class Quality:
+class Quality(NamedTuple):
     """One kind of quality payload.
 
     Attributes:
@@ -117,12 +117,8 @@ class Quality:
         template: Template of summaries.
     """
 
-    __slots__ = ("schema", "template")
-
-    def __init__(self, described: _Quality, checkers: _Checkers) -> None:
-        """Read what a schema version keeps of it."""
-        self.schema = checkers.of(described.schema)
-        self.template = Template(described.template)
+    schema: Checker
+    template: Template
 
 
 class Declared:
@@ -147,7 +143,7 @@ class Declared:
             for described in read_span_types(span_type_schemas)
         }
         self.qualities = {
-            described.name: Quality(described, checkers)
+            described.name: Quality(checkers.of(described.schema), Template(described.template))
             for described in _read_qualities(quality_schemas)
         }
 
