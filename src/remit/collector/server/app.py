@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -63,23 +63,9 @@ def create_app(
         log=access_log,
     )
     api = ApiApp(service, executor)
-    app = Starlette(
-        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring],
-        middleware=[gate],
-        lifespan=_maintaining(store, settings, clock),
-        exception_handlers=dict(exception_handlers),
-    )
-    app.router.redirect_slashes = False
-    return app
-
-
-def _maintaining(
-    store: Store, settings: Settings, clock: Clock
-) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """Return the lifespan of an app, during which the database is maintained."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+    async def maintaining(app: Starlette) -> AsyncGenerator[None]:
         del app
         maintenance = Maintenance(store, settings, clock)
         maintenance.start()
@@ -88,4 +74,11 @@ def _maintaining(
         finally:
             await asyncio.to_thread(maintenance.stop)
 
-    return lifespan
+    app = Starlette(
+        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring],
+        middleware=[gate],
+        lifespan=maintaining,
+        exception_handlers=dict(exception_handlers),
+    )
+    app.router.redirect_slashes = False
+    return app
