@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -100,12 +101,8 @@ def erase(
     runs = spans = answers = 0
 
     for instance_id in instance_ids:
-
-        def work(tx: Transaction, instance_id: str = instance_id) -> ErasureRow | None:
-            record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
-            return _erase_run(tx, record, ids)
-
-        done = write(store, work)
+        record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
+        done = write(store, partial(_erase_run, record=record, ids=ids))
         if done is not None:
             runs, spans, answers = runs + 1, spans + done.spans, answers + done.answers
     return Erased(runs, spans, answers)
