@@ -42,7 +42,7 @@ from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, v
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
-from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
+from remit.collector.store import AgentRow, InstanceRow
 from remit.collector.views import detail_view, instance_view, list_answer, summary_view
 from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
@@ -231,16 +231,10 @@ def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bo
     else:
         schema_version_id = schema_version_of(ctx, agent, schema, environment_id).id
     deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
-    if request.update_current_version is not False:
-        _pin(ctx, deployment, version)
-    return Place(agent, environment_id, version.id, schema_version_id, deployment.id)
-
-
-def _pin(ctx: Context, deployment: DeploymentRow, version: VersionRow) -> None:
-    """Make *version* the deployment's current one."""
-    if deployment.current_version_id != version.id:
+    if request.update_current_version is not False and deployment.current_version_id != version.id:
         changes = {"current_version_id": version.id, "updated_at": ctx.now_us}
         ctx.tx.change(msgspec.structs.replace(deployment, **changes))
+    return Place(agent, environment_id, version.id, schema_version_id, deployment.id)
 
 
 def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow:
