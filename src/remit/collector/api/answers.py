@@ -27,46 +27,33 @@ def envelope(refusal: RequestError) -> Response:
     return Response(response.body, response.status, response.headers)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)  # noqa: S101 - starlette looks the handler up by the type
-    return _noted(request, error)
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    """Answer a request that no route took."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    status = HTTPStatus(error.status_code)
-    messages = {
-        HTTPStatus.NOT_FOUND: "there is no such path",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take {request.method}",
-    }
-    code = status.phrase.lower().replace(" ", "_")
-    message = messages.get(status, status.phrase)
-    return _noted(request, RequestError(status, code, message, headers=error.headers))
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """Answer a client that closed the connection before it had sent everything."""
-    del request, error
-    return Response(status_code=HTTPStatus.BAD_REQUEST)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    """Answer a request on which the collector failed; only the server's log has the reason."""
-    del error
+def _refusal(method: str, error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, HTTPException):
+        # No route takes the request.
+        status = HTTPStatus(error.status_code)
+        messages = {
+            HTTPStatus.NOT_FOUND: "there is no such path",
+            HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take {method}",
+        }
+        code = status.phrase.lower().replace(" ", "_")
+        message = messages.get(status, status.phrase)
+        return RequestError(status, code, message, headers=error.headers)
+    # Only the server's log has the reason.
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return _noted(request, RequestError(status, "internal_error", "the collector failed"))
+    return RequestError(status, "internal_error", "the collector failed")
 
 
-def _noted(request: Request, refusal: RequestError) -> Response:
+# A coroutine: starlette would run a plain function in a worker thread.
+async def _answered(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=HTTPStatus.BAD_REQUEST)
+    refusal = _refusal(request.method, error)
     request.scope[CODE] = refusal.code
     return envelope(refusal)
 
 
-# Coroutines: starlette would run plain functions in a worker thread.
-exception_handlers: Final[Mapping[type[Exception], ExceptionHandler]] = {
-    RequestError: _refused,
-    HTTPException: _unknown,
-    ClientDisconnect: _gone,
-    Exception: _failed,
-}
+exception_handlers: Final[Mapping[type[Exception], ExceptionHandler]] = dict.fromkeys(
+    (RequestError, HTTPException, ClientDisconnect, Exception), _answered
+)
