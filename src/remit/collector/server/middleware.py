@@ -10,11 +10,12 @@ from typing import Final
 
 from h11 import LocalProtocolError
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
-from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, envelope
+from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, refused
 from remit.collector.errors import RequestError
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
 from remit.collector.server.access_log import AccessLog
@@ -146,6 +147,12 @@ class Gate:
                 "worker": os.getpid(),
             }
         )
+
+
+def envelope(refusal: RequestError) -> Response:
+    """Return the answer to a request that was not carried out."""
+    response = refused(refusal)
+    return Response(response.body, response.status, response.headers)
 
 
 def _head_bytes(scope: Scope) -> int:
