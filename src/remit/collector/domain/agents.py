@@ -203,10 +203,7 @@ def _changed(ctx: Context, row: AgentRow, **changes: object) -> AgentRow:
 
 
 def _check_texts(texts: Mapping[str, str | None]) -> None:
+    checks = {"description": check_text, "external_identifier": check_identifier}
     for name, text in texts.items():
-        if name == "description":
-            check_text(name, text)
-        elif name == "external_identifier":
-            check_identifier(name, text)
-        elif name != "id":
-            check_name(name, text)
+        if name != "id":
+            checks.get(name, check_name)(name, text)
