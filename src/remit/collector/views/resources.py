@@ -6,6 +6,7 @@ The fields of an answer are those of its model that the row has too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final, get_args
 
 from msgspec import Raw
@@ -25,14 +26,16 @@ _UNFINISHED: Final = ("pending", "active")
 
 def row_view(model: type[BaseModel], row: Row) -> dict[str, object]:
     """Return the fields of *model* that *row* has, and its type if it has one."""
+    head, names = _shared(model, type(row))
+    return {**head, **{name: _value(name, getattr(row, name)) for name in names}}
+
+
+@cache
+def _shared(model: type[BaseModel], kind: type[Row]) -> tuple[dict[str, str], list[str]]:
+    """Return the type that *model* states, and the names of its fields that a row has too."""
     fields = model.model_fields
-    view: dict[str, object] = {}
-    if "type" in fields:
-        (view["type"],) = get_args(fields["type"].annotation)
-    for name in fields:
-        if name in row.__struct_fields__:
-            view[name] = _value(name, getattr(row, name))
-    return view
+    head = {"type": get_args(fields["type"].annotation)[0]} if "type" in fields else {}
+    return head, [name for name in fields if name in kind.__struct_fields__]
 
 
 def _value(name: str, value: object) -> object:
