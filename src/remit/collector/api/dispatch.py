@@ -236,14 +236,7 @@ class Service:
             with self._store.reading() as tx:
                 context = self._context(tx, caller)
                 chosen: Selection = operation.endpoint.perform(context, *operation.arguments)
-            erased = erase(
-                self._store,
-                chosen.instance_ids,
-                chosen.asked_for,
-                reason=chosen.reason,
-                erased_by=chosen.erased_by,
-                clock=self._clock,
-            )
+            erased = erase(self._store, **chosen._asdict(), clock=self._clock)
             self._store.note_erasure()
         return encode({"status": "success", **erased._asdict()})
 
@@ -279,22 +272,19 @@ class Service:
 
     @contextmanager
     def _noting_faults(self) -> Generator[None]:
+        """Log once that the database is unavailable, until it can be written again."""
         try:
             yield
         except TooSlowError:
             # One query was slow; the database is available.
             raise
         except StoreUnavailableError as error:
-            self._note_fault(error)
+            if self._outage is None:
+                self._outage = object()
+                # Some drivers use several lines.
+                reason = " ".join(str(error).split())
+                logger.warning("the collector's database cannot be used now: %s", reason)
             raise
-
-    def _note_fault(self, error: StoreUnavailableError) -> None:
-        """Log once that the database is unavailable, until it can be written again."""
-        if self._outage is None:
-            self._outage = object()
-            # Some drivers use several lines.
-            reason = " ".join(str(error).split())
-            logger.warning("the collector's database cannot be used now: %s", reason)
 
     def _note_use(self, caller: Caller) -> None:
         """Store the time of a token's use, now and then; a failure to do so is ignored."""
