@@ -25,7 +25,7 @@ from remit.collector.store.base import ConflictError, Store, StoreUnavailableErr
 from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.open import shown
-from remit.collector.store.postgres_distributed import DistributedTransaction
+from remit.collector.store.postgres_distributed import DistributedTransaction, parts_of_shards
 from remit.collector.store.postgres_pool import Pool, Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
@@ -186,10 +186,12 @@ class PostgresStore(Store):
                 cursor.execute(_BEGIN)
                 _check(cursor, self.path, create=create and not read_only)
                 self._distributed = is_distributed(cursor)
+                self._kind: Callable[..., PostgresTransaction] = PostgresTransaction
+                if self._distributed:
+                    self._kind = partial(DistributedTransaction, parts=parts_of_shards(cursor))
                 cursor.execute("COMMIT")
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
-        self._kind = DistributedTransaction if self._distributed else PostgresTransaction
         settings = _DISTRIBUTED_WRITER if self._distributed else _WRITER
         pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
         writer = settings | _limits(waits, waits.statement_s)

@@ -193,6 +193,7 @@ _KEYS_OF_TEXTS: Final = (
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
     "AND idempotency_keys.key = wanted.key OFFSET 0) AS k"
 )
+_HAS_IDENTIFIER: Final = "SELECT 1 FROM run_keys WHERE external_identifier = ? LIMIT 1"
 _LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
 _HOLD: Final = f"{statements.RUNS} WHERE r.id = ANY(?::bytea[]) {_LOCKED}"
 # With each run, whether some of the spans exist.
@@ -223,6 +224,13 @@ _FORGET_FINDINGS: Final = (
 NEW_RUN: Final = (*statements.INSERTED, "ref")
 CHANGED_RUN: Final = tuple(
     dict.fromkeys((*statements.MUTABLE[InstanceRow], *statements.TALLIED)),
+)
+_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | _SHARD
+CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"  # noqa: S608 - as above
+"""The changed runs of a JSON parameter."""
+CHANGE_RUNS: Final = (
+    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "  # noqa: S608 - as above
+    "WHERE w.ref = r.ref AND w.shard = r.shard"
 )
 INSERTS: Final = {
     "new_runs": Insert(
@@ -257,14 +265,12 @@ INSERTS: Final = {
         "run_subjects", _integers(("run_ref",), subject_hash="text", run_id="text") | _SHARD
     ),
 }
-_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | _SHARD
 _PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
     "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
     "runs": (
-        f"WITH r AS MATERIALIZED (SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}) "  # noqa: S608 - as above
-        f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} "
+        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "  # noqa: S608 - as above
         # By the key, whatever statistics the planner has.
-        "FROM r WHERE w.ref = ANY(ARRAY(SELECT ref FROM r)) AND w.ref = r.ref AND w.shard = r.shard"
+        "AND w.ref = ANY(ARRAY(SELECT ref FROM r))"
     ),
 }
 _COUNTED: Final = ("new_runs", "run_keys")
@@ -418,6 +424,9 @@ class PostgresTransaction(Transaction):
             row = self._pending.runs[run_id]
             if (row.agent_id, row.environment_id, row.external_identifier) == wanted:
                 return run_id
+        # Most are new. In a distributed database, a statement about several tables costs more.
+        if not list(self.rows(_HAS_IDENTIFIER, (external_identifier,))):
+            return None
         return super().instance_of_identifier(*wanted)
 
     @override
