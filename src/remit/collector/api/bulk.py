@@ -28,8 +28,6 @@ from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 
 _SPAN_OPERATIONS: Final = frozenset({CREATE, FINISH})
 _SPANS: Final = "agent_spans"
-_BARE_BODY: Final = len(b'{"items":[]}')
-_BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
 _STEPS: Final = (routes.START_INSTANCE, routes.RECORD_QUALITY, routes.FINISH_INSTANCE)
 _OF_RUNS: Final = frozenset({REGISTER, *(route.operation for route in _STEPS)})
 """The SDK sends many of these in one request: their keys are read and written at once."""
@@ -86,14 +84,12 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
         raise invalid_field("items", "must be an array of objects") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise malformed("the body is not readable JSON, or nests too deep") from error
-    checked = len(body) != _BARE_BODY + sum(map(len, raws)) + max(0, len(raws) - 1)
-    if checked:
-        check_keys(body)
+    check_keys(body)
     if not raws:
         raise invalid_field("items", "must not be empty")
     if len(raws) > max_items:
         raise too_large(f"a bulk request takes at most {max_items} items")
-    items = [_item(number, raw, checked=checked) for number, raw in enumerate(raws)]
+    items = [_item(number, raw) for number, raw in enumerate(raws)]
     seen: set[str] = set()
     for number, item in enumerate(items):
         if item.key in seen:
@@ -177,26 +173,20 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     return answer
 
 
-def _item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
-    """Return an item; *checked* says that no key comes twice in it."""
+def _item(number: int, raw: Raw) -> BulkOperation:
     try:
         wrapped = _read_wrapped(raw)
     except (msgspec.DecodeError, RecursionError):
-        return _flat_item(number, raw, checked=checked)
-    texts = len(wrapped.type) + len(wrapped.idempotency_key)
-    if not checked and len(raw) != _BARE_ITEM + texts + len(wrapped.details):
-        check_keys(raw)
+        return _flat_item(number, raw)
     return BulkOperation(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
 
 
-def _flat_item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
+def _flat_item(number: int, raw: Raw) -> BulkOperation:
     """Return an item whose fields stand beside its type, with or without details, which win."""
     try:
         fields = fields_of(bytes(raw))
     except RequestError as refusal:
         raise invalid_field(f"items.{number}", "must be an object") from refusal
-    if not checked:
-        check_keys(raw)
     operation = _text(fields, "_type")
     key = _text(fields, "idempotency_key")
     if operation is None:
