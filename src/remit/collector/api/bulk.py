@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -34,8 +34,13 @@ _OF_RUNS: Final = frozenset({REGISTER, *(route.operation for route in _STEPS)})
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 
 
-class BulkOperation(NamedTuple):
-    """One operation of a bulk request.
+class BulkOperation(
+    msgspec.Struct,
+    forbid_unknown_fields=True,
+    gc=False,
+    rename={"operation": "_type", "key": "idempotency_key", "params": "details"},
+):
+    """One operation of a bulk request, as the SDK writes it: all its fields are in `details`.
 
     Attributes:
         operation: Its name, unchecked.
@@ -45,11 +50,15 @@ class BulkOperation(NamedTuple):
 
     operation: str
     key: str
-    params: bytes | Raw
+    params: Raw
 
 
 class _Body(msgspec.Struct):
     items: list[Raw]
+
+
+class _WrappedBody(msgspec.Struct):
+    items: list[BulkOperation]
 
 
 class _OnInstance(msgspec.Struct):
@@ -57,16 +66,9 @@ class _OnInstance(msgspec.Struct):
     id: str | None = None
 
 
-class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"type": "_type"}):
-    """An item with all its fields in `details`, the SDK's form."""
-
-    type: str
-    idempotency_key: str
-    details: Raw
-
-
 _read_body: Final = msgspec.json.Decoder(_Body).decode
-_read_wrapped: Final = msgspec.json.Decoder(_Wrapped).decode
+_read_wrapped_body: Final = msgspec.json.Decoder(_WrappedBody).decode
+_read_wrapped: Final = msgspec.json.Decoder(BulkOperation).decode
 _read_instance: Final = msgspec.json.Decoder(_OnInstance).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
 
@@ -78,12 +80,11 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
         RequestError: The request as a whole is not valid: 400, 413 or 422.
     """
     check_unicode(body)
+    raws: Sequence[Raw | BulkOperation]
     try:
-        raws = _read_body(body or b"{}").items
-    except msgspec.ValidationError as error:
-        raise invalid_field("items", "must be an array of objects") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed("the body is not readable JSON, or nests too deep") from error
+        raws = _read_wrapped_body(body).items
+    except (msgspec.DecodeError, RecursionError):
+        raws = _raw_items(body)
     check_keys(body)
     if not raws:
         raise invalid_field("items", "must not be empty")
@@ -96,6 +97,15 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
             raise invalid_field(f"items.{number}.idempotency_key", "stands twice in the request")
         seen.add(item.key)
     return items
+
+
+def _raw_items(body: bytes) -> list[Raw]:
+    try:
+        return _read_body(body or b"{}").items
+    except msgspec.ValidationError as error:
+        raise invalid_field("items", "must be an array of objects") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed("the body is not readable JSON, or nests too deep") from error
 
 
 def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
@@ -173,12 +183,16 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     return answer
 
 
-def _item(number: int, raw: Raw) -> BulkOperation:
+def _item(number: int, raw: Raw | BulkOperation) -> BulkOperation:
+    if isinstance(raw, BulkOperation):
+        _key(number, raw.key)
+        return raw
     try:
-        wrapped = _read_wrapped(raw)
+        item = _read_wrapped(raw)
     except (msgspec.DecodeError, RecursionError):
         return _flat_item(number, raw)
-    return BulkOperation(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
+    _key(number, item.key)
+    return item
 
 
 def _flat_item(number: int, raw: Raw) -> BulkOperation:
@@ -191,9 +205,9 @@ def _flat_item(number: int, raw: Raw) -> BulkOperation:
     key = _text(fields, "idempotency_key")
     if operation is None:
         raise invalid_field(f"items.{number}._type", "is required and must be a text")
-    params: bytes | Raw = raw
+    params = raw
     if "details" in fields and bytes(fields["details"]) != b"null":
-        params = _merged(fields)
+        params = Raw(_merged(fields))
     return BulkOperation(operation, _key(number, key), params)
 
 
