@@ -7,7 +7,7 @@ is undone to a savepoint.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import groupby
 from typing import Final
 
@@ -80,11 +80,7 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
         RequestError: The request as a whole is not valid: 400, 413 or 422.
     """
     check_unicode(body)
-    raws: Sequence[Raw | BulkOperation]
-    try:
-        raws = _read_wrapped_body(body).items
-    except (msgspec.DecodeError, RecursionError):
-        raws = _raw_items(body)
+    raws = _raw_items(body)
     check_keys(body)
     if not raws:
         raise invalid_field("items", "must not be empty")
@@ -99,7 +95,10 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
     return items
 
 
-def _raw_items(body: bytes) -> list[Raw]:
+def _raw_items(body: bytes) -> Sequence[Raw | BulkOperation]:
+    """Return the items of *body*, read if all have the SDK's form."""
+    with suppress(msgspec.DecodeError, RecursionError):
+        return _read_wrapped_body(body).items
     try:
         return _read_body(body or b"{}").items
     except msgspec.ValidationError as error:
