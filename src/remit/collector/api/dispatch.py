@@ -32,7 +32,7 @@ from remit.collector.domain.context import (
 from remit.collector.domain.erasure import Selection
 from remit.collector.domain.params import Values, checked_key
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
-from remit.collector.json_io import Fields, check_fields, encode, fields_of, value_of
+from remit.collector.json_io import Fields, check_keys, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import Settings
 from remit.collector.store import (
@@ -209,7 +209,7 @@ class Service:
         if endpoint.method == "GET":
             return read(endpoint, caller, {**request.query, **named}, None, max_depth)
         fields = fields_of(body)
-        check_fields(body, fields)
+        check_keys(body)
         details = _details(fields, wrapped=endpoint.wrapped)
         key = _key(fields, details, request, max_depth)
         # The id that the path names wins.
@@ -347,13 +347,11 @@ def _details(fields: Fields, *, wrapped: bool) -> Fields:
             raise invalid_field("details", "is required")
         return {}
     try:
-        details = fields_of(bytes(raw))
+        return fields_of(bytes(raw))
     except RequestError as refusal:
         if wrapped:
             raise invalid_field("details", "must be an object") from refusal
         return {}
-    check_fields(raw, details)
-    return details
 
 
 def _key(fields: Fields, details: Fields, request: Request, max_depth: int) -> str | None:
