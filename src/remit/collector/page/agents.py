@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 from remit.collector.domain import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import CLASSES, Declaration, Declared, declaration_of
-from remit.collector.page.matrix import ACTION_WORDS
 from remit.collector.page.periods import PERIODS, Period, period_of
 from remit.collector.page.subjects import scope_in
 from remit.collector.page.visits import Answer, Page, Visit
@@ -21,6 +20,15 @@ MOST_AGENTS: Final = 10_000
 """Number of agents that are read, the oldest; later ones are not listed."""
 COUNTS: Final = "/api/remit/v1/counts"
 RUNS: Final = "/api/remit/v1/runs"
+SHORT_VERBS: Final = {
+    "external_communication": "communicate",
+    "financial_transactions": "move money",
+    "destroy_data": "destroy",
+    "create_data": "create",
+    "update_data": "update",
+    "read_data": "read",
+}
+"""The actions in a word, the gravest first."""
 PARTS: Final = ("failed", "refused", "well")
 Numbers = Mapping[str, Any]
 
@@ -199,7 +207,7 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
         agent,
         declared.owner,
         agent.description or (None if own is None else own.entry.get("description")),
-        [verb for name, verb in ACTION_WORDS.items() if name in allowed],
+        [verb for name, verb in SHORT_VERBS.items() if name in allowed],
         None if closest is None else closest.categories[0],
         max(0, len(categories) - 1),
         "unknown" if closest is None else closest.classification,

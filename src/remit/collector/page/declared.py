@@ -19,6 +19,15 @@ EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
 """The words of an agent that are limits, and the words of a step that exceed them."""
 WITHOUT_EFFECT: Final = {"llm": "model call", "agent": "agent", "retriever": "retriever"}
 """Kinds of steps whose unknown words exceed no remit, and what they are called."""
+VERBS: Final = {
+    "create_data": "create data",
+    "read_data": "read data",
+    "update_data": "update data",
+    "destroy_data": "destroy data",
+    "financial_transactions": "move money",
+    "external_communication": "communicate externally",
+}
+"""The actions as verbs."""
 _KIND: Final = "x-remit-kind"
 _OWNER: Final = "x-remit-owner"
 _OF_REMIT: Final = "remit:"

@@ -11,11 +11,11 @@ from remit.collector.page.declared import (
     ACTIONS,
     PARAMS,
     RESULT,
+    VERBS,
     Declaration,
     Declared,
     short_names,
 )
-from remit.collector.page.matrix import ACTION_WORDS
 from remit.collector.page.rehearsal import refusal
 from remit.collector.page.subjects import Subject, scope_in
 from remit.collector.page.visits import Page, Visit
@@ -115,7 +115,7 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "timed": _timed(subject),
             "spans": sum(int(one["spans"]) for one in subject.counts.values()),
             "short": short_names(names),
-            "verbs": ACTION_WORDS,
+            "verbs": VERBS,
         },
     )
 
@@ -156,7 +156,7 @@ def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
             unused.append(Unused(action, is_step=False, by=by, may=(), before=times))
     for name, step in steps.items():
         if not subject.ran(name):
-            verbs = [ACTION_WORDS[action] for action in step.allowed]
+            verbs = [VERBS[action] for action in step.allowed]
             times = before.get(name, 0)
             unused.append(Unused(name, is_step=True, by=(), may=verbs, before=times))
     return unused

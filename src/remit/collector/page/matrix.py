@@ -14,6 +14,7 @@ from remit.collector.page.declared import (
     PARAMS,
     RESULT,
     UNKNOWN,
+    VERBS,
     WITHOUT_EFFECT,
     Declared,
     short_names,
@@ -22,15 +23,6 @@ from remit.collector.page.rehearsal import Refusal, exits, mentioned, refusals
 from remit.collector.page.subjects import Subject
 from remit.collector.page.visits import Page, Visit
 
-ACTION_WORDS: Final = {
-    "create_data": "create data",
-    "read_data": "read data",
-    "update_data": "update data",
-    "destroy_data": "destroy data",
-    "financial_transactions": "move money",
-    "external_communication": "communicate externally",
-}
-"""The actions as verbs."""
 _CONFIDENTIAL: Final = CLASSES.index("confidential")
 _RESTRICTED: Final = CLASSES.index("restricted")
 
@@ -90,7 +82,8 @@ def remit(visit: Visit, subject: Subject) -> Page:
     opened = visit.query.get("categories") == "all"
     columns = list(CATEGORIES) if opened else mentioned(declared)
     short = short_names(step.name for step in declared.all)
-    ordered = [*refused, *(name for name in declared.steps if name not in refused)]
+    by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
+    ordered = sorted(by_name, key=lambda name: _rank(refused.get(name)))
     rows = [
         _row(declared.steps[name], short, columns, refused.get(name), subject.ran(name))
         for name in ordered
@@ -118,10 +111,17 @@ def remit(visit: Visit, subject: Subject) -> Page:
                 if step.word(ACTION, "external_communication") == UNKNOWN
             ],
             "all_words": ALL_WORDS,
-            "verbs": ACTION_WORDS,
+            "verbs": VERBS,
             "advice": _advice(rows),
         },
     )
+
+
+def _rank(reason: Refusal | None) -> int:
+    """Return the place of a step: what it does is ruled out, too little is said, it runs."""
+    if reason is None:
+        return 2
+    return 0 if reason.does else 1
 
 
 def _row(
@@ -145,10 +145,10 @@ def _row(
         classification=step.classification,
         refusal=reason,
         runs_as=WITHOUT_EFFECT.get(step.kind, ""),
-        may=[ACTION_WORDS[name] for name in step.allowed],
+        may=[VERBS[name] for name in step.allowed],
         takes=[name for name in CATEGORIES if step.word(PARAMS, name) == "included"],
         gives=[name for name in CATEGORIES if step.word(RESULT, name) == "included"],
-        never=[ACTION_WORDS.get(name, name) for name in dict(_by_name(step))],
+        never=[VERBS.get(name, name) for name in dict(_by_name(step))],
         unsaid=step.unsaid,
     )
 

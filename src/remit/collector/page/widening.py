@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
@@ -15,6 +15,7 @@ from remit.collector.page.declared import (
     PARAMS,
     RESULT,
     UNKNOWN,
+    VERBS,
     Declaration,
     Declared,
 )
@@ -102,10 +103,10 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
         elif before is not None and after is None:
             listed.append(Change(Group.NARROWS, Kind.STEP, name, "", _summary(before), ABSENT))
         elif before is not None and after is not None:
-            listed += _step_words(before, after, refused.get(name))
+            listed += _together(_step_words(before, after, refused.get(name)))
             listed += _fields(before, after)
     if old.own is not None and new.own is not None:
-        listed += _own_words(old.own, new.own)
+        listed += _together(_own_words(old.own, new.own))
         listed += _fields(old.own, new.own)
         listed += _owner(old.own, new.own)
     groups = list(Group)
@@ -147,7 +148,7 @@ def _added(new: Declaration, step: Declared, reason: Refusal | None) -> Iterator
 
 def _summary(step: Declared) -> Said:
     """Return what a step may do and which data it handles."""
-    may = [name.replace("_", " ") for name in step.allowed]
+    may = [VERBS[name] for name in step.allowed]
     data = [name.replace("_", " ") for name in step.categories]
     texts = [
         *([f"may {', '.join(may)}"] if may else []),
@@ -167,10 +168,24 @@ def _step_words(old: Declared, new: Declared, reason: Refusal | None) -> Iterato
             group = Group.NARROWS
         else:
             group = Group.WIDENS if before == UNKNOWN else Group.OPEN
-        clashes = reason is not None and name in (*reason.does, *reason.unsaid)
-        follows = "refused under deny: the agent rules it out" if clashes else ""
+        follows = ""
+        if reason is not None and name in (*reason.does, *reason.unsaid):
+            follows = "refused under deny: the agent rules it out"
+        elif before in LIMITS and after == UNKNOWN:
+            follows = "nothing yet: the agent does not rule it out"
         yield _word(group, old.name, part, name, (before, after), follows)
     yield from _class(old, new)
+
+
+def _together(listed: Iterable[Change]) -> Iterator[Change]:
+    """Yield changes, one for a category whose two sides changed in the same way."""
+    sides = tuple(side for side in _SIDES.values() if side)
+    pairs: dict[Change, list[Change]] = {}
+    for change in listed:
+        side = next((side for side in sides if change.what.endswith(side)), "")
+        pairs.setdefault(change._replace(what=change.what.removesuffix(side)), []).append(change)
+    for both, changed in pairs.items():
+        yield from [both] if len(changed) == len(sides) else changed
 
 
 def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
