@@ -179,11 +179,16 @@ def _summaries(visit: Visit, period: Period) -> list[Summary]:
                 numbers,
                 spans_of.get(agent_id, {}),
                 lost_of[agent_id],
-                steps.most_common(1)[0][0] if steps else None,
+                _tail(steps.most_common(1)[0][0]) if steps else None,
                 failed[-1]["started_at"] if failed and all_read else None,
             )
         )
     return summaries
+
+
+def _tail(step: str) -> str:
+    """Return the name of a step without its module."""
+    return step.rpartition(":")[2] or step
 
 
 def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:

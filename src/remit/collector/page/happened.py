@@ -34,13 +34,13 @@ class Withheld(NamedTuple):
     """Values that a rule withheld in spans of a type.
 
     Attributes:
-        count: The rule, the type and the number.
+        numbers: The rule, the type and the number.
         category: The category of data that the rule is about; None for other rules.
         word: What the agent says about the category: `never`, `in` or nothing.
         by: What says `never`: the agent, or the step.
     """
 
-    count: RuleCount
+    numbers: RuleCount
     category: str | None
     word: str
     by: str
@@ -91,9 +91,9 @@ def happened(visit: Visit, subject: Subject) -> Page:
         return rules_by_type(ctx.tx, scope_in(ctx, subject.id), days)
 
     withheld = [_withheld(count, declared) for count in visit.api.read(read)]
-    withheld.sort(key=lambda one: (one.word != "never", bool(one.word), -one.count.times))
+    withheld.sort(key=lambda one: (one.word != "never", bool(one.word), -one.numbers.times))
     undeclared = [one for one in subject.counts.values() if one["undeclared"]]
-    names = {*declared.steps, *subject.counts, *(one.count.type for one in withheld)}
+    names = {*declared.steps, *subject.counts, *(one.numbers.type for one in withheld)}
     if declared.own is not None:
         names.add(declared.own.name)
     unused = _unused(subject, before)

@@ -218,11 +218,11 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
         return
     lowered = CLASSES.index(after) < CLASSES.index(before)
     follows = "said to be less confidential" if lowered else "handles more confidential data"
-    texts = [
+    was, is_ = (
         Said(None if word == UNKNOWN else word, classification=word != UNKNOWN)
         for word in (before, after)
-    ]
-    yield Change(Group.WIDENS, Kind.CLASS, old.name, "class", *texts, follows)
+    )
+    yield Change(Group.WIDENS, Kind.CLASS, old.name, "class", was, is_, follows)
 
 
 def _fields(old: Declared, new: Declared) -> Iterator[Change]:
@@ -250,7 +250,7 @@ def _fields_of(schema: Mapping[str, Any]) -> dict[str, Said]:
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return {"value": _typed(schema)} if schema.get("type") not in {None, "object"} else {}
-    required = schema.get("required") or []
+    required = cast("list[str]", schema.get("required") or [])
     return {
         str(name): _typed(cast("Mapping[str, Any]", field), optional=name not in required)
         for name, field in cast("dict[str, object]", properties).items()
@@ -259,8 +259,9 @@ def _fields_of(schema: Mapping[str, Any]) -> dict[str, Said]:
 
 
 def _typed(schema: Mapping[str, Any], *, optional: bool = False) -> Said:
-    kinds = schema.get("type", schema.get("$ref", "any")) or "any"
-    text = " or ".join(map(str, kinds)) if isinstance(kinds, list) else str(kinds)
+    kinds: object = schema.get("type", schema.get("$ref", "any")) or "any"
+    listed = cast("list[object]", kinds) if isinstance(kinds, list) else [kinds]
+    text = " or ".join(map(str, listed))
     text = text.rpartition("/")[2]
     if "anyOf" in schema:
         text = " or ".join(_typed(one).text or "any" for one in schema["anyOf"])
