@@ -29,6 +29,13 @@ from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page import PageOptions as PageOptions
 from remit.collector.page import create_code as create_code
+from remit.collector.page.declared import Declaration as Declaration
+from remit.collector.page.declared import declaration_of as declaration_of
+from remit.collector.page.rehearsal import exits as exits
+from remit.collector.page.rehearsal import refusals as refusals
+from remit.collector.page.widening import Group as Group
+from remit.collector.page.widening import changes as changes
+from remit.collector.page.widening import new_exits as new_exits
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app

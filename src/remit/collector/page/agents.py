@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -163,27 +163,34 @@ def _summaries(visit: Visit, period: Period) -> list[Summary]:
     spans = api.get(COUNTS, of="spans", by="agent", since=period.since)["counts"]
     runs_of = {one["agent"]["id"]: one for one in runs}
     spans_of = {one["agent"]["id"]: one for one in spans}
-    failures = api.get(RUNS, status="failed", since=period.since)["runs"]
     lost = api.get(RUNS, flag="lost", since=period.since)["runs"]
     lost_of = Counter(run["agent"]["id"] for run in lost)
-    summaries: list[Summary] = []
-    for one in api.read(lambda ctx: agents_of(ctx.tx, scope_in(ctx), most=MOST_AGENTS)):
-        agent_id = one.id
-        failed = [run for run in failures if run["agent"]["id"] == agent_id]
-        steps = Counter(step for run in failed if (step := (run["failure"] or {}).get("step")))
-        numbers = runs_of.get(agent_id, {})
-        all_read = len(failed) == numbers.get("failed", 0)
-        summaries.append(
-            Summary(
-                *one,
-                numbers,
-                spans_of.get(agent_id, {}),
-                lost_of[agent_id],
-                _tail(steps.most_common(1)[0][0]) if steps else None,
-                failed[-1]["started_at"] if failed and all_read else None,
-            )
+    failed_of: dict[str, list[Numbers]] = defaultdict(list)
+    for run in api.get(RUNS, status="failed", since=period.since)["runs"]:
+        failed_of[run["agent"]["id"]].append(run)
+    return [
+        Summary(
+            *one,
+            runs_of.get(one.id, {}),
+            spans_of.get(one.id, {}),
+            lost_of[one.id],
+            *_failing(failed_of[one.id], runs_of.get(one.id, {})),
         )
-    return summaries
+        for one in api.read(lambda ctx: agents_of(ctx.tx, scope_in(ctx), most=MOST_AGENTS))
+    ]
+
+
+def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str | None]:
+    """Return the step in which most runs failed, and since when; None where it is not known.
+
+    Args:
+        failed: The newest failed runs.
+        runs: Numbers of all runs.
+    """
+    failures: list[Numbers] = [run["failure"] for run in failed if run["failure"] is not None]
+    steps = Counter(str(failure["step"]) for failure in failures if failure["step"])
+    since = failed[-1]["started_at"] if len(failed) == runs.get("failed") else None
+    return (_tail(steps.most_common(1)[0][0]) if steps else None), since
 
 
 def _tail(step: str) -> str:

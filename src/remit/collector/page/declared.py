@@ -52,7 +52,8 @@ class Declared(NamedTuple):
     def word(self, part: str, name: str) -> str:
         """Return what it says about an action or a category of one side."""
         risk: Json = self.entry.get("data_risk") or {}
-        return str((risk.get(part) or {}).get(name, UNKNOWN))
+        words: Json = risk.get(part) or {}
+        return str(words.get(name, UNKNOWN))
 
     @property
     def kind(self) -> str:

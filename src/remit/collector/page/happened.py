@@ -126,7 +126,9 @@ def _withheld(count: RuleCount, declared: Declaration) -> Withheld:
     if category is None:
         return Withheld(count, None, "", "")
     for one, by in ((own, "the agent"), (step, "the step")):
-        words = set() if one is None else {one.word(part, category) for part in (PARAMS, RESULT)}
+        words: set[str] = (
+            set() if one is None else {one.word(part, category) for part in (PARAMS, RESULT)}
+        )
         if "excluded" in words:
             return Withheld(count, category, "never", by)
         if "included" in words:

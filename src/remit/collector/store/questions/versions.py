@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from remit.collector.store.ids import time_of
+from remit.collector.store.ids import ID_BYTES, time_of
 from remit.collector.store.questions.scope import Scope, Where, of_scope
 from remit.collector.store.transaction import Transaction
 
 MOST_RULES: Final = 200
+_LAST_ID: Final = b"\xff" * (ID_BYTES + 1)
+"""Larger than the ids of all runs."""
 
 
 class ListedAgent(NamedTuple):
@@ -102,13 +104,15 @@ def last_runs(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, int]:
     if not agent_ids:
         return {}
     marks = ", ".join("?" * len(agent_ids))
+    # The comparison of rows keeps PostgreSQL from walking through the runs of all agents.
     sql = (
-        "SELECT a.id, (SELECT r.id FROM runs AS r WHERE r.agent_ref = a.ref "
-        f"ORDER BY r.id DESC LIMIT 1) FROM agents AS a WHERE a.id IN ({marks})"
+        "SELECT a.id, (SELECT CASE WHEN r.agent_ref = a.ref THEN r.id END FROM runs AS r "
+        "WHERE (r.agent_ref, r.id) <= (a.ref, ?) ORDER BY r.agent_ref DESC, r.id DESC LIMIT 1) "
+        f"FROM agents AS a WHERE a.id IN ({marks})"
     )
     return {
         agent_id: time_of(bytes(run_id))
-        for agent_id, run_id in tx.rows(sql, tuple(agent_ids))
+        for agent_id, run_id in tx.rows(sql, (_LAST_ID, *agent_ids))
         if run_id is not None
     }
 
@@ -125,10 +129,17 @@ def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[
     where.add("c.bucket >= ? AND c.bucket < ?", *days)
     where.add("c.agent_ref = ?", scope.agent_ref)
     where.add_known("c.environment_ref = ?", scope.environment_ref)
-    sql = (
-        f"SELECT t.name, c.rule, SUM(c.times) FROM {tx.counted('withheld_days')} AS c "
-        f"JOIN span_types AS t ON t.ref = c.type_ref WHERE {where.text} "
-        "GROUP BY t.name, c.rule ORDER BY 3 DESC, t.name, c.rule LIMIT ?"
+    tables = ["withheld_days"]
+    if tx.dialect == "postgres":
+        tables.append("withheld_increments")
+    counted = " UNION ALL ".join(
+        f"SELECT c.type_ref, c.rule, c.times FROM {table} AS c WHERE {where.text}"
+        for table in tables
     )
-    rows = tx.rows(sql, (*where.values, MOST_RULES))
+    sql = (
+        f"SELECT t.name, g.rule, SUM(g.times) FROM ({counted}) AS g "
+        "JOIN span_types AS t ON t.ref = g.type_ref "
+        "GROUP BY t.name, g.rule ORDER BY 3 DESC, t.name, g.rule LIMIT ?"
+    )
+    rows = tx.rows(sql, (*(where.values * len(tables)), MOST_RULES))
     return [RuleCount(name, rule, int(times)) for name, rule, times in rows]
