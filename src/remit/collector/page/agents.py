@@ -189,7 +189,7 @@ def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str 
     """
     failures: list[Numbers] = [run["failure"] for run in failed if run["failure"] is not None]
     steps = Counter(str(failure["step"]) for failure in failures if failure["step"])
-    since = failed[-1]["started_at"] if len(failed) == runs.get("failed") else None
+    since = failed[-1]["started_at"] if failed and len(failed) == runs["failed"] else None
     return (_tail(steps.most_common(1)[0][0]) if steps else None), since
 
 
