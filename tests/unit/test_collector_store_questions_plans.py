@@ -27,6 +27,7 @@ from remit.collector.store.questions import (
     scope_of,
     span_counts,
     spans,
+    tokens_of,
     version_uses,
     withheld_counts,
 )
@@ -217,6 +218,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     "versions of an agent": (
         lambda data: version_uses(data.tx, of(data, "agent-4"), most=100),
         "runs_of_agent (agent_ref=?)",
+        "runs_of_agent",
+    ),
+    "tokens of an agent": (
+        lambda data: tokens_of(data.tx, of(data, "agent-4"), SINCE_US, most=100),
+        "runs_of_agent (agent_ref=? AND id>?)",
         "runs_of_agent",
     ),
     "last runs": (

@@ -17,10 +17,10 @@ from remit.collector.page.declared import (
     short_names,
 )
 from remit.collector.page.rehearsal import refusal
-from remit.collector.page.subjects import Subject, scope_in
+from remit.collector.page.subjects import MOST_RUNS, Subject, scope_in
 from remit.collector.page.visits import Page, Visit
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
-from remit.collector.store.questions import RuleCount, rules_by_type
+from remit.collector.store.questions import RuleCount, TokenSums, rules_by_type, tokens_of
 
 SECRETS: Final = "authentication_and_secrets"
 _CATEGORY: Final = "category:"
@@ -87,10 +87,13 @@ def happened(visit: Visit, subject: Subject) -> Page:
     before = {one["type"]: int(one["spans"]) for one in ever}
     days = subject.period.since_us // _DAY_US, visit.now_us // _DAY_US + 1
 
-    def read(ctx: Context) -> list[RuleCount]:
-        return rules_by_type(ctx.tx, scope_in(ctx, subject.id), days)
+    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums]:
+        scope = scope_in(ctx, subject.id)
+        tokens = tokens_of(ctx.tx, scope, subject.period.since_us, most=MOST_RUNS)
+        return rules_by_type(ctx.tx, scope, days), tokens
 
-    withheld = [_withheld(count, declared) for count in visit.api.read(read)]
+    rules, tokens = visit.api.read(read)
+    withheld = [_withheld(count, declared) for count in rules]
     withheld.sort(key=lambda one: (one.word != "never", bool(one.word), -one.numbers.times))
     undeclared = [one for one in subject.counts.values() if one["undeclared"]]
     names = {*declared.steps, *subject.counts, *(one.numbers.type for one in withheld)}
@@ -113,6 +116,8 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "beyond": _total(subject, "beyond"),
             "findings": _findings(subject),
             "timed": _timed(subject),
+            "tokens": tokens,
+            "most": MOST_RUNS,
             "spans": sum(int(one["spans"]) for one in subject.counts.values()),
             "short": short_names(names),
             "verbs": VERBS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from remit.collector.store.ids import ID_BYTES, time_of
+from remit.collector.store.ids import ID_BYTES, first_at, time_of
 from remit.collector.store.questions.scope import Scope, Where, of_scope
 from remit.collector.store.transaction import Transaction
 
@@ -45,6 +45,22 @@ class RuleCount(NamedTuple):
     type: str
     rule: str
     times: int
+
+
+class TokenSums(NamedTuple):
+    """Tokens of some runs.
+
+    Attributes:
+        runs: Number of the runs.
+        counted: Number of those that counted tokens.
+        tokens_in: Sum of the tokens of prompts.
+        tokens_out: Sum of the tokens of completions.
+    """
+
+    runs: int
+    counted: int
+    tokens_in: int
+    tokens_out: int
 
 
 def version_uses(tx: Transaction, scope: Scope, *, most: int) -> list[VersionUse]:
@@ -143,3 +159,19 @@ def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[
     )
     rows = tx.rows(sql, (*(where.values * len(tables)), MOST_RULES))
     return [RuleCount(name, rule, int(times)) for name, rule, times in rows]
+
+
+def tokens_of(tx: Transaction, scope: Scope, since_us: int, *, most: int) -> TokenSums:
+    """Return the tokens of the runs since a time; of more than *most*, those of the newest."""
+    where = of_scope(scope)
+    where.add("r.id >= ?", first_at(since_us))
+    sums = ", ".join(
+        f"CAST(COALESCE(SUM(n.{name}), 0) AS bigint)" for name in ("tokens_in", "tokens_out")
+    )
+    sql = (
+        f"SELECT COUNT(*), COUNT(COALESCE(n.tokens_in, n.tokens_out)), {sums} FROM "
+        f"(SELECT r.tokens_in, r.tokens_out FROM runs AS r WHERE {where.text} "
+        "ORDER BY r.id DESC LIMIT ?) AS n"
+    )
+    ((runs, counted, tokens_in, tokens_out),) = tx.rows(sql, (*where.values, most))
+    return TokenSums(int(runs), int(counted), int(tokens_in), int(tokens_out))
