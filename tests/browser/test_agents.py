@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -29,11 +30,11 @@ def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[s
 def schema(version: str) -> dict[str, Any]:
     """Return the span types of a version: the second one sends and purges."""
     remit = risk(allows="read_data", forbids="destroy_data", excludes=NEVER, takes=MAIL)
-    closed = {"forbids": "destroy_data", "excludes": NEVER}
+    closed = partial(risk, forbids="destroy_data", excludes=NEVER)
     types = [
         entry("desk:support", remit, **{"x-remit-owner": OWNER}),
-        entry("desk:read", risk(allows="read_data", takes=MAIL, **closed)),
-        entry("desk:idle", risk(allows="create_data", classification="restricted", **closed)),
+        entry("desk:read", closed(allows="read_data", takes=MAIL)),
+        entry("desk:idle", closed(allows="create_data", classification="restricted")),
     ]
     if version == "2.0":
         types += [
@@ -53,7 +54,7 @@ def seed(desk: Desk) -> str:
     api = desk.api
     support = agent_of(api, "Support", external_identifier="desk:support")
     for version, status in (("1.0", "complete"), ("2.0", "failed"), ("2.0", "complete")):
-        registered = {
+        registered: dict[str, Any] = {
             "agent_id": support,
             "agent_version": {"external_identifier": version},
             "agent_schema_version": schema(version),

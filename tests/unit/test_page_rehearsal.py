@@ -93,7 +93,7 @@ def test_data_leaves_by_steps_that_take_it_or_do_not_rule_it_out() -> None:
 def test_the_agent_is_the_span_type_with_its_name() -> None:
     """In local mode a folder comes before the name; without the name, the owner tells."""
     types = json.dumps([entry("desk:support"), entry("port"), entry("remit:run")])
-    owned = json.dumps([entry("one", **{"x-remit-owner": "payments team"}), entry("two")])
+    owned = json.dumps([entry("one", None, **{"x-remit-owner": "payments team"}), entry("two")])
 
     local = declaration_of(types, "~/work/desk:support")
     other = declaration_of(owned, "chosen elsewhere")

@@ -356,7 +356,8 @@ def test_the_owner_of_an_agent_is_registered_with_its_span_type() -> None:
         owned = remit.agent("Owned", owner="payments team")(lambda: None)
         inner = remit.span_type("inner")(lambda: None)
         del inner
-        entries: Any = owned.registration()["agent_schema_version"]["span_type_schemas"]
+        content: Any = owned.registration()["agent_schema_version"]
+    entries = content["span_type_schemas"]
     owners = [entry["params_schema"].get("x-remit-owner") for entry in entries]
     assert [owner for owner in owners if owner is not None] == ["payments team"]
 
