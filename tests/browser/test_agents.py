@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from remit import risk
+from remit.collector import create_token
 from remit.models.data_risk import DataRisk
-from tests.browsing import SIZES, Desk, Tab
+from tests.browsing import SIZES, Desk, Tab, opened_tab
 from tests.collecting import Api, details
 
 OWNER: Final = "payments team <b>\u202e"
@@ -63,7 +65,9 @@ def seed(desk: Desk) -> str:
         for name in ("desk:read", "desk:send", "desk:guess"):
             marker = {"$remit": "withheld", "rule": "name:token"}
             payload = {"token": marker} if name == "desk:read" else {"question": "why"}
-            api.span(run, schema_name=name, status="complete", payload=payload)
+            usage = {"token_usage": {"prompt_tokens": 100, "completion_tokens": 7}}
+            result = {"result_payload": usage} if name == "desk:read" else {}
+            api.span(run, schema_name=name, status="complete", payload=payload, **result)
         api.post(f"/agent_instance/{run}/finish", {"status": status})
     api.instance("complete")
     return support
@@ -130,6 +134,7 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
     unused = page.locator("section").filter(has_text="Declared, and it never happened")
     expect(unused).to_contain_text("create data")
     expect(unused).to_contain_text("purge, step")
+    expect(page.get_by_text("Tokens: 300 in, 21 out, counted by 3 of 3 runs.")).to_be_visible()
 
 
 def test_two_versions_are_compared(tab: Tab, support: str) -> None:
@@ -153,6 +158,22 @@ def test_every_view_is_accessible(tab: Tab, support: str) -> None:
             page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
             assert tab.axe() == [], (view, theme, name)
             assert tab.needed_width() <= width
+
+
+def test_a_token_of_a_deployment_sees_its_agent_alone(
+    browser: Browser, desk: Desk, support: str
+) -> None:
+    """The page of another agent is not there."""
+    store, clock = desk.world.store, desk.world.clock
+    made = create_token(store, "agent_deployment", agent="desk:support", clock=clock)
+    with opened_tab(browser, replace(desk, token=made.secret)) as tab:
+        page = tab.open("/agents")
+        expect(page.locator("table.agents td.a")).to_have_text(["Support"])
+        tab.open(f"/agents/{support}")
+        expect(page.get_by_role("heading", name="Support", exact=True)).to_be_visible()
+        tab.open(f"/agents/{desk.api.agent_id}")
+        expect(page.locator("main")).to_contain_text("agent not found")
+        tab.expect("404")
 
 
 def test_a_wrong_address_says_what_is_valid(tab: Tab, support: str) -> None:
