@@ -97,8 +97,8 @@ def exits(declared: Declaration, refused: Mapping[str, Refusal]) -> list[Exit]:
         )
         if takes or open_:
             by_steps.setdefault((takes, open_), []).append(category)
-    found = [Exit(names, [*takes], [*open_]) for (takes, open_), names in by_steps.items()]
-    return sorted(found, key=lambda exit_: not exit_.takes)
+    ways = [Exit(names, [*takes], [*open_]) for (takes, open_), names in by_steps.items()]
+    return sorted(ways, key=lambda exit_: not exit_.takes)
 
 
 def mentioned(declared: Declaration) -> list[str]:

@@ -111,7 +111,7 @@ def _clock(moment: str | None, zone: ZoneInfo) -> Markup:
 
 def _minute(moment: str | None, zone: ZoneInfo) -> Markup:
     """Return a time of the API as day and minute in a zone: `28 Nov 17:40`."""
-    return _stamp(moment, zone, "%-d %b %H:%M")
+    return _stamp(moment, zone, "%d %b %H:%M")
 
 
 def _stamp(moment: str | None, zone: ZoneInfo, pattern: str) -> Markup:
