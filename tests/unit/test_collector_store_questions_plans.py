@@ -15,14 +15,20 @@ from remit.collector.store.questions import (
     RunCriteria,
     Scope,
     SpanCriteria,
+    agents_of,
     changed_runs,
+    last_runs,
     newest_change,
+    newest_declarations,
+    rules_by_type,
     run_counts,
     run_ref_of,
     runs,
     scope_of,
     span_counts,
     spans,
+    tokens_of,
+    version_uses,
     withheld_counts,
 )
 from tests.filled import BEGAN_US, DAY_US, HOUR_US, Filled, Reading, fill, schema_of
@@ -220,6 +226,38 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         counted(withheld_counts, "rule", **TIMES),
         "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
         "withheld_days_pkey",
+    ),
+    "versions of an agent": (
+        lambda data: version_uses(data.tx, of(data, "agent-4"), most=100),
+        "runs_of_agent (agent_ref=?)",
+        "runs_of_agent",
+    ),
+    "tokens of an agent": (
+        lambda data: tokens_of(data.tx, of(data, "agent-4"), SINCE_US, most=100),
+        "runs_of_agent (agent_ref=? AND id>?)",
+        "runs_of_agent",
+    ),
+    "last runs": (
+        lambda data: last_runs(data.tx, ["agent-3", "agent-4"]),
+        "runs_of_agent ((agent_ref,id)<(?,?))",
+        "runs_of_agent",
+    ),
+    "rules by type": (
+        lambda data: rules_by_type(
+            data.tx, of(data, "agent-4"), (SINCE_US // DAY_US, SINCE_US // DAY_US + 2)
+        ),
+        "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
+        "withheld_days_pkey",
+    ),
+    "agents": (
+        lambda data: agents_of(data.tx, of(data), most=100),
+        "agents_of_account (account_id=?)",
+        "agents_(of_account|pkey)",
+    ),
+    "newest declarations": (
+        lambda data: newest_declarations(data.tx, ["agent-3", "agent-4"]),
+        "(agent_id=?",
+        "agent_schema_versions",
     ),
 }
 

@@ -14,16 +14,19 @@ from inline_snapshot import snapshot
 from pydantic import BaseModel, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
+import remit
 from remit._declare.registration import registration
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import risk
 from remit._declare.schema import canonical
 from remit._inspect.signature import CallKind
+from remit.errors import DeclarationError
 from remit.models.agent_instance import (
     DataRisk,
     RegisterAgentInstanceRequest,
     RegisterDeploymentInstanceRequest,
 )
+from remit.testing import isolated
 from tests.data import signatures
 from tests.data.corpus import is_valid
 from tests.data.redaction import redact
@@ -345,3 +348,21 @@ def test_a_changed_declaration_is_a_new_version(change: dict[str, Any]) -> None:
     before = identifier(desk)
     desk.registry.add_span_type(replace(step, **change))
     assert identifier(desk) != before
+
+
+def test_the_owner_of_an_agent_is_registered_with_its_span_type() -> None:
+    """And with no other."""
+    with isolated():
+        owned = remit.agent("Owned", owner="payments team")(lambda: None)
+        inner = remit.span_type("inner")(lambda: None)
+        del inner
+        content: Any = owned.registration()["agent_schema_version"]
+    entries = content["span_type_schemas"]
+    owners = [entry["params_schema"].get("x-remit-owner") for entry in entries]
+    assert [owner for owner in owners if owner is not None] == ["payments team"]
+
+
+def test_the_owner_of_an_agent_is_a_text() -> None:
+    """A list of names is not."""
+    with isolated(), pytest.raises(DeclarationError, match="owner is of type list"):
+        remit.agent(owner=["Ada"])(lambda: None)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

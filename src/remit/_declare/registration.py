@@ -30,6 +30,7 @@ from remit._declare.registry import (
     display_name,
 )
 from remit._declare.schema import (
+    OWNER,
     STEP_KIND,
     Redact,
     canonical,
@@ -175,7 +176,8 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             withheld=plan.withheld,
             rules_off=off,
         )
-        | ({STEP_KIND: kind} if (kind := span_type.step_kind) in WITHOUT_EFFECT else {}),
+        | ({STEP_KIND: kind} if (kind := span_type.step_kind) in WITHOUT_EFFECT else {})
+        | _present(**{OWNER: free_of_secrets(span_type.owner, redact)}),
         result_schema=result_schema(
             span_type.recorded_signature,
             span_type.kind,

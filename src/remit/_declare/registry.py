@@ -125,6 +125,7 @@ class SpanType:
             if it is not known.
         of_adapter: Whether an adapter declares it, for a step or an agent that is in none of the
             program's modules. The registrations of all agents include such a step.
+        owner: The person or team that is responsible for it, if it is an agent.
         step_kind: What the step is, if an adapter declares it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
@@ -145,6 +146,7 @@ class SpanType:
     title: str | None = None
     description: str | None = None
     template: str | None = None
+    owner: str | None = None
     params: object = None
     result: object = None
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])

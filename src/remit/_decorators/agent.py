@@ -47,6 +47,7 @@ def agent(
     *,
     version: str | None = None,
     description: str | None = None,
+    owner: str | None = None,
     agent_id: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
@@ -58,6 +59,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     *,
     version: str | None = None,
     description: str | None = None,
+    owner: str | None = None,
     agent_id: str | None = None,
     environment_id: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
@@ -72,6 +74,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
         name: Display name; by default made from the function's name.
         version: External identifier of the agent's version; by default the hash of its schemas.
         description: By default the docstring.
+        owner: The person or team that is responsible for the agent.
         agent_id: Id of the agent on the server; wins over the setting.
         environment_id: Id of the environment on the server.
         data_risk: The agent's remit, a ceiling: no step of its runs may exceed it.
@@ -94,6 +97,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     options = {
         "version": version,
         "description": description,
+        "owner": owner,
         "agent_id": agent_id,
         "environment_id": environment_id,
         "data_risk": data_risk,

@@ -43,7 +43,8 @@ def declare(
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
     where = place_of(info, decorator)
-    texts: dict[str, Any] = {key: options.get(key) for key in ("title", "description", "template")}
+    keys = ("title", "description", "template", "owner")
+    texts: dict[str, Any] = {key: options.get(key) for key in keys}
     check_texts(where, **texts)
     overrides: dict[str, Any] = {key: options.get(key) for key in ("params", "result")}
     check_overrides(info.function, skip_first=info.skip_first, where=where, **overrides)

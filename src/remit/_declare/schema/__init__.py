@@ -11,6 +11,7 @@ from remit._declare.schema.build import declared_schema as declared_schema
 from remit._declare.schema.build import params_schema as params_schema
 from remit._declare.schema.build import quality_schema as quality_schema
 from remit._declare.schema.build import result_schema as result_schema
+from remit._declare.schema.canonical import OWNER as OWNER
 from remit._declare.schema.canonical import RULES_OFF as RULES_OFF
 from remit._declare.schema.canonical import STEP_KIND as STEP_KIND
 from remit._declare.schema.canonical import WITHHELD as WITHHELD

@@ -27,6 +27,8 @@ RULES_OFF: Final = "x-remit-rules-off"
 """Keyword of a value that is recorded because rules are off: these rules."""
 STEP_KIND: Final = "x-remit-kind"
 """Keyword of the payload of a step without an effect: `agent`, `llm` or `retriever`."""
+OWNER: Final = "x-remit-owner"
+"""Keyword of the payload of an agent: the person or team that is responsible for it."""
 NAME: Final = "x-remit-name"
 """Name of a position in a named tuple. Only redaction uses it; it is never sent."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from remit.collector.page import (
+    agent,
+    agents,
     compare,
     help_page,
     home,
@@ -16,6 +18,7 @@ from remit.collector.page import (
     runs,
     runs_new,
     termination,
+    versions,
 )
 from remit.collector.page.visits import Handler
 
@@ -41,5 +44,8 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}/spans/{span}/whole", run_exports.whole),
     ("GET", "/runs/{id}/spans/{span}/read", reading.read),
     ("GET", "/help", help_page.show_help),
+    ("GET", "/agents", agents.agents),
+    ("GET", "/agents/{id}", agent.agent),
+    ("GET", "/agents/{id}/versions.json", versions.both),
 )
 """Pages, forms and data: anything that needs a session."""

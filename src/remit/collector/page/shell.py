@@ -113,6 +113,7 @@ def _globals() -> dict[str, object]:
         "static": f"/static/{static_version()}",
         "time": _time,
         "clock": _clock,
+        "minute": _minute,
         "day": formats.day,
         "short_day": formats.short_day,
     }
@@ -131,6 +132,11 @@ def _time(moment: str | None, zone: ZoneInfo) -> Markup:
 def _clock(moment: str | None, zone: ZoneInfo) -> Markup:
     """Return a time of the API as the time of the day in a zone."""
     return _stamp(moment, zone, "%H:%M:%S")
+
+
+def _minute(moment: str | None, zone: ZoneInfo) -> Markup:
+    """Return a time of the API as day and minute in a zone: `28 Nov 17:40`."""
+    return _stamp(moment, zone, "%d %b %H:%M")
 
 
 def _stamp(moment: str | None, zone: ZoneInfo, pattern: str) -> Markup:

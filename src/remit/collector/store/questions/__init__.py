@@ -45,3 +45,13 @@ from remit.collector.store.questions.span_lists import Position as Position
 from remit.collector.store.questions.span_lists import SpanCriteria as SpanCriteria
 from remit.collector.store.questions.span_lists import SpanRecord as SpanRecord
 from remit.collector.store.questions.span_lists import spans as spans
+from remit.collector.store.questions.versions import ListedAgent as ListedAgent
+from remit.collector.store.questions.versions import RuleCount as RuleCount
+from remit.collector.store.questions.versions import TokenSums as TokenSums
+from remit.collector.store.questions.versions import VersionUse as VersionUse
+from remit.collector.store.questions.versions import agents_of as agents_of
+from remit.collector.store.questions.versions import last_runs as last_runs
+from remit.collector.store.questions.versions import newest_declarations as newest_declarations
+from remit.collector.store.questions.versions import rules_by_type as rules_by_type
+from remit.collector.store.questions.versions import tokens_of as tokens_of
+from remit.collector.store.questions.versions import version_uses as version_uses

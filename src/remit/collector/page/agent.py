@@ -1,0 +1,53 @@
+"""One agent: its remit, what happened, and its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from remit.collector.errors import invalid_field
+from remit.collector.page import happened, matrix, versions
+from remit.collector.page.periods import PERIODS
+from remit.collector.page.subjects import Subject, subject_of
+from remit.collector.page.visits import Answer, Page, Redirect, Visit
+
+_VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Page]]] = {
+    "remit": matrix.remit,
+    "happened": happened.happened,
+    "versions": versions.compare,
+}
+
+
+def agent(visit: Visit) -> Answer:
+    """Show one agent."""
+    view = visit.query.get("view") or "remit"
+    if view == "runs":
+        return Redirect(f"/runs?agent={visit.named['id']}")
+    if view not in _VIEWS:
+        raise invalid_field("view", f"must be one of {', '.join((*_VIEWS, 'runs'))}")
+    subject = subject_of(visit)
+    page = _VIEWS[view](visit, subject)
+    chosen = f"&version={visit.query['version']}" if visit.query.get("version") else ""
+    values = {**_frame(subject, view), "version_part": chosen, **page.values}
+    return Page(page.template, values)
+
+
+def _frame(subject: Subject, view: str) -> dict[str, object]:
+    """Return the values of what all views have above them."""
+    return {
+        "agent": subject.agent,
+        "view": view,
+        "title": subject.agent["name"],
+        "owner": subject.declared.owner,
+        "purpose": _purpose(subject),
+        "shown": subject.shown,
+        "period": subject.period,
+        "periods": PERIODS,
+        "runs_in_period": subject.runs,
+    }
+
+
+def _purpose(subject: Subject) -> str | None:
+    own = subject.declared.own
+    described = None if own is None else own.entry.get("description")
+    return subject.agent["description"] or described

@@ -1,0 +1,232 @@
+"""All agents: those that failed, those that were refused or beyond their remit, the others."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from remit.collector.domain import Context
+from remit.collector.errors import invalid_field
+from remit.collector.page.declared import CLASSES, Declaration, Declared, declaration_of
+from remit.collector.page.periods import PERIODS, Period, period_of
+from remit.collector.page.subjects import scope_in
+from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.store.questions import agents_of, last_runs, newest_declarations
+from remit.collector.times import format_us
+
+PAGE_AGENTS: Final = 100
+MOST_AGENTS: Final = 10_000
+"""Number of agents that are read, the oldest; later ones are not listed."""
+COUNTS: Final = "/api/remit/v1/counts"
+RUNS: Final = "/api/remit/v1/runs"
+SHORT_VERBS: Final = {
+    "external_communication": "communicate",
+    "financial_transactions": "move money",
+    "destroy_data": "destroy",
+    "create_data": "create",
+    "update_data": "update",
+    "read_data": "read",
+}
+"""The actions in a word, the gravest first."""
+PARTS: Final = ("failed", "refused", "well")
+Numbers = Mapping[str, Any]
+
+
+class Summary(NamedTuple):
+    """An agent, and the numbers of its runs and steps in the time.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        identifier: Its external identifier.
+        description: Its description.
+        runs: Numbers of its runs.
+        spans: Numbers of its spans.
+        lost: Number of the newest runs that lost a part of their record.
+        step: The step in which most of its newest failed runs failed.
+        failing_since: When the oldest of these failed; None if older ones were not read.
+    """
+
+    id: str
+    name: str
+    identifier: str | None
+    description: str | None
+    runs: Numbers
+    spans: Numbers
+    lost: int = 0
+    step: str | None = None
+    failing_since: str | None = None
+
+    def count(self, name: str) -> int:
+        """Return the number of its runs of a status."""
+        return int(self.runs.get(name, 0))
+
+    def spans_with(self, flag: str) -> int:
+        """Return the number of its spans with a flag."""
+        return int(self.spans.get(flag, 0))
+
+    @property
+    def worst(self) -> str:
+        """The worst that happened: `failed`, `refused`, `beyond`, `lost` or `well`."""
+        if self.count("failed"):
+            return "failed"
+        for flag, word in (("denied", "refused"), ("beyond", "beyond")):
+            if self.spans_with(flag):
+                return word
+        if self.count("terminated"):
+            return "terminated"
+        return "lost" if self.lost else "well"
+
+    @property
+    def part(self) -> str:
+        """The part of the list that it belongs to."""
+        worst = self.worst
+        return worst if worst in PARTS else "refused"
+
+
+class Card(NamedTuple):
+    """A row of the list.
+
+    Attributes:
+        agent: The agent.
+        owner: The person or team that is responsible for it.
+        purpose: What it is for.
+        may: The actions that it or its steps may take, as verbs.
+        says: Whether it or a step says anything about actions.
+        closest: The category of the strictest class that a step handles.
+        more: Number of further categories.
+        classification: That class.
+        ruled_out: Whether all categories are ruled out.
+        last: When its newest run was registered.
+    """
+
+    agent: Summary
+    owner: str | None
+    purpose: str | None
+    may: Sequence[str]
+    closest: str | None
+    more: int
+    classification: str
+    ruled_out: bool
+    last: str | None
+
+
+def agents(visit: Visit) -> Answer:
+    """List the agents."""
+    period = period_of(visit)
+    wanted = visit.query.get("agent", "").strip()
+    first = _first(visit)
+    everyone = _summaries(visit, period)
+    listed = [one for one in everyone if _is_named(one, wanted)]
+    listed.sort(key=lambda one: (PARTS.index(one.part), -one.count("runs"), one.name.casefold()))
+    shown = listed[first : first + PAGE_AGENTS]
+    cards = visit.api.read(lambda ctx: _cards(ctx, shown))
+    parts = Counter(one.part for one in listed)
+    return Page(
+        "agents.html",
+        {
+            "cards": cards,
+            "parts": parts,
+            "worst": Counter(one.worst for one in everyone),
+            "total": len(everyone),
+            "matching": len(listed),
+            "idle": sum(not one.count("runs") for one in everyone),
+            "first": first,
+            "next": first + PAGE_AGENTS if first + PAGE_AGENTS < len(listed) else None,
+            "size": PAGE_AGENTS,
+            "wanted": wanted,
+            "names": sorted({one.name for one in everyone})[:1000],
+            "period": period,
+            "periods": PERIODS,
+        },
+    )
+
+
+def _first(visit: Visit) -> int:
+    """Return the place of the first agent of the page."""
+    text = visit.query.get("after") or "0"
+    if not (text.isascii() and text.isdigit() and len(text) < 7):  # noqa: PLR2004 - digits
+        raise invalid_field("after", "must be the number of agents on the pages before")
+    return int(text)
+
+
+def _is_named(agent: Summary, wanted: str) -> bool:
+    text = wanted.casefold()
+    return not text or wanted == agent.id or text in agent.name.casefold()
+
+
+def _summaries(visit: Visit, period: Period) -> list[Summary]:
+    """Return all agents of which the person sees something, in no order."""
+    api = visit.api
+    runs = api.get(COUNTS, of="runs", by="agent", since=period.since)["counts"]
+    spans = api.get(COUNTS, of="spans", by="agent", since=period.since)["counts"]
+    runs_of = {one["agent"]["id"]: one for one in runs}
+    spans_of = {one["agent"]["id"]: one for one in spans}
+    lost = api.get(RUNS, flag="lost", since=period.since)["runs"]
+    lost_of = Counter(run["agent"]["id"] for run in lost)
+    failed_of: dict[str, list[Numbers]] = defaultdict(list)
+    for run in api.get(RUNS, status="failed", since=period.since)["runs"]:
+        failed_of[run["agent"]["id"]].append(run)
+    return [
+        Summary(
+            *one,
+            runs_of.get(one.id, {}),
+            spans_of.get(one.id, {}),
+            lost_of[one.id],
+            *_failing(failed_of[one.id], runs_of.get(one.id, {})),
+        )
+        for one in api.read(lambda ctx: agents_of(ctx.tx, scope_in(ctx), most=MOST_AGENTS))
+    ]
+
+
+def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str | None]:
+    """Return the step in which most runs failed, and since when; None where it is not known.
+
+    Args:
+        failed: The newest failed runs.
+        runs: Numbers of all runs.
+    """
+    failures: list[Numbers] = [run["failure"] for run in failed if run["failure"] is not None]
+    steps = Counter(str(failure["step"]) for failure in failures if failure["step"])
+    since = failed[-1]["started_at"] if failed and len(failed) == runs["failed"] else None
+    return (_tail(steps.most_common(1)[0][0]) if steps else None), since
+
+
+def _tail(step: str) -> str:
+    """Return the name of a step without its module."""
+    return step.rpartition(":")[2] or step
+
+
+def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
+    ids = [one.id for one in shown]
+    declarations, last = newest_declarations(ctx.tx, ids), last_runs(ctx.tx, ids)
+    return [
+        _card(one, declaration_of(declarations.get(one.id), one.identifier), last.get(one.id))
+        for one in shown
+    ]
+
+
+def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
+    own = declared.own
+    handling = [step for step in declared.all if step.categories]
+    closest = max(handling, key=lambda step: CLASSES.index(step.classification), default=None)
+    categories = {name for step in handling for name in step.categories}
+    allowed = {name for step in declared.steps.values() for name in step.allowed}
+    if own is not None:
+        allowed = {*allowed, *own.allowed} - {name for _, name in own.limits}
+    return Card(
+        agent,
+        declared.owner,
+        agent.description or (None if own is None else own.entry.get("description")),
+        [verb for name, verb in SHORT_VERBS.items() if name in allowed],
+        None if closest is None else closest.categories[0],
+        max(0, len(categories) - 1),
+        "unknown" if closest is None else closest.classification,
+        closest is None and own is not None and _rules_out_all(own),
+        None if last_us is None else format_us(last_us),
+    )
+
+
+def _rules_out_all(own: Declared) -> bool:
+    return own.unsaid == 0 and not own.categories

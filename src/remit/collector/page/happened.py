@@ -1,0 +1,195 @@
+"""What an agent declares, beside what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from remit.collector.domain import Context
+from remit.collector.page.declared import (
+    ACTION,
+    ACTIONS,
+    PARAMS,
+    RESULT,
+    VERBS,
+    Declaration,
+    Declared,
+    short_names,
+)
+from remit.collector.page.rehearsal import refusal
+from remit.collector.page.subjects import MOST_RUNS, Subject, scope_in
+from remit.collector.page.visits import Page, Visit
+from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.store.questions import RuleCount, TokenSums, rules_by_type, tokens_of
+
+SECRETS: Final = "authentication_and_secrets"
+_CATEGORY: Final = "category:"
+_OF_SECRETS: Final = ("name:", "pattern:", "type:SecretStr")
+_EXCEPT: Final = {"name:card_code": "financial_information", "name:ssn": "personal_identifiers"}
+"""The rules for secrets that are about other data."""
+_DAY_US: Final = US_PER_HOUR * HOURS_PER_DAY
+
+
+class Withheld(NamedTuple):
+    """Values that a rule withheld in spans of a type.
+
+    Attributes:
+        numbers: The rule, the type and the number.
+        category: The category of data that the rule is about; None for other rules.
+        word: What the agent says about the category: `never`, `in` or nothing.
+        by: What says `never`: the agent, or the step.
+    """
+
+    numbers: RuleCount
+    category: str | None
+    word: str
+    by: str
+
+
+class Unused(NamedTuple):
+    """Something that is declared and did not happen in the time.
+
+    Attributes:
+        name: The action, or the step.
+        is_step: Whether it is a step.
+        by: The steps that may take the action.
+        may: What the step may do, as verbs.
+        before: How often it happened at any time.
+    """
+
+    name: str
+    is_step: bool
+    by: Sequence[str]
+    may: Sequence[str]
+    before: int
+
+
+class Timed(NamedTuple):
+    """Numbers of a step.
+
+    Attributes:
+        name: Its name.
+        counts: Its numbers.
+        share: The part of the longest total duration, from 0 to 100.
+        mean_us: The mean duration of those that ended; None without one.
+    """
+
+    name: str
+    counts: Mapping[str, Any]
+    share: float
+    mean_us: int | None
+
+
+def happened(visit: Visit, subject: Subject) -> Page:
+    """Show what happened beside what is declared."""
+    declared = subject.declared
+    ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
+    before = {one["type"]: int(one["spans"]) for one in ever}
+    days = subject.period.since_us // _DAY_US, visit.now_us // _DAY_US + 1
+
+    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums]:
+        scope = scope_in(ctx, subject.id)
+        tokens = tokens_of(ctx.tx, scope, subject.period.since_us, most=MOST_RUNS)
+        return rules_by_type(ctx.tx, scope, days), tokens
+
+    rules, tokens = visit.api.read(read)
+    withheld = [_withheld(count, declared) for count in rules]
+    withheld.sort(key=lambda one: (one.word != "never", bool(one.word), -one.numbers.times))
+    undeclared = [one for one in subject.counts.values() if one["undeclared"]]
+    names = {*declared.steps, *subject.counts, *(one.numbers.type for one in withheld)}
+    if declared.own is not None:
+        names.add(declared.own.name)
+    unused = _unused(subject, before)
+    return Page(
+        "agent_happened.html",
+        {
+            "withheld": withheld,
+            "never": [one for one in withheld if one.word == "never"],
+            "unused": unused,
+            "undeclared": undeclared,
+            "refused_undeclared": [
+                one["type"]
+                for one in undeclared
+                if refusal(declared.own, Declared(one["type"], {})) is not None
+            ],
+            "denied": _total(subject, "denied"),
+            "beyond": _total(subject, "beyond"),
+            "findings": _findings(subject),
+            "timed": _timed(subject),
+            "tokens": tokens,
+            "most": MOST_RUNS,
+            "spans": sum(int(one["spans"]) for one in subject.counts.values()),
+            "short": short_names(names),
+            "verbs": VERBS,
+        },
+    )
+
+
+def _withheld(count: RuleCount, declared: Declaration) -> Withheld:
+    category = category_of(count.rule)
+    own, step = declared.own, declared.steps.get(count.type)
+    if category is None:
+        return Withheld(count, None, "", "")
+    for one, by in ((own, "the agent"), (step, "the step")):
+        words: set[str] = (
+            set() if one is None else {one.word(part, category) for part in (PARAMS, RESULT)}
+        )
+        if "excluded" in words:
+            return Withheld(count, category, "never", by)
+        if "included" in words:
+            return Withheld(count, category, "in", by)
+    return Withheld(count, category, "", "")
+
+
+def category_of(rule: str) -> str | None:
+    """Return the category of data that a rule is about; None if it is about any."""
+    if rule.startswith(_CATEGORY):
+        return rule.removeprefix(_CATEGORY)
+    if rule in _EXCEPT:
+        return _EXCEPT[rule]
+    return SECRETS if rule.startswith(_OF_SECRETS) else None
+
+
+def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
+    """Return the actions that may be taken and the steps that are declared, but did not happen."""
+    steps = subject.declared.steps
+    unused: list[Unused] = []
+    for action in ACTIONS:
+        by = [name for name, step in steps.items() if step.word(ACTION, action) == "allowed"]
+        own = subject.declared.own
+        allowed = own is not None and own.word(ACTION, action) == "allowed"
+        if (by or allowed) and not any(subject.ran(name) for name in by):
+            times = sum(before.get(name, 0) for name in by)
+            unused.append(Unused(action, is_step=False, by=by, may=(), before=times))
+    for name, step in steps.items():
+        if not subject.ran(name):
+            verbs = [VERBS[action] for action in step.allowed]
+            times = before.get(name, 0)
+            unused.append(Unused(name, is_step=True, by=(), may=verbs, before=times))
+    return unused
+
+
+def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
+    """Return what was refused, beyond the remit or not as declared: mark, words, step, times."""
+    kinds = {"denied": "refused", "beyond": "beyond its remit", "invalid": "not as declared"}
+    return [
+        (flag, words, name, int(one[flag]))
+        for flag, words in kinds.items()
+        for name, one in subject.counts.items()
+        if one[flag]
+    ]
+
+
+def _total(subject: Subject, flag: str) -> int:
+    return sum(int(one[flag]) for one in subject.counts.values())
+
+
+def _timed(subject: Subject) -> list[Timed]:
+    longest = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
+    timed: list[Timed] = []
+    for name, one in subject.counts.items():
+        ended = int(one["spans"]) - int(one["unfinished"])
+        total_us = int(one["duration_us"])
+        mean_us = total_us // ended if ended else None
+        timed.append(Timed(name, one, 100 * total_us / longest if longest else 0, mean_us))
+    return sorted(timed, key=lambda one: -int(one.counts["duration_us"]))

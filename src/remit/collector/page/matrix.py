@@ -1,0 +1,208 @@
+"""The remit of an agent: what its steps may do, with whose data, and what `deny` refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from remit.collector.page.declared import (
+    ACTION,
+    ACTIONS,
+    ALL_WORDS,
+    CATEGORIES,
+    CLASSES,
+    PARAMS,
+    RESULT,
+    UNKNOWN,
+    VERBS,
+    WITHOUT_EFFECT,
+    Declared,
+    short_names,
+)
+from remit.collector.page.rehearsal import Refusal, exits, mentioned, refusals
+from remit.collector.page.subjects import Subject
+from remit.collector.page.visits import Page, Visit
+
+_CONFIDENTIAL: Final = CLASSES.index("confidential")
+_RESTRICTED: Final = CLASSES.index("restricted")
+
+
+class Cell(NamedTuple):
+    """What a step says about an action or a category.
+
+    Attributes:
+        text: The word; empty if it says nothing.
+        look: Class of the style sheet.
+        clash: Whether it is the reason why `deny` would refuse the step.
+    """
+
+    text: str
+    look: str
+    clash: bool = False
+
+
+class Row(NamedTuple):
+    """A step in the matrix.
+
+    Attributes:
+        name: Its name.
+        short: Its name without the module.
+        ran: How often it ran; None for the agent itself.
+        cells: What it says about actions and categories.
+        folded: What it says about all folded categories.
+        classification: Its class; `unknown` without one.
+        refusal: Why `deny` would refuse it.
+        runs_as: Why it runs although it says nothing; empty otherwise.
+        may: The actions that it may take, as verbs.
+        takes: The categories in its parameters.
+        gives: The categories in its result.
+        never: What it rules out.
+        unsaid: The number of words about which it says nothing.
+    """
+
+    name: str
+    short: str
+    ran: int | None
+    cells: Sequence[Cell]
+    folded: bool
+    classification: str
+    refusal: Refusal | None
+    runs_as: str
+    may: Sequence[str]
+    takes: Sequence[str]
+    gives: Sequence[str]
+    never: Sequence[str]
+    unsaid: int
+
+
+def remit(visit: Visit, subject: Subject) -> Page:
+    """Show what the agent may do."""
+    declared = subject.declared
+    refused = refusals(declared)
+    opened = visit.query.get("categories") == "all"
+    columns = list(CATEGORIES) if opened else mentioned(declared)
+    short = short_names(step.name for step in declared.all)
+    by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
+    ordered = sorted(by_name, key=lambda name: _rank(refused.get(name)))
+    rows = [
+        _row(declared.steps[name], short, columns, refused.get(name), subject.ran(name))
+        for name in ordered
+    ]
+    own = None
+    if declared.own is not None:
+        own = _row(declared.own, short, columns, None, None)
+    return Page(
+        "agent_remit.html",
+        {
+            "own": own,
+            "rows": rows,
+            "actions": ACTIONS,
+            "columns": columns,
+            "folded": len(CATEGORIES) - len(columns),
+            "opened": opened,
+            "refused": [row for row in rows if row.refusal is not None],
+            "denied": sum(int(one["denied"]) for one in subject.counts.values()),
+            "has_limits": declared.own is not None and bool(declared.own.limits),
+            "exits": exits(declared, refused),
+            "short": short,
+            "silent": [
+                short[step.name]
+                for step in declared.steps.values()
+                if step.word(ACTION, "external_communication") == UNKNOWN
+            ],
+            "all_words": ALL_WORDS,
+            "verbs": VERBS,
+            "advice": _advice(rows),
+        },
+    )
+
+
+def _rank(reason: Refusal | None) -> int:
+    """Return the place of a step: what it does is ruled out, too little is said, it runs."""
+    if reason is None:
+        return 2
+    return 0 if reason.does else 1
+
+
+def _row(
+    step: Declared,
+    short: Mapping[str, str],
+    columns: Sequence[str],
+    reason: Refusal | None,
+    ran: int | None,
+) -> Row:
+    clashing = [] if reason is None else [*reason.does, *reason.unsaid]
+    cells = [
+        *(_action(step, name, clash=name in clashing) for name in ACTIONS),
+        *(_category(step, name, clash=name in clashing) for name in columns),
+    ]
+    return Row(
+        name=step.name,
+        short=short[step.name],
+        ran=ran,
+        cells=cells,
+        folded=len(columns) < len(CATEGORIES),
+        classification=step.classification,
+        refusal=reason,
+        runs_as=WITHOUT_EFFECT.get(step.kind, ""),
+        may=[VERBS[name] for name in step.allowed],
+        takes=[name for name in CATEGORIES if step.word(PARAMS, name) == "included"],
+        gives=[name for name in CATEGORIES if step.word(RESULT, name) == "included"],
+        never=[VERBS.get(name, name) for name in dict(_by_name(step))],
+        unsaid=step.unsaid,
+    )
+
+
+def _by_name(step: Declared) -> list[tuple[str, str]]:
+    return [(name, part) for part, name in step.limits]
+
+
+def _action(step: Declared, name: str, *, clash: bool) -> Cell:
+    word = step.word(ACTION, name)
+    if word == "allowed":
+        return Cell("may", "yes", clash)
+    if word == "disallowed":
+        return Cell("never", "no", clash)
+    return Cell("", "unsaid", clash)
+
+
+def _category(step: Declared, name: str, *, clash: bool) -> Cell:
+    sides = {"in": step.word(PARAMS, name), "out": step.word(RESULT, name)}
+    included = [side for side, word in sides.items() if word == "included"]
+    excluded = [side for side, word in sides.items() if word == "excluded"]
+    if included:
+        return Cell(", ".join(included), _darkness(step), clash)
+    if len(excluded) == len(sides):
+        return Cell("never", "no", clash)
+    if excluded:
+        return Cell(f"never {excluded[0]}", "no", clash)
+    return Cell("", "unsaid", clash)
+
+
+def _darkness(step: Declared) -> str:
+    level = CLASSES.index(step.classification)
+    if level >= _RESTRICTED:
+        return "dark d3"
+    return "dark" if level >= _CONFIDENTIAL else "yes"
+
+
+def _advice(rows: Sequence[Row]) -> tuple[str, str] | None:
+    """Return a step that only says too little, and the declaration with which it would run."""
+    silent = (row for row in rows if row.refusal is not None and not row.refusal.does)
+    for row in silent:
+        if row.refusal is None:
+            continue
+        forbids = [name for name in row.refusal.unsaid if name in ACTIONS]
+        excludes = [name for name in row.refusal.unsaid if name in CATEGORIES]
+        arguments = [
+            f"{argument}={_literal(names)}"
+            for argument, names in (("forbids", forbids), ("excludes", excludes))
+            if names
+        ]
+        return row.short, ", ".join(arguments)
+    return None
+
+
+def _literal(names: Sequence[str]) -> str:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return quoted if len(names) == 1 else f"({quoted})"

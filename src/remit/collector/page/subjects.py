@@ -1,0 +1,139 @@
+"""What a page about one agent reads: the agent, its versions, and what its steps did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from remit.collector.domain import Context
+from remit.collector.errors import invalid_field, not_found
+from remit.collector.page.declared import Declaration, declaration_of
+from remit.collector.page.periods import Period, period_of
+from remit.collector.page.visits import Visit
+from remit.collector.store import SchemaVersionRow, VersionRow
+from remit.collector.store.questions import Scope, VersionUse, scope_of, version_uses
+
+MOST_RUNS: Final = 10_000
+"""Number of runs of an agent, the newest, of which the versions are counted."""
+Row = Mapping[str, Any]
+
+
+class Version(NamedTuple):
+    """A version of an agent together with what it declares.
+
+    Attributes:
+        use: Its ids and runs.
+        label: Its name for people.
+        since_us: When it was first registered.
+    """
+
+    use: VersionUse
+    label: str
+    since_us: int
+
+    @property
+    def key(self) -> str:
+        """Its name in an address."""
+        return f"{self.use.version_id}.{self.use.schema_version_id}"
+
+
+class Subject(NamedTuple):
+    """The agent that a page is about.
+
+    Attributes:
+        agent: The agent as the API answers it.
+        versions: Its versions, the last used first.
+        declared: The declaration of the version that is shown.
+        shown: That version; None if none was registered.
+        period: The time that is looked at.
+        counts: Numbers of its spans by type in that time.
+        runs: The number of its runs in that time.
+    """
+
+    agent: Row
+    versions: list[Version]
+    declared: Declaration
+    shown: Version | None
+    period: Period
+    counts: Mapping[str, Row]
+    runs: int
+
+    @property
+    def id(self) -> str:
+        """Id of the agent."""
+        return str(self.agent["id"])
+
+    def ran(self, name: str) -> int:
+        """Return how often a step ran in the time."""
+        return int(self.counts[name]["spans"]) if name in self.counts else 0
+
+
+def subject_of(visit: Visit) -> Subject:
+    """Return the agent that the address names.
+
+    Raises:
+        RequestError: 404, there is none for this person; 422, the time or version is not valid.
+    """
+    period = period_of(visit)
+    agent = visit.api.get(f"/api/v1/agent/{visit.named['id']}", include_counts="false")["details"]
+    versions = visit.api.read(lambda ctx: versions_of(ctx, agent["id"]))
+    wanted = visit.query.get("version")
+    shown = next((one for one in versions if one.use.schema_version_id == wanted), None)
+    if wanted and shown is None:
+        raise invalid_field("version", "must be the id of a schema version of this agent")
+    shown = shown or next(iter(versions), None)
+    counted = {"agent_id": agent["id"], "since": period.since}
+    counts = visit.api.get("/api/remit/v1/counts", by="type", **counted)
+    runs = visit.api.get("/api/remit/v1/counts", of="runs", by="agent", **counted)["counts"]
+    return Subject(
+        agent,
+        versions,
+        read_declaration(visit, agent, shown),
+        shown,
+        period,
+        {one["type"]: one for one in counts["counts"] if not one["type"].startswith("remit:")},
+        sum(int(one["runs"]) for one in runs),
+    )
+
+
+def scope_in(ctx: Context, agent_id: str | None = None) -> Scope:
+    """Return the scope of an agent, or of all agents, as far as the caller sees them.
+
+    Raises:
+        RequestError: 404.
+    """
+    caller = ctx.caller
+    scope = None
+    if agent_id is None or caller.agent_id in {None, agent_id}:
+        wanted = agent_id or caller.agent_id
+        scope = scope_of(ctx.tx, caller.account_id, wanted, caller.environment_id)
+    if scope is None:
+        raise not_found("agent")
+    return scope
+
+
+def versions_of(ctx: Context, agent_id: str) -> list[Version]:
+    """Return the versions of an agent with their runs, the last used first."""
+    uses = version_uses(ctx.tx, scope_in(ctx, agent_id), most=MOST_RUNS)
+    account_id = ctx.caller.account_id
+    versions: list[Version] = []
+    for use in uses:
+        version = ctx.tx.row(VersionRow, account_id, use.version_id)
+        label = None if version is None else version.external_identifier or version.name
+        schema = ctx.tx.row(SchemaVersionRow, account_id, use.schema_version_id)
+        known = [row.inserted_at for row in (version, schema) if row is not None]
+        since_us = max(known, default=0)
+        versions.append(Version(use, label or use.version_id[-6:], since_us))
+    return versions
+
+
+def read_declaration(visit: Visit, agent: Row, version: Version | None) -> Declaration:
+    """Return the declaration of a version of an agent; an empty one without a version."""
+    if version is None:
+        return declaration_of(None, None)
+
+    def read(ctx: Context) -> str | None:
+        row = ctx.tx.row(SchemaVersionRow, ctx.caller.account_id, version.use.schema_version_id)
+        return None if row is None or row.agent_id != agent["id"] else row.span_type_schemas
+
+    return declaration_of(visit.api.read(read), agent["external_identifier"])

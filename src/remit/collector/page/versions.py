@@ -1,0 +1,118 @@
+"""The versions of an agent, and what one says otherwise than another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from remit.collector.domain import Context
+from remit.collector.errors import invalid_field, not_found
+from remit.collector.json_io import read_json
+from remit.collector.page.declared import short_names
+from remit.collector.page.subjects import (
+    MOST_RUNS,
+    Subject,
+    Version,
+    read_declaration,
+    subject_of,
+)
+from remit.collector.page.visits import Answer, Data, Page, Visit
+from remit.collector.page.widening import Change, Group, Kind, changes, new_exits
+from remit.collector.store import SchemaVersionRow
+from remit.collector.times import format_us
+
+
+def compare(visit: Visit, subject: Subject) -> Page:
+    """Show the versions of an agent, and compare two of them."""
+    older, newer = _chosen(visit, subject)
+    listed: list[Change] = []
+    ways: dict[str, list[str]] = {}
+    names = {step.name for step in subject.declared.all}
+    if older is not None and newer is not None:
+        old, new = (read_declaration(visit, subject.agent, one) for one in (older, newer))
+        listed, ways = changes(old, new), new_exits(old, new)
+        names = {step.name for one in (old, new) for step in one.all}
+    return Page(
+        "agent_versions.html",
+        {
+            "versions": [(one, format_us(one.since_us)) for one in subject.versions],
+            "older": older,
+            "newer": newer,
+            "labels": _labels(older, newer),
+            "changes": listed,
+            "groups": [(group, [one for one in listed if one.group is group]) for group in Group],
+            "verdict": _verdict(listed),
+            "ways": ways,
+            "short": short_names(names),
+            "most": MOST_RUNS,
+            "counted": sum(one.use.runs for one in subject.versions),
+        },
+    )
+
+
+def both(visit: Visit) -> Answer:
+    """Return the declarations of two versions as JSON."""
+    subject = subject_of(visit)
+    older, newer = _chosen(visit, subject)
+    if older is None or newer is None:
+        raise not_found("agent_schema_version")
+
+    def read(ctx: Context) -> list[object]:
+        return [_content(ctx, one) for one in (older, newer)]
+
+    body = msgspec.json.format(msgspec.json.encode(visit.api.read(read)), indent=2)
+    return Data(body, filename="versions.json")
+
+
+def _content(ctx: Context, version: Version) -> dict[str, Any]:
+    row = ctx.tx.row(SchemaVersionRow, ctx.caller.account_id, version.use.schema_version_id)
+    if row is None:
+        raise not_found("agent_schema_version")
+    return {
+        "version": version.label,
+        "schema_version_id": row.id,
+        "external_identifier": row.external_identifier,
+        "span_type_schemas": read_json(row.span_type_schemas),
+        "quality_schemas": read_json(row.quality_schemas),
+    }
+
+
+def _chosen(visit: Visit, subject: Subject) -> tuple[Version | None, Version | None]:
+    """Return the versions that the address compares; by default the two that were used last."""
+    newer = _version(visit, subject, "b", subject.versions[:1])
+    others = [one for one in subject.versions if newer is None or one.use != newer.use]
+    later = [one for one in others if newer is not None and one.since_us <= newer.since_us]
+    return _version(visit, subject, "a", later or others), newer
+
+
+def _version(visit: Visit, subject: Subject, name: str, usual: Sequence[Version]) -> Version | None:
+    wanted = visit.query.get(name)
+    if not wanted:
+        return next(iter(usual), None)
+    for one in subject.versions:
+        if one.key == wanted:
+            return one
+    raise invalid_field(name, "must be a version of this agent, as the list links it")
+
+
+def _labels(older: Version | None, newer: Version | None) -> tuple[str, str]:
+    """Return what the compared versions are called; other schemas of one version say so."""
+    if older is None or newer is None:
+        return "", ""
+    if older.label == newer.label:
+        return f"{older.label} before", f"{newer.label} later"
+    return older.label, newer.label
+
+
+def _verdict(listed: Sequence[Change]) -> list[str]:
+    """Return what widens, in words."""
+    kinds = Counter(one.kind for one in listed if one.group is Group.WIDENS)
+    texts = {
+        Kind.STEP: ("new step", "new steps"),
+        Kind.WORD: ("word that allows more", "words that allow more"),
+        Kind.CLASS: ("other class", "other classes"),
+    }
+    return [f"{kinds[kind]} {text[kinds[kind] > 1]}" for kind, text in texts.items() if kinds[kind]]

@@ -1,0 +1,177 @@
+"""Declarations of agents, and which runs used them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from remit.collector.store.ids import ID_BYTES, first_at, time_of
+from remit.collector.store.questions.scope import Scope, Where, of_scope
+from remit.collector.store.transaction import Transaction
+
+MOST_RULES: Final = 200
+_LAST_ID: Final = b"\xff" * (ID_BYTES + 1)
+"""Larger than the ids of all runs."""
+
+
+class ListedAgent(NamedTuple):
+    """An agent of an account."""
+
+    id: str
+    name: str
+    external_identifier: str | None
+    description: str | None
+
+
+class VersionUse(NamedTuple):
+    """A version of an agent together with a schema version, and its runs.
+
+    Attributes:
+        version_id: Id of the version.
+        schema_version_id: Id of the schema version.
+        runs: Number of its runs among those that were counted.
+        last_us: When the newest of them was registered; None without one.
+    """
+
+    version_id: str
+    schema_version_id: str
+    runs: int
+    last_us: int | None
+
+
+class RuleCount(NamedTuple):
+    """How often a rule withheld a value in spans of a type."""
+
+    type: str
+    rule: str
+    times: int
+
+
+class TokenSums(NamedTuple):
+    """Tokens of some runs.
+
+    Attributes:
+        runs: Number of the runs.
+        counted: Number of those that counted tokens.
+        tokens_in: Sum of the tokens of prompts.
+        tokens_out: Sum of the tokens of completions.
+    """
+
+    runs: int
+    counted: int
+    tokens_in: int
+    tokens_out: int
+
+
+def version_uses(tx: Transaction, scope: Scope, *, most: int) -> list[VersionUse]:
+    """Return the versions of an agent, the last used first.
+
+    Args:
+        tx: The transaction.
+        scope: The agent, and the environment if only one counts.
+        most: The number of runs that are counted, the newest.
+    """
+    of_run = of_scope(scope)
+    of_place = Where()
+    of_place.add("p.agent_ref = ?", scope.agent_ref)
+    of_place.add_known("p.environment_ref = ?", scope.environment_ref)
+    sql = (
+        "SELECT p.agent_version_id, p.agent_schema_version_id, COUNT(n.place_ref), "
+        "MAX(n.inserted_at) FROM run_places AS p LEFT JOIN (SELECT r.place_ref, r.inserted_at "
+        f"FROM runs AS r WHERE {of_run.text} ORDER BY r.id DESC LIMIT ?) AS n "
+        f"ON n.place_ref = p.ref WHERE {of_place.text} "
+        "GROUP BY p.agent_version_id, p.agent_schema_version_id"
+    )
+    rows = tx.rows(sql, (*of_run.values, most, *of_place.values))
+    uses = [
+        VersionUse(version, schema, int(runs), None if last is None else int(last))
+        for version, schema, runs, last in rows
+    ]
+    return sorted(uses, key=lambda use: (use.last_us or 0, use.schema_version_id), reverse=True)
+
+
+def agents_of(tx: Transaction, scope: Scope, *, most: int) -> list[ListedAgent]:
+    """Return agents, at most *most*, the oldest first."""
+    where = Where()
+    where.add("a.account_id = ?", scope.account_id)
+    where.add_known("a.ref = ?", scope.agent_ref)
+    sql = (
+        "SELECT a.id, a.name, a.external_identifier, a.description FROM agents AS a "
+        f"WHERE {where.text} ORDER BY a.id LIMIT ?"
+    )
+    return [ListedAgent(*row) for row in tx.rows(sql, (*where.values, most))]
+
+
+def newest_declarations(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, str]:
+    """Return the span types of the newest schema version of each agent, as JSON."""
+    if not agent_ids:
+        return {}
+    marks = ", ".join("?" * len(agent_ids))
+    sql = (
+        "SELECT v.agent_id, v.span_type_schemas FROM agent_schema_versions AS v WHERE v.id IN "
+        f"(SELECT MAX(n.id) FROM agent_schema_versions AS n WHERE n.agent_id IN ({marks}) "
+        "GROUP BY n.agent_id)"
+    )
+    return dict(tx.rows(sql, tuple(agent_ids)))
+
+
+def last_runs(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, int]:
+    """Return when the newest run of each agent was registered, in microseconds since 1970."""
+    if not agent_ids:
+        return {}
+    marks = ", ".join("?" * len(agent_ids))
+    # The comparison of rows keeps PostgreSQL from walking through the runs of all agents.
+    sql = (
+        "SELECT a.id, (SELECT CASE WHEN r.agent_ref = a.ref THEN r.id END FROM runs AS r "
+        "WHERE (r.agent_ref, r.id) <= (a.ref, ?) ORDER BY r.agent_ref DESC, r.id DESC LIMIT 1) "
+        f"FROM agents AS a WHERE a.id IN ({marks})"
+    )
+    return {
+        agent_id: time_of(bytes(run_id))
+        for agent_id, run_id in tx.rows(sql, (_LAST_ID, *agent_ids))
+        if run_id is not None
+    }
+
+
+def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[RuleCount]:
+    """Return how often rules withheld values in spans of each type, the most frequent first.
+
+    Args:
+        tx: The transaction.
+        scope: The agent, and the environment if only one counts.
+        days: The first day since 1970 and the one after the last.
+    """
+    where = Where()
+    where.add("c.bucket >= ? AND c.bucket < ?", *days)
+    where.add("c.agent_ref = ?", scope.agent_ref)
+    where.add_known("c.environment_ref = ?", scope.environment_ref)
+    tables = ["withheld_days"]
+    if tx.dialect == "postgres":
+        tables.append("withheld_increments")
+    counted = " UNION ALL ".join(
+        f"SELECT c.type_ref, c.rule, c.times FROM {table} AS c WHERE {where.text}"
+        for table in tables
+    )
+    sql = (
+        f"SELECT t.name, g.rule, SUM(g.times) FROM ({counted}) AS g "
+        "JOIN span_types AS t ON t.ref = g.type_ref "
+        "GROUP BY t.name, g.rule ORDER BY 3 DESC, t.name, g.rule LIMIT ?"
+    )
+    rows = tx.rows(sql, (*(where.values * len(tables)), MOST_RULES))
+    return [RuleCount(name, rule, int(times)) for name, rule, times in rows]
+
+
+def tokens_of(tx: Transaction, scope: Scope, since_us: int, *, most: int) -> TokenSums:
+    """Return the tokens of the runs since a time; of more than *most*, those of the newest."""
+    where = of_scope(scope)
+    where.add("r.id >= ?", first_at(since_us))
+    sums = ", ".join(
+        f"CAST(COALESCE(SUM(n.{name}), 0) AS bigint)" for name in ("tokens_in", "tokens_out")
+    )
+    sql = (
+        f"SELECT COUNT(*), COUNT(COALESCE(n.tokens_in, n.tokens_out)), {sums} FROM "
+        f"(SELECT r.tokens_in, r.tokens_out FROM runs AS r WHERE {where.text} "
+        "ORDER BY r.id DESC LIMIT ?) AS n"
+    )
+    ((runs, counted, tokens_in, tokens_out),) = tx.rows(sql, (*where.values, most))
+    return TokenSums(int(runs), int(counted), int(tokens_in), int(tokens_out))

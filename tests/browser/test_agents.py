@@ -1,0 +1,190 @@
+"""Agents: the list, the remit of one, what happened, and its versions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from remit import risk
+from remit.collector import create_token
+from remit.models.data_risk import DataRisk
+from tests.browsing import SIZES, Desk, Tab, opened_tab
+from tests.collecting import Api, details
+
+OWNER: Final = "payments team <b>\u202e"
+SEND: Final = "external_communication"
+MAIL: Final = "contact_information"
+NEVER: Final = "authentication_and_secrets"
+NARROW: Final = (("light", "narrow"), ("dark", "narrow"))
+
+
+def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - any schema
+    """Return a span type as a registration has it."""
+    words = {} if data_risk is None else {"data_risk": data_risk.model_dump(mode="json")}
+    return {"name": name, "params_schema": {"type": "object", **params}, **words}
+
+
+def schema(version: str) -> dict[str, Any]:
+    """Return the span types of a version: the second one sends and purges."""
+    remit = risk(allows="read_data", forbids="destroy_data", excludes=NEVER, takes=MAIL)
+    closed = partial(risk, forbids="destroy_data", excludes=NEVER)
+    types = [
+        entry("desk:support", remit, **{"x-remit-owner": OWNER}),
+        entry("desk:read", closed(allows="read_data", takes=MAIL)),
+        entry("desk:idle", closed(allows="create_data", classification="restricted")),
+    ]
+    if version == "2.0":
+        types += [
+            entry("desk:send", risk(allows=SEND)),
+            entry("desk:purge", risk(allows="destroy_data", excludes=NEVER)),
+        ]
+    return {"external_identifier": f"schema-{version}", "span_type_schemas": types}
+
+
+def agent_of(api: Api, name: str, **more: Any) -> str:  # noqa: ANN401 - fields of an agent
+    """Return the id of a new agent."""
+    return str(details(api.post("/agent", {"details": {"name": name, **more}}))["id"])
+
+
+def seed(desk: Desk) -> str:
+    """Record runs of two versions of an agent, of which one failed, and return its id."""
+    api = desk.api
+    support = agent_of(api, "Support", external_identifier="desk:support")
+    for version, status in (("1.0", "complete"), ("2.0", "failed"), ("2.0", "complete")):
+        registered: dict[str, Any] = {
+            "agent_id": support,
+            "agent_version": {"external_identifier": version},
+            "agent_schema_version": schema(version),
+        }
+        run = api.instance(**registered)["id"]
+        for name in ("desk:read", "desk:send", "desk:guess"):
+            marker = {"$remit": "withheld", "rule": "name:token"}
+            payload = {"token": marker} if name == "desk:read" else {"question": "why"}
+            usage = {"token_usage": {"prompt_tokens": 100, "completion_tokens": 7}}
+            result = {"result_payload": usage} if name == "desk:read" else {}
+            api.span(run, schema_name=name, status="complete", payload=payload, **result)
+        api.post(f"/agent_instance/{run}/finish", {"status": status})
+    api.instance("complete")
+    return support
+
+
+@pytest.fixture
+def support(desk: Desk) -> str:
+    """Return the id of an agent with runs."""
+    return seed(desk)
+
+
+def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> None:
+    """An agent leads to its page, its failures to its runs."""
+    page = tab.open("/agents")
+    expect(page.locator(".notice .lead")).to_have_text(
+        "1 of 2 agents failed in 24 hours. 1 ran well."
+    )
+    first, second = page.locator("table.agents tr:not(.day) td.a").all()
+    assert (first.inner_text(), second.inner_text()) == ("Support", "Desk")
+    row = page.get_by_role("row").filter(has_text="Support")
+    expect(row).to_contain_text("1 failed")
+    expect(row).to_contain_text("payments team <b>[U+202E]")
+    expect(row.locator(".wide.mid")).to_contain_text("contact information")
+    expect(page.get_by_role("row").filter(has_text="Desk")).to_contain_text("missing: ask")
+    link = row.get_by_role("link", name=re.compile("1 failed"))
+    assert link.get_attribute("href") == f"/runs?agent={support}&from=24h&status=failed"
+
+    page.get_by_label("Agent").fill("nothing")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("No agent has a name with nothing in it")).to_be_visible()
+    page.get_by_role("link", name="All agents").click()
+    page.get_by_role("link", name="Support", exact=True).click()
+    page.wait_for_url(f"**/agents/{support}")
+
+
+def test_the_remit_says_what_deny_would_refuse(tab: Tab, support: str) -> None:
+    """In a sentence, in ringed cells, and with the words that are missing."""
+    page = tab.open(f"/agents/{support}")
+    expect(page.locator(".notice .lead")).to_have_text(
+        "Under deny, 2 of its 4 steps would be refused: purge and send."
+    )
+    matrix = page.get_by_role("table", name="What each step is declared to do")
+    rows = [row.inner_text().split("\t")[0] for row in matrix.locator("tbody th").all()]
+    assert rows == ["support: its remit", "purge", "send", "idle", "read"]
+    assert matrix.locator("td.clash").count() == 3
+    expect(page.locator("tr").filter(has_text="in 24 hours").last).to_contain_text("nothing said")
+    expect(page.get_by_text("send would run if its declaration said")).to_contain_text(
+        f'forbids="destroy_data", excludes="{NEVER}"'
+    )
+    page.get_by_role("link", name="15 more").click()
+    expect(page.get_by_role("columnheader", name="minors data")).to_be_visible()
+
+
+def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) -> None:
+    """A rule withheld what the agent rules out, and a step ran that is not declared."""
+    page = tab.open(f"/agents/{support}?view=happened")
+    expect(page.locator(".notice .lead")).to_have_text(
+        "It met authentication and secrets, which it rules out: 3 values in read. "
+        "2 steps ran that are not declared."
+    )
+    expect(page.locator("section").filter(has_text="Ran, and it is not declared")).to_contain_text(
+        "guess"
+    )
+    unused = page.locator("section").filter(has_text="Declared, and it never happened")
+    expect(unused).to_contain_text("create data")
+    expect(unused).to_contain_text("purge, step")
+    expect(page.get_by_text("Tokens: 300 in, 21 out, counted by 3 of 3 runs.")).to_be_visible()
+
+
+def test_two_versions_are_compared(tab: Tab, support: str) -> None:
+    """The verdict first; the declarations of both as JSON."""
+    page = tab.open(f"/agents/{support}?view=versions")
+    expect(page.locator(".notice .lead")).to_have_text("2.0 widens what 1.0 said: 2 new steps.")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="JSON of both").click()
+    assert download.value.suggested_filename == "versions.json"
+    page.get_by_role("link", name="1.0").click()
+    expect(page.locator(".notice .lead")).to_contain_text("2.0 widens what 1.0 said")
+
+
+def test_every_view_is_accessible(tab: Tab, support: str) -> None:
+    """In both themes, at all widths, without scrolling sideways."""
+    for view in ("", f"/{support}", f"/{support}?view=happened", f"/{support}?view=versions"):
+        page = tab.open(f"/agents{view}")
+        for theme, name in (("light", "wide"), ("dark", "wide"), ("light", "phone"), *NARROW):
+            width, height = SIZES[name]
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+            assert tab.axe() == [], (view, theme, name)
+            assert tab.needed_width() <= width
+
+
+def test_a_token_of_a_deployment_sees_its_agent_alone(
+    browser: Browser, desk: Desk, support: str
+) -> None:
+    """The page of another agent is not there."""
+    store, clock = desk.world.store, desk.world.clock
+    made = create_token(store, "agent_deployment", agent="desk:support", clock=clock)
+    with opened_tab(browser, replace(desk, token=made.secret)) as tab:
+        page = tab.open("/agents")
+        expect(page.locator("table.agents td.a")).to_have_text(["Support"])
+        tab.open(f"/agents/{support}")
+        expect(page.get_by_role("heading", name="Support", exact=True)).to_be_visible()
+        tab.open(f"/agents/{desk.api.agent_id}")
+        expect(page.locator("main")).to_contain_text("agent not found")
+        tab.expect("404")
+
+
+def test_a_wrong_address_says_what_is_valid(tab: Tab, support: str) -> None:
+    """An unknown agent is not found."""
+    for address, text in (
+        (f"/agents/{support}?view=moon", "must be one of remit, happened, versions, runs"),
+        (f"/agents/{support}?version=1", "must be the id of a schema version of this agent"),
+        ("/agents?from=1y", "must be one of 24h, 7d, 30d"),
+        ("/agents?after=-1", "must be the number of agents on the pages before"),
+        (f"/agents/{support[:-1]}x", "agent not found"),
+    ):
+        page = tab.open(address)
+        expect(page.locator("main")).to_contain_text(text)
+        tab.expect("Failed to load resource")

@@ -1,0 +1,167 @@
+"""What the page says that `deny` would refuse, and what a version widened."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remit._declare.risk import risk
+from remit._inspect.marks import CATEGORIES
+from remit.cli._rehearsal import Step, rehearse
+from remit.models.data_risk import Action, DataRisk
+from tests.inside_collector import (
+    Declaration,
+    Group,
+    changes,
+    declaration_of,
+    exits,
+    new_exits,
+    refusals,
+)
+
+SEND: Final = "external_communication"
+MAIL: Final = "contact_information"
+AGENT: Final = "desk:support"
+RISKS = st.builds(
+    lambda allows, forbids, takes, gives, excludes: risk(
+        allows=allows,
+        forbids=forbids - allows,
+        takes=takes,
+        gives=gives,
+        excludes=excludes - takes - gives,
+    ),
+    *[st.frozensets(st.sampled_from(get_args(Action)), max_size=4)] * 2,
+    *[st.frozensets(st.sampled_from(CATEGORIES), max_size=4)] * 3,
+)
+
+
+def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - any schema
+    """Return a span type as a schema version has it."""
+    words = None if data_risk is None else data_risk.model_dump(mode="json")
+    return {"name": name, "params_schema": {"type": "object", **params}, "data_risk": words}
+
+
+def of(remit: DataRisk | None, *steps: dict[str, Any], **params: Any) -> Declaration:  # noqa: ANN401 - as above
+    """Return the declaration of an agent with steps."""
+    return declaration_of(json.dumps([entry(AGENT, remit, **params), *steps]), AGENT)
+
+
+@given(RISKS, RISKS, st.sampled_from(["", "llm"]))
+def test_the_page_refuses_what_the_command_line_says_is_refused(
+    remit: DataRisk, step: DataRisk, kind: str
+) -> None:
+    """Both decide as the policy does."""
+    refused = refusals(of(remit, entry("step", step, **{"x-remit-kind": kind})))
+
+    rehearsal = rehearse(remit, [Step("step", step, has_effect=not kind)])
+
+    assert ("step" in refused) == ("step" not in rehearsal.allowed)
+    assert bool(refused and refused["step"].does) == ("step" in rehearsal.refused)
+
+
+def test_a_refusal_names_what_the_step_does_and_leaves_unsaid() -> None:
+    """Each action and category once."""
+    remit = risk(forbids=("destroy_data", SEND), excludes=MAIL)
+    declared = of(remit, entry("purge", risk(allows="destroy_data", takes=MAIL)), entry("plain"))
+
+    refused = refusals(declared)
+
+    assert [*refused] == ["purge", "plain"]
+    assert refused["purge"] == (["destroy_data", MAIL], [SEND])
+    assert refused["plain"] == ([], ["destroy_data", SEND, MAIL])
+
+
+def test_data_leaves_by_steps_that_take_it_or_do_not_rule_it_out() -> None:
+    """A step that declares what is ruled out is refused, so nothing leaves by it."""
+    declared = of(
+        risk(forbids="destroy_data"),
+        entry("mail", risk(allows=SEND, takes=MAIL, forbids="destroy_data")),
+        entry("chat", risk(allows=SEND, forbids="destroy_data")),
+        entry("closed", risk(allows=SEND, excludes=MAIL)),
+        entry("purge", risk(allows=(SEND, "destroy_data"), takes=MAIL)),
+        entry("local", risk(takes=MAIL)),
+    )
+
+    (way,) = exits(declared, refusals(declared))
+
+    assert way == ([MAIL], ["mail"], ["chat"])
+
+
+def test_the_agent_is_the_span_type_with_its_name() -> None:
+    """In local mode a folder comes before the name; without the name, the owner tells."""
+    types = json.dumps([entry("desk:support"), entry("port"), entry("remit:run")])
+    owned = json.dumps([entry("one", None, **{"x-remit-owner": "payments team"}), entry("two")])
+
+    local = declaration_of(types, "~/work/desk:support")
+    other = declaration_of(owned, "chosen elsewhere")
+
+    assert local.own is not None
+    assert (local.own.name, [*local.steps]) == ("desk:support", ["port"])
+    assert other.owner == "payments team"
+    assert declaration_of(types, "support").own is None
+    assert declaration_of(None, None).all == []
+
+
+def test_a_version_widens_by_new_steps_and_by_what_it_no_longer_rules_out() -> None:
+    """Also if it only says nothing now, and by a lower class; the two sides are one change."""
+    old = of(
+        risk(forbids="destroy_data"),
+        entry("read", risk(allows="read_data", excludes=MAIL, classification="internal")),
+        entry("gone", risk(allows="read_data")),
+    )
+    new = of(
+        None,
+        entry("read", risk(allows="read_data", classification="public")),
+        entry("send", risk(allows=SEND)),
+    )
+
+    listed = [(one.group, one.step, one.what) for one in changes(old, new)]
+
+    assert listed == [
+        (Group.WIDENS, "read", "contact information"),
+        (Group.WIDENS, "read", "class"),
+        (Group.WIDENS, "send", ""),
+        (Group.WIDENS, AGENT, "destroy data"),
+        (Group.NARROWS, "gone", ""),
+        (Group.OPEN, "send", ""),
+    ]
+    assert new_exits(old, new) == {}
+    assert new_exits(new, of(None, entry("send", risk(allows=SEND, takes=MAIL)))) == {
+        MAIL: ["send"]
+    }
+
+
+def test_a_version_narrows_by_what_it_rules_out() -> None:
+    """And leaves open what it said and says no more."""
+    old = of(None, entry("read", risk(allows=SEND)))
+    new = of(None, entry("read", risk(forbids="destroy_data")))
+
+    listed = [(one.group, one.what) for one in changes(old, new)]
+
+    assert listed == [
+        (Group.NARROWS, "destroy data"),
+        (Group.OPEN, "external communication"),
+    ]
+
+
+def test_changed_fields_and_owners_are_listed() -> None:
+    """With the rule that withholds a field, or does no more."""
+    secret = {"type": "string", "x-remit-withheld": "type:SecretStr"}
+    fields = {"code": secret, "days": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}
+    old = of(None, entry("pay", properties=fields, required=["code"]))
+    new = of(
+        None,
+        entry("pay", properties={"code": {"type": "string"}}, required=["code"]),
+        **{"x-remit-owner": "payments team"},
+    )
+
+    listed = [(one.what, one.old.text, one.new.text, one.follows) for one in changes(old, new)]
+
+    assert listed == [
+        ("code", "string", "string", "withheld no more"),
+        ("days", "integer or null, optional", None, ""),
+        ("owner", None, "payments team", ""),
+    ]
