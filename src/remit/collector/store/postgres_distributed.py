@@ -41,7 +41,7 @@ from remit.collector.store.postgres_rows import (
     of_ids,
     translated,
 )
-from remit.collector.store.rows import InstanceRow, Row, SpanRow
+from remit.collector.store.rows import AgentRow, EnvironmentRow, InstanceRow, Row, SpanRow
 from remit.collector.store.statements import Value
 
 MOST_ROWS: Final = 500
@@ -86,6 +86,13 @@ _OLDEST_OPEN: Final = (
 _CHANGE: Final = "SELECT pg_current_xact_id()::text::bigint"
 
 
+# On a reference table, FOR KEY SHARE locks the table as a whole, and two transactions that do so
+# wait for each other: a lock of the coordinator keeps agents and environments instead.
+_REFERRED_TO: Final = frozenset({AgentRow, EnvironmentRow})
+_KEEP: Final = "SELECT pg_advisory_xact_lock_shared(?)"
+_CLOSE: Final = "SELECT pg_advisory_xact_lock(?)"
+KEPT_LOCK: Final = 0x72656D69_00000005
+"""Number of the advisory lock that keeps the rows to which runs refer."""
 # New rows, by COPY; that costs least.
 _COPIED: Final = ("new_runs",)
 _CHANGES: Final = INSERTS["run_changes"]._replace(
@@ -138,6 +145,30 @@ class DistributedTransaction(PostgresTransaction):
         self._added: dict[str, int] = {}
         self._copied = False
         self._listed: set[int] | None = None
+        self._keeps = False
+
+    # Agents and environments
+
+    @override
+    def _kept(self, kind: type[Row]) -> str:
+        if kind is InstanceRow:  # locked part by part
+            return ""
+        if kind not in _REFERRED_TO:
+            return super()._kept(kind)
+        if self._writing and not self._keeps:
+            self._fetch(_KEEP, (KEPT_LOCK,))
+            self._keeps = True
+        return ""
+
+    @override
+    def _removable(self) -> str:
+        self._fetch(_CLOSE, (KEPT_LOCK,))
+        return super()._removable()
+
+    @override
+    def remove_agent(self, agent_id: str) -> None:
+        self._fetch(_CLOSE, (KEPT_LOCK,))
+        super().remove_agent(agent_id)
 
     # Runs
 
@@ -213,11 +244,6 @@ class DistributedTransaction(PostgresTransaction):
         parts = by_shard((self._parts[shard_of(to_bytes(each))], each) for each in run_ids)
         for ids in parts.values():
             self._take(self._fetch(_LOCK, _among(ids)))
-
-    @override
-    def _kept(self, kind: type[Row]) -> str:
-        # Runs are locked part by part.
-        return "" if kind is InstanceRow else super()._kept(kind)
 
     @override
     def together(self, run_ids: Collection[bytes]) -> Iterable[Collection[bytes]]:
