@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.store.ids import ID_BYTES, first_at, time_of
-from remit.collector.store.questions.scope import Scope, Where, of_scope
+from remit.collector.store.questions.scope import Scope, of_scope
+from remit.collector.store.statements import Where
 from remit.collector.store.transaction import Transaction
 
 MOST_RULES: Final = 200
