@@ -46,6 +46,7 @@ from remit.collector.store import SqliteStore as SqliteStore
 from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
+from remit.collector.store import TooSlowError as TooSlowError
 from remit.collector.store import Transaction as Transaction
 from remit.collector.store import distribute as distribute
 from remit.collector.store import open_reader as open_reader

@@ -14,6 +14,7 @@ from remit.collector.store.ids import to_text
 from remit.collector.store.questions import (
     FAILED,
     FLAGS,
+    MEASURES,
     CountCriteria,
     Cursor,
     Position,
@@ -23,7 +24,9 @@ from remit.collector.store.questions import (
     changed_runs,
     count_runs,
     newest_change,
+    ranked_runs,
     run_counts,
+    run_lists,
     run_ref_of,
     runs,
     scope_of,
@@ -668,3 +671,34 @@ def test_a_change_that_is_committed_late_is_not_skipped() -> None:
     assert cursor == start
     assert [run.id for run in changed] == [first, second]
     assert after > cursor
+
+
+def measured(row: Row, measure: str) -> int:
+    """Return the value of a measure of a run; 0 if it has none."""
+    if measure == "tokens":
+        return (row["tokens_in"] or 0) + (row["tokens_out"] or 0)
+    return 0 if row["finished_at"] is None else row["finished_at"] - row["started_at"]
+
+
+@pytest.mark.parametrize("measure", list(MEASURES))
+@pytest.mark.parametrize("most", [30, ALL])
+def test_runs_are_ranked_among_the_newest(
+    data: Filled, monkeypatch: pytest.MonkeyPatch, measure: str, most: int
+) -> None:
+    """A run without the measure is left out; the ranking says whether it compared all."""
+    monkeypatch.setattr(run_lists, "MOST_RANKED", most)
+    within = scope(data)
+    rows = [
+        row
+        for row in data.tables["runs"]
+        if in_scope(row["_place"], within) and row["started_at"] >= MIDDLE_US
+    ]
+    newest = sorted(rows, key=lambda row: row["id"], reverse=True)[:most]
+    ranked = sorted(
+        (row for row in newest if measured(row, measure)),
+        key=lambda row: (measured(row, measure), row["id"]),
+        reverse=True,
+    )
+    ranking = ranked_runs(data.tx, RunCriteria(scope=within, since_us=MIDDLE_US), measure, limit=10)
+    assert [run.id for run in ranking.runs] == [to_text(row["id"]) for row in ranked[:10]]
+    assert ranking.is_whole == (len(rows) <= most)

@@ -112,7 +112,28 @@ class ChangesQuery(Query):
 
 def list_runs(ctx: Context, query: RunsQuery) -> Answer:
     """Return a page of runs, newest first."""
-    wanted = store.RunCriteria(
+    wanted = _run_criteria(ctx, query)
+    runs = store.runs(ctx.tx, wanted, before=query.before, limit=query.limit + 1)
+    page = runs[: query.limit]
+    return {
+        "status": "success",
+        "runs": [run_view(run) for run in page],
+        "next": page[-1].id if len(runs) > len(page) else None,
+        "total": store.count_runs(ctx.tx, wanted) if query.total else None,
+    }
+
+
+def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
+    """Return the runs that took longest, or used most tokens, and whether all were compared."""
+    ranking = store.ranked_runs(ctx.tx, _run_criteria(ctx, query), measure, query.limit)
+    return {
+        "runs": [run_view(run) for run in ranking.runs],
+        "is_whole": ranking.is_whole,
+    }
+
+
+def _run_criteria(ctx: Context, query: RunsQuery) -> store.RunCriteria:
+    return store.RunCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         status=query.status,
         purpose=query.purpose,
@@ -125,14 +146,6 @@ def list_runs(ctx: Context, query: RunsQuery) -> Answer:
         fingerprint=None if query.fingerprint is None else fingerprint_of(query.fingerprint),
         flag=query.flag,
     )
-    runs = store.runs(ctx.tx, wanted, before=query.before, limit=query.limit + 1)
-    page = runs[: query.limit]
-    return {
-        "status": "success",
-        "runs": [run_view(run) for run in page],
-        "next": page[-1].id if len(runs) > len(page) else None,
-        "total": store.count_runs(ctx.tx, wanted) if query.total else None,
-    }
 
 
 def list_spans(ctx: Context, query: SpansQuery) -> Answer:

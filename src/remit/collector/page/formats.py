@@ -79,3 +79,9 @@ def day(moment: str, zone: ZoneInfo) -> str:
 def day_name(on: date) -> str:
     """Return a day: `Sun 29 November`."""
     return f"{on:%a} {on.day} {on:%B}"
+
+
+def short_day(moment: str, zone: ZoneInfo) -> str:
+    """Return the day of a time of the API in a zone: `29 Nov`."""
+    at = datetime.fromisoformat(moment).astimezone(zone)
+    return f"{at.day} {at:%b}"

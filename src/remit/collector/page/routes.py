@@ -261,6 +261,7 @@ def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:
         "zone": _zone(request),
         "theme": theme if theme in _THEMES else None,
         "path": request.url.path,
+        "origin": f"{request.url.scheme}://{request.url.netloc}",
         **answer.values,
     }
     body = shell.render(answer.template, values)

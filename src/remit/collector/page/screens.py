@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import home
+from remit.collector.page import home, runs
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", home.home),
-    ("GET", "/runs", home.runs),
+    ("GET", "/runs", runs.runs),
+    ("POST", "/runs", runs.choose),
+    ("GET", "/runs/new", runs.new_runs),
+    ("GET", "/runs.csv", runs.csv),
 )
 """Pages, forms and data: anything that needs a session."""

@@ -85,7 +85,11 @@ def templates() -> Environment:
         tail=formats.tail,
     )
     environment.globals.update(
-        static=f"/static/{static_version()}", time=_time, clock=_clock, day=formats.day
+        static=f"/static/{static_version()}",
+        time=_time,
+        clock=_clock,
+        day=formats.day,
+        short_day=formats.short_day,
     )
     return environment
 

@@ -11,12 +11,16 @@ from remit.collector.store.questions.count_lists import Counted as Counted
 from remit.collector.store.questions.count_lists import run_counts as run_counts
 from remit.collector.store.questions.count_lists import span_counts as span_counts
 from remit.collector.store.questions.count_lists import withheld_counts as withheld_counts
+from remit.collector.store.questions.run_lists import MEASURES as MEASURES
+from remit.collector.store.questions.run_lists import MOST_RANKED as MOST_RANKED
 from remit.collector.store.questions.run_lists import Cursor as Cursor
+from remit.collector.store.questions.run_lists import Ranking as Ranking
 from remit.collector.store.questions.run_lists import RunCriteria as RunCriteria
 from remit.collector.store.questions.run_lists import RunRecord as RunRecord
 from remit.collector.store.questions.run_lists import changed_runs as changed_runs
 from remit.collector.store.questions.run_lists import count_runs as count_runs
 from remit.collector.store.questions.run_lists import newest_change as newest_change
+from remit.collector.store.questions.run_lists import ranked_runs as ranked_runs
 from remit.collector.store.questions.run_lists import runs as runs
 from remit.collector.store.questions.scope import FAILED as FAILED
 from remit.collector.store.questions.scope import FLAGS as FLAGS

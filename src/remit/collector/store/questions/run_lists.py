@@ -33,6 +33,13 @@ FEW_FINDINGS: Final = 1000
 """The runs with a flag that at most so many spans have are found by these spans."""
 FIRST_FINDING: Final = 8
 """The flags from this one on are in the index of flagged runs."""
+MOST_RANKED: Final = 20_000
+"""Runs among which the longest ones are looked for, newest first."""
+MEASURES: Final = {
+    "longest": "m.finished_at - m.started_at",
+    "tokens": "COALESCE(m.tokens_in, 0) + COALESCE(m.tokens_out, 0)",
+}
+"""What runs can be ranked by."""
 
 
 class RunRecord(msgspec.Struct, frozen=True, gc=False):
@@ -142,6 +149,43 @@ def runs(
     keys = _keys(tx, wanted, before)
     page = _Keys(f"{keys.sql} ORDER BY id DESC LIMIT ?", [*keys.values, limit])
     return [record for record, *_ in _records(tx, page, "k.id DESC")]
+
+
+class Ranking(NamedTuple):
+    """The first runs by a measure.
+
+    Attributes:
+        runs: The runs, the largest first.
+        is_whole: Whether all runs that meet the criteria were compared; else the newest
+            `MOST_RANKED`.
+    """
+
+    runs: list[RunRecord]
+    is_whole: bool
+
+
+def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) -> Ranking:
+    """Return the runs with the largest values of a measure, without those that have none.
+
+    Args:
+        tx: The transaction.
+        wanted: The criteria.
+        measure: One of `MEASURES`.
+        limit: The largest number of runs.
+    """
+    keys = _keys(tx, wanted, None)
+    newest = f"{keys.sql} ORDER BY id DESC LIMIT ?"
+    value = MEASURES[measure]
+    ranked = (
+        f"SELECT n.*, {value} AS value FROM ({newest}) AS n CROSS JOIN runs AS m "
+        f"WHERE {same_shard(tx, 'm', 'n')}m.ref = n.run_ref AND {value} > 0 "
+        "ORDER BY value DESC, id DESC LIMIT ?"
+    )
+    page = _Keys(ranked, [*keys.values, MOST_RANKED, limit])
+    records = [record for record, *_ in _records(tx, page, "k.value DESC, k.id DESC")]
+    counted = f"SELECT COUNT(*) FROM ({keys.sql} LIMIT ?) AS k"
+    ((count,),) = tx.rows(counted, [*keys.values, MOST_RANKED + 1])
+    return Ranking(records, int(count) <= MOST_RANKED)
 
 
 def count_runs(tx: Transaction, wanted: RunCriteria) -> int:

@@ -1,0 +1,193 @@
+"""Which runs a list shows: the filters of an address, of a form, and of the API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page.visits import Visit
+from remit.collector.page.windows import ANY, AT, LAST_DAY, NOW, Window, at, window_of
+from remit.collector.store.subjects import hash_of_subject
+
+RUNS: Final = "/api/remit/v1/runs"
+COUNTS: Final = "/api/remit/v1/counts"
+API_NAMES: Final = {
+    "agent": "agent_id",
+    "status": "status",
+    "purpose": "purpose",
+    "marked": "flag",
+    "label": "label",
+    "subject": "subject_hash",
+    "environment": "environment_id",
+    "key": "key",
+    "caused_by": "caused_by",
+    "fingerprint": "fingerprint",
+}
+"""Names of the filters in an address, and in the API."""
+COUNTED: Final = ("agent", "environment", "purpose")
+"""The filters by which runs are counted."""
+LINKED: Final = {
+    "environment": "environment",
+    "key": "external identifier",
+    "caused_by": "caused by the trace",
+    "fingerprint": "the same failure",
+}
+"""The filters that only links set, and what they are called."""
+ORDERS: Final = {"newest": "newest", "longest": "longest", "tokens": "most tokens"}
+MARKS: Final = {
+    "denied": "refused",
+    "beyond": "beyond the remit",
+    "withheld": "withheld",
+    "invalid": "not as declared",
+    "undeclared": "undeclared",
+    "lost": "lost",
+    "failed": "failed step",
+}
+"""Words of the API for the marks of a run, and as a reader sees them."""
+STATUSES: Final = {
+    "pending": "not started",
+    "active": "running",
+    "complete": "complete",
+    "failed": "failed",
+    "terminated": "terminated",
+    "cancelled": "cancelled",
+}
+PURPOSES: Final = {"live": "live", "smoke_test": "smoke_test", "eval": "eval"}
+_OF_FEW: Final = ("subject", "key", "caused_by", "fingerprint")
+"""Filters that few runs meet: without a time they are looked for at any time."""
+_HASH: Final = re.compile("[0-9a-f]{64}")
+_NAMES: Final = (*API_NAMES, "from", "to", "order", "before", "more")
+
+
+class Filters(NamedTuple):
+    """The filters of an address.
+
+    Attributes:
+        chosen: Their texts by name, without empty ones.
+    """
+
+    chosen: Mapping[str, str]
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Filters:
+        """Return the filters among the parameters of an address."""
+        return cls({name: query[name] for name in _NAMES if query.get(name)})
+
+    def get(self, name: str) -> str:
+        """Return a filter; the empty text if it is not set."""
+        return self.chosen.get(name, "")
+
+    @property
+    def usual_begin(self) -> str:
+        """The begin of the time if the address has none."""
+        return ANY if any(name in self.chosen for name in _OF_FEW) else LAST_DAY
+
+    @property
+    def begin(self) -> str:
+        """The begin of the time."""
+        return self.chosen.get("from", self.usual_begin)
+
+    @property
+    def end(self) -> str:
+        """The end of the time."""
+        return self.chosen.get("to", NOW)
+
+    @property
+    def order(self) -> str:
+        """The order of the list.
+
+        Raises:
+            RequestError: 422.
+        """
+        order = self.chosen.get("order", "newest")
+        if order not in ORDERS:
+            raise invalid_field("order", f"must be one of {', '.join(ORDERS)}")
+        return order
+
+    @property
+    def narrowing(self) -> list[str]:
+        """Names of the filters that are set, without the time."""
+        return [name for name in API_NAMES if name in self.chosen]
+
+    def window(self, visit: Visit) -> Window:
+        """Return the time.
+
+        Raises:
+            RequestError: 422.
+        """
+        return window_of(self.begin, self.end, visit.zone, visit.now_us)
+
+    def criteria(self, window: Window) -> dict[str, str | None]:
+        """Return the filters as the API reads them."""
+        named: dict[str, str | None] = {
+            api: self.chosen[name] for name, api in API_NAMES.items() if name in self.chosen
+        }
+        return {**named, "since": window.since, "until": window.until}
+
+    def counted(self, window: Window) -> dict[str, str | None]:
+        """Return the filters by which runs are counted, as the API reads them."""
+        named: dict[str, str | None] = {API_NAMES[name]: self.chosen.get(name) for name in COUNTED}
+        return {**named, "since": window.since, "until": window.until}
+
+    def but(self, **changes: str | None) -> Filters:
+        """Return the filters with changes; None drops one. The page within the list is dropped."""
+        left = {**self.chosen, "before": None, **changes}
+        return Filters({name: text for name in _NAMES if (text := left.get(name))})
+
+    def address(self, path: str = "/runs") -> str:
+        """Return the address."""
+        shown = {name: text for name, text in self.chosen.items() if not self._is_usual(name)}
+        return f"{path}?{urlencode(shown)}" if shown else path
+
+    def _is_usual(self, name: str) -> bool:
+        usual = {"from": self.usual_begin, "to": NOW, "order": "newest"}
+        return usual.get(name) == self.chosen[name]
+
+
+def of_form(visit: Visit) -> Filters:
+    """Return the filters that a form chose: an agent by name, a subject as its hash.
+
+    Raises:
+        RequestError: 422.
+    """
+    form = visit.form
+    chosen = {name: form.get(name, "").strip() for name in _NAMES}
+    errors: dict[str, list[str]] = {}
+    for name, read in (("from", f"from_{AT}"), ("to", f"to_{AT}")):
+        if chosen.get(name) == AT:
+            try:
+                chosen[name] = at(form.get(read, ""), visit.zone, name)
+            except RequestError as refusal:
+                errors |= {field: list(each) for field, each in (refusal.errors or {}).items()}
+    if chosen.get("agent"):
+        try:
+            chosen["agent"] = agent_called(visit, chosen["agent"])
+        except RequestError as refusal:
+            errors |= {field: list(each) for field, each in (refusal.errors or {}).items()}
+    subject = chosen.get("subject", "")
+    if subject and not _HASH.fullmatch(subject):
+        chosen["subject"] = hash_of_subject(subject)
+    if errors:
+        raise invalid(errors)
+    return Filters.of(chosen)
+
+
+def agent_called(visit: Visit, text: str) -> str:
+    """Return the id of the agent with a name, an external identifier or an id.
+
+    Raises:
+        RequestError: 422, no agent with runs is called so, or several are.
+    """
+    counts = visit.api.get(COUNTS, of="runs", by="agent")["counts"]
+    agents: list[dict[str, Any]] = [group["agent"] for group in counts]
+    for names in ("id", "external_identifier", "name"):
+        same = [agent for agent in agents if (agent[names] or "").casefold() == text.casefold()]
+        if len(same) == 1:
+            return str(same[0]["id"])
+        if same:
+            identifiers = ", ".join(agent["external_identifier"] or agent["id"] for agent in same)
+            raise invalid_field("agent", f"is the name of several: {identifiers}")
+    raise invalid_field("agent", "must be the name, the identifier or the id of an agent with runs")

@@ -1,0 +1,166 @@
+"""A run as a row of a list: how it went, its marks and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from remit.collector.page.formats import tail
+from remit.collector.times import parse_us
+
+Run = Mapping[str, Any]
+"""A run as the API lists it."""
+_ENDED: Final = "ProcessEnded"
+_DENIED: Final = "DeniedError"
+_WAS_DENIED: Final = " was denied: "
+_TO_THE_MODEL: Final = ". Policy refused"
+"""Before and after why a step was refused, in the message of the error."""
+_MARKS: Final = {
+    "denied": "refused",
+    "beyond": "beyond the remit",
+    "withheld": "withheld values",
+    "invalid": "not as declared",
+    "undeclared": "undeclared",
+    "lost": "lost",
+}
+_OPEN: Final = ("pending", "active")
+
+
+class Outcome(NamedTuple):
+    """What failed, or how it went.
+
+    Attributes:
+        tone: `failed`, `terminated` or `quiet`.
+        lead: What is said first: the step and the class of its failure.
+        text: What follows.
+    """
+
+    tone: str
+    lead: str
+    text: str
+
+
+class Mark(NamedTuple):
+    """A mark of a run; its number is None where only its presence is known."""
+
+    name: str
+    number: int | None
+    words: str
+
+
+class RunRow(NamedTuple):
+    """A run in a list.
+
+    Attributes:
+        id: Its id.
+        tail: The end of the id.
+        status: Its status.
+        began: When it began; when it was opened, if it has not.
+        agent_id: Id of its agent.
+        agent: Name of its agent.
+        outcome: What failed, or how it went; None if nothing is known.
+        marks: Its marks.
+        steps: The number of its spans.
+        failed: The number of failed ones.
+        tokens: Tokens of prompts and completions; None if none were counted.
+        took_us: How long it took, or has taken; None if that is not known.
+        has_begun: Whether it has begun.
+    """
+
+    id: str
+    tail: str
+    status: str
+    began: str
+    agent_id: str
+    agent: str
+    outcome: Outcome | None
+    marks: Sequence[Mark]
+    steps: int
+    failed: int
+    tokens: int | None
+    took_us: int | None
+    has_begun: bool
+
+
+def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
+    """Return a run of the API as a row.
+
+    Args:
+        run: The run.
+        now_us: The time.
+        step: Name of the step that it is in.
+    """
+    tokens = [count for count in run["tokens"].values() if count is not None]
+    return RunRow(
+        id=run["id"],
+        tail=tail(run["id"]),
+        status=run["status"],
+        began=run["started_at"] or run["inserted_at"],
+        agent_id=run["agent"]["id"],
+        agent=run["agent"]["name"],
+        outcome=Outcome("quiet", "", f"now in {step_name(step)}") if step else outcome_of(run),
+        marks=[
+            Mark(name, run["denied"] if name == "denied" else None, words)
+            for name, words in _MARKS.items()
+            if name in run["flags"]
+        ],
+        steps=run["span_counts"]["total"],
+        failed=run["span_counts"]["failed"],
+        tokens=sum(tokens) if tokens else None,
+        took_us=_took_us(run, now_us),
+        has_begun=run["started_at"] is not None,
+    )
+
+
+def outcome_of(run: Run) -> Outcome | None:
+    """Return what failed in a run, or how it went; None if nothing is known."""
+    failure, status, denied = run["failure"], run["status"], run["denied"]
+    if status == "terminated":
+        reason = run["termination_reason"]
+        return Outcome("terminated", f"“{reason}”" if reason else "ended from outside", "")
+    if failure is not None and (status == "failed" or (denied and _kind(failure) == _DENIED)):
+        return _failed(failure)
+    if denied:
+        return Outcome("failed", f"refused: {denied} step{'s' if denied > 1 else ''}", "")
+    if failure is not None and not run["summary"]:
+        handled = "handled " if status == "complete" else ""
+        return Outcome("quiet", "", f"{handled}{_named(failure)}")
+    return Outcome("quiet", "", run["summary"]) if run["summary"] else None
+
+
+def step_name(step: str) -> str:
+    """Return the name of a step without the module that declares it."""
+    return step.rpartition(":")[2] or step
+
+
+def _failed(failure: Mapping[str, Any]) -> Outcome:
+    step = failure["step"]
+    if _kind(failure) == _ENDED:
+        return Outcome(
+            "failed", "process ended", f"while {step_name(step)} was open" if step else ""
+        )
+    if _kind(failure) == _DENIED and step:
+        clause = (failure["text"] or "").partition(_WAS_DENIED)[2].partition(_TO_THE_MODEL)[0]
+        return Outcome("failed", f"refused: {step_name(step)}", clause)
+    return Outcome("failed", _named(failure), failure["text"] or "")
+
+
+def _named(failure: Mapping[str, Any]) -> str:
+    """Return the step and the class of a failure, without their modules."""
+    parts = (failure["step"] and step_name(failure["step"]), _kind(failure))
+    return ": ".join(part for part in parts if part) or "failed"
+
+
+def _kind(failure: Mapping[str, Any]) -> str:
+    return (failure["type"] or "").rpartition(".")[2]
+
+
+def _took_us(run: Run, now_us: int) -> int | None:
+    began = run["started_at"]
+    ended_unknown = run["failure"] is not None and _kind(run["failure"]) == _ENDED
+    if began is None or (run["status"] == "failed" and ended_unknown):
+        return None
+    ended = run["finished_at"]
+    if ended is None and run["status"] not in _OPEN:
+        return None
+    return max(0, (now_us if ended is None else parse_us(ended)) - parse_us(began))

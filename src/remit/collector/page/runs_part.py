@@ -1,0 +1,70 @@
+"""A search for runs that takes longer than one question may: what is found in shorter times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from remit.collector.errors import RequestError
+from remit.collector.page.formats import US_PER_S
+from remit.collector.page.run_rows import Run
+from remit.collector.page.visits import Visit
+from remit.collector.page.windows import HOUR_US, Window
+from remit.collector.store.ids import ms_of
+from remit.collector.times import format_us
+
+RUNS: Final = "/api/remit/v1/runs"
+PAGE_ROWS: Final = 100
+SECONDS: Final = 3.0
+"""How long shorter times are searched after a question that took too long."""
+_FIRST_US: Final = HOUR_US
+_SHORTEST_US: Final = 60 * US_PER_S
+
+
+class Part(NamedTuple):
+    """What was found before the time for a search was over.
+
+    Attributes:
+        runs: The runs, newest first.
+        until_us: All runs after this were compared.
+    """
+
+    runs: Sequence[Run]
+    until_us: int
+
+
+def found_in_time(
+    visit: Visit, criteria: Mapping[str, str | None], window: Window, before: str | None
+) -> Part:
+    """Return the newest runs that are found in a few seconds, from the end of the time back."""
+    end_us = visit.now_us if window.until_us is None else window.until_us
+    if before is not None:
+        end_us = min(end_us, (ms_of(before) + 1) * 1000)
+    runs: list[Run] = []
+    length_us, stop = _FIRST_US, time.monotonic() + SECONDS
+    while len(runs) < PAGE_ROWS and time.monotonic() < stop:
+        since_us = max(end_us - length_us, window.since_us or 0)
+        limits = {"since": format_us(since_us), "until": format_us(end_us)}
+        try:
+            answer = visit.api.get(
+                RUNS,
+                **{**criteria, **limits},
+                before=before,
+                limit=str(PAGE_ROWS - len(runs)),
+            )
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT or length_us <= _SHORTEST_US:
+                break
+            length_us //= 8
+            continue
+        runs += answer["runs"]
+        if answer["next"] is not None:
+            # The page is full: the search goes on at its last run.
+            return Part(runs, ms_of(answer["next"]) * 1000)
+        end_us = since_us
+        if end_us <= (window.since_us or 0):
+            break
+        length_us *= 2
+    return Part(runs, end_us)
