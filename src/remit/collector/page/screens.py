@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import home, runs
+from remit.collector.page import datamap, home, runs
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -13,5 +13,9 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/runs", runs.choose),
     ("GET", "/runs/new", runs.new_runs),
     ("GET", "/runs.csv", runs.csv),
+    ("GET", datamap.PATH, datamap.show),
+    ("POST", datamap.PATH, datamap.choose),
+    ("GET", f"{datamap.PATH}.csv", datamap.csv),
+    ("GET", f"{datamap.PATH}.svg", datamap.svg),
 )
 """Pages, forms and data: anything that needs a session."""
