@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import datamap, home, runs
+from remit.collector.page import datamap, home, refused, runs
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -17,5 +17,8 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", datamap.PATH, datamap.choose),
     ("GET", f"{datamap.PATH}.csv", datamap.csv),
     ("GET", f"{datamap.PATH}.svg", datamap.svg),
+    ("GET", refused.PATH, refused.show),
+    ("POST", refused.PATH, refused.choose),
+    ("GET", f"{refused.PATH}.csv", refused.csv),
 )
 """Pages, forms and data: anything that needs a session."""
