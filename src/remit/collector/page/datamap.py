@@ -17,7 +17,13 @@ from remit.collector.page.choices import (
     one_of,
     window_in,
 )
-from remit.collector.page.declared import CATEGORIES, MOST_AGENTS, Declared, declared_by
+from remit.collector.page.declared import (
+    CATEGORIES,
+    MOST_AGENTS,
+    Declared,
+    counted_steps,
+    declared_by,
+)
 from remit.collector.page.flows import (
     AgentFlows,
     Category,
@@ -32,7 +38,6 @@ from remit.collector.page.map_drawing import WIDTH, drawing
 from remit.collector.page.shell import render
 from remit.collector.page.visits import Answer, Data, Page, Redirect, Visit
 from remit.collector.page.windows import LAST_DAY, Window
-from remit.collector.store.questions import CountCriteria, StepCount, scope_of, step_counts
 
 PATH: Final = "/map"
 SHOWN: Final = {
@@ -196,20 +201,6 @@ def _read(visit: Visit, chosen: Mapping[str, str]) -> _Map:
     agents = [flows_of(one, counts, runs.get(one.agent.id, 0)) for one in declared if one.all]
     agents = _narrowed(agents, chosen)
     return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared))
-
-
-def counted_steps(
-    ctx: Any, *, window: Window, agent_id: str | None
-) -> dict[tuple[str, str], StepCount]:
-    """Return how often each step ran, by agent and step."""
-    caller = ctx.caller
-    scope = scope_of(
-        ctx.tx, caller.account_id, caller.agent_id or agent_id, caller.environment_id
-    )
-    if scope is None:
-        return {}
-    wanted = CountCriteria(scope=scope, since_us=window.since_us, until_us=window.until_us)
-    return {(each.agent_id, each.name): each for each in step_counts(ctx.tx, wanted)}
 
 
 def _narrowed(agents: Sequence[AgentFlows], chosen: Mapping[str, str]) -> list[AgentFlows]:

@@ -10,7 +10,15 @@ from typing import Any, Final, get_args
 import msgspec
 
 from remit.collector.domain import Context
-from remit.collector.store.questions import AgentRecord, agents, scope_of
+from remit.collector.page.windows import Window
+from remit.collector.store.questions import (
+    AgentRecord,
+    CountCriteria,
+    StepCount,
+    agents,
+    scope_of,
+    step_counts,
+)
 from remit.models.data_risk import Classification, DataCategories
 
 MOST_AGENTS: Final = 1000
@@ -162,6 +170,19 @@ def declared_by(ctx: Context, agent_id: str | None = None) -> list[Declared]:
     if scope is None:
         return []
     return [declared(agent) for agent in agents(ctx.tx, scope, MOST_AGENTS)]
+
+
+def counted_steps(
+    ctx: Context, *, window: Window, agent_id: str | None = None
+) -> dict[tuple[str, str], StepCount]:
+    """Return how often each step ran in a time, by agent and step."""
+    caller = ctx.caller
+    chosen = caller.agent_id or agent_id
+    scope = scope_of(ctx.tx, caller.account_id, chosen, caller.environment_id)
+    if scope is None:
+        return {}
+    wanted = CountCriteria(scope=scope, since_us=window.since_us, until_us=window.until_us)
+    return {(each.agent_id, each.name): each for each in step_counts(ctx.tx, wanted)}
 
 
 def declared(agent: AgentRecord) -> Declared:

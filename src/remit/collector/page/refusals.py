@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.page.declared import (
+    CATEGORIES,
     CLASSES,
     PARAMS,
     RESULT,
@@ -251,8 +252,12 @@ def _remit(declared: _Declared, clashes: Sequence[Clash]) -> Step | None:
 
 
 def _is_closed(step: Step | None) -> bool:
-    """Return whether the class of a step keeps its values from being shown unasked."""
-    words = [] if step is None else [step.word(part, "classification") for part in (PARAMS, RESULT)]
+    """Return whether a step keeps its values from being shown unasked: by class, or article 9."""
+    if step is None:
+        return False
+    if any(step.holds(name) for name in CATEGORIES if name.startswith("gdpr_")):
+        return True
+    words = [step.word(part, "classification") for part in (PARAMS, RESULT)]
     return CLASSES.index(closest(words)) >= CLASSES.index("confidential")
 
 

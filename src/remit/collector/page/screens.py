@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import datamap, home, refused, runs
+from remit.collector.page import datamap, home, refused, register, runs
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -20,5 +20,8 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", refused.PATH, refused.show),
     ("POST", refused.PATH, refused.choose),
     ("GET", f"{refused.PATH}.csv", refused.csv),
+    ("GET", register.PATH, register.show),
+    ("POST", register.PATH, register.choose),
+    ("GET", f"{register.PATH}.csv", register.csv),
 )
 """Pages, forms and data: anything that needs a session."""
