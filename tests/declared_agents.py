@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
-import remit
+from remit import DataRisk, risk
 from remit.collector import Store
 from tests.collecting import Json, details
 from tests.run_history import History, denial, minutes
@@ -17,13 +18,8 @@ SECRETS: Final = "authentication_and_secrets"
 HEALTH: Final = "health_and_medical"
 PLACES: Final = "location_and_tracking"
 INTERNAL: Final = "organisational_confidential"
-SENDS: Final = {"allows": "external_communication"}
-KEEPS: Final = {"forbids": "external_communication"}
+OUTWARD: Final = "external_communication"
 MODEL: Final = {"x-remit-kind": "llm"}
-NEVER_PAYS: Final = {
-    "forbids": ("financial_transactions", "destroy_data"),
-    "excludes": (MONEY, "minors_data"),
-}
 REFUSAL: Final = (
     "financial_transactions: shop:pay_back says allowed, the agent shop:careful says disallowed"
 )
@@ -38,53 +34,83 @@ TOLD: Final = (
 )
 
 
-def step(name: str, *, params: Mapping[str, Json] | None = None, **words: Any) -> dict[str, Json]:
-    """Return a span type with a data risk of *words*."""
-    risk = remit.risk(**words).model_dump(mode="json") if words else None
-    return {"name": f"shop:{name}", "params_schema": dict(params or {}), "data_risk": risk}
+def step(
+    name: str, risk: DataRisk | None = None, *, params: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
+    """Return a span type."""
+    words = None if risk is None else risk.model_dump(mode="json")
+    return {"name": f"shop:{name}", "params_schema": dict(params or {}), "data_risk": words}
 
 
-def owned(name: str, owner: str | None, **words: Any) -> dict[str, Json]:
+def owned(name: str, owner: str | None, risk: DataRisk | None = None) -> dict[str, Json]:
     """Return the span type of an agent."""
-    return step(name, params={} if owner is None else {"x-remit-owner": owner}, **words)
+    return step(name, risk, params={} if owner is None else {"x-remit-owner": owner})
 
 
 TYPES: Final[dict[str, list[dict[str, Json]]]] = {
     "Support desk": [
-        owned("support", None, takes=(CONTACT, PERSON), forbids="destroy_data"),
-        step("charge", **SENDS, takes=(MONEY, SECRETS), classification="confidential"),
-        step("refund", **SENDS, takes=MONEY, classification="confidential"),
-        step("look_up", **KEEPS, takes=CONTACT, gives=PERSON, classification="restricted"),
-        step("purge", allows="destroy_data", **{"excludes": (MONEY,)}),
+        owned("support", None, risk(takes=(CONTACT, PERSON), forbids="destroy_data")),
+        step(
+            "charge",
+            risk(allows=OUTWARD, takes=(MONEY, SECRETS), classification="confidential"),
+        ),
+        step("refund", risk(allows=OUTWARD, takes=MONEY, classification="confidential")),
+        step(
+            "look_up",
+            risk(forbids=OUTWARD, takes=CONTACT, gives=PERSON, classification="restricted"),
+        ),
+        step("purge", risk(allows="destroy_data", excludes=MONEY)),
         step("chat", params=MODEL),
     ],
     "Travel booker": [
-        owned("travel", "Jonas Weber", takes=(PERSON, PLACES)),
-        step("book", **SENDS, takes=(MONEY, CONTACT, PERSON, PLACES), classification="internal"),
-        step("pay", **SENDS, takes=MONEY),
+        owned("travel", "Jonas Weber", risk(takes=(PERSON, PLACES))),
+        step(
+            "book",
+            risk(
+                allows=OUTWARD,
+                takes=(MONEY, CONTACT, PERSON, PLACES),
+                classification="internal",
+            ),
+        ),
+        step("pay", risk(allows=OUTWARD, takes=MONEY)),
     ],
     "Claims triage": [
-        owned("claims", "Mara Lindqvist", takes=(HEALTH, PERSON), excludes="others"),
-        step("send_letter", **SENDS, takes=(HEALTH, PERSON), classification="restricted"),
-        step("sort", **KEEPS, takes=MONEY, excludes=(SECRETS,)),
+        owned("claims", "Mara Lindqvist", risk(takes=(HEALTH, PERSON), excludes="others")),
+        step(
+            "send_letter",
+            risk(allows=OUTWARD, takes=(HEALTH, PERSON), classification="restricted"),
+        ),
+        step("sort", risk(forbids=OUTWARD, takes=MONEY, excludes=SECRETS)),
     ],
     "Careful desk": [
-        owned("careful", "Ada Okafor", **NEVER_PAYS),
+        owned(
+            "careful",
+            "Ada Okafor",
+            risk(
+                forbids=("financial_transactions", "destroy_data"),
+                excludes=(MONEY, "minors_data"),
+            ),
+        ),
         step(
             "pay_back",
-            allows=("financial_transactions", "external_communication", "update_data"),
-            forbids="destroy_data",
-            takes=(MONEY, SECRETS),
-            gives=MONEY,
-            excludes="minors_data",
+            risk(
+                allows=("financial_transactions", OUTWARD, "update_data"),
+                forbids="destroy_data",
+                takes=(MONEY, SECRETS),
+                gives=MONEY,
+                excludes="minors_data",
+            ),
         ),
-        step("write", takes=CONTACT),
+        step("write", risk(takes=CONTACT)),
     ],
     "Shift planner": [
-        owned("shift", "Ilse Brandt", forbids="external_communication", excludes="others"),
-        step("plan", **KEEPS, takes=(PERSON, CONTACT), excludes="others"),
+        owned("shift", "Ilse Brandt", risk(forbids=OUTWARD, excludes="others")),
+        step("plan", risk(forbids=OUTWARD, takes=(PERSON, CONTACT), excludes="others")),
     ],
-    "Contract reader": [owned("contract", None), step("read", **KEEPS, takes=INTERNAL)],
+    "Contract reader": [
+        owned("contract", None),
+        step("read", risk(forbids=OUTWARD, takes=INTERNAL)),
+    ],
     "Mail sorter": [step("fetch"), step("sort_mail"), step("chat", params=MODEL)],
 }
 PURPOSES: Final = {
@@ -115,8 +141,8 @@ class DeclaredAgents(History):
         denied = denial("shop:pay_back", REFUSAL)
         denied["error"]["violations"].append(REFUSED_DATA)
         denied["error"]["message"] = TOLD
-        for ago in (1500, 40, 30):
-            self.act("Careful desk", minutes(ago), {"pay_back": denied, "write": {"ok": True}})
+        for since in (1500, 40, 30):
+            self.act("Careful desk", minutes(since), {"pay_back": denied, "write": {"ok": True}})
         exceeds = {"payload": {"$remit": {"exceeds": [EXCEEDS]}}, "result": {"gone": 3}}
         self.act("Support desk", minutes(20), {"purge": exceeds})
         self.act("Travel booker", minutes(10), {"pay": {}}, status="terminated", answer="enough")
@@ -129,7 +155,7 @@ class DeclaredAgents(History):
             made = details(self._api.post("/agent", {"details": body}))
             self.agents[name] = made["id"]
 
-    def act(self, agent: str, ago: Any, steps: Mapping[str, Json], **more: Any) -> str:
+    def act(self, agent: str, ago: timedelta, steps: Mapping[str, Json], **more: Json) -> str:
         """Add a run of an agent."""
         declared = {"span_type_schemas": [_root(), *TYPES[agent]]}
         return self.run(ago, agent=agent, steps=steps, agent_schema_version=declared, **more)

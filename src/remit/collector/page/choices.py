@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Final
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid, invalid_field
@@ -11,7 +11,7 @@ from remit.collector.page.run_filters import agent_called
 from remit.collector.page.visits import Visit
 from remit.collector.page.windows import Window, window_of
 
-AGENT = "agent"
+AGENT: Final = "agent"
 
 
 def address_of(path: str, chosen: Mapping[str, str]) -> str:
@@ -67,7 +67,7 @@ def messages(refusal: RequestError) -> dict[str, str]:
     return {names.get(name, name): ", ".join(each) for name, each in refusal.errors.items()}
 
 
-def all_valid(*checks: Any) -> None:
+def all_valid(*checks: Callable[[], object]) -> None:
     """Make checks of filters; refuse with the messages of all that fail.
 
     Raises:

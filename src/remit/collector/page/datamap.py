@@ -239,9 +239,7 @@ def _drawn(shown: _Map) -> dict[str, object]:
         "agents": agents,
         "categories": classes,
         "rest": rest,
-        "ruled_out": {
-            name: sum(one.rules_out(name) for one in shown.declared) for name in rest
-        },
+        "ruled_out": {name: sum(one.rules_out(name) for one in shown.declared) for name in rest},
         "drawing": drawing(agents, few, len(rest)),
         "Kind": Kind,
     }

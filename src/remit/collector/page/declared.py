@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, get_args
@@ -157,7 +157,7 @@ def short_name(name: str) -> str:
     return name.rpartition(":")[2] or name
 
 
-def closest(classes: Any) -> str:
+def closest(classes: Iterable[str]) -> str:
     """Return the most confidential class; `unknown` if none is known."""
     known = [CLASSES.index(each) for each in classes if each in CLASSES]
     return str(CLASSES[max(known, default=0)])

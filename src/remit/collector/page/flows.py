@@ -90,9 +90,7 @@ class AgentFlows:
         return sorted({step for flow in self.of(kind) for step in flow.steps})
 
 
-def flows_of(
-    one: Declared, counts: Mapping[tuple[str, str], StepCount], runs: int
-) -> AgentFlows:
+def flows_of(one: Declared, counts: Mapping[tuple[str, str], StepCount], runs: int) -> AgentFlows:
     """Return the categories of an agent."""
     numbers = {step.name: counts.get((one.agent.id, step.name)) for step in one.all}
     spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
@@ -168,7 +166,7 @@ def _together(agents: Sequence[AgentFlows]) -> AgentFlows:
         )
     runs, spans = (sum(getattr(agent, name) for agent in agents) for name in ("runs", "spans"))
     name = f"{len(agents):,} other agents"
-    return AgentFlows("", name, runs, spans, [*flows.values()], False, len(agents), by_kind)
+    return AgentFlows("", name, runs, spans, [*flows.values()], agents=len(agents), by_kind=by_kind)
 
 
 @dataclass(frozen=True)

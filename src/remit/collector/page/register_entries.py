@@ -88,9 +88,7 @@ class Entry:
     def excluded(self) -> Sequence[str]:
         """The categories that are ruled out."""
         known = self.declared.categories
-        return [
-            name for name in CATEGORIES if name not in known and self.declared.rules_out(name)
-        ]
+        return [name for name in CATEGORIES if name not in known and self.declared.rules_out(name)]
 
     @cached_property
     def against(self) -> Sequence[tuple[str, int]]:
@@ -171,11 +169,7 @@ class Entry:
 
     @cached_property
     def _senders(self) -> Sequence[Step]:
-        return [
-            step
-            for step in self.declared.senders
-            if step.word(ACTIONS, SENDING) == "allowed"
-        ]
+        return [step for step in self.declared.senders if step.word(ACTIONS, SENDING) == "allowed"]
 
     @cached_property
     def _silent(self) -> Sequence[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import datamap, home, refused, register, runs
+from remit.collector.page import account, datamap, home, refused, register, runs
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -23,5 +23,10 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", register.PATH, register.show),
     ("POST", register.PATH, register.choose),
     ("GET", f"{register.PATH}.csv", register.csv),
+    ("GET", account.PATH, account.show),
+    ("GET", f"{account.PATH}/tokens/{{id}}/revoke", account.ask),
+    ("POST", f"{account.PATH}/tokens/{{id}}/revoke", account.revoke),
+    ("POST", f"{account.PATH}/sessions/{{id}}/end", account.end),
+    ("POST", f"{account.PATH}/sessions/end-others", account.end_others),
 )
 """Pages, forms and data: anything that needs a session."""

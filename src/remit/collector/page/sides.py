@@ -161,7 +161,9 @@ def _said(
     if sides[0][0] is None:
         return actions.get(sides[0][1])
     said = dict(sides)
-    ways = {"params": "goes in", "result": "comes out"} if verb else {"params": "in", "result": "out"}
+    ways = (
+        {"params": "goes in", "result": "comes out"} if verb else {"params": "in", "result": "out"}
+    )
     included = [ways[side] for side, word in said.items() if side and word == "included"]
     excluded = [side for side, word in said.items() if side and word == "excluded"]
     if included:

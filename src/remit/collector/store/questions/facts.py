@@ -10,9 +10,7 @@ _SQLITE: Final = (
     "SELECT sqlite_version(), c.page_count * s.page_size "
     "FROM pragma_page_count() AS c, pragma_page_size() AS s"
 )
-_POSTGRES: Final = (
-    "SELECT current_setting('server_version'), pg_database_size(current_database())"
-)
+_POSTGRES: Final = "SELECT current_setting('server_version'), pg_database_size(current_database())"
 
 
 class DatabaseFacts(NamedTuple):

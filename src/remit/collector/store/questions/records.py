@@ -38,7 +38,7 @@ class AgentRecord(NamedTuple):
 
 
 def agents(tx: Transaction, scope: Scope, most: int) -> list[AgentRecord]:
-    """Return the agents of an account, or the one of the scope, the newest first; at most *most*."""
+    """Return the agents of an account, or the one of the scope, newest first, at most *most*."""
     where = Where()
     where.add("a.account_id = ?", scope.account_id)
     where.add_known("a.ref = ?", scope.agent_ref)
@@ -54,7 +54,7 @@ def agents(tx: Transaction, scope: Scope, most: int) -> list[AgentRecord]:
 
 
 def erasures(tx: Transaction, account_id: str, since_us: int, most: int) -> list[ErasureRow]:
-    """Return the erasures of an account since a time, the newest first; at most *most*."""
+    """Return the erasures of an account since a time, newest first, at most *most*."""
     sql = (
         f"{SELECT[ErasureRow]} WHERE account_id = ? AND inserted_at >= ? "
         "ORDER BY inserted_at DESC, id DESC LIMIT ?"
