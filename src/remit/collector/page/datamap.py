@@ -196,9 +196,10 @@ def _read(visit: Visit, chosen: Mapping[str, str]) -> _Map:
         "/api/remit/v1/counts", of="runs", by="agent", agent_id=agent_id, **counted
     )["counts"]
     runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
-    declared = visit.api.read(partial(declared_by, agent_id=agent_id))
+    every = visit.api.read(partial(declared_by, agent_id=agent_id))
+    declared = [one for one in every if one.all or one.agent.id in runs]
     counts = visit.api.read(partial(counted_steps, window=window, agent_id=agent_id))
-    agents = [flows_of(one, counts, runs.get(one.agent.id, 0)) for one in declared if one.all]
+    agents = [flows_of(one, counts, runs.get(one.agent.id, 0)) for one in declared]
     agents = _narrowed(agents, chosen)
     return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared))
 

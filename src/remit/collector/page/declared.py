@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, get_args
@@ -214,17 +214,6 @@ def own_step(steps: Sequence[Step], identifier: str | None, name: str) -> Step |
         [step for step in steps if step.title == name],
     )
     return next((chosen[0] for chosen in rules if len(chosen) == 1), None)
-
-
-def words_of(step: Step | None) -> Mapping[tuple[str, str], str]:
-    """Return what a step says, by part and name, without what it leaves unknown."""
-    risk = {} if step is None else step.data_risk or {}
-    return {
-        (part, name): str(word)
-        for part in (ACTIONS, PARAMS, RESULT)
-        for name, word in (risk.get(part) or {}).items()
-        if name != "classification" and word != UNKNOWN
-    }
 
 
 def _text(value: object) -> str | None:

@@ -53,6 +53,7 @@ def show(visit: Visit) -> Answer:
         ],
         "shown": len(cases),
         "detail": detail,
+        "chosen_span": "span" in visit.query,
         "often": _often(visit, wanted, detail),
         "numbers": numbers,
         "known": _known(visit),
