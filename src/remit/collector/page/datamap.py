@@ -25,6 +25,7 @@ from remit.collector.page.declared import (
     declared_by,
 )
 from remit.collector.page.flows import (
+    MOST_DRAWN,
     AgentFlows,
     Category,
     Kind,
@@ -129,8 +130,11 @@ def _page(visit: Visit, chosen: Mapping[str, str]) -> Answer:
     names = agent_names(visit)
     values: dict[str, object] = {
         **_line(visit, chosen, names),
-        **_drawn(shown),
+        **_drawn(shown, whole=visit.query.get("all") == "1"),
         "errors": {},
+        "whole": None
+        if visit.query.get("all") == "1" or len(shown.agents) <= MOST_DRAWN
+        else f"{address_of(PATH, {**chosen, 'all': '1'})}#table",
         "window": shown.window,
         "total": len(shown.declared),
         "most": MOST_AGENTS,
@@ -228,8 +232,8 @@ def _narrowed(agents: Sequence[AgentFlows], chosen: Mapping[str, str]) -> list[A
     return [agent for agent in narrowed if agent.flows or agent.is_silent]
 
 
-def _drawn(shown: _Map) -> dict[str, object]:
-    """Return what the drawing and the table show."""
+def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
+    """Return what the drawing shows, and the table: the same agents, or all."""
     agents = drawn(shown.agents)
     classes = shown.categories
     few = categories_of(agents, shown.declared)
@@ -238,7 +242,7 @@ def _drawn(shown: _Map) -> dict[str, object]:
     rest = [name for name in CATEGORIES if name not in order]
     return {
         "agents": agents,
-        "categories": classes,
+        "categories": classes if whole else few,
         "rest": rest,
         "ruled_out": {name: sum(one.rules_out(name) for one in shown.declared) for name in rest},
         "drawing": drawing(agents, few, len(rest)),

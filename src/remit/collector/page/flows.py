@@ -48,6 +48,7 @@ class Flow:
         steps: The names of the steps by which it leaves, may leave, or was refused.
         spans: How many of the steps that hold it ran.
         refused: How many were refused.
+        agents: How many agents it concerns.
     """
 
     category: str
@@ -55,6 +56,7 @@ class Flow:
     steps: tuple[str, ...]
     spans: int
     refused: int = 0
+    agents: int = 1
 
 
 @dataclass(frozen=True)
@@ -154,19 +156,17 @@ def drawn(agents: Sequence[AgentFlows]) -> list[AgentFlows]:
 
 
 def _together(agents: Sequence[AgentFlows]) -> AgentFlows:
-    flows: dict[str, Flow] = {}
     by_kind = {kind: sum(bool(agent.of(kind)) for agent in agents) for kind in Kind}
+    alike: dict[tuple[str, Kind], list[Flow]] = {}
     for flow in (flow for agent in agents for flow in agent.flows):
-        known = flows.get(flow.category, flow)
-        kind = min(known.kind, flow.kind, key=ORDER.index)
-        more = 0 if known is flow else flow.spans
-        refused = 0 if known is flow else flow.refused
-        flows[flow.category] = Flow(
-            flow.category, kind, (), known.spans + more, known.refused + refused
-        )
+        alike.setdefault((flow.category, flow.kind), []).append(flow)
+    flows: list[Flow] = []
+    for (category, kind), same in alike.items():
+        spans, refused = sum(flow.spans for flow in same), sum(flow.refused for flow in same)
+        flows.append(Flow(category, kind, (), spans, refused, len(same)))
     runs, spans = (sum(getattr(agent, name) for agent in agents) for name in ("runs", "spans"))
     name = f"{len(agents):,} other agents"
-    return AgentFlows("", name, runs, spans, [*flows.values()], agents=len(agents), by_kind=by_kind)
+    return AgentFlows("", name, runs, spans, flows, agents=len(agents), by_kind=by_kind)
 
 
 @dataclass(frozen=True)

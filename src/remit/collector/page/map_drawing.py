@@ -130,34 +130,37 @@ def _kinds_out(agent: AgentFlows) -> list[Kind]:
 
 def _begins(
     agents: Sequence[AgentFlows], middles: dict[str, float]
-) -> dict[tuple[str, str], float]:
+) -> dict[tuple[str, str, Kind], float]:
     """Return where the line of each category and agent begins: side by side around the middle."""
-    widths: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    widths: dict[str, list[tuple[tuple[str, Kind], float]]] = defaultdict(list)
     for agent in agents:
         for flow in agent.flows:
-            widths[flow.category].append((agent.id, thickness(flow.spans)))
-    begins: dict[tuple[str, str], float] = {}
+            widths[flow.category].append(((agent.id, flow.kind), thickness(flow.spans)))
+    begins: dict[tuple[str, str, Kind], float] = {}
     for category, lines in widths.items():
         y = middles[category] - _together([width for _, width in lines]) / 2
-        for agent_id, width in lines:
-            begins[category, agent_id] = y + width / 2
+        for (agent_id, kind), width in lines:
+            begins[category, agent_id, kind] = y + width / 2
             y += width + _GAP
     return begins
 
 
 def _lines(
-    agent: AgentFlows, begins: dict[tuple[str, str], float], top: int, height: int
+    agent: AgentFlows, begins: dict[tuple[str, str, Kind], float], top: int, height: int
 ) -> list[Line]:
     widths = [thickness(flow.spans) for flow in agent.flows]
-    y = (height - _together(widths)) / 2
+    whole = _together(widths)
+    # Many lines lie on each other rather than beside their row.
+    closer = min(1.0, (height - 4) / whole) if whole else 1.0
+    y = (height - whole * closer) / 2
     lines: list[Line] = []
-    by_begin = sorted(agent.flows, key=lambda flow: begins[flow.category, agent.id])
+    by_begin = sorted(agent.flows, key=lambda flow: begins[flow.category, agent.id, flow.kind])
     for flow in by_begin:
         width = thickness(flow.spans)
-        begin, end = begins[flow.category, agent.id] - top, y + width / 2
+        begin, end = begins[flow.category, agent.id, flow.kind] - top, y + width * closer / 2
         path = f"M0 {begin:.1f}C{WIDTH / 2:g} {begin:.1f} {WIDTH / 2:g} {end:.1f} {WIDTH} {end:.1f}"
         lines.append(Line(_CLASSES[flow.kind], width, path))
-        y += width + _GAP
+        y += (width + _GAP) * closer
     return lines
 
 
