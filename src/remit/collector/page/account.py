@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from remit._base.version import __version__
 from remit.collector.domain import Context, Permission, TokenScope
 from remit.collector.errors import not_found
+from remit.collector.models.api_token import ApiToken
 from remit.collector.page.sessions import IDLE_US
 from remit.collector.page.visits import Answer, Page, Redirect, Visit
 from remit.collector.page.windows import DAY_US
@@ -17,7 +18,7 @@ from remit.collector.store import SessionRow, TokenRow
 from remit.collector.store.questions import DatabaseFacts, database_facts
 from remit.collector.store.version import VERSION as SCHEMA
 from remit.collector.times import format_us, parse_us
-from remit.collector.views import token_view
+from remit.collector.views import row_view
 
 PATH: Final = "/account"
 UNUSED_DAYS: Final = 90
@@ -213,7 +214,7 @@ def _own_view(visit: Visit) -> list[dict[str, Any]]:
         return ctx.tx.row(TokenRow, ctx.caller.account_id, token_id) if token_id else None
 
     row = visit.api.read(work)
-    return [] if row is None else [token_view(row)]
+    return [] if row is None else [row_view(ApiToken, row)]
 
 
 def _places(visit: Visit, views: Sequence[Mapping[str, Any]]) -> dict[str, str]:

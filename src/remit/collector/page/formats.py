@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from remit.collector.times import parse_us
 
 US_PER_MS: Final = 1000
 US_PER_S: Final = 1_000_000
@@ -15,6 +18,8 @@ _TEN: Final = 10
 _HUNDRED: Final = 100
 _KIB: Final = 1024
 _UNKNOWN: Final = "not known"
+_TWO: Final = 2
+_OWN_STEPS: Final = {"remit:run": "Run", "remit:loss": "Lost"}
 _KEPT_CONTROLS: Final = frozenset("\n\t")
 
 
@@ -85,3 +90,39 @@ def short_day(moment: str, zone: ZoneInfo) -> str:
     """Return the day of a time of the API in a zone: `29 Nov`."""
     at = datetime.fromisoformat(moment).astimezone(zone)
     return f"{at.day} {at:%b}"
+
+
+def stamp(instant_us: int) -> str:
+    """Return a time in UTC: `2026-11-29 01:13:07 UTC`."""
+    return datetime.fromtimestamp(instant_us / US_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def step(schema_name: str) -> str:
+    """Return the name of a step without its module: `Shop.find_order`; that of a run is `Run`."""
+    if schema_name in _OWN_STEPS:
+        return _OWN_STEPS[schema_name]
+    return schema_name.rpartition(":")[2] or schema_name
+
+
+def times(count: int) -> str:
+    """Return how often something happened: `once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+def steps(count: int) -> str:
+    """Return a number of steps: `1 step`, `2,000 steps`."""
+    return "1 step" if count == 1 else f"{count:,} steps"
+
+
+def listed(parts: Sequence[str], last: str = "and") -> str:
+    """Return several texts as one: `a, b and c`."""
+    if len(parts) < _TWO:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def between(started_at: str | None, finished_at: str | None) -> int | None:
+    """Return the microseconds between two times of the API; None if one is not known."""
+    if started_at is None or finished_at is None:
+        return None
+    return parse_us(finished_at) - parse_us(started_at)

@@ -25,9 +25,9 @@ _TIMES: Final = {
     1: "on the same scale",
 }
 _TICKS: Final = 4
-_LAST_TICK: Final = 0.8
+_LAST_TICK: Final = 0.78
 """After a tick here there is no room for the word at the end."""
-_RIGHTMOST: Final = 0.87
+_RIGHTMOST: Final = 0.84
 """After this there is no room for the words of a tick."""
 _FEW_HOURS: Final = 8
 _ONE_DAY: Final = 30
@@ -161,7 +161,8 @@ def _by_day(
 
 def _drawn(bars: Sequence[Bar], most: int, failed: int) -> tuple[str, list[Bar]]:
     """Return how high failed runs are drawn, in words, and the bars with their places."""
-    unit = min(_UP / max(most, 1), _DOWN / max(failed, 1))
+    unit = _UP / max(most, 1)
+    unit = min(unit, _DOWN / failed) if failed else unit
     times = next(times for times in _TIMES if times == 1 or failed * times * unit <= _DOWN)
     step = WIDTH / len(bars)
     gap = min(1.0, step / 8)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from remit.collector.page.run_filters import PAGE_ROWS, RUNS, Filters
 from remit.collector.page.run_rows import Run
+from remit.collector.page.visits import Answer, Data, Visit
 
 MOST_ROWS: Final = 100_000
 """Most runs in one file."""
@@ -40,6 +42,21 @@ _COLUMNS: Final = (
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
+def table(visit: Visit) -> Answer:
+    """Return the chosen runs as a table, at most `MOST_ROWS`."""
+    filters = Filters.of(visit.query)
+    criteria = filters.criteria(filters.window(visit))
+    parts = [header()]
+    before: str | None = None
+    for _ in range(MOST_ROWS // PAGE_ROWS):
+        answer = visit.api.get(RUNS, **criteria, before=before)
+        parts.append(lines_of(answer["runs"]))
+        before = answer["next"]
+        if before is None:
+            break
+    return Data("".join(parts).encode(), "text/csv; charset=utf-8", "runs.csv")
+
+
 def header() -> str:
     """Return the line with the names of the columns."""
     return _lines([_COLUMNS])
@@ -51,7 +68,7 @@ def lines_of(runs: Iterable[Run]) -> str:
 
 
 def _row(run: Run) -> list[object]:
-    failure = run["failure"] or {}
+    failure: Mapping[str, object] = run["failure"] or {}
     return [
         run["id"],
         run["agent"]["id"],

@@ -14,6 +14,8 @@ from remit.collector.store.subjects import hash_of_subject
 
 RUNS: Final = "/api/remit/v1/runs"
 COUNTS: Final = "/api/remit/v1/counts"
+PAGE_ROWS: Final = 100
+"""Runs of a page, the most that one question answers."""
 API_NAMES: Final = {
     "agent": "agent_id",
     "status": "status",

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+from remit.collector.errors import RequestError
 from remit.collector.page.formats import tail
+from remit.collector.page.visits import Visit
+from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 
 Run = Mapping[str, Any]
 """A run as the API lists it."""
+SPANS: Final = "/api/remit/v1/spans"
+MOST_OPEN: Final = 10
+"""Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"
 _DENIED: Final = "DeniedError"
 _WAS_DENIED: Final = " was denied: "
@@ -82,6 +89,13 @@ class RunRow(NamedTuple):
     has_begun: bool
 
 
+def rows_of(visit: Visit, runs: Sequence[Run]) -> list[RunRow]:
+    """Return runs as rows, the first running ones with their open step."""
+    running = [run["id"] for run in runs if run["status"] == "active"][:MOST_OPEN]
+    steps = {run_id: _open_step(visit, run_id) for run_id in running}
+    return [row_of(run, visit.now_us, steps.get(run["id"])) for run in runs]
+
+
 def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
     """Return a run of the API as a row.
 
@@ -131,6 +145,18 @@ def outcome_of(run: Run) -> Outcome | None:
 def step_name(step: str) -> str:
     """Return the name of a step without the module that declares it."""
     return step.rpartition(":")[2] or step
+
+
+def _open_step(visit: Visit, run_id: str) -> str | None:
+    """Return the name of the step that a run is in; None if it is in none."""
+    try:
+        answer = visit.api.get(SPANS, run_id=run_id, status="active", limit="1")
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+            raise
+        return None
+    names = [span["schema_name"] for span in answer["spans"]]
+    return names[0] if names and names[0] != ROOT_SPAN else None
 
 
 def _failed(failure: Mapping[str, Any]) -> Outcome:

@@ -9,14 +9,13 @@ from typing import Final, NamedTuple
 
 from remit.collector.errors import RequestError
 from remit.collector.page.formats import US_PER_S
+from remit.collector.page.run_filters import PAGE_ROWS, RUNS
 from remit.collector.page.run_rows import Run
 from remit.collector.page.visits import Visit
 from remit.collector.page.windows import HOUR_US, Window
 from remit.collector.store.ids import ms_of
 from remit.collector.times import format_us
 
-RUNS: Final = "/api/remit/v1/runs"
-PAGE_ROWS: Final = 100
 SECONDS: Final = 3.0
 """How long shorter times are searched after a question that took too long."""
 _FIRST_US: Final = HOUR_US
@@ -28,11 +27,13 @@ class Part(NamedTuple):
 
     Attributes:
         runs: The runs, newest first.
-        until_us: All runs after this were compared.
+        until_us: All runs after this were compared; None if the page is full, or all were.
+        next: Where the next page begins, if this one is full.
     """
 
     runs: Sequence[Run]
-    until_us: int
+    until_us: int | None = None
+    next: str | None = None
 
 
 def found_in_time(
@@ -61,10 +62,9 @@ def found_in_time(
             continue
         runs += answer["runs"]
         if answer["next"] is not None:
-            # The page is full: the search goes on at its last run.
-            return Part(runs, ms_of(answer["next"]) * 1000)
+            return Part(runs, next=answer["next"])
         end_us = since_us
         if end_us <= (window.since_us or 0):
-            break
+            return Part(runs)
         length_us *= 2
-    return Part(runs, end_us)
+    return Part(runs, end_us) if len(runs) < PAGE_ROWS else Part(runs, next=runs[-1]["id"])

@@ -12,7 +12,6 @@ from remit.collector.page.run_filters import COUNTED, COUNTS, RUNS, Filters
 from remit.collector.page.visits import Visit
 from remit.collector.page.windows import ANY, Window
 
-PAGE_ROWS: Final = 100
 _WORDS: Final = {
     "agent": "agent",
     "status": "status",

@@ -4,15 +4,47 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.page import account, datamap, home, refused, register, runs
+from remit.collector.page import (
+    account,
+    compare,
+    datamap,
+    help_page,
+    home,
+    outline,
+    reading,
+    refused,
+    register,
+    run_csv,
+    run_exports,
+    run_page,
+    runs,
+    runs_new,
+    termination,
+)
 from remit.collector.page.visits import Handler
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", home.home),
     ("GET", "/runs", runs.runs),
     ("POST", "/runs", runs.choose),
-    ("GET", "/runs/new", runs.new_runs),
-    ("GET", "/runs.csv", runs.csv),
+    ("GET", "/runs/new", runs_new.new_runs),
+    ("GET", "/runs.csv", run_csv.table),
+    ("GET", "/runs/compare", compare.compare),  # before the run with this id
+    ("GET", "/runs/{id}/outline", outline.outline),
+    ("GET", "/runs/{id}/find", outline.find),
+    ("GET", "/live", outline.live),
+    ("GET", "/runs/{id}", run_page.run),
+    ("GET", "/runs/{id}/print", run_page.printed),
+    ("GET", "/runs/{id}/export", run_exports.export),
+    ("GET", "/runs/{id}/terminate", termination.ask),
+    ("POST", "/runs/{id}/terminate", termination.terminate),
+    ("GET", "/runs/{id}/spans/{span}", run_page.span),
+    ("GET", "/runs/{id}/spans/{span}/part", run_page.part),
+    ("GET", "/runs/{id}/spans/{span}/values", run_page.values),
+    ("GET", "/runs/{id}/spans/{span}/text", run_exports.as_text),
+    ("GET", "/runs/{id}/spans/{span}/whole", run_exports.whole),
+    ("GET", "/runs/{id}/spans/{span}/read", reading.read),
+    ("GET", "/help", help_page.show_help),
     ("GET", datamap.PATH, datamap.show),
     ("POST", datamap.PATH, datamap.choose),
     ("GET", f"{datamap.PATH}.csv", datamap.csv),

@@ -1,4 +1,4 @@
-// What every page does: the reader's time zone and theme, and the sign-in by a link.
+// What every page does: the reader's time zone and theme, the sign-in by a link, and keys.
 
 const cookie = (name, value) => {
   document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=lax`;
@@ -18,3 +18,55 @@ if (secret && location.hash.length > 1) {
   history.replaceState(null, "", location.pathname + location.search);
   secret.form.requestSubmit();
 }
+
+// The only way from a text to elements: HTML that this server has rendered.
+const policy = globalThis.trustedTypes?.createPolicy("remit", { createHTML: (html) => html });
+
+/** The elements of HTML from this server. */
+export const parsed = (html) =>
+  new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html");
+
+/** Put HTML from this server in the place of what an element contains. */
+export const replace = (element, html) => element.replaceChildren(...parsed(html).body.childNodes);
+
+const PAGES = { r: "/runs", a: "/agents", d: "/map", f: "/refused", w: "/register" };
+let before = "";
+
+const changeTheme = () => {
+  const root = document.documentElement;
+  const isDark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = isDark ? "light" : "dark";
+  cookie("remit_theme", root.dataset.theme);
+};
+
+const changeZone = () => {
+  cookie("remit_zone", cookies().remit_zone === "UTC" || !cookies().remit_zone ? own : "UTC");
+  location.reload();
+};
+
+const follow = (selector) => document.querySelector(selector)?.click();
+
+const KEYS = {
+  "?": () => location.assign("/help"),
+  "/": () => document.querySelector("#filter, input[type=search], .line input")?.focus(),
+  "[": () => follow("a[rel=prev]"),
+  "]": () => follow("a[rel=next]"),
+  t: changeTheme,
+  u: changeZone,
+};
+
+addEventListener("keydown", (event) => {
+  const isText = event.target.closest?.("input, select, textarea, [contenteditable], dialog");
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isText) return;
+  // They can be turned off on the page of help.
+  if (cookies().remit_keys === "off") return;
+  const page = before === "g" ? PAGES[event.key] : undefined;
+  before = event.key;
+  if (page) location.assign(page);
+  else if (KEYS[event.key]) {
+    event.preventDefault();
+    KEYS[event.key]();
+  }
+});

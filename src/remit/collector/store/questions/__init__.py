@@ -15,6 +15,14 @@ from remit.collector.store.questions.count_lists import step_counts as step_coun
 from remit.collector.store.questions.count_lists import withheld_counts as withheld_counts
 from remit.collector.store.questions.facts import DatabaseFacts as DatabaseFacts
 from remit.collector.store.questions.facts import database_facts as database_facts
+from remit.collector.store.questions.outlines import NamedType as NamedType
+from remit.collector.store.questions.outlines import OutlineSpan as OutlineSpan
+from remit.collector.store.questions.outlines import Searched as Searched
+from remit.collector.store.questions.outlines import Usage as Usage
+from remit.collector.store.questions.outlines import named_types as named_types
+from remit.collector.store.questions.outlines import outline as outline
+from remit.collector.store.questions.outlines import searched as searched
+from remit.collector.store.questions.outlines import usages as usages
 from remit.collector.store.questions.records import AgentRecord as AgentRecord
 from remit.collector.store.questions.records import agents as agents
 from remit.collector.store.questions.records import erasures as erasures
@@ -27,8 +35,13 @@ from remit.collector.store.questions.run_lists import RunRecord as RunRecord
 from remit.collector.store.questions.run_lists import changed_runs as changed_runs
 from remit.collector.store.questions.run_lists import count_runs as count_runs
 from remit.collector.store.questions.run_lists import newest_change as newest_change
+from remit.collector.store.questions.run_lists import oldest_run as oldest_run
 from remit.collector.store.questions.run_lists import ranked_runs as ranked_runs
 from remit.collector.store.questions.run_lists import runs as runs
+from remit.collector.store.questions.run_steps import StepRecord as StepRecord
+from remit.collector.store.questions.run_steps import steps_of as steps_of
+from remit.collector.store.questions.run_types import TypeCounts as TypeCounts
+from remit.collector.store.questions.run_types import run_types as run_types
 from remit.collector.store.questions.scope import FAILED as FAILED
 from remit.collector.store.questions.scope import FLAGS as FLAGS
 from remit.collector.store.questions.scope import RunRef as RunRef
@@ -37,6 +50,5 @@ from remit.collector.store.questions.scope import run_ref_of as run_ref_of
 from remit.collector.store.questions.scope import scope_of as scope_of
 from remit.collector.store.questions.span_lists import Position as Position
 from remit.collector.store.questions.span_lists import SpanCriteria as SpanCriteria
-from remit.collector.store.questions.span_lists import SpanPage as SpanPage
 from remit.collector.store.questions.span_lists import SpanRecord as SpanRecord
 from remit.collector.store.questions.span_lists import spans as spans

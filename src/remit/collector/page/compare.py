@@ -1,0 +1,218 @@
+"""Two runs side by side, and the form that takes their ids."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+from remit.collector.domain import Context
+from remit.collector.errors import RequestError, invalid_field
+from remit.collector.page import formats
+from remit.collector.page.comparison import Change, Pair, Run, changes_of
+from remit.collector.page.sequences import (
+    Ran,
+    Row,
+    carriers_of,
+    rows_of,
+    sequence_of,
+    without_the_same,
+)
+from remit.collector.page.verdict import verdict_of
+from remit.collector.page.visits import Answer, Api, Data, Page, Redirect, Visit
+from remit.collector.store.questions import TypeCounts, run_ref_of, run_types
+
+STEPS: Final = 2_000
+"""Runs with more steps are compared by type only."""
+PAGE: Final = 1_000
+_LEAST_WIDTH: Final = 1.0
+_COLUMNS: Final = ("count", "time_us", "failed", "refused", "withheld")
+
+
+class Bar(NamedTuple):
+    """The bar of a step, in percent of the longest step.
+
+    Attributes:
+        x: Where it begins.
+        width: Its width.
+        kind: What the style sheet calls it.
+    """
+
+    x: str
+    width: str
+    kind: str
+
+
+class Line(NamedTuple):
+    """A row of the sequences with its bars.
+
+    Attributes:
+        row: The row.
+        kind: What the style sheet calls it.
+        older: The bar of the older run; None if the step did not run.
+        newer: That of the newer run.
+    """
+
+    row: Row
+    kind: str
+    older: Bar | None = None
+    newer: Bar | None = None
+
+
+def compare(visit: Visit) -> Answer:
+    """Show two runs side by side, or the form; `b` alone is compared with the run before it."""
+    first, second = (visit.query.get(name, "").strip() for name in ("a", "b"))
+    if not first and not second:
+        return _form(visit, None)
+    try:
+        if not first or not second:
+            return _with_the_one_before(visit, first or second)
+        if first == second:
+            raise invalid_field("b", "must be another run than the first one")
+        return _compared(visit, first, second)
+    except RequestError as refusal:
+        return _form(visit, refusal)
+
+
+def _form(visit: Visit, refusal: RequestError | None) -> Page:
+    values = {"a": visit.query.get("a", ""), "b": visit.query.get("b", ""), "refusal": refusal}
+    return Page("compare_form.html", values, 200 if refusal is None else refusal.status)
+
+
+def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:
+    run = _run(visit.api, run_id)
+    answer = visit.api.get(
+        "/api/remit/v1/runs", agent_id=run["agent"]["id"], before=run_id, limit="1"
+    )
+    if not answer["runs"]:
+        raise invalid_field("a", f"must be a run: {run['agent']['name']} has none before this one")
+    return Redirect(f"/runs/compare?{urlencode({'a': answer['runs'][0]['id'], 'b': run_id})}")
+
+
+def _run(api: Api, run_id: str) -> dict[str, Any]:
+    """Return a run as a list has it.
+
+    Raises:
+        RequestError: There is none with this id for this caller.
+    """
+    run: dict[str, Any] = api.get("/api/remit/v1/changes", run_id=run_id, after="0-0")["runs"][0]
+    return run
+
+
+def _compared(visit: Visit, first: str, second: str) -> Answer:
+    api = visit.api
+    older, newer = sorted(
+        (_run(api, first), _run(api, second)), key=lambda run: (run["started_at"] or "9", run["id"])
+    )
+    pair = Pair(older, newer, _version(api, older), _version(api, newer))
+    before, after = (_counts(api, run["id"]) for run in (older, newer))
+    has_sequence = all(run["span_counts"]["total"] <= STEPS for run in (older, newer))
+    first_ran, then_ran = (
+        _sequence(api, run["id"]) if has_sequence else [] for run in (older, newer)
+    )
+    carriers = carriers_of(then_ran if pair.failed_newer else first_ran, pair.origin)
+    rows = rows_of(first_ran, then_ran, pair.origin, failed_newer=pair.failed_newer)
+    order = [row.shown.name for row in rows if row.shown is not None]
+    changes = changes_of(pair, before, after, carriers, order)
+    if visit.query.get("as") == "csv":
+        name = f"compare-{older['id'][-6:]}-{newer['id'][-6:]}.csv"
+        return Data(_csv(changes), "text/csv; charset=utf-8", name)
+    every = visit.query.get("steps") == "all"
+    least_us = pair.least_us([*before.values(), *after.values()])
+    shown = rows if every else without_the_same(rows, least_us)
+    scale = max((step.took_us or 0 for step in (*first_ran, *then_ran)), default=0)
+    same_agent = older["agent"]["id"] == newer["agent"]["id"]
+    return Page(
+        "compare.html",
+        {
+            "pair": pair,
+            "runs": (
+                ("older", older, pair.older_version),
+                ("newer", newer, pair.newer_version),
+            ),
+            "took": [
+                formats.duration(formats.between(run["started_at"], run["finished_at"]))
+                for run in (older, newer)
+            ],
+            "agent": newer["agent"] if same_agent else None,
+            "verdict": verdict_of(pair, changes, rows),
+            "different": [each for each in changes if each.rank is not None],
+            "same": [each for each in changes if each.rank is None],
+            "lines": [_line(row, scale, least_us) for row in shown],
+            "skips": any(row.skipped for row in shown),
+            "scale": scale,
+            "has_sequence": has_sequence,
+            "most": STEPS,
+            "query": urlencode({"a": older["id"], "b": newer["id"]}),
+        },
+    )
+
+
+def _version(api: Api, run: Run) -> str:
+    """Return what the version of an agent's code is called."""
+    version = api.get(f"/api/v1/agent_version/{run['agent_version_id']}")["details"]
+    return str(version["external_identifier"])
+
+
+def _counts(api: Api, run_id: str) -> dict[str, TypeCounts]:
+    """Return the steps of a run by type; the run was read before, so this person may see it."""
+
+    def work(ctx: Context) -> dict[str, TypeCounts]:
+        run = run_ref_of(ctx.tx, run_id)
+        return {} if run is None else run_types(ctx.tx, run)
+
+    return api.read(work)
+
+
+def _sequence(api: Api, run_id: str) -> list[Ran]:
+    spans: list[dict[str, Any]] = []
+    before: str | None = None
+    while True:
+        answer = api.get("/api/remit/v1/spans", run_id=run_id, limit=str(PAGE), before=before)
+        spans += answer["spans"]
+        before = answer["next"]
+        if before is None or len(spans) > STEPS:
+            return sequence_of(spans)
+
+
+def _line(row: Row, scale: int, least_us: int) -> Line:
+    if row.skipped:
+        return Line(row, "gap")
+    kind = "first" if row.first else "eq" if row.is_same(least_us) else "dif"
+    return Line(row, kind, _bar(row.older, scale, from_end=True), _bar(row.newer, scale))
+
+
+def _bar(step: Ran | None, scale: int, *, from_end: bool = False) -> Bar | None:
+    if step is None:
+        return None
+    width = max(100 * (step.took_us or 0) / scale, _LEAST_WIDTH) if scale else _LEAST_WIDTH
+    kinds = {"failed": "bad", "cancelled": "off", "active": "now", "pending": "hat"}
+    kind = "hatred" if step.refused else kinds.get(step.status, "")
+    return Bar(f"{100 - width if from_end else 0:.1f}%", f"{width:.1f}%", kind)
+
+
+def _csv(changes: Sequence[Change]) -> bytes:
+    """Return the table by type of step."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    sides = [f"{side}_{column}" for column in _COLUMNS for side in ("older", "newer")]
+    writer.writerow(["step", "difference", *sides])
+    for change in changes:
+        numbers = [
+            number
+            for one, other in zip(_numbers(change.older), _numbers(change.newer), strict=True)
+            for number in (one, other)
+        ]
+        writer.writerow([_cell(change.older.name), _cell(change.why), *numbers])
+    return out.getvalue().encode()
+
+
+def _numbers(counts: TypeCounts) -> Sequence[int]:
+    return counts.steps, counts.duration_us, counts.failed, counts.denied, counts.withheld
+
+
+def _cell(text: str) -> str:
+    """Return a text that no program that opens tables takes for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

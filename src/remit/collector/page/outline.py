@@ -1,0 +1,283 @@
+"""The outline of a run, from which a browser draws its tree; a text in it; what has changed.
+
+An outline is sent in slices in the order of the ids, as columns: the server remembers nothing
+between two slices. Ids are without the six characters of the account, which all ids of a run share.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from remit._base.ids import is_pfid
+from remit.collector.domain import Context, instance_of, is_open
+from remit.collector.errors import invalid_field, not_found
+from remit.collector.page.formats import step, visible
+from remit.collector.page.visits import Data, Visit
+from remit.collector.store import FOUND, STATUSES, InstanceRow
+from remit.collector.store import questions as store
+from remit.collector.store.ids import to_bytes, to_text
+from remit.collector.store.subjects import ROOT_SPAN
+from remit.collector.validation import Declared
+
+FIRST: Final = 500
+"""Steps of the first slice, which is to be drawn soon."""
+SLICE: Final = 5_000
+MOST_CALLS: Final = 500
+"""Model calls of a slice whose model and tokens are read; with more, those of none are."""
+MOST_HITS: Final = 1_000
+FIND_S: Final = 0.2
+"""How long one request searches."""
+_FIND_STEPS: Final = 1_000
+_MOST_CHARS: Final = 200
+_TIME_CHARS: Final = 10
+_RANDOM_AT: Final = 16
+_LABEL_CHARS: Final = 60
+_NONE: Final = -1
+_MODEL: Final = re.compile(r'"(?:model_name|response_model)":"([^"\\]{1,80})"')
+_TOKENS: Final = re.compile(r'"(?:prompt|completion)_tokens":([0-9]{1,15})[,}]')
+
+
+def outline(visit: Visit) -> Data:
+    """Return the next slice of a run, or of the steps that were written since a time."""
+    after = _after(visit)
+    changed = visit.query.get("changed")
+    if changed is not None and not changed.isdecimal():
+        raise invalid_field("changed", "must be a time in microseconds since 1970")
+    since_us = None if changed is None else int(changed)
+    run_id = visit.named["id"]
+
+    def work(ctx: Context) -> dict[str, object]:
+        cursor = None if after else store.newest_change(ctx.tx, ctx.tx.end_of_changes())
+        row, run = _run(ctx, run_id)
+        limit = SLICE if after or since_us is not None else FIRST
+        spans = store.outline(ctx.tx, run, after=after, since_us=since_us, limit=limit + 1)
+        has_more = len(spans) > limit
+        slice_ = _Slice(ctx, row, run, spans[:limit])
+        return {
+            "now": visit.now_us,
+            "cursor": None if cursor is None else f"{cursor.seq}-{cursor.run_ref}",
+            "run": _facts(row),
+            **slice_.columns(),
+            "next": to_text(spans[limit - 1].id) if has_more else None,
+        }
+
+    return Data(msgspec.json.encode(visit.api.read(work)))
+
+
+def find(visit: Visit) -> Data:
+    """Return steps of a run whose name, payload or result has a text.
+
+    What a step of a confidential type has received is not searched: it is closed until somebody
+    opens it, and that is written down.
+    """
+    text = visit.query.get("q", "").strip()
+    if not 0 < len(text) <= _MOST_CHARS:
+        raise invalid_field("q", f"must be a text of 1 to {_MOST_CHARS} characters")
+    after, run_id = _after(visit), visit.named["id"]
+
+    def work(ctx: Context) -> dict[str, object]:
+        row, run = _run(ctx, run_id)
+        names = _Names(ctx, row)
+        written = msgspec.json.encode(text).decode()[1:-1]
+        hits: list[str] = []
+        last: bytes | None = after
+        until = time.monotonic() + FIND_S
+        while last is not None:
+            page = store.searched(ctx.tx, run, written, after=last, limit=_FIND_STEPS)
+            names.read({each.type_ref for each in page})
+            hits += [
+                _short(to_text(each.id), run_id)
+                for each in page
+                if text.lower() in names.shown[each.type_ref].lower()
+                or (each.has_text and names.is_open(each.type_ref))
+            ]
+            last = page[-1].id if len(page) == _FIND_STEPS else None
+            if len(hits) >= MOST_HITS or time.monotonic() > until:
+                break
+        closed = sorted({names.shown[ref] for ref in names.shown if not names.is_open(ref)})
+        return {
+            "ids": hits[:MOST_HITS],
+            "closed": closed,
+            "next": None if last is None else to_text(last),
+        }
+
+    return Data(msgspec.json.encode(visit.api.read(work)))
+
+
+def live(visit: Visit) -> Data:
+    """Return what changed after a cursor: 204, or the state of the runs and the next cursor."""
+    since = visit.query.get("since")
+    answer = visit.api.get("/api/remit/v1/changes", run_id=visit.query.get("run"), after=since)
+    if since and not answer["runs"]:
+        return Data(None)
+    runs = [{"id": run["id"], "status": run["status"]} for run in answer["runs"]]
+    return Data(msgspec.json.encode({"cursor": answer["cursor"], "runs": runs}))
+
+
+class _Names:
+    """The names of the types of a run, and what was declared of them."""
+
+    def __init__(self, ctx: Context, row: InstanceRow) -> None:
+        self._ctx = ctx
+        self._declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
+        self._names: dict[int, str] = {}
+        self.shown: dict[int, str] = {}
+
+    def read(self, refs: set[int]) -> None:
+        """Read the names that are not known yet."""
+        for each in store.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
+            self._names[each.ref] = each.name
+            self.shown[each.ref] = visible(step(each.name))
+
+    def is_model_call(self, ref: int) -> bool:
+        """Return whether steps of a type are calls of a model."""
+        declared = self._declared.types.get(self._names[ref])
+        return declared is not None and declared.is_model_call
+
+    def kind(self, ref: int) -> str:
+        """Return whether steps of a type are the root of a run, calls of a model, or others."""
+        if self._names[ref] == ROOT_SPAN:
+            return "root"
+        return "call" if self.is_model_call(ref) else "step"
+
+    def is_open(self, ref: int) -> bool:
+        """Return whether texts of steps of a type may be listed."""
+        return is_open(self._declared.types.get(self._names[ref]))
+
+
+class _Slice:
+    """Some steps of a run, as columns."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        row: InstanceRow,
+        run: store.RunRef,
+        spans: Sequence[store.OutlineSpan],
+    ) -> None:
+        self._run_id = row.id
+        self._spans = spans
+        self._names = _Names(ctx, row)
+        self._names.read({span.type_ref for span in spans})
+        calls = {span.id for span in spans if self._names.is_model_call(span.type_ref)}
+        few = calls if len(calls) <= MOST_CALLS else set[bytes]()
+        self._usages = {each.id: each for each in store.usages(ctx.tx, run, sorted(few))}
+
+    def columns(self) -> dict[str, object]:
+        """Return the columns; times are differences in microseconds."""
+        spans, names = self._spans, self._names
+        ids = [_short(to_text(span.id), self._run_id) for span in spans]
+        chars = max(map(len, ids), default=0)
+        if any(len(each) < chars for each in ids):
+            # A client chose some of another account's.
+            ids, chars = [to_text(span.id) for span in spans], len(self._run_id)
+        refs = sorted(names.shown)
+        places = {ref: place for place, ref in enumerate(refs)}
+        parents, outside = self._parents()
+        return {
+            "chars": chars,
+            "ids": "".join(ids),
+            "parents": parents,
+            "outside": outside,
+            "types": [[names.shown[ref], names.kind(ref)] for ref in refs],
+            "type": [places[span.type_ref] for span in spans],
+            "status": "".join(str(span.status) for span in spans),
+            "flags": [span.flags & FOUND for span in spans],
+            "start": self._starts(),
+            "took": [_took(span) for span in spans],
+            "labels": self._labels(),
+            "calls": self._calls(),
+        }
+
+    def _parents(self) -> tuple[list[int], list[str]]:
+        """Return the places of the parents in the slice, and the ids of those that are not in it.
+
+        The first of the latter is -2, the next -3; -1 is no parent.
+        """
+        places = {span.id: place for place, span in enumerate(self._spans)}
+        outside: dict[bytes, int] = {}
+        parents: list[int] = []
+        for span in self._spans:
+            place = _NONE
+            if span.parent_id is not None:
+                place = places.get(span.parent_id, _NONE)
+                if place == _NONE:
+                    place = outside.setdefault(span.parent_id, _NONE - 1 - len(outside))
+            parents.append(place)
+        return parents, [_short(to_text(each), self._run_id) for each in outside]
+
+    def _starts(self) -> list[int | None]:
+        """Return when each began: the time since the one before it that began, the first in all."""
+        starts: list[int | None] = []
+        before = 0
+        for span in self._spans:
+            if span.started_at is None:
+                starts.append(None)
+            else:
+                starts.append(span.started_at - before)
+                before = span.started_at
+        return starts
+
+    def _labels(self) -> dict[str, str]:
+        """Return summaries by place, of types whose texts may be listed."""
+        return {
+            str(place): visible(span.summary.partition("\n")[0][:_LABEL_CHARS])
+            for place, span in enumerate(self._spans)
+            if span.summary and self._names.is_open(span.type_ref)
+        }
+
+    def _calls(self) -> dict[str, list[object]]:
+        """Return model and tokens of model calls by place; what is not recorded is None."""
+        calls: dict[str, list[object]] = {}
+        for place, span in enumerate(self._spans):
+            usage = self._usages.get(span.id)
+            if usage is not None:
+                model = _MODEL.search(usage.head or "")
+                tokens = [int(number) for number in _TOKENS.findall(usage.usage or "")]
+                shown = None if model is None else visible(model[1])
+                calls[str(place)] = [shown, sum(tokens) if tokens else None]
+        return calls
+
+
+def _run(ctx: Context, run_id: str) -> tuple[InstanceRow, store.RunRef]:
+    row = instance_of(ctx, run_id)
+    run = store.run_ref_of(ctx.tx, run_id)
+    if run is None:
+        raise not_found("agent_instance")
+    return row, run
+
+
+def _facts(row: InstanceRow) -> dict[str, object]:
+    return {
+        "status": row.status,
+        "start": row.started_at,
+        "end": row.finished_at,
+        "seen": row.updated_at,
+        "spans": sum(getattr(row, f"spans_{status}") for status in STATUSES),
+    }
+
+
+def _took(span: store.OutlineSpan) -> int | None:
+    if span.started_at is None or span.finished_at is None:
+        return None
+    return span.finished_at - span.started_at
+
+
+def _after(visit: Visit) -> bytes:
+    """Return the id after which the answer begins."""
+    text = visit.query.get("after", "")
+    if text and not is_pfid(text):
+        raise invalid_field("after", "must be the `next` of an answer")
+    return to_bytes(text) if text else b""
+
+
+def _short(span_id: str, run_id: str) -> str:
+    """Return an id without the characters of the account, if they are those of the run."""
+    if span_id[_TIME_CHARS:_RANDOM_AT] == run_id[_TIME_CHARS:_RANDOM_AT] and is_pfid(span_id):
+        return span_id[:_TIME_CHARS] + span_id[_RANDOM_AT:]
+    return span_id

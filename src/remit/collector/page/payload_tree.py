@@ -1,0 +1,199 @@
+"""A payload as a tree of values, bounded, with what remit wrote instead of values told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, cast
+
+import msgspec
+
+from remit.collector.page import formats
+from remit.collector.validation import KEY
+
+MOST_NODES: Final = 2000
+MOST_CHARS: Final = 2000
+"""Of a longer text, the page shows the beginning."""
+MOST_LEVELS: Final = 24
+_OPEN_LEVELS: Final = 2
+_MOST_OPEN: Final = 24
+"""An object or list with more members is folded at first."""
+
+
+class Node(NamedTuple):
+    """A value.
+
+    Attributes:
+        key: Its name or position; None for the outermost and for items of a list.
+        kind: `text`, `value`, `withheld`, `cut`, `opaque`, `object`, `list`, or `left` for what
+            the page leaves out.
+        text: What is shown; of a withheld value the rule.
+        note: What is said beside it.
+        nodes: The values in it.
+        open: Whether they are shown at first.
+    """
+
+    key: str | None
+    kind: str
+    text: str = ""
+    note: str = ""
+    nodes: tuple[Node, ...] = ()
+    open: bool = False
+
+
+class PayloadTree(NamedTuple):
+    """A payload.
+
+    Attributes:
+        nodes: Its members.
+        cut: Whether the page leaves something out.
+        exceeds: Sentences that say how the step exceeds the remit of its agent.
+        unregistered: Whether the agent does not register the step.
+    """
+
+    nodes: tuple[Node, ...]
+    cut: bool
+    exceeds: tuple[str, ...]
+    unregistered: bool
+
+
+def tree_of(payload: dict[str, object]) -> PayloadTree:
+    """Return a payload as a tree."""
+    builder = _Builder()
+    own = payload.get(KEY)
+    remark = cast("dict[str, object]", own) if isinstance(own, dict) else {}
+    exceeds = remark.get("exceeds")
+    sentences = cast("list[object]", exceeds) if isinstance(exceeds, list) else []
+    if isinstance(own, str):
+        nodes: tuple[Node, ...] = (builder.marker(None, payload),)
+    else:
+        values = {name: value for name, value in payload.items() if name != KEY}
+        nodes = tuple(builder.members(values, 0))
+    return PayloadTree(
+        nodes,
+        builder.is_cut,
+        tuple(map(str, sentences)),
+        remark.get("unregistered") is True,
+    )
+
+
+def node_of(value: object) -> Node:
+    """Return a single value, such as the message of an error."""
+    return _Builder().node(None, value, 0)
+
+
+class _Builder:
+    """Builds a tree of at most `MOST_NODES` nodes."""
+
+    def __init__(self) -> None:
+        self._left = MOST_NODES
+        self.is_cut = False
+
+    def members(self, values: dict[str, object], level: int) -> Iterator[Node]:
+        """Yield the members of an object."""
+        for count, (name, value) in enumerate(values.items()):
+            if self._left <= 0:
+                yield self._rest(len(values) - count, "members")
+                return
+            yield self.node(_unescaped(name), value, level)
+
+    def node(self, key: str | None, value: object, level: int) -> Node:
+        """Return a value."""
+        self._left -= 1
+        if isinstance(value, str):
+            return self._text(key, value)
+        if isinstance(value, dict):
+            return self._object(key, cast("dict[str, object]", value), level)
+        if isinstance(value, list):
+            return self._list(key, cast("list[object]", value), level)
+        return Node(key, "value", msgspec.json.encode(value).decode())
+
+    def _object(self, key: str | None, members: dict[str, object], level: int) -> Node:
+        if isinstance(members.get(KEY), str):
+            return self.marker(key, members)
+        if not members:
+            return Node(key, "value", "{}")
+        if level >= MOST_LEVELS:
+            return self._too_deep(key)
+        nodes = tuple(self.members(members, level + 1))
+        words = _counted(len(members), "member")
+        return Node(key, "object", words, "", nodes, _is_open(len(members), level))
+
+    def _list(self, key: str | None, items: list[object], level: int) -> Node:
+        if not items:
+            return Node(key, "value", "[]")
+        if level >= MOST_LEVELS:
+            return self._too_deep(key)
+        nodes = tuple(self._items(items, level + 1))
+        words = _counted(len(items), "item")
+        return Node(key, "list", words, "", nodes, _is_open(len(items), level))
+
+    def marker(self, key: str | None, marker: dict[str, object]) -> Node:
+        """Return what remit wrote instead of a value."""
+        kind = marker[KEY]
+        if kind == "withheld":
+            return Node(key, "withheld", str(marker.get("rule", "")))
+        if kind == "cut":
+            return self._cut(key, marker)
+        if kind == "bytes":
+            length = marker.get("length")
+            size = formats.size(length) if isinstance(length, int) else "bytes"
+            media = marker.get("media_type")
+            return Node(key, "opaque", size, str(media) if media else "not recorded")
+        if kind == "array":
+            shape = marker.get("shape")
+            sizes = cast("list[object]", shape) if isinstance(shape, list) else []
+            shown = " by ".join(map(str, sizes))
+            words = (str(marker.get("type", "array")), shown, str(marker.get("dtype", "")))
+            return Node(key, "opaque", " ".join(filter(None, words)), "not recorded")
+        return Node(key, "opaque", str(marker.get("type", kind)), "not looked into")
+
+    def _cut(self, key: str | None, marker: dict[str, object]) -> Node:
+        count, unit = marker.get("of"), str(marker.get("unit", "characters"))
+        of = f"{count:,} {unit}" if isinstance(count, int) else unit
+        head, tail = marker.get("head"), marker.get("tail")
+        if isinstance(head, dict):
+            nodes = tuple(self.members(cast("dict[str, object]", head), 1))
+            return Node(
+                key, "object", f"the first of {of}", "the rest was not recorded", nodes, open=True
+            )
+        if isinstance(head, str) or isinstance(tail, str):
+            text = f"{head or ''} … {tail or ''}"
+            return Node(
+                key, "text", text[: 2 * MOST_CHARS], f"cut: of {of}, the rest was not recorded"
+            )
+        return Node(key, "cut", f"cut: {of} in all", "the rest was not recorded")
+
+    def _items(self, items: list[object], level: int) -> Iterator[Node]:
+        for count, item in enumerate(items):
+            if self._left <= 0:
+                yield self._rest(len(items) - count, "items")
+                return
+            yield self.node(None, item, level)
+
+    def _text(self, key: str | None, text: str) -> Node:
+        if len(text) <= MOST_CHARS:
+            return Node(key, "text", text)
+        self.is_cut = True
+        more = f"{len(text) - MOST_CHARS:,} of {len(text):,} characters more"
+        return Node(key, "text", text[:MOST_CHARS] + "…", more)
+
+    def _rest(self, count: int, unit: str) -> Node:
+        self.is_cut = True
+        return Node(None, "left", f"{count:,} more {unit}")
+
+    def _too_deep(self, key: str | None) -> Node:
+        self.is_cut = True
+        return Node(key, "left", "deeper than this page shows")
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def _is_open(count: int, level: int) -> bool:
+    return level < _OPEN_LEVELS and count <= _MOST_OPEN
+
+
+def _unescaped(name: str) -> str:
+    """Return a name as the program has it: `$$remit` stands for `$remit`."""
+    return name[1:] if name.startswith("$$") and name.lstrip("$") == KEY[1:] else name

@@ -1,0 +1,206 @@
+"""The reading view of a model call: the whole conversation, with the calls before it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from remit.collector.errors import RequestError, invalid_field, not_found
+from remit.collector.page import formats, rules
+from remit.collector.page.conversation import Conversation, Number, conversation, shared_with
+from remit.collector.page.messages import Message, linked
+from remit.collector.page.model_calls import (
+    Earlier,
+    called_steps,
+    earlier_calls,
+    joined,
+)
+from remit.collector.page.visits import Answer, Data, Page, Visit
+
+MESSAGES: Final = 200
+"""Messages of one page."""
+SHOWN: Final = {
+    "": "everything",
+    "talk": "user and assistant",
+    "tools": "tools",
+    "withheld": "withheld",
+}
+"""What can be shown, by the word in the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A message with what stands beside it.
+
+    Attributes:
+        message: The message.
+        at: When its call began, at the first message that is new in it.
+        notes: What is known of it: tokens, why something was withheld.
+        begins: Number of messages before, where the call that is read begins.
+    """
+
+    message: Message
+    at: str | None = None
+    notes: Sequence[str] = ()
+    begins: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its role, if the style sheet knows it."""
+        role = self.message.role
+        return role if role in {"system", "user", "assistant", "tool"} else "other"
+
+
+def read(visit: Visit) -> Answer:
+    """Show a conversation, or return it as plain text.
+
+    Raises:
+        RequestError: The run has no such step, or the step has no messages.
+    """
+    show = visit.query.get("show", "")
+    if show not in SHOWN:
+        raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
+    run_id, span_id = visit.named["id"], visit.named["span"]
+    span = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
+    if span["agent_instance_id"] != run_id:
+        raise not_found("agent_span")
+    (run,) = visit.api.get("/api/remit/v1/changes", run_id=run_id, after="0-0")["runs"]
+    call = conversation(span)
+    if call is None:
+        why = "the run was erased" if run["erased_at"] else "it called no model"
+        raise RequestError(HTTPStatus.NOT_FOUND, "not_found", f"this step has no messages: {why}")
+    calls = joined(span, call, earlier_calls(visit.api, span))
+    begins = call.omitted or _begins(visit, span, call)
+    lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
+    if visit.query.get("as") == "text":
+        return Data(_plain(lines).encode(), "text/plain; charset=utf-8")
+    wanted = visit.query.get("q", "").strip()
+    matching = [line for line in lines if _is_shown(line.message, show, wanted)]
+    pages = max(1, -(-len(matching) // MESSAGES))
+    number = min(_page_number(visit), pages)
+    us = formats.between(span["started_at"], span["finished_at"])
+    took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
+    model = Number(call.model or "not recorded", "model")
+    return Page(
+        "reading.html",
+        {
+            "run": run,
+            "span": span,
+            "call": call,
+            "numbers": [model, *call.numbers, took],
+            "missing": calls[0].call.omitted,
+            "lines": matching[(number - 1) * MESSAGES : number * MESSAGES],
+            "summary": _summary(lines, call.total),
+            "hits": len(matching),
+            "filtered": bool(show or wanted),
+            "show": show,
+            "shown": SHOWN,
+            "q": wanted,
+            "number": number,
+            "pages": pages,
+        },
+    )
+
+
+def _page_number(visit: Visit) -> int:
+    text = visit.query.get("page", "1")
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise invalid_field("page", "must be a whole number from 1")
+    return int(text)
+
+
+def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
+    """Return how many messages of a whole list the call before has as well."""
+    before = next(earlier_calls(visit.api, span, pages=2), None)
+    return 0 if before is None else shared_with(call, before.call)
+
+
+def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[Line]:
+    """Return the messages of all calls, each with its margin."""
+    latest = calls[-1]
+    lines: list[Line] = []
+    if latest.call.system is not None:
+        same = sum(_same_system(each.call, latest.call) for each in calls)
+        note = [f"the same in all {same} calls shown here"] if 1 < same == len(calls) else []
+        lines.append(Line(latest.call.system, notes=note))
+    for each in calls:
+        is_latest = each is latest
+        fresh = [one for one in each.call.all if not is_latest or (one.number or 0) > begins]
+        first = next((one.number for one in fresh if one.number is not None), None)
+        answers = {one.number for one in each.call.answer}
+        for message in each.call.all:
+            number = message.number
+            is_first = number is not None and number == first
+            notes = _answered(each.call, is_latest=is_latest) if number in answers else []
+            notes += [rules.why(rule) for rule in message.rules]
+            lines.append(
+                Line(
+                    linked(message, steps),
+                    each.span["started_at"] if is_first else None,
+                    notes,
+                    begins if is_first and is_latest and begins else None,
+                )
+            )
+    return _first_only(lines)
+
+
+def _answered(call: Conversation, *, is_latest: bool) -> list[str]:
+    tokens = "" if call.tokens_out is None else f"{formats.number(call.tokens_out)} tokens"
+    if is_latest:
+        return [", ".join(filter(None, ("the answer of this call", tokens)))]
+    return [f"{tokens} out"] if tokens else []
+
+
+def _first_only(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines, with each reason only where it first holds."""
+    told: set[str] = set()
+    kept: list[Line] = []
+    for line in lines:
+        reasons = {rules.why(rule) for rule in line.message.rules}
+        notes = [note for note in line.notes if note not in told or note not in reasons]
+        told |= reasons
+        kept.append(Line(line.message, line.at, notes, line.begins))
+    return kept
+
+
+def _same_system(one: Conversation, other: Conversation) -> bool:
+    return (
+        one.system is not None
+        and other.system is not None
+        and one.system.says_the_same(other.system)
+    )
+
+
+def _is_shown(message: Message, show: str, wanted: str) -> bool:
+    """Return whether a message is one of those that are looked for."""
+    if wanted and wanted.casefold() not in message.text.casefold():
+        return False
+    if show == "withheld":
+        return bool(message.rules)
+    if show == "talk":
+        return message.role in {"user", "assistant"}
+    calls = any(part.kind == "call" for part in message.parts)
+    return show != "tools" or message.role == "tool" or calls
+
+
+def _summary(lines: Sequence[Line], total: int) -> str:
+    """Return how many messages there are: `60 messages: 1 system, 12 user`."""
+    counts = Counter(line.message.role for line in lines if line.message.number is not None)
+    roles = ", ".join(f"{count} {role}" for role, count in counts.items())
+    withheld = sum(bool(line.message.rules) for line in lines)
+    noun = "message" if total == 1 else "messages"
+    told = f"{total:,} {noun}" + (f": {roles}" if roles else "")
+    return told + (f" · {withheld} with withheld values" if withheld else "")
+
+
+def _plain(lines: Sequence[Line]) -> str:
+    """Return a conversation as plain text."""
+    return "\n\n".join(
+        f"{line.message.number or ''} {line.message.role}".strip() + f"\n{line.message.text}"
+        if not line.message.gap
+        else f"[{line.message.gap} messages are not recorded]"
+        for line in lines
+    )

@@ -1,0 +1,362 @@
+"""What is read of a run for its page, from one state of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, TypeAlias, cast, get_args
+
+from remit.collector.domain import Context
+from remit.collector.domain.params import instance_of
+from remit.collector.domain.states import CANCELLED, UNFINISHED
+from remit.collector.errors import not_found
+from remit.collector.json_io import read_json
+from remit.collector.page.visits import Visit
+from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
+from remit.collector.store.questions import (
+    RunCriteria,
+    StepRecord,
+    count_runs,
+    oldest_run,
+    run_ref_of,
+    scope_of,
+    steps_of,
+)
+from remit.collector.store.subjects import subject_hash
+from remit.collector.validation import CompiledSpanType
+from remit.models.data_risk import Classification
+
+MOST_STEPS: Final = 2000
+"""A run with more steps is shown in pages."""
+PAGE_STEPS: Final = 500
+MOST_FAILED: Final = 100
+"""So many failed steps of a run are read with their errors."""
+ROOT: Final = "remit:run"
+FAILED: Final = "failed"
+PROCESS_ENDED: Final = "ProcessEnded"
+"""The class of the error with which a later process closes what an ended one left open."""
+
+Part: TypeAlias = Literal["action_profile", "params_data_categories", "result_data_categories"]
+_CLASSES: Final = get_args(Classification)
+_CLOSED: Final = frozenset(_CLASSES[_CLASSES.index("confidential") :])
+_SPECIAL: Final = ("gdpr_", "health_and_medical")
+_MOST_ANCESTORS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The data risk that a span type declares; empty if it declares none."""
+
+    risk: Mapping[str, Mapping[str, str]]
+
+    def words(self, part: Part, word: str) -> list[str]:
+        """Return the actions or categories of a part that have this word."""
+        return [name for name, value in (self.risk.get(part) or {}).items() if value == word]
+
+    def word(self, part: Part, name: str) -> str:
+        """Return the word for an action or a category."""
+        return (self.risk.get(part) or {}).get(name, "unknown")
+
+    @property
+    def allows(self) -> list[str]:
+        """The actions that the step may take."""
+        return self.words("action_profile", "allowed")
+
+    @property
+    def takes(self) -> list[str]:
+        """The categories that go in."""
+        return self.words("params_data_categories", "included")
+
+    @property
+    def gives(self) -> list[str]:
+        """The categories that come out."""
+        return self.words("result_data_categories", "included")
+
+    @property
+    def classification(self) -> str:
+        """The strictest class of either."""
+        parts: tuple[Part, Part] = ("params_data_categories", "result_data_categories")
+        named = [(self.risk.get(part) or {}).get("classification", "unknown") for part in parts]
+        return max(named, key=lambda name: _CLASSES.index(name) if name in _CLASSES else 0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether values are shown only on request: from *confidential* on, or of article 9."""
+        special = any(name.startswith(_SPECIAL) for name in (*self.takes, *self.gives))
+        return self.classification in _CLOSED or special
+
+
+class Elsewhere(NamedTuple):
+    """The runs of the agent that failed alike.
+
+    Attributes:
+        runs: How many, this one included.
+        fingerprint: What they have in common, as the API writes it.
+        since_us: When the oldest began.
+        version: The version of the oldest, if the agent has older ones; else None.
+    """
+
+    runs: int
+    fingerprint: str
+    since_us: int
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """A run.
+
+    Attributes:
+        row: The run.
+        agent: Name of its agent.
+        version: Name of the agent's version.
+        subject: Hash of the person whom it is about.
+        types: What its schema version declares, by the name of the span type.
+        steps: Its steps by id, the first ones of a page.
+        total: How many steps there are.
+        after: The step after which the page begins.
+        root: Its root span with payloads.
+        elsewhere: The same failure in other runs.
+    """
+
+    row: InstanceRow
+    agent: str
+    version: str
+    subject: str | None
+    types: Mapping[str, CompiledSpanType]
+    steps: Mapping[str, StepRecord]
+    total: int
+    after: str | None
+    root: SpanRow | None
+    elsewhere: Elsewhere | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all steps were read."""
+        return len(self.steps) >= self.total
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run goes on."""
+        return self.row.status in UNFINISHED
+
+    @property
+    def open_steps(self) -> int:
+        """The number of steps that go on."""
+        return self.row.spans_pending + self.row.spans_active
+
+    def declared(self, schema_name: str) -> Declared:
+        """Return what a span type declares."""
+        return declared_by(self.types.get(schema_name))
+
+    @property
+    def outcome(self) -> dict[str, object]:
+        """The result of the root span."""
+        return result_of(self.root) if self.root is not None else {}
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run was cancelled: the API has no word for one whose client left early."""
+        return self.row.status == CANCELLED or self.outcome.get("status") == CANCELLED
+
+    @property
+    def process_ended(self) -> bool:
+        """Whether a later process closed the run because its own had ended."""
+        return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanFacts:
+    """A step with its payloads, and the steps around it that have to do with its failure.
+
+    Attributes:
+        run: Its run.
+        row: The step.
+        view: The step as the API shows it.
+        declared: What its type declares; None if the type is not declared.
+        ancestors: The steps around it, the nearest first.
+        failed: The failed steps of the run, if this one failed.
+        cancelled: The cancelled ones.
+    """
+
+    run: InstanceRow
+    row: SpanRow
+    view: Mapping[str, object]
+    declared: Declared | None
+    types: Mapping[str, CompiledSpanType]
+    ancestors: tuple[SpanRow, ...]
+    failed: tuple[SpanRow, ...]
+    cancelled: tuple[SpanRow, ...]
+
+    @property
+    def closed(self) -> bool:
+        """Whether its values are shown only on request."""
+        return self.declared is not None and self.declared.closed
+
+    @property
+    def closed_errors(self) -> frozenset[tuple[object, object]]:
+        """Class and place of the exceptions of closed steps, which pass through others."""
+        closed = [row for row in self.failed if declared_by(self.types.get(row.schema_name)).closed]
+        errors = map(error_of, closed)
+        return frozenset((str(error.get("type")), str(error.get("at"))) for error in errors)
+
+
+def declared_by(span_type: CompiledSpanType | None) -> Declared:
+    """Return what a span type declares."""
+    return Declared((span_type.data_risk if span_type is not None else None) or {})
+
+
+def read_run(visit: Visit, *, after: str | None = None) -> RunFacts:
+    """Return the run that the address names.
+
+    Raises:
+        RequestError: 404, there is none for this person; 503, 504.
+    """
+    return visit.api.read(lambda ctx: _run(ctx, visit.named["id"], after))
+
+
+def read_span(visit: Visit, span_id: str) -> SpanFacts:
+    """Return a step of the run that the address names.
+
+    Raises:
+        RequestError: 404, there is none for this person; 503, 504.
+    """
+    view = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
+    return visit.api.read(lambda ctx: _span(ctx, visit.named["id"], span_id, view))
+
+
+def first_of_group(facts: SpanFacts) -> str | None:
+    """Return the step whose failure was the first of the group with which a step failed.
+
+    None if it did not fail with a group of exceptions, or no step has one of its members.
+    """
+    raised = [
+        (each.get("type"), each.get("at")) for each in objects(error_of(facts.row).get("members"))
+    ]
+    alike = [
+        row
+        for row in facts.failed
+        if row.id != facts.row.id
+        and (error := error_of(row))
+        and (error.get("type"), error.get("at")) in raised
+    ]
+    # An exception that passes through several steps ends them one after the other.
+    first = min(alike, key=lambda row: (row.finished_at or 0, -(row.started_at or 0)), default=None)
+    return None if first is None else first.id
+
+
+def result_of(row: SpanRow) -> dict[str, object]:
+    """Return the result of a step; empty without one."""
+    return cast("dict[str, object]", read_json(row.result_payload or "{}"))
+
+
+def error_of(row: SpanRow) -> dict[str, object]:
+    """Return the error of a step; empty without one."""
+    return members(result_of(row).get("error"))
+
+
+def members(value: object) -> dict[str, object]:
+    """Return an object of a payload; anything else is empty."""
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def objects(value: object) -> list[dict[str, object]]:
+    """Return the objects in a list of a payload; of anything else none."""
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
+
+
+def _run(ctx: Context, run_id: str, after: str | None) -> RunFacts:
+    row, tx = instance_of(ctx, run_id), ctx.tx
+    account_id = ctx.caller.account_id
+    run = run_ref_of(tx, run_id)
+    if run is None:
+        raise not_found("agent_instance")
+    limit = MOST_STEPS if run.spans <= MOST_STEPS else PAGE_STEPS
+    steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
+    roots = [step.id for step in steps.values() if step.schema_name == ROOT]
+    root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
+    agent = tx.agent(account_id, row.agent_id)
+    version = tx.row(VersionRow, account_id, row.agent_version_id)
+    return RunFacts(
+        row=row,
+        agent=row.agent_id if agent is None else agent.name,
+        version=_name(version) if version is not None else row.agent_version_id,
+        subject=None if root is None else subject_hash(root.payload),
+        types=ctx.declarations.of(tx, row.agent_schema_version_id).types,
+        steps=steps,
+        total=run.spans,
+        after=after,
+        root=root,
+        elsewhere=_elsewhere(ctx, row),
+    )
+
+
+def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
+    """Return the runs of the agent that failed as this one did, if there are others."""
+    account_id = ctx.caller.account_id
+    if row.status != FAILED or row.fingerprint is None:
+        return None
+    scope = scope_of(ctx.tx, account_id, row.agent_id, ctx.caller.environment_id)
+    if scope is None:
+        return None
+    alike = RunCriteria(scope=scope, fingerprint=row.fingerprint, status=FAILED)
+    runs = count_runs(ctx.tx, alike)
+    oldest = oldest_run(ctx.tx, alike) if runs > 1 else None
+    if oldest is None:
+        return None
+    version = ctx.tx.row(VersionRow, account_id, oldest.agent_version_id)
+    before = oldest_run(ctx.tx, RunCriteria(scope=scope))
+    older = before is not None and before.agent_version_id != oldest.agent_version_id
+    return Elsewhere(
+        runs,
+        f"{row.fingerprint % 2**64:016x}",
+        oldest.inserted_at if oldest.started_at is None else oldest.started_at,
+        _name(version) if older and version is not None else None,
+    )
+
+
+def _name(version: VersionRow) -> str:
+    return version.external_identifier or version.name or version.id
+
+
+def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -> SpanFacts:
+    run, tx = instance_of(ctx, run_id), ctx.tx
+    account_id = ctx.caller.account_id
+    row = tx.spans(account_id, [span_id]).get(span_id)
+    if row is None or row.agent_instance_id != run_id:
+        raise not_found("agent_span")
+    ancestors: list[SpanRow] = []
+    failed: list[SpanRow] = []
+    cancelled: list[SpanRow] = []
+    if row.status == FAILED:
+        parent = row.parent_span_id
+        while parent is not None and len(ancestors) < _MOST_ANCESTORS:
+            above = tx.spans(account_id, [parent]).get(parent)
+            if above is None or above in ancestors:
+                break
+            ancestors.append(above)
+            parent = above.parent_span_id
+        of_run = SpanFilter(agent_instance_id=run_id, status=FAILED)
+        failed = tx.some_spans(of_run, MOST_FAILED)
+        of_run = SpanFilter(agent_instance_id=run_id, status=CANCELLED)
+        cancelled = tx.some_spans(of_run, MOST_FAILED)
+    types = ctx.declarations.of(tx, run.agent_schema_version_id).types
+    span_type = types.get(row.schema_name)
+    return SpanFacts(
+        run=run,
+        row=row,
+        view=view,
+        declared=None if span_type is None else declared_by(span_type),
+        types=types,
+        ancestors=tuple(ancestors),
+        failed=tuple(failed),
+        cancelled=tuple(cancelled),
+    )
+
+
+def seconds_after(run: InstanceRow, at_us: int | None) -> int | None:
+    """Return how many microseconds after the start of a run something was."""
+    if run.started_at is None or at_us is None:
+        return None
+    return max(0, at_us - run.started_at)

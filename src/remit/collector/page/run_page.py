@@ -1,0 +1,141 @@
+"""The page of a run, and of a step of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from remit.collector.domain import Permission
+from remit.collector.errors import RequestError
+from remit.collector.page.model_calls import shown_in_panel
+from remit.collector.page.run_facts import (
+    FAILED,
+    MOST_STEPS,
+    ROOT,
+    RunFacts,
+    SpanFacts,
+    first_of_group,
+    read_run,
+    read_span,
+)
+from remit.collector.page.run_notice import ledger_of, notice_of
+from remit.collector.page.span_panel import panel_of
+from remit.collector.page.step_tree import Tree
+from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.times import format_us
+
+_NOT_FOUND: Final = 404
+
+
+def run(visit: Visit) -> Answer:
+    """Show a run, with the step that the address names, else the one that matters most."""
+    return _page(visit, visit.query.get("span"), opened=False)
+
+
+def span(visit: Visit) -> Answer:
+    """Show a run with one of its steps."""
+    return _page(visit, visit.named["span"], opened=False)
+
+
+def values(visit: Visit) -> Answer:
+    """Show the values of a confidential step; the access log has the request."""
+    return _page(visit, visit.named["span"], opened=True)
+
+
+def part(visit: Visit) -> Answer:
+    """Answer the panel of a step, for the script of the page."""
+    return Page("span_part.html", _panel_values(visit, visit.named["span"], opened=False))
+
+
+def printed(visit: Visit) -> Answer:
+    """Show a run for printing: up to 2,000 steps, and the step that matters most."""
+    return _page(visit, visit.query.get("span"), opened=False, template="run_print.html")
+
+
+def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
+    try:
+        facts = read_run(visit, after=visit.query.get("after"))
+    except RequestError as refusal:
+        if refusal.status != _NOT_FOUND:
+            raise
+        return Page("run_not_found.html", {"run_id": visit.named["id"]}, _NOT_FOUND)
+    tree, failed = _tree(visit, facts)
+    chosen = wanted or (tree.chosen.id if tree.chosen is not None else None)
+    panel = {} if chosen is None else _panel_values(visit, chosen, opened=opened)
+    return Page(
+        template,
+        {
+            **_head(visit, facts),
+            "tree": tree,
+            "rows": list(tree.rows()),
+            "chosen": chosen,
+            "notice": notice_of(visit, facts, tree, failed),
+            "ledger": ledger_of(visit, facts),
+            "first_step": _first_step(facts),
+            "panel": None,
+            **panel,
+        },
+    )
+
+
+def _tree(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
+    """Return the steps of a run, and of a failed one the step that failed first."""
+    tree = Tree(facts, visit.now_us)
+    if tree.origin is None or facts.row.status != FAILED:
+        return tree, None
+    failed = read_span(visit, tree.origin.id)
+    first = first_of_group(failed)
+    if first is None or first not in facts.steps:
+        return tree, failed
+    return Tree(facts, visit.now_us, first), read_span(visit, first)
+
+
+def _head(visit: Visit, facts: RunFacts) -> dict[str, object]:
+    """Return what the head of a page about a run names."""
+    row = facts.row
+    return {
+        "run": facts,
+        "row": row,
+        "may_end": facts.is_open and visit.api.caller.may.permits(Permission.WRITE),
+        "iso": format_us,
+        "most_steps": MOST_STEPS,
+    }
+
+
+def head_of(visit: Visit) -> Mapping[str, object]:
+    """Return what the head of another page about the same run names.
+
+    Raises:
+        RequestError: 404, there is none for this person.
+    """
+    return _head(visit, read_run(visit))
+
+
+def _panel_values(visit: Visit, span_id: str, *, opened: bool) -> dict[str, object]:
+    facts = read_span(visit, span_id)
+    quality: dict[str, object] = {}
+    if facts.row.schema_name == ROOT:
+        run = visit.api.get(f"/api/v1/agent_instance/{visit.named['id']}")["details"]
+        quality = {
+            name: {
+                "payload": payload,
+                "summary": run["quality_summaries"].get(name),
+                "errors": run["quality_errors"].get(name, []),
+            }
+            for name, payload in run["quality_payloads"].items()
+        }
+    panel = panel_of(facts, opened=opened, quality=quality)
+    readable = not panel.closed and not panel.erased
+    return {
+        "panel": panel,
+        "call": shown_in_panel(visit.api, facts.view) if readable else None,
+        "run_id": visit.named["id"],
+        "span_id": span_id,
+        "iso": format_us,
+    }
+
+
+def _first_step(facts: RunFacts) -> str | None:
+    """Return the last step of a page of a long run, after which the next page begins."""
+    steps = list(facts.steps)
+    return steps[-1] if steps and not facts.is_whole else None

@@ -1,0 +1,101 @@
+"""The line of filters of the list of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from remit.collector.errors import RequestError
+from remit.collector.page import run_filters
+from remit.collector.page.run_filters import Filters
+from remit.collector.page.visits import Page, Visit
+from remit.collector.page.windows import BEGINS, local
+
+REFUSED: Final = (
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.BAD_REQUEST,
+)
+"""Statuses of refusals that are about the filters."""
+_FIELDS: Final = {api: name for name, api in run_filters.API_NAMES.items()}
+
+
+class Known(NamedTuple):
+    """The agents with runs in the time of a list.
+
+    Attributes:
+        names: Their names, those with most runs first.
+        agents: Their number; None if they were not counted.
+    """
+
+    names: Sequence[str] = ()
+    agents: int | None = None
+
+
+def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
+    """Return what the line of filters shows."""
+    begins = dict(BEGINS)
+    if filters.begin not in begins:
+        begins[filters.begin] = _time_words(filters.begin, visit)
+    ends = {"now": "now"}
+    if filters.end not in ends:
+        ends[filters.end] = _time_words(filters.end, visit)
+    return {
+        "filters": filters,
+        "agent_name": _agent_name(visit, filters, known),
+        "names": known.names,
+        "agents": known.agents,
+        "statuses": run_filters.STATUSES,
+        "purposes": run_filters.PURPOSES,
+        "marks": run_filters.MARKS,
+        "orders": run_filters.ORDERS,
+        "begins": begins,
+        "ends": ends,
+        "linked": [
+            (name, words, filters.get(name), filters.but(**{name: None}).address())
+            for name, words in run_filters.LINKED.items()
+            if filters.get(name)
+        ],
+        "is_open": bool(filters.get("more")),
+        "more": filters.but(more="1").address(),
+    }
+
+
+def form_again(visit: Visit, filters: Filters, refusal: RequestError) -> Page:
+    """Return the form with what is wrong in it."""
+    errors: dict[str, str] = {
+        _FIELDS.get(field, field): ", ".join(messages)
+        for field, messages in (refusal.errors or {}).items()
+    }
+    if not errors:
+        field = "agent" if filters.get("agent") else "environment"
+        errors[field] = refusal.message
+    values = {**form(visit, filters, Known()), "errors": errors}
+    return Page("runs_form.html", values, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _agent_name(visit: Visit, filters: Filters, known: Known) -> str:
+    """Return the name of the agent that is chosen; its id, or what was typed, if it has none."""
+    agent = filters.get("agent")
+    if not agent or known.agents is None:
+        return agent
+    if known.agents == 1:
+        return str(known.names[0])
+    try:
+        return str(visit.api.get(f"/api/v1/agent/{agent}")["details"]["name"])
+    except RequestError:
+        return agent
+
+
+def _time_words(text: str, visit: Visit) -> str:
+    """Return a time of an address in words: `29 Nov 10:00`."""
+    try:
+        window = Filters({"from": text}).window(visit)
+    except RequestError:
+        return text
+    if window.since_us is None or window.words != "this time":
+        return f"{window.words} ago"
+    moment = local(window.since_us, visit.zone)
+    return f"{moment.day} {moment:%b %H:%M}"

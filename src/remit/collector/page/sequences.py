@@ -1,0 +1,179 @@
+"""The steps of two runs in the order in which they ran, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from remit.collector.page import formats
+from remit.collector.page.alignment import aligned
+
+ROOT: Final = "remit:run"
+"""The step that is the run itself."""
+LONGER: Final = 1.5
+"""A step took longer or shorter if one duration is so many times the other."""
+AROUND: Final = 2
+"""Rows that are shown before and after a difference."""
+
+
+class Ran(NamedTuple):
+    """A step in a sequence.
+
+    Attributes:
+        id: Its id.
+        name: Name of its type.
+        depth: Number of steps around it.
+        status: Its status.
+        refused: Whether the policy refused it.
+        took_us: How long it took, if that is known.
+        is_parent: Whether steps are beneath it.
+    """
+
+    id: str
+    name: str
+    depth: int
+    status: str
+    refused: bool
+    took_us: int | None
+    is_parent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of both sequences: one step of each, or a step that only one of them has.
+
+    Attributes:
+        older: The step of the older run.
+        newer: That of the newer one.
+        first: Whether the failure began at it.
+        skipped: Number of steps that are the same in both and are not shown, in a row without any.
+    """
+
+    older: Ran | None = None
+    newer: Ran | None = None
+    first: bool = False
+    skipped: int = 0
+
+    @property
+    def shown(self) -> Ran | None:
+        """The step whose name and depth are shown."""
+        return self.newer or self.older
+
+    def is_same(self, least_us: int) -> bool:
+        """Return whether both runs have the step, with the same end, and it took about as long."""
+        older, newer = self.older, self.newer
+        if older is None or newer is None or self.first:
+            return False
+        ends = (older.status, older.refused) == (newer.status, newer.refused)
+        return ends and not differ(older.took_us, newer.took_us, least_us)
+
+
+def differ(older_us: int | None, newer_us: int | None, least_us: int) -> bool:
+    """Return whether two durations differ; one that is not known differs from no other."""
+    if older_us is None or newer_us is None or abs(newer_us - older_us) < least_us:
+        return False
+    low, high = sorted((older_us, newer_us))
+    return high >= LONGER * low
+
+
+def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
+    """Return the steps of a run in the order of its tree, without the run itself."""
+    beneath: dict[str | None, list[Mapping[str, Any]]] = {}
+    known = {span["id"]: span for span in spans}
+    root = next((span["id"] for span in spans if span["schema_name"] == ROOT), None)
+    for span in sorted(spans, key=lambda each: (each["started_at"] or "9", each["id"])):
+        parent = span["parent_span_id"]
+        beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)
+    sequence: list[Ran] = []
+    waiting = [(span, 0) for span in reversed(beneath.get(None, []))]
+    while waiting:
+        span, depth = waiting.pop()
+        under = beneath.get(span["id"], []) if span["id"] != root else []
+        if span["id"] != root:
+            sequence.append(_ran(span, depth, is_parent=bool(under)))
+        waiting += [(each, depth + 1) for each in reversed(under)]
+    return sequence
+
+
+def _ran(span: Mapping[str, Any], depth: int, *, is_parent: bool) -> Ran:
+    return Ran(
+        span["id"],
+        span["schema_name"],
+        depth,
+        span["status"],
+        "denied" in span["flags"],
+        formats.between(span["started_at"], span["finished_at"]),
+        is_parent,
+    )
+
+
+def carriers_of(sequence: Sequence[Ran], origin: str | None) -> Sequence[str]:
+    """Return the types of the failed steps around that where a failure began, the nearest first."""
+    at = _failed_at(sequence, origin)
+    if at is None:
+        return ()
+    depth, names = sequence[at].depth, list[str]()
+    for step in reversed(sequence[:at]):
+        if step.depth < depth:
+            depth = step.depth
+            if step.status == "failed":
+                names.append(step.name)
+    return names
+
+
+def rows_of(
+    older: Sequence[Ran], newer: Sequence[Ran], origin: str | None, *, failed_newer: bool
+) -> list[Row]:
+    """Return both sequences side by side, aligned on the names of their types.
+
+    Args:
+        older: The steps of the older run.
+        newer: Those of the newer one.
+        origin: The step at which the failure of exactly one run began.
+        failed_newer: Whether it was the newer run.
+    """
+    at = _failed_at(newer if failed_newer else older, origin)
+    rows: list[Row] = []
+    for one, other in aligned([each.name for each in older], [each.name for each in newer]):
+        rows.append(
+            Row(
+                None if one is None else older[one],
+                None if other is None else newer[other],
+                first=at is not None and at == (other if failed_newer else one),
+            )
+        )
+    return rows
+
+
+def _failed_at(sequence: Sequence[Ran], origin: str | None) -> int | None:
+    failed = (
+        index
+        for index, step in enumerate(sequence)
+        if step.name == origin and step.status == "failed"
+    )
+    return next(failed, None)
+
+
+def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
+    """Return the rows of differences with those around them; one row stands for each gap."""
+    same = [row.is_same(least_us) for row in rows]
+    kept = {
+        near
+        for index, is_same in enumerate(same)
+        if not is_same
+        for near in range(index - AROUND, index + AROUND + 1)
+    }
+    shown: list[Row] = []
+    skipped: list[Row] = []
+    for index, row in enumerate(rows):
+        if index in kept:
+            shown += [*_gap(skipped), row]
+            skipped = []
+        else:
+            skipped.append(row)
+    return [*shown, *_gap(skipped)]
+
+
+def _gap(rows: Sequence[Row]) -> Sequence[Row]:
+    return rows if len(rows) <= AROUND else [Row(skipped=len(rows))]

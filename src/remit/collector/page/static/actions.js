@@ -1,0 +1,31 @@
+// The page of a run: copying, and the dialog that terminates.
+
+const say = (link, words) => {
+  const before = link.textContent;
+  link.textContent = words;
+  document.getElementById("copied").textContent = words;
+  setTimeout(() => { link.textContent = before; }, 2000);
+};
+
+// A link that is copied: its address, or the text behind it.
+const copy = async (link) => {
+  try {
+    const text = link.dataset.copy === "link" ? link.href : await (await fetch(link.href)).text();
+    await navigator.clipboard.writeText(text);
+    say(link, "Copied");
+  } catch {
+    location.href = link.href;
+  }
+};
+
+document.addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const link = event.target.closest("[data-copy], [data-dialog], [data-close]");
+  if (!link) return;
+  const dialog = link.closest("dialog") ?? document.getElementById(link.dataset.dialog);
+  if (!link.dataset.copy && !dialog) return;
+  event.preventDefault();
+  if (link.dataset.copy) copy(link);
+  else if (link.dataset.dialog) dialog.showModal();
+  else dialog.close();
+});

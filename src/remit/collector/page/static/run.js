@@ -1,0 +1,873 @@
+// The waterfall of a run: rows in view, the panel, find, keys, and what changes while it is open.
+
+import { duration, number } from "./formats.js";
+import { ACTIVE, CANCELLED, FAILED, MANY, MARKS, Outline, PENDING, Scale } from "./outline.js";
+import { parsed, replace } from "./page.js";
+
+const WITH_STRIP = 200;
+const SLICES = 120;
+const DEEPEST = 16;
+const LIVE_MS = 2000;
+const SLOWEST_MS = 30000;
+const TOLD_MS = 10000;
+/** A step may be written this long after the time that it is written with. */
+const LATE_US = 10e6;
+const WORDS = { denied: "refused", beyond: "beyond its remit", lost: "lost", withheld: "withheld values",
+  invalid: "not as declared", undeclared: "undeclared", failed: "failed", hits: "hits of the search" };
+const SHAPES = { denied: "refused", invalid: "odd", undeclared: "open" };
+
+const SIGNED_OUT = "signed out: sign in in another tab, then go on here";
+const NOT_SHOWN = "this step cannot be shown now";
+const NO_ANSWER = "the server does not answer";
+const TROUBLES = [SIGNED_OUT, NOT_SHOWN, NO_ANSWER];
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element with attributes and children; an attribute that is null is left out. */
+const make = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
+const draw = (name, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, name), attributes, children);
+const fill = (element, attributes, children) => {
+  for (const [name, value] of Object.entries(attributes)) set(element, name, value);
+  element.append(...children.filter((child) => child !== null));
+  return element;
+};
+const set = (element, name, value) => {
+  if (value === null) element.removeAttribute(name);
+  else element.setAttribute(name, value);
+};
+const icon = (name) =>
+  draw("svg", { class: "i", viewBox: "0 0 12 12", "aria-hidden": "true" }, draw("use", { href: `#${name}` }));
+const percent = (share) => `${(share * 100).toFixed(3)}%`;
+
+const tree = document.getElementById("tree");
+const panel = document.getElementById("panel");
+const tools = document.querySelector(".tools");
+const run = tree.dataset.run;
+const outline = new Outline(run);
+const query = new URLSearchParams(location.search);
+
+const state = { selected: -1, only: "", q: "", axis: "", folded: false, cursor: null, now: 0, seen: 0 };
+/** The row on which the keys stand, if it is not that of the chosen step. */
+let cursor = null;
+let rows = { codes: [], levels: [] };
+let scale = new Scale([0, 1]);
+let gaps = [];
+let zoom = 1;
+let stamp = 0;
+
+// ---- the frame: head, space for all rows, ruler ----
+
+const ticks = make("span", { role: "columnheader", class: "ticks" });
+const head = make("div", { role: "row", class: "row axis", "aria-rowindex": 1 },
+  make("span", { role: "columnheader", class: "name" }, "Step"),
+  make("span", { role: "columnheader" }, make("span", { class: "hide" }, "Marks")),
+  ticks,
+  make("span", { role: "columnheader" }, "Took"));
+const space = make("div", { class: "space", role: "presentation" });
+const view = make("div", { class: "view", role: "presentation" });
+space.append(view);
+const lanes = { hits: draw("path", { class: "ha" }), withheld: draw("path", { class: "hk" }),
+  origins: draw("path", { class: "down" }) };
+const here = draw("rect", { class: "here", x: 0, width: 18 });
+const ruler = draw("svg", { class: "ruler", viewBox: "0 0 18 1000", preserveAspectRatio: "none", "aria-hidden": "true" },
+  here, ...Object.values(lanes));
+const said = make("p", { class: "small said", role: "status" });
+const told = make("p", { class: "hide", role: "status" });
+
+const strip = make("figure", { class: "strip", hidden: "" });
+const find = make("input", { type: "search", size: 10, placeholder: "in this run", maxlength: 200 });
+const show = choice("Show", { "": "all steps", failed: "failed", marked: "marked" });
+const axis = choice("Axis", { run: "whole run", rows: "rows in view" });
+const idle = make("button", { type: "button", class: "quiet-button" });
+const hits = stepper("hit", "n", () => go("hits", -1), () => go("hits", 1));
+const failures = stepper("failed step", "e", () => go("origins", -1), () => go("origins", 1));
+const steps = stepper("step", "j", () => move(-1), () => move(1));
+
+function choice(label, options) {
+  const select = make("select", {}, ...Object.entries(options).map(([value, text]) => make("option", { value }, text)));
+  return { label: make("label", {}, `${label} `, select), select };
+}
+
+/** Two buttons around a place in a list. */
+function stepper(what, key, back, on) {
+  const text = make("span", { class: "small" });
+  const button = (sign, label, act) => {
+    const made = make("button", { type: "button", class: "button", "aria-label": label, title: label }, sign);
+    made.addEventListener("click", act);
+    return made;
+  };
+  const box = make("span", { class: "step", hidden: "" },
+    button("‹", `previous ${what}`, back), text, button("›", `next ${what} (${key})`, on));
+  return { box, say: (words) => { box.hidden = !words; text.textContent = words; } };
+}
+
+function furnish() {
+  tree.classList.add("live");
+  set(tree, "role", "treegrid");
+  set(tree, "aria-label", "Steps");
+  tree.tabIndex = 0;
+  tree.replaceChildren(head, space, ruler);
+  const label = make("label", {}, "Find ", find);
+  find.addEventListener("input", () => label.classList.toggle("set", find.value !== ""));
+  tools.replaceChildren(label, hits.box, show.label, axis.label, make("span", { class: "end ends" }, idle, failures.box, steps.box));
+  tools.before(strip);
+  tree.after(said, told);
+  panel.tabIndex = -1;
+}
+
+// ---- what is shown ----
+
+const rowHeight = () => (matchMedia("(max-width: 700px)").matches ? 32 : 24);
+const now = () => state.now + (performance.now() - state.seen) * 1000;
+const isOpen = () => outline.facts.status === "active" || outline.facts.status === "pending";
+const axisIs = () => state.axis || (outline.size > MANY ? "rows" : "run");
+
+/** Lay out all rows again: another tree, another choice of rows. */
+function layOut() {
+  rows = outline.rows(state.only);
+  set(tree, "aria-rowcount", rows.codes.length + 1);
+  space.style.height = `${rows.codes.length * rowHeight()}px`;
+  gaps = axisIs() === "run" ? outline.gaps() : [];
+  stamp++;
+  paint();
+  survey();
+}
+
+let shown = [];
+let firstShown = 0;
+
+/** Draw the rows in view. */
+function paint() {
+  const height = rowHeight();
+  const from = Math.max(0, Math.floor(tree.scrollTop / height) - 2);
+  const count = Math.min(rows.codes.length - from, Math.ceil(tree.clientHeight / height) + 4);
+  const [first, size] = [Math.max(0, Math.min(from, rows.codes.length - count)), Math.max(0, count)];
+  while (shown.length < size) shown.push(blank());
+  while (shown.length > size) shown.pop().row.remove();
+  const by = first - firstShown;
+  if (by > 0 && by < size) shown.push(...shown.splice(0, by));
+  if (by < 0 && -by < size) shown.unshift(...shown.splice(size + by));
+  firstShown = first;
+  view.style.transform = `translateY(${first * height}px)`;
+  const fresh = axisScale(first, first + size);
+  if (fresh.from !== scale.from || fresh.to !== scale.to || fresh.gaps.length !== scale.gaps.length) {
+    scale = fresh;
+    stamp++;
+    ticks.replaceChildren(...[0, 0.25, 0.5, 0.75].map((at) => make("span", {}, shortly(scale.time(at)))));
+  }
+  shown.forEach((slot, at) => {
+    // In the order of the rows, so that it is read in it.
+    if (view.children[at] !== slot.row) view.insertBefore(slot.row, view.children[at] ?? null);
+    drawRow(slot, first + at);
+  });
+  point();
+  const share = (at) => (1000 * outline.at[stepOf(rows.codes[at])]) / outline.count;
+  if (!size) return;
+  here.setAttribute("y", share(first));
+  here.setAttribute("height", Math.max(4, share(first + size - 1) - share(first)));
+}
+
+const shortly = (time) => (time < 1 ? "0 s" : duration(Math.round(time)));
+
+function axisScale(first, last) {
+  if (axisIs() === "rows") return new Scale(zoomed(outline.fit(rows, first, last)));
+  const [from, to] = outline.whole();
+  // After its last sign a process that ended has a time of which nothing is known.
+  if ("ended" in tree.dataset) return new Scale(zoomed([from, from + (to - from) * 1.2]));
+  return new Scale(zoomed([from, to]), state.folded && zoom === 1 ? gaps : []);
+}
+
+/** A part of an axis around the step that is chosen. */
+function zoomed([from, to]) {
+  if (zoom === 1) return [from, to];
+  const middle = state.selected < 0 ? from : outline.start[state.selected] || from;
+  const half = (to - from) / zoom / 2;
+  const begin = Math.max(from, Math.min(middle - half, to - 2 * half));
+  return [begin, begin + 2 * half];
+}
+
+function blank() {
+  const name = make("a", { tabindex: -1 });
+  const marks = make("span", { role: "gridcell" });
+  const bars = draw("svg", { "aria-hidden": "true" });
+  const took = make("span", { role: "gridcell" });
+  const row = make("div", { role: "row" }, make("span", { role: "gridcell", class: "name" }, name), marks,
+    make("span", { role: "gridcell", class: "time" }, bars), took);
+  view.append(row);
+  return { row, name, marks, bars, took, code: null, at: -1, stamp: -1 };
+}
+
+function drawRow(slot, at) {
+  const code = rows.codes[at];
+  if (slot.code === code && slot.stamp === stamp && slot.at === at) return;
+  const isSame = slot.code === code && slot.at === at && slot.words === words;
+  Object.assign(slot, { code, at, stamp, words });
+  slot.bars.replaceChildren(...bands(), ...(code >= 0 ? bar(code) : barsOf(code)));
+  if (isSame) return;
+  const { row } = slot;
+  const isGroup = code < 0;
+  const level = rows.levels[at];
+  row.id = `row-${at}`;
+  row.className = `row l${Math.min(level, DEEPEST)} ${isGroup ? "" : classOf(code)}`;
+  set(row, "aria-level", level + 1);
+  set(row, "aria-rowindex", at + 2);
+  const folds = isGroup || outline.kids[code] > 0;
+  const opened = folds && (state.only !== "" || outline.isOpen(code));
+  set(row, "aria-expanded", folds ? String(opened) : null);
+  set(row, "aria-selected", code === (cursor ?? state.selected) ? "true" : null);
+  slot.name.replaceChildren(
+    ...(folds ? [make("span", { class: "fold", "aria-hidden": "true" }, opened ? "–" : "+")] : []),
+    ...(level > DEEPEST ? [make("i", { class: "deep" }, String(level + 1))] : []),
+    ...(isGroup ? groupName(code) : stepName(code, folds && !opened)));
+  set(slot.name, "href", isGroup ? null : address(code));
+  slot.marks.replaceChildren(...(isGroup ? groupMarks(code) : stepMarks(code, folds && !opened)));
+  slot.took.textContent = isGroup ? duration(tookOf(members(code))) : took(code);
+}
+let words = 0;
+
+const stepOf = (code) => (code >= 0 ? code : members(code)[0]);
+const members = (code) => outline.groups[-code - 2].members;
+const tookOf = (steps) => steps.reduce((sum, step) => sum + (outline.took[step] || 0), 0);
+const isDenied = (step) => (outline.flags[step] & MARKS.denied) !== 0;
+
+/** Whether a later process closed a step, because its own had ended: it ended with the run. */
+const wasOpen = (step) => "ended" in tree.dataset && outline.status[step] === FAILED
+  && outline.end(step) === outline.end(outline.byStart[0]);
+
+function took(step) {
+  if (isDenied(step)) return "did not run";
+  if (wasOpen(step)) return "not known";
+  if (outline.status[step] === PENDING) return "";
+  if (outline.status[step] === ACTIVE && isOpen()) return duration(Math.round(outline.end(step) - outline.start[step]));
+  return duration(outline.took[step]);
+}
+
+function classOf(step) {
+  const status = outline.status[step];
+  if (status === FAILED) return (outline.isPath(step) ? "path " : "") + (outline.isOrigin(step) ? "first" : "");
+  if (isDenied(step)) return "first";
+  return status === CANCELLED || status === PENDING ? "off" : "";
+}
+
+function stepName(step, isClosed) {
+  const status = outline.status[step];
+  const name = outline.name(step);
+  const label = [];
+  if (outline.isHandled(step)) label.push("handled");
+  else if (status === CANCELLED) label.push("cancelled");
+  else if (status === PENDING) label.push("not started");
+  else if (status === ACTIVE) label.push(isOpen() ? "running" : "never ended");
+  const call = outline.calls.get(step);
+  if (call) {
+    if (call[0]) label.push(call[0]);
+    if (call[1] !== null) label.push(`${number(call[1])} tokens`);
+  }
+  const below = outline.after[step] - outline.at[step] - 1;
+  if (isClosed) label.push(`${number(below)} ${below === 1 ? "step" : "steps"}`);
+  else if (!label.length && outline.labels.has(step)) label.push(outline.labels.get(step));
+  const shape = outline.isOrigin(step) ? "failed" : isDenied(step) ? "refused" : null;
+  const word = isDenied(step) ? "refused: " : status === FAILED ? "failed: " : null;
+  return [
+    shape && icon(shape),
+    word && make("span", { class: "hide" }, word),
+    outline.hits.has(step) ? make("mark", {}, name) : name,
+    label.length ? make("i", {}, label.join(" · ")) : null,
+  ].filter((part) => part !== null);
+}
+
+function groupName(code) {
+  const steps = members(code);
+  const tokens = steps.map((step) => outline.calls.get(step)?.[1] ?? null);
+  // Unless it is known of all, a sum would be wrong.
+  const sum = tokens.every((each) => each !== null) ? tokens.reduce((a, b) => a + b, 0) : null;
+  return [`${outline.types[outline.groups[-code - 2].type].name} × ${number(steps.length)}`,
+    ...(sum === null ? [] : [make("i", {}, `${number(sum)} tokens`)])];
+}
+
+/** A mark: shape, the number only above 1, words for screen readers. */
+function mark(name, count) {
+  const said = `${number(count)} ${WORDS[name]}`;
+  const drawn = name === "withheld" || name === "hits" ? null : icon(SHAPES[name] ?? name);
+  const isShown = count > 1 || name === "hits";
+  return make("span", { class: `m ${SHAPES[name] && name !== "denied" ? SHAPES[name] : name}`, title: said }, drawn,
+    isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${WORDS[name]}` : said));
+}
+
+/** What is grave is told of all steps below a closed one; the rest only of itself. */
+function stepMarks(step, isClosed) {
+  const count = {};
+  for (const [name, bits] of Object.entries(MARKS)) count[name] = outline.flags[step] & bits ? 1 : 0;
+  if (isClosed) {
+    for (const name of ["denied", "beyond", "lost", "hits"]) count[name] = outline.sum(name, step);
+    count.hits -= outline.hits.has(step) ? 1 : 0;
+    count.failed = outline.sum("origins", step) - (outline.isOrigin(step) ? 1 : 0);
+  } else count.denied = 0;
+  return marksOf(count);
+}
+
+function groupMarks(code) {
+  const count = {};
+  for (const name of [...Object.keys(MARKS), "hits"]) {
+    count[name] = members(code).reduce((sum, step) => sum + outline.sum(name, step), 0);
+  }
+  count.failed = members(code).reduce((sum, step) => sum + outline.sum("origins", step), 0);
+  return marksOf(count);
+}
+
+const marksOf = (count) =>
+  ["failed", ...Object.keys(MARKS), "hits"].filter((name) => count[name]).map((name) => mark(name, count[name]));
+
+// ---- bars ----
+
+const rect = (kind, from, to, hasBelow) =>
+  draw("rect", { class: `b ${kind}`, x: percent(from), width: percent(Math.max(to - from, 0.003)),
+    y: hasBelow ? 10 : 7, height: hasBelow ? 4 : 10 });
+
+const bands = () =>
+  scale.gaps.map(([from, to]) =>
+    draw("rect", { class: "gapband", x: percent(scale.x(from)), width: percent(scale.x(to) - scale.x(from)), y: 0, height: 24 }));
+
+function kindOf(step) {
+  const status = outline.status[step];
+  if (isDenied(step)) return "hatred";
+  if (wasOpen(step)) return "";
+  if (step === outline.byStart[0] && outline.facts.status === "terminated") return "warn";
+  if (status === FAILED) return "bad";
+  if (status === CANCELLED) return outline.kids[step] ? "" : "off";
+  if (status === ACTIVE && isOpen()) return "now";
+  return outline.flags[step] & MARKS.beyond ? "warn" : "";
+}
+
+/** The bar of a step, interrupted where nothing happened. */
+function bar(step) {
+  if (Number.isNaN(outline.start[step])) return [];
+  const [from, to] = [outline.start[step], outline.end(step)];
+  if (to < scale.from || from > scale.to) return [];
+  const inside = (time) => scale.x(Math.min(scale.to, Math.max(scale.from, time)));
+  const kind = kindOf(step);
+  const hasBelow = outline.kids[step] > 0;
+  const parts = [];
+  let begin = from;
+  for (const [idleFrom, idleTo] of scale.gaps) {
+    if (begin <= idleFrom && to >= idleTo) {
+      parts.push([begin, idleFrom]);
+      begin = idleTo;
+    }
+  }
+  parts.push([begin, to]);
+  const bars = parts.map(([began, ended]) => rect(kind, inside(began), inside(ended), hasBelow));
+  // After the last sign of it nothing is known.
+  if (wasOpen(step) || (outline.status[step] === ACTIVE && !isOpen() && !isDenied(step))) bars.push(rect("hat", inside(to), 1, false));
+  return bars;
+}
+
+/** The bars of a group, apart from each other; one that would touch the one before is left out. */
+function barsOf(code) {
+  const parts = { "": [], bad: [] };
+  const ends = { "": -1, bad: -1 };
+  for (const step of members(code)) {
+    const [from, to] = [outline.start[step], outline.end(step)];
+    if (Number.isNaN(from) || to < scale.from || from > scale.to) continue;
+    const kind = outline.status[step] === FAILED ? "bad" : "";
+    const x = Math.max(0, Math.round(scale.x(from) * 1000));
+    const width = Math.max(2, Math.min(1000, Math.round(scale.x(to) * 1000)) - x);
+    if (x <= ends[kind]) continue;
+    ends[kind] = x + width;
+    parts[kind].push(`M${x} 7h${width}v10h-${width}z`);
+  }
+  return [draw("svg", { viewBox: "0 0 1000 24", preserveAspectRatio: "none" },
+    ...Object.entries(parts).map(([kind, path]) => draw("path", { class: `b ${kind}`, d: path.join("") })))];
+}
+
+// ---- strip, ruler, words above the tree ----
+
+/** Draw what shows all steps: the strip, the ruler, the numbers. */
+function survey() {
+  const isMany = outline.size >= WITH_STRIP;
+  strip.hidden = !isMany;
+  tree.classList.toggle("ruled", isMany);
+  axis.label.hidden = !isMany;
+  document.getElementById("legend").hidden = !isMany;
+  axis.select.value = axisIs();
+  show.select.value = state.only;
+  show.label.classList.toggle("set", state.only !== "");
+  const nothing = gaps.reduce((sum, [from, to]) => sum + to - from, 0);
+  idle.hidden = nothing === 0;
+  const words = `${duration(Math.round(nothing))} of nothing`;
+  idle.textContent = state.folded ? `${words} folded: unfold` : `fold ${words}?`;
+  if (isMany) {
+    drawStrip();
+    for (const [name, x] of [["hits", 0], ["withheld", 6], ["origins", 12]]) lanes[name].setAttribute("d", lane(name, x));
+  }
+  say();
+}
+
+function lane(name, x) {
+  const path = [];
+  let last = -1;
+  for (let at = 0; at < outline.count; at++) {
+    const y = Math.floor((at * 998) / outline.count);
+    if (y === last || !outline.tests[name](outline.order[at])) continue;
+    last = y;
+    path.push(`M${x} ${y}h5v2h-5z`);
+  }
+  return path.join("");
+}
+
+function drawStrip() {
+  const whole = new Scale(outline.whole(), state.folded ? outline.gaps() : []);
+  const { began, failed } = outline.activity(whole, SLICES);
+  const most = Math.max(1, ...began);
+  const width = 1000 / SLICES;
+  const up = [];
+  const down = [];
+  began.forEach((count, at) => {
+    const x = (at * width).toFixed(1);
+    const height = (count / most) * 40;
+    if (count) up.push(`M${x} 44v-${height.toFixed(1)}h${(width - 1.9).toFixed(1)}v${height.toFixed(1)}z`);
+    if (failed[at]) down.push(`M${x} 46v9h6v-9z`);
+  });
+  const [from, to] = outline.whole();
+  const plot = draw("svg", { viewBox: "0 0 1000 58", preserveAspectRatio: "none", "aria-hidden": "true" },
+    draw("path", { class: "act", d: up.join("") }), draw("path", { class: "down", d: down.join("") }),
+    draw("path", { class: "zero", d: "M0 44.5H1000", "vector-effect": "non-scaling-stroke" }));
+  const over = draw("svg", { class: "over", "aria-hidden": "true" }, ...whole.gaps.map(([began, ended]) =>
+    draw("rect", { class: "gapband", x: percent(whole.x(began)), width: percent(whole.x(ended) - whole.x(began)), y: 0, height: 58 })));
+  const unloaded = outline.count < outline.facts.spans ? ` ${number(outline.count)} of ${number(outline.facts.spans)} steps so far.` : "";
+  strip.replaceChildren(
+    make("figcaption", { class: "small soft" }, `Steps that began, in ${duration(Math.round(to - from))}, at most ${number(most)} a slice.${down.length ? " Below the line: failed." : ""}${unloaded}`, idle),
+    make("div", { class: "plot" }, plot, over));
+}
+
+/** Where the chosen step is among those with a mark; if it has none, how many there are. */
+function place(mark, one, many) {
+  const total = outline.total(mark);
+  if (!total) return "";
+  if (state.selected < 0 || !outline.tests[mark](state.selected)) return `${number(total)} ${total === 1 ? one : many}`;
+  return `${one} ${number(outline.sums[mark][outline.at[state.selected] + 1])} of ${number(total)}`;
+}
+
+/** Say where the chosen step is in the lists. */
+function say() {
+  if (!outline.count) return;
+  const at = state.selected < 0 ? 0 : outline.at[state.selected] + 1;
+  steps.say(`${number(at)} of ${number(outline.size)}`);
+  failures.say(place("origins", "failed", "failed"));
+  hits.say(state.q && (place("hits", "hit", "hits") || "no hit"));
+}
+
+// ---- choosing ----
+
+function address(step = state.selected) {
+  const made = new URLSearchParams(location.search);
+  const keep = (name, value) => (value ? made.set(name, value) : made.delete(name));
+  keep("span", step < 0 ? "" : outline.full(step));
+  keep("axis", state.axis);
+  keep("only", state.only);
+  keep("q", state.q);
+  return `/runs/${run}${made.size ? `?${made}` : ""}`;
+}
+
+const remember = () => history.replaceState(history.state, "", address());
+
+/** Point to the chosen row for screen readers. */
+function point() {
+  const slot = shown.find(({ code }) => code === (cursor ?? state.selected));
+  set(tree, "aria-activedescendant", slot ? slot.row.id : null);
+}
+
+/** Choose a step: its row, the address, the panel. */
+function choose(step, { isFirst = false, scroll = true } = {}) {
+  if (step < 0 || step === undefined) return;
+  cursor = null;
+  const isNew = step !== state.selected;
+  state.selected = step;
+  if (state.only && !outline.sum(state.only, step)) state.only = "";
+  if (!rows.codes.includes(step)) {
+    // What the server has chosen opens nothing: many siblings would hide the rest.
+    if (isFirst && !query.has("span")) cursor = nearest(step);
+    else {
+      outline.reveal(step);
+      refold();
+    }
+  }
+  if (scroll) bring(current());
+  select();
+  const id = outline.full(step);
+  if (isNew && id !== panel.dataset.span) openPanel(step);
+  if (!isFirst) remember();
+  // What the head offers to copy and to print is about the chosen step.
+  for (const [selector, path] of [["[data-copy=link]", address()], ["#copy-text", `/runs/${run}/spans/${id}/text`]]) {
+    document.querySelector(`.acts ${selector}`)?.setAttribute("href", path);
+  }
+}
+
+/** The row in which a step is folded. */
+function nearest(step) {
+  for (let at = step; at >= 0; at = outline.up[at]) {
+    const group = -outline.groupOf[at] - 2;
+    for (const code of [at, group]) if (code !== -1 && rows.codes.includes(code)) return code;
+  }
+  return null;
+}
+
+function select() {
+  for (const slot of shown) {
+    set(slot.row, "aria-selected", slot.code === (cursor ?? state.selected) ? "true" : null);
+  }
+  point();
+  say();
+}
+
+/** Scroll so far that a row is in view. */
+function bring(at) {
+  const height = rowHeight();
+  const room = tree.clientHeight - head.offsetHeight;
+  const y = at * height;
+  if (y < tree.scrollTop) tree.scrollTop = Math.max(0, y - height);
+  else if (y + height > tree.scrollTop + room) tree.scrollTop = y - Math.max(height, room - 3 * height);
+  paint();
+}
+
+let asked = null;
+
+async function openPanel(step) {
+  asked?.abort();
+  asked = new AbortController();
+  try {
+    const answer = await get(`/runs/${run}/spans/${outline.full(step)}/part`, asked.signal);
+    if (answer.ok) {
+      replace(panel, await answer.text());
+      panel.dataset.span = outline.full(step);
+    }
+    else if (answer.status !== 401) tell(NOT_SHOWN);
+  } catch (error) {
+    if (error.name !== "AbortError") tell(NO_ANSWER);
+  }
+}
+
+async function get(path, signal) {
+  const answer = await fetch(path, { signal });
+  if (answer.status === 401) tell(SIGNED_OUT);
+  else if (answer.ok && TROUBLES.includes(said.textContent)) tell("");
+  return answer;
+}
+
+const tell = (text) => {
+  if (said.textContent !== text) said.textContent = text;
+};
+
+/** Other rows are shown, or their words have changed; the chosen step stays. */
+function refold() {
+  words++;
+  layOut();
+}
+
+/** Open or close a row, which stays where it is. */
+function fold(code, isOpened) {
+  outline.open(code, isOpened);
+  refold();
+}
+
+/** The row on which the keys stand. */
+const current = () => rows.codes.indexOf(cursor ?? state.selected);
+
+/** Go to another row. */
+function move(by) {
+  goTo(Math.max(0, Math.min(rows.codes.length - 1, current() + by)));
+}
+
+function goTo(at) {
+  const code = rows.codes[at];
+  if (code === undefined) return;
+  if (code >= 0) return choose(code);
+  cursor = code;
+  bring(at);
+  select();
+}
+
+function go(mark, direction) {
+  if (outline.total(mark)) choose(outline.nextWith(mark, state.selected, direction));
+}
+
+// ---- keys ----
+
+const page = () => Math.max(1, Math.floor(tree.clientHeight / rowHeight()) - 2);
+
+function inward() {
+  const code = cursor ?? state.selected;
+  const at = current();
+  if (!shownAsFolding(code)) return;
+  if (outline.isOpen(code)) goTo(at + 1);
+  else fold(code, true);
+}
+
+function outward() {
+  const code = cursor ?? state.selected;
+  if (shownAsFolding(code) && outline.isOpen(code)) fold(code, false);
+  else parent();
+}
+
+const shownAsFolding = (code) => code < -1 || (code >= 0 && outline.kids[code] > 0);
+
+function parent() {
+  const at = current();
+  for (let above = at - 1; above >= 0; above--) if (rows.levels[above] < rows.levels[at]) return goTo(above);
+}
+
+function level(by) {
+  outline.level(by);
+  if (state.selected >= 0) {
+    // The step above that is still shown, so that something is chosen.
+    let step = state.selected;
+    refold();
+    while (step >= 0 && !rows.codes.includes(step)) step = outline.up[step];
+    if (step >= 0) choose(step);
+  } else refold();
+}
+
+function turnAxis() {
+  state.axis = axisIs() === "rows" ? "run" : "rows";
+  remember();
+  layOut();
+}
+
+function zoomBy(factor) {
+  zoom = Math.max(1, Math.min(4096, zoom * factor));
+  layOut();
+}
+
+const KEYS = {
+  ArrowDown: () => move(1), j: () => move(1), ArrowUp: () => move(-1), k: () => move(-1),
+  ArrowRight: inward, ArrowLeft: outward, "shift ArrowRight": () => level(1), "shift ArrowLeft": () => level(-1),
+  Home: () => goTo(0), End: () => goTo(rows.codes.length - 1),
+  PageDown: () => move(page()), PageUp: () => move(-page()),
+  e: () => go("origins", 1), E: () => go("origins", -1), m: () => go("marked", 1), M: () => go("marked", -1),
+  n: () => go("hits", 1), N: () => go("hits", -1), p: parent, z: turnAxis, "+": () => zoomBy(2), "-": () => zoomBy(0.5),
+  Enter: () => (cursor === null ? panel.focus() : fold(cursor, !outline.isOpen(cursor))),
+  " ": () => shownAsFolding(cursor ?? state.selected) && fold(cursor ?? state.selected, !outline.isOpen(cursor ?? state.selected)),
+  c: () => navigator.clipboard?.writeText(new URL(address(), location).href).then(() => tell("link copied")),
+  "/": () => find.focus(),
+};
+
+function listen() {
+  tree.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = KEYS[event.shiftKey && event.key.startsWith("Arrow") ? `shift ${event.key}` : event.key];
+    if (!act || !outline.count) return;
+    event.preventDefault();
+    act();
+  });
+  for (const element of [panel, tools]) {
+    element.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") tree.focus();
+    });
+  }
+  tree.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    const slot = shown.find(({ row }) => row.contains(event.target));
+    if (!slot) return;
+    event.preventDefault();
+    tree.focus({ preventScroll: true });
+    const isFold = event.target.closest(".fold") !== null;
+    if (isFold || slot.code < 0) fold(slot.code, !outline.isOpen(slot.code));
+    else choose(slot.code, { scroll: false });
+  });
+  ruler.addEventListener("click", (event) => {
+    const box = ruler.getBoundingClientRect();
+    const at = Math.floor(((event.clientY - box.top) / box.height) * outline.count);
+    choose(outline.order[Math.max(0, Math.min(outline.count - 1, at))]);
+  });
+  panel.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const to = new URL(link.href);
+    const step = to.pathname === `/runs/${run}` ? outline.find(to.searchParams.get("span") ?? "") : undefined;
+    if (step === undefined) return;
+    event.preventDefault();
+    choose(step);
+  });
+  let isWaiting = false;
+  tree.addEventListener("scroll", () => {
+    if (isWaiting) return;
+    isWaiting = true;
+    requestAnimationFrame(() => {
+      isWaiting = false;
+      paint();
+    });
+  }, { passive: true });
+  new ResizeObserver(() => outline.count && layOut()).observe(tree);
+  show.select.addEventListener("change", () => {
+    state.only = show.select.value;
+    remember();
+    refold();
+    if (state.selected >= 0) bring(Math.max(0, rows.codes.indexOf(state.selected)));
+  });
+  axis.select.addEventListener("change", turnAxis);
+  idle.addEventListener("click", () => {
+    state.folded = !state.folded;
+    layOut();
+  });
+  find.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    if (find.value.trim() === state.q) go("hits", event.shiftKey ? -1 : 1);
+    else search(find.value.trim());
+  });
+  find.addEventListener("change", () => find.value.trim() === state.q || search(find.value.trim()));
+  document.addEventListener("visibilitychange", () => document.hidden || watch());
+}
+
+// ---- find ----
+
+/** Look for a text in all steps, and go to the first that has it. */
+async function search(text, { move = true } = {}) {
+  state.q = text;
+  remember();
+  const found = [];
+  let closed = [];
+  for (let after = ""; text && after !== null; ) {
+    const asks = new URLSearchParams({ q: text, ...(after && { after }) });
+    const answer = await get(`/runs/${run}/find?${asks}`);
+    if (state.q !== text || !answer.ok) return;
+    const part = await answer.json();
+    found.push(...part.ids);
+    closed = part.closed;
+    after = found.length < 1000 ? part.next : null;
+  }
+  outline.found(found);
+  refold();
+  const unsearched = closed.length ? `; what ${closed.join(", ")} received is closed and was not searched` : "";
+  tell(text && (unsearched || found.length >= 1000) ? `${number(found.length)} hits${unsearched}` : "");
+  if (move && found.length && !outline.hits.has(state.selected)) go("hits", 1);
+}
+
+// ---- loading, and what changes ----
+
+/** Read slices and add them; `each` is called after each slice. */
+async function load(path, each) {
+  let coming = get(path);
+  while (coming !== null) {
+    const answer = await coming;
+    if (!answer.ok) throw new Error(String(answer.status));
+    const slice = await answer.json();
+    // The next one is made while this one is added.
+    const next = `${path}${path.includes("?") ? "&" : "?"}after=${slice.next}`;
+    coming = slice.next === null ? null : get(next);
+    outline.add(slice);
+    Object.assign(state, { now: slice.now, seen: performance.now() });
+    each(slice);
+  }
+}
+
+function start() {
+  state.only = ["failed", "marked"].includes(query.get("only")) ? query.get("only") : "";
+  state.axis = ["rows", "run"].includes(query.get("axis")) ? query.get("axis") : "";
+  find.value = query.get("q") ?? "";
+  find.parentElement.classList.toggle("set", find.value !== "");
+}
+
+async function begin() {
+  furnish();
+  start();
+  listen();
+  let slices = 0;
+  try {
+    await load(`/runs/${run}/outline`, (slice) => {
+      state.cursor ??= slice.cursor;
+      // The tree is made of the first slice, so that there is something to see, and of all of them.
+      if (slices++ && slice.next !== null) return tell(`${number(outline.count)} of ${number(slice.run.spans)} steps`);
+      tell("");
+      outline.build(now());
+      refold();
+      performance.mark(slices === 1 ? "first-rows" : "all-rows");
+    });
+  } catch {
+    tell(`${number(outline.count)} of ${number(outline.facts?.spans ?? 0)} steps came: load the page again`);
+  }
+  if (!outline.count) return;
+  performance.mark("all-rows");
+  const asked = query.get("span") ?? panel.dataset.span ?? "";
+  const wanted = outline.find(asked);
+  choose(wanted ?? outline.order[0], { isFirst: true });
+  if (find.value) await search(find.value.trim(), { move: !query.has("span") });
+  watch();
+}
+
+let timer = 0;
+let pause = LIVE_MS;
+let toldAt = 0;
+
+/** While the run is open, and the page visible, ask what has changed. */
+function watch() {
+  clearTimeout(timer);
+  if (!outline.facts || !isOpen()) return live("");
+  timer = setTimeout(async () => {
+    if (document.hidden) return live("paused");
+    try {
+      const answer = await get(`/live?run=${run}&since=${state.cursor}`);
+      if (answer.status === 401) live("");
+      else if (!answer.ok) throw new Error(String(answer.status));
+      else {
+        pause = LIVE_MS;
+        live("live");
+        if (answer.status === 200) await merge(await answer.json());
+        else grow();
+      }
+    } catch {
+      pause = Math.min(SLOWEST_MS, pause * 2);
+      live("reconnecting");
+    }
+    watch();
+  }, pause);
+}
+
+function live(word) {
+  const box = document.getElementById("live");
+  if (box && box.textContent !== word) {
+    box.replaceChildren(...(word ? [make("span", { class: word === "live" ? "dot" : "dot off" }), word] : []));
+  }
+}
+
+/** Active steps last longer. */
+function grow() {
+  outline.lastSign = now() - outline.base;
+  outline.extent = null;
+  words++;
+  stamp++;
+  paint();
+}
+
+/** Add what has changed; what is chosen, scrolled to and folded stays. */
+async function merge(change) {
+  const before = outline.count;
+  const status = outline.facts.status;
+  const chosen = state.selected < 0 ? null : outline.status[state.selected];
+  await load(`/runs/${run}/outline?changed=${Math.max(0, state.now - LATE_US)}`, () => {});
+  state.cursor = change.cursor;
+  outline.build(now());
+  refold();
+  if (chosen !== null && outline.status[state.selected] !== chosen) openPanel(state.selected);
+  const fresh = outline.count - before;
+  if (fresh && performance.now() - toldAt > TOLD_MS) {
+    toldAt = performance.now();
+    told.textContent = `${number(fresh)} new steps`;
+  }
+  if (status !== outline.facts.status) {
+    told.textContent = `the run is ${outline.facts.status}`;
+    await renew();
+  }
+}
+
+/** Show anew what the server says of the run as a whole. */
+async function renew() {
+  const answer = await get(address());
+  if (!answer.ok) return;
+  const above = (main) => [...main.children].slice(0, [...main.children].findIndex((part) => part.matches(".split")));
+  const split = document.querySelector("main > .split");
+  for (const part of above(split.parentElement)) part.remove();
+  split.before(...above(parsed(await answer.text()).querySelector("main")));
+}
+
+begin();

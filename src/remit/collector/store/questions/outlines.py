@@ -1,0 +1,157 @@
+"""The steps of one run in the order of their ids, without payloads, and a text in its payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+from remit.collector.store.questions.scope import RunRef, of_key
+from remit.collector.store.transaction import Transaction
+
+_PAYLOADS: Final = {
+    "postgres": "LEFT JOIN span_payloads AS y "
+    "ON y.shard = s.shard AND y.run_ref = s.run_ref AND y.id = s.id",
+    "sqlite": "LEFT JOIN span_payloads AS y ON y.span_ref = s.ref",
+}
+_PLACE: Final = {"postgres": "STRPOS", "sqlite": "INSTR"}
+_LABEL_CHARS: Final = 80
+_HEAD_CHARS: Final = 400
+_USAGE_CHARS: Final = 200
+_USAGE: Final = '"token_usage":{'
+
+
+class OutlineSpan(NamedTuple):
+    """A step in an outline; times are microseconds since 1970.
+
+    Attributes:
+        id: Its id in bytes.
+        parent_id: That of its parent.
+        type_ref: Its type.
+        status: The place of its status in `STATUSES`.
+        flags: Its flags.
+        started_at: When it began.
+        finished_at: When it ended.
+        summary: The beginning of its summary.
+    """
+
+    id: bytes
+    parent_id: bytes | None
+    type_ref: int
+    status: int
+    flags: int
+    started_at: int | None
+    finished_at: int | None
+    summary: str | None
+
+
+class NamedType(NamedTuple):
+    """A type of steps.
+
+    Attributes:
+        ref: Its number in the database.
+        name: Its name.
+    """
+
+    ref: int
+    name: str
+
+
+class Usage(NamedTuple):
+    """What a model call says at the edges of its payloads.
+
+    Attributes:
+        id: Its id in bytes.
+        head: The beginning of its payload.
+        usage: The part of its result that begins with its tokens, else the beginning.
+    """
+
+    id: bytes
+    head: str | None
+    usage: str | None
+
+
+class Searched(NamedTuple):
+    """A step that was searched for a text.
+
+    Attributes:
+        id: Its id in bytes.
+        type_ref: Its type.
+        has_text: Whether its payload or its result has the text.
+    """
+
+    id: bytes
+    type_ref: int
+    has_text: bool
+
+
+def outline(
+    tx: Transaction, run: RunRef, *, after: bytes, since_us: int | None = None, limit: int
+) -> list[OutlineSpan]:
+    """Return steps of a run by their ids.
+
+    Args:
+        tx: The transaction.
+        run: The run.
+        after: Only steps with a greater id.
+        since_us: Only steps that were written at or after this.
+        limit: The largest number of steps.
+    """
+    where = of_key(tx, "s", run)
+    where.add("s.id > ?", after)
+    where.add_known("s.updated_at >= ?", since_us)
+    sql = (
+        "SELECT s.id, s.parent_id, s.type_ref, s.status, s.flags, s.started_at, s.finished_at, "
+        f"SUBSTR(s.summary, 1, {_LABEL_CHARS}) FROM spans AS s WHERE {where.text} "
+        "ORDER BY s.id LIMIT ?"
+    )
+    return list(map(OutlineSpan._make, tx.rows(sql, [*where.values, limit])))
+
+
+def named_types(tx: Transaction, refs: Collection[int]) -> list[NamedType]:
+    """Return types by their numbers."""
+    sql = f"SELECT t.ref, t.name FROM span_types AS t WHERE t.ref IN ({_marks(refs)})"
+    return list(map(NamedType._make, tx.rows(sql, list(refs)))) if refs else []
+
+
+def usages(tx: Transaction, run: RunRef, ids: Collection[bytes]) -> Iterable[Usage]:
+    """Return what model calls of a run say about their model and tokens."""
+    if not ids:
+        return []
+    where = of_key(tx, "s", run)
+    among, values = tx.among_ids("s.id", ids)
+    where.add(among, *values)
+    place = f"{_PLACE[tx.dialect]}(y.result, '{_USAGE}')"
+    sql = (
+        f"SELECT s.id, SUBSTR(y.payload, 1, {_HEAD_CHARS}), "
+        f"CASE WHEN {place} > 0 THEN SUBSTR(y.result, {place}, {_USAGE_CHARS}) END "
+        f"FROM spans AS s {_PAYLOADS[tx.dialect]} WHERE {where.text}"
+    )
+    return map(Usage._make, tx.rows(sql, where.values))
+
+
+def searched(
+    tx: Transaction, run: RunRef, text: str, *, after: bytes, limit: int
+) -> list[Searched]:
+    """Return the next steps of a run by their ids, and which have a text, in letters of any case.
+
+    Args:
+        tx: The transaction.
+        run: The run.
+        text: The text, as JSON writes it.
+        after: Only steps with a greater id.
+        limit: The largest number of steps that are searched.
+    """
+    where = of_key(tx, "s", run)
+    where.add("s.id > ?", after)
+    place = _PLACE[tx.dialect]
+    sql = (
+        f"SELECT s.id, s.type_ref, COALESCE({place}(LOWER(y.payload), LOWER(?)), 0) > 0 "
+        f"OR COALESCE({place}(LOWER(y.result), LOWER(?)), 0) > 0 "
+        f"FROM spans AS s {_PAYLOADS[tx.dialect]} WHERE {where.text} ORDER BY s.id LIMIT ?"
+    )
+    rows = tx.rows(sql, [text, text, *where.values, limit])
+    return [Searched(span_id, type_ref, bool(has_text)) for span_id, type_ref, has_text in rows]
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,171 @@
+"""The page of a run, as the server draws it: what failed, what was refused, and how to end it."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from remit.collector import create_token
+from tests import run_pages
+from tests.browsing import SIZES, THEMES, Desk, Tab, opened_tab
+from tests.hostile import HOSTILE
+from tests.inside import httpx
+
+
+def _notice(page: Page) -> str:
+    return page.locator(".notice").inner_text()
+
+
+def _bars(page: Page) -> list[str]:
+    return page.locator(".panel .bar").all_text_contents()
+
+
+def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk: Desk) -> None:
+    """Also without a script: message, place, effect, causes, frames and values are there."""
+    earlier, run_id = (run_pages.failed(desk.api) for _ in range(2))
+    assert earlier != run_id
+    with opened_tab(browser, desk, script=False) as tab:
+        page = tab.open(f"/runs/{run_id}")
+        notice = _notice(page)
+        assert "charge failed in shop/tools.py:41: the provider answered 502 three times" in notice
+        assert "Whether money moved is not recorded." in notice
+        assert "steps that may read data (1)" in notice
+        assert "None that may update data, destroy data or move money" in notice
+        assert "The same failure in 2 runs since" in notice
+        panel = page.locator("#panel")
+        expect(panel.get_by_role("heading", level=2)).to_have_text("charge")
+        assert panel.locator(".how").all_inner_texts() == [
+            "directly caused by",
+            "which came up while this was handled",
+        ]
+        assert _bars(page) == ["withheld by type:SecretStr"] * 2
+        expect(panel.locator(".frames .here")).to_contain_text("shop/tools.py")
+        expect(panel.get_by_text("1 more in asyncio")).to_be_visible()
+        expect(page.locator(".row[aria-selected=true]")).to_contain_text("charge")
+        # A row is a link to its step.
+        page.locator(".row", has_text="look_up").get_by_role("link").click()
+        expect(panel.get_by_role("heading", level=2)).to_have_text("look_up")
+        assert "?span=" in page.url
+
+
+def test_a_refusal_shows_both_declarations(tab: Tab, desk: Desk) -> None:
+    """The contradictions come first."""
+    page = tab.open(f"/runs/{run_pages.refused(desk.api)}")
+    assert "1 step was refused and did not run: charge" in _notice(page)
+    expect(page.locator(".verdict")).to_have_text(
+        "The agent rules out moving money and financial information. "
+        "The step says that it does both."
+    )
+    clashes = page.locator(".sides .clash").all_inner_texts()
+    assert [text.split("\n")[0].split("\t")[0] for text in clashes] == [
+        "financial transactions",
+        "financial information",
+    ]
+    expect(page.locator(".row[aria-selected=true]")).to_contain_text("did not run")
+
+
+def test_a_run_is_terminated_with_a_reason(tab: Tab, desk: Desk) -> None:
+    """The dialog asks for it; Enter does not send it."""
+    run_id = run_pages.running(desk.api)
+    page = tab.open(f"/runs/{run_id}")
+    page.get_by_role("link", name="Terminate").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("it pays the wrong person")
+    dialog.get_by_label("Reason").press("Enter")
+    assert desk.api.shown(run_id)["status"] == "active"
+    dialog.get_by_role("button", name="Terminate").click()
+    expect(page.locator(".notice.warn")).to_contain_text("it pays the wrong person")
+    expect(page.locator(".notice.warn")).to_contain_text("told at its next step")
+    shown = desk.api.shown(run_id)
+    assert (shown["status"], shown["termination_reason"]) == (
+        "terminated",
+        "it pays the wrong person",
+    )
+
+
+def test_a_run_is_terminated_without_a_script(browser: Browser, desk: Desk) -> None:
+    """The form is a page, too; one that has ended says so."""
+    run_id = run_pages.running(desk.api)
+    with opened_tab(browser, desk, script=False) as tab:
+        page = tab.open(f"/runs/{run_id}")
+        page.get_by_role("link", name="Terminate").click()
+        page.get_by_label("Reason").fill("enough")
+        page.get_by_role("button", name="Terminate").click()
+        expect(page.locator(".notice.warn")).to_contain_text("enough")
+        page = tab.open(f"/runs/{run_id}/terminate")
+        expect(page.locator(".notice")).to_contain_text("It has ended")
+
+
+def test_a_token_that_reads_only_terminates_nothing(browser: Browser, desk: Desk) -> None:
+    """It sees no button, and the API refuses the form."""
+    run_id = run_pages.running(desk.api)
+    token = create_token(desk.world.store, "account", may="read", clock=desk.world.clock)
+    reader = Desk(desk.url, desk.world, desk.api, token.secret)
+    with opened_tab(browser, reader) as tab:
+        page = tab.open(f"/runs/{run_id}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert page.get_by_text("Terminate").count() == 0
+        page = tab.open(f"/runs/{run_id}/terminate")
+        page.get_by_label("Reason").fill("enough")
+        page.get_by_role("button", name="Terminate").click()
+        expect(page.get_by_role("alert")).to_contain_text("may read only")
+        tab.expect("403")
+    assert desk.api.shown(run_id)["status"] == "active"
+
+
+def test_a_run_is_exported_copied_and_printed(tab: Tab, desk: Desk) -> None:
+    """NDJSON has the run and each step; the text has the chain and keeps what is withheld."""
+    run_id = run_pages.failed(desk.api)
+    page = tab.open(f"/runs/{run_id}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    answer = page.request.get(f"{tab.url}/runs/{run_id}/export")
+    lines = [json.loads(line) for line in answer.text().splitlines()]
+    assert [line["type"] for line in lines] == ["agent_instance", *["agent_span"] * 4]
+    page.get_by_role("link", name="Copy as text").click()
+    expect(page.get_by_role("link", name="Copied")).to_be_visible()
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert "PaymentError: the provider answered 502 three times" in text
+    assert "directly caused by\nhttpx.HTTPStatusError: <withheld: type:SecretStr>" in text
+    assert f"/runs/{run_id}?span=" in text
+    page.get_by_role("link", name="Print").click()
+    expect(page.locator(".tree .row:not(.axis)")).to_have_count(4)
+    expect(page.locator(".panel")).to_contain_text("PaymentError")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_has_nothing_to_say(browser: Browser, desk: Desk, theme: str) -> None:
+    """At every width; and nothing is wider than the window."""
+    tellers = (run_pages.failed, run_pages.refused, run_pages.running)
+    paths = [f"/runs/{tell(desk.api)}" for tell in tellers]
+    paths[-1] += "/terminate"
+    for size, (width, _) in SIZES.items():
+        with opened_tab(browser, desk, size=size, theme=theme) as tab:
+            for path in paths if size == "wide" else paths[:1]:
+                tab.open(path)
+                assert tab.axe() == [], (path, size)
+                assert tab.needed_width() <= width, (path, size)
+
+
+def test_hostile_texts_are_only_texts(tab: Tab, desk: Desk) -> None:
+    """In values, messages, names of members and of rules."""
+    for text in HOSTILE:
+        story = run_pages.Story(desk.api)
+        payload = {text: text, "token": {"$remit": "withheld", "rule": text}}
+        step = story.begin("shop.tools:charge", story.root, payload)
+        story.end(step, "failed", run_pages.error(text))
+        story.end(story.root, "failed", {"status": "failed"})
+        page = tab.open(f"/runs/{story.finish('failed')}")
+        expect(page.locator("#panel h2")).to_have_text("charge")
+        assert page.evaluate("window.hit") is None
+
+
+def test_no_page_of_a_run_is_open_to_strangers(desk: Desk) -> None:
+    """Without a session every route leads to the sign-in."""
+    run_id = run_pages.failed(desk.api)
+    for tail in ("", "/print", "/export", "/terminate", "/spans/x", "/spans/x/values"):
+        answer = httpx.get(f"{desk.url}/runs/{run_id}{tail}", follow_redirects=False)
+        assert answer.status_code == HTTPStatus.SEE_OTHER
+        assert answer.headers["location"].startswith("/sign-in?")

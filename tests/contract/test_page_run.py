@@ -1,0 +1,213 @@
+"""What the page of a run says first, as HTML without a browser."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from http import HTTPStatus
+
+import pytest
+
+from remit.collector import Store, create_token
+from tests import run_pages
+from tests.collecting import NOBODY, Api, World
+from tests.inside import httpx
+from tests.signing_in import signed_in
+
+
+@pytest.fixture
+def http(store: Store) -> httpx.Client:
+    """Return somebody who is signed in."""
+    return signed_in(store)
+
+
+def _words(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
+
+
+def _notice(http: httpx.Client, run_id: str) -> str:
+    page = http.get(f"/runs/{run_id}").text
+    return _words(page.partition('<div class="notice')[2].partition(">")[2].partition("</div>")[0])
+
+
+def _chosen(http: httpx.Client, run_id: str) -> str:
+    page = http.get(f"/runs/{run_id}").text
+    row = page.partition('aria-selected="true"')[2].partition("</div>")[0]
+    return _words(row.partition(">")[2])
+
+
+def _told(api: Api, *failures: tuple[str, str, str], handled: int = 0) -> str:
+    """Return a failed run with failures one after the other; each with step, class and place.
+
+    The first *handled* ones have a parent that ended well.
+    """
+    story = run_pages.Story(api)
+    well = story.begin("shop.tools:look_up", story.root, ms=1)
+    result: dict[str, object] = {}
+    for number, (name, kind, place) in enumerate(failures):
+        parent = well if number < handled else story.root
+        step = story.begin(name, parent, ms=10 * number + 10)
+        result = {"error": {"type": kind, "message": f"message {number}", "at": place}}
+        story.end(step, "failed", result, ms=10 * number + 15)
+    story.end(well, ms=5)
+    story.end(story.root, "failed", {"status": "failed", **result}, ms=8420)
+    return story.finish("failed")
+
+
+def test_handled_failures_are_not_the_first(world: World, http: httpx.Client) -> None:
+    """The run ended with another one, later."""
+    run_id = _told(
+        world.account(),
+        ("shop.tools:early", "KeyError", "a.py:1 in early"),
+        ("shop.tools:charge", "ValueError", "b.py:2 in charge"),
+        handled=1,
+    )
+    assert _notice(http, run_id).startswith("charge failed in b.py:2: message 1.")
+    assert _chosen(http, run_id).startswith("failed: charge")
+
+
+def test_the_innermost_of_nested_failures_is_the_first(world: World, http: httpx.Client) -> None:
+    """Also if all ended in the same microsecond."""
+    story = run_pages.Story(world.account())
+    outer = story.begin("shop.desk:support", story.root, ms=1)
+    middle = story.begin("shop.tools:pay_back", outer, ms=2)
+    inner = story.begin("shop.tools:charge", middle, ms=3)
+    for step in (inner, middle, outer, story.root):
+        story.end(step, "failed", run_pages.error("no"), ms=10)
+    run_id = story.finish("failed")
+    assert _chosen(http, run_id).startswith("failed: charge")
+    assert "3 steps around it carry its error" in http.get(f"/runs/{run_id}").text
+
+
+def test_the_same_failure_names_the_version_before_which_there_is_none(
+    world: World, http: httpx.Client
+) -> None:
+    """A run of an older version went well."""
+    api = world.account()
+    story = run_pages.Story(api, version="1.4.0")
+    story.end(story.root)
+    story.finish("complete")
+    run_pages.failed(api)
+    notice = _notice(http, run_pages.failed(api))
+    assert re.search(r"The same failure in 2 runs since [\d:]+, none before 1.5.0$", notice)
+
+
+def test_a_group_opens_at_its_first_member(world: World, http: httpx.Client) -> None:
+    """And names the others, also the step that the group cancelled."""
+    run_id = run_pages.grouped(world.account())
+    notice = _notice(http, run_id)
+    assert notice.startswith("look_up failed in shop/store.py:88: locked.")
+    assert "1 more parallel step failed after it. secret was cancelled by the group." in notice
+    page = http.get(f"/runs/{run_id}").text
+    first, second = page.partition('class="members"')[2].split("<tr>")[2:4]
+    assert "400 ms this step sqlite3.OperationalError locked" in _words(first.replace("<", " <"))
+    assert "1.28 s charge TimeoutError no message" in _words(second.replace("<", " <"))
+
+
+def test_handled_failures_are_told_on_a_complete_run(world: World, http: httpx.Client) -> None:
+    """With the effect that they may have had, and with the four facts."""
+    run_id = run_pages.handled(world.account())
+    notice = _notice(http, run_id)
+    assert "2 of its 4 steps failed and were handled: charge twice." in notice
+    assert "Whether money moved by those 2 is not recorded." in notice
+    assert "financial transactions 2" in _words(http.get(f"/runs/{run_id}").text)
+
+
+def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:
+    """Nothing is known after its last sign."""
+    run_id = run_pages.ended_process(world.account())
+    notice = _notice(http, run_id)
+    assert "Its process ended without a word while charge was open." in notice
+    assert "Process 48112, last sign 01:13:10." in notice
+    page = http.get(f"/runs/{run_id}").text
+    assert page.count('class="b hat" x=') == 2
+    assert _chosen(http, run_id) == "failed: charge not known"
+
+
+def test_a_cancelled_run_is_told_in_ink(world: World, http: httpx.Client) -> None:
+    """Nothing of it is red."""
+    run_id = run_pages.cancelled(world.account())
+    notice = _notice(http, run_id)
+    assert notice.startswith("Cancelled by its caller while look_up was open. Nothing failed.")
+    assert "b bad" not in http.get(f"/runs/{run_id}").text
+
+
+def test_an_erased_run_keeps_its_shape(world: World, store: Store, http: httpx.Client) -> None:
+    """The notice says why and by whom."""
+    run_id = run_pages.failed(world.account())
+    token = create_token(store, "account", may="erase", name="privacy-office", clock=world.clock)
+    body = {"run_id": run_id, "reason": "article 17"}
+    answer = world.http(token.secret).post("/api/remit/v1/erasures", json=body)
+    assert answer.status_code == HTTPStatus.OK, answer.text
+    notice = _notice(http, run_id)
+    assert "The values of this run were erased" in notice
+    assert "Reason: “article 17”. By privacy-office." in notice
+    page = http.get(f"/runs/{run_id}").text
+    assert page.count('role="row"') == 5
+    assert "502" not in page
+    assert page.count('class="bar all gone"') == 2
+
+
+def test_a_run_of_another_account_does_not_exist(world: World, http: httpx.Client) -> None:
+    """Nor one that nobody has; the page says the same of both."""
+    foreign = run_pages.failed(world.foreign())
+    for run_id in (foreign, NOBODY):
+        answer = http.get(f"/runs/{run_id}")
+        assert answer.status_code == HTTPStatus.NOT_FOUND
+        assert "No run of this account has this id" in answer.text
+    for tail in ("/export", "/print", "/terminate"):
+        assert http.get(f"/runs/{foreign}{tail}").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_long_run_is_shown_in_pages(world: World, http: httpx.Client) -> None:
+    """Beyond 2,000 steps, as without a script."""
+    api = world.account()
+    story = run_pages.Story(api)
+    for _ in range(20):
+        step = api.span_body(story.run_id, parent_span_id=story.root)
+        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(100)))
+    page = http.get(f"/runs/{story.run_id}").text
+    assert "500 steps of 2,001 at the beginning" in page
+    (after,) = re.findall(r"[?]after=([0-9a-z]+)", page)
+    rest = http.get(f"/runs/{story.run_id}?after={after}").text
+    assert page.count('role="row"') == rest.count('role="row"') == 501
+    shown = [set(re.findall(r"[?]span=([0-9a-z]{32})", html)) for html in (page, rest)]
+    assert after in shown[0] - shown[1]
+
+
+def test_a_run_of_2000_steps_is_printed_whole(world: World, http: httpx.Client) -> None:
+    """On one page."""
+    api = world.account()
+    story = run_pages.Story(api)
+    step = api.span_body(story.run_id, parent_span_id=story.root)
+    for count in (*[100] * 19, 99):
+        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(count)))
+    assert http.get(f"/runs/{story.run_id}/print").text.count('role="row"') == 2001
+
+
+def test_a_single_failure_says_nothing_of_others(world: World, http: httpx.Client) -> None:
+    """There is none."""
+    assert "same failure" not in _notice(http, run_pages.failed(world.account()))
+
+
+def test_a_run_without_a_failed_step_says_so(world: World, http: httpx.Client) -> None:
+    """It was ended as failed by hand."""
+    story = run_pages.Story(world.account())
+    story.end(story.root, "complete", {"status": "failed", "reason": "no more money"})
+    run_id = story.finish("failed")
+    assert _notice(http, run_id) == "It failed: no more money. No step of it failed."
+
+
+def test_the_text_of_a_step_has_what_one_tells_others(world: World, http: httpx.Client) -> None:
+    """Its chain, where in the code, and the link."""
+    run_id = run_pages.failed(world.account())
+    page = http.get(f"/runs/{run_id}").text
+    (path,) = set(re.findall(r'href="([^"]+/text)"', page))
+    lines = http.get(path).text.splitlines()
+    assert lines[0] == f"charge failed, run {run_id} of Desk, version 1.5.0"
+    assert lines[2:5] == [
+        "shop.tools.PaymentError: the provider answered 502 three times",
+        "  at shop/tools.py:41 in charge",
+        "directly caused by",
+    ]
+    assert lines[-1].startswith(f"/runs/{run_id}?span=")

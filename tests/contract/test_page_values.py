@@ -1,0 +1,96 @@
+"""Values of a confidential step: closed on every page until a request of its own asks for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from remit.collector import Store, list_tokens
+from tests import run_pages
+from tests.collecting import World
+from tests.inside import httpx
+from tests.inside_collector import AccessLog
+from tests.signing_in import NAME, signed_in
+
+SECRET = "a private word"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return the path of the access log."""
+    return tmp_path / "access.log"
+
+
+@pytest.fixture
+def http(store: Store, log: Path) -> Iterator[httpx.Client]:
+    """Return somebody who is signed in with a token, at a collector with an access log."""
+    access_log = AccessLog(str(log))
+    yield signed_in(store, access_log)
+    access_log.close()
+
+
+def test_only_the_route_that_asks_shows_them(world: World, http: httpx.Client) -> None:
+    """Neither the page, nor its panel, its text, or the page for printing does."""
+    run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
+    here = f"/runs/{run_id}/spans/{step}"
+    closed = (f"/runs/{run_id}", f"/runs/{run_id}/print", here, f"{here}/part", f"{here}/text")
+    for path in closed:
+        answer = http.get(path)
+        assert answer.status_code == HTTPStatus.OK, path
+        assert "private" not in answer.text, path
+    assert SECRET in http.get(f"{here}/values").text
+
+
+def test_a_step_around_it_does_not_tell_its_message(world: World, http: httpx.Client) -> None:
+    """The exception passed through it, and it recorded the message, too."""
+    story = run_pages.Story(world.account())
+    around = story.begin("shop.desk:support", story.root, ms=1)
+    step = story.begin("shop.tools:secret", around, ms=2)
+    for each in (step, around, story.root):
+        story.end(each, "failed", run_pages.error(SECRET), ms=10)
+    run_id = story.finish("failed")
+    for each in (around, story.root):
+        here = f"/runs/{run_id}/spans/{each}"
+        for tail in ("", "/part", "/text"):
+            assert "private" not in http.get(here + tail).text, tail
+        assert SECRET in http.get(f"{here}/values").text
+
+
+def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
+    """The route, the step, and the id of the token; no value."""
+    run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
+    path = f"/runs/{run_id}/spans/{step}/values"
+    http.get(path)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (asked,) = (line for line in lines if line["path"] == path)
+    (reader,) = (each for each in list_tokens(world.store) if each.name == NAME)
+    assert asked["route"] == "/runs/{id}/spans/{span}/values"
+    assert asked["token_id"] == reader.id
+    assert "private" not in log.read_text()
+
+
+def test_a_step_of_another_run_does_not_exist(world: World, http: httpx.Client) -> None:
+    """Its id is right, its run is not."""
+    api = world.account()
+    _, step = run_pages.confidential(api, {"note": SECRET})
+    other = run_pages.failed(api)
+    for tail in ("", "/part", "/values", "/text", "/whole"):
+        answer = http.get(f"/runs/{other}/spans/{step}{tail}")
+        assert answer.status_code == HTTPStatus.NOT_FOUND, tail
+
+
+def test_a_whole_value_is_text(world: World, http: httpx.Client) -> None:
+    """As it was recorded; what is withheld stays withheld."""
+    run_id = run_pages.failed(world.account())
+    spans = http.get(f"/runs/{run_id}/export").text.splitlines()
+    (charge,) = (span for span in map(json.loads, spans) if "charge" in span.get("schema_name", ""))
+    answer = http.get(f"/runs/{run_id}/spans/{charge['id']}/whole?of=payload")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert json.loads(answer.text) == {"order": 1021, "token": run_pages.WITHHELD}
+    answer = http.get(f"/runs/{run_id}/spans/{charge['id']}/whole?of=everything")
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "must be one of payload, result" in answer.text

@@ -1,0 +1,228 @@
+"""Runs in a collector that a test of the page opens: each with steps that a program could leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from tests.collecting import Api, details
+
+BEGIN: Final = datetime(2026, 11, 29, 1, 13, 7, tzinfo=UTC)
+WITHHELD: Final = {"$remit": "withheld", "rule": "type:SecretStr"}
+PLACE: Final = "shop/tools.py:41 in charge"
+
+
+def declared(
+    name: str,
+    *,
+    allows: tuple[str, ...] = (),
+    takes: tuple[str, ...] = (),
+    never: tuple[str, ...] = (),
+    excludes: tuple[str, ...] = (),
+    classification: str = "unknown",
+) -> dict[str, Any]:
+    """Return a span type as it is registered."""
+    actions = dict.fromkeys(allows, "allowed") | dict.fromkeys(never, "disallowed")
+    excluded = dict.fromkeys(excludes, "excluded")
+    return {
+        "name": name,
+        "params_schema": {},
+        "data_risk": {
+            "action_profile": actions,
+            "params_data_categories": {
+                **dict.fromkeys(takes, "included"),
+                **excluded,
+                "classification": classification,
+            },
+            "result_data_categories": excluded,
+        },
+    }
+
+
+TYPES: Final = [
+    declared("shop.desk:support"),
+    declared("shop.tools:look_up", allows=("read_data",)),
+    declared(
+        "shop.tools:charge", allows=("financial_transactions",), takes=("financial_information",)
+    ),
+    declared("shop.tools:secret", allows=("update_data",), classification="confidential"),
+    declared(
+        "shop.desk:careful",
+        never=("financial_transactions",),
+        excludes=("financial_information",),
+    ),
+]
+
+
+@dataclass
+class Story:
+    """A run that a test tells step by step.
+
+    Attributes:
+        api: The collector.
+        version: Version of the agent.
+        run_id: The run.
+        root: Its root span.
+    """
+
+    api: Api
+    version: str = "1.5.0"
+    run_id: str = field(init=False)
+    root: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Register and start the run."""
+        schema = {"external_identifier": "shop-1", "span_type_schemas": TYPES}
+        run = self.api.instance(
+            "pending",
+            agent_version={"external_identifier": self.version, "name": self.version},
+            agent_schema_version=schema,
+        )
+        self.run_id = run["id"]
+        details(self.api.post(f"/agent_instance/{self.run_id}/start", {"timestamp": _at(0)}))
+        self.root = self.begin("remit:run", None, {"subject": "d38e4b1d8652", "pid": 48112})
+
+    def begin(
+        self, name: str, parent: str | None, payload: dict[str, Any] | None = None, *, ms: int = 0
+    ) -> str:
+        """Begin a step some milliseconds after the first one."""
+        span = self.api.span(
+            self.run_id,
+            schema_name=name,
+            parent_span_id=parent,
+            payload=payload or {},
+            started_at=_at(ms),
+        )
+        return str(span["id"])
+
+    def end(
+        self, span_id: str, status: str = "complete", result: object = None, *, ms: int = 10
+    ) -> None:
+        """End a step."""
+        body = {"status": status, "timestamp": _at(ms), "result_payload": result or {}}
+        details(self.api.post(f"/agent_spans/{span_id}/finish", body))
+
+    def finish(self, status: str, *, ms: int = 8420) -> str:
+        """End the run; return its id."""
+        body = {"status": status, "timestamp": _at(ms)}
+        details(self.api.post(f"/agent_instance/{self.run_id}/finish", body))
+        return self.run_id
+
+
+def _at(ms: int) -> str:
+    return (BEGIN + timedelta(milliseconds=ms)).isoformat()
+
+
+def error(message: object, kind: str = "shop.tools.PaymentError", **more: object) -> dict[str, Any]:
+    """Return the result of a step that an exception ended."""
+    frames = [
+        {"file": "shop/tools.py", "line": 41, "function": "charge"},
+        {"file": "asyncio/runners.py", "line": 118, "function": "run"},
+    ]
+    shown = {"type": kind, "message": message, "at": PLACE, "frames": frames, **more}
+    return {"error": shown}
+
+
+def failed(api: Api, message: object = "the provider answered 502 three times") -> str:
+    """Return a run whose step `charge` failed through two causes."""
+    story = Story(api)
+    top = story.begin("shop.desk:support", story.root, {"question": "refund"}, ms=5)
+    looked = story.begin("shop.tools:look_up", top, ms=10)
+    story.end(looked, result={"result": "Grace"}, ms=20)
+    charge = story.begin("shop.tools:charge", top, {"order": 1021, "token": WITHHELD}, ms=2050)
+    causes = [
+        {"type": "httpx.HTTPStatusError", "message": WITHHELD, "relation": "cause"},
+        {"type": "httpx.ReadTimeout", "message": "", "relation": "context"},
+    ]
+    result = error(message, causes=causes)
+    story.end(charge, "failed", result, ms=8400)
+    story.end(top, "failed", result, ms=8410)
+    story.end(story.root, "failed", {"status": "failed", **result}, ms=8420)
+    return story.finish("failed")
+
+
+def grouped(api: Api) -> str:
+    """Return a run that a group of two failures ended, of which the second one was declared."""
+    story = Story(api)
+    top = story.begin("shop.desk:support", story.root, ms=5)
+    late = story.begin("shop.tools:charge", top, ms=10)
+    early = story.begin("shop.tools:look_up", top, ms=11)
+    cut = story.begin("shop.tools:secret", top, ms=12)
+    locked = {
+        "type": "sqlite3.OperationalError",
+        "message": "locked",
+        "at": "shop/store.py:88 in f",
+    }
+    slow = {"type": "TimeoutError", "message": "", "at": "shop/fraud.py:19 in check"}
+    story.end(early, "failed", {"error": locked}, ms=400)
+    story.end(late, "failed", {"error": slow}, ms=1280)
+    story.end(cut, "cancelled", ms=1280)
+    group = error("two", "ExceptionGroup", members=[slow, locked], of=2)
+    story.end(top, "failed", group, ms=1300)
+    story.end(story.root, "failed", {"status": "failed", **group}, ms=1310)
+    return story.finish("failed")
+
+
+def handled(api: Api) -> str:
+    """Return a complete run in which `charge` failed twice."""
+    story = Story(api)
+    top = story.begin("shop.desk:support", story.root, ms=5)
+    for number in range(2):
+        charge = story.begin("shop.tools:charge", top, ms=10 + number)
+        story.end(charge, "failed", error("no"), ms=20 + number)
+    story.end(top, ms=50)
+    story.end(story.root, result={"status": "complete"}, ms=60)
+    return story.finish("complete")
+
+
+def refused(api: Api) -> str:
+    """Return a complete run in which `charge` was refused."""
+    story = Story(api)
+    top = story.begin("shop.desk:careful", story.root, ms=5)
+    charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)
+    says = "shop.tools:charge says {}, the agent shop.desk:careful says {}"
+    violations = [
+        f"financial_transactions: {says.format('allowed', 'disallowed')}",
+        f"financial_information in the params: {says.format('included', 'excluded')}",
+    ]
+    refusal = {"type": "remit.errors.DeniedError", "message": "no", "violations": violations}
+    story.end(charge, "failed", {"error": refusal}, ms=11)
+    story.end(top, ms=50)
+    story.end(story.root, result={"status": "complete"}, ms=60)
+    return story.finish("complete")
+
+
+def confidential(api: Api, payload: dict[str, Any]) -> tuple[str, str]:
+    """Return a run with a step of a confidential type, and the step."""
+    story = Story(api)
+    step = story.begin("shop.tools:secret", story.root, payload, ms=5)
+    story.end(step, "failed", error("a private word"), ms=10)
+    story.end(story.root, "failed", {"status": "failed"}, ms=20)
+    return story.finish("failed"), step
+
+
+def ended_process(api: Api) -> str:
+    """Return a run that a later process closed."""
+    story = Story(api)
+    charge = story.begin("shop.tools:charge", story.root, {"order": 1021}, ms=5)
+    ended = {"error": {"type": "ProcessEnded", "message": "process ended"}}
+    story.end(charge, "failed", ended, ms=3400)
+    story.end(story.root, "failed", {"status": "failed", "reason": "process ended"}, ms=3400)
+    return story.finish("failed", ms=3400)
+
+
+def cancelled(api: Api) -> str:
+    """Return a run that its caller cancelled."""
+    story = Story(api)
+    charge = story.begin("shop.tools:look_up", story.root, ms=5)
+    story.end(charge, "cancelled", ms=400)
+    story.end(story.root, "cancelled", {"status": "cancelled"}, ms=410)
+    return story.finish("cancelled")
+
+
+def running(api: Api) -> str:
+    """Return a run with an open step."""
+    story = Story(api)
+    story.begin("shop.tools:charge", story.root, ms=5)
+    return story.run_id
