@@ -114,6 +114,8 @@ def _globals() -> dict[str, object]:
         "time": _time,
         "clock": _clock,
         "minute": _minute,
+        "date": _date,
+        "moment": _moment,
         "day": formats.day,
         "short_day": formats.short_day,
     }
@@ -127,6 +129,16 @@ def render(template: str, values: Mapping[str, object]) -> bytes:
 def _time(moment: str | None, zone: ZoneInfo) -> Markup:
     """Return a time of the API as day and time in a zone."""
     return _stamp(moment, zone, "%Y-%m-%d %H:%M:%S")
+
+
+def _date(moment: str | None, zone: ZoneInfo) -> Markup:
+    """Return a time of the API as its day with the year in a zone: `3 Sep 2026`."""
+    return _stamp(moment, zone, "%-d %b %Y")
+
+
+def _moment(moment: str | None, zone: ZoneInfo) -> Markup:
+    """Return a time of the API as day and minute in a zone: `3 Sep 10:26`."""
+    return _stamp(moment, zone, "%-d %b %H:%M")
 
 
 def _clock(moment: str | None, zone: ZoneInfo) -> Markup:

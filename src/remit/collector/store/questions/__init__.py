@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from remit.collector.store.questions.count_lists import CountCriteria as CountCriteria
 from remit.collector.store.questions.count_lists import Counted as Counted
+from remit.collector.store.questions.count_lists import StepCount as StepCount
 from remit.collector.store.questions.count_lists import run_counts as run_counts
 from remit.collector.store.questions.count_lists import span_counts as span_counts
+from remit.collector.store.questions.count_lists import step_counts as step_counts
 from remit.collector.store.questions.count_lists import withheld_counts as withheld_counts
+from remit.collector.store.questions.facts import DatabaseFacts as DatabaseFacts
+from remit.collector.store.questions.facts import database_facts as database_facts
 from remit.collector.store.questions.outlines import NamedType as NamedType
 from remit.collector.store.questions.outlines import OutlineSpan as OutlineSpan
 from remit.collector.store.questions.outlines import Searched as Searched
@@ -19,6 +23,9 @@ from remit.collector.store.questions.outlines import named_types as named_types
 from remit.collector.store.questions.outlines import outline as outline
 from remit.collector.store.questions.outlines import searched as searched
 from remit.collector.store.questions.outlines import usages as usages
+from remit.collector.store.questions.records import AgentRecord as AgentRecord
+from remit.collector.store.questions.records import agents as agents
+from remit.collector.store.questions.records import erasures as erasures
 from remit.collector.store.questions.run_lists import MEASURES as MEASURES
 from remit.collector.store.questions.run_lists import MOST_RANKED as MOST_RANKED
 from remit.collector.store.questions.run_lists import Cursor as Cursor

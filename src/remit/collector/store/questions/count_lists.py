@@ -60,6 +60,24 @@ class Counted(NamedTuple):
     external_identifier: str | None = None
 
 
+class StepCount(NamedTuple):
+    """Numbers of spans of one type of an agent.
+
+    Attributes:
+        agent_id: The agent.
+        name: The type.
+        spans: All spans.
+        denied: Ones that the policy refused.
+        beyond: Ones that exceeded the remit of their agent.
+    """
+
+    agent_id: str
+    name: str
+    spans: int = 0
+    denied: int = 0
+    beyond: int = 0
+
+
 def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return numbers of spans.
 
@@ -73,6 +91,20 @@ def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted
     if tx.dialect == "postgres":
         parts.append(Part("span_increments", first, end))
     return _counted(tx, wanted, parts, by, SPAN_COUNTS, _FINISHES)
+
+
+def step_counts(tx: Transaction, wanted: CountCriteria) -> list[StepCount]:
+    """Return numbers of spans by agent and type; declarations of one type are taken together."""
+    sums: dict[tuple[str, str], StepCount] = {}
+    for each in span_counts(tx, wanted, "step"):
+        key = (str(each.external_identifier), str(each.title))
+        known = sums.get(key, StepCount(*key))
+        sums[key] = known._replace(
+            spans=known.spans + each.total,
+            denied=known.denied + each.numbers["denied"],
+            beyond=known.beyond + each.numbers["beyond"],
+        )
+    return list(sums.values())
 
 
 def run_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
@@ -134,6 +166,7 @@ _GROUPINGS: Final = {
         f"{_OF_TYPE} JOIN ({_CATEGORIES}) AS w ON w.type_ref = t.ref",
     ),
     "agent": _Grouping("type_ref", _AGENT, _OF_TYPE),
+    "step": _Grouping("type_ref", "t.ref, t.name, a.id", _OF_TYPE),
 }
 _RUNS_BY_AGENT: Final = _Grouping("agent_ref", _AGENT, "JOIN agents AS a ON a.ref = g.grouped")
 

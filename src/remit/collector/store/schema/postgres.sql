@@ -450,4 +450,5 @@ CREATE TABLE erasures (
   inserted_at bigint NOT NULL,
   PRIMARY KEY (agent_instance_id, id)
 );
+CREATE INDEX erasures_by_time ON erasures (account_id, inserted_at);
 

@@ -370,6 +370,7 @@ CREATE TABLE erasures (
   inserted_at INTEGER NOT NULL,
   PRIMARY KEY (agent_instance_id, id)
 );
+CREATE INDEX erasures_by_time ON erasures (account_id, inserted_at);
 
 -- How far payloads were deleted because of their age: those of spans with a smaller id, among the
 -- spans up to `span_ref`.

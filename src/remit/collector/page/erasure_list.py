@@ -1,0 +1,88 @@
+"""Erasures as people asked for them: of a run, of an agent, of a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from remit.collector.domain import Context
+from remit.collector.store import ErasureRow
+from remit.collector.store.questions import erasures
+from remit.collector.times import format_us
+
+MOST_RECORDS: Final = 1000
+"""Most records of erased runs that are read for one page, the newest."""
+_TOGETHER_US: Final = 3600 * 1_000_000
+"""Erasures of many runs take a while, one run after the other."""
+
+
+class Erasure(NamedTuple):
+    """What one request erased.
+
+    Attributes:
+        at: When it ended.
+        asked_for: `run`, `agent` or `subject`.
+        agent: The name of the agent, if it was chosen.
+        run_id: The newest run.
+        runs: How many runs.
+        spans: How many spans with payloads.
+        reason: Why.
+        erased_by: By whom.
+    """
+
+    at: str
+    asked_for: str
+    agent: str | None
+    run_id: str
+    runs: int
+    spans: int
+    reason: str
+    erased_by: str
+
+
+def erasures_since(ctx: Context, since_us: int) -> list[Erasure]:
+    """Return the erasures that the caller sees, the newest first."""
+    caller = ctx.caller
+    rows = erasures(ctx.tx, caller.account_id, since_us, MOST_RECORDS)
+    runs = ctx.tx.instances(caller.account_id, {row.agent_instance_id for row in rows})
+    if caller.agent_id is not None:
+        seen = {run.id for run in runs.values() if caller.sees(run)}
+        rows = [row for row in rows if row.agent_instance_id in seen]
+    found: list[Erasure] = []
+    for group in _groups(rows):
+        first = group[0]
+        run = runs.get(first.agent_instance_id)
+        named = run is not None and first.asked_for == "agent"
+        agent = ctx.tx.agent(caller.account_id, run.agent_id) if run and named else None
+        found.append(
+            Erasure(
+                format_us(first.inserted_at),
+                first.asked_for,
+                None if agent is None else agent.name,
+                first.agent_instance_id,
+                len(group),
+                sum(row.spans for row in group),
+                first.reason,
+                first.erased_by,
+            )
+        )
+    return found
+
+
+def _groups(rows: Iterable[ErasureRow]) -> list[list[ErasureRow]]:
+    """Return the records of each request; a run is always a request alone."""
+    groups: list[list[ErasureRow]] = []
+    for row in rows:
+        last = groups[-1][-1] if groups else None
+        same = (
+            last is not None
+            and row.asked_for != "run"
+            and (row.asked_for, row.reason, row.erased_by)
+            == (last.asked_for, last.reason, last.erased_by)
+            and last.inserted_at - row.inserted_at < _TOGETHER_US
+        )
+        if same:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups

@@ -1,0 +1,265 @@
+"""What the policy refused, what exceeded a remit, what was terminated, what is not as declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, cast
+
+from remit.collector.domain import Context
+from remit.collector.domain.params import instance_of
+from remit.collector.page.agent_remits import (
+    CATEGORIES,
+    CLASSES,
+    PARAMS,
+    RESULT,
+    Step,
+    closest,
+    own_step,
+    short_name,
+    steps_of,
+)
+from remit.collector.page.sides import Clash, Sides, clashes_in, sides_of, summary_of, verdict_of
+from remit.collector.page.visits import Api
+from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
+
+MOST_CASES: Final = 50
+"""Most cases on a page."""
+DENIED: Final = "denied"
+BEYOND: Final = "beyond"
+INVALID: Final = "invalid"
+TERMINATED: Final = "terminated"
+KINDS: Final = {
+    DENIED: "refused",
+    BEYOND: "beyond",
+    TERMINATED: "terminated",
+    INVALID: "not as declared",
+}
+"""Words of the API for the kinds, and as a reader sees them."""
+_MOST_CHARS: Final = 300
+
+
+class Case(NamedTuple):
+    """One case in the list.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        at: When.
+        agent_id: The agent.
+        agent: Its name.
+        run_id: The run.
+        span_id: The span; None for a terminated run.
+        step: The name of the step; empty for a terminated run.
+        text: What happened, after the name of the step.
+    """
+
+    kind: str
+    at: str
+    agent_id: str
+    agent: str
+    run_id: str
+    span_id: str | None
+    step: str
+    text: str
+
+
+class Detail(NamedTuple):
+    """One case whole.
+
+    Attributes:
+        case: The case.
+        version: The version of the agent.
+        schema_name: The span type.
+        setting: The setting of `on_violation`, as far as the record tells it.
+        verdict: What contradicts, in words.
+        sentences: The sentences of the policy.
+        sides: Both declarations; None if they contradict nowhere.
+        agent_said: The agent that ruled it out.
+        told: What the model was told; None if it was told nothing.
+        differences: How the span differs from its declaration.
+        closed: Whether its class keeps the differences from being shown.
+    """
+
+    case: Case
+    version: str | None
+    schema_name: str
+    setting: str | None
+    verdict: str
+    sentences: Sequence[str]
+    sides: Sides | None
+    agent_said: str
+    told: str | None
+    differences: Sequence[str]
+    closed: bool
+
+
+class _Declared(NamedTuple):
+    """What a run was registered with."""
+
+    agent: AgentRow | None
+    version: str | None
+    steps: Sequence[Step]
+
+    def step(self, name: str) -> Step | None:
+        """Return the span type of a name."""
+        return next((step for step in self.steps if step.name == name), None)
+
+
+def listed(
+    api: Api,
+    names: Mapping[str, str],
+    wanted: Mapping[str, str | None],
+    kind: str,
+) -> tuple[list[Case], bool]:
+    """Return the newest cases, and whether there are older ones.
+
+    Args:
+        api: The API.
+        names: The names of the agents.
+        wanted: Agent and time, as the API reads them.
+        kind: Only this kind; empty for all.
+    """
+    kinds = [kind] if kind else list(KINDS)
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    limit = str(MOST_CASES + 1)
+    for each in kinds:
+        if each == TERMINATED:
+            query = {**wanted, "status": TERMINATED, "limit": limit}
+            runs = api.get("/api/remit/v1/runs", **query)["runs"]
+            found += [(run["finished_at"] or run["updated_at"], each, run) for run in runs]
+        else:
+            query = {**wanted, "flag": each, "limit": limit}
+            spans = api.get("/api/remit/v1/spans", **query)["spans"]
+            found += [(span["started_at"] or span["inserted_at"], each, span) for span in spans]
+    found.sort(key=lambda each: each[0], reverse=True)
+    cases = [_case(api, names, *each) for each in found[:MOST_CASES]]
+    return cases, len(found) > MOST_CASES
+
+
+def _case(
+    api: Api, names: Mapping[str, str], at: str, kind: str, record: Mapping[str, Any]
+) -> Case:
+    agent_id = str(record["agent_id"])
+    agent = names.get(agent_id, agent_id)
+    if kind == TERMINATED:
+        reason = str(record["termination_reason"] or "")
+        text = f"“{reason[:_MOST_CHARS]}”" if reason else "no reason was given"
+        return Case(kind, at, agent_id, agent, str(record["id"]), None, "", text)
+    span = api.get(f"/api/v1/agent_spans/{record['id']}")["details"]
+    return _span_case(span, kind, agent, at)
+
+
+def _span_case(span: Mapping[str, Any], kind: str, agent: str, at: str) -> Case:
+    step = short_name(span["schema_name"])
+    text = _text(span, kind, agent)
+    run_id = span["agent_instance_id"]
+    return Case(kind, at, span["agent_id"], agent, run_id, span["id"], step, text)
+
+
+def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
+    if kind == INVALID:
+        sides = sorted({_side(each) for each in span["schema_errors"]})
+        return f"{' and '.join(sides) or 'what is recorded'} is not as declared"
+    sentences = _sentences(span, kind)
+    clashes = clashes_in(sentences)
+    if clashes:
+        text = summary_of(clashes[0], agent=agent)
+    elif sentences:
+        text = sentences[0][:_MOST_CHARS]
+    else:
+        text = "exceeds the remit of the agent; why is not kept any more"
+    return f"{text}. It ran: observe" if kind == BEYOND else text
+
+
+def _side(difference: str) -> str:
+    return "what came out" if difference.startswith("result_payload") else "what went in"
+
+
+def _sentences(span: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the sentences of the policy in the payloads of a span."""
+    if kind == DENIED:
+        error = _object(_object(span["result_payload"]).get("error"))
+        sentences = error.get("violations")
+    else:
+        sentences = _object(_object(span["payload"]).get("$remit")).get("exceeds")
+    listed_ = cast("list[object]", sentences) if isinstance(sentences, list) else []
+    return [each for each in listed_ if isinstance(each, str)]
+
+
+def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
+    """Return a case whole.
+
+    Args:
+        api: The API.
+        names: The names of the agents.
+        span_id: The span.
+        kind: Its kind; None finds it.
+
+    Raises:
+        RequestError: 404, there is no such span.
+    """
+    span = api.get(f"/api/v1/agent_spans/{span_id}")["details"]
+    kind = kind or _kind_of(span)
+    agent = names.get(span["agent_id"], span["agent_id"])
+    declared = api.read(lambda ctx: _declared(ctx, span["agent_instance_id"]))
+    case = _span_case(span, kind, agent, span["started_at"] or span["inserted_at"])
+    sentences = [] if kind == INVALID else _sentences(span, kind)
+    clashes = clashes_in(sentences)
+    step = declared.step(span["schema_name"])
+    told = _object(_object(span["result_payload"]).get("error")).get("message")
+    closed = _is_closed(step)
+    return Detail(
+        case=case,
+        version=declared.version,
+        schema_name=span["schema_name"],
+        setting={DENIED: "deny", BEYOND: "observe"}.get(kind),
+        verdict=verdict_of(clashes),
+        sentences=sentences,
+        sides=sides_of(step, _remit(declared, clashes), clashes) if clashes else None,
+        agent_said=clashes[0].agent if clashes else "",
+        told=told if kind == DENIED and isinstance(told, str) else None,
+        differences=[] if closed or kind != INVALID else span["schema_errors"],
+        closed=closed and kind == INVALID,
+    )
+
+
+def _kind_of(span: Mapping[str, Any]) -> str:
+    for kind in (DENIED, BEYOND):
+        if _sentences(span, kind):
+            return kind
+    return INVALID
+
+
+def _declared(ctx: Context, run_id: str) -> _Declared:
+    run = instance_of(ctx, run_id)
+    account_id = ctx.caller.account_id
+    schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
+    version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
+    agent = ctx.tx.agent(account_id, run.agent_id)
+    steps = steps_of(None if schema is None else schema.span_type_schemas)
+    return _Declared(agent, None if version is None else version.external_identifier, steps)
+
+
+def _remit(declared: _Declared, clashes: Sequence[Clash]) -> Step | None:
+    """Return the span type of the agent that ruled a step out."""
+    identifier = clashes[0].agent
+    named = own_step(declared.steps, identifier, "")
+    if named is not None and named.name == identifier.rpartition("/")[2]:
+        return named
+    agent = declared.agent
+    if agent is None or agent.external_identifier != identifier:
+        return None
+    return own_step(declared.steps, identifier, agent.name)
+
+
+def _is_closed(step: Step | None) -> bool:
+    """Return whether a step keeps its values from being shown unasked: by class, or article 9."""
+    if step is None:
+        return False
+    if any(step.holds(name) for name in CATEGORIES if name.startswith("gdpr_")):
+        return True
+    words = [step.word(part, "classification") for part in (PARAMS, RESULT)]
+    return CLASSES.index(closest(words)) >= CLASSES.index("confidential")
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

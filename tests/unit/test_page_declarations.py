@@ -1,0 +1,212 @@
+"""The data map, the register and two declarations without a browser."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import pytest
+
+from remit.collector.page.agent_remits import CATEGORIES, Declared, declared, short_name
+from remit.collector.page.flows import (
+    MOST_DRAWN,
+    AgentFlows,
+    Kind,
+    categories_of,
+    drawn,
+    flows_of,
+    ordered,
+)
+from remit.collector.page.map_drawing import ROW, TALL, drawing, thickness
+from remit.collector.page.register_entries import Entry, entries_of
+from remit.collector.page.sides import clashes_in, sides_of, summary_of, verdict_of
+from remit.collector.page.tables import csv
+from remit.collector.store.questions import AgentRecord, StepCount
+from tests.declared_agents import (
+    CONTACT,
+    HEALTH,
+    MONEY,
+    PERSON,
+    REFUSAL,
+    REFUSED_DATA,
+    SECRETS,
+    TYPES,
+)
+
+BY_KIND: Final = {Kind.LEAVES: 0, Kind.OPEN: 1, Kind.REFUSED: 2, Kind.STAYS: 3}
+
+
+def agent(name: str, number: int = 0) -> Declared:
+    """Return what an agent of the tests declared."""
+    types = TYPES[name]
+    identifier = types[0]["name"]
+    record = AgentRecord(f"id-{name}-{number}", name, None, f"/project/{identifier}", 0, "v1", None)
+    return declared(record._replace(span_types=msgspec.json.encode(types).decode()))
+
+
+def counts(one: Declared, **steps: tuple[int, int]) -> dict[tuple[str, str], StepCount]:
+    """Return how often steps of an agent ran, and how often they were refused."""
+    return {
+        (one.agent.id, f"shop:{name}"): StepCount(one.agent.id, f"shop:{name}", spans, denied)
+        for name, (spans, denied) in steps.items()
+    }
+
+
+def kinds(one: Declared, **steps: tuple[int, int]) -> dict[str, tuple[Kind, tuple[str, ...]]]:
+    """Return what happens to each category of an agent, and by which steps."""
+    flows = flows_of(one, counts(one, **steps), 1).flows
+    return {flow.category: (flow.kind, flow.steps) for flow in flows}
+
+
+def test_the_own_type_of_an_agent_is_found_by_its_name() -> None:
+    """In local mode the folder of the project precedes it."""
+    careful = agent("Careful desk")
+    assert careful.own is not None
+    assert careful.own.name == "shop:careful"
+    assert careful.owner == "Ada Okafor"
+    assert [step.short for step in careful.steps] == ["pay_back", "write"]
+    assert short_name("a.b:C.step") == "C.step"
+
+
+def test_a_category_leaves_by_the_steps_that_take_it() -> None:
+    """And communicate outward; others may if they do not rule it out."""
+    assert kinds(agent("Support desk")) == {
+        PERSON: (Kind.OPEN, ("charge", "chat", "purge", "refund")),
+        CONTACT: (Kind.OPEN, ("charge", "chat", "purge", "refund")),
+        MONEY: (Kind.LEAVES, ("charge", "refund")),
+        SECRETS: (Kind.LEAVES, ("charge",)),
+    }
+    assert kinds(agent("Shift planner")) == {
+        PERSON: (Kind.STAYS, ()),
+        CONTACT: (Kind.STAYS, ()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("ran", "kind"), [((3, 3), Kind.REFUSED), ((3, 2), Kind.LEAVES), ((0, 0), Kind.LEAVES)]
+)
+def test_a_step_that_is_always_refused_lets_nothing_out(ran: tuple[int, int], kind: Kind) -> None:
+    """If one of its calls ran, it does."""
+    assert kinds(agent("Careful desk"), pay_back=ran)[MONEY] == (kind, ("pay_back",))
+
+
+def many(count: int) -> list[AgentFlows]:
+    """Return the flows of many agents, in the order of the map."""
+    names = list(TYPES)
+    every = [agent(names[number % len(names)], number) for number in range(count)]
+    return ordered(
+        flows_of(one, counts(one, book=(number, 0)), 2) for number, one in enumerate(every)
+    )
+
+
+def test_agents_through_which_data_leave_come_first_and_others_last() -> None:
+    """At most twelve rows; the last stands for all others."""
+    every = many(40)
+    rows = drawn(every)
+
+    assert len(rows) == MOST_DRAWN
+    assert rows[:-1] == every[: MOST_DRAWN - 1]
+    assert rows[-1].name == "29 other agents"
+    assert rows[-1].agents + MOST_DRAWN - 1 == len(every)
+    assert sum(row.runs for row in rows) == 80
+    ranks = [min((BY_KIND[flow.kind] for flow in each.flows), default=2) for each in every]
+    assert ranks == sorted(ranks)
+    assert rows[-1].by_kind[Kind.STAYS] == sum(bool(each.of(Kind.STAYS)) for each in every[11:])
+    assert drawn(every[:MOST_DRAWN]) == every[:MOST_DRAWN]
+
+
+def test_lines_stay_within_the_map() -> None:
+    """Each line begins within the row of its category, and ends within that of its agent."""
+    every = many(40)
+    rows = drawn(every)
+    categories = categories_of(rows, [agent(name) for name in TYPES])
+    picture = drawing(rows, categories, len(CATEGORIES) - len(categories))
+
+    assert picture.height == sum(row.height for row in picture.rows)
+    assert {row.height for row in picture.rows} <= {ROW, TALL}
+    for row in picture.rows:
+        assert len(row.lines) + len(row.behind) == len(row.agent.flows)
+        for line in (*row.lines, *row.behind):
+            begin, end = float(line.path[3:].split("C")[0]), float(line.path.split(" ")[-1])
+            assert 0 <= begin + row.top <= picture.height
+            assert 0 <= end <= row.height
+        assert all(0 < out.y < row.height for out in row.out)
+    middles = [middle for _, middle in picture.categories]
+    assert middles == sorted(middles)
+    assert [each.classification for each in categories if each.name == HEALTH] == ["restricted"]
+
+
+def test_the_width_of_a_line_grows_with_the_logarithm_of_the_steps() -> None:
+    """A step that did not run has the thinnest."""
+    assert [thickness(spans) for spans in (0, 1, 10, 100_000)] == [1.4, 1.4, 3.0, 9.2]
+
+
+def test_gaps_are_what_only_a_person_can_say() -> None:
+    """With whom to ask."""
+    gaps = {name: (entry.gaps, entry.ask) for name in TYPES for entry in [Entry(agent(name), 1)]}
+    assert gaps["Claims triage"] == (["purpose"], "Mara Lindqvist")
+    assert gaps["Contract reader"] == (["owner", "purpose", "categories"], "shop:contract")
+    assert gaps["Mail sorter"][0] == ["owner", "purpose", "categories", "recipients"]
+
+
+def test_what_ran_against_the_remit_is_a_question() -> None:
+    """Unless each call was refused."""
+    claims, careful = agent("Claims triage"), agent("Careful desk")
+    ran = {**counts(claims, sort=(4, 0)), **counts(careful, pay_back=(3, 3))}
+    first, second = entries_of([careful, claims], {claims.agent.id: 9, careful.agent.id: 2}, ran)
+
+    assert first.against == [(MONEY, 4)]
+    assert "why sort met financial information, which it rules out" in first.questions
+    assert second.against == []
+    assert (second.recipients, second.idle) == ([], ["pay_back"])
+    assert MONEY in first.declared.categories
+    assert MONEY not in first.included
+
+
+def test_sentences_of_a_policy_become_two_declarations() -> None:
+    """What is not declared any more stands in the sentence itself."""
+    clashes = clashes_in([REFUSAL, REFUSED_DATA, "a fault inside remit kept it"])
+    assert [clash.name for clash in clashes] == ["financial_transactions", MONEY]
+    assert summary_of(clashes[0], agent="Careful desk") == "may move money; Careful desk never does"
+    careful = agent("Careful desk")
+    both = sides_of(careful.steps[0], careful.own, clashes)
+    assert [(word.step, word.agent) for word in both.clashes] == [
+        ("it does this", "never"),
+        ("goes in and comes out", "never, in neither"),
+    ]
+    assert {word.name for word in both.others} == {
+        "update_data",
+        "destroy_data",
+        "external_communication",
+        SECRETS,
+        "minors_data",
+    }
+    alone = sides_of(None, None, clashes)
+    assert [(word.step, word.agent) for word in alone.clashes] == [
+        ("it does this", "never"),
+        ("goes in", "never in"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "verdict", "summary"),
+    [
+        ("allowed", "The step says that it does it.", "may destroy data; Desk never does"),
+        (
+            "unknown",
+            "The step says nothing about it.",
+            "says nothing about destroying data; Desk never does",
+        ),
+    ],
+)
+def test_a_verdict_says_what_contradicts(word: str, verdict: str, summary: str) -> None:
+    """Also where a step said nothing."""
+    clashes = clashes_in([f"destroy_data: a:step says {word}, the agent a:desk says disallowed"])
+    assert verdict_of(clashes) == f"The agent rules out destroying data. {verdict}"
+    assert summary_of(clashes[0], agent="Desk") == summary
+    assert verdict_of([]) == ""
+
+
+def test_a_spreadsheet_computes_nothing() -> None:
+    """A text that begins like a formula stays a text."""
+    assert csv(["a", "b"], [("=1+1", 2), ("x", None)]) == b"a,b\r\n'=1+1,2\r\nx,\r\n"
