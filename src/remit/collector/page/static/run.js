@@ -44,7 +44,7 @@ const tree = document.getElementById("tree");
 const panel = document.getElementById("panel");
 const tools = document.querySelector(".tools");
 const run = tree.dataset.run;
-const outline = new Outline(run);
+const outline = new Outline();
 const query = new URLSearchParams(location.search);
 
 const state = { selected: -1, only: "", q: "", axis: "", folded: false, cursor: null, now: 0, seen: 0 };

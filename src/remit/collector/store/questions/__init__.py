@@ -12,7 +12,7 @@ from remit.collector.store.questions.count_lists import run_counts as run_counts
 from remit.collector.store.questions.count_lists import span_counts as span_counts
 from remit.collector.store.questions.count_lists import withheld_counts as withheld_counts
 from remit.collector.store.questions.outlines import NamedType as NamedType
-from remit.collector.store.questions.outlines import OutlineSpan as OutlineSpan
+from remit.collector.store.questions.outlines import OutlineColumns as OutlineColumns
 from remit.collector.store.questions.outlines import Searched as Searched
 from remit.collector.store.questions.outlines import Usage as Usage
 from remit.collector.store.questions.outlines import named_types as named_types
