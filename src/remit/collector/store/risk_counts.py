@@ -28,7 +28,7 @@ _FLAG_BITS: Final = 20
 _STATUS_BITS: Final = 4
 _TYPE_BITS: Final = _FLAG_BITS + _STATUS_BITS
 _ALIKE: Final = (
-    f"(CAST(s.type_ref AS BIGINT) << {_TYPE_BITS}) + (s.status << {_FLAG_BITS}) + s.flags"
+    f"(CAST(s.type_ref AS BIGINT) * {2**_STATUS_BITS} + s.status) * {2**_FLAG_BITS} + s.flags"
 )
 """Type, status and flags in one number: SQLite sorts 50,000 of them in half the time."""
 _FAILED: Final = STATUSES.index("failed")
