@@ -33,7 +33,7 @@ class PaymentError(Exception):
     """No money was paid back."""
 
 
-def ask_bank(order: str) -> None:
+def ask_bank() -> None:
     """Wait for the bank, which does not answer."""
     raise TimeoutError(ROOT_CAUSE)
 
@@ -41,7 +41,7 @@ def ask_bank(order: str) -> None:
 def transfer(order: str) -> None:
     """Hand a payment to the bank."""
     try:
-        ask_bank(order)
+        ask_bank()
     except TimeoutError as error:
         raise BankError(f"transfer of {order} not confirmed") from error
 
@@ -79,7 +79,7 @@ def chat(messages: list[Message]) -> Message:
 @remit.span_type(data_risk=remit.risk(classification="internal"))
 def write(messages: list[Message]) -> Iterator[str]:
     """Let the model write an answer word by word."""
-    yield from (f"word {number} " for number in range(18))
+    yield from (f"word {number} of {len(messages)} " for number in range(18))
 
 
 @remit.agent

@@ -17,7 +17,14 @@ from shutil import which
 from typing import Any, Final
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    StorageState,
+    sync_playwright,
+)
 
 from benchmarks import children
 from benchmarks.collector import SERVE
@@ -27,6 +34,7 @@ from remit.collector import create_token, open_store
 CHROMIUM: Final = ("chromium-headless-shell", "chromium")
 STEPS: Final = 5
 """Steps that are chosen one after the other."""
+GROUP: Final = "\N{MULTIPLICATION SIGN}"
 PAINT: Final = """() => performance.getEntriesByName('first-contentful-paint')[0].startTime"""
 ROWS: Final = """() => performance.getEntriesByName('first-rows')[0].startTime"""
 NODES: Final = "() => document.querySelectorAll('*').length"
@@ -115,7 +123,7 @@ class Visitor:
         self._state = context.storage_state()
         context.close()
 
-    def _context(self, state: Any = None) -> BrowserContext:  # noqa: ANN401 - Playwright's
+    def _context(self, state: StorageState | None = None) -> BrowserContext:
         return self._browser.new_context(
             viewport={"width": 1440, "height": 900}, storage_state=state
         )
@@ -143,7 +151,7 @@ class Visitor:
             context.close()
 
 
-def _size(event: Any) -> float:  # noqa: ANN401 - Playwright's
+def _size(event: Any) -> float:
     return float(event["encodedDataLength"])
 
 
@@ -167,7 +175,7 @@ def measure() -> dict[str, dict[str, float]]:
                 pass
             with visitor.visit(pages["talk"], measured["talk"], "word 0"):
                 pass
-            with visitor.visit(pages["night"], measured["night"], f"× {QUESTIONS}") as page:
+            with visitor.visit(pages["night"], measured["night"], f"{GROUP} {QUESTIONS}") as page:
                 night = measured["night"]
                 night["rows_ms"] = page.evaluate(ROWS)
                 page.locator("#tree .row[aria-expanded=false] .fold").first.click()

@@ -56,7 +56,7 @@ def outline(visit: Visit) -> Data:
         spans = store.outline(ctx.tx, run, after=after, since_us=since_us, limit=limit + 1)
         has_more = len(spans.ids) > limit
         if has_more:
-            spans = store.OutlineColumns(*(column[:limit] for column in spans))
+            spans = store.OutlineColumns._make(column[:limit] for column in spans)
         slice_ = _Slice(ctx, row, run, spans)
         return {
             "now": visit.now_us,
