@@ -16,10 +16,7 @@ const GAP = 0.05;
 const GAP_WIDTH = 0.02;
 const NONE = -1;
 const ID_DIGITS = 40;
-const ID_CHARS = 32;
-/** The letters of an id, and those of the same numbers with the base 32. */
-const [OWN, USUAL] = ["abcdefghjkmnpqrstvwxyz", "abcdefghijklmnopqrstuv"];
-const inLetters = (text, to, from) => text.replace(/[a-z]/g, (letter) => to[from.indexOf(letter)]);
+const LETTERS = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /** The columns of all steps; a step is a number, the place at which it arrived. */
 export class Outline {
@@ -58,9 +55,12 @@ export class Outline {
     this.took = grown(Float64Array, this.took);
   }
 
-  /** The id as the API has it. */
+  /** The id as the API has it: five digits are four letters. */
   full(step) {
-    return inLetters(BigInt(`0x${this.ids[step]}`).toString(ID_CHARS), OWN, USUAL).padStart(ID_CHARS, "0");
+    return this.ids[step].replace(/.{5}/g, (digits) => {
+      const number = parseInt(digits, 16);
+      return [15, 10, 5, 0].map((bits) => LETTERS[(number >> bits) & 31]).join("");
+    });
   }
 
   /** How many steps the run has, also before all have come. */
@@ -70,10 +70,10 @@ export class Outline {
 
   /** The step of an id as the API has it, else undefined. */
   find(id) {
-    if (!/^[0-9a-hjkmnp-tv-z]{32}$/.test(id)) return undefined;
-    let number = 0n;
-    for (const digit of inLetters(id, USUAL, OWN)) number = number * 32n + BigInt(parseInt(digit, 32));
-    return this.places.get(number.toString(16).padStart(ID_DIGITS, "0"));
+    return this.places.get(id.replace(/.{4}/g, (letters) => {
+      const number = [...letters].reduce((sum, letter) => sum * 32 + LETTERS.indexOf(letter), 0);
+      return number.toString(16).padStart(5, "0");
+    }));
   }
 
   /** Add the steps of a slice, or what is new about known ones. Call build() afterwards. */
