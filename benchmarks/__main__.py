@@ -34,6 +34,7 @@ from benchmarks import (
     collector,
     integrations,
     outage,
+    page,
     peers,
     report,
     runs,
@@ -230,6 +231,14 @@ def collectors(run: Run) -> None:
                 run.add("collector", store, **collector.measure(store, run.size.accepted))
 
 
+def pages(run: Run) -> None:
+    """Measure the page of a collector in a browser."""
+    for _ in range(run.size.rounds):
+        with run.attempt("page", "remit"):
+            for part, values in page.measure().items():
+                run.add("page", part, **values)
+
+
 HEADLINES: Final[dict[str, Callable[[Run], None]]] = {
     "calls": calls,
     "throughput": rates,
@@ -239,6 +248,7 @@ HEADLINES: Final[dict[str, Callable[[Run], None]]] = {
     "imports": imports,
     "outage": outages,
     "collector": collectors,
+    "page": pages,
 }
 
 
@@ -288,9 +298,9 @@ def main() -> None:
     for name in ("budgets", *(options.headlines or HEADLINES), "failures"):
         print(f"{name}\n\n{report.SECTIONS[name](run.results)}\n")
     if not options.headlines:
-        page = run.folder / "benchmarks.md" if options.quick else report.PAGE
-        report.write(run.results, page)
-        print(f"written to {page.relative_to(children.ROOT)}")
+        written = run.folder / "benchmarks.md" if options.quick else report.PAGE
+        report.write(run.results, written)
+        print(f"written to {written.relative_to(children.ROOT)}")
 
 
 if __name__ == "__main__":

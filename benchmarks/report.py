@@ -217,6 +217,41 @@ def collector(results: Results) -> str:
     return table(("spans/s, bulks of 100",), rows)
 
 
+PAGES: Final = ("Phoenix", "MLflow", "Inspect", "ADK web")
+"""Peers whose pages were measured on 2026-11-29, by hand, with the same program."""
+PAGE_ROWS: Final = (
+    # What, the field of remit, the figures of the peers.
+    ("failed run, cold: KB", ("failed", "kb"), ("6,015", "5,246", "6,418", "6,113")),
+    ("first paint, ms", ("failed", "paint_ms"), ("2,412", "716", "476", "800")),
+    ("message: s", ("failed", "seen_s"), ("0.2", "1.0", "1.0", "0.5 to 0.9")),
+    ("message: clicks", None, ("1", "1", "2", "0")),
+    ("root cause: s", ("failed", "seen_s"), ("1.6 to 3.0", "1.1", "1.0", "never")),
+    ("root cause: clicks", None, ("3", "1", "2", "never")),
+    ("60 messages: nodes", ("talk", "nodes"), ("10,347", NOTHING, NOTHING, NOTHING)),
+    ("2,000 steps, cold: KB", ("night", "kb"), (NOTHING,) * 4),
+    ("first rows, s", ("night", "rows_ms"), ("4.0", "4.8 to 5.2", "1.0", "8.6")),
+    ("nodes", ("night", "nodes"), ("24,839", "50,011", "6,763", "64,163")),
+    ("frames/s", ("night", "frames"), ("49", "38", "59", "25")),
+    ("choosing a step, s", ("night", "choosing_ms"), ("2.0", "1.4", NOTHING, NOTHING)),
+    ("changing the view, s", ("night", "viewing_ms"), (NOTHING, "154 and 196", NOTHING, NOTHING)),
+)
+
+
+def page(results: Results) -> str:
+    """Return the table of the pages; of remit's every cause is shown without a click."""
+
+    def own(field: tuple[str, str] | None) -> str:
+        if field is None:
+            return "0" if "page" in results else NOTHING
+        value = middle(results, "page", *field)
+        in_seconds = field in {("night", name) for name in ("rows_ms", "choosing_ms", "viewing_ms")}
+        return figure(value / 1000 if value is not None and in_seconds else value)
+
+    return table(
+        (*PAGES, "**remit**"), {what: [*others, own(field)] for what, field, others in PAGE_ROWS}
+    )
+
+
 def budgets(results: Results) -> str:
     """Return what remit may cost, beside what it costs in this run."""
 
@@ -298,6 +333,7 @@ SECTIONS: Final[dict[str, Callable[[Results], str]]] = {
     "imports": imports,
     "outage": outage,
     "collector": collector,
+    "page": page,
     "machine": machine,
     "failures": failures,
 }

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 
@@ -41,6 +41,12 @@ FIELDS: Final = (
 )  # fmt: skip
 """What is measured, in milliseconds and megabytes; `late` counts bulks that began 20 ms late."""
 DAY_US: Final = 24 * 3600 * 1_000_000
+OPENED: Final = 50_000
+"""Steps of the run that a tab opens."""
+LIST_MS: Final = 1000
+OPENING_MS: Final = 100
+LIVE_MS: Final = 2000
+"""Pauses of the three tabs between two requests."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,28 @@ def write(target: Target, requests: Sequence[bytes]) -> dict[str, float]:
     return {**figures(times_s), "late": late}
 
 
+def cookie(target: Target) -> str:
+    """Sign in to the page; return the cookie of the session.
+
+    Raises:
+        ChildError: The page does not take the token.
+    """
+    connection = target.connect()
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
+    connection.request("POST", "/sign-in", urlencode({"secret": target.token}), form)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    if answer.status != 303:
+        raise children.ChildError(f"the page answered {answer.status}")
+    return (answer.headers["set-cookie"] or "").partition(";")[0]
+
+
 def read(target: Target, paths: Sequence[str], pause_ms: float, seconds: float) -> dict[str, Any]:
     """Ask *paths* one after the other for some seconds; return what was measured."""
+    headers = {"Accept-Encoding": "gzip", **target.headers}
+    if not paths[0].startswith("/api"):
+        headers |= {"Cookie": cookie(target)}
     connection, pause = target.connect(), threading.Event()
     times_s: list[float] = []
     statuses: Counter[int] = Counter()
@@ -142,7 +168,7 @@ def read(target: Target, paths: Sequence[str], pause_ms: float, seconds: float) 
     while time.perf_counter() < until_s:
         path = paths[len(times_s) % len(paths)]
         began_s = time.perf_counter()
-        connection.request("GET", path, headers=target.headers)
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         answer.read()
         times_s.append(time.perf_counter() - began_s)
@@ -185,7 +211,8 @@ def beside(
     statuses: Counter[str] = Counter()
     for answer in answers:
         statuses.update(answer["statuses"])
-    if set(statuses) - {"200"}:
+    # 204 is the answer if nothing has changed.
+    if set(statuses) - {"200", "204"}:
         raise children.ChildError(f"readers were answered {dict(statuses)}")
     if answers:
         measured["read_p50_ms"] = max(answer["p50_ms"] for answer in answers)
@@ -225,8 +252,41 @@ def paths(http: httpx.Client) -> tuple[list[str], str, dict[str, str]]:
     return asked, f"/api/v1/agent/{agent}/risk", place
 
 
+def long_run(http: httpx.Client, place: dict[str, str]) -> str:
+    """Record a run of 50,000 steps; return its id."""
+    registration = {
+        "agent_version": {},
+        "agent_schema_version": {"external_identifier": "s"},
+        **place,
+    }
+    answer = http.post("/api/v1/agent_instance/register", json=registration)
+    run = str(answer.raise_for_status().json()["details"]["id"])
+    bulks = (
+        json.dumps({"items": [collector.item(run) for _ in range(collector.BULK)]}).encode()
+        for _ in range(OPENED // collector.BULK)
+    )
+    collector.send(http, list(bulks))
+    return run
+
+
+def tabs(
+    http: httpx.Client, target: Target, place: dict[str, str]
+) -> list[tuple[float, Sequence[str]]]:
+    """Return the readers of three tabs: the list, a long run that is opened, one that goes on."""
+    run = long_run(http, place)
+    with httpx.Client(base_url=target.url, headers={"Cookie": cookie(target)}) as page:
+        outline = f"/runs/{run}/outline"
+        opening = [f"/runs/{run}", outline]
+        answer = page.get(outline).raise_for_status().json()
+        live = f"/live?run={run}&since={answer['cursor']}"
+        while answer["next"]:
+            opening.append(f"{outline}?after={answer['next']}")
+            answer = page.get(opening[-1]).raise_for_status().json()
+    return [(LIST_MS, ["/runs"]), (OPENING_MS, opening), (LIVE_MS, [live])]
+
+
 def measure(target: Target, seconds: float) -> dict[str, dict[str, Any]]:
-    """Return what was measured without readers, beside two, and beside the risk of an agent.
+    """Return what was measured without readers, and beside readers of several kinds.
 
     Raises:
         ChildError: The collector refused a request.
@@ -241,6 +301,7 @@ def measure(target: Target, seconds: float) -> dict[str, dict[str, Any]]:
             "nobody reads": (),
             f"{READERS} readers, {PAUSE_MS} ms apart": [(PAUSE_MS, asked)] * READERS,
             "the risk of an agent, without a pause": [(0, [risk])],
+            f"three tabs, one opens a run of {OPENED:,}": tabs(http, target, place),
         }
         return {
             name: beside(target, collector.bodies(http, count, place), readers)

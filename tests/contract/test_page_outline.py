@@ -8,6 +8,7 @@ import pytest
 
 from remit.collector import Store
 from tests.collecting import NOBODY, World, details
+from tests.inside_collector import to_bytes
 from tests.signed_in import Visitor, visitor
 from tests.stores import on_each_store
 from tests.waterfalls import Step, begun, deep, id_of, record
@@ -34,16 +35,16 @@ def test_slices_have_every_step_once(person: Visitor) -> None:
     ids: list[str] = []
     parents: list[str | None] = []
     for part in (first, second):
-        own = split(part["ids"], 26)
+        own = split(part["ids"])
         ids += own
         parents += [
             None if place == -1 else own[place] if place >= 0 else part["outside"][-place - 2]
             for place in part["parents"]
         ]
         assert len(part["outside"]) == len(set(part["outside"]))
-    assert ids == [_short(id_of(run, number)) for number in range(620)]
+    assert ids == [digits(id_of(run, number)) for number in range(620)]
     assert parents == [
-        None if step.parent is None else _short(id_of(run, step.parent)) for step in steps
+        None if step.parent is None else digits(id_of(run, step.parent)) for step in steps
     ]
     starts = list(itertools.accumulate(first["start"]))
     assert [at - starts[0] for at in starts] == [
@@ -91,11 +92,13 @@ def test_a_text_is_found_in_names_and_payloads(person: Visitor) -> None:
         ],
     )
 
+    numbers = {digits(id_of(run, number)): number for number in range(4)}
+
     def found(text: str) -> list[int]:
         answer = person.data(f"/runs/{run}/find", q=text)
         assert answer["next"] is None
         assert answer["closed"] == ["charge"]
-        return [int(each[10:]) - 1 for each in answer["ids"]]
+        return [numbers[each] for each in answer["ids"]]
 
     assert found("kettle") == [0, 1]
     assert found('"KETTLE"') == [1]
@@ -131,24 +134,11 @@ def test_changes_are_told_once(person: Visitor) -> None:
     live = person.data("/live", run=run, since=before["cursor"])
     assert live["runs"] == [{"id": run, "status": "terminated"}]
     changed = person.data(f"/runs/{run}/outline", changed=before["now"])
-    assert changed["ids"] == _short(id_of(run, 1))
-    assert changed["outside"] == [_short(id_of(run, 0))]
+    assert changed["ids"] == digits(id_of(run, 1))
+    assert changed["outside"] == [digits(id_of(run, 0))]
     assert changed["run"]["status"] == "terminated"
     quiet = person.http.get("/live", params={"run": run, "since": live["cursor"]})
     assert quiet.status_code == 204
-
-
-def test_ids_of_other_accounts_are_sent_whole(person: Visitor) -> None:
-    """A client chooses the ids of its spans."""
-    run = begun(person.api)
-    item = person.api.span_body(run, id=NOBODY)
-    details(person.api.post("/agent_spans", item))
-    record(person.api, run, [Step("write")])
-
-    outline = person.data(f"/runs/{run}/outline")
-
-    assert outline["chars"] == 32
-    assert sorted(split(outline["ids"], 32)) == sorted([NOBODY, id_of(run, 0)])
 
 
 def test_runs_of_others_and_wrong_questions_are_refused(person: Visitor, world: World) -> None:
@@ -164,10 +154,11 @@ def test_runs_of_others_and_wrong_questions_are_refused(person: Visitor, world: 
     assert signed_out.status_code == 401
 
 
-def split(text: str, chars: int) -> list[str]:
-    """Return the parts of a text that are so long."""
-    return [text[at : at + chars] for at in range(0, len(text), chars)]
+def split(text: str) -> list[str]:
+    """Return the ids of an outline."""
+    return [text[at : at + 40] for at in range(0, len(text), 40)]
 
 
-def _short(span_id: str) -> str:
-    return span_id[:10] + span_id[16:]
+def digits(span_id: str) -> str:
+    """Return an id as an outline has it."""
+    return to_bytes(span_id).hex()

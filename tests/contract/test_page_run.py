@@ -183,6 +183,9 @@ def test_a_run_of_2000_steps_is_printed_whole(world: World, http: httpx.Client) 
     for count in (*[100] * 19, 99):
         api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(count)))
     assert http.get(f"/runs/{story.run_id}/print").text.count('role="row"') == 2001
+    page = http.get(f"/runs/{story.run_id}").text
+    assert page.count('role="row"') == 501
+    assert "500 of 2,000 steps: without a script the others are on" in page
 
 
 def test_a_single_failure_says_nothing_of_others(world: World, http: httpx.Client) -> None:

@@ -10,8 +10,8 @@ if (asked.durations) {
   console.log(JSON.stringify({ durations: asked.durations.map(duration), numbers: asked.numbers.map(number) }));
 } else {
   const { Outline } = await from("outline.js");
-  console.log(JSON.stringify(asked.runs.map(({ run, slices }) => {
-    const outline = new Outline(run);
+  console.log(JSON.stringify(asked.runs.map((slices) => {
+    const outline = new Outline();
     slices.forEach((slice) => outline.add(slice));
     outline.build(slices.at(-1).now);
     return Array.from(outline.order, (step) => [outline.full(step), outline.depth[step]]);

@@ -6,8 +6,7 @@ import { test } from "node:test";
 const from = (name) => import(new URL(`../../src/remit/collector/page/static/${name}`, import.meta.url));
 const { Outline, Scale } = await from("outline.js");
 
-const RUN = "01m8kgd4ne6r0t3q5w8y2h7b1c000000";
-const id = (number) => String(number).padStart(26, "0");
+const id = (number) => String(number).padStart(40, "0");
 
 /** A slice of steps: name, parent, start, took, status. */
 function slice(steps, { first = 0, status = "complete", kinds = {} } = {}) {
@@ -15,7 +14,7 @@ function slice(steps, { first = 0, status = "complete", kinds = {} } = {}) {
   const outside = [];
   let before = 0;
   return {
-    now: 1e9, cursor: "1-1", next: null, chars: 26,
+    now: 1e9, cursor: "1-1", next: null,
     run: { status, start: 0, end: 1e6, seen: 1e6, spans: first + steps.length },
     ids: steps.map((_, at) => id(first + at)).join(""),
     parents: steps.map(([, parent]) => {
@@ -41,7 +40,7 @@ function slice(steps, { first = 0, status = "complete", kinds = {} } = {}) {
 }
 
 function outlineOf(steps, options) {
-  const outline = new Outline(RUN);
+  const outline = new Outline();
   outline.add(slice(steps, options));
   outline.build(1e9);
   return outline;
@@ -55,12 +54,24 @@ test("steps are in the order of their starts below their parents, in whatever sl
   const whole = outlineOf(steps);
   assert.deepEqual(named(whole, whole.rows("")), ["run", "  a", "    c", "  b", "  late"]);
 
-  const parts = new Outline(RUN);
+  const parts = new Outline();
   // The children come before their parent is known.
   parts.add(slice(steps.slice(2), { first: 2 }));
   parts.add(slice(steps.slice(0, 2)));
   parts.build(1e9);
   assert.deepEqual(named(parts, parts.rows("")), named(whole, whole.rows("")));
+});
+
+test("an id is found as the API writes it", () => {
+  const outline = new Outline();
+  const made = slice([["a", null, 0, 1], ["b", 0, 0, 1]]);
+  made.ids = "0000000000000000000000000000000000000000" + "01d0a1c0ffee1234567890abcdef0123456789ab";
+  outline.add(made);
+  assert.equal(outline.full(0), "0".repeat(32));
+  assert.equal(outline.full(1), "078a3g7zxr938nkrj2nwvvr14d2pf2db");
+  assert.equal(outline.find(outline.full(1)), 1);
+  assert.equal(outline.find(""), undefined);
+  assert.equal(outline.find("u".repeat(32)), undefined);
 });
 
 test("a circle, and a parent that nobody knows, are at the top", () => {

@@ -73,7 +73,7 @@ def test_steps_stand_in_the_order_of_the_command_line(tmp_path: Path) -> None:
         runs = [begun(person.api) for _ in shapes]
         for run, steps in zip(runs, shapes, strict=True):
             record(person.api, run, steps)
-        slices = [{"run": run, "slices": slices_of(person, run)} for run in runs]
+        slices = [slices_of(person, run) for run in runs]
 
         answer = asked({"runs": slices})
 

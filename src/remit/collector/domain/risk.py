@@ -99,10 +99,13 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
 
 def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
     """Return the risk of one run."""
-    withheld, complete = _withheld_in(tx, instance)
+    types = tx.types_in_run(instance.id)
+    # To look for such spans takes time in a long run.
+    some_withheld = any(each.withheld for each in types)
+    withheld, complete = _withheld_in(tx, instance) if some_withheld else ({}, True)
     risk = _risk(
         instance.agent_id,
-        tx.types_in_run(instance.id),
+        types,
         [instance] if instance.status == "terminated" else [],
         violations=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
         excesses=tx.sentences(BEYOND, instance_id=instance.id, most=MOST_SENTENCES),

@@ -62,6 +62,8 @@ def words(identifier: str) -> str:
 
 def visible(text: str) -> str:
     """Return *text* with characters that would hide or reorder it as their code points."""
+    if text.isprintable():
+        return text
     return "".join(
         f"[U+{ord(character):04X}]"
         if unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}

@@ -1,14 +1,14 @@
 """The outline of a run, from which a browser draws its tree; a text in it; what has changed.
 
 An outline is sent in slices in the order of the ids, as columns: the server remembers nothing
-between two slices. Ids are without the six characters of the account, which all ids of a run share.
+between two slices. Ids are the hexadecimal digits of their stored form, which cost nothing to make;
+the script of the page writes the few that it needs as the API does.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -34,8 +34,6 @@ FIND_S: Final = 0.2
 """How long one request searches."""
 _FIND_STEPS: Final = 1_000
 _MOST_CHARS: Final = 200
-_TIME_CHARS: Final = 10
-_RANDOM_AT: Final = 16
 _LABEL_CHARS: Final = 60
 _NONE: Final = -1
 _MODEL: Final = re.compile(r'"(?:model_name|response_model)":"([^"\\]{1,80})"')
@@ -56,14 +54,16 @@ def outline(visit: Visit) -> Data:
         row, run = _run(ctx, run_id)
         limit = SLICE if after or since_us is not None else FIRST
         spans = store.outline(ctx.tx, run, after=after, since_us=since_us, limit=limit + 1)
-        has_more = len(spans) > limit
-        slice_ = _Slice(ctx, row, run, spans[:limit])
+        has_more = len(spans.ids) > limit
+        if has_more:
+            spans = store.OutlineColumns._make(column[:limit] for column in spans)
+        slice_ = _Slice(ctx, row, run, spans)
         return {
             "now": visit.now_us,
             "cursor": None if cursor is None else f"{cursor.seq}-{cursor.run_ref}",
             "run": _facts(row),
             **slice_.columns(),
-            "next": to_text(spans[limit - 1].id) if has_more else None,
+            "next": to_text(spans.ids[-1]) if has_more else None,
         }
 
     return Data(msgspec.json.encode(visit.api.read(work)))
@@ -91,7 +91,7 @@ def find(visit: Visit) -> Data:
             page = store.searched(ctx.tx, run, written, after=last, limit=_FIND_STEPS)
             names.read({each.type_ref for each in page})
             hits += [
-                _short(to_text(each.id), run_id)
+                each.id.hex()
                 for each in page
                 if text.lower() in names.shown[each.type_ref].lower()
                 or (each.has_text and names.is_open(each.type_ref))
@@ -158,38 +158,40 @@ class _Slice:
         ctx: Context,
         row: InstanceRow,
         run: store.RunRef,
-        spans: Sequence[store.OutlineSpan],
+        spans: store.OutlineColumns,
     ) -> None:
-        self._run_id = row.id
         self._spans = spans
         self._names = _Names(ctx, row)
-        self._names.read({span.type_ref for span in spans})
-        calls = {span.id for span in spans if self._names.is_model_call(span.type_ref)}
-        few = calls if len(calls) <= MOST_CALLS else set[bytes]()
-        self._usages = {each.id: each for each in store.usages(ctx.tx, run, sorted(few))}
+        refs = set(spans.type_refs)
+        self._names.read(refs)
+        of_models = {ref for ref in refs if self._names.is_model_call(ref)}
+        calls = [
+            span_id
+            for span_id, ref in zip(spans.ids, spans.type_refs, strict=True)
+            if ref in of_models
+        ]
+        few = calls if len(calls) <= MOST_CALLS else []
+        self._usages = {each.id: each for each in store.usages(ctx.tx, run, few)}
 
     def columns(self) -> dict[str, object]:
         """Return the columns; times are differences in microseconds."""
         spans, names = self._spans, self._names
-        ids = [_short(to_text(span.id), self._run_id) for span in spans]
-        chars = max(map(len, ids), default=0)
-        if any(len(each) < chars for each in ids):
-            # A client chose some of another account's.
-            ids, chars = [to_text(span.id) for span in spans], len(self._run_id)
         refs = sorted(names.shown)
         places = {ref: place for place, ref in enumerate(refs)}
         parents, outside = self._parents()
         return {
-            "chars": chars,
-            "ids": "".join(ids),
+            "ids": b"".join(spans.ids).hex(),
             "parents": parents,
             "outside": outside,
             "types": [[names.shown[ref], names.kind(ref)] for ref in refs],
-            "type": [places[span.type_ref] for span in spans],
-            "status": "".join(str(span.status) for span in spans),
-            "flags": [span.flags & FOUND for span in spans],
+            "type": [places[ref] for ref in spans.type_refs],
+            "status": "".join(map(str, spans.statuses)),
+            "flags": [flags & FOUND for flags in spans.flags],
             "start": self._starts(),
-            "took": [_took(span) for span in spans],
+            "took": [
+                None if started is None or finished is None else finished - started
+                for started, finished in zip(spans.started, spans.finished, strict=True)
+            ],
             "labels": self._labels(),
             "calls": self._calls(),
         }
@@ -199,43 +201,45 @@ class _Slice:
 
         The first of the latter is -2, the next -3; -1 is no parent.
         """
-        places = {span.id: place for place, span in enumerate(self._spans)}
-        outside: dict[bytes, int] = {}
-        parents: list[int] = []
-        for span in self._spans:
-            place = _NONE
-            if span.parent_id is not None:
-                place = places.get(span.parent_id, _NONE)
-                if place == _NONE:
-                    place = outside.setdefault(span.parent_id, _NONE - 1 - len(outside))
-            parents.append(place)
-        return parents, [_short(to_text(each), self._run_id) for each in outside]
+        places: dict[bytes | None, int] = {
+            span_id: place for place, span_id in enumerate(self._spans.ids)
+        }
+        places[None] = _NONE
+        outside: list[str] = []
+        for parent_id in self._spans.parent_ids:
+            if parent_id is not None and parent_id not in places:
+                outside.append(parent_id.hex())
+                places[parent_id] = _NONE - len(outside)
+        return [places[parent_id] for parent_id in self._spans.parent_ids], outside
 
     def _starts(self) -> list[int | None]:
         """Return when each began: the time since the one before it that began, the first in all."""
         starts: list[int | None] = []
         before = 0
-        for span in self._spans:
-            if span.started_at is None:
+        for started in self._spans.started:
+            if started is None:
                 starts.append(None)
             else:
-                starts.append(span.started_at - before)
-                before = span.started_at
+                starts.append(started - before)
+                before = started
         return starts
 
     def _labels(self) -> dict[str, str]:
         """Return summaries by place, of types whose texts may be listed."""
+        spans = self._spans
         return {
-            str(place): visible(span.summary.partition("\n")[0][:_LABEL_CHARS])
-            for place, span in enumerate(self._spans)
-            if span.summary and self._names.is_open(span.type_ref)
+            str(place): visible(summary.partition("\n")[0][:_LABEL_CHARS])
+            for place, summary in enumerate(spans.summaries)
+            if summary and self._names.is_open(spans.type_refs[place])
         }
 
     def _calls(self) -> dict[str, list[object]]:
         """Return model and tokens of model calls by place; what is not recorded is None."""
         calls: dict[str, list[object]] = {}
-        for place, span in enumerate(self._spans):
-            usage = self._usages.get(span.id)
+        if not self._usages:
+            return calls
+        for place, span_id in enumerate(self._spans.ids):
+            usage = self._usages.get(span_id)
             if usage is not None:
                 model = _MODEL.search(usage.head or "")
                 tokens = [int(number) for number in _TOKENS.findall(usage.usage or "")]
@@ -262,22 +266,9 @@ def _facts(row: InstanceRow) -> dict[str, object]:
     }
 
 
-def _took(span: store.OutlineSpan) -> int | None:
-    if span.started_at is None or span.finished_at is None:
-        return None
-    return span.finished_at - span.started_at
-
-
 def _after(visit: Visit) -> bytes:
     """Return the id after which the answer begins."""
     text = visit.query.get("after", "")
     if text and not is_pfid(text):
         raise invalid_field("after", "must be the `next` of an answer")
     return to_bytes(text) if text else b""
-
-
-def _short(span_id: str, run_id: str) -> str:
-    """Return an id without the characters of the account, if they are those of the run."""
-    if span_id[_TIME_CHARS:_RANDOM_AT] == run_id[_TIME_CHARS:_RANDOM_AT] and is_pfid(span_id):
-        return span_id[:_TIME_CHARS] + span_id[_RANDOM_AT:]
-    return span_id

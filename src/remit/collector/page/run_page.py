@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from remit.collector.domain import Permission
@@ -11,6 +12,7 @@ from remit.collector.page.model_calls import shown_in_panel
 from remit.collector.page.run_facts import (
     FAILED,
     MOST_STEPS,
+    PAGE_STEPS,
     ROOT,
     RunFacts,
     SpanFacts,
@@ -25,6 +27,7 @@ from remit.collector.page.visits import Answer, Page, Visit
 from remit.collector.times import format_us
 
 _NOT_FOUND: Final = 404
+_PRINT: Final = "run_print.html"
 
 
 def run(visit: Visit) -> Answer:
@@ -49,7 +52,7 @@ def part(visit: Visit) -> Answer:
 
 def printed(visit: Visit) -> Answer:
     """Show a run for printing: up to 2,000 steps, and the step that matters most."""
-    return _page(visit, visit.query.get("span"), opened=False, template="run_print.html")
+    return _page(visit, visit.query.get("span"), opened=False, template=_PRINT)
 
 
 def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
@@ -62,12 +65,14 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
     tree, failed = _tree(visit, facts)
     chosen = wanted or (tree.chosen.id if tree.chosen is not None else None)
     panel = {} if chosen is None else _panel_values(visit, chosen, opened=opened)
+    # A script draws all of them; to make many rows first takes longer than to draw those in view.
+    is_print = template == _PRINT
     return Page(
         template,
         {
             **_head(visit, facts),
             "tree": tree,
-            "rows": list(tree.rows()),
+            "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
             "chosen": chosen,
             "notice": notice_of(visit, facts, tree, failed),
             "ledger": ledger_of(visit, facts),

@@ -35,7 +35,7 @@ def new_runs(visit: Visit) -> Answer:
         return Data(None)
     shown = rows_of(visit, [run for run in changed if run["id"] <= newest])
     values = {"zone": visit.zone, "with_day": False}
-    rows = {row.id: render("run_row.html", {"row": row, **values}).decode() for row in shown}
+    rows = {row.id: render("run_rows.html", {"rows": [row], **values}).decode() for row in shown}
     answer = {"new": len(fresh), "more": len(fresh) >= PAGE_ROWS, "rows": rows, "cursor": cursor}
     return Data(msgspec.json.encode(answer))
 

@@ -15,11 +15,12 @@ const OPEN_LEVELS = 2;
 const GAP = 0.05;
 const GAP_WIDTH = 0.02;
 const NONE = -1;
+const ID_DIGITS = 40;
+const LETTERS = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /** The columns of all steps; a step is a number, the place at which it arrived. */
 export class Outline {
-  constructor(run) {
-    this.partition = run.slice(10, 16);
+  constructor() {
     this.count = 0;
     this.ids = [];
     this.types = [];
@@ -54,15 +55,12 @@ export class Outline {
     this.took = grown(Float64Array, this.took);
   }
 
-  /** An id without the characters of the account, which the address has. */
-  short(id) {
-    return id.length === 32 && id.slice(10, 16) === this.partition ? id.slice(0, 10) + id.slice(16) : id;
-  }
-
-  /** The id as the API has it. */
+  /** The id as the API has it: five digits are four letters. */
   full(step) {
-    const id = this.ids[step];
-    return id.length === 26 ? id.slice(0, 10) + this.partition + id.slice(10) : id;
+    return this.ids[step].replace(/.{5}/g, (digits) => {
+      const number = parseInt(digits, 16);
+      return [15, 10, 5, 0].map((bits) => LETTERS[(number >> bits) & 31]).join("");
+    });
   }
 
   /** How many steps the run has, also before all have come. */
@@ -70,9 +68,12 @@ export class Outline {
     return Math.max(this.count, this.facts.spans);
   }
 
-  /** The step of an id in either form, else undefined. */
+  /** The step of an id as the API has it, else undefined. */
   find(id) {
-    return this.places.get(this.short(id));
+    return this.places.get(id.replace(/.{4}/g, (letters) => {
+      const number = [...letters].reduce((sum, letter) => sum * 32 + LETTERS.indexOf(letter), 0);
+      return number.toString(16).padStart(5, "0");
+    }));
   }
 
   /** Add the steps of a slice, or what is new about known ones. Call build() afterwards. */
@@ -85,7 +86,7 @@ export class Outline {
     const types = slice.types.map(([name, kind]) => this.typeOf(name, kind));
     const steps = new Int32Array(size);
     for (let at = 0; at < size; at++) {
-      const id = this.short(slice.ids.slice(at * slice.chars, (at + 1) * slice.chars));
+      const id = slice.ids.slice(at * ID_DIGITS, (at + 1) * ID_DIGITS);
       steps[at] = this.places.get(id) ?? this.enter(id);
     }
     let began = 0;
@@ -93,7 +94,7 @@ export class Outline {
       const step = steps[at];
       const parent = slice.parents[at];
       if (parent >= 0) this.parent[step] = steps[parent];
-      else if (parent < NONE) this.adopt(step, this.short(slice.outside[-parent - 2]));
+      else if (parent < NONE) this.adopt(step, slice.outside[-parent - 2]);
       this.type[step] = types[slice.type[at]];
       this.status[step] = slice.status.charCodeAt(at) - 48;
       this.flags[step] = slice.flags[at];
@@ -272,7 +273,7 @@ export class Outline {
 
   /** Note which steps a search found. */
   found(ids) {
-    this.hits = new Set(ids.map((id) => this.find(id)).filter((step) => step !== undefined));
+    this.hits = new Set(ids.map((id) => this.places.get(id)).filter((step) => step !== undefined));
     this.sums.hits = this.counted(this.tests.hits);
   }
 

@@ -44,7 +44,7 @@ const tree = document.getElementById("tree");
 const panel = document.getElementById("panel");
 const tools = document.querySelector(".tools");
 const run = tree.dataset.run;
-const outline = new Outline(run);
+const outline = new Outline();
 const query = new URLSearchParams(location.search);
 
 const state = { selected: -1, only: "", q: "", axis: "", folded: false, cursor: null, now: 0, seen: 0 };
@@ -459,17 +459,29 @@ function say() {
 
 // ---- choosing ----
 
-function address(step = state.selected) {
+/** The parameters of the address but the step, made once: each row that is drawn has an address. */
+let others = null;
+
+function parameters() {
   const made = new URLSearchParams(location.search);
-  const keep = (name, value) => (value ? made.set(name, value) : made.delete(name));
-  keep("span", step < 0 ? "" : outline.full(step));
-  keep("axis", state.axis);
-  keep("only", state.only);
-  keep("q", state.q);
-  return `/runs/${run}${made.size ? `?${made}` : ""}`;
+  made.delete("span");
+  for (const name of ["axis", "only", "q"]) {
+    if (state[name]) made.set(name, state[name]);
+    else made.delete(name);
+  }
+  return String(made);
 }
 
-const remember = () => history.replaceState(history.state, "", address());
+function address(step = state.selected) {
+  others ??= parameters();
+  const all = [others, step < 0 ? "" : `span=${outline.full(step)}`].filter(Boolean).join("&");
+  return `/runs/${run}${all && `?${all}`}`;
+}
+
+const remember = () => {
+  others = null;
+  history.replaceState(history.state, "", address());
+};
 
 /** Point to the chosen row for screen readers. */
 function point() {
@@ -483,7 +495,10 @@ function choose(step, { isFirst = false, scroll = true } = {}) {
   cursor = null;
   const isNew = step !== state.selected;
   state.selected = step;
-  if (state.only && !outline.sum(state.only, step)) state.only = "";
+  if (state.only && !outline.sum(state.only, step)) {
+    state.only = "";
+    others = null;
+  }
   if (!rows.codes.includes(step)) {
     // What the server has chosen opens nothing: many siblings would hide the rest.
     if (isFirst && !query.has("span")) cursor = nearest(step);

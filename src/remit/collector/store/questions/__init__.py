@@ -16,7 +16,7 @@ from remit.collector.store.questions.count_lists import withheld_counts as withh
 from remit.collector.store.questions.facts import DatabaseFacts as DatabaseFacts
 from remit.collector.store.questions.facts import database_facts as database_facts
 from remit.collector.store.questions.outlines import NamedType as NamedType
-from remit.collector.store.questions.outlines import OutlineSpan as OutlineSpan
+from remit.collector.store.questions.outlines import OutlineColumns as OutlineColumns
 from remit.collector.store.questions.outlines import Searched as Searched
 from remit.collector.store.questions.outlines import Usage as Usage
 from remit.collector.store.questions.outlines import named_types as named_types

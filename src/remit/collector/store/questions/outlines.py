@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.store.questions.scope import RunRef, of_key
@@ -20,28 +20,28 @@ _USAGE_CHARS: Final = 200
 _USAGE: Final = '"token_usage":{'
 
 
-class OutlineSpan(NamedTuple):
-    """A step in an outline; times are microseconds since 1970.
+class OutlineColumns(NamedTuple):
+    """Steps in an outline, a column for each of their facts; times are microseconds since 1970.
 
     Attributes:
-        id: Its id in bytes.
-        parent_id: That of its parent.
-        type_ref: Its type.
-        status: The place of its status in `STATUSES`.
-        flags: Its flags.
-        started_at: When it began.
-        finished_at: When it ended.
-        summary: The beginning of its summary.
+        ids: Their ids in bytes.
+        parent_ids: Those of their parents.
+        type_refs: Their types.
+        statuses: The places of their statuses in `STATUSES`.
+        flags: Their flags.
+        started: When they began.
+        finished: When they ended.
+        summaries: The beginnings of their summaries.
     """
 
-    id: bytes
-    parent_id: bytes | None
-    type_ref: int
-    status: int
-    flags: int
-    started_at: int | None
-    finished_at: int | None
-    summary: str | None
+    ids: Sequence[bytes] = ()
+    parent_ids: Sequence[bytes | None] = ()
+    type_refs: Sequence[int] = ()
+    statuses: Sequence[int] = ()
+    flags: Sequence[int] = ()
+    started: Sequence[int | None] = ()
+    finished: Sequence[int | None] = ()
+    summaries: Sequence[str | None] = ()
 
 
 class NamedType(NamedTuple):
@@ -86,7 +86,7 @@ class Searched(NamedTuple):
 
 def outline(
     tx: Transaction, run: RunRef, *, after: bytes, since_us: int | None = None, limit: int
-) -> list[OutlineSpan]:
+) -> OutlineColumns:
     """Return steps of a run by their ids.
 
     Args:
@@ -104,7 +104,7 @@ def outline(
         f"SUBSTR(s.summary, 1, {_LABEL_CHARS}) FROM spans AS s WHERE {where.text} "
         "ORDER BY s.id LIMIT ?"
     )
-    return list(map(OutlineSpan._make, tx.rows(sql, [*where.values, limit])))
+    return OutlineColumns(*zip(*tx.rows(sql, [*where.values, limit]), strict=True))
 
 
 def named_types(tx: Transaction, refs: Collection[int]) -> list[NamedType]:

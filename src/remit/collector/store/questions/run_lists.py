@@ -169,11 +169,19 @@ def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) 
     keys = _keys(tx, wanted, None)
     newest = f"{keys.sql} ORDER BY id DESC LIMIT ?"
     value = MEASURES[measure]
-    ranked = (
-        f"SELECT n.*, {value} AS value FROM ({newest}) AS n CROSS JOIN runs AS m "
-        f"WHERE {same_shard(tx, 'm', 'n')}m.ref = n.run_ref AND {value} > 0 "
-        "ORDER BY value DESC, id DESC LIMIT ?"
-    )
+    key = f"{same_shard(tx, 'm', 'n')}m.ref = n.run_ref"
+    if tx.distributed:
+        valued = (
+            f"SELECT n.*, {value} AS value FROM ({newest}) AS n CROSS JOIN runs AS m WHERE {key}"
+        )
+        ranked = f"{valued} AND {value} > 0"
+    else:
+        # PostgreSQL would read all runs for a join.
+        valued = (
+            f"SELECT n.*, (SELECT {value} FROM runs AS m WHERE {key}) AS value FROM ({newest}) AS n"
+        )
+        ranked = f"SELECT v.* FROM ({valued}) AS v WHERE value > 0"
+    ranked = f"{ranked} ORDER BY value DESC, id DESC LIMIT ?"
     page = Query(ranked, [*keys.values, MOST_RANKED, limit])
     records = [record for record, *_ in _records(tx, page, "k.value DESC, k.id DESC")]
     counted = f"SELECT COUNT(*) FROM ({keys.sql} LIMIT ?) AS k"
