@@ -1,9 +1,10 @@
 // The list of runs: tells how many runs are new, and changes the rows shown in place.
 
+import { parsed } from "./page.js";
+
 const EVERY_MS = 5000;
 const LONGEST_MS = 30000;
 
-const policy = globalThis.trustedTypes?.createPolicy("remit", { createHTML: (text) => text });
 const news = document.getElementById("news");
 const live = document.getElementById("live");
 const first = document.querySelector("tr[data-run]");
@@ -20,12 +21,8 @@ const say = (word, isOn) => {
   live.replaceChildren(dot, word);
 };
 
-// A row that the server wrote. A template holds it, in which nothing runs.
-const rowOf = (text) => {
-  const template = document.createElement("template");
-  template.innerHTML = policy ? policy.createHTML(text) : text;
-  return template.content.querySelector("tr");
-};
+// A row that the server wrote: only within a table it is one.
+const rowOf = (text) => parsed(`<table>${text}</table>`).querySelector("tr");
 
 // A row is changed cell by cell, so that a cell with the focus stays if it is the same.
 const change = (id, text) => {
