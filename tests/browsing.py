@@ -17,33 +17,12 @@ from tests.inside_collector import AccessLog, PageOptions, create_app, create_co
 from tests.signing_in import SAME_SITE, cookie_of
 
 AXE: Final = Path(__file__).parent / "data" / "axe" / "axe.min.js"
+TAGS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+COLOURS: Final = ("color-contrast", "link-in-text-block")
+"""The rules of axe that depend on the theme."""
 ZONE: Final = "Europe/Berlin"
 SIZES: Final = {"wide": (1440, 900), "phone": (390, 844), "narrow": (320, 640)}
 THEMES: Final = ("light", "dark")
-SCREENS: Final = (
-    "/sign-in",
-    "/runs?more=1",
-    "/runs?order=longest",
-    "/runs?purpose=eval",
-    "/runs/{failed}",
-    "/runs/{grouped}",
-    "/runs/{refused}",
-    "/runs/{cancelled}",
-    "/runs/{ended_process}",
-    "/runs/{running}",
-    "/runs/{running}/terminate",
-    "/runs/{terminated}",
-    "/runs/{erased}",
-    "/runs/{night}",
-    "/runs/{failed}/print",
-    "/runs/{confidential}/spans/{step}",
-    "/runs/{confidential}/spans/{step}/values",
-    "/runs/{conversation}/spans/{call}/read",
-    "/runs/compare",
-    "/runs/compare?a={older}&b={newer}",
-    "/help",
-)
-"""Addresses of all screens and of their states; the names are the keys of `tests.page_data.places_of`."""
 TIMEOUT_MS: Final = 10_000
 
 
@@ -95,9 +74,7 @@ class Desk:
 def serving_page(store: Store, access_log: AccessLog | None = None) -> Generator[Desk]:
     """Serve a collector over *store* with its page, on a free port."""
     world = World(store)
-    world.app = create_app(
-        store, clock=world.clock, access_log=access_log, page=PageOptions()
-    )
+    world.app = create_app(store, clock=world.clock, access_log=access_log, page=PageOptions())
     token = create_token(store, "account", clock=world.clock).secret
     with on_a_port(world.app) as url:
         yield Desk(url, world, world.account(), token)
@@ -134,14 +111,21 @@ class Tab:
             assert any(text in each for each in self.complaints), (text, self.complaints)
             self.complaints[:] = [each for each in self.complaints if text not in each]
 
-    def axe(self) -> list[str]:
-        """Return what axe finds wrong with the page that is open."""
+    def axe(self, *themes: str) -> list[str]:
+        """Return what axe finds wrong with the page that is open.
+
+        Args:
+            *themes: Themes in which the colours are checked, too.
+        """
         self.page.evaluate(AXE.read_text())
-        options = {
-            "resultTypes": ["violations"],
-            "preload": False,
-            "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-        }
+        wrong = self._axe({"type": "tag", "values": TAGS})
+        for theme in themes:
+            self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+            wrong += self._axe({"type": "rule", "values": COLOURS})
+        return wrong
+
+    def _axe(self, rules: dict[str, object]) -> list[str]:
+        options = {"resultTypes": ["violations"], "preload": False, "runOnly": rules}
         answer = self.page.evaluate("options => axe.run(document, options)", options)
         found = cast("dict[str, list[dict[str, Any]]]", answer)["violations"]
         return [

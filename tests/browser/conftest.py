@@ -41,6 +41,15 @@ def desk(tmp_path: Path) -> Generator[Desk]:
     store.close()
 
 
+@pytest.fixture(scope="module")
+def module_desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
+    """Serve a collector for a module whose tests do not disturb each other."""
+    store = open_store(tmp_path_factory.mktemp("desk") / "remit.db")
+    with serving_page(store) as served:
+        yield served
+    store.close()
+
+
 @pytest.fixture
 def tab(browser: Browser, desk: Desk) -> Generator[Tab]:
     """Open a tab of a person in Berlin, signed in; a complaint of a page fails the test."""
@@ -60,4 +69,4 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
 @pytest.fixture(scope="session")
 def places(shown: Desk) -> dict[str, str]:
     """Return the ids of what that collector has."""
-    return places_of(shown)
+    return places_of(shown.world, shown.api)
