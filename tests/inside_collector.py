@@ -42,6 +42,8 @@ from remit.collector.page.sequences import rows_of as rows_of
 from remit.collector.page.sequences import sequence_of as sequence_of
 from remit.collector.page.sequences import without_the_same as without_the_same
 from remit.collector.page.shell import render as render
+from remit.collector.page.shell import static_files as static_files
+from remit.collector.page.shell import static_version as static_version
 from remit.collector.server import AccessLog as AccessLog
 from remit.collector.server import Maintenance as Maintenance
 from remit.collector.server.app import create_app as create_app

@@ -34,7 +34,7 @@ class Visitor:
 
     def data(self, path: str, **query: str | int) -> Any:  # noqa: ANN401 - JSON
         """Return the data that a script of the page gets."""
-        response = self.http.get(path, params=query, headers={"Sec-Fetch-Dest": "empty"})
+        response = self.http.get(path, params=query)
         assert response.status_code == 200, response.text
         return response.json()
 
@@ -42,7 +42,9 @@ class Visitor:
 def visitor(store: Store) -> Visitor:
     """Sign in at a new collector over *store*."""
     world = World(store)
-    return Visitor(world.account(), signed_in(store))
+    http = signed_in(store)
+    http.headers["Sec-Fetch-Dest"] = "empty"
+    return Visitor(world.account(), http)
 
 
 def signed_in(store: Store, access_log: AccessLog | None = None) -> httpx.Client:

@@ -12,13 +12,10 @@ from tests.browsing import Desk, Tab, opened_tab
 from tests.collecting import Api, details
 from tests.hostile import HOSTILE, MARK
 
-MADE_OF_DATA: Final = ", ".join(
-    (
-        MARK,
-        "img, iframe, object, embed, animate, b b",
-        "script:not([src^='/static/']), svg[onload], [onerror], [onmouseover], [onfocus]",
-        "a[href^='javascript:' i], a[href^='data:' i], a[href*='evil.example']",
-    )
+MADE_OF_DATA: Final = (
+    f"{MARK}, img, iframe, object, embed, animate, b b, script:not([src^='/static/']), "
+    "svg[onload], [onerror], [onmouseover], [onfocus], "
+    "a[href^='javascript:' i], a[href^='data:' i], a[href*='evil.example']"
 )
 """Elements that the page never has, but that a hostile text would make."""
 

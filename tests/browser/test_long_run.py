@@ -65,7 +65,7 @@ def test_a_step_of_a_very_long_run_opens_from_its_address(
         tree = page.locator("#tree")
         chosen = tree.locator("[aria-selected=true]")
         expect(chosen).to_be_in_viewport()
-        expect(chosen.get_by_role("link")).to_have_attribute("href", f"?span={id_of(run, number)}")
+        expect(chosen.get_by_role("link")).to_have_attribute("href", path)
         expect(page.locator("#panel")).to_contain_text(f'"number": {number % 500 or 500}')
         expect(page.locator("main")).to_contain_text("50,001")
         assert page.locator("#tree *").count() < 1000
