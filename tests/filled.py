@@ -13,7 +13,16 @@ from typing import Any, Final, cast
 
 import psycopg
 
-from tests.inside_collector import STATUSES, Transaction, first_at, pfid, shard_of, to_bytes
+from tests.inside_collector import (
+    STATUSES,
+    PostgresTransaction,
+    SqliteTransaction,
+    Transaction,
+    first_at,
+    pfid,
+    shard_of,
+    to_bytes,
+)
 from tests.postgres import database
 
 Row = dict[str, Any]
@@ -100,6 +109,8 @@ class Reading:
     def __init__(self, dialect: str, connection: Any) -> None:  # noqa: ANN401 - of either database
         """Read by *connection*."""
         self.dialect = dialect
+        kind = SqliteTransaction if dialect == "sqlite" else PostgresTransaction
+        self.with_payloads = kind.with_payloads
         self.asked: list[tuple[str, Sequence[Any]]] = []
         self._connection = connection
 

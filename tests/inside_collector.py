@@ -76,6 +76,7 @@ from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
 from remit.collector.store.postgres_partitions import bound_at as bound_at
+from remit.collector.store.postgres_rows import PostgresTransaction as PostgresTransaction
 from remit.collector.store.questions import RunCriteria as RunCriteria
 from remit.collector.store.questions import TypeCounts as TypeCounts
 from remit.collector.store.questions import oldest_run as oldest_run
@@ -85,6 +86,7 @@ from remit.collector.store.questions import scope_of as scope_of
 from remit.collector.store.questions import steps_of as steps_of
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
+from remit.collector.store.sqlite_rows import SqliteTransaction as SqliteTransaction
 from remit.collector.store.subjects import hash_of_subject as hash_of_subject
 from remit.collector.store.version import VERSION as VERSION
 from remit.collector.times import format_us as format_us

@@ -44,6 +44,8 @@ WAITING: Final = (
 )
 """Counts who waits for somebody else's lock in the database that is asked."""
 LOCK_TRIES: Final = 1500
+BINARIES: Final = "REMIT_TEST_POSTGRES"
+"""The variable that names the folder of another server's binaries."""
 CITUS: Final = "REMIT_TEST_CITUS"
 """The variable that names a distributed database, whose rows the tests delete."""
 # Stops the server when the standard input ends: also when the tests are killed.
@@ -51,7 +53,9 @@ WATCHED: Final = '"$@" & read -r _; kill -INT $!; wait'
 
 
 def binaries() -> Path | None:
-    """Return the folder of the newest server's binaries, None where there is none."""
+    """Return the folder of the named or the newest server's binaries, None where there is none."""
+    if BINARIES in os.environ:
+        return Path(os.environ[BINARIES])
     found = [path for place in PLACES for path in Path("/").glob(place)]
     found.sort(key=lambda path: [int(text) for text in str(path).split("/") if text.isdigit()])
     on_path = shutil.which(NEEDED[0])

@@ -76,33 +76,19 @@ def sent(api: Api, path: str, text: str) -> Json:
             '{"items":[{"method":"GET","path":"/api/v1/ping","path":"/api/v1/account"}]}',
             "path",
         ),
+        ("/bulk", item(f'{{{SPAN},"status":"failed"}}'), "status"),
+        ("/bulk", item(f'{{{SPAN},"agent_instance_id":"RUN"}}'), "agent_instance_id"),
+        ("/bulk", item(f'{{{SPAN},"payload":{{"a":2}}}}'), "payload"),
+        ("/bulk", item(span_of('{"b":1,"b":1}')), "b"),
+        ("/bulk", item(f'{{{SPAN},"unknown":1e5,"unknown":2}}'), "unknown"),
     ],
     ids=lambda value: value if len(value) < 30 else "",
 )
 def test_a_key_that_comes_twice_is_refused(api: Api, path: str, text: str, key: str) -> None:
-    """The message names it."""
+    """The message names it; a bulk request is refused as a whole."""
     refused = refusal(sent(api, path, text), 400)
     assert refused["code"] == "bad_request"
     assert repr(key) in refused["message"]
-
-
-@each(
-    ("text", "key"),
-    [
-        (f'{{{SPAN},"status":"failed"}}', "status"),
-        (f'{{{SPAN},"agent_instance_id":"RUN"}}', "agent_instance_id"),
-        (f'{{{SPAN},"payload":{{"a":2}}}}', "payload"),
-        (span_of('{"b":1,"b":1}'), "b"),
-        (f'{{{SPAN},"unknown":1e5,"unknown":2}}', "unknown"),
-    ],
-)
-def test_an_item_with_a_key_that_comes_twice_is_refused(api: Api, text: str, key: str) -> None:
-    """The other items of the request are carried out, up to it."""
-    answer = sent(api, "/bulk", item(text))
-    assert answer.status_code == 200
-    (output,) = answer.json()["outputs"].values()
-    assert output["code"] == "bad_request"
-    assert repr(key) in output["message"]
 
 
 @each(

@@ -26,8 +26,12 @@ BEGIN
   END LOOP;
 END $$;
 
+CREATE FUNCTION get_shard_id_for_distribution_column(table_name regclass, value smallint)
+RETURNS bigint LANGUAGE sql AS
+$$ SELECT n FROM generate_series(0, 3) AS n WHERE satisfies_hash_partition(table_name, 4, n, value) $$;
+
 CREATE FUNCTION create_distributed_table(
-  table_name regclass, distribution_column text, colocate_with text
+  table_name regclass, distribution_column text, colocate_with text, shard_count int DEFAULT NULL
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   name text := table_name::text;

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remit.collector import Settings
-from remit.collector.server import Rates
-from remit.collector.server.rates import BURST_S, MAX_TOKENS
+from remit.collector.server.middleware import BURST_S, MAX_TOKENS, Rates
 from remit.testing import FakeClock
 
 PER_S = 10

@@ -44,7 +44,6 @@ WRITTEN: Final = {
     ("DELETE", "spans_other"),
     ("DELETE", "span_payloads"),
     ("DELETE", "span_payloads_other"),
-    ("DELETE", "run_keys"),
     ("LOCK", "runs"),
 }
 
@@ -127,18 +126,17 @@ def test_what_writes_or_locks_names_one_shard(
     monkeypatch.setattr(Noting, "noted", [])
     live(World(store, clock=clock).account(), store, clock)
 
-    statements = list(Noting.about((*BY_SHARD, "run_keys")))
+    statements = list(Noting.about(BY_SHARD))
     written = {one for statement in statements for one in statement.writes()}
     with psycopg.connect(url, autocommit=True) as connected:
         parts = [(statement, statement.parts(connected)) for statement in statements]
 
     assert written >= WRITTEN, WRITTEN - written
     for statement, touched in parts:
-        by_key = {table for table, _ in touched if table == "run_keys"}
-        numbers = {number for table, number in touched if table not in by_key}
+        numbers = {number for _, number in touched}
         assert len(numbers) <= 1, statement.sql
         names = {verb for verb, _ in statement.writes()}
-        assert numbers or by_key or names == {"INSERT"}, statement.sql
+        assert numbers or names == {"INSERT"}, statement.sql
 
 
 def test_other_runs_and_their_spans_stay_as_they_were(api: Api, store: Store) -> None:
@@ -155,6 +153,24 @@ def test_other_runs_and_their_spans_stay_as_they_were(api: Api, store: Store) ->
     assert [count["total"] for count in counts] == [1] * 10
     with store.reading() as tx:
         assert sorted(tx.instances(None, runs)) == sorted(runs)
+
+
+def test_a_bulk_locks_the_runs_of_each_part_by_one_statement(
+    api: Api, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Citus does not lock rows of several parts in one statement."""
+    runs = [api.instance("pending", id=id_in(number))["id"] for number in range(0, 40, 4)]
+    monkeypatch.setattr(Connection, "cursor", noting)
+    monkeypatch.setattr(Noting, "noted", [])
+    started = api.bulk(
+        *({"_type": "agent_instances/start", "agent_instance_id": run} for run in runs)
+    )
+
+    assert {output["status"] for output in started.values()} == {"success"}
+    locks = [one for one in Noting.about(["runs"]) if ("LOCK", "runs") in one.writes()]
+    with psycopg.connect(url, autocommit=True) as connected:
+        touched = [[number for _, number in lock.parts(connected)] for lock in locks]
+    assert sorted(touched) == [[0], [1], [3]]
 
 
 def test_an_id_is_taken_in_the_runs_of_its_shard(api: Api) -> None:

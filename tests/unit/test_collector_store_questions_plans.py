@@ -75,6 +75,13 @@ def recorded(**criteria: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - a
     return lambda data: spans(data.tx, SpanCriteria(scope=of(data), **criteria, **TIMES), limit=100)
 
 
+def of_many_failed(data: Filled) -> object:
+    """Return the question for runs with a failed span, as if very many spans had failed."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("remit.collector.store.questions.run_lists.FEW_FINDINGS", 3)
+        return listed(flag="failed")(data)
+
+
 def of_run(data: Filled) -> object:
     """Return the spans of a run with their payloads."""
     run = next(run for run in data.tables["runs"][RUNS // 2 :] if run["account_ref"] == 2)
@@ -154,6 +161,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         listed(flag="failed"),
         "x USING COVERING INDEX spans_failed",
         r"spans_\d+_started_at_type_ref_idx",
+    ),
+    "runs with one of many failed spans": (
+        of_many_failed,
+        "runs_failed (account_ref=?)",
+        "runs_failed",
     ),
     "runs with a flag": (
         listed(flag="undeclared"),

@@ -102,6 +102,16 @@ def test_what_ended_before_goes_with_its_spans_and_keys(
     assert store.retain(cut_us())._replace(parts=()) == Removed()
 
 
+def test_nothing_is_older_than_1970(api: Api, clock: FakeClock, store: Store) -> None:
+    """An age of a hundred years deletes nothing."""
+    run_at(api, clock, CUT - timedelta(days=9))
+    before = kept(store)
+    long_ago_us = parse_us("1926-12-01T00:00:00Z")
+
+    assert store.retain(long_ago_us, long_ago_us) == Removed()
+    assert kept(store) == before
+
+
 def test_a_run_with_a_younger_span_stays(api: Api, clock: FakeClock, store: Store) -> None:
     """It loses the old ones; its counts are those of all that it had."""
     run = run_at(api, clock, CUT - timedelta(days=9))

@@ -7,9 +7,9 @@ is undone to a savepoint.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -28,16 +28,19 @@ from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 
 _SPAN_OPERATIONS: Final = frozenset({CREATE, FINISH})
 _SPANS: Final = "agent_spans"
-_BARE_BODY: Final = len(b'{"items":[]}')
-_BARE_ITEM: Final = len(b'{"_type":"","idempotency_key":"","details":}')
 _STEPS: Final = (routes.START_INSTANCE, routes.RECORD_QUALITY, routes.FINISH_INSTANCE)
 _OF_RUNS: Final = frozenset({REGISTER, *(route.operation for route in _STEPS)})
 """The SDK sends many of these in one request: their keys are read and written at once."""
 _HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
 
 
-class BulkOperation(NamedTuple):
-    """One operation of a bulk request.
+class BulkOperation(
+    msgspec.Struct,
+    forbid_unknown_fields=True,
+    gc=False,
+    rename={"operation": "_type", "key": "idempotency_key", "params": "details"},
+):
+    """One operation of a bulk request, as the SDK writes it: all its fields are in `details`.
 
     Attributes:
         operation: Its name, unchecked.
@@ -47,11 +50,15 @@ class BulkOperation(NamedTuple):
 
     operation: str
     key: str
-    params: bytes | Raw
+    params: Raw
 
 
 class _Body(msgspec.Struct):
     items: list[Raw]
+
+
+class _WrappedBody(msgspec.Struct):
+    items: list[BulkOperation]
 
 
 class _OnInstance(msgspec.Struct):
@@ -59,16 +66,9 @@ class _OnInstance(msgspec.Struct):
     id: str | None = None
 
 
-class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"type": "_type"}):
-    """An item with all its fields in `details`, the SDK's form."""
-
-    type: str
-    idempotency_key: str
-    details: Raw
-
-
 _read_body: Final = msgspec.json.Decoder(_Body).decode
-_read_wrapped: Final = msgspec.json.Decoder(_Wrapped).decode
+_read_wrapped_body: Final = msgspec.json.Decoder(_WrappedBody).decode
+_read_wrapped: Final = msgspec.json.Decoder(BulkOperation).decode
 _read_instance: Final = msgspec.json.Decoder(_OnInstance).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
 
@@ -80,26 +80,31 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
         RequestError: The request as a whole is not valid: 400, 413 or 422.
     """
     check_unicode(body)
-    try:
-        raws = _read_body(body or b"{}").items
-    except msgspec.ValidationError as error:
-        raise invalid_field("items", "must be an array of objects") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise malformed("the body is not readable JSON, or nests too deep") from error
-    checked = len(body) != _BARE_BODY + sum(map(len, raws)) + max(0, len(raws) - 1)
-    if checked:
-        check_keys(body)
+    raws = _raw_items(body)
+    check_keys(body)
     if not raws:
         raise invalid_field("items", "must not be empty")
     if len(raws) > max_items:
         raise too_large(f"a bulk request takes at most {max_items} items")
-    items = [_item(number, raw, checked=checked) for number, raw in enumerate(raws)]
+    items = [_item(number, raw) for number, raw in enumerate(raws)]
     seen: set[str] = set()
     for number, item in enumerate(items):
         if item.key in seen:
             raise invalid_field(f"items.{number}.idempotency_key", "stands twice in the request")
         seen.add(item.key)
     return items
+
+
+def _raw_items(body: bytes) -> Sequence[Raw | BulkOperation]:
+    """Return the items of *body*, read if all have the SDK's form."""
+    with suppress(msgspec.DecodeError, RecursionError):
+        return _read_wrapped_body(body).items
+    try:
+        return _read_body(body or b"{}").items
+    except msgspec.ValidationError as error:
+        raise invalid_field("items", "must be an array of objects") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed("the body is not readable JSON, or nests too deep") from error
 
 
 def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
@@ -177,33 +182,31 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     return answer
 
 
-def _item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
-    """Return an item; *checked* says that no key comes twice in it."""
+def _item(number: int, raw: Raw | BulkOperation) -> BulkOperation:
+    if isinstance(raw, BulkOperation):
+        _key(number, raw.key)
+        return raw
     try:
-        wrapped = _read_wrapped(raw)
+        item = _read_wrapped(raw)
     except (msgspec.DecodeError, RecursionError):
-        return _flat_item(number, raw, checked=checked)
-    texts = len(wrapped.type) + len(wrapped.idempotency_key)
-    if not checked and len(raw) != _BARE_ITEM + texts + len(wrapped.details):
-        check_keys(raw)
-    return BulkOperation(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
+        return _flat_item(number, raw)
+    _key(number, item.key)
+    return item
 
 
-def _flat_item(number: int, raw: Raw, *, checked: bool) -> BulkOperation:
+def _flat_item(number: int, raw: Raw) -> BulkOperation:
     """Return an item whose fields stand beside its type, with or without details, which win."""
     try:
         fields = fields_of(bytes(raw))
     except RequestError as refusal:
         raise invalid_field(f"items.{number}", "must be an object") from refusal
-    if not checked:
-        check_keys(raw)
     operation = _text(fields, "_type")
     key = _text(fields, "idempotency_key")
     if operation is None:
         raise invalid_field(f"items.{number}._type", "is required and must be a text")
-    params: bytes | Raw = raw
+    params = raw
     if "details" in fields and bytes(fields["details"]) != b"null":
-        params = _merged(fields)
+        params = Raw(_merged(fields))
     return BulkOperation(operation, _key(number, key), params)
 
 

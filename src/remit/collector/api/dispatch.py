@@ -32,7 +32,7 @@ from remit.collector.domain.context import (
 from remit.collector.domain.erasure import Selection
 from remit.collector.domain.params import Values, checked_key
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
-from remit.collector.json_io import Fields, check_fields, encode, fields_of, value_of
+from remit.collector.json_io import Fields, check_keys, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import Settings
 from remit.collector.store import (
@@ -232,7 +232,7 @@ class Service:
         if endpoint.method == "GET":
             return read(endpoint, caller, {**request.query, **named}, None, max_depth)
         fields = fields_of(body)
-        check_fields(body, fields)
+        check_keys(body)
         details = _details(fields, wrapped=endpoint.wrapped)
         key = _key(fields, details, request, max_depth)
         # The id that the path names wins.
@@ -259,14 +259,7 @@ class Service:
             with self._store.reading() as tx:
                 context = self._context(tx, caller)
                 chosen: Selection = operation.endpoint.perform(context, *operation.arguments)
-            erased = erase(
-                self._store,
-                chosen.instance_ids,
-                chosen.asked_for,
-                reason=chosen.reason,
-                erased_by=chosen.erased_by,
-                clock=self._clock,
-            )
+            erased = erase(self._store, **chosen._asdict(), clock=self._clock)
             self._store.note_erasure()
         return encode({"status": "success", **erased._asdict()})
 
@@ -302,22 +295,19 @@ class Service:
 
     @contextmanager
     def _noting_faults(self) -> Generator[None]:
+        """Log once that the database is unavailable, until it can be written again."""
         try:
             yield
         except TooSlowError:
             # One query was slow; the database is available.
             raise
         except StoreUnavailableError as error:
-            self._note_fault(error)
+            if self._outage is None:
+                self._outage = object()
+                # Some drivers use several lines.
+                reason = " ".join(str(error).split())
+                logger.warning("the collector's database cannot be used now: %s", reason)
             raise
-
-    def _note_fault(self, error: StoreUnavailableError) -> None:
-        """Log once that the database is unavailable, until it can be written again."""
-        if self._outage is None:
-            self._outage = object()
-            # Some drivers use several lines.
-            reason = " ".join(str(error).split())
-            logger.warning("the collector's database cannot be used now: %s", reason)
 
     def _note_use(self, caller: Caller) -> None:
         """Store the time of a token's use, now and then; a failure to do so is ignored."""
@@ -380,13 +370,11 @@ def _details(fields: Fields, *, wrapped: bool) -> Fields:
             raise invalid_field("details", "is required")
         return {}
     try:
-        details = fields_of(bytes(raw))
+        return fields_of(bytes(raw))
     except RequestError as refusal:
         if wrapped:
             raise invalid_field("details", "must be an object") from refusal
         return {}
-    check_fields(raw, details)
-    return details
 
 
 def _key(fields: Fields, details: Fields, request: Request, max_depth: int) -> str | None:

@@ -7,6 +7,7 @@ the client calls too is in `remit.models.routes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -203,7 +204,7 @@ class _Thing(NamedTuple):
         name: Its name; the operations have it in the plural, and paths too if `path` says so.
         answers: Model of its answers.
         find: Reads one by id.
-        view: Makes an answer out of a row.
+        view: Makes an answer out of a row; by default that of the model `answers`.
         account: Whether its operations need an account's token.
         path: Path of all of them, if not the name.
         minimal: See `Endpoint`.
@@ -212,14 +213,15 @@ class _Thing(NamedTuple):
     name: str
     answers: Model
     find: Perform
-    view: Callable[[Context, Any], object] = _plain
+    view: Callable[[Context, Any], object] | None = None
     account: bool = True
     path: str = ""
     minimal: Callable[[Any], object] | None = None
 
     def at(self, route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:  # noqa: ANN401 - those of `Endpoint`
         """Return the row of a route; what writes can be repeated unless *fields* say otherwise."""
-        defaults: dict[str, Any] = {"view": self.view, "account": self.account}
+        view = self.view or _of_row(partial(views.row_view, self.answers))
+        defaults: dict[str, Any] = {"view": view, "account": self.account}
         if route.method != "GET":
             defaults |= {"writes": True, "again": self.find, "minimal": self.minimal}
         return _at(route, perform, **{**defaults, **fields})
@@ -297,23 +299,17 @@ _SPAN: Final = _Thing(
     path="agent_spans",
 )
 _AGENT: Final = _Thing("agent", Agent, agents.find, agents.view)
-_VERSION: Final = _Thing(
-    "agent_version", AgentVersion, versions.find_version, _of_row(views.version_view)
-)
+_VERSION: Final = _Thing("agent_version", AgentVersion, versions.find_version)
 _SCHEMA: Final = _Thing(
     "agent_schema_version",
     AgentSchemaVersion,
     versions.find_schema_version,
     _of_row(views.schema_view),
 )
-_ACCOUNT: Final = _Thing("account", Account, places.find_account, _of_row(views.account_view))
-_ENVIRONMENT: Final = _Thing(
-    "environment", Environment, places.find_environment, _of_row(views.environment_view)
-)
-_DEPLOYMENT: Final = _Thing(
-    "agent_deployment", AgentDeployment, places.find_deployment, _of_row(views.deployment_view)
-)
-_TOKEN: Final = _Thing("api_token", ApiToken, tokens.find, _of_row(views.token_view))
+_ACCOUNT: Final = _Thing("account", Account, places.find_account)
+_ENVIRONMENT: Final = _Thing("environment", Environment, places.find_environment)
+_DEPLOYMENT: Final = _Thing("agent_deployment", AgentDeployment, places.find_deployment)
+_TOKEN: Final = _Thing("api_token", ApiToken, tokens.find)
 # A collector has none of these.
 _USER: Final = _Thing("admin_user", AdminUser, small.none_called("admin_user"))
 _INVITE: Final = _Thing(
@@ -329,7 +325,7 @@ ENDPOINTS: Final = (
         "pfids/generate",
         small.generate_pfids,
         GeneratedPfids,
-        _of_row(lambda ids: {"pfids": ids.pfids}),
+        _plain,
         GeneratePfidsRequest,
         writes=True,
         account=False,

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from remit.collector.api.endpoints import BULK, DOCUMENT, ENDPOINTS, OWN_PREFIX, Endpoint
-from remit.collector.domain.params import MAX_OFFSET, ListQuery, Query
+from remit.collector.domain.params import ListQuery, Query
 from remit.collector.json_io import encode
 from remit.models.bulk import MAX_KEY_CHARS
-from remit.models.envelope import MAX_PAGE_SIZE, Control, ErrorResponse, Pagination, Sorting
+from remit.models.envelope import Control, ErrorResponse, Pagination, Sorting
 
 Json: TypeAlias = dict[str, object]
 
@@ -38,7 +38,7 @@ _ERRORS: Final = {
     503: "The collector cannot do this now: try again after `Retry-After` seconds.",
     504: "The database took too long for this: ask for less.",
 }
-_SAID: Final = ("type", "enum", "format", "minimum", "maximum", "pattern")
+_SHOWN: Final = ("type", "enum", "format", "minimum", "maximum", "pattern")
 """The keys of a parameter's schema that the document has."""
 _OTHER_WORDS: Final = {
     BULK: "Carry out several operations in order, up to the first that is refused.",
@@ -125,28 +125,19 @@ def _filters(endpoint: Endpoint, query: type[Query]) -> list[Json]:
     other = {endpoint.id_field, "external_identifier"} if endpoint.id_field else set[str]()
     names = [name for name in query.model_fields if name not in {*ListQuery.model_fields, *other}]
     schemas = query.model_json_schema()["properties"]
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "schema": {key: schemas[name][key] for key in _SAID if key in schemas[name]},
-        }
-        for name in names
-    ]
+    return [{"name": name, "in": "query", "schema": _shown(schemas[name])} for name in names]
+
+
+def _shown(schema: Json, *more: str) -> Json:
+    return {key: schema[key] for key in (*_SHOWN, *more) if key in schema}
 
 
 def _paging(sortable: Sequence[str]) -> list[Json]:
-    offset: Json = {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}
-    size: Json = {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": MAX_PAGE_SIZE,
-        "default": MAX_PAGE_SIZE,
-    }
     either = [f"{sign}{field}" for field in sortable for sign in ("", "-")]
+    stated = ListQuery.model_json_schema()["properties"]
+    pages = ("pagination[offset]", "pagination[page_size]")
     schemas: dict[str, Json] = {
-        "pagination[offset]": offset,
-        "pagination[page_size]": size,
+        **{name: _shown(stated[name], "default") for name in pages},
         "sorting": {"type": "string", "enum": either},
         "sorting[field]": {"type": "string", "enum": list(sortable)},
         "sorting[direction]": {"type": "string", "enum": ["asc", "desc"]},

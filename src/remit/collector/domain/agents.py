@@ -83,15 +83,8 @@ def create(ctx: Context, request: AgentForCreate, fields: Values) -> AgentRow:
     identifier = request.external_identifier
     if identifier and ctx.tx.agent_of_identifier(ctx.caller.account_id, identifier):
         raise taken("external_identifier")
-    row = AgentRow(
-        id=agent_id or ctx.new_id(),
-        account_id=ctx.caller.account_id,
-        status=ACTIVE,
-        body_hash=hashed,
-        inserted_at=ctx.now_us,
-        updated_at=ctx.now_us,
-        **request.model_dump(exclude={"id"}),
-    )
+    agent_id, account_id = agent_id or ctx.new_id(), ctx.caller.account_id
+    row = new_agent(agent_id, account_id, request, ctx.now_us, hashed=hashed)
     ctx.tx.add(row)
     return row
 
@@ -171,25 +164,20 @@ def view(ctx: Context, row: AgentRow) -> dict[str, object]:
 def new_agent(
     agent_id: str,
     account_id: str,
-    name: str,
+    described: AgentForCreate,
     now_us: int,
     *,
-    identifier: str | None = None,
+    hashed: str = "",
 ) -> AgentRow:
-    """Return a new agent that no request described."""
+    """Return a new agent; *hashed* is the hash of the request that described it."""
     return AgentRow(
         id=agent_id,
         account_id=account_id,
-        name=name,
-        description=None,
-        external_identifier=identifier,
         status=ACTIVE,
-        owner_person_id=None,
-        risk_profile_id=None,
-        team_id=None,
-        body_hash="",
+        body_hash=hashed,
         inserted_at=now_us,
         updated_at=now_us,
+        **described.model_dump(exclude={"id"}),
     )
 
 
@@ -215,10 +203,7 @@ def _changed(ctx: Context, row: AgentRow, **changes: object) -> AgentRow:
 
 
 def _check_texts(texts: Mapping[str, str | None]) -> None:
+    checks = {"description": check_text, "external_identifier": check_identifier}
     for name, text in texts.items():
-        if name == "description":
-            check_text(name, text)
-        elif name == "external_identifier":
-            check_identifier(name, text)
-        elif name != "id":
-            check_name(name, text)
+        if name != "id":
+            checks.get(name, check_name)(name, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from http import HTTPStatus
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -13,8 +13,8 @@ from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
 from remit.collector.domain.context import Context, IdSource
 from remit.collector.domain.params import Filter, Query, agent_of, check_text, instance_of, required
-from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
-from remit.collector.models.erasure import ErasureForCreate
+from remit.collector.errors import forbidden, invalid, invalid_field, not_found, too_large
+from remit.collector.models.erasure import Erasure, ErasureForCreate
 from remit.collector.store import (
     ErasureRow,
     InstanceRow,
@@ -26,15 +26,11 @@ from remit.collector.store import (
 )
 from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
-from remit.collector.times import format_us
-from remit.collector.views import instance_view, success_answer
+from remit.collector.views import instance_view, row_view, success_answer
 
 MAX_RUNS: Final = 1000
 """The number of runs that one request erases."""
 SOMEBODY: Final = "unknown"
-
-
-_CHOICES: Final = ("run_id", "agent_id", "subject")
 
 
 class AskedFor(StrEnum):
@@ -43,6 +39,14 @@ class AskedFor(StrEnum):
     RUN = "run"
     AGENT = "agent"
     SUBJECT = "subject"
+
+
+_FIELDS: Final = {
+    "run_id": AskedFor.RUN,
+    "agent_id": AskedFor.AGENT,
+    "subject": AskedFor.SUBJECT,
+}
+"""The fields of a request that choose runs."""
 
 
 class Erased(NamedTuple):
@@ -97,12 +101,8 @@ def erase(
     runs = spans = answers = 0
 
     for instance_id in instance_ids:
-
-        def work(tx: Transaction, instance_id: str = instance_id) -> ErasureRow | None:
-            record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
-            return _erase_run(tx, record, ids)
-
-        done = write(store, work)
+        record = ErasureRow("", "", instance_id, asked_for, reason, erased_by, 0, 0, now_us)
+        done = write(store, partial(_erase_run, record=record, ids=ids))
         if done is not None:
             runs, spans, answers = runs + 1, spans + done.spans, answers + done.answers
     return Erased(runs, spans, answers)
@@ -156,21 +156,20 @@ class ErasureQuery(Query):
 
 def select(ctx: Context, request: ErasureForCreate) -> Selection:
     """Erase the payloads of runs for good; the records of the runs stay."""
-    named = {
-        AskedFor.RUN: request.run_id,
-        AskedFor.AGENT: request.agent_id,
-        AskedFor.SUBJECT: request.subject,
-    }
-    chosen = [(asked_for, value) for asked_for, value in named.items() if value is not None]
-    if len(chosen) != 1:
-        raise invalid({field: ["give exactly one of these three"] for field in _CHOICES})
+    values = request.model_dump(include=set(_FIELDS), exclude_none=True)
+    if len(values) != 1:
+        raise invalid({field: ["give exactly one of these three"] for field in _FIELDS})
     check_text("reason", request.reason)
     if not request.reason.strip():
         raise invalid_field("reason", "must say something")
-    ((asked_for, value),) = chosen
+    ((field, value),) = values.items()
+    asked_for = _FIELDS[field]
     ids = _chosen(ctx, asked_for, value)
     if len(ids) > MAX_RUNS:
-        raise too_many()
+        raise too_large(
+            f"these are more than {MAX_RUNS} runs: erase them on the machine of the database, with "
+            "`remit db erase`, which takes any number"
+        )
     token_id = ctx.caller.token_id
     token = None if token_id is None else ctx.tx.row(TokenRow, ctx.caller.account_id, token_id)
     return Selection(
@@ -196,16 +195,6 @@ def _chosen(ctx: Context, asked_for: AskedFor, value: str) -> list[str]:
     return ctx.tx.instances_of_subject(hash_of_subject(value), within, MAX_RUNS + 1)
 
 
-def too_many() -> RequestError:
-    """Return the refusal of a request that would take too long."""
-    return RequestError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "payload_too_large",
-        f"these are more than {MAX_RUNS} runs: erase them on the machine of the database, with "
-        "`remit db erase`, which takes any number",
-    )
-
-
 def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
     """List the erasures of a run, oldest first."""
     run_id, caller = required(query.model_dump(), "run_id"), ctx.caller
@@ -215,20 +204,7 @@ def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
     visible = caller.sees(row) if row is not None else bool(records) and caller.agent_id is None
     if not visible:
         raise not_found("agent_instance")
-    return {"status": "success", "erasures": [_view(record) for record in records]}
-
-
-def _view(record: ErasureRow) -> dict[str, object]:
-    return {
-        "id": record.id,
-        "agent_instance_id": record.agent_instance_id,
-        "asked_for": record.asked_for,
-        "reason": record.reason,
-        "erased_by": record.erased_by,
-        "spans": record.spans,
-        "answers": record.answers,
-        "inserted_at": format_us(record.inserted_at),
-    }
+    return {"status": "success", "erasures": [row_view(Erasure, record) for record in records]}
 
 
 # Payloads that arrive after an erasure

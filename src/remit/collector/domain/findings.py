@@ -31,6 +31,8 @@ MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100
 MAX_RULE_CHARS: Final = 200
 _ALONE: Final = (WITHHELD, LOST)
+WITH_ROWS: Final = INVALID | DENIED | BEYOND | WITHHELD | LOST
+"""The flags that `finding_rows` makes rows of."""
 
 
 @dataclass(slots=True)

@@ -13,10 +13,8 @@ from typing import Annotated, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeV
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     Field,
     ValidationError,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -112,33 +110,6 @@ def _instant(value: object) -> int:
         raise _wrong(_NOT_AN_INSTANT) from error
 
 
-def _integer(least: int, most: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if isinstance(value, str) and _DIGITS.fullmatch(value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise _wrong(f"must be an integer from {least} to {most}")
-        return value
-
-    return read
-
-
-_TRUTH: Final = WithJsonSchema({"type": "string", "enum": ["true", "false"]})
-_TEXT: Final = WithJsonSchema({"type": "string"})
-Text: TypeAlias = Annotated[str | None, BeforeValidator(_text), _TEXT]
-Filter: TypeAlias = Annotated[str | None, BeforeValidator(_filter), _TEXT]
-"""A text that a column is compared with."""
-Switch: TypeAlias = Annotated[bool, BeforeValidator(_switch), _TRUTH]
-LenientSwitch: TypeAlias = Annotated[bool, BeforeValidator(_is_true), _TRUTH]
-"""A switch that is off unless it is `true`."""
-Instant: TypeAlias = Annotated[
-    int | None,
-    BeforeValidator(_instant),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-"""A time, in microseconds since 1970."""
-
-
 class _Described(NamedTuple):
     """Annotation of a parameter: its check, and its schema in the document."""
 
@@ -154,6 +125,19 @@ class _Described(NamedTuple):
         """Return the schema."""
         del schema, handler
         return self.schema
+
+
+_TRUTH: Final[dict[str, object]] = {"type": "string", "enum": ["true", "false"]}
+Text: TypeAlias = Annotated[str | None, _Described(_text, {"type": "string"})]
+Filter: TypeAlias = Annotated[str | None, _Described(_filter, {"type": "string"})]
+"""A text that a column is compared with."""
+Switch: TypeAlias = Annotated[bool, _Described(_switch, _TRUTH)]
+LenientSwitch: TypeAlias = Annotated[bool, _Described(_is_true, _TRUTH)]
+"""A switch that is off unless it is `true`."""
+Instant: TypeAlias = Annotated[
+    int | None, _Described(_instant, {"type": "string", "format": "date-time"})
+]
+"""A time, in microseconds since 1970."""
 
 
 def one_of(*words: str) -> _Described:
@@ -182,8 +166,15 @@ def text_like(pattern: str, message: str) -> _Described:
 
 def integer(least: int, most: int) -> _Described:
     """Return the annotation of an integer from *least* to *most*."""
-    schema: dict[str, object] = {"type": "integer", "minimum": least, "maximum": most}
-    return _Described(_integer(least, most), schema)
+
+    def check(value: object) -> int:
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise _wrong(f"must be an integer from {least} to {most}")
+        return value
+
+    return _Described(check, {"type": "integer", "minimum": least, "maximum": most})
 
 
 class Query(BaseModel):
@@ -204,10 +195,8 @@ class ListQuery(Query):
     sortable: ClassVar[tuple[str, ...]] = ("id", "inserted_at", "updated_at")
     """The fields that the list can be sorted by."""
 
-    offset: Annotated[int, BeforeValidator(_integer(0, MAX_OFFSET))] = Field(
-        default=0, alias="pagination[offset]"
-    )
-    size: Annotated[int, BeforeValidator(_integer(1, MAX_PAGE_SIZE))] = Field(
+    offset: Annotated[int, integer(0, MAX_OFFSET)] = Field(default=0, alias="pagination[offset]")
+    size: Annotated[int, integer(1, MAX_PAGE_SIZE)] = Field(
         default=MAX_PAGE_SIZE, alias="pagination[page_size]"
     )
     sorting: str = "id"

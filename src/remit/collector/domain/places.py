@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Final, TypeVar
 
 import msgspec
@@ -25,11 +26,17 @@ from remit.collector.domain.params import (
 )
 from remit.collector.errors import invalid_action, not_found
 from remit.collector.models.account import (
+    Account,
     AccountForUpdate,
+    Environment,
     EnvironmentForCreate,
     EnvironmentForUpdate,
 )
-from remit.collector.models.deployment import AgentDeploymentForCreate, AgentDeploymentForUpdate
+from remit.collector.models.deployment import (
+    AgentDeployment,
+    AgentDeploymentForCreate,
+    AgentDeploymentForUpdate,
+)
 from remit.collector.store import (
     AccountRow,
     AgentRow,
@@ -40,7 +47,7 @@ from remit.collector.store import (
     VersionRow,
     write,
 )
-from remit.collector.views import account_view, deployment_view, environment_view
+from remit.collector.views import row_view
 
 R = TypeVar("R", AccountRow, EnvironmentRow)
 
@@ -102,7 +109,7 @@ def prepare(store: Store, clock: Clock) -> AccountRow:
 
 def list_accounts(ctx: Context, query: AccountQuery) -> bytes:
     """List the accounts of the token: its own."""
-    return listed(ctx, AccountRow, query, account_view)
+    return listed(ctx, AccountRow, query, partial(row_view, Account))
 
 
 def find_account(ctx: Context, account_id: str, *_: object) -> AccountRow:
@@ -120,7 +127,7 @@ def update_account(ctx: Context, account_id: str, request: AccountForUpdate) -> 
 
 def list_environments(ctx: Context, query: EnvironmentQuery) -> bytes:
     """List the environments of the account."""
-    return listed(ctx, EnvironmentRow, query, environment_view)
+    return listed(ctx, EnvironmentRow, query, partial(row_view, Environment))
 
 
 def find_environment(ctx: Context, environment_id: str, *_: object) -> EnvironmentRow:
@@ -179,7 +186,7 @@ def delete_environment(ctx: Context, environment_id: str) -> EnvironmentRow:
 
 def list_deployments(ctx: Context, query: DeploymentQuery) -> bytes:
     """List the deployments of the account, all or those of an agent or an environment."""
-    return listed(ctx, DeploymentRow, query, deployment_view)
+    return listed(ctx, DeploymentRow, query, partial(row_view, AgentDeployment))
 
 
 def find_deployment(ctx: Context, deployment_id: str, *_: object) -> DeploymentRow:
@@ -200,15 +207,8 @@ def create_deployment(ctx: Context, request: AgentDeploymentForCreate) -> Deploy
             raise taken("environment_id")
     if chosen is not None and ctx.tx.row(DeploymentRow, None, chosen):
         raise taken("id")
-    row = DeploymentRow(
-        id=chosen or ctx.new_id(),
-        account_id=agent.account_id,
-        agent_id=agent.id,
-        environment_id=environment.id,
-        current_version_id=request.current_version_id,
-        inserted_at=ctx.now_us,
-        updated_at=ctx.now_us,
-    )
+    row = _new_deployment(chosen or ctx.new_id(), agent, environment.id, ctx.now_us)
+    row = msgspec.structs.replace(row, current_version_id=request.current_version_id)
     ctx.tx.add(row)
     return row
 
@@ -253,8 +253,16 @@ def deployment_of(
                 return kept
     if tx.row(EnvironmentRow, agent.account_id, environment_id) is None:
         raise not_found("environment")
-    row = DeploymentRow(
-        id=new_id(),
+    row = _new_deployment(new_id(), agent, environment_id, now_us)
+    tx.add(row)
+    return row
+
+
+def _new_deployment(
+    deployment_id: str, agent: AgentRow, environment_id: str, now_us: int
+) -> DeploymentRow:
+    return DeploymentRow(
+        id=deployment_id,
         account_id=agent.account_id,
         agent_id=agent.id,
         environment_id=environment_id,
@@ -262,8 +270,6 @@ def deployment_of(
         inserted_at=now_us,
         updated_at=now_us,
     )
-    tx.add(row)
-    return row
 
 
 def _check_version(ctx: Context, agent_id: str, version_id: str | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, TypedDict, cast, get_args
+from typing import Final, cast, get_args
 
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import Marks
@@ -30,6 +30,7 @@ from remit.collector.store import (
 )
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.times import FIRST_US, US_PER_S, format_us
+from remit.collector.validation import read_span_types
 from remit.models.data_risk import ActionProfile, Classification, DataCategories
 from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
 
@@ -242,15 +243,6 @@ def _object(text: str | None) -> dict[str, object]:
 # Declarations
 
 
-class DeclaredSpanType(TypedDict):
-    """A span type as stored in a schema version."""
-
-    name: str
-    title: str | None
-    description: str | None
-    data_risk: Mapping[str, Mapping[str, str]] | None
-
-
 def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
     """Return the risk that the newest schema version of an agent declares, over its span types.
 
@@ -260,7 +252,12 @@ def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
     account_id = ctx.caller.account_id
     listed = ctx.tx.list_rows(SchemaVersionRow, account_id, {"agent_id": agent_id}, _NEWEST).rows
     newest = [ctx.tx.row(SchemaVersionRow, account_id, row.id) for row in listed]
-    risks = [one["data_risk"] or {} for row in newest if row for one in _span_types(row)]
+    risks: list[Mapping[str, Mapping[str, str]]] = [
+        one.data_risk or {}
+        for row in newest
+        if row
+        for one in read_span_types(row.span_type_schemas)
+    ]
     actions = [risk.get("action_profile", {}) for risk in risks]
     rollup: dict[str, object] = {
         "action_profile": {
@@ -287,11 +284,7 @@ def agent_context(ctx: Context, instance_id: str) -> dict[str, object]:
 def span_type_names(ctx: Context, schema_version_id: str) -> list[str]:
     """Return the names of the span types of a schema version."""
     row = ctx.tx.row(SchemaVersionRow, ctx.caller.account_id, schema_version_id)
-    return [] if row is None else [one["name"] for one in _span_types(row)]
-
-
-def _span_types(row: SchemaVersionRow) -> list[DeclaredSpanType]:
-    return cast("list[DeclaredSpanType]", read_json(row.span_type_schemas))
+    return [] if row is None else [one.name for one in read_span_types(row.span_type_schemas)]
 
 
 def _categories(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -323,10 +316,10 @@ def _lines(
         named = version.name or version.external_identifier or version.id
         yield from ("", f"Version: {named}")
         yield from ("", version.description) if version.description else ()
-    types = [] if schema is None else _span_types(schema)
+    types = [] if schema is None else read_span_types(schema.span_type_schemas)
     if types:
         yield from ("", "## Span types", "")
     for one in types:
-        title = f" ({one['title']})" if one["title"] else ""
-        description = f": {one['description']}" if one["description"] else ""
-        yield f"- `{one['name']}`{title}{description}"
+        title = f" ({one.title})" if one.title else ""
+        description = f": {one.description}" if one.description else ""
+        yield f"- `{one.name}`{title}{description}"

@@ -15,7 +15,7 @@ from remit.collector.domain.failures import (
     is_passed_on,
     with_failure,
 )
-from remit.collector.domain.findings import Marks, finding_rows
+from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.store import (
     DENIED,
@@ -117,8 +117,9 @@ class RunTally:
         tallied.span(run, after)
         if added:
             self._flags |= added
-            self._denied += bool(added & DENIED)
-            self.findings.extend(finding_rows(run, after, added, marks))
+            if added & WITH_ROWS:
+                self._denied += bool(added & DENIED)
+                self.findings.extend(finding_rows(run, after, added, marks))
         if marks is not None:
             for rule, times in marks.rules.items():
                 tallied.withhold(run, after, rule, times)

@@ -42,8 +42,9 @@ from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, v
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
-from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
+from remit.collector.store import AgentRow, InstanceRow
 from remit.collector.views import detail_view, instance_view, list_answer, summary_view
+from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
     FinishInstanceRequest,
     InstanceForUpdate,
@@ -230,16 +231,10 @@ def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bo
     else:
         schema_version_id = schema_version_of(ctx, agent, schema, environment_id).id
     deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
-    if request.update_current_version is not False:
-        _pin(ctx, deployment, version)
-    return Place(agent, environment_id, version.id, schema_version_id, deployment.id)
-
-
-def _pin(ctx: Context, deployment: DeploymentRow, version: VersionRow) -> None:
-    """Make *version* the deployment's current one."""
-    if deployment.current_version_id != version.id:
+    if request.update_current_version is not False and deployment.current_version_id != version.id:
         changes = {"current_version_id": version.id, "updated_at": ctx.now_us}
         ctx.tx.change(msgspec.structs.replace(deployment, **changes))
+    return Place(agent, environment_id, version.id, schema_version_id, deployment.id)
 
 
 def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow:
@@ -250,8 +245,8 @@ def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow
         raise invalid_field("agent_id", "is required with an account's token")
     if not ctx.settings.create_agents or not is_pfid(agent_id) or ctx.tx.agent(None, agent_id):
         return _named(ctx, agent_of(ctx, agent_id), request.agent_version.name)
-    name = request.agent_version.name or agent_id
-    row = new_agent(agent_id, caller.account_id, name, ctx.now_us)
+    described = AgentForCreate(name=request.agent_version.name or agent_id)
+    row = new_agent(agent_id, caller.account_id, described, ctx.now_us)
     ctx.tx.add(row)
     return row
 

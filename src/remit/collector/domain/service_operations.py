@@ -7,7 +7,7 @@ does not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import ListQuery, check_name
@@ -15,13 +15,6 @@ from remit.collector.errors import invalid_action, not_found
 from remit.collector.models.account import AdminUserInviteForCreate
 from remit.collector.models.service import GeneratePfidsRequest
 from remit.collector.views import list_answer
-
-
-class GeneratedIds(NamedTuple):
-    """New ids; `id` is the first of them."""
-
-    id: str
-    pfids: list[str]
 
 
 def ping(ctx: Context) -> dict[str, object]:
@@ -36,12 +29,11 @@ def ping(ctx: Context) -> dict[str, object]:
     }
 
 
-def generate_pfids(ctx: Context, request: GeneratePfidsRequest) -> GeneratedIds:
+def generate_pfids(ctx: Context, request: GeneratePfidsRequest) -> dict[str, object]:
     """Generate ids in the partition of the account."""
     if request.account_id not in {None, ctx.caller.account_id}:
         raise not_found("account")
-    pfids = [ctx.new_id() for _ in range(request.count)]
-    return GeneratedIds(pfids[0], pfids)
+    return {"pfids": [ctx.new_id() for _ in range(request.count)]}
 
 
 def nothing_listed(ctx: Context, query: ListQuery) -> bytes:

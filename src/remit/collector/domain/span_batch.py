@@ -31,7 +31,7 @@ from remit.collector.domain.states import COMPLETE, PENDING, TERMINATED, UNFINIS
 from remit.collector.domain.validation import (
     found_at_creation,
     found_at_finish,
-    shown,
+    shown_span,
     with_summary,
 )
 from remit.collector.errors import RequestError, not_found
@@ -44,7 +44,7 @@ from remit.collector.store import (
     KeyRow,
     SpanRow,
 )
-from remit.collector.validation import CompiledSpanType
+from remit.collector.validation import CompiledSpanType, Declared
 from remit.collector.views import span_answer
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
@@ -82,6 +82,7 @@ class SpanBatch:
         self._changed: dict[str, SpanRow] = {}
         self._new_keys: list[KeyRow] = []
         self._tallies: dict[str, RunTally] = {}
+        self._versions: dict[str, Declared] = {}
 
     def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
         """Return the answers in order, up to the first refusal, which is the last of them."""
@@ -113,26 +114,32 @@ class SpanBatch:
     def _read(self, tasks: Sequence[Task]) -> None:
         """Read the rows that the decisions need, in a few statements for the whole batch."""
         tx, account_id = self._ctx.tx, self._account_id
-        instance_ids = {
-            task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
-        }
-        span_ids = {span_id for task in tasks for span_id in _named(task) if span_id is not None}
-        created = {
-            span_id
-            for task in tasks
-            for span_id in _named(task)
-            if span_id is not None and isinstance(task.fields, SpanToCreate)
-        }
-        there = tx.hold(instance_ids, span_ids, created=created)
+        instance_ids: set[str] = set()
+        created: set[str | None] = set()
+        named: set[str | None] = set()
+        # Whether every operation only adds the span that it names: then the spans need not be read,
+        # because one that another request added is a conflict.
+        adds = True
+        for _, _, home, fields in tasks:
+            if isinstance(fields, SpanToCreate):
+                instance_ids.add(fields.agent_instance_id)
+                created.update((home, fields.id))
+                adds = adds and (home is None or fields.id is None or fields.id == home)
+                continue
+            adds = False
+            named.add(home)
+            if isinstance(fields, SpanToFinish):
+                named.add(fields.agent_span_id)
+        new_ids = {span_id for span_id in created if span_id is not None}
+        span_ids = new_ids.union(span_id for span_id in named if span_id is not None)
+        there = tx.hold(instance_ids, span_ids, created=new_ids)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
                 self._keys[operation, key] = row
         span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
-        # If every operation only adds the span that it names, the spans need not be read: one that
-        # another request added is a conflict.
-        there = there or bool(self._keys) or not all(_adds_what_it_names(task) for task in tasks)
-        self._spans = tx.spans(account_id, span_ids) if span_ids and there else {}
+        if span_ids and (there or self._keys or not adds):
+            self._spans = tx.spans(account_id, span_ids)
         instance_ids.update(row.agent_instance_id for row in self._spans.values())
         self._instances = tx.instances(account_id, instance_ids)
 
@@ -226,9 +233,16 @@ class SpanBatch:
     def _tally(self, instance: InstanceRow) -> RunTally:
         tally = self._tallies.get(instance.id)
         if tally is None:
-            version = self._ctx.declarations.of(self._ctx.tx, instance.agent_schema_version_id)
-            tally = self._tallies[instance.id] = RunTally(self._ctx.tx, instance, version.types)
+            types = self._version(instance).types
+            tally = self._tallies[instance.id] = RunTally(self._ctx.tx, instance, types)
         return tally
+
+    def _version(self, instance: InstanceRow) -> Declared:
+        version = self._versions.get(instance.id)
+        if version is None:
+            version = self._ctx.declarations.of(self._ctx.tx, instance.agent_schema_version_id)
+            self._versions[instance.id] = version
+        return version
 
     def _ended(
         self, row: SpanRow, instance: InstanceRow, span_type: CompiledSpanType | None
@@ -310,7 +324,10 @@ class SpanBatch:
 
     def _answer(self, row: SpanRow) -> bytes:
         instance = self._instances[row.agent_instance_id]
-        view = {"id": row.id} if self._minimal else shown(self._ctx, row, instance)
+        if self._minimal:
+            view: object = {"id": row.id}
+        else:
+            view = shown_span(self._version(instance), row, instance, self._ctx.budget)
         terminated = instance.status == TERMINATED
         return span_answer(view, terminated=terminated, reason=instance.termination_reason)
 
@@ -332,21 +349,6 @@ class SpanBatch:
 def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
     """Return the result of an operation as it was read."""
     return cast("dict[str, object] | None", fields.result_read)
-
-
-def _adds_what_it_names(task: Task) -> bool:
-    """Return whether an operation adds the only span that it may be about."""
-    fields = task.fields
-    return isinstance(fields, SpanToCreate) and (
-        task.home is None or fields.id is None or fields.id == task.home
-    )
-
-
-def _named(task: Task) -> tuple[str | None, ...]:
-    """Return the ids of the spans that an operation may be about."""
-    if isinstance(task.fields, SpanToFinish):
-        return task.home, task.fields.agent_span_id
-    return (task.home, task.fields.id) if isinstance(task.fields, SpanToCreate) else (task.home,)
 
 
 def _same_payload(one: str | None, other: str | None) -> bool:

@@ -13,14 +13,12 @@ from pydantic import BaseModel
 
 from remit.collector.domain.params import check_name, checked_id, model_of
 from remit.collector.errors import invalid_field, malformed
-from remit.collector.json_io import check_keys, encode, finite, value_of
+from remit.collector.json_io import finite, value_of
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 
 CREATE: Final = "agent_spans/create"
 FINISH: Final = "agent_spans/finish"
 NULL: Final = Raw(b"null")
-_ABSENT: Final = cast("str | None", msgspec.UNSET)
-"""Tells an absent parent from null, which the SDK sends, while the keys are checked."""
 
 SpanStatus: TypeAlias = Literal["pending", "active", "complete", "failed", "cancelled"]
 FinishStatus: TypeAlias = Literal["complete", "failed", "cancelled"]
@@ -41,7 +39,7 @@ class SpanCall(NamedTuple):
     key: str | None
 
 
-class SpanToCreate(msgspec.Struct, gc=False, omit_defaults=True):
+class SpanToCreate(msgspec.Struct, gc=False):
     """Fields of a create; the payloads are stored as received and decoded for checks.
 
     Values that a client sends under the names of the last two are overwritten.
@@ -53,7 +51,7 @@ class SpanToCreate(msgspec.Struct, gc=False, omit_defaults=True):
     payload: Raw = Raw(b"{}")
     result_payload: Raw = NULL
     id: str | None = None
-    parent_span_id: str | None = _ABSENT
+    parent_span_id: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
     sensitive_encoding: bool | None = None
@@ -66,7 +64,7 @@ class SpanToCreate(msgspec.Struct, gc=False, omit_defaults=True):
         return _text(self.result_payload)
 
 
-class SpanToFinish(msgspec.Struct, gc=False, omit_defaults=True):
+class SpanToFinish(msgspec.Struct, gc=False):
     """Fields of a finish."""
 
     agent_span_id: str
@@ -101,9 +99,6 @@ def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
     """
     span = _read(_read_create, CreateAgentSpanRequest, params, max_depth)
     span.payload_read = span.result_read = None
-    _check_keys(params, span)
-    if span.parent_span_id is _ABSENT:
-        span.parent_span_id = None
     check_name("schema_name", span.schema_name)
     check_name("parent_span_id", span.parent_span_id)
     checked_id(span.id)
@@ -123,21 +118,9 @@ def span_to_finish(params: bytes | Raw, max_depth: int) -> SpanToFinish:
     """
     span = _read(_read_finish, _FinishRequest, params, max_depth)
     span.result_read = None
-    _check_keys(params, span)
     if span.result_payload != NULL:
         span.result_read = _object("result_payload", span.result_payload, max_depth)
     return span
-
-
-def _check_keys(params: bytes | Raw, span: SpanToCreate | SpanToFinish) -> None:
-    """Refuse *params* with a key twice; *span* is what was read of them.
-
-    Raises:
-        RequestError: 400.
-    """
-    # The order of the keys does not matter for the length.
-    if len(params) != len(encode(span)):
-        check_keys(params)
 
 
 def _read(

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
 import msgspec
@@ -31,11 +32,12 @@ from remit.collector.domain.params import (
 from remit.collector.domain.places import deployment_of, prepare
 from remit.collector.domain.runs import environment_for
 from remit.collector.errors import forbidden, invalid_action, invalid_field, unauthorized
-from remit.collector.models.api_token import ApiTokenForCreate
+from remit.collector.models.api_token import ApiToken, ApiTokenForCreate
 from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction, write
 from remit.collector.times import format_us, parse_us
-from remit.collector.views import token_view
+from remit.collector.views import row_view
 from remit.errors import UsageError
+from remit.models.agent import AgentForCreate
 
 SECRET_PREFIX: Final = "remit_"  # noqa: S105 - the part that is no secret
 SECRET_BYTES: Final = 32
@@ -147,7 +149,8 @@ def create_token(
         if scope == TokenScope.AGENT_DEPLOYMENT:
             known = tx.agent_of_identifier(account.id, agent)
             if known is None:
-                known = new_agent(new_id(), account.id, agent, now_us, identifier=agent)
+                described = AgentForCreate(name=agent, external_identifier=agent)
+                known = new_agent(new_id(), account.id, described, now_us)
                 tx.add(known)
             row = _bound(tx, row, known, tx.environments(account.id)[0].id, new_id)
         tx.add(row)
@@ -159,7 +162,7 @@ def create_token(
 class _Grant(NamedTuple):
     """What a new token permits, and until when."""
 
-    scope: TokenScope
+    token_scope: TokenScope
     may: str
     name: str | None
     expires_at: int | None
@@ -172,18 +175,14 @@ def _new_token(token_id: str, account_id: str, grant: _Grant, now_us: int) -> tu
     row = TokenRow(
         id=token_id,
         account_id=account_id,
-        token_scope=grant.scope,
         agent_id=None,
         environment_id=None,
         agent_deployment_id=None,
         token_hash=hash_of(secret),
         status=ACTIVE,
-        expires_at=grant.expires_at,
         inserted_at=now_us,
         updated_at=now_us,
-        made_by=grant.made_by,
-        name=grant.name,
-        may=grant.may,
+        **grant._asdict(),
     )
     return row, secret
 
@@ -347,7 +346,7 @@ class NewToken(NamedTuple):
 
 def list_of_account(ctx: Context, query: TokenQuery) -> bytes:
     """List the tokens of the account, without their secrets."""
-    return listed(ctx, TokenRow, query, token_view)
+    return listed(ctx, TokenRow, query, partial(row_view, ApiToken))
 
 
 def find(ctx: Context, token_id: str, *_: object) -> TokenRow:
@@ -398,7 +397,7 @@ def find_created(ctx: Context, token_id: str, *_: object) -> NewToken:
 
 def created_view(token: NewToken) -> dict[str, object]:
     """Return the answer to a creation."""
-    answer: dict[str, object] = {"status": "success", "details": token_view(token.row)}
+    answer: dict[str, object] = {"status": "success", "details": row_view(ApiToken, token.row)}
     return answer if token.secret is None else {**answer, "token": token.secret}
 
 

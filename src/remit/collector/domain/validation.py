@@ -7,7 +7,7 @@ rendered once, when it ends.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 
@@ -57,36 +57,40 @@ _VIOLATIONS: Final = '"violations"'
 _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
 
+class _Read(NamedTuple):
+    """A payload or a result, as JSON and as it was read."""
+
+    text: str
+    value: dict[str, object]
+
+
+_NO_PAYLOAD: Final = _Read(EMPTY, {})
+
+
 def found_at_creation(
     ctx: Context, span_type: CompiledSpanType | None, fields: SpanToCreate
 ) -> tuple[int, Marks | None]:
     """Return the flags of a new span, and what its markers mean."""
-    text = str(fields.payload, "utf-8")
-    payload = cast("dict[str, object]", fields.payload_read)
-    held = may_hold(text)
-    marks = Marks()
-    if held:
-        marks.take_payload(payload)
-    flags = LOST if fields.schema_name == LOSS_SPAN else 0
-    if fields.result_read is not None:
-        flags |= _of_result(ctx, span_type, fields.status, fields, marks)
-    flags |= marks.flags
+    payload = _Read(str(fields.payload, "utf-8"), cast("dict[str, object]", fields.payload_read))
+    result = _result_of(fields)
+    marks = _marks_of(payload, result, fields.status)
+    flags = 0 if marks is None else marks.flags
+    if fields.schema_name == LOSS_SPAN:
+        flags |= LOST
     if span_type is None:
-        flags |= UNDECLARED
-    else:
-        flags |= _PAYLOAD[span_type.params.verdict(payload, text, ctx.budget, held=held)]
-    return flags, marks if marks.flags else None
+        return flags | UNDECLARED, marks
+    flags |= _PAYLOAD[span_type.params.verdict(payload.value, payload.text, ctx.budget)]
+    return flags | _compared(ctx, span_type, fields.status, result), marks
 
 
 def found_at_finish(
     ctx: Context, span_type: CompiledSpanType | None, status: str, fields: SpanToFinish
 ) -> tuple[int, Marks | None]:
     """Return the flags that the finish of a span adds, and what the markers in its result mean."""
-    if fields.result_read is None:
-        return 0, None
-    marks = Marks()
-    flags = _of_result(ctx, span_type, status, fields, marks) | marks.flags
-    return flags, marks if marks.flags else None
+    result = _result_of(fields)
+    marks = _marks_of(_NO_PAYLOAD, result, status)
+    flags = 0 if marks is None else marks.flags
+    return flags | _compared(ctx, span_type, status, result), marks
 
 
 def marks_of(
@@ -99,13 +103,8 @@ def marks_of(
         payload: Its payload, read.
         result: Its result, read.
     """
-    marks = Marks()
-    if may_hold(row.payload):
-        marks.take_payload(payload)
-    if result is not None and row.result_payload is not None:
-        held = may_hold(row.result_payload)
-        _mark_result(marks, result, row.result_payload, row.status, held=held)
-    return marks if marks.flags else None
+    read = None if result is None else _Read(row.result_payload or "", result)
+    return _marks_of(_Read(row.payload, payload), read, row.status)
 
 
 def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
@@ -176,26 +175,31 @@ def judged_qualities(
     return summaries, errors
 
 
-def _of_result(
-    ctx: Context,
-    span_type: CompiledSpanType | None,
-    status: str,
-    fields: SpanToCreate | SpanToFinish,
-    marks: Marks,
+def _result_of(fields: SpanToCreate | SpanToFinish) -> _Read | None:
+    if fields.result_read is None:
+        return None
+    value = cast("dict[str, object]", fields.result_read)
+    return _Read(str(fields.result_payload, "utf-8"), value)
+
+
+def _compared(
+    ctx: Context, span_type: CompiledSpanType | None, status: str, result: _Read | None
 ) -> int:
-    text = str(fields.result_payload, "utf-8")
-    result = cast("dict[str, object]", fields.result_read)
-    held = may_hold(text)
-    _mark_result(marks, result, text, status, held=held)
     # A span type declares the result of a step, but not its errors.
-    if span_type is None or status != COMPLETE:
+    if result is None or span_type is None or status != COMPLETE:
         return 0
-    return _RESULT[span_type.result.verdict(result, text, ctx.budget, held=held)]
+    return _RESULT[span_type.result.verdict(result.value, result.text, ctx.budget)]
 
 
-def _mark_result(
-    marks: Marks, result: dict[str, object], text: str, status: str, *, held: bool
-) -> None:
-    failed = status == _FAILED and _VIOLATIONS in text
-    if held or failed:
-        marks.take_result(result, failed=failed, held=held)
+def _marks_of(payload: _Read, result: _Read | None, status: str) -> Marks | None:
+    held = may_hold(payload.text)
+    result_held = result is not None and may_hold(result.text)
+    failed = result is not None and status == _FAILED and _VIOLATIONS in result.text
+    if not (held or result_held or failed):
+        return None
+    marks = Marks()
+    if held:
+        marks.take_payload(payload.value)
+    if result is not None and (result_held or failed):
+        marks.take_result(result.value, failed=failed, held=result_held)
+    return marks if marks.flags else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Final
 
 from remit.collector.domain.context import Context
@@ -16,9 +17,13 @@ from remit.collector.domain.params import (
     row_of,
 )
 from remit.collector.json_io import encode
-from remit.collector.models.deployment import AgentSchemaVersionForCreate, AgentVersionForCreate
+from remit.collector.models.deployment import (
+    AgentSchemaVersionForCreate,
+    AgentVersion,
+    AgentVersionForCreate,
+)
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow, content_hash
-from remit.collector.views import schema_summary, version_view
+from remit.collector.views import row_view, schema_summary
 from remit.models.agent_instance import (
     AgentSchemaVersionForRegister,
     AgentVersionForRegister,
@@ -45,7 +50,7 @@ class VersionQuery(ListQuery):
 
 def list_versions(ctx: Context, query: VersionQuery) -> bytes:
     """List the agent versions of the account, all or those of one agent."""
-    return listed(ctx, VersionRow, query, version_view)
+    return listed(ctx, VersionRow, query, partial(row_view, AgentVersion))
 
 
 def find_version(ctx: Context, version_id: str, *_: object) -> VersionRow:

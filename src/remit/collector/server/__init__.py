@@ -6,4 +6,3 @@ from remit.collector.server.access_log import AccessLog as AccessLog
 from remit.collector.server.health import monitoring_routes as monitoring_routes
 from remit.collector.server.maintenance import Maintenance as Maintenance
 from remit.collector.server.middleware import Gate as Gate
-from remit.collector.server.rates import Rates as Rates

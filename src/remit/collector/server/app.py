@@ -1,27 +1,27 @@
-"""The collector as an ASGI app."""
+"""The collector as an ASGI app, whose errors are answered with an envelope too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import Clock, SystemClock
-from remit.collector.api import (
-    PREFIXES,
-    ApiApp,
-    Executor,
-    InlineExecutor,
-    Service,
-    exception_handlers,
-)
+from remit.collector.api import CODE, PREFIXES, ApiApp, Executor, InlineExecutor, Service
+from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
 from remit.collector.page import PageOptions, page_routes
-from remit.collector.server import AccessLog, Gate, Maintenance, Rates, monitoring_routes
+from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
+from remit.collector.server.middleware import envelope
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import Store
@@ -61,29 +61,15 @@ def create_app(
         Gate,
         routes=monitoring,
         metrics=metrics,
-        rates=Rates(settings, clock),
+        settings=settings,
         clock=clock,
         log=access_log,
     )
     api = ApiApp(service, executor)
     pages = [] if page is None else page_routes(service, store, executor, clock, page)
-    app = Starlette(
-        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring, *pages],
-        middleware=[gate],
-        lifespan=_maintaining(store, settings, clock),
-        exception_handlers=dict(exception_handlers),
-    )
-    app.router.redirect_slashes = False
-    return app
-
-
-def _maintaining(
-    store: Store, settings: Settings, clock: Clock
-) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """Return the lifespan of an app, during which the database is maintained."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+    async def maintaining(app: Starlette) -> AsyncGenerator[None]:
         del app
         maintenance = Maintenance(store, settings, clock)
         maintenance.start()
@@ -92,4 +78,41 @@ def _maintaining(
         finally:
             await asyncio.to_thread(maintenance.stop)
 
-    return lifespan
+    app = Starlette(
+        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring, *pages],
+        middleware=[gate],
+        lifespan=maintaining,
+        exception_handlers=dict.fromkeys(_ERRORS, _answered),
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _refusal(method: str, error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, HTTPException):
+        # No route takes the request.
+        status = HTTPStatus(error.status_code)
+        messages = {
+            HTTPStatus.NOT_FOUND: "there is no such path",
+            HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take {method}",
+        }
+        code = status.phrase.lower().replace(" ", "_")
+        message = messages.get(status, status.phrase)
+        return RequestError(status, code, message, headers=error.headers)
+    # Only the server's log has the reason.
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return RequestError(status, "internal_error", "the collector failed")
+
+
+# A coroutine: starlette would run a plain function in a worker thread.
+async def _answered(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=HTTPStatus.BAD_REQUEST)
+    refusal = _refusal(request.method, error)
+    request.scope[CODE] = refusal.code
+    return envelope(refusal)
+
+
+_ERRORS: Final = (RequestError, HTTPException, ClientDisconnect, Exception)

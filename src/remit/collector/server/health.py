@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from remit.collector.api import CALLER, RETRY_AFTER_S, Executor, Service, answer
+from remit.collector.api import CALLER, HEADERS, RETRY_AFTER_S, Executor, Service
 from remit.collector.domain import TokenScope
 from remit.collector.errors import RequestError, forbidden, unauthorized
 from remit.collector.metrics import Metrics
@@ -35,7 +35,7 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
 
     async def health(request: Request) -> Response:
         _check_host(request)
-        return answer(ALIVE)
+        return Response(ALIVE, headers=HEADERS)
 
     async def readiness(request: Request) -> Response:
         _check_host(request)
@@ -46,7 +46,7 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
                 "the database cannot be used now",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
-        return answer(ALIVE)
+        return Response(ALIVE, headers=HEADERS)
 
     async def counters(request: Request) -> Response:
         if service.settings.metrics == MetricsFor.ALL:

@@ -1,23 +1,25 @@
-"""ASGI middleware that refuses, counts and logs requests."""
+"""ASGI middleware that refuses, counts and logs requests, and the rate limit of a token."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from http import HTTPStatus
 from typing import Final
 
 from h11 import LocalProtocolError
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
-from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, envelope
+from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, refused
 from remit.collector.errors import RequestError
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
 from remit.collector.server.access_log import AccessLog
-from remit.collector.server.rates import Rates
-from remit.collector.settings import KIB
+from remit.collector.settings import KIB, Settings
 
 MAX_HEAD_BYTES: Final = 16 * KIB
 """Of a whole head; h11 limits only a head that arrives in several pieces."""
@@ -37,6 +39,10 @@ LONG_HEAD: Final = RequestError(
 # Any other method is counted as one: each value of a label is a new series.
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _OTHER: Final = "other"
+BURST_S: Final = 2
+"""A token may send the requests of so many seconds at once."""
+MAX_TOKENS: Final = 10_000
+"""Number of tokens in memory; the least recently used one is dropped first."""
 
 
 class Gate:
@@ -48,7 +54,7 @@ class Gate:
         *,
         routes: list[Route],
         metrics: Metrics,
-        rates: Rates,
+        settings: Settings,
         clock: Clock,
         log: AccessLog | None = None,
     ) -> None:
@@ -58,14 +64,14 @@ class Gate:
             app: The app.
             routes: Its routes, by whose paths requests are counted.
             metrics: The counters.
-            rates: The rate limit of tokens.
+            settings: The rate limit of tokens.
             clock: The time.
             log: The access log.
         """
         self._app = app
         self._paths = {id(route.endpoint): route.path for route in routes}
         self._metrics = metrics
-        self._rates = rates
+        self._rates = Rates(settings, clock)
         self._clock = clock
         self._log = log
 
@@ -143,9 +149,54 @@ class Gate:
         )
 
 
+def envelope(refusal: RequestError) -> Response:
+    """Return the answer to a request that was not carried out."""
+    response = refused(refusal)
+    return Response(response.body, response.status, response.headers)
+
+
 def _head_bytes(scope: Scope) -> int:
     """Return the length of the head of a request, without optional spaces."""
     # `GET /path?query HTTP/1.1` and `name: value`, each with the end of its line.
     target = len(scope.get("raw_path") or b"") + len(scope["query_string"]) + 1
     lines = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
     return len(scope["method"]) + target + 12 + lines + 2
+
+
+class Rates:
+    """Limits the requests a second with one token, by the generic cell rate algorithm."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Allow each token `settings.max_requests_per_s`; 0 is no limit."""
+        self._per_s = settings.max_requests_per_s
+        self._clock = clock
+        self._full_at_ns: dict[bytes, int] = {}
+        """When the allowance of a token is complete again, by the token's hash."""
+
+    def refusal(self, authorization: str) -> RequestError | None:
+        """Take one request from the allowance of the token in an `Authorization` header.
+
+        Returns:
+            429 if the allowance is used up, else None.
+        """
+        if not self._per_s:
+            return None
+        # Without the scheme and the spaces around it, which a client may vary.
+        secret = authorization.split()[-1:]
+        token = hashlib.sha256("".join(secret).encode("utf-8", "surrogateescape")).digest()
+        interval_ns = NS_PER_S // self._per_s
+        now_ns = self._clock.monotonic_ns()
+        # Inserted again, so that the order is that of the last use.
+        full_at_ns = max(self._full_at_ns.pop(token, now_ns), now_ns)
+        wait_ns = full_at_ns + interval_ns - now_ns - BURST_S * NS_PER_S
+        self._full_at_ns[token] = full_at_ns + (interval_ns if wait_ns <= 0 else 0)
+        if len(self._full_at_ns) > MAX_TOKENS:
+            del self._full_at_ns[next(iter(self._full_at_ns))]
+        if wait_ns <= 0:
+            return None
+        return RequestError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_requests",
+            f"more than {self._per_s} requests a second with this token: try again later",
+            headers={"Retry-After": str(math.ceil(wait_ns / NS_PER_S))},
+        )

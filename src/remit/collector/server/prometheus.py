@@ -15,25 +15,19 @@ from remit.collector.metrics import DB_ERRORS, ITEMS, REFUSALS, REQUESTS, SPANS,
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LATENCY: Final = "remit_request_duration_seconds"
-HELP: Final = {
-    REQUESTS: "Requests answered, by route and status.",
-    SPANS: "Spans created.",
-    ITEMS: "Operations carried out or refused in bulk requests.",
-    REFUSALS: "Requests and bulk items refused, by code.",
-    DB_ERRORS: "Requests that failed because the database could not be used.",
+COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    REQUESTS: ("Requests answered, by route and status.", ("method", "route", "status")),
+    SPANS: ("Spans created.", ()),
+    ITEMS: ("Operations carried out or refused in bulk requests.", ()),
+    REFUSALS: ("Requests and bulk items refused, by code.", ("code",)),
+    DB_ERRORS: ("Requests that failed because the database could not be used.", ()),
 }
-LABELS: Final = {
-    REQUESTS: ("method", "route", "status"),
-    SPANS: (),
-    ITEMS: (),
-    REFUSALS: ("code",),
-    DB_ERRORS: (),
-}
+"""Text and labels of each counter."""
 WORKER: Final = "worker"
 """The label with the id of the process, which all samples have."""
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder in which processes share their counts; prometheus_client reads it at import."""
-_SAMPLES: Final = (*HELP, *(f"{LATENCY}_{suffix}" for suffix in ("bucket", "count", "sum")))
+_SAMPLES: Final = (*COUNTERS, *(f"{LATENCY}_{suffix}" for suffix in ("bucket", "count", "sum")))
 
 
 class PrometheusMetrics(Metrics):
@@ -49,8 +43,8 @@ class PrometheusMetrics(Metrics):
         own, everything = CollectorRegistry(), CollectorRegistry()
         self._worker = str(os.getpid())
         self._counters = {
-            name: Counter(name, text, (WORKER, *LABELS[name]), registry=own)
-            for name, text in HELP.items()
+            name: Counter(name, text, (WORKER, *labels), registry=own)
+            for name, (text, labels) in COUNTERS.items()
         }
         self._latency = Histogram(
             LATENCY,
@@ -60,7 +54,7 @@ class PrometheusMetrics(Metrics):
             registry=own,
         )
         for name, counter in self._counters.items():
-            if not LABELS[name]:
+            if not COUNTERS[name][1]:
                 counter.labels(self._worker)  # a counter that is zero has a sample
         if folder is not None:
             MultiProcessCollector(everything, str(folder))  # type: ignore[no-untyped-call]  # its constructor has no annotations

@@ -8,7 +8,6 @@ from remit.collector.store.base import Store as Store
 from remit.collector.store.base import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store.base import TooSlowError as TooSlowError
 from remit.collector.store.base import write as write
-from remit.collector.store.execution import References as References
 from remit.collector.store.filters import Listed as Listed
 from remit.collector.store.filters import Page as Page
 from remit.collector.store.filters import Removed as Removed
@@ -26,7 +25,6 @@ from remit.collector.store.rows import BAD_RESULT as BAD_RESULT
 from remit.collector.store.rows import BEYOND as BEYOND
 from remit.collector.store.rows import CREATED_BY_KEY as CREATED_BY_KEY
 from remit.collector.store.rows import DENIED as DENIED
-from remit.collector.store.rows import FINDINGS as FINDINGS
 from remit.collector.store.rows import FINISHED_BY_KEY as FINISHED_BY_KEY
 from remit.collector.store.rows import FOUND as FOUND
 from remit.collector.store.rows import INVALID as INVALID
@@ -53,6 +51,5 @@ from remit.collector.store.rows import TokenRow as TokenRow
 from remit.collector.store.rows import TypeRow as TypeRow
 from remit.collector.store.rows import VersionRow as VersionRow
 from remit.collector.store.rows import content_hash as content_hash
-from remit.collector.store.sqlite import SqliteReader as SqliteReader
 from remit.collector.store.sqlite import SqliteStore as SqliteStore
 from remit.collector.store.transaction import Transaction as Transaction

@@ -29,8 +29,8 @@ BY_SHARD: Final = (
     "span_findings",
 )
 """The tables that are distributed by shard; the rows of one shard are on one node."""
-_KEYS: Final = ("run_keys", "external_identifier")
 _LOCAL: Final = (
+    "run_keys",
     "agent_versions",
     "agent_schema_versions",
     "agent_deployments",
@@ -39,6 +39,15 @@ _LOCAL: Final = (
     "idempotency_keys",
     "erasures",
 )
+# A request about many runs sends a statement to each part that has one of them. A part cannot be on
+# more than one worker, so that more workers need more parts.
+_PARTS: Final = """
+    SELECT COALESCE(
+        (SELECT setting::int FROM pg_settings
+         WHERE name = 'citus.shard_count' AND source <> 'default'),
+        4 * %s
+    )
+"""
 # Of this transaction record the coordinator keeps the number since Citus 13.1.
 _VERSION: Final = """
     SELECT EXISTS (
@@ -75,11 +84,11 @@ def distribute(url: str) -> int:
             for table in REFERENCES:
                 cursor.execute("SELECT create_reference_table(%s)", (table,))
             first, *others = BY_SHARD
-            place = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
-            cursor.execute(place, (first, "shard", "none"))
+            ((parts,),) = cursor.execute(_PARTS, (workers,)).fetchall()
+            place = "SELECT create_distributed_table(%s, 'shard', colocate_with => %s"
+            cursor.execute(f"{place}, shard_count => %s)".encode(), (first, "none", parts))
             for table in others:
-                cursor.execute(place, (table, "shard", first))
-            cursor.execute(place, (*_KEYS, "none"))
+                cursor.execute(f"{place})".encode(), (table, first))
     except psycopg.Error as error:
         raise SettingsError(f"the database {path} cannot be distributed: {error}") from error
     return workers
@@ -100,7 +109,7 @@ def _check(cursor: psycopg.Cursor[Any], path: str) -> int:
         raise SettingsError(f"the database {path} is distributed already")
     if cursor.execute(_VERSION).fetchall() != [(True,)]:
         raise SettingsError(f"the extension citus of {path} is too old: remit needs 13.1 or later")
-    for table in (*REFERENCES, *BY_SHARD, _KEYS[0], *_LOCAL):
+    for table in (*REFERENCES, *BY_SHARD, *_LOCAL):
         if cursor.execute(f"SELECT FROM {table} LIMIT 1".encode()).fetchone() is not None:
             raise SettingsError(
                 f"the database {path} is not empty: {table} has rows. Create a new database, and "

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from remit.collector.store import statements
 from remit.collector.store.ids import to_bytes
 from remit.collector.store.rows import STATUSES, Row
-from remit.collector.store.statements import Value
+from remit.collector.store.statements import Value, Where
 
 R = TypeVar("R", bound=Row)
 KeyName: TypeAlias = tuple[str, str, str]
@@ -86,35 +86,29 @@ class SpanFilter:
     def where(self) -> tuple[str, tuple[Value, ...]]:
         """Return the condition on spans `s` of runs `r`, and its values."""
         run_id = self.agent_instance_id
-        types, values = self._types()
-        conditions: dict[str, Value] = {
-            "r.id = ?": None if run_id is None else to_bytes(run_id),
-            "s.status = ?": None if self.status is None else STATUSES.index(self.status),
-            "s.started_at >= ?": self.started_from_us,
-            "s.started_at <= ?": self.started_to_us,
-            "(s.flags & ?) <> 0": self.flags,
-            statements.RUN_FILTERS["environment_id"]: self.environment_id,
-        }
+        where = Where()
+        where.add_nested("s.type_ref IN (SELECT ref FROM span_types WHERE {})", self._types())
+        where.add_known("r.id = ?", None if run_id is None else to_bytes(run_id))
+        where.add_known(
+            "s.status = ?", None if self.status is None else STATUSES.index(self.status)
+        )
+        where.add_known("s.started_at >= ?", self.started_from_us)
+        where.add_known("s.started_at <= ?", self.started_to_us)
+        where.add_known("(s.flags & ?) <> 0", self.flags)
+        where.add_known(statements.RUN_FILTERS["environment_id"], self.environment_id)
         if run_id is not None:
-            conditions[statements.RUN_FILTERS["account_id"]] = self.account_id
-        used = {text: value for text, value in conditions.items() if value is not None}
-        texts = [*([types] if types else []), *used]
-        return " AND ".join(texts) or "TRUE", (*values, *used.values())
+            where.add_known(statements.RUN_FILTERS["account_id"], self.account_id)
+        return where.text, tuple(where.values)
 
-    def _types(self) -> tuple[str, tuple[Value, ...]]:
+    def _types(self) -> Where:
         """Return the condition on the types of the spans, for which there is an index with time."""
-        conditions: dict[str, Value] = {
-            "agent_ref = (SELECT ref FROM agents WHERE id = ?)": self.agent_id,
-            "name = ?": self.schema_name,
-        }
+        where = Where()
+        where.add_known("agent_ref = (SELECT ref FROM agents WHERE id = ?)", self.agent_id)
+        where.add_known("name = ?", self.schema_name)
         if self.agent_instance_id is None:
             owned = "agent_ref IN (SELECT a.ref FROM agents AS a WHERE a.account_id = ?)"
-            conditions[owned] = self.account_id
-        used = {text: value for text, value in conditions.items() if value is not None}
-        if not used:
-            return "", ()
-        types = f"s.type_ref IN (SELECT ref FROM span_types WHERE {' AND '.join(used)})"  # noqa: S608 - fixed texts
-        return types, tuple(used.values())
+            where.add_known(owned, self.account_id)
+        return where
 
     @property
     def names_runs(self) -> bool:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg import Cursor, conninfo, errors
+from psycopg import conninfo, errors
 from typing_extensions import override
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
@@ -25,9 +25,8 @@ from remit.collector.store.base import ConflictError, Store, StoreUnavailableErr
 from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.open import shown
-from remit.collector.store.postgres_distributed import DistributedTransaction
-from remit.collector.store.postgres_pool import Pool
-from remit.collector.store.postgres_references import RunReferences
+from remit.collector.store.postgres_distributed import DistributedTransaction, parts_of_shards
+from remit.collector.store.postgres_pool import Pool, Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.collector.store.transaction import Transaction
@@ -36,7 +35,6 @@ from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
 T = TypeVar("T")
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
 MAX_CONNECTIONS: Final = 4
 MAX_READERS: Final = 2
@@ -188,10 +186,12 @@ class PostgresStore(Store):
                 cursor.execute(_BEGIN)
                 _check(cursor, self.path, create=create and not read_only)
                 self._distributed = is_distributed(cursor)
+                self._kind: Callable[..., PostgresTransaction] = PostgresTransaction
+                if self._distributed:
+                    self._kind = partial(DistributedTransaction, parts=parts_of_shards(cursor))
                 cursor.execute("COMMIT")
         except psycopg.Error as error:
             raise SettingsError(f"the database {self.path} cannot be opened: {error}") from error
-        self._kind = DistributedTransaction if self._distributed else PostgresTransaction
         settings = _DISTRIBUTED_WRITER if self._distributed else _WRITER
         pool = partial(Pool, self.path, self._options, timeout_s=waits.connection_s)
         writer = settings | _limits(waits, waits.statement_s)

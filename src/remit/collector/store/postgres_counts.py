@@ -7,10 +7,7 @@ reader uses the views `all_...`, which have both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, TypeAlias
-
-from psycopg import Cursor
+from typing import Final, NamedTuple
 
 from remit.collector.store.counts import (
     HOURS_PER_DAY,
@@ -21,8 +18,7 @@ from remit.collector.store.counts import (
     US_PER_HOUR,
     WITHHELD_KEY,
 )
-
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
+from remit.collector.store.postgres_pool import Results
 
 COUNTS_LOCK: Final = 0x72656D69_00000003
 """Number of the advisory lock under which increments are moved and old counts are deleted."""
@@ -108,13 +104,7 @@ def fold(cursor: Results) -> int:
     ((locked,),) = cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (COUNTS_LOCK,)).fetchall()
     if not locked:
         return 0
-    return max(_moved(cursor))
-
-
-def _moved(cursor: Results) -> Iterator[int]:
-    for statement in _MOVE:
-        ((count,),) = cursor.execute(statement).fetchall()
-        yield int(count)
+    return max(int(n) for move in _MOVE for (n,) in cursor.execute(move).fetchall())
 
 
 def forget_increments(cursor: Results, before_us: int) -> None:

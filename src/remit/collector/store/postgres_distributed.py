@@ -1,14 +1,14 @@
 """A transaction of a distributed database: PostgreSQL with Citus, see `remit db distribute`.
 
-The tables of runs are distributed by their shard. A statement that locks names one shard, and one
-that writes names those of its rows, so that the other shards are left alone. Counts, idempotency
-keys and erasures are on the coordinator.
+The tables of runs are distributed by their shard, some shards to each part of a table. A statement
+that locks names shards of one part, and one that writes those of its rows, so that the other parts
+are left alone. Counts, keys and erasures are on the coordinator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 from psycopg import errors
 from typing_extensions import override
@@ -17,22 +17,24 @@ from remit.collector.store import statements
 from remit.collector.store.base import ConflictError
 from remit.collector.store.execution import References
 from remit.collector.store.filters import Listed, Page, SpanFilter
-from remit.collector.store.ids import shard_of, to_bytes, to_text
+from remit.collector.store.ids import SHARDS, shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import without_nul
-from remit.collector.store.postgres_references import RunReferences
+from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.postgres_rows import (
+    CHANGE_RUNS,
     CHANGE_SPANS,
-    CHANGED_RUN,
+    CHANGED_RUNS,
     CHANGES,
+    IDS,
+    INSERTS,
     JOIN_PAYLOADS,
     JOIN_RUN,
-    NEW_RUN,
     OF_IDS,
     REPLACE_RESULT,
     WITHIN,
+    Insert,
     JsonRow,
     PostgresTransaction,
-    Results,
     array_of_ids,
     by_shard,
     json_of,
@@ -45,19 +47,14 @@ from remit.collector.store.statements import Value
 MOST_ROWS: Final = 500
 """Most rows of one `INSERT`, which has one parameter for each value."""
 _IN_SHARDS: Final = "{0}.shard = ANY(?::smallint[])"
-_LOCK: Final = (
-    f"{statements.RUNS} WHERE r.shard = ? AND r.id = ANY(?::bytea[]) "
-    "ORDER BY r.id FOR NO KEY UPDATE OF r"
-)
-# With each run, whether some spans exist in its shard.
+_READ: Final = f"{statements.RUNS} WHERE r.shard = ANY(?::smallint[]) AND r.id = ANY(?::bytea[])"
+_LOCK: Final = f"{_READ} ORDER BY r.id FOR NO KEY UPDATE OF r"
+# With each run, whether some spans exist in the shards.
 _LOCK_WITH_SPANS: Final = _LOCK.replace(
     "SELECT ",
-    f"SELECT EXISTS (SELECT FROM spans AS s WHERE s.shard = ? AND {OF_IDS}), ",  # noqa: S608 - fixed texts
+    f"SELECT EXISTS (SELECT FROM spans AS s WHERE {_IN_SHARDS.format('s')} AND {OF_IDS}), ",  # noqa: S608 - fixed texts
     1,
 )
-_AMONG: Final = "r.shard = ANY(?::smallint[]) AND r.id = ANY(?::bytea[])"
-_READ: Final = f"{statements.RUNS} WHERE {_AMONG}"
-_EXIST: Final = f"SELECT r.id FROM runs AS r WHERE {_AMONG}"  # noqa: S608 - fixed texts
 _RUNS_OF_SPANS: Final = f"SELECT DISTINCT s.shard, s.run_ref FROM spans AS s WHERE {OF_IDS}"  # noqa: S608 - fixed texts
 _IDS_OF_RUNS: Final = (
     "SELECT r.id FROM runs AS r WHERE r.shard = ANY(?::smallint[]) AND r.ref = ANY(?::bigint[])"
@@ -69,9 +66,9 @@ _SPANS: Final = (
     f"JOIN span_types AS t ON t.ref = s.type_ref {JOIN_PAYLOADS} AND {WITHIN.format('b')}"
     f"{{b}} WHERE {OF_IDS}{{s}}{{r}}"
 )
-_CHANGE_RUN: Final = (
-    f"UPDATE runs SET {', '.join(f'{name} = ?' for name in CHANGED_RUN)} "  # noqa: S608 - fixed texts
-    "WHERE shard = ? AND ref = ?"
+_CHANGE_RUNS: Final = (
+    f"{CHANGE_RUNS.format(f'({CHANGED_RUNS}) AS r')} AND {_IN_SHARDS.format('w')} "
+    "AND w.ref = ANY(?::bigint[])"
 )
 _CHANGE_CHANGES: Final = (
     "UPDATE run_changes SET seq = ? WHERE shard = ANY(?::smallint[]) AND run_ref = ANY(?::bigint[])"
@@ -89,57 +86,28 @@ _OLDEST_OPEN: Final = (
 _CHANGE: Final = "SELECT pg_current_xact_id()::text::bigint"
 
 
-class _Insert(NamedTuple):
-    """How rows of a table are inserted that may exist.
-
-    Attributes:
-        table: The table.
-        columns: Its columns; a row has more.
-        after: The end of the statement.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    after: str = "ON CONFLICT DO NOTHING"
-
-    def sql(self, rows: int) -> str:
-        """Return the statement for this number of rows."""
-        places = ("decode(?, 'hex')" if name in _IDS else "?" for name in self.columns)
-        row = f"({', '.join(places)})"
-        return (
-            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "  # noqa: S608 - fixed texts
-            f"VALUES {', '.join([row] * rows)} {self.after}"
-        )
-
-
-_IDS: Final = frozenset({"id", "run_id", "span_id"})
-_OF_CHANGE: Final = ("run_ref", "shard", "seq")
 # New rows, by COPY; that costs least.
-_COPIED: Final = {
-    "new_runs": ("runs", (*NEW_RUN, "shard")),
-    "run_keys": ("run_keys", ("external_identifier", "agent_ref", "environment_ref", "run_id")),
-    "new_changes": ("run_changes", _OF_CHANGE),
-}
-_INSERTS: Final = {
-    "run_changes": _Insert(
-        "run_changes",
-        _OF_CHANGE,
-        "ON CONFLICT (run_ref, shard) DO UPDATE SET seq = excluded.seq",
-    ),
-    "span_findings": _Insert(
-        "span_findings",
-        (
-            *("kind", "started_at", "run_ref", "span_id", "number"),
-            *("agent_ref", "environment_ref", "sentence", "shard"),
-        ),
-    ),
-    "results": _Insert(
-        "span_payloads", ("run_ref", "shard", "id", "payload", "result"), REPLACE_RESULT
-    ),
-    "run_labels": _Insert("run_labels", ("shard", "key", "value", "run_id", "run_ref")),
-    "run_subjects": _Insert("run_subjects", ("shard", "subject_hash", "run_id", "run_ref")),
-}
-_OF_COORDINATOR: Final = ("span_increments", "run_increments", "withheld_increments")
+_COPIED: Final = ("new_runs",)
+_CHANGES: Final = INSERTS["run_changes"]._replace(
+    columns={**INSERTS["run_changes"].columns, "seq": "bigint"}
+)
+_RESULTS: Final = Insert(
+    "span_payloads",
+    dict.fromkeys(("run_ref", "shard", "id", "payload", "result"), "text"),
+    REPLACE_RESULT,
+)
+_INSERTED: Final = ("span_findings", "run_labels", "run_subjects")
+_OF_COORDINATOR: Final = ("run_keys", "span_increments", "run_increments", "withheld_increments")
+# The parts of `runs` are those of the other tables of runs, too.
+_PARTS: Final = (
+    b"SELECT get_shard_id_for_distribution_column('runs', shard::smallint) "
+    b"FROM generate_series(0, %s) AS shard ORDER BY shard"
+)
+
+
+def parts_of_shards(cursor: Results) -> list[int]:
+    """Return the part of the tables of runs in which each shard is."""
+    return [part for (part,) in cursor.execute(_PARTS, (SHARDS - 1,)).fetchall()]
 
 
 class DistributedTransaction(PostgresTransaction):
@@ -153,9 +121,18 @@ class DistributedTransaction(PostgresTransaction):
         known: References | None = None,
         *,
         run_references: RunReferences | None = None,
+        parts: Sequence[int],
     ) -> None:
-        """Work by *cursor*, on whose connection a transaction was begun."""
+        """Work by *cursor*, on whose connection a transaction was begun.
+
+        Args:
+            cursor: The cursor.
+            known: References of committed rows.
+            run_references: References for new runs; None for a transaction that only reads.
+            parts: The part of the tables of runs in which each shard is.
+        """
         super().__init__(cursor, known, run_references=run_references)
+        self._parts = parts
         self._shards: set[int] = set()
         self._looked_up: set[str] = set()
         self._added: dict[str, int] = {}
@@ -184,11 +161,12 @@ class DistributedTransaction(PostgresTransaction):
         wanted = set(instance_ids)
         unlocked = [each for each in instance_ids if each not in self._pending.runs]
         shards = _shards_of(instance_ids)
-        if len(shards) == 1 and unlocked and created and set(span_ids) <= set(created):
+        one_part = len({self._parts[shard] for shard in shards}) == 1
+        if one_part and unlocked and created and set(span_ids) <= set(created):
             # The usual bulk adds spans to one run.
             self._looked_up.update(span_ids)
             self._shards |= shards
-            if not self._lock_with_spans(unlocked, created, *shards):
+            if not self._lock_with_spans(unlocked, created, shards):
                 return False
         there: set[str] = set()
         if elsewhere := set(span_ids).difference(created):
@@ -204,11 +182,11 @@ class DistributedTransaction(PostgresTransaction):
         return bool(there)
 
     def _lock_with_spans(
-        self, run_ids: Collection[str], span_ids: Collection[str], shard: int
+        self, run_ids: Collection[str], span_ids: Collection[str], shards: Collection[int]
     ) -> bool:
-        """Lock runs of one shard; return whether some of the spans exist there."""
-        ids = array_of_ids(map(to_bytes, run_ids))
-        rows = self._fetch(_LOCK_WITH_SPANS, (shard, *of_ids(span_ids), shard, ids))
+        """Lock runs of one part; return whether some of the spans exist in these shards of it."""
+        values = (_array_of(shards), *of_ids(span_ids), *_among(run_ids))
+        rows = self._fetch(_LOCK_WITH_SPANS, values)
         self._take(columns for _, *columns in rows)
         return any(some_exist for some_exist, *_ in rows)
 
@@ -232,16 +210,13 @@ class DistributedTransaction(PostgresTransaction):
 
     @override
     def _lock(self, run_ids: Collection[str]) -> None:
-        if len(_shards_of(run_ids)) > 1:
-            # One statement for all, so that none is sent for a shard without such a run.
-            run_ids = [to_text(run_id) for (run_id,) in self._fetch(_EXIST, _among(run_ids))]
-        shards = by_shard((shard_of(run_id), run_id) for run_id in sorted(map(to_bytes, run_ids)))
-        for shard, ids in shards.items():
-            self._take(self._fetch(_LOCK, (shard, array_of_ids(ids))))
+        parts = by_shard((self._parts[shard_of(to_bytes(each))], each) for each in run_ids)
+        for ids in parts.values():
+            self._take(self._fetch(_LOCK, _among(ids)))
 
     @override
     def _kept(self, kind: type[Row]) -> str:
-        # Runs are locked shard by shard.
+        # Runs are locked part by part.
         return "" if kind is InstanceRow else super()._kept(kind)
 
     @override
@@ -297,7 +272,7 @@ class DistributedTransaction(PostgresTransaction):
         results = [
             {**row, "payload": statements.EMPTY} for row in changes if row["result"] is not None
         ]
-        self._write({"results": results})
+        self._insert(_RESULTS, results)
         shards = _array_of({row["shard"] for row in changes})
         self.run(_CHANGE_SPANS, (json_of(changes), *of_ids(span_ids), shards))
 
@@ -309,28 +284,27 @@ class DistributedTransaction(PostgresTransaction):
             if not rows:
                 continue
             if name in _COPIED:
-                self._copy(*_COPIED[name], rows)
+                self._copy(INSERTS[name], rows)
             elif name == "runs":
                 self._change_runs(rows)
             elif name == "run_changes":
                 self._note_changes(rows)
-            elif name in _INSERTS:
-                self._insert(_INSERTS[name], rows)
+            elif name in _INSERTED:
+                self._insert(INSERTS[name], rows)
         super()._write({name: parts[name] for name in _OF_COORDINATOR if name in parts})
 
-    def _copy(self, table: str, columns: Sequence[str], rows: Sequence[JsonRow]) -> None:
-        sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    def _copy(self, insert: Insert, rows: Sequence[JsonRow]) -> None:
+        sql = f"COPY {insert.table} ({', '.join(insert.columns)}) FROM STDIN"
         try:
             with self._cursor.copy(sql.encode()) as copy:
                 for row in rows:
-                    copy.write_row([_copied(name, row[name]) for name in columns])
+                    copy.write_row([_copied(name, row[name]) for name in insert.columns])
         except errors.UniqueViolation as error:
             raise ConflictError("another transaction added the same run") from error
 
     def _change_runs(self, rows: Sequence[JsonRow]) -> None:
-        fields = (*CHANGED_RUN, "shard", "ref")
-        values = [[_stored(row[name]) for name in fields] for row in rows]
-        self._cursor.executemany(translated(_CHANGE_RUN)[0], values)
+        shards, refs = (_array_of({row[name] for row in rows}) for name in ("shard", "ref"))
+        self._cursor.execute(translated(_CHANGE_RUNS)[0], (json_of(rows), shards, refs))
 
     def _note_changes(self, rows: Sequence[JsonRow]) -> None:
         seq = self._one_number(_CHANGE, ())
@@ -341,21 +315,21 @@ class DistributedTransaction(PostgresTransaction):
         if new or not self._copied:
             # Even without rows: after a COPY, Citus prepares the transaction on the workers before
             # it commits the tables of the coordinator. Otherwise one worker would commit first.
-            self._copy(*_COPIED["new_changes"], new)
+            self._copy(_CHANGES, new)
         if old:
             shards, refs = (_array_of({row[name] for row in old}) for name in ("shard", "run_ref"))
             if self.run(_CHANGE_CHANGES, (seq, shards, refs)) < len(old):
-                self._insert(_INSERTS["run_changes"], old)
+                self._insert(_CHANGES, old)
 
-    def _insert(self, insert: _Insert, rows: Sequence[JsonRow]) -> None:
+    def _insert(self, insert: Insert, rows: Sequence[JsonRow]) -> None:
         for start in range(0, len(rows), MOST_ROWS):
             some = rows[start : start + MOST_ROWS]
             values = [_stored(row[name]) for row in some for name in insert.columns]
-            self._cursor.execute(translated(insert.sql(len(some)))[0], values)
+            self._cursor.execute(translated(insert.of_values(len(some)))[0], values)
 
 
 def _among(run_ids: Collection[str]) -> tuple[Value, Value]:
-    """Return the values of the condition `_AMONG`."""
+    """Return the values of `_READ` and `_LOCK`."""
     return _array_of(_shards_of(run_ids)), array_of_ids(map(to_bytes, run_ids))
 
 
@@ -375,7 +349,7 @@ def _array_of(numbers: Iterable[Value]) -> str:
 
 def _copied(name: str, value: Value) -> Value:
     """Return a value as COPY reads it: ids are in hexadecimal."""
-    return "\\x" + cast("str", value) if name in _IDS else _stored(value)
+    return "\\x" + cast("str", value) if name in IDS else _stored(value)
 
 
 def _stored(value: Value) -> Value:

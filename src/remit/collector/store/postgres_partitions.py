@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from psycopg import Cursor
-
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
+from remit.collector.store.ids import first_at
+from remit.collector.store.postgres_pool import Results
+from remit.collector.store.retention import US_PER_MS
 
 PARTS_LOCK: Final = 0x72656D69_00000002
 """Number of the advisory lock under which partitions are created and dropped."""
@@ -25,9 +25,6 @@ WEEKS_BEFORE: Final = 1
 WEEKS_AHEAD: Final = 3
 # 1970 began on a Thursday; partitions begin on Mondays.
 _MONDAY_MS: Final = 4 * 24 * 3600 * 1000
-_ID_BYTES: Final = 20
-# An id has 50 bits of time; 30 of partition and 80 random ones follow.
-_BITS_AFTER_TIME: Final = 110
 # Otherwise Citus refuses to change a table that it has read by several connections.
 _ONE_CONNECTION: Final = "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
 _NAMES: Final = "SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE level = 1"
@@ -51,7 +48,7 @@ class Part(NamedTuple):
 
 def bound_at(ms: int) -> bytes:
     """Return the smallest id of a millisecond; before 1970 that of the first one."""
-    return (max(ms, 0) << _BITS_AFTER_TIME).to_bytes(_ID_BYTES)
+    return first_at(ms * US_PER_MS)
 
 
 def week_at(ms: int) -> int:

@@ -1,4 +1,9 @@
-"""A pool of connections to PostgreSQL, opened at its first use in a process."""
+"""What the threads of a process share: connections to PostgreSQL, and references for new runs.
+
+A pool opens its connections at its first use in a process. References are taken from the database
+some at a time: a transaction knows the reference of a run before it inserts the run, which it does
+last.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,24 @@ import os
 import select
 import threading
 import weakref
+from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import psycopg
+from psycopg import Cursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 from typing_extensions import override
 
 from remit.collector.store.base import StoreUnavailableError
 
+Results: TypeAlias = "Cursor[tuple[Any, ...]]"
+
+AT_ONCE: Final = 32
+"""The number of references that are taken at once."""
+_TAKE: Final = f"SELECT nextval('runs_ref_seq') FROM generate_series(1, {AT_ONCE})".encode()  # noqa: S608 - a number
 _CLOSE_S: Final = 1.0
 # While attempts to connect fail, requests do not keep their threads waiting.
 _FAILING_S: Final = 0.2
@@ -156,3 +168,27 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class RunReferences:
+    """References that no run has; those that are left when the process ends are never used.
+
+    Threads share them without a lock, which a fork could leave locked.
+    """
+
+    def __init__(self) -> None:
+        """Have none yet."""
+        self._process = os.getpid()
+        self._free: deque[int] = deque()
+
+    def next(self, cursor: Results) -> int:
+        """Return a reference; *cursor* takes more from the database if there is none."""
+        if self._process != os.getpid():
+            # A forked child has those of its parent.
+            self._process, self._free = os.getpid(), deque()
+        try:
+            return self._free.popleft()
+        except IndexError:
+            first, *more = (int(ref) for (ref,) in cursor.execute(_TAKE).fetchall())
+            self._free.extend(more)
+            return first

@@ -13,10 +13,10 @@ import re
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, TypeVar, get_args
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, get_args
 
 import msgspec
-from psycopg import Cursor, errors
+from psycopg import errors
 from typing_extensions import override
 
 from remit.collector.store import statements
@@ -26,7 +26,7 @@ from remit.collector.store.execution import References, values_of
 from remit.collector.store.ids import shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import COPY_PAYLOADS, COPY_SPANS, copied, without_nul
 from remit.collector.store.postgres_counts import forget_increments
-from remit.collector.store.postgres_references import RunReferences
+from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.rows import (
     FINDINGS,
     STATUSES,
@@ -46,7 +46,6 @@ from remit.collector.store.statements import Value
 from remit.collector.store.transaction import US_PER_DAY, Transaction
 
 T = TypeVar("T")
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 JsonRow: TypeAlias = "Mapping[str, Value]"
 
 # Rows that a run refers to are locked only against deletion, so that runs can be registered
@@ -96,32 +95,55 @@ def _integers(names: Iterable[str], **others: str) -> dict[str, str]:
     return dict.fromkeys(names, "bigint") | others
 
 
-def _insert(table: str, columns: Mapping[str, str], after: str, **values: str) -> str:
-    """Return the statement that inserts the rows of a JSON parameter.
-
-    Args:
-        table: The table.
-        columns: The columns of the parameter, with their types.
-        after: The end of the statement.
-        values: Values of columns that are not those of the parameter.
-    """
-    names = [*columns, *(name for name in values if name not in columns)]
-    selected = ", ".join(values.get(name, f"r.{name}") for name in names)
-    return (
-        f"INSERT INTO {table} ({', '.join(names)}) "  # noqa: S608 - names from the code, never from a request
-        f"SELECT {selected} FROM {_recordset(columns)} {after}"
-    )
-
-
+_SHARD: Final = {"shard": "smallint"}
 _OR_NOTHING: Final = "ON CONFLICT DO NOTHING"
 _IF_NEW: Final = f"{_OR_NOTHING} RETURNING 1"
+IDS: Final = frozenset({"id", "run_id", "span_id"})
+"""Columns of ids, which parameters have in hexadecimal."""
+
+
+class Insert(NamedTuple):
+    """How rows are inserted.
+
+    Attributes:
+        table: The table.
+        columns: The columns that a row has, with their types in JSON.
+        after: The end of the statement.
+    """
+
+    table: str
+    columns: Mapping[str, str]
+    after: str = _OR_NOTHING
+
+    def of_json(self, **computed: str) -> str:
+        """Return the statement for the rows of a JSON parameter.
+
+        Args:
+            computed: Values of columns that are not those of the parameter.
+        """
+        values = {name: _decoded(f"r.{name}", name) for name in self.columns} | computed
+        return (
+            f"INSERT INTO {self.table} ({', '.join(values)}) "  # noqa: S608 - names from the code, never from a request
+            f"SELECT {', '.join(values.values())} FROM {_recordset(self.columns)} {self.after}"
+        )
+
+    def of_values(self, rows: int) -> str:
+        """Return the statement for this number of rows, each value of which is a parameter."""
+        row = f"({', '.join(_decoded('?', name) for name in self.columns)})"
+        return (
+            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "  # noqa: S608 - as above
+            f"VALUES {', '.join([row] * rows)} {self.after}"
+        )
+
+
+def _decoded(value: str, column: str) -> str:
+    return f"decode({value}, 'hex')" if column in IDS else value
+
+
 _INSERT: Final = {kind: f"{sql} {_OR_NOTHING}" for kind, sql in statements.INSERT.items()}
-_INSERT_KEYS: Final = _insert(
-    "idempotency_keys",
-    _of_fields(KeyRow, KeyRow.__struct_fields__),
-    _OR_NOTHING,
-    answer="decode(r.answer, 'base64')",
-)
+_INSERT_KEYS: Final = Insert(
+    statements.TABLES[KeyRow], _of_fields(KeyRow, KeyRow.__struct_fields__)
+).of_json(answer="decode(r.answer, 'base64')")
 # By the first and the last id PostgreSQL leaves out partitions.
 WITHIN: Final = "{0}.id BETWEEN ? AND ?"
 OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"
@@ -172,6 +194,7 @@ _KEYS_OF_TEXTS: Final = (
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
     "AND idempotency_keys.key = wanted.key OFFSET 0) AS k"
 )
+_HAS_IDENTIFIER: Final = "SELECT 1 FROM run_keys WHERE external_identifier = ? LIMIT 1"
 _LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
 _HOLD: Final = f"{statements.RUNS} WHERE r.id = ANY(?::bytea[]) {_LOCKED}"
 # With each run, whether some of the spans exist.
@@ -203,65 +226,52 @@ NEW_RUN: Final = (*statements.INSERTED, "ref")
 CHANGED_RUN: Final = tuple(
     dict.fromkeys((*statements.MUTABLE[InstanceRow], *statements.TALLIED)),
 )
-_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | {"shard": "smallint"}
-_RUN_ID: Final = "decode(r.run_id, 'hex')"
-_PARTS: Final = {
-    "new_runs": _insert(
-        "runs",
-        _of_fields(InstanceRow, NEW_RUN) | {"shard": "smallint"},
-        f"ORDER BY r.id {_IF_NEW}",
-        id="decode(r.id, 'hex')",
+_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | _SHARD
+CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"  # noqa: S608 - as above
+"""The changed runs of a JSON parameter."""
+CHANGE_RUNS: Final = (
+    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "  # noqa: S608 - as above
+    "WHERE w.ref = r.ref AND w.shard = r.shard"
+)
+INSERTS: Final = {
+    "new_runs": Insert(
+        "runs", _of_fields(InstanceRow, NEW_RUN) | _SHARD, f"ORDER BY r.id {_IF_NEW}"
     ),
-    "run_keys": _insert(
+    "run_keys": Insert(
         "run_keys",
         _integers(("agent_ref", "environment_ref"), external_identifier="text", run_id="text"),
         f"ORDER BY r.external_identifier, r.agent_ref, r.environment_ref {_IF_NEW}",
-        run_id=_RUN_ID,
     ),
-    "runs": (
-        f"WITH r AS MATERIALIZED (SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}) "  # noqa: S608 - as above
-        f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} "
-        # By the key, whatever statistics the planner has.
-        "FROM r WHERE w.ref = ANY(ARRAY(SELECT ref FROM r)) AND w.ref = r.ref AND w.shard = r.shard"
-    ),
-    "run_changes": _insert(
+    "run_changes": Insert(
         "run_changes",
-        _integers(("run_ref",), shard="smallint"),
+        _integers(("run_ref",)) | _SHARD,
         "ON CONFLICT (run_ref, shard) DO UPDATE SET seq = EXCLUDED.seq",
-        seq="pg_current_xact_id()::text::bigint",
     ),
-    "span_increments": _insert(
+    "span_increments": Insert(
         "span_increments", _integers((*SPAN_KEY, *SPAN_COUNTS), purpose="text"), ""
     ),
-    "run_increments": _insert(
+    "run_increments": Insert(
         "run_increments", _integers((*RUN_KEY, *RUN_COUNTS), purpose="text"), ""
     ),
-    "withheld_increments": _insert(
+    "withheld_increments": Insert(
         "withheld_increments", _integers((*WITHHELD_KEY, "times"), rule="text"), ""
     ),
-    "span_findings": _insert(
-        "span_findings",
-        _of_fields(FindingRow, FindingRow.__struct_fields__) | {"shard": "smallint"},
-        _OR_NOTHING,
-        span_id="decode(r.span_id, 'hex')",
+    "span_findings": Insert(
+        "span_findings", _of_fields(FindingRow, FindingRow.__struct_fields__) | _SHARD
     ),
-    "run_labels": _insert(
-        "run_labels",
-        {
-            "shard": "smallint",
-            "key": "text",
-            "value": "text",
-            "run_id": "text",
-            "run_ref": "bigint",
-        },
-        _OR_NOTHING,
-        run_id=_RUN_ID,
+    "run_labels": Insert(
+        "run_labels", _integers(("run_ref",), key="text", value="text", run_id="text") | _SHARD
     ),
-    "run_subjects": _insert(
-        "run_subjects",
-        {"shard": "smallint", "subject_hash": "text", "run_id": "text", "run_ref": "bigint"},
-        _OR_NOTHING,
-        run_id=_RUN_ID,
+    "run_subjects": Insert(
+        "run_subjects", _integers(("run_ref",), subject_hash="text", run_id="text") | _SHARD
+    ),
+}
+_PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
+    "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
+    "runs": (
+        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "  # noqa: S608 - as above
+        # By the key, whatever statistics the planner has.
+        "AND w.ref = ANY(ARRAY(SELECT ref FROM r))"
     ),
 }
 _COUNTED: Final = ("new_runs", "run_keys")
@@ -415,6 +425,9 @@ class PostgresTransaction(Transaction):
             row = self._pending.runs[run_id]
             if (row.agent_id, row.environment_id, row.external_identifier) == wanted:
                 return run_id
+        # Most are new. In a distributed database, a statement about several tables costs more.
+        if not list(self.rows(_HAS_IDENTIFIER, (external_identifier,))):
+            return None
         return super().instance_of_identifier(*wanted)
 
     @override

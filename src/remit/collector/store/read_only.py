@@ -44,33 +44,11 @@ class ReadOnlyStore(Store):
     def close(self) -> None:
         self._reader.close()
 
-    @override
-    def writing(self) -> NoReturn:
-        self._refuse()
-
-    @override
-    def retain(self, *_: object, **__: object) -> NoReturn:
-        self._refuse()
-
-    @override
-    def note_erasure(self) -> NoReturn:
-        self._refuse()
-
-    @override
-    def leads(self) -> NoReturn:
-        self._refuse()
-
-    @override
-    def maintain(self) -> NoReturn:
-        self._refuse()
-
-    @override
-    def scrub(self) -> NoReturn:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise RequestError(
             HTTPStatus.CONFLICT,
             "read_only",
             f"the database {self.path} was opened to be read only: nothing was written",
         )
+
+    writing = retain = note_erasure = leads = maintain = scrub = _refuse

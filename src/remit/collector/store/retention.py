@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from remit._base.ids import KEY_CHARS, PARTITION_CHARS, TIME_CHARS, encode
 from remit.collector.store.base import Store, write
 from remit.collector.store.filters import KeyName, Removed
+from remit.collector.store.ids import first_at, to_text
 from remit.collector.store.transaction import Transaction
 
 T = TypeVar("T")
 
 US_PER_MS: Final = 1000
-PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
 MOST_ROWS: Final = 1000
 """The number of rows of a kind that one transaction looks at."""
 
 
 def bound_at(ms: int) -> str:
     """Return the smallest id of a millisecond."""
-    return encode(ms, TIME_CHARS).ljust(PFID_CHARS, "0")
+    return to_text(first_at(ms * US_PER_MS))
 
 
 def forget(

@@ -18,7 +18,7 @@ from remit.collector.store.rows import (
     WITHHELD,
 )
 from remit.collector.store.span_rows import WITH_TYPE, SpanRows
-from remit.collector.store.statements import Value
+from remit.collector.store.statements import Value, Where
 
 _FLAGGED: Final = ", ".join(
     f"SUM(CASE WHEN (s.flags & {flags}) <> 0 THEN 1 ELSE 0 END)"
@@ -30,7 +30,36 @@ _AGENT: Final = "(SELECT ref FROM agents WHERE id = ?)"
 _TYPES_OF_AGENT: Final = f"SELECT ref FROM span_types WHERE agent_ref = {_AGENT}"  # noqa: S608 - a fixed text
 MOST_SEEKS: Final = 400
 """Largest number of buckets that are looked up one by one."""
+NEVER, EVER = -(2**31), 2**31 - 1
+"""The first and the last bucket of a time without a begin or an end."""
+_OF_ENVIRONMENT: Final = "environment_ref = (SELECT ref FROM environments WHERE id = ?)"
 _TYPE: Final = "t.name, t.title, t.data_risk, t.hash"
+
+
+class Part(NamedTuple):
+    """The rows of a table of counts whose bucket is at least `first` and less than `end`.
+
+    `width` is the length of its buckets in those of the result.
+    """
+
+    table: str
+    first: int
+    end: int
+    width: int = 1
+
+
+def by_day(first: int, end: int) -> list[Part]:
+    """Return the days within the hours from *first* to *end*, and the hours around them."""
+    first_day = NEVER if first == NEVER else -(-first // HOURS_PER_DAY)
+    end_day = EVER if end == EVER else end // HOURS_PER_DAY
+    if first_day >= end_day:
+        return [Part("span_hours", first, end)]
+    parts = [Part("span_days", first_day, end_day, HOURS_PER_DAY)]
+    if first < first_day * HOURS_PER_DAY:
+        parts.append(Part("span_hours", first, first_day * HOURS_PER_DAY))
+    if end_day * HOURS_PER_DAY < end:
+        parts.append(Part("span_hours", end_day * HOURS_PER_DAY, end))
+    return parts
 
 
 class RiskCounts(SpanRows):
@@ -57,29 +86,19 @@ class RiskCounts(SpanRows):
             environment_id: Only this environment; None for all.
             hours: The first hour since 1970 and the one after the last.
         """
-        begin, end = hours
-        first_day, end_day = -(-begin // HOURS_PER_DAY), end // HOURS_PER_DAY
-        if first_day >= end_day:
-            parts = [("span_hours", begin, end)]
-        else:
-            parts = [
-                ("span_hours", begin, first_day * HOURS_PER_DAY),
-                ("span_days", first_day, end_day),
-                ("span_hours", end_day * HOURS_PER_DAY, end),
-            ]
-        within = _within(environment_id)
         chosen: list[str] = []
         values: list[Value] = []
-        for table, first, after in parts:
-            if first == after:
-                continue
-            buckets, bounds = _buckets(first, after)
-            chosen.append(
-                f"SELECT type_ref, {_SUMMED} FROM {self.counted(table)} AS c WHERE {buckets} AND "  # noqa: S608 - fixed texts
-                f"type_ref IN ({_TYPES_OF_AGENT}) AND agent_ref = {_AGENT}{within.text} "
-                "GROUP BY type_ref"
+        for part in by_day(*hours):
+            where = _of_buckets(part)
+            where.add(
+                f"type_ref IN ({_TYPES_OF_AGENT}) AND agent_ref = {_AGENT}", agent_id, agent_id
             )
-            values += [*bounds, agent_id, agent_id, *within.values]
+            where.add_known(_OF_ENVIRONMENT, environment_id)
+            chosen.append(
+                f"SELECT type_ref, {_SUMMED} FROM {self.counted(part.table)} AS c "  # noqa: S608 - fixed texts
+                f"WHERE {where.text} GROUP BY type_ref"
+            )
+            values += where.values
         sql = (
             f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "  # noqa: S608 - fixed texts
             "SUM(denied), SUM(withheld), SUM(beyond), SUM(undeclared), SUM(invalid), "
@@ -102,14 +121,14 @@ class RiskCounts(SpanRows):
             environment_id: Only this environment; None for all.
             days: The first day since 1970 and the one after the last.
         """
-        within = _within(environment_id)
+        where = Where(["bucket >= ? AND bucket < ?"], [*days])
+        where.add(f"agent_ref = {_AGENT}", agent_id)
+        where.add_known(_OF_ENVIRONMENT, environment_id)
         sql = (
             f"SELECT rule, SUM(times) FROM {self.counted('withheld_days')} AS c "  # noqa: S608 - fixed texts
-            f"WHERE bucket >= ? AND bucket < ? AND agent_ref = {_AGENT}{within.text} "
-            "GROUP BY rule ORDER BY 2 DESC, rule"
+            f"WHERE {where.text} GROUP BY rule ORDER BY 2 DESC, rule"
         )
-        values = (*days, agent_id, *within.values)
-        return {rule: int(times) for rule, times in self.rows(sql, values)}
+        return {rule: int(times) for rule, times in self.rows(sql, where.values)}
 
     def sentences(
         self,
@@ -131,46 +150,33 @@ class RiskCounts(SpanRows):
             period_us: The first and the last instant, in microseconds since 1970.
             most: Number of sentences.
         """
+        # The sign keeps SQLite from the primary key, which has the findings of all agents.
+        where = Where(["+f.kind = ?", "f.sentence IS NOT NULL"], [kind])
         if instance_id is not None:
             run_id = to_bytes(instance_id)
             shard, of_run = self.in_shard("f.", run_id)
             of_runs, _ = self.in_shard("", run_id)
-            where = f"{shard}f.run_ref = (SELECT ref FROM runs WHERE {of_runs}id = ?)"  # noqa: S608 - fixed texts
-            values: list[Value] = [*of_run, *of_run, run_id]
-        else:
-            within = _within(environment_id)
-            where = (
-                f"f.started_at >= ? AND f.started_at <= ? AND f.agent_ref = {_AGENT}{within.text}"
+            where.add(
+                f"{shard}f.run_ref = (SELECT ref FROM runs WHERE {of_runs}id = ?)",  # noqa: S608 - fixed texts
+                *(*of_run, *of_run, run_id),
             )
-            values = [*period_us, agent_id, *within.values]
-        # The sign keeps SQLite from the primary key, which has the findings of all agents.
+        else:
+            where.add("f.started_at >= ? AND f.started_at <= ?", *period_us)
+            where.add(f"f.agent_ref = {_AGENT}", agent_id)
+            where.add_known(_OF_ENVIRONMENT, environment_id)
         sql = (
-            f"SELECT f.sentence, COUNT(*) FROM span_findings AS f WHERE +f.kind = ? AND {where} "  # noqa: S608 - fixed texts
-            "AND f.sentence IS NOT NULL GROUP BY f.sentence ORDER BY 2 DESC, 1 LIMIT ?"
+            f"SELECT f.sentence, COUNT(*) FROM span_findings AS f WHERE {where.text} "  # noqa: S608 - fixed texts
+            "GROUP BY f.sentence ORDER BY 2 DESC, 1 LIMIT ?"
         )
-        return dict(self.rows(sql, (kind, *values, most)))
+        return dict(self.rows(sql, (*where.values, most)))
 
 
-class _Condition(NamedTuple):
-    """A condition and its values."""
-
-    text: str
-    values: tuple[Value, ...]
-
-
-def _within(environment_id: str | None) -> _Condition:
-    """Return the further condition that a count is of an environment, if one is given."""
-    if environment_id is None:
-        return _Condition("", ())
-    text = " AND environment_ref = (SELECT ref FROM environments WHERE id = ?)"
-    return _Condition(text, (environment_id,))
-
-
-def _buckets(first: int, after: int) -> _Condition:
+def _of_buckets(part: Part) -> Where:
     """Return the condition on a bucket; few are looked up one by one, together with the types."""
-    if after - first > MOST_SEEKS:
-        return _Condition("bucket >= ? AND bucket < ?", (first, after))
-    return _Condition(f"bucket IN ({', '.join('?' * (after - first))})", tuple(range(first, after)))
+    if part.end - part.first > MOST_SEEKS:
+        return Where(["bucket >= ? AND bucket < ?"], [part.first, part.end])
+    buckets = range(part.first, part.end)
+    return Where([f"bucket IN ({', '.join('?' * len(buckets))})"], [*buckets])
 
 
 def _type_counts(row: Sequence[Any]) -> TypeCounts:

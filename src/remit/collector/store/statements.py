@@ -7,6 +7,7 @@ of a request.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from types import NoneType
 from typing import Final, TypeAlias, get_args
 
@@ -30,6 +31,35 @@ from remit.collector.store.rows import (
 )
 
 Value: TypeAlias = str | int | bytes | None
+
+
+@dataclass(slots=True)
+class Where:
+    """Conditions that all hold, and their values in the same order."""
+
+    texts: list[str] = field(default_factory=list[str])
+    values: list[Value] = field(default_factory=list[Value])
+
+    def add(self, text: str, *values: Value) -> None:
+        """Add a condition."""
+        self.texts.append(text)
+        self.values += values
+
+    def add_known(self, text: str, value: Value) -> None:
+        """Add a condition with one value, unless the value is None."""
+        if value is not None:
+            self.add(text, value)
+
+    def add_nested(self, text: str, inner: Where) -> None:
+        """Add a condition in which *inner* replaces `{}`, unless *inner* is empty."""
+        if inner.texts:
+            self.add(text.format(inner.text), *inner.values)
+
+    @property
+    def text(self) -> str:
+        """The conditions."""
+        return " AND ".join(self.texts) or "TRUE"
+
 
 TABLES: Final[dict[type[Row], str]] = {
     AccountRow: "accounts",
@@ -79,12 +109,16 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
         "summary",
     ),
 }
-TALLIED: Final = (
+SPANS_OF_RUN: Final = (
     "spans_pending",
     "spans_active",
     "spans_complete",
     "spans_failed",
     "spans_cancelled",
+)
+"""The numbers of a run's spans, by status."""
+TALLIED: Final = (
+    *SPANS_OF_RUN,
     "caused_by",
     "flags",
     "denied",

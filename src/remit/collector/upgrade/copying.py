@@ -46,7 +46,7 @@ from remit.collector.store import (
 )
 from remit.collector.store.ids import to_text
 from remit.collector.store.rows import Row
-from remit.collector.store.statements import TABLES
+from remit.collector.store.statements import SPANS_OF_RUN, TABLES
 from remit.collector.validation import Budget, Declarations
 
 R = TypeVar("R", bound=Row)
@@ -78,33 +78,9 @@ _SINCE: Final[Mapping[type[Row], Mapping[str, int]]] = {
     InstanceRow: {"caused_by": 6},
 }
 """The version that added a column, for those that version 3 lacks."""
-_COUNTS: Final = (
-    "spans_pending",
-    "spans_active",
-    "spans_complete",
-    "spans_failed",
-    "spans_cancelled",
-)
-_OF_RUN: Final = (
-    *InstanceRow.__struct_fields__[: InstanceRow.__struct_fields__.index("spans_pending")],
-    *_COUNTS,
-    "erased_at",
-    "caused_by",
-)
+_OF_RUN: Final = InstanceRow.__struct_fields__[: InstanceRow.__struct_fields__.index("flags")]
 _OF_SPAN: Final = (
-    "agent_instance_id",
-    "id",
-    "parent_span_id",
-    "schema_name",
-    "status",
-    "created_status",
-    "flags",
-    "started_at",
-    "finished_at",
-    "inserted_at",
-    "updated_at",
-    "payload",
-    "result_payload",
+    *SpanRow.__struct_fields__[: SpanRow.__struct_fields__.index("summary")],
     "create_key",
     "finish_key",
 )
@@ -177,7 +153,7 @@ class Copy:
             spans += len(page)
         tx.add_findings([row for tally in tallies.values() for row in tally.findings])
         # Spans that were deleted because of their age are counted in their runs.
-        counts = [{name: getattr(run, name) for name in _COUNTS} for run in runs]
+        counts = [{name: getattr(run, name) for name in SPANS_OF_RUN} for run in runs]
         tx.tally(
             [
                 msgspec.structs.replace(tally.write(), **count)
@@ -192,12 +168,12 @@ class Copy:
         spans = 0
         for run in self._rows(tx, InstanceRow, "agent_instances", rest, (after,), _OF_RUN):
             yield run
-            spans += sum(getattr(run, name) for name in _COUNTS)
+            spans += sum(getattr(run, name) for name in SPANS_OF_RUN)
             if spans > SPANS:
                 return
 
     def _begin(self, tx: Transaction, run: InstanceRow) -> RunTally:
-        empty = msgspec.structs.replace(run, **dict.fromkeys(_COUNTS, 0))
+        empty = msgspec.structs.replace(run, **dict.fromkeys(SPANS_OF_RUN, 0))
         declared = self._declarations.of(tx, run.agent_schema_version_id)
         return RunTally(tx, tx.add_run(empty), declared.types)
 

@@ -9,25 +9,22 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import psycopg
-from psycopg import Cursor, errors
+from psycopg import errors
 
 from remit.collector.store import StoreUnavailableError, shown
 from remit.collector.store import postgres_counts as counts
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.execution import References
 from remit.collector.store.postgres import SCHEMA_LOCK, schema_version
-from remit.collector.store.postgres_references import RunReferences
+from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.version import UPGRADING, VERSION
+from remit.collector.store.version import UPGRADING, VERSION, check_upgradable
 from remit.collector.store.version import statements as schema
 from remit.collector.upgrade.copying import BEFORE, Copy
-from remit.collector.upgrade.version import check_upgradable
 from remit.errors import SettingsError
-
-Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
 UPGRADE_LOCK: Final = 0x72656D69_00000004
 """Number of the advisory lock that an upgrade holds."""

@@ -20,9 +20,8 @@ from remit._base import sqlite
 from remit.collector.store import SqliteStore, StoreUnavailableError
 from remit.collector.store.execution import References
 from remit.collector.store.sqlite_rows import SqliteTransaction
-from remit.collector.store.version import OLDEST, VERSION
+from remit.collector.store.version import OLDEST, VERSION, check_upgradable
 from remit.collector.upgrade.copying import BEFORE, Copy
-from remit.collector.upgrade.version import check_upgradable
 from remit.errors import SettingsError
 
 ENDING: Final = ".upgrading"

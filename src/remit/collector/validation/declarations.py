@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -33,11 +33,12 @@ _NO_SCHEMA: Final = Raw(b"{}")
 _MODEL_CALL: Final = b'"x-remit-kind":"llm"'
 
 
-class _SpanType(msgspec.Struct):
-    """A span type as a schema version keeps it; its schemas are read when they are used."""
+class StoredSpanType(msgspec.Struct):
+    """A span type as stored in a schema version; its schemas are read when they are used."""
 
     name: str
     title: Any = None
+    description: Any = None
     data_risk: Any = None
     template: Any = None
     params_schema: Raw = _NO_SCHEMA
@@ -52,7 +53,8 @@ class _Quality(msgspec.Struct):
     schema: Raw = _NO_SCHEMA
 
 
-_read_span_types: Final = msgspec.json.Decoder(list[_SpanType]).decode
+read_span_types: Final = msgspec.json.Decoder(list[StoredSpanType]).decode
+"""Reads the span types of a stored schema version."""
 _read_qualities: Final = msgspec.json.Decoder(list[_Quality]).decode
 
 
@@ -106,7 +108,7 @@ class CompiledSpanType:
         "title",
     )
 
-    def __init__(self, described: _SpanType, checkers: _Checkers) -> None:
+    def __init__(self, described: StoredSpanType, checkers: _Checkers) -> None:
         """Read what a schema version keeps of it."""
         self.name = described.name
         self.title: str = described.title or described.name
@@ -120,7 +122,7 @@ class CompiledSpanType:
         self.is_model_call = _MODEL_CALL in bytes(described.params_schema)
 
 
-class Quality:
+class Quality(NamedTuple):
     """One kind of quality payload.
 
     Attributes:
@@ -128,12 +130,8 @@ class Quality:
         template: Template of summaries.
     """
 
-    __slots__ = ("schema", "template")
-
-    def __init__(self, described: _Quality, checkers: _Checkers) -> None:
-        """Read what a schema version keeps of it."""
-        self.schema = checkers.of(described.schema)
-        self.template = Template(described.template)
+    schema: Checker
+    template: Template
 
 
 class Declared:
@@ -155,10 +153,10 @@ class Declared:
         checkers = _Checkers(compiled)
         self.types = {
             described.name: CompiledSpanType(described, checkers)
-            for described in _read_span_types(span_type_schemas)
+            for described in read_span_types(span_type_schemas)
         }
         self.qualities = {
-            described.name: Quality(described, checkers)
+            described.name: Quality(checkers.of(described.schema), Template(described.template))
             for described in _read_qualities(quality_schemas)
         }
 

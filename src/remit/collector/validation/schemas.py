@@ -458,16 +458,13 @@ class Checker:
             self._source = cast("Schema", read_json(self._source) or {})
         return self._source
 
-    def verdict(
-        self, payload: dict[str, object], text: str, budget: Budget, *, held: bool | None = None
-    ) -> SchemaVerdict:
+    def verdict(self, payload: dict[str, object], text: str, budget: Budget) -> SchemaVerdict:
         """Return the outcome of comparing a payload.
 
         Args:
             payload: The payload.
             text: Its JSON.
             budget: The time of its request.
-            held: Whether the JSON may hold the reserved key, if that is known already.
         """
         if not self._schema:
             return SchemaVerdict.GOOD
@@ -476,7 +473,7 @@ class Checker:
         compiled = self._prepared(budget)
         if not isinstance(compiled, _Compiled):
             return SchemaVerdict.UNCHECKED
-        held = may_hold(text) if held is None else held
+        held = may_hold(text)
         matches = compiled.matches(plain(payload).value if held else payload, text, budget)
         if matches is False and (held or may_hold_number_text(text)):
             differences = compiled.differences(payload, text, budget)

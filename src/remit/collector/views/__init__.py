@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from remit.collector.views.agents import agent_view as agent_view
 from remit.collector.views.envelopes import error_answer as error_answer
 from remit.collector.views.envelopes import list_answer as list_answer
 from remit.collector.views.envelopes import span_answer as span_answer
@@ -10,11 +9,8 @@ from remit.collector.views.envelopes import success_answer as success_answer
 from remit.collector.views.instances import detail_view as detail_view
 from remit.collector.views.instances import instance_view as instance_view
 from remit.collector.views.instances import summary_view as summary_view
-from remit.collector.views.resources import account_view as account_view
-from remit.collector.views.resources import deployment_view as deployment_view
-from remit.collector.views.resources import environment_view as environment_view
+from remit.collector.views.resources import agent_view as agent_view
+from remit.collector.views.resources import row_view as row_view
 from remit.collector.views.resources import schema_summary as schema_summary
 from remit.collector.views.resources import schema_view as schema_view
-from remit.collector.views.resources import token_view as token_view
-from remit.collector.views.resources import version_view as version_view
 from remit.collector.views.spans import span_view as span_view

@@ -25,8 +25,8 @@ def summary_view(row: InstanceRow | RunRecord) -> dict[str, object]:
         "environment_id": row.environment_id,
         "agent_deployment_id": row.agent_deployment_id,
         "status": row.status,
-        "started_at": _time(row.started_at),
-        "finished_at": _time(row.finished_at),
+        "started_at": time_view(row.started_at),
+        "finished_at": time_view(row.finished_at),
         "termination_reason": row.termination_reason,
         "external_identifier": row.external_identifier,
         "purpose": row.purpose,
@@ -71,7 +71,7 @@ def detail_view(
     """Return an instance as it is shown alone; see `instance_view`."""
     return {
         **instance_view(row, summaries, errors),
-        "erased_at": _time(row.erased_at),
+        "erased_at": time_view(row.erased_at),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }
@@ -91,5 +91,6 @@ def span_counts(row: InstanceRow | RunRecord) -> dict[str, int]:
     }
 
 
-def _time(instant_us: int | None) -> str | None:
+def time_view(instant_us: int | None) -> str | None:
+    """Return a time, which may be absent."""
     return None if instant_us is None else format_us(instant_us)

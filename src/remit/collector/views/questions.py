@@ -10,7 +10,7 @@ from msgspec import Raw
 from remit.collector.store import SENSITIVE, UNCHECKED
 from remit.collector.store.questions import FAILED, FLAGS, Counted, RunRecord, SpanRecord
 from remit.collector.times import format_us
-from remit.collector.views.instances import span_counts, summary_view
+from remit.collector.views.instances import span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
 
 _UINT64: Final = 2**64
@@ -44,7 +44,7 @@ def run_view(run: RunRecord) -> dict[str, object]:
         "tokens": {"in": run.tokens_in, "out": run.tokens_out},
         "summary": run.summary,
         "failure": failure,
-        "erased_at": _time(run.erased_at),
+        "erased_at": time_view(run.erased_at),
     }
 
 
@@ -66,8 +66,8 @@ def listed_span(span: SpanRecord, schema_errors: Sequence[str] = ()) -> dict[str
         "schema_title": span.title,
         "status": span.status,
         "summary": span.summary,
-        "started_at": _time(span.started_at),
-        "finished_at": _time(span.finished_at),
+        "started_at": time_view(span.started_at),
+        "finished_at": time_view(span.finished_at),
         "sensitive_encoding": bool(span.flags & SENSITIVE),
         "purpose": span.purpose,
         "valid": is_valid(span.flags),
@@ -101,7 +101,3 @@ def _words(flags: int, *, failed: bool) -> list[str]:
     words = [word for word, bits in FLAGS.items() if flags & bits]
     words += [FAILED] if failed else []
     return words + (["unchecked"] if flags & UNCHECKED else [])
-
-
-def _time(instant_us: int | None) -> str | None:
-    return None if instant_us is None else format_us(instant_us)

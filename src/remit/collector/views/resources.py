@@ -1,122 +1,86 @@
-"""Accounts, environments, deployments, versions and tokens on the wire."""
+"""Accounts, environments, agents, deployments, versions and tokens on the wire.
+
+The fields of an answer are those of its model that the row has too.
+"""
 
 from __future__ import annotations
 
-from typing import TypedDict, cast
+from collections.abc import Mapping
+from functools import cache
+from typing import Final, get_args
 
 from msgspec import Raw
+from pydantic import BaseModel
 
-from remit.collector.json_io import read_json
-from remit.collector.store import (
-    AccountRow,
-    DeploymentRow,
-    EnvironmentRow,
-    SchemaVersionRow,
-    TokenRow,
-    VersionRow,
-)
+from remit.collector.models.deployment import AgentSchemaVersion
+from remit.collector.store import AgentRow, SchemaVersionRow
+from remit.collector.store.rows import Row
 from remit.collector.times import format_us
+from remit.collector.validation import read_span_types
+from remit.models.agent import Agent, AgentInstanceCounts
+
+_JSON: Final = frozenset({"quality_schemas", "runtime_environment", "span_type_schemas"})
+"""The fields that rows have as JSON."""
+_UNFINISHED: Final = ("pending", "active")
 
 
-class _SpanType(TypedDict):
-    name: str
-    params_schema: dict[str, object]
-    result_schema: dict[str, object]
+def row_view(model: type[BaseModel], row: Row) -> dict[str, object]:
+    """Return the fields of *model* that *row* has, and its type if it has one."""
+    head, names = _shared(model, type(row))
+    return {**head, **{name: _value(name, getattr(row, name)) for name in names}}
 
 
-def account_view(row: AccountRow) -> dict[str, object]:
-    """Return an account."""
-    return {"type": "account", "id": row.id, "name": row.name, **_times(row)}
+@cache
+def _shared(model: type[BaseModel], kind: type[Row]) -> tuple[dict[str, str], list[str]]:
+    """Return the type that *model* states, and the names of its fields that a row has too."""
+    fields = model.model_fields
+    head = {"type": get_args(fields["type"].annotation)[0]} if "type" in fields else {}
+    return head, [name for name in fields if name in kind.__struct_fields__]
 
 
-def environment_view(row: EnvironmentRow) -> dict[str, object]:
-    """Return an environment."""
+def _value(name: str, value: object) -> object:
+    if isinstance(value, int) and name.endswith("_at"):
+        return format_us(value)
+    return Raw(value) if isinstance(value, str) and name in _JSON else value
+
+
+def agent_view(row: AgentRow, counts: Mapping[str, int]) -> dict[str, object]:
+    """Return an agent.
+
+    Args:
+        row: The agent.
+        counts: The numbers of its instances by status; absent means none.
+    """
+    retired = row.status == "retired"
+    total = sum(counts.values())
     return {
-        "type": "environment",
-        "id": row.id,
-        "account_id": row.account_id,
-        "name": row.name,
-        **_times(row),
-    }
-
-
-def deployment_view(row: DeploymentRow) -> dict[str, object]:
-    """Return a deployment."""
-    return {
-        "type": "agent_deployment",
-        "id": row.id,
-        "account_id": row.account_id,
-        "agent_id": row.agent_id,
-        "environment_id": row.environment_id,
-        "current_version_id": row.current_version_id,
-        **_times(row),
-    }
-
-
-def version_view(row: VersionRow) -> dict[str, object]:
-    """Return a version of an agent's code."""
-    environment = row.runtime_environment
-    return {
-        "type": "agent_version",
-        "id": row.id,
-        "account_id": row.account_id,
-        "agent_id": row.agent_id,
-        "external_identifier": row.external_identifier,
-        "name": row.name,
-        "description": row.description,
-        "runtime_environment": None if environment is None else Raw(environment),
-        **_times(row),
+        **row_view(Agent, row),
+        "available_actions": {
+            "update": not retired,
+            "retire": not retired,
+            "reinstate": retired,
+            "delete": total == 0,
+        },
+        "instance_counts": {
+            **{status: counts.get(status, 0) for status in AgentInstanceCounts.model_fields},
+            "total": total,
+            "finished": total - sum(counts.get(status, 0) for status in _UNFINISHED),
+        },
     }
 
 
 def schema_summary(row: SchemaVersionRow) -> dict[str, object]:
     """Return a schema version as a list shows it: without the schemas, which may be long."""
-    return {
-        "type": "agent_schema_version",
-        "id": row.id,
-        "account_id": row.account_id,
-        "agent_id": row.agent_id,
-        "external_identifier": row.external_identifier,
-        "content_hash": row.content_hash,
-        "registered_by": row.registered_by,
-        "environment_id": row.environment_id,
-        **_times(row),
-    }
+    view = row_view(AgentSchemaVersion, row)
+    del view["span_type_schemas"], view["quality_schemas"]
+    return view
 
 
 def schema_view(row: SchemaVersionRow) -> dict[str, object]:
     """Return a schema version with its schemas, in the newer form and in the older."""
-    types = cast("list[_SpanType]", read_json(row.span_type_schemas))
+    types = read_span_types(row.span_type_schemas)
     return {
-        **schema_summary(row),
-        "span_type_schemas": types,
-        "span_schemas": {one["name"]: one["params_schema"] for one in types},
-        "span_result_schemas": {one["name"]: one["result_schema"] for one in types},
-        "quality_schemas": Raw(row.quality_schemas),
+        **row_view(AgentSchemaVersion, row),
+        "span_schemas": {one.name: one.params_schema for one in types},
+        "span_result_schemas": {one.name: one.result_schema for one in types},
     }
-
-
-def token_view(row: TokenRow) -> dict[str, object]:
-    """Return a token; its secret is kept nowhere."""
-    return {
-        "type": "api_token",
-        "id": row.id,
-        "token_scope": row.token_scope,
-        "account_id": row.account_id,
-        "agent_deployment_id": row.agent_deployment_id,
-        "agent_id": row.agent_id,
-        "environment_id": row.environment_id,
-        "made_by": row.made_by,
-        "name": row.name,
-        "may": row.may,
-        "status": row.status,
-        "expires_at": None if row.expires_at is None else format_us(row.expires_at),
-        "last_used_at": None if row.last_used_at is None else format_us(row.last_used_at),
-        **_times(row),
-    }
-
-
-def _times(
-    row: AccountRow | EnvironmentRow | DeploymentRow | VersionRow | SchemaVersionRow | TokenRow,
-) -> dict[str, object]:
-    return {"inserted_at": format_us(row.inserted_at), "updated_at": format_us(row.updated_at)}

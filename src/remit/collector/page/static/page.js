@@ -50,7 +50,7 @@ const follow = (selector) => document.querySelector(selector)?.click();
 
 const KEYS = {
   "?": () => location.assign("/help"),
-  "/": () => document.querySelector("[data-filter], input[type=search], .line input")?.focus(),
+  "/": () => document.querySelector("#filter, input[type=search], .line input")?.focus(),
   "[": () => follow("a[rel=prev]"),
   "]": () => follow("a[rel=next]"),
   t: changeTheme,

@@ -21,7 +21,7 @@ const say = (word, isOn) => {
   live.replaceChildren(dot, word);
 };
 
-// A row that the server wrote: only within a table it is one.
+// A row that the server wrote.
 const rowOf = (text) => parsed(`<table>${text}</table>`).querySelector("tr");
 
 // A row is changed cell by cell, so that a cell with the focus stays if it is the same.
@@ -82,11 +82,3 @@ if (news) {
   document.addEventListener("visibilitychange", () => (document.hidden ? next() : turn()));
   next();
 }
-
-// `/` leads to the filters.
-document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.closest("input, select, textarea");
-  if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  document.getElementById("filter")?.focus();
-});

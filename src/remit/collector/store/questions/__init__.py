@@ -43,6 +43,5 @@ from remit.collector.store.questions.scope import run_ref_of as run_ref_of
 from remit.collector.store.questions.scope import scope_of as scope_of
 from remit.collector.store.questions.span_lists import Position as Position
 from remit.collector.store.questions.span_lists import SpanCriteria as SpanCriteria
-from remit.collector.store.questions.span_lists import SpanPage as SpanPage
 from remit.collector.store.questions.span_lists import SpanRecord as SpanRecord
 from remit.collector.store.questions.span_lists import spans as spans

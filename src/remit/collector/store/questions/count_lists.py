@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.store.counts import HOURS_PER_DAY, RUN_COUNTS, SPAN_COUNTS, US_PER_HOUR
-from remit.collector.store.questions.scope import Scope, Where
-from remit.collector.store.risk_counts import MOST_SEEKS
-from remit.collector.store.statements import Value
+from remit.collector.store.questions.scope import Scope
+from remit.collector.store.risk_counts import EVER, MOST_SEEKS, NEVER, Part, by_day
+from remit.collector.store.statements import Value, Where
 from remit.collector.store.transaction import Transaction
 
 _FINISHES: Final = SPAN_COUNTS[:4]
 _LARGEST: Final = "duration_max_us"
-_NEVER, _EVER = -(2**31), 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +60,6 @@ class Counted(NamedTuple):
     external_identifier: str | None = None
 
 
-class _Part(NamedTuple):
-    """The rows of a table whose bucket is at least `first` and less than `end`.
-
-    `width` is the length of its buckets in those of the result.
-    """
-
-    table: str
-    first: int
-    end: int
-    width: int = 1
-
-
 def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return numbers of spans.
 
@@ -82,49 +69,35 @@ def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted
         by: hour, day, type, category, agent or status.
     """
     first, end = _buckets(wanted, US_PER_HOUR)
-    parts = [_Part("span_hours", first, end)] if by == "hour" else _by_day(first, end)
+    parts = [Part("span_hours", first, end)] if by == "hour" else by_day(first, end)
     if tx.dialect == "postgres":
-        parts.append(_Part("span_increments", first, end))
+        parts.append(Part("span_increments", first, end))
     return _counted(tx, wanted, parts, by, SPAN_COUNTS, _FINISHES)
 
 
 def run_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return numbers of runs, by hour, day, agent or status."""
     first, end = _buckets(wanted, US_PER_HOUR)
-    parts = [_Part("run_hours", first, end)]
+    parts = [Part("run_hours", first, end)]
     if tx.dialect == "postgres":
-        parts.append(_Part("run_increments", first, end))
+        parts.append(Part("run_increments", first, end))
     return _counted(tx, wanted, parts, by, RUN_COUNTS, RUN_COUNTS)
 
 
 def withheld_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
     """Return how often values were withheld (`times`), by rule, type or day."""
     first, end = _buckets(wanted, HOURS_PER_DAY * US_PER_HOUR)
-    parts = [_Part("withheld_days", first, end, HOURS_PER_DAY)]
+    parts = [Part("withheld_days", first, end, HOURS_PER_DAY)]
     if tx.dialect == "postgres":
-        parts.append(_Part("withheld_increments", first, end, HOURS_PER_DAY))
+        parts.append(Part("withheld_increments", first, end, HOURS_PER_DAY))
     return _counted(tx, wanted, parts, by, ("times",), ("times",))
 
 
 def _buckets(wanted: CountCriteria, width_us: int) -> tuple[int, int]:
     """Return the first bucket of the time, and the one after its last."""
     since_us, until_us = wanted.since_us, wanted.until_us
-    first = _NEVER if since_us is None else since_us // width_us
-    return first, _EVER if until_us is None else -(-until_us // width_us)
-
-
-def _by_day(first: int, end: int) -> list[_Part]:
-    """Return the days within the hours from *first* to *end*, and the hours around them."""
-    first_day = _NEVER if first == _NEVER else -(-first // HOURS_PER_DAY)
-    end_day = _EVER if end == _EVER else end // HOURS_PER_DAY
-    if first_day >= end_day:
-        return [_Part("span_hours", first, end)]
-    parts = [_Part("span_days", first_day, end_day, HOURS_PER_DAY)]
-    if first != _NEVER and first < first_day * HOURS_PER_DAY:
-        parts.append(_Part("span_hours", first, first_day * HOURS_PER_DAY))
-    if end != _EVER and end_day * HOURS_PER_DAY < end:
-        parts.append(_Part("span_hours", end_day * HOURS_PER_DAY, end))
-    return parts
+    first = NEVER if since_us is None else since_us // width_us
+    return first, EVER if until_us is None else -(-until_us // width_us)
 
 
 class _Grouping(NamedTuple):
@@ -168,7 +141,7 @@ _RUNS_BY_AGENT: Final = _Grouping("agent_ref", _AGENT, "JOIN agents AS a ON a.re
 def _counted(
     tx: Transaction,
     wanted: CountCriteria,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     by: str,
     numbers: Sequence[str],
     statuses: Sequence[str],
@@ -198,7 +171,7 @@ def _counted(
 def _sums(
     tx: Transaction,
     wanted: CountCriteria,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     grouping: _Grouping,
     numbers: Sequence[str],
 ) -> Iterable[tuple[Any, ...]]:
@@ -234,7 +207,7 @@ def _sums(
     )
 
 
-def _seeks(tx: Transaction, part: _Part, grouping: _Grouping) -> bool:
+def _seeks(tx: Transaction, part: Part, grouping: _Grouping) -> bool:
     """Return whether the counts of spans of each type are looked up bucket by bucket.
 
     SQLite would sort all rows of the time to add them up by type, which takes longer.
@@ -243,7 +216,7 @@ def _seeks(tx: Transaction, part: _Part, grouping: _Grouping) -> bool:
     return tx.dialect == "sqlite" and grouping.column == "type_ref" and few
 
 
-def _of_part(tx: Transaction, wanted: CountCriteria, part: _Part, grouping: _Grouping) -> Where:
+def _of_part(tx: Transaction, wanted: CountCriteria, part: Part, grouping: _Grouping) -> Where:
     scope = wanted.scope
     where = Where()
     if _seeks(tx, part, grouping):

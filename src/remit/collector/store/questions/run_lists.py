@@ -16,9 +16,9 @@ from remit.collector.store.questions.scope import (
     FAILED,
     FLAGS,
     KINDS,
+    Query,
     RunRef,
     Scope,
-    Where,
     columns,
     of_key,
     of_scope,
@@ -26,7 +26,7 @@ from remit.collector.store.questions.scope import (
     same_shard,
 )
 from remit.collector.store.rows import STATUSES
-from remit.collector.store.statements import Value
+from remit.collector.store.statements import Where
 from remit.collector.store.transaction import Transaction
 
 FEW_FINDINGS: Final = 1000
@@ -128,13 +128,6 @@ class RunCriteria:
     flag: str | None = None
 
 
-class _Keys(NamedTuple):
-    """A statement that selects `id`, `run_ref` (and `shard`) of runs, and its values."""
-
-    sql: str
-    values: Sequence[Value]
-
-
 def runs(
     tx: Transaction, wanted: RunCriteria, *, before: str | None = None, limit: int
 ) -> list[RunRecord]:
@@ -147,7 +140,7 @@ def runs(
         limit: The largest number of runs.
     """
     keys = _keys(tx, wanted, before)
-    page = _Keys(f"{keys.sql} ORDER BY id DESC LIMIT ?", [*keys.values, limit])
+    page = Query(f"{keys.sql} ORDER BY id DESC LIMIT ?", [*keys.values, limit])
     return [record for record, *_ in _records(tx, page, "k.id DESC")]
 
 
@@ -181,7 +174,7 @@ def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) 
         f"WHERE {same_shard(tx, 'm', 'n')}m.ref = n.run_ref AND {value} > 0 "
         "ORDER BY value DESC, id DESC LIMIT ?"
     )
-    page = _Keys(ranked, [*keys.values, MOST_RANKED, limit])
+    page = Query(ranked, [*keys.values, MOST_RANKED, limit])
     records = [record for record, *_ in _records(tx, page, "k.value DESC, k.id DESC")]
     counted = f"SELECT COUNT(*) FROM ({keys.sql} LIMIT ?) AS k"
     ((count,),) = tx.rows(counted, [*keys.values, MOST_RANKED + 1])
@@ -191,7 +184,7 @@ def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) 
 def oldest_run(tx: Transaction, wanted: RunCriteria) -> RunRecord | None:
     """Return the oldest run that meets the criteria."""
     keys = _keys(tx, wanted, None)
-    page = _Keys(f"{keys.sql} ORDER BY id LIMIT 1", keys.values)
+    page = Query(f"{keys.sql} ORDER BY id LIMIT 1", keys.values)
     return next((record for record, *_ in _records(tx, page, "k.id")), None)
 
 
@@ -203,7 +196,7 @@ def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
 
 
 def _records(
-    tx: Transaction, page: _Keys, order: str, also: str = "0, 0"
+    tx: Transaction, page: Query, order: str, also: str = "0, 0"
 ) -> list[tuple[RunRecord, int, int]]:
     """Return the runs of a page of keys, each with the two columns *also* of its key."""
     sql = (
@@ -218,8 +211,11 @@ def _records(
     ]
 
 
-def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
-    """Return the statement for the keys, by the shortest list of runs that a criterion names."""
+def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> Query:
+    """Return the statement for the keys, by the shortest list of runs that a criterion names.
+
+    It selects `id`, `run_ref` (and `shard`) of runs.
+    """
     before_id = None if before is None else to_bytes(before)
     if wanted.key is not None:
         source = Where()
@@ -248,22 +244,22 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> _Keys:
         join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
         return _by_few(tx, columns(tx, "x", "run_ref"), table, source, join, of_run)
     sql = f"SELECT {columns(tx, 'r', 'id')}, r.ref AS run_ref FROM runs AS r WHERE {of_run.text}"
-    return _Keys(sql, of_run.values)
+    return Query(sql, of_run.values)
 
 
 def _by_few(
     tx: Transaction, selected: str, table: str, source: Where, join: str, of_run: Where
-) -> _Keys:
+) -> Query:
     """Return the statement that reads all runs of a short list, and sorts them."""
     sql = (
         f"SELECT {columns(tx, 'r', 'id')}, r.ref AS run_ref FROM "
         f"(SELECT DISTINCT {selected} FROM {table} AS x WHERE {source.text}) AS f "
         f"CROSS JOIN runs AS r WHERE {join} AND {of_run.text}"
     )
-    return _Keys(sql, [*source.values, *of_run.values])
+    return Query(sql, [*source.values, *of_run.values])
 
 
-def _by_many(tx: Transaction, table: str, source: Where, of_run: Where) -> _Keys:
+def _by_many(tx: Transaction, table: str, source: Where, of_run: Where) -> Query:
     """Return the statement that follows a list of runs, which is in the order of their ids.
 
     Args:
@@ -274,7 +270,7 @@ def _by_many(tx: Transaction, table: str, source: Where, of_run: Where) -> _Keys
     """
     source.add_nested("{}", run_meets(tx, "x", of_run))
     selected = f"{columns(tx, 'x', 'run_ref')}, x.run_id AS id"
-    return _Keys(f"SELECT {selected} FROM {table} AS x WHERE {source.text}", source.values)
+    return Query(f"SELECT {selected} FROM {table} AS x WHERE {source.text}", source.values)
 
 
 def _of_id(column: str, wanted: RunCriteria, before_id: bytes | None) -> Where:
@@ -377,7 +373,7 @@ def changed_runs(
         f"SELECT {columns(tx, 'c', 'run_ref')}, c.seq FROM run_changes AS c WHERE {where.text}"
         " ORDER BY c.seq, c.run_ref LIMIT ?"
     )
-    page = _Keys(sql, [*where.values, limit])
+    page = Query(sql, [*where.values, limit])
     changed = _records(tx, page, "k.seq, k.run_ref", "k.seq, k.run_ref")
     cursor = Cursor(*changed[-1][1:]) if changed else after
     return [record for record, *_ in changed], cursor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.store.ids import to_bytes
@@ -15,7 +15,7 @@ from remit.collector.store.rows import (
     UNDECLARED,
     WITHHELD,
 )
-from remit.collector.store.statements import Value
+from remit.collector.store.statements import SPANS_OF_RUN, Value, Where
 from remit.collector.store.transaction import Transaction
 
 FLAGS: Final = {
@@ -57,14 +57,12 @@ class RunRef(NamedTuple):
     Attributes:
         id: Its id in bytes.
         ref: Its number.
-        shard: Its shard; 0 where there are none.
         agent_ref: Its agent.
         spans: The number of its spans.
     """
 
     id: bytes
     ref: int
-    shard: int
     agent_ref: int
     spans: int
 
@@ -72,9 +70,8 @@ class RunRef(NamedTuple):
 def run_ref_of(tx: Transaction, run_id: str) -> RunRef | None:
     """Return the key of a run; None if there is none."""
     of_shard, values = tx.in_shard("", to_bytes(run_id))
-    shard = "shard" if of_shard else "0"
-    spans = "spans_pending + spans_active + spans_complete + spans_failed + spans_cancelled"
-    sql = f"SELECT id, ref, {shard}, agent_ref, {spans} FROM runs WHERE {of_shard}id = ?"
+    spans = " + ".join(SPANS_OF_RUN)
+    sql = f"SELECT id, ref, agent_ref, {spans} FROM runs WHERE {of_shard}id = ?"
     return next((RunRef(*row) for row in tx.rows(sql, (*values, to_bytes(run_id)))), None)
 
 
@@ -103,32 +100,11 @@ def _ref(tx: Transaction, sql: str, *values: str) -> int | None:
     return next((int(ref) for (ref,) in tx.rows(sql, values)), None)
 
 
-@dataclass(slots=True)
-class Where:
-    """Conditions that all hold, and their values in the same order."""
+class Query(NamedTuple):
+    """A statement and its values."""
 
-    texts: list[str] = field(default_factory=list[str])
-    values: list[Value] = field(default_factory=list[Value])
-
-    def add(self, text: str, *values: Value) -> None:
-        """Add a condition."""
-        self.texts.append(text)
-        self.values += values
-
-    def add_known(self, text: str, value: Value) -> None:
-        """Add a condition with one value, unless the value is None."""
-        if value is not None:
-            self.add(text, value)
-
-    def add_nested(self, text: str, inner: Where) -> None:
-        """Add a condition in which *inner* replaces `{}`, unless *inner* is empty."""
-        if inner.texts:
-            self.add(text.format(inner.text), *inner.values)
-
-    @property
-    def text(self) -> str:
-        """The conditions."""
-        return " AND ".join(self.texts) or "TRUE"
+    sql: str
+    values: Sequence[Value]
 
 
 def same_shard(tx: Transaction, one: str, other: str) -> str:
@@ -144,11 +120,8 @@ def columns(tx: Transaction, alias: str, *names: str) -> str:
 
 def of_key(tx: Transaction, alias: str, run: RunRef) -> Where:
     """Return the condition that a row belongs to a run."""
-    where = Where()
-    if tx.dialect == "postgres":
-        where.add(f"{alias}.shard = ?", run.shard)
-    where.add(f"{alias}.run_ref = ?", run.ref)
-    return where
+    shard, values = tx.in_shard(f"{alias}.", run.id)
+    return Where([f"{shard}{alias}.run_ref = ?"], [*values, run.ref])
 
 
 def of_scope(scope: Scope) -> Where:

@@ -20,16 +20,16 @@ from remit.collector.store.questions.scope import (
     FAILED,
     FLAGS,
     KINDS,
+    Query,
     RunRef,
     Scope,
-    Where,
     of_key,
     of_scope,
     run_meets,
     same_shard,
 )
 from remit.collector.store.rows import STATUSES
-from remit.collector.store.statements import Value
+from remit.collector.store.statements import Value, Where
 from remit.collector.store.transaction import Transaction
 
 DAY_US: Final = 24 * 3600 * 1_000_000
@@ -74,13 +74,8 @@ _COLUMNS: Final = (
 )
 _CHARS: Final = {
     # Without reading them: PostgreSQL keeps the length of a long text beside it.
-    "postgres": "COALESCE(OCTET_LENGTH(y.payload), 0) + COALESCE(OCTET_LENGTH(y.result), 0)",
-    "sqlite": "COALESCE(LENGTH(y.payload), 0) + COALESCE(LENGTH(y.result), 0)",
-}
-_PAYLOADS: Final = {
-    "postgres": "LEFT JOIN span_payloads AS y "
-    "ON y.shard = s.shard AND y.run_ref = s.run_ref AND y.id = s.id",
-    "sqlite": "LEFT JOIN span_payloads AS y ON y.span_ref = s.ref",
+    "postgres": "COALESCE(OCTET_LENGTH(b.payload), 0) + COALESCE(OCTET_LENGTH(b.result), 0)",
+    "sqlite": "COALESCE(LENGTH(b.payload), 0) + COALESCE(LENGTH(b.result), 0)",
 }
 _AGENT_OF_ACCOUNT: Final = "(SELECT a.account_id = ? FROM agents AS a WHERE a.ref = {}.agent_ref)"
 _BY_START: Final = "s.started_at DESC, s.id DESC"
@@ -227,13 +222,6 @@ def _fitting(records: Sequence[SpanRecord], most_chars: int) -> int:
     return len(records)
 
 
-class _Page(NamedTuple):
-    """A statement that selects `listed_at` and all columns of spans, and its values."""
-
-    sql: str
-    values: Sequence[Value]
-
-
 class _Listing(NamedTuple):
     """A list of spans.
 
@@ -267,7 +255,7 @@ class _Listing(NamedTuple):
 
     def payloads(self, limit: int) -> list[tuple[str | None, str | None]]:
         """Return the payloads and results of the first spans of the list."""
-        rows = self._rows("y.payload, y.result", limit, with_payloads=True)
+        rows = self._rows("b.payload, b.result", limit, with_payloads=True)
         return [(payload, result) for payload, result in rows]
 
     def _rows(self, selected: str, limit: int, *, with_payloads: bool) -> Iterable[tuple[Any, ...]]:
@@ -277,7 +265,7 @@ class _Listing(NamedTuple):
         outside = tx.distributed and (with_payloads or self.wanted.run is not None)
         page = self._page(None if outside else limit)
         run = f"{same_shard(tx, 'r', 's')}r.ref = s.run_ref"
-        payloads = _PAYLOADS[tx.dialect] if with_payloads else ""
+        payloads = tx.with_payloads if with_payloads else ""
         order = "s.listed_at DESC, s.id DESC" if self.wanted.by_start else "s.id DESC"
         end = " LIMIT ?" if outside else ""
         sql = (
@@ -288,7 +276,8 @@ class _Listing(NamedTuple):
         )
         return tx.rows(sql, [*page.values, *([limit] if outside else [])])
 
-    def _page(self, limit: int | None) -> _Page:
+    def _page(self, limit: int | None) -> Query:
+        """Return the statement that selects `listed_at` and all columns of spans."""
         wanted = self.wanted
         kind = KINDS.get(wanted.flag or "")
         if wanted.run is not None:
@@ -302,17 +291,15 @@ class _Listing(NamedTuple):
             return self._by_type(limit)
         return self._by_id(run_meets(self.tx, "s", of_scope(wanted.scope)), limit)
 
-    def _by_id(self, source: Where, limit: int | None) -> _Page:
+    def _by_id(self, source: Where, limit: int | None) -> Query:
         """Return spans in the order of their ids."""
         where = self._of_span(with_type=True)
         if self.before is not None:
             where.add("s.id < ?", self.before.id)
         where.add_nested("{}", source)
-        end, values = _first_rows("s.id DESC", limit)
-        sql = f"SELECT NULL AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
-        return _Page(sql, [*where.values, *values])
+        return _ordered("NULL", where, "s.id DESC", limit)
 
-    def _by_start(self, limit: int | None) -> _Page:
+    def _by_start(self, limit: int | None) -> Query:
         """Return failed spans in the order of their starts."""
         where = self._of_span(with_type=False)
         where.add_nested("{}", self._of_start("s.started_at", "s.id"))
@@ -322,13 +309,7 @@ class _Listing(NamedTuple):
         else:
             where.add_nested("{}", self._of_types())
             where.add_nested("{}", self._of_environment())
-        return self._started(where, limit)
-
-    def _started(self, where: Where, limit: int | None) -> _Page:
-        """Return the spans that meet conditions, in the order of their starts."""
-        end, values = _first_rows(_BY_START, limit)
-        sql = f"SELECT s.started_at AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
-        return _Page(sql, [*where.values, *values])
+        return _ordered("s.started_at", where, _BY_START, limit)
 
     def _of_type(self) -> Where:
         """Return the conditions on a type `t`."""
@@ -360,7 +341,7 @@ class _Listing(NamedTuple):
         where.add_known("r.environment_ref = ?", self.wanted.scope.environment_ref)
         return run_meets(self.tx, "s", where)
 
-    def _by_type(self, limit: int | None) -> _Page:
+    def _by_type(self, limit: int | None) -> Query:
         """Return the newest spans of each wanted type, and the newest of all those."""
         tx, types = self.tx, self._of_type()
         where = self._of_span(with_type=False)
@@ -371,20 +352,20 @@ class _Listing(NamedTuple):
         if tx.distributed:
             # Citus knows no limit for each row of another table.
             where.add_nested("{}", self._of_types())
-            return self._started(where, limit)
+            return _ordered("s.started_at", where, _BY_START, limit)
         if tx.dialect == "postgres":
             sql = (
                 "SELECT s.started_at AS listed_at, s.* FROM span_types AS t "
                 f"CROSS JOIN LATERAL (SELECT s.* {newest}) AS s WHERE {types.text} {order}"
             )
-            return _Page(sql, [*where.values, limit, *types.values, limit])
+            return Query(sql, [*where.values, limit, *types.values, limit])
         sql = (
             "SELECT s.started_at AS listed_at, s.* FROM span_types AS t CROSS JOIN spans AS s "
             f"WHERE {types.text} AND s.ref IN (SELECT s.ref {newest}) {order}"
         )
-        return _Page(sql, [*types.values, *where.values, limit, limit])
+        return Query(sql, [*types.values, *where.values, limit, limit])
 
-    def _by_finding(self, kind: int, limit: int | None) -> _Page:
+    def _by_finding(self, kind: int, limit: int | None) -> Query:
         """Return spans with a kind of finding, in the order of their starts."""
         tx, wanted = self.tx, self.wanted
         where = Where()
@@ -408,8 +389,8 @@ class _Listing(NamedTuple):
             f"WHERE {span}"
         )
         if limit is None:
-            return _Page(sql, where.values)
-        return _Page(f"{sql} LIMIT ?", [*where.values, *values, limit])
+            return Query(sql, where.values)
+        return Query(f"{sql} LIMIT ?", [*where.values, *values, limit])
 
     def _of_span(self, *, with_type: bool) -> Where:
         """Return the conditions on a span `s`, except its position; its type only if wanted."""
@@ -443,6 +424,13 @@ class _Listing(NamedTuple):
             text = f"{started_at} <= ? AND ({started_at} < ? OR {span_id} < ?)"
             where.add(text, self.before.started_at, self.before.started_at, self.before.id)
         return where
+
+
+def _ordered(listed_at: str, where: Where, order: str, limit: int | None) -> Query:
+    """Return the statement for the spans `s` that meet conditions, in an order."""
+    end, values = _first_rows(order, limit)
+    sql = f"SELECT {listed_at} AS listed_at, s.* FROM spans AS s WHERE {where.text}{end}"
+    return Query(sql, [*where.values, *values])
 
 
 def _first_rows(order: str, limit: int | None) -> tuple[str, list[Value]]:

@@ -191,6 +191,7 @@ CREATE INDEX runs_of_agent ON runs (agent_ref, id);
 CREATE INDEX runs_by_status ON runs (account_ref, status, id);
 CREATE INDEX runs_of_agent_by_status ON runs (agent_ref, status, id);
 CREATE INDEX runs_flagged ON runs (account_ref, id) WHERE flags >= 8;
+CREATE INDEX runs_failed ON runs (account_ref, id) WHERE spans_failed > 0;
 CREATE INDEX runs_by_cause ON runs (caused_by, id) WHERE caused_by IS NOT NULL;
 CREATE INDEX runs_by_fingerprint ON runs (fingerprint, id) WHERE fingerprint IS NOT NULL;
 
