@@ -46,7 +46,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Desk, str]]
 def mark(page: Page, name: str) -> float:
     """Wait for a mark of the script; return its time in milliseconds since the page was asked."""
     expression = "(name) => performance.getEntriesByName(name).length > 0"
-    page.wait_for_function(expression, arg=name, timeout=30_000)
+    page.wait_for_function(expression, arg=name, timeout=60_000)
     return float(page.evaluate("(name) => performance.getEntriesByName(name)[0].startTime", name))
 
 
@@ -66,7 +66,7 @@ def test_a_step_of_a_very_long_run_opens_from_its_address(
         chosen = tree.locator("[aria-selected=true]")
         expect(chosen).to_be_in_viewport()
         expect(chosen.get_by_role("link")).to_have_attribute("href", path)
-        expect(page.locator("#panel")).to_contain_text(f'"number": {number % 500 or 500}')
+        expect(page.locator("#panel")).to_contain_text(f"number {number % 500 or 500}")
         expect(page.locator("main")).to_contain_text("50,001")
         assert page.locator("#tree *").count() < 1000
         tree.focus()
