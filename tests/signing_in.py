@@ -71,4 +71,5 @@ def sign_in(http: httpx.Client, secret: str) -> httpx.Response:
 
 def cookie_of(answer: httpx.Response) -> tuple[str, str, str]:
     """Return the cookie that an answer sets: its name, `=`, and its value; all can be empty."""
-    return answer.headers.get("set-cookie", "").partition(";")[0].partition("=")
+    header: str = answer.headers.get("set-cookie", "")
+    return header.partition(";")[0].partition("=")

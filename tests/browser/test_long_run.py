@@ -69,8 +69,5 @@ def test_a_step_of_a_very_long_run_opens_from_its_address(
         expect(page.locator("#panel")).to_contain_text(f"number {number % 500 or 500}")
         expect(page.locator("main")).to_contain_text("50,001")
         assert page.locator("#tree *").count() < 1000
-        tree.focus()
-        page.keyboard.press("Home")
-        page.keyboard.press("Shift+ArrowRight")
-        scrolls = (page.evaluate(SCROLL) for _ in range(TRIES))
-        assert any(frames >= FRAMES_PER_S and end > 10_000 for frames, end in scrolls)
+        scrolls = [page.evaluate(SCROLL) for _ in range(TRIES)]
+        assert any(frames >= FRAMES_PER_S and end > 10_000 for frames, end in scrolls), scrolls

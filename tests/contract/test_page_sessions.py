@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import Final
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.inside_collector import PageOptions, create_app, create_code, revoke_
 from tests.signing_in import SAME_SITE, cookie_of, sign_in, stranger
 from tests.stores import on_each_store
 
-FOREIGN = (
+FOREIGN: Final[tuple[dict[str, str], ...]] = (
     {"sec-fetch-site": "cross-site"},
     {"sec-fetch-site": "same-site"},
     {"sec-fetch-site": "none"},
