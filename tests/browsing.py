@@ -6,21 +6,34 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from remit.collector import Store, create_token
 from tests.collecting import Api, World, on_a_port
-from tests.inside_collector import PageOptions, create_app, create_code
+from tests.inside import httpx
+from tests.inside_collector import AccessLog, PageOptions, create_app, create_code
+from tests.signing_in import SAME_SITE, cookie_of
 
 AXE: Final = Path(__file__).parent / "data" / "axe" / "axe.min.js"
+TAGS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+COLOURS: Final = ("color-contrast", "link-in-text-block")
+"""The rules of axe that depend on the theme."""
 ZONE: Final = "Europe/Berlin"
 SIZES: Final = {"wide": (1440, 900), "phone": (390, 844), "narrow": (320, 640)}
 THEMES: Final = ("light", "dark")
+TIMEOUT_MS: Final = 10_000
 
 
-@dataclass(frozen=True)
+class Cookie(NamedTuple):
+    """The cookie of a session."""
+
+    name: str
+    value: str
+
+
+@dataclass
 class Desk:
     """A collector that serves its page.
 
@@ -35,6 +48,22 @@ class Desk:
     world: World
     api: Api
     token: str
+    _cookie: Cookie | None = None
+
+    def cookie(self) -> Cookie:
+        """Return the cookie of a session, which begins when it is first needed."""
+        if self._cookie is None:
+            form = {"secret": self.token}
+            answer = httpx.post(f"{self.url}/sign-in", data=form, headers=SAME_SITE)
+            name, _, value = cookie_of(answer)
+            assert name, answer.text
+            self._cookie = Cookie(name, value)
+        return self._cookie
+
+    def http(self) -> httpx.Client:
+        """Return a client with that session, without a browser."""
+        name, value = self.cookie()
+        return httpx.Client(base_url=self.url, headers={"Cookie": f"{name}={value}"})
 
     def code(self) -> str:
         """Return a code that signs in once."""
@@ -42,10 +71,10 @@ class Desk:
 
 
 @contextmanager
-def serving_page(store: Store) -> Generator[Desk]:
+def serving_page(store: Store, access_log: AccessLog | None = None) -> Generator[Desk]:
     """Serve a collector over *store* with its page, on a free port."""
     world = World(store)
-    world.app = create_app(store, clock=world.clock, page=PageOptions())
+    world.app = create_app(store, clock=world.clock, access_log=access_log, page=PageOptions())
     token = create_token(store, "account", clock=world.clock).secret
     with on_a_port(world.app) as url:
         yield Desk(url, world, world.account(), token)
@@ -82,12 +111,21 @@ class Tab:
             assert any(text in each for each in self.complaints), (text, self.complaints)
             self.complaints[:] = [each for each in self.complaints if text not in each]
 
-    def axe(self) -> list[str]:
-        """Return what axe finds wrong with the page that is open."""
+    def axe(self, *themes: str) -> list[str]:
+        """Return what axe finds wrong with the page that is open.
+
+        Args:
+            *themes: Themes in which the colours are checked, too.
+        """
         self.page.evaluate(AXE.read_text())
-        options = {
-            "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-        }
+        wrong = self._axe({"type": "tag", "values": TAGS})
+        for theme in themes:
+            self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+            wrong += self._axe({"type": "rule", "values": COLOURS})
+        return wrong
+
+    def _axe(self, rules: dict[str, object]) -> list[str]:
+        options = {"resultTypes": ["violations"], "preload": False, "runOnly": rules}
         answer = self.page.evaluate("options => axe.run(document, options)", options)
         found = cast("dict[str, list[dict[str, Any]]]", answer)["violations"]
         return [
@@ -135,20 +173,33 @@ def opened_tab(
 ) -> Generator[Tab]:
     """Open a tab; at the end it must not have complained of anything."""
     context = context_of(browser, size=size, theme=theme, script=script)
+    context.set_default_timeout(TIMEOUT_MS)
     tab = Tab(context.new_page(), desk.url)
     tab.watch()
     if signed_in:
-        sign_in(tab.page, desk)
+        sign_in(context, desk, zone=ZONE if script else None)
     try:
         yield tab
     finally:
         context.close()
-    assert tab.complaints == []
+    assert tab.complaints == [], tab.complaints
 
 
-def sign_in(page: Page, desk: Desk) -> None:
-    """Sign in with a token."""
-    page.goto(f"{desk.url}/sign-in")
-    page.get_by_label("Token or one-time code").fill(desk.token)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/runs")
+def sign_in(context: BrowserContext, desk: Desk, *, zone: str | None) -> None:
+    """Give a context the session of *desk*, and the zone that a first page would note."""
+    name, value = desk.cookie()
+    context.add_cookies(
+        [
+            {
+                "name": name,
+                "value": value,
+                # For a test, a cookie of loopback is secure only over TLS.
+                "url": desk.url.replace("http:", "https:"),
+                "secure": True,
+                "httpOnly": True,
+                "sameSite": "Lax",
+            }
+        ]
+    )
+    if zone is not None:
+        context.add_cookies([{"name": "remit_zone", "value": zone, "url": desk.url}])

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from remit.collector import open_store
 from tests.browsing import Desk, Tab, opened_tab, serving_page
+from tests.page_data import places_of
 
 CHROMIUM = ("chromium-headless-shell", "chromium")
 
@@ -40,8 +41,32 @@ def desk(tmp_path: Path) -> Generator[Desk]:
     store.close()
 
 
+@pytest.fixture(scope="module")
+def module_desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
+    """Serve a collector for a module whose tests do not disturb each other."""
+    store = open_store(tmp_path_factory.mktemp("desk") / "remit.db")
+    with serving_page(store) as served:
+        yield served
+    store.close()
+
+
 @pytest.fixture
 def tab(browser: Browser, desk: Desk) -> Generator[Tab]:
     """Open a tab of a person in Berlin, signed in; a complaint of a page fails the test."""
     with opened_tab(browser, desk) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
+    """Serve a collector that no test changes, for those that only look."""
+    store = open_store(tmp_path_factory.mktemp("shown") / "remit.db")
+    with serving_page(store) as served:
+        yield served
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def places(shown: Desk) -> dict[str, str]:
+    """Return the ids of what that collector has."""
+    return places_of(shown.world, shown.api)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browsing import SIZES, Desk, Tab, opened_tab
+from tests.browsing import Desk, Tab
 from tests.collecting import NOBODY
 from tests.conversing import Program, complete_and_failed, conversation, model_call, says
 from tests.inside import httpx
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e**bold** javascript:alert(1)"
+
+
+@pytest.fixture(scope="module")
+def desk(module_desk: Desk) -> Desk:
+    """Return one collector for all tests of this module."""
+    return module_desk
 
 
 def test_a_conversation_is_joined_from_its_calls(desk: Desk, tab: Tab) -> None:
@@ -111,23 +117,6 @@ def test_help_has_a_key(tab: Tab) -> None:
     page.get_by_role("heading", name="Compare two runs").click()
     page.keyboard.press("?")
     page.wait_for_url("**/help")
-
-
-@pytest.mark.parametrize(("size", "theme"), [("wide", "dark"), ("narrow", "light")])
-def test_the_screens_are_accessible(browser: Browser, desk: Desk, size: str, theme: str) -> None:
-    """Down to 320 px."""
-    run, calls = conversation(desk.api)
-    older, newer = complete_and_failed(desk.api)
-    with opened_tab(browser, desk, size=size, theme=theme) as tab:
-        for path in (
-            f"/runs/{run}/spans/{calls[-1]}/read",
-            f"/runs/compare?a={older}&b={newer}",
-            "/runs/compare",
-            "/help",
-        ):
-            tab.open(path)
-            assert tab.axe() == []
-            assert tab.needed_width() <= SIZES[size][0]
 
 
 def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from remit.collector import Store, open_store
-from tests.browsing import SIZES, THEMES, Desk, Tab, opened_tab, serving_page
+from tests.browsing import Desk, Tab, opened_tab, serving_page
 from tests.inside import SystemClock
 from tests.inside_collector import TooSlowError, Transaction, hash_of_subject, ms_of, to_text
 from tests.run_history import BEYOND, WITHHELD, History, denial, error, minutes
@@ -25,10 +25,10 @@ DAY = timedelta(days=1)
 HOUR_MS = 3_600_000
 
 
-@pytest.fixture
-def history(desk: Desk) -> History:
-    """Fill the collector with a run of each kind."""
-    made = History(desk.world.store)
+@pytest.fixture(scope="module")
+def history(module_desk: Desk) -> History:
+    """Fill a collector with a run of each kind."""
+    made = History(module_desk.world.store)
     made.run(2 * DAY, agent="Mail sorter", answer="long ago")
     made.run(minutes(300), agent="Invoice clerk", answer="63.90 euros", root={"subject": "ada"})
     made.run(
@@ -43,6 +43,14 @@ def history(desk: Desk) -> History:
     return made
 
 
+@pytest.fixture
+def past(browser: Browser, module_desk: Desk, history: History) -> Generator[Tab]:
+    """Open a tab of a person who sees them."""
+    del history
+    with opened_tab(browser, module_desk) as opened:
+        yield opened
+
+
 def rows(page: Page) -> list[str]:
     """Return the texts of the rows, with one space between cells."""
     texts = page.locator("tr[data-run]").all_inner_texts()
@@ -54,9 +62,9 @@ def of(page: Page, status: str) -> str:
     return next(row for row in rows(page) if row.startswith(status))
 
 
-def test_a_row_says_what_failed_or_how_it_went(tab: Tab, history: History) -> None:
+def test_a_row_says_what_failed_or_how_it_went(past: Tab, history: History) -> None:
     """Texts of data are shown as they are, and never run."""
-    page = tab.open("/runs")
+    page = past.open("/runs")
     expect(page.locator("tr.day").first).to_contain_text(f"{history.now.day}")
     assert "now in chat" in of(page, "running")
     assert "“it answers the wrong customer”" in of(page, "terminated")
@@ -76,9 +84,9 @@ def test_a_row_says_what_failed_or_how_it_went(tab: Tab, history: History) -> No
     assert history.agents["Support desk"] in page.content()
 
 
-def test_a_form_leads_to_an_address(browser: Browser, desk: Desk, history: History) -> None:
+def test_a_form_leads_to_an_address(browser: Browser, module_desk: Desk, history: History) -> None:
     """Without a script too; an agent is there by its id, and a subject by its hash."""
-    with opened_tab(browser, desk, script=False) as tab:
+    with opened_tab(browser, module_desk, script=False) as tab:
         page = tab.open("/runs")
         page.get_by_label("Agent").fill("invoice clerk")
         page.get_by_label("Subject").fill("ada")
@@ -102,31 +110,29 @@ def test_a_form_leads_to_an_address(browser: Browser, desk: Desk, history: Histo
         tab.expect("422")
 
 
-def test_a_bad_filter_says_what_is_valid(tab: Tab, history: History) -> None:
+def test_a_bad_filter_says_what_is_valid(past: Tab) -> None:
     """All that is wrong, beside the form, which keeps it."""
-    del history
-    page = tab.open("/runs?status=odd&from=soon&agent=nobody")
+    page = past.open("/runs?status=odd&from=soon&agent=nobody")
     expect(page.get_by_role("alert")).to_have_count(2)
     expect(page.locator("#wrong-status")).to_contain_text("must be one of pending, active")
     expect(page.locator("#wrong-from")).to_contain_text("must be today, yesterday")
-    assert tab.axe() == []
+    assert past.axe() == []
     page.keyboard.press("/")
     expect(page.get_by_label("Agent")).to_be_focused()
-    tab.open("/runs?agent=nobody")
+    past.open("/runs?agent=nobody")
     expect(page.get_by_role("alert")).to_contain_text("agent not found")
-    tab.expect("422")
+    past.expect("422")
 
 
-def test_a_list_without_a_run_names_the_filter(tab: Tab, history: History) -> None:
+def test_a_list_without_a_run_names_the_filter(past: Tab) -> None:
     """The one that excludes most, with the number of runs without it."""
-    del history
-    page = tab.open("/runs?purpose=eval&marked=beyond")
+    page = past.open("/runs?purpose=eval&marked=beyond")
     notice = page.locator(".notice")
     expect(notice).to_contain_text("No run matches. Without purpose eval there would be 1.")
     page.get_by_role("link", name="Drop the purpose").click()
     page.wait_for_url("**/runs?marked=beyond")
     assert len(rows(page)) == 1
-    tab.open("/runs?fingerprint=0000000000000000&caused_by=" + "0" * 32)
+    past.open("/runs?fingerprint=0000000000000000&caused_by=" + "0" * 32)
     expect(page.locator(".linked")).to_contain_text("The same failure 0000000000000000")
     expect(notice).to_contain_text("No run matches.")
 
@@ -184,10 +190,10 @@ def test_older_runs_follow(desk: Desk, tab: Tab) -> None:
     expect(page.locator("tr[data-run]")).to_have_count(100)
 
 
-def test_runs_are_ordered_and_saved(tab: Tab, history: History) -> None:
+def test_runs_are_ordered_and_saved(past: Tab, history: History) -> None:
     """Those that took longest; a bar leads to its hour; the table has all that are chosen."""
     history.run(minutes(1), agent="Slow one", took=50)
-    page = tab.open("/runs?order=longest")
+    page = past.open("/runs?order=longest")
     expect(page.locator("tr[data-run]").first).to_contain_text("Slow one")
     expect(page.locator(".ranked")).to_contain_text("of 24 hours that took longest")
     with page.expect_download() as saved:
@@ -195,24 +201,13 @@ def test_runs_are_ordered_and_saved(tab: Tab, history: History) -> None:
     lines = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text())))
     assert len(lines) == len(rows(page)) + 1  # the running one has no duration
     assert {line["status"] for line in lines} >= {"active", "failed", "terminated"}
-    tab.open("/runs?order=tokens")
+    past.open("/runs?order=tokens")
     expect(page.locator(".notice")).to_contain_text("None that the filters choose has counted tok")
     page.get_by_role("link", name="Newest first").click()
     page.locator(".hours a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs?from=*&to=*")
     assert len(rows(page)) == 1
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_the_list_is_accessible(browser: Browser, desk: Desk, history: History, size: str) -> None:
-    """In both themes, and without scrolling sideways."""
-    del history
-    for theme in THEMES:
-        with opened_tab(browser, desk, size=size, theme=theme) as tab:
-            tab.open("/runs?more=1")
-            assert tab.axe() == []
-            assert tab.needed_width() <= SIZES[size][0]
 
 
 class SlowReading:
@@ -268,7 +263,6 @@ def test_a_slow_search_shows_what_it_found(browser: Browser, tmp_path: Path) -> 
         notice = page.locator(".notice")
         expect(notice).to_contain_text("Not all of it: the first 2 runs were found")
         expect(page.locator("tr[data-run]")).to_have_count(2)
-        assert tab.axe() == []
         page.get_by_role("link", name="Go on from there").click()
         page.wait_for_url("**to=*")
         expect(notice).to_contain_text("no run was found before the time for one question ran out")

@@ -1,25 +1,47 @@
-"""Who gets in, and how: a token, a link that works once, and nothing else."""
+"""Who gets in with a browser: a token, a link that works once, and what other sites can do."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from playwright.sync_api import Browser, Page, Route, expect
 
-import pytest
-from playwright.sync_api import Browser, expect
-
+from tests import run_pages
 from tests.browsing import Desk, Tab, opened_tab
-from tests.inside import httpx
+
+ELSEWHERE = "http://other.example/"
 
 
-def test_a_token_signs_in_and_out(tab: Tab) -> None:
-    """The session is over afterwards."""
-    page = tab.page
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
-    (cookie,) = (
-        each for each in page.context.cookies() if each.get("name", "").startswith("__Host-")
-    )
-    kept = cookie.get("httpOnly"), cookie.get("secure"), cookie.get("sameSite")
-    assert kept == (True, True, "Lax")
+def another_site(tab: Tab, content: str) -> Page:
+    """Open a page of another site."""
+
+    def answer(route: Route) -> None:
+        body = f"<!doctype html><link rel=icon href=data:,>{content}"
+        route.fulfill(body=body, content_type="text/html")
+
+    tab.page.unroute(f"{ELSEWHERE}**")
+    tab.page.route(f"{ELSEWHERE}**", answer)
+    tab.page.goto(ELSEWHERE)
+    tab.expect(f"request: {ELSEWHERE}")
+    return tab.page
+
+
+def test_a_token_signs_in_and_leads_back(browser: Browser, desk: Desk) -> None:
+    """To the page that was wanted, in the reader's zone; no script can read the cookie."""
+    with opened_tab(browser, desk, signed_in=False) as tab:
+        page = tab.open("/runs?status=failed")
+        page.get_by_label("Token or one-time code").fill("remit_wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_contain_text("Not valid.")
+        tab.expect("401")
+        page.get_by_label("Token or one-time code").fill(desk.token)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/runs?status=failed")
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        tab.open("/runs")
+        expect(page.locator("#zone")).to_have_text("Europe/Berlin")
+        assert desk.token not in page.content()
+        names = [each.partition("=")[0] for each in page.evaluate("document.cookie").split("; ")]
+        assert names == ["remit_zone"]
+        assert page.evaluate("localStorage.length + sessionStorage.length") == 0
 
 
 def test_a_link_signs_in_once(browser: Browser, desk: Desk) -> None:
@@ -28,48 +50,23 @@ def test_a_link_signs_in_once(browser: Browser, desk: Desk) -> None:
     with opened_tab(browser, desk, signed_in=False) as tab:
         page = tab.open(f"/sign-in#{code}")
         page.wait_for_url("**/runs")
+        assert code not in page.url
     with opened_tab(browser, desk, signed_in=False) as tab:
         page = tab.open(f"/sign-in#{code}")
         expect(page.get_by_role("alert")).to_contain_text("used before")
         tab.expect("401")
 
 
-def test_a_page_leads_to_the_sign_in_and_back(browser: Browser, desk: Desk) -> None:
-    """With its filters."""
-    with opened_tab(browser, desk, signed_in=False) as tab:
-        page = tab.open("/runs?status=failed")
-        page.get_by_label("Token or one-time code").fill(desk.token)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/runs?status=failed")
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"sec-fetch-site": "cross-site"},
-        {"sec-fetch-site": "same-site"},
-        {"sec-fetch-site": "none"},
-        {"origin": "https://evil.example"},
-        {},
-    ],
-)
-def test_a_change_that_another_site_asks_for_is_refused(
-    desk: Desk, headers: dict[str, str]
-) -> None:
-    """Also one that does not name its origin."""
-    answer = httpx.post(f"{desk.url}/sign-in", data={"secret": desk.token}, headers=headers)
-    assert answer.status_code == HTTPStatus.FORBIDDEN
-    assert "set-cookie" not in answer.headers
-
-
-def test_the_api_never_looks_at_the_session(tab: Tab) -> None:
-    """Or a page of another site could use it."""
-    answer = tab.page.request.get(f"{tab.url}/api/v1/agent")
-    assert answer.status == HTTPStatus.UNAUTHORIZED
-
-
-def test_a_foreign_name_is_refused(desk: Desk) -> None:
-    """As a site has that points its name to this machine."""
-    answer = httpx.get(f"{desk.url}/sign-in", headers={"host": "evil.example"})
-    assert answer.status_code == HTTPStatus.MISDIRECTED_REQUEST
-    assert "--page-host evil.example" in answer.text
+def test_another_site_can_link_but_not_post(desk: Desk, tab: Tab) -> None:
+    """A link opens the page, signed in; a form changes nothing, and neither does a script."""
+    run = run_pages.running(desk.api)
+    address = f"{tab.url}/runs/{run}"
+    page = another_site(tab, f'<a href="{address}">look</a>')
+    page.get_by_role("link", name="look").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Desk")
+    form = f'<form method=post action="{address}/terminate"><input name=reason value=x>'
+    page = another_site(tab, f"{form}<button>stop</button></form>")
+    page.get_by_role("button", name="stop").click()
+    expect(page.locator("main")).to_contain_text("a page of another site asked for this change")
+    tab.expect("403")
+    assert desk.api.shown(run)["status"] == "active"

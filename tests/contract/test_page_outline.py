@@ -9,7 +9,7 @@ import pytest
 from remit.collector import Store
 from tests.collecting import NOBODY, World, details
 from tests.inside_collector import to_bytes
-from tests.signed_in import Visitor, visitor
+from tests.signing_in import Visitor, visitor
 from tests.stores import on_each_store
 from tests.waterfalls import Step, begun, deep, id_of, record
 

@@ -14,7 +14,7 @@ from typing import Any
 from remit._capture.tree import in_tree
 from remit.cli._records import start_of
 from remit.collector.page import formats
-from tests.signed_in import Visitor, visitor
+from tests.signing_in import Visitor, visitor
 from tests.stores import empty_store
 from tests.waterfalls import Step, begun, night, record, shuffled
 

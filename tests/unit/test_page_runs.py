@@ -115,6 +115,13 @@ def test_a_long_time_is_drawn_by_day(days: int, unit: str, number: int) -> None:
     assert datetime.fromtimestamp(made.bars[0].since_us / 1e6, BERLIN).hour == 0
 
 
+def test_a_run_of_a_clock_that_is_ahead_has_a_bar() -> None:
+    """Of a machine whose time is wrong by hours."""
+    counts = counted((-5, 1, 0))
+    for since_us in (None, NOW_US - DAY_US, NOW_US + HOUR_US):
+        assert [bar.runs for bar in bars(counts, since_us).bars if bar.runs] == [1]
+
+
 def test_there_are_no_bars_without_runs() -> None:
     """Neither in a time nor in none."""
     assert bars_of([], Window(None, None, ""), BERLIN, NOW_US) is None

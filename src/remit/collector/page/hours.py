@@ -99,7 +99,9 @@ def bars_of(
         return None
     first_us = min(numbers) if window.since_us is None else window.since_us
     first_us = first_us // HOUR_US * HOUR_US
-    end_us = now_us if window.until_us is None else window.until_us
+    # A clock of an agent can be ahead of that of the collector.
+    last_us = max(now_us, max(numbers) + HOUR_US)
+    end_us = last_us if window.until_us is None else window.until_us
     hours = -(-(end_us - first_us) // HOUR_US)
     if hours <= MOST_HOURS:
         unit, bars = "an hour", _by_hour(numbers, first_us, hours, zone)

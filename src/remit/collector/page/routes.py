@@ -5,13 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -101,7 +100,7 @@ class Site:
         suffix = "." + request.path_params["name"].rpartition(".")[2]
         headers = {**shell.HEADERS, "cache-control": shell.IMMUTABLE}
         if suffix != ".woff2":
-            content = await run_in_threadpool(zlib.compress, content, 9, _GZIP)
+            content = _packed(request.path_params["name"])
             headers["content-encoding"] = "gzip"
         return Response(content, media_type=shell.TYPES[suffix], headers=headers)
 
@@ -267,6 +266,12 @@ def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:
     body = shell.render(answer.template, values)
     headers |= {"content-type": "text/html; charset=utf-8", **answer.headers}
     return _compressed(request, body, answer.status, headers)
+
+
+@cache
+def _packed(name: str) -> bytes:
+    """Return a static file, compressed."""
+    return zlib.compress(shell.static_files()[name], 9, _GZIP)
 
 
 def _compressed(request: Request, body: bytes, status: int, headers: dict[str, str]) -> _Raw:

@@ -507,7 +507,7 @@ function choose(step, { isFirst = false, scroll = true } = {}) {
       refold();
     }
   }
-  if (scroll) bring(current());
+  if (scroll) bring(current(), isFirst);
   select();
   const id = outline.full(step);
   if (isNew && id !== panel.dataset.span) openPanel(step);
@@ -535,14 +535,17 @@ function select() {
   say();
 }
 
-/** Scroll so far that a row is in view. */
-function bring(at) {
+/** Scroll so far that a row is in view; when the page opens, only the tree is scrolled. */
+function bring(at, isFirst) {
   const height = rowHeight();
-  const room = tree.clientHeight - head.offsetHeight;
+  // The window can end above the end of the tree.
+  const seen = Math.max(innerHeight - tree.getBoundingClientRect().top, tree.clientHeight / 3);
+  const room = Math.min(tree.clientHeight, seen) - head.offsetHeight;
   const y = at * height;
   if (y < tree.scrollTop) tree.scrollTop = Math.max(0, y - height);
   else if (y + height > tree.scrollTop + room) tree.scrollTop = y - Math.max(height, room - 3 * height);
   paint();
+  if (!isFirst) shown.find(({ code }) => code === rows.codes[at])?.row.scrollIntoView({ block: "nearest" });
 }
 
 let asked = null;

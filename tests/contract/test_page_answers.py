@@ -1,0 +1,132 @@
+"""What every answer of the page has: headers, sizes, and a server that knows its name."""
+
+from __future__ import annotations
+
+import zlib
+from http import HTTPStatus
+
+import pytest
+
+from remit.collector import Store
+from tests.collecting import NOBODY, World
+from tests.inside import httpx
+from tests.inside_collector import PageOptions, create_app, static_files, static_version
+from tests.page_data import SCREENS, places_of
+from tests.signing_in import signed_in, stranger
+from tests.stores import on_each_store
+
+KB = 1024
+"""The budgets are in KB; a tenth more is allowed."""
+
+
+@pytest.fixture
+def http(store: Store) -> httpx.Client:
+    """Return a client with a session."""
+    return signed_in(store)
+
+
+def assert_guarded(answer: httpx.Response) -> None:
+    """Check the headers that every answer of the page has."""
+    policy = dict(
+        part.strip().partition(" ")[::2]
+        for part in answer.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["form-action"] == "'self'"
+    assert policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in str(policy)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+@on_each_store
+def test_every_screen_answers(world: World, http: httpx.Client) -> None:
+    """With nothing that the policy of the page forbids, and nothing for caches."""
+    places = places_of(world, world.account())
+    for screen in SCREENS:
+        answer = http.get(screen.format_map(places))
+        assert answer.status_code == HTTPStatus.OK, (screen, answer.text)
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["cache-control"] == "no-store"
+        assert_guarded(answer)
+        assert " style=" not in answer.text, screen
+        assert "<script>" not in answer.text, screen
+        assert "://" not in answer.text.replace("http://127.0.0.1:8420", "").replace(
+            "https://", "", answer.text.count("<code")
+        ), screen
+
+
+def test_every_kind_of_answer_is_guarded(world: World, http: httpx.Client) -> None:
+    """Also refusals, data, files and what is not there."""
+    api = world.account()
+    run = api.instance()["id"]
+    live = http.get(f"/runs/{run}/outline").json()["cursor"]
+    kinds = {
+        "/": HTTPStatus.SEE_OTHER,
+        f"/live?run={run}&since={live}": HTTPStatus.NO_CONTENT,
+        f"/runs/{run}/outline": HTTPStatus.OK,
+        f"/runs/{run}/export": HTTPStatus.OK,
+        "/runs.csv": HTTPStatus.OK,
+        f"/runs/{NOBODY}": HTTPStatus.NOT_FOUND,
+        "/runs?status=odd": HTTPStatus.UNPROCESSABLE_ENTITY,
+        f"/static/{static_version()}/page.css": HTTPStatus.OK,
+    }
+    for path, status in kinds.items():
+        answer = http.get(path)
+        assert answer.status_code == status, path
+        assert_guarded(answer)
+    files = [http.get(path) for path in (f"/runs/{run}/export", "/runs.csv")]
+    assert all(each.headers["content-disposition"].startswith("attachment;") for each in files)
+    signed_out = http.get(f"/runs/{run}/outline", headers={"Cookie": "", "Sec-Fetch-Dest": "empty"})
+    assert signed_out.status_code == HTTPStatus.UNAUTHORIZED
+    assert_guarded(signed_out)
+
+
+def test_static_files_are_small_and_kept_for_a_year(http: httpx.Client) -> None:
+    """Their addresses change with their content; nobody has to be signed in."""
+    sizes = {".js": 0, ".css": 0, ".woff2": 0}
+    for name in static_files():
+        answer = http.get(f"/static/{static_version()}/{name}", headers={"Cookie": ""})
+        assert answer.status_code == HTTPStatus.OK, name
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        suffix = "." + name.rpartition(".")[2]
+        sent = len(answer.content)
+        if suffix != ".woff2":
+            assert answer.headers["content-encoding"] == "gzip"
+            sent = len(zlib.compress(answer.content, 9, 16 + zlib.MAX_WBITS))
+        sizes[suffix] = sizes.get(suffix, 0) + sent
+    assert sizes[".js"] <= 1.1 * 16 * KB
+    assert sizes[".css"] <= 1.1 * 8 * KB
+    assert sizes[".woff2"] <= 52 * KB
+    assert http.get(f"/static/{static_version()}/../shell.py").status_code == HTTPStatus.NOT_FOUND
+    assert http.get(f"/static/{static_version()}/routes.py").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_foreign_name_is_refused(store: Store, http: httpx.Client) -> None:
+    """As a site has that points its name to this machine; the server is told which are its own."""
+    for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:8420", ""):
+        for path in ("/sign-in", "/runs"):
+            answer = http.get(path, headers={"host": host})
+            assert answer.status_code == HTTPStatus.MISDIRECTED_REQUEST, host
+            assert_guarded(answer)
+    assert "--page-host evil.example" in http.get("/runs", headers={"host": "evil.example"}).text
+    for host in ("localhost:8420", "192.0.2.1", "[::1]:8420", "remit", "desk.localhost"):
+        assert http.get("/runs", headers={"host": host}).status_code != (
+            HTTPStatus.MISDIRECTED_REQUEST
+        ), host
+    named = stranger(create_app(store, page=PageOptions(hosts=("evil.example",))))
+    answer = named.get("/sign-in", headers={"host": "evil.example"})
+    assert answer.status_code == HTTPStatus.OK
+
+
+def test_the_page_can_be_off(store: Store) -> None:
+    """Then there is the API alone."""
+    http = stranger(create_app(store))
+    for path in ("/", "/runs", "/sign-in", f"/static/{static_version()}/page.css"):
+        assert http.get(path).status_code == HTTPStatus.NOT_FOUND, path
+    assert http.post("/sign-in", data={"secret": "x"}).status_code == HTTPStatus.NOT_FOUND
+    assert http.get("/healthz").status_code == HTTPStatus.OK

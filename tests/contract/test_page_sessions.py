@@ -1,0 +1,242 @@
+"""Sessions of the page on each store: who gets in, how long, and to what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+import pytest
+
+from remit.collector import Store, create_token, list_tokens
+from remit.testing import FakeClock
+from tests import run_pages
+from tests.collecting import World
+from tests.inside import httpx
+from tests.inside_collector import PageOptions, create_app, create_code, revoke_token
+from tests.signing_in import SAME_SITE, cookie_of, sign_in, stranger
+from tests.stores import on_each_store
+
+FOREIGN: Final[tuple[dict[str, str], ...]] = (
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "none"},
+    {"sec-fetch-site": "cross-site", "origin": "http://127.0.0.1:8420"},
+    {"origin": "https://evil.example"},
+    {"origin": "null"},
+    {},
+)
+"""What a browser sends with a form of another site, or of none."""
+
+
+@pytest.fixture
+def http(store: Store, clock: FakeClock) -> Iterator[httpx.Client]:
+    """Return a client of the page that nobody has signed in with."""
+    with stranger(create_app(store, clock=clock, page=PageOptions())) as client:
+        yield client
+
+
+def is_in(http: httpx.Client) -> bool:
+    """Return whether the session shows the list of runs; without one there is the sign-in."""
+    answer = http.get("/runs")
+    if answer.status_code == HTTPStatus.OK:
+        return True
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    assert answer.headers["location"] == "/sign-in?next=%2Fruns"
+    return False
+
+
+def token_of(store: Store, clock: FakeClock) -> str:
+    """Return a new token of the account."""
+    return create_token(store, "account", clock=clock).secret
+
+
+@on_each_store
+def test_a_token_begins_a_session_and_signing_out_ends_it(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """The cookie is for this host alone, and no script reads it; a kept copy is worth nothing."""
+    assert not is_in(http)
+    answer = sign_in(http, token_of(store, clock))
+    assert (answer.status_code, answer.headers["location"]) == (HTTPStatus.SEE_OTHER, "/runs")
+    name, _, value = cookie_of(answer)
+    assert name == "__Host-remit_8420"
+    assert len(value) == 43
+    flags = {flag.strip().lower() for flag in answer.headers["set-cookie"].split(";")[1:]}
+    assert flags == {"httponly", "max-age=604800", "path=/", "samesite=lax", "secure"}
+    assert is_in(http)
+
+    answer = http.post("/sign-out", headers=SAME_SITE)
+    assert answer.headers["location"] == "/sign-in"
+    assert 'remit_8420=""' in answer.headers["set-cookie"]
+    assert not is_in(http)
+
+
+@on_each_store
+def test_a_session_ends_with_time(store: Store, clock: FakeClock, http: httpx.Client) -> None:
+    """After twelve hours without use, and after seven days with it."""
+    secret = token_of(store, clock)
+    sign_in(http, secret)
+    clock.advance(timedelta(hours=11, minutes=50).total_seconds())
+    assert is_in(http)
+    clock.advance(timedelta(hours=12, seconds=1).total_seconds())
+    assert not is_in(http)
+    sign_in(http, secret)
+    for _ in range(14):
+        clock.advance(timedelta(hours=11, minutes=59).total_seconds())
+        assert is_in(http)
+    clock.advance(timedelta(hours=1).total_seconds())
+    assert not is_in(http)
+
+
+@on_each_store
+def test_a_revoked_token_ends_its_sessions(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """Those of other tokens go on."""
+    others = stranger(create_app(store, clock=clock, page=PageOptions()))
+    sign_in(others, token_of(store, clock))
+    secret = create_token(store, "account", name="lost", clock=clock).secret
+    sign_in(http, secret)
+    assert is_in(http)
+    (lost,) = (token.id for token in list_tokens(store) if token.name == "lost")
+    revoke_token(store, lost, clock=clock)
+    assert not is_in(http)
+    assert is_in(others)
+    assert sign_in(http, secret).status_code == HTTPStatus.UNAUTHORIZED
+
+
+@on_each_store
+def test_a_session_does_not_outlive_its_token(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """A token that is valid for an hour signs in for an hour."""
+    hour = timedelta(hours=1)
+    end = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC) + hour
+    sign_in(http, create_token(store, "account", expires_at=end, clock=clock).secret)
+    assert is_in(http)
+    clock.advance(hour.total_seconds() + 1)
+    assert not is_in(http)
+
+
+@on_each_store
+def test_a_code_signs_in_once_within_ten_minutes(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """It gives what whoever runs the server has anyway."""
+    code, late = (create_code(store, clock=clock) for _ in range(2))
+    assert sign_in(http, code).status_code == HTTPStatus.SEE_OTHER
+    assert is_in(http)
+    again = sign_in(http, code)
+    assert again.status_code == HTTPStatus.UNAUTHORIZED
+    assert "set-cookie" not in again.headers
+    assert "was used before, or has ended" in again.text
+    clock.advance(timedelta(minutes=10).total_seconds())
+    assert sign_in(http, late).status_code == HTTPStatus.UNAUTHORIZED
+
+
+@on_each_store
+def test_the_database_has_no_secret(store: Store, clock: FakeClock, http: httpx.Client) -> None:
+    """Neither of a code nor of a session: only hashes, which sign nobody in."""
+    code = create_code(store, clock=clock)
+    _, _, value = cookie_of(sign_in(http, token_of(store, clock)))
+    with store.reading() as tx:
+        kept = tx.sessions(list_tokens(store)[0].account_id)
+    assert sorted(row.kind for row in kept) == ["code", "session"]
+    assert not [row for row in kept if code in str(row) or value in str(row)]
+    name = "__Host-remit_8420"
+    for row in kept:
+        for wrong in (row.id, row.secret_hash.hex()):
+            answer = http.get("/runs", headers={"Cookie": f"{name}={wrong}"})
+            assert answer.status_code == HTTPStatus.SEE_OTHER
+
+
+@on_each_store
+def test_a_session_sees_what_its_token_sees(world: World, http: httpx.Client) -> None:
+    """No run of another account; with a token of a deployment, none of another agent."""
+    own = run_pages.failed(world.account())
+    secret = create_token(world.store, "account", clock=world.clock).secret
+    made = create_token(world.store, "agent_deployment", agent="desk", clock=world.clock)
+    foreign = run_pages.failed(world.foreign())
+    sign_in(http, secret)
+    assert http.get(f"/runs/{own}").status_code == HTTPStatus.OK
+    assert http.get(f"/runs/{foreign}").status_code == HTTPStatus.NOT_FOUND
+    assert foreign not in http.get("/runs?from=all").text
+
+    sign_in(http, made.secret)
+    for run in (own, foreign):
+        for tail in ("", "/print", "/export", "/outline", "/terminate"):
+            assert http.get(f"/runs/{run}{tail}").status_code == HTTPStatus.NOT_FOUND, tail
+    assert own not in http.get("/runs?from=all").text
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_a_change_that_another_site_asks_for_is_refused(
+    world: World, http: httpx.Client, headers: dict[str, str]
+) -> None:
+    """Though the session would allow it; the own address in plain HTTP is enough without more."""
+    api = world.account()
+    run = run_pages.running(api)
+    sign_in(http, create_token(world.store, "account", clock=world.clock).secret)
+    body = {"reason": "enough"}
+    for path in (f"/runs/{run}/terminate", "/sign-in", "/sign-out", "/runs"):
+        answer = http.post(path, data=body, headers=headers)
+        assert answer.status_code == HTTPStatus.FORBIDDEN, path
+        assert "set-cookie" not in answer.headers
+        assert "a page of another site asked for this change" in answer.text
+    assert api.shown(run)["status"] == "active"
+    assert is_in(http)
+    own = {"origin": "http://127.0.0.1:8420"}
+    answer = http.post(f"/runs/{run}/terminate", data=body, headers=own)
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+    assert api.shown(run)["status"] == "terminated"
+
+
+def test_the_api_never_looks_at_the_session(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """Or a page of another site could use it."""
+    sign_in(http, token_of(store, clock))
+    assert is_in(http)
+    for path in ("/api/v1/agent", "/api/remit/v1/runs", "/metrics"):
+        assert http.get(path).status_code == HTTPStatus.UNAUTHORIZED, path
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("/runs?status=failed", "/runs?status=failed"),
+        ("//evil.example", "/runs"),
+        ("/\\evil.example", "/runs"),
+        ("https://evil.example/", "/runs"),
+        ("javascript:alert(1)", "/runs"),
+        ("/runs\r\nSet-Cookie: a=b", "/runs"),
+    ],
+)
+def test_the_sign_in_leads_back_to_this_site_only(
+    store: Store, clock: FakeClock, http: httpx.Client, wanted: str, expected: str
+) -> None:
+    """Whatever the link to it says."""
+    form = {"secret": token_of(store, clock), "next": wanted}
+    answer = http.post("/sign-in", data=form, headers=SAME_SITE)
+    assert answer.headers["location"] == expected
+
+
+def test_a_wrong_token_is_refused(http: httpx.Client) -> None:
+    """And a form that is none, or too long."""
+    answer = sign_in(http, "remit_wrong")
+    assert answer.status_code == HTTPStatus.UNAUTHORIZED
+    assert "set-cookie" not in answer.headers
+    answer = http.post("/sign-in", json={"secret": "x"}, headers=SAME_SITE)
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    answer = http.post("/sign-in", data={"secret": "x" * 70_000}, headers=SAME_SITE)
+    assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def test_over_plain_http_from_elsewhere_it_says_why_it_cannot_work(http: httpx.Client) -> None:
+    """A browser would not keep the cookie."""
+    answer = http.get("/sign-in", headers={"host": "192.0.2.1:8420"})
+    assert answer.status_code == HTTPStatus.OK
+    assert "--ssl-certfile" in answer.text
+    assert "<form" not in answer.text
