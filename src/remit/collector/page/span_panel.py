@@ -174,18 +174,25 @@ class Panel(NamedTuple):
     is_root: bool
 
 
-def panel_of(facts: SpanFacts, *, opened: bool, quality: Mapping[str, object]) -> Panel:
+def panel_of(
+    facts: SpanFacts,
+    *,
+    opened: bool,
+    quality: Mapping[str, object],
+    withheld: bool = False,
+) -> Panel:
     """Return the panel of a step.
 
     Args:
         facts: The step.
         opened: Whether values of a confidential step are shown.
         quality: The quality of its run, if the step is the root of it.
+        withheld: Whether to leave out all values, and the messages of exceptions.
     """
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
     error = error_of(row) if row.status == FAILED else {}
-    closed = facts.closed and not opened
+    closed = withheld or (facts.closed and not opened)
     hidden: Hidden = frozenset() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
@@ -208,13 +215,17 @@ def panel_of(facts: SpanFacts, *, opened: bool, quality: Mapping[str, object]) -
         returned=None if closed or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
-        findings=[str(each) for each in cast("list[object]", view["schema_errors"])],
+        findings=[] if withheld else [str(each) for each in _findings(view)],
         declared=facts.declared,
         quality=quality if row.schema_name == ROOT else {},
         erased=erased,
         closed=closed,
         is_root=row.schema_name == ROOT,
     )
+
+
+def _findings(view: Mapping[str, object]) -> list[object]:
+    return cast("list[object]", view["schema_errors"])
 
 
 def _took(row: SpanRow) -> int | None:
