@@ -215,17 +215,13 @@ def panel_of(
         returned=None if closed or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
-        findings=[] if withheld else [str(each) for each in _findings(view)],
+        findings=[str(each) for each in cast("list[object]", view["schema_errors"])],
         declared=facts.declared,
         quality=quality if row.schema_name == ROOT else {},
         erased=erased,
         closed=closed,
         is_root=row.schema_name == ROOT,
     )
-
-
-def _findings(view: Mapping[str, object]) -> list[object]:
-    return cast("list[object]", view["schema_errors"])
 
 
 def _took(row: SpanRow) -> int | None:
