@@ -170,10 +170,12 @@ def main() -> int:
         browser.close()
     for screen in missing:
         sys.stdout.write(f"there is no screen {screen.name} at {screen.address}\n")
-    sizes = {path: path.stat().st_size for path in sorted(FOLDER.glob("*.png"))}
-    large = {path: size for path, size in sizes.items() if size > MOST_BYTES}
-    for path, size in sizes.items():
-        sys.stdout.write(f"{path.name} {size:,} bytes{' is too large' if path in large else ''}\n")
+    sizes = {picture: picture.stat().st_size for picture in sorted(FOLDER.glob("*.png"))}
+    large = {picture: size for picture, size in sizes.items() if size > MOST_BYTES}
+    for picture, size in sizes.items():
+        sys.stdout.write(
+            f"{picture.name} {size:,} bytes{' is too large' if picture in large else ''}\n"
+        )
     return len(missing) + len(large)
 
 
