@@ -22,7 +22,7 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test gate full lint types lowest docs package bench requirements clean
+.PHONY: help demo test gate full lint types lowest docs pictures package bench requirements clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -58,6 +58,9 @@ lowest: $(VENV)/.dev ## run the tests of Python 3.11, on the lowest versions of 
 
 docs: $(VENV)/.dev ## build the documentation into docs/_build
 	@$(NOX) docs
+
+pictures: $(VENV)/.dev ## draw the pictures of the page in docs/pictures
+	@$(BIN)/python -m tools.pictures
 
 package: $(VENV)/.dev ## build the sdist and the wheel and try the wheel
 	@$(NOX) package

@@ -29,6 +29,7 @@ from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
 from remit.collector.page import PageOptions as PageOptions
 from remit.collector.page import create_code as create_code
+from remit.collector.page import html_of_run as html_of_run
 from remit.collector.page.alignment import aligned as aligned
 from remit.collector.page.conversation import Conversation as Conversation
 from remit.collector.page.conversation import conversation as conversation

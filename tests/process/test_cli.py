@@ -68,6 +68,8 @@ def test_the_demo_shows_a_run_that_was_recorded_and_how_to_look_further(tmp_path
     record = tmp_path / ".local" / "state" / "remit" / "remit.db"
     assert f"The record   {record}\n" in demo.stdout
     assert record.is_file()
+    page = r"^See it in a browser:\n  remit serve --open  .*\n  remit open  "
+    assert re.search(page, demo.stdout, re.MULTILINE)
     listed = remit(tmp_path, "runs", "list", "--json")
     assert [each["run"]["status"] for each in json.loads(listed.stdout)] == ["complete"] * 5
 
@@ -77,7 +79,8 @@ def test_the_demo_may_be_repeated_and_put_elsewhere(tmp_path: Path) -> None:
     folder = tmp_path / "my data"
     first, second = (remit(tmp_path, "demo", "--data-dir", folder) for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert f"remit runs list --db '{folder / 'remit.db'}'" in second.stdout
+    for command in ("runs list", "serve --open", "open"):
+        assert f"  remit {command} --db '{folder / 'remit.db'}' " in second.stdout
     listed = remit(tmp_path, "runs", "list", "--json", "--db", folder / "remit.db")
     assert len(json.loads(listed.stdout)) == 10
 

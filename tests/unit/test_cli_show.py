@@ -40,7 +40,7 @@ class Place:
     api: Api
     run_id: str
 
-    def run(self, *words: str, there: bool = False) -> Result:
+    def run(self, *words: str, there: bool = False, code: int = 0) -> Result:
         """Run a command on the server or on the database."""
         env = {"COLUMNS": "100"}
         if there:
@@ -48,7 +48,7 @@ class Place:
         else:
             words = (*words, "--db", str(self.db))
         result = CliRunner().invoke(main, ["runs", *words], env=env)
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == code, result.output
         return result
 
     def shown(self, *words: str, there: bool = False) -> list[str]:
@@ -108,6 +108,22 @@ def test_a_run_is_exported_as_the_api_shows_it(there: bool, place: Place) -> Non
     for row, shown in zip(rows, expected, strict=True):
         assert {**shown, "flags": row["flags"]}.items() >= row.items()
     assert len(rows) == STEPS
+
+
+def test_a_run_is_exported_as_a_page(place: Place, tmp_path: Path) -> None:
+    """From a database; a server gives it to browsers. The text of a step is no HTML in it."""
+    file = tmp_path / "run.html"
+    export = ("export", place.run_id, "--html", str(file))
+    written = place.run(*export, there=False)
+    assert written.stdout == f"Wrote {file}, {file.stat().st_size // 1024} KB.\n"
+    assert "broken" in (html := file.read_text(encoding="utf-8"))
+    assert "word word" not in html
+    place.run(*export, "--values", there=False)
+    assert "word word" in file.read_text(encoding="utf-8")
+    refused = place.run(*export, there=True, code=1)
+    assert f"{place.url}/runs/{place.run_id}/file" in refused.stderr
+    refused = place.run("export", place.run_id, "--values", there=False, code=2)
+    assert "--values goes with --html" in refused.stderr
 
 
 @both

@@ -146,10 +146,17 @@ def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
         (f"{remit} runs list{db}", "all the runs"),
         (f"{remit} runs show{db}", "the last one: a refund that was refused"),
         (f"{remit} runs show{db} --json", "the same, complete"),
-        (f"{remit} serve{db}", "the API over this record, for other programs"),
     )
-    wide = max(len(command) for command, _ in commands)
+    page = (
+        (f"{remit} serve --open{db}", "serve the page and open it, signed in"),
+        (f"{remit} open{db}", "open the page of a server that runs already"),
+    )
+    wide = max(len(command) for command, _ in (*commands, *page))
     for command, what in commands:
+        yield f"  {command:<{wide}}  {faint(what)}"
+    yield ""
+    yield "See it in a browser:"
+    for command, what in page:
         yield f"  {command:<{wide}}  {faint(what)}"
 
 

@@ -16,6 +16,7 @@ from remit.client._target import Answer, Target
 from remit.client.endpoints import Call
 from remit.collector.api import Request, Service
 from remit.collector.domain import Caller, TokenScope, prepare
+from remit.collector.page import html_of_run
 from remit.collector.settings import Settings
 from remit.collector.store import ReadOnlyStore, Store, shown
 
@@ -31,6 +32,7 @@ class DatabaseClient:
     def __init__(self, store: Store, account_id: str) -> None:
         """Call the API of *store* for an account."""
         self._clock = SystemClock()
+        self._store, self._account_id = store, account_id
         caller = Caller(account_id, TokenScope.ACCOUNT)
         self._service = Service(store, Settings(), self._clock, caller=caller)
         self._target = Target("", None)
@@ -45,6 +47,15 @@ class DatabaseClient:
         response = self._service.dispatch(Request(call.method, path, dict(call.query), {}, body))
         answer = Answer(response.status, dict(response.headers), response.body)
         return self._target.read(call, answer, self._clock)
+
+    def html(self, run_id: str, *, values: bool) -> bytes:
+        """Return a run as one HTML file.
+
+        Args:
+            run_id: The run.
+            values: Whether to add the values of its steps.
+        """
+        return html_of_run(self._store, self._account_id, run_id, values=values)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from itertools import chain
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import click
 
 from remit._capture.short import error_of, kind_of, members
 from remit._declare.registry import RUN_TYPE
+from remit.cli._failing import Failed
 from remit.cli._feed import Feed
 from remit.cli._filters import (
     agent_option,
@@ -153,13 +155,31 @@ def show(
 
 @runs.command()
 @click.argument("run", type=TEXT)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page that opens without a server, without values.",
+)
+@click.option(
+    "--values", is_flag=True, help="With --html: add values, except those of confidential steps."
+)
 @read_option
-def export(run: str, db: Database | None) -> None:
+def export(run: str, db: Database | None, html: Path | None, *, values: bool) -> None:
     """Print a run and its spans as JSON, one object a line, the oldest span first.
 
     RUN is its key, its id, the beginning of either, or `last`. The objects are those of the API:
     the run has the type agent_instance, each span the type agent_span.
+
+    With --html, write the run as one file for a browser: its steps, what failed and where, what
+    each step declares. The file has no script and asks no server. --html reads a database; a
+    server gives the same file to a browser that is signed in, at /runs/RUN/file.
     """
+    if values and html is None:
+        raise click.UsageError("--values goes with --html: without it, all values are printed.")
+    if html is not None:
+        _export_html(run, db, html, values=values)
+        return
     with reader_of(db) as reader, TemporaryFile() as file:
         found = reader.find(run)
         sizes = array("Q")
@@ -174,6 +194,23 @@ def export(run: str, db: Database | None) -> None:
             file.seek(offset)
             emit_line(file.read(size))
     say_place(reader, err=True)
+
+
+def _export_html(run: str, db: Database | None, file: Path, *, values: bool) -> None:
+    with reader_of(db) as reader:
+        found = reader.find(run)
+        html_of = getattr(reader.client, "html", None)
+        if html_of is None:
+            raise Failed(
+                "--html reads a database, which --db names. A server gives the same file to a "
+                f"browser that is signed in: {reader.place}/runs/{found.instance.id}/file"
+            )
+        html = html_of(found.instance.id, values=values)
+    try:
+        file.write_bytes(html)
+    except OSError as error:
+        raise Failed(f"{file} cannot be written: {error.strerror or error}") from error
+    emit(f"Wrote {printable(str(file))}, {len(html) // 1024:,} KB.")
 
 
 def _reading(run: ListedRun) -> AbstractContextManager[Progress]:

@@ -47,7 +47,7 @@ def values(visit: Visit) -> Answer:
 
 def part(visit: Visit) -> Answer:
     """Answer the panel of a step, for the script of the page."""
-    return Page("span_part.html", _panel_values(visit, visit.named["span"], opened=False))
+    return Page("span_part.html", panel_values(visit, visit.named["span"], opened=False))
 
 
 def printed(visit: Visit) -> Answer:
@@ -62,15 +62,15 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
         if refusal.status != _NOT_FOUND:
             raise
         return Page("run_not_found.html", {"run_id": visit.named["id"]}, _NOT_FOUND)
-    tree, failed = _tree(visit, facts)
+    tree, failed = tree_of(visit, facts)
     chosen = wanted or (tree.chosen.id if tree.chosen is not None else None)
-    panel = {} if chosen is None else _panel_values(visit, chosen, opened=opened)
+    panel = {} if chosen is None else panel_values(visit, chosen, opened=opened)
     # A script draws all of them; to make many rows first takes longer than to draw those in view.
     is_print = template == _PRINT
     return Page(
         template,
         {
-            **_head(visit, facts),
+            **head_values(visit, facts),
             "tree": tree,
             "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
             "chosen": chosen,
@@ -83,7 +83,7 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
     )
 
 
-def _tree(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
+def tree_of(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
     """Return the steps of a run, and of a failed one the step that failed first."""
     tree = Tree(facts, visit.now_us)
     if tree.origin is None or facts.row.status != FAILED:
@@ -95,7 +95,7 @@ def _tree(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
     return Tree(facts, visit.now_us, first), read_span(visit, first)
 
 
-def _head(visit: Visit, facts: RunFacts) -> dict[str, object]:
+def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     """Return what the head of a page about a run names."""
     row = facts.row
     return {
@@ -113,13 +113,26 @@ def head_of(visit: Visit) -> Mapping[str, object]:
     Raises:
         RequestError: 404, there is none for this person.
     """
-    return _head(visit, read_run(visit))
+    return head_values(visit, read_run(visit))
 
 
-def _panel_values(visit: Visit, span_id: str, *, opened: bool) -> dict[str, object]:
+def panel_values(
+    visit: Visit, span_id: str, *, opened: bool, withheld: bool = False
+) -> dict[str, object]:
+    """Return what the panel of a step shows.
+
+    Args:
+        visit: The visit, whose address names the run.
+        span_id: The step.
+        opened: Whether values of a confidential step are shown.
+        withheld: Whether all values are left out.
+
+    Raises:
+        RequestError: 404, there is none for this person.
+    """
     facts = read_span(visit, span_id)
     quality: dict[str, object] = {}
-    if facts.row.schema_name == ROOT:
+    if facts.row.schema_name == ROOT and not withheld:
         run = visit.api.get(f"/api/v1/agent_instance/{visit.named['id']}")["details"]
         quality = {
             name: {
@@ -129,7 +142,7 @@ def _panel_values(visit: Visit, span_id: str, *, opened: bool) -> dict[str, obje
             }
             for name, payload in run["quality_payloads"].items()
         }
-    panel = panel_of(facts, opened=opened, quality=quality)
+    panel = panel_of(facts, opened=opened, quality=quality, withheld=withheld)
     readable = not panel.closed and not panel.erased
     return {
         "panel": panel,

@@ -174,18 +174,25 @@ class Panel(NamedTuple):
     is_root: bool
 
 
-def panel_of(facts: SpanFacts, *, opened: bool, quality: Mapping[str, object]) -> Panel:
+def panel_of(
+    facts: SpanFacts,
+    *,
+    opened: bool,
+    quality: Mapping[str, object],
+    withheld: bool = False,
+) -> Panel:
     """Return the panel of a step.
 
     Args:
         facts: The step.
         opened: Whether values of a confidential step are shown.
         quality: The quality of its run, if the step is the root of it.
+        withheld: Whether to leave out all values, and the messages of exceptions.
     """
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
     error = error_of(row) if row.status == FAILED else {}
-    closed = facts.closed and not opened
+    closed = withheld or (facts.closed and not opened)
     hidden: Hidden = frozenset() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED

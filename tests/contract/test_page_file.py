@@ -1,0 +1,82 @@
+"""A run as one HTML file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64encode
+
+import pytest
+
+from remit.collector import Store
+from tests import run_pages
+from tests.collecting import World
+from tests.inside import httpx
+from tests.inside_collector import html_of_run
+from tests.signing_in import signed_in
+
+MESSAGE = "the provider answered 502 three times"
+
+
+@pytest.fixture
+def http(store: Store) -> httpx.Client:
+    """Return somebody who is signed in."""
+    return signed_in(store)
+
+
+def test_it_needs_no_server(world: World, http: httpx.Client) -> None:
+    """It has no script, no address, and a policy that permits its own style sheet only."""
+    run_id = run_pages.failed(world.account())
+    answer = http.get(f"/runs/{run_id}/file")
+    assert answer.headers["content-disposition"] == f'attachment; filename="{run_id}.html"'
+    html = answer.text
+    assert "<script" not in html
+    links = re.findall(r' (?:href|src)="([^"]*)"|url\(([^)]*)\)', html)
+    links = ["".join(link) for link in links]
+    spans = set(re.findall(r'<article class="panel print" id="(\w+)"', html))
+    assert len(spans) == 4
+    inside = {f"#{span}" for span in spans}
+    drawn = {f"#{name}" for name in re.findall(r'<(?:symbol|pattern) id="(\w+)"', html)}
+    assert inside <= set(links)
+    assert set(links) <= inside | drawn
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src &#39;none&#39;; style-src &#39;sha256-{digest}&#39;"
+    assert f'<meta http-equiv="content-security-policy" content="{policy}' in html
+
+
+def test_values_are_in_it_on_request_only(world: World, http: httpx.Client) -> None:
+    """Without them, messages of exceptions are left out, too."""
+    run_id = run_pages.failed(world.account())
+    without = http.get(f"/runs/{run_id}/file").text
+    assert "shop.tools.PaymentError" in without
+    assert "shop/tools.py" in without
+    assert not any(text in without for text in (MESSAGE, "1021", "Grace", "refund"))
+    whole = http.get(f"/runs/{run_id}/file?values=true").text
+    assert all(text in whole for text in (MESSAGE, "1021", "Grace", "refund"))
+
+
+def test_values_of_confidential_steps_are_never_in_it(world: World, http: httpx.Client) -> None:
+    """They are asked for step by step."""
+    run_id, _ = run_pages.confidential(world.account(), {"note": "a private word"})
+    for query in ("", "?values=true"):
+        assert "private" not in http.get(f"/runs/{run_id}/file{query}").text
+
+
+def test_text_of_data_is_no_html_in_it(world: World, http: httpx.Client) -> None:
+    """Not even one that looks like a link of a template."""
+    hostile = '<a href="/runs/x?span=1"><img src=x onerror=alert(1)>'
+    run_id = run_pages.failed(world.account(), hostile)
+    html = http.get(f"/runs/{run_id}/file?values=true").text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+    assert "<img" not in html
+
+
+def test_a_database_gives_the_same_file(world: World) -> None:
+    """Without a session, and in UTC."""
+    run_id = run_pages.failed(world.account())
+    with world.store.reading() as tx:
+        (account,) = tx.accounts()
+    html = html_of_run(world.store, account.id, run_id, values=True).decode()
+    assert MESSAGE in html
+    assert "<span>UTC</span>" in html

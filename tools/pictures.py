@@ -1,0 +1,183 @@
+"""Draw the pictures of the page in `docs/pictures`: `python -m tools.pictures`, in the root.
+
+A database is filled with runs of several agents, served, and opened in Debian's
+`chromium-headless-shell`, or in the Chromium that `REMIT_CHROMIUM` names.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from playwright.sync_api import Browser, sync_playwright
+
+from remit.collector import open_store
+from tests import run_pages, waterfalls
+from tests.browsing import ZONE, Desk, serving_page, sign_in
+from tests.conversing import complete_and_failed, conversation
+from tests.run_history import BEYOND, WITHHELD, History, denial, error
+
+FOLDER: Final = Path(__file__).parent.parent / "docs" / "pictures"
+SIZE: Final = (1280, 640)
+SCALE: Final = 0.75
+"""Pixels of a picture to those of the page."""
+MOST_BYTES: Final = 80_000
+RUNS: Final = 140
+_AGENTS: Final = ("Support desk", "Support desk", "Invoice clerk", "Mail sorter", "Night review")
+_DAY_S: Final = 20 * 3600
+_OUTAGE_S: Final = 3 * 3600
+_OUTAGE_OF_5: Final = 2
+"""Runs of five that fail during the outage at the end of the day."""
+_THEMES: Final[tuple[Literal["light"], Literal["dark"]]] = ("light", "dark")
+_CHROMIUM: Final = ("chromium-headless-shell", "chromium")
+
+
+class Screen(NamedTuple):
+    """A screen of the page.
+
+    Attributes:
+        name: Name of the picture.
+        address: Where the screen is.
+        theme: `light` or `dark`.
+        waits_for: A mark of the browser's clock that the screen sets when it is complete.
+    """
+
+    name: str
+    address: str
+    theme: str = "light"
+    waits_for: str = ""
+
+
+def seeded_day(desk: Desk) -> list[Screen]:
+    """Fill a collector with a day of several agents; return its screens."""
+    _history(desk)
+    return [Screen("runs", "/runs"), Screen("runs-dark", "/runs", "dark")]
+
+
+def seeded_runs(desk: Desk) -> list[Screen]:
+    """Fill a collector with a few runs that show something; return their screens."""
+    api = desk.api
+    failed, refused = run_pages.failed(api), run_pages.refused(api)
+    long = waterfalls.begun(api)
+    steps = waterfalls.night()
+    waterfalls.record(api, long, steps)
+    waterfalls.ended(api, long, steps[0].took_ms or 0)
+    talk, calls = conversation(api)
+    well, worse = complete_and_failed(api)
+    return [
+        Screen("failed", f"/runs/{failed}"),
+        Screen("waterfall", f"/runs/{long}", waits_for="all-rows"),
+        Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2"),
+        Screen("compare", f"/runs/compare?a={well}&b={worse}"),
+        Screen("refusal", f"/runs/{refused}"),
+        Screen("agent", f"/agents/{api.agent_id}"),
+        Screen("map", "/map"),
+    ]
+
+
+def pictures_of(
+    browser: Browser, desk: Desk, folder: Path, screens: Iterable[Screen]
+) -> list[Screen]:
+    """Write a picture of each screen; return the screens that there are not.
+
+    Args:
+        browser: The browser.
+        desk: The collector.
+        folder: Where to.
+        screens: The screens.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing: list[Screen] = []
+    for theme in _THEMES:
+        context = browser.new_context(
+            locale="en-GB",
+            timezone_id=ZONE,
+            viewport={"width": SIZE[0], "height": SIZE[1]},
+            device_scale_factor=SCALE,
+            color_scheme=theme,
+            reduced_motion="reduce",
+        )
+        page = context.new_page()
+        sign_in(context, desk, zone=ZONE)
+        for screen in screens:
+            if screen.theme != theme:
+                continue
+            answer = page.goto(desk.url + screen.address)
+            if answer is None or not answer.ok:
+                missing.append(screen)
+                continue
+            if screen.waits_for:
+                page.wait_for_function(
+                    "mark => performance.getEntriesByName(mark).length > 0", arg=screen.waits_for
+                )
+            page.evaluate("document.fonts.ready")
+            page.screenshot(path=folder / f"{screen.name}.png", animations="disabled")
+        context.close()
+    return missing
+
+
+def _history(desk: Desk) -> None:
+    """Record a day of several agents; more goes wrong towards its end."""
+    dice = random.Random(4)  # noqa: S311 - no secret
+    history = History(desk.world.store)
+    payment = error("shop.errors.PaymentError", "the provider answered 502 three times")
+    locked = error("sqlite3.OperationalError", "database is locked", "shop/store.py:88 in save")
+    answers = ("solved", "63.90 euros paid back", "sent to a person", "order 1240 is on its way")
+    for ago in sorted((dice.random() ** 1.5 * _DAY_S for _ in range(RUNS)), reverse=True):
+        began, agent = timedelta(seconds=ago + 60), dice.choice(_AGENTS)
+        took = 0.4 + dice.random() * 9
+        pays = agent == _AGENTS[0]
+        (kind,) = dice.choices(("well", "failed", "refused", "beyond"), (86, 4, 6, 4))
+        if pays and ago < _OUTAGE_S and dice.randrange(5) < _OUTAGE_OF_5:
+            charge = {"payload": WITHHELD, "result": payment}
+            history.run(began, status="failed", steps={"chat": {}, "charge": charge}, took=took)
+        elif kind == "failed":
+            history.run(began, agent=agent, status="failed", steps={"save": locked}, took=took)
+        elif kind == "refused" and pays:
+            refused = denial("shop:pay_back", "it may not move money")
+            history.run(began, steps={"chat": {}, "pay_back": refused}, took=took)
+        elif kind == "beyond":
+            history.run(began, agent=agent, steps={"chat": {"payload": BEYOND}}, took=took)
+        else:
+            answer = dice.choice(answers)
+            history.run(began, agent=agent, steps={"chat": {}}, answer=answer, took=took)
+    history.run(timedelta(seconds=40), status="terminated", answer="it answers the wrong customer")
+    history.run(timedelta(seconds=20), status="active", steps={"chat": None})
+
+
+def main() -> int:
+    """Draw all pictures; return how many screens there are not, or are too large."""
+    names = [os.environ.get("REMIT_CHROMIUM", ""), *_CHROMIUM]
+    path = next((program for name in names if name and (program := shutil.which(name))), None)
+    if path is None:
+        sys.exit(f"no browser: install {_CHROMIUM[0]}, or name one in REMIT_CHROMIUM")
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        missing: list[Screen] = []
+        for name, seeded in (("day", seeded_day), ("runs", seeded_runs)):
+            store = open_store(Path(scratch) / f"{name}.db")
+            with serving_page(store) as desk:
+                missing += pictures_of(browser, desk, FOLDER, seeded(desk))
+            store.close()
+        browser.close()
+    for screen in missing:
+        sys.stdout.write(f"there is no screen {screen.name} at {screen.address}\n")
+    sizes = {picture: picture.stat().st_size for picture in sorted(FOLDER.glob("*.png"))}
+    large = {picture: size for picture, size in sizes.items() if size > MOST_BYTES}
+    for picture, size in sizes.items():
+        sys.stdout.write(
+            f"{picture.name} {size:,} bytes{' is too large' if picture in large else ''}\n"
+        )
+    return len(missing) + len(large)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
