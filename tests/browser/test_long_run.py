@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from remit.collector import open_store
-from tests.browsing import Desk, opened_tab, serving_page
+from tests.browsing import Desk, Tab, opened_tab, serving_page
 from tests.long_runs import STEPS, long_run
 from tests.waterfalls import id_of
 
@@ -17,6 +18,8 @@ ROWS_MS: Final = 2000
 """Twice the budget: machines of CI are shared."""
 FRAMES_PER_S: Final = 25
 """Half of the budget, for the same reason."""
+BROKEN: Final = "() => document.querySelector('.said')?.textContent.includes('load the page again')"
+ENDED: Final = f"() => performance.getEntriesByName('all-rows').length > 0 || ({BROKEN})()"
 TRIES: Final = 3
 """One of so many must be fast enough."""
 SCROLL: Final = """() => new Promise((done) => {
@@ -43,11 +46,17 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Desk, str]]
     store.close()
 
 
-def mark(page: Page, name: str) -> float:
-    """Wait for a mark of the script; return its time in milliseconds since the page was asked."""
-    expression = "(name) => performance.getEntriesByName(name).length > 0"
-    page.wait_for_function(expression, arg=name, timeout=60_000)
-    return float(page.evaluate("(name) => performance.getEntriesByName(name)[0].startTime", name))
+def rows_ms(tab: Tab, path: str) -> float:
+    """Open a run; return when its first rows were there, if all rows came within their time.
+
+    A machine that is busy with other tests can be too slow for the limit of one question.
+    """
+    page = tab.open(path)
+    page.wait_for_function(ENDED, timeout=60_000)
+    if page.evaluate(BROKEN):
+        tab.complaints.clear()
+        return math.inf
+    return float(page.evaluate("() => performance.getEntriesByName('first-rows')[0].startTime"))
 
 
 def test_a_step_of_a_very_long_run_opens_from_its_address(
@@ -58,10 +67,9 @@ def test_a_step_of_a_very_long_run_opens_from_its_address(
     number = STEPS - 700
     with opened_tab(browser, desk) as tab:
         path = f"/runs/{run}?span={id_of(run, number)}"
-        loads = (mark(tab.open(path), "first-rows") for _ in range(TRIES))
+        loads = (rows_ms(tab, path) for _ in range(TRIES))
         assert any(ms <= ROWS_MS for ms in loads)
         page = tab.page
-        mark(page, "all-rows")
         tree = page.locator("#tree")
         chosen = tree.locator("[aria-selected=true]")
         expect(chosen).to_be_in_viewport()
