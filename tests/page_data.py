@@ -31,6 +31,14 @@ SCREENS: Final = (
     "/runs/{conversation}/spans/{call}/read",
     "/runs/compare",
     "/runs/compare?a={older}&b={newer}",
+    "/agents",
+    "/agents/{agent}",
+    "/agents/{agent}?view=happened",
+    "/agents/{agent}?view=versions",
+    "/map",
+    "/refused",
+    "/register",
+    "/account",
     "/help",
 )
 """Addresses of all screens and of their states; the names are the keys of `places_of`."""
@@ -42,6 +50,7 @@ def places_of(world: World, api: Api) -> dict[str, str]:
     older, newer = complete_and_failed(api)
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
     return {
+        "agent": api.agent_id or "",
         "failed": run_pages.failed(api),
         "grouped": run_pages.grouped(api),
         "refused": run_pages.refused(api),

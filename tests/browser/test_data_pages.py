@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Download, Page, expect
 
 from remit.collector import create_token, open_store
 from remit.testing import FakeClock
-from tests.browsing import THEMES, Desk, Tab, opened_tab, serving_page
+from tests.browsing import Desk, Tab, opened_tab, serving_page
 from tests.declared_agents import TYPES, DeclaredAgents, filled, step
 from tests.run_history import minutes
 
@@ -287,14 +287,3 @@ def test_hostile_texts_are_shown_and_never_run(tab: Tab, desk: Desk) -> None:
         assert "\u202e" not in answer.text()
     for path in SCREENS[:3]:
         expect(tab.open(path).locator("main")).to_contain_text("[U+202E]")
-
-
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("size", ["wide", "phone", "narrow"])
-def test_axe_finds_nothing(browser: Browser, full_desk: Desk, theme: str, size: str) -> None:
-    """On every screen, in both themes and three widths, without sideways scrolling."""
-    with opened_tab(browser, full_desk, theme=theme, size=size) as tab:
-        for path in SCREENS:
-            page = tab.open(path)
-            assert tab.axe() == [], path
-            assert tab.needed_width() <= (page.viewport_size or {"width": 0})["width"], path
