@@ -226,7 +226,8 @@ def test_a_token_is_revoked_after_a_question(tab: Tab, desk: Desk) -> None:
 
 def test_browsers_are_signed_out(browser: Browser, tab: Tab, desk: Desk) -> None:
     """All others, or this one."""
-    with opened_tab(browser, desk) as other:
+    # Each desk has one session.
+    with opened_tab(browser, Desk(desk.url, desk.world, desk.api, desk.token)) as other:
         page = tab.open("/account")
         expect(page.locator(".sess tbody tr")).to_have_count(2)
         page.get_by_role("button", name="Sign out everywhere else").click()

@@ -28,7 +28,7 @@ from remit.collector.store import SessionRow, Store
 HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200
 """So many steps of a file have a panel below the tree."""
-_FONTS: Final = re.compile(r"@font-face \{[^}]*\}\n")
+_FONTS: Final = re.compile(r"@font-face\{[^}]*\}")
 _LINK: Final = re.compile(r'<a ([^>]*?)href="([^"]*)"')
 _SPAN: Final = re.compile(r"[?;]span=(\w+)")
 
