@@ -113,7 +113,7 @@ def csv(visit: Visit) -> Answer:
 
 
 def svg(visit: Visit) -> Answer:
-    """Return the drawing as a file of its own."""
+    """Return the drawing as a separate file."""
     shown = _read(visit, visit.query)
     values = {**_drawn(shown), "above": _ABOVE, "left": 250, "across": WIDTH}
     return Data(render("map.svg", values), "image/svg+xml", "data-map.svg")

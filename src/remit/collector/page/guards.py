@@ -29,7 +29,7 @@ def check_host(request: Request, names: tuple[str, ...]) -> None:
         raise RequestError(
             HTTPStatus.MISDIRECTED_REQUEST,
             "misdirected_request",
-            f"this server does not know the name {name or '(none)'}: whoever runs it starts it "
+            f"this server does not know the name {name or '(none)'}: its operator starts it "
             f"with --page-host {name or 'NAME'}",
         )
 

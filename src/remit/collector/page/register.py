@@ -1,4 +1,4 @@
-"""The register: which agents touch whose data, on whose word, and where nobody spoke."""
+"""The register: which agents touch whose data, on whose word, and what is not declared."""
 
 from __future__ import annotations
 

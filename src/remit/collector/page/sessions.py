@@ -50,7 +50,7 @@ class SignedIn(NamedTuple):
 
 
 def create_code(store: Store, *, clock: Clock | None = None) -> str:
-    """Return a code that begins a session of whoever runs the server, once, within ten minutes.
+    """Return a code that begins a session of the operator, once, within ten minutes.
 
     It gives what the holder of the database has anyway: everything in its account.
     """

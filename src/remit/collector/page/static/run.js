@@ -878,7 +878,7 @@ async function merge(change) {
   }
 }
 
-/** Show anew what the server says of the run as a whole. */
+/** Show what the server says now of the run as a whole. */
 async function renew() {
   const answer = await get(address());
   if (!answer.ok) return;

@@ -100,7 +100,7 @@ CREATE TABLE api_tokens (
 );
 
 -- The sessions of people at the page, and codes with which one begins. `token_id` is the token that
--- began it; NULL for whoever runs the server.
+-- began it; NULL for the operator of the server.
 CREATE TABLE page_sessions (
   id TEXT NOT NULL PRIMARY KEY,
   account_id TEXT NOT NULL,
