@@ -22,6 +22,7 @@ from remit.collector.page.run_facts import (
     objects,
     seconds_after,
 )
+from remit.collector.page.sides import read_of
 from remit.collector.store import SpanRow
 from remit.models.data_risk import ActionProfile, DataCategories
 
@@ -370,8 +371,9 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: Hidden) -> Gro
 
 def _refusal(facts: SpanFacts, error: Mapping[str, object]) -> Refusal:
     violations = error.get("violations")
-    sentences = [str(each) for each in cast("list[object]", violations)]
-    parsed = [match for sentence in sentences if (match := _SENTENCE.fullmatch(sentence))]
+    listed = cast("list[object]", violations) if isinstance(violations, list) else [violations]
+    sentences = [str(each) for each in listed]
+    parsed = [match for each in read_of(sentences) if (match := _SENTENCE.fullmatch(each))]
     agent = parsed[0]["agent"] if parsed else ""
     of_agent = [match for match in parsed if match["agent"] == agent]
     step, remit = facts.declared or Declared({}), _remit(facts, agent, of_agent)
