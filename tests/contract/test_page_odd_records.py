@@ -10,7 +10,8 @@ from remit.collector import Store
 from tests import run_pages
 from tests.collecting import World
 from tests.inside import httpx
-from tests.signing_in import signed_in
+from tests.signing_in import signed_in, visitor
+from tests.waterfalls import Step, begun, id_of, record
 
 
 @pytest.fixture
@@ -36,3 +37,23 @@ def test_long_sentences_of_a_policy_are_not_taken_apart(
         assert answer.status_code == HTTPStatus.OK, path
         assert ("The agent rules out moving money" in answer.text) is is_read, path
         assert "charge" in answer.text
+
+
+def test_nodes_of_a_graph_in_a_circle_have_nothing_around_them(store: Store) -> None:
+    """A model call in them is shown."""
+    person = visitor(store)
+    run = begun(person.api)
+    messages = [{"role": "user", "content": "Where is it?"}]
+    payload = {"operation": "chat", "model_name": "gpt", "inputs": {"messages": messages}}
+    record(
+        person.api,
+        run,
+        [
+            Step("langchain:chain", 1),
+            Step("langchain:chain", 0),
+            Step("langchain:chat", 0, payload=payload),
+        ],
+    )
+    answer = person.http.get(f"/runs/{run}/spans/{id_of(run, 2)}")
+    assert answer.status_code == HTTPStatus.OK
+    assert "Where is it?" in answer.text
