@@ -57,3 +57,21 @@ def test_nodes_of_a_graph_in_a_circle_have_nothing_around_them(store: Store) -> 
     answer = person.http.get(f"/runs/{run}/spans/{id_of(run, 2)}")
     assert answer.status_code == HTTPStatus.OK
     assert "Where is it?" in answer.text
+
+
+def test_a_parent_in_another_run_is_not_read(world: World, http: httpx.Client) -> None:
+    """Its error is not told by the steps below it."""
+    api = world.account()
+    other = run_pages.Story(api)
+    member = {"type": "KeyError", "message": "a word of another run", "at": run_pages.PLACE}
+    group = run_pages.error("two", "ExceptionGroup", members=[member], of=1)
+    other.end(other.root, "failed", group, ms=2)
+    other.finish("failed")
+    story = run_pages.Story(api)
+    step = story.begin("shop.tools:charge", other.root, ms=1)
+    story.end(step, "failed", run_pages.error("no"), ms=2)
+    story.end(story.root, "failed", {"status": "failed"}, ms=3)
+    run_id = story.finish("failed")
+    answer = http.get(f"/runs/{run_id}/spans/{step}")
+    assert answer.status_code == HTTPStatus.OK
+    assert "another run" not in answer.text

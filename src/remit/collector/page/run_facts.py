@@ -333,7 +333,8 @@ def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -
         parent = row.parent_span_id
         while parent is not None and len(ancestors) < _MOST_ANCESTORS:
             above = tx.spans(account_id, [parent]).get(parent)
-            if above is None or above in ancestors:
+            # A parent may be a step of another run, which this reader may not see.
+            if above is None or above.agent_instance_id != run_id or above in ancestors:
                 break
             ancestors.append(above)
             parent = above.parent_span_id
