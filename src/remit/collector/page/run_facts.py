@@ -165,6 +165,22 @@ class RunFacts:
         return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
 
 
+class ClosedErrors(NamedTuple):
+    """Exceptions whose messages are shown only on request.
+
+    Attributes:
+        alike: Their classes and places.
+        all: Whether they are all exceptions of the run.
+    """
+
+    alike: frozenset[tuple[str, str]] = frozenset()
+    all: bool = False
+
+    def has(self, error: Mapping[str, object]) -> bool:
+        """Return whether an exception is one of them."""
+        return self.all or _exception(error) in self.alike
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
@@ -194,11 +210,18 @@ class SpanFacts:
         return self.declared is not None and self.declared.closed
 
     @property
-    def closed_errors(self) -> frozenset[tuple[object, object]]:
-        """Class and place of the exceptions of closed steps, which pass through others."""
-        closed = [row for row in self.failed if declared_by(self.types.get(row.schema_name)).closed]
-        errors = map(error_of, closed)
-        return frozenset((str(error.get("type")), str(error.get("at"))) for error in errors)
+    def closed_errors(self) -> ClosedErrors:
+        """The exceptions of closed steps, which pass through others.
+
+        They are all exceptions if the run may have more failed steps than were read.
+        """
+        closed = {name for name, span_type in self.types.items() if declared_by(span_type).closed}
+        if closed and len(self.failed) >= MOST_FAILED:
+            return ClosedErrors(all=True)
+        errors = [error_of(row) for row in self.failed if row.schema_name in closed]
+        for error in errors:
+            errors += [*objects(error.get("causes")), *objects(error.get("members"))]
+        return ClosedErrors(frozenset(map(_exception, errors)))
 
 
 def declared_by(span_type: CompiledSpanType | None) -> Declared:
@@ -253,6 +276,11 @@ def result_of(row: SpanRow) -> dict[str, object]:
 def error_of(row: SpanRow) -> dict[str, object]:
     """Return the error of a step; empty without one."""
     return members(result_of(row).get("error"))
+
+
+def _exception(error: Mapping[str, object]) -> tuple[str, str]:
+    """Return class and place of an exception, which steps have in common that it ended."""
+    return str(error.get("type")), str(error.get("at"))
 
 
 def members(value: object) -> dict[str, object]:
