@@ -75,3 +75,19 @@ def test_a_parent_in_another_run_is_not_read(world: World, http: httpx.Client) -
     answer = http.get(f"/runs/{run_id}/spans/{step}")
     assert answer.status_code == HTTPStatus.OK
     assert "another run" not in answer.text
+
+
+@pytest.mark.parametrize("levels", [200, 100_000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"$remit":"cut","head":', "}")])
+def test_json_in_a_text_may_nest_deep(
+    world: World, http: httpx.Client, levels: int, begin: str, end: str
+) -> None:
+    """The page ends somewhere."""
+    call = {"id": "c", "name": "look", "args": begin * levels + "1" + end * levels}
+    messages = [{"role": "assistant", "content": "", "tool_calls": [call]}]
+    payload = {"operation": "chat", "model_name": "gpt", "inputs": {"messages": messages}}
+    story = run_pages.Story(world.account())
+    step = story.begin("shop.tools:look_up", story.root, payload, ms=1)
+    answer = http.get(f"/runs/{story.run_id}/spans/{step}")
+    assert answer.status_code == HTTPStatus.OK
+    assert ("deeper than this page shows" in answer.text) is (levels == 200)
