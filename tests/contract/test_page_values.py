@@ -108,6 +108,22 @@ def test_the_notice_of_a_run_does_not_tell_its_message(world: World, http: httpx
     assert "private" not in page
 
 
+def test_how_it_differs_from_its_declaration_is_closed(world: World, http: httpx.Client) -> None:
+    """The sentences name what is in its values."""
+    type_ = run_pages.declared("shop.tools:vault", classification="confidential")
+    type_ |= {"params_schema": {"type": "object", "additionalProperties": {"type": "integer"}}}
+    story = run_pages.Story(world.account(), types=(type_,))
+    step = story.begin("shop.tools:vault", story.root, {"private": "x"}, ms=2)
+    here = f"/runs/{story.run_id}/spans/{step}"
+    for path in (here, f"{here}/part", f"/runs/{story.run_id}/file?values=true"):
+        answer = http.get(path)
+        assert answer.status_code == HTTPStatus.OK, path
+        assert "private" not in answer.text, path
+    shown = http.get(f"{here}/values").text
+    assert "Not as declared" in shown
+    assert "private" in shown
+
+
 def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
     """The route, the step, and the id of the token; no value."""
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})

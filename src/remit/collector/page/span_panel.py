@@ -215,7 +215,7 @@ def panel_of(
         returned=None if closed or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
-        findings=[str(each) for each in cast("list[object]", view["schema_errors"])],
+        findings=[] if closed else list(map(str, cast("list[object]", view["schema_errors"]))),
         declared=facts.declared,
         quality=quality if row.schema_name == ROOT else {},
         erased=erased,
