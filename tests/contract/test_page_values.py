@@ -108,14 +108,20 @@ def test_the_notice_of_a_run_does_not_tell_its_message(world: World, http: httpx
     assert "private" not in page
 
 
-def test_how_it_differs_from_its_declaration_is_closed(world: World, http: httpx.Client) -> None:
+@pytest.mark.parametrize(
+    ("classification", "takes"), [("confidential", ()), ("unknown", ("health_and_medical",))]
+)
+def test_how_it_differs_from_its_declaration_is_closed(
+    world: World, http: httpx.Client, classification: str, takes: tuple[str, ...]
+) -> None:
     """The sentences name what is in its values."""
-    type_ = run_pages.declared("shop.tools:vault", classification="confidential")
+    type_ = run_pages.declared("shop.tools:vault", classification=classification, takes=takes)
     type_ |= {"params_schema": {"type": "object", "additionalProperties": {"type": "integer"}}}
     story = run_pages.Story(world.account(), types=(type_,))
     step = story.begin("shop.tools:vault", story.root, {"private": "x"}, ms=2)
     here = f"/runs/{story.run_id}/spans/{step}"
-    for path in (here, f"{here}/part", f"/runs/{story.run_id}/file?values=true"):
+    file = f"/runs/{story.run_id}/file?values=true"
+    for path in (here, f"{here}/part", file, f"/refused?span={step}"):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path
         assert "private" not in answer.text, path

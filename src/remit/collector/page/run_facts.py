@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
-from remit.collector.domain import Context
+from remit.collector.domain import Context, is_closed
 from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import not_found
@@ -38,8 +38,6 @@ PROCESS_ENDED: Final = "ProcessEnded"
 
 Part: TypeAlias = Literal["action_profile", "params_data_categories", "result_data_categories"]
 _CLASSES: Final = get_args(Classification)
-_CLOSED: Final = frozenset(_CLASSES[_CLASSES.index("confidential") :])
-_SPECIAL: Final = ("gdpr_", "health_and_medical")
 _MOST_ANCESTORS: Final = 64
 
 
@@ -82,8 +80,7 @@ class Declared:
     @property
     def closed(self) -> bool:
         """Whether values are shown only on request: from *confidential* on, or of article 9."""
-        special = any(name.startswith(_SPECIAL) for name in (*self.takes, *self.gives))
-        return self.classification in _CLOSED or special
+        return is_closed(self.risk)
 
 
 class Elsewhere(NamedTuple):
