@@ -69,7 +69,9 @@ def test_a_step_around_it_does_not_tell_what_caused_it(
     story = run_pages.Story(world.account())
     around = story.begin("shop.desk:support", story.root, ms=1)
     step = story.begin("shop.tools:secret", around, ms=2)
-    story.end(step, "failed", run_pages.error("no", **{part: [inner]}), ms=10)
+    ended = run_pages.error("no")
+    ended["error"][part] = [inner]
+    story.end(step, "failed", ended, ms=10)
     outer = run_pages.error("no", "RuntimeError", causes=[inner])
     for each in (around, story.root):
         story.end(each, "failed", outer, ms=10)
