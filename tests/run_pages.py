@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -62,18 +63,21 @@ class Story:
     Attributes:
         api: The collector.
         version: Version of the agent.
+        types: Span types that it declares beside `TYPES`.
         run_id: The run.
         root: Its root span.
     """
 
     api: Api
     version: str = "1.5.0"
+    types: Sequence[dict[str, Any]] = ()
     run_id: str = field(init=False)
     root: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Register and start the run."""
-        schema = {"external_identifier": "shop-1", "span_type_schemas": TYPES}
+        types = [*TYPES, *self.types]
+        schema = {"external_identifier": "shop-1", "span_type_schemas": types}
         run = self.api.instance(
             "pending",
             agent_version={"external_identifier": self.version, "name": self.version},

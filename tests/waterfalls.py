@@ -19,6 +19,11 @@ _RISK: Final = {
     "result_data_categories": {"classification": "internal"},
 }
 _CLOSED: Final = {**_RISK, "params_data_categories": {"classification": "confidential"}}
+_HEALTH: Final = {"health_and_medical": "included", "classification": "internal"}
+_RISKS: Final = {
+    "shop.desk:charge": _CLOSED,
+    "shop.desk:diagnose": {**_RISK, "result_data_categories": _HEALTH},
+}
 TYPES: Final = (
     "remit:run",
     "shop.desk:night_review",
@@ -32,15 +37,17 @@ TYPES: Final = (
     "shop.desk:charge",
     "shop.desk:write",
     "shop.desk:notify",
+    "shop.desk:diagnose",
 )
+_SUMMED: Final = ("shop.desk:open_questions", "shop.desk:diagnose")
 SCHEMA: Final = {
     "external_identifier": "1.5.0",
     "span_type_schemas": [
         {
             "name": name,
             "params_schema": {"x-remit-kind": "llm"} if name.endswith(":chat") else {},
-            "data_risk": _CLOSED if name.endswith(":charge") else _RISK,
-            "template": "{{ found }} found" if name.endswith(":open_questions") else None,
+            "data_risk": _RISKS.get(name, _RISK),
+            "template": "{{ found }} found" if name in _SUMMED else None,
         }
         for name in TYPES
     ],

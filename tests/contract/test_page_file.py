@@ -80,3 +80,17 @@ def test_a_database_gives_the_same_file(world: World) -> None:
     html = html_of_run(world.store, account.id, run_id, values=True).decode()
     assert MESSAGE in html
     assert "<span>UTC</span>" in html
+
+
+def test_a_model_call_in_it_stands_alone(world: World, http: httpx.Client) -> None:
+    """Its messages are whole: other steps are not read for each of many panels."""
+    story = run_pages.Story(world.account())
+    messages = [{"role": "user", "content": "Where is my kettle?"}]
+    for ms in (1, 2):
+        payload = {"operation": "chat", "model_name": "gpt", "inputs": {"messages": messages}}
+        step = story.begin("shop.tools:look_up", story.root, payload, ms=ms)
+        story.end(step, ms=ms)
+        messages = [*messages, {"role": "user", "content": "And my radio?"}]
+    html = http.get(f"/runs/{story.run_id}/file?values=true").text
+    assert html.count("Where is my kettle?") == 2
+    assert html.count("And my radio?") == 1

@@ -60,7 +60,7 @@ def test_slices_have_every_step_once(person: Visitor) -> None:
 
 @on_each_store
 def test_labels_are_summaries_and_models_but_nothing_confidential(person: Visitor) -> None:
-    """Tokens come from the result; of a confidential type nothing is listed."""
+    """Tokens come from the result; of what is confidential or of article 9 nothing is listed."""
     run = begun(person.api)
     usage = {"prompt_tokens": 1500, "completion_tokens": 20, "total_tokens": 1520}
     steps = [
@@ -68,6 +68,7 @@ def test_labels_are_summaries_and_models_but_nothing_confidential(person: Visito
         Step("chat", payload={"model_name": "gpt-5-mini"}, result={"token_usage": usage}),
         Step("chat", payload={}, result={"said": '"token_usage":{"prompt_tokens":7,'}),
         Step("charge", payload={"found": "iban"}),
+        Step("diagnose", result={"found": "asthma"}),
     ]
     record(person.api, run, steps)
 
@@ -79,7 +80,7 @@ def test_labels_are_summaries_and_models_but_nothing_confidential(person: Visito
 
 @on_each_store
 def test_a_text_is_found_in_names_and_payloads(person: Visitor) -> None:
-    """Letters of any case; what a confidential step has received is not searched."""
+    """Letters of any case; what is confidential or of article 9 is not searched."""
     run = begun(person.api)
     record(
         person.api,
@@ -89,15 +90,16 @@ def test_a_text_is_found_in_names_and_payloads(person: Visitor) -> None:
             Step("search_help", result={"pages": 'a "kettle" for tea'}),
             Step("charge", payload={"item": "kettle"}),
             Step("write", payload={"text": "radio"}),
+            Step("diagnose", result={"found": "a kettle"}),
         ],
     )
 
-    numbers = {digits(id_of(run, number)): number for number in range(4)}
+    numbers = {digits(id_of(run, number)): number for number in range(5)}
 
     def found(text: str) -> list[int]:
         answer = person.data(f"/runs/{run}/find", q=text)
         assert answer["next"] is None
-        assert answer["closed"] == ["charge"]
+        assert answer["closed"] == ["charge", "diagnose"]
         return [numbers[each] for each in answer["ids"]]
 
     assert found("kettle") == [0, 1]

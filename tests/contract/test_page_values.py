@@ -60,6 +60,78 @@ def test_a_step_around_it_does_not_tell_its_message(world: World, http: httpx.Cl
         assert SECRET in http.get(f"{here}/values").text
 
 
+@pytest.mark.parametrize("part", ["causes", "members"])
+def test_a_step_around_it_does_not_tell_what_caused_it(
+    world: World, http: httpx.Client, part: str
+) -> None:
+    """The messages of its causes and of the members of its group are its own, too."""
+    inner = {"type": "KeyError", "message": SECRET, "at": "shop/vault.py:2 in read"}
+    story = run_pages.Story(world.account())
+    around = story.begin("shop.desk:support", story.root, ms=1)
+    step = story.begin("shop.tools:secret", around, ms=2)
+    ended = run_pages.error("no")
+    ended["error"][part] = [inner]
+    story.end(step, "failed", ended, ms=10)
+    outer = run_pages.error("no", "RuntimeError", causes=[inner])
+    for each in (around, story.root):
+        story.end(each, "failed", outer, ms=10)
+    run_id = story.finish("failed")
+    for each in (around, story.root):
+        assert "private" not in http.get(f"/runs/{run_id}/spans/{each}").text
+        assert SECRET in http.get(f"/runs/{run_id}/spans/{each}/values").text
+
+
+def test_the_messages_of_many_failures_are_closed(world: World, http: httpx.Client) -> None:
+    """Not all of them are read to tell which ones are those of a confidential step."""
+    story = run_pages.Story(world.account())
+    around = story.begin("shop.desk:support", story.root, ms=1)
+    others = [story.begin("shop.tools:charge", story.root, ms=2) for _ in range(100)]
+    step = story.begin("shop.tools:secret", around, ms=3)
+    for other in others:
+        story.end(other, "failed", run_pages.error("no", "OSError"), ms=4)
+    for each in (step, around, story.root):
+        story.end(each, "failed", run_pages.error(SECRET), ms=10)
+    run_id = story.finish("failed")
+    for path in (f"/runs/{run_id}", f"/runs/{run_id}/spans/{around}"):
+        assert "private" not in http.get(path).text
+    assert SECRET in http.get(f"/runs/{run_id}/spans/{around}/values").text
+
+
+def test_the_notice_of_a_run_does_not_tell_its_message(world: World, http: httpx.Client) -> None:
+    """Also if a step beside it ended first with the same exception."""
+    story = run_pages.Story(world.account())
+    beside = story.begin("shop.tools:charge", story.root, ms=1)
+    step = story.begin("shop.tools:secret", story.root, ms=2)
+    for ms, each in enumerate((beside, step, story.root), 10):
+        story.end(each, "failed", run_pages.error(SECRET), ms=ms)
+    run_id = story.finish("failed")
+    page = http.get(f"/runs/{run_id}").text
+    assert "shop/tools.py:41" in page
+    assert "private" not in page
+
+
+@pytest.mark.parametrize(
+    ("classification", "takes"), [("confidential", ()), ("unknown", ("health_and_medical",))]
+)
+def test_how_it_differs_from_its_declaration_is_closed(
+    world: World, http: httpx.Client, classification: str, takes: tuple[str, ...]
+) -> None:
+    """The sentences name what is in its values."""
+    type_ = run_pages.declared("shop.tools:vault", classification=classification, takes=takes)
+    type_ |= {"params_schema": {"type": "object", "additionalProperties": {"type": "integer"}}}
+    story = run_pages.Story(world.account(), types=(type_,))
+    step = story.begin("shop.tools:vault", story.root, {"private": "x"}, ms=2)
+    here = f"/runs/{story.run_id}/spans/{step}"
+    file = f"/runs/{story.run_id}/file?values=true"
+    for path in (here, f"{here}/part", file, f"/refused?span={step}"):
+        answer = http.get(path)
+        assert answer.status_code == HTTPStatus.OK, path
+        assert "private" not in answer.text, path
+    shown = http.get(f"{here}/values").text
+    assert "Not as declared" in shown
+    assert "private" in shown
+
+
 def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
     """The route, the step, and the id of the token; no value."""
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})

@@ -10,6 +10,7 @@ from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase
 from remit.collector.domain.erasure import runs_about as runs_about
+from remit.collector.domain.failures import is_closed as is_closed
 from remit.collector.domain.failures import is_open as is_open
 from remit.collector.domain.params import instance_of as instance_of
 from remit.collector.domain.places import prepare as prepare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
@@ -16,6 +17,7 @@ MAX_CHARS: Final = 200
 """Most characters of a class, a place or a line."""
 _CLASSES: Final = get_args(Classification)
 _OPEN: Final = frozenset(_CLASSES[: _CLASSES.index("internal") + 1])
+_SPECIAL: Final = ("gdpr_", "health_and_medical")
 _PARTS: Final = ("params_data_categories", "result_data_categories")
 
 
@@ -27,7 +29,7 @@ class Failure(NamedTuple):
         step: Name of the span's type; None for the run as a whole.
         kind: Class of the exception.
         place: Its place in the code.
-        text: First line of its message; None beyond the class *internal*.
+        text: First line of its message; None if it is shown only on request.
         causes: Class and place of the exceptions that caused it.
     """
 
@@ -105,9 +107,18 @@ def is_passed_on(kept: Failure, root: Failure) -> bool:
 
 
 def is_open(span_type: CompiledSpanType | None) -> bool:
-    """Return whether texts of a step may be listed: its data is not confidential or stricter."""
-    risk = (span_type.data_risk if span_type is not None else None) or {}
-    return all((risk.get(part) or {}).get("classification", "unknown") in _OPEN for part in _PARTS)
+    """Return whether texts of a step may be listed."""
+    return not is_closed((span_type.data_risk if span_type is not None else None) or {})
+
+
+def is_closed(risk: Mapping[str, Mapping[str, str] | None]) -> bool:
+    """Return whether values are shown only on request: from *confidential* on, or of article 9."""
+    parts = [risk.get(part) or {} for part in _PARTS]
+    return any(
+        words.get("classification", "unknown") not in _OPEN
+        or any(name.startswith(_SPECIAL) and words[name] == "included" for name in words)
+        for words in parts
+    )
 
 
 def _line(value: object) -> str | None:

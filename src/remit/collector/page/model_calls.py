@@ -98,8 +98,12 @@ def _nodes(api: Api, span: Span) -> Mapping[str, str | None]:
 
 
 def _outside(parent: str | None, nodes: Mapping[str, str | None]) -> str | None:
-    """Return the nearest step around a call that is no node of a graph."""
+    """Return the nearest step around a call that is no node of a graph; None in a circle."""
+    seen: set[str] = set()
     while parent is not None and parent in nodes:
+        if parent in seen:
+            return None
+        seen.add(parent)
         parent = nodes[parent]
     return parent
 

@@ -72,8 +72,8 @@ def outline(visit: Visit) -> Data:
 def find(visit: Visit) -> Data:
     """Return steps of a run whose name, payload or result has a text.
 
-    What a step of a confidential type has received is not searched: it is closed until a reader
-    opens it, and that is written down.
+    What a step of a confidential type, or with data of article 9, has received is not searched: it
+    is closed until a reader opens it, and that is written down.
     """
     text = visit.query.get("q", "").strip()
     if not 0 < len(text) <= _MOST_CHARS:

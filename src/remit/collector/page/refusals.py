@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from remit.collector.domain import Context
+from remit.collector.domain import Context, is_closed
 from remit.collector.domain.params import instance_of
 from remit.collector.page.agent_remits import (
-    CATEGORIES,
-    CLASSES,
-    PARAMS,
-    RESULT,
     Step,
-    closest,
     own_step,
     short_name,
     steps_of,
@@ -76,7 +71,7 @@ class Detail(NamedTuple):
         agent_said: The agent that ruled it out.
         told: What the model was told; None if it was told nothing.
         differences: How the span differs from its declaration.
-        closed: Whether its class keeps the differences from being shown.
+        closed: Whether its class or article 9 keeps the differences from being shown.
     """
 
     case: Case
@@ -206,7 +201,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     clashes = clashes_in(sentences)
     step = declared.step(span["schema_name"])
     told = _object(_object(span["result_payload"]).get("error")).get("message")
-    closed = _is_closed(step)
+    closed = step is not None and is_closed(step.data_risk or {})
     return Detail(
         case=case,
         version=declared.version,
@@ -249,16 +244,6 @@ def _remit(declared: _Declared, clashes: Sequence[Clash]) -> Step | None:
     if agent is None or agent.external_identifier != identifier:
         return None
     return own_step(declared.steps, identifier, agent.name)
-
-
-def _is_closed(step: Step | None) -> bool:
-    """Return whether a step keeps its values from being shown unasked: by class, or article 9."""
-    if step is None:
-        return False
-    if any(step.holds(name) for name in CATEGORIES if name.startswith("gdpr_")):
-        return True
-    words = [step.word(part, "classification") for part in (PARAMS, RESULT)]
-    return CLASSES.index(closest(words)) >= CLASSES.index("confidential")
 
 
 def _object(value: object) -> dict[str, Any]:

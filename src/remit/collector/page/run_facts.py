@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
-from remit.collector.domain import Context
+from remit.collector.domain import Context, is_closed
 from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import not_found
@@ -38,8 +38,6 @@ PROCESS_ENDED: Final = "ProcessEnded"
 
 Part: TypeAlias = Literal["action_profile", "params_data_categories", "result_data_categories"]
 _CLASSES: Final = get_args(Classification)
-_CLOSED: Final = frozenset(_CLASSES[_CLASSES.index("confidential") :])
-_SPECIAL: Final = ("gdpr_", "health_and_medical")
 _MOST_ANCESTORS: Final = 64
 
 
@@ -82,8 +80,7 @@ class Declared:
     @property
     def closed(self) -> bool:
         """Whether values are shown only on request: from *confidential* on, or of article 9."""
-        special = any(name.startswith(_SPECIAL) for name in (*self.takes, *self.gives))
-        return self.classification in _CLOSED or special
+        return is_closed(self.risk)
 
 
 class Elsewhere(NamedTuple):
@@ -165,6 +162,22 @@ class RunFacts:
         return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
 
 
+class ClosedErrors(NamedTuple):
+    """Exceptions whose messages are shown only on request.
+
+    Attributes:
+        alike: Their classes and places.
+        all: Whether they are all exceptions of the run.
+    """
+
+    alike: frozenset[tuple[str, str]] = frozenset()
+    all: bool = False
+
+    def has(self, error: Mapping[str, object]) -> bool:
+        """Return whether an exception is one of them."""
+        return self.all or _exception(error) in self.alike
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
@@ -194,11 +207,18 @@ class SpanFacts:
         return self.declared is not None and self.declared.closed
 
     @property
-    def closed_errors(self) -> frozenset[tuple[object, object]]:
-        """Class and place of the exceptions of closed steps, which pass through others."""
-        closed = [row for row in self.failed if declared_by(self.types.get(row.schema_name)).closed]
-        errors = map(error_of, closed)
-        return frozenset((str(error.get("type")), str(error.get("at"))) for error in errors)
+    def closed_errors(self) -> ClosedErrors:
+        """The exceptions of closed steps, which pass through others.
+
+        They are all exceptions if the run may have more failed steps than were read.
+        """
+        closed = {name for name, span_type in self.types.items() if declared_by(span_type).closed}
+        if closed and len(self.failed) >= MOST_FAILED:
+            return ClosedErrors(all=True)
+        errors = [error_of(row) for row in self.failed if row.schema_name in closed]
+        for error in errors:
+            errors += [*objects(error.get("causes")), *objects(error.get("members"))]
+        return ClosedErrors(frozenset(map(_exception, errors)))
 
 
 def declared_by(span_type: CompiledSpanType | None) -> Declared:
@@ -253,6 +273,11 @@ def result_of(row: SpanRow) -> dict[str, object]:
 def error_of(row: SpanRow) -> dict[str, object]:
     """Return the error of a step; empty without one."""
     return members(result_of(row).get("error"))
+
+
+def _exception(error: Mapping[str, object]) -> tuple[str, str]:
+    """Return class and place of an exception, which steps have in common that it ended."""
+    return str(error.get("type")), str(error.get("at"))
 
 
 def members(value: object) -> dict[str, object]:
@@ -333,7 +358,8 @@ def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -
         parent = row.parent_span_id
         while parent is not None and len(ancestors) < _MOST_ANCESTORS:
             above = tx.spans(account_id, [parent]).get(parent)
-            if above is None or above in ancestors:
+            # A parent may be a step of another run, which this reader may not see.
+            if above is None or above.agent_instance_id != run_id or above in ancestors:
                 break
             ancestors.append(above)
             parent = above.parent_span_id

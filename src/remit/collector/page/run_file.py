@@ -102,7 +102,9 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
     shown = [row.step.id for row in rows[:MOST_PANELS]]
     if tree.chosen is not None and tree.chosen.id not in shown:
         shown.append(tree.chosen.id)
-    panels = [panel_values(visit, step, opened=False, withheld=not values) for step in shown]
+    panels = [
+        panel_values(visit, step, opened=False, withheld=not values, alone=True) for step in shown
+    ]
     policy, style = _style()
     file = _File(policy, style, values, visit.now_us, __version__, panels)
     html = shell.render(

@@ -162,7 +162,7 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
         reason = facts.outcome.get("reason") if facts.root is not None else None
         return Notice("bad", "failed_run", text=reason)
     is_root = step.schema_name == ROOT
-    closed = origin is not None and origin.closed
+    closed = origin is not None and (origin.closed or origin.closed_errors.has(error))
     risks = [facts.declared(step.schema_name)]
     if not risks[0].risk:
         around = (facts.declared(above.schema_name) for above in tree.above(step))

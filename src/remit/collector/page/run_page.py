@@ -8,6 +8,7 @@ from typing import Final
 
 from remit.collector.domain import Permission
 from remit.collector.errors import RequestError
+from remit.collector.page.conversation import conversation
 from remit.collector.page.model_calls import shown_in_panel
 from remit.collector.page.run_facts import (
     FAILED,
@@ -117,7 +118,7 @@ def head_of(visit: Visit) -> Mapping[str, object]:
 
 
 def panel_values(
-    visit: Visit, span_id: str, *, opened: bool, withheld: bool = False
+    visit: Visit, span_id: str, *, opened: bool, withheld: bool = False, alone: bool = False
 ) -> dict[str, object]:
     """Return what the panel of a step shows.
 
@@ -126,6 +127,8 @@ def panel_values(
         span_id: The step.
         opened: Whether values of a confidential step are shown.
         withheld: Whether all values are left out.
+        alone: Whether a model call is shown without the steps that it has to do with, which takes
+            reading up to a thousand of them.
 
     Raises:
         RequestError: 404, there is none for this person.
@@ -143,10 +146,12 @@ def panel_values(
             for name, payload in run["quality_payloads"].items()
         }
     panel = panel_of(facts, opened=opened, quality=quality, withheld=withheld)
-    readable = not panel.closed and not panel.erased
+    call = None
+    if not panel.closed and not panel.erased:
+        call = conversation(facts.view) if alone else shown_in_panel(visit.api, facts.view)
     return {
         "panel": panel,
-        "call": shown_in_panel(visit.api, facts.view) if readable else None,
+        "call": call,
         "run_id": visit.named["id"],
         "span_id": span_id,
         "iso": format_us,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from remit.collector.domain.findings import MAX_SENTENCE_CHARS, MAX_SENTENCES
 from remit.collector.page.agent_remits import ACTIONS, CATEGORIES, PARAMS, RESULT, Step
 from remit.collector.page.formats import words
 from remit.models.data_risk import ActionProfile
@@ -87,9 +88,18 @@ class Sides(NamedTuple):
     others: Sequence[Word]
 
 
-def clashes_in(sentences: Iterable[str]) -> list[Clash]:
+def read_of(sentences: Sequence[str]) -> list[str]:
+    """Return the sentences that are taken apart: the first ones, without those that are too long.
+
+    They come from a payload, and the time to take one apart grows with the square of its length.
+    """
+    first = sentences[:MAX_SENTENCES]
+    return [sentence for sentence in first if len(sentence) <= MAX_SENTENCE_CHARS]
+
+
+def clashes_in(sentences: Sequence[str]) -> list[Clash]:
     """Return the parts of the sentences of a policy, without those that have other parts."""
-    parsed = (_SENTENCE.fullmatch(sentence) for sentence in sentences)
+    parsed = (_SENTENCE.fullmatch(sentence) for sentence in read_of(sentences))
     return [Clash(**match.groupdict()) for match in parsed if match is not None]
 
 

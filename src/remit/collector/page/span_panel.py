@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, cast
 
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node, PayloadTree, node_of, tree_of
@@ -13,6 +13,7 @@ from remit.collector.page.run_facts import (
     FAILED,
     PROCESS_ENDED,
     ROOT,
+    ClosedErrors,
     Declared,
     Part,
     SpanFacts,
@@ -22,6 +23,7 @@ from remit.collector.page.run_facts import (
     objects,
     seconds_after,
 )
+from remit.collector.page.sides import read_of
 from remit.collector.store import SpanRow
 from remit.models.data_risk import ActionProfile, DataCategories
 
@@ -47,8 +49,6 @@ _DOING: Final = {
 }
 _PARTS: Final[tuple[Part, Part]] = ("params_data_categories", "result_data_categories")
 _MOST_LIBRARIES: Final = 3
-Hidden: TypeAlias = frozenset[tuple[object, object]]
-"""Class and place of exceptions whose messages are shown only on request."""
 
 
 class Cause(NamedTuple):
@@ -193,7 +193,7 @@ def panel_of(
     payload, result = members(view["payload"]), members(view["result_payload"])
     error = error_of(row) if row.status == FAILED else {}
     closed = withheld or (facts.closed and not opened)
-    hidden: Hidden = frozenset() if opened else facts.closed_errors
+    hidden = ClosedErrors() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
@@ -215,7 +215,7 @@ def panel_of(
         returned=None if closed or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
-        findings=[str(each) for each in cast("list[object]", view["schema_errors"])],
+        findings=[] if closed else list(map(str, cast("list[object]", view["schema_errors"]))),
         declared=facts.declared,
         quality=quality if row.schema_name == ROOT else {},
         erased=erased,
@@ -244,16 +244,18 @@ def _stream(result: Mapping[str, object]) -> str:
 # Failures
 
 
-def _chain(error: Mapping[str, object], hidden: Hidden, *, closed: bool) -> Iterable[Cause]:
+def _chain(error: Mapping[str, object], hidden: ClosedErrors, *, closed: bool) -> Iterable[Cause]:
     yield _cause(error, "", hidden, closed=closed)
     for cause in objects(error.get("causes")):
         how = _RELATIONS.get(str(cause.get("relation")), "with")
         yield _cause(cause, how, hidden, closed=closed)
 
 
-def _cause(error: Mapping[str, object], how: str, hidden: Hidden, *, closed: bool = False) -> Cause:
+def _cause(
+    error: Mapping[str, object], how: str, hidden: ClosedErrors, *, closed: bool = False
+) -> Cause:
     message, at = error.get("message"), error.get("at")
-    closed = closed or (str(error.get("type")), str(at)) in hidden
+    closed = closed or hidden.has(error)
     return Cause(
         how,
         node_of(error.get("type") or "failed"),
@@ -324,7 +326,7 @@ def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return bool(one) and all(one.get(key) == other.get(key) for key in ("type", "at"))
 
 
-def _group(facts: SpanFacts, error: Mapping[str, object], hidden: Hidden) -> Group | None:
+def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) -> Group | None:
     """Return the group in which the step failed, or that ended it."""
     raiser, group = facts.row, error
     for row in (facts.row, *facts.ancestors):
@@ -370,8 +372,9 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: Hidden) -> Gro
 
 def _refusal(facts: SpanFacts, error: Mapping[str, object]) -> Refusal:
     violations = error.get("violations")
-    sentences = [str(each) for each in cast("list[object]", violations)]
-    parsed = [match for sentence in sentences if (match := _SENTENCE.fullmatch(sentence))]
+    listed = cast("list[object]", violations) if isinstance(violations, list) else [violations]
+    sentences = [str(each) for each in listed]
+    parsed = [match for each in read_of(sentences) if (match := _SENTENCE.fullmatch(each))]
     agent = parsed[0]["agent"] if parsed else ""
     of_agent = [match for match in parsed if match["agent"] == agent]
     step, remit = facts.declared or Declared({}), _remit(facts, agent, of_agent)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from remit.collector.page import formats
+from remit.collector.page.payload_tree import MOST_LEVELS
 
 KEY: Final = "$remit"
 LINES: Final = 12
@@ -63,7 +64,7 @@ def json_of(value: object) -> object:
     if isinstance(value, str):
         try:
             return msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return value
     return value
 
@@ -122,22 +123,22 @@ def _line(value: object) -> Iterator[Piece]:
             yield from _inner(member)
 
 
-def _inner(value: object) -> Iterator[Piece]:
-    if isinstance(value, dict):
-        members = cast("dict[str, Any]", value)
-        if is_marker(members):
-            yield from _marked(members)
-            return
+def _inner(value: object, level: int = 1) -> Iterator[Piece]:
+    if is_structured(value) and level >= MOST_LEVELS:
+        yield Piece("deeper than this page shows", "note")
+    elif is_marker(value):
+        yield from _marked(cast("dict[str, Any]", value), level)
+    elif isinstance(value, dict):
         yield Piece("{")
-        for index, (name, member) in enumerate(_own(members)):
+        for index, (name, member) in enumerate(_own(cast("dict[str, object]", value))):
             yield Piece(f"{', ' if index else ''}{name}: ")
-            yield from _inner(member)
+            yield from _inner(member, level + 1)
         yield Piece("}")
     elif isinstance(value, list):
         yield Piece("[")
         for index, item in enumerate(cast("list[object]", value)):
             yield Piece(", " if index else "")
-            yield from _inner(item)
+            yield from _inner(item, level + 1)
         yield Piece("]")
     else:
         yield Piece(msgspec.json.encode(value).decode())
@@ -150,15 +151,15 @@ def _own(members: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield (name[1:] if name.startswith("$$") else name), member
 
 
-def _marked(marker: Mapping[str, Any]) -> Iterator[Piece]:
+def _marked(marker: Mapping[str, Any], level: int) -> Iterator[Piece]:
     """Yield what stands for a marker."""
     kind = marker[KEY]
     if kind == "withheld":
         yield Piece(str(marker.get("rule", "")), "withheld")
     elif kind == "cut":
-        yield from _kept(marker.get("head"))
+        yield from _kept(marker.get("head"), level + 1)
         yield Piece(f"cut: {_count(marker.get('of'))} {marker.get('unit', '')} in all", "note")
-        yield from _kept(marker.get("tail"))
+        yield from _kept(marker.get("tail"), level + 1)
     elif kind == "bytes":
         media = marker.get("media_type")
         length = marker.get("length")
@@ -171,12 +172,12 @@ def _marked(marker: Mapping[str, Any]) -> Iterator[Piece]:
         yield Piece(str(marker.get("type", kind)), "note")
 
 
-def _kept(value: object) -> Iterator[Piece]:
+def _kept(value: object, level: int) -> Iterator[Piece]:
     """Yield what was kept of a value that was cut."""
     if isinstance(value, str):
         yield Piece(value)
     elif value is not None:
-        yield from _inner(value)
+        yield from _inner(value, level)
 
 
 def _count(value: object) -> str:

@@ -1,0 +1,93 @@
+"""Records that no program of remit makes: the page shows them within bounds."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+
+from remit.collector import Store
+from tests import run_pages
+from tests.collecting import World
+from tests.inside import httpx
+from tests.signing_in import signed_in, visitor
+from tests.waterfalls import Step, begun, id_of, record
+
+
+@pytest.fixture
+def http(store: Store) -> httpx.Client:
+    """Return somebody who is signed in."""
+    return signed_in(store)
+
+
+@pytest.mark.parametrize(("name", "is_read"), [("charge", True), ("charge" * 100, False)])
+def test_long_sentences_of_a_policy_are_not_taken_apart(
+    world: World, http: httpx.Client, name: str, *, is_read: bool
+) -> None:
+    """They are shown as they are: the time would grow with the square of their length."""
+    story = run_pages.Story(world.account())
+    step = story.begin("shop.tools:charge", story.root, ms=1)
+    sentence = f"financial_transactions: {name} says allowed, the agent a:b says disallowed"
+    refusal = {"type": "remit.errors.DeniedError", "message": "no", "violations": [sentence]}
+    story.end(step, "failed", {"error": refusal}, ms=2)
+    story.end(story.root, ms=3)
+    run_id = story.finish("complete")
+    for path in (f"/runs/{run_id}?span={step}", f"/refused?span={step}"):
+        answer = http.get(path)
+        assert answer.status_code == HTTPStatus.OK, path
+        assert ("The agent rules out moving money" in answer.text) is is_read, path
+        assert "charge" in answer.text
+
+
+def test_nodes_of_a_graph_in_a_circle_have_nothing_around_them(store: Store) -> None:
+    """A model call in them is shown."""
+    person = visitor(store)
+    run = begun(person.api)
+    messages = [{"role": "user", "content": "Where is it?"}]
+    payload = {"operation": "chat", "model_name": "gpt", "inputs": {"messages": messages}}
+    record(
+        person.api,
+        run,
+        [
+            Step("langchain:chain", 1),
+            Step("langchain:chain", 0),
+            Step("langchain:chat", 0, payload=payload),
+        ],
+    )
+    answer = person.http.get(f"/runs/{run}/spans/{id_of(run, 2)}")
+    assert answer.status_code == HTTPStatus.OK
+    assert "Where is it?" in answer.text
+
+
+def test_a_parent_in_another_run_is_not_read(world: World, http: httpx.Client) -> None:
+    """Its error is not told by the steps below it."""
+    api = world.account()
+    other = run_pages.Story(api)
+    member = {"type": "KeyError", "message": "a word of another run", "at": run_pages.PLACE}
+    group = run_pages.error("two", "ExceptionGroup", members=[member], of=1)
+    other.end(other.root, "failed", group, ms=2)
+    other.finish("failed")
+    story = run_pages.Story(api)
+    step = story.begin("shop.tools:charge", other.root, ms=1)
+    story.end(step, "failed", run_pages.error("no"), ms=2)
+    story.end(story.root, "failed", {"status": "failed"}, ms=3)
+    run_id = story.finish("failed")
+    answer = http.get(f"/runs/{run_id}/spans/{step}")
+    assert answer.status_code == HTTPStatus.OK
+    assert "another run" not in answer.text
+
+
+@pytest.mark.parametrize("levels", [200, 100_000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"$remit":"cut","head":', "}")])
+def test_json_in_a_text_may_nest_deep(
+    world: World, http: httpx.Client, levels: int, begin: str, end: str
+) -> None:
+    """The page ends somewhere."""
+    call = {"id": "c", "name": "look", "args": begin * levels + "1" + end * levels}
+    messages = [{"role": "assistant", "content": "", "tool_calls": [call]}]
+    payload = {"operation": "chat", "model_name": "gpt", "inputs": {"messages": messages}}
+    story = run_pages.Story(world.account())
+    step = story.begin("shop.tools:look_up", story.root, payload, ms=1)
+    answer = http.get(f"/runs/{story.run_id}/spans/{step}")
+    assert answer.status_code == HTTPStatus.OK
+    assert ("deeper than this page shows" in answer.text) is (levels == 200)
