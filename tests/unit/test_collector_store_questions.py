@@ -27,6 +27,7 @@ from remit.collector.store.questions import (
     ranked_runs,
     run_counts,
     run_lists,
+    run_of,
     run_ref_of,
     runs,
     scope_of,
@@ -629,6 +630,13 @@ def test_no_change_from_the_end_on_is_listed(data: Filled) -> None:
 
     assert last not in [run.id for run in before]
     assert newest_change(data.tx, middle.seq).seq < middle.seq
+
+
+def test_a_run_is_read_by_its_key(data: Filled) -> None:
+    """As lists have it."""
+    listed = runs(data.tx, RunCriteria(scope=scope(data)), limit=3)
+    keys = [run_ref_of(data.tx, run.id) for run in listed]
+    assert [key and run_of(data.tx, key) for key in keys] == listed
 
 
 def test_the_changes_of_one_run_are_its_own(data: Filled) -> None:

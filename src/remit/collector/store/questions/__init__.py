@@ -37,6 +37,7 @@ from remit.collector.store.questions.run_lists import count_runs as count_runs
 from remit.collector.store.questions.run_lists import newest_change as newest_change
 from remit.collector.store.questions.run_lists import oldest_run as oldest_run
 from remit.collector.store.questions.run_lists import ranked_runs as ranked_runs
+from remit.collector.store.questions.run_lists import run_of as run_of
 from remit.collector.store.questions.run_lists import runs as runs
 from remit.collector.store.questions.run_steps import StepRecord as StepRecord
 from remit.collector.store.questions.run_steps import steps_of as steps_of

@@ -203,6 +203,14 @@ def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
     return int(count)
 
 
+def run_of(tx: Transaction, run: RunRef) -> RunRecord | None:
+    """Return a run; None if it was deleted."""
+    shard, values = tx.in_shard("m.", run.id)
+    sql = f"SELECT {columns(tx, 'm', 'id')}, m.ref AS run_ref FROM runs AS m WHERE {shard}m.id = ?"
+    page = Query(sql, [*values, run.id])
+    return next((record for record, *_ in _records(tx, page, "k.run_ref")), None)
+
+
 def _records(
     tx: Transaction, page: Query, order: str, also: str = "0, 0"
 ) -> list[tuple[RunRecord, int, int]]:
