@@ -173,6 +173,10 @@ def test_a_long_run_is_shown_in_pages(world: World, http: httpx.Client) -> None:
     assert page.count('role="row"') == rest.count('role="row"') == 501
     shown = [set(re.findall(r"[?]span=([0-9a-z]{32})", html)) for html in (page, rest)]
     assert after in shown[0] - shown[1]
+    for tail in ("print", "file"):
+        assert "The first 2,000 steps of 2,001" in _words(
+            http.get(f"/runs/{story.run_id}/{tail}").text
+        )
 
 
 def test_a_run_of_2000_steps_is_printed_whole(world: World, http: httpx.Client) -> None:
@@ -214,3 +218,20 @@ def test_the_text_of_a_step_has_what_one_tells_others(world: World, http: httpx.
         "directly caused by",
     ]
     assert lines[-1].startswith(f"/runs/{run_id}?span=")
+
+
+def test_a_run_that_has_not_begun_cannot_be_terminated(world: World, http: httpx.Client) -> None:
+    """The API refuses it."""
+    run = world.account().instance("pending")
+    assert "/terminate" not in http.get(f"/runs/{run['id']}").text
+
+
+def test_clocks_that_differ_give_no_negative_time(world: World, http: httpx.Client) -> None:
+    """A step that ended before it began took no time."""
+    story = run_pages.Story(world.account())
+    step = story.begin("shop.tools:look_up", story.root, ms=100)
+    story.end(step, ms=40)
+    story.end(story.root, ms=200)
+    run_id = story.finish("complete", ms=-500)
+    page = http.get(f"/runs/{run_id}?span={step}").text
+    assert not re.search(r"-\d[\d.,]* (ms|s|min|h)\b", _words(page))

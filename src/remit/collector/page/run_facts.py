@@ -206,13 +206,18 @@ def declared_by(span_type: CompiledSpanType | None) -> Declared:
     return Declared((span_type.data_risk if span_type is not None else None) or {})
 
 
-def read_run(visit: Visit, *, after: str | None = None) -> RunFacts:
+def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS) -> RunFacts:
     """Return the run that the address names.
+
+    Args:
+        visit: The visit.
+        after: The step after which the page of a long run begins.
+        limit: The number of steps of such a page.
 
     Raises:
         RequestError: 404, there is none for this person; 503, 504.
     """
-    return visit.api.read(lambda ctx: _run(ctx, visit.named["id"], after))
+    return visit.api.read(lambda ctx: _run(ctx, visit.named["id"], after, limit))
 
 
 def read_span(visit: Visit, span_id: str) -> SpanFacts:
@@ -266,13 +271,13 @@ def objects(value: object) -> list[dict[str, object]]:
     return [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
 
 
-def _run(ctx: Context, run_id: str, after: str | None) -> RunFacts:
+def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     row, tx = instance_of(ctx, run_id), ctx.tx
     account_id = ctx.caller.account_id
     run = run_ref_of(tx, run_id)
     if run is None:
         raise not_found("agent_instance")
-    limit = MOST_STEPS if run.spans <= MOST_STEPS else PAGE_STEPS
+    limit = MOST_STEPS if run.spans <= MOST_STEPS else limit
     steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
     roots = [step.id for step in steps.values() if step.schema_name == ROOT]
     root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from remit.collector.domain import Permission
+from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.page.model_calls import shown_in_panel
 from remit.collector.page.run_facts import (
@@ -56,8 +57,10 @@ def printed(visit: Visit) -> Answer:
 
 
 def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
+    is_print = template == _PRINT
+    limit = MOST_STEPS if is_print else PAGE_STEPS
     try:
-        facts = read_run(visit, after=visit.query.get("after"))
+        facts = read_run(visit, after=visit.query.get("after"), limit=limit)
     except RequestError as refusal:
         if refusal.status != _NOT_FOUND:
             raise
@@ -66,7 +69,6 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
     chosen = wanted or (tree.chosen.id if tree.chosen is not None else None)
     panel = {} if chosen is None else panel_values(visit, chosen, opened=opened)
     # A script draws all of them; to make many rows first takes longer than to draw those in view.
-    is_print = template == _PRINT
     return Page(
         template,
         {
@@ -101,7 +103,7 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     return {
         "run": facts,
         "row": row,
-        "may_end": facts.is_open and visit.api.caller.may.permits(Permission.WRITE),
+        "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.WRITE),
         "iso": format_us,
         "most_steps": MOST_STEPS,
     }
