@@ -235,3 +235,35 @@ def test_clocks_that_differ_give_no_negative_time(world: World, http: httpx.Clie
     run_id = story.finish("complete", ms=-500)
     page = http.get(f"/runs/{run_id}?span={step}").text
     assert not re.search(r"-\d[\d.,]* (ms|s|min|h)\b", _words(page))
+
+
+def test_the_first_failure_of_a_long_run_is_told(world: World, http: httpx.Client) -> None:
+    """Far behind the steps of the first page; the message of a confidential step stays closed."""
+    api = world.account()
+    story = run_pages.Story(api)
+    step = api.span_body(story.run_id, parent_span_id=story.root)
+    for _ in range(20):
+        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(100)))
+    around = story.begin("shop.desk:support", story.root, ms=5)
+    inner = story.begin("shop.tools:secret", around, ms=6)
+    for each in (inner, around, story.root):
+        story.end(each, "failed", run_pages.error("a private word"), ms=10)
+    run_id = story.finish("failed")
+    assert _notice(http, run_id).startswith("secret failed in shop/tools.py:41")
+    page = http.get(f"/runs/{run_id}").text
+    assert "private" not in page
+    assert page.count('role="row"') == 501
+
+
+def test_all_open_steps_of_an_ended_process_count(world: World, http: httpx.Client) -> None:
+    """Also those beside the innermost one."""
+    story = run_pages.Story(world.account())
+    steps = [story.begin(name, story.root, ms=5) for name in ("a:look_up", "shop.tools:charge")]
+    ended = {"error": {"type": "ProcessEnded", "message": "its process ended"}}
+    for each in steps:
+        story.end(each, "failed", ended, ms=10)
+    story.end(story.root, "failed", {"reason": "process ended", **ended}, ms=10)
+    run_id = story.finish("failed", ms=10)
+    notice = _notice(http, run_id)
+    assert "3 open steps" in notice
+    assert "money moved" in notice

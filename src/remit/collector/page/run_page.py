@@ -92,7 +92,7 @@ def tree_of(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
         return tree, None
     failed = read_span(visit, tree.origin.id)
     first = first_of_group(failed)
-    if first is None or first not in facts.steps:
+    if first is None or first not in tree.known:
         return tree, failed
     return Tree(facts, visit.now_us, first), read_span(visit, first)
 
