@@ -267,3 +267,15 @@ def test_all_open_steps_of_an_ended_process_count(world: World, http: httpx.Clie
     notice = _notice(http, run_id)
     assert "3 open steps" in notice
     assert "money moved" in notice
+
+
+def test_the_runs_beside_are_those_of_the_same_agent(world: World, http: httpx.Client) -> None:
+    """None at either end."""
+    api = world.account()
+    older, run_id, newer = (run_pages.failed(api) for _ in range(3))
+    run_pages.failed(world.foreign())
+    page = http.get(f"/runs/{run_id}").text
+    assert f'id="newer" href="/runs/{newer}"' in page
+    assert f'id="older" href="/runs/{older}"' in page
+    assert 'id="older"' not in http.get(f"/runs/{older}").text
+    assert 'id="newer"' not in http.get(f"/runs/{newer}").text

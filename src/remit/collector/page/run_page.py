@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
-from remit.collector.domain import Permission
+from remit.collector.domain import Context, Permission
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.page.model_calls import shown_in_panel
@@ -25,6 +25,7 @@ from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.span_panel import panel_of
 from remit.collector.page.step_tree import Tree
 from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.store.questions import Beside, runs_beside, scope_of
 from remit.collector.times import format_us
 
 _NOT_FOUND: Final = 404
@@ -76,6 +77,7 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
             "tree": tree,
             "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
             "chosen": chosen,
+            "beside": visit.api.read(lambda ctx: _beside(ctx, facts)),
             "notice": notice_of(visit, facts, tree, failed),
             "ledger": ledger_of(visit, facts),
             "first_step": _first_step(facts),
@@ -83,6 +85,12 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
             **panel,
         },
     )
+
+
+def _beside(ctx: Context, facts: RunFacts) -> Beside:
+    """Return the runs of the same agent before and after a run."""
+    scope = scope_of(ctx.tx, ctx.caller.account_id, facts.row.agent_id, ctx.caller.environment_id)
+    return Beside(None, None) if scope is None else runs_beside(ctx.tx, scope, facts.row.id)
 
 
 def tree_of(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
