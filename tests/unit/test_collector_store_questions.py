@@ -30,6 +30,7 @@ from remit.collector.store.questions import (
     run_of,
     run_ref_of,
     runs,
+    runs_beside,
     scope_of,
     span_counts,
     spans,
@@ -637,6 +638,16 @@ def test_a_run_is_read_by_its_key(data: Filled) -> None:
     listed = runs(data.tx, RunCriteria(scope=scope(data)), limit=3)
     keys = [run_ref_of(data.tx, run.id) for run in listed]
     assert [key and run_of(data.tx, key) for key in keys] == listed
+
+
+def test_the_runs_beside_one_are_the_nearest(data: Filled) -> None:
+    """None at the ends."""
+    place = scope(data)
+    ids = [run.id for run in runs(data.tx, RunCriteria(scope=place), limit=ALL)]
+    for number in (0, 1, len(ids) - 1):
+        newer = ids[number - 1] if number else None
+        older = ids[number + 1] if number + 1 < len(ids) else None
+        assert runs_beside(data.tx, place, ids[number]) == (older, newer)
 
 
 def test_the_changes_of_one_run_are_its_own(data: Filled) -> None:
