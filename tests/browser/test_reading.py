@@ -119,6 +119,23 @@ def test_help_has_a_key(tab: Tab) -> None:
     page.wait_for_url("**/help")
 
 
+def test_keys_can_be_turned_off(tab: Tab) -> None:
+    """In this browser, on the page of help."""
+    page = tab.open("/help")
+    switch = page.get_by_label("The keys of every page are on")
+    switch.uncheck()
+    page.reload()
+    expect(switch).not_to_be_checked()
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    switch.check()
+    expect(page).to_have_url(re.compile("/help$"))
+    page.get_by_role("heading", name="Help").click()
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    page.wait_for_url("**/runs")
+
+
 def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:
     """Nor do its messages."""
     own, (first, *_) = conversation(desk.api)

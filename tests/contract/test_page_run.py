@@ -173,6 +173,10 @@ def test_a_long_run_is_shown_in_pages(world: World, http: httpx.Client) -> None:
     assert page.count('role="row"') == rest.count('role="row"') == 501
     shown = [set(re.findall(r"[?]span=([0-9a-z]{32})", html)) for html in (page, rest)]
     assert after in shown[0] - shown[1]
+    for tail in ("print", "file"):
+        assert "The first 2,000 steps of 2,001" in _words(
+            http.get(f"/runs/{story.run_id}/{tail}").text
+        )
 
 
 def test_a_run_of_2000_steps_is_printed_whole(world: World, http: httpx.Client) -> None:
@@ -214,3 +218,64 @@ def test_the_text_of_a_step_has_what_one_tells_others(world: World, http: httpx.
         "directly caused by",
     ]
     assert lines[-1].startswith(f"/runs/{run_id}?span=")
+
+
+def test_a_run_that_has_not_begun_cannot_be_terminated(world: World, http: httpx.Client) -> None:
+    """The API refuses it."""
+    run = world.account().instance("pending")
+    assert "/terminate" not in http.get(f"/runs/{run['id']}").text
+
+
+def test_clocks_that_differ_give_no_negative_time(world: World, http: httpx.Client) -> None:
+    """A step that ended before it began took no time."""
+    story = run_pages.Story(world.account())
+    step = story.begin("shop.tools:look_up", story.root, ms=100)
+    story.end(step, ms=40)
+    story.end(story.root, ms=200)
+    run_id = story.finish("complete", ms=-500)
+    page = http.get(f"/runs/{run_id}?span={step}").text
+    assert not re.search(r"-\d[\d.,]* (ms|s|min|h)\b", _words(page))
+
+
+def test_the_first_failure_of_a_long_run_is_told(world: World, http: httpx.Client) -> None:
+    """Far behind the steps of the first page; the message of a confidential step stays closed."""
+    api = world.account()
+    story = run_pages.Story(api)
+    step = api.span_body(story.run_id, parent_span_id=story.root)
+    for _ in range(20):
+        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(100)))
+    around = story.begin("shop.desk:support", story.root, ms=5)
+    inner = story.begin("shop.tools:secret", around, ms=6)
+    for each in (inner, around, story.root):
+        story.end(each, "failed", run_pages.error("a private word"), ms=10)
+    run_id = story.finish("failed")
+    assert _notice(http, run_id).startswith("secret failed in shop/tools.py:41")
+    page = http.get(f"/runs/{run_id}").text
+    assert "private" not in page
+    assert page.count('role="row"') == 501
+
+
+def test_all_open_steps_of_an_ended_process_count(world: World, http: httpx.Client) -> None:
+    """Also those beside the innermost one."""
+    story = run_pages.Story(world.account())
+    steps = [story.begin(name, story.root, ms=5) for name in ("a:look_up", "shop.tools:charge")]
+    ended = {"error": {"type": "ProcessEnded", "message": "its process ended"}}
+    for each in steps:
+        story.end(each, "failed", ended, ms=10)
+    story.end(story.root, "failed", {"reason": "process ended", **ended}, ms=10)
+    run_id = story.finish("failed", ms=10)
+    notice = _notice(http, run_id)
+    assert "3 open steps" in notice
+    assert "money moved" in notice
+
+
+def test_the_runs_beside_are_those_of_the_same_agent(world: World, http: httpx.Client) -> None:
+    """None at either end."""
+    api = world.account()
+    older, run_id, newer = (run_pages.failed(api) for _ in range(3))
+    run_pages.failed(world.foreign())
+    page = http.get(f"/runs/{run_id}").text
+    assert f'id="newer" href="/runs/{newer}"' in page
+    assert f'id="older" href="/runs/{older}"' in page
+    assert 'id="older"' not in http.get(f"/runs/{older}").text
+    assert 'id="newer"' not in http.get(f"/runs/{newer}").text

@@ -27,8 +27,10 @@ from remit.collector.store.questions import (
     ranked_runs,
     run_counts,
     run_lists,
+    run_of,
     run_ref_of,
     runs,
+    runs_beside,
     scope_of,
     span_counts,
     spans,
@@ -629,6 +631,23 @@ def test_no_change_from_the_end_on_is_listed(data: Filled) -> None:
 
     assert last not in [run.id for run in before]
     assert newest_change(data.tx, middle.seq).seq < middle.seq
+
+
+def test_a_run_is_read_by_its_key(data: Filled) -> None:
+    """As lists have it."""
+    listed = runs(data.tx, RunCriteria(scope=scope(data)), limit=3)
+    keys = [run_ref_of(data.tx, run.id) for run in listed]
+    assert [key and run_of(data.tx, key) for key in keys] == listed
+
+
+def test_the_runs_beside_one_are_the_nearest(data: Filled) -> None:
+    """None at the ends."""
+    place = scope(data)
+    ids = [run.id for run in runs(data.tx, RunCriteria(scope=place), limit=ALL)]
+    for number in (0, 1, len(ids) - 1):
+        newer = ids[number - 1] if number else None
+        older = ids[number + 1] if number + 1 < len(ids) else None
+        assert runs_beside(data.tx, place, ids[number]) == (older, newer)
 
 
 def test_the_changes_of_one_run_are_its_own(data: Filled) -> None:

@@ -24,6 +24,7 @@ from remit.collector.store.questions import (
     run_counts,
     run_ref_of,
     runs,
+    runs_beside,
     scope_of,
     span_counts,
     spans,
@@ -95,6 +96,11 @@ def of_run(data: Filled) -> object:
     return spans(data.tx, wanted, limit=100, most_chars=10**6)
 
 
+def beside_one(data: Filled) -> object:
+    """Return the runs of an agent before and after one."""
+    return runs_beside(data.tx, of(data, "agent-4"), to_text(data.tables["runs"][9]["id"]))
+
+
 def counted(count: Callable[..., object], by: str, **times: Any) -> Callable[[Filled], object]:  # noqa: ANN401 - as above
     """Return the question for counts of four days and an hour."""
     until_us = SINCE_US + 4 * DAY_US + HOUR_US
@@ -105,6 +111,11 @@ def counted(count: Callable[..., object], by: str, **times: Any) -> Callable[[Fi
 # For each question: parts of the plan of SQLite, and of that of PostgreSQL.
 QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     "runs": (listed(), "runs_of_account (account_ref=?)", "(runs_of_account|runs_by_status)"),
+    "runs beside one": (
+        beside_one,
+        "runs_of_agent (agent_ref=?",
+        "runs_of_agent",
+    ),
     "older runs": (
         lambda data: runs(
             data.tx,

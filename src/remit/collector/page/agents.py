@@ -67,6 +67,11 @@ class Summary(NamedTuple):
         return int(self.spans.get(flag, 0))
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it did nothing; a run may have begun before the time, and its steps in it."""
+        return self.worst == "well" and not self.count("runs") and not self.spans_with("spans")
+
+    @property
     def worst(self) -> str:
         """The worst that happened: `failed`, `refused`, `beyond`, `lost` or `well`."""
         if self.count("failed"):
@@ -131,7 +136,7 @@ def agents(visit: Visit) -> Answer:
             "worst": Counter(one.worst for one in everyone),
             "total": len(everyone),
             "matching": len(listed),
-            "idle": sum(not one.count("runs") for one in everyone),
+            "idle": sum(one.is_idle for one in everyone),
             "first": first,
             "next": first + PAGE_AGENTS if first + PAGE_AGENTS < len(listed) else None,
             "size": PAGE_AGENTS,
@@ -189,7 +194,7 @@ def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str 
     """
     failures: list[Numbers] = [run["failure"] for run in failed if run["failure"] is not None]
     steps = Counter(str(failure["step"]) for failure in failures if failure["step"])
-    since = failed[-1]["started_at"] if failed and len(failed) == runs["failed"] else None
+    since = failed[-1]["started_at"] if failed and len(failed) == runs.get("failed") else None
     return (_tail(steps.most_common(1)[0][0]) if steps else None), since
 
 

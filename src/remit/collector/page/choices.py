@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid, invalid_field
-from remit.collector.page.run_filters import agent_called
+from remit.collector.page.run_filters import agent_in
 from remit.collector.page.visits import Visit
 from remit.collector.page.windows import Window, window_of
 
@@ -27,8 +27,8 @@ def chosen_in(visit: Visit, names: tuple[str, ...]) -> dict[str, str]:
         RequestError: 422, the name is not that of one agent.
     """
     chosen = {name: visit.form.get(name, "").strip() for name in names}
-    if chosen.get(AGENT):
-        chosen[AGENT] = agent_called(visit, chosen[AGENT])
+    if AGENT in chosen:
+        chosen[AGENT] = agent_in(visit)
     return chosen
 
 

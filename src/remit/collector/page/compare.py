@@ -12,6 +12,7 @@ from remit.collector.domain import Context
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
 from remit.collector.page.comparison import Change, Pair, Run, changes_of
+from remit.collector.page.run_rows import listed_run
 from remit.collector.page.sequences import (
     Ran,
     Row,
@@ -82,7 +83,7 @@ def _form(visit: Visit, refusal: RequestError | None) -> Page:
 
 
 def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:
-    run = _run(visit.api, run_id)
+    run = listed_run(visit.api, run_id)
     answer = visit.api.get(
         "/api/remit/v1/runs", agent_id=run["agent"]["id"], before=run_id, limit="1"
     )
@@ -91,20 +92,11 @@ def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:
     return Redirect(f"/runs/compare?{urlencode({'a': answer['runs'][0]['id'], 'b': run_id})}")
 
 
-def _run(api: Api, run_id: str) -> dict[str, Any]:
-    """Return a run as a list has it.
-
-    Raises:
-        RequestError: There is none with this id for this caller.
-    """
-    run: dict[str, Any] = api.get("/api/remit/v1/changes", run_id=run_id, after="0-0")["runs"][0]
-    return run
-
-
 def _compared(visit: Visit, first: str, second: str) -> Answer:
     api = visit.api
     older, newer = sorted(
-        (_run(api, first), _run(api, second)), key=lambda run: (run["started_at"] or "9", run["id"])
+        (listed_run(api, first), listed_run(api, second)),
+        key=lambda run: (run["started_at"] or "9", run["id"]),
     )
     pair = Pair(older, newer, _version(api, older), _version(api, newer))
     before, after = (_counts(api, run["id"]) for run in (older, newer))
@@ -153,7 +145,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
 def _version(api: Api, run: Run) -> str:
     """Return what the version of an agent's code is called."""
     version = api.get(f"/api/v1/agent_version/{run['agent_version_id']}")["details"]
-    return str(version["external_identifier"])
+    return str(version["external_identifier"] or version["name"] or formats.tail(version["id"]))
 
 
 def _counts(api: Api, run_id: str) -> dict[str, TypeCounts]:

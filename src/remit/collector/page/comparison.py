@@ -60,7 +60,7 @@ class Pair:
     @property
     def is_new_version(self) -> bool:
         """Whether the versions differ."""
-        return self.older_version != self.newer_version
+        return bool(self.older["agent_version_id"] != self.newer["agent_version_id"])
 
     @property
     def failed(self) -> Run | None:

@@ -29,9 +29,13 @@ def number(value: int | None) -> str:
 
 
 def duration(us: int | None) -> str:
-    """Return a duration in microseconds in words: `0.06 ms`, `8.42 s`, `16 min 45 s`."""
+    """Return a duration in microseconds in words: `0.06 ms`, `8.42 s`, `16 min 45 s`.
+
+    One below 0, as of clocks that differ, is written as 0.
+    """
     if us is None:
         return _UNKNOWN
+    us = max(0, us)
     if us < US_PER_S:
         ms = us / US_PER_MS
         return f"{ms:.0f} ms" if ms >= _HUNDRED else f"{ms:.3g} ms" if ms >= 1 else f"{ms:.2f} ms"
@@ -124,7 +128,7 @@ def listed(parts: Sequence[str], last: str = "and") -> str:
 
 
 def between(started_at: str | None, finished_at: str | None) -> int | None:
-    """Return the microseconds between two times of the API; None if one is not known."""
+    """Return the microseconds between two times of the API, at least 0; None if one is unknown."""
     if started_at is None or finished_at is None:
         return None
-    return parse_us(finished_at) - parse_us(started_at)
+    return max(0, parse_us(finished_at) - parse_us(started_at))

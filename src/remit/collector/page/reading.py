@@ -18,6 +18,7 @@ from remit.collector.page.model_calls import (
     earlier_calls,
     joined,
 )
+from remit.collector.page.run_rows import listed_run
 from remit.collector.page.visits import Answer, Data, Page, Visit
 
 MESSAGES: Final = 200
@@ -67,7 +68,7 @@ def read(visit: Visit) -> Answer:
     span = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
     if span["agent_instance_id"] != run_id:
         raise not_found("agent_span")
-    (run,) = visit.api.get("/api/remit/v1/changes", run_id=run_id, after="0-0")["runs"]
+    run = listed_run(visit.api, run_id)
     call = conversation(span)
     if call is None:
         why = "the run was erased" if run["erased_at"] else "it called no model"

@@ -31,6 +31,8 @@ KINDS: Final = {
 }
 """Words of the API for the kinds, and as a reader sees them."""
 _MOST_CHARS: Final = 300
+_PAGE: Final = 100
+"""Runs or spans that one question asks for."""
 
 
 class Case(NamedTuple):
@@ -104,6 +106,7 @@ def listed(
     names: Mapping[str, str],
     wanted: Mapping[str, str | None],
     kind: str,
+    most: int = MOST_CASES,
 ) -> tuple[list[Case], bool]:
     """Return the newest cases, and whether there are older ones.
 
@@ -112,22 +115,35 @@ def listed(
         names: The names of the agents.
         wanted: Agent and time, as the API reads them.
         kind: Only this kind; empty for all.
+        most: The largest number of cases.
     """
     kinds = [kind] if kind else list(KINDS)
     found: list[tuple[str, str, dict[str, Any]]] = []
-    limit = str(MOST_CASES + 1)
     for each in kinds:
         if each == TERMINATED:
-            query = {**wanted, "status": TERMINATED, "limit": limit}
-            runs = api.get("/api/remit/v1/runs", **query)["runs"]
+            runs = _newest(api, "runs", {**wanted, "status": TERMINATED}, most + 1)
             found += [(run["finished_at"] or run["updated_at"], each, run) for run in runs]
         else:
-            query = {**wanted, "flag": each, "limit": limit}
-            spans = api.get("/api/remit/v1/spans", **query)["spans"]
+            spans = _newest(api, "spans", {**wanted, "flag": each}, most + 1)
             found += [(span["started_at"] or span["inserted_at"], each, span) for span in spans]
     found.sort(key=lambda each: each[0], reverse=True)
-    cases = [_case(api, names, *each) for each in found[:MOST_CASES]]
-    return cases, len(found) > MOST_CASES
+    return [_case(api, names, *each) for each in found[:most]], len(found) > most
+
+
+def _newest(
+    api: Api, what: str, wanted: Mapping[str, str | None], most: int
+) -> list[dict[str, Any]]:
+    """Return the newest runs or spans, up to a number, in pages of the API."""
+    found: list[dict[str, Any]] = []
+    before: str | None = None
+    while len(found) < most:
+        limit = str(min(most - len(found), _PAGE))
+        answer = api.get(f"/api/remit/v1/{what}", **wanted, limit=limit, before=before)
+        found += answer[what]
+        before = answer["next"]
+        if before is None:
+            break
+    return found
 
 
 def _case(

@@ -25,6 +25,8 @@ from remit.collector.page.windows import BEGINS, LAST_DAY, Window
 
 PATH: Final = "/refused"
 USUAL: Final = "7d"
+MOST_LINES: Final = 1_000
+"""Most cases of a table for a spreadsheet."""
 _COUNTS: Final = "/api/remit/v1/counts"
 _NAMES: Final = ("agent", "kind", "from", "to")
 _KINDS: Final = {"": "any", **KINDS}
@@ -78,14 +80,18 @@ def choose(visit: Visit) -> Answer:
 
 
 def csv(visit: Visit) -> Answer:
-    """Return the cases as a table for a spreadsheet."""
+    """Return the newest cases as a table for a spreadsheet, which says if there are older ones."""
     chosen = {name: visit.query.get(name, "") for name in _NAMES}
     _, wanted = _wanted(visit, chosen)
-    cases, _ = refusals.listed(visit.api, agent_names(visit), wanted, chosen["kind"])
+    names = agent_names(visit)
+    cases, has_more = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
     lines = [
         (KINDS[case.kind], case.at, case.agent_id, case.agent, case.run_id, case.step, case.text)
         for case in cases
     ]
+    if has_more:
+        end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
+        lines.append(("", "", "", "", "", "", end))
     return Data(tables.csv(_COLUMNS, lines), tables.CSV, "refused.csv")
 
 

@@ -15,6 +15,7 @@ from remit.collector.page.visits import Visit
 from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
 from remit.collector.store.questions import (
     RunCriteria,
+    RunRef,
     StepRecord,
     count_runs,
     oldest_run,
@@ -110,6 +111,7 @@ class RunFacts:
         subject: Hash of the person whom it is about.
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
+        far: Of a failed run, the steps of its failure that are on other pages, and those around.
         total: How many steps there are.
         after: The step after which the page begins.
         root: Its root span with payloads.
@@ -122,10 +124,16 @@ class RunFacts:
     subject: str | None
     types: Mapping[str, CompiledSpanType]
     steps: Mapping[str, StepRecord]
+    far: Mapping[str, StepRecord]
     total: int
     after: str | None
     root: SpanRow | None
     elsewhere: Elsewhere | None
+
+    @property
+    def known(self) -> Mapping[str, StepRecord]:
+        """All steps that were read."""
+        return {**self.steps, **self.far}
 
     @property
     def is_whole(self) -> bool:
@@ -226,13 +234,18 @@ def declared_by(span_type: CompiledSpanType | None) -> Declared:
     return Declared((span_type.data_risk if span_type is not None else None) or {})
 
 
-def read_run(visit: Visit, *, after: str | None = None) -> RunFacts:
+def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS) -> RunFacts:
     """Return the run that the address names.
+
+    Args:
+        visit: The visit.
+        after: The step after which the page of a long run begins.
+        limit: The number of steps of such a page.
 
     Raises:
         RequestError: 404, there is none for this person; 503, 504.
     """
-    return visit.api.read(lambda ctx: _run(ctx, visit.named["id"], after))
+    return visit.api.read(lambda ctx: _run(ctx, visit.named["id"], after, limit))
 
 
 def read_span(visit: Visit, span_id: str) -> SpanFacts:
@@ -291,15 +304,17 @@ def objects(value: object) -> list[dict[str, object]]:
     return [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
 
 
-def _run(ctx: Context, run_id: str, after: str | None) -> RunFacts:
+def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     row, tx = instance_of(ctx, run_id), ctx.tx
     account_id = ctx.caller.account_id
     run = run_ref_of(tx, run_id)
     if run is None:
         raise not_found("agent_instance")
-    limit = MOST_STEPS if run.spans <= MOST_STEPS else PAGE_STEPS
+    limit = MOST_STEPS if run.spans <= MOST_STEPS else limit
     steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
-    roots = [step.id for step in steps.values() if step.schema_name == ROOT]
+    far = {} if len(steps) == run.spans else _failed_elsewhere(ctx, row, run, steps)
+    known = (*steps.values(), *far.values())
+    roots = [step.id for step in known if step.schema_name == ROOT]
     root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
     agent = tx.agent(account_id, row.agent_id)
     version = tx.row(VersionRow, account_id, row.agent_version_id)
@@ -310,11 +325,43 @@ def _run(ctx: Context, run_id: str, after: str | None) -> RunFacts:
         subject=None if root is None else subject_hash(root.payload),
         types=ctx.declarations.of(tx, row.agent_schema_version_id).types,
         steps=steps,
+        far=far,
         total=run.spans,
         after=after,
         root=root,
         elsewhere=_elsewhere(ctx, row),
     )
+
+
+def _failed_elsewhere(
+    ctx: Context, row: InstanceRow, run: RunRef, steps: Mapping[str, StepRecord]
+) -> dict[str, StepRecord]:
+    """Return the steps of the first failure of a run, and those around, which are not in a page."""
+    if row.status != FAILED or row.failure_us is None:
+        return {}
+    failed = steps_of(ctx.tx, run, limit=MOST_FAILED, failed_us=row.failure_us)
+    far = {step.id: step for step in failed if step.id not in steps}
+    around = [*far.values()]
+    for _ in range(_MOST_ANCESTORS):
+        parents = {step.parent_id for step in around if step.parent_id is not None}
+        missing = sorted(parents - steps.keys() - far.keys())
+        around = [
+            StepRecord(
+                above.id,
+                above.parent_span_id,
+                above.schema_name,
+                above.status,
+                above.flags,
+                above.started_at,
+                above.finished_at,
+            )
+            for above in ctx.tx.spans(ctx.caller.account_id, missing).values()
+            if above.agent_instance_id == row.id
+        ]
+        if not around:
+            break
+        far |= {step.id: step for step in around}
+    return far
 
 
 def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:

@@ -17,7 +17,7 @@ from remit._base.version import __version__
 from remit.collector.api import Service
 from remit.collector.domain import Caller, TokenScope
 from remit.collector.page import shell
-from remit.collector.page.run_facts import read_run
+from remit.collector.page.run_facts import MOST_STEPS, read_run
 from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.run_page import head_values, panel_values, tree_of
 from remit.collector.page.sessions import SESSION, Sessions
@@ -93,7 +93,7 @@ def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> 
 
 
 def _rendered(visit: Visit, *, values: bool) -> bytes:
-    facts = read_run(visit)
+    facts = read_run(visit, limit=MOST_STEPS)
     tree, failed = tree_of(visit, facts)
     rows = list(tree.rows())
     notice = notice_of(visit, facts, tree, failed)

@@ -166,7 +166,7 @@ def of_form(visit: Visit) -> Filters:
                 errors |= {field: list(each) for field, each in (refusal.errors or {}).items()}
     if chosen.get("agent"):
         try:
-            chosen["agent"] = agent_called(visit, chosen["agent"])
+            chosen["agent"] = agent_in(visit)
         except RequestError as refusal:
             errors |= {field: list(each) for field, each in (refusal.errors or {}).items()}
     subject = chosen.get("subject", "")
@@ -175,6 +175,25 @@ def of_form(visit: Visit) -> Filters:
     if errors:
         raise invalid(errors)
     return Filters.of(chosen)
+
+
+def kept_agent(form: Mapping[str, str]) -> str | None:
+    """Return the id of the agent of a form whose name was not changed.
+
+    The name alone may be that of several agents, or of one without runs.
+    """
+    is_kept = form.get("agent") and form.get("agent") == form.get("agent_shown")
+    return form.get("agent_id") or None if is_kept else None
+
+
+def agent_in(visit: Visit) -> str:
+    """Return the id of the agent that a form chose; empty if it chose none.
+
+    Raises:
+        RequestError: 422, the name is not that of one agent.
+    """
+    text = visit.form.get("agent", "").strip()
+    return kept_agent(visit.form) or (agent_called(visit, text) if text else "")
 
 
 def agent_called(visit: Visit, text: str) -> str:

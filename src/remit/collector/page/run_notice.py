@@ -134,7 +134,7 @@ def _terminated(facts: RunFacts, tree: Tree) -> Notice:
 
 
 def _process_ended(facts: RunFacts, tree: Tree) -> Notice:
-    closed = [step for step in facts.steps.values() if step.id in tree.path]
+    closed = [step for step in tree.known.values() if tree.was_open(step)]
     inner = tree.origin
     return Notice(
         "bad",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
-from remit.collector.domain import Permission
+from remit.collector.domain import Context, Permission
+from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.page.conversation import conversation
 from remit.collector.page.model_calls import shown_in_panel
@@ -25,6 +26,7 @@ from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.span_panel import panel_of
 from remit.collector.page.step_tree import Tree
 from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.store.questions import Beside, runs_beside, scope_of
 from remit.collector.times import format_us
 
 _NOT_FOUND: Final = 404
@@ -57,8 +59,10 @@ def printed(visit: Visit) -> Answer:
 
 
 def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
+    is_print = template == _PRINT
+    limit = MOST_STEPS if is_print else PAGE_STEPS
     try:
-        facts = read_run(visit, after=visit.query.get("after"))
+        facts = read_run(visit, after=visit.query.get("after"), limit=limit)
     except RequestError as refusal:
         if refusal.status != _NOT_FOUND:
             raise
@@ -67,7 +71,6 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
     chosen = wanted or (tree.chosen.id if tree.chosen is not None else None)
     panel = {} if chosen is None else panel_values(visit, chosen, opened=opened)
     # A script draws all of them; to make many rows first takes longer than to draw those in view.
-    is_print = template == _PRINT
     return Page(
         template,
         {
@@ -75,6 +78,7 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
             "tree": tree,
             "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
             "chosen": chosen,
+            "beside": visit.api.read(lambda ctx: _beside(ctx, facts)),
             "notice": notice_of(visit, facts, tree, failed),
             "ledger": ledger_of(visit, facts),
             "first_step": _first_step(facts),
@@ -84,6 +88,12 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
     )
 
 
+def _beside(ctx: Context, facts: RunFacts) -> Beside:
+    """Return the runs of the same agent before and after a run."""
+    scope = scope_of(ctx.tx, ctx.caller.account_id, facts.row.agent_id, ctx.caller.environment_id)
+    return Beside(None, None) if scope is None else runs_beside(ctx.tx, scope, facts.row.id)
+
+
 def tree_of(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
     """Return the steps of a run, and of a failed one the step that failed first."""
     tree = Tree(facts, visit.now_us)
@@ -91,7 +101,7 @@ def tree_of(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
         return tree, None
     failed = read_span(visit, tree.origin.id)
     first = first_of_group(failed)
-    if first is None or first not in facts.steps:
+    if first is None or first not in tree.known:
         return tree, failed
     return Tree(facts, visit.now_us, first), read_span(visit, first)
 
@@ -102,7 +112,7 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     return {
         "run": facts,
         "row": row,
-        "may_end": facts.is_open and visit.api.caller.may.permits(Permission.WRITE),
+        "may_end": row.status == ACTIVE and visit.api.caller.may.permits(Permission.WRITE),
         "iso": format_us,
         "most_steps": MOST_STEPS,
     }

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from remit.collector.errors import RequestError
+from remit.collector.domain import Context
+from remit.collector.domain.params import instance_of
+from remit.collector.errors import RequestError, not_found
 from remit.collector.page.formats import tail
-from remit.collector.page.visits import Visit
+from remit.collector.page.visits import Api, Visit
+from remit.collector.store.questions import run_of, run_ref_of
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
+from remit.collector.views.questions import run_view
 
 Run = Mapping[str, Any]
 """A run as the API lists it."""
@@ -124,6 +128,24 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
         took_us=_took_us(run, now_us),
         has_begun=run["started_at"] is not None,
     )
+
+
+def listed_run(api: Api, run_id: str) -> dict[str, Any]:
+    """Return a run as a list has it.
+
+    Raises:
+        RequestError: 404, there is none with this id for this person.
+    """
+
+    def work(ctx: Context) -> dict[str, Any]:
+        instance_of(ctx, run_id)
+        ref = run_ref_of(ctx.tx, run_id)
+        run = None if ref is None else run_of(ctx.tx, ref)
+        if run is None:
+            raise not_found("agent_instance")
+        return run_view(run)
+
+    return api.read(work)
 
 
 def outcome_of(run: Run) -> Outcome | None:

@@ -15,7 +15,7 @@ from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import day
 from remit.collector.page.hours import Bar, Bars, bars_of
-from remit.collector.page.run_filters import COUNTS, RUNS, Filters, of_form
+from remit.collector.page.run_filters import COUNTS, RUNS, Filters, kept_agent, of_form
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
 from remit.collector.page.runs_new import CHANGES
@@ -140,6 +140,7 @@ def choose(visit: Visit) -> Answer:
             raise
         typed = {
             **visit.form,
+            "agent": kept_agent(visit.form) or visit.form.get("agent", ""),
             **{
                 n: visit.form[f"{n}_{AT}"]
                 for n in ("from", "to")

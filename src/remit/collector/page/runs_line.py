@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from remit._base.ids import is_pfid
 from remit.collector.errors import RequestError
 from remit.collector.page import run_filters
 from remit.collector.page.run_filters import Filters
 from remit.collector.page.visits import Page, Visit
-from remit.collector.page.windows import BEGINS, local
+from remit.collector.page.windows import ANY, BEGINS, local, window_of
 
 REFUSED: Final = (
     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -41,7 +42,7 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
         begins[filters.begin] = _time_words(filters.begin, visit)
     ends = {"now": "now"}
     if filters.end not in ends:
-        ends[filters.end] = _time_words(filters.end, visit)
+        ends[filters.end] = _end_words(filters.end, visit)
     return {
         "filters": filters,
         "agent_name": _agent_name(visit, filters, known),
@@ -79,7 +80,7 @@ def form_again(visit: Visit, filters: Filters, refusal: RequestError) -> Page:
 def _agent_name(visit: Visit, filters: Filters, known: Known) -> str:
     """Return the name of the agent that is chosen; its id, or what was typed, if it has none."""
     agent = filters.get("agent")
-    if not agent or known.agents is None:
+    if not is_pfid(agent):
         return agent
     if known.agents == 1:
         return str(known.names[0])
@@ -97,5 +98,18 @@ def _time_words(text: str, visit: Visit) -> str:
         return text
     if window.since_us is None or window.words != "this time":
         return f"{window.words} ago"
-    moment = local(window.since_us, visit.zone)
+    return _moment(window.since_us, visit)
+
+
+def _end_words(text: str, visit: Visit) -> str:
+    """Return the end of the time in words; it may be in the future."""
+    try:
+        until_us = window_of(ANY, text, visit.zone, visit.now_us).until_us
+    except RequestError:
+        return text
+    return text if until_us is None else _moment(until_us, visit)
+
+
+def _moment(instant_us: int, visit: Visit) -> str:
+    moment = local(instant_us, visit.zone)
     return f"{moment.day} {moment:%b %H:%M}"

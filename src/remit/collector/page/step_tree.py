@@ -109,15 +109,17 @@ class Tree:
     @cached_property
     def children(self) -> Mapping[str | None, list[StepRecord]]:
         """The steps below each step, in the order of their starts; None for the outermost."""
-        steps, below = self.facts.steps, dict[str | None, list[StepRecord]]()
-        for step in sorted(steps.values(), key=lambda step: (step.started_at or 2**63, step.id)):
-            below.setdefault(step.parent_id if step.parent_id in steps else None, []).append(step)
-        return below
+        return _below(self.facts.steps)
+
+    @cached_property
+    def known(self) -> Mapping[str, StepRecord]:
+        """The steps of the page, and those elsewhere that belong to the failure of the run."""
+        return self.facts.known
 
     @cached_property
     def origin(self) -> StepRecord | None:
         """The step that failed first: the deepest one of the failure that ended the run."""
-        row, steps = self.facts.row, self.facts.steps
+        row, steps = self.facts.row, self.known
         if self.first is not None and self.first in steps:
             return steps[self.first]
         failed = [step for step in steps.values() if step.status == FAILED]
@@ -163,12 +165,12 @@ class Tree:
     @cached_property
     def root(self) -> StepRecord | None:
         """The root span, else the first step."""
-        steps = self.facts.steps.values()
+        steps = self.known.values()
         return next((step for step in steps if step.schema_name == ROOT), next(iter(steps), None))
 
     def above(self, step: StepRecord) -> list[StepRecord]:
         """Return the steps around a step, the nearest first."""
-        steps, above = self.facts.steps, dict[str, StepRecord]()
+        steps, above = self.known, dict[str, StepRecord]()
         parent = steps.get(step.parent_id or "")
         while parent is not None and parent.id not in above:
             above[parent.id] = parent
@@ -177,7 +179,7 @@ class Tree:
 
     def is_handled(self, step: StepRecord) -> bool:
         """Return whether a failed step has a parent that ended well."""
-        parent = self.facts.steps.get(step.parent_id or "")
+        parent = self.known.get(step.parent_id or "")
         return step.status == FAILED and parent is not None and parent.status == COMPLETE
 
     def _reaches_the_top(self, step: StepRecord) -> bool:
@@ -185,11 +187,11 @@ class Tree:
 
     def _innermost(self, step: StepRecord) -> StepRecord:
         """Return the step below that ended with the same failure, if the database kept another."""
-        seen = {step.id}
+        seen, children = {step.id}, _below(self.known)
         while True:
             below = [
                 child
-                for child in self.children.get(step.id, ())
+                for child in children.get(step.id, ())
                 if child.status == FAILED
                 and child.id not in seen
                 and child.finished_at == step.finished_at
@@ -270,11 +272,11 @@ class Tree:
             return "not begun"
         if step.finished_at is None:
             return "running"
-        if self.facts.process_ended and self._was_open(step):
+        if self.facts.process_ended and self.was_open(step):
             return "not known"
         return formats.duration(step.finished_at - step.started_at)
 
-    def _was_open(self, step: StepRecord) -> bool:
+    def was_open(self, step: StepRecord) -> bool:
         """Return whether a later process closed the step: it ended with the root span."""
         ended = None if self.root is None else self.root.finished_at
         return step.status == FAILED and step.finished_at == ended
@@ -286,7 +288,7 @@ class Tree:
         end = self.axis.at(self.now_us if step.finished_at is None else step.finished_at)
         x = min(x, 100 - _NARROWEST)
         width = max(_NARROWEST, end - x)
-        if self.facts.process_ended and self._was_open(step):
+        if self.facts.process_ended and self.was_open(step):
             return [Bar(x, width, "", thin), Bar(end, 100 - end, "hat", thin=False)]
         if step.flags & DENIED:
             return [Bar(min(x, 98), max(2, width), "hatred", thin=False)]
@@ -298,3 +300,11 @@ class Tree:
         elif step.flags & BEYOND and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]
+
+
+def _below(steps: Mapping[str, StepRecord]) -> Mapping[str | None, list[StepRecord]]:
+    """Return the steps below each step, in the order of their starts; None for the outermost."""
+    below: dict[str | None, list[StepRecord]] = {}
+    for step in sorted(steps.values(), key=lambda step: (step.started_at or 2**63, step.id)):
+        below.setdefault(step.parent_id if step.parent_id in steps else None, []).append(step)
+    return below

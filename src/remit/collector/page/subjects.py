@@ -65,7 +65,8 @@ class Subject(NamedTuple):
 
     def ran(self, name: str) -> int:
         """Return how often a step ran in the time."""
-        return int(self.counts[name]["spans"]) if name in self.counts else 0
+        counts = self.counts.get(name, {"spans": 0, "denied": 0})
+        return int(counts["spans"]) - int(counts["denied"])
 
 
 def subject_of(visit: Visit) -> Subject:

@@ -51,16 +51,23 @@ const follow = (selector) => document.querySelector(selector)?.click();
 const KEYS = {
   "?": () => location.assign("/help"),
   "/": () => document.querySelector("#filter, input[type=search], .line input")?.focus(),
-  "[": () => follow("a[rel=prev]"),
-  "]": () => follow("a[rel=next]"),
+  "[": () => follow("#newer"),
+  "]": () => follow("#older"),
   t: changeTheme,
   u: changeZone,
 };
 
+// The page of help turns keys off.
+const keysOn = document.getElementById("keys-on");
+if (keysOn) {
+  keysOn.checked = cookies().remit_keys !== "off";
+  keysOn.closest("p").hidden = false;
+  keysOn.addEventListener("change", () => cookie("remit_keys", keysOn.checked ? "on" : "off"));
+}
+
 addEventListener("keydown", (event) => {
   const isText = event.target.closest?.("input, select, textarea, [contenteditable], dialog");
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isText) return;
-  // They can be turned off on the page of help.
   if (cookies().remit_keys === "off") return;
   const page = before === "g" ? PAGES[event.key] : undefined;
   before = event.key;

@@ -28,6 +28,7 @@ from remit.collector.store.questions.records import agents as agents
 from remit.collector.store.questions.records import erasures as erasures
 from remit.collector.store.questions.run_lists import MEASURES as MEASURES
 from remit.collector.store.questions.run_lists import MOST_RANKED as MOST_RANKED
+from remit.collector.store.questions.run_lists import Beside as Beside
 from remit.collector.store.questions.run_lists import Cursor as Cursor
 from remit.collector.store.questions.run_lists import Ranking as Ranking
 from remit.collector.store.questions.run_lists import RunCriteria as RunCriteria
@@ -37,7 +38,9 @@ from remit.collector.store.questions.run_lists import count_runs as count_runs
 from remit.collector.store.questions.run_lists import newest_change as newest_change
 from remit.collector.store.questions.run_lists import oldest_run as oldest_run
 from remit.collector.store.questions.run_lists import ranked_runs as ranked_runs
+from remit.collector.store.questions.run_lists import run_of as run_of
 from remit.collector.store.questions.run_lists import runs as runs
+from remit.collector.store.questions.run_lists import runs_beside as runs_beside
 from remit.collector.store.questions.run_steps import StepRecord as StepRecord
 from remit.collector.store.questions.run_steps import steps_of as steps_of
 from remit.collector.store.questions.run_types import TypeCounts as TypeCounts

@@ -203,6 +203,38 @@ def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
     return int(count)
 
 
+class Beside(NamedTuple):
+    """The ids of the runs beside one, None at an end.
+
+    Attributes:
+        older: The one before.
+        newer: The one after.
+    """
+
+    older: str | None
+    newer: str | None
+
+
+def runs_beside(tx: Transaction, scope: Scope, run_id: str) -> Beside:
+    """Return the runs of a scope before and after one."""
+
+    def first(condition: str, order: str) -> str | None:
+        where = of_scope(scope)
+        where.add(condition, to_bytes(run_id))
+        sql = f"SELECT r.id FROM runs AS r WHERE {where.text} ORDER BY {order} LIMIT 1"
+        return next((to_text(found) for (found,) in tx.rows(sql, where.values)), None)
+
+    return Beside(first("r.id < ?", "r.id DESC"), first("r.id > ?", "r.id"))
+
+
+def run_of(tx: Transaction, run: RunRef) -> RunRecord | None:
+    """Return a run; None if it was deleted."""
+    shard, values = tx.in_shard("m.", run.id)
+    sql = f"SELECT {columns(tx, 'm', 'id')}, m.ref AS run_ref FROM runs AS m WHERE {shard}m.id = ?"
+    page = Query(sql, [*values, run.id])
+    return next((record for record, *_ in _records(tx, page, "k.run_ref")), None)
+
+
 def _records(
     tx: Transaction, page: Query, order: str, also: str = "0, 0"
 ) -> list[tuple[RunRecord, int, int]]:
