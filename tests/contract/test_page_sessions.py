@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Final
+from threading import Barrier
+from typing import Final, TypeVar
 
 import pytest
 
@@ -14,9 +16,18 @@ from remit.testing import FakeClock
 from tests import run_pages
 from tests.collecting import World
 from tests.inside import httpx
-from tests.inside_collector import PageOptions, create_app, create_code, revoke_token
+from tests.inside_collector import (
+    PageOptions,
+    RequestError,
+    Sessions,
+    create_app,
+    create_code,
+    revoke_token,
+)
 from tests.signing_in import SAME_SITE, cookie_of, sign_in, stranger
 from tests.stores import on_each_store
+
+T = TypeVar("T")
 
 FOREIGN: Final[tuple[dict[str, str], ...]] = (
     {"sec-fetch-site": "cross-site"},
@@ -134,6 +145,91 @@ def test_a_code_signs_in_once_within_ten_minutes(
     assert "was used before, or has ended" in again.text
     clock.advance(timedelta(minutes=10).total_seconds())
     assert sign_in(http, late).status_code == HTTPStatus.UNAUTHORIZED
+
+
+@on_each_store
+def test_of_two_sign_ins_with_one_code_only_one_begins(store: Store, clock: FakeClock) -> None:
+    """Though both looked it up before either ended it."""
+    code = create_code(store, clock=clock)
+    sessions = Sessions(store, clock)
+    together = Barrier(2)
+
+    def begin() -> bool:
+        account_id = sessions.account_of(code)
+        together.wait(20)
+        try:
+            sessions.sign_in(account_id, code)
+        except RequestError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        begun = [threads.submit(begin) for _ in range(2)]
+        assert sorted(one.result() for one in begun) == [False, True]
+
+
+class Writers:
+    """Runs work at once, and counts what was to run among those that write."""
+
+    count = 0
+
+    async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
+        """Return what *work* returns."""
+        self.count += writes
+        return work()
+
+
+def test_a_wrong_secret_does_not_wait_among_those_that_write(
+    store: Store, clock: FakeClock
+) -> None:
+    """A stranger cannot hold them up."""
+    writers = Writers()
+    app = create_app(store, clock=clock, executor=writers, page=PageOptions())
+    http = stranger(app)
+    assert sign_in(http, "remit_wrong").status_code == HTTPStatus.UNAUTHORIZED
+    assert writers.count == 0
+    assert sign_in(http, token_of(store, clock)).status_code == HTTPStatus.SEE_OTHER
+    assert writers.count == 1
+
+
+@on_each_store
+def test_a_token_has_fifty_sessions_at_most(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """The oldest ends; those of another token stay, and a browser has one."""
+    create_token(store, "account", clock=clock)
+    account_id = list_tokens(store)[0].account_id
+    other = stranger(create_app(store, clock=clock, page=PageOptions()))
+    sign_in(other, token_of(store, clock))
+    secret = token_of(store, clock)
+    sign_in(http, secret)
+    sessions = Sessions(store, clock)
+    for _ in range(50):
+        clock.advance(1)
+        assert is_in(http)
+        newest = sessions.sign_in(account_id, secret)
+    assert not is_in(http)
+    assert is_in(other)
+    sessions.sign_in(account_id, secret, newest)
+    with store.reading() as tx:
+        assert len(tx.sessions(account_id)) == 50
+    with pytest.raises(RequestError):
+        sessions.find(newest)
+
+
+@on_each_store
+def test_a_session_is_a_use_of_its_token(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """From the sign-in on, to about ten minutes."""
+    sign_in(http, token_of(store, clock))
+    began = list_tokens(store)[0].last_used_at
+    assert began is not None
+    clock.advance(timedelta(hours=1).total_seconds())
+    assert is_in(http)
+    used = list_tokens(store)[0].last_used_at
+    assert used is not None
+    assert used > began
 
 
 @on_each_store

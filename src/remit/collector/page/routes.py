@@ -119,9 +119,11 @@ class Site:
             values["next"] = wanted = _local(form.get("next"))
             given = form.get("secret", "").strip()
             try:
-                secret = await self._executor.run(
-                    partial(self._sessions.sign_in, given), writes=True
-                )
+                # A wrong secret does not wait among those that write.
+                account_id = await self._executor.run(partial(self._sessions.account_of, given))
+                replaced = request.cookies.get(_cookie(request), "")
+                begin = partial(self._sessions.sign_in, account_id, given, replaced)
+                secret = await self._executor.run(begin, writes=True)
             except RequestError as refusal:
                 request.scope[CODE] = refusal.code
                 values["wrong"] = True

@@ -164,7 +164,8 @@ class SessionRow(Row, frozen=True, gc=False):
     """A session of a person at the page, or a code with which one begins.
 
     `kind` is `session` or `code`. `secret_hash` is SHA-256 of the secret, which is not stored.
-    `token_id` is the token with which the session began; None if the operator of the server began it.
+    `token_id` is the token with which the session began; None if the operator of the server
+    began it.
     """
 
     id: str
