@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from typing import Final, TypeVar
 
 import pytest
 
-from remit.collector import Store, create_token, list_tokens
+from remit.collector import Settings, Store, create_token, list_tokens
 from remit.testing import FakeClock
 from tests import run_pages
 from tests.collecting import World
@@ -23,8 +24,9 @@ from tests.inside_collector import (
     create_app,
     create_code,
     revoke_token,
+    static_version,
 )
-from tests.signing_in import SAME_SITE, cookie_of, sign_in, stranger
+from tests.signing_in import SAME_SITE, URL, cookie_of, sign_in, signed_in, stranger
 from tests.stores import on_each_store
 
 T = TypeVar("T")
@@ -336,3 +338,88 @@ def test_over_plain_http_from_elsewhere_it_says_why_it_cannot_work(http: httpx.C
     assert answer.status_code == HTTPStatus.OK
     assert "--ssl-certfile" in answer.text
     assert "<form" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost:abc", "localhost:70000", "localhost:0"])
+def test_a_host_whose_port_is_none_is_refused(http: httpx.Client, host: str) -> None:
+    """It names no server."""
+    for path in ("/runs", "/sign-in"):
+        answer = http.get(path, headers={"host": host})
+        assert answer.status_code == HTTPStatus.MISDIRECTED_REQUEST
+
+
+def test_names_of_the_server_have_no_case(store: Store) -> None:
+    """Neither in the option nor in the request."""
+    http = stranger(create_app(store, page=PageOptions(hosts=("Remit.Example",))))
+    for host in ("remit.example", "REMIT.example"):
+        assert http.get("/runs", headers={"host": host}).status_code == HTTPStatus.SEE_OTHER
+
+
+def test_addresses_beyond_latin_1_are_no_fault(store: Store) -> None:
+    """A header has no such characters."""
+    http = signed_in(store)
+    answer = http.get("/agents/\u2713?view=runs")
+    assert answer.headers["location"] == "/runs?agent=%E2%9C%93"
+    form = {"secret": create_token(store, "account").secret, "next": "/\u2713"}
+    answer = http.post("/sign-in", data=form, headers=SAME_SITE)
+    assert answer.headers["location"] == "/runs"
+
+
+def test_a_link_submits_only_where_nobody_is_signed_in(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """Or it would change who is signed in, which nobody sees."""
+    assert "data-submit" in http.get("/sign-in").text
+    sign_in(http, token_of(store, clock))
+    assert "data-submit" not in http.get("/sign-in").text
+    http.headers["Cookie"] = http.headers["Cookie"] + "x"
+    assert "data-submit" in http.get("/sign-in").text
+
+
+def test_the_page_has_the_rate_limit(store: Store, clock: FakeClock) -> None:
+    """By session; a sign-in counts for the address."""
+    app = create_app(
+        store, settings=Settings(max_requests_per_s=2), clock=clock, page=PageOptions()
+    )
+    secret = token_of(store, clock)
+
+    async def statuses() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+            form = {"secret": secret}
+            answers = [await http.post("/sign-in", data=form, headers=SAME_SITE)]
+            name, _, value = cookie_of(answers[0])
+            session = {"Cookie": f"{name}={value}"}
+            answers += [await http.get("/help", headers=session) for _ in range(5)]
+            form = {"secret": "remit_wrong"}
+            sent = SAME_SITE | session
+            answers += [await http.post("/sign-in", data=form, headers=sent) for _ in range(4)]
+            answers.append(await http.get("/healthz"))
+        return [answer.status_code for answer in answers]
+
+    expected = [303, *[200] * 4, 429, *[401] * 3, 429, 200]
+    assert asyncio.run(statuses()) == expected
+
+
+def test_a_form_that_does_not_arrive_is_given_up(store: Store) -> None:
+    """A client that sends nothing holds nothing."""
+    app = create_app(store, settings=Settings(body_timeout_s=1), page=PageOptions())
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"secret="
+        await asyncio.sleep(60)
+
+    async def status() -> int:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+            form = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "9"}
+            headers = SAME_SITE | form
+            return (await http.post("/sign-in", content=never(), headers=headers)).status_code
+
+    assert asyncio.run(status()) == HTTPStatus.REQUEST_TIMEOUT
+
+
+def test_static_files_have_the_address_of_their_version(http: httpx.Client) -> None:
+    """They are kept for a year."""
+    assert http.get(f"/static/{static_version()}/page.js").status_code == HTTPStatus.OK
+    assert http.get("/static/000000000000/page.js").status_code == HTTPStatus.NOT_FOUND

@@ -61,7 +61,7 @@ def test_a_step_around_it_does_not_tell_its_message(world: World, http: httpx.Cl
 
 
 def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
-    """The route, the step, and the id of the token; no value."""
+    """The route, the step, and the ids of token and session; no value."""
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
     path = f"/runs/{run_id}/spans/{step}/values"
     http.get(path)
@@ -70,6 +70,9 @@ def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Pat
     (reader,) = (each for each in list_tokens(world.store) if each.name == NAME)
     assert asked["route"] == "/runs/{id}/spans/{span}/values"
     assert asked["token_id"] == reader.id
+    with world.store.reading() as tx:
+        (session,) = tx.sessions(reader.account_id)
+    assert asked["session_id"] == session.id
     assert "private" not in log.read_text()
 
 
