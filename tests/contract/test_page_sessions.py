@@ -423,3 +423,38 @@ def test_static_files_have_the_address_of_their_version(http: httpx.Client) -> N
     """They are kept for a year."""
     assert http.get(f"/static/{static_version()}/page.js").status_code == HTTPStatus.OK
     assert http.get("/static/000000000000/page.js").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_token_that_only_reads_ends_its_own_sessions_only(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """It sees the others without a button."""
+    sign_in(http, token_of(store, clock))
+    with store.reading() as tx:
+        (writer,) = tx.sessions(list_tokens(store)[0].account_id)
+    app = create_app(store, clock=clock, page=PageOptions())
+    auditor, second = stranger(app), stranger(app)
+    secret = create_token(store, "account", may="read", clock=clock).secret
+    for each in (auditor, second):
+        sign_in(each, secret)
+    form = {"any": ""}
+    page = auditor.get("/account").text
+    assert page.count('<td data-l="Since">') == 3
+    assert page.count('/end"><button>') == 1
+    answer = auditor.post(f"/account/sessions/{writer.id}/end", data=form, headers=SAME_SITE)
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    auditor.post("/account/sessions/end-others", data=form, headers=SAME_SITE)
+    assert is_in(http)
+    assert is_in(auditor)
+    assert not is_in(second)
+    http.post("/account/sessions/end-others", data=form, headers=SAME_SITE)
+    assert not is_in(auditor)
+
+
+def test_only_the_account_sees_the_database_and_versions(world: World, http: httpx.Client) -> None:
+    """A token of a deployment does not."""
+    for scope in ("account", "agent_deployment"):
+        sign_in(http, create_token(world.store, scope, agent="desk", clock=world.clock).secret)
+        page = http.get("/account").text
+        assert ("<span>Versions</span>" in page) is (scope == "account")
+        assert ("<span>Database</span>" in page) is (scope == "account")
