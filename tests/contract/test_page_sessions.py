@@ -206,6 +206,7 @@ def test_a_token_has_fifty_sessions_at_most(
     secret = token_of(store, clock)
     sign_in(http, secret)
     sessions = Sessions(store, clock)
+    newest = ""
     for _ in range(50):
         clock.advance(1)
         assert is_in(http)
