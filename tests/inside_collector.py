@@ -46,6 +46,7 @@ from remit.collector.page.rules import why as why
 from remit.collector.page.sequences import rows_of as rows_of
 from remit.collector.page.sequences import sequence_of as sequence_of
 from remit.collector.page.sequences import without_the_same as without_the_same
+from remit.collector.page.sessions import Sessions as Sessions
 from remit.collector.page.shell import render as render
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version

@@ -57,6 +57,16 @@ def test_a_link_signs_in_once(browser: Browser, desk: Desk) -> None:
         tab.expect("401")
 
 
+def test_a_link_waits_for_the_reader_who_is_signed_in(desk: Desk, tab: Tab) -> None:
+    """It only fills the field in: nothing happens before the button is pressed."""
+    code = desk.code()
+    page = tab.open(f"/sign-in#{code}")
+    expect(page.get_by_label("Token or one-time code")).to_have_value(code)
+    assert page.url.endswith("/sign-in")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/runs")
+
+
 def test_another_site_can_link_but_not_post(desk: Desk, tab: Tab) -> None:
     """A link opens the page, signed in; a form changes nothing, and neither does a script."""
     run = run_pages.running(desk.api)

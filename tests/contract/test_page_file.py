@@ -52,22 +52,22 @@ def test_values_are_in_it_on_request_only(world: World, http: httpx.Client) -> N
     assert "shop.tools.PaymentError" in without
     assert "shop/tools.py" in without
     assert not any(text in without for text in (MESSAGE, "1021", "Grace", "refund"))
-    whole = http.get(f"/runs/{run_id}/file?values=true").text
+    whole = http.get(f"/runs/{run_id}/file/values").text
     assert all(text in whole for text in (MESSAGE, "1021", "Grace", "refund"))
 
 
 def test_values_of_confidential_steps_are_never_in_it(world: World, http: httpx.Client) -> None:
     """They are asked for step by step."""
     run_id, _ = run_pages.confidential(world.account(), {"note": "a private word"})
-    for query in ("", "?values=true"):
-        assert "private" not in http.get(f"/runs/{run_id}/file{query}").text
+    for tail in ("", "/values"):
+        assert "private" not in http.get(f"/runs/{run_id}/file{tail}").text
 
 
 def test_text_of_data_is_no_html_in_it(world: World, http: httpx.Client) -> None:
     """Not even one that looks like a link of a template."""
     hostile = '<a href="/runs/x?span=1"><img src=x onerror=alert(1)>'
     run_id = run_pages.failed(world.account(), hostile)
-    html = http.get(f"/runs/{run_id}/file?values=true").text
+    html = http.get(f"/runs/{run_id}/file/values").text
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
     assert "<img" not in html
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Final
+from threading import Barrier
+from typing import Final, TypeVar
 
 import pytest
 
-from remit.collector import Store, create_token, list_tokens
+from remit.collector import Settings, Store, create_token, list_tokens
 from remit.testing import FakeClock
 from tests import run_pages
 from tests.collecting import World
 from tests.inside import httpx
-from tests.inside_collector import PageOptions, create_app, create_code, revoke_token
-from tests.signing_in import SAME_SITE, cookie_of, sign_in, stranger
+from tests.inside_collector import (
+    PageOptions,
+    RequestError,
+    Sessions,
+    create_app,
+    create_code,
+    revoke_token,
+    static_version,
+)
+from tests.signing_in import SAME_SITE, URL, cookie_of, sign_in, signed_in, stranger
 from tests.stores import on_each_store
+
+T = TypeVar("T")
 
 FOREIGN: Final[tuple[dict[str, str], ...]] = (
     {"sec-fetch-site": "cross-site"},
@@ -137,6 +150,92 @@ def test_a_code_signs_in_once_within_ten_minutes(
 
 
 @on_each_store
+def test_of_two_sign_ins_with_one_code_only_one_begins(store: Store, clock: FakeClock) -> None:
+    """Though both looked it up before either ended it."""
+    code = create_code(store, clock=clock)
+    sessions = Sessions(store, clock)
+    together = Barrier(2)
+
+    def begin() -> bool:
+        account_id = sessions.account_of(code)
+        together.wait(20)
+        try:
+            sessions.sign_in(account_id, code)
+        except RequestError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        begun = [threads.submit(begin) for _ in range(2)]
+        assert sorted(one.result() for one in begun) == [False, True]
+
+
+class Writers:
+    """Runs work at once, and counts what was to run among those that write."""
+
+    count = 0
+
+    async def run(self, work: Callable[[], T], *, writes: bool = False) -> T:
+        """Return what *work* returns."""
+        self.count += writes
+        return work()
+
+
+def test_a_wrong_secret_does_not_wait_among_those_that_write(
+    store: Store, clock: FakeClock
+) -> None:
+    """A stranger cannot hold them up."""
+    writers = Writers()
+    app = create_app(store, clock=clock, executor=writers, page=PageOptions())
+    http = stranger(app)
+    assert sign_in(http, "remit_wrong").status_code == HTTPStatus.UNAUTHORIZED
+    assert writers.count == 0
+    assert sign_in(http, token_of(store, clock)).status_code == HTTPStatus.SEE_OTHER
+    assert writers.count == 1
+
+
+@on_each_store
+def test_a_token_has_fifty_sessions_at_most(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """The oldest ends; those of another token stay, and a browser has one."""
+    create_token(store, "account", clock=clock)
+    account_id = list_tokens(store)[0].account_id
+    other = stranger(create_app(store, clock=clock, page=PageOptions()))
+    sign_in(other, token_of(store, clock))
+    secret = token_of(store, clock)
+    sign_in(http, secret)
+    sessions = Sessions(store, clock)
+    newest = ""
+    for _ in range(50):
+        clock.advance(1)
+        assert is_in(http)
+        newest = sessions.sign_in(account_id, secret)
+    assert not is_in(http)
+    assert is_in(other)
+    sessions.sign_in(account_id, secret, newest)
+    with store.reading() as tx:
+        assert len(tx.sessions(account_id)) == 50
+    with pytest.raises(RequestError):
+        sessions.find(newest)
+
+
+@on_each_store
+def test_a_session_is_a_use_of_its_token(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """From the sign-in on, to about ten minutes."""
+    sign_in(http, token_of(store, clock))
+    began = list_tokens(store)[0].last_used_at
+    assert began is not None
+    clock.advance(timedelta(hours=1).total_seconds())
+    assert is_in(http)
+    used = list_tokens(store)[0].last_used_at
+    assert used is not None
+    assert used > began
+
+
+@on_each_store
 def test_the_database_has_no_secret(store: Store, clock: FakeClock, http: httpx.Client) -> None:
     """Neither of a code nor of a session: only hashes, which sign nobody in."""
     code = create_code(store, clock=clock)
@@ -240,3 +339,123 @@ def test_over_plain_http_from_elsewhere_it_says_why_it_cannot_work(http: httpx.C
     assert answer.status_code == HTTPStatus.OK
     assert "--ssl-certfile" in answer.text
     assert "<form" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost:abc", "localhost:70000", "localhost:0"])
+def test_a_host_whose_port_is_none_is_refused(http: httpx.Client, host: str) -> None:
+    """It names no server."""
+    for path in ("/runs", "/sign-in"):
+        answer = http.get(path, headers={"host": host})
+        assert answer.status_code == HTTPStatus.MISDIRECTED_REQUEST
+
+
+def test_names_of_the_server_have_no_case(store: Store) -> None:
+    """Neither in the option nor in the request."""
+    http = stranger(create_app(store, page=PageOptions(hosts=("Remit.Example",))))
+    for host in ("remit.example", "REMIT.example"):
+        assert http.get("/runs", headers={"host": host}).status_code == HTTPStatus.SEE_OTHER
+
+
+def test_addresses_beyond_latin_1_are_no_fault(store: Store) -> None:
+    """A header has no such characters."""
+    http = signed_in(store)
+    answer = http.get("/agents/\u2713?view=runs")
+    assert answer.headers["location"] == "/runs?agent=%E2%9C%93"
+    form = {"secret": create_token(store, "account").secret, "next": "/\u2713"}
+    answer = http.post("/sign-in", data=form, headers=SAME_SITE)
+    assert answer.headers["location"] == "/runs"
+
+
+def test_a_link_submits_only_where_nobody_is_signed_in(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """Or it would change who is signed in, which nobody sees."""
+    assert "data-submit" in http.get("/sign-in").text
+    sign_in(http, token_of(store, clock))
+    assert "data-submit" not in http.get("/sign-in").text
+    http.headers["Cookie"] = http.headers["Cookie"] + "x"
+    assert "data-submit" in http.get("/sign-in").text
+
+
+def test_the_page_has_the_rate_limit(store: Store, clock: FakeClock) -> None:
+    """By session; a sign-in counts for the address."""
+    app = create_app(
+        store, settings=Settings(max_requests_per_s=2), clock=clock, page=PageOptions()
+    )
+    secret = token_of(store, clock)
+
+    async def statuses() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+            form = {"secret": secret}
+            answers = [await http.post("/sign-in", data=form, headers=SAME_SITE)]
+            name, _, value = cookie_of(answers[0])
+            session = {"Cookie": f"{name}={value}"}
+            answers += [await http.get("/help", headers=session) for _ in range(5)]
+            form = {"secret": "remit_wrong"}
+            sent = SAME_SITE | session
+            answers += [await http.post("/sign-in", data=form, headers=sent) for _ in range(4)]
+            answers.append(await http.get("/healthz"))
+        return [answer.status_code for answer in answers]
+
+    expected = [303, *[200] * 4, 429, *[401] * 3, 429, 200]
+    assert asyncio.run(statuses()) == expected
+
+
+def test_a_form_that_does_not_arrive_is_given_up(store: Store) -> None:
+    """A client that sends nothing holds nothing."""
+    app = create_app(store, settings=Settings(body_timeout_s=1), page=PageOptions())
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"secret="
+        await asyncio.sleep(60)
+
+    async def status() -> int:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
+            form = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "9"}
+            headers = SAME_SITE | form
+            return (await http.post("/sign-in", content=never(), headers=headers)).status_code
+
+    assert asyncio.run(status()) == HTTPStatus.REQUEST_TIMEOUT
+
+
+def test_static_files_have_the_address_of_their_version(http: httpx.Client) -> None:
+    """They are kept for a year."""
+    assert http.get(f"/static/{static_version()}/page.js").status_code == HTTPStatus.OK
+    assert http.get("/static/000000000000/page.js").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_token_that_only_reads_ends_its_own_sessions_only(
+    store: Store, clock: FakeClock, http: httpx.Client
+) -> None:
+    """It sees the others without a button."""
+    sign_in(http, token_of(store, clock))
+    with store.reading() as tx:
+        (writer,) = tx.sessions(list_tokens(store)[0].account_id)
+    app = create_app(store, clock=clock, page=PageOptions())
+    auditor, second = stranger(app), stranger(app)
+    secret = create_token(store, "account", may="read", clock=clock).secret
+    for each in (auditor, second):
+        sign_in(each, secret)
+    form = {"any": ""}
+    page = auditor.get("/account").text
+    assert page.count('<td data-l="Since">') == 3
+    assert page.count('/end"><button>') == 1
+    answer = auditor.post(f"/account/sessions/{writer.id}/end", data=form, headers=SAME_SITE)
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    auditor.post("/account/sessions/end-others", data=form, headers=SAME_SITE)
+    assert is_in(http)
+    assert is_in(auditor)
+    assert not is_in(second)
+    http.post("/account/sessions/end-others", data=form, headers=SAME_SITE)
+    assert not is_in(auditor)
+
+
+def test_only_the_account_sees_the_database_and_versions(world: World, http: httpx.Client) -> None:
+    """A token of a deployment does not."""
+    for scope in ("account", "agent_deployment"):
+        sign_in(http, create_token(world.store, scope, agent="desk", clock=world.clock).secret)
+        page = http.get("/account").text
+        assert ("<span>Versions</span>" in page) is (scope == "account")
+        assert ("<span>Database</span>" in page) is (scope == "account")

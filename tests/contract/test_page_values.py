@@ -133,7 +133,7 @@ def test_how_it_differs_from_its_declaration_is_closed(
 
 
 def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
-    """The route, the step, and the id of the token; no value."""
+    """The route, the step, and the ids of token and session; no value."""
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
     path = f"/runs/{run_id}/spans/{step}/values"
     http.get(path)
@@ -142,6 +142,9 @@ def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Pat
     (reader,) = (each for each in list_tokens(world.store) if each.name == NAME)
     assert asked["route"] == "/runs/{id}/spans/{span}/values"
     assert asked["token_id"] == reader.id
+    with world.store.reading() as tx:
+        (session,) = tx.sessions(reader.account_id)
+    assert asked["session_id"] == session.id
     assert "private" not in log.read_text()
 
 

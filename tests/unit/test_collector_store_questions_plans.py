@@ -249,7 +249,7 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         "runs_of_agent",
     ),
     "last runs": (
-        lambda data: last_runs(data.tx, ["agent-3", "agent-4"]),
+        lambda data: last_runs(data.tx, of(data), ["agent-3", "agent-4"]),
         "runs_of_agent ((agent_ref,id)<(?,?))",
         "runs_of_agent",
     ),

@@ -58,12 +58,26 @@ def test_the_runs_of_a_version_are_counted_among_the_newest(data: Filled) -> Non
 
 
 def test_the_last_run_of_each_agent_is_its_newest(data: Filled) -> None:
-    """An agent that is not known has none."""
-    last = last_runs(data.tx, ["agent-2", AGENT, "unknown"])
+    """An agent that is not known, or of another account, has none."""
+    account = scope_of(data.tx, "account two")
+    assert account is not None
+    agents = {row["id"]: row["account_id"] for row in data.tables["agents"]}
+    last = last_runs(data.tx, account, [*agents, "unknown"])
     assert last == {
-        name: runs_of(data, name)[0]["inserted_at"] // 1000 * 1000 for name in ("agent-2", AGENT)
+        name: runs[0]["inserted_at"] // 1000 * 1000
+        for name, account_id in agents.items()
+        if account_id == "account two" and (runs := runs_of(data, name))
     }
-    assert last_runs(data.tx, []) == {}
+    assert last_runs(data.tx, account, []) == {}
+
+
+def test_the_last_run_in_an_environment_is_none_of_another(data: Filled) -> None:
+    """A token of an environment does not show when others were used."""
+    environments = {run["_place"]["environment_id"] for run in runs_of(data)}
+    for name in environments:
+        runs = [run for run in runs_of(data) if run["_place"]["environment_id"] == name]
+        last = last_runs(data.tx, agent(data, name), [AGENT])
+        assert last == {AGENT: runs[0]["inserted_at"] // 1000 * 1000}
 
 
 def test_agents_are_those_of_the_account(data: Filled) -> None:

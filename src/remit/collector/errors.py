@@ -95,6 +95,16 @@ def forbidden(message: str) -> RequestError:
     return RequestError(HTTPStatus.FORBIDDEN, "forbidden", message)
 
 
+def body_too_slow(timeout_s: float) -> RequestError:
+    """Return the refusal of a request whose body did not arrive in time."""
+    return RequestError(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "request_timeout",
+        f"the body did not arrive within {timeout_s} seconds",
+        headers={"Connection": "close"},
+    )
+
+
 def too_large(message: str) -> RequestError:
     """Return the refusal of a request that exceeds a limit of size."""
     return RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large", message)

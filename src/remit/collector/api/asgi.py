@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
-from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final, Protocol, TypeVar
 
@@ -19,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from remit.collector.api.bodies import GZIP, PendingBytes, too_long
 from remit.collector.api.dispatch import Request, Response, Service, refused, secret_in
 from remit.collector.api.endpoints import DOCUMENT, Endpoint, match
-from remit.collector.errors import RequestError, unauthorized
+from remit.collector.errors import RequestError, body_too_slow, unauthorized
 from remit.collector.settings import Settings
 
 T = TypeVar("T")
@@ -30,6 +29,8 @@ CODE: Final = "remit.code"
 """Key of the scope: the code of a refusal."""
 ROUTE: Final = "remit.route"
 """Key of the scope: the path of the endpoint, with `{id}`."""
+SESSION: Final = "remit.session"
+"""Key of the scope: the id of the page's session."""
 MIN_COMPRESSED_BYTES: Final = 4096
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
@@ -162,12 +163,7 @@ async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], Non
                     raise too_long(settings)
                 parts.append(part)
     except TimeoutError as error:
-        raise RequestError(
-            HTTPStatus.REQUEST_TIMEOUT,
-            "request_timeout",
-            f"the body did not arrive within {settings.body_timeout_s} seconds",
-            headers={"Connection": "close"},
-        ) from error
+        raise body_too_slow(settings.body_timeout_s) from error
     return b"".join(parts)
 
 

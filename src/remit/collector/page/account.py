@@ -76,6 +76,7 @@ class Browser(NamedTuple):
         used: When it was last used.
         ends: When it ends unless it is used.
         is_own: Whether it is this one.
+        may_end: Whether this person may end it.
     """
 
     id: str
@@ -84,13 +85,14 @@ class Browser(NamedTuple):
     used: str
     ends: str
     is_own: bool
+    may_end: bool
 
 
 class _Server(NamedTuple):
     """What is known of the server and its database."""
 
     ready: bool
-    database: DatabaseFacts
+    database: DatabaseFacts | None
     runs: int
     spans: int
     lost: int
@@ -139,8 +141,7 @@ def revoke(visit: Visit) -> Answer:
 
 def end(visit: Visit) -> Answer:
     """End a session."""
-    rows = visit.sessions.all_of(visit.api.caller)
-    chosen = [row for row in rows if row.id == visit.named["id"]]
+    chosen = [row for row in _to_end(visit) if row.id == visit.named["id"]]
     if not chosen:
         raise not_found("session")
     visit.sessions.end(*chosen)
@@ -148,10 +149,20 @@ def end(visit: Visit) -> Answer:
 
 
 def end_others(visit: Visit) -> Answer:
-    """End all sessions but this one."""
-    rows = visit.sessions.all_of(visit.api.caller)
-    visit.sessions.end(*(row for row in rows if row.id != visit.session.id))
+    """End all sessions but this one, as far as this person may."""
+    visit.sessions.end(*(row for row in _to_end(visit) if row.id != visit.session.id))
     return Redirect(PATH)
+
+
+def _to_end(visit: Visit) -> list[SessionRow]:
+    """Return the sessions that this person may end."""
+    return [row for row in visit.sessions.all_of(visit.api.caller) if _may_end(visit, row)]
+
+
+def _may_end(visit: Visit, row: SessionRow) -> bool:
+    """Return whether this person may end a session: who only reads ends those of the own token."""
+    caller = visit.api.caller
+    return caller.may.permits(Permission.WRITE) or row.token_id == caller.token_id
 
 
 def _may_change(visit: Visit) -> bool:
@@ -258,17 +269,19 @@ def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> Browser
         used=format_us(row.last_used_at),
         ends=format_us(min(row.expires_at, row.last_used_at + IDLE_US)),
         is_own=row.id == visit.session.id,
+        may_end=_may_end(visit, row),
     )
 
 
 def _server(visit: Visit) -> _Server:
     settings = visit.api.service.settings
+    of_account = visit.api.caller.scope == TokenScope.ACCOUNT
     runs = visit.api.get(_COUNTS, of="runs", by="status")["counts"]
     spans = visit.api.get(_COUNTS, of="spans", by="status")["counts"]
     lost = visit.api.get("/api/remit/v1/runs", flag="lost", limit=str(_MOST_LOST))["runs"]
     return _Server(
         ready=visit.api.service.ready(),
-        database=visit.api.read(lambda ctx: database_facts(ctx.tx)),
+        database=visit.api.read(lambda ctx: database_facts(ctx.tx)) if of_account else None,
         runs=sum(int(group["runs"]) for group in runs),
         spans=sum(int(group["spans"]) for group in spans),
         lost=len(lost),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import quote
 
 from remit.collector.errors import invalid_field
 from remit.collector.page import happened, matrix, versions
@@ -22,7 +23,7 @@ def agent(visit: Visit) -> Answer:
     """Show one agent."""
     view = visit.query.get("view") or "remit"
     if view == "runs":
-        return Redirect(f"/runs?agent={visit.named['id']}")
+        return Redirect(f"/runs?agent={quote(visit.named['id'], safe='')}")
     if view not in _VIEWS:
         raise invalid_field("view", f"must be one of {', '.join((*_VIEWS, 'runs'))}")
     subject = subject_of(visit)

@@ -205,7 +205,7 @@ def _tail(step: str) -> str:
 
 def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
     ids = [one.id for one in shown]
-    declarations, last = newest_declarations(ctx.tx, ids), last_runs(ctx.tx, ids)
+    declarations, last = newest_declarations(ctx.tx, ids), last_runs(ctx.tx, scope_in(ctx), ids)
     return [
         _card(one, declaration_of(declarations.get(one.id), one.identifier), last.get(one.id))
         for one in shown

@@ -7,10 +7,11 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from remit.collector.errors import RequestError, forbidden
 
+SIGN_IN: Final = "/sign-in"
 _SAME: Final = "same-origin"
 
 
@@ -25,7 +26,7 @@ def check_host(request: Request, names: tuple[str, ...]) -> None:
         RequestError: 421.
     """
     name = _name(request.headers.get("host", ""))
-    if not is_own_name(name) and name not in names:
+    if not is_own_name(name) and name not in map(str.lower, names):
         raise RequestError(
             HTTPStatus.MISDIRECTED_REQUEST,
             "misdirected_request",
@@ -45,6 +46,15 @@ def check_origin(request: Request) -> None:
     own = origin == request.headers.get("host") if site is None else site == _SAME
     if not own:
         raise forbidden("a page of another site asked for this change")
+
+
+def cookie_name(request: HTTPConnection) -> str:
+    """Return the name of the session's cookie: cookies do not distinguish ports."""
+    try:
+        port = request.url.port
+    except ValueError:
+        port = None
+    return f"__Host-remit_{port or (443 if request.url.scheme == 'https' else 80)}"
 
 
 def can_sign_in(request: Request) -> bool:
@@ -73,6 +83,8 @@ def _is_loopback(name: str) -> bool:
 
 def _name(host: str) -> str:
     try:
-        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+        parts = urlsplit(f"//{host}")
+        # It raises for a port that is none.
+        return "" if parts.port == 0 else (parts.hostname or "").removesuffix(".")
     except ValueError:
         return ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
@@ -16,16 +18,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import NS_PER_US, Clock
-from remit.collector.api import CALLER, CODE, ROUTE, Executor, Service
-from remit.collector.errors import RequestError, malformed, too_large
+from remit.collector.api import CALLER, CODE, ROUTE, SESSION, Executor, Service
+from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
-from remit.collector.page.guards import can_sign_in, check_host, check_origin
+from remit.collector.page.guards import SIGN_IN, can_sign_in, check_host, check_origin, cookie_name
 from remit.collector.page.sessions import LONGEST_US, Sessions
 from remit.collector.page.visits import Answer, Api, Data, Handler, Page, Redirect, Visit
 from remit.collector.store import Store, StoreUnavailableError
 
 MAX_FORM_BYTES: Final = 64 * 1024
-SIGN_IN: Final = "/sign-in"
 ZONE: Final = "remit_zone"
 """The cookie with the reader's time zone, which the script of the page sets."""
 THEME: Final = "remit_theme"
@@ -95,7 +96,7 @@ class Site:
     async def _static(self, request: Request) -> Response:
         request.scope[ROUTE] = "/static/{version}/{name}"
         content = shell.static_files().get(request.path_params["name"])
-        if content is None:
+        if content is None or request.path_params["version"] != shell.static_version():
             return Response(status_code=HTTPStatus.NOT_FOUND)
         suffix = "." + request.path_params["name"].rpartition(".")[2]
         headers = {**shell.HEADERS, "cache-control": shell.IMMUTABLE}
@@ -109,19 +110,24 @@ class Site:
         try:
             check_host(request, self._options.hosts)
             wanted = _local(request.query_params.get("next"))
-            values: dict[str, object] = {"next": wanted, "wrong": False}
+            values: dict[str, object] = {"next": wanted, "wrong": False, "submits": False}
             if not can_sign_in(request):
                 return self._send(request, Page("sign_in_http.html", values))
+            replaced = request.cookies.get(cookie_name(request), "")
             if request.method == "GET":
+                values["submits"] = not replaced or not await self._executor.run(
+                    partial(self._has_session, replaced)
+                )
                 return self._send(request, Page("sign_in.html", values))
             check_origin(request)
-            form = await _form(request)
+            form = await _form(request, self._service.settings.body_timeout_s)
             values["next"] = wanted = _local(form.get("next"))
             given = form.get("secret", "").strip()
             try:
-                secret = await self._executor.run(
-                    partial(self._sessions.sign_in, given), writes=True
-                )
+                # A wrong secret does not wait among those that write.
+                account_id = await self._executor.run(partial(self._sessions.account_of, given))
+                begin = partial(self._sessions.sign_in, account_id, given, replaced)
+                secret = await self._executor.run(begin, writes=True)
             except RequestError as refusal:
                 request.scope[CODE] = refusal.code
                 values["wrong"] = True
@@ -132,7 +138,7 @@ class Site:
             return self._refused(request, _UNAVAILABLE)
         response = self._send(request, Redirect(wanted or "/runs"))
         response.set_cookie(
-            _cookie(request),
+            cookie_name(request),
             secret,
             max_age=LONGEST_US // _US_PER_S,
             path="/",
@@ -142,12 +148,19 @@ class Site:
         )
         return response
 
+    def _has_session(self, secret: str) -> bool:
+        try:
+            self._sessions.find(secret)
+        except RequestError:
+            return False
+        return True
+
     async def _sign_out(self, request: Request) -> Response:
         request.scope[ROUTE] = "/sign-out"
         try:
             check_host(request, self._options.hosts)
             check_origin(request)
-            secret = request.cookies.get(_cookie(request), "")
+            secret = request.cookies.get(cookie_name(request), "")
             signed_in = await self._executor.run(partial(self._sessions.find, secret))
             await self._executor.run(partial(self._sessions.end, signed_in.session), writes=True)
         except RequestError as refusal:
@@ -156,7 +169,7 @@ class Site:
         except StoreUnavailableError:
             return self._refused(request, _UNAVAILABLE)
         response = self._send(request, Redirect(SIGN_IN))
-        response.delete_cookie(_cookie(request), path="/", secure=True, httponly=True)
+        response.delete_cookie(cookie_name(request), path="/", secure=True, httponly=True)
         return response
 
     async def _answer(self, route: str, handler: Handler, request: Request) -> Response:
@@ -166,7 +179,7 @@ class Site:
             form: Mapping[str, str] = {}
             if request.method == "POST":
                 check_origin(request)
-                form = await _form(request)
+                form = await _form(request, self._service.settings.body_timeout_s)
             work = partial(self._visit, route, handler, request, form)
             raw = await self._executor.run(work, writes=request.method == "POST")
         except RequestError as refusal:
@@ -179,8 +192,8 @@ class Site:
         self, route: str, handler: Handler, request: Request, form: Mapping[str, str]
     ) -> _Raw:
         """Return the answer to a request, on a thread that may use the database."""
-        session, caller = self._sessions.find(request.cookies.get(_cookie(request), ""))
-        request.scope[CALLER] = caller
+        session, caller = self._sessions.find(request.cookies.get(cookie_name(request), ""))
+        request.scope[CALLER], request.scope[SESSION] = caller, session.id
         visit = Visit(
             api=Api(self._service, caller),
             sessions=self._sessions,
@@ -211,12 +224,12 @@ class Site:
             "title": _TITLES.get(HTTPStatus(refusal.status), "This does not work"),
             "refusal": refusal,
         }
-        retry = {
+        kept = {
             name: value
             for name, value in (refusal.headers or {}).items()
-            if name.lower() == "retry-after"
+            if name.lower() in {"connection", "retry-after"}
         }
-        return self._send(request, Page("refused_request.html", values, refusal.status, retry))
+        return self._send(request, Page("refused_request.html", values, refusal.status, kept))
 
 
 def page_routes(
@@ -283,11 +296,6 @@ def _compressed(request: Request, body: bytes, status: int, headers: dict[str, s
     return _Raw(packed, status, {**headers, "content-encoding": "gzip", "vary": "Accept-Encoding"})
 
 
-def _cookie(request: Request) -> str:
-    """Return the name of the session's cookie: cookies do not distinguish ports."""
-    return f"__Host-remit_{request.url.port or (443 if request.url.scheme == 'https' else 80)}"
-
-
 def _zone(request: Request) -> ZoneInfo:
     """Return the reader's time zone, as the script of the page reported it; else UTC."""
     try:
@@ -305,24 +313,30 @@ def _local(address: str | None) -> str:
     """Return a path of this site; anything else is empty."""
     address = address or ""
     safe = address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if safe and address.isprintable() else ""
+    return address if safe and address.isascii() and address.isprintable() else ""
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _form(request: Request, timeout_s: float) -> dict[str, str]:
     """Return the fields of a form.
 
     Raises:
-        RequestError: 400 or 413.
+        RequestError: 400, 408 or 413.
     """
     if request.headers.get("content-type", "").partition(";")[0] != (
         "application/x-www-form-urlencoded"
     ):
         raise malformed("the body must be a form")
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM_BYTES:
-            raise too_large(f"a form has at most {MAX_FORM_BYTES} bytes")
+    # A request from within the process has no event loop, and never waits.
+    remote = request.client is not None
+    try:
+        async with asyncio.timeout(timeout_s) if remote else nullcontext():
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_FORM_BYTES:
+                    raise too_large(f"a form has at most {MAX_FORM_BYTES} bytes")
+    except TimeoutError as error:
+        raise body_too_slow(timeout_s) from error
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True))
     except (UnicodeDecodeError, ValueError) as error:

@@ -54,8 +54,17 @@ class _File(NamedTuple):
 
 
 def saved(visit: Visit) -> Answer:
-    """Answer a run as one HTML file; `?values=true` adds the values of steps."""
-    html = _rendered(visit, values=visit.query.get("values") == "true")
+    """Answer a run as one HTML file, without the values of steps."""
+    return _saved(visit, values=False)
+
+
+def saved_with_values(visit: Visit) -> Answer:
+    """Answer a run as one HTML file, with the values of steps."""
+    return _saved(visit, values=True)
+
+
+def _saved(visit: Visit, *, values: bool) -> Answer:
+    html = _rendered(visit, values=values)
     return Data(html, HTML, f"{visit.named['id']}.html")
 
 

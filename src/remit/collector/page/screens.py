@@ -41,6 +41,7 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}/print", run_page.printed),
     ("GET", "/runs/{id}/export", run_exports.export),
     ("GET", "/runs/{id}/file", run_file.saved),
+    ("GET", "/runs/{id}/file/values", run_file.saved_with_values),
     ("GET", "/runs/{id}/terminate", termination.ask),
     ("POST", "/runs/{id}/terminate", termination.terminate),
     ("GET", "/runs/{id}/spans/{span}", run_page.span),

@@ -37,6 +37,8 @@ IDLE_US: Final = 12 * 3600 * 1_000_000
 """A session that is not used for so long ends."""
 LONGEST_US: Final = 7 * 24 * 3600 * 1_000_000
 """How long a session lasts at most."""
+MOST_SESSIONS: Final = 50
+"""Sessions of one token, and without a token; the oldest ends when one more begins."""
 _USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 _SECRET_BYTES: Final = 32
 _CODE_BYTES: Final = 15
@@ -81,8 +83,23 @@ class Sessions:
         self._clock = clock
         self._ids = IdSource(clock)
 
-    def sign_in(self, given: str) -> str:
+    def account_of(self, given: str) -> str:
+        """Return the id of the account that a token or a code opens; no writer waits for it.
+
+        Raises:
+            RequestError: 401, it is neither, or is not valid any more.
+            StoreUnavailableError: The database cannot be used now.
+        """
+        with self._store.reading() as tx:
+            return self._begun_by(tx, given).account_id
+
+    def sign_in(self, account_id: str, given: str, replaced: str = "") -> str:
         """Begin a session with a token or a code, and return its secret.
+
+        Args:
+            account_id: The account.
+            given: The token or the code.
+            replaced: The secret of a session that ends by it.
 
         Raises:
             RequestError: 401, it is neither, or is not valid any more.
@@ -91,35 +108,50 @@ class Sessions:
         secret = secrets.token_urlsafe(_SECRET_BYTES)
 
         def work(tx: Transaction) -> None:
-            now_us = self._now_us()
-            expires_us = now_us + LONGEST_US
-            code = tx.session_of_hash(hash_of(given))
-            if code is not None and code.kind == CODE and code.expires_at > now_us:
-                account_id, token_id = code.account_id, None
-            else:
-                token = tx.token_of_hash(hash_of(given))
-                if token is None:
-                    raise unauthorized()
-                account_id, token_id = holder_of(tx, token, now_us).account_id, token.id
-                expires_us = min(expires_us, token.expires_at or expires_us)
-            for row in tx.sessions(account_id):
-                if row == code or _has_ended(row, now_us):
+            # They are locked first: of two sign-ins with one code, the second does not see it.
+            rows = tx.sessions(account_id)
+            begun = self._begun_by(tx, given)
+            now_us = begun.last_used_at
+            same = [row for row in rows if row.kind == SESSION and row.token_id == begun.token_id]
+            dropped = {row.id for row in same[: max(0, len(same) + 1 - MOST_SESSIONS)]}
+            ending = {hash_of(given), hash_of(replaced)}
+            for row in rows:
+                if row.id in dropped or row.secret_hash in ending or _has_ended(row, now_us):
                     tx.remove(row)
-            tx.add(
-                SessionRow(
-                    id=self._ids.new(partition_of(account_id) or 0),
-                    account_id=account_id,
-                    kind=SESSION,
-                    token_id=token_id,
-                    secret_hash=hash_of(secret),
-                    inserted_at=now_us,
-                    last_used_at=now_us,
-                    expires_at=expires_us,
-                )
-            )
+            tx.add(msgspec.structs.replace(begun, secret_hash=hash_of(secret)))
+            if begun.token_id is not None:
+                tx.touch_token(begun.token_id, now_us)
 
         write(self._store, work)
         return secret
+
+    def _begun_by(self, tx: Transaction, given: str) -> SessionRow:
+        """Return the session that a token or a code begins, without its secret.
+
+        Raises:
+            RequestError: 401.
+        """
+        now_us = self._now_us()
+        expires_us = now_us + LONGEST_US
+        row = tx.session_of_hash(hash_of(given))
+        if row is not None and row.kind == CODE and row.expires_at > now_us:
+            account_id, token_id = row.account_id, None
+        else:
+            token = tx.token_of_hash(hash_of(given))
+            if token is None:
+                raise unauthorized()
+            account_id, token_id = holder_of(tx, token, now_us).account_id, token.id
+            expires_us = min(expires_us, token.expires_at or expires_us)
+        return SessionRow(
+            id=self._ids.new(partition_of(account_id) or 0),
+            account_id=account_id,
+            kind=SESSION,
+            token_id=token_id,
+            secret_hash=b"",
+            inserted_at=now_us,
+            last_used_at=now_us,
+            expires_at=expires_us,
+        )
 
     def find(self, secret: str) -> SignedIn:
         """Return the session of *secret*.
@@ -135,9 +167,8 @@ class Sessions:
                 raise unauthorized()
             caller = _holder(tx, row, now_us)
         if now_us - row.last_used_at > _USE_NOTED_EVERY_US:
-            used = msgspec.structs.replace(row, last_used_at=now_us)
             with suppress(StoreUnavailableError):
-                write(self._store, lambda tx: tx.change(used))
+                write(self._store, lambda tx: _note_use(tx, row, now_us))
         return SignedIn(row, caller)
 
     def end(self, *rows: SessionRow) -> None:
@@ -148,7 +179,7 @@ class Sessions:
         """
 
         def work(tx: Transaction) -> None:
-            for row in rows:
+            for row in sorted(rows, key=lambda row: row.id):
                 tx.remove(row)
 
         write(self._store, work)
@@ -185,6 +216,12 @@ def _holder(tx: Transaction, row: SessionRow, now_us: int) -> Caller:
     if token is None:
         raise unauthorized()
     return holder_of(tx, token, now_us)
+
+
+def _note_use(tx: Transaction, row: SessionRow, now_us: int) -> None:
+    tx.change(msgspec.structs.replace(row, last_used_at=now_us))
+    if row.token_id is not None:
+        tx.touch_token(row.token_id, now_us)
 
 
 def _has_ended(row: SessionRow, now_us: int) -> bool:

@@ -10,14 +10,16 @@ from typing import Final
 
 from h11 import LocalProtocolError
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
-from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, refused
+from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, SESSION, refused
 from remit.collector.errors import RequestError
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
+from remit.collector.page.guards import SIGN_IN, cookie_name
 from remit.collector.server.access_log import AccessLog
 from remit.collector.settings import KIB, Settings
 
@@ -39,6 +41,7 @@ LONG_HEAD: Final = RequestError(
 # Any other method is counted as one: each value of a label is a new series.
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _OTHER: Final = "other"
+_STATIC: Final = "/static/"
 BURST_S: Final = 2
 """A token may send the requests of so many seconds at once."""
 MAX_TOKENS: Final = 10_000
@@ -114,9 +117,13 @@ class Gate:
         if "transfer-encoding" in headers:
             # h11 takes 6 microseconds for each chunk, which may hold a single byte.
             return NO_LENGTH
-        if scope["client"] and scope["path"].startswith(PREFIXES):
+        if not scope["client"]:
+            return None
+        if scope["path"].startswith(PREFIXES):
             return self._rates.refusal(headers.get("authorization", ""))
-        return None
+        if scope["path"].startswith(_STATIC) or scope["path"] in self._paths.values():
+            return None
+        return self._rates.page_refusal(HTTPConnection(scope))
 
     def _note(self, scope: Scope, status: int, sent: int, took_ns: int) -> None:
         route = scope.get(ROUTE) or self._paths.get(id(scope.get("endpoint")))
@@ -142,6 +149,7 @@ class Gate:
                 "status": status,
                 "code": code,
                 "token_id": None if caller is None else caller.token_id,
+                "session_id": scope.get(SESSION),
                 "ms": round(took_ns / NS_PER_MS, 3),
                 "bytes": sent,
                 "worker": os.getpid(),
@@ -171,7 +179,7 @@ class Rates:
         self._per_s = settings.max_requests_per_s
         self._clock = clock
         self._full_at_ns: dict[bytes, int] = {}
-        """When the allowance of a token is complete again, by the token's hash."""
+        """When an allowance is complete again, by the hash of the token, session or address."""
 
     def refusal(self, authorization: str) -> RequestError | None:
         """Take one request from the allowance of the token in an `Authorization` header.
@@ -183,7 +191,27 @@ class Rates:
             return None
         # Without the scheme and the spaces around it, which a client may vary.
         secret = authorization.split()[-1:]
-        token = hashlib.sha256("".join(secret).encode("utf-8", "surrogateescape")).digest()
+        return self._taken("".join(secret), "with this token")
+
+    def page_refusal(self, request: HTTPConnection) -> RequestError | None:
+        """Take a request to the page from the allowance of its session.
+
+        A sign-in, and a request without a session, is one of the client's address.
+
+        Returns:
+            429 if the allowance is used up, else None.
+        """
+        if not self._per_s:
+            return None
+        session = request.cookies.get(cookie_name(request))
+        # A key with a space is no token.
+        if session and (request.scope["method"], request.scope["path"]) != ("POST", SIGN_IN):
+            return self._taken(f"session {session}", "in this session")
+        address = request.client.host if request.client else ""
+        return self._taken(f"address {address}", "from this address")
+
+    def _taken(self, key: str, whose: str) -> RequestError | None:
+        token = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
         interval_ns = NS_PER_S // self._per_s
         now_ns = self._clock.monotonic_ns()
         # Inserted again, so that the order is that of the last use.
@@ -197,6 +225,6 @@ class Rates:
         return RequestError(
             HTTPStatus.TOO_MANY_REQUESTS,
             "too_many_requests",
-            f"more than {self._per_s} requests a second with this token: try again later",
+            f"more than {self._per_s} requests a second {whose}: try again later",
             headers={"Retry-After": str(math.ceil(wait_ns / NS_PER_S))},
         )

@@ -56,6 +56,7 @@ _LOCKS: Final[dict[type[Row], str]] = {
     DeploymentRow: " FOR KEY SHARE",
     InstanceRow: " FOR NO KEY UPDATE OF r",
     TokenRow: " FOR NO KEY UPDATE",
+    SessionRow: " FOR UPDATE",
 }
 _TYPES: Final = {str: "text", int: "bigint", bytes: "text"}
 _NUL: Final = "\x00"

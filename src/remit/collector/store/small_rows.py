@@ -94,7 +94,11 @@ class SmallRows(Execution):
 
     def sessions(self, account_id: str) -> list[SessionRow]:
         """Return the sessions and codes of an account, oldest first."""
-        return self._oldest_first(SessionRow, "account_id = ?", account_id)
+        sql = (
+            f"{statements.SELECT[SessionRow]} WHERE account_id = ? "
+            f"ORDER BY inserted_at, id{self._kept(SessionRow)}"
+        )
+        return self._all(SessionRow, sql, (account_id,))
 
     def agent(self, account_id: str | None, agent_id: str) -> AgentRow | None:
         """Return the agent of this id."""

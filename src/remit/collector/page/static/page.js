@@ -16,7 +16,8 @@ const secret = document.getElementById("secret");
 if (secret && location.hash.length > 1) {
   secret.value = decodeURIComponent(location.hash.slice(1));
   history.replaceState(null, "", location.pathname + location.search);
-  secret.form.requestSubmit();
+  // Where someone is signed in, a link does not change who that is by itself.
+  if ("submit" in secret.form.dataset) secret.form.requestSubmit();
 }
 
 // The only way from a text to elements: HTML that this server has rendered.

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from remit.collector.store.ids import ID_BYTES, first_at, time_of
 from remit.collector.store.questions.scope import Scope, of_scope
-from remit.collector.store.statements import Where
+from remit.collector.store.statements import Value, Where
 from remit.collector.store.transaction import Transaction
 
 MOST_RULES: Final = 200
@@ -116,20 +116,39 @@ def newest_declarations(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, 
     return dict(tx.rows(sql, tuple(agent_ids)))
 
 
-def last_runs(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, int]:
-    """Return when the newest run of each agent was registered, in microseconds since 1970."""
+def last_runs(tx: Transaction, scope: Scope, agent_ids: Sequence[str]) -> dict[str, int]:
+    """Return when the newest run of each agent was registered, in microseconds since 1970.
+
+    Args:
+        tx: The transaction.
+        scope: The account; the environment, with its agent, if only its runs count.
+        agent_ids: The agents.
+    """
     if not agent_ids:
         return {}
     marks = ", ".join("?" * len(agent_ids))
-    # The comparison of rows keeps PostgreSQL from walking through the runs of all agents.
-    sql = (
-        "SELECT a.id, (SELECT CASE WHEN r.agent_ref = a.ref THEN r.id END FROM runs AS r "
-        "WHERE (r.agent_ref, r.id) <= (a.ref, ?) ORDER BY r.agent_ref DESC, r.id DESC LIMIT 1) "
-        f"FROM agents AS a WHERE a.id IN ({marks})"
-    )
+    values: list[Value]
+    if scope.environment_ref is None:
+        # The comparison of rows keeps PostgreSQL from walking through the runs of all agents.
+        newest = (
+            "SELECT CASE WHEN r.agent_ref = a.ref THEN r.id END FROM runs AS r "
+            "WHERE (r.agent_ref, r.id) <= (a.ref, ?) ORDER BY r.agent_ref DESC, r.id DESC LIMIT 1"
+        )
+        values = [_LAST_ID]
+    else:
+        newest = (
+            "SELECT r.id FROM runs AS r WHERE r.agent_ref = a.ref AND r.environment_ref = ? "
+            "ORDER BY r.id DESC LIMIT 1"
+        )
+        values = [scope.environment_ref]
+    where = Where()
+    where.add("a.account_id = ?", scope.account_id)
+    where.add_known("a.ref = ?", scope.agent_ref)
+    where.add(f"a.id IN ({marks})", *agent_ids)
+    sql = f"SELECT a.id, ({newest}) FROM agents AS a WHERE {where.text}"
     return {
         agent_id: time_of(bytes(run_id))
-        for agent_id, run_id in tx.rows(sql, (_LAST_ID, *agent_ids))
+        for agent_id, run_id in tx.rows(sql, (*values, *where.values))
         if run_id is not None
     }
 
