@@ -91,6 +91,6 @@ def test_a_model_call_in_it_stands_alone(world: World, http: httpx.Client) -> No
         step = story.begin("shop.tools:look_up", story.root, payload, ms=ms)
         story.end(step, ms=ms)
         messages = [*messages, {"role": "user", "content": "And my radio?"}]
-    html = http.get(f"/runs/{story.run_id}/file?values=true").text
+    html = http.get(f"/runs/{story.run_id}/file/values").text
     assert html.count("Where is my kettle?") == 2
     assert html.count("And my radio?") == 1

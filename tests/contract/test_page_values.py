@@ -122,7 +122,7 @@ def test_how_it_differs_from_its_declaration_is_closed(
     story = run_pages.Story(world.account(), types=(type_,))
     step = story.begin("shop.tools:vault", story.root, {"private": "x"}, ms=2)
     here = f"/runs/{story.run_id}/spans/{step}"
-    file = f"/runs/{story.run_id}/file?values=true"
+    file = f"/runs/{story.run_id}/file/values"
     for path in (here, f"{here}/part", file, f"/refused?span={step}"):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path
