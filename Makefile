@@ -37,12 +37,13 @@ test: $(VENV)/.test ## run the tests of a desk; OF=spool: of these files; ARGS="
 	else $(BIN)/python -m pytest $(FAST); fi
 
 gate: $(VENV)/.gate ## run the tests with processes, PostgreSQL and broken back ends
-	@$(BIN)/python -m pytest --strict-skips -m 'gate and not full' -n 4 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest --strict-skips -m 'gate and not full and not browser' -n 4 --dist loadscope $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m pytest --strict-skips tests/browser -n 3 --dist loadscope)
 
 full: $(VENV)/.dev ## run the tests with all that they can do, on each Python; takes hours
 	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
 	REMIT_TEST_MODEL_EXAMPLES=1000 REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
-	$(BIN)/python -m coverage run --branch -m pytest --timeout 7200 $(ARGS)
+	$(BIN)/python -m coverage run --branch -m pytest -m "not browser" --timeout 7200 $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=97
 	@$(BIN)/nox -s lowest pythons
 	@$(MAKE) bench ARGS=--quick

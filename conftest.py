@@ -149,6 +149,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if needed(item.path) is not None:
             item.add_marker(pytest.mark.gate)
+        if item.path.parent.name == "browser":
+            item.add_marker(pytest.mark.browser)
 
 
 def needed(path: Path) -> str | None:
