@@ -151,7 +151,7 @@ def test_an_empty_database_says_how_a_run_is_made(desk: Desk, tab: Tab) -> None:
 
 
 def test_new_runs_wait_and_rows_change_in_place(desk: Desk, tab: Tab) -> None:
-    """Nothing moves until the reader wants it; an error is told and the page asks less often."""
+    """Nothing moves until the reader wants it; an error is shown and the page asks less often."""
     running = desk.api.instance()
     page = tab.page
     page.clock.install()

@@ -139,7 +139,7 @@ def test_a_step_of_a_long_run_opens_from_its_address(tab: Tab, desk: Desk) -> No
 
 
 def test_a_terminated_run_says_so(tab: Tab, desk: Desk) -> None:
-    """What is chosen stays, new steps come, and the head is told anew."""
+    """The chosen step stays, new steps appear, and the head is updated."""
     run = begun(desk.api)
     record(desk.api, run, RUNNING)
     page = opened(tab, run)

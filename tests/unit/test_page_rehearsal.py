@@ -95,7 +95,7 @@ def test_the_agent_is_the_span_type_with_its_name() -> None:
     types = json.dumps([entry("desk:support"), entry("port"), entry("remit:run")])
     owned = json.dumps([entry("one", None, **{"x-remit-owner": "payments team"}), entry("two")])
 
-    local = declaration_of(types, "~/work/desk:support")
+    local = declaration_of(types, "~/desk:support")
     other = declaration_of(owned, "chosen elsewhere")
 
     assert local.own is not None

@@ -19,7 +19,7 @@ from remit.collector.page.agent_remits import (
 from remit.collector.store.questions import StepCount
 
 MOST_DRAWN: Final = 12
-"""Most agents that are drawn; the last of them stands for the others."""
+"""Most agents that are drawn; the last row has all others together."""
 
 
 class Kind(StrEnum):

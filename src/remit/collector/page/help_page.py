@@ -47,7 +47,7 @@ STATUSES: Final = (
     ("complete", "ended well"),
     ("failed", "an exception ended it"),
     ("refused", "the policy refused it: the step did not begin"),
-    ("terminated", "somebody ended the run; it is told so at its next step"),
+    ("terminated", "a person ended the run; the program learns of it at its next step"),
     ("cancelled", "the program gave it up before its end"),
     ("active", "it has begun and has not ended"),
 )

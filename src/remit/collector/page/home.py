@@ -6,6 +6,6 @@ from remit.collector.page.visits import Answer, Redirect, Visit
 
 
 def home(visit: Visit) -> Answer:
-    """Lead to the runs."""
+    """Redirect to the runs."""
     del visit
     return Redirect("/runs")

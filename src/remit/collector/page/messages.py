@@ -115,7 +115,7 @@ def linked(message: Message, steps: Mapping[str, Step]) -> Message:
 
 
 def messages_of(listed: object, before: int) -> list[Message]:
-    """Return messages that are numbered after *before*; a gap stands for those that were cut."""
+    """Return messages that are numbered after *before*, with one gap where some were cut."""
     if listed is None:
         return []
     if not is_list(listed):

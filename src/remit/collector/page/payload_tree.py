@@ -195,5 +195,5 @@ def _is_open(count: int, level: int) -> bool:
 
 
 def _unescaped(name: str) -> str:
-    """Return a name as the program has it: `$$remit` stands for `$remit`."""
+    """Return a name as the program has it: `$$remit` is the escaped form of `$remit`."""
     return name[1:] if name.startswith("$$") and name.lstrip("$") == KEY[1:] else name

@@ -123,7 +123,7 @@ def show(visit: Visit) -> Answer:
 
 
 def choose(visit: Visit) -> Answer:
-    """Lead to the address of the filters of a form."""
+    """Redirect to the address that has the filters of the form."""
     try:
         chosen = chosen_in(visit, _NAMES)
     except RequestError as refusal:

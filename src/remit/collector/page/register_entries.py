@@ -121,7 +121,7 @@ class Entry:
 
     @cached_property
     def observed(self) -> Sequence[tuple[str, int]]:
-        """The calls of models that ran, of which nobody said whether they communicate outward."""
+        """The model calls that ran and declare nothing about external communication."""
         return [
             (step.short, self._ran(step))
             for step in self._silent
@@ -130,7 +130,7 @@ class Entry:
 
     @cached_property
     def silent_steps(self) -> Sequence[str]:
-        """The steps, without models, of which nobody said whether they communicate outward."""
+        """The other steps that declare nothing about external communication."""
         return [step.short for step in self._silent if step.kind != MODEL]
 
     @property

@@ -131,7 +131,7 @@ def runs(visit: Visit) -> Answer:
 
 
 def choose(visit: Visit) -> Answer:
-    """Lead to the address of the filters that a form chose."""
+    """Redirect to the address that has the filters of the form."""
     try:
         filters = of_form(visit)
         filters.window(visit)

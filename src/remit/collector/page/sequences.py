@@ -156,7 +156,7 @@ def _failed_at(sequence: Sequence[Ran], origin: str | None) -> int | None:
 
 
 def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
-    """Return the rows of differences with those around them; one row stands for each gap."""
+    """Return the rows of differences with those around them, and one row for each gap."""
     same = [row.is_same(least_us) for row in rows]
     kept = {
         near

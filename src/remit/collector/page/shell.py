@@ -51,7 +51,7 @@ HEADERS: Final = {
 """Headers of every page."""
 _COMMENTS: Final = re.compile(rb"^ *(?://.*\n|/\*(?:.|\n)*?\*/\n|\n)|^ +", re.MULTILINE)
 _SPACES: Final = re.compile(rb"/\*(?:.|\n)*?\*/|(\"[^\"]*\")|\s*([{};,>])\s*|(: )\s*|\s+")
-"""Of a style sheet: comments, texts, and spaces, of which one is enough or none."""
+"""Matches comments, quoted texts and spaces of a style sheet, to shorten it."""
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 

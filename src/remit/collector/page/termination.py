@@ -15,7 +15,7 @@ def ask(visit: Visit) -> Answer:
 
 
 def terminate(visit: Visit) -> Answer:
-    """Terminate the run, which the program is told at its next step."""
+    """Terminate the run; the program learns of it at its next step."""
     run_id = visit.named["id"]
     reason = visit.form.get("reason", "").strip()
     refusal: RequestError | None = None

@@ -40,7 +40,7 @@ class Piece(NamedTuple):
 
 
 def is_marker(value: object) -> bool:
-    """Return whether remit recorded *value* in the place of another one."""
+    """Return whether *value* is a marker that remit recorded instead of another value."""
     return isinstance(value, dict) and isinstance(cast("dict[str, object]", value).get(KEY), str)
 
 
@@ -50,7 +50,7 @@ def is_structured(value: object) -> bool:
 
 
 def missing_items(item: object, kept: int) -> int | None:
-    """Return how many items an item of a list of *kept* items stands for; None for any other."""
+    """Return how many items a marker in a list of *kept* items replaces; None for other items."""
     if not isinstance(item, dict):
         return None
     marker = cast("dict[str, object]", item)
@@ -152,7 +152,7 @@ def _own(members: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _marked(marker: Mapping[str, Any], level: int) -> Iterator[Piece]:
-    """Yield what stands for a marker."""
+    """Yield the parts that show a marker."""
     kind = marker[KEY]
     if kind == "withheld":
         yield Piece(str(marker.get("rule", "")), "withheld")
