@@ -49,18 +49,29 @@ def check_origin(request: Request) -> None:
 
 
 def cookie_name(request: HTTPConnection) -> str:
-    """Return the name of the session's cookie: cookies do not distinguish ports."""
+    """Return the name of the session's cookie: cookies do not distinguish ports.
+
+    Over HTTP it is a cookie without `Secure`, and thus without the prefix: Safari drops secure
+    ones there, also on this machine.
+    """
     try:
         port = request.url.port
     except ValueError:
         port = None
-    return f"__Host-remit_{port or (443 if request.url.scheme == 'https' else 80)}"
+    if is_secure(request):
+        return f"__Host-remit_{port or 443}"
+    return f"remit_{port or 80}"
+
+
+def is_secure(request: HTTPConnection) -> bool:
+    """Return whether the browser reaches the page over TLS."""
+    return request.url.scheme == "https"
 
 
 def can_sign_in(request: Request) -> bool:
-    """Return whether a browser keeps the session: over TLS, or on this machine."""
+    """Return whether a token and a session travel here safely: over TLS, or on this machine."""
     name = _name(request.headers.get("host", ""))
-    return request.url.scheme == "https" or _is_loopback(name)
+    return is_secure(request) or _is_loopback(name)
 
 
 def is_own_name(name: str) -> bool:

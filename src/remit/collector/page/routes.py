@@ -21,7 +21,14 @@ from remit._base.clock import NS_PER_US, Clock
 from remit.collector.api import CALLER, CODE, ROUTE, SESSION, Executor, Service
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
-from remit.collector.page.guards import SIGN_IN, can_sign_in, check_host, check_origin, cookie_name
+from remit.collector.page.guards import (
+    SIGN_IN,
+    can_sign_in,
+    check_host,
+    check_origin,
+    cookie_name,
+    is_secure,
+)
 from remit.collector.page.sessions import LONGEST_US, Sessions
 from remit.collector.page.visits import Answer, Api, Data, Handler, Page, Redirect, Visit
 from remit.collector.store import Store, StoreUnavailableError
@@ -142,7 +149,7 @@ class Site:
             secret,
             max_age=LONGEST_US // _US_PER_S,
             path="/",
-            secure=True,
+            secure=is_secure(request),
             httponly=True,
             samesite="lax",
         )
@@ -169,7 +176,9 @@ class Site:
         except StoreUnavailableError:
             return self._refused(request, _UNAVAILABLE)
         response = self._send(request, Redirect(SIGN_IN))
-        response.delete_cookie(cookie_name(request), path="/", secure=True, httponly=True)
+        response.delete_cookie(
+            cookie_name(request), path="/", secure=is_secure(request), httponly=True
+        )
         return response
 
     async def _answer(self, route: str, handler: Handler, request: Request) -> Response:
