@@ -129,3 +129,20 @@ def test_the_page_can_be_off(store: Store) -> None:
         assert http.get(path).status_code == HTTPStatus.NOT_FOUND, path
     assert http.post("/sign-in", data={"secret": "x"}).status_code == HTTPStatus.NOT_FOUND
     assert http.get("/healthz").status_code == HTTPStatus.OK
+
+
+def test_a_wrong_address_is_a_page_for_people(world: World, http: httpx.Client) -> None:
+    """Programs get the API's answer, as they do where there is no page."""
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = http.get("/runz", headers=browser)
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    assert "there is no such path" in answer.text
+    assert 'href="/runs"' in answer.text
+    assert_guarded(answer)
+    programs = (
+        http.get("/runz"),
+        http.post("/runz", headers=browser),
+        http.get("/api/v1/runz", headers=browser),
+        stranger(create_app(world.store)).get("/runz", headers=browser),
+    )
+    assert [answer.headers["content-type"] for answer in programs] == ["application/json"] * 4

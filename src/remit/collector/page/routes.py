@@ -119,13 +119,13 @@ class Site:
             wanted = _local(request.query_params.get("next"))
             values: dict[str, object] = {"next": wanted, "wrong": False, "submits": False}
             if not can_sign_in(request):
-                return self._send(request, Page("sign_in_http.html", values))
+                return _send(request, Page("sign_in_http.html", values))
             replaced = request.cookies.get(cookie_name(request), "")
             if request.method == "GET":
                 values["submits"] = not replaced or not await self._executor.run(
                     partial(self._has_session, replaced)
                 )
-                return self._send(request, Page("sign_in.html", values))
+                return _send(request, Page("sign_in.html", values))
             check_origin(request)
             form = await _form(request, self._service.settings.body_timeout_s)
             values["next"] = wanted = _local(form.get("next"))
@@ -138,12 +138,12 @@ class Site:
             except RequestError as refusal:
                 request.scope[CODE] = refusal.code
                 values["wrong"] = True
-                return self._send(request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
+                return _send(request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
         except RequestError as refusal:
-            return self._refused(request, refusal)
+            return refused(request, refusal)
         except StoreUnavailableError:
-            return self._refused(request, _UNAVAILABLE)
-        response = self._send(request, Redirect(wanted or "/runs"))
+            return refused(request, _UNAVAILABLE)
+        response = _send(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),
             secret,
@@ -172,10 +172,10 @@ class Site:
             await self._executor.run(partial(self._sessions.end, signed_in.session), writes=True)
         except RequestError as refusal:
             if refusal.status != HTTPStatus.UNAUTHORIZED:
-                return self._refused(request, refusal)
+                return refused(request, refusal)
         except StoreUnavailableError:
-            return self._refused(request, _UNAVAILABLE)
-        response = self._send(request, Redirect(SIGN_IN))
+            return refused(request, _UNAVAILABLE)
+        response = _send(request, Redirect(SIGN_IN))
         response.delete_cookie(
             cookie_name(request), path="/", secure=is_secure(request), httponly=True
         )
@@ -192,9 +192,9 @@ class Site:
             work = partial(self._visit, route, handler, request, form)
             raw = await self._executor.run(work, writes=request.method == "POST")
         except RequestError as refusal:
-            return self._refused(request, refusal)
+            return refused(request, refusal)
         except StoreUnavailableError:
-            return self._refused(request, _UNAVAILABLE)
+            return refused(request, _UNAVAILABLE)
         return Response(raw.body, raw.status, raw.headers)
 
     def _visit(
@@ -216,29 +216,6 @@ class Site:
             zone=_zone(request),
         )
         return _raw(request, handler(visit), caller_shown=True)
-
-    def _send(self, request: Request, answer: Answer) -> Response:
-        raw = _raw(request, answer, caller_shown=False)
-        return Response(raw.body, raw.status, raw.headers)
-
-    def _refused(self, request: Request, refusal: RequestError) -> Response:
-        request.scope[CODE] = refusal.code
-        if refusal.status == HTTPStatus.UNAUTHORIZED:
-            if _wants_data(request):
-                return Response(status_code=refusal.status, headers=shell.HEADERS)
-            query = f"?{request.url.query}" if request.url.query else ""
-            wanted = urlencode({"next": request.url.path + query})
-            return self._send(request, Redirect(f"{SIGN_IN}?{wanted}"))
-        values = {
-            "title": _TITLES.get(HTTPStatus(refusal.status), "This does not work"),
-            "refusal": refusal,
-        }
-        kept = {
-            name: value
-            for name, value in (refusal.headers or {}).items()
-            if name.lower() in {"connection", "retry-after"}
-        }
-        return self._send(request, Page("refused_request.html", values, refusal.status, kept))
 
 
 def page_routes(
@@ -262,6 +239,37 @@ _UNAVAILABLE: Final = RequestError(
     "the database cannot be used now",
     headers={"Retry-After": "10"},
 )
+
+
+def _send(request: Request, answer: Answer) -> Response:
+    raw = _raw(request, answer, caller_shown=False)
+    return Response(raw.body, raw.status, raw.headers)
+
+
+def refused(request: Request, refusal: RequestError) -> Response:
+    """Return the page of a refusal; who is not signed in is asked to sign in."""
+    request.scope[CODE] = refusal.code
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        if _wants_data(request):
+            return Response(status_code=refusal.status, headers=shell.HEADERS)
+        query = f"?{request.url.query}" if request.url.query else ""
+        wanted = urlencode({"next": request.url.path + query})
+        return _send(request, Redirect(f"{SIGN_IN}?{wanted}"))
+    values = {
+        "title": _TITLES.get(HTTPStatus(refusal.status), "This does not work"),
+        "refusal": refusal,
+    }
+    kept = {
+        name: value
+        for name, value in (refusal.headers or {}).items()
+        if name.lower() in {"connection", "retry-after"}
+    }
+    return _send(request, Page("refused_request.html", values, refusal.status, kept))
+
+
+def is_for_a_person(request: Request) -> bool:
+    """Return whether a browser asks for a page."""
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -19,7 +20,7 @@ from remit._base.clock import Clock, SystemClock
 from remit.collector.api import CODE, PREFIXES, ApiApp, Executor, InlineExecutor, Service
 from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
-from remit.collector.page import PageOptions, page_routes
+from remit.collector.page import PageOptions, is_for_a_person, page_routes, refused
 from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
 from remit.collector.server.middleware import envelope
 from remit.collector.server.prometheus import PrometheusMetrics
@@ -82,7 +83,7 @@ def create_app(
         routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring, *pages],
         middleware=[gate],
         lifespan=maintaining,
-        exception_handlers=dict.fromkeys(_ERRORS, _answered),
+        exception_handlers=dict.fromkeys(_ERRORS, partial(_answered, has_page=page is not None)),
     )
     app.router.redirect_slashes = False
     return app
@@ -107,11 +108,13 @@ def _refusal(method: str, error: Exception) -> RequestError:
 
 
 # A coroutine: starlette would run a plain function in a worker thread.
-async def _answered(request: Request, error: Exception) -> Response:
+async def _answered(request: Request, error: Exception, *, has_page: bool) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=HTTPStatus.BAD_REQUEST)
     refusal = _refusal(request.method, error)
     request.scope[CODE] = refusal.code
+    if has_page and is_for_a_person(request):
+        return refused(request, refusal)
     return envelope(refusal)
 
 
