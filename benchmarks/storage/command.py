@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from benchmarks import children, report
+from benchmarks.page import chromium
 from benchmarks.storage import beside, page
 from benchmarks.storage.load import load
 from benchmarks.storage.questions import Question, questions
@@ -131,8 +132,20 @@ def show_beside(options: argparse.Namespace) -> None:
 
 def show_page(options: argparse.Namespace) -> None:
     """Open the page in a browser."""
-    measured = page.measure(beside.Target(options.serve, options.token))
-    print(f"{page.figures_table(measured)}\n\n{page.budgets_table(measured)}")
+    with chromium(page.OPTION) as browser:
+        measured = page.measure(browser, beside.Target(options.serve, options.token))
+    rows = {
+        name: [report.figure(figures.get(field)) for field in page.FIELDS]
+        for name, figures in measured.items()
+    }
+    print(report.table(list(page.FIELDS.values()), rows), end="\n\n")
+    budgets: dict[str, list[str]] = {}
+    for budget in page.BUDGETS:
+        value = measured[budget.page][budget.field]
+        limit = f"at {'least' if budget.is_least else 'most'} {report.figure(budget.limit)}"
+        met = "yes" if budget.is_met(value) else "**no**"
+        budgets[f"{budget.page}: {page.FIELDS[budget.field]}"] = [limit, report.figure(value), met]
+    print(report.table(("budget", "measured", "met within a fifth"), budgets))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import httpx
+from playwright.sync_api import Browser
 
-from benchmarks import children, report
-from benchmarks.page import NODES, ROWS, SCROLLING, Visitor, chromium
+from benchmarks import children
+from benchmarks.page import NODES, ROWS, SCROLLING, Visitor
 from benchmarks.storage.beside import DAY_US, Target, cookie
 from benchmarks.storage.long_runs import long_run
 from benchmarks.storage.synthetic import UNTIL_MS
 from remit.collector.times import format_us
 
+OPTION: Final = "--enable-precise-memory-info"
+"""Option of the browser."""
 LOADS: Final = 5
 REQUESTS: Final = 9
 LENGTHS: Final = (500, 10_000, 50_000)
@@ -60,9 +63,6 @@ UNFOLDING: Final = """() => {
   return Number(before) - 1;
 }"""
 """Opens one level after the other; the row of the heads is counted, too."""
-
-Measured = Mapping[str, Mapping[str, float]]
-"""Figures by page and by field."""
 
 
 class Address(NamedTuple):
@@ -182,53 +182,30 @@ def visited(visitor: Visitor, address: Address) -> dict[str, float]:
 
 
 def measure(
-    target: Target, lengths: Sequence[int] = LENGTHS, loads: int = LOADS
+    browser: Browser, target: Target, lengths: Sequence[int] = LENGTHS, loads: int = LOADS
 ) -> dict[str, dict[str, float]]:
     """Return what was measured, by page and by field.
 
     Args:
+        browser: Opens the pages; sizes of the heap are exact if it was started with `OPTION`.
         target: The collector.
         lengths: Numbers of steps of the runs that are opened.
         loads: How often each page is opened.
 
     Raises:
-        ChildError: There is no browser, or a page did not answer.
+        ChildError: A page is refused, or a tree does not show all steps.
     """
     measured: dict[str, dict[str, float]] = {}
     headers = {"Authorization": f"Bearer {target.token}"}
-    with (
-        httpx.Client(base_url=target.url, headers=headers, timeout=children.PATIENCE_S) as http,
-        chromium("--enable-precise-memory-info") as browser,
-    ):
+    with httpx.Client(base_url=target.url, headers=headers, timeout=children.PATIENCE_S) as http:
         pages = addresses(http, lengths)
-        session = cookie(target)
-        visitor = Visitor(browser, target.url, target.token)
-        for name, address in pages.items():
-            served_ms = server_ms(target, session, address.path)
-            visits = [visited(visitor, address) for _ in range(loads)]
-            middles = {
-                field: statistics.median(visit[field] for visit in visits) for field in visits[0]
-            }
-            measured[name] = {**middles, "server_ms": served_ms}
+    session = cookie(target)
+    visitor = Visitor(browser, target.url, target.token)
+    for name, address in pages.items():
+        served_ms = server_ms(target, session, address.path)
+        visits = [visited(visitor, address) for _ in range(loads)]
+        middles = {
+            field: statistics.median(visit[field] for visit in visits) for field in visits[0]
+        }
+        measured[name] = {**middles, "server_ms": served_ms}
     return measured
-
-
-def figures_table(measured: Measured) -> str:
-    """Return a line for each page."""
-    rows = {
-        name: [report.figure(figures.get(field)) for field in FIELDS]
-        for name, figures in measured.items()
-    }
-    return report.table(list(FIELDS.values()), rows)
-
-
-def budgets_table(measured: Measured) -> str:
-    """Return a line for each budget of a page that was measured."""
-    rows: dict[str, list[str]] = {}
-    for budget in BUDGETS:
-        value = measured.get(budget.page, {}).get(budget.field)
-        if value is not None:
-            limit = f"at {'least' if budget.is_least else 'most'} {report.figure(budget.limit)}"
-            met = "yes" if budget.is_met(value) else "**no**"
-            rows[f"{budget.page}: {FIELDS[budget.field]}"] = [limit, report.figure(value), met]
-    return report.table(("budget", "measured", "met within a fifth"), rows)
