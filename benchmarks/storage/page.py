@@ -117,7 +117,7 @@ def addresses(http: httpx.Client, lengths: Sequence[int]) -> dict[str, Address]:
     """Return the pages by their names; record the runs that are missing."""
     agents = http.get("/api/v1/agent").raise_for_status().json()["summaries"]
     environments = http.get("/api/v1/environment").raise_for_status().json()["summaries"]
-    agents.sort(key=lambda summary: str(summary["name"]))
+    agents = sorted(agents, key=lambda summary: str(summary["name"]))
     # What this and `beside` record belongs to the first one, whose newest version declares nothing.
     place = {"agent_id": agents[0]["id"], "environment_id": environments[0]["id"]}
     until_us = UNTIL_MS * 1000
