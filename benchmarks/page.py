@@ -132,13 +132,14 @@ class Visitor:
         )
 
     @contextmanager
-    def visit(self, path: str, figures: dict[str, float], until: str) -> Generator[Page]:
+    def visit(self, path: str, figures: dict[str, float], until: str = "") -> Generator[Page]:
         """Open a page cold, and note its size, its first paint, and when a text was seen."""
         context = self._context(self._state)
         page = context.new_page()
         began_s = time.perf_counter()
         page.goto(self.url + path)
-        page.get_by_text(until).first.wait_for()
+        if until:
+            page.get_by_text(until).first.wait_for()
         figures["seen_s"] = time.perf_counter() - began_s
         page.wait_for_load_state("networkidle")
         figures["kb"] = page.evaluate(SIZE)
@@ -150,8 +151,9 @@ class Visitor:
             context.close()
 
 
-def measure() -> dict[str, dict[str, float]]:
-    """Return what was measured, by the part of the desk.
+@contextmanager
+def chromium(*arguments: str) -> Generator[Browser]:
+    """Start the browser for the block.
 
     Raises:
         ChildError: There is no browser, or the page did not answer.
@@ -159,33 +161,44 @@ def measure() -> dict[str, dict[str, float]]:
     path = next((known for name in CHROMIUM if (known := which(name))), None)
     if path is None:
         raise children.ChildError(f"no browser is installed ({CHROMIUM[0]})")
-    measured: dict[str, dict[str, float]] = {name: {} for name in ("list", *CASES)}
-    with recorded() as (url, token, pages), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", *arguments]
+        browser = playwright.chromium.launch(executable_path=path, args=options)
         try:
-            visitor = Visitor(browser, url, token)
-            # The server prepares templates and statements when they are first used.
-            for known_path in pages.values():
-                with visitor.visit(known_path, {}, "Took"):
-                    pass
-            with visitor.visit("/runs", measured["list"], "PaymentError"):
-                pass
-            with visitor.visit(pages["failed"], measured["failed"], ROOT_CAUSE):
-                pass
-            with visitor.visit(pages["talk"], measured["talk"], "word 0"):
-                pass
-            with visitor.visit(pages["night"], measured["night"], f"{GROUP} {QUESTIONS}") as page:
-                night = measured["night"]
-                night["rows_ms"] = page.evaluate(ROWS)
-                page.locator("#tree .row[aria-expanded=false] .fold").first.click()
-                times = sorted(page.evaluate(CHOOSING, number) for number in range(1, STEPS + 1))
-                night["choosing_ms"] = times[STEPS // 2]
-                night["viewing_ms"] = page.evaluate(VIEWING)
-                night["frames"] = page.evaluate(SCROLLING)
+            yield browser
         except Error as error:
             raise children.ChildError(str(error).splitlines()[0]) from error
         finally:
             browser.close()
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """Return what was measured, by the part of the desk.
+
+    Raises:
+        ChildError: There is no browser, or the page did not answer.
+    """
+    measured: dict[str, dict[str, float]] = {name: {} for name in ("list", *CASES)}
+    with chromium() as browser, recorded() as (url, token, pages):
+        visitor = Visitor(browser, url, token)
+        # The server prepares templates and statements when they are first used.
+        for path in pages.values():
+            with visitor.visit(path, {}, "Took"):
+                pass
+        with visitor.visit("/runs", measured["list"], "PaymentError"):
+            pass
+        with visitor.visit(pages["failed"], measured["failed"], ROOT_CAUSE):
+            pass
+        with visitor.visit(pages["talk"], measured["talk"], "word 0"):
+            pass
+        with visitor.visit(pages["night"], measured["night"], f"{GROUP} {QUESTIONS}") as page:
+            night = measured["night"]
+            night["rows_ms"] = page.evaluate(ROWS)
+            page.locator("#tree .row[aria-expanded=false] .fold").first.click()
+            times = sorted(page.evaluate(CHOOSING, number) for number in range(1, STEPS + 1))
+            night["choosing_ms"] = times[STEPS // 2]
+            night["viewing_ms"] = page.evaluate(VIEWING)
+            night["frames"] = page.evaluate(SCROLLING)
     return measured
 
 

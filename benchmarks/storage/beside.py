@@ -26,6 +26,7 @@ import httpx
 
 from benchmarks import children, collector
 from benchmarks.storage import synthetic
+from benchmarks.storage.long_runs import long_run
 from benchmarks.storage.population import MODEL
 from remit.collector.times import format_us
 
@@ -252,28 +253,11 @@ def paths(http: httpx.Client) -> tuple[list[str], str, dict[str, str]]:
     return asked, f"/api/v1/agent/{agent}/risk", place
 
 
-def long_run(http: httpx.Client, place: dict[str, str]) -> str:
-    """Record a run of 50,000 steps; return its id."""
-    registration = {
-        "agent_version": {},
-        "agent_schema_version": {"external_identifier": "s"},
-        **place,
-    }
-    answer = http.post("/api/v1/agent_instance/register", json=registration)
-    run = str(answer.raise_for_status().json()["details"]["id"])
-    bulks = (
-        json.dumps({"items": [collector.item(run) for _ in range(collector.BULK)]}).encode()
-        for _ in range(OPENED // collector.BULK)
-    )
-    collector.send(http, list(bulks))
-    return run
-
-
 def tabs(
     http: httpx.Client, target: Target, place: dict[str, str]
 ) -> list[tuple[float, Sequence[str]]]:
     """Return the readers of three tabs: the list, a long run that is opened, one that goes on."""
-    run = long_run(http, place)
+    run = long_run(http, place, OPENED)
     with httpx.Client(base_url=target.url, headers={"Cookie": cookie(target)}) as page:
         outline = f"/runs/{run}/outline"
         opening = [f"/runs/{run}", outline]

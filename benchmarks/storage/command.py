@@ -1,4 +1,4 @@
-"""`python -m benchmarks storage`: fill a database, ask it questions, write beside readers."""
+"""`python -m benchmarks storage`: fill a database, ask, write beside readers, open pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from benchmarks import children, report
-from benchmarks.storage import beside
+from benchmarks.page import chromium
+from benchmarks.storage import beside, page
 from benchmarks.storage.load import load
 from benchmarks.storage.questions import Question, questions
 from benchmarks.storage.synthetic import Size
@@ -129,6 +130,24 @@ def show_beside(options: argparse.Namespace) -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
+def show_page(options: argparse.Namespace) -> None:
+    """Open the page in a browser."""
+    with chromium(page.OPTION) as browser:
+        measured = page.measure(browser, beside.Target(options.serve, options.token))
+    rows = {
+        name: [report.figure(figures.get(field)) for field in page.FIELDS]
+        for name, figures in measured.items()
+    }
+    print(report.table(list(page.FIELDS.values()), rows), end="\n\n")
+    budgets: dict[str, list[str]] = {}
+    for budget in page.BUDGETS:
+        value = measured[budget.page][budget.field]
+        limit = f"at {'least' if budget.is_least else 'most'} {report.figure(budget.limit)}"
+        met = "yes" if budget.is_met(value) else "**no**"
+        budgets[f"{budget.page}: {page.FIELDS[budget.field]}"] = [limit, report.figure(value), met]
+    print(report.table(("budget", "measured", "met within a fifth"), budgets))
+
+
 def main(arguments: Sequence[str]) -> None:
     """Do what the arguments say."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks storage", description=__doc__)
@@ -144,11 +163,14 @@ def main(arguments: Sequence[str]) -> None:
     for command in (loading, asking):
         command.add_argument("database", help="path of an SQLite file, or postgresql://...")
     writing = commands.add_parser("beside", help="write to a server while others read")
-    writing.add_argument("--serve", required=True, metavar="URL", help="of `remit serve`")
-    writing.add_argument("--token", required=True, help="secret of the account's token")
     writing.add_argument("--seconds", type=float, default=20.0)
     writing.add_argument("--log", type=Path, help="the `-wal` file of the database")
     writing.set_defaults(run=show_beside)
+    opening = commands.add_parser("page", help="open the page of a server in a browser")
+    opening.set_defaults(run=show_page)
+    for command in (writing, opening):
+        command.add_argument("--serve", required=True, metavar="URL", help="of `remit serve`")
+        command.add_argument("--token", required=True, help="secret of the account's token")
     options = parser.parse_args(arguments)
     try:
         options.run(options)

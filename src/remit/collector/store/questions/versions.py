@@ -77,9 +77,11 @@ def version_uses(tx: Transaction, scope: Scope, *, most: int) -> list[VersionUse
     of_place.add("p.agent_ref = ?", scope.agent_ref)
     of_place.add_known("p.environment_ref = ?", scope.environment_ref)
     sql = (
-        "SELECT p.agent_version_id, p.agent_schema_version_id, COUNT(n.place_ref), "
-        "MAX(n.inserted_at) FROM run_places AS p LEFT JOIN (SELECT r.place_ref, r.inserted_at "
-        f"FROM runs AS r WHERE {of_run.text} ORDER BY r.id DESC LIMIT ?) AS n "
+        "SELECT p.agent_version_id, p.agent_schema_version_id, COALESCE(SUM(n.runs), 0), "
+        "MAX(n.last_us) FROM run_places AS p LEFT JOIN (SELECT k.place_ref, COUNT(*) AS runs, "
+        "MAX(k.inserted_at) AS last_us FROM (SELECT r.place_ref, r.inserted_at "
+        f"FROM runs AS r WHERE {of_run.text} ORDER BY r.id DESC LIMIT ?) AS k "
+        "GROUP BY k.place_ref) AS n "
         f"ON n.place_ref = p.ref WHERE {of_place.text} "
         "GROUP BY p.agent_version_id, p.agent_schema_version_id"
     )
