@@ -17,6 +17,7 @@ SCREENS: Final = (
     "/runs?order=longest",
     "/runs?purpose=eval",
     "/runs/{failed}",
+    "/runs/{framed}",
     "/runs/{grouped}",
     "/runs/{refused}",
     "/runs/{ended_process}",
@@ -52,6 +53,7 @@ def places_of(world: World, api: Api) -> dict[str, str]:
     return {
         "agent": api.agent_id or "",
         "failed": run_pages.failed(api),
+        "framed": _framed(api),
         "grouped": run_pages.grouped(api),
         "refused": run_pages.refused(api),
         "ended_process": run_pages.ended_process(api),
@@ -82,6 +84,18 @@ def erased(world: World, api: Api) -> str:
 def _terminated(api: Api) -> str:
     run = run_pages.running(api)
     details(api.post(f"/agent_instance/{run}/terminate", {"reason": "enough"}))
+    return run
+
+
+def _framed(api: Api) -> str:
+    """Return a run that failed in functions with long names."""
+    names = ("find_customer", "find_customer_by_the_address_of_electronic_mail")
+    file = "packages/support_desk/customers.py"
+    frames = [{"file": file, "line": 1043, "function": name} for name in names]
+    run = begun(api)
+    error = run_pages.error("no such customer", frames=frames)
+    record(api, run, [Step("remit:run"), Step("look_up", 0, status="failed", result=error)])
+    ended(api, run, 1, "failed")
     return run
 
 

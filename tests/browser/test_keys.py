@@ -86,7 +86,7 @@ def test_keys_open_and_close(tree: Locator) -> None:
     """One step, and a level of all."""
     row = tree.locator(".row", has_text="refund")
     expect(tree).to_have_attribute("aria-rowcount", "9")
-    press(tree, "e charge\np refund\nArrowLeft refund")
+    press(tree, "E charge\np refund\nArrowLeft refund")
     expect(row).to_have_attribute("aria-expanded", "false")
     press(tree, "ArrowRight refund\nArrowRight charge\nArrowLeft refund")
     for opened in ("false", "true"):
@@ -113,7 +113,7 @@ def test_keys_change_the_axis(tree: Locator) -> None:
 def test_keys_leave_the_tree(tab: Tab, tree: Locator, run: str) -> None:
     """To the panel, to the search, to the runs beside this one; and the link of a step."""
     page = tree.page
-    press(tree, "e charge\nEnter charge")
+    press(tree, "E charge\nEnter charge")
     expect(page.locator("#panel")).to_be_focused()
     page.keyboard.press("Escape")
     expect(tree).to_be_focused()

@@ -40,7 +40,7 @@ export class Outline {
   reserve(size) {
     const grown = (kind, old) => {
       const made = new kind(size);
-      if (old) made.set(old);
+      made.set(old ?? []);
       return made;
     };
     this.parent = grown(Int32Array, this.parent);

@@ -509,7 +509,7 @@ function choose(step, { isFirst = false, scroll = true } = {}) {
 function nearest(step) {
   for (let at = step; at >= 0; at = outline.up[at]) {
     const group = -outline.groupOf[at] - 2;
-    for (const code of [at, group]) if (code !== -1 && rows.codes.includes(code)) return code;
+    for (const code of [at, group]) if (rows.codes.includes(code)) return code;
   }
   return null;
 }
