@@ -15,7 +15,7 @@ from typing import Any
 from remit._capture.tree import in_tree
 from remit.cli._records import start_of
 from remit.collector.page import formats
-from tests.inside_collector import HELP_KEYS, static_files
+from tests.inside_collector import KEYS, static_files
 from tests.signing_in import Visitor, visitor
 from tests.stores import empty_store
 from tests.waterfalls import Step, begun, night, record, shuffled
@@ -93,7 +93,7 @@ def test_the_help_names_every_key() -> None:
     handled = in_a_run | everywhere | keys_of(scripts["page.js"], "PAGES") | {"g"}
     assert b'event.key === "Escape"' in scripts["run.js"]
     handled.add("Escape")
-    named = [key for _, rows in HELP_KEYS for keys, _ in rows for key in keys.split()]
+    named = [key for _, rows in KEYS for keys, _ in rows for key in keys.split()]
     assert {SIGNS.get(key, key) for key in named} == handled
 
 
