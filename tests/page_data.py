@@ -92,11 +92,11 @@ def _framed(api: Api) -> str:
     names = ("find_customer", "find_customer_by_the_address_of_electronic_mail")
     file = "packages/support_desk/customers.py"
     frames = [{"file": file, "line": 1043, "function": name} for name in names]
-    run = begun(api)
     error = run_pages.error("no such customer", frames=frames)
-    record(api, run, [Step("remit:run"), Step("look_up", 0, status="failed", result=error)])
-    ended(api, run, 1, "failed")
-    return run
+    story = run_pages.Story(api)
+    step = story.begin("shop.tools:look_up", story.root, ms=5)
+    story.end(step, "failed", error, ms=9)
+    return story.finish("failed", ms=10)
 
 
 def _night(api: Api) -> str:

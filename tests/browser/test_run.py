@@ -147,9 +147,9 @@ def test_other_actions_are_behind_a_link_on_a_phone(browser: Browser, desk: Desk
     with opened_tab(browser, desk, size="narrow", script=False) as tab:
         page = tab.open(f"/runs/{run_id}")
         actions = page.locator("#acts > :visible")
-        assert actions.all_inner_texts() == ["Copy link", "More actions"]
+        assert actions.all_text_contents() == ["Copy link", "More actions"]
         actions.last.click()
-        assert "More actions" not in actions.all_inner_texts()
+        assert "More actions" not in actions.all_text_contents()
         assert tab.needed_width() <= SIZES["narrow"][0]
         page.get_by_role("link", name="Compare").click()
         expect(page.get_by_label("Another run")).to_have_value(run_id)
