@@ -153,6 +153,7 @@ def test_other_actions_are_behind_a_link_on_a_phone(browser: Browser, desk: Desk
         assert tab.needed_width() <= SIZES["narrow"][0]
         page.get_by_role("link", name="Compare").click()
         expect(page.get_by_label("Another run")).to_have_value(run_id)
+        tab.expect("422")
 
 
 def test_no_page_of_a_run_is_open_to_strangers(desk: Desk) -> None:

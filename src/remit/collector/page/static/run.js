@@ -650,7 +650,6 @@ const KEYS = {
   Enter: () => (cursor === null ? panel.focus() : fold(cursor)),
   " ": () => folds(focused()) && fold(focused()),
   c: () => navigator.clipboard?.writeText(new URL(address(), location).href).then(() => tell("link copied")),
-  "/": () => find.focus(),
 };
 
 function listen() {
