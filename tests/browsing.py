@@ -185,6 +185,11 @@ def opened_tab(
     assert tab.complaints == [], tab.complaints
 
 
+def has_rows(page: Page) -> None:
+    """Wait until the page of a run has all its rows."""
+    page.wait_for_function("() => performance.getEntriesByName('all-rows').length > 0")
+
+
 def sign_in(context: BrowserContext, desk: Desk, *, zone: str | None) -> None:
     """Give a context the session of *desk*, and the zone that a first page would note."""
     name, value = desk.cookie()

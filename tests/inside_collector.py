@@ -35,6 +35,7 @@ from remit.collector.page.conversation import Conversation as Conversation
 from remit.collector.page.conversation import conversation as conversation
 from remit.collector.page.declared import Declaration as Declaration
 from remit.collector.page.declared import declaration_of as declaration_of
+from remit.collector.page.help_page import KEYS as KEYS
 from remit.collector.page.model_calls import shown_in_panel as shown_in_panel
 from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
 from remit.collector.page.payload_tree import Node as Node

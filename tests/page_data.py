@@ -17,6 +17,7 @@ SCREENS: Final = (
     "/runs?order=longest",
     "/runs?purpose=eval",
     "/runs/{failed}",
+    "/runs/{framed}",
     "/runs/{grouped}",
     "/runs/{refused}",
     "/runs/{ended_process}",
@@ -52,6 +53,7 @@ def places_of(world: World, api: Api) -> dict[str, str]:
     return {
         "agent": api.agent_id or "",
         "failed": run_pages.failed(api),
+        "framed": _framed(api),
         "grouped": run_pages.grouped(api),
         "refused": run_pages.refused(api),
         "ended_process": run_pages.ended_process(api),
@@ -83,6 +85,18 @@ def _terminated(api: Api) -> str:
     run = run_pages.running(api)
     details(api.post(f"/agent_instance/{run}/terminate", {"reason": "enough"}))
     return run
+
+
+def _framed(api: Api) -> str:
+    """Return a run that failed in functions with long names."""
+    names = ("find_customer", "find_customer_by_the_address_of_electronic_mail")
+    file = "packages/support_desk/customers.py"
+    frames = [{"file": file, "line": 1043, "function": name} for name in names]
+    error = run_pages.error("no such customer", frames=frames)
+    story = run_pages.Story(api)
+    step = story.begin("shop.tools:look_up", story.root, ms=5)
+    story.end(step, "failed", error, ms=9)
+    return story.finish("failed", ms=10)
 
 
 def _night(api: Api) -> str:

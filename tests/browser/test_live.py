@@ -100,7 +100,7 @@ def stop_from_the_page(tab: Tab, program: subprocess.Popen[str]) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Reason").fill(REASON)
     dialog.get_by_role("button", name="Terminate").click()
-    facts = page.locator("main > .facts")
+    facts = page.locator("#about > .facts")
     expect(facts).to_contain_text("terminated", timeout=TOLD_MS)
     expect(page.locator(".notice.warn")).to_contain_text(REASON)
     told, errors = output_of(program)

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from remit.collector import create_token
 from tests import run_pages
-from tests.browsing import Desk, Tab, opened_tab
+from tests.browsing import SIZES, Desk, Tab, opened_tab
 from tests.inside import httpx
 
 
@@ -139,6 +139,21 @@ def test_a_run_is_exported_copied_and_printed(tab: Tab, desk: Desk) -> None:
     page.get_by_role("link", name="Print").click()
     expect(page.locator(".tree .row:not(.axis)")).to_have_count(4)
     expect(page.locator(".panel")).to_contain_text("PaymentError")
+
+
+def test_other_actions_are_behind_a_link_on_a_phone(browser: Browser, desk: Desk) -> None:
+    """Two runs are compared from there, too."""
+    run_id = run_pages.failed(desk.api)
+    with opened_tab(browser, desk, size="narrow", script=False) as tab:
+        page = tab.open(f"/runs/{run_id}")
+        actions = page.locator("#acts > :visible")
+        assert actions.all_text_contents() == ["Copy link", "More actions"]
+        actions.last.click()
+        assert "More actions" not in actions.all_text_contents()
+        assert tab.needed_width() <= SIZES["narrow"][0]
+        page.get_by_role("link", name="Compare").click()
+        expect(page.get_by_label("Another run")).to_have_value(run_id)
+        tab.expect("422")
 
 
 def test_no_page_of_a_run_is_open_to_strangers(desk: Desk) -> None:

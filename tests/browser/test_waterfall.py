@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browsing import Desk, Tab
+from tests.browsing import Desk, Tab, has_rows
 from tests.collecting import details
 from tests.waterfalls import Step, begun, deep, ended, id_of, night, record
 
@@ -36,7 +36,7 @@ def run(desk: Desk) -> str:
 def opened(tab: Tab, run: str, query: str = "") -> Page:
     """Open a run and wait for all its rows."""
     page = tab.open(f"/runs/{run}{query}")
-    page.wait_for_function("() => performance.getEntriesByName('all-rows').length > 0")
+    has_rows(page)
     return page
 
 
@@ -149,7 +149,7 @@ def test_a_terminated_run_says_so(tab: Tab, desk: Desk) -> None:
     expect(page.locator("#live")).to_have_text("live")
     record(desk.api, run, [Step("notify", 1, 9, 2)], first=3)
     details(desk.api.post(f"/agent_instance/{run}/terminate", {"reason": "enough"}))
-    expect(page.locator("main > .facts")).to_contain_text("terminated")
+    expect(page.locator("#about > .facts")).to_contain_text("terminated")
     expect(page.locator("#tree")).to_have_attribute("aria-rowcount", "5")
     assert chosen(page) == "search_help"
     expect(page.locator("#live")).to_have_text("")
@@ -167,15 +167,3 @@ def test_who_is_signed_out_is_told(tab: Tab, desk: Desk) -> None:
         "signed out: sign in in another tab, then go on here"
     )
     tab.expect("401")
-
-
-def test_keys_of_every_page(tab: Tab) -> None:
-    """The theme, and pages; not while somebody writes."""
-    page = tab.open("/runs")
-    page.keyboard.press("t")
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    page.keyboard.press("t")
-    expect(page.locator("html")).to_have_attribute("data-theme", "light")
-    page.keyboard.press("g")
-    page.keyboard.press("r")
-    page.wait_for_url("**/runs")

@@ -16,7 +16,7 @@ from tests.signing_in import signed_in, stranger
 from tests.stores import on_each_store
 
 KB = 1024
-"""The budgets are in KB; a tenth more is allowed."""
+"""The budgets are in KB."""
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ def test_static_files_are_small_and_kept_for_a_year(http: httpx.Client) -> None:
             assert answer.headers["content-encoding"] == "gzip"
             sent = len(zlib.compress(answer.content, 9, 16 + zlib.MAX_WBITS))
         sizes[suffix] = sizes.get(suffix, 0) + sent
-    assert sizes[".js"] <= 1.1 * 16 * KB
-    assert sizes[".css"] <= 1.1 * 8 * KB
+    assert sizes[".js"] <= 16 * KB
+    assert sizes[".css"] <= 8 * KB
     assert sizes[".woff2"] <= 52 * KB
     assert http.get(f"/static/{static_version()}/../shell.py").status_code == HTTPStatus.NOT_FOUND
     assert http.get(f"/static/{static_version()}/routes.py").status_code == HTTPStatus.NOT_FOUND

@@ -87,10 +87,10 @@ test("many siblings of a type are one row, calls of a model from ten on", () => 
   const outline = outlineOf(steps, { kinds: { chat: "call" } });
   assert.deepEqual(named(outline, outline.rows("")).slice(0, 4), ["run", "  60 ×", "  10 ×", "  few"]);
   const group = outline.rows("").codes[1];
-  assert.deepEqual(outline.bounds(group), [0, 60]);
-  outline.open(group, true);
+  assert.deepEqual(outline.around(outline.members(group)), [0, 60]);
+  outline.toggle(group);
   assert.equal(outline.rows("").codes.length, 3 + 60 + 10);
-  outline.open(group, false);
+  outline.toggle(group);
   outline.reveal(8);
   assert.ok(outline.rows("").codes.includes(8));
 });
@@ -115,7 +115,7 @@ test("of a long run the levels below the third are closed, and a step opens what
 
 test("what has changed takes the place of what was, and folds stay", () => {
   const outline = outlineOf([["run", null, 0, null, 0], ["a", 0, 5, null, 0], ["b", 1, 6, 1]], { status: "active" });
-  outline.open(1, false);
+  outline.toggle(1);
   outline.add(slice([["a", 0, 5, 20, 3], ["b", 1, 6, 1], ["c", 0, 40, 2]], { first: 1, status: "active" }));
   outline.build(1e9);
   assert.equal(outline.count, 4);

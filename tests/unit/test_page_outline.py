@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any
 from remit._capture.tree import in_tree
 from remit.cli._records import start_of
 from remit.collector.page import formats
+from tests.inside_collector import KEYS, static_files
 from tests.signing_in import Visitor, visitor
 from tests.stores import empty_store
 from tests.waterfalls import Step, begun, night, record, shuffled
@@ -82,6 +84,42 @@ def test_steps_stand_in_the_order_of_the_command_line(tmp_path: Path) -> None:
                 [each.span.id, len(each.follows)] for each in in_tree(spans_of(person, run))
             ]
             assert placed == expected
+
+
+def test_the_help_names_every_key() -> None:
+    """And none that no script listens to."""
+    scripts = static_files()
+    in_a_run, everywhere = (keys_of(scripts[name], "KEYS") for name in ("run.js", "page.js"))
+    handled = in_a_run | everywhere | keys_of(scripts["page.js"], "PAGES") | {"g"}
+    assert b'event.key === "Escape"' in scripts["run.js"]
+    handled.add("Escape")
+    named = [key for _, rows in KEYS for keys, _ in rows for key in keys.split()]
+    assert {SIGNS.get(key, key) for key in named} == handled
+
+
+SIGNS = {
+    "\N{DOWNWARDS ARROW}": "ArrowDown",
+    "\N{UPWARDS ARROW}": "ArrowUp",
+    "\N{RIGHTWARDS ARROW}": "ArrowRight",
+    "\N{LEFTWARDS ARROW}": "ArrowLeft",
+    "\N{UPWARDS WHITE ARROW}\N{RIGHTWARDS ARROW}": "shift ArrowRight",
+    "\N{UPWARDS WHITE ARROW}\N{LEFTWARDS ARROW}": "shift ArrowLeft",
+    "PgUp": "PageUp",
+    "PgDn": "PageDown",
+    "Space": " ",
+    "Esc": "Escape",
+}
+"""Keys as the help writes them, and as a browser names them."""
+
+
+def keys_of(script: bytes, table: str) -> set[str]:
+    """Return the keys of a table of a script: `{ j: ..., "+": ... }`."""
+    entries = re.search(rf"const {table} = \{{(.*?)\}};", script.decode(), re.DOTALL)
+    assert entries is not None
+    return {
+        quoted or word
+        for quoted, word in re.findall(r'(?:"([^"]+)"|\b(\w+)): (?=\(|\w|")', entries[1])
+    }
 
 
 def generated(seed: int) -> list[Step]:

@@ -26,7 +26,7 @@ KEYS: Final = (
         "In a run",
         (
             ("↓ ↑ j k", "next and previous step"),
-            ("→ ←", "open and close a step"),
+            ("→ ← Space", "open and close a step"),
             ("⇧→ ⇧←", "open and close a level in all of the tree"),
             ("Home End PgUp PgDn", "first and last step, a page"),
             ("p", "the step around it"),

@@ -1,5 +1,7 @@
 // The page of a run: copying, and the dialog that terminates.
 
+import { isPlain } from "./page.js";
+
 const say = (link, words) => {
   const before = link.textContent;
   link.textContent = words;
@@ -19,13 +21,10 @@ const copy = async (link) => {
 };
 
 document.addEventListener("click", (event) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   const link = event.target.closest("[data-copy], [data-dialog], [data-close]");
-  if (!link) return;
-  const dialog = link.closest("dialog") ?? document.getElementById(link.dataset.dialog);
-  if (!link.dataset.copy && !dialog) return;
+  if (!link || !isPlain(event)) return;
   event.preventDefault();
   if (link.dataset.copy) copy(link);
-  else if (link.dataset.dialog) dialog.showModal();
-  else dialog.close();
+  else if (link.dataset.dialog) document.getElementById(link.dataset.dialog).showModal();
+  else link.closest("dialog").close();
 });

@@ -7,6 +7,7 @@ export const FAILED = 3;
 export const PENDING = 4;
 /** The marks of a step, in bits of its flags. */
 export const MARKS = { denied: 512, beyond: 2048, lost: 4096, withheld: 1024, invalid: 80, undeclared: 256 };
+const MARKED = MARKS.denied | MARKS.beyond | MARKS.lost | MARKS.invalid;
 /** From so many steps on, the levels below the third are closed and the axis fits the rows in view. */
 export const MANY = 2000;
 const GROUP = 50;
@@ -27,12 +28,7 @@ export class Outline {
     this.labels = new Map();
     this.calls = new Map();
     this.hits = new Set();
-    this.levels = null;
     this.opened = new Map();
-    this.facts = null;
-    this.base = null;
-    this.order = new Int32Array(0);
-    this.groups = [];
     this.sums = {};
     this.places = new Map();
     this.waiting = new Map();
@@ -44,7 +40,7 @@ export class Outline {
   reserve(size) {
     const grown = (kind, old) => {
       const made = new kind(size);
-      if (old) made.set(old);
+      made.set(old ?? []);
       return made;
     };
     this.parent = grown(Int32Array, this.parent);
@@ -61,6 +57,11 @@ export class Outline {
       const number = parseInt(digits, 16);
       return [15, 10, 5, 0].map((bits) => LETTERS[(number >> bits) & 31]).join("");
     });
+  }
+
+  /** Whether the run can go on. */
+  get isActive() {
+    return this.facts.status === "active" || this.facts.status === "pending";
   }
 
   /** How many steps the run has, also before all have come. */
@@ -149,8 +150,7 @@ export class Outline {
   /** Make the tree: order, depth, subtrees, groups and sums. `now` is the time of active steps. */
   build(now) {
     const { count, parent } = this;
-    const isOpen = this.facts.status === "active" || this.facts.status === "pending";
-    this.lastSign = (isOpen ? now : (this.facts.end ?? this.facts.seen)) - this.base;
+    this.lastSign = (this.isActive ? now : (this.facts.end ?? this.facts.seen)) - this.base;
     this.extent = null;
     this.byStart = this.sorted();
     const first = new Int32Array(count + 1).fill(NONE);
@@ -236,27 +236,26 @@ export class Outline {
     const parents = [NONE];
     for (const step of this.order) if (this.kids[step] >= GROUP_OF_CALLS) parents.push(step);
     for (const parent of parents) {
-      const byType = new Map();
-      for (const child of this.children(parent)) {
-        const type = this.type[child];
-        if (byType.has(type)) byType.get(type).push(child);
-        else byType.set(type, [child]);
-      }
+      const byType = Map.groupBy(this.children(parent), (child) => this.type[child]);
       for (const [type, members] of byType) {
         if (members.length < (this.types[type].isCall ? GROUP_OF_CALLS : GROUP)) continue;
         const key = `${parent === NONE ? "" : this.ids[parent]}/${type}`;
         for (const member of members) this.groupOf[member] = this.groups.length;
-        this.groups.push({ key, parent, type, members });
+        this.groups.push({ key, members });
       }
     }
   }
 
   /** For each kind of mark how many steps have it, up to each place of the order. */
   add_up() {
-    const tests = { hits: (step) => this.hits.has(step), origins: (step) => this.isOrigin(step) };
-    tests.failed = (step) => this.status[step] === FAILED;
-    for (const [name, bits] of Object.entries(MARKS)) tests[name] = (step) => this.flags[step] & bits;
-    tests.marked = (step) => this.flags[step] & (512 | 2048 | 4096 | 80);
+    const tests = {
+      hits: (step) => this.hits.has(step),
+      origins: (step) => this.isOrigin(step),
+      failed: (step) => this.status[step] === FAILED,
+    };
+    for (const [name, bits] of Object.entries({ ...MARKS, marked: MARKED })) {
+      tests[name] = (step) => this.flags[step] & bits;
+    }
     this.hasFailedChild = new Uint8Array(this.count);
     for (const step of this.order) {
       if (tests.failed(step) && this.up[step] !== NONE) this.hasFailedChild[this.up[step]] = 1;
@@ -311,8 +310,8 @@ export class Outline {
   }
 
   /** Open or close a step or a group. */
-  open(code, isOpen) {
-    this.opened.set(this.key(code), isOpen);
+  toggle(code) {
+    this.opened.set(this.key(code), !this.isOpen(code));
   }
 
   /** Open or close a level of all steps. */
@@ -324,15 +323,15 @@ export class Outline {
   }
 
   key(code) {
-    return code >= 0 ? code : this.groups[-code - 2].key;
+    return code >= 0 ? code : this.group(code).key;
   }
 
   /** Open what is above a step, so that its row is shown. */
   reveal(step) {
     for (let at = step; at !== NONE; at = this.up[at]) {
-      if (at !== step && !this.isOpen(at)) this.open(at, true);
+      if (at !== step && !this.isOpen(at)) this.toggle(at);
       const group = this.groupOf[at];
-      if (group !== NONE && !this.isOpen(-group - 2)) this.open(-group - 2, true);
+      if (group !== NONE && !this.isOpen(-group - 2)) this.toggle(-group - 2);
     }
   }
 
@@ -372,47 +371,42 @@ export class Outline {
       levels.push(level);
       if (!this.isOpen(code)) continue;
       if (code >= 0) put(this.children(code), level + 1, false);
-      else put(this.groups[-code - 2].members, level + 1, true);
+      else put(this.members(code), level + 1, true);
     }
     return { codes, levels };
   }
 
-  /** When a step, or a group, began and ended. */
-  bounds(code) {
-    if (code >= 0) return [this.start[code], this.end(code)];
-    let [from, to] = [Infinity, -Infinity];
-    for (const step of this.groups[-code - 2].members) {
-      if (this.start[step] < from) from = this.start[step];
-      if (this.end(step) > to) to = this.end(step);
-    }
-    return [from, to];
+  /** The group of a row, which is not a step. */
+  group(code) {
+    return this.groups[-code - 2];
   }
 
-  /** From when to when rows last, without those that are above other ones of them. */
-  fit(rows, first, last) {
-    let [from, to] = [Infinity, -Infinity];
-    for (let at = first; at < last; at++) {
-      if (at + 1 < last && rows.levels[at + 1] > rows.levels[at]) continue;
-      const [began, ended] = this.bounds(rows.codes[at]);
-      if (began < from) from = began;
-      if (ended > to) to = ended;
-    }
-    return to > from ? [from, to] : this.whole();
+  /** The steps of a row: one, or those of a group. */
+  members(code) {
+    return code >= 0 ? [code] : this.group(code).members;
   }
 
-  /** From when to when the run lasted. */
-  whole() {
-    return (this.extent ??= this.measured());
-  }
-
-  measured() {
-    let [from, to] = [0, 1];
-    for (const step of this.byStart) {
+  /** From when to when steps lasted. */
+  around(steps, [from, to] = [Infinity, -Infinity]) {
+    for (const step of steps) {
       if (this.start[step] < from) from = this.start[step];
       const end = this.end(step);
       if (end > to) to = end;
     }
     return [from, to];
+  }
+
+  /** From when to when rows last, without those that are above other ones of them. */
+  fit({ codes, levels }, first, last) {
+    const isLowest = (at) => at + 1 === last || levels[at + 1] <= levels[at];
+    const lowest = codes.slice(first, last).filter((_, at) => isLowest(first + at));
+    const [from, to] = this.around(lowest.flatMap((code) => this.members(code)));
+    return to > from ? [from, to] : this.whole();
+  }
+
+  /** From when to when the run lasted. */
+  whole() {
+    return (this.extent ??= this.around(this.byStart, [0, 1]));
   }
 
   /** The longest times in which no step without others below it was active. */

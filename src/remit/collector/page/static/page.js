@@ -1,4 +1,7 @@
-// What every page does: the reader's time zone and theme, the sign-in by a link, and keys.
+// What every page does: the reader's time zone and theme, the sign-in by a link, and keys;
+// and what the scripts of single pages share.
+
+const LONGEST_PAUSE_MS = 30000;
 
 const cookie = (name, value) => {
   document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=lax`;
@@ -6,7 +9,7 @@ const cookie = (name, value) => {
 const cookies = () => Object.fromEntries(document.cookie.split("; ").map((pair) => pair.split("=")));
 
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
-if (!cookies().remit_zone && own && own !== "UTC") {
+if (!cookies().remit_zone && own !== "UTC") {
   cookie("remit_zone", own);
   // The first page was rendered in UTC.
   if (document.querySelector("time")) location.reload();
@@ -27,8 +30,49 @@ const policy = globalThis.trustedTypes?.createPolicy("remit", { createHTML: (htm
 export const parsed = (html) =>
   new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html");
 
-/** Put HTML from this server in the place of what an element contains. */
-export const replace = (element, html) => element.replaceChildren(...parsed(html).body.childNodes);
+/** Whether a click has no key with it, which would open a link in another tab. */
+export const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey);
+
+/** What a script tells when the session has ended. */
+export const SIGNED_OUT = "signed out: sign in in another tab, then go on here";
+
+const live = document.getElementById("live");
+
+// A word about the connection, with a full or an empty dot.
+const tell = (word) => {
+  if (live.textContent === word) return;
+  const dot = document.createElement("span");
+  dot.className = word === "live" ? "dot" : "dot off";
+  live.replaceChildren(...(word ? [dot, word] : []));
+};
+
+/**
+ * While the page is visible, ask what has changed every so many milliseconds; less often after errors.
+ * `ask` returns a word about the connection, or null at the end.
+ */
+export function poll(ask, everyMs) {
+  let pause = everyMs;
+  let timer;
+  const next = () => {
+    clearTimeout(timer);
+    if (document.hidden) tell("paused");
+    else timer = setTimeout(turn, pause);
+  };
+  const turn = async () => {
+    let word = "reconnecting";
+    try {
+      word = await ask();
+      pause = everyMs;
+    } catch {
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+    }
+    tell(word ?? "");
+    if (word !== null) next();
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? next() : turn()));
+  tell("live");
+  next();
+}
 
 const PAGES = { r: "/runs", a: "/agents", d: "/map", f: "/refused", w: "/register" };
 let before = "";
@@ -43,7 +87,7 @@ const changeTheme = () => {
 };
 
 const changeZone = () => {
-  cookie("remit_zone", cookies().remit_zone === "UTC" || !cookies().remit_zone ? own : "UTC");
+  cookie("remit_zone", (cookies().remit_zone ?? "UTC") === "UTC" ? own : "UTC");
   location.reload();
 };
 
@@ -67,7 +111,7 @@ if (keysOn) {
 }
 
 addEventListener("keydown", (event) => {
-  const isText = event.target.closest?.("input, select, textarea, [contenteditable], dialog");
+  const isText = event.target.closest?.("input, select, textarea, dialog");
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isText) return;
   if (cookies().remit_keys === "off") return;
   const page = before === "g" ? PAGES[event.key] : undefined;

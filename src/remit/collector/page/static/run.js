@@ -2,48 +2,53 @@
 
 import { duration, number } from "./formats.js";
 import { ACTIVE, CANCELLED, FAILED, MANY, MARKS, Outline, PENDING, Scale } from "./outline.js";
-import { parsed, replace } from "./page.js";
+import { isPlain, parsed, poll, SIGNED_OUT } from "./page.js";
 
 const WITH_STRIP = 200;
 const SLICES = 120;
 const DEEPEST = 16;
 const LIVE_MS = 2000;
-const SLOWEST_MS = 30000;
 const TOLD_MS = 10000;
 /** A step may be written this long after the time that it is written with. */
 const LATE_US = 10e6;
-const WORDS = { denied: "refused", beyond: "beyond its remit", lost: "lost", withheld: "withheld values",
-  invalid: "not as declared", undeclared: "undeclared", failed: "failed", hits: "hits of the search" };
+/** The marks in their order, and their words. */
+const WORDS = { failed: "failed", denied: "refused", beyond: "beyond its remit", lost: "lost",
+  withheld: "withheld values", invalid: "not as declared", undeclared: "undeclared", hits: "hits of the search" };
 const SHAPES = { denied: "refused", invalid: "odd", undeclared: "open" };
 
-const SIGNED_OUT = "signed out: sign in in another tab, then go on here";
 const NOT_SHOWN = "this step cannot be shown now";
 const NO_ANSWER = "the server does not answer";
 const TROUBLES = [SIGNED_OUT, NOT_SHOWN, NO_ANSWER];
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element with attributes and children; an attribute that is null is left out. */
+/** An element with attributes and children. */
 const make = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
 const draw = (name, attributes = {}, ...children) =>
   fill(document.createElementNS(SVG, name), attributes, children);
 const fill = (element, attributes, children) => {
-  for (const [name, value] of Object.entries(attributes)) set(element, name, value);
-  element.append(...children.filter((child) => child !== null));
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
   return element;
 };
+/** Give an element an attribute, or take it away. */
 const set = (element, name, value) => {
   if (value === null) element.removeAttribute(name);
   else element.setAttribute(name, value);
 };
 const icon = (name) =>
   draw("svg", { class: "i", viewBox: "0 0 12 12", "aria-hidden": "true" }, draw("use", { href: `#${name}` }));
+/** A picture as wide and as high as the room for it. */
+function stretched(attributes, ...children) {
+  return draw("svg", { preserveAspectRatio: "none", "aria-hidden": "true", ...attributes }, ...children);
+}
 const percent = (share) => `${(share * 100).toFixed(3)}%`;
 
 const tree = document.getElementById("tree");
 const panel = document.getElementById("panel");
 const tools = document.querySelector(".tools");
 const run = tree.dataset.run;
+const hasEnded = "ended" in tree.dataset;
 const outline = new Outline();
 const query = new URLSearchParams(location.search);
 
@@ -58,20 +63,12 @@ let stamp = 0;
 
 // ---- the frame: head, space for all rows, ruler ----
 
-const ticks = make("span", { role: "columnheader", class: "ticks" });
-const head = make("div", { role: "row", class: "row axis", "aria-rowindex": 1 },
-  make("span", { role: "columnheader", class: "name" }, "Step"),
-  make("span", { role: "columnheader" }, make("span", { class: "hide" }, "Marks")),
-  ticks,
-  make("span", { role: "columnheader" }, "Took"));
-const space = make("div", { class: "space", role: "presentation" });
+const head = tree.querySelector(".axis");
+const ticks = head.querySelector(".ticks");
 const view = make("div", { class: "view", role: "presentation" });
-space.append(view);
-const lanes = { hits: draw("path", { class: "ha" }), withheld: draw("path", { class: "hk" }),
-  origins: draw("path", { class: "down" }) };
+const space = make("div", { class: "space", role: "presentation" }, view);
 const here = draw("rect", { class: "here", x: 0, width: 18 });
-const ruler = draw("svg", { class: "ruler", viewBox: "0 0 18 1000", preserveAspectRatio: "none", "aria-hidden": "true" },
-  here, ...Object.values(lanes));
+const ruler = stretched({ class: "ruler", viewBox: "0 0 18 1000" }, here);
 const said = make("p", { class: "small said", role: "status" });
 const told = make("p", { class: "hide", role: "status" });
 
@@ -104,13 +101,10 @@ function stepper(what, key, back, on) {
 
 function furnish() {
   tree.classList.add("live");
-  set(tree, "role", "treegrid");
-  set(tree, "aria-label", "Steps");
+  head.ariaRowIndex = 1;
   tree.tabIndex = 0;
   tree.replaceChildren(head, space, ruler);
-  const label = make("label", {}, "Find ", find);
-  find.addEventListener("input", () => label.classList.toggle("set", find.value !== ""));
-  tools.replaceChildren(label, hits.box, show.label, axis.label, make("span", { class: "end ends" }, idle, failures.box, steps.box));
+  tools.replaceChildren(make("label", {}, "Find ", find), hits.box, show.label, axis.label, make("span", { class: "end ends" }, idle, failures.box, steps.box));
   tools.before(strip);
   tree.after(said, told);
   panel.tabIndex = -1;
@@ -120,7 +114,6 @@ function furnish() {
 
 const rowHeight = () => (matchMedia("(max-width: 700px)").matches ? 32 : 24);
 const now = () => state.now + (performance.now() - state.seen) * 1000;
-const isOpen = () => outline.facts.status === "active" || outline.facts.status === "pending";
 const axisIs = () => state.axis || (outline.size > MANY ? "rows" : "run");
 
 /** Lay out all rows again: another tree, another choice of rows. */
@@ -140,9 +133,8 @@ let firstShown = 0;
 /** Draw the rows in view. */
 function paint() {
   const height = rowHeight();
-  const from = Math.max(0, Math.floor(tree.scrollTop / height) - 2);
-  const count = Math.min(rows.codes.length - from, Math.ceil(tree.clientHeight / height) + 4);
-  const [first, size] = [Math.max(0, Math.min(from, rows.codes.length - count)), Math.max(0, count)];
+  const first = Math.max(0, Math.floor(tree.scrollTop / height) - 2);
+  const size = Math.max(0, Math.min(rows.codes.length - first, Math.ceil(tree.clientHeight / height) + 4));
   while (shown.length < size) shown.push(blank());
   while (shown.length > size) shown.pop().row.remove();
   const by = first - firstShown;
@@ -162,7 +154,7 @@ function paint() {
     drawRow(slot, first + at);
   });
   point();
-  const share = (at) => (1000 * outline.at[stepOf(rows.codes[at])]) / outline.count;
+  const share = (at) => (1000 * outline.at[outline.members(rows.codes[at])[0]]) / outline.count;
   if (!size) return;
   here.setAttribute("y", share(first));
   here.setAttribute("height", Math.max(4, share(first + size - 1) - share(first)));
@@ -174,7 +166,7 @@ function axisScale(first, last) {
   if (axisIs() === "rows") return new Scale(zoomed(outline.fit(rows, first, last)));
   const [from, to] = outline.whole();
   // After its last sign a process that ended has a time of which nothing is known.
-  if ("ended" in tree.dataset) return new Scale(zoomed([from, from + (to - from) * 1.2]));
+  if (hasEnded) return new Scale(zoomed([from, from + (to - from) * 1.2]));
   return new Scale(zoomed([from, to]), state.folded && zoom === 1 ? gaps : []);
 }
 
@@ -203,7 +195,7 @@ function drawRow(slot, at) {
   if (slot.code === code && slot.stamp === stamp && slot.at === at) return;
   const isSame = slot.code === code && slot.at === at && slot.words === words;
   Object.assign(slot, { code, at, stamp, words });
-  slot.bars.replaceChildren(...bands(), ...(code >= 0 ? bar(code) : barsOf(code)));
+  slot.bars.replaceChildren(...bands(scale, 24), ...(code >= 0 ? bar(code) : barsOf(code)));
   if (isSame) return;
   const { row } = slot;
   const isGroup = code < 0;
@@ -212,34 +204,36 @@ function drawRow(slot, at) {
   row.className = `row l${Math.min(level, DEEPEST)} ${isGroup ? "" : classOf(code)}`;
   set(row, "aria-level", level + 1);
   set(row, "aria-rowindex", at + 2);
-  const folds = isGroup || outline.kids[code] > 0;
-  const opened = folds && (state.only !== "" || outline.isOpen(code));
-  set(row, "aria-expanded", folds ? String(opened) : null);
-  set(row, "aria-selected", code === (cursor ?? state.selected) ? "true" : null);
+  const isFolding = folds(code);
+  const opened = isFolding && (state.only !== "" || outline.isOpen(code));
+  set(row, "aria-expanded", isFolding ? String(opened) : null);
+  set(row, "aria-selected", code === focused() ? "true" : null);
   slot.name.replaceChildren(
-    ...(folds ? [make("span", { class: "fold", "aria-hidden": "true" }, opened ? "–" : "+")] : []),
+    ...(isFolding ? [make("span", { class: "fold", "aria-hidden": "true" }, opened ? "–" : "+")] : []),
     ...(level > DEEPEST ? [make("i", { class: "deep" }, String(level + 1))] : []),
-    ...(isGroup ? groupName(code) : stepName(code, folds && !opened)));
+    ...(isGroup ? groupName(code) : stepName(code, isFolding && !opened)));
   set(slot.name, "href", isGroup ? null : address(code));
-  slot.marks.replaceChildren(...(isGroup ? groupMarks(code) : stepMarks(code, folds && !opened)));
-  slot.took.textContent = isGroup ? duration(tookOf(members(code))) : took(code);
+  slot.marks.replaceChildren(...(isGroup ? groupMarks(code) : stepMarks(code, isFolding && !opened)));
+  slot.took.textContent = isGroup ? tookOf(outline.members(code)) : took(code);
 }
 let words = 0;
 
-const stepOf = (code) => (code >= 0 ? code : members(code)[0]);
-const members = (code) => outline.groups[-code - 2].members;
-const tookOf = (steps) => steps.reduce((sum, step) => sum + (outline.took[step] || 0), 0);
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 const isDenied = (step) => (outline.flags[step] & MARKS.denied) !== 0;
 
 /** Whether a later process closed a step, because its own had ended: it ended with the run. */
-const wasOpen = (step) => "ended" in tree.dataset && outline.status[step] === FAILED
+const wasOpen = (step) => hasEnded && outline.status[step] === FAILED
   && outline.end(step) === outline.end(outline.byStart[0]);
+
+const tookOf = (steps) => duration(sum(steps.map((step) => outline.took[step] || 0)));
 
 function took(step) {
   if (isDenied(step)) return "did not run";
   if (wasOpen(step)) return "not known";
   if (outline.status[step] === PENDING) return "";
-  if (outline.status[step] === ACTIVE && isOpen()) return duration(Math.round(outline.end(step) - outline.start[step]));
+  if (outline.status[step] === ACTIVE && outline.isActive) {
+    return duration(Math.round(outline.end(step) - outline.start[step]));
+  }
   return duration(outline.took[step]);
 }
 
@@ -257,7 +251,7 @@ function stepName(step, isClosed) {
   if (outline.isHandled(step)) label.push("handled");
   else if (status === CANCELLED) label.push("cancelled");
   else if (status === PENDING) label.push("not started");
-  else if (status === ACTIVE) label.push(isOpen() ? "running" : "never ended");
+  else if (status === ACTIVE) label.push(outline.isActive ? "running" : "never ended");
   const call = outline.calls.get(step);
   if (call) {
     if (call[0]) label.push(call[0]);
@@ -272,23 +266,22 @@ function stepName(step, isClosed) {
     shape && icon(shape),
     word && make("span", { class: "hide" }, word),
     outline.hits.has(step) ? make("mark", {}, name) : name,
-    label.length ? make("i", {}, label.join(" · ")) : null,
-  ].filter((part) => part !== null);
+    label.length && make("i", {}, label.join(" · ")),
+  ].filter(Boolean);
 }
 
 function groupName(code) {
-  const steps = members(code);
+  const steps = outline.members(code);
   const tokens = steps.map((step) => outline.calls.get(step)?.[1] ?? null);
   // Unless it is known of all, a sum would be wrong.
-  const sum = tokens.every((each) => each !== null) ? tokens.reduce((a, b) => a + b, 0) : null;
-  return [`${outline.types[outline.groups[-code - 2].type].name} × ${number(steps.length)}`,
-    ...(sum === null ? [] : [make("i", {}, `${number(sum)} tokens`)])];
+  return [`${outline.name(steps[0])} × ${number(steps.length)}`,
+    ...(tokens.includes(null) ? [] : [make("i", {}, `${number(sum(tokens))} tokens`)])];
 }
 
 /** A mark: shape, the number only above 1, words for screen readers. */
 function mark(name, count) {
   const said = `${number(count)} ${WORDS[name]}`;
-  const drawn = name === "withheld" || name === "hits" ? null : icon(SHAPES[name] ?? name);
+  const drawn = name === "withheld" || name === "hits" ? "" : icon(SHAPES[name] ?? name);
   const isShown = count > 1 || name === "hits";
   return make("span", { class: `m ${SHAPES[name] && name !== "denied" ? SHAPES[name] : name}`, title: said }, drawn,
     isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${WORDS[name]}` : said));
@@ -307,16 +300,14 @@ function stepMarks(step, isClosed) {
 }
 
 function groupMarks(code) {
-  const count = {};
-  for (const name of [...Object.keys(MARKS), "hits"]) {
-    count[name] = members(code).reduce((sum, step) => sum + outline.sum(name, step), 0);
-  }
-  count.failed = members(code).reduce((sum, step) => sum + outline.sum("origins", step), 0);
+  const below = (name) => sum(outline.members(code).map((step) => outline.sum(name, step)));
+  const count = { failed: below("origins") };
+  for (const name of [...Object.keys(MARKS), "hits"]) count[name] = below(name);
   return marksOf(count);
 }
 
 const marksOf = (count) =>
-  ["failed", ...Object.keys(MARKS), "hits"].filter((name) => count[name]).map((name) => mark(name, count[name]));
+  Object.keys(WORDS).filter((name) => count[name]).map((name) => mark(name, count[name]));
 
 // ---- bars ----
 
@@ -324,9 +315,9 @@ const rect = (kind, from, to, hasBelow) =>
   draw("rect", { class: `b ${kind}`, x: percent(from), width: percent(Math.max(to - from, 0.003)),
     y: hasBelow ? 10 : 7, height: hasBelow ? 4 : 10 });
 
-const bands = () =>
-  scale.gaps.map(([from, to]) =>
-    draw("rect", { class: "gapband", x: percent(scale.x(from)), width: percent(scale.x(to) - scale.x(from)), y: 0, height: 24 }));
+const bands = (axis, height) =>
+  axis.gaps.map(([from, to]) => draw("rect",
+    { class: "gapband", x: percent(axis.x(from)), width: percent(axis.x(to) - axis.x(from)), y: 0, height }));
 
 function kindOf(step) {
   const status = outline.status[step];
@@ -335,14 +326,13 @@ function kindOf(step) {
   if (step === outline.byStart[0] && outline.facts.status === "terminated") return "warn";
   if (status === FAILED) return "bad";
   if (status === CANCELLED) return outline.kids[step] ? "" : "off";
-  if (status === ACTIVE && isOpen()) return "now";
+  if (status === ACTIVE && outline.isActive) return "now";
   return outline.flags[step] & MARKS.beyond ? "warn" : "";
 }
 
 /** The bar of a step, interrupted where nothing happened. */
 function bar(step) {
-  if (Number.isNaN(outline.start[step])) return [];
-  const [from, to] = [outline.start[step], outline.end(step)];
+  const [from, to] = outline.around([step]);
   if (to < scale.from || from > scale.to) return [];
   const inside = (time) => scale.x(Math.min(scale.to, Math.max(scale.from, time)));
   const kind = kindOf(step);
@@ -358,7 +348,7 @@ function bar(step) {
   parts.push([begin, to]);
   const bars = parts.map(([began, ended]) => rect(kind, inside(began), inside(ended), hasBelow));
   // After the last sign of it nothing is known.
-  if (wasOpen(step) || (outline.status[step] === ACTIVE && !isOpen() && !isDenied(step))) bars.push(rect("hat", inside(to), 1, false));
+  if (wasOpen(step) || (outline.status[step] === ACTIVE && !outline.isActive && !isDenied(step))) bars.push(rect("hat", inside(to), 1, false));
   return bars;
 }
 
@@ -366,9 +356,9 @@ function bar(step) {
 function barsOf(code) {
   const parts = { "": [], bad: [] };
   const ends = { "": -1, bad: -1 };
-  for (const step of members(code)) {
-    const [from, to] = [outline.start[step], outline.end(step)];
-    if (Number.isNaN(from) || to < scale.from || from > scale.to) continue;
+  for (const step of outline.members(code)) {
+    const [from, to] = outline.around([step]);
+    if (to < scale.from || from > scale.to) continue;
     const kind = outline.status[step] === FAILED ? "bad" : "";
     const x = Math.max(0, Math.round(scale.x(from) * 1000));
     const width = Math.max(2, Math.min(1000, Math.round(scale.x(to) * 1000)) - x);
@@ -376,7 +366,7 @@ function barsOf(code) {
     ends[kind] = x + width;
     parts[kind].push(`M${x} 7h${width}v10h-${width}z`);
   }
-  return [draw("svg", { viewBox: "0 0 1000 24", preserveAspectRatio: "none" },
+  return [stretched({ viewBox: "0 0 1000 24" },
     ...Object.entries(parts).map(([kind, path]) => draw("path", { class: `b ${kind}`, d: path.join("") })))];
 }
 
@@ -391,19 +381,18 @@ function survey() {
   document.getElementById("legend").hidden = !isMany;
   axis.select.value = axisIs();
   show.select.value = state.only;
-  show.label.classList.toggle("set", state.only !== "");
-  const nothing = gaps.reduce((sum, [from, to]) => sum + to - from, 0);
+  const nothing = sum(gaps.map(([from, to]) => to - from));
   idle.hidden = nothing === 0;
   const words = `${duration(Math.round(nothing))} of nothing`;
   idle.textContent = state.folded ? `${words} folded: unfold` : `fold ${words}?`;
   if (isMany) {
     drawStrip();
-    for (const [name, x] of [["hits", 0], ["withheld", 6], ["origins", 12]]) lanes[name].setAttribute("d", lane(name, x));
+    ruler.replaceChildren(here, lane("hits", "ha", 0), lane("withheld", "hk", 6), lane("origins", "down", 12));
   }
   say();
 }
 
-function lane(name, x) {
+function lane(name, kind, x) {
   const path = [];
   let last = -1;
   for (let at = 0; at < outline.count; at++) {
@@ -412,7 +401,7 @@ function lane(name, x) {
     last = y;
     path.push(`M${x} ${y}h5v2h-5z`);
   }
-  return path.join("");
+  return draw("path", { class: kind, d: path.join("") });
 }
 
 function drawStrip() {
@@ -428,15 +417,13 @@ function drawStrip() {
     if (count) up.push(`M${x} 44v-${height.toFixed(1)}h${(width - 1.9).toFixed(1)}v${height.toFixed(1)}z`);
     if (failed[at]) down.push(`M${x} 46v9h6v-9z`);
   });
-  const [from, to] = outline.whole();
-  const plot = draw("svg", { viewBox: "0 0 1000 58", preserveAspectRatio: "none", "aria-hidden": "true" },
+  const plot = stretched({ viewBox: "0 0 1000 58" },
     draw("path", { class: "act", d: up.join("") }), draw("path", { class: "down", d: down.join("") }),
     draw("path", { class: "zero", d: "M0 44.5H1000", "vector-effect": "non-scaling-stroke" }));
-  const over = draw("svg", { class: "over", "aria-hidden": "true" }, ...whole.gaps.map(([began, ended]) =>
-    draw("rect", { class: "gapband", x: percent(whole.x(began)), width: percent(whole.x(ended) - whole.x(began)), y: 0, height: 58 })));
+  const over = draw("svg", { class: "over", "aria-hidden": "true" }, ...bands(whole, 58));
   const unloaded = outline.count < outline.facts.spans ? ` ${number(outline.count)} of ${number(outline.facts.spans)} steps so far.` : "";
   strip.replaceChildren(
-    make("figcaption", { class: "small soft" }, `Steps that began, in ${duration(Math.round(to - from))}, at most ${number(most)} a slice.${down.length ? " Below the line: failed." : ""}${unloaded}`, idle),
+    make("figcaption", { class: "small soft" }, `Steps that began, in ${duration(Math.round(whole.to - whole.from))}, at most ${number(most)} a slice.${down.length ? " Below the line: failed." : ""}${unloaded}`, idle),
     make("div", { class: "plot" }, plot, over));
 }
 
@@ -485,7 +472,7 @@ const remember = () => {
 
 /** Point to the chosen row for screen readers. */
 function point() {
-  const slot = shown.find(({ code }) => code === (cursor ?? state.selected));
+  const slot = shown.find(({ code }) => code === focused());
   set(tree, "aria-activedescendant", slot ? slot.row.id : null);
 }
 
@@ -522,14 +509,14 @@ function choose(step, { isFirst = false, scroll = true } = {}) {
 function nearest(step) {
   for (let at = step; at >= 0; at = outline.up[at]) {
     const group = -outline.groupOf[at] - 2;
-    for (const code of [at, group]) if (code !== -1 && rows.codes.includes(code)) return code;
+    for (const code of [at, group]) if (rows.codes.includes(code)) return code;
   }
   return null;
 }
 
 function select() {
   for (const slot of shown) {
-    set(slot.row, "aria-selected", slot.code === (cursor ?? state.selected) ? "true" : null);
+    set(slot.row, "aria-selected", slot.code === focused() ? "true" : null);
   }
   point();
   say();
@@ -556,7 +543,7 @@ async function openPanel(step) {
   try {
     const answer = await get(`/runs/${run}/spans/${outline.full(step)}/part`, asked.signal);
     if (answer.ok) {
-      replace(panel, await answer.text());
+      panel.replaceChildren(...parsed(await answer.text()).body.childNodes);
       panel.dataset.span = outline.full(step);
     }
     else if (answer.status !== 401) tell(NOT_SHOWN);
@@ -583,13 +570,14 @@ function refold() {
 }
 
 /** Open or close a row, which stays where it is. */
-function fold(code, isOpened) {
-  outline.open(code, isOpened);
+function fold(code) {
+  outline.toggle(code);
   refold();
 }
 
-/** The row on which the keys stand. */
-const current = () => rows.codes.indexOf(cursor ?? state.selected);
+/** The row on which the keys stand, and its place. */
+const focused = () => cursor ?? state.selected;
+const current = () => rows.codes.indexOf(focused());
 
 /** Go to another row. */
 function move(by) {
@@ -613,21 +601,19 @@ function go(mark, direction) {
 
 const page = () => Math.max(1, Math.floor(tree.clientHeight / rowHeight()) - 2);
 
+/** Whether something is below a row. */
+const folds = (code) => code < -1 || outline.kids[code] > 0;
+
 function inward() {
-  const code = cursor ?? state.selected;
-  const at = current();
-  if (!shownAsFolding(code)) return;
-  if (outline.isOpen(code)) goTo(at + 1);
-  else fold(code, true);
+  if (!folds(focused())) return;
+  if (outline.isOpen(focused())) move(1);
+  else fold(focused());
 }
 
 function outward() {
-  const code = cursor ?? state.selected;
-  if (shownAsFolding(code) && outline.isOpen(code)) fold(code, false);
+  if (folds(focused()) && outline.isOpen(focused())) fold(focused());
   else parent();
 }
-
-const shownAsFolding = (code) => code < -1 || (code >= 0 && outline.kids[code] > 0);
 
 function parent() {
   const at = current();
@@ -636,13 +622,11 @@ function parent() {
 
 function level(by) {
   outline.level(by);
-  if (state.selected >= 0) {
-    // The step above that is still shown, so that something is chosen.
-    let step = state.selected;
-    refold();
-    while (step >= 0 && !rows.codes.includes(step)) step = outline.up[step];
-    if (step >= 0) choose(step);
-  } else refold();
+  refold();
+  // The step above that is still shown, so that something is chosen.
+  let step = state.selected;
+  while (step >= 0 && !rows.codes.includes(step)) step = outline.up[step];
+  choose(step);
 }
 
 function turnAxis() {
@@ -663,10 +647,9 @@ const KEYS = {
   PageDown: () => move(page()), PageUp: () => move(-page()),
   e: () => go("origins", 1), E: () => go("origins", -1), m: () => go("marked", 1), M: () => go("marked", -1),
   n: () => go("hits", 1), N: () => go("hits", -1), p: parent, z: turnAxis, "+": () => zoomBy(2), "-": () => zoomBy(0.5),
-  Enter: () => (cursor === null ? panel.focus() : fold(cursor, !outline.isOpen(cursor))),
-  " ": () => shownAsFolding(cursor ?? state.selected) && fold(cursor ?? state.selected, !outline.isOpen(cursor ?? state.selected)),
+  Enter: () => (cursor === null ? panel.focus() : fold(cursor)),
+  " ": () => folds(focused()) && fold(focused()),
   c: () => navigator.clipboard?.writeText(new URL(address(), location).href).then(() => tell("link copied")),
-  "/": () => find.focus(),
 };
 
 function listen() {
@@ -683,13 +666,11 @@ function listen() {
     });
   }
   tree.addEventListener("click", (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     const slot = shown.find(({ row }) => row.contains(event.target));
-    if (!slot) return;
+    if (!slot || !isPlain(event)) return;
     event.preventDefault();
     tree.focus({ preventScroll: true });
-    const isFold = event.target.closest(".fold") !== null;
-    if (isFold || slot.code < 0) fold(slot.code, !outline.isOpen(slot.code));
+    if (slot.code < 0 || event.target.closest(".fold")) fold(slot.code);
     else choose(slot.code, { scroll: false });
   });
   ruler.addEventListener("click", (event) => {
@@ -699,22 +680,14 @@ function listen() {
   });
   panel.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!link || !isPlain(event)) return;
     const to = new URL(link.href);
     const step = to.pathname === `/runs/${run}` ? outline.find(to.searchParams.get("span") ?? "") : undefined;
     if (step === undefined) return;
     event.preventDefault();
     choose(step);
   });
-  let isWaiting = false;
-  tree.addEventListener("scroll", () => {
-    if (isWaiting) return;
-    isWaiting = true;
-    requestAnimationFrame(() => {
-      isWaiting = false;
-      paint();
-    });
-  }, { passive: true });
+  tree.addEventListener("scroll", paint);
   new ResizeObserver(() => outline.count && layOut()).observe(tree);
   show.select.addEventListener("change", () => {
     state.only = show.select.value;
@@ -727,14 +700,11 @@ function listen() {
     state.folded = !state.folded;
     layOut();
   });
+  // Enter after a change of the text is a change, too.
   find.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter") return;
-    event.preventDefault();
-    if (find.value.trim() === state.q) go("hits", event.shiftKey ? -1 : 1);
-    else search(find.value.trim());
+    if (event.key === "Enter" && find.value.trim() === state.q) go("hits", event.shiftKey ? -1 : 1);
   });
-  find.addEventListener("change", () => find.value.trim() === state.q || search(find.value.trim()));
-  document.addEventListener("visibilitychange", () => document.hidden || watch());
+  find.addEventListener("change", () => search(find.value.trim()));
 }
 
 // ---- find ----
@@ -780,10 +750,11 @@ async function load(path, each) {
 }
 
 function start() {
-  state.only = ["failed", "marked"].includes(query.get("only")) ? query.get("only") : "";
-  state.axis = ["rows", "run"].includes(query.get("axis")) ? query.get("axis") : "";
+  // A select that is given another value has none.
+  show.select.value = query.get("only") ?? "";
+  axis.select.value = query.get("axis") ?? "";
+  Object.assign(state, { only: show.select.value, axis: axis.select.value });
   find.value = query.get("q") ?? "";
-  find.parentElement.classList.toggle("set", find.value !== "");
 }
 
 async function begin() {
@@ -799,7 +770,7 @@ async function begin() {
       tell("");
       outline.build(now());
       refold();
-      performance.mark(slices === 1 ? "first-rows" : "all-rows");
+      if (slices === 1) performance.mark("first-rows");
     });
   } catch {
     tell(`${number(outline.count)} of ${number(outline.facts?.spans ?? 0)} steps came: load the page again`);
@@ -810,42 +781,19 @@ async function begin() {
   const wanted = outline.find(asked);
   choose(wanted ?? outline.order[0], { isFirst: true });
   if (find.value) await search(find.value.trim(), { move: !query.has("span") });
-  watch();
+  if (outline.isActive) poll(look, LIVE_MS);
 }
 
-let timer = 0;
-let pause = LIVE_MS;
 let toldAt = 0;
 
-/** While the run is open, and the page visible, ask what has changed. */
-function watch() {
-  clearTimeout(timer);
-  if (!outline.facts || !isOpen()) return live("");
-  timer = setTimeout(async () => {
-    if (document.hidden) return live("paused");
-    try {
-      const answer = await get(`/live?run=${run}&since=${state.cursor}`);
-      if (answer.status === 401) live("");
-      else if (!answer.ok) throw new Error(String(answer.status));
-      else {
-        pause = LIVE_MS;
-        live("live");
-        if (answer.status === 200) await merge(await answer.json());
-        else grow();
-      }
-    } catch {
-      pause = Math.min(SLOWEST_MS, pause * 2);
-      live("reconnecting");
-    }
-    watch();
-  }, pause);
-}
-
-function live(word) {
-  const box = document.getElementById("live");
-  if (box && box.textContent !== word) {
-    box.replaceChildren(...(word ? [make("span", { class: word === "live" ? "dot" : "dot off" }), word] : []));
-  }
+/** Ask what has changed, until the run has ended. */
+async function look() {
+  const answer = await get(`/live?run=${run}&since=${state.cursor}`);
+  if (answer.status === 401) return "";
+  if (!answer.ok) throw new Error(String(answer.status));
+  if (answer.status === 200) await merge(await answer.json());
+  else grow();
+  return outline.isActive ? "live" : null;
 }
 
 /** Active steps last longer. */
@@ -882,10 +830,8 @@ async function merge(change) {
 async function renew() {
   const answer = await get(address());
   if (!answer.ok) return;
-  const above = (main) => [...main.children].slice(0, [...main.children].findIndex((part) => part.matches(".split")));
-  const split = document.querySelector("main > .split");
-  for (const part of above(split.parentElement)) part.remove();
-  split.before(...above(parsed(await answer.text()).querySelector("main")));
+  const about = parsed(await answer.text()).getElementById("about");
+  document.getElementById("about").replaceWith(about);
 }
 
 begin();
