@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from msgspec import Raw
 
@@ -35,6 +35,7 @@ from remit.cli._wire import (
     Details,
     ErasureList,
     get,
+    run_file,
     span_summaries,
     spans_page,
 )
@@ -59,6 +60,15 @@ SPAN_ROWS: Final = 500
 """Spans of a page; a server ends it before it has too many bytes."""
 _LAST_DIGIT: Final = "z"
 _PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
+
+
+@runtime_checkable
+class HtmlSource(Protocol):
+    """A client that writes HTML files itself."""
+
+    def html(self, run_id: str, *, values: bool) -> bytes:
+        """Return a run as one HTML file."""
+        ...
 
 
 class ApiReader(AgentReader):
@@ -323,6 +333,23 @@ class ApiReader(AgentReader):
             yield answer.summaries
             following = (answer.pagination or {}).get("next_page_offset")
             offset = following if following != offset else None
+
+    def html(self, run: ListedRun, *, values: bool) -> bytes:
+        """Return a run as one HTML file.
+
+        Raises:
+            Failed: The server has no such files.
+        """
+        run_id = run.instance.id
+        if isinstance(self.client, HtmlSource):
+            return self.client.html(run_id, values=values)
+        try:
+            return self.client.send(run_file(run_id, values=values))
+        except NotFoundError as error:
+            raise Failed(
+                f"{self.place} does not write runs as HTML: it is no remit collector, or one of "
+                "an earlier version"
+            ) from error
 
     def with_runs(self, spans: Iterable[AgentSpan], *, in_order: bool = True) -> list[RunSpan]:
         """Return spans with their runs, by default in the order in which they began."""

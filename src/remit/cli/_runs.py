@@ -172,8 +172,7 @@ def export(run: str, db: Database | None, html: Path | None, *, values: bool) ->
     the run has the type agent_instance, each span the type agent_span.
 
     With --html, write the run as one file for a browser: its steps, what failed and where, what
-    each step declares. The file has no script and asks no server. --html reads a database; a
-    server gives the same file to a browser that is signed in, at /runs/RUN/file.
+    each step declares. The file has no script and asks no server.
     """
     if values and html is None:
         raise click.UsageError("--values goes with --html: without it, all values are printed.")
@@ -199,13 +198,7 @@ def export(run: str, db: Database | None, html: Path | None, *, values: bool) ->
 def _export_html(run: str, db: Database | None, file: Path, *, values: bool) -> None:
     with reader_of(db) as reader:
         found = reader.find(run)
-        html_of = getattr(reader.client, "html", None)
-        if html_of is None:
-            raise Failed(
-                "--html reads a database, which --db names. A server gives the same file to a "
-                f"browser that is signed in: {reader.place}/runs/{found.instance.id}/file"
-            )
-        html = html_of(found.instance.id, values=values)
+        html = reader.html(found, values=values)
     try:
         file.write_bytes(html)
     except OSError as error:
