@@ -187,6 +187,10 @@ def test_a_run_is_ended_by_whatever_names_it(where: str, named: str, place: Plac
     assert ended.exit_code == 0, ended.output
     assert f"Terminated {named}-{where}: enough\nIn " in ended.stdout
     assert api.shown(made["id"])["termination_reason"] == "enough"
+    by = "API, token " if where == "server" else "holder of the database"
+    assert f"\nTerminated by {by}" in place.run("show", made["id"]).stdout
+    shown = json.loads(place.run("show", made["id"], "--json").stdout)
+    assert shown["terminated_by"].startswith(by)
     again = place.run("terminate", made["id"], "--reason", "twice")
     assert again.exit_code == 1
     assert "cannot be terminated, it is terminated" in again.stderr

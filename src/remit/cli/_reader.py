@@ -50,7 +50,7 @@ from remit.errors import (
 )
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
-from remit.models.remit_api import Run, RunList
+from remit.models.remit_api import ChangeList, Run, RunList
 from remit.models.risk import Risk
 
 LAST: Final = "last"
@@ -238,6 +238,16 @@ class ApiReader(AgentReader):
             query = {"run_id": run.instance.id}
             return self.client.send(get("/erasures", ErasureList, query)).erasures
         return []
+
+    def terminated_by(self, run: ListedRun) -> str | None:
+        """Return who terminated a run; None if it was not terminated, or it is not recorded."""
+        if run.instance.status != "terminated":
+            return None
+        with suppress(NotFoundError, ContractError):
+            query = {"run_id": run.instance.id, "after": "0-0"}
+            changed = self.client.send(get("/changes", ChangeList, query)).runs
+            return changed[0].terminated_by if changed else None
+        return None
 
     def risk(self, run: ListedRun) -> Risk:
         """Return the risk of a run."""

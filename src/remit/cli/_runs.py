@@ -138,14 +138,17 @@ def show(
         with _reading(found) as progress:
             record = reader.record(found, progress.add)
         links, erasures = reader.links(record), reader.erasures(found)
+        terminated_by = reader.terminated_by(found)
         risk = reader.risk(found) if with_risk else None
         if as_json:
-            more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
-            _emit_record(record, {**links.as_json(), "erasures": erasures, **more})
+            more: dict[str, object] = {} if risk is None else {"risk": risk.model_dump(mode="json")}
+            more |= {"erasures": erasures, "terminated_by": terminated_by}
+            _emit_record(record, {**links.as_json(), **more})
             say_place(reader, err=True)
             return
         parts = (
             drawn(record, links, Shown(**shown)),
+            () if terminated_by is None else (f"Terminated by {printable(terminated_by)}.",),
             map(_erasure_line, erasures),
             () if risk is None else ("", *drawn_risk(risk, len(record.steps))),
             ("", faint(f"Read from {reader.place}.")),
