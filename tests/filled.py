@@ -328,7 +328,7 @@ def _add_span(
         created_status=0,
         flags=flags,
         started_at=None if never_started else started_us,
-        finished_at=None if never_started else started_us + 500,
+        finished_at=None if never_started else started_us + 500 + ref % 7,
         inserted_at=started_us,
         updated_at=started_us,
         summary=f"step {ref}",

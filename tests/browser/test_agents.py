@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -135,6 +136,27 @@ def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) ->
     expect(unused).to_contain_text("create data")
     expect(unused).to_contain_text("purge, step")
     expect(page.get_by_text("Tokens: 300 in, 21 out, counted by 3 of 3 runs.")).to_be_visible()
+    expect(page.get_by_text("of the last 200 of each step")).to_be_visible()
+
+
+def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) -> None:
+    """Half of them, and 19 of 20 where there are as many; one that was refused does not count."""
+    api = desk.api
+    agent = agent_of(api, "Timed", external_identifier="desk:timed")
+    run = api.instance(agent_id=agent)["id"]
+    began = datetime.now(UTC) - timedelta(hours=1)
+    steps = [("desk:often", ms) for ms in range(10, 210, 10)] + [("desk:seldom", 70)]
+    for name, ms in steps:
+        span = api.span(run, schema_name=name, started_at=began.isoformat())["id"]
+        ended = {"timestamp": (began + timedelta(milliseconds=ms)).isoformat()}
+        api.post(f"/agent_spans/{span}/finish", {"status": "complete", **ended})
+    refusal = {"error": {"type": "remit.errors.DeniedError", "violations": ["no"]}}
+    api.span(run, schema_name="desk:often", status="failed", result_payload=refusal)
+    page = tab.open(f"/agents/{agent}?view=happened")
+    often, seldom = page.locator("table.times tbody tr").all()
+    cells = {name: f"[data-l='{name}']" for name in ("Half within", "19 of 20 within")}
+    assert [often.locator(cell).inner_text() for cell in cells.values()] == ["100 ms", "190 ms"]
+    assert [seldom.locator(cell).inner_text() for cell in cells.values()] == ["70 ms", "too few"]
 
 
 def test_two_versions_are_compared(tab: Tab, support: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from http import HTTPStatus
 
 import pytest
 
-from remit.collector import Store
+from remit.collector import Store, create_token
 from tests import run_pages
 from tests.collecting import World
 from tests.inside import httpx
@@ -80,6 +81,32 @@ def test_a_database_gives_the_same_file(world: World) -> None:
     html = html_of_run(world.store, account.id, run_id, values=True).decode()
     assert MESSAGE in html
     assert "<span>UTC</span>" in html
+
+
+def test_a_token_gets_the_file(world: World) -> None:
+    """Below the API, with what the token may read; a session counts for nothing there."""
+    api = world.account()
+    run_id, _ = run_pages.confidential(api, {"note": "a private word"})
+    secret = create_token(world.store, "account").secret
+    http = signed_in(world.store)
+    path = f"/api/remit/v1/runs/{run_id}/file"
+    refused = http.get(path)
+    assert refused.status_code == HTTPStatus.UNAUTHORIZED
+    assert refused.json()["status"] == "error"
+    http.headers["Authorization"] = f"Bearer {secret}"
+    for tail in ("", "/values"):
+        answer = http.get(path + tail)
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["content-disposition"] == f'attachment; filename="{run_id}.html"'
+        assert "secret" in answer.text
+        assert "private" not in answer.text
+    other = run_pages.failed(world.foreign())
+    answer = http.get(f"/api/remit/v1/runs/{other}/file/values")
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+    assert answer.json()["code"] == "not_found"
+    run_id = run_pages.failed(api)
+    assert MESSAGE not in http.get(f"/api/remit/v1/runs/{run_id}/file").text
+    assert MESSAGE in http.get(f"/api/remit/v1/runs/{run_id}/file/values").text
 
 
 def test_a_model_call_in_it_stands_alone(world: World, http: httpx.Client) -> None:

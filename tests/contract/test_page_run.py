@@ -205,6 +205,15 @@ def test_a_run_without_a_failed_step_says_so(world: World, http: httpx.Client) -
     assert _notice(http, run_id) == "It failed: no more money. No step of it failed."
 
 
+def test_a_failure_without_an_error_is_named_alone(world: World, http: httpx.Client) -> None:
+    """A client ended the steps as failed and said nothing of an exception."""
+    story = run_pages.Story(world.account())
+    step = story.begin("shop.tools:look_up", story.root, ms=1)
+    for each in (step, story.root):
+        story.end(each, "failed", ms=5)
+    assert _notice(http, story.finish("failed")).startswith("look_up failed.")
+
+
 def test_the_text_of_a_step_has_what_one_tells_others(world: World, http: httpx.Client) -> None:
     """Its chain, where in the code, and the link."""
     run_id = run_pages.failed(world.account())

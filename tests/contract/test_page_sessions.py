@@ -15,7 +15,7 @@ import pytest
 from remit.collector import Settings, Store, create_token, list_tokens
 from remit.testing import FakeClock
 from tests import run_pages
-from tests.collecting import World
+from tests.collecting import World, details
 from tests.inside import httpx
 from tests.inside_collector import (
     PageOptions,
@@ -310,6 +310,34 @@ def test_a_change_that_another_site_asks_for_is_refused(
     answer = http.post(f"/runs/{run}/terminate", data=body, headers=own)
     assert answer.status_code == HTTPStatus.SEE_OTHER
     assert api.shown(run)["status"] == "terminated"
+
+
+@on_each_store
+def test_who_terminated_a_run_is_kept(world: World, http: httpx.Client) -> None:
+    """By which way and with which token; remit's own API says so, and that of Prefactor not."""
+    api = world.account()
+    secret = create_token(world.store, "account", name="night shift", clock=world.clock).secret
+    code = create_code(world.store, clock=world.clock)
+    terminated = {}
+    for given in (secret, code):
+        run = run_pages.running(api)
+        sign_in(http, given)
+        http.post(f"/runs/{run}/terminate", data={"reason": "enough"}, headers=SAME_SITE)
+        terminated[run] = (
+            "page, session of token night shift"
+            if given == secret
+            else "page, session of a one-time link"
+        )
+    run, body = run_pages.running(api), {"reason": "enough"}
+    details(world.http(secret).post(f"/api/v1/agent_instance/{run}/terminate", json=body))
+    terminated[run] = "API, token night shift"
+    untouched = run_pages.running(api)
+    answer = world.http(secret).get("/api/remit/v1/runs")
+    listed = {each["id"]: each["terminated_by"] for each in answer.json()["runs"]}
+    assert listed == {**terminated, untouched: None}
+    for run, by in terminated.items():
+        assert f"By <code>{by}</code>." in http.get(f"/runs/{run}").text
+        assert "terminated_by" not in api.shown(run)
 
 
 def test_the_api_never_looks_at_the_session(

@@ -132,6 +132,72 @@ def test_how_it_differs_from_its_declaration_is_closed(
     assert "private" in shown
 
 
+def test_a_conversation_is_closed(world: World, http: httpx.Client, log: Path) -> None:
+    """The reading view has its numbers until a request with a path of its own asks for texts."""
+    type_ = run_pages.declared("shop.tools:chat", classification="confidential")
+    story = run_pages.Story(world.account(), types=(type_,))
+    messages = [{"role": "user", "content": SECRET}, {"role": "private", "content": "private"}]
+    step = story.begin("shop.tools:chat", story.root, {"messages": messages, "model": "private"})
+    story.end(step, result={"result": SECRET, "stop_reason": "private"})
+    here = f"/runs/{story.run_id}/spans/{step}"
+    closed = http.get(f"{here}/read?q=private")
+    assert closed.status_code == HTTPStatus.OK
+    assert "<dt>messages</dt><dd>3</dd>" in closed.text
+    assert f'href="{here}/values/read"' in closed.text
+    assert "private" not in closed.text
+    assert http.get(f"{here}/read?as=text").status_code == HTTPStatus.FORBIDDEN
+    assert SECRET in http.get(f"{here}/values/read").text
+    assert SECRET in http.get(f"{here}/values/read?as=text").text
+    assert f'href="{here}/values/read"' in http.get(f"{here}/values").text
+    routes = [json.loads(line)["route"] for line in log.read_text().splitlines()]
+    assert routes.count("/runs/{id}/spans/{span}/values/read") == 2
+
+
+def test_a_whole_value_is_closed(world: World, http: httpx.Client) -> None:
+    """Of a confidential step, and the result of a step around it, which has its message."""
+    story = run_pages.Story(world.account())
+    around = story.begin("shop.desk:support", story.root, {"question": "refund"}, ms=1)
+    step = story.begin("shop.tools:secret", around, {"note": SECRET}, ms=2)
+    for each in (step, around, story.root):
+        story.end(each, "failed", {**run_pages.error(SECRET), "items": [], "count": 0}, ms=10)
+    here = f"/runs/{story.finish('failed')}/spans"
+    for closed in (f"{step}|payload", f"{step}|result", f"{around}|result"):
+        span, _, part = closed.partition("|")
+        answer = http.get(f"{here}/{span}/whole?of={part}")
+        assert answer.status_code == HTTPStatus.FORBIDDEN, closed
+        assert "private" not in answer.text, closed
+        assert SECRET in http.get(f"{here}/{span}/values/whole?of={part}").text, closed
+        link = f"{here}/{span}/values/whole?of={part}"
+        assert f'{part}" data-copy' not in http.get(f"{here}/{span}").text, closed
+        assert f'href="{link}"' in http.get(f"{here}/{span}/values").text, closed
+    assert "refund" in http.get(f"{here}/{around}/whole?of=payload").text
+
+
+def test_a_search_does_not_tell_its_message(world: World, http: httpx.Client) -> None:
+    """Also where the steps around it recorded the message; other failures can be found."""
+    api = world.account()
+    story = run_pages.Story(api)
+    around = story.begin("shop.desk:support", story.root, {"question": "refund"}, ms=1)
+    step = story.begin("shop.tools:secret", around, {"note": SECRET}, ms=2)
+    for each in (step, around, story.root):
+        story.end(each, "failed", run_pages.error(SECRET), ms=10)
+    run_id = story.finish("failed")
+    assert http.get(f"/runs/{run_id}/find?q=private").json()["ids"] == []
+    assert len(http.get(f"/runs/{run_id}/find?q=refund").json()["ids"]) == 1
+    other = run_pages.failed(api)
+    assert len(http.get(f"/runs/{other}/find?q=provider").json()["ids"]) == 3
+
+
+def test_an_export_has_its_values_and_says_so(world: World, http: httpx.Client) -> None:
+    """Beside its link, where the run has such a step."""
+    api = world.account()
+    run_id, _ = run_pages.confidential(api, {"note": SECRET})
+    words = "Export with confidential values"
+    assert words in http.get(f"/runs/{run_id}").text
+    assert SECRET in http.get(f"/runs/{run_id}/export").text
+    assert words not in http.get(f"/runs/{run_pages.failed(api)}").text
+
+
 def test_the_access_log_has_who_asked(world: World, http: httpx.Client, log: Path) -> None:
     """The route, the step, and the ids of token and session; no value."""
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})

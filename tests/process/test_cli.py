@@ -206,6 +206,22 @@ def test_an_address_that_is_taken_or_unknown_is_told(tmp_path: Path) -> None:
     assert (taken.returncode, "cannot listen on 127.0.0.1" in taken.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("page", ["on", "off"])
+def test_a_server_without_a_token_says_what_it_answers(page: str, tmp_path: Path) -> None:
+    """Its page needs none: the command that it names prints a link that signs in."""
+    db = tmp_path / "new.db"
+    with serving(db, "--page", page, env=environment(tmp_path)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        opened = remit(tmp_path, "open", "--print", "--db", db, "--url", url)
+        ended = server.end()
+    sentence = f"the API refuses every request until `remit token create --db {db}` creates one"
+    assert sentence in ended.errors
+    assert (f"; `remit open --db {db} --url {url}` opens the page" in ended.errors) == (
+        page == "on"
+    )
+    assert f"{url}/sign-in#" in opened.stdout
+
+
 @each("words", ["serve --help", "runs list", "token --help"])
 def test_without_the_collector_it_is_said_how_to_install_it(words: str, tmp_path: Path) -> None:
     """The other commands work without."""

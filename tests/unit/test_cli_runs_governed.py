@@ -89,6 +89,8 @@ def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
     assert "its program stops at its next step or the next item of a stream." in ended.stdout
     answer = api.post("/agent_spans", api.span_body(run_id)).json()
     assert answer["control"] == {"terminate": True, "reason": "wrong customer"}
+    shown = run("show", run_id, "--db", str(db)).stdout
+    assert "Terminated by holder of the database." in shown
     again = run("terminate", run_id, "--reason", "twice", "--db", str(db))
     assert again.exit_code == 1
     assert "cannot be terminated, it is terminated" in again.stderr

@@ -187,6 +187,10 @@ def test_a_run_is_ended_by_whatever_names_it(where: str, named: str, place: Plac
     assert ended.exit_code == 0, ended.output
     assert f"Terminated {named}-{where}: enough\nIn " in ended.stdout
     assert api.shown(made["id"])["termination_reason"] == "enough"
+    by = "API, token " if where == "server" else "holder of the database"
+    assert f"\nTerminated by {by}" in place.run("show", made["id"]).stdout
+    shown = json.loads(place.run("show", made["id"], "--json").stdout)
+    assert shown["terminated_by"].startswith(by)
     again = place.run("terminate", made["id"], "--reason", "twice")
     assert again.exit_code == 1
     assert "cannot be terminated, it is terminated" in again.stderr
@@ -310,8 +314,11 @@ def test_a_run_of_another_server_of_the_api_is_shown_by_its_id(tmp_path: Path) -
     with serving(api(routes)) as url:
         env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
         shown = run("show", NOBODY, **env)
+        refused = run("export", NOBODY, "--html", str(tmp_path / "run.html"), **env)
     assert "a:step" in shown.stdout, shown.output
     assert "n=1" in shown.stdout
+    assert refused.exit_code == 1
+    assert "does not write runs as HTML" in refused.stderr
 
 
 def test_a_token_of_one_agent_reads_that_agents_runs(place: Place) -> None:

@@ -110,19 +110,22 @@ def test_a_run_is_exported_as_the_api_shows_it(there: bool, place: Place) -> Non
     assert len(rows) == STEPS
 
 
-def test_a_run_is_exported_as_a_page(place: Place, tmp_path: Path) -> None:
-    """From a database; a server gives it to browsers. The text of a step is no HTML in it."""
+@both
+def test_a_run_is_exported_as_a_page(
+    there: bool,  # noqa: FBT001
+    place: Place,
+    tmp_path: Path,
+) -> None:
+    """Values are in it on request only."""
     file = tmp_path / "run.html"
     export = ("export", place.run_id, "--html", str(file))
-    written = place.run(*export, there=False)
+    written = place.run(*export, there=there)
     assert written.stdout == f"Wrote {file}, {file.stat().st_size // 1024} KB.\n"
     assert "broken" in (html := file.read_text(encoding="utf-8"))
     assert "word word" not in html
-    place.run(*export, "--values", there=False)
+    place.run(*export, "--values", there=there)
     assert "word word" in file.read_text(encoding="utf-8")
-    refused = place.run(*export, there=True, code=1)
-    assert f"{place.url}/runs/{place.run_id}/file" in refused.stderr
-    refused = place.run("export", place.run_id, "--values", there=False, code=2)
+    refused = place.run("export", place.run_id, "--values", there=there, code=2)
     assert "--values goes with --html" in refused.stderr
 
 

@@ -24,6 +24,7 @@ from remit.collector.store.distribution import BY_SHARD
 from remit.collector.store.ids import shard_of, to_bytes
 from remit.collector.store.postgres import PostgresStore
 from remit.collector.store.postgres_pool import Connection
+from remit.collector.store.questions import last_durations, scope_of
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details, refusal
 from tests.distributed import Noting, distributed, noting, with_functions
@@ -218,6 +219,22 @@ def test_a_change_waits_until_all_workers_have_committed(api: Api, url: str) -> 
 
     assert (meanwhile["runs"], meanwhile["cursor"]) == ([], start)
     assert [listed["id"] for listed in after["runs"]] == [run]
+
+
+def test_durations_are_read_type_by_type(api: Api, store: Store) -> None:
+    """Citus knows no limit for each row of another table."""
+    began = datetime(2026, 1, 7, tzinfo=UTC)
+    run = api.instance("active")
+    for seconds in (3, 1, 2):
+        span = api.span(run["id"], schema_name="test:step", started_at=began.isoformat())["id"]
+        ended = {"timestamp": (began + timedelta(seconds=seconds)).isoformat()}
+        details(api.post(f"/agent_spans/{span}/finish", {"status": "complete", **ended}))
+    with store.reading() as tx:
+        scope = scope_of(tx, run["account_id"], run["agent_id"])
+        assert scope is not None
+        last = last_durations(tx, scope, ["test:step"], 0, most=200)
+
+    assert last == {"test:step": [1_000_000, 2_000_000, 3_000_000]}
 
 
 def test_the_command_distributes_an_empty_database() -> None:

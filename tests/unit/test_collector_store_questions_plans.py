@@ -17,6 +17,7 @@ from remit.collector.store.questions import (
     SpanCriteria,
     agents_of,
     changed_runs,
+    last_durations,
     last_runs,
     newest_change,
     newest_declarations,
@@ -247,6 +248,13 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         lambda data: tokens_of(data.tx, of(data, "agent-4"), SINCE_US, most=100),
         "runs_of_agent (agent_ref=? AND id>?)",
         "runs_of_agent",
+    ),
+    "last durations": (
+        lambda data: last_durations(
+            data.tx, of(data, "agent-4"), ["desk:look", "desk:pay"], SINCE_US, most=20
+        ),
+        "spans_of_type (type_ref=? AND started_at>?)",
+        r"spans_\d+_type_ref_started_at_idx",
     ),
     "last runs": (
         lambda data: last_runs(data.tx, of(data), ["agent-3", "agent-4"]),

@@ -8,9 +8,11 @@ from typing import Final
 
 import pytest
 
+from remit.collector.store.ids import first_at
 from remit.collector.store.questions import (
     Scope,
     agents_of,
+    last_durations,
     last_runs,
     rules_by_type,
     scope_of,
@@ -116,3 +118,44 @@ def test_tokens_of_runs_are_added(data: Filled) -> None:
     assert (sums.runs, sums.counted) == (len(wanted), len(counted))
     assert sums.tokens_in == sum(run["tokens_in"] for run in counted)
     assert tokens_of(data.tx, agent(data), SINCE_US, most=2).runs == 2
+
+
+@pytest.mark.parametrize(
+    ("account", "agent_id", "environment", "most"),
+    [("account two", AGENT, None, 5), ("account one", "agent-1", "staging", MOST)],
+)
+def test_durations_are_those_of_the_newest_steps(
+    data: Filled, account: str, agent_id: str, environment: str | None, most: int
+) -> None:
+    """That ended and were not refused, of each type; an id is made within a day of the start."""
+    names = {row["ref"]: row["name"] for row in data.tables["span_types"]}
+    expected: dict[str, list[int]] = {}
+    for name in sorted({*names.values()}):
+        newest = sorted(
+            (
+                span
+                for span in data.tables["spans"]
+                if names[span["type_ref"]] == name
+                and span["_place"]["agent_id"] == agent_id
+                and (span["started_at"] or 0) >= SINCE_US
+                and bytes(span["id"]) >= first_at(SINCE_US - DAY_US)
+            ),
+            key=lambda span: -span["started_at"],
+        )[:most]
+        ran = [
+            span["finished_at"] - span["started_at"]
+            for span in newest
+            if span["finished_at"] is not None
+            and not span["flags"] & 512
+            and environment in {None, span["_place"]["environment_id"]}
+        ]
+        if ran:
+            expected[name] = sorted(ran)
+    scope = scope_of(data.tx, account, agent_id, environment)
+    assert scope is not None
+    assert len(expected) > 1
+
+    last = last_durations(data.tx, scope, [*expected, "desk:none"], SINCE_US, most=most)
+
+    assert last == expected
+    assert last_durations(data.tx, scope, [], SINCE_US, most=5) == {}

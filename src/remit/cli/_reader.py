@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from msgspec import Raw
 
@@ -35,6 +35,7 @@ from remit.cli._wire import (
     Details,
     ErasureList,
     get,
+    run_file,
     span_summaries,
     spans_page,
 )
@@ -49,7 +50,7 @@ from remit.errors import (
 )
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
-from remit.models.remit_api import Run, RunList
+from remit.models.remit_api import ChangeList, Run, RunList
 from remit.models.risk import Risk
 
 LAST: Final = "last"
@@ -59,6 +60,15 @@ SPAN_ROWS: Final = 500
 """Spans of a page; a server ends it before it has too many bytes."""
 _LAST_DIGIT: Final = "z"
 _PFID_CHARS: Final = KEY_CHARS + PARTITION_CHARS
+
+
+@runtime_checkable
+class HtmlSource(Protocol):
+    """A client that writes HTML files itself."""
+
+    def html(self, run_id: str, *, values: bool) -> bytes:
+        """Return a run as one HTML file."""
+        ...
 
 
 class ApiReader(AgentReader):
@@ -229,6 +239,16 @@ class ApiReader(AgentReader):
             return self.client.send(get("/erasures", ErasureList, query)).erasures
         return []
 
+    def terminated_by(self, run: ListedRun) -> str | None:
+        """Return who terminated a run; None if it was not terminated, or it is not recorded."""
+        if run.instance.status != "terminated":
+            return None
+        with suppress(NotFoundError, ContractError):
+            query = {"run_id": run.instance.id, "after": "0-0"}
+            changed = self.client.send(get("/changes", ChangeList, query)).runs
+            return changed[0].terminated_by if changed else None
+        return None
+
     def risk(self, run: ListedRun) -> Risk:
         """Return the risk of a run."""
         path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
@@ -323,6 +343,23 @@ class ApiReader(AgentReader):
             yield answer.summaries
             following = (answer.pagination or {}).get("next_page_offset")
             offset = following if following != offset else None
+
+    def html(self, run: ListedRun, *, values: bool) -> bytes:
+        """Return a run as one HTML file.
+
+        Raises:
+            Failed: The server has no such files.
+        """
+        run_id = run.instance.id
+        if isinstance(self.client, HtmlSource):
+            return self.client.html(run_id, values=values)
+        try:
+            return self.client.send(run_file(run_id, values=values))
+        except NotFoundError as error:
+            raise Failed(
+                f"{self.place} does not write runs as HTML: it is no remit collector, or one of "
+                "an earlier version"
+            ) from error
 
     def with_runs(self, spans: Iterable[AgentSpan], *, in_order: bool = True) -> list[RunSpan]:
         """Return spans with their runs, by default in the order in which they began."""

@@ -138,14 +138,17 @@ def show(
         with _reading(found) as progress:
             record = reader.record(found, progress.add)
         links, erasures = reader.links(record), reader.erasures(found)
+        terminated_by = reader.terminated_by(found)
         risk = reader.risk(found) if with_risk else None
         if as_json:
-            more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
-            _emit_record(record, {**links.as_json(), "erasures": erasures, **more})
+            more: dict[str, object] = {} if risk is None else {"risk": risk.model_dump(mode="json")}
+            more |= {"erasures": erasures, "terminated_by": terminated_by}
+            _emit_record(record, {**links.as_json(), **more})
             say_place(reader, err=True)
             return
         parts = (
             drawn(record, links, Shown(**shown)),
+            () if terminated_by is None else (f"Terminated by {printable(terminated_by)}.",),
             map(_erasure_line, erasures),
             () if risk is None else ("", *drawn_risk(risk, len(record.steps))),
             ("", faint(f"Read from {reader.place}.")),
@@ -172,8 +175,7 @@ def export(run: str, db: Database | None, html: Path | None, *, values: bool) ->
     the run has the type agent_instance, each span the type agent_span.
 
     With --html, write the run as one file for a browser: its steps, what failed and where, what
-    each step declares. The file has no script and asks no server. --html reads a database; a
-    server gives the same file to a browser that is signed in, at /runs/RUN/file.
+    each step declares. The file has no script and asks no server.
     """
     if values and html is None:
         raise click.UsageError("--values goes with --html: without it, all values are printed.")
@@ -199,13 +201,7 @@ def export(run: str, db: Database | None, html: Path | None, *, values: bool) ->
 def _export_html(run: str, db: Database | None, file: Path, *, values: bool) -> None:
     with reader_of(db) as reader:
         found = reader.find(run)
-        html_of = getattr(reader.client, "html", None)
-        if html_of is None:
-            raise Failed(
-                "--html reads a database, which --db names. A server gives the same file to a "
-                f"browser that is signed in: {reader.place}/runs/{found.instance.id}/file"
-            )
-        html = html_of(found.instance.id, values=values)
+        html = reader.html(found, values=values)
     try:
         file.write_bytes(html)
     except OSError as error:

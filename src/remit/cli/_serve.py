@@ -224,8 +224,6 @@ def serve(
         )
     if not _is_loopback(host):
         emit(faint(_exposed(host, options)), err=True)
-    if not tokens:
-        emit(faint(f"There is no token yet, so every request is refused: {create}"), err=True)
     try:
         serve_database(
             host,
@@ -234,7 +232,7 @@ def serve(
             workers=workers,
             settings=settings,
             options=options,
-            on_start=partial(_announce, path, options, open_page=open_page),
+            on_start=partial(_announce, path, options, open_page=open_page, has_token=tokens > 0),
         )
     except ssl.SSLError as error:
         reason = error.reason or "one of them is no PEM file"
@@ -256,13 +254,29 @@ def _check_options(options: ServerOptions, settings: Settings) -> None:
         raise click.UsageError("--retain-payloads must be less than --retain.")
 
 
-def _announce(path: Database, options: ServerOptions, url: str, *, open_page: bool) -> None:
+def _announce(
+    path: Database, options: ServerOptions, url: str, *, open_page: bool, has_token: bool
+) -> None:
     # An error here is one of standard output, not of the address.
     with writing_output():
         emit(f"remit serves {shown(path)} at {url}")
+        if not has_token:
+            emit(faint(_without_token(path, options, url)), err=True)
         host = urlsplit(url).hostname or ""
         if options.page == "on" and (open_page or (sys.stdout.isatty() and _is_loopback(host))):
             show_page(path, url, in_browser=open_page)
+
+
+def _without_token(path: Database, options: ServerOptions, url: str) -> str:
+    """Return what a server without a token answers, and what makes it answer more."""
+    db = shlex.quote(shown(path))
+    sentence = (
+        "There is no token yet, so the API refuses every request until "
+        f"`remit token create --db {db}` creates one"
+    )
+    if options.page == "off":
+        return f"{sentence}."
+    return f"{sentence}; `remit open --db {db} --url {url}` opens the page without a token."
 
 
 def _exposed(host: str, options: ServerOptions) -> str:

@@ -57,6 +57,12 @@ def spans_page(query: Mapping[str, str]) -> Call[SpanPage]:
     return Call("GET", path, lenient(SpanPage), query=pairs, limit_bytes=MAX_LIST_BYTES)
 
 
+def run_file(run_id: str, *, values: bool) -> Call[bytes]:
+    """Describe a request for a run as one HTML file."""
+    path = f"{REMIT_API}/runs/{run_id}/file{'/values' if values else ''}"
+    return Call("GET", path, bytes, limit_bytes=MAX_LIST_BYTES)
+
+
 def span_summaries(query: Mapping[str, str]) -> Call[SpanSummaries]:
     """Describe a request for a page of spans, of any server of the API."""
     path, pairs = f"{API}/agent_spans", tuple(query.items())

@@ -58,6 +58,8 @@ class Run(AgentInstance):
     """Tokens of its spans."""
     summary: str | None = None
     """Summary of its root span."""
+    terminated_by: str | None = None
+    """Who terminated it: by which way, with which token; null if it was not terminated."""
     failure: Failure | None = None
     """Its failure; null without one."""
     erased_at: datetime | None = None

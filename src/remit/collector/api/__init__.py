@@ -12,6 +12,7 @@ from remit.collector.api.asgi import InlineExecutor as InlineExecutor
 from remit.collector.api.asgi import ThreadExecutor as ThreadExecutor
 from remit.collector.api.dispatch import HEADERS as HEADERS
 from remit.collector.api.dispatch import RETRY_AFTER_S as RETRY_AFTER_S
+from remit.collector.api.dispatch import UNAVAILABLE as UNAVAILABLE
 from remit.collector.api.dispatch import Request as Request
 from remit.collector.api.dispatch import Response as Response
 from remit.collector.api.dispatch import Service as Service

@@ -184,7 +184,7 @@ class Service:
         except TooSlowError:
             return refused(_TOO_SLOW, caller)
         except StoreUnavailableError:
-            return refused(_UNAVAILABLE, caller)
+            return refused(UNAVAILABLE, caller)
         headers = {**HEADERS, "preference-applied": _MINIMAL} if minimal else HEADERS
         return Response(HTTPStatus.OK, answer, headers, None, caller)
 
@@ -217,7 +217,7 @@ class Service:
         except TooSlowError as error:
             raise _TOO_SLOW from error
         except StoreUnavailableError as error:
-            raise _UNAVAILABLE from error
+            raise UNAVAILABLE from error
 
     def _operation(
         self, endpoint: Endpoint, thing_id: str, caller: Caller, request: Request, body: bytes
@@ -324,7 +324,7 @@ class Service:
         return self._clock.wall_ns() // NS_PER_US
 
 
-_UNAVAILABLE: Final = RequestError(
+UNAVAILABLE: Final = RequestError(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable",
     "the database cannot be used now: try again",

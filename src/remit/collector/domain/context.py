@@ -43,6 +43,7 @@ class Caller:
         environment_id: The environment, under a deployment's token.
         token_id: Id of the token; None where none is needed.
         may: What the token may do.
+        in_session: Whether the caller is signed in at the page.
     """
 
     account_id: str
@@ -51,6 +52,7 @@ class Caller:
     environment_id: str | None = None
     token_id: str | None = None
     may: Permission = Permission.WRITE
+    in_session: bool = False
 
     @property
     def partition(self) -> int:

@@ -42,7 +42,7 @@ from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, v
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
-from remit.collector.store import AgentRow, InstanceRow
+from remit.collector.store import AgentRow, InstanceRow, TokenRow
 from remit.collector.views import detail_view, instance_view, list_answer, summary_view
 from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
@@ -310,8 +310,20 @@ def terminate(ctx: Context, instance_id: str, request: TerminateInstanceRequest)
     """Terminate an instance."""
     row = instance_of(ctx, instance_id)
     check_text("reason", request.reason)
-    ended = terminate_instance(row, request.reason, ctx.now_us)
+    ended = terminate_instance(row, request.reason, _named_caller(ctx), ctx.now_us)
     return _changed(ctx, row, _with_handled(ctx, ended))
+
+
+def _named_caller(ctx: Context) -> str:
+    """Return who makes the request, in words: by which way, and with which token."""
+    caller = ctx.caller
+    token = None
+    if caller.token_id is not None:
+        token = ctx.tx.row(TokenRow, caller.account_id, caller.token_id)
+    name = None if token is None else f"token {token.name or token.id}"
+    if caller.in_session:
+        return f"page, session of {name or 'a one-time link'}"
+    return "holder of the database" if name is None else f"API, {name}"
 
 
 def record_quality(ctx: Context, instance_id: str, request: RecordQualityRequest) -> InstanceRow:

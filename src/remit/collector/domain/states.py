@@ -50,7 +50,7 @@ def finish_instance(row: InstanceRow, status: str, at_us: int, now_us: int) -> I
     return _replace(row, status=status, started_at=started_at, finished_at=at_us, updated_at=now_us)
 
 
-def terminate_instance(row: InstanceRow, reason: str, now_us: int) -> InstanceRow:
+def terminate_instance(row: InstanceRow, reason: str, by: str, now_us: int) -> InstanceRow:
     """Return the instance ended from outside; its open spans stay, for the client to finish.
 
     Raises:
@@ -64,6 +64,7 @@ def terminate_instance(row: InstanceRow, reason: str, now_us: int) -> InstanceRo
         row,
         status=TERMINATED,
         termination_reason=reason,
+        terminated_by=by,
         finished_at=now_us,
         updated_at=now_us,
     )

@@ -34,10 +34,17 @@ _US_PER_MS: Final = 1000
 
 
 class Number(NamedTuple):
-    """A number of a model call: what is recorded, and what it is."""
+    """A number of a model call: what is recorded, and what it is.
+
+    Attributes:
+        value: What is recorded.
+        label: What it is.
+        is_count: Whether it is a number, without a text of the model call.
+    """
 
     value: str
     label: str
+    is_count: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,11 @@ class Conversation:
     shared: int
     before: str | None = None
     tokens_out: int | None = None
+
+    @property
+    def read_opened(self) -> str:
+        """Address of the reading view that shows the texts of a confidential step."""
+        return f"{self.read.removesuffix('/read')}/values/read"
 
     @property
     def all(self) -> list[Message]:
@@ -165,10 +177,11 @@ def _numbers(result: Fields, usage: Fields) -> list[Number]:
     reason = ", ".join(map(str, reasons)) if is_list(reasons) else ""
     ended = _first_text(reason, result.get("stop_reason"), result.get("finish_reason"))
     if ended:
-        numbers.append(Number(ended, "ended with"))
+        numbers.append(Number(ended, "ended with", is_count=False))
     if isinstance(cost.get("amount"), str):
         amount = f"{cost['amount']} {cost.get('currency', '')}".strip()
-        numbers.append(Number(amount, f"cost, as {cost.get('source', 'the library')} tells it"))
+        source = cost.get("source", "the library")
+        numbers.append(Number(amount, f"cost, as {source} tells it", is_count=False))
     return numbers
 
 

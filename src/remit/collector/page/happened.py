@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -20,9 +21,21 @@ from remit.collector.page.rehearsal import refusal
 from remit.collector.page.subjects import MOST_RUNS, Subject, scope_in
 from remit.collector.page.visits import Page, Visit
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
-from remit.collector.store.questions import RuleCount, TokenSums, rules_by_type, tokens_of
+from remit.collector.store.questions import (
+    RuleCount,
+    TokenSums,
+    last_durations,
+    rules_by_type,
+    tokens_of,
+)
 
 SECRETS: Final = "authentication_and_secrets"
+LAST_STEPS: Final = 200
+"""So many steps of a type, the last ones, tell within which time they end."""
+MOST_TYPES: Final = 40
+"""So many types, those that took longest together, have these times."""
+FEWEST_STEPS: Final = 20
+"""Of fewer steps, 19 of 20 is no number."""
 _CATEGORY: Final = "category:"
 _OF_SECRETS: Final = ("name:", "pattern:", "type:SecretStr")
 _EXCEPT: Final = {"name:card_code": "financial_information", "name:ssn": "personal_identifiers"}
@@ -71,13 +84,17 @@ class Timed(NamedTuple):
         name: Its name.
         counts: Its numbers.
         share: The part of the longest total duration, from 0 to 100.
-        mean_us: The mean duration of those that ended; None without one.
+        ended: Whether one ended, so that a longest duration is known.
+        half_us: Within this, half of the last ones ended; None without any.
+        most_us: Within this, 19 of 20 of the last ones ended; None of fewer than 20.
     """
 
     name: str
     counts: Mapping[str, Any]
     share: float
-    mean_us: int | None
+    ended: bool
+    half_us: int | None
+    most_us: int | None
 
 
 def happened(visit: Visit, subject: Subject) -> Page:
@@ -87,12 +104,17 @@ def happened(visit: Visit, subject: Subject) -> Page:
     before = {one["type"]: int(one["spans"]) for one in ever}
     days = subject.period.since_us // _DAY_US, visit.now_us // _DAY_US + 1
 
-    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums]:
-        scope = scope_in(ctx, subject.id)
-        tokens = tokens_of(ctx.tx, scope, subject.period.since_us, most=MOST_RUNS)
-        return rules_by_type(ctx.tx, scope, days), tokens
+    longest = sorted(subject.counts, key=lambda name: -int(subject.counts[name]["duration_us"]))
 
-    rules, tokens = visit.api.read(read)
+    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums, dict[str, list[int]]]:
+        scope, since_us = scope_in(ctx, subject.id), subject.period.since_us
+        return (
+            rules_by_type(ctx.tx, scope, days),
+            tokens_of(ctx.tx, scope, since_us, most=MOST_RUNS),
+            last_durations(ctx.tx, scope, longest[:MOST_TYPES], since_us, most=LAST_STEPS),
+        )
+
+    rules, tokens, durations = visit.api.read(read)
     withheld = [_withheld(count, declared) for count in rules]
     withheld.sort(key=lambda one: (one.word != "never", bool(one.word), -one.numbers.times))
     undeclared = [one for one in subject.counts.values() if one["undeclared"]]
@@ -115,7 +137,8 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "denied": _total(subject, "denied"),
             "beyond": _total(subject, "beyond"),
             "findings": _findings(subject),
-            "timed": _timed(subject),
+            "timed": _timed(subject, longest, durations),
+            "last": LAST_STEPS,
             "tokens": tokens,
             "most": MOST_RUNS,
             "spans": sum(int(one["spans"]) for one in subject.counts.values()),
@@ -184,12 +207,26 @@ def _total(subject: Subject, flag: str) -> int:
     return sum(int(one[flag]) for one in subject.counts.values())
 
 
-def _timed(subject: Subject) -> list[Timed]:
-    longest = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
+def _timed(
+    subject: Subject, longest: Sequence[str], durations: Mapping[str, Sequence[int]]
+) -> list[Timed]:
+    most_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
     timed: list[Timed] = []
-    for name, one in subject.counts.items():
-        ended = int(one["spans"]) - int(one["unfinished"])
-        total_us = int(one["duration_us"])
-        mean_us = total_us // ended if ended else None
-        timed.append(Timed(name, one, 100 * total_us / longest if longest else 0, mean_us))
-    return sorted(timed, key=lambda one: -int(one.counts["duration_us"]))
+    for name in longest:
+        one, last = subject.counts[name], durations.get(name, ())
+        timed.append(
+            Timed(
+                name,
+                one,
+                100 * int(one["duration_us"]) / most_us if most_us else 0,
+                int(one["spans"]) > int(one["unfinished"]),
+                _within(last, 0.5) if last else None,
+                _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
+            )
+        )
+    return timed
+
+
+def _within(durations: Sequence[int], part: float) -> int:
+    """Return the duration within which a part of the steps ended; *durations* are in order."""
+    return durations[math.ceil(part * len(durations)) - 1]

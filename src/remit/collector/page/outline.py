@@ -17,6 +17,7 @@ from remit._base.ids import is_pfid
 from remit.collector.domain import Context, instance_of, is_open
 from remit.collector.errors import invalid_field, not_found
 from remit.collector.page.formats import step, visible
+from remit.collector.page.run_facts import closed_errors_in
 from remit.collector.page.visits import Data, Visit
 from remit.collector.store import FOUND, STATUSES, InstanceRow
 from remit.collector.store import questions as store
@@ -73,7 +74,8 @@ def find(visit: Visit) -> Data:
     """Return steps of a run whose name, payload or result has a text.
 
     What a step of a confidential type, or with data of article 9, has received is not searched: it
-    is closed until a reader opens it, and that is written down.
+    is closed until a reader opens it, and that is written down. If such a step failed, the results
+    of failed steps are not searched either: its message passes through the steps around it.
     """
     text = visit.query.get("q", "").strip()
     if not 0 < len(text) <= _MOST_CHARS:
@@ -83,12 +85,15 @@ def find(visit: Visit) -> Data:
     def work(ctx: Context) -> dict[str, object]:
         row, run = _run(ctx, run_id)
         names = _Names(ctx, row)
+        errors = not closed_errors_in(ctx, row, names.declared.types).any
         written = msgspec.json.encode(text).decode()[1:-1]
         hits: list[str] = []
         last: bytes | None = after
         until = time.monotonic() + FIND_S
         while last is not None:
-            page = store.searched(ctx.tx, run, written, after=last, limit=_FIND_STEPS)
+            page = store.searched(
+                ctx.tx, run, written, after=last, limit=_FIND_STEPS, errors=errors
+            )
             names.read({each.type_ref for each in page})
             hits += [
                 each.id.hex()
@@ -124,7 +129,7 @@ class _Names:
 
     def __init__(self, ctx: Context, row: InstanceRow) -> None:
         self._ctx = ctx
-        self._declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
+        self.declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
         self._names: dict[int, str] = {}
         self.shown: dict[int, str] = {}
 
@@ -136,7 +141,7 @@ class _Names:
 
     def is_model_call(self, ref: int) -> bool:
         """Return whether steps of a type are calls of a model."""
-        declared = self._declared.types.get(self._names[ref])
+        declared = self.declared.types.get(self._names[ref])
         return declared is not None and declared.is_model_call
 
     def kind(self, ref: int) -> str:
@@ -147,7 +152,7 @@ class _Names:
 
     def is_open(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
-        return is_open(self._declared.types.get(self._names[ref]))
+        return is_open(self.declared.types.get(self._names[ref]))
 
 
 class _Slice:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from remit.collector.errors import RequestError, invalid_field, not_found
+from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats, rules
 from remit.collector.page.conversation import Conversation, Number, conversation, shared_with
 from remit.collector.page.messages import Message, linked
@@ -18,6 +18,7 @@ from remit.collector.page.model_calls import (
     earlier_calls,
     joined,
 )
+from remit.collector.page.run_facts import closed_value, read_span
 from remit.collector.page.run_rows import listed_run
 from remit.collector.page.visits import Answer, Data, Page, Visit
 
@@ -56,34 +57,56 @@ class Line:
 
 
 def read(visit: Visit) -> Answer:
-    """Show a conversation, or return it as plain text.
+    """Show a conversation, or return it as plain text; of a confidential step only its numbers.
+
+    Raises:
+        RequestError: The run has no such step, the step has no messages, or their text is closed.
+    """
+    return _read(visit, opened=False)
+
+
+def read_opened(visit: Visit) -> Answer:
+    """Show the conversation of any step, or return it; the access log has the request.
 
     Raises:
         RequestError: The run has no such step, or the step has no messages.
     """
+    return _read(visit, opened=True)
+
+
+def _read(visit: Visit, *, opened: bool) -> Answer:
     show = visit.query.get("show", "")
     if show not in SHOWN:
         raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
-    run_id, span_id = visit.named["id"], visit.named["span"]
-    span = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
-    if span["agent_instance_id"] != run_id:
-        raise not_found("agent_span")
-    run = listed_run(visit.api, run_id)
+    facts = read_span(visit, visit.named["span"])
+    span: Mapping[str, Any] = facts.view
+    run = listed_run(visit.api, visit.named["id"])
     call = conversation(span)
     if call is None:
         why = "the run was erased" if run["erased_at"] else "it called no model"
         raise RequestError(HTTPStatus.NOT_FOUND, "not_found", f"this step has no messages: {why}")
+    as_text = visit.query.get("as") == "text"
+    us = formats.between(span["started_at"], span["finished_at"])
+    took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
+    if facts.declared is not None and facts.closed and not opened:
+        if as_text:
+            raise closed_value()
+        counts = [number for number in call.numbers if number.is_count]
+        shape = {
+            "call": call,
+            "classification": facts.declared.classification,
+            "numbers": [Number(f"{call.total:,}", "messages"), *counts, took],
+        }
+        return Page("reading_closed.html", {"run": run, "span": span, **shape})
     calls = joined(span, call, earlier_calls(visit.api, span))
     begins = call.omitted or _begins(visit, span, call)
     lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
-    if visit.query.get("as") == "text":
+    if as_text:
         return Data(_plain(lines).encode(), "text/plain; charset=utf-8")
     wanted = visit.query.get("q", "").strip()
     matching = [line for line in lines if _is_shown(line.message, show, wanted)]
     pages = max(1, -(-len(matching) // MESSAGES))
     number = min(_page_number(visit), pages)
-    us = formats.between(span["started_at"], span["finished_at"])
-    took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
     model = Number(call.model or "not recorded", "model")
     return Page(
         "reading.html",

@@ -10,7 +10,7 @@ import msgspec
 from remit.collector.errors import invalid_field
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node
-from remit.collector.page.run_facts import read_run, read_span
+from remit.collector.page.run_facts import closed_value, read_run, read_span
 from remit.collector.page.span_panel import Cause, Panel, panel_of
 from remit.collector.page.visits import Answer, Data, Visit
 
@@ -38,11 +38,27 @@ def as_text(visit: Visit) -> Answer:
 
 
 def whole(visit: Visit) -> Answer:
-    """Answer a whole payload as text, as it was recorded."""
+    """Answer a whole payload as text, as it was recorded.
+
+    Raises:
+        RequestError: 403, the payload is shown only on request.
+    """
+    return _whole(visit, opened=False)
+
+
+def whole_opened(visit: Visit) -> Answer:
+    """Answer a whole payload of any step; the access log has the request."""
+    return _whole(visit, opened=True)
+
+
+def _whole(visit: Visit, *, opened: bool) -> Answer:
     wanted = visit.query.get("of", "payload")
     if wanted not in _PAYLOADS:
         raise invalid_field("of", f"must be one of {', '.join(_PAYLOADS)}")
-    value = read_span(visit, visit.named["span"]).view[_PAYLOADS[wanted]]
+    facts = read_span(visit, visit.named["span"])
+    if facts.closes(wanted) and not opened:
+        raise closed_value()
+    value = facts.view[_PAYLOADS[wanted]]
     return Data(msgspec.json.format(msgspec.json.encode(value), indent=2), TEXT)
 
 

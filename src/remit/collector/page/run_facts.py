@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from remit.collector.domain import Context, is_closed
 from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
-from remit.collector.errors import not_found
+from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.visits import Visit
 from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
@@ -141,6 +142,13 @@ class RunFacts:
         return len(self.steps) >= self.total
 
     @property
+    def has_closed(self) -> bool:
+        """Whether it has steps, or in a run of pages may have, whose values are closed."""
+        closed = closed_types(self.types)
+        used = {step.schema_name for step in self.steps.values()}
+        return not closed.isdisjoint(used) if self.is_whole else bool(closed)
+
+    @property
     def is_open(self) -> bool:
         """Whether the run goes on."""
         return self.row.status in UNFINISHED
@@ -181,6 +189,11 @@ class ClosedErrors(NamedTuple):
     alike: frozenset[tuple[str, str]] = frozenset()
     all: bool = False
 
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return self.all or bool(self.alike)
+
     def has(self, error: Mapping[str, object]) -> bool:
         """Return whether an exception is one of them."""
         return self.all or _exception(error) in self.alike
@@ -216,22 +229,61 @@ class SpanFacts:
 
     @property
     def closed_errors(self) -> ClosedErrors:
-        """The exceptions of closed steps, which pass through others.
+        """The exceptions of closed steps, which pass through others."""
+        return closed_errors_of(self.failed, closed_types(self.types))
 
-        They are all exceptions if the run may have more failed steps than were read.
+    def closes(self, part: str) -> bool:
+        """Return whether the whole of a payload is shown only on request.
+
+        Args:
+            part: `payload` or `result`; the result of a failed step has messages of exceptions.
         """
-        closed = {name for name, span_type in self.types.items() if declared_by(span_type).closed}
-        if closed and len(self.failed) >= MOST_FAILED:
-            return ClosedErrors(all=True)
-        errors = [error_of(row) for row in self.failed if row.schema_name in closed]
-        for error in errors:
-            errors += [*objects(error.get("causes")), *objects(error.get("members"))]
-        return ClosedErrors(frozenset(map(_exception, errors)))
+        has_error = part == "result" and bool(error_of(self.row))
+        return self.closed or (has_error and self.closed_errors.any)
+
+
+def closed_types(types: Mapping[str, CompiledSpanType]) -> frozenset[str]:
+    """Return the names of the span types whose values are shown only on request."""
+    return frozenset(name for name, each in types.items() if declared_by(each).closed)
+
+
+def closed_errors_of(failed: Sequence[SpanRow], closed: Collection[str]) -> ClosedErrors:
+    """Return the exceptions of closed steps among the failed ones of a run.
+
+    They are all exceptions if the run may have more failed steps than were read.
+
+    Args:
+        failed: The failed steps, at most `MOST_FAILED`.
+        closed: The span types whose values are shown only on request.
+    """
+    if closed and len(failed) >= MOST_FAILED:
+        return ClosedErrors(all=True)
+    errors = [error_of(row) for row in failed if row.schema_name in closed]
+    for error in errors:
+        errors += [*objects(error.get("causes")), *objects(error.get("members"))]
+    return ClosedErrors(frozenset(map(_exception, errors)))
+
+
+def closed_errors_in(
+    ctx: Context, run: InstanceRow, types: Mapping[str, CompiledSpanType]
+) -> ClosedErrors:
+    """Return the exceptions of the closed steps of a run."""
+    closed = closed_types(types)
+    if not closed or not run.spans_failed:
+        return ClosedErrors()
+    failed = SpanFilter(agent_instance_id=run.id, status=FAILED)
+    return closed_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), closed)
 
 
 def declared_by(span_type: CompiledSpanType | None) -> Declared:
     """Return what a span type declares."""
     return Declared((span_type.data_risk if span_type is not None else None) or {})
+
+
+def closed_value() -> RequestError:
+    """Return the refusal of a value that is shown only on request."""
+    message = "this value is confidential and closed: the page of its step opens it"
+    return RequestError(HTTPStatus.FORBIDDEN, "closed", message)
 
 
 def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS) -> RunFacts:

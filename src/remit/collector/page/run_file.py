@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from remit._base.clock import NS_PER_US, SystemClock
+from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.version import __version__
 from remit.collector.api import Service
 from remit.collector.domain import Caller, TokenScope
@@ -81,24 +81,48 @@ def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> 
         RequestError: The database has no such run, or does not answer.
     """
     clock = SystemClock()
-    now_us = clock.wall_ns() // NS_PER_US
     caller = Caller(account_id, TokenScope.ACCOUNT)
     service = Service(store, Settings(), clock, caller=caller)
-    # The holder of the database is signed in without a row that the database keeps.
-    session = SessionRow(account_id, account_id, SESSION, None, b"", now_us, now_us, now_us)
-    visit = Visit(
-        api=Api(service, caller),
-        sessions=Sessions(store, clock),
-        session=session,
-        route="/runs/{id}/file",
-        path=f"/runs/{run_id}/file",
-        named={"id": run_id},
-        query={},
-        form={},
-        now_us=now_us,
-        zone=ZoneInfo("UTC"),
-    )
-    return _rendered(visit, values=values)
+    return RunFiles(service, store, clock).html(caller, run_id, values=values)
+
+
+class RunFiles:
+    """Runs as HTML files, for readers without a session; times are in UTC."""
+
+    def __init__(self, service: Service, store: Store, clock: Clock) -> None:
+        """Show what *service* answers, over *store*."""
+        self._service = service
+        self._sessions = Sessions(store, clock)
+        self._clock = clock
+
+    def html(self, caller: Caller, run_id: str, *, values: bool) -> bytes:
+        """Return a run as one HTML file.
+
+        Args:
+            caller: Who reads it.
+            run_id: The run.
+            values: Whether to add the values of its steps; those of confidential steps stay out.
+
+        Raises:
+            RequestError: There is no such run for this reader, or the database does not answer.
+        """
+        now_us = self._clock.wall_ns() // NS_PER_US
+        # A session that the database does not keep.
+        account_id = caller.account_id
+        session = SessionRow(account_id, account_id, SESSION, None, b"", now_us, now_us, now_us)
+        visit = Visit(
+            api=Api(self._service, caller),
+            sessions=self._sessions,
+            session=session,
+            route="/runs/{id}/file",
+            path=f"/runs/{run_id}/file",
+            named={"id": run_id},
+            query={},
+            form={},
+            now_us=now_us,
+            zone=ZoneInfo("UTC"),
+        )
+        return _rendered(visit, values=values)
 
 
 def _rendered(visit: Visit, *, values: bool) -> bytes:

@@ -129,6 +129,7 @@ def _terminated(facts: RunFacts, tree: Tree) -> Notice:
             "open": facts.open_steps,
             "names": names,
             "denied": facts.row.denied,
+            "by": facts.row.terminated_by,
         },
     )
 

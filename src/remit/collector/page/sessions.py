@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import msgspec
@@ -211,11 +212,12 @@ def _holder(tx: Transaction, row: SessionRow, now_us: int) -> Caller:
         RequestError: 401, the token is not active any more.
     """
     if row.token_id is None:
-        return Caller(row.account_id, TokenScope.ACCOUNT, may=Permission.ERASE)
+        scope = TokenScope.ACCOUNT
+        return Caller(row.account_id, scope, may=Permission.ERASE, in_session=True)
     token = tx.row(TokenRow, row.account_id, row.token_id)
     if token is None:
         raise unauthorized()
-    return holder_of(tx, token, now_us)
+    return replace(holder_of(tx, token, now_us), in_session=True)
 
 
 def _note_use(tx: Transaction, row: SessionRow, now_us: int) -> None:

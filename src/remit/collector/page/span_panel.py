@@ -171,7 +171,14 @@ class Panel(NamedTuple):
     quality: Mapping[str, object]
     erased: bool
     closed: bool
+    opened: bool
     is_root: bool
+
+    def whole(self, part: str) -> str | None:
+        """Return the end of the address of a whole payload; None if it is shown on request."""
+        if not self.facts.closes(part):
+            return f"whole?of={part}"
+        return f"values/whole?of={part}" if self.opened else None
 
 
 def panel_of(
@@ -220,6 +227,7 @@ def panel_of(
         quality=quality if row.schema_name == ROOT else {},
         erased=erased,
         closed=closed,
+        opened=opened,
         is_root=row.schema_name == ROOT,
     )
 

@@ -20,7 +20,7 @@ from remit._base.clock import Clock, SystemClock
 from remit.collector.api import CODE, PREFIXES, ApiApp, Executor, InlineExecutor, Service
 from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
-from remit.collector.page import PageOptions, is_for_a_person, page_routes, refused
+from remit.collector.page import PageOptions, file_routes, is_for_a_person, page_routes, refused
 from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
 from remit.collector.server.middleware import envelope
 from remit.collector.server.prometheus import PrometheusMetrics
@@ -67,6 +67,8 @@ def create_app(
         log=access_log,
     )
     api = ApiApp(service, executor)
+    apis = [Route(prefix + "/{path:path}", api) for prefix in PREFIXES]
+    files = file_routes(service, store, executor, clock)
     pages = [] if page is None else page_routes(service, store, executor, clock, page)
 
     @asynccontextmanager
@@ -80,7 +82,7 @@ def create_app(
             await asyncio.to_thread(maintenance.stop)
 
     app = Starlette(
-        routes=[*(Route(prefix + "/{path:path}", api) for prefix in PREFIXES), *monitoring, *pages],
+        routes=[*files, *apis, *monitoring, *pages],
         middleware=[gate],
         lifespan=maintaining,
         exception_handlers=dict.fromkeys(_ERRORS, partial(_answered, has_page=page is not None)),

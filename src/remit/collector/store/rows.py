@@ -185,8 +185,9 @@ class InstanceRow(Row, frozen=True, gc=False):
     `caused_by` is the trace id of the `traceparent` that its root span names. `flags` are those of
     its spans together; `denied` counts the spans that the policy refused, `handled` the failed ones
     whose parent is complete. The tokens are None if no span has any. `summary` is that of the root
-    span. The failure is the one that ended the run, else the first: its time, step, class, place in
-    the code, first line, and a number that equal failures share.
+    span. `terminated_by` names who terminated it. The failure is the one that ended the run, else
+    the first: its time, step, class, place in the code, first line, and a number that equal
+    failures share.
 
     The database sets the references.
     """
@@ -222,6 +223,7 @@ class InstanceRow(Row, frozen=True, gc=False):
     tokens_in: int | None = None
     tokens_out: int | None = None
     summary: str | None = None
+    terminated_by: str | None = None
     failure_us: int | None = None
     failure_step: str | None = None
     failure_type: str | None = None

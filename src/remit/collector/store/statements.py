@@ -96,6 +96,7 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
         "started_at",
         "finished_at",
         "termination_reason",
+        "terminated_by",
         "quality_payloads",
         "updated_at",
         "handled",

@@ -43,6 +43,7 @@ def run_view(run: RunRecord) -> dict[str, object]:
         "handled": run.handled,
         "tokens": {"in": run.tokens_in, "out": run.tokens_out},
         "summary": run.summary,
+        "terminated_by": run.terminated_by,
         "failure": failure,
         "erased_at": time_view(run.erased_at),
     }

@@ -13,6 +13,7 @@ from remit.collector.store.questions.count_lists import run_counts as run_counts
 from remit.collector.store.questions.count_lists import span_counts as span_counts
 from remit.collector.store.questions.count_lists import step_counts as step_counts
 from remit.collector.store.questions.count_lists import withheld_counts as withheld_counts
+from remit.collector.store.questions.durations import last_durations as last_durations
 from remit.collector.store.questions.facts import DatabaseFacts as DatabaseFacts
 from remit.collector.store.questions.facts import database_facts as database_facts
 from remit.collector.store.questions.outlines import NamedType as NamedType

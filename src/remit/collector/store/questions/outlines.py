@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.store.questions.scope import RunRef, of_key
+from remit.collector.store.rows import STATUSES
 from remit.collector.store.transaction import Transaction
 
 _PAYLOADS: Final = {
@@ -14,6 +15,7 @@ _PAYLOADS: Final = {
     "sqlite": "LEFT JOIN span_payloads AS y ON y.span_ref = s.ref",
 }
 _PLACE: Final = {"postgres": "STRPOS", "sqlite": "INSTR"}
+_FAILED: Final = STATUSES.index("failed")
 _LABEL_CHARS: Final = 80
 _HEAD_CHARS: Final = 400
 _USAGE_CHARS: Final = 200
@@ -130,7 +132,7 @@ def usages(tx: Transaction, run: RunRef, ids: Collection[bytes]) -> Iterable[Usa
 
 
 def searched(
-    tx: Transaction, run: RunRef, text: str, *, after: bytes, limit: int
+    tx: Transaction, run: RunRef, text: str, *, after: bytes, limit: int, errors: bool = True
 ) -> list[Searched]:
     """Return the next steps of a run by their ids, and which have a text, in letters of any case.
 
@@ -140,13 +142,15 @@ def searched(
         text: The text, as JSON writes it.
         after: Only steps with a greater id.
         limit: The largest number of steps that are searched.
+        errors: Whether the results of failed steps are searched, which have their exceptions.
     """
     where = of_key(tx, "s", run)
     where.add("s.id > ?", after)
     place = _PLACE[tx.dialect]
+    searched = "" if errors else f" AND s.status <> {_FAILED}"
     sql = (
         f"SELECT s.id, s.type_ref, COALESCE({place}(LOWER(y.payload), LOWER(?)), 0) > 0 "
-        f"OR COALESCE({place}(LOWER(y.result), LOWER(?)), 0) > 0 "
+        f"OR COALESCE({place}(LOWER(y.result), LOWER(?)), 0) > 0{searched} "
         f"FROM spans AS s {_PAYLOADS[tx.dialect]} WHERE {where.text} ORDER BY s.id LIMIT ?"
     )
     rows = tx.rows(sql, [text, text, *where.values, limit])

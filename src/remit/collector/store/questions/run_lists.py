@@ -65,6 +65,7 @@ class RunRecord(msgspec.Struct, frozen=True, gc=False):
     started_at: int | None
     finished_at: int | None
     termination_reason: str | None
+    terminated_by: str | None
     updated_at: int
     erased_at: int | None
     spans_pending: int

@@ -187,6 +187,7 @@ CREATE TABLE runs (
   external_identifier text COLLATE "C",
   caused_by text COLLATE "C",
   termination_reason text,
+  terminated_by text,
   summary text,
   failure_step text COLLATE "C",
   failure_type text COLLATE "C",

@@ -165,6 +165,7 @@ CREATE TABLE runs (
   started_at INTEGER,
   finished_at INTEGER,
   termination_reason TEXT,
+  terminated_by TEXT,
   quality_payloads TEXT NOT NULL,
   updated_at INTEGER NOT NULL,
   erased_at INTEGER,
