@@ -40,15 +40,9 @@ def _frame(subject: Subject, view: str) -> dict[str, object]:
         "view": view,
         "title": subject.agent["name"],
         "owner": subject.declared.owner,
-        "purpose": _purpose(subject),
+        "purpose": subject.agent["description"] or subject.declared.description,
         "shown": subject.shown,
         "period": subject.period,
         "periods": PERIODS,
         "runs_in_period": subject.runs,
     }
-
-
-def _purpose(subject: Subject) -> str | None:
-    own = subject.declared.own
-    described = None if own is None else own.entry.get("description")
-    return subject.agent["description"] or described

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import Context
 from remit.collector.errors import invalid_field
-from remit.collector.page.declared import CLASSES, Declaration, Declared, declaration_of
+from remit.collector.page.declared import CLASSES, Declaration, declaration_of
+from remit.collector.page.formats import short_name
 from remit.collector.page.periods import PERIODS, Period, period_of
 from remit.collector.page.subjects import scope_in
 from remit.collector.page.visits import Answer, Page, Visit
@@ -195,19 +196,18 @@ def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str 
     failures: list[Numbers] = [run["failure"] for run in failed if run["failure"] is not None]
     steps = Counter(str(failure["step"]) for failure in failures if failure["step"])
     since = failed[-1]["started_at"] if failed and len(failed) == runs.get("failed") else None
-    return (_tail(steps.most_common(1)[0][0]) if steps else None), since
-
-
-def _tail(step: str) -> str:
-    """Return the name of a step without its module."""
-    return step.rpartition(":")[2] or step
+    return (short_name(steps.most_common(1)[0][0]) if steps else None), since
 
 
 def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
     ids = [one.id for one in shown]
     declarations, last = newest_declarations(ctx.tx, ids), last_runs(ctx.tx, scope_in(ctx), ids)
     return [
-        _card(one, declaration_of(declarations.get(one.id), one.identifier), last.get(one.id))
+        _card(
+            one,
+            declaration_of(declarations.get(one.id), one.identifier, one.name),
+            last.get(one.id),
+        )
         for one in shown
     ]
 
@@ -223,15 +223,11 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
     return Card(
         agent,
         declared.owner,
-        agent.description or (None if own is None else own.entry.get("description")),
+        agent.description or declared.description,
         [verb for name, verb in SHORT_VERBS.items() if name in allowed],
         None if closest is None else closest.categories[0],
         max(0, len(categories) - 1),
         "unknown" if closest is None else closest.classification,
-        closest is None and own is not None and _rules_out_all(own),
+        closest is None and own is not None and own.unsaid == 0 and not own.categories,
         None if last_us is None else format_us(last_us),
     )
-
-
-def _rules_out_all(own: Declared) -> bool:
-    return own.unsaid == 0 and not own.categories

@@ -8,13 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from remit.collector.errors import RequestError
 from remit.collector.page import tables
-from remit.collector.page.agent_remits import (
-    CATEGORIES,
-    MOST_AGENTS,
-    Declared,
-    counted_steps,
-    declared_by,
-)
+from remit.collector.page.agent_remits import MOST_AGENTS, AgentRemit, counted_steps, remits_of
 from remit.collector.page.choices import (
     address_of,
     agent_names,
@@ -24,6 +18,7 @@ from remit.collector.page.choices import (
     one_of,
     window_in,
 )
+from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.flows import (
     MOST_DRAWN,
     AgentFlows,
@@ -72,7 +67,7 @@ class _Map(NamedTuple):
     """What the map is made from."""
 
     window: Window
-    declared: Sequence[Declared]
+    declared: Sequence[AgentRemit]
     agents: Sequence[AgentFlows]
     categories: Sequence[Category]
 
@@ -200,10 +195,10 @@ def _read(visit: Visit, chosen: Mapping[str, str]) -> _Map:
         "/api/remit/v1/counts", of="runs", by="agent", agent_id=agent_id, **counted
     )["counts"]
     runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
-    every = visit.api.read(partial(declared_by, agent_id=agent_id))
-    declared = [one for one in every if one.all or one.agent.id in runs]
+    remits = visit.api.read(partial(remits_of, agent_id=agent_id))
+    declared = [remit for remit in remits if remit.all or remit.agent.id in runs]
     counts = visit.api.read(partial(counted_steps, window=window, agent_id=agent_id))
-    agents = [flows_of(one, counts, runs.get(one.agent.id, 0)) for one in declared]
+    agents = [flows_of(remit, counts, runs.get(remit.agent.id, 0)) for remit in declared]
     agents = _narrowed(agents, chosen)
     return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared))
 
@@ -244,7 +239,9 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
         "agents": agents,
         "categories": classes if whole else few,
         "rest": rest,
-        "ruled_out": {name: sum(one.rules_out(name) for one in shown.declared) for name in rest},
+        "ruled_out": {
+            name: sum(remit.rules_out(name) for remit in shown.declared) for name in rest
+        },
         "drawing": drawing(agents, few, len(rest)),
         "Kind": Kind,
     }

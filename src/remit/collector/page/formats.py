@@ -103,11 +103,14 @@ def stamp(instant_us: int) -> str:
     return datetime.fromtimestamp(instant_us / US_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def step(schema_name: str) -> str:
-    """Return the name of a step without its module: `Shop.find_order`; that of a run is `Run`."""
-    if schema_name in _OWN_STEPS:
-        return _OWN_STEPS[schema_name]
+def short_name(schema_name: str) -> str:
+    """Return the name of a step without its module: `Shop.find_order`."""
     return schema_name.rpartition(":")[2] or schema_name
+
+
+def step(schema_name: str) -> str:
+    """Return the name of a step without its module; that of a run is `Run`."""
+    return _OWN_STEPS.get(schema_name) or short_name(schema_name)
 
 
 def times(count: int) -> str:

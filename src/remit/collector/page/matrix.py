@@ -11,8 +11,7 @@ from remit.collector.page.declared import (
     ALL_WORDS,
     CATEGORIES,
     CLASSES,
-    PARAMS,
-    RESULT,
+    SENDING,
     UNKNOWN,
     VERBS,
     WITHOUT_EFFECT,
@@ -108,7 +107,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "silent": [
                 short[step.name]
                 for step in declared.steps.values()
-                if step.word(ACTION, "external_communication") == UNKNOWN
+                if step.word(ACTION, SENDING) == UNKNOWN
             ],
             "all_words": ALL_WORDS,
             "verbs": VERBS,
@@ -146,15 +145,11 @@ def _row(
         refusal=reason,
         runs_as=WITHOUT_EFFECT.get(step.kind, ""),
         may=[VERBS[name] for name in step.allowed],
-        takes=[name for name in CATEGORIES if step.word(PARAMS, name) == "included"],
-        gives=[name for name in CATEGORIES if step.word(RESULT, name) == "included"],
-        never=[VERBS.get(name, name) for name in dict(_by_name(step))],
+        takes=step.takes,
+        gives=step.gives,
+        never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name in step.limits)],
         unsaid=step.unsaid,
     )
-
-
-def _by_name(step: Declared) -> list[tuple[str, str]]:
-    return [(name, part) for part, name in step.limits]
 
 
 def _action(step: Declared, name: str, *, clash: bool) -> Cell:
@@ -167,7 +162,7 @@ def _action(step: Declared, name: str, *, clash: bool) -> Cell:
 
 
 def _category(step: Declared, name: str, *, clash: bool) -> Cell:
-    sides = {"in": step.word(PARAMS, name), "out": step.word(RESULT, name)}
+    sides = dict(zip(("in", "out"), step.sides(name), strict=True))
     included = [side for side, word in sides.items() if word == "included"]
     excluded = [side for side, word in sides.items() if word == "excluded"]
     if included:

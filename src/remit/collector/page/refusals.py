@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from remit.collector.domain import Context, is_closed
+from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
-from remit.collector.page.agent_remits import (
-    Step,
-    own_step,
-    short_name,
-    steps_of,
-)
-from remit.collector.page.sides import Clash, Sides, clashes_in, sides_of, summary_of, verdict_of
+from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
+from remit.collector.page.formats import short_name
+from remit.collector.page.payload_tree import items, members
+from remit.collector.page.sides import Sides, clashes_in, sides_of, summary_of, verdict_of
 from remit.collector.page.visits import Api
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
+from remit.collector.validation import KEY
 
 MOST_CASES: Final = 50
 """Most cases on a page."""
@@ -89,16 +87,23 @@ class Detail(NamedTuple):
     closed: bool
 
 
-class _Declared(NamedTuple):
-    """What a run was registered with."""
+class _Registered(NamedTuple):
+    """What a run was registered with: its agent, version and span types."""
 
     agent: AgentRow | None
     version: str | None
-    steps: Sequence[Step]
+    span_types: str | None
 
-    def step(self, name: str) -> Step | None:
-        """Return the span type of a name."""
-        return next((step for step in self.steps if step.name == name), None)
+    def declaration(self, identifier: str | None) -> Declaration:
+        """Return the declaration of the agent with an external identifier."""
+        name = None if self.agent is None else self.agent.name
+        return declaration_of(self.span_types, identifier, name)
+
+    def remit(self, identifier: str) -> Declared | None:
+        """Return the span type of the agent that ruled a step out, if it is declared."""
+        own = self.declaration(identifier).own
+        is_agent = self.agent is not None and self.agent.external_identifier == identifier
+        return own if own is not None and (is_agent or is_named(own, identifier)) else None
 
 
 def listed(
@@ -118,32 +123,32 @@ def listed(
         most: The largest number of cases.
     """
     kinds = [kind] if kind else list(KINDS)
-    found: list[tuple[str, str, dict[str, Any]]] = []
-    for each in kinds:
-        if each == TERMINATED:
+    records: list[tuple[str, str, dict[str, Any]]] = []
+    for name in kinds:
+        if name == TERMINATED:
             runs = _newest(api, "runs", {**wanted, "status": TERMINATED}, most + 1)
-            found += [(run["finished_at"] or run["updated_at"], each, run) for run in runs]
+            records += [(run["finished_at"] or run["updated_at"], name, run) for run in runs]
         else:
-            spans = _newest(api, "spans", {**wanted, "flag": each}, most + 1)
-            found += [(span["started_at"] or span["inserted_at"], each, span) for span in spans]
-    found.sort(key=lambda each: each[0], reverse=True)
-    return [_case(api, names, *each) for each in found[:most]], len(found) > most
+            spans = _newest(api, "spans", {**wanted, "flag": name}, most + 1)
+            records += [(span["started_at"] or span["inserted_at"], name, span) for span in spans]
+    records.sort(key=lambda record: record[0], reverse=True)
+    return [_case(api, names, *record) for record in records[:most]], len(records) > most
 
 
 def _newest(
     api: Api, what: str, wanted: Mapping[str, str | None], most: int
 ) -> list[dict[str, Any]]:
     """Return the newest runs or spans, up to a number, in pages of the API."""
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     before: str | None = None
-    while len(found) < most:
-        limit = str(min(most - len(found), _PAGE))
+    while len(records) < most:
+        limit = str(min(most - len(records), _PAGE))
         answer = api.get(f"/api/remit/v1/{what}", **wanted, limit=limit, before=before)
-        found += answer[what]
+        records += answer[what]
         before = answer["next"]
         if before is None:
             break
-    return found
+    return records
 
 
 def _case(
@@ -168,7 +173,7 @@ def _span_case(span: Mapping[str, Any], kind: str, agent: str, at: str) -> Case:
 
 def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     if kind == INVALID:
-        sides = sorted({_side(each) for each in span["schema_errors"]})
+        sides = sorted({_side(difference) for difference in span["schema_errors"]})
         return f"{' and '.join(sides) or 'what is recorded'} is not as declared"
     sentences = _sentences(span, kind)
     clashes = clashes_in(sentences)
@@ -188,12 +193,14 @@ def _side(difference: str) -> str:
 def _sentences(span: Mapping[str, Any], kind: str) -> list[str]:
     """Return the sentences of the policy in the payloads of a span."""
     if kind == DENIED:
-        error = _object(_object(span["result_payload"]).get("error"))
-        sentences = error.get("violations")
+        sentences = _error(span).get("violations")
     else:
-        sentences = _object(_object(span["payload"]).get("$remit")).get("exceeds")
-    listed_ = cast("list[object]", sentences) if isinstance(sentences, list) else []
-    return [each for each in listed_ if isinstance(each, str)]
+        sentences = members(members(span["payload"]).get(KEY)).get("exceeds")
+    return [sentence for sentence in items(sentences) if isinstance(sentence, str)]
+
+
+def _error(span: Mapping[str, Any]) -> dict[str, Any]:
+    return members(members(span["result_payload"]).get("error"))
 
 
 def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
@@ -211,21 +218,21 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     span = api.get(f"/api/v1/agent_spans/{span_id}")["details"]
     kind = kind or _kind_of(span)
     agent = names.get(span["agent_id"], span["agent_id"])
-    declared = api.read(lambda ctx: _declared(ctx, span["agent_instance_id"]))
+    registered = api.read(lambda ctx: _registered(ctx, span["agent_instance_id"]))
     case = _span_case(span, kind, agent, span["started_at"] or span["inserted_at"])
     sentences = [] if kind == INVALID else _sentences(span, kind)
     clashes = clashes_in(sentences)
-    step = declared.step(span["schema_name"])
-    told = _object(_object(span["result_payload"]).get("error")).get("message")
-    closed = step is not None and is_closed(step.data_risk or {})
+    step = registered.declaration(None).named(span["schema_name"])
+    told = _error(span).get("message")
+    closed = step is not None and step.is_closed
     return Detail(
         case=case,
-        version=declared.version,
+        version=registered.version,
         schema_name=span["schema_name"],
         setting={DENIED: "deny", BEYOND: "observe"}.get(kind),
         verdict=verdict_of(clashes),
         sentences=sentences,
-        sides=sides_of(step, _remit(declared, clashes), clashes) if clashes else None,
+        sides=sides_of(step, registered.remit(clashes[0].agent), clashes) if clashes else None,
         agent_said=clashes[0].agent if clashes else "",
         told=told if kind == DENIED and isinstance(told, str) else None,
         differences=[] if closed or kind != INVALID else span["schema_errors"],
@@ -240,27 +247,13 @@ def _kind_of(span: Mapping[str, Any]) -> str:
     return INVALID
 
 
-def _declared(ctx: Context, run_id: str) -> _Declared:
+def _registered(ctx: Context, run_id: str) -> _Registered:
     run = instance_of(ctx, run_id)
     account_id = ctx.caller.account_id
     schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
     version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
-    agent = ctx.tx.agent(account_id, run.agent_id)
-    steps = steps_of(None if schema is None else schema.span_type_schemas)
-    return _Declared(agent, None if version is None else version.external_identifier, steps)
-
-
-def _remit(declared: _Declared, clashes: Sequence[Clash]) -> Step | None:
-    """Return the span type of the agent that ruled a step out."""
-    identifier = clashes[0].agent
-    named = own_step(declared.steps, identifier, "")
-    if named is not None and named.name == identifier.rpartition("/")[2]:
-        return named
-    agent = declared.agent
-    if agent is None or agent.external_identifier != identifier:
-        return None
-    return own_step(declared.steps, identifier, agent.name)
-
-
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return _Registered(
+        ctx.tx.agent(account_id, run.agent_id),
+        None if version is None else version.external_identifier,
+        None if schema is None else schema.span_type_schemas,
+    )

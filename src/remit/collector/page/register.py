@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from remit.collector.errors import RequestError
 from remit.collector.page import tables
-from remit.collector.page.agent_remits import CATEGORIES, MOST_AGENTS, counted_steps, declared_by
+from remit.collector.page.agent_remits import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.choices import (
     address_of,
     agent_names,
@@ -19,6 +19,7 @@ from remit.collector.page.choices import (
     one_of,
     window_in,
 )
+from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.erasure_list import erasures_since
 from remit.collector.page.formats import words
 from remit.collector.page.register_entries import GAPS, Entry, entries_of
@@ -201,9 +202,9 @@ def _read(visit: Visit, chosen: Mapping[str, str]) -> _Register:
         visit.api.get(f"/api/v1/agent/{agent_id}")
     groups = visit.api.get("/api/remit/v1/counts", of="runs", by="agent", **counted)["counts"]
     runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
-    declared = visit.api.read(declared_by)
+    remits = visit.api.read(remits_of)
     counts = visit.api.read(partial(counted_steps, window=window))
-    entries = entries_of(declared, runs, counts)
+    entries = entries_of(remits, runs, counts)
     return _Register(window, entries, [entry for entry in entries if _passes(entry, chosen)])
 
 

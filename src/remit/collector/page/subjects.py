@@ -137,4 +137,4 @@ def read_declaration(visit: Visit, agent: Row, version: Version | None) -> Decla
         row = ctx.tx.row(SchemaVersionRow, ctx.caller.account_id, version.use.schema_version_id)
         return None if row is None or row.agent_id != agent["id"] else row.span_type_schemas
 
-    return declaration_of(visit.api.read(read), agent["external_identifier"])
+    return declaration_of(visit.api.read(read), agent["external_identifier"], agent["name"])
