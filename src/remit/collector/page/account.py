@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from remit._base.version import __version__
@@ -12,8 +11,8 @@ from remit.collector.domain import Context, Permission, TokenScope
 from remit.collector.errors import not_found
 from remit.collector.models.api_token import ApiToken
 from remit.collector.page.sessions import IDLE_US
-from remit.collector.page.visits import Answer, Page, Redirect, Visit
-from remit.collector.page.windows import DAY_US
+from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Redirect, Visit
+from remit.collector.page.windows import DAY_US, days_in
 from remit.collector.store import SessionRow, TokenRow
 from remit.collector.store.questions import DatabaseFacts, database_facts
 from remit.collector.store.version import VERSION as SCHEMA
@@ -24,7 +23,6 @@ PATH: Final = "/account"
 UNUSED_DAYS: Final = 90
 """A token that is not used for so long, and never ends, comes first."""
 _TOKENS: Final = "/api/v1/api_token"
-_COUNTS: Final = "/api/remit/v1/counts"
 _PER_PAGE: Final = 100
 _MOST_TOKENS: Final = 1000
 _MOST_LOST: Final = 100
@@ -119,7 +117,7 @@ def show(visit: Visit) -> Answer:
         "may_change": _may_change(visit),
         "tokens": tokens,
         "forgotten": forgotten,
-        "browsers": sorted(browsers, key=lambda each: not each.is_own),
+        "browsers": sorted(browsers, key=lambda browser: not browser.is_own),
         "server": _server(visit),
         "now": format_us(visit.now_us),
         "unused_days": UNUSED_DAYS,
@@ -252,9 +250,9 @@ def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> 
         may={"read": "read", "write": "read, write", "erase": "read, write, erase"}[view["may"]],
         made=made,
         ends=ends,
-        days_left=None if ends is None else (_us(ends) - visit.now_us) // DAY_US,
+        days_left=None if ends is None else (parse_us(ends) - visit.now_us) // DAY_US,
         used=used,
-        days_unused=(visit.now_us - _us(used or made)) // DAY_US,
+        days_unused=(visit.now_us - parse_us(used or made)) // DAY_US,
         status=view["status"],
         is_own=view["id"] == visit.session.token_id,
     )
@@ -276,9 +274,9 @@ def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> Browser
 def _server(visit: Visit) -> _Server:
     settings = visit.api.service.settings
     of_account = visit.api.caller.scope == TokenScope.ACCOUNT
-    runs = visit.api.get(_COUNTS, of="runs", by="status")["counts"]
-    spans = visit.api.get(_COUNTS, of="spans", by="status")["counts"]
-    lost = visit.api.get("/api/remit/v1/runs", flag="lost", limit=str(_MOST_LOST))["runs"]
+    runs = visit.api.get(COUNTS, of="runs", by="status")["counts"]
+    spans = visit.api.get(COUNTS, of="spans", by="status")["counts"]
+    lost = visit.api.get(RUNS, flag="lost", limit=str(_MOST_LOST))["runs"]
     return _Server(
         ready=visit.api.service.ready(),
         database=visit.api.read(lambda ctx: database_facts(ctx.tx)) if of_account else None,
@@ -288,14 +286,6 @@ def _server(visit: Visit) -> _Server:
         schema=SCHEMA,
         remit=__version__,
         python=platform.python_version(),
-        kept_days=_days(settings.retain),
-        payloads_kept_days=_days(settings.retain_payloads),
+        kept_days=days_in(settings.retain),
+        payloads_kept_days=days_in(settings.retain_payloads),
     )
-
-
-def _days(age: timedelta | None) -> int | None:
-    return None if age is None else int(age.total_seconds() * 1_000_000 // DAY_US)
-
-
-def _us(moment: str) -> int:
-    return parse_us(moment)

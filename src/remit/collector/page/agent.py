@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from remit.collector.errors import invalid_field
 from remit.collector.page import happened, matrix, versions
-from remit.collector.page.periods import PERIODS
 from remit.collector.page.subjects import Subject, subject_of
 from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.windows import PERIODS
 
 _VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Page]]] = {
     "remit": matrix.remit,

@@ -10,17 +10,15 @@ from remit.collector.domain import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import CLASSES, Declaration, declaration_of
 from remit.collector.page.formats import short_name
-from remit.collector.page.periods import PERIODS, Period, period_of
 from remit.collector.page.subjects import scope_in
-from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
+from remit.collector.page.windows import PERIODS, Period, period_of
 from remit.collector.store.questions import agents_of, last_runs, newest_declarations
 from remit.collector.times import format_us
 
 PAGE_AGENTS: Final = 100
 MOST_AGENTS: Final = 10_000
 """Number of agents that are read, the oldest; later ones are not listed."""
-COUNTS: Final = "/api/remit/v1/counts"
-RUNS: Final = "/api/remit/v1/runs"
 SHORT_VERBS: Final = {
     "external_communication": "communicate",
     "financial_transactions": "move money",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -21,8 +19,9 @@ from remit.collector.page.sequences import (
     sequence_of,
     without_the_same,
 )
+from remit.collector.page.tables import csv_file
 from remit.collector.page.verdict import verdict_of
-from remit.collector.page.visits import Answer, Api, Data, Page, Redirect, Visit
+from remit.collector.page.visits import RUNS, SPANS, Answer, Api, Page, Redirect, Visit
 from remit.collector.store.questions import TypeCounts, run_ref_of, run_types
 
 STEPS: Final = 2_000
@@ -84,9 +83,7 @@ def _form(visit: Visit, refusal: RequestError | None) -> Page:
 
 def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:
     run = listed_run(visit.api, run_id)
-    answer = visit.api.get(
-        "/api/remit/v1/runs", agent_id=run["agent"]["id"], before=run_id, limit="1"
-    )
+    answer = visit.api.get(RUNS, agent_id=run["agent"]["id"], before=run_id, limit="1")
     if not answer["runs"]:
         raise invalid_field("a", f"must be a run: {run['agent']['name']} has none before this one")
     return Redirect(f"/runs/compare?{urlencode({'a': answer['runs'][0]['id'], 'b': run_id})}")
@@ -110,7 +107,8 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
     changes = changes_of(pair, before, after, carriers, order)
     if visit.query.get("as") == "csv":
         name = f"compare-{older['id'][-6:]}-{newer['id'][-6:]}.csv"
-        return Data(_csv(changes), "text/csv; charset=utf-8", name)
+        sides = [f"{side}_{column}" for column in _COLUMNS for side in ("older", "newer")]
+        return csv_file(name, ["step", "difference", *sides], map(_cells, changes))
     every = visit.query.get("steps") == "all"
     least_us = pair.least_us([*before.values(), *after.values()])
     shown = rows if every else without_the_same(rows, least_us)
@@ -162,7 +160,7 @@ def _sequence(api: Api, run_id: str) -> list[Ran]:
     spans: list[dict[str, Any]] = []
     before: str | None = None
     while True:
-        answer = api.get("/api/remit/v1/spans", run_id=run_id, limit=str(PAGE), before=before)
+        answer = api.get(SPANS, run_id=run_id, limit=str(PAGE), before=before)
         spans += answer["spans"]
         before = answer["next"]
         if before is None or len(spans) > STEPS:
@@ -185,26 +183,11 @@ def _bar(step: Ran | None, scale: int, *, from_end: bool = False) -> Bar | None:
     return Bar(f"{100 - width if from_end else 0:.1f}%", f"{width:.1f}%", kind)
 
 
-def _csv(changes: Sequence[Change]) -> bytes:
-    """Return the table by type of step."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    sides = [f"{side}_{column}" for column in _COLUMNS for side in ("older", "newer")]
-    writer.writerow(["step", "difference", *sides])
-    for change in changes:
-        numbers = [
-            number
-            for one, other in zip(_numbers(change.older), _numbers(change.newer), strict=True)
-            for number in (one, other)
-        ]
-        writer.writerow([_cell(change.older.name), _cell(change.why), *numbers])
-    return out.getvalue().encode()
+def _cells(change: Change) -> list[object]:
+    """Return the cells of a type of step in the table for a spreadsheet."""
+    pairs = zip(_numbers(change.older), _numbers(change.newer), strict=True)
+    return [change.older.name, change.why, *(number for pair in pairs for number in pair)]
 
 
 def _numbers(counts: TypeCounts) -> Sequence[int]:
     return counts.steps, counts.duration_us, counts.failed, counts.denied, counts.withheld
-
-
-def _cell(text: str) -> str:
-    """Return a text that no program that opens tables takes for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from remit.collector.domain import is_closed
 from remit.collector.json_io import read_json
-from remit.collector.page.formats import short_name
+from remit.collector.page.formats import short_name, words
 from remit.collector.page.payload_tree import members
 from remit.models.data_risk import Action, Category, Classification
 
@@ -270,6 +270,11 @@ def _own(steps: Collection[Declared], identifier: str | None, name: str | None) 
     owned = [step for step in steps if step.owner is not None]
     titled = [step for step in steps if step.title is not None and step.title == name]
     return next((alone[0] for alone in (owned, titled) if len(alone) == 1), None)
+
+
+def category_words() -> dict[str, str]:
+    """Return the categories with what a reader sees: without the law that they are from."""
+    return {name: words(name.removeprefix("gdpr_")) for name in CATEGORIES}
 
 
 def closest(classes: Iterable[str]) -> str:

@@ -9,11 +9,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from remit.collector.page import formats
 from remit.collector.page.conversation import Conversation, conversation, shared_with
 from remit.collector.page.messages import Message, Step
-from remit.collector.page.visits import Api
+from remit.collector.page.visits import SPANS, Api
 from remit.collector.times import US_PER_S, format_us, parse_us
 
 Span: TypeAlias = Mapping[str, Any]
-SPANS: Final = "/api/remit/v1/spans"
 PAGE: Final = 100
 MOST_PAGES: Final = 10
 """Pages of earlier calls, and of steps, that are read for one view."""

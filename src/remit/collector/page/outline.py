@@ -17,7 +17,7 @@ from remit._base.ids import is_pfid
 from remit.collector.domain import Context, instance_of, is_open
 from remit.collector.errors import invalid_field, not_found
 from remit.collector.page.formats import step, visible
-from remit.collector.page.visits import Data, Visit
+from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store import FOUND, STATUSES, InstanceRow
 from remit.collector.store import questions as store
 from remit.collector.store.ids import to_bytes, to_text
@@ -112,7 +112,7 @@ def find(visit: Visit) -> Data:
 def live(visit: Visit) -> Data:
     """Return what changed after a cursor: 204, or the state of the runs and the next cursor."""
     since = visit.query.get("since")
-    answer = visit.api.get("/api/remit/v1/changes", run_id=visit.query.get("run"), after=since)
+    answer = visit.api.get(CHANGES, run_id=visit.query.get("run"), after=since)
     if since and not answer["runs"]:
         return Data(None)
     runs = [{"id": run["id"], "status": run["status"]} for run in answer["runs"]]

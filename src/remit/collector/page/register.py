@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from remit.collector.errors import RequestError
-from remit.collector.page import tables
 from remit.collector.page.agent_remits import MOST_AGENTS, counted_steps, remits_of
-from remit.collector.page.choices import (
-    address_of,
-    agent_names,
-    all_valid,
-    chosen_in,
-    messages,
-    one_of,
-    window_in,
-)
-from remit.collector.page.declared import CATEGORIES
+from remit.collector.page.choices import Chosen, Line, agent_names
+from remit.collector.page.declared import CATEGORIES, category_words
 from remit.collector.page.erasure_list import erasures_since
 from remit.collector.page.formats import words
 from remit.collector.page.register_entries import GAPS, Entry, entries_of
-from remit.collector.page.visits import Answer, Data, Page, Redirect, Visit
-from remit.collector.page.windows import DAY_US, Window
+from remit.collector.page.tables import csv_file
+from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
+from remit.collector.page.windows import Window, days_in
 from remit.collector.times import format_us
 
-PATH: Final = "/register"
 PER_PAGE: Final = 25
 """Agents on a page."""
-_USUAL: Final = "90d"
-_BEGINS: Final = {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "any time"}
-_NAMES: Final = ("agent", "missing", "category", "recipient", "from")
-_MISSING: Final = {
-    "": "anything or nothing",
-    "owner": "owner",
-    "purpose": "purpose",
-    "categories": "categories",
-    "recipients": "recipients",
-    "none": "nothing",
-}
+LINE: Final = Line(
+    path="/register",
+    template="register.html",
+    names=("agent", "missing", "category", "recipient", "from"),
+    options={
+        "missing": {
+            "": "anything or nothing",
+            "owner": "owner",
+            "purpose": "purpose",
+            "categories": "categories",
+            "recipients": "recipients",
+            "none": "nothing",
+        },
+        "category": {"": "any", **category_words()},
+        "from": {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "any time"},
+    },
+    begin="90d",
+)
 _COLUMNS: Final = (
     "agent_id",
     "agent",
@@ -80,11 +78,11 @@ class _Register(NamedTuple):
 
 def show(visit: Visit) -> Answer:
     """Show the register."""
-    chosen = {name: visit.query.get(name, "") for name in _NAMES}
+    chosen = LINE.chosen(visit)
     try:
         register = _read(visit, chosen)
     except RequestError as refusal:
-        return _form(visit, chosen, refusal)
+        return LINE.refused(visit, chosen, refusal)
     whole = visit.query.get("all") == "1"
     number = _page_number(visit.query.get("page", ""), len(register.chosen))
     first = 0 if whole else (number - 1) * PER_PAGE
@@ -93,10 +91,9 @@ def show(visit: Visit) -> Answer:
     since_us = register.window.since_us or 0
     erasures = visit.api.read(partial(erasures_since, since_us=since_us))
     gaps = [entry for entry in shown if entry.questions]
-    onward = {**chosen, "page": str(number + 1)}
     values: dict[str, object] = {
-        **_line(visit, chosen),
-        "errors": {},
+        **LINE.values(chosen, agent_names(visit)),
+        "all_categories": CATEGORIES,
         "window": register.window,
         "total": len(register.all),
         "complete": sum(not entry.gaps for entry in register.all),
@@ -107,39 +104,26 @@ def show(visit: Visit) -> Answer:
         "most": MOST_AGENTS,
         "next": None
         if whole or first + PER_PAGE >= len(register.chosen)
-        else address_of(PATH, onward),
-        "before": address_of(PATH, {**chosen, "page": str(number - 1)})
-        if number > 1 and not whole
-        else None,
+        else LINE.address(chosen, page=str(number + 1)),
+        "before": LINE.address(chosen, page=str(number - 1)) if number > 1 and not whole else None,
         "gaps": gaps,
         "erasures": erasures,
         "kept": _kept_days(visit),
         "whole": whole,
         "now": format_us(visit.now_us),
-        "csv": address_of(f"{PATH}.csv", chosen),
-        "printed": address_of(PATH, {**chosen, "all": "1"}),
-        "begin": chosen["from"] or _USUAL,
+        "csv": LINE.address(chosen, ".csv"),
+        "printed": LINE.address(chosen, all="1"),
+        "begin": chosen["from"] or LINE.begin,
     }
     return Page("register.html", values)
 
 
-def choose(visit: Visit) -> Answer:
-    """Redirect to the address that has the filters of the form."""
-    try:
-        chosen = chosen_in(visit, _NAMES)
-    except RequestError as refusal:
-        entered = {name: visit.form.get(name, "") for name in _NAMES}
-        return _form(visit, entered, refusal)
-    begin = "" if chosen["from"] == _USUAL else chosen["from"]
-    return Redirect(address_of(PATH, {**chosen, "from": begin}))
-
-
 def csv(visit: Visit) -> Answer:
     """Return all agents that the filters choose as a table for a spreadsheet."""
-    chosen = {name: visit.query.get(name, "") for name in _NAMES}
+    chosen = LINE.chosen(visit)
     kept = _kept_days(visit)
     lines = [_row(entry, _seen(visit, entry), kept) for entry in _read(visit, chosen).chosen]
-    return Data(tables.csv(_COLUMNS, lines), tables.CSV, "register.csv")
+    return csv_file("register.csv", _COLUMNS, lines)
 
 
 def _row(entry: Entry, seen: tuple[str, str | None], kept: int | None) -> Sequence[object]:
@@ -165,42 +149,17 @@ def _row(entry: Entry, seen: tuple[str, str | None], kept: int | None) -> Sequen
     )
 
 
-def _form(visit: Visit, chosen: Mapping[str, str], refusal: RequestError) -> Answer:
-    """Return the form alone, with what is wrong in it."""
-    values = {**_line(visit, chosen), "errors": messages(refusal)}
-    return Page("register.html", values, refusal.status)
-
-
-def _line(visit: Visit, chosen: Mapping[str, str]) -> dict[str, object]:
-    names = agent_names(visit)
-    return {
-        "chosen": chosen,
-        "names": names,
-        "agent_name": names.get(chosen.get("agent", ""), chosen.get("agent", "")),
-        "missing": _MISSING,
-        "all_categories": CATEGORIES,
-        "begins": _BEGINS,
-        "usual": _USUAL,
-    }
-
-
-def _read(visit: Visit, chosen: Mapping[str, str]) -> _Register:
+def _read(visit: Visit, chosen: Chosen) -> _Register:
     """Return what the filters choose.
 
     Raises:
         RequestError: 404, there is no such agent; 422, a filter is not valid.
     """
-    all_valid(
-        partial(one_of, chosen, "missing", _MISSING),
-        partial(one_of, chosen, "category", dict.fromkeys(CATEGORIES, "")),
-        partial(window_in, visit, chosen, _USUAL),
-    )
-    window = window_in(visit, chosen, _USUAL)
+    window = LINE.window(visit, chosen)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}
-    agent_id = chosen.get("agent") or None
-    if agent_id is not None:
-        visit.api.get(f"/api/v1/agent/{agent_id}")
-    groups = visit.api.get("/api/remit/v1/counts", of="runs", by="agent", **counted)["counts"]
+    if chosen["agent"]:
+        visit.api.get(f"/api/v1/agent/{chosen['agent']}")
+    groups = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
     runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
     remits = visit.api.read(remits_of)
     counts = visit.api.read(partial(counted_steps, window=window))
@@ -208,12 +167,12 @@ def _read(visit: Visit, chosen: Mapping[str, str]) -> _Register:
     return _Register(window, entries, [entry for entry in entries if _passes(entry, chosen)])
 
 
-def _passes(entry: Entry, chosen: Mapping[str, str]) -> bool:
-    missing, category = chosen.get("missing", ""), chosen.get("category", "")
-    recipient = chosen.get("recipient", "").casefold()
+def _passes(entry: Entry, chosen: Chosen) -> bool:
+    missing, category = chosen["missing"], chosen["category"]
+    recipient = chosen["recipient"].casefold()
     named = (*entry.recipients, *entry.idle, *(name for name, _ in entry.observed))
     return (
-        chosen.get("agent", "") in {"", entry.id}
+        chosen["agent"] in {"", entry.id}
         and (not missing or (missing in entry.gaps if missing != "none" else not entry.gaps))
         and (not category or category in entry.declared.categories)
         and (not recipient or any(recipient in name.casefold() for name in named))
@@ -229,12 +188,11 @@ def _page_number(text: str, count: int) -> int:
 
 def _seen(visit: Visit, entry: Entry) -> tuple[str, str | None]:
     """Return when an agent was registered, and when its newest run began."""
-    runs = visit.api.get("/api/remit/v1/runs", agent_id=entry.id, limit="1")["runs"]
+    runs = visit.api.get(RUNS, agent_id=entry.id, limit="1")["runs"]
     last = (runs[0]["started_at"] or runs[0]["inserted_at"]) if runs else None
     return format_us(entry.declared.agent.inserted_at), last
 
 
 def _kept_days(visit: Visit) -> int | None:
     """Return how many days the server keeps runs; None if it never deletes them."""
-    retain = visit.api.service.settings.retain
-    return None if retain is None else int(retain.total_seconds() * 1_000_000 // DAY_US)
+    return days_in(visit.api.service.settings.retain)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from remit.collector.page.run_filters import PAGE_ROWS, RUNS, Filters
+from remit.collector.page.run_filters import PAGE_ROWS, Filters
 from remit.collector.page.run_rows import Run
-from remit.collector.page.visits import Answer, Data, Visit
+from remit.collector.page.tables import csv_file
+from remit.collector.page.visits import RUNS, Answer, Visit
 
 MOST_ROWS: Final = 100_000
 """Most runs in one file."""
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "run",
     "agent_id",
     "agent",
@@ -39,35 +38,27 @@ _COLUMNS: Final = (
     "caused_by",
     "erased_at",
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table(visit: Visit) -> Answer:
     """Return the chosen runs as a table, at most `MOST_ROWS`."""
     filters = Filters.of(visit.query)
     criteria = filters.criteria(filters.window(visit))
-    parts = [header()]
+    return csv_file("runs.csv", COLUMNS, map(row_of, _runs(visit, criteria)))
+
+
+def _runs(visit: Visit, criteria: Mapping[str, str | None]) -> Iterator[Run]:
     before: str | None = None
     for _ in range(MOST_ROWS // PAGE_ROWS):
         answer = visit.api.get(RUNS, **criteria, before=before)
-        parts.append(lines_of(answer["runs"]))
+        yield from answer["runs"]
         before = answer["next"]
         if before is None:
-            break
-    return Data("".join(parts).encode(), "text/csv; charset=utf-8", "runs.csv")
+            return
 
 
-def header() -> str:
-    """Return the line with the names of the columns."""
-    return _lines([_COLUMNS])
-
-
-def lines_of(runs: Iterable[Run]) -> str:
-    """Return a line for each run."""
-    return _lines(_row(run) for run in runs)
-
-
-def _row(run: Run) -> list[object]:
+def row_of(run: Run) -> list[object]:
+    """Return the cells of a run."""
     failure: Mapping[str, object] = run["failure"] or {}
     return [
         run["id"],
@@ -91,16 +82,3 @@ def _row(run: Run) -> list[object]:
         run["caused_by"],
         run["erased_at"],
     ]
-
-
-def _lines(rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([_cell(cell) for cell in row] for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    """Return a cell; a text that a spreadsheet would take for a formula begins with `'`."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return "" if value is None else value

@@ -10,7 +10,7 @@ from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.errors import RequestError, not_found
 from remit.collector.page.formats import short_name, tail
-from remit.collector.page.visits import Api, Visit
+from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.questions import run_of, run_ref_of
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
@@ -18,7 +18,6 @@ from remit.collector.views.questions import run_view
 
 Run = Mapping[str, Any]
 """A run as the API lists it."""
-SPANS: Final = "/api/remit/v1/spans"
 MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"

@@ -15,13 +15,12 @@ from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import day
 from remit.collector.page.hours import Bar, Bars, bars_of
-from remit.collector.page.run_filters import COUNTS, RUNS, Filters, kept_agent, of_form
+from remit.collector.page.run_filters import Filters, kept_agent, noting, of_form
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
-from remit.collector.page.runs_new import CHANGES
-from remit.collector.page.runs_part import found_in_time
-from remit.collector.page.runs_without import Without, without_each
-from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.runs_part import Part, found_in_time
+from remit.collector.page.runs_without import Dropped, without_each
+from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Page, Redirect, Visit
 from remit.collector.page.windows import AT, Window, address_of, local
 from remit.collector.store.questions import MOST_RANKED
 from remit.collector.times import format_us
@@ -51,23 +50,6 @@ class _Numbers(NamedTuple):
 _NOTHING: Final = _Numbers(None, (), (0, 0, 0), Known())
 
 
-class _Listed(NamedTuple):
-    """The runs of a page.
-
-    Attributes:
-        runs: The runs.
-        next: Where the next page begins; None on the last one.
-        part_us: All runs after this were compared before the time for a search was over; None if
-            all were.
-        is_whole: Whether all runs were compared, in an order by a measure.
-    """
-
-    runs: Sequence[Run]
-    next: str | None = None
-    part_us: int | None = None
-    is_whole: bool = True
-
-
 def runs(visit: Visit) -> Answer:
     """Show the runs that the filters of the address choose, the newest ones first."""
     filters = Filters.of(visit.query)
@@ -81,12 +63,12 @@ def runs(visit: Visit) -> Answer:
             raise
         return form_again(visit, filters, refusal)
     is_ranked = filters.order != "newest"
-    without: Without | None = None
-    if not listed.runs and listed.part_us is None and not filters.get("before"):
+    without: Sequence[Dropped] = ()
+    if not listed.runs and listed.until_us is None and not filters.get("before"):
         is_empty = not visit.api.get(RUNS, limit="1")["runs"]
         if is_empty:
             return Page("runs_empty.html", {"cursor": cursor})
-        without = None if is_ranked else without_each(visit, filters, window)
+        without = () if is_ranked else without_each(visit, filters, window)
 
     def bar_address(bar: Bar) -> str:
         begin, end = address_of(bar.since_us), address_of(bar.until_us)
@@ -105,8 +87,8 @@ def runs(visit: Visit) -> Answer:
         "shown": len(rows),
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
-        "onward": _onward(filters, listed.part_us),
-        "looked": None if listed.part_us is None else local(listed.part_us, visit.zone),
+        "onward": _onward(filters, listed.until_us),
+        "looked": None if listed.until_us is None else local(listed.until_us, visit.zone),
         "today": local(visit.now_us, visit.zone).date(),
         "by_time": filters.but(order=None).address(),
         "is_unranked": is_ranked and not rows,
@@ -142,9 +124,9 @@ def choose(visit: Visit) -> Answer:
             **visit.form,
             "agent": kept_agent(visit.form) or visit.form.get("agent", ""),
             **{
-                n: visit.form[f"{n}_{AT}"]
-                for n in ("from", "to")
-                if visit.form.get(n) == AT and visit.form.get(f"{n}_{AT}")
+                name: visit.form[f"{name}_{AT}"]
+                for name in ("from", "to")
+                if visit.form.get(name) == AT and visit.form.get(f"{name}_{AT}")
             },
         }
         return form_again(visit, Filters.of(typed), refusal)
@@ -159,15 +141,12 @@ def _checked(visit: Visit, filters: Filters) -> Window:
     """
     errors: dict[str, Sequence[str]] = {}
     window = Window(None, None, "")
-    try:
+    with noting(errors):
         window = filters.window(visit)
-    except RequestError as refusal:
-        errors |= refusal.errors or {}
-    for check in (lambda: filters.order, lambda: _query(filters, window)):
-        try:
-            check()
-        except RequestError as refusal:
-            errors |= refusal.errors or {}
+    with noting(errors):
+        _ = filters.order
+    with noting(errors):
+        _query(filters, window)
     if errors:
         raise invalid(errors)
     return window
@@ -178,7 +157,7 @@ def _query(filters: Filters, window: Window) -> RunsQuery:
     return validated(RunsQuery, values)
 
 
-def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
+def _listed(visit: Visit, filters: Filters, window: Window) -> Part:
     criteria = filters.criteria(window)
     if filters.order != "newest":
         query = _query(filters, window)
@@ -188,16 +167,15 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
             if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
                 raise
             raise invalid_field("order", _TOO_LONG) from refusal
-        return _Listed(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
+        return Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
     try:
         answer = visit.api.get(RUNS, **criteria, before=before)
     except RequestError as refusal:
         if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
             raise
-        part = found_in_time(visit, criteria, window, before)
-        return _Listed(part.runs, part.next, part.until_us)
-    return _Listed(answer["runs"], answer["next"])
+        return found_in_time(visit, criteria, window, before)
+    return Part(answer["runs"], next=answer["next"])
 
 
 def _wire(runs: object) -> list[Run]:
@@ -216,11 +194,11 @@ def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
         if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
             raise
         return _NOTHING
-    failing = sorted((one for one in agents if one["failed"]), key=lambda one: -one["failed"])
-    worst = failing[:_WORST]
-    others = [one for one in agents if one not in worst]
-    failed, all_runs = (sum(int(one[name]) for one in others) for name in ("failed", "runs"))
-    names = dict.fromkeys(one["agent"]["name"] for one in agents)
+    failing = [counts for counts in agents if counts["failed"]]
+    worst = sorted(failing, key=lambda counts: -counts["failed"])[:_WORST]
+    others = [counts for counts in agents if counts not in worst]
+    failed, all_runs = (sum(int(counts[name]) for counts in others) for name in ("failed", "runs"))
+    names = dict.fromkeys(counts["agent"]["name"] for counts in agents)
     return _Numbers(
         bars_of(by_hour, window, visit.zone, visit.now_us),
         worst,

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from remit.collector.errors import RequestError
 from remit.collector.page.formats import US_PER_S
-from remit.collector.page.run_filters import PAGE_ROWS, RUNS
+from remit.collector.page.run_filters import PAGE_ROWS
 from remit.collector.page.run_rows import Run
-from remit.collector.page.visits import Visit
+from remit.collector.page.visits import RUNS, Visit
 from remit.collector.page.windows import HOUR_US, Window
 from remit.collector.store.ids import ms_of
 from remit.collector.times import format_us
@@ -23,17 +23,20 @@ _SHORTEST_US: Final = 60 * US_PER_S
 
 
 class Part(NamedTuple):
-    """What was found before the time for a search was over.
+    """The runs of a page.
 
     Attributes:
-        runs: The runs, newest first.
-        until_us: All runs after this were compared; None if the page is full, or all were.
+        runs: The runs.
+        until_us: All runs after this were compared before the time for a search was over; None if
+            the page is full, or all were.
         next: Where the next page begins, if this one is full.
+        is_whole: Whether all runs were compared, in an order by a measure.
     """
 
     runs: Sequence[Run]
     until_us: int | None = None
     next: str | None = None
+    is_whole: bool = True
 
 
 def found_in_time(

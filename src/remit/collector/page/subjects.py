@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from remit.collector.domain import Context
 from remit.collector.errors import invalid_field, not_found
 from remit.collector.page.declared import Declaration, declaration_of
-from remit.collector.page.periods import Period, period_of
-from remit.collector.page.visits import Visit
+from remit.collector.page.visits import COUNTS, Visit
+from remit.collector.page.windows import Period, period_of
 from remit.collector.store import SchemaVersionRow, VersionRow
 from remit.collector.store.questions import Scope, VersionUse, scope_of, version_uses
 
@@ -84,8 +84,8 @@ def subject_of(visit: Visit) -> Subject:
         raise invalid_field("version", "must be the id of a schema version of this agent")
     shown = shown or next(iter(versions), None)
     counted = {"agent_id": agent["id"], "since": period.since}
-    counts = visit.api.get("/api/remit/v1/counts", by="type", **counted)
-    runs = visit.api.get("/api/remit/v1/counts", of="runs", by="agent", **counted)["counts"]
+    counts = visit.api.get(COUNTS, by="type", **counted)
+    runs = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
     return Subject(
         agent,
         versions,

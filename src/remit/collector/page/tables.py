@@ -7,11 +7,17 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-CSV: Final = "text/csv; charset=utf-8"
+from remit.collector.page.visits import Data
+
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> bytes:
+def csv_file(filename: str, columns: Sequence[str], lines: Iterable[Iterable[object]]) -> Data:
+    """Return a table as a CSV file."""
+    return Data(csv(columns, lines), "text/csv; charset=utf-8", filename)
+
+
+def csv(columns: Sequence[str], lines: Iterable[Iterable[object]]) -> bytes:
     """Return a table as CSV; a text that a spreadsheet would compute stays a text."""
     text = io.StringIO()
     writer = writing.writer(text)
