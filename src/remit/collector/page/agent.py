@@ -28,7 +28,8 @@ def agent(visit: Visit) -> Answer:
         raise invalid_field("view", f"must be one of {', '.join((*_VIEWS, 'runs'))}")
     subject = subject_of(visit)
     page = _VIEWS[view](visit, subject)
-    chosen = f"&version={visit.query['version']}" if visit.query.get("version") else ""
+    shown = subject.shown if visit.query.get("version") else None
+    chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
     values = {**_frame(subject, view), "version_part": chosen, **page.values}
     return Page(page.template, values)
 

@@ -70,13 +70,12 @@ def _lead(pair: Pair, changes: Sequence[Change]) -> str:
 
 
 def _both_failed(pair: Pair) -> str:
-    one, other = pair.older["failure"], pair.newer["failure"]
-    names = [
-        formats.step(each["step"]) if each else "a step that is not known" for each in (one, other)
-    ]
-    if one and other and one["fingerprint"] == other["fingerprint"] is not None:
+    one, other = (run["failure"] or {} for run in (pair.older, pair.newer))
+    steps = one.get("step"), other.get("step")
+    names = [formats.step(step) if step else "a step that is not known" for step in steps]
+    if one.get("fingerprint") == other.get("fingerprint") is not None:
         return f"Both failed in the same way: {names[0]}, {other['type']}."
-    if names[0] == names[1]:
+    if steps[0] == steps[1] is not None:
         return f"Both failed at {names[0]}, each with another error."
     return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
 
