@@ -61,13 +61,20 @@ def _lead(http: httpx.Client, address: str) -> str:
     return html.unescape(re.sub("<[^>]+>", "", lead))
 
 
+def _compared(http: httpx.Client, address: str) -> tuple[str, str]:
+    """Return the versions that a page compares, as an address has them."""
+    link = re.search(r'versions.json\?a=([^&"]*)&(?:amp;)?b=([^&"]*)"', http.get(address).text)
+    assert link is not None
+    return link[1], link[2]
+
+
 def test_a_rollback_narrows_what_the_newer_version_widened(http: httpx.Client, agent: str) -> None:
     """The version that was used last is compared with the one before it."""
     page = f"/agents/{agent}?view=versions"
     assert _lead(http, page) == "1.0 widens nothing that 2.0 <b>& said. It narrows 2."
 
-    links = re.findall(r'href="(/agents/[^"]*view=versions[^"]*&b=[^"]*)"', http.get(page).text)
-    forwards = next(html.unescape(link) for link in links if "&a=" not in link)
+    newer, older = _compared(http, page)
+    forwards = f"{page}&a={older}&b={newer}"
 
     assert _lead(http, forwards).startswith(
         "2.0 <b>& widens what 1.0 said: 1 new step, 1 word that allows more."
@@ -76,10 +83,7 @@ def test_a_rollback_narrows_what_the_newer_version_widened(http: httpx.Client, a
 
 def test_an_address_names_versions_for_people(http: httpx.Client, agent: str) -> None:
     """And still finds them when they are called otherwise."""
-    text = http.get(f"/agents/{agent}?view=versions").text
-    link = re.search(r'versions.json\?a=([^&"]*)&(?:amp;)?b=([^&"]*)"', text)
-    assert link is not None
-    older, newer = link[1], link[2]
+    older, newer = _compared(http, f"/agents/{agent}?view=versions")
     assert older.startswith("2.0%20%3Cb%3E%26~")
     assert newer.startswith("1.0~")
 

@@ -29,7 +29,7 @@ LINE: Final = Line(
     },
     begin="7d",
 )
-_COLUMNS: Final = ("kind", "at", "agent_id", "agent", "run", "step", "what")
+_COLUMNS: Final = ("kind", "at", "agent_id", "agent", "run", "step", "what", "ended_at")
 
 
 def show(visit: Visit) -> Answer:
@@ -72,12 +72,21 @@ def csv(visit: Visit) -> Answer:
     names = agent_names(visit)
     page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
     lines = [
-        (KINDS[case.kind], case.at, case.agent_id, case.agent, case.run_id, case.step, case.text)
+        (
+            KINDS[case.kind],
+            case.at,
+            case.agent_id,
+            case.agent,
+            case.run_id,
+            case.step,
+            case.text,
+            case.ended,
+        )
         for case in page.cases
     ]
     if page.next:
         end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
-        lines.append(("", "", "", "", "", "", end))
+        lines.append(("", "", "", "", "", "", end, None))
     return csv_file("refused.csv", _COLUMNS, lines)
 
 
