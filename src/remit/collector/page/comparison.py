@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
-from remit.collector.page.sequences import LONGER, ROOT, differ
+from remit.collector.page.sequences import LONGER, differ
 from remit.collector.store.questions import TypeCounts
+from remit.collector.store.subjects import ROOT_SPAN
 
 Run: TypeAlias = Mapping[str, Any]
 NOTICED: Final = 0.01
@@ -101,7 +102,7 @@ def changes_of(
         carriers: Types of the steps around that where the failure began, the nearest first.
         order: The types in the order in which they ran, as far as it is known.
     """
-    names = [name for name in {**newer, **older} if name != ROOT]
+    names = [name for name in {**newer, **older} if name != ROOT_SPAN]
     least_us = pair.least_us([*older.values(), *newer.values()])
     changes: list[Change] = []
     for name in names:

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from remit.collector.errors import RequestError
+from remit.collector.page import formats
 from remit.collector.page.agent_remits import MOST_AGENTS, AgentRemit, counted_steps, remits_of
 from remit.collector.page.choices import Chosen, Line, agent_names
-from remit.collector.page.declared import CATEGORIES, category_words
+from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.flows import (
     MOST_DRAWN,
     AgentFlows,
@@ -21,7 +22,6 @@ from remit.collector.page.flows import (
     flows_of,
     ordered,
 )
-from remit.collector.page.formats import words
 from remit.collector.page.map_drawing import WIDTH, drawing
 from remit.collector.page.shell import render
 from remit.collector.page.tables import csv_file
@@ -33,7 +33,10 @@ LINE: Final = Line(
     template="map.html",
     names=("category", "agent", "show", "from"),
     options={
-        "category": {"": f"any of {len(CATEGORIES)}", **category_words()},
+        "category": {
+            "": f"any of {len(CATEGORIES)}",
+            **{name: formats.category(name) for name in CATEGORIES},
+        },
         "show": {
             "": "everything",
             "leaves": "what leaves",
@@ -194,5 +197,5 @@ def _only(leaving: Sequence[Category]) -> tuple[str, str, str] | None:
         flows = category.of(Kind.LEAVES)
         if category.classification in _CLOSE and len(flows) == 1:
             agent, flow = flows[0]
-            return words(category.name).capitalize(), agent.name, ", ".join(flow.steps)
+            return formats.words(category.name).capitalize(), agent.name, ", ".join(flow.steps)
     return None

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from remit.collector.domain import is_closed
 from remit.collector.json_io import read_json
-from remit.collector.page.formats import short_name, words
+from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import members
 from remit.models.data_risk import Action, Category, Classification
 
@@ -272,15 +272,14 @@ def _own(steps: Collection[Declared], identifier: str | None, name: str | None) 
     return next((alone[0] for alone in (owned, titled) if len(alone) == 1), None)
 
 
-def category_words() -> dict[str, str]:
-    """Return the categories with what a reader sees: without the law that they are from."""
-    return {name: words(name.removeprefix("gdpr_")) for name in CATEGORIES}
+def level(classification: str) -> int:
+    """Return how confidential a class is: from 1 for *public*; 0 if it is not known."""
+    return CLASSES.index(classification) if classification in CLASSES else 0
 
 
 def closest(classes: Iterable[str]) -> str:
     """Return the most confidential class; `unknown` if none is known."""
-    known = [CLASSES.index(name) for name in classes if name in CLASSES]
-    return CLASSES[max(known, default=0)]
+    return CLASSES[max(map(level, classes), default=0)]
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

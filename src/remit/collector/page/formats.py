@@ -64,6 +64,11 @@ def words(identifier: str) -> str:
     return identifier.replace("_", " ")
 
 
+def category(name: str) -> str:
+    """Return a category of data without the law that it is from: `genetic data`."""
+    return words(name.removeprefix("gdpr_"))
+
+
 def visible(text: str) -> str:
     """Return *text* with characters that would hide or reorder it as their code points."""
     if text.isprintable():

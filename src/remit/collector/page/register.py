@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 from remit.collector.errors import RequestError
 from remit.collector.page.agent_remits import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.choices import Chosen, Line, agent_names
-from remit.collector.page.declared import CATEGORIES, category_words
+from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.erasure_list import erasures_since
-from remit.collector.page.formats import words
+from remit.collector.page.formats import category, words
 from remit.collector.page.register_entries import GAPS, Entry, entries_of
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
@@ -34,7 +34,7 @@ LINE: Final = Line(
             "recipients": "recipients",
             "none": "nothing",
         },
-        "category": {"": "any", **category_words()},
+        "category": {"": "any", **{name: category(name) for name in CATEGORIES}},
         "from": {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "any time"},
     },
     begin="90d",

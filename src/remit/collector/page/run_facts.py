@@ -25,14 +25,13 @@ from remit.collector.store.questions import (
     scope_of,
     steps_of,
 )
-from remit.collector.store.subjects import subject_hash
+from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 MOST_STEPS: Final = 2000
 """A run with more steps is shown in pages."""
 PAGE_STEPS: Final = 500
 MOST_FAILED: Final = 100
 """So many failed steps of a run are read with their errors."""
-ROOT: Final = "remit:run"
 FAILED: Final = "failed"
 PROCESS_ENDED: Final = "ProcessEnded"
 """The class of the error with which a later process closes what an ended one left open."""
@@ -259,7 +258,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
     far = {} if len(steps) == run.spans else _failed_elsewhere(ctx, row, run, steps)
     known = (*steps.values(), *far.values())
-    roots = [step.id for step in known if step.schema_name == ROOT]
+    roots = [step.id for step in known if step.schema_name == ROOT_SPAN]
     root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
     agent = tx.agent(account_id, row.agent_id)
     version = tx.row(VersionRow, account_id, row.agent_version_id)

@@ -11,11 +11,12 @@ from remit.collector.json_io import read_json
 from remit.collector.page import formats
 from remit.collector.page.declared import ACTION, UNKNOWN, VERBS, Declared
 from remit.collector.page.payload_tree import members, objects
-from remit.collector.page.run_facts import FAILED, ROOT, RunFacts, SpanFacts, error_of
+from remit.collector.page.run_facts import FAILED, RunFacts, SpanFacts, error_of
 from remit.collector.page.step_tree import Tree
 from remit.collector.page.visits import Visit
 from remit.collector.store import DENIED
 from remit.collector.store.questions import StepRecord
+from remit.collector.store.subjects import ROOT_SPAN
 
 _EFFECTS: Final = (
     ("financial_transactions", "money moved"),
@@ -26,7 +27,7 @@ _EFFECTS: Final = (
 )
 """What may have happened by an action of a failed step, the gravest first."""
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
-_WITHOUT_EFFECT: Final = frozenset({ROOT, "remit:loss"})
+_WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss"})
 _MOST_NAMED: Final = 4
 
 
@@ -150,7 +151,7 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
     if step is None:
         reason = facts.outcome.get("reason") if facts.root is not None else None
         return Notice("bad", "failed_run", text=reason)
-    is_root = step.schema_name == ROOT
+    is_root = step.schema_name == ROOT_SPAN
     closed = origin is not None and (origin.closed or origin.closed_errors.has(error))
     risks = [facts.declared(step.schema_name)]
     if not risks[0].data_risk:

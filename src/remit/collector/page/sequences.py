@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from remit.collector.page import formats
 from remit.collector.page.alignment import aligned
+from remit.collector.store.subjects import ROOT_SPAN
 
-ROOT: Final = "remit:run"
-"""The step that is the run itself."""
 LONGER: Final = 1.5
 """A step took longer or shorter if one duration is so many times the other."""
 AROUND: Final = 2
@@ -81,7 +80,7 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
     """Return the steps of a run in the order of its tree, without the run itself."""
     beneath: dict[str | None, list[Mapping[str, Any]]] = {}
     known = {span["id"]: span for span in spans}
-    root = next((span["id"] for span in spans if span["schema_name"] == ROOT), None)
+    root = next((span["id"] for span in spans if span["schema_name"] == ROOT_SPAN), None)
     for span in sorted(spans, key=lambda each: (each["started_at"] or "9", each["id"])):
         parent = span["parent_span_id"]
         beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from remit.collector.page import formats
+from remit.collector.page.declared import level
 from remit.collector.page.payload_tree import node_of
 
 _HERE: Final = Path(__file__).parent
@@ -106,6 +107,8 @@ def templates() -> Environment:
         duration=formats.duration,
         size=formats.size,
         words=formats.words,
+        category=formats.category,
+        level=level,
         visible=formats.visible,
         tail=formats.tail,
         step=formats.step,

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.page import formats
-from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import (
     Node,
     PayloadTree,
@@ -20,7 +19,6 @@ from remit.collector.page.payload_tree import (
 from remit.collector.page.run_facts import (
     FAILED,
     PROCESS_ENDED,
-    ROOT,
     ClosedErrors,
     SpanFacts,
     error_of,
@@ -28,6 +26,7 @@ from remit.collector.page.run_facts import (
 )
 from remit.collector.page.sides import Sides, clashes_in, sides_of, verdict_of
 from remit.collector.store import SpanRow
+from remit.collector.store.subjects import ROOT_SPAN
 
 _RELATIONS: Final = {
     "cause": "directly caused by",
@@ -141,7 +140,6 @@ class Panel(NamedTuple):
     stream: str
     frames: Frames | None
     findings: Sequence[str]
-    declared: Declared | None
     quality: Mapping[str, object]
     erased: bool
     closed: bool
@@ -190,11 +188,10 @@ def panel_of(
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
         findings=[] if closed else list(map(str, items(view["schema_errors"]))),
-        declared=facts.declared,
-        quality=quality if row.schema_name == ROOT else {},
+        quality=quality if row.schema_name == ROOT_SPAN else {},
         erased=erased,
         closed=closed,
-        is_root=row.schema_name == ROOT,
+        is_root=row.schema_name == ROOT_SPAN,
     )
 
 

@@ -75,7 +75,7 @@ def _both_failed(pair: Pair) -> str:
     names = [formats.step(step) if step else "a step that is not known" for step in steps]
     if one.get("fingerprint") == other.get("fingerprint") is not None:
         return f"Both failed in the same way: {names[0]}, {other['type']}."
-    if steps[0] == steps[1] is not None:
+    if all(steps) and names[0] == names[1]:
         return f"Both failed at {names[0]}, each with another error."
     return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
 
