@@ -14,7 +14,7 @@ from remit.collector.page.sessions import IDLE_US
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Redirect, Visit
 from remit.collector.page.windows import DAY_US, days_in
 from remit.collector.store import SessionRow, TokenRow
-from remit.collector.store.questions import DatabaseFacts, database_facts
+from remit.collector.store.questions import database_facts
 from remit.collector.store.version import VERSION as SCHEMA
 from remit.collector.times import format_us, parse_us
 from remit.collector.views import row_view
@@ -84,21 +84,6 @@ class Browser(NamedTuple):
     ends: str
     is_own: bool
     may_end: bool
-
-
-class _Server(NamedTuple):
-    """What is known of the server and its database."""
-
-    ready: bool
-    database: DatabaseFacts | None
-    runs: int
-    spans: int
-    lost: int
-    schema: int
-    remit: str
-    python: str
-    kept_days: int | None
-    payloads_kept_days: int | None
 
 
 def show(visit: Visit) -> Answer:
@@ -271,21 +256,22 @@ def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> Browser
     )
 
 
-def _server(visit: Visit) -> _Server:
+def _server(visit: Visit) -> dict[str, object]:
+    """Return what is known of the server and its database."""
     settings = visit.api.service.settings
     of_account = visit.api.caller.scope == TokenScope.ACCOUNT
     runs = visit.api.get(COUNTS, of="runs", by="status")["counts"]
     spans = visit.api.get(COUNTS, of="spans", by="status")["counts"]
     lost = visit.api.get(RUNS, flag="lost", limit=str(_MOST_LOST))["runs"]
-    return _Server(
-        ready=visit.api.service.ready(),
-        database=visit.api.read(lambda ctx: database_facts(ctx.tx)) if of_account else None,
-        runs=sum(int(group["runs"]) for group in runs),
-        spans=sum(int(group["spans"]) for group in spans),
-        lost=len(lost),
-        schema=SCHEMA,
-        remit=__version__,
-        python=platform.python_version(),
-        kept_days=days_in(settings.retain),
-        payloads_kept_days=days_in(settings.retain_payloads),
-    )
+    return {
+        "ready": visit.api.service.ready(),
+        "database": visit.api.read(lambda ctx: database_facts(ctx.tx)) if of_account else None,
+        "runs": sum(int(group["runs"]) for group in runs),
+        "spans": sum(int(group["spans"]) for group in spans),
+        "lost": len(lost),
+        "schema": SCHEMA,
+        "remit": __version__,
+        "python": platform.python_version(),
+        "kept_days": days_in(settings.retain),
+        "payloads_kept_days": days_in(settings.retain_payloads),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -28,7 +28,20 @@ STEPS: Final = 2_000
 """Runs with more steps are compared by type only."""
 PAGE: Final = 1_000
 _LEAST_WIDTH: Final = 1.0
-_COLUMNS: Final = ("count", "time_us", "failed", "refused", "withheld")
+_COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
+    "step": lambda change: change.older.name,
+    "difference": lambda change: change.why,
+    "older_count": lambda change: change.older.steps,
+    "newer_count": lambda change: change.newer.steps,
+    "older_time_us": lambda change: change.older.duration_us,
+    "newer_time_us": lambda change: change.newer.duration_us,
+    "older_failed": lambda change: change.older.failed,
+    "newer_failed": lambda change: change.newer.failed,
+    "older_refused": lambda change: change.older.denied,
+    "newer_refused": lambda change: change.newer.denied,
+    "older_withheld": lambda change: change.older.withheld,
+    "newer_withheld": lambda change: change.newer.withheld,
+}
 
 
 class Bar(NamedTuple):
@@ -107,8 +120,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
     changes = changes_of(pair, before, after, carriers, order)
     if visit.query.get("as") == "csv":
         name = f"compare-{older['id'][-6:]}-{newer['id'][-6:]}.csv"
-        sides = [f"{side}_{column}" for column in _COLUMNS for side in ("older", "newer")]
-        return csv_file(name, ["step", "difference", *sides], map(_cells, changes))
+        return csv_file(name, _COLUMNS, changes)
     every = visit.query.get("steps") == "all"
     least_us = pair.least_us([*before.values(), *after.values()])
     shown = rows if every else without_the_same(rows, least_us)
@@ -128,8 +140,8 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
             ],
             "agent": newer["agent"] if same_agent else None,
             "verdict": verdict_of(pair, changes, rows),
-            "different": [each for each in changes if each.rank is not None],
-            "same": [each for each in changes if each.rank is None],
+            "different": [change for change in changes if change.rank is not None],
+            "same": [change for change in changes if change.rank is None],
             "lines": [_line(row, scale, least_us) for row in shown],
             "skips": any(row.skipped for row in shown),
             "scale": scale,
@@ -181,13 +193,3 @@ def _bar(step: Ran | None, scale: int, *, from_end: bool = False) -> Bar | None:
     kinds = {"failed": "bad", "cancelled": "off", "active": "now", "pending": "hat"}
     kind = "hatred" if step.refused else kinds.get(step.status, "")
     return Bar(f"{100 - width if from_end else 0:.1f}%", f"{width:.1f}%", kind)
-
-
-def _cells(change: Change) -> list[object]:
-    """Return the cells of a type of step in the table for a spreadsheet."""
-    pairs = zip(_numbers(change.older), _numbers(change.newer), strict=True)
-    return [change.older.name, change.why, *(number for pair in pairs for number in pair)]
-
-
-def _numbers(counts: TypeCounts) -> Sequence[int]:
-    return counts.steps, counts.duration_us, counts.failed, counts.denied, counts.withheld

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -16,6 +16,7 @@ from remit.collector.page.flows import (
     MOST_DRAWN,
     AgentFlows,
     Category,
+    Flow,
     Kind,
     categories_of,
     drawn,
@@ -50,16 +51,16 @@ LINE: Final = Line(
     begin=LAST_DAY,
 )
 _CLOSE: Final = ("restricted", "secret")
-_COLUMNS: Final = (
-    "category",
-    "class",
-    "agent_id",
-    "agent",
-    "verdict",
-    "steps",
-    "ran",
-    "refused",
-)
+_COLUMNS: Final[Mapping[str, Callable[[tuple[Category, AgentFlows, Flow]], object]]] = {
+    "category": lambda row: row[0].name,
+    "class": lambda row: row[0].classification,
+    "agent_id": lambda row: row[1].id,
+    "agent": lambda row: row[1].name,
+    "verdict": lambda row: row[2].kind.value,
+    "steps": lambda row: " ".join(row[2].steps),
+    "ran": lambda row: row[2].spans,
+    "refused": lambda row: row[2].refused,
+}
 _ABOVE: Final = 40
 """Height of the heads of the columns in a saved drawing."""
 
@@ -107,21 +108,8 @@ def show(visit: Visit) -> Answer:
 def csv(visit: Visit) -> Answer:
     """Return the map as a table for a spreadsheet."""
     shown = _read(visit, LINE.chosen(visit))
-    lines = [
-        (
-            category.name,
-            category.classification,
-            agent.id,
-            agent.name,
-            flow.kind.value,
-            " ".join(flow.steps),
-            flow.spans,
-            flow.refused,
-        )
-        for category in shown.categories
-        for agent, flow in category.flows
-    ]
-    return csv_file("data-map.csv", _COLUMNS, lines)
+    rows = ((category, *flow) for category in shown.categories for flow in category.flows)
+    return csv_file("data-map.csv", _COLUMNS, rows)
 
 
 def svg(visit: Visit) -> Answer:

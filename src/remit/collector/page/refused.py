@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, Final
@@ -29,7 +29,16 @@ LINE: Final = Line(
     },
     begin="7d",
 )
-_COLUMNS: Final = ("kind", "at", "agent_id", "agent", "run", "step", "what", "ended_at")
+_COLUMNS: Final[Mapping[str, Callable[[Case], object]]] = {
+    "kind": lambda case: KINDS.get(case.kind, ""),
+    "at": lambda case: case.at,
+    "agent_id": lambda case: case.agent_id,
+    "agent": lambda case: case.agent,
+    "run": lambda case: case.run_id,
+    "step": lambda case: case.step,
+    "what": lambda case: case.text,
+    "ended_at": lambda case: case.ended,
+}
 
 
 def show(visit: Visit) -> Answer:
@@ -71,23 +80,11 @@ def csv(visit: Visit) -> Answer:
     _, wanted = _wanted(visit, chosen)
     names = agent_names(visit)
     page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
-    lines = [
-        (
-            KINDS[case.kind],
-            case.at,
-            case.agent_id,
-            case.agent,
-            case.run_id,
-            case.step,
-            case.text,
-            case.ended,
-        )
-        for case in page.cases
-    ]
+    cases = list(page.cases)
     if page.next:
         end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
-        lines.append(("", "", "", "", "", "", end, None))
-    return csv_file("refused.csv", _COLUMNS, lines)
+        cases.append(Case("", "", "", "", "", None, "", end))
+    return csv_file("refused.csv", _COLUMNS, cases)
 
 
 def _wanted(visit: Visit, chosen: Chosen) -> tuple[Window, dict[str, str | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -39,27 +39,38 @@ LINE: Final = Line(
     },
     begin="90d",
 )
-_COLUMNS: Final = (
-    "agent_id",
-    "agent",
-    "version",
-    "purpose",
-    "owner",
-    "categories",
-    "class",
-    "ruled_out",
-    "categories_missing",
-    "categories_against",
-    "recipients",
-    "recipients_not_run",
-    "recipients_observed",
-    "first_seen",
-    "last_seen",
-    "kept_days",
-    "runs",
-    "missing",
-    "ask",
-)
+
+
+class _Seen(NamedTuple):
+    """An agent, when it was registered, when its newest run began, and how long runs are kept."""
+
+    entry: Entry
+    first: str
+    last: str | None
+    kept_days: int | None
+
+
+_COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
+    "agent_id": lambda seen: seen.entry.id,
+    "agent": lambda seen: seen.entry.name,
+    "version": lambda seen: seen.entry.declared.agent.version,
+    "purpose": lambda seen: seen.entry.purpose,
+    "owner": lambda seen: seen.entry.owner,
+    "categories": lambda seen: "; ".join(map(words, seen.entry.included)),
+    "class": lambda seen: seen.entry.classification,
+    "ruled_out": lambda seen: "; ".join(map(words, seen.entry.excluded)),
+    "categories_missing": lambda seen: "; ".join(map(words, seen.entry.unspoken)),
+    "categories_against": lambda seen: "; ".join(words(name) for name, _ in seen.entry.against),
+    "recipients": lambda seen: "; ".join(seen.entry.recipients),
+    "recipients_not_run": lambda seen: "; ".join(seen.entry.idle),
+    "recipients_observed": lambda seen: "; ".join(name for name, _ in seen.entry.observed),
+    "first_seen": lambda seen: seen.first,
+    "last_seen": lambda seen: seen.last,
+    "kept_days": lambda seen: seen.kept_days,
+    "runs": lambda seen: seen.entry.runs,
+    "missing": lambda seen: "; ".join(seen.entry.questions),
+    "ask": lambda seen: seen.entry.ask if seen.entry.questions else None,
+}
 
 
 class _Register(NamedTuple):
@@ -98,7 +109,7 @@ def show(visit: Visit) -> Answer:
         "total": len(register.all),
         "complete": sum(not entry.gaps for entry in register.all),
         "lacking": [(count, GAPS[gap]) for gap, count in lacking.most_common()],
-        "entries": [(entry, _seen(visit, entry)) for entry in shown],
+        "entries": [_seen(visit, entry) for entry in shown],
         "count": len(register.chosen),
         "first": first,
         "most": MOST_AGENTS,
@@ -121,32 +132,8 @@ def show(visit: Visit) -> Answer:
 def csv(visit: Visit) -> Answer:
     """Return all agents that the filters choose as a table for a spreadsheet."""
     chosen = LINE.chosen(visit)
-    kept = _kept_days(visit)
-    lines = [_row(entry, _seen(visit, entry), kept) for entry in _read(visit, chosen).chosen]
-    return csv_file("register.csv", _COLUMNS, lines)
-
-
-def _row(entry: Entry, seen: tuple[str, str | None], kept: int | None) -> Sequence[object]:
-    return (
-        entry.id,
-        entry.name,
-        entry.declared.agent.version,
-        entry.purpose,
-        entry.owner,
-        "; ".join(map(words, entry.included)),
-        entry.classification,
-        "; ".join(map(words, entry.excluded)),
-        "; ".join(map(words, entry.unspoken)),
-        "; ".join(words(name) for name, _ in entry.against),
-        "; ".join(entry.recipients),
-        "; ".join(entry.idle),
-        "; ".join(name for name, _ in entry.observed),
-        *seen,
-        kept,
-        entry.runs,
-        "; ".join(entry.questions),
-        entry.ask if entry.questions else None,
-    )
+    seen = (_seen(visit, entry) for entry in _read(visit, chosen).chosen)
+    return csv_file("register.csv", _COLUMNS, seen)
 
 
 def _read(visit: Visit, chosen: Chosen) -> _Register:
@@ -186,11 +173,10 @@ def _page_number(text: str, count: int) -> int:
     return min(max(wanted, 1), last)
 
 
-def _seen(visit: Visit, entry: Entry) -> tuple[str, str | None]:
-    """Return when an agent was registered, and when its newest run began."""
+def _seen(visit: Visit, entry: Entry) -> _Seen:
     runs = visit.api.get(RUNS, agent_id=entry.id, limit="1")["runs"]
     last = (runs[0]["started_at"] or runs[0]["inserted_at"]) if runs else None
-    return format_us(entry.declared.agent.inserted_at), last
+    return _Seen(entry, format_us(entry.declared.agent.inserted_at), last, _kept_days(visit))
 
 
 def _kept_days(visit: Visit) -> int | None:

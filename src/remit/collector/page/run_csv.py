@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from remit.collector.page.run_filters import PAGE_ROWS, Filters
@@ -12,39 +12,40 @@ from remit.collector.page.visits import RUNS, Answer, Visit
 
 MOST_ROWS: Final = 100_000
 """Most runs in one file."""
-COLUMNS: Final = (
-    "run",
-    "agent_id",
-    "agent",
-    "status",
-    "purpose",
-    "started_at",
-    "finished_at",
-    "steps",
-    "failed_steps",
-    "handled_steps",
-    "refused_steps",
-    "marks",
-    "tokens_in",
-    "tokens_out",
-    "failed_step",
-    "failure_type",
-    "failure_place",
-    "failure_text",
-    "fingerprint",
-    "termination_reason",
-    "summary",
-    "external_identifier",
-    "caused_by",
-    "erased_at",
-)
+COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
+    "run": lambda run: run["id"],
+    "agent_id": lambda run: run["agent"]["id"],
+    "agent": lambda run: run["agent"]["name"],
+    "status": lambda run: run["status"],
+    "purpose": lambda run: run["purpose"],
+    "started_at": lambda run: run["started_at"],
+    "finished_at": lambda run: run["finished_at"],
+    "steps": lambda run: run["span_counts"]["total"],
+    "failed_steps": lambda run: run["span_counts"]["failed"],
+    "handled_steps": lambda run: run["handled"],
+    "refused_steps": lambda run: run["denied"],
+    "marks": lambda run: " ".join(run["flags"]),
+    "tokens_in": lambda run: run["tokens"]["in"],
+    "tokens_out": lambda run: run["tokens"]["out"],
+    "failed_step": lambda run: _failure(run).get("step"),
+    "failure_type": lambda run: _failure(run).get("type"),
+    "failure_place": lambda run: _failure(run).get("place"),
+    "failure_text": lambda run: _failure(run).get("text"),
+    "fingerprint": lambda run: _failure(run).get("fingerprint"),
+    "termination_reason": lambda run: run["termination_reason"],
+    "summary": lambda run: run["summary"],
+    "external_identifier": lambda run: run["external_identifier"],
+    "caused_by": lambda run: run["caused_by"],
+    "erased_at": lambda run: run["erased_at"],
+}
+"""How the cells of a run are read, by the names of their columns."""
 
 
 def table(visit: Visit) -> Answer:
     """Return the chosen runs as a table, at most `MOST_ROWS`."""
     filters = Filters.of(visit.query)
     criteria = filters.criteria(filters.window(visit))
-    return csv_file("runs.csv", COLUMNS, map(row_of, _runs(visit, criteria)))
+    return csv_file("runs.csv", COLUMNS, _runs(visit, criteria))
 
 
 def _runs(visit: Visit, criteria: Mapping[str, str | None]) -> Iterator[Run]:
@@ -57,28 +58,5 @@ def _runs(visit: Visit, criteria: Mapping[str, str | None]) -> Iterator[Run]:
             return
 
 
-def row_of(run: Run) -> list[object]:
-    """Return the cells of a run."""
-    failure: Mapping[str, object] = run["failure"] or {}
-    return [
-        run["id"],
-        run["agent"]["id"],
-        run["agent"]["name"],
-        run["status"],
-        run["purpose"],
-        run["started_at"],
-        run["finished_at"],
-        run["span_counts"]["total"],
-        run["span_counts"]["failed"],
-        run["handled"],
-        run["denied"],
-        " ".join(run["flags"]),
-        run["tokens"]["in"],
-        run["tokens"]["out"],
-        *(failure.get(name) for name in ("step", "type", "place", "text", "fingerprint")),
-        run["termination_reason"],
-        run["summary"],
-        run["external_identifier"],
-        run["caused_by"],
-        run["erased_at"],
-    ]
+def _failure(run: Run) -> Mapping[str, object]:
+    return run["failure"] or {}
