@@ -225,7 +225,7 @@ def _places(visit: Visit, views: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> Token:
-    ends, used, made = view["expires_at"], view["last_used_at"], view["inserted_at"]
+    ends, used, created = view["expires_at"], view["last_used_at"], view["inserted_at"]
     named = [places.get(view[name], view[name]) for name in ("agent_id", "environment_id")]
     bound = view["token_scope"] != TokenScope.ACCOUNT
     return Token(
@@ -233,11 +233,11 @@ def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> 
         name=view["name"],
         good_for=", ".join(named) if bound else "account",
         may={"read": "read", "write": "read, write", "erase": "read, write, erase"}[view["may"]],
-        made=made,
+        made=created,
         ends=ends,
         days_left=None if ends is None else (parse_us(ends) - visit.now_us) // DAY_US,
         used=used,
-        days_unused=(visit.now_us - parse_us(used or made)) // DAY_US,
+        days_unused=(visit.now_us - parse_us(used or created)) // DAY_US,
         status=view["status"],
         is_own=view["id"] == visit.session.token_id,
     )

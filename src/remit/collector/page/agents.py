@@ -122,25 +122,27 @@ def agents(visit: Visit) -> Answer:
     wanted = visit.query.get("agent", "").strip()
     first = _first(visit)
     everyone = _summaries(visit, period)
-    listed = [one for one in everyone if _is_named(one, wanted)]
-    listed.sort(key=lambda one: (PARTS.index(one.part), -one.count("runs"), one.name.casefold()))
+    listed = [agent for agent in everyone if _is_named(agent, wanted)]
+    listed.sort(
+        key=lambda agent: (PARTS.index(agent.part), -agent.count("runs"), agent.name.casefold())
+    )
     shown = listed[first : first + PAGE_AGENTS]
     cards = visit.api.read(lambda ctx: _cards(ctx, shown))
-    parts = Counter(one.part for one in listed)
+    parts = Counter(agent.part for agent in listed)
     return Page(
         "agents.html",
         {
             "cards": cards,
             "parts": parts,
-            "worst": Counter(one.worst for one in everyone),
+            "worst": Counter(agent.worst for agent in everyone),
             "total": len(everyone),
             "matching": len(listed),
-            "idle": sum(one.is_idle for one in everyone),
+            "idle": sum(agent.is_idle for agent in everyone),
             "first": first,
             "next": first + PAGE_AGENTS if first + PAGE_AGENTS < len(listed) else None,
             "size": PAGE_AGENTS,
             "wanted": wanted,
-            "names": sorted({one.name for one in everyone})[:1000],
+            "names": sorted({agent.name for agent in everyone})[:1000],
             "period": period,
             "periods": PERIODS,
         },
@@ -165,8 +167,8 @@ def _summaries(visit: Visit, period: Period) -> list[Summary]:
     api = visit.api
     runs = api.get(COUNTS, of="runs", by="agent", since=period.since)["counts"]
     spans = api.get(COUNTS, of="spans", by="agent", since=period.since)["counts"]
-    runs_of = {one["agent"]["id"]: one for one in runs}
-    spans_of = {one["agent"]["id"]: one for one in spans}
+    runs_of = {group["agent"]["id"]: group for group in runs}
+    spans_of = {group["agent"]["id"]: group for group in spans}
     lost = api.get(RUNS, flag="lost", since=period.since)["runs"]
     lost_of = Counter(run["agent"]["id"] for run in lost)
     failed_of: dict[str, list[Numbers]] = defaultdict(list)
@@ -174,13 +176,13 @@ def _summaries(visit: Visit, period: Period) -> list[Summary]:
         failed_of[run["agent"]["id"]].append(run)
     return [
         Summary(
-            *one,
-            runs_of.get(one.id, {}),
-            spans_of.get(one.id, {}),
-            lost_of[one.id],
-            *_failing(failed_of[one.id], runs_of.get(one.id, {})),
+            *agent,
+            runs_of.get(agent.id, {}),
+            spans_of.get(agent.id, {}),
+            lost_of[agent.id],
+            *_failing(failed_of[agent.id], runs_of.get(agent.id, {})),
         )
-        for one in api.read(lambda ctx: agents_of(ctx.tx, scope_in(ctx), most=MOST_AGENTS))
+        for agent in api.read(lambda ctx: agents_of(ctx.tx, scope_in(ctx), most=MOST_AGENTS))
     ]
 
 
@@ -198,15 +200,15 @@ def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str 
 
 
 def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
-    ids = [one.id for one in shown]
+    ids = [agent.id for agent in shown]
     declarations, last = newest_declarations(ctx.tx, ids), last_runs(ctx.tx, scope_in(ctx), ids)
     return [
         _card(
-            one,
-            declaration_of(declarations.get(one.id), one.identifier, one.name),
-            last.get(one.id),
+            agent,
+            declaration_of(declarations.get(agent.id), agent.identifier, agent.name),
+            last.get(agent.id),
         )
-        for one in shown
+        for agent in shown
     ]
 
 

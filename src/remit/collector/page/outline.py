@@ -89,12 +89,12 @@ def find(visit: Visit) -> Data:
         until = time.monotonic() + FIND_S
         while last is not None:
             page = store.searched(ctx.tx, run, written, after=last, limit=_FIND_STEPS)
-            names.read({each.type_ref for each in page})
+            names.read({match.type_ref for match in page})
             hits += [
-                each.id.hex()
-                for each in page
-                if text.lower() in names.shown[each.type_ref].lower()
-                or (each.has_text and names.is_open(each.type_ref))
+                match.id.hex()
+                for match in page
+                if text.lower() in names.shown[match.type_ref].lower()
+                or (match.has_text and names.is_open(match.type_ref))
             ]
             last = page[-1].id if len(page) == _FIND_STEPS else None
             if len(hits) >= MOST_HITS or time.monotonic() > until:
@@ -130,9 +130,9 @@ class _Names:
 
     def read(self, refs: set[int]) -> None:
         """Read the names that are not known yet."""
-        for each in store.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
-            self._names[each.ref] = each.name
-            self.shown[each.ref] = visible(step(each.name))
+        for named in store.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
+            self._names[named.ref] = named.name
+            self.shown[named.ref] = visible(step(named.name))
 
     def is_model_call(self, ref: int) -> bool:
         """Return whether steps of a type are calls of a model."""
@@ -171,7 +171,7 @@ class _Slice:
             if ref in of_models
         ]
         few = calls if len(calls) <= MOST_CALLS else []
-        self._usages = {each.id: each for each in store.usages(ctx.tx, run, few)}
+        self._usages = {usage.id: usage for usage in store.usages(ctx.tx, run, few)}
 
     def columns(self) -> dict[str, object]:
         """Return the columns; times are differences in microseconds."""

@@ -81,7 +81,7 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
     beneath: dict[str | None, list[Mapping[str, Any]]] = {}
     known = {span["id"]: span for span in spans}
     root = next((span["id"] for span in spans if span["schema_name"] == ROOT_SPAN), None)
-    for span in sorted(spans, key=lambda each: (each["started_at"] or "9", each["id"])):
+    for span in sorted(spans, key=lambda span: (span["started_at"] or "9", span["id"])):
         parent = span["parent_span_id"]
         beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)
     sequence: list[Ran] = []
@@ -91,7 +91,7 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
         under = beneath.get(span["id"], []) if span["id"] != root else []
         if span["id"] != root:
             sequence.append(_ran(span, depth, is_parent=bool(under)))
-        waiting += [(each, depth + 1) for each in reversed(under)]
+        waiting += [(child, depth + 1) for child in reversed(under)]
     return sequence
 
 
@@ -134,7 +134,7 @@ def rows_of(
     """
     at = _failed_at(newer if failed_newer else older, origin)
     rows: list[Row] = []
-    for one, other in aligned([each.name for each in older], [each.name for each in newer]):
+    for one, other in aligned([step.name for step in older], [step.name for step in newer]):
         rows.append(
             Row(
                 None if one is None else older[one],

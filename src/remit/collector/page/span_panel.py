@@ -308,7 +308,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
     if not listed:
         return None
     free = [row for row in facts.failed if "members" not in error_of(row)]
-    found: list[Member] = []
+    listed_members: list[Member] = []
     for member in listed:
         alike = [row for row in free if _is_same(error_of(row), member)]
         step = max(alike, key=lambda row: row.started_at or 0, default=None)
@@ -317,7 +317,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
         }
         free = [row for row in free if row.id not in taken]
         after = None if step is None else seconds_after(facts.run, step.finished_at)
-        found.append(
+        listed_members.append(
             Member(
                 after,
                 step,
@@ -331,7 +331,10 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
     ]
     return Group(
         _cause(group, "", hidden),
-        sorted(found, key=lambda member: member.after_us if member.after_us is not None else 2**62),
+        sorted(
+            listed_members,
+            key=lambda member: member.after_us if member.after_us is not None else 2**62,
+        ),
         count if isinstance(count, int) else len(listed),
         formats.step(raiser.schema_name),
         formats.listed(cancelled[:_MOST_LIBRARIES]),
