@@ -95,7 +95,13 @@ class AgentFlows:
 def flows_of(
     remit: AgentRemit, counts: Mapping[tuple[str, str], StepCount], runs: int
 ) -> AgentFlows:
-    """Return the categories of an agent."""
+    """Return the categories of an agent.
+
+    Args:
+        remit: What it declares.
+        counts: How often steps ran, by agent and step.
+        runs: How many of its runs began.
+    """
     numbers = {step.name: counts.get((remit.agent.id, step.name)) for step in remit.all}
     spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
     denied = {name: 0 if count is None else count.denied for name, count in numbers.items()}

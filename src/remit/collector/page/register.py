@@ -73,48 +73,34 @@ _COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
 }
 
 
-class _Register(NamedTuple):
-    """What the register shows.
-
-    Attributes:
-        window: The time in which the agents ran.
-        all: All agents that ran.
-        chosen: Those that the filters choose.
-    """
-
-    window: Window
-    all: Sequence[Entry]
-    chosen: Sequence[Entry]
-
-
 def show(visit: Visit) -> Answer:
     """Show the register."""
     chosen = LINE.chosen(visit)
     try:
-        register = _read(visit, chosen)
+        window, every, chosen_ones = _read(visit, chosen)
     except RequestError as refusal:
         return LINE.refused(visit, chosen, refusal)
     whole = visit.query.get("all") == "1"
-    number = _page_number(visit.query.get("page", ""), len(register.chosen))
+    number = _page_number(visit.query.get("page", ""), len(chosen_ones))
     first = 0 if whole else (number - 1) * PER_PAGE
-    shown = register.chosen if whole else register.chosen[first : first + PER_PAGE]
-    lacking = Counter(gap for entry in register.all for gap in entry.gaps)
-    since_us = register.window.since_us or 0
+    shown = chosen_ones if whole else chosen_ones[first : first + PER_PAGE]
+    lacking = Counter(gap for entry in every for gap in entry.gaps)
+    since_us = window.since_us or 0
     erasures = visit.api.read(partial(erasures_since, since_us=since_us))
     gaps = [entry for entry in shown if entry.questions]
     values: dict[str, object] = {
         **LINE.values(chosen, agent_names(visit)),
         "all_categories": CATEGORIES,
-        "window": register.window,
-        "total": len(register.all),
-        "complete": sum(not entry.gaps for entry in register.all),
+        "window": window,
+        "total": len(every),
+        "complete": sum(not entry.gaps for entry in every),
         "lacking": [(count, GAPS[gap]) for gap, count in lacking.most_common()],
         "entries": [_seen(visit, entry) for entry in shown],
-        "count": len(register.chosen),
+        "count": len(chosen_ones),
         "first": first,
         "most": MOST_AGENTS,
         "next": None
-        if whole or first + PER_PAGE >= len(register.chosen)
+        if whole or first + PER_PAGE >= len(chosen_ones)
         else LINE.address(chosen, page=str(number + 1)),
         "before": LINE.address(chosen, page=str(number - 1)) if number > 1 and not whole else None,
         "gaps": gaps,
@@ -132,12 +118,12 @@ def show(visit: Visit) -> Answer:
 def csv(visit: Visit) -> Answer:
     """Return all agents that the filters choose as a table for a spreadsheet."""
     chosen = LINE.chosen(visit)
-    seen = (_seen(visit, entry) for entry in _read(visit, chosen).chosen)
+    seen = (_seen(visit, entry) for entry in _read(visit, chosen)[2])
     return csv_file("register.csv", _COLUMNS, seen)
 
 
-def _read(visit: Visit, chosen: Chosen) -> _Register:
-    """Return what the filters choose.
+def _read(visit: Visit, chosen: Chosen) -> tuple[Window, Sequence[Entry], Sequence[Entry]]:
+    """Return the time, all agents that ran in it, and those that the filters choose.
 
     Raises:
         RequestError: 404, there is no such agent; 422, a filter is not valid.
@@ -151,7 +137,7 @@ def _read(visit: Visit, chosen: Chosen) -> _Register:
     remits = visit.api.read(remits_of)
     counts = visit.api.read(partial(counted_steps, window=window))
     entries = entries_of(remits, runs, counts)
-    return _Register(window, entries, [entry for entry in entries if _passes(entry, chosen)])
+    return window, entries, [entry for entry in entries if _passes(entry, chosen)]
 
 
 def _passes(entry: Entry, chosen: Chosen) -> bool:

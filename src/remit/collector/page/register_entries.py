@@ -193,7 +193,13 @@ def entries_of(
     runs: Mapping[str, int],
     counts: Mapping[tuple[str, str], StepCount],
 ) -> list[Entry]:
-    """Return the agents that ran, most runs first."""
+    """Return the agents that ran, most runs first.
+
+    Args:
+        remits: What agents declare.
+        runs: How many runs began, by agent.
+        counts: How often steps ran, by agent and step.
+    """
     by_agent: dict[str, dict[str, StepCount]] = {}
     for (agent_id, name), count in counts.items():
         by_agent.setdefault(agent_id, {})[name] = count

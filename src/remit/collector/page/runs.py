@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
@@ -13,15 +14,15 @@ from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
-from remit.collector.page.formats import day
+from remit.collector.page.formats import US_PER_S, day
 from remit.collector.page.hours import Bar, Bars, bars_of
-from remit.collector.page.run_filters import Filters, kept_agent, noting, of_form
+from remit.collector.page.run_filters import PAGE_ROWS, Filters, kept_agent, noting, of_form
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
-from remit.collector.page.runs_part import Part, found_in_time
 from remit.collector.page.runs_without import Dropped, without_each
 from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Page, Redirect, Visit
-from remit.collector.page.windows import AT, Window, address_of, local
+from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
+from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import MOST_RANKED
 from remit.collector.times import format_us
 
@@ -29,6 +30,12 @@ _WORST: Final = 3
 _TOO_LONG: Final = "takes too long in this time: choose a shorter one, or an agent"
 _MOST_NAMES: Final = 500
 """Agents that the form suggests."""
+
+
+_SEARCH_S: Final = 3.0
+"""How long shorter times are searched after a question that took too long."""
+_FIRST_US: Final = HOUR_US
+_SHORTEST_US: Final = 60 * US_PER_S
 
 
 class _Numbers(NamedTuple):
@@ -48,6 +55,23 @@ class _Numbers(NamedTuple):
 
 
 _NOTHING: Final = _Numbers(None, (), (0, 0, 0), Known())
+
+
+class _Part(NamedTuple):
+    """The runs of a page.
+
+    Attributes:
+        runs: The runs.
+        until_us: All runs after this were compared before the time for a search was over; None if
+            the page is full, or all were.
+        next: Where the next page begins, if this one is full.
+        is_whole: Whether all runs were compared, in an order by a measure.
+    """
+
+    runs: Sequence[Run]
+    until_us: int | None = None
+    next: str | None = None
+    is_whole: bool = True
 
 
 def runs(visit: Visit) -> Answer:
@@ -157,7 +181,7 @@ def _query(filters: Filters, window: Window) -> RunsQuery:
     return validated(RunsQuery, values)
 
 
-def _listed(visit: Visit, filters: Filters, window: Window) -> Part:
+def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
     criteria = filters.criteria(window)
     if filters.order != "newest":
         query = _query(filters, window)
@@ -167,15 +191,49 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> Part:
             if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
                 raise
             raise invalid_field("order", _TOO_LONG) from refusal
-        return Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
+        return _Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
     try:
         answer = visit.api.get(RUNS, **criteria, before=before)
     except RequestError as refusal:
         if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
             raise
-        return found_in_time(visit, criteria, window, before)
-    return Part(answer["runs"], next=answer["next"])
+        return _found_in_time(visit, criteria, window, before)
+    return _Part(answer["runs"], next=answer["next"])
+
+
+def _found_in_time(
+    visit: Visit, criteria: Mapping[str, str | None], window: Window, before: str | None
+) -> _Part:
+    """Return the newest runs that are found in a few seconds, from the end of the time back."""
+    end_us = visit.now_us if window.until_us is None else window.until_us
+    if before is not None:
+        end_us = min(end_us, (ms_of(before) + 1) * 1000)
+    runs: list[Run] = []
+    length_us, stop = _FIRST_US, time.monotonic() + _SEARCH_S
+    while len(runs) < PAGE_ROWS and time.monotonic() < stop:
+        since_us = max(end_us - length_us, window.since_us or 0)
+        limits = {"since": format_us(since_us), "until": format_us(end_us)}
+        try:
+            answer = visit.api.get(
+                RUNS,
+                **{**criteria, **limits},
+                before=before,
+                limit=str(PAGE_ROWS - len(runs)),
+            )
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT or length_us <= _SHORTEST_US:
+                break
+            length_us //= 8
+            continue
+        runs += answer["runs"]
+        if answer["next"] is not None:
+            return _Part(runs, next=answer["next"])
+        end_us = since_us
+        if end_us <= (window.since_us or 0):
+            return _Part(runs)
+        length_us *= 2
+    return _Part(runs, end_us) if len(runs) < PAGE_ROWS else _Part(runs, next=runs[-1]["id"])
 
 
 def _wire(runs: object) -> list[Run]:

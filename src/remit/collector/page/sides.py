@@ -91,7 +91,13 @@ def clashes_in(sentences: Sequence[str]) -> list[Clash]:
 
 
 def sides_of(step: Declared | None, agent: Declared | None, clashes: Sequence[Clash]) -> Sides:
-    """Return both declarations, with the words of *clashes* where a declaration is not known."""
+    """Return both declarations.
+
+    Args:
+        step: The step; None if it is not declared.
+        agent: The agent that ruled the step out; None if it is not declared.
+        clashes: What contradicts; their words replace those of a declaration that is not known.
+    """
     by_name = {word.name: word for word in _words(step, agent)}
     contradictions: list[Word] = []
     for name in dict.fromkeys(clash.name for clash in clashes):
