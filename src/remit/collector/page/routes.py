@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
@@ -36,6 +36,7 @@ _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MIN_COMPRESSED_BYTES: Final = 2048
 _US_PER_S: Final = 1_000_000
+_Answerer: TypeAlias = Callable[[Request], Awaitable[Response]]
 _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.FORBIDDEN: "Not allowed",
@@ -84,7 +85,7 @@ class Site:
     def routes(self) -> list[Route]:
         """Return the routes of all pages."""
         routes = [Route("/static/{version}/{name}", self._static, methods=["GET"])]
-        answers = [
+        answers: list[tuple[list[str], str, _Answerer]] = [
             (["GET", "POST"], SIGN_IN, self._sign_in),
             (["POST"], "/sign-out", self._sign_out),
             *(
@@ -109,9 +110,7 @@ class Site:
             headers["content-encoding"] = "gzip"
         return Response(content, media_type=shell.TYPES[suffix], headers=headers)
 
-    async def _answered(
-        self, route: str, answer: Callable[[Request], Awaitable[Response]], request: Request
-    ) -> Response:
+    async def _answered(self, route: str, answer: _Answerer, request: Request) -> Response:
         """Return the answer to a request to this host, whose changes a page of it asks for."""
         request.scope[ROUTE] = route
         try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.page import formats
-from remit.collector.page.comparison import Change, Pair
+from remit.collector.page.comparison import Change, Pair, Run
 from remit.collector.page.sequences import Row
 
 NAMED: Final = 3
@@ -70,7 +70,8 @@ def _lead(pair: Pair, changes: Sequence[Change]) -> str:
 
 
 def _both_failed(pair: Pair) -> str:
-    one, other = (run["failure"] or {} for run in (pair.older, pair.newer))
+    one: Run = pair.older["failure"] or {}
+    other: Run = pair.newer["failure"] or {}
     steps = one.get("step"), other.get("step")
     names = [formats.step(step) if step else "a step that is not known" for step in steps]
     if one.get("fingerprint") == other.get("fingerprint") is not None:
