@@ -61,14 +61,14 @@ def members(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def items(value: object) -> list[Any]:
+def items(value: object) -> list[object]:
     """Return a list of a payload; anything else is empty."""
-    return value if isinstance(value, list) else []
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def objects(value: object) -> list[dict[str, Any]]:
     """Return the objects in a list of a payload; of anything else none."""
-    return [item for item in items(value) if isinstance(item, dict)]
+    return [cast("dict[str, Any]", item) for item in items(value) if isinstance(item, dict)]
 
 
 def tree_of(payload: dict[str, object]) -> PayloadTree:

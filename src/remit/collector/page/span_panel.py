@@ -346,7 +346,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
 
 def _refusal(facts: SpanFacts, error: Mapping[str, object]) -> Refusal:
     violations = error.get("violations")
-    texts = items(violations) or [violations]
+    texts = items(violations) or ([] if violations == [] else [violations])
     sentences = [str(text) for text in texts]
     parsed = clashes_in(sentences)
     agent = parsed[0].agent if parsed else ""
