@@ -30,7 +30,6 @@ from remit.collector.json_io import object_of as object_of
 from remit.collector.page import PageOptions as PageOptions
 from remit.collector.page import create_code as create_code
 from remit.collector.page import html_of_run as html_of_run
-from remit.collector.page.alignment import aligned as aligned
 from remit.collector.page.conversation import Conversation as Conversation
 from remit.collector.page.conversation import conversation as conversation
 from remit.collector.page.declared import Declaration as Declaration
@@ -44,6 +43,7 @@ from remit.collector.page.rehearsal import exits as exits
 from remit.collector.page.rehearsal import refusals as refusals
 from remit.collector.page.rules import RULES as RULES
 from remit.collector.page.rules import why as why
+from remit.collector.page.sequences import aligned as aligned
 from remit.collector.page.sequences import rows_of as rows_of
 from remit.collector.page.sequences import sequence_of as sequence_of
 from remit.collector.page.sequences import without_the_same as without_the_same

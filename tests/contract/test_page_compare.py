@@ -48,3 +48,12 @@ def test_a_version_without_an_identifier_has_its_name(world: World, http: httpx.
     answer = http.get(f"/runs/compare?a={first}&b={second}")
     assert answer.status_code == HTTPStatus.OK
     assert answer.text.count("version Nightly") == 2
+
+
+def test_a_failure_without_a_step_is_compared(world: World, http: httpx.Client) -> None:
+    """The sentence says that the step is not known."""
+    api = world.account()
+    first, second = run_pages.ended_process(api), run_pages.failed(api)
+    answer = http.get(f"/runs/compare?a={first}&b={second}")
+    assert answer.status_code == HTTPStatus.OK
+    assert "a step that is not known" in answer.text

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from remit.collector import Store
-from tests.collecting import World
+from tests.collecting import Api, World
 from tests.inside import httpx
+from tests.run_history import denial
 from tests.signing_in import signed_in
+from tests.stores import on_each_store
 
 
 @pytest.fixture
@@ -34,3 +39,90 @@ def test_the_table_goes_on_after_the_first_page(
     *rows, last = _rows(http)
     assert len(rows) == 102
     assert last["what"].startswith("only the newest 102 are here")
+
+
+AT = datetime.now(UTC).replace(microsecond=123_000)
+
+
+def _refusals(api: Api, count: int, began: datetime) -> set[str]:
+    """Return the ids of refused steps that began at one time."""
+    run = api.instance()["id"]
+    api.post(f"/agent_instance/{run}/start", {})
+    result = denial("desk:pay", "it may not")
+    more = {"schema_name": "desk:pay", "status": "failed", "result_payload": result}
+    body = {**more, "started_at": began.isoformat()}
+    return {api.span(run, **body)["id"] for _ in range(count)}
+
+
+def _pages(http: httpx.Client, address: str) -> list[list[str]]:
+    """Return the spans and runs that each page lists, as far as there are older ones."""
+    pages: list[list[str]] = []
+    while address:
+        text = http.get(address).text
+        table = text.partition('<table class="list">')[2].partition("</table>")[0]
+        pages.append(re.findall(r'href="[^"]*(?:span=|/runs/)(\w+)"', table))
+        older = re.search(r'<a href="([^"]+)">Older</a>', text)
+        address = "" if older is None else html.unescape(older[1])
+        assert len(pages) < 20
+    return pages
+
+
+@on_each_store
+def test_cases_of_one_moment_are_each_on_one_page(
+    world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither lost nor repeated where a page ends between them, whatever their kind is."""
+    monkeypatch.setattr("remit.collector.page.refused.MOST_CASES", 2)
+    api = world.account()
+    spans = {
+        *_refusals(api, 5, AT),
+        *_refusals(api, 2, AT - timedelta(microseconds=1)),
+        *_refusals(api, 1, AT - timedelta(days=200)),
+    }
+    runs = {api.instance("terminated")["id"] for _ in range(3)}
+
+    pages = _pages(http, "/refused?from=all")
+
+    listed = [case for page in pages for case in page]
+    assert sorted(listed) == sorted([*spans, *runs])
+    assert max(map(len, pages)) == 2
+
+
+def test_a_run_that_is_terminated_late_is_not_repeated(
+    world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is that of its begin, as in the list of runs."""
+    monkeypatch.setattr("remit.collector.page.refused.MOST_CASES", 1)
+    api = world.account()
+    first, second = api.instance()["id"], api.instance()["id"]
+    for run in (second, first):
+        api.post(f"/agent_instance/{run}/terminate", {"reason": "enough"})
+
+    assert _pages(http, "/refused?kind=terminated&from=all") == [[second], [first]]
+
+
+@pytest.mark.parametrize("before", ["x", "1-x", "01"])
+def test_a_page_begins_after_a_case(http: httpx.Client, before: str) -> None:
+    """The form says so if the address names none."""
+    answer = http.get(f"/refused?before={before}")
+    assert answer.status_code == 422
+    assert "must be that of a link to older ones" in answer.text
+
+
+def test_a_span_of_two_kinds_is_on_one_page(
+    world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its position is one."""
+    monkeypatch.setattr("remit.collector.page.refused.MOST_CASES", 1)
+    api = world.account()
+    (span,) = _refusals(api, 1, AT)
+    run = api.instance()["id"]
+    payload = {"$remit": {"exceeds": ["it may not"]}}
+    result = denial("desk:pay", "it may not")
+    both = api.span(
+        run, schema_name="desk:pay", status="failed", payload=payload, result_payload=result
+    )["id"]
+
+    pages = _pages(http, "/refused?from=all")
+
+    assert sorted(pages) == sorted([[both, both], [span]])

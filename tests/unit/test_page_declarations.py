@@ -7,7 +7,9 @@ from typing import Final
 import msgspec
 import pytest
 
-from remit.collector.page.agent_remits import CATEGORIES, Declared, declared, short_name
+from remit.collector.page import formats
+from remit.collector.page.agent_remits import AgentRemit, remit_of
+from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.flows import (
     MOST_DRAWN,
     AgentFlows,
@@ -36,15 +38,15 @@ from tests.declared_agents import (
 BY_KIND: Final = {Kind.LEAVES: 0, Kind.OPEN: 1, Kind.REFUSED: 2, Kind.STAYS: 3}
 
 
-def agent(name: str, number: int = 0) -> Declared:
+def agent(name: str, number: int = 0) -> AgentRemit:
     """Return what an agent of the tests declared."""
     types = TYPES[name]
     identifier = types[0]["name"]
     record = AgentRecord(f"id-{name}-{number}", name, None, f"/project/{identifier}", 0, "v1", None)
-    return declared(record._replace(span_types=msgspec.json.encode(types).decode()))
+    return remit_of(record._replace(span_types=msgspec.json.encode(types).decode()))
 
 
-def counts(one: Declared, **steps: tuple[int, int]) -> dict[tuple[str, str], StepCount]:
+def counts(one: AgentRemit, **steps: tuple[int, int]) -> dict[tuple[str, str], StepCount]:
     """Return how often steps of an agent ran, and how often they were refused."""
     return {
         (one.agent.id, f"shop:{name}"): StepCount(one.agent.id, f"shop:{name}", spans, denied)
@@ -52,7 +54,7 @@ def counts(one: Declared, **steps: tuple[int, int]) -> dict[tuple[str, str], Ste
     }
 
 
-def kinds(one: Declared, **steps: tuple[int, int]) -> dict[str, tuple[Kind, tuple[str, ...]]]:
+def kinds(one: AgentRemit, **steps: tuple[int, int]) -> dict[str, tuple[Kind, tuple[str, ...]]]:
     """Return what happens to each category of an agent, and by which steps."""
     flows = flows_of(one, counts(one, **steps), 1).flows
     return {flow.category: (flow.kind, flow.steps) for flow in flows}
@@ -64,8 +66,8 @@ def test_the_own_type_of_an_agent_is_found_by_its_name() -> None:
     assert careful.own is not None
     assert careful.own.name == "shop:careful"
     assert careful.owner == "Ada Okafor"
-    assert [step.short for step in careful.steps] == ["pay_back", "write"]
-    assert short_name("a.b:C.step") == "C.step"
+    assert [step.short for step in careful.steps.values()] == ["pay_back", "write"]
+    assert formats.short_name("a.b:C.step") == "C.step"
 
 
 def test_a_category_leaves_by_the_steps_that_take_it() -> None:
@@ -169,7 +171,7 @@ def test_sentences_of_a_policy_become_two_declarations() -> None:
     assert [clash.name for clash in clashes] == ["financial_transactions", MONEY]
     assert summary_of(clashes[0], agent="Careful desk") == "may move money; Careful desk never does"
     careful = agent("Careful desk")
-    both = sides_of(careful.steps[0], careful.own, clashes)
+    both = sides_of(careful.steps["shop:pay_back"], careful.own, clashes)
     assert [(word.step, word.agent) for word in both.clashes] == [
         ("it does this", "never"),
         ("goes in and comes out", "never, in neither"),

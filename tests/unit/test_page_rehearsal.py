@@ -147,6 +147,54 @@ def test_a_version_narrows_by_what_it_rules_out() -> None:
     ]
 
 
+@given(*[RISKS] * 4)
+def test_the_way_back_narrows_what_the_way_there_widens(
+    remit: DataRisk, other_remit: DataRisk, step: DataRisk, other_step: DataRisk
+) -> None:
+    """No word allows more in both directions, and what is ruled out now was not before."""
+    old, new = of(remit, entry("step", step)), of(other_remit, entry("step", other_step))
+
+    there, back = _words(old, new), _words(new, old)
+
+    assert not there[Group.WIDENS] & back[Group.WIDENS]
+    assert there[Group.NARROWS] <= back[Group.WIDENS]
+    assert back[Group.NARROWS] <= there[Group.WIDENS]
+
+
+def _words(old: Declaration, new: Declaration) -> dict[Group, set[tuple[str, str]]]:
+    """Return what changed in words, by what it means; each side of a category alone."""
+    words: dict[Group, set[tuple[str, str]]] = {group: set() for group in Group}
+    for change in changes(old, new):
+        if change.what != "class":
+            sides = [""] if " data" in change.what else [" going in", " coming out"]
+            whole = change.what.endswith((" going in", " coming out"))
+            parts = [change.what] if whole else [f"{change.what}{side}" for side in sides]
+            words[change.group] |= {(change.step, part) for part in parts}
+    return words
+
+
+def test_a_remit_that_is_not_declared_any_more_is_widened() -> None:
+    """The way back narrows it; a class that is not named any more is left open."""
+    remit = risk(forbids="destroy_data")
+    step = entry("step", risk(takes=MAIL, classification="restricted"))
+    silent = entry("step", risk(takes=MAIL))
+    old, new = of(remit, step), declaration_of(json.dumps([silent]), AGENT)
+
+    there, back = (
+        [(change.group, change.step, change.what) for change in changes(*pair)]
+        for pair in ((old, new), (new, old))
+    )
+
+    assert there == [
+        (Group.WIDENS, AGENT, "destroy data"),
+        (Group.OPEN, "step", "class"),
+    ]
+    assert back == [
+        (Group.WIDENS, "step", "class"),
+        (Group.NARROWS, AGENT, "destroy data"),
+    ]
+
+
 def test_changed_fields_and_owners_are_listed() -> None:
     """With the rule that withholds a field, or does no more."""
     secret = {"type": "string", "x-remit-withheld": "type:SecretStr"}

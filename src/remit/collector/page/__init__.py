@@ -1,7 +1,7 @@
 """The page of `remit serve`: what agents did, in a browser."""
 
 from remit.collector.page.file_routes import file_routes
-from remit.collector.page.routes import PageOptions, is_for_a_person, page_routes, refused
+from remit.collector.page.routes import PageOptions, is_for_a_person, page_routes, refusal_page
 from remit.collector.page.run_file import html_of_run as html_of_run
 from remit.collector.page.sessions import create_code
 
@@ -12,5 +12,5 @@ __all__ = [
     "html_of_run",
     "is_for_a_person",
     "page_routes",
-    "refused",
+    "refusal_page",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from remit._base.version import __version__
@@ -12,10 +11,10 @@ from remit.collector.domain import Context, Permission, TokenScope
 from remit.collector.errors import not_found
 from remit.collector.models.api_token import ApiToken
 from remit.collector.page.sessions import IDLE_US
-from remit.collector.page.visits import Answer, Page, Redirect, Visit
-from remit.collector.page.windows import DAY_US
+from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Redirect, Visit
+from remit.collector.page.windows import DAY_US, days_in
 from remit.collector.store import SessionRow, TokenRow
-from remit.collector.store.questions import DatabaseFacts, database_facts
+from remit.collector.store.questions import database_facts
 from remit.collector.store.version import VERSION as SCHEMA
 from remit.collector.times import format_us, parse_us
 from remit.collector.views import row_view
@@ -24,7 +23,6 @@ PATH: Final = "/account"
 UNUSED_DAYS: Final = 90
 """A token that is not used for so long, and never ends, comes first."""
 _TOKENS: Final = "/api/v1/api_token"
-_COUNTS: Final = "/api/remit/v1/counts"
 _PER_PAGE: Final = 100
 _MOST_TOKENS: Final = 1000
 _MOST_LOST: Final = 100
@@ -88,21 +86,6 @@ class Browser(NamedTuple):
     may_end: bool
 
 
-class _Server(NamedTuple):
-    """What is known of the server and its database."""
-
-    ready: bool
-    database: DatabaseFacts | None
-    runs: int
-    spans: int
-    lost: int
-    schema: int
-    remit: str
-    python: str
-    kept_days: int | None
-    payloads_kept_days: int | None
-
-
 def show(visit: Visit) -> Answer:
     """Show the account."""
     caller = visit.api.caller
@@ -119,7 +102,7 @@ def show(visit: Visit) -> Answer:
         "may_change": _may_change(visit),
         "tokens": tokens,
         "forgotten": forgotten,
-        "browsers": sorted(browsers, key=lambda each: not each.is_own),
+        "browsers": sorted(browsers, key=lambda browser: not browser.is_own),
         "server": _server(visit),
         "now": format_us(visit.now_us),
         "unused_days": UNUSED_DAYS,
@@ -242,7 +225,7 @@ def _places(visit: Visit, views: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> Token:
-    ends, used, made = view["expires_at"], view["last_used_at"], view["inserted_at"]
+    ends, used, created = view["expires_at"], view["last_used_at"], view["inserted_at"]
     named = [places.get(view[name], view[name]) for name in ("agent_id", "environment_id")]
     bound = view["token_scope"] != TokenScope.ACCOUNT
     return Token(
@@ -250,11 +233,11 @@ def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> 
         name=view["name"],
         good_for=", ".join(named) if bound else "account",
         may={"read": "read", "write": "read, write", "erase": "read, write, erase"}[view["may"]],
-        made=made,
+        made=created,
         ends=ends,
-        days_left=None if ends is None else (_us(ends) - visit.now_us) // DAY_US,
+        days_left=None if ends is None else (parse_us(ends) - visit.now_us) // DAY_US,
         used=used,
-        days_unused=(visit.now_us - _us(used or made)) // DAY_US,
+        days_unused=(visit.now_us - parse_us(used or created)) // DAY_US,
         status=view["status"],
         is_own=view["id"] == visit.session.token_id,
     )
@@ -273,29 +256,22 @@ def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> Browser
     )
 
 
-def _server(visit: Visit) -> _Server:
+def _server(visit: Visit) -> dict[str, object]:
+    """Return what is known of the server and its database."""
     settings = visit.api.service.settings
     of_account = visit.api.caller.scope == TokenScope.ACCOUNT
-    runs = visit.api.get(_COUNTS, of="runs", by="status")["counts"]
-    spans = visit.api.get(_COUNTS, of="spans", by="status")["counts"]
-    lost = visit.api.get("/api/remit/v1/runs", flag="lost", limit=str(_MOST_LOST))["runs"]
-    return _Server(
-        ready=visit.api.service.ready(),
-        database=visit.api.read(lambda ctx: database_facts(ctx.tx)) if of_account else None,
-        runs=sum(int(group["runs"]) for group in runs),
-        spans=sum(int(group["spans"]) for group in spans),
-        lost=len(lost),
-        schema=SCHEMA,
-        remit=__version__,
-        python=platform.python_version(),
-        kept_days=_days(settings.retain),
-        payloads_kept_days=_days(settings.retain_payloads),
-    )
-
-
-def _days(age: timedelta | None) -> int | None:
-    return None if age is None else int(age.total_seconds() * 1_000_000 // DAY_US)
-
-
-def _us(moment: str) -> int:
-    return parse_us(moment)
+    runs = visit.api.get(COUNTS, of="runs", by="status")["counts"]
+    spans = visit.api.get(COUNTS, of="spans", by="status")["counts"]
+    lost = visit.api.get(RUNS, flag="lost", limit=str(_MOST_LOST))["runs"]
+    return {
+        "ready": visit.api.service.ready(),
+        "database": visit.api.read(lambda ctx: database_facts(ctx.tx)) if of_account else None,
+        "runs": sum(int(group["runs"]) for group in runs),
+        "spans": sum(int(group["spans"]) for group in spans),
+        "lost": len(lost),
+        "schema": SCHEMA,
+        "remit": __version__,
+        "python": platform.python_version(),
+        "kept_days": days_in(settings.retain),
+        "payloads_kept_days": days_in(settings.retain_payloads),
+    }

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from remit.collector.errors import invalid_field
 from remit.collector.page import happened, matrix, versions
-from remit.collector.page.periods import PERIODS
 from remit.collector.page.subjects import Subject, subject_of
 from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.windows import PERIODS
 
 _VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Page]]] = {
     "remit": matrix.remit,
@@ -28,7 +28,8 @@ def agent(visit: Visit) -> Answer:
         raise invalid_field("view", f"must be one of {', '.join((*_VIEWS, 'runs'))}")
     subject = subject_of(visit)
     page = _VIEWS[view](visit, subject)
-    chosen = f"&version={visit.query['version']}" if visit.query.get("version") else ""
+    shown = subject.shown if visit.query.get("version") else None
+    chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
     values = {**_frame(subject, view), "version_part": chosen, **page.values}
     return Page(page.template, values)
 
@@ -40,15 +41,9 @@ def _frame(subject: Subject, view: str) -> dict[str, object]:
         "view": view,
         "title": subject.agent["name"],
         "owner": subject.declared.owner,
-        "purpose": _purpose(subject),
+        "purpose": subject.agent["description"] or subject.declared.description,
         "shown": subject.shown,
         "period": subject.period,
         "periods": PERIODS,
         "runs_in_period": subject.runs,
     }
-
-
-def _purpose(subject: Subject) -> str | None:
-    own = subject.declared.own
-    described = None if own is None else own.entry.get("description")
-    return subject.agent["description"] or described

@@ -8,18 +8,17 @@ from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import Context
 from remit.collector.errors import invalid_field
-from remit.collector.page.declared import CLASSES, Declaration, Declared, declaration_of
-from remit.collector.page.periods import PERIODS, Period, period_of
+from remit.collector.page.declared import CLASSES, Declaration, declaration_of
+from remit.collector.page.formats import short_name
 from remit.collector.page.subjects import scope_in
-from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
+from remit.collector.page.windows import PERIODS, Period, period_of
 from remit.collector.store.questions import agents_of, last_runs, newest_declarations
 from remit.collector.times import format_us
 
 PAGE_AGENTS: Final = 100
 MOST_AGENTS: Final = 10_000
 """Number of agents that are read, the oldest; later ones are not listed."""
-COUNTS: Final = "/api/remit/v1/counts"
-RUNS: Final = "/api/remit/v1/runs"
 SHORT_VERBS: Final = {
     "external_communication": "communicate",
     "financial_transactions": "move money",
@@ -123,25 +122,27 @@ def agents(visit: Visit) -> Answer:
     wanted = visit.query.get("agent", "").strip()
     first = _first(visit)
     everyone = _summaries(visit, period)
-    listed = [one for one in everyone if _is_named(one, wanted)]
-    listed.sort(key=lambda one: (PARTS.index(one.part), -one.count("runs"), one.name.casefold()))
+    listed = [agent for agent in everyone if _is_named(agent, wanted)]
+    listed.sort(
+        key=lambda agent: (PARTS.index(agent.part), -agent.count("runs"), agent.name.casefold())
+    )
     shown = listed[first : first + PAGE_AGENTS]
     cards = visit.api.read(lambda ctx: _cards(ctx, shown))
-    parts = Counter(one.part for one in listed)
+    parts = Counter(agent.part for agent in listed)
     return Page(
         "agents.html",
         {
             "cards": cards,
             "parts": parts,
-            "worst": Counter(one.worst for one in everyone),
+            "worst": Counter(agent.worst for agent in everyone),
             "total": len(everyone),
             "matching": len(listed),
-            "idle": sum(one.is_idle for one in everyone),
+            "idle": sum(agent.is_idle for agent in everyone),
             "first": first,
             "next": first + PAGE_AGENTS if first + PAGE_AGENTS < len(listed) else None,
             "size": PAGE_AGENTS,
             "wanted": wanted,
-            "names": sorted({one.name for one in everyone})[:1000],
+            "names": sorted({agent.name for agent in everyone})[:1000],
             "period": period,
             "periods": PERIODS,
         },
@@ -166,8 +167,8 @@ def _summaries(visit: Visit, period: Period) -> list[Summary]:
     api = visit.api
     runs = api.get(COUNTS, of="runs", by="agent", since=period.since)["counts"]
     spans = api.get(COUNTS, of="spans", by="agent", since=period.since)["counts"]
-    runs_of = {one["agent"]["id"]: one for one in runs}
-    spans_of = {one["agent"]["id"]: one for one in spans}
+    runs_of = {group["agent"]["id"]: group for group in runs}
+    spans_of = {group["agent"]["id"]: group for group in spans}
     lost = api.get(RUNS, flag="lost", since=period.since)["runs"]
     lost_of = Counter(run["agent"]["id"] for run in lost)
     failed_of: dict[str, list[Numbers]] = defaultdict(list)
@@ -175,13 +176,13 @@ def _summaries(visit: Visit, period: Period) -> list[Summary]:
         failed_of[run["agent"]["id"]].append(run)
     return [
         Summary(
-            *one,
-            runs_of.get(one.id, {}),
-            spans_of.get(one.id, {}),
-            lost_of[one.id],
-            *_failing(failed_of[one.id], runs_of.get(one.id, {})),
+            *agent,
+            runs_of.get(agent.id, {}),
+            spans_of.get(agent.id, {}),
+            lost_of[agent.id],
+            *_failing(failed_of[agent.id], runs_of.get(agent.id, {})),
         )
-        for one in api.read(lambda ctx: agents_of(ctx.tx, scope_in(ctx), most=MOST_AGENTS))
+        for agent in api.read(lambda ctx: agents_of(ctx.tx, scope_in(ctx), most=MOST_AGENTS))
     ]
 
 
@@ -195,20 +196,19 @@ def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str 
     failures: list[Numbers] = [run["failure"] for run in failed if run["failure"] is not None]
     steps = Counter(str(failure["step"]) for failure in failures if failure["step"])
     since = failed[-1]["started_at"] if failed and len(failed) == runs.get("failed") else None
-    return (_tail(steps.most_common(1)[0][0]) if steps else None), since
-
-
-def _tail(step: str) -> str:
-    """Return the name of a step without its module."""
-    return step.rpartition(":")[2] or step
+    return (short_name(steps.most_common(1)[0][0]) if steps else None), since
 
 
 def _cards(ctx: Context, shown: Sequence[Summary]) -> list[Card]:
-    ids = [one.id for one in shown]
+    ids = [agent.id for agent in shown]
     declarations, last = newest_declarations(ctx.tx, ids), last_runs(ctx.tx, scope_in(ctx), ids)
     return [
-        _card(one, declaration_of(declarations.get(one.id), one.identifier), last.get(one.id))
-        for one in shown
+        _card(
+            agent,
+            declaration_of(declarations.get(agent.id), agent.identifier, agent.name),
+            last.get(agent.id),
+        )
+        for agent in shown
     ]
 
 
@@ -223,15 +223,11 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
     return Card(
         agent,
         declared.owner,
-        agent.description or (None if own is None else own.entry.get("description")),
+        agent.description or declared.description,
         [verb for name, verb in SHORT_VERBS.items() if name in allowed],
         None if closest is None else closest.categories[0],
         max(0, len(categories) - 1),
         "unknown" if closest is None else closest.classification,
-        closest is None and own is not None and _rules_out_all(own),
+        closest is None and own is not None and own.unsaid == 0 and not own.categories,
         None if last_us is None else format_us(last_us),
     )
-
-
-def _rules_out_all(own: Declared) -> bool:
-    return own.unsaid == 0 and not own.categories

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -21,15 +19,29 @@ from remit.collector.page.sequences import (
     sequence_of,
     without_the_same,
 )
+from remit.collector.page.tables import csv_file
 from remit.collector.page.verdict import verdict_of
-from remit.collector.page.visits import Answer, Api, Data, Page, Redirect, Visit
+from remit.collector.page.visits import RUNS, SPANS, Answer, Api, Page, Redirect, Visit
 from remit.collector.store.questions import TypeCounts, run_ref_of, run_types
 
 STEPS: Final = 2_000
 """Runs with more steps are compared by type only."""
 PAGE: Final = 1_000
 _LEAST_WIDTH: Final = 1.0
-_COLUMNS: Final = ("count", "time_us", "failed", "refused", "withheld")
+_COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
+    "step": lambda change: change.older.name,
+    "difference": lambda change: change.why,
+    "older_count": lambda change: change.older.steps,
+    "newer_count": lambda change: change.newer.steps,
+    "older_time_us": lambda change: change.older.duration_us,
+    "newer_time_us": lambda change: change.newer.duration_us,
+    "older_failed": lambda change: change.older.failed,
+    "newer_failed": lambda change: change.newer.failed,
+    "older_refused": lambda change: change.older.denied,
+    "newer_refused": lambda change: change.newer.denied,
+    "older_withheld": lambda change: change.older.withheld,
+    "newer_withheld": lambda change: change.newer.withheld,
+}
 
 
 class Bar(NamedTuple):
@@ -84,9 +96,7 @@ def _form(visit: Visit, refusal: RequestError | None) -> Page:
 
 def _with_the_one_before(visit: Visit, run_id: str) -> Redirect:
     run = listed_run(visit.api, run_id)
-    answer = visit.api.get(
-        "/api/remit/v1/runs", agent_id=run["agent"]["id"], before=run_id, limit="1"
-    )
+    answer = visit.api.get(RUNS, agent_id=run["agent"]["id"], before=run_id, limit="1")
     if not answer["runs"]:
         raise invalid_field("a", f"must be a run: {run['agent']['name']} has none before this one")
     return Redirect(f"/runs/compare?{urlencode({'a': answer['runs'][0]['id'], 'b': run_id})}")
@@ -110,7 +120,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
     changes = changes_of(pair, before, after, carriers, order)
     if visit.query.get("as") == "csv":
         name = f"compare-{older['id'][-6:]}-{newer['id'][-6:]}.csv"
-        return Data(_csv(changes), "text/csv; charset=utf-8", name)
+        return csv_file(name, _COLUMNS, changes)
     every = visit.query.get("steps") == "all"
     least_us = pair.least_us([*before.values(), *after.values()])
     shown = rows if every else without_the_same(rows, least_us)
@@ -130,8 +140,8 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
             ],
             "agent": newer["agent"] if same_agent else None,
             "verdict": verdict_of(pair, changes, rows),
-            "different": [each for each in changes if each.rank is not None],
-            "same": [each for each in changes if each.rank is None],
+            "different": [change for change in changes if change.rank is not None],
+            "same": [change for change in changes if change.rank is None],
             "lines": [_line(row, scale, least_us) for row in shown],
             "skips": any(row.skipped for row in shown),
             "scale": scale,
@@ -162,7 +172,7 @@ def _sequence(api: Api, run_id: str) -> list[Ran]:
     spans: list[dict[str, Any]] = []
     before: str | None = None
     while True:
-        answer = api.get("/api/remit/v1/spans", run_id=run_id, limit=str(PAGE), before=before)
+        answer = api.get(SPANS, run_id=run_id, limit=str(PAGE), before=before)
         spans += answer["spans"]
         before = answer["next"]
         if before is None or len(spans) > STEPS:
@@ -183,28 +193,3 @@ def _bar(step: Ran | None, scale: int, *, from_end: bool = False) -> Bar | None:
     kinds = {"failed": "bad", "cancelled": "off", "active": "now", "pending": "hat"}
     kind = "hatred" if step.refused else kinds.get(step.status, "")
     return Bar(f"{100 - width if from_end else 0:.1f}%", f"{width:.1f}%", kind)
-
-
-def _csv(changes: Sequence[Change]) -> bytes:
-    """Return the table by type of step."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    sides = [f"{side}_{column}" for column in _COLUMNS for side in ("older", "newer")]
-    writer.writerow(["step", "difference", *sides])
-    for change in changes:
-        numbers = [
-            number
-            for one, other in zip(_numbers(change.older), _numbers(change.newer), strict=True)
-            for number in (one, other)
-        ]
-        writer.writerow([_cell(change.older.name), _cell(change.why), *numbers])
-    return out.getvalue().encode()
-
-
-def _numbers(counts: TypeCounts) -> Sequence[int]:
-    return counts.steps, counts.duration_us, counts.failed, counts.denied, counts.withheld
-
-
-def _cell(text: str) -> str:
-    """Return a text that no program that opens tables takes for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
-from remit.collector.page.sequences import LONGER, ROOT, differ
+from remit.collector.page.sequences import LONGER, differ
 from remit.collector.store.questions import TypeCounts
+from remit.collector.store.subjects import ROOT_SPAN
 
 Run: TypeAlias = Mapping[str, Any]
 NOTICED: Final = 0.01
@@ -81,7 +82,7 @@ class Pair:
 
     def least_us(self, counts: Iterable[TypeCounts]) -> int:
         """Return the difference from which on durations differ."""
-        longest = max((each.duration_us for each in counts), default=0)
+        longest = max((types.duration_us for types in counts), default=0)
         return max(LEAST_US, round(longest * NOTICED))
 
 
@@ -101,17 +102,17 @@ def changes_of(
         carriers: Types of the steps around that where the failure began, the nearest first.
         order: The types in the order in which they ran, as far as it is known.
     """
-    names = [name for name in {**newer, **older} if name != ROOT]
+    names = [name for name in {**newer, **older} if name != ROOT_SPAN]
     least_us = pair.least_us([*older.values(), *newer.values()])
     changes: list[Change] = []
     for name in names:
         known = newer.get(name) or older[name]
         none = TypeCounts(name, known.title, 0)
-        one, other = older.get(name, none), newer.get(name, none)
-        rank, why = _difference(pair, one, other, carriers, least_us)
-        otherwise = differ(one.duration_us, other.duration_us, least_us)
-        otherwise = otherwise or bool(one.timed) != bool(other.timed)
-        changes.append(Change(one, other, rank, why, otherwise))
+        was, is_ = older.get(name, none), newer.get(name, none)
+        rank, why = _difference(pair, was, is_, carriers, least_us)
+        otherwise = differ(was.duration_us, is_.duration_us, least_us)
+        otherwise = otherwise or bool(was.timed) != bool(is_.timed)
+        changes.append(Change(was, is_, rank, why, otherwise))
     places: dict[str, int] = {}
     for name in (*carriers, *order):
         places.setdefault(name, len(places))
@@ -133,43 +134,43 @@ _FIRST, _CARRIES, _FAILED, _REFUSED, _NEW, _LONGER, _COUNT, _GONE, _MARKS = rang
 
 
 def _difference(  # noqa: PLR0911 - one for each difference
-    pair: Pair, one: TypeCounts, other: TypeCounts, carriers: Sequence[str], least_us: int
+    pair: Pair, older: TypeCounts, newer: TypeCounts, carriers: Sequence[str], least_us: int
 ) -> tuple[int | None, str]:
     """Return the place and the words of a difference."""
-    pace = _pace(one, other, least_us)
-    if one.name == pair.origin:
+    pace = _pace(older, newer, least_us)
+    if older.name == pair.origin:
         return _FIRST, "; ".join(filter(None, ("failed first", pace)))
-    if one.failed != other.failed:
-        if one.name in carriers:
+    if older.failed != newer.failed:
+        if older.name in carriers:
             return _CARRIES, "carries its error"
-        more, run = (other, "newer") if other.failed > one.failed else (one, "older")
+        more, run = (newer, "newer") if newer.failed > older.failed else (older, "older")
         return _FAILED, f"failed {formats.times(more.failed)} in the {run} run"
-    if one.denied != other.denied:
-        more, run = (other, "newer") if other.denied > one.denied else (one, "older")
+    if older.denied != newer.denied:
+        more, run = (newer, "newer") if newer.denied > older.denied else (older, "older")
         return _REFUSED, f"refused {formats.times(more.denied)} in the {run} run"
-    if not one.steps:
+    if not older.steps:
         early = pair.older["status"] in ENDED_EARLY
         never = "never reached in the older run" if early else "only in the newer run"
         return _NEW, f"new in {pair.newer_version}" if pair.is_new_version else never
-    if not other.steps:
+    if not newer.steps:
         early = pair.newer["status"] in ENDED_EARLY
         return _GONE, "never reached" if early else "only in the older run"
-    if pace and one.steps == other.steps:
+    if pace and older.steps == newer.steps:
         return _LONGER, pace
-    if one.steps != other.steps:
-        count = other.steps - one.steps
+    if older.steps != newer.steps:
+        count = newer.steps - older.steps
         return _COUNT, f"{abs(count):,} {'more' if count > 0 else 'fewer'}"
-    if one.withheld != other.withheld:
+    if older.withheld != newer.withheld:
         return _MARKS, "other values withheld"
     return None, ""
 
 
-def _pace(one: TypeCounts, other: TypeCounts, least_us: int) -> str:
+def _pace(older: TypeCounts, newer: TypeCounts, least_us: int) -> str:
     """Return how many times as long the steps of the newer run took, if that differs."""
-    if not (one.timed and other.timed):
+    if not (older.timed and newer.timed):
         return ""
-    before, after = one.duration_us // one.timed, other.duration_us // other.timed
-    if not differ(one.duration_us, other.duration_us, least_us) or not before or not after:
+    before, after = older.duration_us // older.timed, newer.duration_us // newer.timed
+    if not differ(older.duration_us, newer.duration_us, least_us) or not before or not after:
         return ""
     times = max(before, after) / min(before, after)
     if times < LONGER:

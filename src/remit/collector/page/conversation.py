@@ -90,19 +90,19 @@ class Conversation:
     @property
     def new(self) -> list[Message]:
         """The messages that the call before does not have."""
-        return [each for each in self.messages if (each.number or 0) > self.shared]
+        return [message for message in self.messages if (message.number or 0) > self.shared]
 
     @property
     def total(self) -> int:
         """The number of messages, with those that earlier calls recorded and the answer."""
-        return max((each.number or 0 for each in self.all), default=self.omitted)
+        return max((message.number or 0 for message in self.all), default=self.omitted)
 
     def linked(self, steps: Mapping[str, Step]) -> Conversation:
         """Return the call with the steps that it called, by id of the call."""
         return replace(
             self,
-            messages=[linked(each, steps) for each in self.messages],
-            answer=[linked(each, steps) for each in self.answer],
+            messages=[linked(message, steps) for message in self.messages],
+            answer=[linked(message, steps) for message in self.answer],
         )
 
 
@@ -114,12 +114,12 @@ def conversation(span: Fields) -> Conversation | None:
     inputs = fields_of(payload.get("inputs"))
     listed = inputs.get("messages") if "operation" in payload else None
     if listed is None:
-        listed = next((each for each in payload.values() if is_chat(each)), None)
+        listed = next(filter(is_chat, payload.values()), None)
     if listed is None and not ("operation" in payload and "model_name" in payload):
         return None
     omitted = integer_of(fields_of(inputs.get("omitted")).get("count")) or 0
     messages = messages_of(listed, omitted)
-    last = max((each.number or 0 for each in messages), default=omitted)
+    last = max((message.number or 0 for message in messages), default=omitted)
     usage = fields_of(result.get("token_usage"))
     instructions = inputs.get("system") or payload.get("system")
     return Conversation(
@@ -203,9 +203,9 @@ def _returned(value: object, before: int) -> list[Message]:
     fields = fields_of(value)
     choices = fields.get("choices")
     if is_list(choices):
-        chosen = [fields_of(each).get("message") for each in choices]
-        return messages_of([each for each in chosen if each is not None], before)
-    listed = next((each for each in (value, fields.get("messages")) if is_chat(each)), None)
+        chosen = [fields_of(choice).get("message") for choice in choices]
+        return messages_of([message for message in chosen if message is not None], before)
+    listed = next(filter(is_chat, (value, fields.get("messages"))), None)
     if listed is not None:
         return messages_of(listed, before)
     if isinstance(fields.get("role"), str):
@@ -268,4 +268,4 @@ def _count(result: Fields) -> int | None:
 
 
 def _first_text(*values: object) -> str | None:
-    return next((each for each in values if isinstance(each, str) and each), None)
+    return next((value for value in values if isinstance(value, str) and value), None)

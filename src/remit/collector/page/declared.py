@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, cast, get_args
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias, cast, get_args
 
+import msgspec
+from msgspec import Raw
+
+from remit.collector.domain import is_closed
 from remit.collector.json_io import read_json
+from remit.collector.page.formats import short_name
+from remit.collector.page.payload_tree import members
 from remit.models.data_risk import Action, Category, Classification
 
 ACTIONS: Final[tuple[str, ...]] = get_args(Action)
@@ -15,9 +24,11 @@ ACTION: Final = "action_profile"
 PARAMS: Final = "params_data_categories"
 RESULT: Final = "result_data_categories"
 UNKNOWN: Final = "unknown"
+SENDING: Final = "external_communication"
+MODEL: Final = "llm"
 EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
 """The words of an agent that are limits, and the words of a step that exceed them."""
-WITHOUT_EFFECT: Final = {"llm": "model call", "agent": "agent", "retriever": "retriever"}
+WITHOUT_EFFECT: Final = {MODEL: "model call", "agent": "agent", "retriever": "retriever"}
 """Kinds of steps whose unknown words exceed no remit, and what they are called."""
 VERBS: Final = {
     "create_data": "create data",
@@ -28,62 +39,103 @@ VERBS: Final = {
     "external_communication": "communicate externally",
 }
 """The actions as verbs."""
-_KIND: Final = "x-remit-kind"
-_OWNER: Final = "x-remit-owner"
 _OF_REMIT: Final = "remit:"
 _PARTS: Final = {ACTION: ACTIONS, PARAMS: CATEGORIES, RESULT: CATEGORIES}
 ALL_WORDS: Final = len(ACTIONS) + len(CATEGORIES)
 """Number of the actions and categories that a declaration can say something about."""
 
-Json = Mapping[str, Any]
+Json: TypeAlias = Mapping[str, Any]
 
 
-class Declared(NamedTuple):
-    """A span type as a schema version declares it.
+class _Keywords(msgspec.Struct):
+    kind: Any = msgspec.field(name="x-remit-kind", default=None)
+    owner: Any = msgspec.field(name="x-remit-owner", default=None)
+
+
+_read_keywords: Final = msgspec.json.Decoder(_Keywords | bool).decode
+
+
+class Declared(msgspec.Struct, dict=True):
+    """A span type as a schema version declares it; its schemas are decoded when they are used.
 
     Attributes:
         name: Its name.
-        entry: The declaration.
+        data_risk: Its words; empty or None if it declares none.
+        title: Its title.
+        description: Its description.
+        params_schema: The schema of its parameters.
+        result_schema: The schema of its result.
     """
 
     name: str
-    entry: Json
+    data_risk: Mapping[str, Mapping[str, Any] | None] | None = None
+    title: str | None = None
+    description: str | None = None
+    params_schema: Raw = Raw(b"{}")
+    result_schema: Raw = Raw(b"{}")
 
     def word(self, part: str, name: str) -> str:
         """Return what it says about an action or a category of one side."""
-        risk: Json = self.entry.get("data_risk") or {}
-        words: Json = risk.get(part) or {}
-        return str(words.get(name, UNKNOWN))
+        return str(((self.data_risk or {}).get(part) or {}).get(name, UNKNOWN))
+
+    def sides(self, category: str) -> tuple[str, str]:
+        """Return what it says about a category in its parameters and in its result."""
+        return self.word(PARAMS, category), self.word(RESULT, category)
+
+    def holds(self, category: str) -> bool:
+        """Return whether it takes or gives a category."""
+        return "included" in self.sides(category)
+
+    def excludes(self, category: str) -> bool:
+        """Return whether it rules out a category on both sides."""
+        return self.sides(category) == ("excluded", "excluded")
+
+    def class_of(self, category: str) -> str:
+        """Return how confidential the side is that has a category; the closest of both."""
+        sides = (part for part in (PARAMS, RESULT) if self.word(part, category) == "included")
+        return closest(self.word(part, "classification") for part in sides)
+
+    @property
+    def short(self) -> str:
+        """Its name without its module."""
+        return short_name(self.name)
+
+    @cached_property
+    def _keywords(self) -> _Keywords:
+        keywords = _read_keywords(self.params_schema)
+        return keywords if isinstance(keywords, _Keywords) else _Keywords()
 
     @property
     def kind(self) -> str:
         """Its kind, if an integration declares that it has no effect; else empty."""
-        kind = self.params.get(_KIND)
-        return kind if kind in WITHOUT_EFFECT else ""
+        kind = self._keywords.kind
+        return kind if isinstance(kind, str) and kind in WITHOUT_EFFECT else ""
 
     @property
     def owner(self) -> str | None:
         """The person or team that is responsible for it."""
-        owner = self.params.get(_OWNER)
+        owner = self._keywords.owner
         return owner if isinstance(owner, str) and owner.strip() else None
 
     @property
     def params(self) -> Json:
         """The schema of its parameters."""
-        schema = self.entry.get("params_schema")
-        return cast("Json", schema) if isinstance(schema, dict) else {}
+        return members(read_json(self.params_schema))
 
     @property
     def result(self) -> Json:
         """The schema of its result."""
-        schema = self.entry.get("result_schema")
-        return cast("Json", schema) if isinstance(schema, dict) else {}
+        return members(read_json(self.result_schema))
 
     @property
     def classification(self) -> str:
         """The stricter class of parameters and result."""
-        classes = [self.word(part, "classification") for part in (PARAMS, RESULT)]
-        return max((word for word in classes if word in CLASSES), key=CLASSES.index)
+        return closest(self.sides("classification"))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether values are shown only on request: from *confidential* on, or of article 9."""
+        return is_closed(cast("Mapping[str, Mapping[str, str] | None]", self.data_risk or {}))
 
     @property
     def allowed(self) -> list[str]:
@@ -91,13 +143,19 @@ class Declared(NamedTuple):
         return [name for name in ACTIONS if self.word(ACTION, name) == "allowed"]
 
     @property
+    def takes(self) -> list[str]:
+        """The categories in its parameters."""
+        return [name for name in CATEGORIES if self.word(PARAMS, name) == "included"]
+
+    @property
+    def gives(self) -> list[str]:
+        """The categories in its result."""
+        return [name for name in CATEGORIES if self.word(RESULT, name) == "included"]
+
+    @property
     def categories(self) -> list[str]:
         """The categories that it takes or gives."""
-        return [
-            name
-            for name in CATEGORIES
-            if "included" in (self.word(PARAMS, name), self.word(RESULT, name))
-        ]
+        return [name for name in CATEGORIES if self.holds(name)]
 
     @property
     def limits(self) -> list[tuple[str, str]]:
@@ -113,16 +171,18 @@ class Declared(NamedTuple):
     def unsaid(self) -> int:
         """The number of actions and categories about which it says nothing."""
         actions = sum(self.word(ACTION, name) == UNKNOWN for name in ACTIONS)
-        return actions + sum(
-            self.word(PARAMS, name) == self.word(RESULT, name) == UNKNOWN for name in CATEGORIES
-        )
+        return actions + sum({*self.sides(name)} == {UNKNOWN} for name in CATEGORIES)
 
 
-class Declaration(NamedTuple):
+_read_types: Final = msgspec.json.Decoder(list[Declared]).decode
+
+
+@dataclass(frozen=True)
+class Declaration:
     """The span types of an agent.
 
     Attributes:
-        own: That of the agent itself; None if it is not known which it is.
+        own: That of the agent itself, which has its remit; None if it is not known which it is.
         steps: The others, by name.
     """
 
@@ -135,42 +195,95 @@ class Declaration(NamedTuple):
         return None if self.own is None else self.own.owner
 
     @property
-    def all(self) -> list[Declared]:
+    def description(self) -> str | None:
+        """The description of the agent in its code."""
+        return None if self.own is None else self.own.description
+
+    @cached_property
+    def all(self) -> Sequence[Declared]:
         """All span types, that of the agent first."""
         return [*([] if self.own is None else [self.own]), *self.steps.values()]
 
+    def named(self, name: str) -> Declared | None:
+        """Return the span type of a name; None if it is not declared."""
+        return next((step for step in self.all if step.name == name), None)
 
-def declaration_of(span_types: str | None, identifier: str | None) -> Declaration:
+    @cached_property
+    def categories(self) -> Sequence[str]:
+        """The categories that the agent or one of its steps takes or gives."""
+        return [name for name in CATEGORIES if any(step.holds(name) for step in self.all)]
+
+    @cached_property
+    def senders(self) -> Sequence[Declared]:
+        """The steps that may communicate externally, or do not rule it out.
+
+        An agent and a retriever communicate by their steps.
+        """
+        return [
+            step
+            for step in self.steps.values()
+            if step.kind in {"", MODEL} and step.word(ACTION, SENDING) != "disallowed"
+        ]
+
+    def rules_out(self, category: str) -> bool:
+        """Return whether the agent rules out a category, or each of its steps does."""
+        if self.own is not None and self.own.excludes(category):
+            return True
+        return bool(self.steps) and all(step.excludes(category) for step in self.steps.values())
+
+    def forbids(self, category: str) -> bool:
+        """Return whether the remit of the agent rules out a category on a side."""
+        return self.own is not None and "excluded" in self.own.sides(category)
+
+    def class_of(self, category: str) -> str:
+        """Return how confidential a category is at most."""
+        return closest(step.class_of(category) for step in self.all)
+
+
+def declaration_of(
+    span_types: str | None, identifier: str | None, name: str | None = None
+) -> Declaration:
     """Return the declaration in a schema version.
 
     Args:
         span_types: The span types as JSON; None without a schema version.
         identifier: External identifier of the agent, which is the name of its span type; in local
             mode a folder comes before it.
+        name: Name of the agent, which may be the title of its span type.
     """
-    entries = [] if span_types is None else cast("list[Json]", read_json(span_types))
-    types = {
-        str(entry["name"]): Declared(str(entry["name"]), entry)
-        for entry in entries
-        if not str(entry["name"]).startswith(_OF_REMIT)
-    }
-    own = _own(types.values(), identifier or "")
-    steps = {name: types[name] for name in sorted(types) if types[name] is not own}
-    return Declaration(own, steps)
+    declared = [] if span_types is None else _read_types(span_types)
+    steps = {step.name: step for step in declared if not step.name.startswith(_OF_REMIT)}
+    own = _own(steps.values(), identifier, name)
+    return Declaration(own, {key: steps[key] for key in sorted(steps) if steps[key] is not own})
 
 
-def _own(types: Iterable[Declared], identifier: str) -> Declared | None:
-    """Return the span type of the agent: the one that has its name, else the only owned one."""
-    named = [one for one in types if identifier and f"/{identifier}".endswith(f"/{one.name}")]
-    owned = [one for one in types if one.owner is not None]
+def is_named(step: Declared, identifier: str | None) -> bool:
+    """Return whether an agent with this external identifier has the name of a span type."""
+    return f"/{identifier or ''}".endswith(f"/{step.name}")
+
+
+def _own(steps: Collection[Declared], identifier: str | None, name: str | None) -> Declared | None:
+    """Return the span type of an agent: that of its name, else the only owned or titled one."""
+    named = [step for step in steps if is_named(step, identifier)]
     if named:
-        return max(named, key=lambda one: len(one.name))
-    return owned[0] if len(owned) == 1 else None
+        return max(named, key=lambda step: len(step.name))
+    owned = [step for step in steps if step.owner is not None]
+    titled = [step for step in steps if step.title is not None and step.title == name]
+    return next((alone[0] for alone in (owned, titled) if len(alone) == 1), None)
+
+
+def level(classification: str) -> int:
+    """Return how confidential a class is: from 1 for *public*; 0 if it is not known."""
+    return CLASSES.index(classification) if classification in CLASSES else 0
+
+
+def closest(classes: Iterable[str]) -> str:
+    """Return the most confidential class; `unknown` if none is known."""
+    return CLASSES[max(map(level, classes), default=0)]
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return names without their modules, where that leaves them distinct."""
-    names = list(names)
-    tails = {name: name.partition(":")[2] or name for name in names}
-    shared = {tail for tail in tails.values() if list(tails.values()).count(tail) > 1}
-    return {name: name if tail in shared else tail for name, tail in tails.items()}
+    shorter = {name: name.partition(":")[2] or name for name in names}
+    counts = Counter(shorter.values())
+    return {name: name if counts[short] > 1 else short for name, short in shorter.items()}

@@ -20,24 +20,18 @@ class Erasure(NamedTuple):
     """What one request erased.
 
     Attributes:
+        record: The record of the newest run.
         at: When it ended.
-        asked_for: `run`, `agent` or `subject`.
         agent: The name of the agent, if it was chosen.
-        run_id: The newest run.
         runs: How many runs.
         spans: How many spans with payloads.
-        reason: Why.
-        erased_by: By whom.
     """
 
+    record: ErasureRow
     at: str
-    asked_for: str
     agent: str | None
-    run_id: str
     runs: int
     spans: int
-    reason: str
-    erased_by: str
 
 
 def erasures_since(ctx: Context, since_us: int) -> list[Erasure]:
@@ -48,25 +42,16 @@ def erasures_since(ctx: Context, since_us: int) -> list[Erasure]:
     if caller.agent_id is not None:
         seen = {run.id for run in runs.values() if caller.sees(run)}
         rows = [row for row in rows if row.agent_instance_id in seen]
-    found: list[Erasure] = []
+    listed: list[Erasure] = []
     for group in _groups(rows):
-        first = group[0]
-        run = runs.get(first.agent_instance_id)
-        named = run is not None and first.asked_for == "agent"
+        newest = group[0]
+        run = runs.get(newest.agent_instance_id)
+        named = run is not None and newest.asked_for == "agent"
         agent = ctx.tx.agent(caller.account_id, run.agent_id) if run and named else None
-        found.append(
-            Erasure(
-                format_us(first.inserted_at),
-                first.asked_for,
-                None if agent is None else agent.name,
-                first.agent_instance_id,
-                len(group),
-                sum(row.spans for row in group),
-                first.reason,
-                first.erased_by,
-            )
-        )
-    return found
+        name = None if agent is None else agent.name
+        spans = sum(row.spans for row in group)
+        listed.append(Erasure(newest, format_us(newest.inserted_at), name, len(group), spans))
+    return listed
 
 
 def _groups(rows: Iterable[ErasureRow]) -> list[list[ErasureRow]]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from remit.collector.page.agent_remits import (
-    ACTIONS,
+from remit.collector.page.agent_remits import AgentRemit
+from remit.collector.page.declared import (
+    ACTION,
     CATEGORIES,
     PARAMS,
     SENDING,
     Declared,
-    Step,
     closest,
 )
 from remit.collector.store.questions import StepCount
@@ -92,28 +92,36 @@ class AgentFlows:
         return sorted({step for flow in self.of(kind) for step in flow.steps})
 
 
-def flows_of(one: Declared, counts: Mapping[tuple[str, str], StepCount], runs: int) -> AgentFlows:
-    """Return the categories of an agent."""
-    numbers = {step.name: counts.get((one.agent.id, step.name)) for step in one.all}
+def flows_of(
+    remit: AgentRemit, counts: Mapping[tuple[str, str], StepCount], runs: int
+) -> AgentFlows:
+    """Return the categories of an agent.
+
+    Args:
+        remit: What it declares.
+        counts: How often steps ran, by agent and step.
+        runs: How many of its runs began.
+    """
+    numbers = {step.name: counts.get((remit.agent.id, step.name)) for step in remit.all}
     spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
     denied = {name: 0 if count is None else count.denied for name, count in numbers.items()}
-    flows = [_flow(one, category, spans, denied) for category in one.categories]
-    silent = not one.categories and not any(map(one.rules_out, CATEGORIES))
-    return AgentFlows(one.agent.id, one.agent.name, runs, sum(spans.values()), flows, silent)
+    flows = [_flow(remit, category, spans, denied) for category in remit.categories]
+    silent = not remit.categories and not any(map(remit.rules_out, CATEGORIES))
+    return AgentFlows(remit.agent.id, remit.agent.name, runs, sum(spans.values()), flows, silent)
 
 
 def _flow(
-    one: Declared, category: str, spans: Mapping[str, int], denied: Mapping[str, int]
+    remit: AgentRemit, category: str, spans: Mapping[str, int], denied: Mapping[str, int]
 ) -> Flow:
-    holding = [step for step in one.steps if step.holds(category)]
+    holding = [step for step in remit.steps.values() if step.holds(category)]
     ran = sum(spans[step.name] for step in holding) or (0 if holding else sum(spans.values()))
     # Each call of these was refused.
-    stopped = [step for step in one.steps if 0 < spans[step.name] <= denied[step.name]]
+    stopped = [step for step in remit.steps.values() if 0 < spans[step.name] <= denied[step.name]]
     refused = [step for step in stopped if step in holding]
-    senders = [step for step in one.senders if step not in stopped]
+    senders = [step for step in remit.senders if step not in stopped]
     leaving = [step for step in senders if _sends(step) and _takes(step, category)]
     open_ = [step for step in senders if step.word(PARAMS, category) != "excluded"]
-    if refused and (one.forbids(category) or not (leaving or open_)):
+    if refused and (remit.forbids(category) or not (leaving or open_)):
         times = sum(denied[step.name] for step in refused)
         return Flow(category, Kind.REFUSED, _names(refused), ran, times)
     if leaving:
@@ -123,15 +131,15 @@ def _flow(
     return Flow(category, Kind.STAYS, (), ran)
 
 
-def _sends(step: Step) -> bool:
-    return step.word(ACTIONS, SENDING) == "allowed"
+def _sends(step: Declared) -> bool:
+    return step.word(ACTION, SENDING) == "allowed"
 
 
-def _takes(step: Step, category: str) -> bool:
+def _takes(step: Declared, category: str) -> bool:
     return step.word(PARAMS, category) == "included"
 
 
-def _names(steps: Iterable[Step]) -> tuple[str, ...]:
+def _names(steps: Iterable[Declared]) -> tuple[str, ...]:
     return tuple(sorted({step.short for step in steps}))
 
 
@@ -188,13 +196,13 @@ class Category:
         return [(agent, flow) for agent, flow in self.flows if flow.kind is kind]
 
 
-def categories_of(agents: Sequence[AgentFlows], declared: Iterable[Declared]) -> list[Category]:
+def categories_of(agents: Sequence[AgentFlows], remits: Iterable[AgentRemit]) -> list[Category]:
     """Return the categories that an agent has; those that leave through most agents first."""
     classes: dict[str, str] = {}
-    for one in declared:
-        for name in one.categories:
-            classes[name] = closest([classes.get(name, ""), one.class_of(name)])
-    found = [
+    for remit in remits:
+        for name in remit.categories:
+            classes[name] = closest([classes.get(name, ""), remit.class_of(name)])
+    categories = [
         Category(
             name,
             classes.get(name, "unknown"),
@@ -206,4 +214,4 @@ def categories_of(agents: Sequence[AgentFlows], declared: Iterable[Declared]) ->
     def rank(category: Category) -> tuple[int, ...]:
         return tuple(-len(category.of(kind)) for kind in ORDER)
 
-    return sorted((each for each in found if each.flows), key=rank)
+    return sorted((category for category in categories if category.flows), key=rank)

@@ -64,6 +64,11 @@ def words(identifier: str) -> str:
     return identifier.replace("_", " ")
 
 
+def category(name: str) -> str:
+    """Return a category of data without the law that it is from: `genetic data`."""
+    return words(name.removeprefix("gdpr_"))
+
+
 def visible(text: str) -> str:
     """Return *text* with characters that would hide or reorder it as their code points."""
     if text.isprintable():
@@ -103,11 +108,14 @@ def stamp(instant_us: int) -> str:
     return datetime.fromtimestamp(instant_us / US_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def step(schema_name: str) -> str:
-    """Return the name of a step without its module: `Shop.find_order`; that of a run is `Run`."""
-    if schema_name in _OWN_STEPS:
-        return _OWN_STEPS[schema_name]
+def short_name(schema_name: str) -> str:
+    """Return the name of a step without its module: `Shop.find_order`."""
     return schema_name.rpartition(":")[2] or schema_name
+
+
+def step(schema_name: str) -> str:
+    """Return the name of a step without its module; that of a run is `Run`."""
+    return _OWN_STEPS.get(schema_name) or short_name(schema_name)
 
 
 def times(count: int) -> str:

@@ -15,7 +15,6 @@ MOST_HOURS: Final = 3 * 24 + 1
 """Above so many hours a bar is a day."""
 MOST_BARS: Final = 120
 WIDTH: Final = 960
-BASE: Final = 74
 _UP: Final = 66
 _DOWN: Final = 25
 _TIMES: Final = {

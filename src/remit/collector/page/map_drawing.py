@@ -108,7 +108,8 @@ def drawing(agents: Sequence[AgentFlows], categories: Sequence[Category], more: 
     count = len(categories) + (1 if more else 0)
     height = max(sum(heights), count * CATEGORY)
     middles = {
-        each.name: height / max(count, 1) * (place + 0.5) for place, each in enumerate(categories)
+        category.name: height / max(count, 1) * (place + 0.5)
+        for place, category in enumerate(categories)
     }
     begins = _begins(agents, middles)
     rows: list[Row] = []
@@ -119,7 +120,7 @@ def drawing(agents: Sequence[AgentFlows], categories: Sequence[Category], more: 
         front = [line for line in lines if line.css != _CLASSES[Kind.STAYS]]
         rows.append(Row(agent, top, tall, behind, front, _out(agent, tall)))
         top += tall
-    return Drawing(rows, height, [(each, middles[each.name]) for each in categories])
+    return Drawing(rows, height, [(category, middles[category.name]) for category in categories])
 
 
 def _kinds_out(agent: AgentFlows) -> list[Kind]:
@@ -166,15 +167,15 @@ def _lines(
 
 def _out(agent: AgentFlows, height: int) -> list[Out]:
     kinds = _kinds_out(agent)
-    found: list[Out] = []
+    lines: list[Out] = []
     for place, kind in enumerate(kinds):
         y = height / 2 + (place - (len(kinds) - 1) / 2) * 18
         width = _wide(agent.of(kind))
         half = width / 2 + 3
         shape = f"M84 {y - half:.1f}l{half:.1f} {half:.1f}-{half:.1f} {half:.1f}z"
         tip = shape if kind is Kind.LEAVES else ""
-        found.append(Out(kind, _CLASSES[kind], width, y, tip))
-    return found
+        lines.append(Out(kind, _CLASSES[kind], width, y, tip))
+    return lines
 
 
 def _wide(flows: Sequence[Flow]) -> float:

@@ -8,11 +8,9 @@ from typing import Final, NamedTuple
 from remit.collector.page.declared import (
     ACTION,
     ACTIONS,
-    ALL_WORDS,
     CATEGORIES,
     CLASSES,
-    PARAMS,
-    RESULT,
+    SENDING,
     UNKNOWN,
     VERBS,
     WITHOUT_EFFECT,
@@ -45,34 +43,26 @@ class Row(NamedTuple):
     """A step in the matrix.
 
     Attributes:
-        name: Its name.
-        short: Its name without the module.
+        step: What it declares.
+        short: Its name without the module, if that is distinct.
         ran: How often it ran; None for the agent itself.
         cells: What it says about actions and categories.
-        folded: What it says about all folded categories.
-        classification: Its class; `unknown` without one.
+        folded: Whether categories are folded.
         refusal: Why `deny` would refuse it.
         runs_as: Why it runs although it says nothing; empty otherwise.
         may: The actions that it may take, as verbs.
-        takes: The categories in its parameters.
-        gives: The categories in its result.
         never: What it rules out.
-        unsaid: The number of words about which it says nothing.
     """
 
-    name: str
+    step: Declared
     short: str
     ran: int | None
     cells: Sequence[Cell]
     folded: bool
-    classification: str
     refusal: Refusal | None
     runs_as: str
     may: Sequence[str]
-    takes: Sequence[str]
-    gives: Sequence[str]
     never: Sequence[str]
-    unsaid: int
 
 
 def remit(visit: Visit, subject: Subject) -> Page:
@@ -88,29 +78,25 @@ def remit(visit: Visit, subject: Subject) -> Page:
         _row(declared.steps[name], short, columns, refused.get(name), subject.ran(name))
         for name in ordered
     ]
-    own = None
-    if declared.own is not None:
-        own = _row(declared.own, short, columns, None, None)
     return Page(
         "agent_remit.html",
         {
-            "own": own,
+            "own": declared.own and _row(declared.own, short, columns, None, None),
             "rows": rows,
             "actions": ACTIONS,
             "columns": columns,
             "folded": len(CATEGORIES) - len(columns),
             "opened": opened,
             "refused": [row for row in rows if row.refusal is not None],
-            "denied": sum(int(one["denied"]) for one in subject.counts.values()),
+            "denied": sum(int(counts["denied"]) for counts in subject.counts.values()),
             "has_limits": declared.own is not None and bool(declared.own.limits),
             "exits": exits(declared, refused),
             "short": short,
             "silent": [
                 short[step.name]
                 for step in declared.steps.values()
-                if step.word(ACTION, "external_communication") == UNKNOWN
+                if step.word(ACTION, SENDING) == UNKNOWN
             ],
-            "all_words": ALL_WORDS,
             "verbs": VERBS,
             "advice": _advice(rows),
         },
@@ -137,24 +123,16 @@ def _row(
         *(_category(step, name, clash=name in clashing) for name in columns),
     ]
     return Row(
-        name=step.name,
+        step=step,
         short=short[step.name],
         ran=ran,
         cells=cells,
         folded=len(columns) < len(CATEGORIES),
-        classification=step.classification,
         refusal=reason,
         runs_as=WITHOUT_EFFECT.get(step.kind, ""),
         may=[VERBS[name] for name in step.allowed],
-        takes=[name for name in CATEGORIES if step.word(PARAMS, name) == "included"],
-        gives=[name for name in CATEGORIES if step.word(RESULT, name) == "included"],
-        never=[VERBS.get(name, name) for name in dict(_by_name(step))],
-        unsaid=step.unsaid,
+        never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name in step.limits)],
     )
-
-
-def _by_name(step: Declared) -> list[tuple[str, str]]:
-    return [(name, part) for part, name in step.limits]
 
 
 def _action(step: Declared, name: str, *, clash: bool) -> Cell:
@@ -167,7 +145,7 @@ def _action(step: Declared, name: str, *, clash: bool) -> Cell:
 
 
 def _category(step: Declared, name: str, *, clash: bool) -> Cell:
-    sides = {"in": step.word(PARAMS, name), "out": step.word(RESULT, name)}
+    sides = dict(zip(("in", "out"), step.sides(name), strict=True))
     included = [side for side, word in sides.items() if word == "included"]
     excluded = [side for side, word in sides.items() if word == "excluded"]
     if included:
@@ -188,18 +166,17 @@ def _darkness(step: Declared) -> str:
 
 def _advice(rows: Sequence[Row]) -> tuple[str, str] | None:
     """Return a step that only says too little, and the declaration with which it would run."""
-    silent = (row for row in rows if row.refusal is not None and not row.refusal.does)
-    for row in silent:
-        if row.refusal is None:
+    for row in rows:
+        if row.refusal is None or row.refusal.does:
             continue
-        forbids = [name for name in row.refusal.unsaid if name in ACTIONS]
-        excludes = [name for name in row.refusal.unsaid if name in CATEGORIES]
-        arguments = [
-            f"{argument}={_literal(names)}"
-            for argument, names in (("forbids", forbids), ("excludes", excludes))
-            if names
-        ]
-        return row.short, ", ".join(arguments)
+        words = {"forbids": ACTIONS, "excludes": CATEGORIES}
+        unsaid = {
+            argument: [name for name in row.refusal.unsaid if name in known]
+            for argument, known in words.items()
+        }
+        return row.short, ", ".join(
+            f"{argument}={_literal(names)}" for argument, names in unsaid.items() if names
+        )
     return None
 
 

@@ -90,7 +90,7 @@ class Message:
     @property
     def rules(self) -> list[str]:
         """The rules that withheld something in it, without repetition."""
-        return list(dict.fromkeys(one.text for one in self.pieces if one.kind == "withheld"))
+        return list(dict.fromkeys(piece.text for piece in self.pieces if piece.kind == "withheld"))
 
     @property
     def text(self) -> str:
@@ -179,7 +179,7 @@ def content_of(content: object, *, is_result: bool = False) -> list[Part]:
         decoded = json_of(content) if is_result else content
         return [value_part(decoded) if is_structured(decoded) else _text(content)]
     if is_list(content):
-        return [part for each in content for part in _block(each)]
+        return [part for block in content for part in _block(block)]
     return [value_part(content)]
 
 
@@ -217,8 +217,8 @@ def is_chat(value: object) -> bool:
     """Return whether a value is a list of chat messages, or what is left of one."""
     if not is_list(value):
         return False
-    items = [each for each in value if not is_marker(each)]
-    return bool(items) and all(isinstance(fields_of(each).get("role"), str) for each in items)
+    items = [item for item in value if not is_marker(item)]
+    return bool(items) and all(isinstance(fields_of(item).get("role"), str) for item in items)
 
 
 def is_list(value: object) -> TypeIs[list[object]]:

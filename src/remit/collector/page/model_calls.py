@@ -9,11 +9,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from remit.collector.page import formats
 from remit.collector.page.conversation import Conversation, conversation, shared_with
 from remit.collector.page.messages import Message, Step
-from remit.collector.page.visits import Api
+from remit.collector.page.visits import SPANS, Api
 from remit.collector.times import US_PER_S, format_us, parse_us
 
 Span: TypeAlias = Mapping[str, Any]
-SPANS: Final = "/api/remit/v1/spans"
 PAGE: Final = 100
 MOST_PAGES: Final = 10
 """Pages of earlier calls, and of steps, that are read for one view."""
@@ -80,10 +79,10 @@ def earlier_calls(api: Api, span: Span, *, pages: int = MOST_PAGES) -> Iterator[
             limit=str(PAGE),
             payloads="true",
         )
-        for each in answer["spans"]:
-            call = conversation(each)
-            if call is not None and _outside(each["parent_span_id"], nodes) == parent:
-                yield Earlier(each, call)
+        for earlier in answer["spans"]:
+            call = conversation(earlier)
+            if call is not None and _outside(earlier["parent_span_id"], nodes) == parent:
+                yield Earlier(earlier, call)
         before = answer["next"]
         if before is None:
             return
@@ -94,7 +93,7 @@ def _nodes(api: Api, span: Span) -> Mapping[str, str | None]:
     answer = api.get(
         SPANS, run_id=span["agent_instance_id"], type=f"{LANGCHAIN}chain", limit=str(MOST_NODES)
     )
-    return {each["id"]: each["parent_span_id"] for each in answer["spans"]}
+    return {node["id"]: node["parent_span_id"] for node in answer["spans"]}
 
 
 def _outside(parent: str | None, nodes: Mapping[str, str | None]) -> str | None:
@@ -132,13 +131,13 @@ def called_steps(api: Api, span: Span, calls: Sequence[Conversation]) -> dict[st
     by_id = {
         str(step["payload"]["call_id"]): step for step in steps if "call_id" in step["payload"]
     }
-    found = {call_id: _step(by_id[call_id]) for call_id, _ in wanted if call_id in by_id}
+    steps_of = {call_id: _step(by_id[call_id]) for call_id, _ in wanted if call_id in by_id}
     for name in {name for call_id, name in wanted if call_id not in by_id}:
-        ids = list(dict.fromkeys(each for each, tool in wanted if tool == name))
+        ids = list(dict.fromkeys(call_id for call_id, tool in wanted if tool == name))
         named = [step for step in steps if _is_named(step, name, span)]
         if len(ids) == len(named):
-            found |= {call_id: _step(step) for call_id, step in zip(ids, named, strict=True)}
-    return found
+            steps_of |= {call_id: _step(step) for call_id, step in zip(ids, named, strict=True)}
+    return steps_of
 
 
 def _steps_around(api: Api, span: Span) -> Iterator[Span]:
@@ -203,6 +202,6 @@ def _up_to(call: Conversation, last: int) -> Conversation:
     """Return a call with its messages up to a number."""
 
     def kept(messages: Sequence[Message]) -> list[Message]:
-        return [each for each in messages if each.number is None or each.number <= last]
+        return [message for message in messages if (message.number or 0) <= last]
 
     return replace(call, messages=kept(call.messages), answer=kept(call.answer))

@@ -18,7 +18,7 @@ from remit.collector.domain import Context, instance_of, is_open
 from remit.collector.errors import invalid_field, not_found
 from remit.collector.page.formats import step, visible
 from remit.collector.page.run_facts import closed_errors_in
-from remit.collector.page.visits import Data, Visit
+from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store import FOUND, STATUSES, InstanceRow
 from remit.collector.store import questions as store
 from remit.collector.store.ids import to_bytes, to_text
@@ -85,7 +85,7 @@ def find(visit: Visit) -> Data:
     def work(ctx: Context) -> dict[str, object]:
         row, run = _run(ctx, run_id)
         names = _Names(ctx, row)
-        errors = not closed_errors_in(ctx, row, names.declared.types).any
+        errors = not closed_errors_in(ctx, row, names.closed).any
         written = msgspec.json.encode(text).decode()[1:-1]
         hits: list[str] = []
         last: bytes | None = after
@@ -94,12 +94,12 @@ def find(visit: Visit) -> Data:
             page = store.searched(
                 ctx.tx, run, written, after=last, limit=_FIND_STEPS, errors=errors
             )
-            names.read({each.type_ref for each in page})
+            names.read({match.type_ref for match in page})
             hits += [
-                each.id.hex()
-                for each in page
-                if text.lower() in names.shown[each.type_ref].lower()
-                or (each.has_text and names.is_open(each.type_ref))
+                match.id.hex()
+                for match in page
+                if text.lower() in names.shown[match.type_ref].lower()
+                or (match.has_text and names.is_open(match.type_ref))
             ]
             last = page[-1].id if len(page) == _FIND_STEPS else None
             if len(hits) >= MOST_HITS or time.monotonic() > until:
@@ -117,7 +117,7 @@ def find(visit: Visit) -> Data:
 def live(visit: Visit) -> Data:
     """Return what changed after a cursor: 204, or the state of the runs and the next cursor."""
     since = visit.query.get("since")
-    answer = visit.api.get("/api/remit/v1/changes", run_id=visit.query.get("run"), after=since)
+    answer = visit.api.get(CHANGES, run_id=visit.query.get("run"), after=since)
     if since and not answer["runs"]:
         return Data(None)
     runs = [{"id": run["id"], "status": run["status"]} for run in answer["runs"]]
@@ -135,9 +135,9 @@ class _Names:
 
     def read(self, refs: set[int]) -> None:
         """Read the names that are not known yet."""
-        for each in store.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
-            self._names[each.ref] = each.name
-            self.shown[each.ref] = visible(step(each.name))
+        for named in store.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
+            self._names[named.ref] = named.name
+            self.shown[named.ref] = visible(step(named.name))
 
     def is_model_call(self, ref: int) -> bool:
         """Return whether steps of a type are calls of a model."""
@@ -149,6 +149,12 @@ class _Names:
         if self._names[ref] == ROOT_SPAN:
             return "root"
         return "call" if self.is_model_call(ref) else "step"
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """The declared types whose values are shown only on request."""
+        types = self.declared.types
+        return frozenset(name for name in types if not is_open(types[name]))
 
     def is_open(self, ref: int) -> bool:
         """Return whether texts of steps of a type may be listed."""
@@ -176,7 +182,7 @@ class _Slice:
             if ref in of_models
         ]
         few = calls if len(calls) <= MOST_CALLS else []
-        self._usages = {each.id: each for each in store.usages(ctx.tx, run, few)}
+        self._usages = {usage.id: usage for usage in store.usages(ctx.tx, run, few)}
 
     def columns(self) -> dict[str, object]:
         """Return the columns; times are differences in microseconds."""

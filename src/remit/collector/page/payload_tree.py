@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -56,13 +56,26 @@ class PayloadTree(NamedTuple):
     unregistered: bool
 
 
+def members(value: object) -> dict[str, Any]:
+    """Return an object of a payload; anything else is empty."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[object]:
+    """Return a list of a payload; anything else is empty."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list of a payload; of anything else none."""
+    return [cast("dict[str, Any]", item) for item in items(value) if isinstance(item, dict)]
+
+
 def tree_of(payload: dict[str, object]) -> PayloadTree:
     """Return a payload as a tree."""
     builder = _Builder()
     own = payload.get(KEY)
-    remark = cast("dict[str, object]", own) if isinstance(own, dict) else {}
-    exceeds = remark.get("exceeds")
-    sentences = cast("list[object]", exceeds) if isinstance(exceeds, list) else []
+    remark = members(own)
     if isinstance(own, str):
         nodes: tuple[Node, ...] = (builder.marker(None, payload),)
     else:
@@ -71,7 +84,7 @@ def tree_of(payload: dict[str, object]) -> PayloadTree:
     return PayloadTree(
         nodes,
         builder.is_cut,
-        tuple(map(str, sentences)),
+        tuple(map(str, items(remark.get("exceeds")))),
         remark.get("unregistered") is True,
     )
 
@@ -140,9 +153,7 @@ class _Builder:
             media = marker.get("media_type")
             return Node(key, "opaque", size, str(media) if media else "not recorded")
         if kind == "array":
-            shape = marker.get("shape")
-            sizes = cast("list[object]", shape) if isinstance(shape, list) else []
-            shown = " by ".join(map(str, sizes))
+            shown = " by ".join(map(str, items(marker.get("shape"))))
             words = (str(marker.get("type", "array")), shown, str(marker.get("dtype", "")))
             return Node(key, "opaque", " ".join(filter(None, words)), "not recorded")
         return Node(key, "opaque", str(marker.get("type", kind)), "not looked into")

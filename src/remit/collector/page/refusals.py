@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from remit.collector.domain import Context, is_closed
+from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
-from remit.collector.page.agent_remits import (
-    Step,
-    own_step,
-    short_name,
-    steps_of,
-)
-from remit.collector.page.sides import Clash, Sides, clashes_in, sides_of, summary_of, verdict_of
+from remit.collector.errors import invalid_field
+from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
+from remit.collector.page.formats import short_name
+from remit.collector.page.payload_tree import items, members
+from remit.collector.page.sides import Sides, clashes_in, sides_of, summary_of, verdict_of
 from remit.collector.page.visits import Api
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
+from remit.collector.store.ids import ms_of
+from remit.collector.store.questions import Position
+from remit.collector.times import format_us, parse_us
+from remit.collector.validation import KEY
 
 MOST_CASES: Final = 50
 """Most cases on a page."""
@@ -40,13 +42,14 @@ class Case(NamedTuple):
 
     Attributes:
         kind: A key of `KINDS`.
-        at: When.
+        at: When the step began, or the run was registered.
         agent_id: The agent.
         agent: Its name.
         run_id: The run.
         span_id: The span; None for a terminated run.
         step: The name of the step; empty for a terminated run.
         text: What happened, after the name of the step.
+        ended: When the run was terminated; None for a span.
     """
 
     kind: str
@@ -57,6 +60,14 @@ class Case(NamedTuple):
     span_id: str | None
     step: str
     text: str
+    ended: str | None = None
+
+
+class Cases(NamedTuple):
+    """Cases of a page, the newest first, and where the next page begins; None on the last one."""
+
+    cases: Sequence[Case]
+    next: str | None
 
 
 class Detail(NamedTuple):
@@ -89,16 +100,48 @@ class Detail(NamedTuple):
     closed: bool
 
 
-class _Declared(NamedTuple):
-    """What a run was registered with."""
+class _Registered(NamedTuple):
+    """What a run was registered with: its agent, version and span types."""
 
     agent: AgentRow | None
     version: str | None
-    steps: Sequence[Step]
+    span_types: str | None
 
-    def step(self, name: str) -> Step | None:
-        """Return the span type of a name."""
-        return next((step for step in self.steps if step.name == name), None)
+    def declaration(self, identifier: str | None) -> Declaration:
+        """Return the declaration of the agent with an external identifier."""
+        name = None if self.agent is None else self.agent.name
+        return declaration_of(self.span_types, identifier, name)
+
+    def remit(self, identifier: str) -> Declared | None:
+        """Return the span type of the agent that ruled a step out, if it is declared."""
+        own = self.declaration(identifier).own
+        is_agent = self.agent is not None and self.agent.external_identifier == identifier
+        return own if own is not None and (is_agent or is_named(own, identifier)) else None
+
+
+class _Record(NamedTuple):
+    """A span or a run of a case, with its place in the list.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        at_us: When the span began, or the run was registered: the lists of the API have this order.
+        fields: The span or run as the API lists it.
+    """
+
+    kind: str
+    at_us: int
+    fields: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[int, bool, str]:
+        """What the list is sorted by, backwards; runs come before spans of the same time."""
+        return self.at_us, self.kind == TERMINATED, self.fields["id"]
+
+    @property
+    def place(self) -> str:
+        """Its place, after which a page begins: a position in the list of runs, or of spans."""
+        record_id = str(self.fields["id"])
+        return record_id if self.kind == TERMINATED else f"{self.at_us}-{record_id}"
 
 
 def listed(
@@ -106,60 +149,87 @@ def listed(
     names: Mapping[str, str],
     wanted: Mapping[str, str | None],
     kind: str,
-    most: int = MOST_CASES,
-) -> tuple[list[Case], bool]:
-    """Return the newest cases, and whether there are older ones.
+    most: int,
+    before: str = "",
+) -> Cases:
+    """Return the newest cases.
 
     Args:
         api: The API.
         names: The names of the agents.
         wanted: Agent and time, as the API reads them.
         kind: Only this kind; empty for all.
-        most: The largest number of cases.
+        most: The largest number of cases; a span that is several cases may exceed it.
+        before: The `next` of a page, after which this one begins; empty for the first page.
+
+    Raises:
+        RequestError: 422, *before* is no `next`.
     """
-    kinds = [kind] if kind else list(KINDS)
-    found: list[tuple[str, str, dict[str, Any]]] = []
-    for each in kinds:
-        if each == TERMINATED:
-            runs = _newest(api, "runs", {**wanted, "status": TERMINATED}, most + 1)
-            found += [(run["finished_at"] or run["updated_at"], each, run) for run in runs]
+    of_runs, of_spans = _after(before)
+    records: list[_Record] = []
+    for name in [kind] if kind else KINDS:
+        if name == TERMINATED:
+            runs = _newest(api, "runs", {**wanted, "status": name, **of_runs}, most + 1)
+            records += [_Record(name, ms_of(run["id"]) * 1000, run) for run in runs]
         else:
-            spans = _newest(api, "spans", {**wanted, "flag": each}, most + 1)
-            found += [(span["started_at"] or span["inserted_at"], each, span) for span in spans]
-    found.sort(key=lambda each: each[0], reverse=True)
-    return [_case(api, names, *each) for each in found[:most]], len(found) > most
+            spans = _newest(api, "spans", {**wanted, "flag": name, **of_spans}, most + 1)
+            records += [_Record(name, parse_us(span["started_at"]), span) for span in spans]
+    records.sort(key=lambda record: record.key, reverse=True)
+    shown = records[:most]
+    # A position does not tell the cases of one span apart: they stay together.
+    shown += [record for record in records[most:] if record.place == shown[-1].place]
+    has_more = len(records) > len(shown)
+    return Cases(
+        [_case(api, names, record) for record in shown], shown[-1].place if has_more else None
+    )
+
+
+def _after(place: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return where the lists of runs and of spans go on after a place in the list of cases."""
+    if not place:
+        return {}, {}
+    position = Position.parse(place)
+    if position is None:
+        raise invalid_field("before", "must be that of a link to older ones")
+    if position.started_at is not None:
+        # Only whole milliseconds of an id are known: runs of this time came before.
+        until_us = -(-position.started_at // 1000) * 1000
+        return {"until": format_us(until_us)}, {"before": place}
+    return {"before": place}, {"until": format_us(ms_of(place) * 1000 + 1)}
 
 
 def _newest(
-    api: Api, what: str, wanted: Mapping[str, str | None], most: int
+    api: Api, what: str, query: Mapping[str, str | None], most: int
 ) -> list[dict[str, Any]]:
     """Return the newest runs or spans, up to a number, in pages of the API."""
-    found: list[dict[str, Any]] = []
-    before: str | None = None
-    while len(found) < most:
-        limit = str(min(most - len(found), _PAGE))
-        answer = api.get(f"/api/remit/v1/{what}", **wanted, limit=limit, before=before)
-        found += answer[what]
+    records: list[dict[str, Any]] = []
+    before = query.get("before")
+    while len(records) < most:
+        limit = str(min(most - len(records), _PAGE))
+        answer = api.get(f"/api/remit/v1/{what}", **{**query, "limit": limit, "before": before})
+        records += answer[what]
         before = answer["next"]
         if before is None:
             break
-    return found
+    return records
 
 
-def _case(
-    api: Api, names: Mapping[str, str], at: str, kind: str, record: Mapping[str, Any]
-) -> Case:
-    agent_id = str(record["agent_id"])
+def _case(api: Api, names: Mapping[str, str], record: _Record) -> Case:
+    fields = record.fields
+    agent_id = str(fields["agent_id"])
     agent = names.get(agent_id, agent_id)
-    if kind == TERMINATED:
-        reason = str(record["termination_reason"] or "")
-        text = f"“{reason[:_MOST_CHARS]}”" if reason else "no reason was given"
-        return Case(kind, at, agent_id, agent, str(record["id"]), None, "", text)
-    span = api.get(f"/api/v1/agent_spans/{record['id']}")["details"]
-    return _span_case(span, kind, agent, at)
+    if record.kind != TERMINATED:
+        span = api.get(f"/api/v1/agent_spans/{fields['id']}")["details"]
+        return _span_case(span, record.kind, agent)
+    reason = str(fields["termination_reason"] or "")
+    text = f"“{reason[:_MOST_CHARS]}”" if reason else "no reason was given"
+    ended = fields["finished_at"] or fields["updated_at"]
+    at, run_id = format_us(record.at_us), str(fields["id"])
+    return Case(record.kind, at, agent_id, agent, run_id, None, "", text, ended)
 
 
-def _span_case(span: Mapping[str, Any], kind: str, agent: str, at: str) -> Case:
+def _span_case(span: Mapping[str, Any], kind: str, agent: str) -> Case:
+    at = span["started_at"] or span["inserted_at"]
     step = short_name(span["schema_name"])
     text = _text(span, kind, agent)
     run_id = span["agent_instance_id"]
@@ -168,7 +238,7 @@ def _span_case(span: Mapping[str, Any], kind: str, agent: str, at: str) -> Case:
 
 def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     if kind == INVALID:
-        sides = sorted({_side(each) for each in span["schema_errors"]})
+        sides = sorted({_side(difference) for difference in span["schema_errors"]})
         return f"{' and '.join(sides) or 'what is recorded'} is not as declared"
     sentences = _sentences(span, kind)
     clashes = clashes_in(sentences)
@@ -188,12 +258,14 @@ def _side(difference: str) -> str:
 def _sentences(span: Mapping[str, Any], kind: str) -> list[str]:
     """Return the sentences of the policy in the payloads of a span."""
     if kind == DENIED:
-        error = _object(_object(span["result_payload"]).get("error"))
-        sentences = error.get("violations")
+        sentences = _error(span).get("violations")
     else:
-        sentences = _object(_object(span["payload"]).get("$remit")).get("exceeds")
-    listed_ = cast("list[object]", sentences) if isinstance(sentences, list) else []
-    return [each for each in listed_ if isinstance(each, str)]
+        sentences = members(members(span["payload"]).get(KEY)).get("exceeds")
+    return [sentence for sentence in items(sentences) if isinstance(sentence, str)]
+
+
+def _error(span: Mapping[str, Any]) -> dict[str, Any]:
+    return members(members(span["result_payload"]).get("error"))
 
 
 def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
@@ -211,21 +283,21 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     span = api.get(f"/api/v1/agent_spans/{span_id}")["details"]
     kind = kind or _kind_of(span)
     agent = names.get(span["agent_id"], span["agent_id"])
-    declared = api.read(lambda ctx: _declared(ctx, span["agent_instance_id"]))
-    case = _span_case(span, kind, agent, span["started_at"] or span["inserted_at"])
+    registered = api.read(lambda ctx: _registered(ctx, span["agent_instance_id"]))
+    case = _span_case(span, kind, agent)
     sentences = [] if kind == INVALID else _sentences(span, kind)
     clashes = clashes_in(sentences)
-    step = declared.step(span["schema_name"])
-    told = _object(_object(span["result_payload"]).get("error")).get("message")
-    closed = step is not None and is_closed(step.data_risk or {})
+    step = registered.declaration(None).named(span["schema_name"])
+    told = _error(span).get("message")
+    closed = step is not None and step.is_closed
     return Detail(
         case=case,
-        version=declared.version,
+        version=registered.version,
         schema_name=span["schema_name"],
         setting={DENIED: "deny", BEYOND: "observe"}.get(kind),
         verdict=verdict_of(clashes),
         sentences=sentences,
-        sides=sides_of(step, _remit(declared, clashes), clashes) if clashes else None,
+        sides=sides_of(step, registered.remit(clashes[0].agent), clashes) if clashes else None,
         agent_said=clashes[0].agent if clashes else "",
         told=told if kind == DENIED and isinstance(told, str) else None,
         differences=[] if closed or kind != INVALID else span["schema_errors"],
@@ -240,27 +312,13 @@ def _kind_of(span: Mapping[str, Any]) -> str:
     return INVALID
 
 
-def _declared(ctx: Context, run_id: str) -> _Declared:
+def _registered(ctx: Context, run_id: str) -> _Registered:
     run = instance_of(ctx, run_id)
     account_id = ctx.caller.account_id
     schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
     version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)
-    agent = ctx.tx.agent(account_id, run.agent_id)
-    steps = steps_of(None if schema is None else schema.span_type_schemas)
-    return _Declared(agent, None if version is None else version.external_identifier, steps)
-
-
-def _remit(declared: _Declared, clashes: Sequence[Clash]) -> Step | None:
-    """Return the span type of the agent that ruled a step out."""
-    identifier = clashes[0].agent
-    named = own_step(declared.steps, identifier, "")
-    if named is not None and named.name == identifier.rpartition("/")[2]:
-        return named
-    agent = declared.agent
-    if agent is None or agent.external_identifier != identifier:
-        return None
-    return own_step(declared.steps, identifier, agent.name)
-
-
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return _Registered(
+        ctx.tx.agent(account_id, run.agent_id),
+        None if version is None else version.external_identifier,
+        None if schema is None else schema.span_type_schemas,
+    )

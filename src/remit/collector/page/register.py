@@ -3,216 +3,149 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from remit.collector.errors import RequestError
-from remit.collector.page import tables
-from remit.collector.page.agent_remits import CATEGORIES, MOST_AGENTS, counted_steps, declared_by
-from remit.collector.page.choices import (
-    address_of,
-    agent_names,
-    all_valid,
-    chosen_in,
-    messages,
-    one_of,
-    window_in,
-)
+from remit.collector.page.agent_remits import MOST_AGENTS, counted_steps, remits_of
+from remit.collector.page.choices import Chosen, Line, agent_names
+from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.erasure_list import erasures_since
-from remit.collector.page.formats import words
+from remit.collector.page.formats import category, words
 from remit.collector.page.register_entries import GAPS, Entry, entries_of
-from remit.collector.page.visits import Answer, Data, Page, Redirect, Visit
-from remit.collector.page.windows import DAY_US, Window
+from remit.collector.page.tables import csv_file
+from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
+from remit.collector.page.windows import Window, days_in
 from remit.collector.times import format_us
 
-PATH: Final = "/register"
 PER_PAGE: Final = 25
 """Agents on a page."""
-_USUAL: Final = "90d"
-_BEGINS: Final = {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "any time"}
-_NAMES: Final = ("agent", "missing", "category", "recipient", "from")
-_MISSING: Final = {
-    "": "anything or nothing",
-    "owner": "owner",
-    "purpose": "purpose",
-    "categories": "categories",
-    "recipients": "recipients",
-    "none": "nothing",
-}
-_COLUMNS: Final = (
-    "agent_id",
-    "agent",
-    "version",
-    "purpose",
-    "owner",
-    "categories",
-    "class",
-    "ruled_out",
-    "categories_missing",
-    "categories_against",
-    "recipients",
-    "recipients_not_run",
-    "recipients_observed",
-    "first_seen",
-    "last_seen",
-    "kept_days",
-    "runs",
-    "missing",
-    "ask",
+LINE: Final = Line(
+    path="/register",
+    template="register.html",
+    names=("agent", "missing", "category", "recipient", "from"),
+    options={
+        "missing": {
+            "": "anything or nothing",
+            "owner": "owner",
+            "purpose": "purpose",
+            "categories": "categories",
+            "recipients": "recipients",
+            "none": "nothing",
+        },
+        "category": {"": "any", **{name: category(name) for name in CATEGORIES}},
+        "from": {"7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "any time"},
+    },
+    begin="90d",
 )
 
 
-class _Register(NamedTuple):
-    """What the register shows.
+class _Seen(NamedTuple):
+    """An agent, when it was registered, when its newest run began, and how long runs are kept."""
 
-    Attributes:
-        window: The time in which the agents ran.
-        all: All agents that ran.
-        chosen: Those that the filters choose.
-    """
+    entry: Entry
+    first: str
+    last: str | None
+    kept_days: int | None
 
-    window: Window
-    all: Sequence[Entry]
-    chosen: Sequence[Entry]
+
+_COLUMNS: Final[Mapping[str, Callable[[_Seen], object]]] = {
+    "agent_id": lambda seen: seen.entry.id,
+    "agent": lambda seen: seen.entry.name,
+    "version": lambda seen: seen.entry.declared.agent.version,
+    "purpose": lambda seen: seen.entry.purpose,
+    "owner": lambda seen: seen.entry.owner,
+    "categories": lambda seen: "; ".join(map(words, seen.entry.included)),
+    "class": lambda seen: seen.entry.classification,
+    "ruled_out": lambda seen: "; ".join(map(words, seen.entry.excluded)),
+    "categories_missing": lambda seen: "; ".join(map(words, seen.entry.unspoken)),
+    "categories_against": lambda seen: "; ".join(words(name) for name, _ in seen.entry.against),
+    "recipients": lambda seen: "; ".join(seen.entry.recipients),
+    "recipients_not_run": lambda seen: "; ".join(seen.entry.idle),
+    "recipients_observed": lambda seen: "; ".join(name for name, _ in seen.entry.observed),
+    "first_seen": lambda seen: seen.first,
+    "last_seen": lambda seen: seen.last,
+    "kept_days": lambda seen: seen.kept_days,
+    "runs": lambda seen: seen.entry.runs,
+    "missing": lambda seen: "; ".join(seen.entry.questions),
+    "ask": lambda seen: seen.entry.ask if seen.entry.questions else None,
+}
 
 
 def show(visit: Visit) -> Answer:
     """Show the register."""
-    chosen = {name: visit.query.get(name, "") for name in _NAMES}
+    chosen = LINE.chosen(visit)
     try:
-        register = _read(visit, chosen)
+        window, every, chosen_ones = _read(visit, chosen)
     except RequestError as refusal:
-        return _form(visit, chosen, refusal)
+        return LINE.refused(visit, chosen, refusal)
     whole = visit.query.get("all") == "1"
-    number = _page_number(visit.query.get("page", ""), len(register.chosen))
+    number = _page_number(visit.query.get("page", ""), len(chosen_ones))
     first = 0 if whole else (number - 1) * PER_PAGE
-    shown = register.chosen if whole else register.chosen[first : first + PER_PAGE]
-    lacking = Counter(gap for entry in register.all for gap in entry.gaps)
-    since_us = register.window.since_us or 0
+    shown = chosen_ones if whole else chosen_ones[first : first + PER_PAGE]
+    lacking = Counter(gap for entry in every for gap in entry.gaps)
+    since_us = window.since_us or 0
     erasures = visit.api.read(partial(erasures_since, since_us=since_us))
     gaps = [entry for entry in shown if entry.questions]
-    onward = {**chosen, "page": str(number + 1)}
     values: dict[str, object] = {
-        **_line(visit, chosen),
-        "errors": {},
-        "window": register.window,
-        "total": len(register.all),
-        "complete": sum(not entry.gaps for entry in register.all),
+        **LINE.values(chosen, agent_names(visit)),
+        "all_categories": CATEGORIES,
+        "window": window,
+        "total": len(every),
+        "complete": sum(not entry.gaps for entry in every),
         "lacking": [(count, GAPS[gap]) for gap, count in lacking.most_common()],
-        "entries": [(entry, _seen(visit, entry)) for entry in shown],
-        "count": len(register.chosen),
+        "entries": [_seen(visit, entry) for entry in shown],
+        "count": len(chosen_ones),
         "first": first,
         "most": MOST_AGENTS,
         "next": None
-        if whole or first + PER_PAGE >= len(register.chosen)
-        else address_of(PATH, onward),
-        "before": address_of(PATH, {**chosen, "page": str(number - 1)})
-        if number > 1 and not whole
-        else None,
+        if whole or first + PER_PAGE >= len(chosen_ones)
+        else LINE.address(chosen, page=str(number + 1)),
+        "before": LINE.address(chosen, page=str(number - 1)) if number > 1 and not whole else None,
         "gaps": gaps,
         "erasures": erasures,
         "kept": _kept_days(visit),
         "whole": whole,
         "now": format_us(visit.now_us),
-        "csv": address_of(f"{PATH}.csv", chosen),
-        "printed": address_of(PATH, {**chosen, "all": "1"}),
-        "begin": chosen["from"] or _USUAL,
+        "csv": LINE.address(chosen, ".csv"),
+        "printed": LINE.address(chosen, all="1"),
+        "begin": chosen["from"] or LINE.begin,
     }
     return Page("register.html", values)
 
 
-def choose(visit: Visit) -> Answer:
-    """Redirect to the address that has the filters of the form."""
-    try:
-        chosen = chosen_in(visit, _NAMES)
-    except RequestError as refusal:
-        entered = {name: visit.form.get(name, "") for name in _NAMES}
-        return _form(visit, entered, refusal)
-    begin = "" if chosen["from"] == _USUAL else chosen["from"]
-    return Redirect(address_of(PATH, {**chosen, "from": begin}))
-
-
 def csv(visit: Visit) -> Answer:
     """Return all agents that the filters choose as a table for a spreadsheet."""
-    chosen = {name: visit.query.get(name, "") for name in _NAMES}
-    kept = _kept_days(visit)
-    lines = [_row(entry, _seen(visit, entry), kept) for entry in _read(visit, chosen).chosen]
-    return Data(tables.csv(_COLUMNS, lines), tables.CSV, "register.csv")
+    chosen = LINE.chosen(visit)
+    seen = (_seen(visit, entry) for entry in _read(visit, chosen)[2])
+    return csv_file("register.csv", _COLUMNS, seen)
 
 
-def _row(entry: Entry, seen: tuple[str, str | None], kept: int | None) -> Sequence[object]:
-    return (
-        entry.id,
-        entry.name,
-        entry.declared.agent.version,
-        entry.purpose,
-        entry.owner,
-        "; ".join(map(words, entry.included)),
-        entry.classification,
-        "; ".join(map(words, entry.excluded)),
-        "; ".join(map(words, entry.unspoken)),
-        "; ".join(words(name) for name, _ in entry.against),
-        "; ".join(entry.recipients),
-        "; ".join(entry.idle),
-        "; ".join(name for name, _ in entry.observed),
-        *seen,
-        kept,
-        entry.runs,
-        "; ".join(entry.questions),
-        entry.ask if entry.questions else None,
-    )
-
-
-def _form(visit: Visit, chosen: Mapping[str, str], refusal: RequestError) -> Answer:
-    """Return the form alone, with what is wrong in it."""
-    values = {**_line(visit, chosen), "errors": messages(refusal)}
-    return Page("register.html", values, refusal.status)
-
-
-def _line(visit: Visit, chosen: Mapping[str, str]) -> dict[str, object]:
-    names = agent_names(visit)
-    return {
-        "chosen": chosen,
-        "names": names,
-        "agent_name": names.get(chosen.get("agent", ""), chosen.get("agent", "")),
-        "missing": _MISSING,
-        "all_categories": CATEGORIES,
-        "begins": _BEGINS,
-        "usual": _USUAL,
-    }
-
-
-def _read(visit: Visit, chosen: Mapping[str, str]) -> _Register:
-    """Return what the filters choose.
+def _read(visit: Visit, chosen: Chosen) -> tuple[Window, Sequence[Entry], Sequence[Entry]]:
+    """Return the time, all agents that ran in it, and those that the filters choose.
 
     Raises:
         RequestError: 404, there is no such agent; 422, a filter is not valid.
     """
-    all_valid(
-        partial(one_of, chosen, "missing", _MISSING),
-        partial(one_of, chosen, "category", dict.fromkeys(CATEGORIES, "")),
-        partial(window_in, visit, chosen, _USUAL),
-    )
-    window = window_in(visit, chosen, _USUAL)
+    window = LINE.window(visit, chosen)
     counted: dict[str, Any] = {"since": window.since, "until": window.until}
-    agent_id = chosen.get("agent") or None
-    if agent_id is not None:
-        visit.api.get(f"/api/v1/agent/{agent_id}")
-    groups = visit.api.get("/api/remit/v1/counts", of="runs", by="agent", **counted)["counts"]
+    if chosen["agent"]:
+        visit.api.get(f"/api/v1/agent/{chosen['agent']}")
+    groups = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
     runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
-    declared = visit.api.read(declared_by)
+    remits = visit.api.read(remits_of)
     counts = visit.api.read(partial(counted_steps, window=window))
-    entries = entries_of(declared, runs, counts)
-    return _Register(window, entries, [entry for entry in entries if _passes(entry, chosen)])
+    entries = entries_of(remits, runs, counts)
+    return window, entries, [entry for entry in entries if _passes(entry, chosen)]
 
 
-def _passes(entry: Entry, chosen: Mapping[str, str]) -> bool:
-    missing, category = chosen.get("missing", ""), chosen.get("category", "")
-    recipient = chosen.get("recipient", "").casefold()
+def _passes(entry: Entry, chosen: Chosen) -> bool:
+    missing, category = chosen["missing"], chosen["category"]
+    recipient = chosen["recipient"].casefold()
     named = (*entry.recipients, *entry.idle, *(name for name, _ in entry.observed))
     return (
-        chosen.get("agent", "") in {"", entry.id}
+        chosen["agent"] in {"", entry.id}
         and (not missing or (missing in entry.gaps if missing != "none" else not entry.gaps))
         and (not category or category in entry.declared.categories)
         and (not recipient or any(recipient in name.casefold() for name in named))
@@ -226,14 +159,12 @@ def _page_number(text: str, count: int) -> int:
     return min(max(wanted, 1), last)
 
 
-def _seen(visit: Visit, entry: Entry) -> tuple[str, str | None]:
-    """Return when an agent was registered, and when its newest run began."""
-    runs = visit.api.get("/api/remit/v1/runs", agent_id=entry.id, limit="1")["runs"]
+def _seen(visit: Visit, entry: Entry) -> _Seen:
+    runs = visit.api.get(RUNS, agent_id=entry.id, limit="1")["runs"]
     last = (runs[0]["started_at"] or runs[0]["inserted_at"]) if runs else None
-    return format_us(entry.declared.agent.inserted_at), last
+    return _Seen(entry, format_us(entry.declared.agent.inserted_at), last, _kept_days(visit))
 
 
 def _kept_days(visit: Visit) -> int | None:
     """Return how many days the server keeps runs; None if it never deletes them."""
-    retain = visit.api.service.settings.retain
-    return None if retain is None else int(retain.total_seconds() * 1_000_000 // DAY_US)
+    return days_in(visit.api.service.settings.retain)

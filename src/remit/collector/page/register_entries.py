@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from remit.collector.page.agent_remits import (
-    ACTIONS,
+from remit.collector.page.agent_remits import AgentRemit
+from remit.collector.page.declared import (
+    ACTION,
     CATEGORIES,
     MODEL,
     SENDING,
     Declared,
-    Step,
     closest,
 )
 from remit.collector.page.formats import words
@@ -43,7 +43,7 @@ class Entry:
         counts: How often its steps ran in the time, by name.
     """
 
-    declared: Declared
+    declared: AgentRemit
     runs: int
     counts: Mapping[str, StepCount] = field(default_factory=dict[str, StepCount])
 
@@ -60,8 +60,7 @@ class Entry:
     @cached_property
     def purpose(self) -> str | None:
         """What it is for."""
-        own = self.declared.own
-        return self.declared.agent.description or (None if own is None else own.description)
+        return self.declared.agent.description or self.declared.description
 
     @property
     def owner(self) -> str | None:
@@ -71,7 +70,7 @@ class Entry:
     @property
     def ask(self) -> str:
         """Whom to ask: its owner, else who wrote its code, else the account."""
-        return self.owner or self.declared.place or THE_ACCOUNT
+        return self.owner or self._place or THE_ACCOUNT
 
     @property
     def classification(self) -> str:
@@ -97,7 +96,10 @@ class Entry:
         if own is None:
             return []
         ran = (
-            (name, sum(self._ran(step) for step in self.declared.steps if step.holds(name)))
+            (
+                name,
+                sum(self._ran(step) for step in self.declared.steps.values() if step.holds(name)),
+            )
             for name in CATEGORIES
             if own.excludes(name)
         )
@@ -159,7 +161,7 @@ class Entry:
         texts = [named.get(gap, gap) for gap in self.gaps]
         met: dict[str, list[str]] = {}
         for name, _ in self.against:
-            steps = [step.short for step in self.declared.steps if step.holds(name)]
+            steps = [step.short for step in self.declared.steps.values() if step.holds(name)]
             met.setdefault(" and ".join(steps), []).append(words(name))
         texts += [
             f"why {steps} met {' and '.join(names)}, which it rules out"
@@ -167,31 +169,43 @@ class Entry:
         ]
         return texts
 
-    @cached_property
-    def _senders(self) -> Sequence[Step]:
-        return [step for step in self.declared.senders if step.word(ACTIONS, SENDING) == "allowed"]
+    @property
+    def _place(self) -> str | None:
+        """Where its code is: module and name."""
+        identifier = self.declared.agent.external_identifier
+        return identifier.rpartition("/")[2] if identifier and ":" in identifier else None
 
     @cached_property
-    def _silent(self) -> Sequence[Step]:
+    def _senders(self) -> Sequence[Declared]:
+        return [step for step in self.declared.senders if step.word(ACTION, SENDING) == "allowed"]
+
+    @cached_property
+    def _silent(self) -> Sequence[Declared]:
         return [step for step in self.declared.senders if step not in self._senders]
 
-    def _ran(self, step: Step) -> int:
+    def _ran(self, step: Declared) -> int:
         count = self.counts.get(step.name)
         return 0 if count is None else count.spans - count.denied
 
 
 def entries_of(
-    declared: Sequence[Declared],
+    remits: Sequence[AgentRemit],
     runs: Mapping[str, int],
     counts: Mapping[tuple[str, str], StepCount],
 ) -> list[Entry]:
-    """Return the agents that ran, most runs first."""
+    """Return the agents that ran, most runs first.
+
+    Args:
+        remits: What agents declare.
+        runs: How many runs began, by agent.
+        counts: How often steps ran, by agent and step.
+    """
     by_agent: dict[str, dict[str, StepCount]] = {}
     for (agent_id, name), count in counts.items():
         by_agent.setdefault(agent_id, {})[name] = count
     entries = [
-        Entry(one, runs[one.agent.id], by_agent.get(one.agent.id, {}))
-        for one in declared
-        if one.agent.id in runs
+        Entry(remit, runs[remit.agent.id], by_agent.get(remit.agent.id, {}))
+        for remit in remits
+        if remit.agent.id in runs
     ]
     return sorted(entries, key=lambda entry: (-entry.runs, entry.name))

@@ -6,20 +6,17 @@ The policy of the SDK decides the same about each call, and `remit schema show -
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from remit.collector.page.declared import (
     ACTION,
     CATEGORIES,
     EXCEEDED_BY,
-    PARAMS,
-    RESULT,
+    SENDING,
     UNKNOWN,
     Declaration,
     Declared,
 )
-
-_SENDING: Final = "external_communication"
 
 
 class Refusal(NamedTuple):
@@ -83,17 +80,17 @@ def exits(declared: Declaration, refused: Mapping[str, Refusal]) -> list[Exit]:
     senders = [
         step
         for name, step in declared.steps.items()
-        if step.word(ACTION, _SENDING) == "allowed"
+        if step.word(ACTION, SENDING) == "allowed"
         and step.kind != "agent"
         and not (name in refused and refused[name].does)
     ]
     by_steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for category in mentioned(declared):
-        takes = tuple(step.name for step in senders if category in step.categories)
+        takes = tuple(step.name for step in senders if step.holds(category))
         open_ = tuple(
             step.name
             for step in senders
-            if step.name not in takes and UNKNOWN in _sides(step, category)
+            if step.name not in takes and UNKNOWN in step.sides(category)
         )
         if takes or open_:
             by_steps.setdefault((takes, open_), []).append(category)
@@ -106,9 +103,5 @@ def mentioned(declared: Declaration) -> list[str]:
     return [
         category
         for category in CATEGORIES
-        if any({*_sides(one, category)} != {UNKNOWN} for one in declared.all)
+        if any({*step.sides(category)} != {UNKNOWN} for step in declared.all)
     ]
-
-
-def _sides(step: Declared, category: str) -> tuple[str, str]:
-    return step.word(PARAMS, category), step.word(RESULT, category)

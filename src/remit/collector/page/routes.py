@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
@@ -43,6 +43,7 @@ _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MIN_COMPRESSED_BYTES: Final = 2048
 _US_PER_S: Final = 1_000_000
+_Answerer: TypeAlias = Callable[[Request], Awaitable[Response]]
 _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.FORBIDDEN: "Not allowed",
@@ -90,15 +91,19 @@ class Site:
 
     def routes(self) -> list[Route]:
         """Return the routes of all pages."""
-        made = [
-            Route("/static/{version}/{name}", self._static, methods=["GET"]),
-            Route(SIGN_IN, self._sign_in, methods=["GET", "POST"]),
-            Route("/sign-out", self._sign_out, methods=["POST"]),
+        routes = [Route("/static/{version}/{name}", self._static, methods=["GET"])]
+        answers: list[tuple[list[str], str, _Answerer]] = [
+            (["GET", "POST"], SIGN_IN, self._sign_in),
+            (["POST"], "/sign-out", self._sign_out),
+            *(
+                ([method], path, partial(self._visited, path, handler))
+                for method, path, handler in screens.SCREENS
+            ),
         ]
-        for method, path, handler in screens.SCREENS:
-            endpoint = partial(self._answer, path, handler)
-            made.append(Route(path, endpoint, methods=[method], name=f"{method} {path}"))
-        return made
+        for methods, path, answer in answers:
+            endpoint = partial(self._answered, path, answer)
+            routes.append(Route(path, endpoint, methods=methods, name=f"{methods[0]} {path}"))
+        return routes
 
     async def _static(self, request: Request) -> Response:
         request.scope[ROUTE] = "/static/{version}/{name}"
@@ -112,37 +117,42 @@ class Site:
             headers["content-encoding"] = "gzip"
         return Response(content, media_type=shell.TYPES[suffix], headers=headers)
 
-    async def _sign_in(self, request: Request) -> Response:
-        request.scope[ROUTE] = SIGN_IN
+    async def _answered(self, route: str, answer: _Answerer, request: Request) -> Response:
+        """Return the answer to a request to this host, whose changes a page of it asks for."""
+        request.scope[ROUTE] = route
         try:
             check_host(request, self._options.hosts)
-            wanted = _local(request.query_params.get("next"))
-            values: dict[str, object] = {"next": wanted, "wrong": False, "submits": False}
-            if not can_sign_in(request):
-                return _send(request, Page("sign_in_http.html", values))
-            replaced = request.cookies.get(cookie_name(request), "")
-            if request.method == "GET":
-                values["submits"] = not replaced or not await self._executor.run(
-                    partial(self._has_session, replaced)
-                )
-                return _send(request, Page("sign_in.html", values))
-            check_origin(request)
-            form = await _form(request, self._service.settings.body_timeout_s)
-            values["next"] = wanted = _local(form.get("next"))
-            given = form.get("secret", "").strip()
-            try:
-                # A wrong secret does not wait among those that write.
-                account_id = await self._executor.run(partial(self._sessions.account_of, given))
-                begin = partial(self._sessions.sign_in, account_id, given, replaced)
-                secret = await self._executor.run(begin, writes=True)
-            except RequestError as refusal:
-                request.scope[CODE] = refusal.code
-                values["wrong"] = True
-                return _send(request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
+            if request.method == "POST":
+                check_origin(request)
+            return await answer(request)
         except RequestError as refusal:
-            return refused(request, refusal)
+            return refusal_page(request, refusal)
         except StoreUnavailableError:
-            return refused(request, _UNAVAILABLE)
+            return refusal_page(request, _UNAVAILABLE)
+
+    async def _sign_in(self, request: Request) -> Response:
+        wanted = _local(request.query_params.get("next"))
+        values: dict[str, object] = {"next": wanted, "wrong": False, "submits": False}
+        if not can_sign_in(request):
+            return _send(request, Page("sign_in_http.html", values))
+        replaced = request.cookies.get(cookie_name(request), "")
+        if request.method == "GET":
+            values["submits"] = not replaced or not await self._executor.run(
+                partial(self._has_session, replaced)
+            )
+            return _send(request, Page("sign_in.html", values))
+        form = await _form(request, self._service.settings.body_timeout_s)
+        values["next"] = wanted = _local(form.get("next"))
+        entered = form.get("secret", "").strip()
+        try:
+            # A wrong secret does not wait among those that write.
+            account_id = await self._executor.run(partial(self._sessions.account_of, entered))
+            begin = partial(self._sessions.sign_in, account_id, entered, replaced)
+            secret = await self._executor.run(begin, writes=True)
+        except RequestError as refusal:
+            request.scope[CODE] = refusal.code
+            values["wrong"] = True
+            return _send(request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
         response = _send(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),
@@ -163,38 +173,24 @@ class Site:
         return True
 
     async def _sign_out(self, request: Request) -> Response:
-        request.scope[ROUTE] = "/sign-out"
+        secret = request.cookies.get(cookie_name(request), "")
         try:
-            check_host(request, self._options.hosts)
-            check_origin(request)
-            secret = request.cookies.get(cookie_name(request), "")
             signed_in = await self._executor.run(partial(self._sessions.find, secret))
             await self._executor.run(partial(self._sessions.end, signed_in.session), writes=True)
         except RequestError as refusal:
             if refusal.status != HTTPStatus.UNAUTHORIZED:
-                return refused(request, refusal)
-        except StoreUnavailableError:
-            return refused(request, _UNAVAILABLE)
+                raise
         response = _send(request, Redirect(SIGN_IN))
         response.delete_cookie(
             cookie_name(request), path="/", secure=is_secure(request), httponly=True
         )
         return response
 
-    async def _answer(self, route: str, handler: Handler, request: Request) -> Response:
-        request.scope[ROUTE] = route
-        try:
-            check_host(request, self._options.hosts)
-            form: Mapping[str, str] = {}
-            if request.method == "POST":
-                check_origin(request)
-                form = await _form(request, self._service.settings.body_timeout_s)
-            work = partial(self._visit, route, handler, request, form)
-            raw = await self._executor.run(work, writes=request.method == "POST")
-        except RequestError as refusal:
-            return refused(request, refusal)
-        except StoreUnavailableError:
-            return refused(request, _UNAVAILABLE)
+    async def _visited(self, route: str, handler: Handler, request: Request) -> Response:
+        writes = request.method == "POST"
+        form = await _form(request, self._service.settings.body_timeout_s) if writes else {}
+        work = partial(self._visit, route, handler, request, form)
+        raw = await self._executor.run(work, writes=writes)
         return Response(raw.body, raw.status, raw.headers)
 
     def _visit(
@@ -246,7 +242,7 @@ def _send(request: Request, answer: Answer) -> Response:
     return Response(raw.body, raw.status, raw.headers)
 
 
-def refused(request: Request, refusal: RequestError) -> Response:
+def refusal_page(request: Request, refusal: RequestError) -> Response:
     """Return the page of a refusal; who is not signed in is asked to sign in."""
     request.scope[CODE] = refusal.code
     if refusal.status == HTTPStatus.UNAUTHORIZED:

@@ -12,7 +12,7 @@ from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node
 from remit.collector.page.run_facts import closed_value, read_run, read_span
 from remit.collector.page.span_panel import Cause, Panel, panel_of
-from remit.collector.page.visits import Answer, Data, Visit
+from remit.collector.page.visits import SPANS, Answer, Data, Visit
 
 TEXT: Final = "text/plain; charset=utf-8"
 NDJSON: Final = "application/x-ndjson"
@@ -69,9 +69,7 @@ def export(visit: Visit) -> Answer:
     spans: list[bytes] = []
     size, before = 0, None
     while size < MOST_BYTES:
-        page = visit.api.get(
-            "/api/remit/v1/spans", run_id=run_id, payloads="true", limit=_PAGE, before=before
-        )
+        page = visit.api.get(SPANS, run_id=run_id, payloads="true", limit=_PAGE, before=before)
         lines = [msgspec.json.encode(span) for span in page["spans"]]
         spans += lines
         size += sum(map(len, lines))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Final, NamedTuple, cast
 
-from remit.collector.domain import Context, is_closed
+from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
+from remit.collector.page.declared import Declared
+from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.visits import Visit
 from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
 from remit.collector.store.questions import (
@@ -24,65 +26,18 @@ from remit.collector.store.questions import (
     scope_of,
     steps_of,
 )
-from remit.collector.store.subjects import subject_hash
-from remit.collector.validation import CompiledSpanType
-from remit.models.data_risk import Classification
+from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 MOST_STEPS: Final = 2000
 """A run with more steps is shown in pages."""
 PAGE_STEPS: Final = 500
 MOST_FAILED: Final = 100
 """So many failed steps of a run are read with their errors."""
-ROOT: Final = "remit:run"
 FAILED: Final = "failed"
 PROCESS_ENDED: Final = "ProcessEnded"
 """The class of the error with which a later process closes what an ended one left open."""
 
-Part: TypeAlias = Literal["action_profile", "params_data_categories", "result_data_categories"]
-_CLASSES: Final = get_args(Classification)
 _MOST_ANCESTORS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """The data risk that a span type declares; empty if it declares none."""
-
-    risk: Mapping[str, Mapping[str, str]]
-
-    def words(self, part: Part, word: str) -> list[str]:
-        """Return the actions or categories of a part that have this word."""
-        return [name for name, value in (self.risk.get(part) or {}).items() if value == word]
-
-    def word(self, part: Part, name: str) -> str:
-        """Return the word for an action or a category."""
-        return (self.risk.get(part) or {}).get(name, "unknown")
-
-    @property
-    def allows(self) -> list[str]:
-        """The actions that the step may take."""
-        return self.words("action_profile", "allowed")
-
-    @property
-    def takes(self) -> list[str]:
-        """The categories that go in."""
-        return self.words("params_data_categories", "included")
-
-    @property
-    def gives(self) -> list[str]:
-        """The categories that come out."""
-        return self.words("result_data_categories", "included")
-
-    @property
-    def classification(self) -> str:
-        """The strictest class of either."""
-        parts: tuple[Part, Part] = ("params_data_categories", "result_data_categories")
-        named = [(self.risk.get(part) or {}).get("classification", "unknown") for part in parts]
-        return max(named, key=lambda name: _CLASSES.index(name) if name in _CLASSES else 0)
-
-    @property
-    def closed(self) -> bool:
-        """Whether values are shown only on request: from *confidential* on, or of article 9."""
-        return is_closed(self.risk)
 
 
 class Elsewhere(NamedTuple):
@@ -123,7 +78,7 @@ class RunFacts:
     agent: str
     version: str
     subject: str | None
-    types: Mapping[str, CompiledSpanType]
+    types: Mapping[str, Declared]
     steps: Mapping[str, StepRecord]
     far: Mapping[str, StepRecord]
     total: int
@@ -160,7 +115,7 @@ class RunFacts:
 
     def declared(self, schema_name: str) -> Declared:
         """Return what a span type declares."""
-        return declared_by(self.types.get(schema_name))
+        return self.types.get(schema_name) or Declared(schema_name)
 
     @property
     def outcome(self) -> dict[str, object]:
@@ -207,7 +162,7 @@ class SpanFacts:
         run: Its run.
         row: The step.
         view: The step as the API shows it.
-        declared: What its type declares; None if the type is not declared.
+        types: What the schema version of the run declares, by the name of the span type.
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed.
         cancelled: The cancelled ones.
@@ -216,16 +171,20 @@ class SpanFacts:
     run: InstanceRow
     row: SpanRow
     view: Mapping[str, object]
-    declared: Declared | None
-    types: Mapping[str, CompiledSpanType]
+    types: Mapping[str, Declared]
     ancestors: tuple[SpanRow, ...]
     failed: tuple[SpanRow, ...]
     cancelled: tuple[SpanRow, ...]
 
     @property
+    def declared(self) -> Declared | None:
+        """What its type declares; None if the type is not declared."""
+        return self.types.get(self.row.schema_name)
+
+    @property
     def closed(self) -> bool:
         """Whether its values are shown only on request."""
-        return self.declared is not None and self.declared.closed
+        return self.declared is not None and self.declared.is_closed
 
     @property
     def closed_errors(self) -> ClosedErrors:
@@ -242,9 +201,9 @@ class SpanFacts:
         return self.closed or (has_error and self.closed_errors.any)
 
 
-def closed_types(types: Mapping[str, CompiledSpanType]) -> frozenset[str]:
+def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
     """Return the names of the span types whose values are shown only on request."""
-    return frozenset(name for name, each in types.items() if declared_by(each).closed)
+    return frozenset(name for name, declared in types.items() if declared.is_closed)
 
 
 def closed_errors_of(failed: Sequence[SpanRow], closed: Collection[str]) -> ClosedErrors:
@@ -264,20 +223,12 @@ def closed_errors_of(failed: Sequence[SpanRow], closed: Collection[str]) -> Clos
     return ClosedErrors(frozenset(map(_exception, errors)))
 
 
-def closed_errors_in(
-    ctx: Context, run: InstanceRow, types: Mapping[str, CompiledSpanType]
-) -> ClosedErrors:
-    """Return the exceptions of the closed steps of a run."""
-    closed = closed_types(types)
+def closed_errors_in(ctx: Context, run: InstanceRow, closed: Collection[str]) -> ClosedErrors:
+    """Return the exceptions of the steps of a run whose types are *closed*."""
     if not closed or not run.spans_failed:
         return ClosedErrors()
     failed = SpanFilter(agent_instance_id=run.id, status=FAILED)
     return closed_errors_of(ctx.tx.some_spans(failed, MOST_FAILED), closed)
-
-
-def declared_by(span_type: CompiledSpanType | None) -> Declared:
-    """Return what a span type declares."""
-    return Declared((span_type.data_risk if span_type is not None else None) or {})
 
 
 def closed_value() -> RequestError:
@@ -316,7 +267,8 @@ def first_of_group(facts: SpanFacts) -> str | None:
     None if it did not fail with a group of exceptions, or no step has one of its members.
     """
     raised = [
-        (each.get("type"), each.get("at")) for each in objects(error_of(facts.row).get("members"))
+        (member.get("type"), member.get("at"))
+        for member in objects(error_of(facts.row).get("members"))
     ]
     alike = [
         row
@@ -345,17 +297,6 @@ def _exception(error: Mapping[str, object]) -> tuple[str, str]:
     return str(error.get("type")), str(error.get("at"))
 
 
-def members(value: object) -> dict[str, object]:
-    """Return an object of a payload; anything else is empty."""
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def objects(value: object) -> list[dict[str, object]]:
-    """Return the objects in a list of a payload; of anything else none."""
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    return [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
-
-
 def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     row, tx = instance_of(ctx, run_id), ctx.tx
     account_id = ctx.caller.account_id
@@ -366,7 +307,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
     far = {} if len(steps) == run.spans else _failed_elsewhere(ctx, row, run, steps)
     known = (*steps.values(), *far.values())
-    roots = [step.id for step in known if step.schema_name == ROOT]
+    roots = [step.id for step in known if step.schema_name == ROOT_SPAN]
     root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
     agent = tx.agent(account_id, row.agent_id)
     version = tx.row(VersionRow, account_id, row.agent_version_id)
@@ -375,7 +316,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
         agent=row.agent_id if agent is None else agent.name,
         version=_name(version) if version is not None else row.agent_version_id,
         subject=None if root is None else subject_hash(root.payload),
-        types=ctx.declarations.of(tx, row.agent_schema_version_id).types,
+        types=_types(ctx, row),
         steps=steps,
         far=far,
         total=run.spans,
@@ -440,6 +381,12 @@ def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
     )
 
 
+def _types(ctx: Context, run: InstanceRow) -> dict[str, Declared]:
+    """Return what the schema version of a run declares, by the name of the span type."""
+    types = ctx.declarations.of(ctx.tx, run.agent_schema_version_id).types
+    return {name: Declared(name, span_type.data_risk) for name, span_type in types.items()}
+
+
 def _name(version: VersionRow) -> str:
     return version.external_identifier or version.name or version.id
 
@@ -466,14 +413,11 @@ def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -
         failed = tx.some_spans(of_run, MOST_FAILED)
         of_run = SpanFilter(agent_instance_id=run_id, status=CANCELLED)
         cancelled = tx.some_spans(of_run, MOST_FAILED)
-    types = ctx.declarations.of(tx, run.agent_schema_version_id).types
-    span_type = types.get(row.schema_name)
     return SpanFacts(
         run=run,
         row=row,
         view=view,
-        declared=None if span_type is None else declared_by(span_type),
-        types=types,
+        types=_types(ctx, run),
         ancestors=tuple(ancestors),
         failed=tuple(failed),
         cancelled=tuple(cancelled),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid, invalid_field
-from remit.collector.page.visits import Visit
+from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import ANY, AT, LAST_DAY, NOW, Window, at, window_of
 from remit.collector.store.subjects import hash_of_subject
 
-RUNS: Final = "/api/remit/v1/runs"
-COUNTS: Final = "/api/remit/v1/counts"
 PAGE_ROWS: Final = 100
 """Runs of a page, the most that one question answers."""
 API_NAMES: Final = {
@@ -29,6 +28,11 @@ API_NAMES: Final = {
     "fingerprint": "fingerprint",
 }
 """Names of the filters in an address, and in the API."""
+_FIELDS: Final = {
+    **{api: name for name, api in API_NAMES.items()},
+    "since": "from",
+    "until": "to",
+}
 COUNTED: Final = ("agent", "environment", "purpose")
 """The filters by which runs are counted."""
 LINKED: Final = {
@@ -149,6 +153,21 @@ class Filters(NamedTuple):
         return usual.get(name) == self.chosen[name]
 
 
+@contextmanager
+def noting(errors: dict[str, Sequence[str]]) -> Generator[None]:
+    """Note what is wrong with a filter, instead of refusing the request."""
+    try:
+        yield
+    except RequestError as refusal:
+        errors |= refusal.errors or {}
+
+
+def messages(refusal: RequestError) -> dict[str, str]:
+    """Return what is wrong by name of the filter in an address, for the form."""
+    errors = refusal.errors or {}
+    return {_FIELDS.get(field, field): ", ".join(texts) for field, texts in errors.items()}
+
+
 def of_form(visit: Visit) -> Filters:
     """Return the filters that a form chose: an agent by name, a subject as its hash.
 
@@ -157,18 +176,13 @@ def of_form(visit: Visit) -> Filters:
     """
     form = visit.form
     chosen = {name: form.get(name, "").strip() for name in _NAMES}
-    errors: dict[str, list[str]] = {}
-    for name, read in (("from", f"from_{AT}"), ("to", f"to_{AT}")):
-        if chosen.get(name) == AT:
-            try:
-                chosen[name] = at(form.get(read, ""), visit.zone, name)
-            except RequestError as refusal:
-                errors |= {field: list(each) for field, each in (refusal.errors or {}).items()}
-    if chosen.get("agent"):
-        try:
-            chosen["agent"] = agent_in(visit)
-        except RequestError as refusal:
-            errors |= {field: list(each) for field, each in (refusal.errors or {}).items()}
+    errors: dict[str, Sequence[str]] = {}
+    for name in ("from", "to"):
+        if chosen[name] == AT:
+            with noting(errors):
+                chosen[name] = at(form.get(f"{name}_{AT}", ""), visit.zone, name)
+    with noting(errors):
+        chosen["agent"] = agent_in(visit)
     subject = chosen.get("subject", "")
     if subject and not _HASH.fullmatch(subject):
         chosen["subject"] = hash_of_subject(subject)

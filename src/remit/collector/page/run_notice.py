@@ -9,20 +9,14 @@ from typing import Any, Final, NamedTuple
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.json_io import read_json
 from remit.collector.page import formats
-from remit.collector.page.run_facts import (
-    FAILED,
-    ROOT,
-    Declared,
-    RunFacts,
-    SpanFacts,
-    error_of,
-    members,
-    objects,
-)
+from remit.collector.page.declared import ACTION, UNKNOWN, VERBS, Declared
+from remit.collector.page.payload_tree import members, objects
+from remit.collector.page.run_facts import FAILED, RunFacts, SpanFacts, error_of
 from remit.collector.page.step_tree import Tree
 from remit.collector.page.visits import Visit
 from remit.collector.store import DENIED
 from remit.collector.store.questions import StepRecord
+from remit.collector.store.subjects import ROOT_SPAN
 
 _EFFECTS: Final = (
     ("financial_transactions", "money moved"),
@@ -32,12 +26,8 @@ _EFFECTS: Final = (
     ("create_data", "data was changed"),
 )
 """What may have happened by an action of a failed step, the gravest first."""
-_DOES: Final = {
-    "financial_transactions": "move money",
-    "external_communication": "communicate externally",
-}
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
-_WITHOUT_EFFECT: Final = frozenset({ROOT, "remit:loss"})
+_WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss"})
 _MOST_NAMED: Final = 4
 
 
@@ -67,7 +57,7 @@ class Notice(NamedTuple):
 
 def effect_of(risks: Iterable[Declared]) -> str:
     """Return the gravest thing that steps may have done; empty if they declare none."""
-    allowed = {action for risk in risks for action in risk.allows}
+    allowed = {action for risk in risks for action in risk.allowed}
     return next((effect for action, effect in _EFFECTS if action in allowed), "")
 
 
@@ -162,12 +152,12 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
     if step is None:
         reason = facts.outcome.get("reason") if facts.root is not None else None
         return Notice("bad", "failed_run", text=reason)
-    is_root = step.schema_name == ROOT
+    is_root = step.schema_name == ROOT_SPAN
     closed = origin is not None and (origin.closed or origin.closed_errors.has(error))
     risks = [facts.declared(step.schema_name)]
-    if not risks[0].risk:
+    if not risks[0].data_risk:
         around = (facts.declared(above.schema_name) for above in tree.above(step))
-        risks = [next((risk for risk in around if risk.risk), risks[0])]
+        risks = [next((risk for risk in around if risk.data_risk), risks[0])]
     message = facts.outcome.get("reason") if is_root and not error else error.get("message")
     return Notice(
         "bad",
@@ -221,12 +211,10 @@ def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
         and step.started_at is not None
         and step.started_at <= failed.finished_at
     ]
-    counts = Counter(action for risk in ended for action in risk.allows)
-    done = [f"{_verb(action)} ({times:,})" for action, times in counts.most_common()]
-    never = [_verb(action) for action in _GRAVE if action not in counts]
-    silent = sum(
-        any(risk.word("action_profile", name) == "unknown" for name in _GRAVE) for risk in ended
-    )
+    counts = Counter(action for risk in ended for action in risk.allowed)
+    done = [f"{VERBS[action]} ({times:,})" for action, times in counts.most_common()]
+    never = [VERBS[action] for action in _GRAVE if action not in counts]
+    silent = sum(any(risk.word(ACTION, name) == UNKNOWN for name in _GRAVE) for risk in ended)
     sentences = [f"Begun before it: steps that may {formats.listed(done)}."] if done else []
     if never and ended:
         says = "says" if silent == 1 else "say"
@@ -234,10 +222,6 @@ def _before(facts: RunFacts, tree: Tree, failed: StepRecord) -> list[str]:
         start = "None" if done else "No step before it"
         sentences.append(f"{start} that may {formats.listed(never, 'or')}{unsaid}.")
     return sentences
-
-
-def _verb(action: str) -> str:
-    return _DOES.get(action, formats.words(action))
 
 
 def _cancelled(facts: RunFacts, tree: Tree) -> Notice:
@@ -317,14 +301,14 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
         return None
     risk = visit.api.get(f"/api/v1/agent_instance/{facts.row.id}/risk")["details"]
     allows, data = Counter[str](risk["allows"]), Counter[str]()
-    for one in risk["span_types"]:
-        for category in {*one["takes"], *one["gives"]}:
-            data[category] += one["spans"]
+    for span_type in risk["span_types"]:
+        for category in {*span_type["takes"], *span_type["gives"]}:
+            data[category] += span_type["spans"]
     # A refused step did nothing of what it declares.
     for step in facts.steps.values():
         if step.flags & DENIED:
             declared = facts.declared(step.schema_name)
-            allows -= Counter(declared.allows)
+            allows -= Counter(declared.allowed)
             data -= Counter({*declared.takes, *declared.gives})
     return Ledger(
         dict(allows.most_common()),

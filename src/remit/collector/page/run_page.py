@@ -15,7 +15,6 @@ from remit.collector.page.run_facts import (
     FAILED,
     MOST_STEPS,
     PAGE_STEPS,
-    ROOT,
     RunFacts,
     SpanFacts,
     first_of_group,
@@ -27,6 +26,7 @@ from remit.collector.page.span_panel import panel_of
 from remit.collector.page.step_tree import Tree
 from remit.collector.page.visits import Answer, Page, Visit
 from remit.collector.store.questions import Beside, runs_beside, scope_of
+from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
 
 _NOT_FOUND: Final = 404
@@ -50,7 +50,7 @@ def values(visit: Visit) -> Answer:
 
 def part(visit: Visit) -> Answer:
     """Answer the panel of a step, for the script of the page."""
-    return Page("span_part.html", panel_values(visit, visit.named["span"], opened=False))
+    return Page("span_panel.html", panel_values(visit, visit.named["span"], opened=False))
 
 
 def printed(visit: Visit) -> Answer:
@@ -145,7 +145,7 @@ def panel_values(
     """
     facts = read_span(visit, span_id)
     quality: dict[str, object] = {}
-    if facts.row.schema_name == ROOT and not withheld:
+    if facts.row.schema_name == ROOT_SPAN and not withheld:
         run = visit.api.get(f"/api/v1/agent_instance/{visit.named['id']}")["details"]
         quality = {
             name: {

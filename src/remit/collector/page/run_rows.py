@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.errors import RequestError, not_found
-from remit.collector.page.formats import tail
-from remit.collector.page.visits import Api, Visit
+from remit.collector.page.formats import short_name, tail
+from remit.collector.page.visits import SPANS, Api, Visit
 from remit.collector.store.questions import run_of, run_ref_of
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
@@ -18,7 +18,6 @@ from remit.collector.views.questions import run_view
 
 Run = Mapping[str, Any]
 """A run as the API lists it."""
-SPANS: Final = "/api/remit/v1/spans"
 MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"
@@ -116,7 +115,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
         began=run["started_at"] or run["inserted_at"],
         agent_id=run["agent"]["id"],
         agent=run["agent"]["name"],
-        outcome=Outcome("quiet", "", f"now in {step_name(step)}") if step else outcome_of(run),
+        outcome=Outcome("quiet", "", f"now in {short_name(step)}") if step else outcome_of(run),
         marks=[
             Mark(name, run["denied"] if name == "denied" else None, words)
             for name, words in _MARKS.items()
@@ -164,11 +163,6 @@ def outcome_of(run: Run) -> Outcome | None:
     return Outcome("quiet", "", run["summary"]) if run["summary"] else None
 
 
-def step_name(step: str) -> str:
-    """Return the name of a step without the module that declares it."""
-    return step.rpartition(":")[2] or step
-
-
 def _open_step(visit: Visit, run_id: str) -> str | None:
     """Return the name of the step that a run is in; None if it is in none."""
     try:
@@ -185,17 +179,17 @@ def _failed(failure: Mapping[str, Any]) -> Outcome:
     step = failure["step"]
     if _kind(failure) == _ENDED:
         return Outcome(
-            "failed", "process ended", f"while {step_name(step)} was open" if step else ""
+            "failed", "process ended", f"while {short_name(step)} was open" if step else ""
         )
     if _kind(failure) == _DENIED and step:
         clause = (failure["text"] or "").partition(_WAS_DENIED)[2].partition(_TO_THE_MODEL)[0]
-        return Outcome("failed", f"refused: {step_name(step)}", clause)
+        return Outcome("failed", f"refused: {short_name(step)}", clause)
     return Outcome("failed", _named(failure), failure["text"] or "")
 
 
 def _named(failure: Mapping[str, Any]) -> str:
     """Return the step and the class of a failure, without their modules."""
-    parts = (failure["step"] and step_name(failure["step"]), _kind(failure))
+    parts = (failure["step"] and short_name(failure["step"]), _kind(failure))
     return ": ".join(part for part in parts if part) or "failed"
 
 

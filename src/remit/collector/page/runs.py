@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
@@ -13,16 +14,15 @@ from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
-from remit.collector.page.formats import day
+from remit.collector.page.formats import US_PER_S, day
 from remit.collector.page.hours import Bar, Bars, bars_of
-from remit.collector.page.run_filters import COUNTS, RUNS, Filters, kept_agent, of_form
+from remit.collector.page.run_filters import PAGE_ROWS, Filters, kept_agent, noting, of_form
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
-from remit.collector.page.runs_new import CHANGES
-from remit.collector.page.runs_part import found_in_time
-from remit.collector.page.runs_without import Without, without_each
-from remit.collector.page.visits import Answer, Page, Redirect, Visit
-from remit.collector.page.windows import AT, Window, address_of, local
+from remit.collector.page.runs_without import Dropped, without_each
+from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Page, Redirect, Visit
+from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
+from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import MOST_RANKED
 from remit.collector.times import format_us
 
@@ -30,6 +30,12 @@ _WORST: Final = 3
 _TOO_LONG: Final = "takes too long in this time: choose a shorter one, or an agent"
 _MOST_NAMES: Final = 500
 """Agents that the form suggests."""
+
+
+_SEARCH_S: Final = 3.0
+"""How long shorter times are searched after a question that took too long."""
+_FIRST_US: Final = HOUR_US
+_SHORTEST_US: Final = 60 * US_PER_S
 
 
 class _Numbers(NamedTuple):
@@ -51,20 +57,20 @@ class _Numbers(NamedTuple):
 _NOTHING: Final = _Numbers(None, (), (0, 0, 0), Known())
 
 
-class _Listed(NamedTuple):
+class _Part(NamedTuple):
     """The runs of a page.
 
     Attributes:
         runs: The runs.
-        next: Where the next page begins; None on the last one.
-        part_us: All runs after this were compared before the time for a search was over; None if
-            all were.
+        until_us: All runs after this were compared before the time for a search was over; None if
+            the page is full, or all were.
+        next: Where the next page begins, if this one is full.
         is_whole: Whether all runs were compared, in an order by a measure.
     """
 
     runs: Sequence[Run]
+    until_us: int | None = None
     next: str | None = None
-    part_us: int | None = None
     is_whole: bool = True
 
 
@@ -81,12 +87,12 @@ def runs(visit: Visit) -> Answer:
             raise
         return form_again(visit, filters, refusal)
     is_ranked = filters.order != "newest"
-    without: Without | None = None
-    if not listed.runs and listed.part_us is None and not filters.get("before"):
+    without: Sequence[Dropped] = ()
+    if not listed.runs and listed.until_us is None and not filters.get("before"):
         is_empty = not visit.api.get(RUNS, limit="1")["runs"]
         if is_empty:
             return Page("runs_empty.html", {"cursor": cursor})
-        without = None if is_ranked else without_each(visit, filters, window)
+        without = () if is_ranked else without_each(visit, filters, window)
 
     def bar_address(bar: Bar) -> str:
         begin, end = address_of(bar.since_us), address_of(bar.until_us)
@@ -105,8 +111,8 @@ def runs(visit: Visit) -> Answer:
         "shown": len(rows),
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
-        "onward": _onward(filters, listed.part_us),
-        "looked": None if listed.part_us is None else local(listed.part_us, visit.zone),
+        "onward": _onward(filters, listed.until_us),
+        "looked": None if listed.until_us is None else local(listed.until_us, visit.zone),
         "today": local(visit.now_us, visit.zone).date(),
         "by_time": filters.but(order=None).address(),
         "is_unranked": is_ranked and not rows,
@@ -142,9 +148,9 @@ def choose(visit: Visit) -> Answer:
             **visit.form,
             "agent": kept_agent(visit.form) or visit.form.get("agent", ""),
             **{
-                n: visit.form[f"{n}_{AT}"]
-                for n in ("from", "to")
-                if visit.form.get(n) == AT and visit.form.get(f"{n}_{AT}")
+                name: visit.form[f"{name}_{AT}"]
+                for name in ("from", "to")
+                if visit.form.get(name) == AT and visit.form.get(f"{name}_{AT}")
             },
         }
         return form_again(visit, Filters.of(typed), refusal)
@@ -159,15 +165,12 @@ def _checked(visit: Visit, filters: Filters) -> Window:
     """
     errors: dict[str, Sequence[str]] = {}
     window = Window(None, None, "")
-    try:
+    with noting(errors):
         window = filters.window(visit)
-    except RequestError as refusal:
-        errors |= refusal.errors or {}
-    for check in (lambda: filters.order, lambda: _query(filters, window)):
-        try:
-            check()
-        except RequestError as refusal:
-            errors |= refusal.errors or {}
+    with noting(errors):
+        _ = filters.order
+    with noting(errors):
+        _query(filters, window)
     if errors:
         raise invalid(errors)
     return window
@@ -178,7 +181,7 @@ def _query(filters: Filters, window: Window) -> RunsQuery:
     return validated(RunsQuery, values)
 
 
-def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
+def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
     criteria = filters.criteria(window)
     if filters.order != "newest":
         query = _query(filters, window)
@@ -188,16 +191,49 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Listed:
             if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
                 raise
             raise invalid_field("order", _TOO_LONG) from refusal
-        return _Listed(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
+        return _Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
     try:
         answer = visit.api.get(RUNS, **criteria, before=before)
     except RequestError as refusal:
         if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
             raise
-        part = found_in_time(visit, criteria, window, before)
-        return _Listed(part.runs, part.next, part.until_us)
-    return _Listed(answer["runs"], answer["next"])
+        return _found_in_time(visit, criteria, window, before)
+    return _Part(answer["runs"], next=answer["next"])
+
+
+def _found_in_time(
+    visit: Visit, criteria: Mapping[str, str | None], window: Window, before: str | None
+) -> _Part:
+    """Return the newest runs that are found in a few seconds, from the end of the time back."""
+    end_us = visit.now_us if window.until_us is None else window.until_us
+    if before is not None:
+        end_us = min(end_us, (ms_of(before) + 1) * 1000)
+    runs: list[Run] = []
+    length_us, stop = _FIRST_US, time.monotonic() + _SEARCH_S
+    while len(runs) < PAGE_ROWS and time.monotonic() < stop:
+        since_us = max(end_us - length_us, window.since_us or 0)
+        limits = {"since": format_us(since_us), "until": format_us(end_us)}
+        try:
+            answer = visit.api.get(
+                RUNS,
+                **{**criteria, **limits},
+                before=before,
+                limit=str(PAGE_ROWS - len(runs)),
+            )
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT or length_us <= _SHORTEST_US:
+                break
+            length_us //= 8
+            continue
+        runs += answer["runs"]
+        if answer["next"] is not None:
+            return _Part(runs, next=answer["next"])
+        end_us = since_us
+        if end_us <= (window.since_us or 0):
+            return _Part(runs)
+        length_us *= 2
+    return _Part(runs, end_us) if len(runs) < PAGE_ROWS else _Part(runs, next=runs[-1]["id"])
 
 
 def _wire(runs: object) -> list[Run]:
@@ -216,11 +252,11 @@ def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
         if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
             raise
         return _NOTHING
-    failing = sorted((one for one in agents if one["failed"]), key=lambda one: -one["failed"])
-    worst = failing[:_WORST]
-    others = [one for one in agents if one not in worst]
-    failed, all_runs = (sum(int(one[name]) for one in others) for name in ("failed", "runs"))
-    names = dict.fromkeys(one["agent"]["name"] for one in agents)
+    failing = [counts for counts in agents if counts["failed"]]
+    worst = sorted(failing, key=lambda counts: -counts["failed"])[:_WORST]
+    others = [counts for counts in agents if counts not in worst]
+    failed, all_runs = (sum(int(counts[name]) for counts in others) for name in ("failed", "runs"))
+    names = dict.fromkeys(counts["agent"]["name"] for counts in agents)
     return _Numbers(
         bars_of(by_hour, window, visit.zone, visit.now_us),
         worst,

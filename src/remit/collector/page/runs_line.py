@@ -20,7 +20,6 @@ REFUSED: Final = (
     HTTPStatus.BAD_REQUEST,
 )
 """Statuses of refusals that are about the filters."""
-_FIELDS: Final = {api: name for name, api in run_filters.API_NAMES.items()}
 
 
 class Known(NamedTuple):
@@ -66,13 +65,8 @@ def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
 
 def form_again(visit: Visit, filters: Filters, refusal: RequestError) -> Page:
     """Return the form with what is wrong in it."""
-    errors: dict[str, str] = {
-        _FIELDS.get(field, field): ", ".join(messages)
-        for field, messages in (refusal.errors or {}).items()
-    }
-    if not errors:
-        field = "agent" if filters.get("agent") else "environment"
-        errors[field] = refusal.message
+    field = "agent" if filters.get("agent") else "environment"
+    errors = run_filters.messages(refusal) or {field: refusal.message}
     values = {**form(visit, filters, Known()), "errors": errors}
     return Page("runs_form.html", values, HTTPStatus.UNPROCESSABLE_ENTITY)
 

@@ -8,14 +8,13 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.errors import invalid_field
-from remit.collector.page.run_filters import PAGE_ROWS, RUNS, Filters
+from remit.collector.page.run_filters import PAGE_ROWS, Filters
 from remit.collector.page.run_rows import Run, rows_of
 from remit.collector.page.shell import render
-from remit.collector.page.visits import Answer, Data, Visit
+from remit.collector.page.visits import CHANGES, RUNS, Answer, Data, Visit
 from remit.collector.store.ids import ms_of
 from remit.collector.times import format_us
 
-CHANGES: Final = "/api/remit/v1/changes"
 _MOST_ROUNDS: Final = 5
 """Answers of changes that are read for one question of what is new."""
 

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from remit.collector.errors import RequestError
 from remit.collector.page.formats import number
-from remit.collector.page.run_filters import COUNTED, COUNTS, RUNS, Filters
-from remit.collector.page.visits import Visit
+from remit.collector.page.run_filters import COUNTED, Filters
+from remit.collector.page.visits import COUNTS, RUNS, Visit
 from remit.collector.page.windows import ANY, Window
 
 _WORDS: Final = {
@@ -46,15 +46,8 @@ class Dropped(NamedTuple):
     address: str
 
 
-class Without(NamedTuple):
-    """The filters of a list without a run, the one that excludes most first."""
-
-    dropped: Sequence[Dropped]
-    all: str
-
-
-def without_each(visit: Visit, filters: Filters, window: Window) -> Without:
-    """Return how many runs there would be without each filter, and without the time."""
+def without_each(visit: Visit, filters: Filters, window: Window) -> Sequence[Dropped]:
+    """Return how many runs there would be without each filter, the most first."""
     dropped: list[Dropped] = []
     for name in filters.narrowing:
         others = filters.but(**{name: None}, **{"from": filters.begin})
@@ -62,8 +55,8 @@ def without_each(visit: Visit, filters: Filters, window: Window) -> Without:
     if window.since_us is not None or window.until_us is not None:
         others = filters.but(**{"from": ANY}, to=None)
         dropped.append(_dropped(visit, "from", others, Window(None, None, "")))
-    dropped.sort(key=lambda one: -(one.runs or 0))
-    return Without(dropped, "/runs")
+    dropped.sort(key=lambda filter_: -(filter_.runs or 0))
+    return dropped
 
 
 def _dropped(visit: Visit, name: str, others: Filters, window: Window) -> Dropped:

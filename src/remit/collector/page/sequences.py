@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
-from remit.collector.page.alignment import aligned
+from remit.collector.store.subjects import ROOT_SPAN
 
-ROOT: Final = "remit:run"
-"""The step that is the run itself."""
 LONGER: Final = 1.5
 """A step took longer or shorter if one duration is so many times the other."""
+Places: TypeAlias = tuple[int | None, int | None]
+"""Places of one name in both lists; None where it is in one list only."""
 AROUND: Final = 2
 """Rows that are shown before and after a difference."""
 
@@ -81,8 +81,8 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
     """Return the steps of a run in the order of its tree, without the run itself."""
     beneath: dict[str | None, list[Mapping[str, Any]]] = {}
     known = {span["id"]: span for span in spans}
-    root = next((span["id"] for span in spans if span["schema_name"] == ROOT), None)
-    for span in sorted(spans, key=lambda each: (each["started_at"] or "9", each["id"])):
+    root = next((span["id"] for span in spans if span["schema_name"] == ROOT_SPAN), None)
+    for span in sorted(spans, key=lambda span: (span["started_at"] or "9", span["id"])):
         parent = span["parent_span_id"]
         beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)
     sequence: list[Ran] = []
@@ -92,7 +92,7 @@ def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
         under = beneath.get(span["id"], []) if span["id"] != root else []
         if span["id"] != root:
             sequence.append(_ran(span, depth, is_parent=bool(under)))
-        waiting += [(each, depth + 1) for each in reversed(under)]
+        waiting += [(child, depth + 1) for child in reversed(under)]
     return sequence
 
 
@@ -135,7 +135,7 @@ def rows_of(
     """
     at = _failed_at(newer if failed_newer else older, origin)
     rows: list[Row] = []
-    for one, other in aligned([each.name for each in older], [each.name for each in newer]):
+    for one, other in aligned([step.name for step in older], [step.name for step in newer]):
         rows.append(
             Row(
                 None if one is None else older[one],
@@ -177,3 +177,39 @@ def without_the_same(rows: Sequence[Row], least_us: int) -> list[Row]:
 
 def _gap(rows: Sequence[Row]) -> Sequence[Row]:
     return rows if len(rows) <= AROUND else [Row(skipped=len(rows))]
+
+
+def aligned(first: Sequence[str], second: Sequence[str]) -> list[Places]:
+    """Return both lists as one, in which the names that they have in common are pairs.
+
+    Each row of the table of lengths is one integer, with a bit for each name of the first list
+    (H. Hyyrö, Bit-parallel LCS-length computation revisited, 2004): 2,000 names by 2,000 take
+    milliseconds.
+    """
+    places: dict[str, int] = {}
+    for index, name in enumerate(first):
+        places[name] = places.get(name, 0) | 1 << index
+    mask = (1 << len(first)) - 1
+    row, rows = mask, [mask]
+    for name in second:
+        common = row & places.get(name, 0)
+        row = ((row + common) | (row - common)) & mask
+        rows.append(row)
+    return _path(rows, len(first))[::-1]
+
+
+def _path(rows: Sequence[int], column: int) -> list[Places]:
+    """Return the pairs from the last to the first; a bit that is 0 is a step up of the length."""
+    row, pairs = len(rows) - 1, list[Places]()
+    while row or column:
+        if not row or (column and rows[row] >> (column - 1) & 1):
+            column -= 1
+            pairs.append((column, None))
+        elif not column or not rows[row - 1] >> (column - 1) & 1:
+            row -= 1
+            pairs.append((None, row))
+        else:
+            row -= 1
+            column -= 1
+            pairs.append((column, row))
+    return pairs

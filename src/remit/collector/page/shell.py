@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from remit.collector.page import formats
+from remit.collector.page.declared import level
 from remit.collector.page.payload_tree import node_of
 
 _HERE: Final = Path(__file__).parent
@@ -52,6 +53,21 @@ HEADERS: Final = {
 _COMMENTS: Final = re.compile(rb"^ *(?://.*\n|/\*(?:.|\n)*?\*/\n|\n)|^ +", re.MULTILINE)
 _SPACES: Final = re.compile(rb"/\*(?:.|\n)*?\*/|(\"[^\"]*\")|\s*([{};,>])\s*|(: )\s*|\s+")
 """Matches comments, quoted texts and spaces of a style sheet, to shorten it."""
+_FILTERS: Final[Mapping[str, Any]] = {
+    "number": formats.number,
+    "duration": formats.duration,
+    "size": formats.size,
+    "words": formats.words,
+    "category": formats.category,
+    "level": level,
+    "visible": formats.visible,
+    "tail": formats.tail,
+    "step": formats.step,
+    "steps": formats.steps,
+    "times": formats.times,
+    "listed": formats.listed,
+    "node": node_of,
+}
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 
@@ -101,19 +117,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(
-        number=formats.number,
-        duration=formats.duration,
-        size=formats.size,
-        words=formats.words,
-        visible=formats.visible,
-        tail=formats.tail,
-        step=formats.step,
-        steps=formats.steps,
-        times=formats.times,
-        listed=formats.listed,
-        node=node_of,
-    )
+    environment.filters.update(_FILTERS)
     return environment
 
 

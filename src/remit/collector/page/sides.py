@@ -7,34 +7,25 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.domain.findings import MAX_SENTENCE_CHARS, MAX_SENTENCES
-from remit.collector.page.agent_remits import ACTIONS, CATEGORIES, PARAMS, RESULT, Step
-from remit.collector.page.formats import words
-from remit.models.data_risk import ActionProfile
+from remit.collector.page.declared import ACTION, ACTIONS, CATEGORIES, UNKNOWN, VERBS, Declared
+from remit.collector.page.formats import listed, words
 
 _SENTENCE: Final = re.compile(
     r"(?P<name>\w+)(?: in the (?P<side>params|result))?: (?P<step>.*) says (?P<word>\w+), "
     r"the agent (?P<agent>.*) says (?P<limit>\w+)",
     re.DOTALL,
 )
-_DOES: Final = {
-    "create_data": "create data",
-    "read_data": "read data",
-    "update_data": "change data",
-    "destroy_data": "destroy data",
-    "financial_transactions": "move money",
-    "external_communication": "communicate outward",
-}
 _DOING: Final = {
     "create_data": "creating data",
     "read_data": "reading data",
-    "update_data": "changing data",
+    "update_data": "updating data",
     "destroy_data": "destroying data",
     "financial_transactions": "moving money",
-    "external_communication": "communicating outward",
+    "external_communication": "communicating externally",
 }
 _GLOSSES: Final = {
     "financial_transactions": "whether money moves",
-    "external_communication": "whether something is sent outward",
+    "external_communication": "whether something is sent",
 }
 _STEP: Final = {"allowed": "it does this", "disallowed": "never"}
 _AGENT: Final = {"allowed": "may", "disallowed": "never"}
@@ -88,45 +79,46 @@ class Sides(NamedTuple):
     others: Sequence[Word]
 
 
-def read_of(sentences: Sequence[str]) -> list[str]:
-    """Return the sentences that are taken apart: the first ones, without those that are too long.
-
-    They come from a payload, and the time to take one apart grows with the square of its length.
-    """
-    first = sentences[:MAX_SENTENCES]
-    return [sentence for sentence in first if len(sentence) <= MAX_SENTENCE_CHARS]
-
-
 def clashes_in(sentences: Sequence[str]) -> list[Clash]:
-    """Return the parts of the sentences of a policy, without those that have other parts."""
-    parsed = (_SENTENCE.fullmatch(sentence) for sentence in read_of(sentences))
+    """Return the parts of the sentences of a policy, without those that have other parts.
+
+    Only the first sentences are taken apart, without those that are too long: they come from a
+    payload, and the time to take one apart grows with the square of its length.
+    """
+    first = (text for text in sentences[:MAX_SENTENCES] if len(text) <= MAX_SENTENCE_CHARS)
+    parsed = map(_SENTENCE.fullmatch, first)
     return [Clash(**match.groupdict()) for match in parsed if match is not None]
 
 
-def sides_of(step: Step | None, agent: Step | None, clashes: Sequence[Clash]) -> Sides:
-    """Return both declarations, with the words of *clashes* where a declaration is not known."""
-    clashing = {clash.name for clash in clashes}
-    found = [word for word in _words(step, agent) if word.step or word.agent]
-    by_name = {word.name: word for word in found}
+def sides_of(step: Declared | None, agent: Declared | None, clashes: Sequence[Clash]) -> Sides:
+    """Return both declarations.
+
+    Args:
+        step: The step; None if it is not declared.
+        agent: The agent that ruled the step out; None if it is not declared.
+        clashes: What contradicts; their words replace those of a declaration that is not known.
+    """
+    by_name = {word.name: word for word in _words(step, agent)}
     contradictions: list[Word] = []
     for name in dict.fromkeys(clash.name for clash in clashes):
         of_name = [clash for clash in clashes if clash.name == name]
-        known = by_name.get(name, Word(name, _GLOSSES.get(name, ""), None, None))
-        said = known.step or _said([(clash.side, clash.word) for clash in of_name], _STEP, "goes ")
-        limit = known.agent or _said([(clash.side, clash.limit) for clash in of_name], _AGENT, "")
-        contradictions.append(known._replace(step=said, agent=limit))
-    return Sides(contradictions, [word for word in found if word.name not in clashing])
+        declared = by_name.pop(name, Word(name, "", None, None))
+        of_step = _said([(clash.side, clash.word) for clash in of_name], _STEP, "goes ")
+        of_agent = _said([(clash.side, clash.limit) for clash in of_name], _AGENT, "")
+        contradictions.append(
+            declared._replace(step=declared.step or of_step, agent=declared.agent or of_agent)
+        )
+    return Sides(contradictions, [word for word in by_name.values() if word.step or word.agent])
 
 
 def summary_of(clash: Clash, *, agent: str) -> str:
     """Return what follows the name of a step in one line: `may move money; Desk never does`."""
-    if clash.name in _DOES:
-        done, doing = _DOES[clash.name], _DOING[clash.name]
-        says = f"says nothing about {doing}" if clash.word == "unknown" else f"may {done}"
-        return f"{says}; {agent} never does"
-    verb = "gives" if clash.side == "result" else "takes"
-    named = words(clash.name)
-    says = f"says nothing about {named}" if clash.word == "unknown" else f"{verb} {named}"
+    if clash.name in VERBS:
+        subject, does = _DOING[clash.name], f"may {VERBS[clash.name]}"
+    else:
+        subject = words(clash.name)
+        does = f"{'gives' if clash.side == 'result' else 'takes'} {subject}"
+    says = f"says nothing about {subject}" if clash.word == UNKNOWN else does
     return f"{says}; {agent} never does"
 
 
@@ -135,33 +127,32 @@ def verdict_of(clashes: Sequence[Clash]) -> str:
     names = list(dict.fromkeys(clash.name for clash in clashes))
     if not names:
         return ""
-    ruled_out = _listed([_DOING.get(name, words(name)) for name in names])
-    silent = {clash.name for clash in clashes if clash.word == "unknown"}
-    what = {1: "it", 2: "both"}.get(len(names), "all of it")
+    ruled_out = listed([_DOING.get(name, words(name)) for name in names])
+    silent = {clash.name for clash in clashes if clash.word == UNKNOWN}
+    pronoun = {1: "it", 2: "both"}.get(len(names), "all of it")
     verb = "does" if any(name in _DOING for name in names) else "has"
     if not silent:
-        said = f"The step says that it {verb} {what}."
+        says = f"says that it {verb} {pronoun}"
     elif len(silent) == len(names):
-        said = f"The step says nothing about {what}."
+        says = f"says nothing about {pronoun}"
     else:
-        said = "The step says otherwise, or nothing."
-    return f"The agent rules out {ruled_out}. {said}"
+        says = "says otherwise, or nothing"
+    return f"The agent rules out {ruled_out}. The step {says}."
 
 
-def _words(step: Step | None, agent: Step | None) -> Iterable[Word]:
-    for name in ActionProfile.model_fields:
-        said = None if step is None else _STEP.get(step.word(ACTIONS, name))
-        limit = None if agent is None else _AGENT.get(agent.word(ACTIONS, name))
-        yield Word(name, _GLOSSES.get(name, ""), said, limit)
+def _words(step: Declared | None, agent: Declared | None) -> Iterable[Word]:
+    for name in ACTIONS:
+        of_step = None if step is None else _STEP.get(step.word(ACTION, name))
+        of_agent = None if agent is None else _AGENT.get(agent.word(ACTION, name))
+        yield Word(name, _GLOSSES.get(name, ""), of_step, of_agent)
     for name in CATEGORIES:
         yield Word(name, "", _category(step, name, "goes "), _category(agent, name, ""))
 
 
-def _category(step: Step | None, name: str, verb: str) -> str | None:
-    if step is None:
+def _category(declared: Declared | None, name: str, verb: str) -> str | None:
+    if declared is None:
         return None
-    sides = [("params", step.word(PARAMS, name)), ("result", step.word(RESULT, name))]
-    return _said(sides, {}, verb)
+    return _said(list(zip(("params", "result"), declared.sides(name), strict=True)), {}, verb)
 
 
 def _said(
@@ -170,18 +161,14 @@ def _said(
     """Return what a declaration says of an action, or of a category on its sides."""
     if sides[0][0] is None:
         return actions.get(sides[0][1])
-    said = dict(sides)
     ways = (
         {"params": "goes in", "result": "comes out"} if verb else {"params": "in", "result": "out"}
     )
-    included = [ways[side] for side, word in said.items() if side and word == "included"]
-    excluded = [side for side, word in said.items() if side and word == "excluded"]
+    by_side = dict(sides)
+    included = [ways[side] for side, word in by_side.items() if side and word == "included"]
+    excluded = [ways[side] for side, word in by_side.items() if side and word == "excluded"]
     if included:
         return " and ".join(included)
     if len(excluded) > 1:
         return "never" if verb else "never, in neither"
-    return f"never {ways[excluded[0]]}" if excluded else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return f"never {excluded[0]}" if excluded else None

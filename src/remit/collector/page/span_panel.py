@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from remit.collector.page import formats
-from remit.collector.page.payload_tree import Node, PayloadTree, node_of, tree_of
+from remit.collector.page.payload_tree import (
+    Node,
+    PayloadTree,
+    items,
+    members,
+    node_of,
+    objects,
+    tree_of,
+)
 from remit.collector.page.run_facts import (
     FAILED,
     PROCESS_ENDED,
-    ROOT,
     ClosedErrors,
-    Declared,
-    Part,
     SpanFacts,
-    declared_by,
     error_of,
-    members,
-    objects,
     seconds_after,
 )
-from remit.collector.page.sides import read_of
+from remit.collector.page.sides import Sides, clashes_in, sides_of, verdict_of
 from remit.collector.store import SpanRow
-from remit.models.data_risk import ActionProfile, DataCategories
+from remit.collector.store.subjects import ROOT_SPAN
 
 _RELATIONS: Final = {
     "cause": "directly caused by",
     "context": "which came up while this was handled",
 }
-_SENTENCE: Final = re.compile(
-    r"(?P<name>[a-z_]+)(?P<side> in the (?:params|result))?: .+ says (?P<step>[a-z]+), "
-    r"the agent (?P<agent>.+) says (?P<limit>[a-z]+)"
-)
-_GLOSSES: Final = {
-    "financial_transactions": "whether money moves",
-    "external_communication": "whether something is sent",
-}
-_DOING: Final = {
-    "financial_transactions": "moving money",
-    "external_communication": "communicating externally",
-    "create_data": "creating data",
-    "read_data": "reading data",
-    "update_data": "updating data",
-    "destroy_data": "destroying data",
-}
-_PARTS: Final[tuple[Part, Part]] = ("params_data_categories", "result_data_categories")
 _MOST_LIBRARIES: Final = 3
 
 
@@ -122,30 +106,19 @@ class Group(NamedTuple):
     cancelled: str
 
 
-class Word(NamedTuple):
-    """A word of two declarations, as a step and its agent say it; None for nothing."""
-
-    name: str
-    gloss: str
-    step: str | None
-    agent: str | None
-
-
 class Refusal(NamedTuple):
     """Why a step was refused.
 
     Attributes:
         agent: Identifier of the agent that rules it out.
         verdict: The sentence; empty if the violations say it themselves.
-        clashes: The words that contradict each other.
-        others: The other words that one of both says.
+        sides: Both declarations.
         sentences: The violations as they were recorded.
     """
 
     agent: str
     verdict: str
-    clashes: Sequence[Word]
-    others: Sequence[Word]
+    sides: Sides
     sentences: Sequence[str]
 
 
@@ -167,7 +140,6 @@ class Panel(NamedTuple):
     stream: str
     frames: Frames | None
     findings: Sequence[str]
-    declared: Declared | None
     quality: Mapping[str, object]
     erased: bool
     closed: bool
@@ -222,13 +194,12 @@ def panel_of(
         returned=None if closed or erased or not rest else tree_of(rest),
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
-        findings=[] if closed else list(map(str, cast("list[object]", view["schema_errors"]))),
-        declared=facts.declared,
-        quality=quality if row.schema_name == ROOT else {},
+        findings=[] if closed else list(map(str, items(view["schema_errors"]))),
+        quality=quality if row.schema_name == ROOT_SPAN else {},
         erased=erased,
         closed=closed,
         opened=opened,
-        is_root=row.schema_name == ROOT,
+        is_root=row.schema_name == ROOT_SPAN,
     )
 
 
@@ -320,7 +291,7 @@ def _homes(facts: SpanFacts, error: Mapping[str, object]) -> frozenset[str]:
     }
     raised = [error, *objects(error.get("causes"))]
     places = {
-        _top(at.partition(":")[0]) for each in raised if isinstance(at := each.get("at"), str)
+        _top(at.partition(":")[0]) for cause in raised if isinstance(at := cause.get("at"), str)
     }
     return frozenset((modules | places) - {"remit"})
 
@@ -345,7 +316,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
     if not listed:
         return None
     free = [row for row in facts.failed if "members" not in error_of(row)]
-    found: list[Member] = []
+    listed_members: list[Member] = []
     for member in listed:
         alike = [row for row in free if _is_same(error_of(row), member)]
         step = max(alike, key=lambda row: row.started_at or 0, default=None)
@@ -354,7 +325,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
         }
         free = [row for row in free if row.id not in taken]
         after = None if step is None else seconds_after(facts.run, step.finished_at)
-        found.append(
+        listed_members.append(
             Member(
                 after,
                 step,
@@ -368,7 +339,10 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
     ]
     return Group(
         _cause(group, "", hidden),
-        sorted(found, key=lambda member: member.after_us if member.after_us is not None else 2**62),
+        sorted(
+            listed_members,
+            key=lambda member: member.after_us if member.after_us is not None else 2**62,
+        ),
         count if isinstance(count, int) else len(listed),
         formats.step(raiser.schema_name),
         formats.listed(cancelled[:_MOST_LIBRARIES]),
@@ -380,73 +354,11 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
 
 def _refusal(facts: SpanFacts, error: Mapping[str, object]) -> Refusal:
     violations = error.get("violations")
-    listed = cast("list[object]", violations) if isinstance(violations, list) else [violations]
-    sentences = [str(each) for each in listed]
-    parsed = [match for each in read_of(sentences) if (match := _SENTENCE.fullmatch(each))]
-    agent = parsed[0]["agent"] if parsed else ""
-    of_agent = [match for match in parsed if match["agent"] == agent]
-    step, remit = facts.declared or Declared({}), _remit(facts, agent, of_agent)
-    clashing = {match["name"] for match in of_agent}
-    words = [*_actions(step, remit), *_categories(step, remit)]
-    clashes = [word for word in words if word.name in clashing]
-    others = [word for word in words if word.name not in clashing and (word.step or word.agent)]
-    return Refusal(agent, _verdict(clashes), clashes, others, sentences)
-
-
-def _remit(facts: SpanFacts, agent: str, limits: Iterable[re.Match[str]]) -> Declared:
-    """Return the remit of an agent: what the span type of the same name declares, else the limits.
-
-    In local mode, the folder of the project precedes the name.
-    """
-    span_type = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
-    if span_type is not None and span_type.data_risk:
-        return declared_by(span_type)
-    risk: dict[str, dict[str, str]] = {}
-    for limit in limits:
-        side = limit["side"]
-        part = "action_profile" if side is None else _PARTS["result" in side]
-        risk.setdefault(part, {})[limit["name"]] = limit["limit"]
-    return Declared(risk)
-
-
-def _verdict(clashes: Sequence[Word]) -> str:
-    if not clashes:
-        return ""
-    ruled_out = formats.listed(
-        [_DOING.get(word.name, formats.words(word.name)) for word in clashes]
-    )
-    silent = [word for word in clashes if word.step is None]
-    pronoun = {1: "it", 2: "both"}.get(len(clashes), "all of it")
-    verb = "does" if any(word.name in _DOING for word in clashes) else "has"
-    if not silent:
-        return f"The agent rules out {ruled_out}. The step says that it {verb} {pronoun}."
-    if len(silent) == len(clashes):
-        return f"The agent rules out {ruled_out}. The step says nothing about {pronoun}."
-    return f"The agent rules out {ruled_out}. The step says otherwise, or nothing."
-
-
-def _actions(step: Declared, agent: Declared) -> Iterable[Word]:
-    words = {"allowed": "it does this", "disallowed": "never"}
-    limits = {"allowed": "may", "disallowed": "never"}
-    for name in ActionProfile.model_fields:
-        said = step.word("action_profile", name), agent.word("action_profile", name)
-        yield Word(name, _GLOSSES.get(name, ""), words.get(said[0]), limits.get(said[1]))
-
-
-def _categories(step: Declared, agent: Declared) -> Iterable[Word]:
-    for name in DataCategories.model_fields:
-        if name != "classification":
-            yield Word(name, "", _sides(step, name, "goes"), _sides(agent, name, ""))
-
-
-def _sides(declared: Declared, name: str, verb: str) -> str | None:
-    """Return what a declaration says of a category, in and out."""
-    into, out = (declared.word(part, name) for part in _PARTS)
-    if into == out == "excluded":
-        return "never" if verb else "never, in neither"
-    words = [side for side, word in (("in", into), ("out", out)) if word == "included"]
-    never = [side for side, word in (("in", into), ("out", out)) if word == "excluded"]
-    if words:
-        verbs = {"in": "goes in", "out": "comes out"} if verb else {"in": "in", "out": "out"}
-        return formats.listed([verbs[side] for side in words])
-    return f"never {never[0]}" if never else None
+    texts = items(violations) or ([] if violations == [] else [violations])
+    sentences = [str(text) for text in texts]
+    parsed = clashes_in(sentences)
+    agent = parsed[0].agent if parsed else ""
+    clashes = [clash for clash in parsed if clash.agent == agent]
+    # In local mode, the folder of the project precedes the name.
+    remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
+    return Refusal(agent, verdict_of(clashes), sides_of(facts.declared, remit, clashes), sentences)

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
-from remit.collector.page.run_facts import FAILED, ROOT, RunFacts
+from remit.collector.page.run_facts import FAILED, RunFacts
 from remit.collector.store import BEYOND, DENIED, INVALID, LOST, UNDECLARED, WITHHELD
 from remit.collector.store.questions import StepRecord
+from remit.collector.store.subjects import ROOT_SPAN
 
 MOST_INDENT: Final = 16
 """Deeper rows are not moved further; they tell their level by a number."""
@@ -166,7 +167,8 @@ class Tree:
     def root(self) -> StepRecord | None:
         """The root span, else the first step."""
         steps = self.known.values()
-        return next((step for step in steps if step.schema_name == ROOT), next(iter(steps), None))
+        roots = (step for step in steps if step.schema_name == ROOT_SPAN)
+        return next(roots, next(iter(steps), None))
 
     def above(self, step: StepRecord) -> list[StepRecord]:
         """Return the steps around a step, the nearest first."""

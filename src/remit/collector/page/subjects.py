@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import Context
 from remit.collector.errors import invalid_field, not_found
 from remit.collector.page.declared import Declaration, declaration_of
-from remit.collector.page.periods import Period, period_of
-from remit.collector.page.visits import Visit
+from remit.collector.page.visits import COUNTS, Visit
+from remit.collector.page.windows import Period, period_of
 from remit.collector.store import SchemaVersionRow, VersionRow
 from remit.collector.store.questions import Scope, VersionUse, scope_of, version_uses
 
@@ -33,8 +33,16 @@ class Version(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its name in an address."""
-        return f"{self.use.version_id}.{self.use.schema_version_id}"
+        """Its name in an address: `1.4.2~7k3m9x2q`; what is before the tilde is for people."""
+        return f"{self.label}~{self._tail}"
+
+    @property
+    def _tail(self) -> str:
+        return self.use.version_id[-4:] + self.use.schema_version_id[-4:]
+
+    def is_named(self, key: str) -> bool:
+        """Return whether *key* names it, also if it was called otherwise then."""
+        return key.rpartition("~")[2] == self._tail
 
 
 class Subject(NamedTuple):
@@ -78,23 +86,36 @@ def subject_of(visit: Visit) -> Subject:
     period = period_of(visit)
     agent = visit.api.get(f"/api/v1/agent/{visit.named['id']}", include_counts="false")["details"]
     versions = visit.api.read(lambda ctx: versions_of(ctx, agent["id"]))
-    wanted = visit.query.get("version")
-    shown = next((one for one in versions if one.use.schema_version_id == wanted), None)
-    if wanted and shown is None:
-        raise invalid_field("version", "must be the id of a schema version of this agent")
-    shown = shown or next(iter(versions), None)
+    shown = version_in(visit, versions, "version") or next(iter(versions), None)
     counted = {"agent_id": agent["id"], "since": period.since}
-    counts = visit.api.get("/api/remit/v1/counts", by="type", **counted)
-    runs = visit.api.get("/api/remit/v1/counts", of="runs", by="agent", **counted)["counts"]
+    counts = visit.api.get(COUNTS, by="type", **counted)
+    runs = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
     return Subject(
         agent,
         versions,
         read_declaration(visit, agent, shown),
         shown,
         period,
-        {one["type"]: one for one in counts["counts"] if not one["type"].startswith("remit:")},
-        sum(int(one["runs"]) for one in runs),
+        {
+            group["type"]: group
+            for group in counts["counts"]
+            if not group["type"].startswith("remit:")
+        },
+        sum(int(group["runs"]) for group in runs),
     )
+
+
+def version_in(visit: Visit, versions: Sequence[Version], name: str) -> Version | None:
+    """Return the version that a parameter of the address names; None if it has none.
+
+    Raises:
+        RequestError: 422, the agent has no such version.
+    """
+    key = visit.query.get(name)
+    version = next((version for version in versions if version.is_named(key or "")), None)
+    if key and version is None:
+        raise invalid_field(name, "must be a version of this agent, as the list links it")
+    return version
 
 
 def scope_in(ctx: Context, agent_id: str | None = None) -> Scope:
@@ -137,4 +158,4 @@ def read_declaration(visit: Visit, agent: Row, version: Version | None) -> Decla
         row = ctx.tx.row(SchemaVersionRow, ctx.caller.account_id, version.use.schema_version_id)
         return None if row is None or row.agent_id != agent["id"] else row.span_type_schemas
 
-    return declaration_of(visit.api.read(read), agent["external_identifier"])
+    return declaration_of(visit.api.read(read), agent["external_identifier"], agent["name"])

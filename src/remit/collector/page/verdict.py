@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from remit.collector.page import formats
-from remit.collector.page.comparison import Change, Pair
+from remit.collector.page.comparison import Change, Pair, Run
 from remit.collector.page.sequences import Row
 
 NAMED: Final = 3
@@ -34,10 +34,10 @@ def verdict_of(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> Ve
     if pair.failed is not None:
         return _one_failed(pair, changes, rows)
     lead = _lead(pair, changes)
-    different = [each for each in changes if each.rank is not None]
+    different = [change for change in changes if change.rank is not None]
     slowest = max(
-        (each for each in different if each.older.steps and each.newer.steps),
-        key=lambda each: abs(each.newer.duration_us - each.older.duration_us),
+        (change for change in different if change.older.steps and change.newer.steps),
+        key=lambda change: abs(change.newer.duration_us - change.older.duration_us),
         default=None,
     )
     more = ""
@@ -58,8 +58,8 @@ def _lead(pair: Pair, changes: Sequence[Change]) -> str:
         words = {"active": "is running", "pending": "has not started", "complete": "is complete"}
         ends = [words.get(run["status"], f"was {run['status']}") for run in (older, newer)]
         return f"The older run {ends[0]}, the newer one {ends[1]}."
-    if all(each.rank is None for each in changes):
-        steps = sum(each.newer.steps for each in changes)
+    if all(change.rank is None for change in changes):
+        steps = sum(change.newer.steps for change in changes)
         return f"Both did the same {formats.steps(steps)}, and took about as long."
     times = [formats.between(run["started_at"], run["finished_at"]) for run in (older, newer)]
     before, after = times
@@ -70,13 +70,13 @@ def _lead(pair: Pair, changes: Sequence[Change]) -> str:
 
 
 def _both_failed(pair: Pair) -> str:
-    one, other = pair.older["failure"], pair.newer["failure"]
-    names = [
-        formats.step(each["step"]) if each else "a step that is not known" for each in (one, other)
-    ]
-    if one and other and one["fingerprint"] == other["fingerprint"] is not None:
+    one: Run = pair.older["failure"] or {}
+    other: Run = pair.newer["failure"] or {}
+    steps = one.get("step"), other.get("step")
+    names = [formats.step(step) if step else "a step that is not known" for step in steps]
+    if one.get("fingerprint") == other.get("fingerprint") is not None:
         return f"Both failed in the same way: {names[0]}, {other['type']}."
-    if names[0] == names[1]:
+    if all(steps) and names[0] == names[1]:
         return f"Both failed at {names[0]}, each with another error."
     return f"Both failed: the older run at {names[0]}, the newer one at {names[1]}."
 
@@ -86,11 +86,11 @@ def _one_failed(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> V
     is_newer = pair.failed_newer
     this, other = ("newer", "older") if is_newer else ("older", "newer")
     where = "" if is_newer else " in the older run"
-    change = next((each for each in changes if each.older.name == pair.origin), None)
+    change = next((change for change in changes if change.older.name == pair.origin), None)
     if change is None:
         return Verdict(f"The {this} run failed.", "", _unreached(changes, is_newer), bad=True)
     mine, its = (change.newer, change.older) if is_newer else (change.older, change.newer)
-    row = next((each for each in rows if each.first), None)
+    row = next((row for row in rows if row.first), None)
     failed, peer = (None, None) if row is None else (row.newer, row.older)
     if not is_newer:
         failed, peer = peer, failed
@@ -113,17 +113,23 @@ def _before(pair: Pair, changes: Sequence[Change], rows: Sequence[Row]) -> str:
     if not both:
         return ""
     one_only = {row.shown.name for row in rows[:at] if row.shown and not (row.older and row.newer)}
-    added = [each.name for each in changes if each.older.name in one_only and not each.older.steps]
-    said = f"Before it both did the same {formats.steps(len(both))}"
+    added = [
+        change.name
+        for change in changes
+        if change.older.name in one_only and not change.older.steps
+    ]
+    sentence = f"Before it both did the same {formats.steps(len(both))}"
     if added and len(added) <= NAMED:
         whose = f"{pair.newer_version} added" if pair.is_new_version else "only the newer run did"
-        return f"{said}, but for {formats.listed(added)}, which {whose}."
-    return f"{said}." if not one_only else ""
+        return f"{sentence}, but for {formats.listed(added)}, which {whose}."
+    return f"{sentence}." if not one_only else ""
 
 
 def _unreached(changes: Sequence[Change], is_newer: bool) -> str:  # noqa: FBT001 - one of two runs
     """Return which steps the run that failed never reached."""
-    names = [each.name for each in changes if not (each.newer if is_newer else each.older).steps]
+    names = [
+        change.name for change in changes if not (change.newer if is_newer else change.older).steps
+    ]
     if not names:
         return ""
     return f"{_few(names)} {'was' if len(names) == 1 else 'were'} never reached."
@@ -131,14 +137,14 @@ def _unreached(changes: Sequence[Change], is_newer: bool) -> str:  # noqa: FBT00
 
 def _only(different: Sequence[Change]) -> str:
     """Return which steps only one of the runs has."""
-    said: list[str] = []
+    sentences: list[str] = []
     for run, names in (
-        ("newer", [each.name for each in different if not each.older.steps]),
-        ("older", [each.name for each in different if not each.newer.steps]),
+        ("newer", [change.name for change in different if not change.older.steps]),
+        ("older", [change.name for change in different if not change.newer.steps]),
     ):
         if names:
-            said.append(f"Only the {run} run did {_few(names)}.")
-    return " ".join(said)
+            sentences.append(f"Only the {run} run did {_few(names)}.")
+    return " ".join(sentences)
 
 
 def _few(names: Sequence[str]) -> str:

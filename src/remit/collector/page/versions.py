@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from remit.collector.domain import Context
-from remit.collector.errors import invalid_field, not_found
+from remit.collector.errors import not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import short_names
 from remit.collector.page.subjects import (
@@ -18,6 +18,7 @@ from remit.collector.page.subjects import (
     Version,
     read_declaration,
     subject_of,
+    version_in,
 )
 from remit.collector.page.visits import Answer, Data, Page, Visit
 from remit.collector.page.widening import Change, Group, Kind, changes, new_exits
@@ -32,23 +33,26 @@ def compare(visit: Visit, subject: Subject) -> Page:
     ways: dict[str, list[str]] = {}
     names = {step.name for step in subject.declared.all}
     if older is not None and newer is not None:
-        old, new = (read_declaration(visit, subject.agent, one) for one in (older, newer))
+        old = read_declaration(visit, subject.agent, older)
+        new = read_declaration(visit, subject.agent, newer)
         listed, ways = changes(old, new), new_exits(old, new)
-        names = {step.name for one in (old, new) for step in one.all}
+        names = {step.name for step in (*old.all, *new.all)}
     return Page(
         "agent_versions.html",
         {
-            "versions": [(one, format_us(one.since_us)) for one in subject.versions],
+            "versions": [(version, format_us(version.since_us)) for version in subject.versions],
             "older": older,
             "newer": newer,
             "labels": _labels(older, newer),
             "changes": listed,
-            "groups": [(group, [one for one in listed if one.group is group]) for group in Group],
+            "groups": [
+                (group, [change for change in listed if change.group is group]) for group in Group
+            ],
             "verdict": _verdict(listed),
             "ways": ways,
             "short": short_names(names),
             "most": MOST_RUNS,
-            "counted": sum(one.use.runs for one in subject.versions),
+            "counted": sum(version.use.runs for version in subject.versions),
         },
     )
 
@@ -61,7 +65,7 @@ def both(visit: Visit) -> Answer:
         raise not_found("agent_schema_version")
 
     def read(ctx: Context) -> list[object]:
-        return [_content(ctx, one) for one in (older, newer)]
+        return [_content(ctx, older), _content(ctx, newer)]
 
     body = msgspec.json.format(msgspec.json.encode(visit.api.read(read)), indent=2)
     return Data(body, filename="versions.json")
@@ -81,35 +85,33 @@ def _content(ctx: Context, version: Version) -> dict[str, Any]:
 
 
 def _chosen(visit: Visit, subject: Subject) -> tuple[Version | None, Version | None]:
-    """Return the versions that the address compares; by default the two that were used last."""
-    newer = _version(visit, subject, "b", subject.versions[:1])
-    others = [one for one in subject.versions if newer is None or one.use != newer.use]
-    later = [one for one in others if newer is not None and one.since_us <= newer.since_us]
-    return _version(visit, subject, "a", later or others), newer
+    """Return the versions that the address compares.
 
-
-def _version(visit: Visit, subject: Subject, name: str, usual: Sequence[Version]) -> Version | None:
-    wanted = visit.query.get(name)
-    if not wanted:
-        return next(iter(usual), None)
-    for one in subject.versions:
-        if one.key == wanted:
-            return one
-    raise invalid_field(name, "must be a version of this agent, as the list links it")
+    By default, the one that was used last is compared with the one that was used before it, if
+    there is one that is not newer.
+    """
+    older = version_in(visit, subject.versions, "a")
+    newer = version_in(visit, subject.versions, "b") or next(iter(subject.versions), None)
+    if older is not None or newer is None:
+        return older, newer
+    others = [version for version in subject.versions if version.use != newer.use]
+    earlier = [version for version in others if version.since_us <= newer.since_us]
+    return next(iter(earlier or others), None), newer
 
 
 def _labels(older: Version | None, newer: Version | None) -> tuple[str, str]:
     """Return what the compared versions are called; other schemas of one version say so."""
     if older is None or newer is None:
         return "", ""
-    if older.label == newer.label:
-        return f"{older.label} before", f"{newer.label} later"
-    return older.label, newer.label
+    if older.label != newer.label:
+        return older.label, newer.label
+    words = ("before", "later") if older.since_us <= newer.since_us else ("later", "before")
+    return f"{older.label} {words[0]}", f"{newer.label} {words[1]}"
 
 
 def _verdict(listed: Sequence[Change]) -> list[str]:
     """Return what widens, in words."""
-    kinds = Counter(one.kind for one in listed if one.group is Group.WIDENS)
+    kinds = Counter(change.kind for change in listed if change.group is Group.WIDENS)
     texts = {
         Kind.STEP: ("new step", "new steps"),
         Kind.WORD: ("word that allows more", "words that allow more"),

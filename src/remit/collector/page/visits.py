@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,6 +17,10 @@ from remit.collector.page.sessions import Sessions
 from remit.collector.store import SessionRow
 
 T = TypeVar("T")
+RUNS: Final = "/api/remit/v1/runs"
+SPANS: Final = "/api/remit/v1/spans"
+COUNTS: Final = "/api/remit/v1/counts"
+CHANGES: Final = "/api/remit/v1/changes"
 
 
 class Api(NamedTuple):

@@ -19,10 +19,10 @@ from remit.collector.page.declared import (
     Declaration,
     Declared,
 )
+from remit.collector.page.formats import words
 from remit.collector.page.rehearsal import Refusal, exits, refusals
 
 LIMITS: Final = frozenset({"disallowed", "excluded"})
-_CLASS: Final = "classification"
 _WORDS: Final = {
     "allowed": "may",
     "disallowed": "never",
@@ -105,29 +105,35 @@ def changes(old: Declaration, new: Declaration) -> list[Change]:
         elif before is not None and after is not None:
             listed += _together(_step_words(before, after, refused.get(name)))
             listed += _fields(before, after)
-    if old.own is not None and new.own is not None:
-        listed += _together(_own_words(old.own, new.own))
-        listed += _fields(old.own, new.own)
-        listed += _owner(old.own, new.own)
+    known = old.own or new.own
+    if known is not None:
+        # A version that does not declare the agent rules nothing out.
+        own, new_own = old.own or Declared(known.name), new.own or Declared(known.name)
+        listed += _together(_own_words(own, new_own))
+        listed += _fields(own, new_own)
+        listed += _owner(own, new_own)
     groups = list(Group)
     return sorted(listed, key=lambda change: groups.index(change.group))
 
 
 def new_exits(old: Declaration, new: Declaration) -> dict[str, list[str]]:
     """Return the categories that may leave by steps by which they could not, with the steps."""
-    before = {
-        (category, step)
-        for way in exits(old, refusals(old))
+    before, after = _exits(old), _exits(new)
+    ways: dict[str, list[str]] = {}
+    for category, step in after:
+        if (category, step) not in before:
+            ways.setdefault(category, []).append(step)
+    return ways
+
+
+def _exits(declared: Declaration) -> dict[tuple[str, str], None]:
+    """Return categories and the steps by which they may leave, in order."""
+    return {
+        (category, step): None
+        for way in exits(declared, refusals(declared))
         for category in way.categories
         for step in (*way.takes, *way.open)
     }
-    ways: dict[str, list[str]] = {}
-    for way in exits(new, refusals(new)):
-        for category in way.categories:
-            for step in (*way.takes, *way.open):
-                if (category, step) not in before:
-                    ways.setdefault(category, []).append(step)
-    return ways
 
 
 def _added(new: Declaration, step: Declared, reason: Refusal | None) -> Iterator[Change]:
@@ -149,10 +155,10 @@ def _added(new: Declaration, step: Declared, reason: Refusal | None) -> Iterator
 def _summary(step: Declared) -> Said:
     """Return what a step may do and which data it handles."""
     may = [VERBS[name] for name in step.allowed]
-    data = [name.replace("_", " ") for name in step.categories]
+    data = map(words, step.categories)
     texts = [
         *([f"may {', '.join(may)}"] if may else []),
-        *([f"handles {', '.join(data)}"] if data else []),
+        *([f"handles {', '.join(data)}"] if step.categories else []),
     ]
     return Said("; ".join(texts) or None)
 
@@ -200,10 +206,10 @@ def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
 
 
 def _word(
-    group: Group, step: str, part: str, name: str, words: tuple[str, str], follows: str
+    group: Group, step: str, part: str, name: str, said: tuple[str, str], follows: str
 ) -> Change:
-    what = f"{name.replace('_', ' ')}{_SIDES[part]}"
-    old, new = (Said(_WORDS.get(word, word)) for word in words)
+    what = f"{words(name)}{_SIDES[part]}"
+    old, new = (Said(_WORDS.get(word, word)) for word in said)
     return Change(group, Kind.WORD, step, what, old, new, follows)
 
 
@@ -216,13 +222,16 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
     before, after = old.classification, new.classification
     if before == after:
         return
-    lowered = CLASSES.index(after) < CLASSES.index(before)
-    follows = "said to be less confidential" if lowered else "handles more confidential data"
+    group, follows = Group.WIDENS, "handles more confidential data"
+    if after == UNKNOWN:
+        group, follows = Group.OPEN, ""
+    elif CLASSES.index(after) < CLASSES.index(before):
+        follows = "said to be less confidential"
     was, is_ = (
         Said(None if word == UNKNOWN else word, classification=word != UNKNOWN)
         for word in (before, after)
     )
-    yield Change(Group.WIDENS, Kind.CLASS, old.name, "class", was, is_, follows)
+    yield Change(group, Kind.CLASS, old.name, "class", was, is_, follows)
 
 
 def _fields(old: Declared, new: Declared) -> Iterator[Change]:
@@ -264,7 +273,7 @@ def _typed(schema: Mapping[str, Any], *, optional: bool = False) -> Said:
     text = " or ".join(map(str, listed))
     text = text.rpartition("/")[2]
     if "anyOf" in schema:
-        text = " or ".join(_typed(one).text or "any" for one in schema["anyOf"])
+        text = " or ".join(_typed(choice).text or "any" for choice in schema["anyOf"])
     rule = schema.get("x-remit-withheld")
     return Said(f"{text}, optional" if optional else text, rule=rule)
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import US_PER_S
+from remit.collector.page.visits import Visit
 from remit.collector.times import format_us, parse_us
 
 HOUR_US: Final = 3600 * US_PER_S
@@ -27,6 +28,9 @@ BEGINS: Final = {
     ANY: "any time",
 }
 """Words for the begin in an address, and as a reader sees them."""
+PERIODS: Final = {LAST_DAY: "24 hours", "7d": "7 days", "30d": "30 days"}
+"""Words for the time of a page about agents in an address, and as a reader sees them."""
+_DAYS: Final = {LAST_DAY: 1, "7d": 7, "30d": 30}
 _AGO: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _VALID: Final = "must be today, yesterday, 24h, 7d, all, or a day and time as 2026-11-29T10:00"
@@ -55,6 +59,40 @@ class Window(NamedTuple):
     def until(self) -> str | None:
         """The end as the API reads it."""
         return None if self.until_us is None else format_us(self.until_us)
+
+
+class Period(NamedTuple):
+    """A time that ends now.
+
+    Attributes:
+        name: Its word in an address.
+        since_us: Its begin.
+    """
+
+    name: str
+    since_us: int
+
+    @property
+    def words(self) -> str:
+        """What it is called: `24 hours`."""
+        return PERIODS[self.name]
+
+    @property
+    def since(self) -> str:
+        """The begin as the API reads it."""
+        return format_us(self.since_us)
+
+
+def period_of(visit: Visit) -> Period:
+    """Return the time that a page about agents looks at, by default the last 24 hours.
+
+    Raises:
+        RequestError: 422, the address names another one.
+    """
+    name = visit.query.get("from") or LAST_DAY
+    if name not in PERIODS:
+        raise invalid_field("from", f"must be one of {', '.join(PERIODS)}")
+    return Period(name, visit.now_us - _DAYS[name] * DAY_US)
 
 
 def window_of(begin: str, end: str, zone: ZoneInfo, now_us: int) -> Window:
@@ -114,6 +152,11 @@ def address_of(instant_us: int) -> str:
 def local(instant_us: int, zone: ZoneInfo) -> datetime:
     """Return a time in a zone."""
     return datetime.fromtimestamp(instant_us / US_PER_S, zone)
+
+
+def days_in(age: timedelta | None) -> int | None:
+    """Return how many whole days an age has; None for no age."""
+    return None if age is None else age.days
 
 
 def _instant(text: str, zone: ZoneInfo, field: str, valid: str, *, is_end: bool) -> int:

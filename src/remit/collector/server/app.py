@@ -20,7 +20,13 @@ from remit._base.clock import Clock, SystemClock
 from remit.collector.api import CODE, PREFIXES, ApiApp, Executor, InlineExecutor, Service
 from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
-from remit.collector.page import PageOptions, file_routes, is_for_a_person, page_routes, refused
+from remit.collector.page import (
+    PageOptions,
+    file_routes,
+    is_for_a_person,
+    page_routes,
+    refusal_page,
+)
 from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
 from remit.collector.server.middleware import envelope
 from remit.collector.server.prometheus import PrometheusMetrics
@@ -116,7 +122,7 @@ async def _answered(request: Request, error: Exception, *, has_page: bool) -> Re
     refusal = _refusal(request.method, error)
     request.scope[CODE] = refusal.code
     if has_page and is_for_a_person(request):
-        return refused(request, refusal)
+        return refusal_page(request, refusal)
     return envelope(refusal)
 
 
