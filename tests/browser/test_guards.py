@@ -30,8 +30,6 @@ MARKUP: Final = (
     "document.createElement('iframe').srcdoc = '<p>'",
     "trustedTypes.createPolicy('other', {})",
     "trustedTypes.createPolicy('remit', {})",
-    "eval('window.hit = 1')",
-    "new Function('window.hit = 1')()",
 )
 """Ways from a text to elements or to a script, of which each one fails."""
 ATTEMPTS: Final = {
