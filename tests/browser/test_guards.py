@@ -28,6 +28,7 @@ MARKUP: Final = (
     "document.createElement('script').text = 'window.hit = 1'",
     "document.createElement('script').src = '/static/x.js'",
     "document.createElement('iframe').srcdoc = '<p>'",
+    "document.body.setAttribute('onclick', 'window.hit = 1')",
     "trustedTypes.createPolicy('other', {})",
     "trustedTypes.createPolicy('remit', {})",
 )
@@ -37,7 +38,6 @@ ATTEMPTS: Final = {
     "img-src": f"add('img', {{ src: '{ELSEWHERE}x.png' }})",
     "style-src-attr": "document.body.setAttribute('style', 'color: red')",
     "style-src-elem": "add('style', { textContent: 'p { color: red }' })",
-    "script-src-attr": "document.body.setAttribute('onclick', 'window.hit = 1')",
     "frame-src": "add('iframe', { src: '/help' })",
     "object-src": "add('object', { data: '/help' })",
     "media-src": "add('video', { src: '/x.webm' })",

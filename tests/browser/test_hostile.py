@@ -83,7 +83,7 @@ def test_without_a_script_they_are_texts_too(browser: Browser, desk: Desk) -> No
     with opened_tab(browser, desk, script=False) as tab:
         for path in (f"/runs/{run}", f"/runs/{run}/spans/{step}", f"/runs/{run}/print"):
             page = tab.open(path)
-            expect(page.locator(".panel h2")).to_contain_text(HOSTILE[3])
+            expect(page.locator("main")).to_contain_text(HOSTILE[3])
             assert page.locator(MADE_OF_DATA).count() == 0
 
 

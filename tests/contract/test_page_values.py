@@ -37,10 +37,12 @@ def test_only_the_route_that_asks_shows_them(world: World, http: httpx.Client) -
     """Neither the page, nor its panel, its text, or the page for printing does."""
     run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
     here = f"/runs/{run_id}/spans/{step}"
-    closed = (f"/runs/{run_id}", f"/runs/{run_id}/print", here, f"{here}/part", f"{here}/text")
-    for path in closed:
+    run = f"/runs/{run_id}"
+    chosen = (f"{run}?span={step}", f"{run}/print?span={step}", here, f"{here}/part")
+    for path in (*chosen, run, f"{run}/print", f"{here}/text"):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path
+        assert "PaymentError" in answer.text or path not in chosen, path
         assert "private" not in answer.text, path
     assert SECRET in http.get(f"{here}/values").text
 
