@@ -44,7 +44,7 @@ from remit.collector.page.rehearsal import exits as exits
 from remit.collector.page.rehearsal import refusals as refusals
 from remit.collector.page.rules import RULES as RULES
 from remit.collector.page.rules import why as why
-from remit.collector.page.screens import SCREENS as ROUTES
+from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.sequences import rows_of as rows_of
 from remit.collector.page.sequences import sequence_of as sequence_of
 from remit.collector.page.sequences import without_the_same as without_the_same

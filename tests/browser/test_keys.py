@@ -27,7 +27,7 @@ def desk(module_desk: Desk) -> Desk:
 
 @pytest.fixture(scope="module")
 def run(desk: Desk) -> str:
-    """Record a run of 30 pairs of steps; two steps failed, two go beyond the remit, two have a text."""
+    """Record 30 pairs of steps: two steps failed, two go beyond the remit, two have a text."""
     steps = [Step("remit:run", took_ms=9_000), Step("night_review", 0, 1, 8_900)]
     for pair in range(PAIRS):
         top, at = len(steps), 10.0 + 200 * pair

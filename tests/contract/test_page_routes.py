@@ -12,7 +12,7 @@ from remit.collector import Store
 from tests import run_pages
 from tests.collecting import World
 from tests.inside import httpx
-from tests.inside_collector import ROUTES
+from tests.inside_collector import SCREENS as ROUTES
 from tests.page_data import SCREENS
 from tests.signing_in import SAME_SITE, signed_in
 
