@@ -147,7 +147,13 @@ def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:
     run, calls = conversation(desk.world.foreign())
     tab.open(f"/runs/{run}/spans/{first}/read")
     tab.expect("404")
-    for path in (f"/runs/{run}/spans/{calls[0]}/read", f"/runs/compare?a={run}&b={run}x"):
+    for path in (
+        f"/runs/{run}",
+        f"/runs/{run}/spans/{calls[0]}/read",
+        f"/runs/compare?a={run}&b={own}",
+        f"/runs/compare?a={own}&b={run}",
+    ):
         tab.open(path)
         tab.expect("404")
+        assert tab.axe("dark") == []
     assert httpx.get(f"{desk.url}/help").status_code == 303
