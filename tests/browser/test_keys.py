@@ -152,7 +152,7 @@ def test_keys_find_zoom_and_copy(tab: Tab, run: str) -> None:
     ticks = page.locator("#tree .ticks")
     whole = ticks.inner_text()
     page.keyboard.press("+")
-    expect(ticks).not_to_have_text(whole)
+    expect(ticks).not_to_have_text(whole, use_inner_text=True)
     page.keyboard.press("-")
     expect(ticks).to_have_text(whole, use_inner_text=True)
     for name in ("rows", "run"):
