@@ -100,10 +100,11 @@ class Tab:
         return self.page
 
     def watch(self) -> None:
-        """Note whatever the page complains of."""
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("request", self._request)
+        """Note whatever the page complains of, and any page that it opens."""
+        context = self.page.context
+        context.on("console", self._console)
+        context.on("weberror", lambda fault: self.complaints.append(f"error: {fault.error}"))
+        context.on("request", self._request)
 
     def expect(self, *texts: str) -> None:
         """Take back complaints that a test expects, each by a text that it has."""
@@ -142,7 +143,7 @@ class Tab:
         self.complaints.append(f"{message.type}: {message.text}")
 
     def _request(self, request: Request) -> None:
-        if not request.url.startswith((self.url, "data:")):
+        if not request.url.startswith((f"{self.url}/", "data:")):
             self.complaints.append(f"request: {request.url}")
 
 

@@ -8,6 +8,7 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.files import make_private_file as make_private_file
 from remit._base.ids import pfid as pfid
+from remit.collector.api import ThreadExecutor as ThreadExecutor
 from remit.collector.api.bodies import unzip as unzip
 from remit.collector.api.endpoints import BULK as BULK
 from remit.collector.api.endpoints import DOCUMENT as DOCUMENT
@@ -43,6 +44,7 @@ from remit.collector.page.rehearsal import exits as exits
 from remit.collector.page.rehearsal import refusals as refusals
 from remit.collector.page.rules import RULES as RULES
 from remit.collector.page.rules import why as why
+from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.sequences import aligned as aligned
 from remit.collector.page.sequences import rows_of as rows_of
 from remit.collector.page.sequences import sequence_of as sequence_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from remit.collector import create_token
+from remit.collector import create_token, list_tokens
 from tests import run_pages
 from tests.collecting import Api, World, details
 from tests.conversing import complete_and_failed, conversation
@@ -40,6 +40,7 @@ SCREENS: Final = (
     "/refused",
     "/register",
     "/account",
+    "/account/tokens/{token}/revoke",
     "/help",
 )
 """Addresses of all screens and of their states; the names are the keys of `places_of`."""
@@ -67,6 +68,7 @@ def places_of(world: World, api: Api) -> dict[str, str]:
         "call": calls[-1],
         "older": older,
         "newer": newer,
+        "token": list_tokens(world.store)[0].id,
     }
 
 

@@ -82,7 +82,9 @@ def test_without_a_script_they_are_texts_too(browser: Browser, desk: Desk) -> No
     run, step = hostile_run(desk, HOSTILE[3])
     with opened_tab(browser, desk, script=False) as tab:
         for path in (f"/runs/{run}", f"/runs/{run}/spans/{step}", f"/runs/{run}/print"):
-            assert tab.open(path).locator(MADE_OF_DATA).count() == 0
+            page = tab.open(path)
+            expect(page.locator("main")).to_contain_text(HOSTILE[3])
+            assert page.locator(MADE_OF_DATA).count() == 0
 
 
 def test_this_page_has_what_the_texts_would_make(tab: Tab) -> None:

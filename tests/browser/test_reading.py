@@ -147,7 +147,15 @@ def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:
     run, calls = conversation(desk.world.foreign())
     tab.open(f"/runs/{run}/spans/{first}/read")
     tab.expect("404")
-    for path in (f"/runs/{run}/spans/{calls[0]}/read", f"/runs/compare?a={run}&b={run}x"):
+    tab.open(f"/runs/{run}")
+    tab.expect("404")
+    expect(tab.page.locator("main")).to_contain_text("No run of this account has this id")
+    for path in (
+        f"/runs/{run}/spans/{calls[0]}/read",
+        f"/runs/compare?a={run}&b={own}",
+        f"/runs/compare?a={own}&b={run}",
+    ):
         tab.open(path)
         tab.expect("404")
+        assert tab.axe("dark") == []
     assert httpx.get(f"{desk.url}/help").status_code == 303

@@ -129,7 +129,9 @@ def test_a_cancelled_run_is_told_in_ink(world: World, http: httpx.Client) -> Non
     run_id = run_pages.cancelled(world.account())
     notice = _notice(http, run_id)
     assert notice.startswith("Cancelled by its caller while look_up was open. Nothing failed.")
-    assert "b bad" not in http.get(f"/runs/{run_id}").text
+    page = http.get(f"/runs/{run_id}").text
+    assert 'class="b off"' in page
+    assert "b bad" not in page
 
 
 def test_an_erased_run_keeps_its_shape(world: World, store: Store, http: httpx.Client) -> None:
@@ -231,8 +233,9 @@ def test_the_text_of_a_step_has_what_one_tells_others(world: World, http: httpx.
 
 def test_a_run_that_has_not_begun_cannot_be_terminated(world: World, http: httpx.Client) -> None:
     """The API refuses it."""
-    run = world.account().instance("pending")
-    assert "/terminate" not in http.get(f"/runs/{run['id']}").text
+    for status, may_end in (("pending", False), ("active", True)):
+        page = http.get(f"/runs/{world.account().instance(status)['id']}").text
+        assert ("/terminate" in page) is may_end
 
 
 def test_clocks_that_differ_give_no_negative_time(world: World, http: httpx.Client) -> None:
@@ -243,6 +246,7 @@ def test_clocks_that_differ_give_no_negative_time(world: World, http: httpx.Clie
     story.end(story.root, ms=200)
     run_id = story.finish("complete", ms=-500)
     page = http.get(f"/runs/{run_id}?span={step}").text
+    assert "look_up" in page
     assert not re.search(r"-\d[\d.,]* (ms|s|min|h)\b", _words(page))
 
 
@@ -286,5 +290,8 @@ def test_the_runs_beside_are_those_of_the_same_agent(world: World, http: httpx.C
     page = http.get(f"/runs/{run_id}").text
     assert f'id="newer" href="/runs/{newer}"' in page
     assert f'id="older" href="/runs/{older}"' in page
-    assert 'id="older"' not in http.get(f"/runs/{older}").text
-    assert 'id="newer"' not in http.get(f"/runs/{newer}").text
+    oldest, newest = (http.get(f"/runs/{run}").text for run in (older, newer))
+    assert f'id="newer" href="/runs/{run_id}"' in oldest
+    assert f'id="older" href="/runs/{run_id}"' in newest
+    assert 'id="older"' not in oldest
+    assert 'id="newer"' not in newest

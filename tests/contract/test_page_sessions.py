@@ -15,7 +15,7 @@ import pytest
 from remit.collector import Settings, Store, create_token, list_tokens
 from remit.testing import FakeClock
 from tests import run_pages
-from tests.collecting import World, details
+from tests.collecting import Api, World, details
 from tests.inside import httpx
 from tests.inside_collector import (
     PageOptions,
@@ -277,17 +277,21 @@ def test_a_session_sees_what_its_token_sees(world: World, http: httpx.Client) ->
     own = run_pages.failed(world.account())
     secret = create_token(world.store, "account", clock=world.clock).secret
     made = create_token(world.store, "agent_deployment", agent="desk", clock=world.clock)
+    deployed = Api(world.http(made.secret)).instance("complete")["id"]
     foreign = run_pages.failed(world.foreign())
     sign_in(http, secret)
     assert http.get(f"/runs/{own}").status_code == HTTPStatus.OK
     assert http.get(f"/runs/{foreign}").status_code == HTTPStatus.NOT_FOUND
-    assert foreign not in http.get("/runs?from=all").text
+    page = http.get("/runs?from=all").text
+    assert (own in page, deployed in page, foreign in page) == (True, True, False)
 
     sign_in(http, made.secret)
+    assert http.get(f"/runs/{deployed}").status_code == HTTPStatus.OK
     for run in (own, foreign):
         for tail in ("", "/print", "/export", "/outline", "/terminate"):
             assert http.get(f"/runs/{run}{tail}").status_code == HTTPStatus.NOT_FOUND, tail
-    assert own not in http.get("/runs?from=all").text
+    page = http.get("/runs?from=all").text
+    assert (own in page, deployed in page, foreign in page) == (False, True, False)
 
 
 @pytest.mark.parametrize("headers", FOREIGN)

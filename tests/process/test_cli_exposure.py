@@ -74,6 +74,35 @@ def test_host_port_database_and_workers_are_set_by_variables(tmp_path: Path) -> 
     assert "cannot listen on 192.0.2.1 port 0" in refused("--workers", "1", **variables)
 
 
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_the_page_is_turned_off(tmp_path: Path, by: str) -> None:
+    """The API and the health of the server stay."""
+    db = tmp_path / "remit.db"
+    token = token_of(db)
+    option = ["--page", "off"] if by == "option" else []
+    variable = {f"{VARIABLE_PREFIX}PAGE": "off"} if by == "variable" else {}
+    with (
+        serving(db, *option, env=environment(**variable)) as collector,
+        collector.client(token) as client,
+    ):
+        for path in ("/", "/runs", "/sign-in", "/live"):
+            assert client.get(path).status_code == 404, path
+        for path in ("/healthz", "/api/v1/agent"):
+            assert client.get(path).status_code == 200, path
+
+
+def test_the_page_has_the_names_that_it_is_told(tmp_path: Path) -> None:
+    """Any other one with a dot is refused; the page is on unless it is turned off."""
+    db = tmp_path / "remit.db"
+    token = token_of(db)
+    with (
+        serving(db, "--page-host", "remit.example") as collector,
+        collector.client(token) as client,
+    ):
+        for host, status in (("remit.example", 200), ("evil.example", 421)):
+            assert client.get("/sign-in", headers={"Host": host}).status_code == status
+
+
 @pytest.mark.parametrize(
     ("proxies", "reason"),
     [

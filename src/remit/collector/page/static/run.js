@@ -662,7 +662,10 @@ function listen() {
   });
   for (const element of [panel, tools]) {
     element.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") tree.focus();
+      if (event.key !== "Escape") return;
+      // The search field would be emptied, and the hits with it.
+      event.preventDefault();
+      tree.focus();
     });
   }
   tree.addEventListener("click", (event) => {
