@@ -102,7 +102,7 @@ def test_a_token_of_a_deployment_sees_its_agent_alone(
         tab.open(f"/agents/{support}")
         expect(page.get_by_role("heading", name="Support", exact=True)).to_be_visible()
         tab.open(f"/agents/{desk.api.agent_id}")
-        expect(page.locator("main")).to_contain_text("agent not found")
+        expect(page.locator("main")).to_contain_text("Agent not found")
         tab.expect("404")
 
 
@@ -113,7 +113,7 @@ def test_a_wrong_address_says_what_is_valid(tab: Tab, support: str) -> None:
         (f"/agents/{support}?version=1", "must be the id of a schema version of this agent"),
         ("/agents?from=1y", "must be one of 24h, 7d, 30d"),
         ("/agents?after=-1", "must be the number of agents on the pages before"),
-        (f"/agents/{support[:-1]}x", "agent not found"),
+        (f"/agents/{support[:-1]}x", "Agent not found"),
     ):
         page = tab.open(address)
         expect(page.locator("main")).to_contain_text(text)
