@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from remit.collector import Store
@@ -30,19 +31,19 @@ def busy_day(store: Store, runs: int = 140, agents: Sequence[str] = AGENTS) -> N
         took = 0.4 + dice.random() * 9
         pays = agent == agents[0]
         (kind,) = dice.choices(("well", "failed", "refused", "beyond"), (86, 4, 6, 4))
+        run = partial(history.run, began, agent=agent, took=took)
         if pays and ago < _OUTAGE_S and dice.randrange(5) < _OUTAGE_OF_5:
             charge = {"payload": WITHHELD, "result": payment}
-            history.run(began, agent=agent, status="failed", steps={"chat": {}, "charge": charge}, took=took)
+            run(status="failed", steps={"chat": {}, "charge": charge})
         elif kind == "failed":
-            history.run(began, agent=agent, status="failed", steps={"save": locked}, took=took)
+            run(status="failed", steps={"save": locked})
         elif kind == "refused" and pays:
             refused = denial("shop:pay_back", "it may not move money")
-            history.run(began, agent=agent, steps={"chat": {}, "pay_back": refused}, took=took)
+            run(steps={"chat": {}, "pay_back": refused})
         elif kind == "beyond":
-            history.run(began, agent=agent, steps={"chat": {"payload": BEYOND}}, took=took)
+            run(steps={"chat": {"payload": BEYOND}})
         else:
-            answer = dice.choice(answers)
-            history.run(began, agent=agent, steps={"chat": {}}, answer=answer, took=took)
+            run(steps={"chat": {}}, answer=dice.choice(answers))
     reason, pays = "it answers the wrong customer", agents[0]
     history.run(timedelta(seconds=40), agent=pays, status="terminated", answer=reason)
     history.run(timedelta(seconds=20), agent=pays, status="active", steps={"chat": None})

@@ -77,9 +77,10 @@ SCREENS: Final = (
     Screen("help", "/help"),
 )
 """All screens and their states."""
+_INVALID: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 REFUSALS: Final = (
-    Screen("runs-wrong", "/runs?status=odd&from=soon&agent=nobody", HTTPStatus.UNPROCESSABLE_ENTITY),
-    Screen("map-wrong", "/map?category=money", HTTPStatus.UNPROCESSABLE_ENTITY),
+    Screen("runs-wrong", "/runs?status=odd&from=soon&agent=nobody", _INVALID),
+    Screen("map-wrong", "/map?category=money", _INVALID),
     Screen("compare-wrong", "/runs/compare?a=x&b=y", HTTPStatus.NOT_FOUND),
     Screen("404-run", f"/runs/{NOBODY}", HTTPStatus.NOT_FOUND),
     Screen("404", f"/agents/{NOBODY}", HTTPStatus.NOT_FOUND),

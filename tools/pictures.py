@@ -21,6 +21,7 @@ from tests import run_pages, waterfalls
 from tests.browsing import ZONE, Desk, serving_page, sign_in
 from tests.busy_day import busy_day
 from tests.conversing import complete_and_failed, conversation
+from tests.declared_agents import filled
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "pictures"
 SIZE: Final = (1280, 640)
@@ -50,7 +51,13 @@ class Screen(NamedTuple):
 def seeded_day(desk: Desk) -> list[Screen]:
     """Fill a collector with a day of several agents; return its screens."""
     busy_day(desk.world.store)
-    return [Screen("runs", "/runs"), Screen("runs-dark", "/runs", "dark")]
+    return [Screen("runs", "/runs")]
+
+
+def seeded_declarations(desk: Desk) -> list[Screen]:
+    """Fill a collector with agents that declared something; return their screens."""
+    made = filled(desk.world.store)
+    return [Screen("agent", f"/agents/{made.agents['Careful desk']}"), Screen("map", "/map")]
 
 
 def seeded_runs(desk: Desk) -> list[Screen]:
@@ -66,11 +73,9 @@ def seeded_runs(desk: Desk) -> list[Screen]:
     return [
         Screen("failed", f"/runs/{failed}"),
         Screen("waterfall", f"/runs/{long}", waits_for="all-rows"),
-        Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2"),
+        Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2", "dark"),
         Screen("compare", f"/runs/compare?a={well}&b={worse}"),
-        Screen("refusal", f"/runs/{refused}"),
-        Screen("agent", f"/agents/{api.agent_id}"),
-        Screen("map", "/map"),
+        Screen("refusal", f"/runs/{refused}", "dark"),
     ]
 
 
@@ -125,8 +130,8 @@ def main() -> int:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         missing: list[Screen] = []
-        for name, seeded in (("day", seeded_day), ("runs", seeded_runs)):
-            store = open_store(Path(scratch) / f"{name}.db")
+        for number, seeded in enumerate((seeded_day, seeded_runs, seeded_declarations)):
+            store = open_store(Path(scratch) / f"{number}.db")
             with serving_page(store) as desk:
                 missing += pictures_of(browser, desk, FOLDER, seeded(desk))
             store.close()

@@ -7,8 +7,7 @@ from collections.abc import Generator
 import pytest
 from playwright.sync_api import Browser
 
-from remit.collector import open_store
-from tests.browsing import Desk, Tab, opened_tab, serving_page
+from tests.browsing import Desk, Tab, opened_tab
 from tests.page_data import REFUSALS, SCREENS, Screen, places_of
 
 
