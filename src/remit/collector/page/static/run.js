@@ -58,7 +58,7 @@ let stamp = 0;
 
 // ---- the frame: head, space for all rows, ruler ----
 
-const ticks = make("span", { role: "columnheader", class: "ticks" });
+const ticks = make("span", { role: "columnheader", class: "ticks" }, make("span", { class: "hide" }, "Time"));
 const head = make("div", { role: "row", class: "row axis", "aria-rowindex": 1 },
   make("span", { role: "columnheader", class: "name" }, "Step"),
   make("span", { role: "columnheader" }, make("span", { class: "hide" }, "Marks")),
