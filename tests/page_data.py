@@ -89,7 +89,7 @@ REFUSALS: Final = (
 _ORDERS: Final = ("Order desk", "Order desk", "Invoice clerk", "Parcel finder", "Night review")
 
 
-def places_of(world: World, api: Api, runs: int = 20) -> dict[str, str]:
+def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     """Fill a collector; return the ids that the addresses of the screens name."""
     declared = filled(world.store, runs=1)
     busy_day(world.store, runs, _ORDERS)
