@@ -44,6 +44,6 @@ def busy_day(store: Store, runs: int = 140, agents: Sequence[str] = AGENTS) -> N
             run(steps={"chat": {"payload": BEYOND}})
         else:
             run(steps={"chat": {}}, answer=dice.choice(answers))
-    reason, pays = "it answers the wrong customer", agents[0]
-    history.run(timedelta(seconds=40), agent=pays, status="terminated", answer=reason)
-    history.run(timedelta(seconds=20), agent=pays, status="active", steps={"chat": None})
+    reason, busiest = "it answers the wrong customer", agents[0]
+    history.run(timedelta(seconds=40), agent=busiest, status="terminated", answer=reason)
+    history.run(timedelta(seconds=20), agent=busiest, status="active", steps={"chat": None})

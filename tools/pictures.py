@@ -57,7 +57,8 @@ def seeded_day(desk: Desk) -> list[Screen]:
 def seeded_declarations(desk: Desk) -> list[Screen]:
     """Fill a collector with agents that declared something; return their screens."""
     made = filled(desk.world.store)
-    return [Screen("agent", f"/agents/{made.agents['Careful desk']}"), Screen("map", "/map")]
+    careful = made.agents["Careful desk"]
+    return [Screen("agent", f"/agents/{careful}"), Screen("map", "/map?show=leaves")]
 
 
 def seeded_runs(desk: Desk) -> list[Screen]:

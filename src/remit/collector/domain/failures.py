@@ -60,13 +60,12 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: boo
     error = _members(result.get("error"))
     causes = error.get("causes")
     listed = cast("list[object]", causes) if isinstance(causes, list) else []
-    reason, kind = _PROCESS_ENDED
-    if not (is_root and not error and result.get("reason") == reason):
-        kind = _line(error.get("type"))
+    reason, ended = _PROCESS_ENDED
+    closed = is_root and not error and result.get("reason") == reason
     return Failure(
         row.updated_at if row.finished_at is None else row.finished_at,
         None if is_root else row.schema_name,
-        kind,
+        ended if closed else _line(error.get("type")),
         _line(error.get("at")),
         _line(error.get("message")) if is_open(span_type) else None,
         frozenset(
