@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,20 @@ AXE: Final = Path(__file__).parent / "data" / "axe" / "axe.min.js"
 TAGS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 COLOURS: Final = ("color-contrast", "link-in-text-block")
 """The rules of axe that depend on the theme."""
+COLOUR_RULES: Final = {"type": "rule", "values": COLOURS}
 ZONE: Final = "Europe/Berlin"
 SIZES: Final = {"wide": (1440, 900), "phone": (390, 844), "narrow": (320, 640)}
 THEMES: Final = ("light", "dark")
 TIMEOUT_MS: Final = 10_000
+PICTURES: Final = Path(__file__).parent / "browser" / "pictures"
+PICTURED: Final = ("wide", "narrow")
+"""The sizes of which pictures are kept."""
+MOST_PX: Final = 3000
+"""Height of a picture."""
+DRAWN: Final = """() => document.fonts.status === "loaded" && (
+  !document.querySelector("#tree[data-run] .row:not(.axis)") ||
+  performance.getEntriesByName("all-rows").length > 0)"""
+"""Whether the fonts of a page, and the steps of a run, are there."""
 
 
 class Cookie(NamedTuple):
@@ -118,14 +128,15 @@ class Tab:
         Args:
             *themes: Themes in which the colours are checked, too.
         """
-        self.page.evaluate(AXE.read_text())
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text())
         wrong = self._axe({"type": "tag", "values": TAGS})
         for theme in themes:
             self.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-            wrong += self._axe({"type": "rule", "values": COLOURS})
+            wrong += self._axe(COLOUR_RULES)
         return wrong
 
-    def _axe(self, rules: dict[str, object]) -> list[str]:
+    def _axe(self, rules: Mapping[str, object]) -> list[str]:
         options = {"resultTypes": ["violations"], "preload": False, "runOnly": rules}
         answer = self.page.evaluate("options => axe.run(document, options)", options)
         found = cast("dict[str, list[dict[str, Any]]]", answer)["violations"]
@@ -134,6 +145,36 @@ class Tab:
             for each in found
             for node in each["nodes"]
         ]
+
+    def check(self, name: str) -> list[str]:
+        """Write pictures of the page that is open; return what is wrong with it at any size.
+
+        Args:
+            name: Name of the screen.
+        """
+        self.page.wait_for_function(DRAWN)
+        wrong: list[str] = []
+        for size, (width, height) in SIZES.items():
+            self.page.set_viewport_size({"width": width, "height": height})
+            self.page.emulate_media(color_scheme="light")
+            wrong += [f"{size}: {each}" for each in self.axe()]
+            self._picture(name, size, "light")
+            self.page.emulate_media(color_scheme="dark")
+            wrong += [f"{size}, dark: {each}" for each in self._axe(COLOUR_RULES)]
+            self._picture(name, size, "dark")
+            if self.needed_width() > width:
+                wrong.append(f"{size}: needs {self.needed_width()} px")
+        return wrong
+
+    def _picture(self, name: str, size: str, theme: str) -> None:
+        if size in PICTURED:
+            width = SIZES[size][0]
+            height = int(self.page.evaluate("document.documentElement.scrollHeight"))
+            self.page.screenshot(
+                path=PICTURES / f"{name}-{theme}-{width}.png",
+                full_page=True,
+                clip={"x": 0, "y": 0, "width": width, "height": min(height, MOST_PX)},
+            )
 
     def needed_width(self) -> int:
         """Return the width in pixels that the page needs."""

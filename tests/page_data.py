@@ -2,63 +2,120 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
-from remit.collector import create_token, list_tokens
-from tests import run_pages
-from tests.collecting import Api, World, details
+from remit.collector import create_token
+from remit.testing import FakeClock
+from tests import run_pages, waterfalls
+from tests.busy_day import busy_day
+from tests.collecting import NOBODY, Api, World, details
 from tests.conversing import complete_and_failed, conversation
-from tests.waterfalls import Step, begun, ended, record
+from tests.declared_agents import filled
+from tests.versioned_agents import versioned_agent
+
+
+class Screen(NamedTuple):
+    """A screen of the page, or a state of one.
+
+    Attributes:
+        name: Name of its picture.
+        address: Where it is; the names in it are the keys of `places_of`.
+        status: Status of the answer.
+    """
+
+    name: str
+    address: str
+    status: int = HTTPStatus.OK
+
 
 SCREENS: Final = (
-    "/sign-in",
-    "/runs?more=1",
-    "/runs?order=longest",
-    "/runs?purpose=eval",
-    "/runs/{failed}",
-    "/runs/{framed}",
-    "/runs/{grouped}",
-    "/runs/{refused}",
-    "/runs/{ended_process}",
-    "/runs/{running}",
-    "/runs/{running}/terminate",
-    "/runs/{terminated}",
-    "/runs/{erased}",
-    "/runs/{night}",
-    "/runs/{failed}/print",
-    "/runs/{confidential}/spans/{step}",
-    "/runs/{confidential}/spans/{step}/values",
-    "/runs/{conversation}/spans/{call}/read",
-    "/runs/compare",
-    "/runs/compare?a={older}&b={newer}",
-    "/agents",
-    "/agents/{agent}",
-    "/agents/{agent}?view=happened",
-    "/agents/{agent}?view=versions",
-    "/map",
-    "/refused",
-    "/register",
-    "/account",
-    "/account/tokens/{token}/revoke",
-    "/help",
+    Screen("sign-in", "/sign-in"),
+    Screen("runs", "/runs"),
+    Screen("runs-more", "/runs?more=1&agent={agent}"),
+    Screen("runs-longest", "/runs?order=longest&agent={agent}"),
+    Screen("runs-none", "/runs?purpose=eval"),
+    Screen("failed", "/runs/{failed}"),
+    Screen("framed", "/runs/{framed}"),
+    Screen("group", "/runs/{grouped}"),
+    Screen("handled", "/runs/{handled}"),
+    Screen("refusal", "/runs/{refused}"),
+    Screen("process-ended", "/runs/{ended_process}"),
+    Screen("cancelled", "/runs/{cancelled}"),
+    Screen("running", "/runs/{running}"),
+    Screen("not-begun", "/runs/{pending}"),
+    Screen("terminate", "/runs/{running}/terminate"),
+    Screen("terminate-ended", "/runs/{failed}/terminate"),
+    Screen("terminated", "/runs/{terminated}"),
+    Screen("erased", "/runs/{erased}"),
+    Screen("waterfall", "/runs/{night}"),
+    Screen("waterfall-find", "/runs/{night}?q=charge"),
+    Screen("waterfall-failed", "/runs/{night}?only=failed"),
+    Screen("print", "/runs/{failed}/print"),
+    Screen("values-closed", "/runs/{confidential}/spans/{step}"),
+    Screen("values-shown", "/runs/{confidential}/spans/{step}/values"),
+    Screen("model-call", "/runs/{conversation}?span={call}"),
+    Screen("reading", "/runs/{conversation}/spans/{call}/read"),
+    Screen("reading-closed", "/runs/{private_talk}/spans/{private_call}/read"),
+    Screen("reading-shown", "/runs/{private_talk}/spans/{private_call}/values/read"),
+    Screen("compare-form", "/runs/compare"),
+    Screen("compare", "/runs/compare?a={older}&b={newer}"),
+    Screen("agents", "/agents"),
+    Screen("agents-none", "/agents?agent=nothing"),
+    Screen("agent", "/agents/{agent}"),
+    Screen("agent-categories", "/agents/{agent}?categories=all"),
+    Screen("agent-happened", "/agents/{agent}?view=happened"),
+    Screen("agent-versions", "/agents/{agent}?view=versions"),
+    Screen("agent-unsaid", "/agents/{unsaid}"),
+    Screen("agent-unsaid-happened", "/agents/{unsaid}?view=happened"),
+    Screen("agent-one-version", "/agents/{unsaid}?view=versions"),
+    Screen("map", "/map"),
+    Screen("map-unsaid", "/map?agent={unsaid}"),
+    Screen("refused", "/refused"),
+    Screen("refused-none", "/refused?agent={unsaid}"),
+    Screen("register", "/register"),
+    Screen("account", "/account"),
+    Screen("revoke", "/account/tokens/{token}/revoke"),
+    Screen("help", "/help"),
 )
-"""Addresses of all screens and of their states; the names are the keys of `places_of`."""
+"""All screens and their states."""
+_INVALID: Final = HTTPStatus.UNPROCESSABLE_ENTITY
+REFUSALS: Final = (
+    Screen("runs-wrong", "/runs?status=odd&from=soon&agent=nobody", _INVALID),
+    Screen("map-wrong", "/map?category=money", _INVALID),
+    Screen("compare-wrong", "/runs/compare?a=x&b=y", HTTPStatus.NOT_FOUND),
+    Screen("404-run", f"/runs/{NOBODY}", HTTPStatus.NOT_FOUND),
+    Screen("404", f"/agents/{NOBODY}", HTTPStatus.NOT_FOUND),
+)
+"""What the page answers to a request that is wrong."""
+_ORDERS: Final = ("Order desk", "Order desk", "Invoice clerk", "Parcel finder", "Night review")
 
 
-def places_of(world: World, api: Api) -> dict[str, str]:
+def places_of(world: World, api: Api, runs: int = 8) -> dict[str, str]:
     """Fill a collector; return the ids that the addresses of the screens name."""
+    declared = filled(world.store, runs=1)
+    busy_day(world.store, runs, _ORDERS)
+    long_ago = FakeClock(datetime.now(UTC) - timedelta(days=200))
+    create_token(world.store, "account", name="ci-nightly", clock=long_ago)
+    tokens = api.get("/api_token").json()["summaries"]
     talk, calls = conversation(api)
     older, newer = complete_and_failed(api)
     confidential, step = run_pages.confidential(api, {"note": "a private word"})
+    private_talk, private_call = run_pages.confidential_call(api)
     return {
-        "agent": api.agent_id or "",
+        "agent": versioned_agent(api),
+        "unsaid": declared.agents["Mail sorter"],
+        "token": next(each["id"] for each in tokens if each["name"] == "ci-nightly"),
         "failed": run_pages.failed(api),
         "framed": _framed(api),
         "grouped": run_pages.grouped(api),
+        "handled": run_pages.handled(api),
         "refused": run_pages.refused(api),
         "ended_process": run_pages.ended_process(api),
+        "cancelled": run_pages.cancelled(api),
         "running": run_pages.running(api),
+        "pending": api.instance("pending")["id"],
         "terminated": _terminated(api),
         "erased": erased(world, api),
         "night": _night(api),
@@ -66,9 +123,10 @@ def places_of(world: World, api: Api) -> dict[str, str]:
         "step": step,
         "conversation": talk,
         "call": calls[-1],
+        "private_talk": private_talk,
+        "private_call": private_call,
         "older": older,
         "newer": newer,
-        "token": list_tokens(world.store)[0].id,
     }
 
 
@@ -102,13 +160,8 @@ def _framed(api: Api) -> str:
 
 
 def _night(api: Api) -> str:
-    """Return a run with a group of siblings, which the activity strip and the gaps belong to."""
-    run = begun(api)
-    steps = [Step("remit:run", took_ms=90_000), Step("night_review", 0, 1, 89_000)]
-    for number in range(260):
-        at = 10 + number * 100 + (36_000 if number > 200 else 0)
-        status = "failed" if number in {90, 170} else "complete"
-        steps.append(Step("search_help", 1, at, 60, status, {"query": f"question {number}"}))
-    record(api, run, steps)
-    ended(api, run, 90_000)
+    """Return a run of many steps, with groups of siblings and gaps."""
+    run, steps = waterfalls.begun(api), waterfalls.night()
+    waterfalls.record(api, run, steps)
+    waterfalls.ended(api, run, steps[0].took_ms or 0)
     return run

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from tests.collecting import Api, details
 
-BEGIN: Final = datetime(2026, 11, 29, 1, 13, 7, tzinfo=UTC)
+BEGIN: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+"""An hour ago: a run that goes on has not taken a day."""
 WITHHELD: Final = {"$remit": "withheld", "rule": "type:SecretStr"}
 PLACE: Final = "shop/tools.py:41 in charge"
 
@@ -204,6 +205,15 @@ def confidential(api: Api, payload: dict[str, Any]) -> tuple[str, str]:
     story.end(step, "failed", error("a private word"), ms=10)
     story.end(story.root, "failed", {"status": "failed"}, ms=20)
     return story.finish("failed"), step
+
+
+def confidential_call(api: Api) -> tuple[str, str]:
+    """Return a run with a call of a model whose values are confidential, and the call."""
+    story = Story(api, types=(declared("shop.tools:chat", classification="confidential"),))
+    messages = [{"role": "user", "content": "a private word"}]
+    call = story.begin("shop.tools:chat", story.root, {"messages": messages, "model_name": "small"})
+    story.end(call, result={"result": "a private answer", "stop_reason": "end"})
+    return story.finish("complete"), call
 
 
 def ended_process(api: Api) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tests.collecting import Api, details
 
-BEGAN: Final = datetime(2026, 11, 29, 2, 0, 4, tzinfo=UTC)
+BEGAN: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 _BATCH: Final = 1000
 _RISK: Final = {
     "action_profile": {"read_data": "allowed"},

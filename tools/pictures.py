@@ -7,12 +7,10 @@ A database is filled with runs of several agents, served, and opened in Debian's
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
-from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -21,20 +19,15 @@ from playwright.sync_api import Browser, sync_playwright
 from remit.collector import open_store
 from tests import run_pages, waterfalls
 from tests.browsing import ZONE, Desk, serving_page, sign_in
+from tests.busy_day import busy_day
 from tests.conversing import complete_and_failed, conversation
-from tests.run_history import BEYOND, WITHHELD, History, denial, error
+from tests.declared_agents import filled
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "pictures"
 SIZE: Final = (1280, 640)
 SCALE: Final = 0.75
 """Pixels of a picture to those of the page."""
 MOST_BYTES: Final = 80_000
-RUNS: Final = 140
-_AGENTS: Final = ("Support desk", "Support desk", "Invoice clerk", "Mail sorter", "Night review")
-_DAY_S: Final = 20 * 3600
-_OUTAGE_S: Final = 3 * 3600
-_OUTAGE_OF_5: Final = 2
-"""Runs of five that fail during the outage at the end of the day."""
 _THEMES: Final[tuple[Literal["light"], Literal["dark"]]] = ("light", "dark")
 _CHROMIUM: Final = ("chromium-headless-shell", "chromium")
 
@@ -57,8 +50,15 @@ class Screen(NamedTuple):
 
 def seeded_day(desk: Desk) -> list[Screen]:
     """Fill a collector with a day of several agents; return its screens."""
-    _history(desk)
-    return [Screen("runs", "/runs"), Screen("runs-dark", "/runs", "dark")]
+    busy_day(desk.world.store)
+    return [Screen("runs", "/runs")]
+
+
+def seeded_declarations(desk: Desk) -> list[Screen]:
+    """Fill a collector with agents that declared something; return their screens."""
+    made = filled(desk.world.store)
+    careful = made.agents["Careful desk"]
+    return [Screen("agent", f"/agents/{careful}"), Screen("map", "/map?show=leaves")]
 
 
 def seeded_runs(desk: Desk) -> list[Screen]:
@@ -74,11 +74,9 @@ def seeded_runs(desk: Desk) -> list[Screen]:
     return [
         Screen("failed", f"/runs/{failed}"),
         Screen("waterfall", f"/runs/{long}", waits_for="all-rows"),
-        Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2"),
+        Screen("reading", f"/runs/{talk}/spans/{calls[-1]}/read#m2", "dark"),
         Screen("compare", f"/runs/compare?a={well}&b={worse}"),
-        Screen("refusal", f"/runs/{refused}"),
-        Screen("agent", f"/agents/{api.agent_id}"),
-        Screen("map", "/map"),
+        Screen("refusal", f"/runs/{refused}", "dark"),
     ]
 
 
@@ -123,35 +121,6 @@ def pictures_of(
     return missing
 
 
-def _history(desk: Desk) -> None:
-    """Record a day of several agents; more goes wrong towards its end."""
-    dice = random.Random(4)  # noqa: S311 - no secret
-    history = History(desk.world.store)
-    payment = error("shop.errors.PaymentError", "the provider answered 502 three times")
-    locked = error("sqlite3.OperationalError", "database is locked", "shop/store.py:88 in save")
-    answers = ("solved", "63.90 euros paid back", "sent to a person", "order 1240 is on its way")
-    for ago in sorted((dice.random() ** 1.5 * _DAY_S for _ in range(RUNS)), reverse=True):
-        began, agent = timedelta(seconds=ago + 60), dice.choice(_AGENTS)
-        took = 0.4 + dice.random() * 9
-        pays = agent == _AGENTS[0]
-        (kind,) = dice.choices(("well", "failed", "refused", "beyond"), (86, 4, 6, 4))
-        if pays and ago < _OUTAGE_S and dice.randrange(5) < _OUTAGE_OF_5:
-            charge = {"payload": WITHHELD, "result": payment}
-            history.run(began, status="failed", steps={"chat": {}, "charge": charge}, took=took)
-        elif kind == "failed":
-            history.run(began, agent=agent, status="failed", steps={"save": locked}, took=took)
-        elif kind == "refused" and pays:
-            refused = denial("shop:pay_back", "it may not move money")
-            history.run(began, steps={"chat": {}, "pay_back": refused}, took=took)
-        elif kind == "beyond":
-            history.run(began, agent=agent, steps={"chat": {"payload": BEYOND}}, took=took)
-        else:
-            answer = dice.choice(answers)
-            history.run(began, agent=agent, steps={"chat": {}}, answer=answer, took=took)
-    history.run(timedelta(seconds=40), status="terminated", answer="it answers the wrong customer")
-    history.run(timedelta(seconds=20), status="active", steps={"chat": None})
-
-
 def main() -> int:
     """Draw all pictures; return how many screens there are not, or are too large."""
     names = [os.environ.get("REMIT_CHROMIUM", ""), *_CHROMIUM]
@@ -162,8 +131,8 @@ def main() -> int:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         missing: list[Screen] = []
-        for name, seeded in (("day", seeded_day), ("runs", seeded_runs)):
-            store = open_store(Path(scratch) / f"{name}.db")
+        for number, seeded in enumerate((seeded_day, seeded_runs, seeded_declarations)):
+            store = open_store(Path(scratch) / f"{number}.db")
             with serving_page(store) as desk:
                 missing += pictures_of(browser, desk, FOLDER, seeded(desk))
             store.close()

@@ -12,7 +12,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from remit.collector import open_store
 from tests.browsing import Desk, Tab, opened_tab, serving_page
-from tests.page_data import places_of
 
 CHROMIUM = ("chromium-headless-shell", "chromium")
 
@@ -27,6 +26,7 @@ def browser() -> Generator[Browser]:
     with sync_playwright() as playwright:
         # The sandbox refuses root, as whom CI runs.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        arguments.append("--host-resolver-rules=MAP collector 127.0.0.1")
         started = playwright.chromium.launch(executable_path=path, args=arguments)
         yield started
         started.close()
@@ -55,18 +55,3 @@ def tab(browser: Browser, desk: Desk) -> Generator[Tab]:
     """Open a tab of a person in Berlin, signed in; a complaint of a page fails the test."""
     with opened_tab(browser, desk) as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
-    """Serve a collector that no test changes, for those that only look."""
-    store = open_store(tmp_path_factory.mktemp("shown") / "remit.db")
-    with serving_page(store) as served:
-        yield served
-    store.close()
-
-
-@pytest.fixture(scope="session")
-def places(shown: Desk) -> dict[str, str]:
-    """Return the ids of what that collector has."""
-    return places_of(shown.world, shown.api)

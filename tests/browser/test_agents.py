@@ -5,79 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from remit import risk
 from remit.collector import create_token
-from remit.models.data_risk import DataRisk
-from tests.browsing import SIZES, Desk, Tab, opened_tab
-from tests.collecting import Api, details
-
-OWNER: Final = "payments team <b>\u202e"
-SEND: Final = "external_communication"
-MAIL: Final = "contact_information"
-NEVER: Final = "authentication_and_secrets"
-NARROW: Final = (("light", "narrow"), ("dark", "narrow"))
-
-
-def entry(name: str, data_risk: DataRisk | None = None, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - any schema
-    """Return a span type as a registration has it."""
-    words = {} if data_risk is None else {"data_risk": data_risk.model_dump(mode="json")}
-    return {"name": name, "params_schema": {"type": "object", **params}, **words}
-
-
-def schema(version: str) -> dict[str, Any]:
-    """Return the span types of a version: the second one sends and purges."""
-    remit = risk(allows="read_data", forbids="destroy_data", excludes=NEVER, takes=MAIL)
-    closed = partial(risk, forbids="destroy_data", excludes=NEVER)
-    types = [
-        entry("desk:support", remit, **{"x-remit-owner": OWNER}),
-        entry("desk:read", closed(allows="read_data", takes=MAIL)),
-        entry("desk:idle", closed(allows="create_data", classification="restricted")),
-    ]
-    if version == "2.0":
-        types += [
-            entry("desk:send", risk(allows=SEND)),
-            entry("desk:purge", risk(allows="destroy_data", excludes=NEVER)),
-        ]
-    return {"external_identifier": f"schema-{version}", "span_type_schemas": types}
-
-
-def agent_of(api: Api, name: str, **more: Any) -> str:  # noqa: ANN401 - fields of an agent
-    """Return the id of a new agent."""
-    return str(details(api.post("/agent", {"details": {"name": name, **more}}))["id"])
-
-
-def seed(desk: Desk) -> str:
-    """Record runs of two versions of an agent, of which one failed, and return its id."""
-    api = desk.api
-    support = agent_of(api, "Support", external_identifier="desk:support")
-    for version, status in (("1.0", "complete"), ("2.0", "failed"), ("2.0", "complete")):
-        registered: dict[str, Any] = {
-            "agent_id": support,
-            "agent_version": {"external_identifier": version},
-            "agent_schema_version": schema(version),
-        }
-        run = api.instance(**registered)["id"]
-        for name in ("desk:read", "desk:send", "desk:guess"):
-            marker = {"$remit": "withheld", "rule": "name:token"}
-            payload = {"token": marker} if name == "desk:read" else {"question": "why"}
-            usage = {"token_usage": {"prompt_tokens": 100, "completion_tokens": 7}}
-            result = {"result_payload": usage} if name == "desk:read" else {}
-            api.span(run, schema_name=name, status="complete", payload=payload, **result)
-        api.post(f"/agent_instance/{run}/finish", {"status": status})
-    api.instance("complete")
-    return support
+from tests.browsing import Desk, Tab, opened_tab
+from tests.versioned_agents import NEVER, agent_of, versioned_agent
 
 
 @pytest.fixture
 def support(desk: Desk) -> str:
     """Return the id of an agent with runs."""
-    return seed(desk)
+    made = versioned_agent(desk.api)
+    desk.api.instance("complete")
+    return made
 
 
 def test_the_list_begins_with_the_agents_that_failed(tab: Tab, support: str) -> None:
@@ -170,18 +112,6 @@ def test_two_versions_are_compared(tab: Tab, support: str) -> None:
     expect(page.locator(".notice .lead")).to_contain_text("2.0 widens what 1.0 said")
 
 
-def test_every_view_is_accessible(tab: Tab, support: str) -> None:
-    """In both themes, at all widths, without scrolling sideways."""
-    for view in ("", f"/{support}", f"/{support}?view=happened", f"/{support}?view=versions"):
-        page = tab.open(f"/agents{view}")
-        for theme, name in (("light", "wide"), ("dark", "wide"), ("light", "phone"), *NARROW):
-            width, height = SIZES[name]
-            page.set_viewport_size({"width": width, "height": height})
-            page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-            assert tab.axe() == [], (view, theme, name)
-            assert tab.needed_width() <= width
-
-
 def test_a_token_of_a_deployment_sees_its_agent_alone(
     browser: Browser, desk: Desk, support: str
 ) -> None:
@@ -194,7 +124,7 @@ def test_a_token_of_a_deployment_sees_its_agent_alone(
         tab.open(f"/agents/{support}")
         expect(page.get_by_role("heading", name="Support", exact=True)).to_be_visible()
         tab.open(f"/agents/{desk.api.agent_id}")
-        expect(page.locator("main")).to_contain_text("agent not found")
+        expect(page.locator("main")).to_contain_text("Agent not found")
         tab.expect("404")
 
 
@@ -205,7 +135,7 @@ def test_a_wrong_address_says_what_is_valid(tab: Tab, support: str) -> None:
         (f"/agents/{support}?version=1", "must be a version of this agent, as the list links it"),
         ("/agents?from=1y", "must be one of 24h, 7d, 30d"),
         ("/agents?after=-1", "must be the number of agents on the pages before"),
-        (f"/agents/{support[:-1]}x", "agent not found"),
+        (f"/agents/{support[:-1]}x", "Agent not found"),
     ):
         page = tab.open(address)
         expect(page.locator("main")).to_contain_text(text)

@@ -143,7 +143,7 @@ def test_a_run_of_another_account_does_not_exist(desk: Desk, tab: Tab) -> None:
     root = next(span["id"] for span in spans if span["schema_name"] == "remit:run")
     tab.open(f"/runs/{own}/spans/{root}/read")
     tab.expect("404")
-    expect(tab.page.locator(".lead")).to_have_text("this step has no messages: it called no model")
+    expect(tab.page.locator(".lead")).to_have_text("This step has no messages: it called no model")
     run, calls = conversation(desk.world.foreign())
     tab.open(f"/runs/{run}/spans/{first}/read")
     tab.expect("404")

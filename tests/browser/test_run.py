@@ -70,7 +70,19 @@ def test_a_refusal_shows_both_declarations(tab: Tab, desk: Desk) -> None:
         "financial transactions",
         "financial information",
     ]
-    expect(page.locator(".row[aria-selected=true]")).to_contain_text("did not run")
+    page.wait_for_function("() => performance.getEntriesByName('all-rows').length > 0")
+    row = page.locator(".row[aria-selected=true]")
+    expect(row).to_contain_text("did not run")
+    expect(row.locator(".name use")).to_have_attribute("href", "#refused")
+    expect(row).not_to_contain_text("handled")
+
+
+def test_a_run_can_fail_without_an_error(tab: Tab, desk: Desk) -> None:
+    """The notice then has no reason."""
+    run_id, _ = run_pages.confidential(desk.api, {})
+    page = tab.open(f"/runs/{run_id}")
+    assert _notice(page).startswith("It failed.")
+    expect(page.locator("#panel").get_by_role("heading", level=2)).to_have_text("Run")
 
 
 def test_a_run_is_terminated_with_a_reason(tab: Tab, desk: Desk) -> None:
@@ -85,6 +97,7 @@ def test_a_run_is_terminated_with_a_reason(tab: Tab, desk: Desk) -> None:
     dialog.get_by_role("button", name="Terminate").click()
     expect(page.locator(".notice.warn")).to_contain_text("it pays the wrong person")
     expect(page.locator(".notice.warn")).to_contain_text("told at its next step")
+    expect(page.locator("#panel .facts")).to_have_text("never ended")
     shown = desk.api.shown(run_id)
     assert (shown["status"], shown["termination_reason"]) == (
         "terminated",

@@ -1,31 +1,36 @@
-"""Every screen in both themes and at three widths: accessible, quiet, and not too wide."""
+"""Every screen in both themes and at three widths: accessible, quiet, not too wide; pictured."""
 
 from __future__ import annotations
+
+from collections.abc import Generator
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browsing import SIZES, Desk, opened_tab
-from tests.page_data import SCREENS
-
-DRAWN = """() => !document.querySelector("script[src$='/run.js']")
-  || performance.getEntriesByName("all-rows").length > 0"""
+from tests.browsing import Desk, Tab, opened_tab
+from tests.page_data import REFUSALS, SCREENS, Screen, places_of
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_every_screen_is_accessible(
-    browser: Browser, shown: Desk, places: dict[str, str], size: str
-) -> None:
-    """Nothing scrolls sideways; lines of the console and requests elsewhere fail the tab."""
-    wrong: list[str] = []
-    with opened_tab(browser, shown, size=size) as tab:
-        for screen in SCREENS:
-            tab.page.emulate_media(color_scheme="light")
-            tab.open(screen.format_map(places))
-            # What counts is the page that stays, when its scripts have drawn.
-            tab.page.wait_for_function(DRAWN)
-            problems = tab.axe("dark")
-            wrong += [f"{screen}: {each}" for each in (*problems, *tab.complaints)]
-            if tab.needed_width() > SIZES[size][0]:
-                wrong.append(f"{screen}: needs {tab.needed_width()} px")
-    assert wrong == []
+@pytest.fixture(scope="module")
+def places(module_desk: Desk) -> dict[str, str]:
+    """Fill a collector; return the ids of what it has."""
+    return places_of(module_desk.world, module_desk.api)
+
+
+@pytest.fixture(scope="module")
+def look(browser: Browser, module_desk: Desk) -> Generator[Tab]:
+    """Open one tab for all screens."""
+    with opened_tab(browser, module_desk) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("screen", [*SCREENS, *REFUSALS], ids=lambda screen: screen.name)
+def test_every_screen_is_accessible(look: Tab, places: dict[str, str], screen: Screen) -> None:
+    """Nothing scrolls sideways, and nothing is written to the console."""
+    answer = look.page.goto(look.url + screen.address.format_map(places))
+    assert answer is not None
+    assert answer.status == screen.status
+    if screen.status != 200:
+        look.expect(str(screen.status))
+    assert look.check(screen.name) == []
+    assert look.complaints == []

@@ -71,6 +71,20 @@ def test_a_failure_is_that_of_the_step_where_it_began(api: Api) -> None:
 
 
 @on_each_store
+def test_the_end_of_a_process_names_an_open_step(api: Api) -> None:
+    """As a later process reports it: the run has a reason, and no error."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    outer = step(api, run, "desk:answer", root, 1)
+    inner = step(api, run, "store:find", outer, 2)
+    ended: dict[str, Json] = {"error": {"type": "ProcessEnded", "message": "process ended"}}
+    for span in (inner, outer):
+        end(api, span, 3, ended)
+    end(api, root, 3, {"reason": "process ended", "status": "failed", "lost": 0})
+    assert failure(api, run)[:2] == ("store:find", "ProcessEnded")
+
+
+@on_each_store
 def test_a_failure_that_caused_another_is_shown(api: Api) -> None:
     """The other one is how the parent reported it."""
     run = api.instance()["id"]

@@ -11,7 +11,7 @@ from remit.collector import Store
 from tests.collecting import NOBODY, World
 from tests.inside import httpx
 from tests.inside_collector import PageOptions, create_app, static_files, static_version
-from tests.page_data import SCREENS, places_of
+from tests.page_data import REFUSALS, SCREENS, places_of
 from tests.signing_in import signed_in, stranger
 from tests.stores import on_each_store
 
@@ -57,9 +57,9 @@ def assert_guarded(answer: httpx.Response, *, cached: str = "no-store") -> None:
 def test_every_screen_answers(world: World, http: httpx.Client) -> None:
     """With nothing that the policy of the page forbids, and nothing for caches."""
     places = places_of(world, world.account())
-    for screen in SCREENS:
-        answer = http.get(screen.format_map(places))
-        assert answer.status_code == HTTPStatus.OK, (screen, answer.text)
+    for screen in (*SCREENS, *REFUSALS):
+        answer = http.get(screen.address.format_map(places))
+        assert answer.status_code == screen.status, (screen, answer.text)
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert_guarded(answer)
         assert " style=" not in answer.text, screen
@@ -146,7 +146,7 @@ def test_a_wrong_address_is_a_page_for_people(world: World, http: httpx.Client) 
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     answer = http.get("/runz", headers=browser)
     assert answer.status_code == HTTPStatus.NOT_FOUND
-    assert "there is no such path" in answer.text
+    assert "There is no such path" in answer.text
     assert 'href="/runs"' in answer.text
     assert_guarded(answer)
     programs = (

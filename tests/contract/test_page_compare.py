@@ -53,7 +53,9 @@ def test_a_version_without_an_identifier_has_its_name(world: World, http: httpx.
 def test_a_failure_without_a_step_is_compared(world: World, http: httpx.Client) -> None:
     """The sentence says that the step is not known."""
     api = world.account()
-    first, second = run_pages.ended_process(api), run_pages.failed(api)
+    story = run_pages.Story(api)
+    story.end(story.root, "failed", run_pages.error("no"), ms=9)
+    first, second = story.finish("failed"), run_pages.failed(api)
     answer = http.get(f"/runs/compare?a={first}&b={second}")
     assert answer.status_code == HTTPStatus.OK
     assert "a step that is not known" in answer.text

@@ -52,7 +52,7 @@ def filled(route: str) -> str:
 
 def test_every_screen_is_opened_by_the_tests() -> None:
     """Those that open each of `SCREENS`."""
-    paths = [filled(screen.partition("?")[0]) for screen in SCREENS]
+    paths = [filled(screen.address.partition("?")[0]) for screen in SCREENS]
     shown = {route for method, route, _ in ROUTES if method == "GET" and filled(route) in paths}
     assert shown | NO_SCREENS.keys() == {route for method, route, _ in ROUTES if method == "GET"}
     assert not shown & NO_SCREENS.keys()

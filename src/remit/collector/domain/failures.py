@@ -16,6 +16,8 @@ from remit.models.data_risk import Classification
 MAX_CHARS: Final = 200
 """Most characters of a class, a place or a line."""
 _CLASSES: Final = get_args(Classification)
+_PROCESS_ENDED: Final = ("process ended", "ProcessEnded")
+"""The reason of a run that a later process closed, and the class of its steps' errors."""
 _OPEN: Final = frozenset(_CLASSES[: _CLASSES.index("internal") + 1])
 _SPECIAL: Final = ("gdpr_", "health_and_medical")
 _PARTS: Final = ("params_data_categories", "result_data_categories")
@@ -58,10 +60,12 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: boo
     error = _members(result.get("error"))
     causes = error.get("causes")
     listed = cast("list[object]", causes) if isinstance(causes, list) else []
+    reason, ended = _PROCESS_ENDED
+    closed = is_root and not error and result.get("reason") == reason
     return Failure(
         row.updated_at if row.finished_at is None else row.finished_at,
         None if is_root else row.schema_name,
-        _line(error.get("type")),
+        ended if closed else _line(error.get("type")),
         _line(error.get("at")),
         _line(error.get("message")) if is_open(span_type) else None,
         frozenset(

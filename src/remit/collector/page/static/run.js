@@ -248,7 +248,7 @@ function stepName(step, isClosed) {
   const status = outline.status[step];
   const name = outline.name(step);
   const label = [];
-  if (outline.isHandled(step)) label.push("handled");
+  if (outline.isHandled(step) && !isDenied(step)) label.push("handled");
   else if (status === CANCELLED) label.push("cancelled");
   else if (status === PENDING) label.push("not started");
   else if (status === ACTIVE) label.push(outline.isActive ? "running" : "never ended");
@@ -260,7 +260,7 @@ function stepName(step, isClosed) {
   const below = outline.after[step] - outline.at[step] - 1;
   if (isClosed) label.push(`${number(below)} ${below === 1 ? "step" : "steps"}`);
   else if (!label.length && outline.labels.has(step)) label.push(outline.labels.get(step));
-  const shape = outline.isOrigin(step) ? "failed" : isDenied(step) ? "refused" : null;
+  const shape = isDenied(step) ? "refused" : outline.isOrigin(step) ? "failed" : null;
   const word = isDenied(step) ? "refused: " : status === FAILED ? "failed: " : null;
   return [
     shape && icon(shape),
