@@ -69,9 +69,9 @@ def answer_elsewhere(tab: Tab) -> None:
     tab.page.context.route(f"{ELSEWHERE}**", answer)
 
 
-def test_a_tab_notes_what_a_page_must_not_do(browser: Browser, shown: Desk) -> None:
+def test_a_tab_notes_what_a_page_must_not_do(browser: Browser, module_desk: Desk) -> None:
     """Lines of the console, faults, violations of the policy, requests to other hosts."""
-    with opened_tab(browser, shown) as tab:
+    with opened_tab(browser, module_desk) as tab:
         answer_elsewhere(tab)
         for event, script, complaint in COMPLAINTS:
             page = tab.open("/help")
@@ -82,18 +82,18 @@ def test_a_tab_notes_what_a_page_must_not_do(browser: Browser, shown: Desk) -> N
             tab.complaints.clear()
 
 
-def test_a_complaint_fails_the_test(browser: Browser, shown: Desk) -> None:
+def test_a_complaint_fails_the_test(browser: Browser, module_desk: Desk) -> None:
     """Though the test itself went well."""
     with (
         pytest.raises(AssertionError, match="log: a word"),
-        opened_tab(browser, shown) as tab,
+        opened_tab(browser, module_desk) as tab,
     ):
         tab.open("/help").evaluate("console.log('a word')")
 
 
-def test_the_browser_follows_the_policy_of_the_page(browser: Browser, shown: Desk) -> None:
+def test_the_browser_follows_the_policy_of_the_page(browser: Browser, module_desk: Desk) -> None:
     """No text becomes an element or a script, and no element asks or loads what is foreign."""
-    with opened_tab(browser, shown) as tab:
+    with opened_tab(browser, module_desk) as tab:
         page = tab.open("/help")
         page.evaluate(LISTEN)
         assert [script for script in MARKUP if page.evaluate(THROWS.format(script))] == []
@@ -101,7 +101,7 @@ def test_the_browser_follows_the_policy_of_the_page(browser: Browser, shown: Des
             page.evaluate(f"() => {{ {script} }}")
         page.wait_for_function(ALL_STOPPED, arg=[*ATTEMPTS, "require-trusted-types-for"])
         assert page.evaluate("window.hit") is None
-        assert page.url == f"{shown.url}/help"
+        assert page.url == f"{module_desk.url}/help"
         # All that the browser said of it has arrived when another page is open.
         tab.open("/help")
         tab.expect("Content Security Policy")
