@@ -238,7 +238,7 @@ _UNAVAILABLE: Final = RequestError(
 
 
 def _send(request: Request, answer: Answer) -> Response:
-    raw = _raw(request, answer, caller_shown=False)
+    raw = _raw(request, answer, caller_shown=request.scope.get(CALLER) is not None)
     return Response(raw.body, raw.status, raw.headers)
 
 
