@@ -9,10 +9,14 @@ from http import HTTPStatus
 import pytest
 
 from remit.collector import Store
-from tests.collecting import World
+from tests.collecting import Api, World
 from tests.inside import httpx
+from tests.inside_collector import hash_of_subject
 from tests.signing_in import SAME_SITE, signed_in
+from tests.stores import on_each_store
 
+SAME_BEGIN = ("person 2430", "person 40523")
+"""Two ids whose hashes begin with the same 8 digits."""
 LISTS = ("/runs", "/map", "/refused", "/register")
 
 
@@ -59,3 +63,41 @@ def test_the_end_of_the_newest_bar_is_in_words(world: World, http: httpx.Client)
     page = http.get("/runs?from=24h&to=2999-01-02T10:00Z").text
     assert "2 Jan 10:00" in page
     assert ">2999-01-02T10:00Z<" not in page
+
+
+def _about(api: Api, subject: str) -> str:
+    """Record a run about *subject*; return its hash."""
+    run = api.instance()["id"]
+    api.span(run, schema_name="remit:run", payload={"subject": subject})
+    return hash_of_subject(subject)
+
+
+@on_each_store
+def test_a_subject_is_chosen_as_the_page_shows_it(world: World, http: httpx.Client) -> None:
+    """By its hash, the beginning of it, or its id, which can look like a beginning."""
+    api = world.account()
+    ada, digits = _about(api, "ada"), _about(api, "a460d7fa8319")
+    hidden = _about(world.foreign(), "hidden")
+    for typed, chosen in (
+        ("ada", ada),
+        (ada, ada),
+        (ada[:12], ada),
+        (ada[:8], ada),
+        (ada[:7], hash_of_subject(ada[:7])),
+        ("a460d7fa8319", digits),
+        (digits[:12], digits),
+        (hidden[:12], hash_of_subject(hidden[:12])),
+    ):
+        answer = http.post("/runs", data={"subject": typed}, headers=SAME_SITE)
+        assert answer.headers["location"] == f"/runs?subject={chosen}", typed
+
+
+def test_a_beginning_of_several_subjects_is_not_enough(world: World, http: httpx.Client) -> None:
+    """More of it is."""
+    api = world.account()
+    one, _ = (_about(api, subject) for subject in SAME_BEGIN)
+    answer = http.post("/runs", data={"subject": one[:8]}, headers=SAME_SITE)
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "is the beginning of several hashes" in answer.text
+    answer = http.post("/runs", data={"subject": one[:12]}, headers=SAME_SITE)
+    assert answer.headers["location"] == f"/runs?subject={one}"

@@ -29,6 +29,7 @@ from remit.collector.store.questions import (
     scope_of,
     span_counts,
     spans,
+    subjects_from,
     tokens_of,
     version_uses,
     withheld_counts,
@@ -156,6 +157,11 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
     "subject": (
         listed(subject_hash="hash-1"),
         "SEARCH x USING PRIMARY KEY (subject_hash=?)",
+        "run_subjects_pkey",
+    ),
+    "beginning of a subject": (
+        lambda data: subjects_from(data.tx, of(data), "hash-1"),
+        "SEARCH x USING PRIMARY KEY (subject_hash>? AND subject_hash<?)",
         "run_subjects_pkey",
     ),
     "subject and label": (

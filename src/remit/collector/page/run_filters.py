@@ -9,8 +9,10 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page.subjects import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import ANY, AT, LAST_DAY, NOW, Window, at, window_of
+from remit.collector.store.questions import subjects_from
 from remit.collector.store.subjects import hash_of_subject
 
 PAGE_ROWS: Final = 100
@@ -65,6 +67,7 @@ PURPOSES: Final = {"live": "live", "smoke_test": "smoke_test", "eval": "eval"}
 _OF_FEW: Final = ("subject", "key", "caused_by", "fingerprint")
 """Filters that few runs meet: without a time they are looked for at any time."""
 _HASH: Final = re.compile("[0-9a-f]{64}")
+_SHOWN_HASH: Final = re.compile("[0-9a-f]{8,63}")
 _NAMES: Final = (*API_NAMES, "from", "to", "order", "before", "more")
 
 
@@ -183,12 +186,28 @@ def of_form(visit: Visit) -> Filters:
                 chosen[name] = at(form.get(f"{name}_{AT}", ""), visit.zone, name)
     with noting(errors):
         chosen["agent"] = agent_in(visit)
-    subject = chosen.get("subject", "")
-    if subject and not _HASH.fullmatch(subject):
-        chosen["subject"] = hash_of_subject(subject)
+    with noting(errors):
+        chosen["subject"] = _subject_hash(visit, chosen["subject"])
     if errors:
         raise invalid(errors)
     return Filters.of(chosen)
+
+
+def _subject_hash(visit: Visit, text: str) -> str:
+    """Return the hash of a subject that was typed: whole, as pages show it, or the id.
+
+    Raises:
+        RequestError: 422, several hashes begin so.
+    """
+    if not text or _HASH.fullmatch(text):
+        return text
+    if _SHOWN_HASH.fullmatch(text):
+        hashes = visit.api.read(lambda ctx: subjects_from(ctx.tx, scope_in(ctx), text))
+        if len(hashes) > 1:
+            raise invalid_field("subject", "is the beginning of several hashes: type more of it")
+        if hashes:
+            return hashes[0]
+    return hash_of_subject(text)
 
 
 def kept_agent(form: Mapping[str, str]) -> str | None:

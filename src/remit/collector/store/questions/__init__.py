@@ -42,6 +42,7 @@ from remit.collector.store.questions.run_lists import ranked_runs as ranked_runs
 from remit.collector.store.questions.run_lists import run_of as run_of
 from remit.collector.store.questions.run_lists import runs as runs
 from remit.collector.store.questions.run_lists import runs_beside as runs_beside
+from remit.collector.store.questions.run_lists import subjects_from as subjects_from
 from remit.collector.store.questions.run_steps import StepRecord as StepRecord
 from remit.collector.store.questions.run_steps import steps_of as steps_of
 from remit.collector.store.questions.run_types import TypeCounts as TypeCounts

@@ -252,6 +252,20 @@ def _records(
     ]
 
 
+def subjects_from(tx: Transaction, scope: Scope, prefix: str) -> list[str]:
+    """Return the hash of the subject that begins with hexadecimal digits, for the runs of a scope.
+
+    Returns:
+        Nothing if there is none; the first and the last one if there are several.
+    """
+    # The letter after the last digit ends the range.
+    where = Where(["x.subject_hash >= ?", "x.subject_hash < ?"], [prefix, f"{prefix}g"])
+    where.add_nested("{}", run_meets(tx, "x", of_scope(scope)))
+    sql = f"SELECT x.subject_hash FROM run_subjects AS x WHERE {where.text}"
+    ends = (f"{sql} ORDER BY x.subject_hash {order} LIMIT 1" for order in ("ASC", "DESC"))
+    return list(dict.fromkeys(str(row[0]) for end in ends for row in tx.rows(end, where.values)))
+
+
 def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> Query:
     """Return the statement for the keys, by the shortest list of runs that a criterion names.
 
