@@ -13,6 +13,7 @@ from remit.collector import Store, create_token
 from tests import run_pages
 from tests.collecting import NOBODY, Api, World
 from tests.inside import httpx
+from tests.inside_collector import hash_of_subject
 from tests.signing_in import signed_in
 
 
@@ -112,6 +113,16 @@ def test_handled_failures_are_told_on_a_complete_run(world: World, http: httpx.C
     assert "2 of its 4 steps failed and were handled: charge twice." in notice
     assert "Whether money moved by those 2 is not recorded." in notice
     assert "financial transactions 2" in _words(http.get(f"/runs/{run_id}").text)
+
+
+def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> None:
+    """The head has the hash, and the payload of the first step the id."""
+    api = world.account()
+    run_id = api.instance()["id"]
+    api.span(run_id, schema_name="remit:run", payload={"subject": "ada"})
+    page, hashed = _words(http.get(f"/runs/{run_id}").text), hash_of_subject("ada")[:12]
+    assert f"subject, hashed {hashed}" in page
+    assert f"Lists and addresses have the hash of it, {hashed}" in page
 
 
 def test_a_process_that_ended_is_told(world: World, http: httpx.Client) -> None:

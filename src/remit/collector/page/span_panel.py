@@ -26,7 +26,7 @@ from remit.collector.page.run_facts import (
 )
 from remit.collector.page.sides import Sides, clashes_in, sides_of, verdict_of
 from remit.collector.store import SpanRow
-from remit.collector.store.subjects import ROOT_SPAN
+from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 _RELATIONS: Final = {
     "cause": "directly caused by",
@@ -145,6 +145,11 @@ class Panel(NamedTuple):
     closed: bool
     opened: bool
     is_root: bool
+
+    @property
+    def subject(self) -> str | None:
+        """The hash of the subject that the root of a run names; None if it names none."""
+        return subject_hash(self.facts.row.payload) if self.is_root else None
 
     def whole(self, part: str) -> str | None:
         """Return the end of the address of a whole payload; None if it is shown on request."""
