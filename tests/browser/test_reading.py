@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from tests.browsing import Desk, Tab
+from tests.browsing import SIZES, Desk, Tab, opened_tab
 from tests.collecting import NOBODY
 from tests.conversing import Program, complete_and_failed, conversation, model_call, says
 from tests.inside import httpx
@@ -90,6 +90,18 @@ def test_two_runs_are_compared(desk: Desk, tab: Tab) -> None:
     expect(page.locator(".seq tbody tr")).to_have_count(12)
     table = page.request.get(f"{tab.url}/runs/compare?a={newer}&b={older}&as=csv").text()
     assert "desk:charge,failed first; 16 times as long,1,1,410000,6360000,0,1" in table
+
+
+@pytest.mark.parametrize("size", ["wide", "narrow"])
+def test_a_long_version_covers_no_link(browser: Browser, desk: Desk, size: str) -> None:
+    """It is cut where its line ends."""
+    version = {"name": "One", "external_identifier": "schema-" + "53265-" * 40}
+    older, newer = (desk.api.instance("complete", agent_version=version)["id"] for _ in range(2))
+    with opened_tab(browser, desk, size=size) as tab:
+        page = tab.open(f"/runs/compare?a={older}&b={newer}")
+        is_cut = "e => e.scrollWidth <= e.clientWidth || getComputedStyle(e).overflow == 'hidden'"
+        assert page.get_by_text("version schema-").first.evaluate(is_cut)
+        assert tab.needed_width() <= SIZES[size][0]
 
 
 @pytest.mark.parametrize(("first", "second"), [("x", "y"), (NOBODY, ""), ("", "")])

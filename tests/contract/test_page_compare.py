@@ -47,7 +47,7 @@ def test_a_version_without_an_identifier_has_its_name(world: World, http: httpx.
     first, second = (api.instance("complete", agent_version=nameless)["id"] for _ in range(2))
     answer = http.get(f"/runs/compare?a={first}&b={second}")
     assert answer.status_code == HTTPStatus.OK
-    assert answer.text.count("version Nightly") == 2
+    assert answer.text.count("version <bdi>Nightly<") == 2
 
 
 def test_a_failure_without_a_step_is_compared(world: World, http: httpx.Client) -> None:
