@@ -111,8 +111,23 @@ def test_handled_failures_are_told_on_a_complete_run(world: World, http: httpx.C
     run_id = run_pages.handled(world.account())
     notice = _notice(http, run_id)
     assert "2 of its 4 steps failed and were handled: charge twice." in notice
-    assert "Whether money moved by those 2 is not recorded." in notice
+    assert "Whether money moved by charge is not recorded." in notice
     assert "financial transactions 2" in _words(http.get(f"/runs/{run_id}").text)
+
+
+def test_a_complete_run_tells_which_steps_may_have_moved_money(
+    world: World, http: httpx.Client
+) -> None:
+    """Those that ended well, by name."""
+    story = run_pages.Story(world.account())
+    top = story.begin("shop.desk:support", story.root, ms=5)
+    for number, status in enumerate(("complete", "complete", "failed")):
+        charge = story.begin("shop.tools:charge", top, ms=10 + number)
+        story.end(charge, status, ms=20 + number)
+    story.end(top, ms=50)
+    story.end(story.root, result={"status": "complete"}, ms=60)
+    page = _words(http.get(f"/runs/{story.finish('complete')}").text)
+    assert "Ended well: steps that may move money (2: charge)" in page
 
 
 def test_a_subject_is_told_beside_its_hash(world: World, http: httpx.Client) -> None:

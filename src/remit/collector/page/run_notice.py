@@ -27,6 +27,8 @@ _EFFECTS: Final = (
 )
 """What may have happened by an action of a failed step, the gravest first."""
 _GRAVE: Final = ("update_data", "destroy_data", "financial_transactions")
+_OUTSIDE: Final = ("financial_transactions", "destroy_data", "external_communication")
+"""Actions that cannot be taken back."""
 _WITHOUT_EFFECT: Final = frozenset({ROOT_SPAN, "remit:loss"})
 _MOST_NAMED: Final = 4
 
@@ -257,7 +259,7 @@ def _handled(facts: RunFacts, tree: Tree) -> Notice:
             "count": facts.row.handled,
             "total": facts.total,
             "names": _counted(handled),
-            "by": len(by_effect),
+            "by": _named(list(dict.fromkeys(formats.step(step.schema_name) for step in by_effect))),
         },
     )
 
@@ -285,7 +287,17 @@ def _named(names: Sequence[str]) -> str:
 
 
 class Ledger(NamedTuple):
-    """Four facts: what steps may do, with which data, what was withheld, what went beyond."""
+    """Four facts: what steps may do, with which data, what was withheld, what went beyond.
+
+    Attributes:
+        allows: The numbers of steps by action that they declare.
+        data: The numbers of steps by category of data.
+        withheld: The numbers of values by rule.
+        refused: The number of refused steps.
+        beyond: The number of steps that exceeded the remit.
+        undeclared: The number of steps without a declaration.
+        done: A sentence about steps with a grave action that ended well; empty for none.
+    """
 
     allows: Mapping[str, int]
     data: Mapping[str, int]
@@ -293,6 +305,7 @@ class Ledger(NamedTuple):
     refused: int
     beyond: int
     undeclared: int
+    done: str
 
 
 def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
@@ -317,4 +330,33 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
         risk["refused"]["spans"],
         risk["exceeded"]["spans"],
         risk["schema_findings"]["undeclared"],
+        _done(facts),
     )
+
+
+def _done(facts: RunFacts) -> str:
+    """Return which steps ended well that may have had an effect outside; empty for none.
+
+    The step of the agent itself is left out: it declares what the steps below it may do.
+    """
+    if not facts.is_whole:
+        return ""
+    above = {step.parent_id for step in facts.steps.values()}
+    roots = {step.id for step in facts.steps.values() if step.schema_name == ROOT_SPAN}
+    ended = [
+        step
+        for step in facts.steps.values()
+        if step.status == COMPLETE
+        and step.schema_name not in _WITHOUT_EFFECT
+        and not (step.parent_id in roots and step.id in above)
+    ]
+    parts: list[str] = []
+    for action in _OUTSIDE:
+        names = [
+            formats.step(step.schema_name)
+            for step in ended
+            if action in facts.declared(step.schema_name).allowed
+        ]
+        if names:
+            parts.append(f"{VERBS[action]} ({len(names):,}: {_named(list(dict.fromkeys(names)))})")
+    return f"Ended well: steps that may {formats.listed(parts)}." if parts else ""
