@@ -101,3 +101,24 @@ def test_a_beginning_of_several_subjects_is_not_enough(world: World, http: httpx
     assert "is the beginning of several hashes" in answer.text
     answer = http.post("/runs", data={"subject": one[:12]}, headers=SAME_SITE)
     assert answer.headers["location"] == f"/runs?subject={one}"
+
+
+def test_bars_say_that_they_leave_no_run_out(world: World, http: httpx.Client) -> None:
+    """If a filter chooses by what is not counted by hour."""
+    run = world.account().instance("failed")
+    assert (
+        "<b>Counted without the filter status.</b>" in http.get("/runs?from=all&status=failed").text
+    )
+    assert "Counted without" not in http.get(f"/runs?from=all&agent={run['agent_id']}").text
+
+
+def test_a_list_without_a_running_run_says_where_one_is_ended(
+    world: World, http: httpx.Client
+) -> None:
+    """In the words of the filter."""
+    world.account().instance("complete")
+    page = http.get("/runs?from=all&status=active").text
+    assert "<b>No run is running.</b> Without <b>status running</b> there would be 1." in page
+    assert "its page has the button <b>Terminate</b>" in page
+    assert "No run of this time is running." in http.get("/runs?status=active").text
+    assert "No run matches." in http.get("/runs?status=active&purpose=eval").text

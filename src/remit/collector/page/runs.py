@@ -19,7 +19,7 @@ from remit.collector.page.hours import Bar, Bars, bars_of
 from remit.collector.page.run_filters import PAGE_ROWS, Filters, kept_agent, noting, of_form
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
-from remit.collector.page.runs_without import Dropped, without_each
+from remit.collector.page.runs_without import WORDS, Dropped, without_each
 from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Page, Redirect, Visit
 from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
 from remit.collector.store.ids import ms_of
@@ -124,7 +124,9 @@ def runs(visit: Visit) -> Answer:
         "window": window,
         "bars": numbers.bars,
         "bar_address": bar_address,
-        "all_counted": [name for name in filters.narrowing if name not in run_filters.COUNTED],
+        "all_counted": [
+            WORDS[name] for name in filters.narrowing if name not in run_filters.COUNTED
+        ],
         "worst": numbers.worst,
         "worst_address": worst_address,
         "others": numbers.others,

@@ -12,7 +12,7 @@ from remit.collector.page.run_filters import COUNTED, Filters
 from remit.collector.page.visits import COUNTS, RUNS, Visit
 from remit.collector.page.windows import ANY, Window
 
-_WORDS: Final = {
+WORDS: Final = {
     "agent": "agent",
     "status": "status",
     "purpose": "purpose",
@@ -25,6 +25,7 @@ _WORDS: Final = {
     "fingerprint": "failure",
     "from": "time",
 }
+"""What the filters are called."""
 _EXACT: Final = {*COUNTED, "status"}
 
 
@@ -61,7 +62,7 @@ def without_each(visit: Visit, filters: Filters, window: Window) -> Sequence[Dro
 
 def _dropped(visit: Visit, name: str, others: Filters, window: Window) -> Dropped:
     runs, shown = _count(visit, others, window)
-    return Dropped(name, _WORDS[name], runs, shown, others.address())
+    return Dropped(name, WORDS[name], runs, shown, others.address())
 
 
 def _count(visit: Visit, filters: Filters, window: Window) -> tuple[int | None, str]:
