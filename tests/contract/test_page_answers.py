@@ -69,6 +69,17 @@ def test_every_screen_answers(world: World, http: httpx.Client) -> None:
         ), screen
 
 
+def test_help_begins_with_the_words(http: httpx.Client) -> None:
+    """With the rules of the demo, and where a run is ended."""
+    page = http.get("/help").text
+    assert page.index('id="words"') < page.index('id="rules"') < page.index('id="keys"')
+    for word in ("remit", "deny", "observe", "marked", "class", "fold", "undeclared", "Terminate"):
+        assert f"<dt><b>{word}</b></dt>" in page
+    for rule in ("type:Sensitive", "type:SecretStr"):
+        assert f'<span class="bar">{rule}</span>' in page
+    assert page.count('id="rule-type"') == 1
+
+
 def test_every_kind_of_answer_is_guarded(world: World, http: httpx.Client) -> None:
     """Also refusals, data, files and what is not there."""
     api = world.account()

@@ -147,7 +147,7 @@ def test_each_rule_says_why() -> None:
     """Also one that a program made up."""
     for rule in RULES:
         if rule.name not in {"classification", "category"}:
-            assert why(rule.example) == f"{rule.example}: {rule.because}"
+            assert why(rule.examples[0]) == f"{rule.examples[0]}: {rule.because}"
     assert why("classification:secret").startswith("a step declares secret")
     assert why("category:minors_data") == "the step excludes minors data"
     assert why("own:rule") == "own:rule: a rule of the program"

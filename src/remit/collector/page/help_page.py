@@ -1,4 +1,4 @@
-"""Help: keys, marks and signs, what the rules say, words."""
+"""Help: words, what the rules say, marks and signs, keys."""
 
 from __future__ import annotations
 
@@ -60,17 +60,41 @@ MARKS: Final = (
     ("lost", "lost", "the run could not record everything"),
 )
 WORDS: Final = (
-    ("may", "declared: an agent or a step says that it may happen"),
-    ("never", "declared: it is ruled out"),
-    ("nothing said", "neither declared nor ruled out; it is not a no"),
-    ("ran", "it happened and was recorded"),
-    ("remit", "what an agent may do, and with which data, as its program declares"),
-    ("step", "one recorded call: of a function, a tool, a model, another agent"),
-    ("handled", "the step failed, and the step around it ended well"),
-    ("directly caused by", "raise ... from: the error was raised because of another one"),
-    ("which came up while this was handled", "the error was raised while another was handled"),
-    ("fingerprint", "step, type and place of a failure: the same in each run that fails so"),
-    ("subject", "the person whom a run is about; an address has its hash only"),
+    ("step", "A step is one recorded call: of a function, a tool, a model or another agent."),
+    ("remit", "What an agent may do, and with which data, as its program declares it."),
+    ("may", "The declaration of an agent or a step says that it may happen."),
+    ("never", "The declaration of an agent rules it out."),
+    ("nothing said", "It is neither declared nor ruled out; that is not a no."),
+    ("as declared", "The page repeats the declaration; it does not say that it happened."),
+    ("not as declared", "What a step received or returned differs from what it declares."),
+    ("undeclared", "A step has no declaration: what it may do is not known."),
+    ("ran", "It happened and was recorded."),
+    ("observe", "With this setting, the default, a step beyond the remit runs and is marked."),
+    ("deny", "With this setting a step beyond the remit is refused before it begins."),
+    ("terminate", "With this setting a step beyond the remit is refused, and its run ends."),
+    (
+        "Terminate",
+        "This button on the page of a running run ends that run, at its next step; only a token "
+        "that may write has it.",
+    ),
+    ("marked", "A run is marked if one of its steps has a mark; the filter has the same words."),
+    ("class", "The class of data says how close it is to a person, from public to secret."),
+    ("confidential", "Values of this class and of closer ones are closed until a reader asks."),
+    ("fold", "A folded time, in which nothing happened, is left out of the axis of a run."),
+    ("handled", "The step failed, and the step around it ended well."),
+    ("directly caused by", "The error was raised because of another one: raise ... from."),
+    ("which came up while this was handled", "The error was raised while another was handled."),
+    ("fingerprint", "Step, type and place of a failure: the same in each run that fails so."),
+    (
+        "subject",
+        "The person whom a run is about; the program gives the id, lists and addresses have the "
+        "hash of it.",
+    ),
+    (
+        "access log",
+        "The server notes each request in the file that its operator names: remit serve "
+        "--access-log FILE.",
+    ),
 )
 
 

@@ -12,14 +12,14 @@ class Rule(NamedTuple):
 
     Attributes:
         name: The beginning, before the colon.
-        example: A rule.
+        examples: Some of the rules.
         withholds: What it withholds.
         because: On whose word.
         off: Where it can be turned off.
     """
 
     name: str
-    example: str
+    examples: tuple[str, ...]
     withholds: str
     because: str
     off: str
@@ -28,63 +28,63 @@ class Rule(NamedTuple):
 RULES: Final = (
     Rule(
         "type",
-        "type:SecretStr",
+        ("type:Sensitive", "type:SecretStr"),
         "the value of a parameter, a field or a result",
         "its declaration gives it a secret type of pydantic, or marks it as sensitive",
         "nowhere: declare another type",
     ),
     Rule(
         "hidden",
-        "hidden:repr",
+        ("hidden:repr",),
         "a field",
         "the author of its class leaves it out of what an object shows of itself",
         "nowhere: show the field in its class",
     ),
     Rule(
         "name",
-        "name:password",
+        ("name:password",),
         "the value beside a name",
         "the name is that of a password, a token, a key, a cookie or the like",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "capture",
-        "capture",
+        ("capture",),
         "a parameter, a result or all of a step",
         "the step is declared with capture=False for it",
         "in the declaration of the step",
     ),
     Rule(
         "classification",
-        "classification:restricted",
+        ("classification:restricted",),
         "every value of a step, and afterwards the contents of model calls of the run",
         "the step is declared restricted or secret, and a model quotes what it reads",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "category",
-        "category:contact_information",
+        ("category:contact_information",),
         "what looks like data of a category",
         "the step is declared to exclude that category",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "pattern",
-        "pattern:jwt",
+        ("pattern:jwt",),
         "a text with a key, a token or a password in it",
         "the text has the shape of one; the whole text is withheld, not only the part",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "quoted",
-        "quoted",
+        ("quoted",),
         "the message of an error, or a reason in words",
         "it quotes a text that the run had withheld before",
         "nowhere",
     ),
     Rule(
         "hook",
-        "hook",
+        ("hook",),
         "a whole payload",
         "the program's own hook, configure(redact=...), failed on it",
         "nowhere: mend the hook",
