@@ -509,5 +509,6 @@ def test_only_the_account_sees_the_database_and_versions(world: World, http: htt
     for scope in ("account", "agent_deployment"):
         sign_in(http, create_token(world.store, scope, agent="desk", clock=world.clock).secret)
         page = http.get("/account").text
+        assert ("<h1>Account <bdi>default</bdi></h1>" in page) is (scope == "account")
         assert ("<span>Versions</span>" in page) is (scope == "account")
         assert ("<span>Database</span>" in page) is (scope == "account")

@@ -243,3 +243,24 @@ def test_a_whole_value_is_text(world: World, http: httpx.Client) -> None:
     answer = http.get(f"/runs/{run_id}/spans/{charge['id']}/whole?of=everything")
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert "must be one of payload, result" in answer.text
+
+
+def test_pages_say_whether_an_access_log_is_kept(
+    world: World, store: Store, http: httpx.Client
+) -> None:
+    """Before somebody signs in, too."""
+    run_id, step = run_pages.confidential(world.account(), {"note": SECRET})
+    here = f"/runs/{run_id}/spans/{step}"
+    pages = (
+        ("/sign-in", "What you open is written to its access log.", "It keeps no log"),
+        ("/account", "kept: who opened what", "none is kept"),
+        (here, "The access log keeps that you did.", "This server keeps no access log."),
+        (f"{here}/part", "The access log keeps that you did.", "This server keeps no access log."),
+    )
+    without = signed_in(store)
+    for path, kept, not_kept in pages:
+        with_log, without_log = http.get(path).text, without.get(path).text
+        assert kept in with_log, path
+        assert not_kept not in with_log, path
+        assert not_kept in without_log, path
+        assert kept not in without_log, path

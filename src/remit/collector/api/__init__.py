@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remit.collector.api.asgi import CALLER as CALLER
 from remit.collector.api.asgi import CODE as CODE
+from remit.collector.api.asgi import LOGGED as LOGGED
 from remit.collector.api.asgi import ROUTE as ROUTE
 from remit.collector.api.asgi import SESSION as SESSION
 from remit.collector.api.asgi import ApiApp as ApiApp

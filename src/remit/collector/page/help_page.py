@@ -74,8 +74,10 @@ WORDS: Final = (
     ("terminate", "With this setting a step beyond the remit is refused, and its run ends."),
     (
         "Terminate",
-        "This button on the page of a running run ends that run, at its next step; only a token "
-        "that may write has it.",
+        (
+            "On the page of a running run, this button ends it at its next step, "
+            "with a token that may write."
+        ),
     ),
     ("marked", "A run is marked if one of its steps has a mark; the filter has the same words."),
     ("class", "The class of data says how close it is to a person, from public to secret."),
@@ -87,13 +89,11 @@ WORDS: Final = (
     ("fingerprint", "Step, type and place of a failure: the same in each run that fails so."),
     (
         "subject",
-        "The person whom a run is about; the program gives the id, lists and addresses have the "
-        "hash of it.",
+        "The person whom a run is about: the program gives an id, pages show the hash of it.",
     ),
     (
         "access log",
-        "The server notes each request in the file that its operator names: remit serve "
-        "--access-log FILE.",
+        "It has a line for each request, if it is kept: remit serve --access-log FILE.",
     ),
 )
 

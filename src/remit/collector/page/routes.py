@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import NS_PER_US, Clock
-from remit.collector.api import CALLER, CODE, ROUTE, SESSION, Executor, Service
+from remit.collector.api import CALLER, CODE, LOGGED, ROUTE, SESSION, Executor, Service
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.guards import (
@@ -286,6 +286,7 @@ def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:
         "zone": _zone(request),
         "theme": theme if theme in _THEMES else None,
         "path": request.url.path,
+        "logged": request.scope.get(LOGGED, False),
         "origin": f"{request.url.scheme}://{request.url.netloc}",
         **answer.values,
     }

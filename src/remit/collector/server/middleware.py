@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
-from remit.collector.api import CALLER, CODE, PREFIXES, ROUTE, SESSION, refused
+from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, refused
 from remit.collector.errors import RequestError
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
 from remit.collector.page.guards import SIGN_IN, cookie_name
@@ -94,6 +94,7 @@ class Gate:
                 sent += len(message.get("body", b""))
             await send(message)
 
+        scope[LOGGED] = self._log is not None
         refusal = self._refusal(scope)
         try:
             if refusal is None:
