@@ -29,7 +29,6 @@ LAYOUT_RULES: Final = {
 """The rules that depend on the layout: they suffice between the widest and the narrowest page."""
 ZONE: Final = "Europe/Berlin"
 SIZES: Final = {"wide": (1440, 900), "phone": (390, 844), "narrow": (320, 640)}
-THEMES: Final = ("light", "dark")
 TIMEOUT_MS: Final = 10_000
 PICTURES: Final = Path(__file__).parent / "browser" / "pictures"
 PICTURED: Final = ("wide", "narrow")

@@ -164,6 +164,7 @@ def test_a_wrong_address_is_a_page_for_people(world: World, http: httpx.Client) 
         http.get("/runz"),
         http.post("/runz", headers=browser),
         http.get("/api/v1/runz", headers=browser),
+        http.get(f"/api/remit/v1/runs/{NOBODY}/file", headers=browser),
         stranger(create_app(world.store)).get("/runz", headers=browser),
     )
-    assert [answer.headers["content-type"] for answer in programs] == ["application/json"] * 4
+    assert [answer.headers["content-type"] for answer in programs] == ["application/json"] * 5

@@ -123,3 +123,26 @@ def test_a_model_call_in_it_stands_alone(world: World, http: httpx.Client) -> No
     html = http.get(f"/runs/{story.run_id}/file/values").text
     assert html.count("Where is my kettle?") == 2
     assert html.count("And my radio?") == 1
+
+
+def test_a_reason_is_a_value(world: World, http: httpx.Client) -> None:
+    """Somebody wrote it, perhaps about a customer."""
+    api = world.account()
+    run_id = api.instance("active")["id"]
+    api.post(f"/agent_instance/{run_id}/terminate", {"reason": "customer 1021"})
+    assert "customer 1021" not in http.get(f"/runs/{run_id}/file").text
+    assert "customer 1021" in http.get(f"/runs/{run_id}/file/values").text
+
+
+def test_a_file_has_a_limit(
+    world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps after it are in the tree only, and it says so."""
+    monkeypatch.setattr("remit.collector.page.run_file.MOST_BYTES", 200)
+    story = run_pages.Story(world.account())
+    for ms in range(3):
+        step = story.begin("shop.tools:charge", story.root, {"text": "x" * 300}, ms=ms)
+        story.end(step, ms=ms + 1)
+    html = http.get(f"/runs/{story.finish('complete')}/file/values").text
+    assert html.count('<article class="panel print"') == 2
+    assert "Below are 2 steps; the others are in the tree only." in html

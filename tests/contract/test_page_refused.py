@@ -7,6 +7,7 @@ import html
 import io
 import re
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 import pytest
 
@@ -126,3 +127,37 @@ def test_a_span_of_two_kinds_is_on_one_page(
     pages = _pages(http, "/refused?from=all")
 
     assert sorted(pages) == sorted([[both, both], [span]])
+
+
+@on_each_store
+def test_a_step_that_waits_is_listed_when_it_was_sent(
+    world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not begun, and is not as declared."""
+    monkeypatch.setattr("remit.collector.page.refused.MOST_CASES", 2)
+    api = world.account()
+    schema = {"type": "object", "required": ["question"]}
+    types = [{"name": "desk:answer", "params_schema": schema}]
+    more = {"agent_schema_version": {"external_identifier": "s2", "span_type_schemas": types}}
+    run = api.instance(**more)["id"]
+    waiting = {"schema_name": "desk:answer", "status": "pending", "payload": {"x": 1}}
+    sent = {api.span(run, **waiting)["id"] for _ in range(3)}
+    pages = _pages(http, "/refused?kind=invalid&from=all")
+    assert [len(page) for page in pages] == [2, 1]
+    assert {span for page in pages for span in page} == sent
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/refused?before=253402300800000000-{run}",
+        "/runs/{run}/outline?changed=" + "9" * 23,
+        "/runs/{run}/outline?changed=" + "9" * 5000,
+    ],
+)
+def test_a_time_that_no_clock_shows_is_refused(
+    world: World, http: httpx.Client, address: str
+) -> None:
+    """It says what is valid."""
+    run = world.account().instance()["id"]
+    assert http.get(address.format(run=run)).status_code == HTTPStatus.UNPROCESSABLE_ENTITY

@@ -264,3 +264,23 @@ def test_pages_say_whether_an_access_log_is_kept(
         assert not_kept not in with_log, path
         assert not_kept in without_log, path
         assert kept not in without_log, path
+
+
+def test_the_error_of_a_cancelled_step_is_closed(world: World, http: httpx.Client) -> None:
+    """As that of a failed one, if a confidential step below it failed."""
+    story = run_pages.Story(world.account())
+    around = story.begin("shop.desk:support", story.root, ms=5)
+    step = story.begin("shop.tools:secret", around, ms=6)
+    failed = run_pages.error(SECRET)
+    story.end(step, "failed", failed, ms=10)
+    causes = [{**failed["error"], "relation": "context"}]
+    ended = {"error": {"type": "asyncio.CancelledError", "message": "", "causes": causes}}
+    for other in (around, story.root):
+        story.end(other, "cancelled", ended, ms=12)
+    here = f"/runs/{story.finish('cancelled')}"
+    for path in ("", f"/spans/{around}", f"/spans/{story.root}", "/print", "/file/values"):
+        assert SECRET not in http.get(here + path).text, path
+    whole = http.get(f"{here}/spans/{around}/whole?of=result")
+    assert whole.status_code == HTTPStatus.FORBIDDEN
+    assert http.get(f"{here}/find?q=private").json()["ids"] == []
+    assert SECRET in http.get(f"{here}/spans/{around}/values").text

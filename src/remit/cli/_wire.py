@@ -17,6 +17,8 @@ M = TypeVar("M", bound=BaseModel)
 REMIT_API: Final = "/api/remit/v1"
 PAGE_ROWS: Final = 100
 """Most items of a page."""
+_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+"""Longest file of a run; a server adds values up to 16 MiB of JSON, which HTML makes longer."""
 
 
 class ErasureList(BaseModel):
@@ -60,7 +62,7 @@ def spans_page(query: Mapping[str, str]) -> Call[SpanPage]:
 def run_file(run_id: str, *, values: bool) -> Call[bytes]:
     """Describe a request for a run as one HTML file."""
     path = f"{REMIT_API}/runs/{run_id}/file{'/values' if values else ''}"
-    return Call("GET", path, bytes, limit_bytes=MAX_LIST_BYTES)
+    return Call("GET", path, bytes, limit_bytes=_MAX_FILE_BYTES)
 
 
 def span_summaries(query: Mapping[str, str]) -> Call[SpanSummaries]:

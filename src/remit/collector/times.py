@@ -11,7 +11,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - written without an offset, as `Z`
 FIRST_US: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_LAST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LAST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def parse_us(text: str) -> int:
@@ -30,7 +30,7 @@ def parse_us(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     instant_us = (moment - _EPOCH) // _MICROSECOND
-    if not FIRST_US <= instant_us <= _LAST_US:
+    if not FIRST_US <= instant_us <= LAST_US:
         raise ValueError("the instant lies outside the years 1 to 9999 in UTC")
     return instant_us
 

@@ -143,7 +143,6 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "most": MOST_RUNS,
             "spans": sum(int(one["spans"]) for one in subject.counts.values()),
             "short": short_names(names),
-            "verbs": VERBS,
         },
     )
 

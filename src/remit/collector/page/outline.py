@@ -37,6 +37,7 @@ _FIND_STEPS: Final = 1_000
 _MOST_CHARS: Final = 200
 _LABEL_CHARS: Final = 60
 _NONE: Final = -1
+_MOST_DIGITS: Final = 17
 _MODEL: Final = re.compile(r'"(?:model_name|response_model)":"([^"\\]{1,80})"')
 _TOKENS: Final = re.compile(r'"(?:prompt|completion)_tokens":([0-9]{1,15})[,}]')
 
@@ -45,7 +46,7 @@ def outline(visit: Visit) -> Data:
     """Return the next slice of a run, or of the steps that were written since a time."""
     after = _after(visit)
     changed = visit.query.get("changed")
-    if changed is not None and not changed.isdecimal():
+    if changed is not None and not (changed.isdecimal() and len(changed) <= _MOST_DIGITS):
         raise invalid_field("changed", "must be a time in microseconds since 1970")
     since_us = None if changed is None else int(changed)
     run_id = visit.named["id"]

@@ -24,6 +24,7 @@ from remit.collector.page.visits import Answer, Data, Page, Visit
 
 MESSAGES: Final = 200
 """Messages of one page."""
+_MOST_DIGITS: Final = 9
 SHOWN: Final = {
     "": "everything",
     "talk": "user and assistant",
@@ -131,7 +132,7 @@ def _read(visit: Visit, *, opened: bool) -> Answer:
 
 def _page_number(visit: Visit) -> int:
     text = visit.query.get("page", "1")
-    if not (text.isascii() and text.isdecimal() and int(text)):
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):
         raise invalid_field("page", "must be a whole number from 1")
     return int(text)
 

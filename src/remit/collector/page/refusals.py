@@ -16,7 +16,7 @@ from remit.collector.page.visits import Api
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import Position
-from remit.collector.times import format_us, parse_us
+from remit.collector.times import LAST_US, format_us, parse_us
 from remit.collector.validation import KEY
 
 MOST_CASES: Final = 50
@@ -173,7 +173,7 @@ def listed(
             records += [_Record(name, ms_of(run["id"]) * 1000, run) for run in runs]
         else:
             spans = _newest(api, "spans", {**wanted, "flag": name, **of_spans}, most + 1)
-            records += [_Record(name, parse_us(span["started_at"]), span) for span in spans]
+            records += [_Record(name, _began_us(span), span) for span in spans]
     records.sort(key=lambda record: record.key, reverse=True)
     shown = records[:most]
     # A position does not tell the cases of one span apart: they stay together.
@@ -189,7 +189,7 @@ def _after(place: str) -> tuple[dict[str, str], dict[str, str]]:
     if not place:
         return {}, {}
     position = Position.parse(place)
-    if position is None:
+    if position is None or (position.started_at or 0) > LAST_US:
         raise invalid_field("before", "must be that of a link to older ones")
     if position.started_at is not None:
         # Only whole milliseconds of an id are known: runs of this time came before.
@@ -226,6 +226,11 @@ def _case(api: Api, names: Mapping[str, str], record: _Record) -> Case:
     ended = fields["finished_at"] or fields["updated_at"]
     at, run_id = format_us(record.at_us), str(fields["id"])
     return Case(record.kind, at, agent_id, agent, run_id, None, "", text, ended)
+
+
+def _began_us(span: Mapping[str, Any]) -> int:
+    """Return when a span began, or was sent while it waits: the lists have this order."""
+    return parse_us(span["started_at"] or span["inserted_at"])
 
 
 def _span_case(span: Mapping[str, Any], kind: str, agent: str) -> Case:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import NS_PER_US, Clock
-from remit.collector.api import CALLER, CODE, LOGGED, ROUTE, SESSION, Executor, Service
+from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, Executor, Service
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.guards import (
@@ -96,7 +96,7 @@ class Site:
             (["GET", "POST"], SIGN_IN, self._sign_in),
             (["POST"], "/sign-out", self._sign_out),
             *(
-                ([method], path, partial(self._visited, path, handler))
+                ([method], path, partial(self._visited, handler))
                 for method, path, handler in screens.SCREENS
             ),
         ]
@@ -186,16 +186,14 @@ class Site:
         )
         return response
 
-    async def _visited(self, route: str, handler: Handler, request: Request) -> Response:
+    async def _visited(self, handler: Handler, request: Request) -> Response:
         writes = request.method == "POST"
         form = await _form(request, self._service.settings.body_timeout_s) if writes else {}
-        work = partial(self._visit, route, handler, request, form)
+        work = partial(self._visit, handler, request, form)
         raw = await self._executor.run(work, writes=writes)
         return Response(raw.body, raw.status, raw.headers)
 
-    def _visit(
-        self, route: str, handler: Handler, request: Request, form: Mapping[str, str]
-    ) -> _Raw:
+    def _visit(self, handler: Handler, request: Request, form: Mapping[str, str]) -> _Raw:
         """Return the answer to a request, on a thread that may use the database."""
         session, caller = self._sessions.find(request.cookies.get(cookie_name(request), ""))
         request.scope[CALLER], request.scope[SESSION] = caller, session.id
@@ -203,7 +201,6 @@ class Site:
             api=Api(self._service, caller),
             sessions=self._sessions,
             session=session,
-            route=route,
             path=request.url.path,
             named=request.path_params,
             query=dict(request.query_params),
@@ -264,8 +261,9 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
 
 
 def is_for_a_person(request: Request) -> bool:
-    """Return whether a browser asks for a page."""
-    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    """Return whether a browser asks for a page: not for an answer of the API."""
+    accepts = "text/html" in request.headers.get("accept", "")
+    return request.method == "GET" and accepts and not request.url.path.startswith(PREFIXES)
 
 
 def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:

@@ -164,8 +164,8 @@ class SpanFacts:
         view: The step as the API shows it.
         types: What the schema version of the run declares, by the name of the span type.
         ancestors: The steps around it, the nearest first.
-        failed: The failed steps of the run, if this one failed.
-        cancelled: The cancelled ones.
+        failed: The failed steps of the run, if this one failed or was cancelled.
+        cancelled: The cancelled ones, if this one failed.
     """
 
     run: InstanceRow
@@ -409,10 +409,11 @@ def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -
                 break
             ancestors.append(above)
             parent = above.parent_span_id
-        of_run = SpanFilter(agent_instance_id=run_id, status=FAILED)
-        failed = tx.some_spans(of_run, MOST_FAILED)
         of_run = SpanFilter(agent_instance_id=run_id, status=CANCELLED)
         cancelled = tx.some_spans(of_run, MOST_FAILED)
+    if row.status in {FAILED, CANCELLED}:
+        of_run = SpanFilter(agent_instance_id=run_id, status=FAILED)
+        failed = tx.some_spans(of_run, MOST_FAILED)
     return SpanFacts(
         run=run,
         row=row,

@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -21,6 +21,7 @@ from remit.collector.page.run_facts import MOST_STEPS, read_run
 from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.run_page import head_values, panel_values, tree_of
 from remit.collector.page.sessions import SESSION, Sessions
+from remit.collector.page.span_panel import Panel
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
 from remit.collector.store import SessionRow, Store
@@ -28,6 +29,8 @@ from remit.collector.store import SessionRow, Store
 HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200
 """So many steps of a file have a panel below the tree."""
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""After so many bytes of payloads, a file has no more panels."""
 _FONTS: Final = re.compile(r"@font-face\{[^}]*\}")
 _LINK: Final = re.compile(r'<a ([^>]*?)href="([^"]*)"')
 _SPAN: Final = re.compile(r"[?;]span=(\w+)")
@@ -114,7 +117,6 @@ class RunFiles:
             api=Api(self._service, caller),
             sessions=self._sessions,
             session=session,
-            route="/runs/{id}/file",
             path=f"/runs/{run_id}/file",
             named={"id": run_id},
             query={},
@@ -130,14 +132,22 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
     tree, failed = tree_of(visit, facts)
     rows = list(tree.rows())
     notice = notice_of(visit, facts, tree, failed)
-    if notice is not None and notice.case in {"failed", "failed_run"} and not values:
-        notice = notice._replace(text=None)
+    if notice is not None and not values:
+        is_reason = notice.case == "terminated" and notice.text is not None
+        notice = notice._replace(text="left out" if is_reason else None)
     shown = [row.step.id for row in rows[:MOST_PANELS]]
     if tree.chosen is not None and tree.chosen.id not in shown:
-        shown.append(tree.chosen.id)
-    panels = [
-        panel_values(visit, step, opened=False, withheld=not values, alone=True) for step in shown
-    ]
+        # The step that the notice names is there, also of a file that is full.
+        shown.insert(0, tree.chosen.id)
+    panels: list[dict[str, object]] = []
+    size = 0
+    for step in shown:
+        if size > MOST_BYTES:
+            break
+        panel = panel_values(visit, step, opened=False, withheld=not values, alone=True)
+        panels.append(panel)
+        row = cast("Panel", panel["panel"]).facts.row
+        size += len(row.payload or "") + len(row.result_payload or "") if values else 0
     policy, style = _style()
     file = _File(policy, style, values, visit.now_us, __version__, panels)
     html = shell.render(
@@ -156,7 +166,7 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
             "file": file,
         },
     )
-    return _within(html.decode(), frozenset(shown)).encode()
+    return _within(html.decode(), frozenset(shown[: len(panels)])).encode()
 
 
 @cache

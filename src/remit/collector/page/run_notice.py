@@ -315,7 +315,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     risk = visit.api.get(f"/api/v1/agent_instance/{facts.row.id}/risk")["details"]
     allows, data = Counter[str](risk["allows"]), Counter[str]()
     for span_type in risk["span_types"]:
-        for category in {*span_type["takes"], *span_type["gives"]}:
+        for category in dict.fromkeys((*span_type["takes"], *span_type["gives"])):
             data[category] += span_type["spans"]
     # A refused step did nothing of what it declares.
     for step in facts.steps.values():

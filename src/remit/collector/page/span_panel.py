@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import (
     Node,
@@ -175,7 +176,7 @@ def panel_of(
     """
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
-    error = error_of(row) if row.status == FAILED else {}
+    error = error_of(row) if row.status in {FAILED, CANCELLED} else {}
     closed = withheld or (facts.closed and not opened)
     hidden = ClosedErrors() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None

@@ -81,7 +81,6 @@ class Visit:
         api: The API with what this person may see.
         sessions: All sessions.
         session: The one of this person.
-        route: The path of the route, with `{id}`.
         path: The path.
         named: The parts of the path that the route names.
         query: Parameters of the address.
@@ -93,7 +92,6 @@ class Visit:
     api: Api
     sessions: Sessions
     session: SessionRow
-    route: str
     path: str
     named: Mapping[str, str]
     query: Mapping[str, str]

@@ -16,6 +16,7 @@ _PAYLOADS: Final = {
 }
 _PLACE: Final = {"postgres": "STRPOS", "sqlite": "INSTR"}
 _FAILED: Final = STATUSES.index("failed")
+_CANCELLED: Final = STATUSES.index("cancelled")
 _LABEL_CHARS: Final = 80
 _HEAD_CHARS: Final = 400
 _USAGE_CHARS: Final = 200
@@ -142,12 +143,13 @@ def searched(
         text: The text, as JSON writes it.
         after: Only steps with a greater id.
         limit: The largest number of steps that are searched.
-        errors: Whether the results of failed steps are searched, which have their exceptions.
+        errors: Whether the results of failed and cancelled steps are searched, which may have
+            exceptions.
     """
     where = of_key(tx, "s", run)
     where.add("s.id > ?", after)
     place = _PLACE[tx.dialect]
-    searched = "" if errors else f" AND s.status <> {_FAILED}"
+    searched = "" if errors else f" AND s.status NOT IN ({_FAILED}, {_CANCELLED})"
     sql = (
         f"SELECT s.id, s.type_ref, COALESCE({place}(LOWER(y.payload), LOWER(?)), 0) > 0 "
         f"OR COALESCE({place}(LOWER(y.result), LOWER(?)), 0) > 0{searched} "
