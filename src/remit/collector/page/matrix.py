@@ -10,6 +10,7 @@ from remit.collector.page.declared import (
     ACTIONS,
     CATEGORIES,
     CLASSES,
+    NEVER,
     SENDING,
     UNKNOWN,
     VERBS,
@@ -140,21 +141,15 @@ def _action(step: Declared, name: str, *, clash: bool) -> Cell:
     if word == "allowed":
         return Cell("may", "yes", clash)
     if word == "disallowed":
-        return Cell("never", "no", clash)
+        return Cell(NEVER, "no", clash)
     return Cell("", "unsaid", clash)
 
 
 def _category(step: Declared, name: str, *, clash: bool) -> Cell:
-    sides = dict(zip(("in", "out"), step.sides(name), strict=True))
-    included = [side for side, word in sides.items() if word == "included"]
-    excluded = [side for side, word in sides.items() if word == "excluded"]
-    if included:
-        return Cell(", ".join(included), _darkness(step), clash)
-    if len(excluded) == len(sides):
-        return Cell("never", "no", clash)
-    if excluded:
-        return Cell(f"never {excluded[0]}", "no", clash)
-    return Cell("", "unsaid", clash)
+    words = step.in_words(name)
+    if step.holds(name):
+        return Cell(words, _darkness(step), clash)
+    return Cell(words, "no" if words else "unsaid", clash)
 
 
 def _darkness(step: Declared) -> str:

@@ -1,0 +1,85 @@
+"""What is declared of an agent and what happened: the views of one agent agree."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import pytest
+
+from remit import risk
+from remit.collector import Store
+from remit.models.data_risk import Action, Category
+from tests.collecting import Api
+from tests.signing_in import Visitor, visitor
+from tests.versioned_agents import agent_of
+
+SIDES: Final = tuple(itertools.product(("included", "excluded", "unknown"), repeat=2))
+"""What can be said of a category in the parameters and in the result."""
+CATEGORIES: Final = get_args(Category)[: len(SIDES)]
+"""As many categories: the agent says something else of each."""
+
+
+@pytest.fixture
+def reader(store: Store) -> Visitor:
+    """Return somebody who is signed in, with the account."""
+    return visitor(store)
+
+
+def _type(name: str, sides: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """Return a span type that says something of categories."""
+    params, result = ({each: words[side] for each, words in sides.items()} for side in (0, 1))
+    words = risk(forbids=get_args(Action)).model_dump(mode="json")
+    words["params_data_categories"] |= params
+    words["result_data_categories"] |= result
+    return {"name": name, "params_schema": {}, "data_risk": words}
+
+
+def _agent(api: Api, types: list[dict[str, Any]], spans: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return an agent of which steps ran once each."""
+    agent = agent_of(api, "Support", external_identifier="desk:support")
+    schema = {"external_identifier": "1", "span_type_schemas": types}
+    run = api.instance(agent_id=agent, agent_schema_version=schema)["id"]
+    for name, payload in spans.items():
+        api.span(run, schema_name=name, status="complete", payload=payload)
+    return agent
+
+
+def _text(reader: Visitor, address: str, begin: str, end: str) -> str:
+    """Return the words of a page between two pieces of its HTML."""
+    answer = reader.http.get(address)
+    assert answer.status_code == 200, answer.text
+    part = answer.text.partition(begin)[2].partition(end)[0]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", part)).split())
+
+
+def _named(sentence: str, which: str) -> set[str]:
+    """Return the categories that a sentence says were met and ruled out."""
+    met = re.search(rf"It met ([^:.]+), which {which}: ", sentence)
+    return set(met[1].split(", ")) if met else set()
+
+
+def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
+    """Whatever the agent and a step say of both sides of a category."""
+    own = _type("desk:support", dict(zip(CATEGORIES, SIDES, strict=True)))
+    steps = {f"desk:step{n}": dict.fromkeys(CATEGORIES, sides) for n, sides in enumerate(SIDES)}
+    values = {name: {"$remit": "withheld", "rule": f"category:{name}"} for name in CATEGORIES}
+    types = [own, *(_type(name, sides) for name, sides in steps.items())]
+    agent = _agent(reader.api, types, dict.fromkeys(steps, values))
+
+    lead = _text(reader, f"/agents/{agent}?view=happened", '<p class="lead">', "</p>")
+    page = reader.http.get(f"/agents/{agent}").text
+    row = page.partition('<tr class="own">')[2].partition("</tr>")[0]
+    cells = re.findall(r'<td class="c [^"]*">(.*?)</td>', row)[len(get_args(Action)) :]
+    shown = dict(zip((name.replace("_", " ") for name in CATEGORIES), cells, strict=False))
+    never = {name for name, cell in shown.items() if cell == "never"}
+    held = {name for name, cell in shown.items() if re.fullmatch("in|out|in, out", cell)}
+
+    assert len(never) == 1
+    assert len(held) == 5
+    assert _named(lead, "it rules out") == never
+    assert _named(lead, "a step rules out") == shown.keys() - never - held
+    assert "in step4." in lead
