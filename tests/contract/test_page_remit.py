@@ -83,3 +83,19 @@ def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
     assert _named(lead, "it rules out") == never
     assert _named(lead, "a step rules out") == shown.keys() - never - held
     assert "in step4." in lead
+
+
+def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) -> None:
+    """It says nothing of what the agent rules out."""
+    types = [_type("desk:support", {}), _type("desk:read", {})]
+    agent = _agent(reader.api, types, {"desk:read": {}, "desk:score_pages": {}})
+
+    page = _text(reader, f"/agents/{agent}", "<main", "</main>")
+    assert (
+        "Under deny , all of its 1 declared step would run; "
+        "1 more is undeclared and would be refused: score_pages ."
+    ) in page
+    assert "No declared step. Each of them says" in page
+    assert "score_pages : undeclared, so nothing is said on what the agent rules out." in page
+    happened = _text(reader, f"/agents/{agent}?view=happened", "<main", "</main>")
+    assert "Under deny , score_pages would be refused" in happened

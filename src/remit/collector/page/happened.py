@@ -13,10 +13,9 @@ from remit.collector.page.declared import (
     NEVER,
     VERBS,
     Declaration,
-    Declared,
     short_names,
 )
-from remit.collector.page.rehearsal import refusal
+from remit.collector.page.rehearsal import undeclared_refusals
 from remit.collector.page.subjects import MOST_RUNS, Subject, scope_in
 from remit.collector.page.visits import Page, Visit
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
@@ -128,11 +127,9 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "never": [one for one in withheld if one.word == NEVER],
             "unused": unused,
             "undeclared": undeclared,
-            "refused_undeclared": [
-                one["type"]
-                for one in undeclared
-                if refusal(declared.own, Declared(one["type"], {})) is not None
-            ],
+            "refused_undeclared": undeclared_refusals(
+                declared, (one["type"] for one in undeclared)
+            ),
             "denied": _total(subject, "denied"),
             "beyond": _total(subject, "beyond"),
             "findings": _findings(subject),

@@ -18,7 +18,13 @@ from remit.collector.page.declared import (
     Declared,
     short_names,
 )
-from remit.collector.page.rehearsal import Refusal, exits, mentioned, refusals
+from remit.collector.page.rehearsal import (
+    Refusal,
+    exits,
+    mentioned,
+    refusals,
+    undeclared_refusals,
+)
 from remit.collector.page.subjects import Subject
 from remit.collector.page.visits import Page, Visit
 
@@ -72,7 +78,8 @@ def remit(visit: Visit, subject: Subject) -> Page:
     refused = refusals(declared)
     opened = visit.query.get("categories") == "all"
     columns = list(CATEGORIES) if opened else mentioned(declared)
-    short = short_names(step.name for step in declared.all)
+    undeclared = [name for name, counts in subject.counts.items() if counts["undeclared"]]
+    short = short_names({*(step.name for step in declared.all), *undeclared})
     by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
     ordered = sorted(by_name, key=lambda name: _rank(refused.get(name)))
     rows = [
@@ -89,6 +96,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "folded": len(CATEGORIES) - len(columns),
             "opened": opened,
             "refused": [row for row in rows if row.refusal is not None],
+            "refused_undeclared": undeclared_refusals(declared, undeclared),
             "denied": sum(int(counts["denied"]) for counts in subject.counts.values()),
             "has_limits": declared.own is not None and bool(declared.own.limits),
             "exits": exits(declared, refused),
