@@ -119,8 +119,8 @@ def test_the_map_is_narrowed_by_a_form_and_saved(
 def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
     """Beside the form, which stays."""
     for address, valid in (
-        ("/map?category=money", "personal_identifiers"),
-        ("/refused?kind=worse", "denied"),
+        ("/map?category=money", "sex life or sexual orientation"),
+        ("/refused?kind=worse", "refused, beyond"),
         ("/register?from=soon", "7d"),
     ):
         page = look.open(address)

@@ -99,3 +99,31 @@ def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) ->
     assert "score_pages : undeclared, so nothing is said on what the agent rules out." in page
     happened = _text(reader, f"/agents/{agent}?view=happened", "<main", "</main>")
     assert "Under deny , score_pages would be refused" in happened
+
+
+def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) -> None:
+    """In the column of what stays; a filter that shows nothing is answered in a sentence."""
+    words = risk(forbids=get_args(Action), takes=get_args(Category)[0], excludes="others")
+    types = [_type("desk:support", {}), _type("desk:read", {})]
+    for each in types:
+        each["data_risk"] = words.model_dump(mode="json")
+    agent = _agent(reader.api, types, {"desk:read": {}})
+
+    rest = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
+    assert rest.endswith("by none none ruled out by 1 of 1 agent")
+    assert "nothing said" not in rest
+    table = _text(reader, f"/map?agent={agent}&show=open", 'id="table"', "</main>")
+    assert "Nothing is open: " in table
+    assert "contact information" not in table
+
+
+def test_the_map_says_in_how_many_agents_nothing_is_said(reader: Visitor) -> None:
+    """Apart from what all agents rule out."""
+    first, second, *_ = get_args(Category)
+    sides = {first: ("included", "unknown"), second: ("excluded", "excluded")}
+    agent = _agent(reader.api, [_type("desk:support", sides)], {})
+
+    rows = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
+    ruled_out, _, unsaid = rows.partition("ruled out by 1 of 1 agent ")
+    assert ruled_out == f"{second.replace('_', ' ')} by none none "
+    assert unsaid.endswith("by none nothing said in 1 of 1 agent taken by no declared step none")
