@@ -127,3 +127,26 @@ def test_the_map_says_in_how_many_agents_nothing_is_said(reader: Visitor) -> Non
     ruled_out, _, unsaid = rows.partition("ruled out by 1 of 1 agent ")
     assert ruled_out == f"{second.replace('_', ' ')} by none none "
     assert unsaid.endswith("by none nothing said in 1 of 1 agent taken by no declared step none")
+
+
+def test_an_agent_without_an_owner_leads_to_whom_to_ask(reader: Visitor) -> None:
+    """From the list and from its page to its gap in the register; if it never ran, nowhere."""
+    agent = _agent(reader.api, [_type("desk:support", {})], {})
+    idle = agent_of(reader.api, "Idle", external_identifier="desk:idle")
+
+    address = f"/register?agent={agent}&from=all#gaps"
+    for path in ("/agents", f"/agents/{agent}"):
+        page = reader.http.get(path).text
+        assert f'missing: <a href="{address}">ask</a>' in page
+        assert f"/register?agent={idle}" not in page
+    gaps = _text(reader, address, 'id="gaps"', "</section>")
+    assert "Support owner, purpose" in gaps
+    assert gaps.endswith("the author of desk:support")
+
+
+def test_all_categories_have_the_words_of_the_map(reader: Visitor) -> None:
+    """Without the law that they are from."""
+    agent = _agent(reader.api, [_type("desk:support", {})], {})
+    page = _text(reader, f"/agents/{agent}?categories=all", "<main", "</main>")
+    assert "genetic data" in page
+    assert "gdpr" not in page
