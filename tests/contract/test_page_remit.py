@@ -6,6 +6,7 @@ import html
 import itertools
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
 import pytest
@@ -14,6 +15,7 @@ from remit import risk
 from remit.collector import Store
 from remit.models.data_risk import Action, Category
 from tests.collecting import Api
+from tests.run_history import History
 from tests.signing_in import Visitor, visitor
 from tests.versioned_agents import agent_of
 
@@ -150,3 +152,15 @@ def test_all_categories_have_the_words_of_the_map(reader: Visitor) -> None:
     page = _text(reader, f"/agents/{agent}?categories=all", "<main", "</main>")
     assert "genetic data" in page
     assert "gdpr" not in page
+
+
+def test_the_list_shows_the_day_of_what_was_before_today(store: Store) -> None:
+    """The time alone of today, in the zone of the reader."""
+    history, began = History(store), datetime.now(UTC) - timedelta(days=3)
+    history.run(timedelta(days=3), agent="Older", steps={})
+    history.run(timedelta(0), agent="Newer", steps={})
+    page = visitor(store).http.get("/agents?from=7d").text
+    rows = [page.partition(f">{name}</a>")[2].partition("</tr>")[0] for name in ("Newer", "Older")]
+    shown = [row.partition("<time ")[2].partition(">")[2].partition("<")[0] for row in rows]
+    assert re.fullmatch(r"\d\d:\d\d", shown[0])
+    assert shown[1].startswith(f"{began.day} {began:%b} ")
