@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import itertools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,8 @@ from tests.run_history import History
 from tests.signing_in import Visitor, visitor
 from tests.versioned_agents import agent_of
 
-SIDES: Final = tuple(itertools.product(("included", "excluded", "unknown"), repeat=2))
+WORDS: Final = ("included", "excluded", "unknown")
+SIDES: Final = tuple((params, result) for params in WORDS for result in WORDS)
 """What can be said of a category in the parameters and in the result."""
 CATEGORIES: Final = get_args(Category)[: len(SIDES)]
 """As many categories: the agent says something else of each."""
