@@ -50,7 +50,8 @@ def test_the_remit_says_what_deny_would_refuse(tab: Tab, support: str) -> None:
     """In a sentence, in ringed cells, and with the words that are missing."""
     page = tab.open(f"/agents/{support}")
     expect(page.locator(".notice .lead")).to_have_text(
-        "Under deny, 2 of its 4 steps would be refused: purge and send."
+        "Under deny, 2 of its 4 declared steps would be refused: purge and send; "
+        "1 more is undeclared and would be refused: guess."
     )
     matrix = page.get_by_role("table", name="What each step is declared to do")
     rows = [row.inner_text().split("\t")[0] for row in matrix.locator("tbody th").all()]

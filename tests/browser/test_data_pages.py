@@ -119,8 +119,8 @@ def test_the_map_is_narrowed_by_a_form_and_saved(
 def test_a_bad_filter_says_what_is_valid(look: Tab) -> None:
     """Beside the form, which stays."""
     for address, valid in (
-        ("/map?category=money", "personal_identifiers"),
-        ("/refused?kind=worse", "denied"),
+        ("/map?category=money", "sex life or sexual orientation"),
+        ("/refused?kind=worse", "refused, beyond"),
         ("/register?from=soon", "7d"),
     ):
         page = look.open(address)
@@ -171,7 +171,7 @@ def test_the_register_says_on_whose_word_each_cell_rests(look: Tab) -> None:
         for row in page.locator(".reg tbody tr").all()
     }
     assert cells["Careful desk"][1] == "Ada Okafor\ndeclared"
-    assert "missing: ask shop:support" in cells["Support desk"][1]
+    assert "missing: ask the author of shop:support" in cells["Support desk"][1]
     assert "missing: all 17 categories" in cells["Mail sorter"][2]
     assert "observed in 7 steps, declared by nobody" in " ".join(cells["Mail sorter"][3].split())
     assert (

@@ -99,8 +99,11 @@ def with_failure(run: InstanceRow, failure: Failure | None) -> InstanceRow:
 
 
 def first_of(kept: Failure | None, other: Failure) -> Failure:
-    """Return the failure that began first; one that passed on through a parent is the same."""
-    if kept is None or other.at_us < kept.at_us:
+    """Return the failure that began first; one that passed on through a parent is the same.
+
+    Of a step and the run as a whole that failed at the same time, it is that of the step.
+    """
+    if kept is None or (other.at_us, other.step is None) < (kept.at_us, kept.step is None):
         return other
     return kept
 

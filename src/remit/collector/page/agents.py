@@ -12,7 +12,7 @@ from remit.collector.page.declared import CLASSES, Declaration, declaration_of
 from remit.collector.page.formats import short_name
 from remit.collector.page.subjects import scope_in
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
-from remit.collector.page.windows import PERIODS, Period, period_of
+from remit.collector.page.windows import PERIODS, Period, local, period_of
 from remit.collector.store.questions import agents_of, last_runs, newest_declarations
 from remit.collector.times import format_us
 
@@ -144,6 +144,7 @@ def agents(visit: Visit) -> Answer:
             "wanted": wanted,
             "names": sorted({agent.name for agent in everyone})[:1000],
             "period": period,
+            "today": local(visit.now_us, visit.zone).date(),
             "periods": PERIODS,
         },
     )

@@ -48,7 +48,8 @@ class Line:
         errors: dict[str, Sequence[str]] = {}
         for name, words in self.options.items():
             if name not in _OF_TIME and chosen[name] and chosen[name] not in words:
-                errors[name] = [f"must be one of {', '.join(filter(None, words))}"]
+                shown = (text for value, text in words.items() if value)
+                errors[name] = [f"must be one of {', '.join(shown)}"]
         window = Window(None, None, "")
         with noting(errors):
             begin, end = chosen["from"] or self.begin, chosen.get("to") or NOW

@@ -167,16 +167,31 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
     order = {category.name: place for place, category in enumerate(classes)}
     few = sorted(few, key=lambda category: order[category.name])
     rest = [name for name in CATEGORIES if name not in order]
+    ruled_out = {name: sum(remit.rules_out(name) for remit in shown.declared) for name in rest}
     return {
         "agents": agents,
         "categories": classes if whole else few,
         "rest": rest,
-        "ruled_out": {
-            name: sum(remit.rules_out(name) for remit in shown.declared) for name in rest
-        },
+        "untaken": _untaken(ruled_out, len(shown.declared)),
         "drawing": drawing(agents, few, len(rest)),
         "Kind": Kind,
     }
+
+
+def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], int, int]]:
+    """Return the categories that all agents rule out, and those that some do not.
+
+    Args:
+        ruled_out: By how many agents each is ruled out.
+        total: The number of agents.
+
+    Returns:
+        With each group the smallest and the largest number of agents that rule one of it out.
+    """
+    by_all = [name for name, count in ruled_out.items() if count == total]
+    groups = [by_all, [name for name in ruled_out if name not in by_all]]
+    counted = [(group, [ruled_out[name] for name in group]) for group in groups if group]
+    return [(group, min(counts), max(counts)) for group, counts in counted]
 
 
 def _only(leaving: Sequence[Category]) -> tuple[str, str, str] | None:

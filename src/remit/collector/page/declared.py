@@ -24,6 +24,8 @@ ACTION: Final = "action_profile"
 PARAMS: Final = "params_data_categories"
 RESULT: Final = "result_data_categories"
 UNKNOWN: Final = "unknown"
+NEVER: Final = "never"
+"""The word for what is ruled out."""
 SENDING: Final = "external_communication"
 MODEL: Final = "llm"
 EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
@@ -89,6 +91,15 @@ class Declared(msgspec.Struct, dict=True):
     def excludes(self, category: str) -> bool:
         """Return whether it rules out a category on both sides."""
         return self.sides(category) == ("excluded", "excluded")
+
+    def in_words(self, category: str) -> str:
+        """Return what it says about a category: `in, out`, `never`, `never out`; or nothing."""
+        sides = dict(zip(("in", "out"), self.sides(category), strict=True))
+        included = [side for side, word in sides.items() if word == "included"]
+        excluded = [side for side, word in sides.items() if word == "excluded"]
+        if included or not excluded:
+            return ", ".join(included)
+        return NEVER if len(excluded) == len(sides) else f"{NEVER} {excluded[0]}"
 
     def class_of(self, category: str) -> str:
         """Return how confidential the side is that has a category; the closest of both."""

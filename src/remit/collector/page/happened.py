@@ -10,14 +10,12 @@ from remit.collector.domain import Context
 from remit.collector.page.declared import (
     ACTION,
     ACTIONS,
-    PARAMS,
-    RESULT,
+    NEVER,
     VERBS,
     Declaration,
-    Declared,
     short_names,
 )
-from remit.collector.page.rehearsal import refusal
+from remit.collector.page.rehearsal import undeclared_refusals
 from remit.collector.page.subjects import MOST_RUNS, Subject, scope_in
 from remit.collector.page.visits import Page, Visit
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
@@ -49,8 +47,8 @@ class Withheld(NamedTuple):
     Attributes:
         numbers: The rule, the type and the number.
         category: The category of data that the rule is about; None for other rules.
-        word: What the agent says about the category: `never`, `in` or nothing.
-        by: What says `never`: the agent, or the step.
+        word: What is declared about the category, as the remit shows it; empty if nothing is.
+        by: What declares it: the agent, or the step.
     """
 
     numbers: RuleCount
@@ -116,7 +114,7 @@ def happened(visit: Visit, subject: Subject) -> Page:
 
     rules, tokens, durations = visit.api.read(read)
     withheld = [_withheld(count, declared) for count in rules]
-    withheld.sort(key=lambda one: (one.word != "never", bool(one.word), -one.numbers.times))
+    withheld.sort(key=lambda one: (one.word != NEVER, bool(one.word), -one.numbers.times))
     undeclared = [one for one in subject.counts.values() if one["undeclared"]]
     names = {*declared.steps, *subject.counts, *(one.numbers.type for one in withheld)}
     if declared.own is not None:
@@ -126,14 +124,12 @@ def happened(visit: Visit, subject: Subject) -> Page:
         "agent_happened.html",
         {
             "withheld": withheld,
-            "never": [one for one in withheld if one.word == "never"],
+            "never": [one for one in withheld if one.word == NEVER],
             "unused": unused,
             "undeclared": undeclared,
-            "refused_undeclared": [
-                one["type"]
-                for one in undeclared
-                if refusal(declared.own, Declared(one["type"], {})) is not None
-            ],
+            "refused_undeclared": undeclared_refusals(
+                declared, (one["type"] for one in undeclared)
+            ),
             "denied": _total(subject, "denied"),
             "beyond": _total(subject, "beyond"),
             "findings": _findings(subject),
@@ -149,18 +145,17 @@ def happened(visit: Visit, subject: Subject) -> Page:
 
 def _withheld(count: RuleCount, declared: Declaration) -> Withheld:
     category = category_of(count.rule)
-    own, step = declared.own, declared.steps.get(count.type)
     if category is None:
         return Withheld(count, None, "", "")
-    for one, by in ((own, "the agent"), (step, "the step")):
-        words: set[str] = (
-            set() if one is None else {one.word(part, category) for part in (PARAMS, RESULT)}
-        )
-        if "excluded" in words:
-            return Withheld(count, category, "never", by)
-        if "included" in words:
-            return Withheld(count, category, "in", by)
-    return Withheld(count, category, "", "")
+    speakers = {"the agent": declared.own, "the step": declared.steps.get(count.type)}
+    words = [
+        Withheld(count, category, one.in_words(category), by)
+        for by, one in speakers.items()
+        if one is not None
+    ]
+    # What the agent rules out on one side only is less than what the step says.
+    words.sort(key=lambda one: (one.word.startswith(f"{NEVER} "), not one.word))
+    return next((one for one in words if one.word), Withheld(count, category, "", ""))
 
 
 def category_of(rule: str) -> str | None:

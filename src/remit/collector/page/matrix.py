@@ -10,6 +10,7 @@ from remit.collector.page.declared import (
     ACTIONS,
     CATEGORIES,
     CLASSES,
+    NEVER,
     SENDING,
     UNKNOWN,
     VERBS,
@@ -17,7 +18,13 @@ from remit.collector.page.declared import (
     Declared,
     short_names,
 )
-from remit.collector.page.rehearsal import Refusal, exits, mentioned, refusals
+from remit.collector.page.rehearsal import (
+    Refusal,
+    exits,
+    mentioned,
+    refusals,
+    undeclared_refusals,
+)
 from remit.collector.page.subjects import Subject
 from remit.collector.page.visits import Page, Visit
 
@@ -71,7 +78,8 @@ def remit(visit: Visit, subject: Subject) -> Page:
     refused = refusals(declared)
     opened = visit.query.get("categories") == "all"
     columns = list(CATEGORIES) if opened else mentioned(declared)
-    short = short_names(step.name for step in declared.all)
+    undeclared = [name for name, counts in subject.counts.items() if counts["undeclared"]]
+    short = short_names({*(step.name for step in declared.all), *undeclared})
     by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
     ordered = sorted(by_name, key=lambda name: _rank(refused.get(name)))
     rows = [
@@ -88,6 +96,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "folded": len(CATEGORIES) - len(columns),
             "opened": opened,
             "refused": [row for row in rows if row.refusal is not None],
+            "refused_undeclared": undeclared_refusals(declared, undeclared),
             "denied": sum(int(counts["denied"]) for counts in subject.counts.values()),
             "has_limits": declared.own is not None and bool(declared.own.limits),
             "exits": exits(declared, refused),
@@ -140,21 +149,15 @@ def _action(step: Declared, name: str, *, clash: bool) -> Cell:
     if word == "allowed":
         return Cell("may", "yes", clash)
     if word == "disallowed":
-        return Cell("never", "no", clash)
+        return Cell(NEVER, "no", clash)
     return Cell("", "unsaid", clash)
 
 
 def _category(step: Declared, name: str, *, clash: bool) -> Cell:
-    sides = dict(zip(("in", "out"), step.sides(name), strict=True))
-    included = [side for side, word in sides.items() if word == "included"]
-    excluded = [side for side, word in sides.items() if word == "excluded"]
-    if included:
-        return Cell(", ".join(included), _darkness(step), clash)
-    if len(excluded) == len(sides):
-        return Cell("never", "no", clash)
-    if excluded:
-        return Cell(f"never {excluded[0]}", "no", clash)
-    return Cell("", "unsaid", clash)
+    words = step.in_words(name)
+    if step.holds(name):
+        return Cell(words, _darkness(step), clash)
+    return Cell(words, "no" if words else "unsaid", clash)
 
 
 def _darkness(step: Declared) -> str:

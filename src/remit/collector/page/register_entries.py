@@ -69,8 +69,13 @@ class Entry:
 
     @property
     def ask(self) -> str:
-        """Whom to ask: its owner, else who wrote its code, else the account."""
+        """Whom to ask: its owner, else the place of its code, else the account."""
         return self.owner or self._place or THE_ACCOUNT
+
+    @property
+    def asks_author(self) -> bool:
+        """Whether `ask` is the place of its code, whose author is to be asked."""
+        return self.ask == self._place
 
     @property
     def classification(self) -> str:

@@ -5,7 +5,7 @@ The policy of the SDK decides the same about each call, and `remit schema show -
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from remit.collector.page.declared import (
@@ -70,6 +70,15 @@ def refusals(declared: Declaration) -> Mapping[str, Refusal]:
     }
     order = sorted(refused, key=lambda name: (not refused[name].does, name))
     return {name: refused[name] for name in order}
+
+
+def undeclared_refusals(declared: Declaration, ran: Iterable[str]) -> list[str]:
+    """Return the steps that ran and are not declared, and that `deny` would refuse."""
+    return [
+        name
+        for name in ran
+        if declared.named(name) is None and refusal(declared.own, Declared(name)) is not None
+    ]
 
 
 def exits(declared: Declaration, refused: Mapping[str, Refusal]) -> list[Exit]:

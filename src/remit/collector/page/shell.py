@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -161,9 +161,12 @@ def _clock(moment: str | None, zone: ZoneInfo) -> Markup:
     return _stamp(moment, zone, "%H:%M:%S")
 
 
-def _minute(moment: str | None, zone: ZoneInfo) -> Markup:
-    """Return a time of the API as day and minute in a zone: `28 Nov 17:40`."""
-    return _stamp(moment, zone, "%d %b %H:%M")
+def _minute(moment: str | None, zone: ZoneInfo, today: date) -> Markup:
+    """Return a time of the API as day and minute in a zone: `28 Nov 17:40`; of today, `17:40`."""
+    is_today = (
+        moment is not None and datetime.fromisoformat(moment).astimezone(zone).date() == today
+    )
+    return _stamp(moment, zone, "%H:%M" if is_today else "%-d %b %H:%M")
 
 
 def _stamp(moment: str | None, zone: ZoneInfo, pattern: str) -> Markup:

@@ -1,0 +1,166 @@
+"""What is declared of an agent and what happened: the views of one agent agree."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, get_args
+
+import pytest
+
+from remit import risk
+from remit.collector import Store
+from remit.models.data_risk import Action, Category
+from tests.collecting import Api
+from tests.run_history import History
+from tests.signing_in import Visitor, visitor
+from tests.versioned_agents import agent_of
+
+WORDS: Final = ("included", "excluded", "unknown")
+SIDES: Final = tuple((params, result) for params in WORDS for result in WORDS)
+"""What can be said of a category in the parameters and in the result."""
+CATEGORIES: Final = get_args(Category)[: len(SIDES)]
+"""As many categories: the agent says something else of each."""
+
+
+@pytest.fixture
+def reader(store: Store) -> Visitor:
+    """Return somebody who is signed in, with the account."""
+    return visitor(store)
+
+
+def _type(name: str, sides: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """Return a span type that says something of categories."""
+    params, result = ({each: words[side] for each, words in sides.items()} for side in (0, 1))
+    words = risk(forbids=get_args(Action)).model_dump(mode="json")
+    words["params_data_categories"] |= params
+    words["result_data_categories"] |= result
+    return {"name": name, "params_schema": {}, "data_risk": words}
+
+
+def _agent(api: Api, types: list[dict[str, Any]], spans: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return an agent of which steps ran once each."""
+    agent = agent_of(api, "Support", external_identifier="desk:support")
+    schema = {"external_identifier": "1", "span_type_schemas": types}
+    run = api.instance(agent_id=agent, agent_schema_version=schema)["id"]
+    for name, payload in spans.items():
+        api.span(run, schema_name=name, status="complete", payload=payload)
+    return agent
+
+
+def _text(reader: Visitor, address: str, begin: str, end: str) -> str:
+    """Return the words of a page between two pieces of its HTML."""
+    answer = reader.http.get(address)
+    assert answer.status_code == 200, answer.text
+    part = answer.text.partition(begin)[2].partition(end)[0]
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", part)).split())
+
+
+def _named(sentence: str, which: str) -> set[str]:
+    """Return the categories that a sentence says were met and ruled out."""
+    met = re.search(rf"It met ([^:.]+), which {which}: ", sentence)
+    return set(met[1].split(", ")) if met else set()
+
+
+def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
+    """Whatever the agent and a step say of both sides of a category."""
+    own = _type("desk:support", dict(zip(CATEGORIES, SIDES, strict=True)))
+    steps = {f"desk:step{n}": dict.fromkeys(CATEGORIES, sides) for n, sides in enumerate(SIDES)}
+    values = {name: {"$remit": "withheld", "rule": f"category:{name}"} for name in CATEGORIES}
+    types = [own, *(_type(name, sides) for name, sides in steps.items())]
+    agent = _agent(reader.api, types, dict.fromkeys(steps, values))
+
+    lead = _text(reader, f"/agents/{agent}?view=happened", '<p class="lead">', "</p>")
+    page = reader.http.get(f"/agents/{agent}").text
+    row = page.partition('<tr class="own">')[2].partition("</tr>")[0]
+    cells = re.findall(r'<td class="c [^"]*">(.*?)</td>', row)[len(get_args(Action)) :]
+    shown = dict(zip((name.replace("_", " ") for name in CATEGORIES), cells, strict=False))
+    never = {name for name, cell in shown.items() if cell == "never"}
+    held = {name for name, cell in shown.items() if re.fullmatch("in|out|in, out", cell)}
+
+    assert len(never) == 1
+    assert len(held) == 5
+    assert _named(lead, "it rules out") == never
+    assert _named(lead, "a step rules out") == shown.keys() - never - held
+    assert "in step4." in lead
+
+
+def test_a_step_that_ran_undeclared_is_counted_on_both_views(reader: Visitor) -> None:
+    """It says nothing of what the agent rules out."""
+    types = [_type("desk:support", {}), _type("desk:read", {})]
+    agent = _agent(reader.api, types, {"desk:read": {}, "desk:score_pages": {}})
+
+    page = _text(reader, f"/agents/{agent}", "<main", "</main>")
+    assert (
+        "Under deny , all of its 1 declared step would run; "
+        "1 more is undeclared and would be refused: score_pages ."
+    ) in page
+    assert "No declared step. Each of them says" in page
+    assert "score_pages : undeclared, so nothing is said on what the agent rules out." in page
+    happened = _text(reader, f"/agents/{agent}?view=happened", "<main", "</main>")
+    assert "Under deny , score_pages would be refused" in happened
+
+
+def test_the_map_says_by_how_many_agents_the_rest_is_ruled_out(reader: Visitor) -> None:
+    """In the column of what stays; a filter that shows nothing is answered in a sentence."""
+    words = risk(forbids=get_args(Action), takes=get_args(Category)[0], excludes="others")
+    types = [_type("desk:support", {}), _type("desk:read", {})]
+    for each in types:
+        each["data_risk"] = words.model_dump(mode="json")
+    agent = _agent(reader.api, types, {"desk:read": {}})
+
+    rest = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
+    assert rest.endswith("by none none ruled out by 1 of 1 agent")
+    assert "nothing said" not in rest
+    table = _text(reader, f"/map?agent={agent}&show=open", 'id="table"', "</main>")
+    assert "Nothing is open: " in table
+    assert "contact information" not in table
+
+
+def test_the_map_says_in_how_many_agents_nothing_is_said(reader: Visitor) -> None:
+    """Apart from what all agents rule out."""
+    first, second, *_ = get_args(Category)
+    sides = {first: ("included", "unknown"), second: ("excluded", "excluded")}
+    agent = _agent(reader.api, [_type("desk:support", sides)], {})
+
+    rows = _text(reader, f"/map?agent={agent}", '<tr id="c-rest">', "</table>")
+    ruled_out, _, unsaid = rows.partition("ruled out by 1 of 1 agent ")
+    assert ruled_out == f"{second.replace('_', ' ')} by none none "
+    assert unsaid.endswith("by none nothing said in 1 of 1 agent taken by no declared step none")
+
+
+def test_an_agent_without_an_owner_leads_to_whom_to_ask(reader: Visitor) -> None:
+    """From the list and from its page to its gap in the register; if it never ran, nowhere."""
+    agent = _agent(reader.api, [_type("desk:support", {})], {})
+    idle = agent_of(reader.api, "Idle", external_identifier="desk:idle")
+
+    address = f"/register?agent={agent}&from=all#gaps"
+    for path in ("/agents", f"/agents/{agent}"):
+        page = reader.http.get(path).text
+        assert f'missing: <a href="{address}">ask</a>' in page
+        assert f"/register?agent={idle}" not in page
+    gaps = _text(reader, address, 'id="gaps"', "</section>")
+    assert "Support owner, purpose" in gaps
+    assert gaps.endswith("the author of desk:support")
+
+
+def test_all_categories_have_the_words_of_the_map(reader: Visitor) -> None:
+    """Without the law that they are from."""
+    agent = _agent(reader.api, [_type("desk:support", {})], {})
+    page = _text(reader, f"/agents/{agent}?categories=all", "<main", "</main>")
+    assert "genetic data" in page
+    assert "gdpr" not in page
+
+
+def test_the_list_shows_the_day_of_what_was_before_today(store: Store) -> None:
+    """The time alone of today, in the zone of the reader."""
+    history, began = History(store), datetime.now(UTC) - timedelta(days=3)
+    history.run(timedelta(days=3), agent="Older", steps={})
+    history.run(timedelta(0), agent="Newer", steps={})
+    page = visitor(store).http.get("/agents?from=7d").text
+    rows = [page.partition(f">{name}</a>")[2].partition("</tr>")[0] for name in ("Newer", "Older")]
+    shown = [row.partition("<time ")[2].partition(">")[2].partition("<")[0] for row in rows]
+    assert re.fullmatch(r"\d\d:\d\d", shown[0])
+    assert shown[1].startswith(f"{began.day} {began:%b} ")
