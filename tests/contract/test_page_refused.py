@@ -138,8 +138,8 @@ def test_a_step_that_waits_is_listed_when_it_was_sent(
     api = world.account()
     schema = {"type": "object", "required": ["question"]}
     types = [{"name": "desk:answer", "params_schema": schema}]
-    more = {"agent_schema_version": {"external_identifier": "s2", "span_type_schemas": types}}
-    run = api.instance(**more)["id"]
+    declared = {"external_identifier": "s2", "span_type_schemas": types}
+    run = api.instance(agent_schema_version=declared)["id"]
     waiting = {"schema_name": "desk:answer", "status": "pending", "payload": {"x": 1}}
     sent = {api.span(run, **waiting)["id"] for _ in range(3)}
     pages = _pages(http, "/refused?kind=invalid&from=all")
