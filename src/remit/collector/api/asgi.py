@@ -30,9 +30,9 @@ CODE: Final = "remit.code"
 ROUTE: Final = "remit.route"
 """Key of the scope: the path of the endpoint, with `{id}`."""
 SESSION: Final = "remit.session"
+"""Key of the scope: the id of the page's session."""
 LOGGED: Final = "remit.logged"
 """Key of the scope: whether the access log gets a line for the request."""
-"""Key of the scope: the id of the page's session."""
 MIN_COMPRESSED_BYTES: Final = 4096
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
