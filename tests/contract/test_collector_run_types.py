@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -74,7 +75,8 @@ def panel(api: Api, span: str) -> str:
     """Return a model call as HTML."""
     reader = cast("Any", Reader(api))
     shown = shown_in_panel(reader, reader.get(f"/api/v1/agent_spans/{span}")["details"])
-    return render("model_call.html", {"call": shown}).decode()
+    step = SimpleNamespace(facts=SimpleNamespace(closed=False))
+    return render("model_call.html", {"call": shown, "panel": step}).decode()
 
 
 def test_the_panel_shows_what_is_new(api: Api) -> None:
