@@ -21,7 +21,7 @@ WAIT_S: Final = 30.0
 
 
 class HeldStore:
-    """A store whose readers wait, each time that it is told to hold them, until it lets them go."""
+    """A store that can block its readers until they are released."""
 
     def __init__(self, store: Store) -> None:
         """Read from *store*."""

@@ -421,7 +421,7 @@ def test_addresses_beyond_latin_1_are_no_fault(store: Store) -> None:
 def test_a_link_submits_only_where_nobody_is_signed_in(
     store: Store, clock: FakeClock, http: httpx.Client
 ) -> None:
-    """Or it would change who is signed in, which nobody sees."""
+    """It would replace the session of the reader without a notice."""
     assert "data-submit" in http.get("/sign-in").text
     sign_in(http, token_of(store, clock))
     assert "data-submit" not in http.get("/sign-in").text

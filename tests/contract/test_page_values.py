@@ -141,7 +141,7 @@ def test_how_it_differs_from_its_declaration_is_closed(
 
 
 def test_a_conversation_is_closed(world: World, http: httpx.Client, log: Path) -> None:
-    """The reading view has its numbers until a request with a path of its own asks for texts."""
+    """The reading view shows numbers only; its texts need a request to a separate path."""
     type_ = run_pages.declared("shop.tools:chat", classification="confidential")
     story = run_pages.Story(world.account(), types=(type_,))
     messages = [{"role": "user", "content": SECRET}, {"role": "private", "content": "private"}]

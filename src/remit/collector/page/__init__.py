@@ -1,7 +1,7 @@
 """The page of `remit serve`: what agents did, in a browser."""
 
 from remit.collector.page.file_routes import file_routes
-from remit.collector.page.routes import PageOptions, is_for_a_person, page_routes, refusal_page
+from remit.collector.page.routes import PageOptions, page_routes, refusal_page, wants_page
 from remit.collector.page.run_file import html_of_run as html_of_run
 from remit.collector.page.sessions import create_code
 
@@ -10,7 +10,7 @@ __all__ = [
     "create_code",
     "file_routes",
     "html_of_run",
-    "is_for_a_person",
     "page_routes",
     "refusal_page",
+    "wants_page",
 ]

@@ -29,11 +29,11 @@ from remit.collector.store.questions import (
 
 SECRETS: Final = "authentication_and_secrets"
 LAST_STEPS: Final = 200
-"""So many steps of a type, the last ones, tell within which time they end."""
+"""Number of the newest steps of a type from which its percentiles are computed."""
 MOST_TYPES: Final = 40
-"""So many types, those that took longest together, have these times."""
+"""Largest number of types with percentiles: those with the longest total duration."""
 FEWEST_STEPS: Final = 20
-"""Of fewer steps, 19 of 20 is no number."""
+"""Number of steps that the 95th percentile needs."""
 _CATEGORY: Final = "category:"
 _OF_SECRETS: Final = ("name:", "pattern:", "type:SecretStr")
 _EXCEPT: Final = {"name:card_code": "financial_information", "name:ssn": "personal_identifiers"}

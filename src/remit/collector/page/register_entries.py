@@ -74,7 +74,7 @@ class Entry:
 
     @property
     def asks_author(self) -> bool:
-        """Whether `ask` is the place of its code, whose author is to be asked."""
+        """Whether `ask` is the place of its code instead of a person or team."""
         return self.ask == self._place
 
     @property

@@ -240,7 +240,7 @@ def _send(request: Request, answer: Answer) -> Response:
 
 
 def refusal_page(request: Request, refusal: RequestError) -> Response:
-    """Return the page of a refusal; who is not signed in is asked to sign in."""
+    """Return the page of a refusal; without a session, a redirect to the sign-in page."""
     request.scope[CODE] = refusal.code
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         if _wants_data(request):
@@ -260,8 +260,8 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
     return _send(request, Page("refused_request.html", values, refusal.status, kept))
 
 
-def is_for_a_person(request: Request) -> bool:
-    """Return whether a browser asks for a page: not for an answer of the API."""
+def wants_page(request: Request) -> bool:
+    """Return whether a browser requests a page, outside the API."""
     accepts = "text/html" in request.headers.get("accept", "")
     return request.method == "GET" and accepts and not request.url.path.startswith(PREFIXES)
 
@@ -317,7 +317,7 @@ def _zone(request: Request) -> ZoneInfo:
 
 
 def _wants_data(request: Request) -> bool:
-    """Return whether a script of the page asks, which does not follow to the sign-in."""
+    """Return whether a script of the page sends the request; a redirect would not help it."""
     return request.headers.get("sec-fetch-dest", "document") == "empty"
 
 

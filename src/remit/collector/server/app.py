@@ -23,9 +23,9 @@ from remit.collector.metrics import Metrics
 from remit.collector.page import (
     PageOptions,
     file_routes,
-    is_for_a_person,
     page_routes,
     refusal_page,
+    wants_page,
 )
 from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
 from remit.collector.server.middleware import envelope
@@ -121,7 +121,7 @@ async def _answered(request: Request, error: Exception, *, has_page: bool) -> Re
         return Response(status_code=HTTPStatus.BAD_REQUEST)
     refusal = _refusal(request.method, error)
     request.scope[CODE] = refusal.code
-    if has_page and is_for_a_person(request):
+    if has_page and wants_page(request):
         return refusal_page(request, refusal)
     return envelope(refusal)
 
