@@ -23,11 +23,14 @@ from remit.testing import isolated
 # What imports a library that only the extra `test-gate` installs, and so is for the gate.
 NEEDS = {
     "test_anthropic.py": "anthropic",
+    "browser": "playwright",
     "test_celery.py": "celery",
     "test_client_libraries.py": "httpx2",
     "test_collector_openapi.py": "schemathesis",
     "test_collector_published_clients.py": "prefactor_core",
+    "test_examples_openai.py": "httpx2",
     "test_langchain.py": "langchain",
+    "test_lowest.py": "anthropic",
     "test_library_types.py": "pandas",
     "test_mcp.py": "mcp",
     "test_openai.py": "openai",
