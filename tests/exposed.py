@@ -39,7 +39,7 @@ def answered(url: str, sent: bytes, *, closed: bool = False) -> bytes:
     """Return the answer to what was sent, all of it or, if asked, all until the server closes."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     answer = b""
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(sent)
         while (closed or not _whole(answer)) and (part := connection.recv(65536)):
             answer += part

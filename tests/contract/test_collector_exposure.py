@@ -131,7 +131,7 @@ def test_bodies_in_memory_are_bounded_together(store: Store) -> None:
     body = {"details": {"name": "x", "description": "y" * 60_000}}
     with served(store, limits) as url, httpx.Client(base_url=url, headers=bearer(store)) as client:
         host, _, port = url.removeprefix("http://").rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=20) as half:
+        with socket.create_connection((host, int(port)), timeout=60) as half:
             half.sendall(HEAD + authorization(store) + b"Content-Length: 70000\r\n\r\n")
             half.sendall(b"x" * 60_000)
             refused = until(lambda: client.post("/api/v1/agent", json=body), 503)
@@ -147,7 +147,7 @@ def test_connections_beyond_the_limit_are_answered_503(store: Store) -> None:
     with served(store, Settings(max_connections=2)) as url, ExitStack() as stack:
         host, _, port = url.removeprefix("http://").rpartition(":")
         for _ in range(2):
-            stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
         assert httpx.get(f"{url}/healthz").status_code == 503
         stack.close()
         until(lambda: httpx.get(f"{url}/healthz"), 200)

@@ -31,7 +31,7 @@ def asking(key: str = KEYS[0]) -> Generator[httpx.Client]:
     """Serve the API and yield a client; at the end every request has been answered or left."""
     with (
         on_a_port(chat_api.app) as url,
-        httpx.Client(base_url=url, headers={"X-Api-Key": key}, timeout=20) as client,
+        httpx.Client(base_url=url, headers={"X-Api-Key": key}, timeout=60) as client,
     ):
         yield client
 

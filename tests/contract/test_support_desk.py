@@ -233,7 +233,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         before = datetime.now(UTC)
         with setup.isolated(settings) as runtime:
             answers = answer_all(folder / "shop")
-            result = runtime.flush(20)
+            result = runtime.flush(60)
         assert result, result
         after = datetime.now(UTC)
         runs = arrived(server)

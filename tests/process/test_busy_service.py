@@ -71,7 +71,7 @@ async def state() -> dict[str, object]:
 def ask(url: str, first: int, until_s: float, asked: list[int]) -> None:
     """Ask for orders, at a rate that does not depend on the answers."""
     began_s = time.monotonic()
-    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         number = first
         while (due_s := began_s + (number - first) / RATE) < until_s:
             threading.Event().wait(max(0.0, due_s - time.monotonic()))

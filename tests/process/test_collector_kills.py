@@ -223,7 +223,7 @@ def half_sent(url: str, api: Api) -> socket.socket:
         f"Authorization: {api.http.headers['authorization']}\r\n"
         f"Content-Length: {len(body) + 8}\r\nExpect: 100-continue\r\n\r\n"
     )
-    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     connection.sendall(head.encode())
     # It says so when it waits for the body.
     assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
@@ -236,5 +236,5 @@ def wait_until_nobody_listens(url: str) -> None:
     port = int(url.rpartition(":")[2])
     with suppress(ConnectionError):
         while True:
-            socket.create_connection(("127.0.0.1", port), timeout=20).close()
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
             threading.Event().wait(0.01)

@@ -326,7 +326,7 @@ def test_a_body_in_chunks_is_not_read(attacked: Attacked, sent: list[bytes]) -> 
     memory, cpu_s = attacked.memory("VmRSS"), attacked.cpu_s()
     url = httpx.URL(attacked.api.http.base_url)
     got = b""
-    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+    with socket.create_connection((url.host, url.port or 0), timeout=60) as connection:
         try:
             connection.sendall(b"POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n")
             connection.sendall(b"Transfer-Encoding: chunked\r\n\r\n")

@@ -257,7 +257,7 @@ def test_workers_end_when_their_parent_was_killed(shared: Shared) -> None:
 
     def nobody_answers() -> bool:
         try:
-            httpx.get(f"{collector.url}/healthz", timeout=5)
+            httpx.get(f"{collector.url}/healthz", timeout=60)
         except httpx.TransportError:
             return True
         return False

@@ -134,7 +134,7 @@ def agent() -> None:
         step(number)
 
 agent()
-delivered = remit.flush(20)
+delivered = remit.flush(60)
 while remit.status().health != "ok":
     time.sleep(0.01)
 raise SystemExit(0 if delivered else 1)
@@ -317,14 +317,14 @@ def test_a_program_that_is_stopped_in_a_flush_goes_on_where_it_was(
         environ["REMIT_REQUEST_TIMEOUT_S"] = str(REQUEST_TIMEOUT_S)
         gate.forgets = answered == "the second time"
         program = start(DECLARED + STOPPED.replace("SPANS", str(SPANS)), environ)
-        assert gate.reached.acquire(timeout=30)
+        assert gate.reached.acquire(timeout=60)
         stop(program)
         in_time = answered == "while it is stopped"
         if in_time:
             gate.open.set()
         threading.Event().wait(STOP_S)
         program.send_signal(signal.SIGCONT)
-        assert in_time or gate.reached.acquire(timeout=30)
+        assert in_time or gate.reached.acquire(timeout=60)
         gate.open.set()
         errors = errors_of(program)
     assert steps_in(tmp_path) == once(range(2 * SPANS))

@@ -114,7 +114,7 @@ if __name__ == "__main__":
     agent()
     if os.fork() == 0:
         agent()
-        raise SystemExit(0 if remit.flush(20) else 3)
+        raise SystemExit(0 if remit.flush(60) else 3)
     assert os.wait()[1] == 0
     for method in ("fork", "spawn"):
         child = multiprocessing.get_context(method).Process(target=agent)
@@ -171,7 +171,7 @@ def child(number: int) -> None:
     signal.alarm(60)
     step(number)
     visit(-2)
-    os._exit(0 if remit.flush(20) else 1)
+    os._exit(0 if remit.flush(60) else 1)
 
 failed = []
 
@@ -256,11 +256,11 @@ def second() -> None:
         step(3)
         first()
         remit.status()
-        os._exit(0 if remit.flush(20) else 1)
+        os._exit(0 if remit.flush(60) else 1)
     print(os.waitpid(pid, 0)[1], len(found))
 
 first()
-remit.flush(10)
+remit.flush(60)
 second()
 """
 

@@ -65,9 +65,9 @@ for child in range(1, 4):
             os._exit(0)
         agent(child)
         gevent.sleep(0.3)
-        os._exit(0 if remit.flush(20) else 1)
+        os._exit(0 if remit.flush(60) else 1)
     children.append(pid)
-assert remit.flush(20)
+assert remit.flush(60)
 for pid in children:
     assert os.waitpid(pid, 0)[1] == 0
 """

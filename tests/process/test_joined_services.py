@@ -32,7 +32,7 @@ from fastapi import Depends, FastAPI, Request
 @contextlib.asynccontextmanager
 async def lifespan(app):
     yield
-    await remit.aflush(timeout_s=20.0)
+    await remit.aflush(timeout_s=60)
 
 app = FastAPI(lifespan=lifespan)
 
@@ -58,7 +58,7 @@ from fastapi import FastAPI
 @contextlib.asynccontextmanager
 async def lifespan(app):
     yield
-    await remit.aflush(timeout_s=20.0)
+    await remit.aflush(timeout_s=60)
 
 app = FastAPI(lifespan=lifespan)
 
@@ -91,7 +91,7 @@ def part(page: int) -> int:
 def work(page: int, headers: dict[str, str]) -> int:
     with part.run(**headers):
         result = part(page)
-    remit.flush(20.0)
+    remit.flush(60)
     return result
 
 @remit.agent("Whole")

@@ -113,7 +113,7 @@ PROGRAM = """
 import httpx, sys
 with span:
     assert agent(3) == 3
-    assert remit.flush(20), remit.status()
+    assert remit.flush(60), remit.status()
     httpx.get(sys.argv[1])
 assert remit.shutdown()
 text = seen()

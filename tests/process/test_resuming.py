@@ -54,7 +54,7 @@ try:
     with graph.run(subject="customer 7") as run:
         graph(7)
 except GraphInterrupt:
-    assert remit.flush(20)
+    assert remit.flush(60)
     checkpoint.write_text(json.dumps(run.id))
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -62,13 +62,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 ANSWERING = """
 with graph.run(resume=json.loads(checkpoint.read_text())) as run:
     print(graph(7, "yes, says Ada"))
-assert remit.flush(20)
+assert remit.flush(60)
 """
 
 DYING = """
 with graph.run(resume=json.loads(checkpoint.read_text())) as run:
     graph(7, "yes, says Ada")
-    assert remit.flush(20)
+    assert remit.flush(60)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -77,7 +77,7 @@ try:
     with graph.run(resume=json.loads(checkpoint.read_text())) as run:
         graph(7)
 except GraphInterrupt:
-    assert remit.flush(20)
+    assert remit.flush(60)
 """
 
 
@@ -160,7 +160,7 @@ def test_a_process_that_dies_in_a_resumed_run_leaves_it_failed_to_its_heir(
         run(ASKING, served, checkpoint)
         assert run(DYING, served, checkpoint).code == -signal.SIGKILL
         assert the_run(served)["status"] == "active"
-        assert run("assert remit.flush(20)", served, checkpoint).code == 0
+        assert run("assert remit.flush(60)", served, checkpoint).code == 0
         failed = the_run(served)
         assert failed["status"] == "failed"
         root = the_root(served, failed["id"])

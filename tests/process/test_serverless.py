@@ -76,13 +76,13 @@ for call in range(int(sys.argv[1])):
 def frozen(program: subprocess.Popen[str]) -> None:
     """Wait until a call has returned and the process is frozen."""
     _, status = os.waitpid(program.pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(status), program.communicate(timeout=10)
+    assert os.WIFSTOPPED(status), program.communicate(timeout=60)
 
 
 def ended(program: subprocess.Popen[str]) -> str:
     """Kill a frozen process, as what runs it does; return what it wrote on stderr."""
     program.kill()
-    return program.communicate(timeout=30)[1]
+    return program.communicate(timeout=60)[1]
 
 
 @pytest.mark.timeout(120)

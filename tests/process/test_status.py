@@ -67,7 +67,7 @@ def test_what_was_sent_is_what_the_server_took(tmp_path: Path) -> None:
     with served(api) as url:
         configure(url, tmp_path)
         agent()
-        flushed = remit.flush(20)
+        flushed = remit.flush(60)
         status = checked()
         assert status.sent == taken(api) == recorded()
         assert (status.health, status.mode, status.target) == (Health.OK, "remote", url)
@@ -85,7 +85,7 @@ def test_what_is_not_moved_yet_is_pending_and_ages(tmp_path: Path) -> None:
         configure(url, tmp_path)
         agent()
         before = time.monotonic()
-        assert remit.flush(20)
+        assert remit.flush(60)
         sent = checked().sent
         with agent.run():
             answer("x" * 1000)
@@ -132,7 +132,7 @@ def test_after_a_recovery_all_of_it_was_sent(tmp_path: Path) -> None:
         checked()
         api.rules.clear()
         api.seen.clear()
-        flushed = remit.flush(20)
+        flushed = remit.flush(60)
         status = checked()
         assert flushed
         assert status.sent == taken(api) == recorded()
@@ -164,7 +164,7 @@ def test_what_was_refused_is_set_aside_by_reason(tmp_path: Path) -> None:
     with served(api) as url:
         configure(url, tmp_path)
         agent()
-        flushed = remit.flush(20)
+        flushed = remit.flush(60)
         status = checked()
         assert status.set_aside == {"bad_request": 1, "validation_errors": 1}
         assert on_disk(tmp_path, "SELECT count(*) FROM aside") == flushed.set_aside == 2
@@ -186,7 +186,7 @@ def test_what_found_no_room_in_memory_is_counted(tmp_path: Path) -> None:
         assert (kept.spooled, kept.spool_bytes, kept.spool_age_s) == (0, 0, 0.0)
         assert 0 < kept.buffer_bytes <= 100_000
         api.rules.clear()
-        flushed = remit.flush(20)
+        flushed = remit.flush(60)
         status = checked()
         dropped = status.dropped["buffer_full"]
         assert dropped > 0
@@ -204,7 +204,7 @@ def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
         agent(100)
         # From here on only a flush makes the writer pass. A pass that came late would announce
         # spans of the next run, which are two items each then.
-        assert remit.flush(20)
+        assert remit.flush(60)
         api.rules.append(lambda _path, _body: refusal(503))
         for _ in range(20):
             agent(100, large())
@@ -248,7 +248,7 @@ def test_local_mode_counts_what_is_in_its_database(tmp_path: Path) -> None:
     """Its target is that file."""
     remit.configure(mode="local", data_dir=tmp_path, flush_interval_s=NEVER_S)
     agent()
-    assert remit.flush(20)
+    assert remit.flush(60)
     status = checked()
     with closing(sqlite3.connect(tmp_path / "remit.db")) as opened:
         (spans,) = opened.execute("SELECT count(*) FROM spans").fetchone()
@@ -290,7 +290,7 @@ def test_people_can_read_it(tmp_path: Path) -> None:
     with served(api) as url:
         configure(url, tmp_path)
         agent(2000)
-        flushed = remit.flush(20)
+        flushed = remit.flush(60)
         lines = str(checked()).splitlines()
     assert lines[0] == f"mode remote, to {url}: ok"
     counts = "2,004 sent, 0 pending, 0 of them on disk, "
@@ -320,7 +320,7 @@ def test_runs_that_the_server_records_as_another_agents_are_counted(
         agent(1)
         for _ in range(2):
             cook()
-        assert remit.flush(20)
+        assert remit.flush(60)
         assert remit.status().misattributed == {f"{__name__}:cook": 2}
         assert f"recorded as another agent's: 2 ({__name__}:cook 2)" in str(remit.status())
 

@@ -84,7 +84,7 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
         assert status.spool_age_s <= time.time() - oldest_s < status.spool_age_s + 5
         api.rules.clear()
         api.seen.clear()
-        flushed = remit.flush(20)
+        flushed = remit.flush(60)
         assert flushed
         assert checked().sent == taken(api) == left + recorded()
         agrees(checked(), flushed)
@@ -98,7 +98,7 @@ def test_the_child_of_a_fork_counts_its_own(tmp_path: Path) -> None:
         configure(url, tmp_path / "data")
         with agent.run():
             log_in("hunter2")
-        assert remit.flush(20)
+        assert remit.flush(60)
         guard.faults.counts["a place"] += 1
         mine = checked()
         assert sum(mine.withheld.values()) == withheld(api) == 1
@@ -107,7 +107,7 @@ def test_the_child_of_a_fork_counts_its_own(tmp_path: Path) -> None:
             status = remit.status()
             with agent.run():
                 log_in("hunter3")
-            flushed = remit.flush(20)
+            flushed = remit.flush(60)
             later = remit.status()
             first = [status.sent, dict(status.withheld), dict(status.faults)]
             told.write_text(json.dumps([*first, flushed.sent, dict(later.withheld)]))

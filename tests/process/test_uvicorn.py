@@ -64,7 +64,7 @@ def read(url: str, chunks: int | None = None) -> None:
     """Read an answer; leave after so many chunks."""
     with (
         suppress(httpx.RemoteProtocolError),
-        httpx.stream("GET", url, trust_env=False, timeout=30) as answer,
+        httpx.stream("GET", url, trust_env=False, timeout=60) as answer,
     ):
         for number, _ in enumerate(answer.iter_raw(), start=1):
             if number == chunks:

@@ -1228,14 +1228,14 @@ def test_a_span_without_announcement_is_delivered_as_it_was_described(tmp_path: 
         with adapters.declare_agent("fake.server:entry", span_types=("fake:",)).block():
             table.start(1, unknown, {}, announce=False)
             sent = adapters.start(adapters.declare("fake:sent", "step"), {"n": "early"})
-            assert runtime.flush(20)
+            assert runtime.flush(60)
             sent.describe({"n": "late"}, model)
             sent.end({"tokens": 2})
             span = table.get(1)
             assert span is not None
             span.describe({"messages": ["hi"]}, model)
             table.end(1, {"tokens": 3}, ended_ns=time.time() * 1e9)
-        assert runtime.flush(20)
+        assert runtime.flush(60)
         assert runtime.status().dropped == {}
     words = ["runs", "show", "last", "--db", str(tmp_path / "remit.db"), "--json"]
     spans = json.loads(CliRunner().invoke(main, words).stdout)["spans"]

@@ -39,7 +39,7 @@ def test_a_flush_that_is_awaited_holds_no_loop(loop: str, tmp_path: Path) -> Non
     delivered: list[bool] = []
 
     async def flush() -> None:
-        delivered.append(bool(await remit.aflush(20)))
+        delivered.append(bool(await remit.aflush(60)))
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:

@@ -46,7 +46,7 @@ def test_a_run_that_may_not_be_read_back_is_told_by_its_key(refused: str) -> Non
     with setup.isolated(settings) as runtime:
         with echo.run() as run:
             echo("hello")
-        assert runtime.flush(10)
+        assert runtime.flush(60)
         shown = list(_shown(runtime, run))
     assert shown[0].startswith("The run cannot be read back: ")
     assert f"GET http://api/api/v1/{refused}" in shown[0]

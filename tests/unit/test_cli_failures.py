@@ -117,7 +117,7 @@ def record(settings: Settings) -> None:
             raise KeyboardInterrupt
         with suppress(RuntimeError), payer.run():
             payer(7)
-        assert runtime.flush(10)
+        assert runtime.flush(60)
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def record(settings: Settings) -> None:
             divider(0)
         with divider.run(subject="customer 8"):
             divider(4)
-        assert runtime.flush(10)
+        assert runtime.flush(60)
 
 
 def record_last_year(api: Api) -> None:

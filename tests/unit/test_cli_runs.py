@@ -48,7 +48,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for numbers in ([2, 4], [0], []):
             with halver.run(purpose="eval", labels={"size": len(numbers)}):
                 halver(numbers)
-        assert runtime.flush(10)
+        assert runtime.flush(60)
     return folder / "remit.db"
 
 

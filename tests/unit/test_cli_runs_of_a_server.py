@@ -80,7 +80,7 @@ def record(settings: Settings) -> None:
         with bell.run() as run:
             bell()
             run.record_quality("pitch", {"hz": 1})
-        assert runtime.flush(10)
+        assert runtime.flush(60)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     with setup.isolated(Settings(mode="local", data_dir=folder / "local")) as runtime:
         scales(1)
-        assert runtime.flush(10)
+        assert runtime.flush(60)
     store = open_store(folder / "served.db")
     world = World(store)
     token = create_token(store, "account").secret
@@ -123,7 +123,7 @@ def test_an_agent_with_a_token_of_its_own_is_listed_by_its_name(tmp_path: Path) 
         settings = Settings(api_url=url, api_token=SecretStr(secret), data_dir=tmp_path / "data")
         with setup.isolated(settings) as runtime:
             scales(500)
-            assert runtime.flush(10)
+            assert runtime.flush(60)
     store.close()
 
     listed = run("list", "--db", db).stdout

@@ -387,7 +387,7 @@ http.close()
 def test_a_forked_child_opens_connections_of_its_own() -> None:
     """Two processes that write into one connection would garble both."""
     with counting() as (url, connections):
-        subprocess.run([sys.executable, "-c", FORKING, url], check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", FORKING, url], check=True, timeout=60)
         assert len(connections) == 2
 
 

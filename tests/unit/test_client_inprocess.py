@@ -162,7 +162,7 @@ def test_local_mode_works_while_the_interpreter_exits(tmp_path: Path) -> None:
         [sys.executable, "-c", AT_EXIT, str(tmp_path / "data")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert ran.stdout.split("\n") == ["before success", "at exit success", ""]

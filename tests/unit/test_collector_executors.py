@@ -69,7 +69,7 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
         await asyncio.to_thread(began.wait, 30)
         closing = threading.Thread(target=threads.close)
         closing.start()
-        await asyncio.wait([second], timeout=30)
+        await asyncio.wait([second], timeout=60)
         go.set()
         closing.join(30)
         assert not closing.is_alive()

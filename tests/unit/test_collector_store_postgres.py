@@ -420,7 +420,7 @@ with store.reading() as tx:
 """
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", program, url],
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

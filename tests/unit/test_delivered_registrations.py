@@ -129,7 +129,7 @@ def test_local_mode_records_an_agent_that_has_ids_of_a_server(tmp_path: Path) ->
 
         with bot.run():
             pass
-        result = runtime.flush(20)
+        result = runtime.flush(60)
     assert result, result
 
 
@@ -147,7 +147,7 @@ def test_what_a_declaration_withholds_is_as_declared(tmp_path: Path) -> None:
 
         with bot.run():
             bot()
-        assert runtime.flush(20)
+        assert runtime.flush(60)
     keep_span = shown_spans(tmp_path)["keep"]
     assert keep_span["valid"] is True
     withheld = {"$remit": "withheld", "rule": "capture"}
@@ -173,7 +173,7 @@ def test_a_block_that_is_not_declared_is_compared_with_nothing(tmp_path: Path) -
 
         with bot.run():
             bot()
-        assert runtime.flush(20)
+        assert runtime.flush(60)
     spans = shown_spans(tmp_path)
     assert (spans["plan"]["valid"], spans["review"]["valid"]) == (None, True)
     assert spans["review"]["payload"]["words"] == 3

@@ -241,7 +241,7 @@ def test_what_the_spool_gave_up_is_told_when_the_server_is_back(
     run.close()
     made.flush(within(0.5))
     api.rules.clear()
-    made.flush(within(20))
+    made.flush(within(60))
     dropped = made.status().dropped
     assert dropped[Loss.SPOOL_FULL] > 0
     assert [each["counts"] for each in told(api)] == [dropped]
@@ -275,7 +275,7 @@ def test_what_a_killed_process_had_counted_is_told_by_its_heir(
 
     in_child(act)
     made = delivery(api, tmp_path)
-    made.flush(within(20))
+    made.flush(within(60))
     (each,) = told(api)
     assert each["counts"]["spool_full"] == lost(api)
     assert each["counts"]["process_ended"] == 1
@@ -295,7 +295,7 @@ def test_what_a_child_lost_of_its_parents_run_is_told_beside_the_parents(
     with serving(api.behave) as url:
         made = delivery(url=url, data_dir=tmp_path, max_buffer_bytes=200_000)
         run = HandRun(made.sink).open()
-        assert made.flush(within(20))
+        assert made.flush(within(60))
         if killed:
             down(api)
 
@@ -312,11 +312,11 @@ def test_what_a_child_lost_of_its_parents_run_is_told_beside_the_parents(
 
         in_child(act, made)
         api.rules.clear()
-        made.flush(within(20))
+        made.flush(within(60))
         counts = {"payload_buffer_full": 3}
         assert told(api) == [{"reason": "payload_buffer_full", "counts": counts}]
         run.close()
-        assert made.flush(within(20))
+        assert made.flush(within(60))
         assert len(told(api)) == 1
         made.shutdown(within(5))
 

@@ -213,14 +213,14 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
                     workers.append(run.key)
             with planner.run() as open_run:
                 open_run.leave_open()
-            assert runtime.flush(10)
+            assert runtime.flush(60)
             with planner.run(resume=open_run.id):
                 headers = remit.trace_headers()
             with worker.run(**headers) as after:
                 pass
             with worker.run(traceparent=FOREIGN) as foreign:
                 pass
-            assert runtime.flush(10)
+            assert runtime.flush(60)
         off = {"REMIT_API_URL": "", "REMIT_API_TOKEN": ""}
         places = (
             Place(("--db", str(folder / "served.db")), off),

@@ -49,7 +49,7 @@ def shown_by_the_command(folder: Path) -> list[str]:
     """Return the tree that `runs show` prints of the same run."""
     with setup.isolated(Settings(mode="local", data_dir=folder)) as runtime:
         play()
-        assert runtime.flush(10)
+        assert runtime.flush(60)
     words = ["runs", "show", "--db", str(folder / "remit.db")]
     shown = CliRunner().invoke(main, words, env={"COLUMNS": "100"}).stdout
     return shown.partition("\n\n")[2].partition("\n\n")[0].splitlines()

@@ -65,7 +65,7 @@ def test_configuring_is_enough_to_send_what_an_ended_process_left(tmp_path: Path
     leave(tmp_path)
     api = FakeApi()
     configure(api, tmp_path)
-    assert remit.flush(20)
+    assert remit.flush(60)
     assert [run["status"] for run in api.instances.values()] == ["complete"]
     assert remit.status().sent > 0
 
@@ -115,7 +115,7 @@ def test_configuring_again_hands_over_what_was_being_sent(tmp_path: Path) -> Non
     configure(FakeApi(rules=[lambda _path, _body: refusal(503)]), tmp_path)
     api = FakeApi()
     configure(api, tmp_path)
-    assert remit.flush(20)
+    assert remit.flush(60)
     assert len(api.instances) == 1
 
 
@@ -124,7 +124,7 @@ def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None
     leave(tmp_path, token="old")
     api = FakeApi()
     configure(api, tmp_path)
-    assert remit.flush(5)
+    assert remit.flush(60)
     assert api.seen == []
     settings = _runtime.current().settings
     sent = setup.send_spooled(settings, 20, OtherFiles(any_token=True), set_aside=False)
@@ -137,7 +137,7 @@ def test_space_around_a_token_makes_it_no_other(tmp_path: Path) -> None:
     leave(tmp_path, token=f" {TOKEN}\n")
     api = FakeApi()
     configure(api, tmp_path)
-    assert remit.flush(20)
+    assert remit.flush(60)
     assert len(api.instances) == 1
 
 

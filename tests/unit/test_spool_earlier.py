@@ -41,7 +41,7 @@ def test_runs_that_an_earlier_version_left_are_delivered_and_ended(tmp_path: Pat
     leave(tmp_path, "waiting")
     api = FakeApi()
     made = delivery(api, tmp_path)
-    result = made.flush(within(20))
+    result = made.flush(within(60))
     assert result
     assert not result.dropped
     assert sorted(str(run["status"]) for run in api.instances.values()) == ["complete", "failed"]
@@ -71,7 +71,7 @@ def test_what_was_refused_in_an_earlier_version_can_be_sent_again(tmp_path: Path
     api = FakeApi()
     made = delivery(api, tmp_path)
     made.bring_back()
-    assert made.flush(within(20)).sent == 7
+    assert made.flush(within(60)).sent == 7
     assert [run["status"] for run in api.instances.values()] == ["complete"]
     made.shutdown(within(5))
     assert files(tmp_path) == []
@@ -88,7 +88,7 @@ def test_short_runs_that_an_earlier_version_left_are_delivered(
     if known:
         api.instances = {key: {"id": key, "status": UNFINISHED[key]} for key in UNFINISHED}
     made = delivery(api, tmp_path)
-    result = made.flush(within(20))
+    result = made.flush(within(60))
     assert result
     assert not result.dropped
     statuses = Counter(run["status"] for run in api.instances.values())
