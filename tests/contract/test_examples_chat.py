@@ -126,15 +126,18 @@ def test_it_runs_as_its_first_lines_say(tmp_path: Path) -> None:
         serve, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     ) as server:
         assert server.stderr is not None
-        lines: list[str] = []
-        found = None
-        while found is None:
-            lines.append(server.stderr.readline())
-            assert lines[-1], lines
-            found = re.search(r"http://[\d.]+:\d+", lines[-1])
-        answer = httpx.post(f"{found[0]}/chat", json=WARRANTY, headers={"X-Api-Key": KEYS[0]})
-        server.send_signal(signal.SIGINT)
-        lines += server.stderr.readlines()
+        try:
+            lines: list[str] = []
+            found = None
+            while found is None:
+                lines.append(server.stderr.readline())
+                assert lines[-1], lines
+                found = re.search(r"http://[\d.]+:\d+", lines[-1])
+            answer = httpx.post(f"{found[0]}/chat", json=WARRANTY, headers={"X-Api-Key": KEYS[0]})
+            server.send_signal(signal.SIGINT)
+            lines += server.stderr.readlines()
+        finally:
+            server.kill()
     assert "warranty of two years" in answer.text
     assert "Traceback" not in "".join(lines)
     show = [sys.executable, "-m", "remit", "runs", "show", answer.headers["X-Run"], "--json"]
