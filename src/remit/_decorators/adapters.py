@@ -78,7 +78,7 @@ from remit._record.runs import (
     set_context,
 )
 from remit._record.runs import SpanContext as SpanContext
-from remit._record.spans import OpenSpan
+from remit._record.spans import BlockPlan, OpenSpan
 from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
@@ -364,6 +364,11 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
+def undeclared(name: str, kind: StepKind) -> SpanRecorder:
+    """Return the recorder of a step that is not declared and not registered, for `judging`."""
+    return SpanRecorder(name, BlockPlan, kind=kind)
+
+
 @overload
 def judging(
     recorder: SpanRecorder, *, passes: tuple[type[Exception], ...] = ...
@@ -384,7 +389,7 @@ def judging(
     *recorder*; if violations are observed, the function returns *default* instead.
 
     Args:
-        recorder: The recorder of a step of which nothing else is known.
+        recorder: The recorder that a refusal is recorded by, as the step is not known.
         default: What the decorated function returns after a fault that refuses nothing.
         passes: Exception types that are raised to the caller.
     """
