@@ -614,7 +614,7 @@ class ManualSpan:
 
     # Unguarded: a block.
     @contextmanager
-    def ended_if_refused(self) -> Generator[None]:
+    def ended_by_errors(self) -> Generator[None]:
         """End the span with the exception that leaves the block, if one does."""
         try:
             yield
@@ -1013,7 +1013,7 @@ class SpanTable(Generic[K]):
         try:
             self._add(key, span)
         except Exception as error:  # noqa: BLE001 - a guard
-            with span.ended_if_refused():
+            with span.ended_by_errors():
                 refuse_after(error, recorder, span.context)
         return span.make_current() if current else span
 
