@@ -60,6 +60,7 @@ from remit.integrations.openai_agents import RemitProcessor, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
 from tests import scenarios
+from tests.inside import adapters, guard
 from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
 
 MODEL: Final = "gpt-5"
@@ -673,6 +674,11 @@ def test_two_processors_record_once() -> None:
 class OneTool(MCPServer):
     """An MCP server in memory."""
 
+    def __init__(self, tool: str = "spend") -> None:
+        """Have this tool."""
+        super().__init__()
+        self.tool = tool
+
     @property
     def name(self) -> str:
         """Return its name."""
@@ -687,7 +693,7 @@ class OneTool(MCPServer):
     async def list_tools(self, *_args: Any, **_named: Any) -> list[McpTool]:  # noqa: ANN401
         """Return the tool."""
         schema = {"type": "object", "properties": {"amount": {"type": "integer"}}}
-        return [McpTool.model_validate({"name": "spend", "inputSchema": schema})]
+        return [McpTool.model_validate({"name": self.tool, "inputSchema": schema})]
 
     async def call_tool(self, *_args: Any, **_named: Any) -> Any:  # noqa: ANN401
         """Never be called."""
@@ -709,6 +715,40 @@ def test_the_tools_of_an_mcp_server_are_governed() -> None:
     with isolated(on_violation="deny") as recorder, scenarios.careful.run():
         asyncio.run(run_agent(govern(agent, risks={"spend": PAYS})))
         assert [s.status for s in recorder.spans("openai-agents:tool:spend")] == ["failed"]
+    assert read_by(model)[0].startswith("Policy refused")
+
+
+def test_a_tool_that_cannot_be_declared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server chooses its names; one that is too long for a span type has unknown words."""
+    name = "y" * 2000
+    model = scripted(call(name, amount=1), DONE)
+    agent = Agent(name="Desk", model=model, mcp_servers=[OneTool(name)])
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        monkeypatch.setattr(guard.faults, "strict", False)
+        asyncio.run(run_agent(govern(agent)))
+        assert [s.status for s in recorder.spans("openai-agents:tool")] == ["failed"]
+    assert read_by(model)[0].startswith("Policy refused")
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("broken", ["declare_agent", "declare", "within", "step_of"])
+def test_a_fault_lifts_no_remit(
+    broken: str, tracing: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001
+) -> None:  # fmt: skip
+    """Whatever fails while a tool is judged, it is refused."""
+
+    def fail(*_: object, **_arguments: object) -> None:
+        raise TypeError("not as expected")
+
+    model = scripted(call("spend", amount=1), DONE)
+    agent = Agent(name="Desk", model=model, tools=[function_tool(scenarios.spend)])
+    with isolated(on_violation="deny"):
+        monkeypatch.setattr(guard.faults, "strict", False)
+        monkeypatch.setattr(adapters, broken, fail)
+        governed = govern(agent, risks={"spend": PAYS}, remits={"Desk": PAYS_NOT})
+        result = asyncio.run(run_agent(governed, tracing=tracing))
+        assert result.final_output == scenarios.TOLD
+        assert remit.status().faults
     assert read_by(model)[0].startswith("Policy refused")
 
 

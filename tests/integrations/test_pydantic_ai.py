@@ -317,6 +317,26 @@ def test_a_fault_loses_a_span_at_most(
     ]
 
 
+@pytest.mark.parametrize("of_run", [False, True], ids=["of the agent", "of the run"])
+def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -> None:  # noqa: FBT001
+    """That of an agent which could not be declared holds, and a tool that could not is refused."""
+
+    def broken(*_: object, **_arguments: object) -> None:
+        raise TypeError("not as expected")
+
+    with isolated(on_violation="deny") as recorder:
+        monkeypatch.setattr(guard.faults, "strict", False)
+        monkeypatch.setattr(adapters, "declare_agent", broken)
+        monkeypatch.setattr(adapters, "declare", broken)
+        turns = [PAY_OUT, PAY_OUT, DONE]
+        remit_of_agent = Remit(risks=risks_of(pay_out), data_risk=None if of_run else PAYS_NOT)
+        agent = Agent(Script(turns).model, tools=[pay_out], capabilities=[remit_of_agent])
+        of_this_run = [Remit(data_risk=PAYS_NOT)] if of_run else []
+        assert ask(agent, "?", capabilities=of_this_run).output == TOLD
+        assert remit.status().faults
+        assert [span.status for span in recorder.spans("pydantic-ai:tool")] == ["failed", "failed"]
+
+
 def outcome_of(capabilities: list[Any], tool: Tool, turns: Sequence[Turn]) -> tuple[str, list[Any]]:
     """Return the error or output of an agent, and what its model was given and answered."""
     script = Script(turns)
@@ -765,6 +785,7 @@ class Clerk:
 
 FILLED: Final = Turn(calls=(("output", {"amount": 5}),))
 NATIVE: Final = Turn(text='{"amount": 5}')
+UNION: Final = Turn(text='{"result": {"kind": "transfer", "data": {"amount": 5}}}')
 
 
 async def _streamed(agent: Agent[None, Any]) -> Any:  # noqa: ANN401
@@ -800,6 +821,7 @@ REFUSED_OUTPUTS: Final[dict[str, tuple[Any, Turn, str]]] = {
     "tool": (ToolOutput(transfer, name="send"), FILLED, "pydantic-ai:output:transfer"),
     "text": (TextOutput(publish), Turn(text="x"), "pydantic-ai:output:publish"),
     "native": (NativeOutput(transfer), NATIVE, "pydantic-ai:output:transfer"),
+    "one of two": (NativeOutput([transfer, settle_up]), UNION, "pydantic-ai:output"),
 }
 
 

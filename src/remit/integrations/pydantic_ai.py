@@ -650,7 +650,8 @@ def _unwrapped(capability: AbstractCapability[Any]) -> AbstractCapability[Any]:
     return capability
 
 
-def _output_functions(output: Any) -> list[Callable[..., object]]:  # noqa: ANN401 - any output type
+@adapters.guarded("a look at the output functions of an agent", ())
+def _output_functions(output: Any) -> Sequence[Callable[..., object]]:  # noqa: ANN401 - any type
     """Return the functions in the output type of an agent."""
     if isinstance(output, ToolOutput):
         output = cast("Any", output).output
