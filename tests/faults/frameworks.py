@@ -34,8 +34,9 @@ MORE_WAYS: Final = ((own.MOST_FAULTS, True),)
 FREE: Final = remit.risk()
 """A remit that forbids nothing."""
 FORBIDS: Final = remit.risk(forbids="destroy_data")
-DELETES: Final = remit.risk(allows="destroy_data")
+DELETES: Final = remit.risk(allows="destroy_data", forbids="others")
 """What the tool says; no agent of other modules forbids it."""
+NOTHING_FORBIDDEN: Final = "nothing is forbidden"
 DESK: Final = "desk"
 """Name of the agent."""
 DELETE: Final = "delete"
@@ -358,7 +359,7 @@ def played(scene: Scene, play: Play) -> str:
 def rows(scene: Scene, *, is_full: bool) -> Iterator[dict[str, object]]:
     """Play a scene with nothing forbidden, then under a remit, then with each function raising."""
     play = Play(FREE)
-    yield {"name": "nothing is forbidden", "ended": played(scene, play), "ran": play.ran}
+    yield {"name": NOTHING_FORBIDDEN, "ended": played(scene, play), "ran": play.ran}
     play = Play(FORBIDS)
     with own.watched() as reached:
         ended = played(scene, play)
