@@ -1144,7 +1144,6 @@ def test_no_fault_of_an_adapter_reaches_the_program(recorder: RecordingSink) -> 
         assert table.get([]) is None
         assert runs.context([], sessions.open) is None
         runs.end([])
-        adapters.start(wrong, {}).end()
         adapters.start(tool, wrong).end(wrong, ended_ns=wrong)
         adapters.start(tool, {}, started_ns=cast("int", "now")).end()
         adapters.start(tool, {"n": "ended"}).end(ended_ns=cast("int", "now"))

@@ -343,7 +343,7 @@ class GeneratorSpan(StreamSpan):
             self._consumer = open_context()
             params = partial(recorder.params, args, kwargs, parent.run)
             recorder.permit(for_consumer(parent, self._consumer), params)
-            self.rebase(recorder.within(parent, params))
+            self.rebase(recorder.within(parent, recorder.ceiling, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):
             raise
         except Exception as error:  # noqa: BLE001 - a guard
