@@ -112,7 +112,7 @@ def _without_arguments(value: object, tools: Mapping[str, str]) -> object:
 
 def _enveloped(value: object, envelope: Envelope, rule: str, tools: Mapping[str, str]) -> object:
     """Return an object of a model call without its contents."""
-    fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    fields = _fields(value)
     if not fields or markers.KEY in fields:
         return _closed(value, rule)
     enveloped: dict[str, object] = {}
@@ -136,7 +136,7 @@ def _enveloped(value: object, envelope: Envelope, rule: str, tools: Mapping[str,
 
 def _replaced(value: object, field: str, rule: str) -> object:
     """Return the `inputs` or `outputs` of a step that is no model call."""
-    fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    fields = _fields(value)
     if field == INPUTS or not fields:
         return _closed(value, rule)
     if fields.keys() == {TRIGGERED} and type(fields[TRIGGERED]) is bool:
@@ -144,6 +144,10 @@ def _replaced(value: object, field: str, rule: str) -> object:
     if fields.keys() <= RESULTS:
         return {key: _closed(each, rule) for key, each in fields.items()}
     return _closed(value, rule)
+
+
+def _fields(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _closed(value: object, rule: str) -> object:
