@@ -54,7 +54,7 @@ class CountingStore:
 class Download:
     """A client of an app that takes each part of an answer when it is told to."""
 
-    def __init__(self, app: ASGIApp, session: httpx.Client, path: str) -> None:
+    def __init__(self, app: ASGIApp, session: httpx.Client, path: str, query: str = "") -> None:
         """Ask *app* for *path* with the cookie of *session*."""
         self.status = 0
         self.body = b""
@@ -64,7 +64,7 @@ class Download:
         scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1", "method": "GET", "scheme": "http", "path": path,
-            "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
             "headers": [
                 (b"host", b"127.0.0.1:8420"), (b"cookie", session.headers["Cookie"].encode()),
             ],
@@ -213,6 +213,26 @@ def test_a_session_has_one_export_at_a_time(world: World, store: Store) -> None:
         assert await Download(app, mine, path).whole() == HTTPStatus.OK
 
     asyncio.run(ask())
+
+
+def test_a_table_of_runs_is_sent_page_by_page(world: World, store: Store) -> None:
+    """As an export of steps is."""
+    api, counting = world.account(), CountingStore(store)
+    ids = [api.instance()["id"] for _ in range(150)]
+    app = app_over(cast("Store", counting))
+    http = reader(app, store)
+
+    async def ask() -> bytes:
+        table = Download(app, http, "/runs.csv", "from=all")
+        await table.take(1)
+        begun = counting.blocks
+        assert await table.whole() == HTTPStatus.OK
+        assert counting.blocks > begun
+        return table.body
+
+    first, *lines = asyncio.run(ask()).splitlines()
+    assert first.startswith(b"run,agent_id,agent,status,")
+    assert sorted(line.partition(b",")[0].decode() for line in lines) == sorted(ids)
 
 
 def test_an_export_that_cannot_go_on_says_so_in_its_last_line(world: World, store: Store) -> None:
