@@ -16,13 +16,34 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar, overload
 
+from remit._base.text import printable
 from remit.errors import DeniedError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D")
 
+
+class OneLine(logging.Filter):
+    """Shows control characters of a message as code points, for all handlers of the program.
+
+    Names that servers and models choose are in messages. They must not end a line, move the cursor
+    of a terminal, or change the direction of writing.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the message of *record* if it has such characters; return True."""
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the handler reports it, as without a filter
+            return True
+        if not message.isprintable():
+            record.msg, record.args = printable(message), ()
+        return True
+
+
 logger: Final = logging.getLogger("remit")
+logger.addFilter(OneLine())
 
 _FULL: Final = (RecursionError, MemoryError)
 """The errors of a full stack or memory. A tuple: `X | Y` would take memory."""

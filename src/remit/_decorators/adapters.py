@@ -917,7 +917,8 @@ def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     rule, tools = next(iter(run.rules.classified or ()), None), _classified_tools()
     if rule is None and not tools:
         return data
-    return _capture.follow(data, rule, tools, run.rules.max_payload_bytes)
+    limit = run.rules.max_payload_bytes
+    return _capture.follow(data, rule, tools, limit, is_model_call=_is_model_call(recorder))
 
 
 @guarded("the content of a tool", b"{}")

@@ -8,12 +8,15 @@ from typing import Final, cast
 import msgspec
 
 from remit.collector.domain.failures import (
+    MOST_FAILED,
     Failure,
     failure_in,
     failure_of,
     first_of,
+    is_open,
     is_passed_on,
     with_failure,
+    without_closed_text,
 )
 from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows
 from remit.collector.domain.states import UNFINISHED
@@ -31,8 +34,6 @@ from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_has
 from remit.collector.validation import CompiledSpanType
 
 FAILED: Final = "failed"
-MOST_FAILED: Final = 100
-"""Failed spans among which the step is looked up that failed first."""
 _SIDES: Final = {
     "action_profile": ("action", "allowed"),
     "params_data_categories": ("params", "included"),
@@ -50,6 +51,7 @@ class RunTally:
     """
 
     __slots__ = (
+        "_closed_failed",
         "_counts",
         "_denied",
         "_ended",
@@ -79,6 +81,7 @@ class RunTally:
         self._tokens: list[int] | None = None
         self._summary: str | None = None
         self._failure: Failure | None = failure_in(run)
+        self._closed_failed = False
         self._root_failure: Failure | None = None
         self._roots: list[SpanRow] = []
         self._type_refs: dict[str, int] = {}
@@ -129,7 +132,9 @@ class RunTally:
         if is_root:
             self._take_root(before, after)
         if after.status == FAILED:
-            failure = failure_of(after, self.types.get(after.schema_name), is_root=is_root)
+            span_type = self.types.get(after.schema_name)
+            failure = failure_of(after, span_type, is_root=is_root)
+            self._closed_failed = self._closed_failed or not is_open(span_type)
             self._failure = first_of(self._failure, failure)
             if is_root:
                 self._root_failure = failure
@@ -172,7 +177,7 @@ class RunTally:
                 tx.add_subject(run, hashed)
             tx.add_labels(run, labels(root.payload))
         changed = msgspec.structs.replace(run, **changes)
-        changed = with_failure(changed, self._kept_failure())
+        changed = with_failure(changed, self._listed_failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
         return changed
@@ -185,10 +190,9 @@ class RunTally:
         kept, root = self._failure, self._root_failure
         if kept is None or root is None or is_passed_on(kept, root):
             return kept
-        wanted = SpanFilter(agent_instance_id=self.run.id, status=FAILED)
         failures = [
             failure_of(row, self.types.get(row.schema_name), is_root=row.schema_name == ROOT_SPAN)
-            for row in self._tx.some_spans(wanted, MOST_FAILED)
+            for row in self._failed_spans()
         ]
         # Of steps that ended at the same time, the last one to begin is the innermost.
         first = min(
@@ -197,6 +201,19 @@ class RunTally:
             default=root,
         )
         return first._replace(text=root.text)
+
+    def _listed_failure(self) -> Failure | None:
+        """Return the failure to keep, whose text lists show to everybody who reads the run."""
+        kept, before = self._kept_failure(), failure_in(self.run)
+        closed = {name for name, span_type in self.types.items() if not is_open(span_type)}
+        is_new = before is None or kept is None or kept.exception != before.exception
+        if kept is None or kept.text is None or not closed or not (is_new or self._closed_failed):
+            return kept
+        return without_closed_text(kept, self._failed_spans(), closed)
+
+    def _failed_spans(self) -> list[SpanRow]:
+        wanted = SpanFilter(agent_instance_id=self.run.id, status=FAILED)
+        return self._tx.some_spans(wanted, MOST_FAILED)
 
 
 def type_row(

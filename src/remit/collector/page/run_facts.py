@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
 from remit.collector.domain import Context
+from remit.collector.domain.failures import MOST_FAILED, ClosedErrors, closed_errors_of
 from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
@@ -31,8 +32,6 @@ from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 MOST_STEPS: Final = 2000
 """A run with more steps is shown in pages."""
 PAGE_STEPS: Final = 500
-MOST_FAILED: Final = 100
-"""So many failed steps of a run are read with their errors."""
 FAILED: Final = "failed"
 PROCESS_ENDED: Final = "ProcessEnded"
 """The class of the error with which a later process closes what an ended one left open."""
@@ -133,27 +132,6 @@ class RunFacts:
         return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
 
 
-class ClosedErrors(NamedTuple):
-    """Exceptions whose messages are shown only on request.
-
-    Attributes:
-        alike: Their classes and places.
-        all: Whether they are all exceptions of the run.
-    """
-
-    alike: frozenset[tuple[str, str]] = frozenset()
-    all: bool = False
-
-    @property
-    def any(self) -> bool:
-        """Whether there are any."""
-        return self.all or bool(self.alike)
-
-    def has(self, error: Mapping[str, object]) -> bool:
-        """Return whether an exception is one of them."""
-        return self.all or _exception(error) in self.alike
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
@@ -204,23 +182,6 @@ class SpanFacts:
 def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
     """Return the names of the span types whose values are shown only on request."""
     return frozenset(name for name, declared in types.items() if declared.is_closed)
-
-
-def closed_errors_of(failed: Sequence[SpanRow], closed: Collection[str]) -> ClosedErrors:
-    """Return the exceptions of closed steps among the failed ones of a run.
-
-    They are all exceptions if the run may have more failed steps than were read.
-
-    Args:
-        failed: The failed steps, at most `MOST_FAILED`.
-        closed: The span types whose values are shown only on request.
-    """
-    if closed and len(failed) >= MOST_FAILED:
-        return ClosedErrors(all=True)
-    errors = [error_of(row) for row in failed if row.schema_name in closed]
-    for error in errors:
-        errors += [*objects(error.get("causes")), *objects(error.get("members"))]
-    return ClosedErrors(frozenset(map(_exception, errors)))
 
 
 def closed_errors_in(ctx: Context, run: InstanceRow, closed: Collection[str]) -> ClosedErrors:
@@ -290,11 +251,6 @@ def result_of(row: SpanRow) -> dict[str, object]:
 def error_of(row: SpanRow) -> dict[str, object]:
     """Return the error of a step; empty without one."""
     return members(result_of(row).get("error"))
-
-
-def _exception(error: Mapping[str, object]) -> tuple[str, str]:
-    """Return class and place of an exception, which steps have in common that it ended."""
-    return str(error.get("type")), str(error.get("at"))
 
 
 def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:

@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 MEMORY: Final = ":memory:"
 BUSY_TIMEOUT_S: Final = 10.0
+CACHE_KIB: Final = 64 * 1024
+"""Pages in memory of the connection that writes, for a server."""
 TRUNCATE_S: Final = 0.1
 """How long `maintain` keeps writers waiting, after an erasure, for readers of the log."""
 MAINTAINED_PAGES: Final = 16_000
@@ -52,7 +54,6 @@ _CANNOT_OPEN: Final = (sqlite3.Error, OSError, sqlite.ForeignError)
 _PRAGMAS: Final = (
     # A killed process loses nothing; a power cut may lose the last commits, never the file.
     "PRAGMA synchronous = NORMAL",
-    "PRAGMA cache_size = -65536",
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
     # What is deleted is overwritten, however SQLite was built.
@@ -76,6 +77,7 @@ class SqliteStore(Store):
         *,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         read_limit_s: float = READ_LIMIT_S,
+        cache_kib: int = CACHE_KIB,
     ) -> None:
         """Open the database at *path*, or create it.
 
@@ -83,12 +85,14 @@ class SqliteStore(Store):
             path: A file in an existing folder, or `:memory:`.
             busy_timeout_s: How long to wait for other processes, in seconds.
             read_limit_s: How long a transaction that only reads may take, in seconds.
+            cache_kib: Pages in memory of the connection that writes, in KiB.
 
         Raises:
             SettingsError: The path holds something else, another schema, or cannot be opened.
         """
         self.path = str(path)
         self._busy_timeout_s = busy_timeout_s
+        self._cache_kib = cache_kib
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._maintained = False
@@ -240,6 +244,7 @@ class SqliteStore(Store):
             _prepare(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
+            connection.execute(f"PRAGMA cache_size = -{self._cache_kib}")
         except (sqlite3.Error, SettingsError):
             connection.close()
             raise
