@@ -93,6 +93,8 @@ class RunRecord(msgspec.Struct, array_like=True):
         resumed: It continues an instance at the server, as its user says: it is looked up, never
             registered.
         lost: What it lost, by reason; replaced, never changed.
+        alone: Whether it is registered by a single request, and not by a bulk request. A server may
+            scope idempotency keys by endpoint, so a registration is repeated in its first form.
     """
 
     key: str
@@ -105,6 +107,7 @@ class RunRecord(msgspec.Struct, array_like=True):
     inherited: bool = False
     resumed: bool = False
     lost: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    alone: bool = False
 
     @property
     def ended(self) -> bool:

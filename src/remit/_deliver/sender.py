@@ -201,48 +201,47 @@ class Sender:
     # Runs: their registration, and their start and end at a server that takes only spans in bulk
 
     def _register_runs(self, runs: Sequence[RunDelivery]) -> None:
-        """Register *runs*, together where the server takes it; retry a few times after a fault."""
+        """Register *runs*, in bulk where the server takes it; fewer together after a failure."""
         waiting = deque(run for run in runs if not self._is_waiting(run.record.key))
+        most = self._context.limits.items
         while waiting:
-            together = self._registrar.take(waiting)
-            register = self._register_alone
-            if len(together) > 1 and not self._register_together(together):
-                register = self._register_after_bulk
-            left = [run for run in together if run.new]
-            if left:
-                # The server stopped at the first of them.
-                self._register_or_refuse(left[0], register)
-                waiting.extendleft(reversed(left[1:]))
-
-    def _register_or_refuse(
-        self, run: RunDelivery, register: Callable[[RunDelivery], bool | None]
-    ) -> None:
-        run_key = run.record.key
-        try:
-            done = register(run)
-        except RejectedError as error:
-            run.refuse(Refusal.of_run(run.agent, error))
-            done = True
-        if done:
-            self._retries.pop(run_key, None)
-        elif not self._retry_later(run_key):
-            run.refuse(RUN_FAULT)
+            together = self._registrar.take(waiting, most)
+            refused = self._register(together)
+            most = min(self._context.limits.items, 2 * most)
+            if refused is None and len(together) > 1:
+                most = len(together) // 2
+            elif refused is None:
+                self._retry_opening(together[0], RUN_FAULT)
+            if self._retries:
+                for run in together:
+                    if not run.new:
+                        self._retries.pop(run.record.key, None)
+            for run, error in refused or ():
+                self._react_to_registration(run, error)
+            left = [run for run in together if run.new and not self._is_waiting(run.record.key)]
+            waiting.extendleft(reversed(left))
 
     @guarded(OPENING, passes=SEND_ERRORS)
-    def _register_together(self, runs: Sequence[RunDelivery]) -> bool:
+    def _register(self, runs: Sequence[RunDelivery]) -> list[tuple[RunDelivery, ApiError]] | None:
+        """Return the run that was refused; None if the request failed as a whole."""
         with suppress(RejectedError):
-            return self._registrar.register_together(runs)
-        return False
+            return self._registrar.register(runs)
+        return None
 
-    @guarded(OPENING, passes=SEND_ERRORS)
-    def _register_alone(self, run: RunDelivery) -> bool:
-        self._registrar.register(run)
-        return True
+    def _react_to_registration(self, run: RunDelivery, error: ApiError) -> None:
+        """Retry a registration that was refused, in its form or alone, or set the run aside."""
+        # The refusal of a bulk item has no status.
+        refused = error.status is not None or isinstance(error, UnauthorizedError)
+        tries_again = reaction(ItemKind.RUN, error.code) is Reaction.TRY_AGAIN
+        if not refused and tries_again and self._retry_later(run.record.key):
+            return
+        if not self._registrar.refuses_bulk(run, error):
+            run.refuse(Refusal.of_run(run.agent, error))
 
-    @guarded(OPENING, passes=SEND_ERRORS)
-    def _register_after_bulk(self, run: RunDelivery) -> bool:
-        self._registrar.register_after_bulk(run)
-        return True
+    def _retry_opening(self, run: RunDelivery, refusal: Refusal) -> None:
+        """Retry to open a run later; set it aside for *refusal* if it was tried often enough."""
+        if not self._retry_later(run.record.key):
+            run.refuse(refusal)
 
     def _start_alone(self, runs: Sequence[RunDelivery]) -> None:
         """Start runs by requests of their own, side by side."""
@@ -257,8 +256,7 @@ class Sender:
                 self._retries.pop(run.record.key, None)
             elif not isinstance(outcome, SEND_ERRORS):
                 guard.contain(OPENING, outcome)
-                if not self._retry_later(run.record.key):
-                    run.refuse(RUN_FAULT)
+                self._retry_opening(run, RUN_FAULT)
         raise_first(outcomes)
 
     def _react_to_start(self, run: RunDelivery, code: str | None, error: RejectedError) -> None:
@@ -353,17 +351,17 @@ class Sender:
         The server stops at an instance that it does not know; the others are read in later rounds.
         """
         operations = [calls.show(run.record.key, run.record.instance_id or "") for run in runs]
-        instances: Mapping[str, calls.Instance] = {}
+        answer: calls.Instances = {}
         with suppress(RejectedError):
-            instances = self._client.call(calls.in_bulk(operations)).instances
+            answer = self._client.call(calls.in_bulk(operations))
         now_ns = self._clock.monotonic_ns()
-        self.support.reads = bool(instances)
+        self.support.reads = any(isinstance(each, calls.Instance) for each in answer.values())
         for run, operation in zip(runs, operations, strict=True):
-            instance = instances.get(operation.key)
-            if instance is not None:
+            instance = answer.get(operation.key)
+            if isinstance(instance, calls.Instance):
                 run.answered_ns = now_ns
                 run.note_instance(instance)
-            elif instances:
+            elif self.support.reads:
                 run.answered_ns = now_ns  # it may be the one that is not known
                 break
 
@@ -513,9 +511,7 @@ class Sender:
         elif self.support.runs is None and not self._learn(batch, outputs):
             return None
         elif batch.keys().isdisjoint(outputs):
-            raise ContractError(
-                "the bulk answer names none of the items that were sent; check the api_url"
-            )
+            raise ContractError(calls.NAMES_NONE)
         return outputs
 
     def _note_runs(self, batch: Batch, outputs: Outputs) -> None:
@@ -538,8 +534,7 @@ class Sender:
         refusal = Refusal.of_item(output.code, output.errors or ())
         tries_again = reaction(ItemKind.RUN, output.code) is Reaction.TRY_AGAIN
         if tries_again and output.code != ALREADY_DONE:
-            if not self._retry_later(run.record.key):
-                run.refuse(refusal)
+            self._retry_opening(run, refusal)
             return
         error = RejectedError(output.message or "", code=output.code, errors=output.errors)
         self._react_to_start(run, output.code, error)
