@@ -120,9 +120,8 @@ def _declared(agent: AgentRef) -> tuple[bytes, bytes]:
     return msgspec.json.encode(version), msgspec.json.encode(declared["agent_schema_version"])
 
 
-@dataclass(slots=True, eq=False)
-class RunDelivery:
-    """The delivery of one run.
+class RunDelivery(msgspec.Struct, gc=False, eq=False):
+    """The delivery of one run; untracked by the garbage collector, as all that waits.
 
     Attributes:
         record: The data needed to deliver the run; kept in the outbox.
@@ -175,7 +174,8 @@ class RunDelivery:
     @property
     def streaming(self) -> bool:
         """Whether a stream of the run is open; it may be silent for long, and can be stopped."""
-        return self.feed is not None and bool(self.feed.deferred)
+        run = None if self.feed is None else self.feed.run()
+        return run is not None and bool(run.deferred)
 
     def refuse(self, refusal: Refusal) -> None:
         """Set the run aside: all of its items are set aside when they are sent."""
