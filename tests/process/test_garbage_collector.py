@@ -19,16 +19,22 @@ FEW = RUNS // 4
 """SQLite's own weak references, statements, and what else does not grow with the runs."""
 PROGRAM = f"""
 import asyncio, gc, json
+from collections.abc import AsyncIterator
 
 @remit.agent("Worker")
 def work(number: int) -> None:
     for _ in range(3):
         step(number)
 
+@remit.span_type("stream")
+async def stream(number: int) -> AsyncIterator[str]:
+    yield str(number)
+
 @remit.agent("Waiter")
 async def wait(number: int) -> None:
     async with remit.span("thought"):
-        step(number)
+        async for _ in stream(number):
+            step(number)
 
 async def serve(first: int) -> None:
     for number in range(first, first + {RUNS // 2}):
