@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -168,14 +168,14 @@ class DeadlineClient:
         return min(self._timeout_s, left_s)
 
 
-class Agent(msgspec.Struct):
+class Agent(msgspec.Struct, gc=False):
     """An agent, as far as the sender reads it."""
 
     id: str
     external_identifier: str | None = None
 
 
-class Instance(msgspec.Struct):
+class Instance(msgspec.Struct, gc=False):
     """An agent instance, as far as the sender reads it.
 
     Attributes:
@@ -202,7 +202,7 @@ class _InstanceAnswer(msgspec.Struct):
     keeps_schema: bool = False
 
 
-class _InstanceOutput(msgspec.Struct):
+class _InstanceOutput(msgspec.Struct, gc=False):
     status: str
     code: str | None = None
     message: str | None = None
@@ -232,7 +232,7 @@ _encode: Final = growing(msgspec.json.Encoder())
 _read_identifier: Final = msgspec.json.Decoder(_SchemaVersion).decode
 
 
-class InstanceOperation(NamedTuple):
+class InstanceOperation(msgspec.Struct, frozen=True, gc=False):
     """One operation on a run: a single request, or an item of a bulk request.
 
     Both forms carry the same idempotency key, so that one of each is one operation.
