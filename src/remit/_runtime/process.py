@@ -127,6 +127,14 @@ def is_permissive() -> bool:
     return outside_run == "record" or (outside_run is None and _on_violation() == OBSERVE)
 
 
+def _has_limits() -> bool:
+    """Return whether an agent forbids something."""
+    return any(
+        Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+        for agent in state.registry.agents()
+    )
+
+
 def _settings() -> Settings | None:
     """Return the settings as far as they are known without a runtime."""
     return state.configured if state.runtime is None else state.runtime.settings
@@ -160,13 +168,16 @@ def check_pickled_by_value(step: str) -> None:
 def configure(**settings: Unpack[SettingsArguments]) -> None:
     """Configure remit. Optional: without it, the first use reads the environment.
 
+    A call with the settings that are in force changes nothing, so a script may run again in its
+    process.
+
     Args:
         **settings: Settings by name; see the table of settings in the docs. A setting that is
             not given comes from `REMIT_<NAME>`, else it has its default.
 
     Raises:
         SettingsError: A name is unknown or a value is not allowed.
-        UsageError: A run was opened already; `remit.shutdown()` first.
+        UsageError: A run was opened already, with other settings; `remit.shutdown()` first.
     """
     _set_up(settings)
 
