@@ -27,6 +27,7 @@ from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
 from remit._record.items import Sink
+from remit._record.policy import Ceiling
 from remit._record.runs import OBSERVE
 
 if TYPE_CHECKING:  # both take long to import, see `_set_up`
@@ -118,7 +119,16 @@ def current() -> Runtime:
 
 
 def is_permissive() -> bool:
-    """Return whether the policy lets every step run outside a run; works without a runtime."""
+    """Return whether the policy lets every step run outside a run; works without a runtime.
+
+    If the environment cannot be read, as in the sandbox of Temporal, an agent with limits refuses.
+    """
+    permissive = _is_permissive()
+    return not _has_limits() if permissive is None else permissive
+
+
+@guarded("reading the policy")
+def _is_permissive() -> bool | None:
     settings = _settings()
     if settings is None:
         outside_run = os.environ.get("REMIT_OUTSIDE_RUN", "").strip().lower() or None
