@@ -54,7 +54,7 @@ def shown(name: str, default: object) -> str:
     if name == "data_dir":
         return "`$XDG_STATE_HOME/remit`"
     if name == "flush_on":
-        return "`interval`; `run` in a serverless function"
+        return "`interval`; `run` in a serverless function and a task of Airflow"
     if name == "outside_run":
         return "by `on_violation`"
     if default is None or default == ():

@@ -55,6 +55,7 @@ LENIENT: Final = frozenset({"observe", "record", None})
 
 # Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
 # Azure Functions, Vercel. A process of theirs is frozen, throttled or ended between two calls.
+# Airflow ends the process of each task by `os._exit`.
 # Source: the lists of reserved or system variables in the documentation of each.
 SERVERLESS: Final = (
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -62,6 +63,7 @@ SERVERLESS: Final = (
     "FUNCTION_TARGET",
     "FUNCTIONS_WORKER_RUNTIME",
     "VERCEL",
+    "AIRFLOW_CTX_DAG_ID",
 )
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
@@ -157,8 +159,9 @@ class Settings(BaseModel):
     """Seconds between two passes of the writer, which moves recorded items to disk."""
     flush_on: FlushOn = Field(default_factory=default_flush_on)
     """`run` also flushes when a run ends, for at most `exit_timeout_s`: for functions that freeze
-    after each call. It is the default if one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
-    `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME` and `VERCEL` is set."""
+    after each call, and for processes that end without exit handlers. It is the default if one of
+    `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`, `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME`, `VERCEL`
+    and `AIRFLOW_CTX_DAG_ID` is set."""
     max_buffer_bytes: PositiveInt = 64 * MIB
     """Most bytes of items in memory."""
     max_spool_bytes: PositiveInt = GIB
