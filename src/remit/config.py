@@ -31,6 +31,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from remit._base.guard import attempt, logger
+from remit._base.system import state_folder
 from remit._base.text import closest, describe_literal, describe_url, describe_value, did_you_mean
 from remit.errors import SettingsError
 from remit.models._types import Purpose
@@ -77,13 +78,9 @@ NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 
 
 def default_data_dir() -> Path:
-    """Return the user's state folder: `$XDG_STATE_HOME/remit`, else `~/.local/state/remit`.
-
-    Source: the XDG base directory specification.
-    """
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    """Return the folder `remit` in the user's state folder."""
     try:
-        return (state if state.is_absolute() else Path.home() / ".local" / "state") / "remit"
+        return state_folder() / "remit"
     except RuntimeError:
         return NO_DATA_DIR
 

@@ -23,6 +23,7 @@ from remit._base.clock import Clock
 from remit._base.guard import guarded
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import run_in_thread
+from remit._base.system import at_fork
 from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
@@ -315,7 +316,7 @@ def _after_fork_in_child() -> None:
         state.runtime.after_fork_in_child()
 
 
-os.register_at_fork(
+at_fork(
     before=_before_fork,
     after_in_parent=_after_fork_in_parent,
     after_in_child=_after_fork_in_child,

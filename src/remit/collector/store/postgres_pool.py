@@ -23,6 +23,7 @@ from psycopg import Cursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 from typing_extensions import override
 
+from remit._base.system import at_fork
 from remit.collector.store.base import StoreUnavailableError
 
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
@@ -167,7 +168,7 @@ def _after_fork_in_child() -> None:
         pool.leave()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(after_in_child=_after_fork_in_child)
 
 
 class RunReferences:
