@@ -149,9 +149,10 @@ class Settings(BaseModel):
     token, else local."""
     data_dir: Path = Field(default_factory=default_data_dir)
     """Folder for local data and the spool; created at the first use, readable by its owner only. A
-    folder that another user owns or may write to is not used. `~` is the home folder; a relative
-    path begins in the working directory at `configure()` or the first run. A user without a home
-    folder has to set it for mode `local`; for a server, items are kept in memory without it."""
+    folder that another user owns or may write to is not used; on Windows rights are inherited and
+    not checked. `~` is the home folder; a relative path begins in the working directory at
+    `configure()` or the first run. A user without a home folder has to set it for mode `local`; for
+    a server, items are kept in memory without it."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two passes of the writer, which moves recorded items to disk."""
     flush_on: FlushOn = Field(default_factory=default_flush_on)
