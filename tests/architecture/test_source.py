@@ -132,12 +132,15 @@ def test_one_module_knows_what_windows_lacks() -> None:
     lacking = {
         *(missing.MODULES | {"msvcrt", "sys.platform", "winreg"}),
         *(f"os.{name}" for name in missing.OS | {"kill", "name"}),
+        *(f"select.{name}" for name in missing.SELECT),
         *(f"signal.{name}" for name in missing.SIGNAL),
         *(f"socket.{name}" for name in missing.SOCKET),
         *(f"time.{name}" for name in missing.TIME),
     }
     offenders: list[str] = []
-    written = r"\b(" + "|".join(map(re.escape, lacking)) + r"|from (os|signal|socket|sys|time))\b"
+    written = (
+        r"\b(" + "|".join(map(re.escape, lacking)) + r"|from (os|select|signal|socket|sys|time))\b"
+    )
     for module in package_with(written):
         if module.path == PACKAGE / "_base" / "system.py":
             continue

@@ -21,5 +21,6 @@ SIGNAL: Final = frozenset({
     "SIGTSTP", "SIGUSR1", "SIGUSR2", "alarm", "getitimer", "pause", "pthread_kill",
     "pthread_sigmask", "setitimer", "siginterrupt", "sigwait",
 })  # fmt: skip
+SELECT: Final = frozenset({"POLLIN", "POLLOUT", "epoll", "kqueue", "poll"})
 SOCKET: Final = frozenset({"AF_UNIX", "SO_REUSEPORT"})
 TIME: Final = frozenset({"clock_gettime", "tzset"})

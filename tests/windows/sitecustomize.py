@@ -22,6 +22,7 @@ import errno
 import fcntl
 import multiprocessing.context
 import os
+import select
 import shutil
 import signal
 import socket
@@ -275,6 +276,7 @@ multiprocessing.set_start_method("spawn")
 vars(multiprocessing.context)["_concrete_contexts"].pop("fork", None)
 vars(multiprocessing.context)["_concrete_contexts"].pop("forkserver", None)
 
+hide(select, missing.SELECT)
 hide(signal, missing.SIGNAL, {"NSIG": 23})
 hide(socket, missing.SOCKET)
 hide(time, missing.TIME)

@@ -1,4 +1,4 @@
-"""What differs between POSIX and Windows: forks, locks, owners, folders, memory.
+"""What differs between POSIX and Windows: forks, locks, owners, folders, sockets, memory.
 
 The other modules use nothing that one of the two lacks.
 """
@@ -6,6 +6,7 @@ The other modules use nothing that one of the two lacks.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import stat
 import sys
@@ -125,6 +126,17 @@ def sync(path: Path) -> None:
 def is_closed_pipe(error: OSError) -> bool:
     """Return whether a write failed because the reader of a pipe has ended."""
     return isinstance(error, BrokenPipeError) or (WINDOWS and error.errno == EINVAL)
+
+
+def is_readable(socket: int) -> bool:
+    """Return whether the peer of a socket has sent something or closed it, without waiting."""
+    if sys.platform == "win32":
+        return bool(select.select([socket], [], [], 0)[0])
+    else:  # noqa: RET505 - as above
+        # On POSIX `select` has no room for descriptors from 1,024 on.
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 # The machine
