@@ -52,9 +52,9 @@ def attribute_docs(owner: type) -> dict[str, str]:
 def shown(name: str, default: object) -> str:
     """Return *default* as the table shows it."""
     if name == "data_dir":
-        return "`$XDG_STATE_HOME/remit`"
+        return "`$XDG_STATE_HOME/remit`; on Windows `%LOCALAPPDATA%\\remit`"
     if name == "flush_on":
-        return "`interval`; `run` in a serverless function"
+        return "`interval`; `run` in a serverless function and a task of Airflow"
     if name == "outside_run":
         return "by `on_violation`"
     if default is None or default == ():

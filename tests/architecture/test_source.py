@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 
 from tests.architecture.sources import PACKAGE, ROOT, package, package_with
+from tests.windows import missing
 
 # Where a broad `except` may stand that neither raises again nor counts a fault: the guard, the loop
 # of the workers, and the drivers of generators, which throw it into the user's generator.
@@ -124,6 +125,36 @@ def test_only_the_guard_and_the_workers_catch_everything() -> None:
         )
     ]
     assert broad == []
+
+
+def test_one_module_knows_what_windows_lacks() -> None:
+    """The others work on both; `tests/windows` shows it for what programs and commands use."""
+    lacking = {
+        *(missing.MODULES | {"msvcrt", "sys.platform", "winreg"}),
+        *(f"os.{name}" for name in missing.OS | {"kill", "name"}),
+        *(f"select.{name}" for name in missing.SELECT),
+        *(f"signal.{name}" for name in missing.SIGNAL),
+        *(f"socket.{name}" for name in missing.SOCKET),
+        *(f"time.{name}" for name in missing.TIME),
+    }
+    offenders: list[str] = []
+    written = (
+        r"\b(" + "|".join(map(re.escape, lacking)) + r"|from (os|select|signal|socket|sys|time))\b"
+    )
+    for module in package_with(written):
+        if module.path == PACKAGE / "_base" / "system.py":
+            continue
+        for node in module.nodes:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{each.name}" for each in node.names)]
+            elif isinstance(node, ast.Attribute):
+                names = [ast.unparse(node)]
+            else:
+                continue
+            offenders += [f"{module.place}: {name}" for name in names if name in lacking]
+    assert offenders == []
 
 
 def test_there_is_one_logger() -> None:

@@ -8,7 +8,6 @@ ids. Adapters use nothing else of recording; none of it is public.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
@@ -44,6 +43,7 @@ from remit._base.ids import new_key
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._base.system import at_fork
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import (
@@ -1129,4 +1129,4 @@ def _renew_locks() -> None:
     SessionTable._lock = SignalSafeLock()  # noqa: SLF001 - of this module
 
 
-os.register_at_fork(after_in_child=_renew_locks)
+at_fork(after_in_child=_renew_locks)

@@ -1,13 +1,12 @@
 """The spool's folder: one file for each process, and the locks on the files.
 
-A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`, by `flock`. The lock
-ends with the process in any case, so neither pids nor ages are compared. A file with the ending
-`.aside` holds only refused items; a file with the ending `.damaged` could not be read.
+A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`. The lock ends with
+the process in any case, so neither pids nor ages are compared. A file with the ending `.aside`
+holds only refused items; a file with the ending `.damaged` could not be read.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from remit._base.files import (
     make_private_file,
     make_private_folder,
 )
+from remit._base.system import NO_LINK, delete_locked, lock_file
 
 DATABASE: Final = ".db"
 ASIDE: Final = ".aside"
@@ -115,9 +115,9 @@ class Claim:
         self._remove_lock()
 
     def _remove_lock(self) -> None:
-        if self._descriptor >= 0:
-            _lock_of(self.path).unlink(missing_ok=True)
-        self.release()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            delete_locked(_lock_of(self.path), descriptor)
 
 
 class Folder:
@@ -160,12 +160,11 @@ class Folder:
 
     def claim(self, path: Path) -> Claim | None:
         """Return the claim on the file at *path*, None while another process has it."""
-        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
+        descriptor = os.open(_lock_of(path), os.O_CREAT | os.O_RDWR | NO_LINK, PRIVATE_FILE)
         locked = False
         try:
             with suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(descriptor)
                 # Its last holder may have deleted file and lock after the lock was opened here.
                 locked = os.fstat(descriptor).st_nlink > 0
         finally:
@@ -176,9 +175,9 @@ class Folder:
     def in_use(self, path: Path) -> bool:
         """Return whether a process uses the file at *path*, without changing anything."""
         try:
-            descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(_lock_of(path), os.O_RDONLY | NO_LINK)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                lock_file(descriptor, shared=True)
             finally:
                 os.close(descriptor)
         except OSError as error:

@@ -23,6 +23,7 @@ from uvicorn.supervisors import Multiprocess
 
 from remit._base.clock import SystemClock
 from remit._base.guard import logger
+from remit._base.system import STOP_SIGNALS
 from remit.collector.api import ThreadExecutor
 from remit.collector.domain import prepare
 from remit.collector.page import PageOptions
@@ -37,7 +38,6 @@ GRACE_S: Final = 10
 """Seconds that requests in flight have when the server is stopped."""
 WORKER_TIMEOUT_S: Final = 30
 """A worker that does not answer its supervisor for so many seconds is replaced."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +181,7 @@ def _stop_without_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - workers are child processes
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -278,7 +278,7 @@ class Server:
 
 @contextmanager
 def _signals_call(stop: Callable[[], None]) -> Generator[None]:
-    """Call *stop* on SIGINT and SIGTERM.
+    """Call *stop* on the signals that ask a process to end.
 
     uvicorn has handlers of its own while it runs. At its end it raises the signal again, which
     would end the process with an error.
@@ -291,7 +291,7 @@ def _signals_call(stop: Callable[[], None]) -> Generator[None]:
         del number, frame
         stop()
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -6,7 +6,6 @@ writers wait for each other rather than fail.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import weakref
@@ -19,6 +18,7 @@ from typing_extensions import override
 
 from remit._base import sqlite
 from remit._base.files import make_private_file
+from remit._base.system import at_fork
 from remit.collector.store.base import Reader, Store, StoreUnavailableError
 from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
@@ -417,7 +417,7 @@ def _after_fork_in_child() -> None:
         store._forget_parent()  # noqa: SLF001 - this module's own
 
 
-os.register_at_fork(
+at_fork(
     before=_before_fork,
     after_in_parent=_after_fork_in_parent,
     after_in_child=_after_fork_in_child,
