@@ -26,7 +26,6 @@ from remit.collector.domain.context import (
     Caller,
     Context,
     IdSource,
-    Permission,
     RequestCounts,
 )
 from remit.collector.domain.erasure import Selection
@@ -168,7 +167,7 @@ class Service:
             if endpoint.operation == DOCUMENT:
                 return Response(HTTPStatus.OK, document())
             caller = caller or self.authenticate(request.headers.get("authorization", ""))
-            _check_permission(caller, endpoint.needs)
+            endpoint.check_permission(caller)
             body = decoded(request.body, request.headers, self.settings, hold)
             minimal = _prefers_minimal(request, endpoint)
             if endpoint.operation == BULK:
@@ -209,8 +208,11 @@ class Service:
         """Return what *work* returns, which reads one state of the database.
 
         Raises:
-            RequestError: The database cannot be used now (503), or takes too long (504).
+            RequestError: The caller may not read (403), or the database cannot be used now (503),
+                or takes too long (504).
         """
+        if not caller.reads:
+            raise forbidden(f"this token may {caller.may.in_words} only, and this is for reading")
         try:
             with self._noting_faults(), self._store.reading() as tx:
                 return work(self._context(tx, caller))
@@ -336,19 +338,6 @@ _TOO_SLOW: Final = RequestError(
     "the database took too long for this: ask for less, such as a shorter time, one run or a "
     "smaller page",
 )
-
-
-def _check_permission(caller: Caller, needed: Permission) -> None:
-    """Refuse a request that does more than its token may.
-
-    Raises:
-        RequestError: 403.
-    """
-    if not caller.may.permits(needed):
-        raise forbidden(
-            f"this token may {caller.may} only, and this needs one that may {needed}: create it "
-            f"with `remit token create --may {needed}`"
-        )
 
 
 def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:

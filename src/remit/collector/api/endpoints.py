@@ -27,10 +27,10 @@ from remit.collector.domain import (
 )
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
-from remit.collector.domain.context import Context, Permission
+from remit.collector.domain.context import Caller, Context, Permission
 from remit.collector.domain.params import ListQuery, Query, Values
 from remit.collector.domain.spans import CREATE, FINISH
-from remit.collector.errors import RequestError
+from remit.collector.errors import RequestError, forbidden
 from remit.collector.models.account import (
     Account,
     AccountForUpdate,
@@ -111,6 +111,8 @@ class Endpoint(NamedTuple):
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
         prefix: What its path comes after.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
+        records: Whether a program needs it in order to record. Its answers have no values for a
+            token that may only record.
     """
 
     method: str
@@ -132,6 +134,7 @@ class Endpoint(NamedTuple):
     minimal: Callable[[Any], object] | None = None
     prefix: str = PREFIX
     erases: bool = False
+    records: bool = False
 
     @property
     def route(self) -> str:
@@ -143,7 +146,23 @@ class Endpoint(NamedTuple):
         """What a token must permit; a bulk request may hold operations that write."""
         if self.erases:
             return Permission.ERASE
-        return Permission.WRITE if self.writes or self.operation == BULK else Permission.READ
+        if self.operation == BULK or (self.records and self.writes):
+            return Permission.RECORD
+        return Permission.WRITE if self.writes else Permission.READ
+
+    def check_permission(self, caller: Caller) -> None:
+        """Refuse a caller whose token does not permit this.
+
+        Raises:
+            RequestError: 403.
+        """
+        may, needed = caller.may, self.needs
+        if may.permits(needed) or (self.records and may.permits(Permission.RECORD)):
+            return
+        raise forbidden(
+            f"this token may {may.in_words} only, and this needs one that may {needed}: create it "
+            f"with `remit token create --may {needed}`"
+        )
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -257,10 +276,15 @@ class _Thing(NamedTuple):
         return self.row("POST", "", "create", perform, body, wrapped=True, **fields)
 
     def update(
-        self, perform: Perform, body: Model, method: str = "PUT", tail: str = ""
+        self,
+        perform: Perform,
+        body: Model,
+        method: str = "PUT",
+        tail: str = "",
+        **fields: Any,  # noqa: ANN401 - as above
     ) -> Endpoint:
         """Return the row that changes one."""
-        return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True)
+        return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True, **fields)
 
     def step(self, step: str, perform: Perform) -> Endpoint:
         """Return the row of a step on one, without fields."""
@@ -318,7 +342,7 @@ _INVITE: Final = _Thing(
 _PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
 
 ENDPOINTS: Final = (
-    _at(routes.PING, small.ping, answers=TokenScopeDetails, account=False),
+    _at(routes.PING, small.ping, answers=TokenScopeDetails, account=False, records=True),
     Endpoint(
         "POST",
         "/pfid/generate",
@@ -345,20 +369,21 @@ ENDPOINTS: Final = (
         compared=runs.identity,
         with_fields=True,
         minimal=runs.minimal_registered_view,
+        records=True,
     ),
     _RUN.at(routes.LIST_INSTANCES, runs.list_runs, query=runs.RunQuery),
-    _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown),
+    _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown, records=True),
     _RUN.read("risk", risk.of_instance, Risk),
-    _RUN.update(runs.update, InstanceForUpdate),
-    _RUN.at(routes.START_INSTANCE, runs.start),
-    _RUN.at(routes.FINISH_INSTANCE, runs.finish),
+    _RUN.update(runs.update, InstanceForUpdate, records=True),
+    _RUN.at(routes.START_INSTANCE, runs.start, records=True),
+    _RUN.at(routes.FINISH_INSTANCE, runs.finish, records=True),
     _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate),
-    _RUN.at(routes.RECORD_QUALITY, runs.record_quality),
-    _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
+    _RUN.at(routes.RECORD_QUALITY, runs.record_quality, records=True),
+    _RUN.update(runs.update, InstanceForUpdate, "POST", "/update", records=True),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
     _SPAN.at(routes.LIST_SPANS, span_operations.list_spans, query=span_operations.SpanQuery),
     _SPAN.show(),
-    _SPAN.at(routes.CREATE_SPAN, span_operations.create),
+    _SPAN.at(routes.CREATE_SPAN, span_operations.create, records=True),
     _SPAN.row(
         "POST",
         "/create_test_spans",
@@ -370,11 +395,13 @@ ENDPOINTS: Final = (
         bare=True,
         again=None,
     ),
-    _SPAN.at(routes.FINISH_SPAN, span_operations.finish),
+    _SPAN.at(routes.FINISH_SPAN, span_operations.finish, records=True),
     _AGENT.list(agents.list_agents, agents.AgentListQuery),
-    _AGENT.at(routes.CREATE_AGENT, agents.create, with_fields=True),
+    _AGENT.at(routes.CREATE_AGENT, agents.create, with_fields=True, records=True),
     *(
-        _AGENT.at(route, agents.show, view=_plain, query=agents.AgentQuery, account=False)
+        _AGENT.at(
+            route, agents.show, view=_plain, query=agents.AgentQuery, account=False, records=True
+        )
         for route in (routes.SHOW_AGENT, routes.SHOW_AGENT._replace(path=f"/agent/{_ID}"))
     ),
     _AGENT.read("risk", risk.of_agent, Risk, query=risk.RiskQuery, account=False),
