@@ -43,7 +43,7 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
             raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
-                "the database cannot be used now",
+                "the database cannot be read or written now",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
         return Response(ALIVE, headers=HEADERS)
