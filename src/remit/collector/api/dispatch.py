@@ -195,6 +195,7 @@ class Service:
                 return Response(HTTPStatus.OK, document())
             caller = caller or self.authenticate(request.headers.get("authorization", ""))
             endpoint.check_permission(caller)
+            endpoint.check_query(request.query)
             body = decoded(request.body, request.headers, self.settings, hold)
             minimal = _prefers_minimal(request, endpoint)
             if endpoint.operation == BULK:

@@ -28,7 +28,7 @@ from remit.collector.domain import (
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
 from remit.collector.domain.context import Caller, Context, Permission
-from remit.collector.domain.params import ListQuery, Query, Values
+from remit.collector.domain.params import ListQuery, Query, Values, check_names
 from remit.collector.domain.spans import CREATE, FINISH
 from remit.collector.errors import RequestError, forbidden
 from remit.collector.models.account import (
@@ -82,6 +82,10 @@ ON_RUNS: Final = "agent_instances/"
 """Start of the names of the operations on runs."""
 REGISTER: Final = routes.REGISTER_INSTANCE.operation
 _ID: Final = "{id}"
+_KEY: Final = "idempotency_key"
+_ACCOUNT_ID: Final = "account_id"
+_OF_SERVICE: Final = ("include_costs", "include_counts", "include_risk_score")
+"""Parameters of the service that choose what a collector answers always, or does not have."""
 _ID_PART: Final = 2
 
 
@@ -113,6 +117,7 @@ class Endpoint(NamedTuple):
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
         records: Whether a program needs it in order to record. Its answers have no values for a
             token that may only record.
+        ignored: Parameters of the query that clients of the service may send, without effect here.
     """
 
     method: str
@@ -135,6 +140,7 @@ class Endpoint(NamedTuple):
     prefix: str = PREFIX
     erases: bool = False
     records: bool = False
+    ignored: tuple[str, ...] = ()
 
     @property
     def route(self) -> str:
@@ -163,6 +169,17 @@ class Endpoint(NamedTuple):
             f"this token may {may.in_words} only, and this needs one that may {needed}: create it "
             f"with `remit token create --may {needed}`"
         )
+
+    def check_query(self, query: Mapping[str, str]) -> None:
+        """Refuse a query with a parameter that this endpoint does not have.
+
+        Raises:
+            RequestError: 422.
+        """
+        if query:
+            known = () if self.query is None else self.query.names()
+            of_account = (_ACCOUNT_ID,) if self.account and self.method == "GET" else ()
+            check_names(query, {*known, *of_account}, (_KEY, *self.ignored))
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -371,8 +388,8 @@ ENDPOINTS: Final = (
         minimal=runs.minimal_registered_view,
         records=True,
     ),
-    _RUN.at(routes.LIST_INSTANCES, runs.list_runs, query=runs.RunQuery),
-    _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown, records=True),
+    _RUN.at(routes.LIST_INSTANCES, runs.list_runs, query=runs.RunQuery, ignored=_OF_SERVICE),
+    _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown, records=True, ignored=_OF_SERVICE),
     _RUN.read("risk", risk.of_instance, Risk),
     _RUN.update(runs.update, InstanceForUpdate, records=True),
     _RUN.at(routes.START_INSTANCE, runs.start, records=True),
@@ -381,7 +398,12 @@ ENDPOINTS: Final = (
     _RUN.at(routes.RECORD_QUALITY, runs.record_quality, records=True),
     _RUN.update(runs.update, InstanceForUpdate, "POST", "/update", records=True),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
-    _SPAN.at(routes.LIST_SPANS, span_operations.list_spans, query=span_operations.SpanQuery),
+    _SPAN.at(
+        routes.LIST_SPANS,
+        span_operations.list_spans,
+        query=span_operations.SpanQuery,
+        ignored=_OF_SERVICE,
+    ),
     _SPAN.show(),
     _SPAN.at(routes.CREATE_SPAN, span_operations.create, records=True),
     _SPAN.row(
