@@ -26,7 +26,8 @@ from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit.cli import main
-from remit.collector.api.endpoints import ENDPOINTS, OPERATIONS, PREFIX
+from remit.collector import Permission
+from remit.collector.api.endpoints import DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
 
 DOCS = Path(__file__).parent
@@ -174,12 +175,14 @@ def command_line() -> str:
 def endpoints() -> str:
     """Return the table of the collector's endpoints."""
     paths = json.loads(document())["paths"]
-    rows = ["| method and path | what it does | in bulk |", "|---|---|---|"]
+    rows = ["| method and path | what it does | token may | in bulk |", "|---|---|---|---|"]
     for endpoint in ENDPOINTS:
         does = paths[endpoint.route][endpoint.method.lower()]["summary"]
         name = f"`{endpoint.operation}`" if endpoint.operation in OPERATIONS else ""
         path = endpoint.path if endpoint.prefix == PREFIX else endpoint.route
-        rows.append(f"| `{endpoint.method} {path}` | {does} | {name} |")
+        words = dict.fromkeys([endpoint.needs, *([Permission.RECORD] if endpoint.records else [])])
+        may = "" if endpoint.operation == DOCUMENT else " or ".join(f"`{word}`" for word in words)
+        rows.append(f"| `{endpoint.method} {path}` | {does} | {may} | {name} |")
     return "\n".join(rows) + "\n"
 
 

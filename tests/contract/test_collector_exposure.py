@@ -302,7 +302,7 @@ def test_the_access_log_has_a_line_of_json_for_each_request(store: Store, tmp_pa
     headers = bearer(store)
     secret = headers["Authorization"].partition(" ")[2]
     with served(store, Settings(), log=log) as url, httpx.Client(base_url=url) as client:
-        client.get("/api/v1/agent", params={"name": "canary-query"}, headers=headers)
+        client.get("/api/v1/agent", params={"team_id": "canary-query"}, headers=headers)
         client.get(f"/{secret}", headers=headers)
         client.get("/api/v1/agent/canary-none", headers=headers)
         body = {"details": {"name": "canary-payload"}}

@@ -16,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from remit._base.files import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
@@ -36,6 +38,8 @@ COMPANIONS: Final = (LOG, "-shm", "-journal")
 SUBFOLDER: Final = "spool"
 
 FINGERPRINT_BYTES: Final = 8
+DIGEST_CHARS: Final = 16
+MAX_FAILURE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,21 @@ class Identity:
         token = token and token.strip()
         digest = sha256(token.encode()).digest()[:FINGERPRINT_BYTES] if token else b""
         return cls(target.rstrip("/"), digest)
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The attempts to deliver that have failed since the last one that succeeded.
+
+    Attributes:
+        since_ns: Wall time of the first one, nanoseconds since 1970.
+        reason: Why the last one failed.
+    """
+
+    since_ns: int
+    reason: str
+
+
+_read_failure: Final = msgspec.json.Decoder(Failure).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +225,36 @@ class Folder:
             if entry.name.endswith(endings) and not entry.is_symlink()
         ]
         return [Path(path) for _, path in sorted(dated)]
+
+    def note_failure(self, reason: str, now_ns: int) -> None:
+        """Note that an attempt to deliver failed, for `remit doctor`, which is another process."""
+        with suppress(OSError):
+            check_private_folder(self._data_dir)
+            known = self.failure()
+            noted = Failure(now_ns if known is None else known.since_ns, reason)
+            path = self._failure_path()
+            if noted != known:
+                made = path.with_suffix(f".{os.getpid()}")
+                make_private_file(made)
+                made.write_bytes(msgspec.json.encode(noted))
+                made.replace(path)
+
+    def forget_failure(self) -> None:
+        """Note that an attempt to deliver succeeded."""
+        with suppress(OSError):
+            self._failure_path().unlink()
+
+    def failure(self) -> Failure | None:
+        """Return why nothing can be delivered; None if the last attempt succeeded."""
+        with suppress(OSError, msgspec.DecodeError), self._failure_path().open("rb") as file:
+            return _read_failure(file.read(MAX_FAILURE_BYTES))
+        return None
+
+    def _failure_path(self) -> Path:
+        """Return the file of the target and token; beside the spool, whose size has a bound."""
+        identity = self.identity
+        digest = sha256(identity.target.encode() + b"\0" + identity.fingerprint).hexdigest()
+        return self._data_dir / f"undelivered-{digest[:DIGEST_CHARS]}.json"
 
     def size_bytes(self) -> int:
         """Return the size of all files together."""

@@ -427,6 +427,7 @@ def find(ctx: Context, instance_id: str, *_: object) -> InstanceRow:
 
 def view(ctx: Context, row: InstanceRow) -> dict[str, object]:
     """Return an instance as a step on it is answered."""
+    row = _readable(ctx, row)
     return instance_view(row, *_qualities(ctx, row))
 
 
@@ -442,7 +443,13 @@ def minimal_view(row: InstanceRow) -> dict[str, object]:
 
 def shown(ctx: Context, row: InstanceRow) -> dict[str, object]:
     """Return an instance as it is shown alone."""
+    row = _readable(ctx, row)
     return detail_view(row, *_qualities(ctx, row))
+
+
+def _readable(ctx: Context, row: InstanceRow) -> InstanceRow:
+    """Return an instance without its quality payloads for a caller who reads no values."""
+    return row if ctx.caller.reads else msgspec.structs.replace(row, quality_payloads="{}")
 
 
 def _qualities(

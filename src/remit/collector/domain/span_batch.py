@@ -46,6 +46,7 @@ from remit.collector.store import (
 )
 from remit.collector.validation import CompiledSpanType, Declared
 from remit.collector.views import span_answer
+from remit.collector.views.spans import without_values
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
 _PREFIXES: Final = {CREATE: CREATE_PREFIX, FINISH: FINISH_PREFIX}
@@ -328,6 +329,8 @@ class SpanBatch:
             view: object = {"id": row.id}
         else:
             view = shown_span(self._version(instance), row, instance, self._ctx.budget)
+            if not self._ctx.caller.reads:
+                view = without_values(view)
         terminated = instance.status == TERMINATED
         return span_answer(view, terminated=terminated, reason=instance.termination_reason)
 

@@ -156,7 +156,7 @@ class Site:
 
     async def _sign_in(self, request: Request) -> Response:
         wanted = _local(request.query_params.get("next"))
-        values: dict[str, object] = {"next": wanted, "wrong": False, "submits": False}
+        values: dict[str, object] = {"next": wanted, "wrong": None, "submits": False}
         if not can_sign_in(request):
             return _send(request, Page("sign_in_http.html", values))
         replaced = request.cookies.get(cookie_name(request), "")
@@ -175,8 +175,8 @@ class Site:
             secret = await self._executor.run(begin, writes=True)
         except RequestError as refusal:
             request.scope[CODE] = refusal.code
-            values["wrong"] = True
-            return _send(request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
+            values["wrong"] = refusal
+            return _send(request, Page("sign_in.html", values, refusal.status))
         response = _send(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),

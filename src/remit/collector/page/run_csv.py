@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from remit.collector.page.run_filters import PAGE_ROWS, Filters
+from remit.collector.page.run_filters import PAGE_ROWS, of_address
 from remit.collector.page.run_rows import Run
 from remit.collector.page.tables import CSV, csv_parts
 from remit.collector.page.visits import RUNS, Answer, Api, Pieces, Visit
@@ -43,7 +43,7 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
 
 def table(visit: Visit) -> Answer:
     """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
-    filters = Filters.of(visit.query)
+    filters = of_address(visit)
     criteria = filters.criteria(filters.window(visit))
     newest = visit.api.get(RUNS, **criteria)
     return Pieces(csv_parts(COLUMNS, _pages(visit.api, criteria, newest)), CSV, "runs.csv")

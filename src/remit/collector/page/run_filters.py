@@ -171,6 +171,19 @@ def messages(refusal: RequestError) -> dict[str, str]:
     return {_FIELDS.get(field, field): ", ".join(texts) for field, texts in errors.items()}
 
 
+def of_address(visit: Visit) -> Filters:
+    """Return the filters of an address, in which a subject may stand as in a form.
+
+    Raises:
+        RequestError: 422.
+    """
+    filters = Filters.of(visit.query)
+    subject = filters.get("subject").strip()
+    if not subject:
+        return filters
+    return Filters({**filters.chosen, "subject": _subject_hash(visit, subject)})
+
+
 def of_form(visit: Visit) -> Filters:
     """Return the filters that a form chose: an agent by name, a subject as its hash.
 

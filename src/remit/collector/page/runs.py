@@ -16,7 +16,14 @@ from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import US_PER_S, day
 from remit.collector.page.hours import Bar, Bars, bars_of
-from remit.collector.page.run_filters import PAGE_ROWS, Filters, kept_agent, noting, of_form
+from remit.collector.page.run_filters import (
+    PAGE_ROWS,
+    Filters,
+    kept_agent,
+    noting,
+    of_address,
+    of_form,
+)
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
 from remit.collector.page.runs_without import WORDS, Dropped, without_each
@@ -78,6 +85,9 @@ def runs(visit: Visit) -> Answer:
     """Show the runs that the filters of the address choose, the newest ones first."""
     filters = Filters.of(visit.query)
     try:
+        if (hashed := of_address(visit)) != filters:
+            # The hash does not name the person, in bookmarks and in the history of the browser.
+            return Redirect(hashed.address())
         window = _checked(visit, filters)
         cursor = visit.api.get(CHANGES)["cursor"]
         listed = _listed(visit, filters, window)

@@ -139,8 +139,8 @@ class DeploymentRow(Row, frozen=True, gc=False):
 class TokenRow(Row, frozen=True, gc=False):
     """A token; `token_hash` is SHA-256 of the secret, which is not stored.
 
-    `made_by` is the id of the token with which it was made over the API. `may` is `read`, `write`
-    or `erase`; each permits what the ones before it permit.
+    `made_by` is the id of the token with which it was made over the API. `may` is what it may do,
+    with commas between several permissions.
     """
 
     id: str
