@@ -106,6 +106,19 @@ def test_every_kind_of_answer_is_guarded(world: World, http: httpx.Client) -> No
     assert_guarded(signed_out)
 
 
+def test_a_head_is_answered_where_a_get_is(world: World, http: httpx.Client) -> None:
+    """With the same status and the same headers, for programs that watch the pages."""
+    places = places_of(world, world.account())
+    paths = [screen.address.format_map(places) for screen in (*SCREENS, *REFUSALS)]
+    browser = {"Accept": "text/html"}
+    for path in ("/", "/sign-in", "/runz", "/runs.csv", "/healthz", "/api/remit/v1/runs", *paths):
+        got, head = (http.request(method, path, headers=browser) for method in ("GET", "HEAD"))
+        assert head.status_code == got.status_code, path
+        assert head.headers.get("content-type") == got.headers.get("content-type"), path
+    signed_out = http.head("/sign-in", headers={"Cookie": ""})
+    assert signed_out.status_code == HTTPStatus.OK
+
+
 def test_static_files_are_small_and_kept_for_a_year(http: httpx.Client) -> None:
     """Their addresses change with their content; nobody has to be signed in."""
     sizes = {".js": 0, ".css": 0, ".woff2": 0}

@@ -23,6 +23,7 @@ from uvicorn.supervisors import Multiprocess
 
 from remit._base.clock import SystemClock
 from remit._base.guard import logger
+from remit._base.version import __version__
 from remit.collector.api import ThreadExecutor
 from remit.collector.domain import prepare
 from remit.collector.page import PageOptions
@@ -230,6 +231,7 @@ def _config(
         log_level="error",
         access_log=False,
         server_header=False,
+        headers=[("x-remit-version", __version__)],
         timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=WORKER_TIMEOUT_S,
         proxy_headers=options.proxy is not None,
