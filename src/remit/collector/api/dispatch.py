@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 from msgspec import Raw
 
 from remit._base.clock import NS_PER_US, Clock
+from remit._base.text import number_of
 from remit.collector.api import bulk
 from remit.collector.api.bodies import GZIP, decoded
 from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
@@ -261,6 +262,13 @@ class Service:
                 chosen: Selection = operation.endpoint.perform(context, *operation.arguments)
             erased = erase(self._store, **chosen._asdict(), clock=self._clock)
             self._store.note_erasure()
+        logger.info(
+            "erased %s by token %s: %s, %s",
+            number_of(erased.runs, "run"),
+            caller.token_id,
+            number_of(erased.spans, "span"),
+            number_of(erased.answers, "answer"),
+        )
         return encode({"status": "success", **erased._asdict()})
 
     def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:
