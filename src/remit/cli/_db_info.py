@@ -123,7 +123,7 @@ def vacuum(db: Database | None) -> None:
         try:
             store.scrub()
         except StoreUnavailableError as error:
-            raise Failed(f"the database is in use ({error}): try again later") from error
+            raise Failed(f"the database is in use: {error}") from error
     with opened_to_read(path) as reader:
         after = _bytes(path, reader)
     emit(f"Vacuumed {shown(path)}: {size(before)} before, {size(after)} now.")
