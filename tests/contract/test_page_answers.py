@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import zlib
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
-from remit.collector import Store
+from remit.collector import Store, create_token, open_store
 from tests.collecting import NOBODY, World
 from tests.inside import httpx
 from tests.inside_collector import PageOptions, create_app, static_files, static_version
 from tests.page_data import REFUSALS, SCREENS, places_of
-from tests.signing_in import signed_in, stranger
+from tests.signing_in import sign_in, signed_in, stranger
 from tests.stores import on_each_store
 
 POLICY = (
@@ -67,6 +69,20 @@ def test_every_screen_answers(world: World, http: httpx.Client) -> None:
         assert "://" not in answer.text.replace("http://127.0.0.1:8420", "").replace(
             "https://", "", answer.text.count("<code")
         ), screen
+
+
+def test_the_first_steps_name_the_database_of_this_server(tmp_path: Path) -> None:
+    """A token in another one would be refused; a reader of one agent does not see where it is."""
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    store = open_store(folder / "remit.db")
+    secret = create_token(store, "agent_deployment", agent="desk").secret
+    page = html.unescape(signed_in(store).get("/runs").text)
+    reader = stranger(create_app(store, page=PageOptions()))
+    sign_in(reader, secret)
+    assert f"--to token --db '{folder}/remit.db'</pre>" in page
+    assert "--to token --db ..." in reader.get("/runs").text
+    store.close()
 
 
 def test_help_begins_with_the_words(http: httpx.Client) -> None:

@@ -27,6 +27,26 @@ def run(*words: str, **env: str) -> Result:
     return CliRunner().invoke(main, ["db", *words], env=env)
 
 
+@pytest.mark.parametrize("kind", EACH_STORE)
+def test_runs_of_a_program_with_a_wrong_clock_are_said(kind: str, tmp_path: Path) -> None:
+    """Also before a deletion, which goes by that clock; the age is that of the storage."""
+    with empty_database(kind, tmp_path) as named:
+        store = open_store(named)
+        api = World(store).account()
+        for start in ("2026-03-01T00:00:00Z", None):
+            run_id = api.instance("pending")["id"]
+            api.post(f"/agent_instance/{run_id}/start", {"timestamp": start} if start else {})
+        stored = api.shown(run_id)["inserted_at"]
+        store.close()
+        found = json.loads(run("info", "--json", "--db", str(named)).stdout)
+        text = run("info", "--db", str(named)).stdout
+        asked = run("retain", "--days", "30", "--db", str(named))
+    sentence = "1 run began more than a day before or after it was stored"
+    assert (found["oldest"], found["misdated"]) == (stored[:10], 1)
+    assert re.search(rf"^clocks +{sentence}", text, re.MULTILINE)
+    assert sentence in asked.stderr
+
+
 def size_of(folder: Path) -> int:
     """Return the bytes of a database and its logs."""
     return sum(file.stat().st_size for file in folder.iterdir())
@@ -46,14 +66,18 @@ def test_what_a_database_holds_is_shown(kind: str, tmp_path: Path) -> None:
         store.close()
         done = run("info", "--json", "--db", str(named), **RETENTION)
         found = json.loads(done.stdout)
-        text = run("info", "--db", str(named)).stdout
+        text = run("info", "--db", str(named), **RETENTION).stdout
     assert (found["version"], found["runs"], found["spans"]) == (7, 2, 4)
     assert (found["oldest"], found["newest"]) == (newest[:10], newest)
-    assert found["retention"] == {"spans and runs": "180d", "payloads": "30d"}
+    assert "retention" not in found
+    assert found["misdated"] == 0
     assert found["bytes"] > 4096
     assert re.search(r"^spans +4$", text, re.MULTILINE)
     assert re.search(r"^size +[\d.]+ [KM]iB$", text, re.MULTILINE)
-    assert re.search(r"^retention +none set here$", text, re.MULTILINE)
+    # That of a server is not that of this environment.
+    assert re.search(r"^retention +as the server is started with", text, re.MULTILINE)
+    assert "180d" not in text
+    assert "clocks" not in text
     assert f"newest      {newest[:16]}Z" in text
 
 

@@ -143,6 +143,11 @@ class Service:
         self._used_us: dict[str, int] = {}
         self._outage: object | None = None
 
+    @property
+    def database(self) -> str:
+        """The path of the database, or its URL without the password."""
+        return self._store.path
+
     def ready(self) -> bool:
         """Return whether the database answers and has the schema that this remit knows."""
         try:

@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,7 @@ from remit.collector.store import is_postgres, open_store, shown
 from remit.collector.store.version import VERSION
 from remit.errors import SettingsError
 
-with suppress(ImportError):  # Windows has no such limits
+if sys.platform != "win32":  # which has no such limits
     import resource
 
 GRACE_S: Final = 10
@@ -144,7 +145,7 @@ def serve(
 
 def _allow_files(connections: int) -> None:
     """Allow this process and its workers to open so many connections; log if it is not possible."""
-    if "resource" not in globals():
+    if sys.platform == "win32":
         return
     needed = connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
