@@ -222,7 +222,8 @@ def serve(
     )
     settings = Settings(**more)
     _check_options(options, settings)
-    start_logging(options.log_format, options.log_level)
+    end_logging = start_logging(options.log_format, options.log_level)
+    click.get_current_context().call_on_close(end_logging)
     path = database(db, create=True)
     if workers > 1 and not is_postgres(path):
         raise click.UsageError(

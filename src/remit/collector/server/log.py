@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -26,15 +27,23 @@ class LogFormat(StrEnum):
     """One object a line."""
 
 
-def start_logging(log_format: str, level: str) -> None:
-    """Write what this process logs to standard error, from *level* on.
+def start_logging(log_format: str, level: str) -> Callable[[], None]:
+    """Write what this process logs to standard error, from *level* on; return what ends it.
 
     Of other libraries than remit and uvicorn only warnings are written.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonFormatter() if log_format == LogFormat.JSON else _TextFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("remit").setLevel(level.upper())
+    root, own = logging.getLogger(), logging.getLogger("remit")
+    before = own.level
+    root.addHandler(handler)
+    own.setLevel(level.upper())
+
+    def end() -> None:
+        root.removeHandler(handler)
+        own.setLevel(before)
+
+    return end
 
 
 def level_of_uvicorn(level: str) -> str:
