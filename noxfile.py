@@ -150,7 +150,9 @@ def package(session: nox.Session) -> None:
         )  # fmt: skip
         session.chdir(folder)
         session.run(python, "-W", "error", "-c", "import remit; remit.agent", external=True)
-        session.run(f"{folder}/venv/bin/remit", "--version", external=True)
+        shown = session.run(f"{folder}/venv/bin/remit", "--version", external=True, silent=True)
+        if str(shown).split() != ["remit", wheel.name.split("-")[1]]:
+            session.error(f"{wheel.name} says that it is {shown}")
         session.run(
             f"{folder}/venv/bin/remit", "demo", "--data-dir", f"{folder}/data",
             external=True, silent=True,

@@ -15,7 +15,7 @@ from remit.collector import Settings, Store, create_token
 from remit.testing import FakeClock
 from tests.collecting import Api, details, refusal
 from tests.exposed import answered, served, told
-from tests.inside import Deadline, SystemClock, httpx
+from tests.inside import Deadline, SystemClock, httpx, version
 from tests.inside_collector import ServerOptions, StoreUnavailableError
 from tests.subtests import each
 
@@ -166,10 +166,11 @@ def test_who_asks_too_often_has_to_wait(url: str, store: Store) -> None:
 
 
 def test_it_says_that_it_is_alive_and_ready(url: str) -> None:
-    """It needs no token and tells nothing else."""
-    for path in ("/healthz", "/readyz"):
+    """It needs no token, and tells the version and nothing else."""
+    named = {"version": version.__version__}
+    for path, more in (("/healthz", named), ("/readyz", {})):
         answer = httpx.get(url + path)
-        assert (answer.status_code, answer.json()) == (200, {"status": "success"})
+        assert (answer.status_code, answer.json()) == (200, {"status": "success", **more})
 
 
 class Away:

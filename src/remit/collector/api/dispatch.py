@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeVar
 from msgspec import Raw
 
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
+from remit._base.text import number_of
 from remit.collector.api import bulk
 from remit.collector.api.bodies import GZIP, decoded
 from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
@@ -148,6 +149,11 @@ class Service:
         self._outage: object | None = None
         self._last_write = -PROBE_AFTER_NS, True
         self._probing = threading.Lock()
+
+    @property
+    def database(self) -> str:
+        """The path of the database, or its URL without the password."""
+        return self._store.path
 
     def ready(self) -> bool:
         """Return whether the database has the schema that this remit knows, and can be written.
@@ -291,6 +297,13 @@ class Service:
                 chosen: Selection = operation.endpoint.perform(context, *operation.arguments)
             erased = erase(self._store, **chosen._asdict(), clock=self._clock)
             self._store.note_erasure()
+        logger.info(
+            "erased %s by token %s: %s, %s",
+            number_of(erased.runs, "run"),
+            caller.token_id,
+            number_of(erased.spans, "span"),
+            number_of(erased.answers, "answer"),
+        )
         return encode({"status": "success", **erased._asdict()})
 
     def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:

@@ -160,7 +160,7 @@ class Site:
         if not can_sign_in(request):
             return _send(request, Page("sign_in_http.html", values))
         replaced = request.cookies.get(cookie_name(request), "")
-        if request.method == "GET":
+        if request.method != "POST":
             values["submits"] = not replaced or not await self._executor.run(
                 partial(self._has_session, replaced)
             )
@@ -325,7 +325,8 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
 def wants_page(request: Request) -> bool:
     """Return whether a browser requests a page, outside the API."""
     accepts = "text/html" in request.headers.get("accept", "")
-    return request.method == "GET" and accepts and not request.url.path.startswith(PREFIXES)
+    reads = request.method in {"GET", "HEAD"}
+    return reads and accepts and not request.url.path.startswith(PREFIXES)
 
 
 def _raw(request: Request, answer: Page | Redirect | Data, *, caller_shown: bool) -> _Raw:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from remit._base.version import __version__
 from remit.collector.api import CALLER, HEADERS, RETRY_AFTER_S, Executor, Service
 from remit.collector.domain import Permission, TokenScope
 from remit.collector.errors import RequestError, forbidden, unauthorized
@@ -19,7 +20,8 @@ from remit.collector.metrics import Metrics
 from remit.collector.server.prometheus import CONTENT_TYPE
 from remit.collector.settings import MetricsFor
 
-ALIVE: Final = b'{"status":"success"}'
+READY: Final = b'{"status":"success"}'
+ALIVE: Final = f'{{"status":"success","version":"{__version__}"}}'.encode()
 # A request with one of these headers came through a proxy.
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -46,7 +48,7 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
                 "the database cannot be read or written now",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
-        return Response(ALIVE, headers=HEADERS)
+        return Response(READY, headers=HEADERS)
 
     async def counters(request: Request) -> Response:
         if service.settings.metrics == MetricsFor.ALL:

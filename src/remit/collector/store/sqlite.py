@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
@@ -42,6 +43,8 @@ MEMORY: Final = ":memory:"
 BUSY_TIMEOUT_S: Final = 10.0
 CACHE_KIB: Final = 64 * 1024
 """Pages in memory of the connection that writes, for a server."""
+SCRUB_S: Final = 60.0
+"""How long `scrub` waits for other processes, to empty the log."""
 TRUNCATE_S: Final = 0.1
 """How long `maintain` keeps writers waiting, after an erasure, for readers of the log."""
 MAINTAINED_PAGES: Final = 16_000
@@ -185,10 +188,20 @@ class SqliteStore(Store):
     def scrub(self) -> None:
         with self._lock, unavailable(self.path):
             connection = self._connection or self._open()
+            # VACUUM writes the whole file to the log. With a page there, what would keep the log
+            # from being emptied afterwards does so before.
+            connection.execute(_MARK)
+            if not _empty_log(connection, 0):
+                raise StoreUnavailableError(
+                    f"{self.path}: another process reads an older state of it, so nothing was "
+                    "changed: try again when it has ended"
+                )
             connection.execute("VACUUM")
-            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise StoreUnavailableError(f"{self.path}: another process reads an older state of it")
+            if not _empty_log(connection, SCRUB_S):
+                raise StoreUnavailableError(
+                    f"{self.path}: another process reads an older state of it, and the space is "
+                    "given back when it has ended: then do the same again"
+                )
 
     @override
     def close(self) -> None:
@@ -355,6 +368,21 @@ def _prepare(connection: sqlite3.Connection) -> None:
             pause.wait(_WAL_PAUSE_S)
         else:
             return
+
+
+def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
+    """Write the log into the file and truncate it; return whether other processes allow it.
+
+    Args:
+        connection: A connection that waits for readers and writers, as its busy timeout says.
+        wait_s: How long to try again: a process that writes all the time may be faster.
+    """
+    until = time.monotonic() + wait_s
+    while True:
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy or time.monotonic() >= until:
+            return not busy
+        threading.Event().wait(TRUNCATE_S)
 
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
