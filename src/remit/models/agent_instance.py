@@ -220,6 +220,8 @@ class AgentInstanceSpanCounts(WireModel):
     """Spans that were cancelled."""
     finished: int
     """Spans that ended in any way."""
+    recorded: int | None = None
+    """All spans that its end says were recorded, if fewer are here; else it is left out."""
 
 
 class AgentInstance(WireModel):

@@ -14,6 +14,7 @@ from remit.collector.store import (
     BAD_PAYLOAD,
     BEYOND,
     DENIED,
+    HOLE,
     INVALID,
     LOST,
     WITHHELD,
@@ -105,16 +106,27 @@ def finding_rows(
     for flag in (DENIED, BEYOND):
         if added & flag:
             kinds[flag] = [*kept.get(flag, [])] or [None]
-    began_us = row.inserted_at if row.started_at is None else row.started_at
     for kind, sentences in kinds.items():
         for number, sentence in enumerate(sentences):
-            yield FindingRow(
-                kind,
-                began_us,
-                row.run_ref,
-                row.id,
-                number,
-                run.agent_ref,
-                run.environment_ref,
-                sentence,
-            )
+            yield _row(run, row, kind, number, sentence)
+
+
+def hole_row(run: InstanceRow, root: SpanRow, recorded: int) -> FindingRow:
+    """Return the finding that a run has fewer spans than it recorded."""
+    return _row(run, root, HOLE, recorded)
+
+
+def _row(
+    run: InstanceRow, row: SpanRow, kind: int, number: int, sentence: str | None = None
+) -> FindingRow:
+    began_us = row.inserted_at if row.started_at is None else row.started_at
+    return FindingRow(
+        kind,
+        began_us,
+        row.run_ref,
+        row.id,
+        number,
+        run.agent_ref,
+        run.environment_ref,
+        sentence,
+    )

@@ -442,7 +442,7 @@ def minimal_view(row: InstanceRow) -> dict[str, object]:
 
 def shown(ctx: Context, row: InstanceRow) -> dict[str, object]:
     """Return an instance as it is shown alone."""
-    return detail_view(row, *_qualities(ctx, row))
+    return detail_view(row, *_qualities(ctx, row), recorded=ctx.tx.recorded(row))
 
 
 def _qualities(
