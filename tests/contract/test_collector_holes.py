@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from remit.collector import Store, create_token
 from remit.collector.store.retention import forget
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
+from tests.signing_in import signed_in
 from tests.stores import on_each_store
 
 pytestmark = on_each_store
@@ -128,7 +130,7 @@ def test_one_request_may_bring_the_end_before_the_steps(world: World) -> None:
 
 
 def test_the_span_that_reports_losses_is_no_step(world: World) -> None:
-    """The end of the run does not count it."""
+    """The end of the run does not count it, so it does not fill the hole."""
     api = world.account()
     run = ended(api, 1)
     payload = {"counts": {"spool_full": 1}, "reason": "spool_full"}
@@ -137,7 +139,7 @@ def test_the_span_that_reports_losses_is_no_step(world: World) -> None:
     with_loss = mark(api, run["id"])
     api.span(run["id"], status="complete")
 
-    assert with_loss == (True, 2)
+    assert with_loss == (True, 3)
     assert mark(api, run["id"]) == (True, None)
 
 
@@ -173,3 +175,18 @@ def test_retention_makes_no_hole_and_hides_none(store: Store, spans: int) -> Non
     forget(store, None, now_us + 1)
 
     assert before == mark(api, run["id"]) == ((False, None) if spans == 1 else (True, 3))
+
+
+def test_the_page_and_the_exports_say_it_too(store: Store, world: World) -> None:
+    """In the list, in the table for a spreadsheet, and wherever the head of the run is."""
+    api = world.account()
+    run = ended(api, 2, external_identifier="01m8ry1r3vxd1mwspms4j7awkb")
+    reader = signed_in(store)
+    said = "0 of 2 steps are here"
+
+    assert said in reader.get("/runs?from=all").text
+    assert said in reader.get("/runs?from=all&marked=lost").text
+    assert said in reader.get(f"/runs/{run['id']}").text
+    assert said in reader.get(f"/runs/{run['id']}/file").text
+    (row,) = csv.DictReader(reader.get("/runs.csv?from=all").text.splitlines())
+    assert (row["steps"], row["recorded_steps"], row["marks"]) == ("0", "2", "undeclared lost")

@@ -269,14 +269,14 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
 
 
 def _listed(run: ListedRun, agent: str, chars: int) -> str:
-    instance, (total, failed) = run.instance, run.steps()
+    instance, steps = run.instance, run.steps()
     return _line(
         bold(run.handle[:chars]),
         printable(agent),
         coloured(run.status, f"{run.status:<10}"),
         when(instance.started_at),
         took(instance.started_at, instance.finished_at),
-        f"{total}, {failed} failed" if failed else str(total),
+        f"{steps}, {steps.failed} failed" if steps.failed else str(steps),
         chars,
     )
 

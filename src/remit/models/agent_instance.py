@@ -287,7 +287,8 @@ class AgentInstance(WireModel):
         if not isinstance(counts, Mapping):
             return counts
         given = cast("Mapping[str, object]", counts)
-        return {**dict.fromkeys(AgentInstanceSpanCounts.model_fields, 0), **given}
+        fields = AgentInstanceSpanCounts.model_fields.items()
+        return {**{name: 0 for name, field in fields if field.is_required()}, **given}
 
 
 class RegisteredAgent(WireModel):

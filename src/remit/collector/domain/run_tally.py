@@ -21,7 +21,6 @@ from remit.collector.store import (
     DENIED,
     FOUND,
     HOLE,
-    LOST,
     FindingRow,
     InstanceRow,
     SpanFilter,
@@ -29,6 +28,7 @@ from remit.collector.store import (
     Transaction,
     TypeRow,
 )
+from remit.collector.store.rows import all_spans
 from remit.collector.store.statements import SPANS_OF_RUN
 from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
 from remit.collector.validation import CompiledSpanType
@@ -195,19 +195,15 @@ class RunTally:
         """Return a run marked if its end says that more spans were recorded than are here.
 
         A span that arrives later may close the hole. Spans that were deleted because of their age
-        are counted in the run, so that they leave none. The end of a run does not count the span
-        that reports its losses.
+        are counted in the run, so that they leave none.
 
         Args:
             run: What `write` returned.
         """
-        recorded = self._recorded
+        recorded = self._tx.recorded(run) if self._recorded is None else self._recorded
         if recorded is None:
-            recorded = self._tx.recorded(run)
-            if recorded is None:
-                return run
-        here = sum(getattr(run, name) for name in SPANS_OF_RUN) - bool(run.flags & LOST)
-        if here >= recorded:
+            return run
+        if sum(getattr(run, name) for name in SPANS_OF_RUN) >= all_spans(run.flags, recorded):
             if run.flags & HOLE:
                 self._tx.close_hole(run)
             return msgspec.structs.replace(run, flags=run.flags & ~HOLE)

@@ -10,7 +10,7 @@ from remit.collector.domain import Context
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
 from remit.collector.page.comparison import Change, Pair, Run, changes_of
-from remit.collector.page.run_rows import listed_run
+from remit.collector.page.run_rows import listed_run, steps_in
 from remit.collector.page.sequences import (
     Ran,
     Row,
@@ -134,6 +134,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
                 ("older", older, pair.older_version),
                 ("newer", newer, pair.newer_version),
             ),
+            "counts": [steps_in(run) for run in (older, newer)],
             "took": [
                 formats.duration(formats.between(run["started_at"], run["finished_at"]))
                 for run in (older, newer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
+from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
@@ -26,6 +27,7 @@ from remit.collector.store.questions import (
     scope_of,
     steps_of,
 )
+from remit.collector.store.rows import all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 MOST_STEPS: Final = 2000
@@ -68,7 +70,8 @@ class RunFacts:
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
         far: Of a failed run, the steps of its failure that are on other pages, and those around.
-        total: How many steps there are.
+        total: How many spans there are.
+        recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span with payloads.
         elsewhere: The same failure in other runs.
@@ -82,6 +85,7 @@ class RunFacts:
     steps: Mapping[str, StepRecord]
     far: Mapping[str, StepRecord]
     total: int
+    recorded: int | None
     after: str | None
     root: SpanRow | None
     elsewhere: Elsewhere | None
@@ -102,6 +106,18 @@ class RunFacts:
         closed = closed_types(self.types)
         used = {step.schema_name for step in self.steps.values()}
         return not closed.isdisjoint(used) if self.is_whole else bool(closed)
+
+    @property
+    def counts(self) -> StepCounts:
+        """The numbers of its steps."""
+        row = self.row
+        spans = {
+            "total": self.total,
+            "failed": row.spans_failed,
+            "active": row.spans_active,
+            "recorded": self.recorded,
+        }
+        return step_counts(row.external_identifier, row.status, spans)
 
     @property
     def is_open(self) -> bool:
@@ -311,6 +327,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
     agent = tx.agent(account_id, row.agent_id)
     version = tx.row(VersionRow, account_id, row.agent_version_id)
+    recorded = tx.recorded(row)
     return RunFacts(
         row=row,
         agent=row.agent_id if agent is None else agent.name,
@@ -320,6 +337,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
         steps=steps,
         far=far,
         total=run.spans,
+        recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
         root=root,
         elsewhere=_elsewhere(ctx, row),

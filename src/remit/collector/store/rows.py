@@ -239,6 +239,14 @@ class InstanceRow(Row, frozen=True, gc=False):
     environment_ref: int = 0
 
 
+def all_spans(flags: int, recorded: int) -> int:
+    """Return how many spans a run has in all, if its end says that *recorded* were recorded.
+
+    The end of a run does not count the span that reports its losses.
+    """
+    return recorded + bool(flags & LOST)
+
+
 class SpanRow(Row, frozen=True, gc=False):
     """One step of a run; the payloads are JSON as received.
 

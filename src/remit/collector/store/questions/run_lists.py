@@ -25,7 +25,7 @@ from remit.collector.store.questions.scope import (
     run_meets,
     same_shard,
 )
-from remit.collector.store.rows import HOLE, STATUSES
+from remit.collector.store.rows import HOLE, STATUSES, all_spans
 from remit.collector.store.statements import Where
 from remit.collector.store.transaction import Transaction
 
@@ -257,7 +257,8 @@ def _records(
         records.append((record, int(one), int(other)))
     for ref, number in _recorded(tx, with_holes):
         record, *key = records[with_holes[ref]]
-        records[with_holes[ref]] = (msgspec.structs.replace(record, recorded=number), *key)
+        spans = all_spans(record.flags, number)
+        records[with_holes[ref]] = (msgspec.structs.replace(record, recorded=spans), *key)
     return records
 
 
