@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import DECLARED, settings, start, told_by
-from tests.serving import REMIT, serving, token_of
 from tests.served import environment
+from tests.serving import REMIT, serving, token_of
 
 GOES_ON = """
 @remit.agent("Desk")

@@ -18,6 +18,7 @@ import pytest
 from remit.collector import Store, create_token, open_store
 from remit.collector.store import SqliteStore, StoreUnavailableError, Transaction
 from remit.errors import SettingsError
+from remit.testing import FakeClock
 from tests.collecting import World, details, refusal
 from tests.inside_collector import sqlite_store
 
@@ -330,3 +331,14 @@ print(sorted({"psycopg", "psycopg_pool", "remit.collector.store.sqlite"} & set(s
     )  # fmt: skip
 
     assert done.stdout == "['remit.collector.store.sqlite']\n"
+
+
+def test_the_feed_of_changes_follows_the_clock_that_the_store_was_given() -> None:
+    """The number of a change begins with the time."""
+    clock = FakeClock()
+    store = SqliteStore(":memory:", clock=clock)
+    World(store, clock=clock).account().instance()
+
+    with store.reading() as tx:
+        ((seq,),) = tx.rows("SELECT seq FROM run_changes")
+    assert 0 <= seq - clock.wall_ns() // 1000 < 10
