@@ -91,6 +91,14 @@ class ListedRun:
         """Its key, or its id if the key cannot be printed; commands take it as RUN."""
         return called(self.instance.external_identifier, self.instance.id)
 
+    @property
+    def tokens(self) -> int | None:
+        """The tokens that language models took and gave; None if none were counted."""
+        if not isinstance(self.instance, Run):
+            return None
+        counted = [each for each in (self.instance.tokens.in_, self.instance.tokens.out) if each]
+        return sum(counted) if counted else None
+
     def steps(self) -> StepCounts:
         """Return the numbers of its steps."""
         run = self.instance
