@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
@@ -55,9 +55,10 @@ from remit.models.agent_span import AgentSpan
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
 STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
-# Status, duration, "99, 9 failed", and what stands between the columns.
-OTHER_COLUMNS: Final = 10 + 10 + 12 + 5 * 2
-TOKEN_COLUMNS: Final = 7
+# Status, "99, 9 failed", and what stands between the columns.
+OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
+COLUMNS_OF: Final = (10, 7)
+"""Columns of a duration, and of tokens."""
 MIN_AGENT_COLUMNS: Final = 6
 POLL_S: Final = 1.0
 
@@ -100,8 +101,8 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
     chars = _unique_chars([run.handle for run in found])
     names = names_of(run.agent for run in found)
     with_tokens = any(run.tokens is not None for run in found)
-    head = "RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK"
-    emit(faint(_line(*head, "TOKENS" if with_tokens else None, "SPANS", chars)))
+    numbers = ["TOOK", *(["TOKENS"] if with_tokens else []), "SPANS"]
+    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", numbers, chars)))
     for run in found:
         emit(_listed(run, names[run.agent.id], chars, with_tokens=with_tokens))
         if run.failure is not None:
@@ -272,15 +273,17 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
 
 
 def _listed(run: ListedRun, agent: str, chars: int, *, with_tokens: bool) -> str:
-    instance, steps, tokens = run.instance, run.steps(), run.tokens
+    instance, steps = run.instance, run.steps()
+    numbers = [took(instance.started_at, instance.finished_at)]
+    if with_tokens:
+        numbers.append("" if run.tokens is None else str(run.tokens))
+    numbers.append(f"{steps}, {steps.failed} failed" if steps.failed else str(steps))
     return _line(
         bold(run.handle[:chars]),
         printable(agent),
         coloured(run.status, f"{run.status:<10}"),
         when(instance.started_at),
-        took(instance.started_at, instance.finished_at),
-        ("" if tokens is None else str(tokens)) if with_tokens else None,
-        f"{steps}, {steps.failed} failed" if steps.failed else str(steps),
+        numbers,
         chars,
     )
 
@@ -296,22 +299,16 @@ def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
 
 
 def _line(
-    run: str,
-    agent: str,
-    status: str,
-    started: str,
-    duration: str,
-    tokens: str | None,
-    steps: str,
-    chars: int,
+    run: str, agent: str, status: str, started: str, numbers: Sequence[str], chars: int
 ) -> str:
-    """Return a line of the list; without a column of tokens if they are None."""
-    counted = "" if tokens is None else f"{tokens:>{TOKEN_COLUMNS}}  "
+    """Return a line of the list; *numbers* are duration, tokens (not in every list) and steps."""
+    *ranged, steps = numbers
+    counted = "".join(f"{number:>{COLUMNS_OF[place]}}  " for place, number in enumerate(ranged))
     taken = chars + when_columns() + OTHER_COLUMNS + len(counted)
     room = max(MIN_AGENT_COLUMNS, columns() - taken)
     run += " " * (chars - len(click.unstyle(run)))
     head = f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<{when_columns()}}"
-    return f"{head}  {duration:>10}  {counted}{steps}".rstrip()
+    return f"{head}  {counted}{steps}".rstrip()
 
 
 def _unique_chars(handles: list[str]) -> int:

@@ -90,7 +90,8 @@ def list_spans(
             return
         emit(
             faint(
-                f"{'STARTED':<{when_columns()}}  {'RUN':<{RUN_CHARS}}  STATUS     {'TOOK':>10}  STEP"
+                f"{'STARTED':<{when_columns()}}  {'RUN':<{RUN_CHARS}}  STATUS     "
+                f"{'TOOK':>10}  STEP"
             )
         )
         for step in reader.with_runs(found, in_order=False):

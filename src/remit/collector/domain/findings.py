@@ -14,6 +14,7 @@ from remit.collector.store import (
     BAD_PAYLOAD,
     BEYOND,
     DENIED,
+    HIDDEN,
     HOLE,
     INVALID,
     LOST,
@@ -27,6 +28,8 @@ from remit.collector.validation import WITHHELD as WITHHELD_MARKER
 
 LOSS_SPAN: Final = "remit:loss"
 """Name of the span that reports what a run lost."""
+NOT_IN_REPR: Final = "hidden:repr"
+"""Rule of a value that the author of its class leaves out of its repr; it is no secret by that."""
 MAX_SENTENCES: Final = 20
 MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100
@@ -78,7 +81,7 @@ class Marks:
             if marker[KEY] == WITHHELD_MARKER
         )
         if rules:
-            self.flags |= WITHHELD
+            self.flags |= WITHHELD if rules.keys() - {NOT_IN_REPR} else HIDDEN
             self.rules.update(dict(rules.most_common(MAX_RULES)))
 
     def _take(self, flag: int, sentences: list[str]) -> None:
