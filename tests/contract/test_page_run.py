@@ -323,3 +323,22 @@ def test_the_runs_beside_are_those_of_the_same_agent(world: World, http: httpx.C
     assert f'id="older" href="/runs/{run_id}"' in newest
     assert 'id="older"' not in oldest
     assert 'id="newer"' not in newest
+
+
+def test_what_a_run_was_not_given_is_no_line(world: World, store: Store) -> None:
+    """Of the root of a run; a step shows that an argument was null."""
+    api = world.account()
+    run_id = api.instance()["id"]
+    payload = {"subject": None, "labels": None, "purpose": "live", "pid": 7}
+    result = {"status": "complete", "reason": None, "spans": 1, "lost": 0}
+    root = api.span(run_id, schema_name="remit:run", payload=payload)
+    step = api.span(run_id, parent_span_id=root["id"], payload={"coupon": None})
+    body = {"status": "complete", "result_payload": result}
+    assert api.post(f"/agent_spans/{root['id']}/finish", body).status_code == 200
+    http = signed_in(store)
+
+    panel = http.get(f"/runs/{run_id}?span={root['id']}").text
+    names = re.findall(r"<bdi class=\"k\">(\w+)", panel)
+    assert "purpose" in names
+    assert not {"subject", "labels", "reason"} & {*names}
+    assert "coupon" in http.get(f"/runs/{run_id}?span={step['id']}").text
