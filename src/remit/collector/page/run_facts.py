@@ -9,12 +9,12 @@ from typing import Final, NamedTuple, cast
 
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain import Context
-from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import members, objects
+from remit.collector.page.visibility import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
 from remit.collector.store.questions import (
@@ -23,8 +23,6 @@ from remit.collector.store.questions import (
     StepRecord,
     count_runs,
     oldest_run,
-    run_ref_of,
-    scope_of,
     steps_of,
 )
 from remit.collector.store.rows import all_spans
@@ -314,11 +312,8 @@ def _exception(error: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
-    row, tx = instance_of(ctx, run_id), ctx.tx
+    (row, run), tx = run_in(ctx, run_id), ctx.tx
     account_id = ctx.caller.account_id
-    run = run_ref_of(tx, run_id)
-    if run is None:
-        raise not_found("agent_instance")
     limit = MOST_STEPS if run.spans <= MOST_STEPS else limit
     steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
     far = {} if len(steps) == run.spans else _failed_elsewhere(ctx, row, run, steps)
@@ -380,9 +375,7 @@ def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
     account_id = ctx.caller.account_id
     if row.status != FAILED or row.fingerprint is None:
         return None
-    scope = scope_of(ctx.tx, account_id, row.agent_id, ctx.caller.environment_id)
-    if scope is None:
-        return None
+    scope = scope_in(ctx, row.agent_id)
     alike = RunCriteria(scope=scope, fingerprint=row.fingerprint, status=FAILED)
     runs = count_runs(ctx.tx, alike)
     oldest = oldest_run(ctx.tx, alike) if runs > 1 else None
@@ -410,7 +403,7 @@ def _name(version: VersionRow) -> str:
 
 
 def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -> SpanFacts:
-    run, tx = instance_of(ctx, run_id), ctx.tx
+    run, tx = run_in(ctx, run_id).row, ctx.tx
     account_id = ctx.caller.account_id
     row = tx.spans(account_id, [span_id]).get(span_id)
     if row is None or row.agent_instance_id != run_id:

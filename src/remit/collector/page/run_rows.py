@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain import Context
-from remit.collector.domain.params import instance_of
 from remit.collector.errors import RequestError, not_found
 from remit.collector.page.formats import missing, short_name, tail
+from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
-from remit.collector.store.questions import run_of, run_ref_of
+from remit.collector.store.questions import run_of
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 from remit.collector.views.questions import run_view
@@ -145,9 +145,7 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
     """
 
     def work(ctx: Context) -> dict[str, Any]:
-        instance_of(ctx, run_id)
-        ref = run_ref_of(ctx.tx, run_id)
-        run = None if ref is None else run_of(ctx.tx, ref)
+        run = run_of(ctx.tx, run_in(ctx, run_id).ref)
         if run is None:
             raise not_found("agent_instance")
         return run_view(run)

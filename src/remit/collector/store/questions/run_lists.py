@@ -256,9 +256,9 @@ def _records(
             with_holes[int(ref)] = len(records)
         records.append((record, int(one), int(other)))
     for ref, number in _recorded(tx, with_holes):
-        record, *key = records[with_holes[ref]]
+        record, one, other = records[with_holes[ref]]
         spans = all_spans(record.flags, number)
-        records[with_holes[ref]] = (msgspec.structs.replace(record, recorded=spans), *key)
+        records[with_holes[ref]] = (msgspec.structs.replace(record, recorded=spans), one, other)
     return records
 
 
