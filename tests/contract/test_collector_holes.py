@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from remit.collector import Store, create_token
-from remit.collector.store.retention import forget
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
+from tests.inside_collector import forget
 from tests.signing_in import signed_in
 from tests.stores import on_each_store
 
