@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
 
-from remit._base.clock import NS_PER_US, Clock
+from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit.collector.api import bulk
 from remit.collector.api.bodies import GZIP, decoded
 from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
@@ -49,6 +49,8 @@ from remit.errors import SettingsError
 logger: Final = logging.getLogger("remit")
 
 RETRY_AFTER_S: Final = 1
+QUIET_S: Final = 10
+"""Seconds without a failed request after which a part of the database is taken to be back."""
 USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 """The last use of a token is written no more often than this, by each process."""
 MAX_TOKENS: Final = 10_000
@@ -111,6 +113,23 @@ def secret_in(authorization: str) -> str | None:
     return secret.strip() or None if scheme.lower() == _BEARER else None
 
 
+class _Outage(NamedTuple):
+    """The last request that failed because the database could not be used.
+
+    Attributes:
+        failed_ns: When, on the monotonic clock.
+        partly: Whether only a part of a distributed database may be away. Writes to the others
+            succeed meanwhile, so they end the outage only if no request failed for `QUIET_S`.
+    """
+
+    failed_ns: int
+    partly: bool
+
+    def may_be_over(self, now_ns: int) -> bool:
+        """Return whether a write that succeeds now ends the outage."""
+        return not self.partly or now_ns - self.failed_ns >= QUIET_S * NS_PER_S
+
+
 class Service:
     """One collector over one store; its methods may be called from any thread."""
 
@@ -140,7 +159,7 @@ class Service:
         self._metrics = metrics or Metrics()
         self._caller = caller
         self._used_us: dict[str, int] = {}
-        self._outage: object | None = None
+        self._outage: _Outage | None = None
 
     def ready(self) -> bool:
         """Return whether the database answers and has the schema that this remit knows."""
@@ -268,11 +287,12 @@ class Service:
             ctx = self._context(tx, caller, minimal=minimal)
             return work(ctx), ctx.tally
 
-        # A write that began before the outage does not end it.
+        # A write that began before a request failed does not end the outage.
         outage = self._outage
         with self._noting_faults():
             answer, tally = write(self._store, begin)
-        if outage is not None and outage is self._outage:
+        now_ns = self._clock.monotonic_ns()
+        if outage is not None and outage is self._outage and outage.may_be_over(now_ns):
             self._outage = None
             logger.warning("the collector's database can be written again")
         self._metrics.add(SPANS, count=tally.spans)
@@ -302,8 +322,9 @@ class Service:
             # One query was slow; the database is available.
             raise
         except StoreUnavailableError as error:
-            if self._outage is None:
-                self._outage = object()
+            is_first = self._outage is None
+            self._outage = _Outage(self._clock.monotonic_ns(), error.partly)
+            if is_first:
                 # Some drivers use several lines.
                 reason = " ".join(str(error).split())
                 logger.warning("the collector's database cannot be used now: %s", reason)

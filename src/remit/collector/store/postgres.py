@@ -438,11 +438,11 @@ def _unavailable(path: str, *, reading: bool = False, distributed: bool = False)
     except errors.QueryCanceled as error:
         # By statement_timeout. A write is retried, as when the database is unavailable.
         kind = TooSlowError if reading else StoreUnavailableError
-        raise kind(f"{path}: {error}") from error
+        raise kind(f"{path}: {error}", partly=distributed) from error
     except _GONE as error:
-        raise StoreUnavailableError(f"{path}: {error}") from error
+        raise StoreUnavailableError(f"{path}: {error}", partly=distributed) from error
     except errors.InternalError_ as error:
         # Thus Citus reports a worker that is lost during a COPY.
         if reading or not distributed:
             raise
-        raise StoreUnavailableError(f"{path}: {error}") from error
+        raise StoreUnavailableError(f"{path}: {error}", partly=True) from error
