@@ -146,7 +146,7 @@ def package(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         python = f"{folder}/venv/bin/python"
         session.run("python", "-m", "venv", f"{folder}/venv")
-        # By path, never by name: the name may be someone else's on an index.
+        # By path: remit is not on a package index yet, and this wheel is what is tested.
         session.run(
             python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
             *UNCOMPILED, *PINNED, f"{wheel}[collector]", external=True,

@@ -154,7 +154,7 @@ def test_no_document_names_a_shared_temporary_folder() -> None:
 
 
 def test_nothing_says_to_install_remit_by_its_name() -> None:
-    """Remit is not on PyPI: a package of that name there is someone else's."""
+    """It is not on a package index yet: Install says how to do without."""
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
     by_name = re.compile(r"\bpip install (-\S+ )*['\"]?remit\b(?!/)")

@@ -1,4 +1,4 @@
-"""`remit runs`: list, show, follow and terminate runs."""
+"""`remit runs`: list, show, export, follow and terminate runs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ POLL_S: Final = 1.0
 
 @click.group()
 def runs() -> None:
-    """List, show and terminate runs."""
+    """List, show, export, follow and terminate runs."""
 
 
 @runs.command("list")

@@ -45,9 +45,12 @@ KEYS: Final = (
 """Keys of remit's pages; no key changes what is recorded."""
 STATUSES: Final = (
     ("complete", "ended well"),
-    ("failed", "an exception ended it"),
+    ("failed", "an exception ended it, or the policy ended the run"),
     ("refused", "the policy refused it: the step did not begin"),
-    ("terminated", "a person ended the run; the program learns of it at its next step"),
+    (
+        "terminated",
+        "ended on the server; the program learns of it at its next step",
+    ),
     ("cancelled", "the program gave it up before its end"),
     ("active", "it has begun and has not ended"),
 )
