@@ -60,7 +60,7 @@ MARKS: Final = (
     ("withheld", "withheld", "a value in it was not recorded"),
     ("invalid", "not as declared", "payload or result differ from what the step declares"),
     ("undeclared", "undeclared", "the step has no declaration: what it may do is not known"),
-    ("lost", "lost", "the run could not record everything"),
+    ("lost", "lost", "the run could not record everything, or some of its steps are not here"),
 )
 WORDS: Final = (
     ("step", "A step is one recorded call: of a function, a tool, a model or another agent."),
