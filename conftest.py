@@ -79,11 +79,12 @@ def close_document(namespace: dict[str, Any]) -> None:
 
     The annotations of what it defined are evaluated: before Python 3.14 they are at the definition.
     """
-    for value in namespace.values():
-        if isinstance(function := inspect.unwrap(value) if callable(value) else None, FunctionType):
-            inspect.get_annotations(function)
     state.registry = namespace.pop("__registry__")
     namespace.pop("__runtime__").__exit__(None, None, None)
+    for value in namespace.values():
+        function = inspect.unwrap(value) if callable(value) else None
+        if isinstance(function, FunctionType) and function.__globals__ is namespace:
+            inspect.get_annotations(function)
 
 
 pytest_collect_file = Sybil(
