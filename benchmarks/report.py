@@ -314,8 +314,9 @@ def budgets(results: Results) -> str:
     def cells(word: str, limit: float, measured: float | None) -> list[str]:
         if measured is None:
             return [NOTHING] * 3
-        kept = measured >= limit if word == "at least" else measured <= limit
-        return [f"{word} {figure(limit)}", figure(measured), "yes" if kept else "**no**"]
+        beyond = limit - measured if word == "at least" else measured - limit
+        kept = "yes" if beyond <= 0 else "within a tenth" if beyond <= limit / 10 else "**no**"
+        return [f"{word} {figure(limit)}", figure(measured), kept]
 
     return table(
         ("budget", "measured", "kept"),

@@ -146,9 +146,9 @@ def example(text: str) -> str:
 
 
 def commands(command: click.Command, context: click.Context) -> Iterator[click.Context]:
-    """Yield the context of every command below *command*; its path is what a person types."""
+    """Yield the context of *command* and of all below it; its path is what a person types."""
+    yield context
     if not isinstance(command, click.Group):
-        yield context
         return
     for name in command.list_commands(context):
         inner = command.get_command(context, name)
@@ -158,7 +158,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
 
 
 def every_command() -> Iterator[click.Context]:
-    """Yield a context for every command that there is."""
+    """Yield a context for every command that there is, groups included."""
     context = click.Context(main, info_name="remit", **main.context_settings)
     context.terminal_width = HELP_WIDTH
     return commands(main, context)

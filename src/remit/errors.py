@@ -2,7 +2,7 @@
 
 ```text
 BaseException
-├── RunTerminated            stop: this run was ended from outside
+├── RunTerminated            stop: a person or the policy ended this run
 └── Exception
     └── RemitError
         ├── DeclarationError     correct the declaration that the message names
@@ -68,7 +68,11 @@ _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
 class RunTerminated(BaseException):
-    """The run was terminated from outside; raised at each later step of it and of runs inside it.
+    """A person or the policy terminated the run; raised at later steps of it and of runs inside it.
+
+    A run that was terminated on the server has the status `terminated` there. One that the policy
+    ended (`on_violation="terminate"`) has the status `failed` in the record, with the violation;
+    `Run.status` is `terminated` in both cases.
 
     It derives from `BaseException`, as `asyncio.CancelledError` does, because agent frameworks put
     `except Exception` around their tools.

@@ -226,3 +226,18 @@ def test_the_package_has_no_data_files_outside_the_collector() -> None:
     data = {str(path) for path in files if path.suffix not in {".py", ".pyc"}}
     own = {each for each in data if not each.startswith("collector/")}
     assert own - {"_base/version.txt"} == {"py.typed"}
+
+
+def test_one_module_of_the_page_says_what_a_person_may_see() -> None:
+    """The others that read the database ask it; the sessions compare tokens."""
+    page = PACKAGE / "collector" / "page"
+    asked = (
+        r"\b(scope_of|run_ref_of|instance_of|agent_of)\b|caller\.(agent_id|environment_id|sees)\b"
+    )
+    elsewhere = [
+        module.place
+        for module in package_with(asked)
+        if module.path.is_relative_to(page)
+        and module.path.name not in {"visibility.py", "sessions.py"}
+    ]
+    assert elsewhere == []

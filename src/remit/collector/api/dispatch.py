@@ -51,6 +51,8 @@ from remit.errors import SettingsError
 logger: Final = logging.getLogger("remit")
 
 RETRY_AFTER_S: Final = 1
+QUIET_S: Final = 10
+"""Seconds without a failed request after which a part of the database is taken to be back."""
 USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 """The last use of a token is written no more often than this, by each process."""
 PROBE_AFTER_NS: Final = 5 * NS_PER_S
@@ -117,6 +119,23 @@ def secret_in(authorization: str) -> str | None:
     return secret.strip() or None if scheme.lower() == _BEARER else None
 
 
+class _Outage(NamedTuple):
+    """The last request that failed because the database could not be used.
+
+    Attributes:
+        failed_ns: When, on the monotonic clock.
+        partly: Whether only a part of a distributed database may be away. Writes to the others
+            succeed meanwhile, so they end the outage only if no request failed for `QUIET_S`.
+    """
+
+    failed_ns: int
+    partly: bool
+
+    def may_be_over(self, now_ns: int) -> bool:
+        """Return whether a write that succeeds now ends the outage."""
+        return not self.partly or now_ns - self.failed_ns >= QUIET_S * NS_PER_S
+
+
 class Service:
     """One collector over one store; its methods may be called from any thread."""
 
@@ -146,7 +165,7 @@ class Service:
         self._metrics = metrics or Metrics()
         self._caller = caller
         self._used_us: dict[str, int] = {}
-        self._outage: object | None = None
+        self._outage: _Outage | None = None
         self._last_write = -PROBE_AFTER_NS, True
         self._probing = threading.Lock()
 
@@ -320,7 +339,7 @@ class Service:
 
     def _written(self, work: Callable[[Transaction], T]) -> T:
         """Return what *work* returns in a writing transaction; note whether it could be written."""
-        # A write that began before the outage does not end it.
+        # A write that began before a request failed does not end the outage.
         outage = self._outage
         try:
             with self._noting_faults():
@@ -330,8 +349,9 @@ class Service:
         except StoreUnavailableError:
             self._last_write = self._clock.monotonic_ns(), False
             raise
-        self._last_write = self._clock.monotonic_ns(), True
-        if outage is not None and outage is self._outage:
+        now_ns = self._clock.monotonic_ns()
+        self._last_write = now_ns, True
+        if outage is not None and outage is self._outage and outage.may_be_over(now_ns):
             self._outage = None
             logger.warning("the collector's database can be written again")
         return result
@@ -357,8 +377,9 @@ class Service:
             # One query was slow; the database is available.
             raise
         except StoreUnavailableError as error:
-            if self._outage is None:
-                self._outage = object()
+            is_first = self._outage is None
+            self._outage = _Outage(self._clock.monotonic_ns(), error.partly)
+            if is_first:
                 # Some drivers use several lines.
                 reason = " ".join(str(error).split())
                 logger.warning("the collector's database cannot be used now: %s", reason)

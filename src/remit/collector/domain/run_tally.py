@@ -18,11 +18,12 @@ from remit.collector.domain.failures import (
     with_failure,
     without_closed_text,
 )
-from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows
+from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows, hole_row
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.store import (
     DENIED,
     FOUND,
+    HOLE,
     FindingRow,
     InstanceRow,
     SpanFilter,
@@ -30,10 +31,14 @@ from remit.collector.store import (
     Transaction,
     TypeRow,
 )
+from remit.collector.store.rows import all_spans
+from remit.collector.store.statements import SPANS_OF_RUN
 from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
 from remit.collector.validation import CompiledSpanType
 
 FAILED: Final = "failed"
+MOST_RECORDED: Final = 2**31 - 1
+"""A number of spans that is larger is no such number."""
 _SIDES: Final = {
     "action_profile": ("action", "allowed"),
     "params_data_categories": ("params", "included"),
@@ -57,6 +62,8 @@ class RunTally:
         "_ended",
         "_failure",
         "_flags",
+        "_recorded",
+        "_root",
         "_root_failure",
         "_roots",
         "_summary",
@@ -84,6 +91,8 @@ class RunTally:
         self._closed_failed = False
         self._root_failure: Failure | None = None
         self._roots: list[SpanRow] = []
+        self._root: SpanRow | None = None
+        self._recorded: int | None = None
         self._type_refs: dict[str, int] = {}
         self._ended = False
 
@@ -130,7 +139,7 @@ class RunTally:
             self._take_usage(result["token_usage"])
         is_root = after.schema_name == ROOT_SPAN
         if is_root:
-            self._take_root(before, after)
+            self._take_root(before, after, result)
         if after.status == FAILED:
             span_type = self.types.get(after.schema_name)
             failure = failure_of(after, span_type, is_root=is_root)
@@ -150,8 +159,13 @@ class RunTally:
                     tokens[place] += number
                     self._tokens = tokens
 
-    def _take_root(self, before: SpanRow | None, after: SpanRow) -> None:
+    def _take_root(
+        self, before: SpanRow | None, after: SpanRow, result: Mapping[str, object] | None
+    ) -> None:
         self._summary = after.summary or self._summary
+        steps = None if result is None else result.get("spans")
+        if type(steps) is int and 0 <= steps < MOST_RECORDED and after.status not in UNFINISHED:
+            self._root, self._recorded = after, steps + 1
         if before is None and self.run.erased_at is None:
             self._roots.append(after)
 
@@ -181,6 +195,26 @@ class RunTally:
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
         return changed
+
+    def compared(self, run: InstanceRow) -> InstanceRow:
+        """Return a run marked if its end says that more spans were recorded than are here.
+
+        A span that arrives later may close the hole. Spans that were deleted because of their age
+        are counted in the run, so that they leave none.
+
+        Args:
+            run: What `write` returned.
+        """
+        recorded = self._tx.recorded(run) if self._recorded is None else self._recorded
+        if recorded is None:
+            return run
+        if sum(getattr(run, name) for name in SPANS_OF_RUN) >= all_spans(run.flags, recorded):
+            if run.flags & HOLE:
+                self._tx.close_hole(run)
+            return msgspec.structs.replace(run, flags=run.flags & ~HOLE)
+        if self._root is not None:
+            self.findings.append(hole_row(run, self._root, recorded))
+        return msgspec.structs.replace(run, flags=run.flags | HOLE)
 
     def _kept_failure(self) -> Failure | None:
         """Return the failure to keep: the one that ended the run, else the first.

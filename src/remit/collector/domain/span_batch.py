@@ -345,8 +345,9 @@ class SpanBatch:
             tx.add_keys(self._new_keys)
         if self._tallies:
             tallies = self._tallies.values()
+            runs = [tally.compared(tally.write()) for tally in tallies]
             tx.add_findings([row for tally in tallies for row in tally.findings])
-            tx.tally([tally.write() for tally in tallies])
+            tx.tally(runs)
 
 
 def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from remit.collector.page.run_filters import PAGE_ROWS, of_address
-from remit.collector.page.run_rows import Run
+from remit.collector.page.run_rows import Run, steps_in
 from remit.collector.page.tables import CSV, csv_parts
 from remit.collector.page.visits import RUNS, Answer, Api, Pieces, Visit
 
@@ -20,8 +20,9 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
     "purpose": lambda run: run["purpose"],
     "started_at": lambda run: run["started_at"],
     "finished_at": lambda run: run["finished_at"],
-    "steps": lambda run: run["span_counts"]["total"],
-    "failed_steps": lambda run: run["span_counts"]["failed"],
+    "steps": lambda run: steps_in(run).here,
+    "recorded_steps": lambda run: steps_in(run).recorded,
+    "failed_steps": lambda run: steps_in(run).failed,
     "handled_steps": lambda run: run["handled"],
     "refused_steps": lambda run: run["denied"],
     "marks": lambda run: " ".join(run["flags"]),

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
+from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain import Context
 from remit.collector.domain.failures import MOST_FAILED, ClosedErrors, closed_errors_of
-from remit.collector.domain.params import instance_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import members, objects
+from remit.collector.page.visibility import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
 from remit.collector.store.questions import (
@@ -23,10 +24,9 @@ from remit.collector.store.questions import (
     StepRecord,
     count_runs,
     oldest_run,
-    run_ref_of,
-    scope_of,
     steps_of,
 )
+from remit.collector.store.rows import all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 MOST_STEPS: Final = 2000
@@ -67,7 +67,8 @@ class RunFacts:
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
         far: Of a failed run, the steps of its failure that are on other pages, and those around.
-        total: How many steps there are.
+        total: How many spans there are.
+        recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span with payloads.
         elsewhere: The same failure in other runs.
@@ -81,6 +82,7 @@ class RunFacts:
     steps: Mapping[str, StepRecord]
     far: Mapping[str, StepRecord]
     total: int
+    recorded: int | None
     after: str | None
     root: SpanRow | None
     elsewhere: Elsewhere | None
@@ -101,6 +103,18 @@ class RunFacts:
         closed = closed_types(self.types)
         used = {step.schema_name for step in self.steps.values()}
         return not closed.isdisjoint(used) if self.is_whole else bool(closed)
+
+    @property
+    def counts(self) -> StepCounts:
+        """The numbers of its steps."""
+        row = self.row
+        spans = {
+            "total": self.total,
+            "failed": row.spans_failed,
+            "active": row.spans_active,
+            "recorded": self.recorded,
+        }
+        return step_counts(row.external_identifier, row.status, spans)
 
     @property
     def is_open(self) -> bool:
@@ -254,11 +268,8 @@ def error_of(row: SpanRow) -> dict[str, object]:
 
 
 def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
-    row, tx = instance_of(ctx, run_id), ctx.tx
+    (row, run), tx = run_in(ctx, run_id), ctx.tx
     account_id = ctx.caller.account_id
-    run = run_ref_of(tx, run_id)
-    if run is None:
-        raise not_found("agent_instance")
     limit = MOST_STEPS if run.spans <= MOST_STEPS else limit
     steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
     far = {} if len(steps) == run.spans else _failed_elsewhere(ctx, row, run, steps)
@@ -267,6 +278,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
     agent = tx.agent(account_id, row.agent_id)
     version = tx.row(VersionRow, account_id, row.agent_version_id)
+    recorded = tx.recorded(row)
     return RunFacts(
         row=row,
         agent=row.agent_id if agent is None else agent.name,
@@ -276,6 +288,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
         steps=steps,
         far=far,
         total=run.spans,
+        recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
         root=root,
         elsewhere=_elsewhere(ctx, row),
@@ -318,9 +331,7 @@ def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
     account_id = ctx.caller.account_id
     if row.status != FAILED or row.fingerprint is None:
         return None
-    scope = scope_of(ctx.tx, account_id, row.agent_id, ctx.caller.environment_id)
-    if scope is None:
-        return None
+    scope = scope_in(ctx, row.agent_id)
     alike = RunCriteria(scope=scope, fingerprint=row.fingerprint, status=FAILED)
     runs = count_runs(ctx.tx, alike)
     oldest = oldest_run(ctx.tx, alike) if runs > 1 else None
@@ -348,7 +359,7 @@ def _name(version: VersionRow) -> str:
 
 
 def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -> SpanFacts:
-    run, tx = instance_of(ctx, run_id), ctx.tx
+    run, tx = run_in(ctx, run_id).row, ctx.tx
     account_id = ctx.caller.account_id
     row = tx.spans(account_id, [span_id]).get(span_id)
     if row is None or row.agent_instance_id != run_id:

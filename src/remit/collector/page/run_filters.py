@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid, invalid_field
-from remit.collector.page.subjects import scope_in
+from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import ANY, AT, LAST_DAY, NOW, Window, at, window_of
 from remit.collector.store.questions import subjects_from

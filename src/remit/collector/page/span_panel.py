@@ -182,6 +182,10 @@ def panel_of(
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
+    is_root = row.schema_name == ROOT_SPAN
+    if is_root:
+        # What a run was not given, and an end without a reason.
+        payload, rest = _without_none(payload), _without_none(rest)
     refusal = _refusal(facts, error) if "violations" in error else None
     causes = error if error and not process_ended and refusal is None else {}
     parent = facts.ancestors[0] if facts.ancestors else None
@@ -201,12 +205,16 @@ def panel_of(
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
         findings=[] if closed else list(map(str, items(view["schema_errors"]))),
-        quality=quality if row.schema_name == ROOT_SPAN else {},
+        quality=quality if is_root else {},
         erased=erased,
         closed=closed,
         opened=opened,
-        is_root=row.schema_name == ROOT_SPAN,
+        is_root=is_root,
     )
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _took(row: SpanRow) -> int | None:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, TypeVar
 from typing_extensions import override
 
 from remit._base import sqlite
+from remit._base.clock import Clock, SystemClock
 from remit._base.files import make_private_file
 from remit._base.system import at_fork
 from remit.collector.store.base import Reader, Store, StoreUnavailableError
@@ -81,6 +82,7 @@ class SqliteStore(Store):
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         read_limit_s: float = READ_LIMIT_S,
         cache_kib: int = CACHE_KIB,
+        clock: Clock | None = None,
     ) -> None:
         """Open the database at *path*, or create it.
 
@@ -89,6 +91,7 @@ class SqliteStore(Store):
             busy_timeout_s: How long to wait for other processes, in seconds.
             read_limit_s: How long a transaction that only reads may take, in seconds.
             cache_kib: Pages in memory of the connection that writes, in KiB.
+            clock: The time of changes.
 
         Raises:
             SettingsError: The path holds something else, another schema, or cannot be opened.
@@ -105,6 +108,7 @@ class SqliteStore(Store):
         ) = None
         self._readers = None if self.path == MEMORY else Readers(Path(path), read_limit_s)
         self._references = References()
+        self._clock = clock or SystemClock()
         _stores.add(self)
         with self._lock:
             self._open()
@@ -215,7 +219,7 @@ class SqliteStore(Store):
         with self._lock, unavailable(self.path):
             connection = self._connection or self._open()
             connection.execute(begin)
-            transaction = SqliteTransaction(connection, self._references)
+            transaction = SqliteTransaction(connection, self._references, self._clock)
             try:
                 yield transaction
                 transaction.flush()

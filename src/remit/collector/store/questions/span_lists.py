@@ -287,7 +287,7 @@ class _Listing(NamedTuple):
     def _page(self, limit: int | None) -> Query:
         """Return the statement that selects `listed_at` and all columns of spans."""
         wanted = self.wanted
-        kind = KINDS.get(wanted.flag or "")
+        kind, *_ = KINDS.get(wanted.flag or "", (None,))
         if wanted.run is not None:
             return self._by_id(of_key(self.tx, "s", wanted.run), limit)
         if kind is not None:
