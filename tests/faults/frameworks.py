@@ -13,8 +13,8 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,11 +53,13 @@ class Play:
         data_risk: The remit.
         ran: What ran.
         has_answered: Whether the model has asked for the tool.
+        is_opening: Whether the run around is being opened.
     """
 
     data_risk: DataRisk
     ran: list[object] = field(default_factory=list[object])
     has_answered: bool = False
+    is_opening: bool = False
 
     def answer(self, _number: int = 0) -> None:
         """Note that the model answers."""
@@ -73,14 +75,22 @@ class Play:
 
         return delete
 
-    def run_of_an_agent(self) -> AbstractContextManager[object]:
-        """Return the block of a run that has the remit."""
+    @contextmanager
+    def run_of_an_agent(self) -> Generator[None]:
+        """Open a run that has the remit; that it opens is not the integration's."""
 
         @remit.agent(DESK, data_risk=self.data_risk)
         def desk() -> None:
             """Hold the run."""
 
-        return desk.run()
+        self.is_opening = True
+        with desk.run():
+            self.is_opening = False
+            yield
+
+    def may_fail(self, *, later: bool) -> bool:
+        """Return whether functions raise by now, or only *later*, when the model has answered."""
+        return self.has_answered if later else not self.is_opening
 
 
 Scene: TypeAlias = Callable[[Play], object]
@@ -342,26 +352,35 @@ SCENES: Final[Mapping[str, Mapping[str, Scene]]] = {
 """The scenes, by the library that they need."""
 
 
-def played(scene: Scene, play: Play) -> str:
-    """Play a scene, of whose agent and tool nothing is known yet; return how it ended."""
+@contextmanager
+def nothing_known() -> Generator[None]:
+    """Forget in the end what is declared in the block."""
     declared = process.state.registry
     process.state.registry = declared.copy(declared)
+    try:
+        yield
+    finally:
+        process.state.registry = declared
+
+
+def played(scene: Scene, play: Play) -> str:
+    """Play a scene; return how it ended."""
     try:
         # A fault may leave a span open and current.
         copy_context().run(scene, play)
     except BaseException as error:  # noqa: BLE001 - what reaches the program is the answer
         return type(error).__name__
-    finally:
-        process.state.registry = declared
     return "ended"
 
 
 def rows(scene: Scene, *, is_full: bool) -> Iterator[dict[str, object]]:
     """Play a scene with nothing forbidden, then under a remit, then with each function raising."""
     play = Play(FREE)
-    yield {"name": NOTHING_FORBIDDEN, "ended": played(scene, play), "ran": play.ran}
+    with nothing_known():
+        ended = played(scene, play)
+    yield {"name": NOTHING_FORBIDDEN, "ended": ended, "ran": play.ran}
     play = Play(FORBIDS)
-    with own.watched() as reached:
+    with nothing_known(), own.watched() as reached:
         ended = played(scene, play)
     yield {"name": "no fault", "ended": ended, "ran": play.ran}
     for place in own.places(loaded=True):
@@ -369,8 +388,8 @@ def rows(scene: Scene, *, is_full: bool) -> Iterator[dict[str, object]]:
             continue
         for most, later in (*WAYS, *MORE_WAYS) if is_full else WAYS:
             play, callers = Play(FORBIDS), list[str]()
-            begins = partial(getattr, play, "has_answered") if later else own.at_once
-            with own.faulty(place, callers, most, begins):
+            begins = partial(play.may_fail, later=later)
+            with nothing_known(), own.faulty(place, callers, most, begins):
                 ended = played(scene, play)
             if callers:
                 yield {

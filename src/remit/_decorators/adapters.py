@@ -68,7 +68,7 @@ from remit._record.context import (
     refusals,
     traceparent_of,
 )
-from remit._record.policy import Ceiling, Ceilings, under
+from remit._record.policy import Ceiling, Ceilings, under, unjudged
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
@@ -761,7 +761,8 @@ def start(
     is the same call, and not recorded again.
 
     A fault before the step is judged refuses it, unless violations are observed. A fault afterwards
-    loses the record: the span has a context with all ceilings and is ended as usual.
+    loses the record: the span has a context with all ceilings and is ended as usual. If the run of
+    an *agent* with a ceiling cannot be opened, the step is refused too.
 
     Args:
         recorder: The recorder that `declare` returned.
@@ -787,7 +788,10 @@ def start(
         outside(recorder, refuse=options.get("refuse", True))
         return ManualSpan()
     run = opened(agent.open)
-    if run is None:  # after a fault: the steps beneath are outside any run
+    if run is None:  # after a fault
+        ceiling = options.get("ceiling") or agent.ceiling
+        if ceiling is not None and not _runtime.is_permissive():
+            raise DeniedError(recorder.name, (unjudged(recorder.name),))
         return ManualSpan()
     try:
         return _start(recorder, payload, run.context, options, owns_run=True)
