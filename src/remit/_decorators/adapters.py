@@ -68,7 +68,7 @@ from remit._record.context import (
     refusals,
     traceparent_of,
 )
-from remit._record.policy import Ceiling, Ceilings, under
+from remit._record.policy import Ceiling, Ceilings, under, unjudged
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
@@ -78,7 +78,7 @@ from remit._record.runs import (
     set_context,
 )
 from remit._record.runs import SpanContext as SpanContext
-from remit._record.spans import OpenSpan
+from remit._record.spans import BlockPlan, OpenSpan
 from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
@@ -364,6 +364,11 @@ def permit(
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
 
 
+def undeclared(name: str, kind: StepKind) -> SpanRecorder:
+    """Return the recorder of a step that is not declared and not registered, for `judging`."""
+    return SpanRecorder(name, BlockPlan, kind=kind)
+
+
 @overload
 def judging(
     recorder: SpanRecorder, *, passes: tuple[type[Exception], ...] = ...
@@ -384,7 +389,7 @@ def judging(
     *recorder*; if violations are observed, the function returns *default* instead.
 
     Args:
-        recorder: The recorder of a step of which nothing else is known.
+        recorder: The recorder that a refusal is recorded by, as the step is not known.
         default: What the decorated function returns after a fault that refuses nothing.
         passes: Exception types that are raised to the caller.
     """
@@ -609,7 +614,7 @@ class ManualSpan:
 
     # Unguarded: a block.
     @contextmanager
-    def ended_if_refused(self) -> Generator[None]:
+    def ended_by_errors(self) -> Generator[None]:
         """End the span with the exception that leaves the block, if one does."""
         try:
             yield
@@ -756,7 +761,8 @@ def start(
     is the same call, and not recorded again.
 
     A fault before the step is judged refuses it, unless violations are observed. A fault afterwards
-    loses the record: the span has a context with all ceilings and is ended as usual.
+    loses the record: the span has a context with all ceilings and is ended as usual. If the run of
+    an *agent* with a ceiling cannot be opened, the step is refused too.
 
     Args:
         recorder: The recorder that `declare` returned.
@@ -782,7 +788,10 @@ def start(
         outside(recorder, refuse=options.get("refuse", True))
         return ManualSpan()
     run = opened(agent.open)
-    if run is None:  # after a fault: the steps beneath are outside any run
+    if run is None:  # after a fault
+        ceiling = options.get("ceiling") or agent.ceiling
+        if ceiling is not None and not _runtime.is_permissive():
+            raise DeniedError(recorder.name, (unjudged(recorder.name),))
         return ManualSpan()
     try:
         return _start(recorder, payload, run.context, options, owns_run=True)
@@ -1008,7 +1017,7 @@ class SpanTable(Generic[K]):
         try:
             self._add(key, span)
         except Exception as error:  # noqa: BLE001 - a guard
-            with span.ended_if_refused():
+            with span.ended_by_errors():
                 refuse_after(error, recorder, span.context)
         return span.make_current() if current else span
 
