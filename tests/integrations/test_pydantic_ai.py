@@ -848,14 +848,13 @@ def test_an_output_function_is_refused_as_a_tool(
 
 def test_the_model_reads_why_an_output_function_was_refused() -> None:
     """It chooses another output."""
-    script = Outputs([FILLED, DONE])
-    agent = Agent(
-        script.model, output_type=[transfer, str], capabilities=[Remit(data_risk=PAYS_NOT)]
-    )
+    agent = agent_with([transfer, str], FILLED, DONE, data_risk=PAYS_NOT)
     with isolated(on_violation="deny") as recorder:
         assert ask(agent, "?").output == TOLD
         assert recorder.runs[0].status == "complete"
-    assert script.read[0].startswith("Policy refused this step and it did not run")
+        read = recorder.spans(LLM)[1].payload["inputs"]["messages"][-1]
+    assert read["role"] == "tool"
+    assert read["content"].startswith("Policy refused this step and it did not run")
 
 
 @pytest.mark.parametrize("run", [_whole, _streamed])

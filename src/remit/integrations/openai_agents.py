@@ -73,7 +73,7 @@ TOOL_FAILED: Final = "An error occurred while running the tool"
 adapters.add_to_header(f"remit-openai-agents@{__version__}")
 AGENT: Final = adapters.declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
 LLM: Final = adapters.declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
-TOOL: Final = adapters.declare(f"{FRAMEWORK}:tool", "tool", title="Tool")
+TOOL: Final = adapters.undeclared(f"{FRAMEWORK}:tool", "tool")
 """Of a tool that could not be declared, so that it can still be refused."""
 AGENTS: Final = adapters.declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared; no remit of an agent is the run's."""
@@ -685,8 +685,6 @@ class _Guard:
         payload, (ceiling, *_) = {"agent_name": name}, self.ceilings
         agent = _agent_named(name, place)
         _runs.start(key, AGENT, payload, current=True, agent=agent, ceiling=ceiling)
-        if _spans.context() is None:
-            adapters.refuse_after(RuntimeError("no run"), self._recorder)
 
     @adapters.guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:

@@ -196,11 +196,10 @@ class Remit(AbstractCapability[Any]):
         runs, ceilings = self.declared.agent(name)
         asked = partial(self._asked, name, ctx)
         resumable = adapters.traceparent() is not None and _agent.get() is None
-        with adapters.start(AGENT, asked, agent=runs, ceiling=ceilings[0]) as span:
+        first = ceilings[0] if ceilings else None
+        with adapters.start(AGENT, asked, agent=runs, ceiling=first) as span:
             for ceiling in ceilings[1:]:
                 span.narrow(ceiling)
-            if span.context is None and any(ceilings):
-                adapters.refuse_after(RuntimeError("no run"), AGENT)
             reset = _agent.set(span)
             try:
                 if resumable:
@@ -335,7 +334,7 @@ class Remit(AbstractCapability[Any]):
 _Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]
 """Remits of an agent, each with what it forbids."""
 
-_Agent: TypeAlias = tuple[adapters.AgentRuns, Sequence[Ceiling | None]]
+_Agent: TypeAlias = tuple[adapters.AgentRuns, Sequence[Ceiling]]
 """What opens the runs of an agent, and what it forbids."""
 
 
@@ -380,7 +379,7 @@ class _Declared:
 
         The remits hold also for an agent that could not be declared.
         """
-        return self._agent(name) or (AGENTS, [ceiling for _, ceiling in self.remits] or [None])
+        return self._agent(name) or (AGENTS, [ceiling for _, ceiling in self.remits if ceiling])
 
     @adapters.guarded("the declaration of an agent")
     def _agent(self, name: str) -> _Agent:
@@ -397,7 +396,7 @@ class _Declared:
                 adapters.ceiling_of(identifier, each, None if ceiling is None else ceiling.place)
                 for each, ceiling in filter(None, more)
             ]
-            known = self._agents[name] = (runs, [runs.ceiling, *ceilings])
+            known = self._agents[name] = (runs, [*filter(None, (runs.ceiling, *ceilings))])
         return known
 
     @adapters.guarded("the declaration of tools")
