@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -70,9 +70,7 @@ class Download:
             ],
             "client": ("127.0.0.1", 50_000), "server": ("127.0.0.1", 8420),
         }  # fmt: skip
-        self.task = asyncio.ensure_future(
-            cast("Awaitable[None]", app(scope, self._receive, self._send))
-        )
+        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
         await self._gone.wait()
