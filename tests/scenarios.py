@@ -407,7 +407,8 @@ async def canary(driver: Driver) -> None:
 async def canary_in_fields(driver: Driver) -> None:
     """Nor is a structured value of one, whatever its keys are called, and be it a number."""
     number = 78_051_120
-    record = {key: f"{CANARY}-{key}" for key in COMMON_KEYS} | {"score": number, CANARY: True}
+    record: dict[str, object] = {key: f"{CANARY}-{key}" for key in COMMON_KEYS}
+    record |= {"score": number, CANARY: True}
     quoted: dict[str, object] = {key: f"{CANARY}-{key}" for key in ("name", "id", "status")}
     turns = [
         Turn(calls=(("look", {"number": 1}),)),
