@@ -60,13 +60,13 @@ def nothing(api: FakeApi, path: str, body: Json) -> Answer:
 
 
 FAULTS: list[Fault] = [nothing, lost, emptied, cut, too_large, too_large_afterwards]
-ORDERS = list(product(FAULTS, repeat=3))
-SERVERS = {
-    "all in bulk": RUNS_IN_BULK,
-    "registrations in bulk": frozenset({"register"}),
-    "spans in bulk": frozenset[str](),
+CASES = {
+    "all in bulk, one run, then three": (RUNS_IN_BULK, (1, 3), 3),
+    "all in bulk, three runs, then one": (RUNS_IN_BULK, (3, 1), 2),
+    "registrations in bulk": (frozenset({"register"}), (1, 3), 2),
+    "spans in bulk": (frozenset[str](), (1, 3), 2),
 }
-WINDOWS = {"one run, then three": (1, 3), "three runs, then one": (3, 1)}
+"""What the server takes in bulk, how many runs each window has, how many answers may be wrong."""
 
 
 def server(in_bulk: frozenset[str], faults: tuple[Fault, ...] = ()) -> FakeApi:
@@ -98,16 +98,15 @@ def forms(api: FakeApi) -> dict[str, list[str]]:
     return forms
 
 
-@pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)
-@pytest.mark.parametrize("in_bulk", SERVERS.values(), ids=SERVERS)
+@pytest.mark.parametrize(("in_bulk", "windows", "length"), CASES.values(), ids=CASES)
 def test_a_run_is_one_instance_whatever_becomes_of_the_answers(
-    in_bulk: frozenset[str], windows: tuple[int, ...]
+    in_bulk: frozenset[str], windows: tuple[int, ...], length: int
 ) -> None:
-    """In every order of three answers that are right, lost, cut or 413.
+    """In every order of answers that are right, lost, cut or 413.
 
     Only a run whose own request was answered 413 is set aside.
     """
-    for order in ORDERS:
+    for order in product(FAULTS, repeat=length):
         api = server(in_bulk, order)
         stepped = Stepped(api, support=BulkSupport())
         runs: list[HandRun] = []

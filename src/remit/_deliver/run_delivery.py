@@ -432,7 +432,7 @@ class RunRegistrar:
     def _leave_bulk(self, record: RunRecord) -> None:
         """Have a run registered alone; it is written first, for a process that adopts the run."""
         record.alone = True
-        self._outbox.put((), [record])
+        self._outbox.write_run(record)
 
     def started(self, run: RunDelivery) -> None:
         """Save that the server knows that a run has started."""

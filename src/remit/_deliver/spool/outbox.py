@@ -202,6 +202,14 @@ class Outbox:
         with self._lock:
             self._runs[record.key] = self._changed[record.key] = record
 
+    def write_run(self, record: RunRecord) -> None:
+        """Save *record*, and write it now if there is a file."""
+        with self._lock:
+            self.save_run(record)
+            if self._file is not None:
+                with suppress(*STORAGE_ERRORS):
+                    self._save(self._file)
+
     def forget_run(self, key: str) -> None:
         """Remove a run's record; it is deleted with the next settled rows."""
         with self._lock:
