@@ -87,33 +87,20 @@ def hide(
     module: types.ModuleType, names: Collection[str], values: Mapping[str, object] | None = None
 ) -> None:
     """Hide *names* of a module, and show other *values*, to code that sees a Windows."""
-    real = dict(vars(module))
+    shown = values or {}
 
     class Hidden(types.ModuleType):
         """The module as Windows has it."""
 
-    def absent(name: str) -> property:
-        def get(_: object) -> object:
-            if sees():
+        # Not by properties: Python 3.14 reads the names of a module without them.
+        def __getattribute__(self, name: str) -> object:
+            if (name in names or name in shown) and sees():
+                if name in shown:
+                    return shown[name]
                 message = f"module {module.__name__!r} has no attribute {name!r}"
                 raise AttributeError(message)
-            return real[name]
+            return super().__getattribute__(name)
 
-        return property(get)
-
-    def other(name: str, value: object) -> property:
-        def get(_: object) -> object:
-            return value if sees() else real[name]
-
-        def put(_: object, new: object) -> None:
-            real[name] = new
-
-        return property(get, put)
-
-    for name in set(names) & set(real):
-        setattr(Hidden, name, absent(name))
-    for name, value in (values or {}).items():
-        setattr(Hidden, name, other(name, value))
     module.__class__ = Hidden
 
 
