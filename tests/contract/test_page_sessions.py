@@ -529,3 +529,14 @@ def test_only_the_account_sees_the_database_and_versions(world: World, http: htt
         assert ("<h1>Account <bdi>default</bdi></h1>" in page) is (scope == "account")
         assert ("<span>Versions</span>" in page) is (scope == "account")
         assert ("<span>Database</span>" in page) is (scope == "account")
+
+
+def test_the_account_lists_what_each_token_may(store: Store) -> None:
+    """In words, several with commas."""
+    http = signed_in(store)
+    create_token(store, "account", name="program", may="record")
+    create_token(store, "account", name="scraper", may="metrics,record")
+    page = http.get("/account").text
+    cells = re.findall(r'data-l="May">([^<]*)<', page)
+    assert sorted(cells) == ["metrics, record", "read, write", "record"]
+    assert "remit token create --name desk-prod" in page

@@ -135,12 +135,13 @@ class CircuitBreaker:
         self.stalled = False
         before, self.health = self.health, _health_of(error)
         self.last_error = str(error)
-        if self._folder is not None:
+        # What is only in memory waits for no other process.
+        spool = self._spool()
+        if self._folder is not None and spool is not None:
             self._folder.note_failure(self.last_error, self._clock.wall_ns())
         asked_s = error.retry_after_s or 0.0
         self._asked_until_ns = self._clock.monotonic_ns() + int(asked_s * NS_PER_S)
         if self.health is not before:
-            spool = self._spool()
             logger.warning(
                 "nothing can be delivered to %s: %s. Your program is not affected; what it "
                 "records is kept in %s within its bounds, and remit tries again by itself%s",

@@ -188,7 +188,7 @@ class ServeCommand(click.Command):
     "--metrics",
     type=click.Choice([str(readers) for readers in MetricsFor]),
     default=str(Settings().metrics),
-    help="Who may read /metrics: clients with a token of the account, or all.",
+    help="Who may read /metrics: clients with a token that may (`--may metrics`), or all.",
 )
 @_option(
     "--retain",
@@ -214,7 +214,7 @@ def serve(
 
     Clients need a token: `remit token create` creates one. Without --host, only this machine can
     reach the server. /healthz reports whether the process lives, /readyz whether its database
-    answers, and /metrics has counters for Prometheus.
+    answers and can be written, and /metrics has counters for Prometheus.
     """
     open_page = more.pop("open_page")
     options = ServerOptions(

@@ -59,6 +59,11 @@ class Token(NamedTuple):
     is_own: bool
 
     @property
+    def reads(self) -> bool:
+        """Whether its holder may read runs."""
+        return "read" in self.may.split(", ")
+
+    @property
     def is_forgotten(self) -> bool:
         """Whether it never ends and was not used for long."""
         active = self.status == "active" and self.ends is None
