@@ -178,7 +178,7 @@ def test_it_deletes_what_is_old_while_it_serves(tmp_path: Path, by: str) -> None
 
     assert ended.code == 0
     # Each on a line of its own, where the payloads are deleted in a later transaction.
-    assert " INFO remit: deleted because of their age: 1 spans, 1 runs" in ended.errors
+    assert " INFO remit: deleted because of their age: 1 span, 1 run, and" in ended.errors
     assert " WARNING " not in ended.errors
 
 

@@ -12,6 +12,7 @@ import msgspec
 from typing_extensions import override
 
 from remit._base.clock import NS_PER_S, iso8601
+from remit._base.guard import logger
 from remit._base.text import printable
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -34,14 +35,13 @@ def start_logging(log_format: str, level: str) -> Callable[[], None]:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonFormatter() if log_format == LogFormat.JSON else _TextFormatter())
-    root, own = logging.getLogger(), logging.getLogger("remit")
-    before = own.level
-    root.addHandler(handler)
-    own.setLevel(level.upper())
+    before = logger.level
+    logging.root.addHandler(handler)
+    logger.setLevel(level.upper())
 
     def end() -> None:
-        root.removeHandler(handler)
-        own.setLevel(before)
+        logging.root.removeHandler(handler)
+        logger.setLevel(before)
 
     return end
 
