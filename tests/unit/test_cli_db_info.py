@@ -47,7 +47,7 @@ def test_what_a_database_holds_is_shown(kind: str, tmp_path: Path) -> None:
     assert re.search(r"^spans +4$", text, re.MULTILINE)
     assert re.search(r"^size +[\d.]+ [KM]iB$", text, re.MULTILINE)
     assert re.search(r"^retention +none set here$", text, re.MULTILINE)
-    assert f"newest      {newest[:16]}Z" in text
+    assert f"newest      {newest[:19]}Z" in text
 
 
 @pytest.mark.parametrize("kind", EACH_STORE)
