@@ -382,7 +382,7 @@ def judging(
     default: object = None,
     *,
     passes: tuple[type[Exception], ...] = (DeniedError,),
-) -> Callable[[Callable[P, T]], Callable[P, object]]:
+) -> Callable[[Callable[P, object]], Callable[P, object]]:
     """Return a decorator for a function of an integration that decides whether a step may run.
 
     It is for what comes before `start` or `permit`. A fault refuses the step, under the name of
@@ -394,7 +394,7 @@ def judging(
         passes: Exception types that are raised to the caller.
     """
 
-    def decorate(function: Callable[P, T]) -> Callable[P, object]:
+    def decorate(function: Callable[P, object]) -> Callable[P, object]:
         @wraps(function)
         def judged(*args: P.args, **kwargs: P.kwargs) -> object:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
