@@ -130,12 +130,12 @@ def test_an_expired_token_is_listed_as_expired(tmp_path: Path) -> None:
     _, line = run("list", "--db", str(db)).stdout.splitlines()
 
     assert (token["status"], token["last_used_at"]) == ("expired", token["inserted_at"])
-    used = token["last_used_at"][:16] + "Z"
+    used = token["last_used_at"][:19] + "Z"
     assert line.split()[1:] == [
         "old",
         "write",
         "expired",
-        f"{end:%Y-%m-%dT%H:%MZ}",
+        f"{end:%Y-%m-%dT%H:%M:%SZ}",
         used,
         "account",
     ]

@@ -59,7 +59,7 @@ STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "term
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
 COLUMNS_OF: Final = (10, 7)
 """Columns of a duration, and of tokens."""
-MIN_AGENT_COLUMNS: Final = 6
+MIN_AGENT_COLUMNS: Final = 9
 POLL_S: Final = 1.0
 
 
