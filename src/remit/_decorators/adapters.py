@@ -1017,8 +1017,11 @@ class SpanTable(Generic[K]):
         try:
             self._add(key, span)
         except Exception as error:  # noqa: BLE001 - a guard
-            with span.ended_by_errors():
-                refuse_after(error, recorder, span.context)
+            fault = error
+        else:
+            return span.make_current() if current else span
+        with span.ended_by_errors():
+            refuse_after(fault, recorder, span.context)
         return span.make_current() if current else span
 
     def _add(self, key: K, span: ManualSpan) -> None:
