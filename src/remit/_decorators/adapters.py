@@ -379,10 +379,10 @@ def judging(
 ) -> Callable[[Callable[P, T]], Callable[P, T | D]]: ...
 def judging(
     recorder: SpanRecorder,
-    default: object = None,
+    default: D | None = None,
     *,
     passes: tuple[type[Exception], ...] = (DeniedError,),
-) -> Callable[[Callable[P, object]], Callable[P, object]]:
+) -> Callable[[Callable[P, T]], Callable[P, T | D | None]]:
     """Return a decorator for a function of an integration that decides whether a step may run.
 
     It is for what comes before `start` or `permit`. A fault refuses the step, under the name of
@@ -394,9 +394,9 @@ def judging(
         passes: Exception types that are raised to the caller.
     """
 
-    def decorate(function: Callable[P, object]) -> Callable[P, object]:
+    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
         @wraps(function)
-        def judged(*args: P.args, **kwargs: P.kwargs) -> object:
+        def judged(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             try:
                 return function(*args, **kwargs)
@@ -1018,8 +1018,11 @@ class SpanTable(Generic[K]):
         try:
             self._add(key, span)
         except Exception as error:  # noqa: BLE001 - a guard
-            with span.ended_by_errors():
-                refuse_after(error, recorder, span.context)
+            fault = error
+        else:
+            return span.make_current() if current else span
+        with span.ended_by_errors():
+            refuse_after(fault, recorder, span.context)
         return span.make_current() if current else span
 
     def _add(self, key: K, span: ManualSpan) -> None:

@@ -142,10 +142,13 @@ class Bridge(SpanProcessor):
         except DeniedError:
             raise
         except Exception as error:  # noqa: BLE001 - a guard
-            if self._enforce:
-                adapters.refuse_after(error, RECORDERS["tool"])
-            else:
-                contain("the start of a span of OpenTelemetry", error)
+            fault = error
+        else:
+            return
+        if self._enforce:
+            adapters.refuse_after(fault, RECORDERS["tool"])
+        else:
+            contain("the start of a span of OpenTelemetry", fault)
 
     def _start(self, span: Span) -> None:
         key, outer = _ids(span)
