@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, NoReturn, Self, cast
 
@@ -214,7 +214,8 @@ def handle_of(run: OpenRun) -> Run:
     handle = run.handle()
     if handle is None:
         handle = Run(run)
-        run.handle = weakref.ref(handle)
+        with suppress(MemoryError):
+            run.handle = weakref.ref(handle)
     return cast("Run", handle)
 
 

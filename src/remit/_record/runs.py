@@ -312,10 +312,11 @@ class OpenRun:
     """
 
     __slots__ = (
-        "__weakref__", "_ceilings", "_close_once", "_completed", "_exited_ns", "_offset_ns",
-        "_outer_runs", "_outliving", "_payload", "_pid", "_started_ns", "deferred", "error",
-        "exited", "feed", "handle", "idle_ns", "left_open", "monotonic_ns", "offset_ns", "open",
-        "outcome", "overrides", "recorder", "recording", "reported", "rules", "spans", "used_ns",
+        "__weakref__", "_ceilings", "_close_once", "_completed", "_exited_ns", "_first_context",
+        "_offset_ns", "_outer_runs", "_outliving", "_payload", "_pid", "_started_ns", "deferred",
+        "error", "exited", "feed", "handle", "idle_ns", "left_open", "monotonic_ns", "offset_ns",
+        "open", "outcome", "overrides", "recorder", "recording", "reported", "rules", "spans",
+        "used_ns",
     )  # fmt: skip
 
     def __init__(
@@ -353,6 +354,9 @@ class OpenRun:
         self.feed.run = weakref.ref(self)
         self._ceilings = ceilings
         self._outer_runs = outer_runs(outer)
+        # Made here, where a lack of memory is contained; it is handed over at its first use.
+        self._first_context: SpanContext | None = None
+        self._first_context = self.context
         self.deferred: Final[dict[bytes, weakref.ref[OutlivingSpan]]] = {}
         self.open: Final[dict[bytes, StartedSpan | None]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
@@ -380,6 +384,9 @@ class OpenRun:
     @property
     def context(self) -> SpanContext:
         """The context directly under the root span, a new object each time."""
+        first, self._first_context = self._first_context, None
+        if first is not None:
+            return first
         return SpanContext(self, self.feed.root, RUN_TYPE, self._ceilings, self._outer_runs)
 
     def set_clock(self) -> None:
