@@ -17,8 +17,10 @@ from tests.old_databases import make_sqlite
 from tests.served import Served, collector
 from tests.serving import serving
 
+pytestmark = pytest.mark.timeout(900)
+
 ROOT: Final = Path(__file__).parents[2]
-END_S: Final = 120.0
+END_S: Final = 300.0
 """A program that takes longer hangs."""
 REMIT: Final = ("-m", "remit")
 OWN: Final = ("COVERAGE_", "PREFACTOR_", "PYTHON", "REMIT_")
