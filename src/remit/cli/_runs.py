@@ -57,7 +57,7 @@ SHORT_CHARS: Final = 12
 STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
 # Status, "99, 9 failed", and what stands between the columns.
 OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
-COLUMNS_OF: Final = (10, 7)
+COLUMNS_OF: Final = (8, 7)
 """Columns of a duration, and of tokens."""
 MIN_AGENT_COLUMNS: Final = 9
 POLL_S: Final = 1.0
