@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, contextmanager
@@ -24,7 +23,7 @@ from uvicorn.supervisors import Multiprocess
 
 from remit._base.clock import SystemClock
 from remit._base.guard import logger
-from remit._base.system import STOP_SIGNALS
+from remit._base.system import STOP_SIGNALS, allow_open_files
 from remit._base.text import number_of
 from remit._base.version import __version__
 from remit.collector.api import ThreadExecutor
@@ -38,9 +37,6 @@ from remit.collector.settings import Settings
 from remit.collector.store import is_postgres, open_store, shown
 from remit.collector.store.version import VERSION
 from remit.errors import SettingsError
-
-if sys.platform != "win32":  # which has no such limits
-    import resource
 
 GRACE_S: Final = 10
 """Seconds that requests in flight have when the server is stopped."""
@@ -145,14 +141,8 @@ def serve(
 
 def _allow_files(connections: int) -> None:
     """Allow this process and its workers to open so many connections; log if it is not possible."""
-    if sys.platform == "win32":
-        return
     needed = connections + SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    allowed = allow_open_files(needed)
     if allowed < needed:
         logger.warning(
             "this process may open %s files, and %s connections need %s: raise the limit "
