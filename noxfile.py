@@ -93,9 +93,8 @@ def lowest(session: nox.Session) -> None:
     session.install(*UNCOMPILED, "-r", "requirements/lowest.txt")
     session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
     more = {path for pattern in ON_THE_LOWEST for path in Path().glob(pattern)}
-    # Those of frameworks are left out, which are not installed here.
-    documents = {Path("README.md"), *Path("docs").rglob("*.md")} - {*Path("docs/_build").rglob("*")}
-    run_tests(session, of_each_python() | more | documents)
+    # Documents about frameworks, which are not installed here, are left out.
+    run_tests(session, of_each_python() | more | {Path("README.md"), Path("docs")})
 
 
 def of_each_python() -> set[Path]:
@@ -107,12 +106,12 @@ def of_each_python() -> set[Path]:
     }
 
 
-def run_tests(session: nox.Session, files: set[Path]) -> None:
-    """Run the tests of *files* that have the marker `python` or need no gate."""
+def run_tests(session: nox.Session, paths: set[Path]) -> None:
+    """Run the tests of *paths* that have the marker `python` or need no gate."""
     session.run(
         "python", "-m", "pytest", "--strict-skips", "-q", "-n", "2", "--dist", "loadscope",
         "-m", "python or not gate",
-        *map(str, sorted(files)), *session.posargs,
+        *map(str, sorted(paths)), *session.posargs,
     )  # fmt: skip
 
 
