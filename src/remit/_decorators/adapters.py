@@ -44,7 +44,6 @@ from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import (
-    WITHOUT_EFFECT,
     AgentType,
     Registry,
     SpanType,
@@ -57,6 +56,8 @@ from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
+from remit._policy.limits import Ceiling, under
+from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import (
     ReportedContext,
     check_terminated,
@@ -65,7 +66,6 @@ from remit._record.context import (
     refusals,
     traceparent_of,
 )
-from remit._record.policy import Ceiling, under
 from remit._record.runs import (
     OBSERVE,
     OpenRun,

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from remit._base.traceparent import traceparent
-from remit._record.policy import Ceilings
+from remit._policy.limits import Ceilings
 from remit._record.runs import SpanContext, current_context, outer_runs, set_context
 from remit.errors import DeniedError, RunTerminated
 
