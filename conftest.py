@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import signal
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -73,9 +75,16 @@ def open_document(namespace: dict[str, Any]) -> None:
 
 
 def close_document(namespace: dict[str, Any]) -> None:
-    """End the runtime of a document."""
+    """End the runtime of a document.
+
+    The annotations of what it defined are evaluated: before Python 3.14 they are at the definition.
+    """
     state.registry = namespace.pop("__registry__")
     namespace.pop("__runtime__").__exit__(None, None, None)
+    for value in namespace.values():
+        function = inspect.unwrap(value) if callable(value) else None
+        if isinstance(function, FunctionType) and function.__globals__ is namespace:
+            inspect.get_annotations(function)
 
 
 pytest_collect_file = Sybil(

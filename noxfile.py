@@ -72,6 +72,8 @@ def types(session: nox.Session) -> None:
     """Check types, with both readers."""
     install(session)
     session.run("mypy")
+    # What the standard library of Windows lacks; the cache of the run above is for this system.
+    session.run("mypy", "--platform", "win32", "--cache-dir", ".mypy_cache/win32", "src")
     session.run("pyright")
 
 
@@ -84,11 +86,16 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run those tests, and those of delivery, with the lowest versions that we ask for."""
+    """Run those tests, those of delivery, and the documents, with the lowest versions.
+
+    They are those that we ask for.
+    """
     session.install(*UNCOMPILED, "-r", "requirements/lowest.txt")
     session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
     more = {path for pattern in ON_THE_LOWEST for path in Path().glob(pattern)}
-    run_tests(session, of_each_python() | more)
+    # Those of frameworks are left out, which are not installed here.
+    documents = {Path("README.md"), *Path("docs").rglob("*.md")} - {*Path("docs/_build").rglob("*")}
+    run_tests(session, of_each_python() | more | documents)
 
 
 def of_each_python() -> set[Path]:
@@ -141,14 +148,16 @@ def package(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         python = f"{folder}/venv/bin/python"
         session.run("python", "-m", "venv", f"{folder}/venv")
-        # By path, never by name: the name may be someone else's on an index.
+        # By path: remit is not on a package index yet, and this wheel is what is tested.
         session.run(
             python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
             *UNCOMPILED, *PINNED, f"{wheel}[collector]", external=True,
         )  # fmt: skip
         session.chdir(folder)
         session.run(python, "-W", "error", "-c", "import remit; remit.agent", external=True)
-        session.run(f"{folder}/venv/bin/remit", "--version", external=True)
+        shown = session.run(f"{folder}/venv/bin/remit", "--version", external=True, silent=True)
+        if str(shown).split() != ["remit", wheel.name.split("-")[1]]:
+            session.error(f"{wheel.name} says that it is {shown}")
         session.run(
             f"{folder}/venv/bin/remit", "demo", "--data-dir", f"{folder}/data",
             external=True, silent=True,

@@ -8,6 +8,8 @@ listens. `CLIENTS` connections each ask again as soon as an answer is there.
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import socket
 import statistics
 import subprocess
@@ -31,22 +33,72 @@ from tests import sink
 
 STEPS: Final = 8
 """Steps of a request."""
-CLIENTS: Final = 10
+CLIENTS: Final = 8
 WARM_S: Final = 1.0
+LOOK_EVERY_S: Final = 0.01
+"""Time between two looks at how late the event loop is."""
+OLDEST: Final = 2
+"""The oldest generation of the garbage collector."""
 REQUEST: Final = b"GET /orders/%d HTTP/1.1\r\nhost: benchmark\r\n\r\n"
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH: Final = b"content-length: "
 OK: Final = b"HTTP/1.1 200 "
 
 
+class Watch:
+    """Watches the garbage collector, and how late the event loop is.
+
+    Attributes:
+        collections: Collections of the oldest generation so far.
+        pauses_s: Seconds that each collection took, of any generation.
+        lags_s: Seconds that the loop was late, at each look.
+    """
+
+    def __init__(self) -> None:
+        """Watch the collector from now on."""
+        self.collections = 0
+        self.pauses_s: list[float] = []
+        self.lags_s: list[float] = []
+        self._began_s = 0.0
+        gc.callbacks.append(self._collect)
+
+    def _collect(self, phase: str, about: dict[str, int]) -> None:
+        if phase == "start":
+            self._began_s = time.perf_counter()
+        else:
+            self.pauses_s.append(time.perf_counter() - self._began_s)
+            self.collections += about["generation"] == OLDEST
+
+    async def look(self) -> None:
+        """Look how late the running loop is, again and again."""
+        while True:
+            due_s = time.perf_counter() + LOOK_EVERY_S
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.lags_s.append(max(0.0, time.perf_counter() - due_s))
+
+    def state(self) -> dict[str, float]:
+        """Return CPU and collections so far; of pauses and lags what came since the last call."""
+        lags_s, self.lags_s = self.lags_s, []
+        pauses_s, self.pauses_s = self.pauses_s, []
+        return {
+            "cpu_s": time.process_time(),
+            "collections": self.collections,
+            "pause_ms": max(pauses_s, default=0.0) * 1e3,
+            "lag_ms": max(lags_s, default=0.0) * 1e3,
+        }
+
+
 def application(name: str, place: peers.Place) -> FastAPI:
-    """Return the service; its second endpoint flushes, and answers with the CPU of the process."""
+    """Return the service; its second endpoint flushes, and answers with the state of `Watch`."""
     peer = peers.start(name, place)
+    watch = Watch()
 
     @asynccontextmanager
     async def session(_: FastAPI) -> AsyncGenerator[None]:
+        looking = asyncio.create_task(watch.look())
         async with (peer.session_in_loop or nullcontext)():
             yield
+        looking.cancel()
 
     # FastAPI itself records spans where OpenTelemetry is set up; they are not measured.
     service = FastAPI(lifespan=session, telemetry={"tracing": False, "metrics": False})
@@ -66,10 +118,10 @@ def application(name: str, place: peers.Place) -> FastAPI:
             wanted = ORDERS[number : number + STEPS]
             return [await recorded(order_id, 10) for order_id in wanted]
 
-    @service.get("/cpu")
-    async def cpu() -> float:
+    @service.get("/state")
+    async def state() -> dict[str, float]:
         await asyncio.to_thread(peer.flush)
-        return time.process_time()
+        return watch.state()
 
     return service
 
@@ -135,15 +187,16 @@ async def asked(port: int, seconds: float) -> list[float]:
     return [wait_s for client in clients for wait_s in client.waits_s]
 
 
-def cpu_s(port: int) -> float:
-    """Return the seconds of CPU that the service has used when everything is sent."""
-    url = f"http://127.0.0.1:{port}/cpu"
+def state(port: int) -> dict[str, float]:
+    """Return the state of the service when everything is sent, as `Watch.state` does."""
+    url = f"http://127.0.0.1:{port}/state"
     with urllib.request.urlopen(url, timeout=children.PATIENCE_S) as response:
-        return float(response.read())
+        answer: dict[str, float] = json.loads(response.read())
+    return answer
 
 
 def measure(name: str, seconds: float, delay_s: float = 0.0) -> dict[str, Any]:
-    """Return the requests a second, and CPU and waiting time of a request.
+    """Return requests a second, CPU and waiting time of a request, collections and lags.
 
     Args:
         name: The peer.
@@ -161,18 +214,21 @@ def measure(name: str, seconds: float, delay_s: float = 0.0) -> dict[str, Any]:
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         # The first answer comes when the service has started.
-        cpu_s(port)
+        state(port)
         warm = runner.run(asked(port, WARM_S))
-        used_s = cpu_s(port)
+        before = state(port)
         waits_s = runner.run(asked(port, seconds))
-        used_s = cpu_s(port) - used_s
+        after = state(port)
         arrived = sink.counts(sink_port)
     spans = (arrived["distinct"] or arrived["spans"]) - arrived["loss"] - arrived["cut"]
     return {
         "rate": len(waits_s) / seconds,
-        "cpu_us": used_s / len(waits_s) * 1e6,
+        "cpu_us": (after["cpu_s"] - before["cpu_s"]) / len(waits_s) * 1e6,
         "median_ms": statistics.median(waits_s) * 1e3,
         "p99_ms": statistics.quantiles(waits_s, n=100)[-1] * 1e3,
+        "collections": (after["collections"] - before["collections"]) / seconds * 10,
+        "pause_ms": after["pause_ms"],
+        "lag_ms": after["lag_ms"],
         "spans": spans / (len(waits_s) + len(warm)),
     }
 

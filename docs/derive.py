@@ -26,7 +26,8 @@ from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit.cli import main
-from remit.collector.api.endpoints import ENDPOINTS, OPERATIONS, PREFIX
+from remit.collector import Permission
+from remit.collector.api.endpoints import DOCUMENT, ENDPOINTS, OPERATIONS, PREFIX
 from remit.collector.api.openapi import document
 
 DOCS = Path(__file__).parent
@@ -52,9 +53,9 @@ def attribute_docs(owner: type) -> dict[str, str]:
 def shown(name: str, default: object) -> str:
     """Return *default* as the table shows it."""
     if name == "data_dir":
-        return "`$XDG_STATE_HOME/remit`"
+        return "`$XDG_STATE_HOME/remit`; on Windows `%LOCALAPPDATA%\\remit`"
     if name == "flush_on":
-        return "`interval`; `run` in a serverless function"
+        return "`interval`; `run` in a serverless function and a task of Airflow"
     if name == "outside_run":
         return "by `on_violation`"
     if default is None or default == ():
@@ -145,9 +146,9 @@ def example(text: str) -> str:
 
 
 def commands(command: click.Command, context: click.Context) -> Iterator[click.Context]:
-    """Yield the context of every command below *command*; its path is what a person types."""
+    """Yield the context of *command* and of all below it; its path is what a person types."""
+    yield context
     if not isinstance(command, click.Group):
-        yield context
         return
     for name in command.list_commands(context):
         inner = command.get_command(context, name)
@@ -157,7 +158,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[click.C
 
 
 def every_command() -> Iterator[click.Context]:
-    """Yield a context for every command that there is."""
+    """Yield a context for every command that there is, groups included."""
     context = click.Context(main, info_name="remit", **main.context_settings)
     context.terminal_width = HELP_WIDTH
     return commands(main, context)
@@ -174,12 +175,14 @@ def command_line() -> str:
 def endpoints() -> str:
     """Return the table of the collector's endpoints."""
     paths = json.loads(document())["paths"]
-    rows = ["| method and path | what it does | in bulk |", "|---|---|---|"]
+    rows = ["| method and path | what it does | token may | in bulk |", "|---|---|---|---|"]
     for endpoint in ENDPOINTS:
         does = paths[endpoint.route][endpoint.method.lower()]["summary"]
         name = f"`{endpoint.operation}`" if endpoint.operation in OPERATIONS else ""
         path = endpoint.path if endpoint.prefix == PREFIX else endpoint.route
-        rows.append(f"| `{endpoint.method} {path}` | {does} | {name} |")
+        words = dict.fromkeys([endpoint.needs, *([Permission.RECORD] if endpoint.records else [])])
+        may = "" if endpoint.operation == DOCUMENT else " or ".join(f"`{word}`" for word in words)
+        rows.append(f"| `{endpoint.method} {path}` | {does} | {may} | {name} |")
     return "\n".join(rows) + "\n"
 
 

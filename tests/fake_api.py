@@ -71,6 +71,8 @@ class FakeApi:
         item_rules: Asked before each bulk item; an output that is not None is its output.
         in_bulk: Operations on instances that are taken in bulk requests.
         control: Control signal of every span answer, if any.
+        keys_by_endpoint: Whether a key counts for one endpoint only, so that the same registration
+            by its endpoint and as a bulk item makes two instances.
         keeps_schema: Whether it takes the identifier of a schema version that it knows alone.
         schemas: The identifiers of the schema versions that were sent whole.
         seen: Every request.
@@ -87,6 +89,7 @@ class FakeApi:
     item_rules: list[ItemRule] = field(default_factory=list[ItemRule])
     control: Json | None = None
     in_bulk: frozenset[str] = frozenset()
+    keys_by_endpoint: bool = False
     keeps_schema: bool = False
     schemas: set[str] = field(default_factory=set[str])
     seen: list[Seen] = field(default_factory=list[Seen])
@@ -117,6 +120,11 @@ class FakeApi:
                 return told
         with self._lock:
             return self._right(request, path, body)
+
+    def carry_out(self, path: str, body: Json) -> httpx.Response:
+        """Do what a request asks; return the right answer to it."""
+        with self._lock:
+            return self._right(httpx.Request("POST", f"http://api{path}"), path, body)
 
     def script(self, ending: str, *answers: Answer) -> None:
         """Give *answers*, one for each request whose path ends in *ending*, then right ones."""
@@ -182,7 +190,7 @@ class FakeApi:
             return refusal(404, "not_found")
         return self._act(instance, action, body)
 
-    def _register(self, body: Json) -> httpx.Response:
+    def _register(self, body: Json, endpoint: str = "") -> httpx.Response:
         if self.needs_agent_id and "agent_id" not in body:
             return refusal(422, "validation_errors", errors={"agent_id": ["can't be blank"]})
         schema = body["agent_schema_version"]
@@ -191,10 +199,11 @@ class FakeApi:
                 return refusal(422, "unknown_schema_version")
         else:
             self.schemas.add(schema.get("external_identifier", ""))
-        known = self._keys.get(body["idempotency_key"])
+        key = f"{endpoint if self.keys_by_endpoint else ''} {body['idempotency_key']}"
+        known = self._keys.get(key)
         if known is None:
             known = {"type": "agent_instance", "id": self._id(), "status": "pending", **body}
-            self._keys[body["idempotency_key"]] = known
+            self._keys[key] = known
         self.instances[known["id"]] = known
         if self.keeps_schema:
             answer = {"status": "success", "details": known, "keeps_schema": True}
@@ -258,7 +267,7 @@ class FakeApi:
             return error("bad_request")
         if action == "register":
             fields = {key: value for key, value in item.items() if key != "_type"}
-            answer: Json = self._register(fields).json()
+            answer: Json = self._register(fields, "bulk").json()
             return answer
         instance = self.instances.get(item["agent_instance_id"])
         if instance is None:

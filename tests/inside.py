@@ -67,7 +67,7 @@ from remit._deliver.spool import OnLoss as OnLoss
 from remit._deliver.spool import OtherFiles as OtherFiles
 from remit._deliver.spool import Outbox as Outbox
 from remit._deliver.spool import Registration as Registration
-from remit._deliver.spool import Row
+from remit._deliver.spool import Row as Row
 from remit._deliver.spool import RunRecord as RunRecord
 from remit._deliver.spool import RunState as RunState
 from remit._deliver.spool import SpoolFile as SpoolFile
@@ -332,7 +332,7 @@ class SteppedDelivery:
 
     def give_up(self) -> None:
         """Settle everything that is waiting, as after a full spool."""
-        self._outbox.settle([row_id for row_id, _ in self._outbox.head(1_000)])
+        self._outbox.settle([row.id for row in self._outbox.head(1_000)])
 
     def fork(self) -> None:
         """Go on as the child of a fork does."""
@@ -395,8 +395,8 @@ def adopted(files: Files) -> list[Item]:
     while file is not None:
         outbox = taken_outbox(files, file)
         while rows := outbox.head(1000):
-            items += [row for _, row in rows]
-            outbox.settle([row_id for row_id, _ in rows])
+            items += [row.item for row in rows]
+            outbox.settle([row.id for row in rows])
         if outbox.broken is not None:
             claim = outbox.detach()
             assert claim is not None

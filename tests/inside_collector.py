@@ -96,6 +96,7 @@ from remit.collector.store.questions import run_ref_of as run_ref_of
 from remit.collector.store.questions import run_types as run_types
 from remit.collector.store.questions import scope_of as scope_of
 from remit.collector.store.questions import steps_of as steps_of
+from remit.collector.store.retention import forget as forget
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.store.sqlite_rows import SqliteTransaction as SqliteTransaction

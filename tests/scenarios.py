@@ -23,6 +23,11 @@ PAYS: Final = remit.risk(allows="financial_transactions")
 PAYS_NOT: Final = remit.risk(forbids="financial_transactions")
 TOLD: Final = "It is shipped."
 CANARY: Final = "canary"
+COMMON_KEYS: Final = (
+    "name", "id", "source", "status", "type", "model", "role", "index", "score", "count", "call_id",
+    "tool_call_id", "finish_reasons",
+)  # fmt: skip
+"""Keys that a message has as well as a record of a person."""
 MARKER: Final = {"$remit": "withheld", "rule": "classification:restricted"}
 
 
@@ -399,6 +404,40 @@ async def canary(driver: Driver) -> None:
         assert not [text for text in texts if CANARY in text]
 
 
+async def canary_in_fields(driver: Driver) -> None:
+    """Nor is a structured value of one, whatever its keys are called, and be it a number."""
+    number = 78_051_120
+    record: dict[str, object] = {key: f"{CANARY}-{key}" for key in COMMON_KEYS}
+    record |= {"score": number, CANARY: True}
+    quoted: dict[str, object] = {key: f"{CANARY}-{key}" for key in ("name", "id", "status")}
+    turns = [
+        Turn(calls=(("look", {"number": 1}),)),
+        Turn(calls=(("look_again", {**quoted, "score": number}),)),
+        Turn(text=f"It is {CANARY}, {number}."),
+    ]
+    with isolated() as recorder:
+
+        @remit.span_type("scenarios:record", data_risk=remit.risk(classification="restricted"))
+        def read_record() -> dict[str, object]:
+            return record
+
+        def look(number: int) -> dict[str, object]:
+            """Look a record up."""
+            del number
+            return read_record()
+
+        def look_again(name: str, id: str, status: str, score: int) -> dict[str, object]:  # noqa: A002
+            """Look a record up by what it says."""
+            return {**read_record(), "name": name, "id": id, "status": status, "score": score}
+
+        async with desk.run():
+            ran = await driver.run(turns, [look, look_again])
+        assert CANARY in ran.answer
+        assert len(spans_of(recorder, "scenarios:record")) == 2
+        texts = [str((span.payload, span.result)) for span in recorder.spans()]
+        assert not [text for text in texts if CANARY in text or str(number) in text]
+
+
 async def results_are_the_same(driver: Driver) -> None:
     """An exception of the model reaches the caller, and ends the spans around it."""
 
@@ -416,7 +455,8 @@ Scenario: TypeAlias = Callable[[Driver], Awaitable[None]]
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     nesting, payload, parallel_tools, streaming, tool_error, cancelled, refused_decorated,
     refused_declared, refused_beneath, terminated_between, terminated_beneath, registration,
-    outside_any_run, twenty_at_once, canary, results_are_the_same,
+    outside_any_run, twenty_at_once, canary, canary_in_fields,
+    results_are_the_same,
 )  # fmt: skip
 
 

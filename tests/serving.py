@@ -59,7 +59,9 @@ class Collector:
             *options: More options of `remit serve`.
             env: The environment; that of the tests if there is none.
         """
-        self._command = [*REMIT, "serve", "--db", str(database), *options]
+        # Otherwise the log of a day as any other would be on standard error.
+        quiet = () if "--log-level" in options else ("--log-level", "warning")
+        self._command = [*REMIT, "serve", "--db", str(database), *options, *quiet]
         self._env = env
         self.url = "http://127.0.0.1:0"
         self.start()
@@ -115,11 +117,11 @@ def serving(
             pass
 
 
-def token_of(database: Path | str) -> str:
+def token_of(database: Path | str, may: str = "write") -> str:
     """Return the secret of a new token of the account; the database is made if there is none."""
     store = open_store(database)
     try:
-        return create_token(store, "account").secret
+        return create_token(store, "account", may=may).secret
     finally:
         store.close()
 

@@ -18,6 +18,7 @@ from tests.inside import (
     Loss,
     Outbox,
     Registration,
+    Row,
     RunRecord,
     RunState,
     Status,
@@ -134,9 +135,10 @@ def record(
     return RunRecord(RUN, ROOT_KEY, 1, "live", REGISTRATION, None, state, inherited, resumed)
 
 
-def numbers(rows: Iterable[tuple[int, Item]]) -> list[int]:
+def numbers(rows: Iterable[Row | Item]) -> list[int]:
     """Return the numbers of rows' items."""
-    return [int.from_bytes(row.key) for _, row in rows]
+    items = [row.item if isinstance(row, Row) else row for row in rows]
+    return [int.from_bytes(item.key) for item in items]
 
 
 def wait_until_written(status: Callable[[], Status], limit_s: float = 60.0) -> None:

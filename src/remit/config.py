@@ -31,6 +31,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from remit._base.guard import attempt, logger
+from remit._base.system import state_folder
 from remit._base.text import closest, describe_literal, describe_url, describe_value, did_you_mean
 from remit.errors import SettingsError
 from remit.models._types import Purpose
@@ -55,6 +56,7 @@ LENIENT: Final = frozenset({"observe", "record", None})
 
 # Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
 # Azure Functions, Vercel. A process of theirs is frozen, throttled or ended between two calls.
+# Airflow ends the process of each task by `os._exit`.
 # Source: the lists of reserved or system variables in the documentation of each.
 SERVERLESS: Final = (
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -62,6 +64,7 @@ SERVERLESS: Final = (
     "FUNCTION_TARGET",
     "FUNCTIONS_WORKER_RUNTIME",
     "VERCEL",
+    "AIRFLOW_CTX_DAG_ID",
 )
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
@@ -75,13 +78,9 @@ NO_DATA_DIR: Final = Path(os.devnull, "no-home-folder")
 
 
 def default_data_dir() -> Path:
-    """Return the user's state folder: `$XDG_STATE_HOME/remit`, else `~/.local/state/remit`.
-
-    Source: the XDG base directory specification.
-    """
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    """Return the folder `remit` in the user's state folder."""
     try:
-        return (state if state.is_absolute() else Path.home() / ".local" / "state") / "remit"
+        return state_folder() / "remit"
     except RuntimeError:
         return NO_DATA_DIR
 
@@ -150,15 +149,17 @@ class Settings(BaseModel):
     token, else local."""
     data_dir: Path = Field(default_factory=default_data_dir)
     """Folder for local data and the spool; created at the first use, readable by its owner only. A
-    folder that another user owns or may write to is not used. `~` is the home folder; a relative
-    path begins in the working directory at `configure()` or the first run. A user without a home
-    folder has to set it for mode `local`; for a server, items are kept in memory without it."""
+    folder that another user owns or may write to is not used; on Windows rights are inherited and
+    not checked. `~` is the home folder; a relative path begins in the working directory at
+    `configure()` or the first run. A user without a home folder has to set it for mode `local`; for
+    a server, items are kept in memory without it."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two passes of the writer, which moves recorded items to disk."""
     flush_on: FlushOn = Field(default_factory=default_flush_on)
     """`run` also flushes when a run ends, for at most `exit_timeout_s`: for functions that freeze
-    after each call. It is the default if one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
-    `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME` and `VERCEL` is set."""
+    after each call, and for processes that end without exit handlers. It is the default if one of
+    `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`, `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME`, `VERCEL`
+    and `AIRFLOW_CTX_DAG_ID` is set."""
     max_buffer_bytes: PositiveInt = 64 * MIB
     """Most bytes of items in memory."""
     max_spool_bytes: PositiveInt = GIB

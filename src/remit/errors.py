@@ -2,7 +2,7 @@
 
 ```text
 BaseException
-├── RunTerminated            stop: this run was ended from outside
+├── RunTerminated            stop: a person or the policy ended this run
 └── Exception
     └── RemitError
         ├── DeclarationError     correct the declaration that the message names
@@ -55,7 +55,7 @@ MODEL_OUTSIDE_RUN_HINT: Final = (
 )
 """What to do about a model call outside any run, whose program may not use remit otherwise."""
 
-# A violation as `remit._record.policy` words it: the action or category, the word of the step, and
+# A violation as `remit._policy.limits` words it: the action or category, the word of the step, and
 # the agent with its own word.
 _VIOLATION: Final = re.compile(
     r"(?P<what>\w+)(?P<side> in the (?:params|result))?: "
@@ -68,7 +68,11 @@ _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
 
 
 class RunTerminated(BaseException):
-    """The run was terminated from outside; raised at each later step of it and of runs inside it.
+    """A person or the policy terminated the run; raised at later steps of it and of runs inside it.
+
+    A run that was terminated on the server has the status `terminated` there. One that the policy
+    ended (`on_violation="terminate"`) has the status `failed` in the record, with the violation;
+    `Run.status` is `terminated` in both cases.
 
     It derives from `BaseException`, as `asyncio.CancelledError` does, because agent frameworks put
     `except Exception` around their tools.

@@ -154,7 +154,7 @@ def test_no_document_names_a_shared_temporary_folder() -> None:
 
 
 def test_nothing_says_to_install_remit_by_its_name() -> None:
-    """Remit is not on PyPI: a package of that name there is someone else's."""
+    """It is not on a package index yet: Install says how to do without."""
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
     by_name = re.compile(r"\bpip install (-\S+ )*['\"]?remit\b(?!/)")
@@ -213,3 +213,14 @@ def _is_member(of: str, name: str) -> bool:
         if isinstance(node, ast.ClassDef) and node.name == of
     ]
     return any(re.search(rf"\b{name}\b", ast.unparse(each)) for each in classes)
+
+
+def test_the_list_of_all_how_tos_is_that_of_the_navigation() -> None:
+    """A page that only the sidebar has is not found on a forge."""
+    text = (ROOT / "docs" / "how-to" / "index.md").read_text()
+    listed = re.findall(r"^- \[.*\]\(([\w-]+)\.md\)$", text, re.MULTILINE)
+    navigation = text.partition("{toctree}")[2]
+    assert sorted(listed) == sorted(re.findall(r"^([\w-]+)$", navigation, re.MULTILINE))
+    assert sorted(listed) == sorted(
+        page.stem for page in (ROOT / "docs" / "how-to").glob("*.md") if page.stem != "index"
+    )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 
 from tests.architecture.sources import PACKAGE, ROOT, package, package_with
+from tests.windows import missing
 
 # Where a broad `except` may stand that neither raises again nor counts a fault: the guard, the loop
 # of the workers, and the drivers of generators, which throw it into the user's generator.
@@ -20,7 +21,7 @@ MAY_CATCH_EVERYTHING = {
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
 MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py"}
 # What counts a fault.
-CONTAIN = {"_contain", "contain", "_lose"}
+CONTAIN = {"_contain", "contain", "_lose", "outside_after", "refuse_after"}
 # Spelled in pieces, so that this file does not hold them itself.
 FORBIDDEN_WORDS = ("pragma: " + "no cover", "NotImplemented" + "Error")
 
@@ -126,6 +127,36 @@ def test_only_the_guard_and_the_workers_catch_everything() -> None:
     assert broad == []
 
 
+def test_one_module_knows_what_windows_lacks() -> None:
+    """The others work on both; `tests/windows` shows it for what programs and commands use."""
+    lacking = {
+        *(missing.MODULES | {"msvcrt", "sys.platform", "winreg"}),
+        *(f"os.{name}" for name in missing.OS | {"kill", "name"}),
+        *(f"select.{name}" for name in missing.SELECT),
+        *(f"signal.{name}" for name in missing.SIGNAL),
+        *(f"socket.{name}" for name in missing.SOCKET),
+        *(f"time.{name}" for name in missing.TIME),
+    }
+    offenders: list[str] = []
+    written = (
+        r"\b(" + "|".join(map(re.escape, lacking)) + r"|from (os|select|signal|socket|sys|time))\b"
+    )
+    for module in package_with(written):
+        if module.path == PACKAGE / "_base" / "system.py":
+            continue
+        for node in module.nodes:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{each.name}" for each in node.names)]
+            elif isinstance(node, ast.Attribute):
+                names = [ast.unparse(node)]
+            else:
+                continue
+            offenders += [f"{module.place}: {name}" for name in names if name in lacking]
+    assert offenders == []
+
+
 def test_there_is_one_logger() -> None:
     """A user who wants less or more from remit sets one level; the pool's repeats an outage."""
     named = {
@@ -190,7 +221,23 @@ def is_private(name: str) -> bool:
 
 
 def test_the_package_has_no_data_files_outside_the_collector() -> None:
-    """A program that PyInstaller freezes has only modules."""
+    """A program that PyInstaller freezes has only modules; there, the version names no commit."""
     files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file()]
     data = {str(path) for path in files if path.suffix not in {".py", ".pyc"}}
-    assert {each for each in data if not each.startswith("collector/")} == {"py.typed"}
+    own = {each for each in data if not each.startswith("collector/")}
+    assert own - {"_base/version.txt"} == {"py.typed"}
+
+
+def test_one_module_of_the_page_says_what_a_person_may_see() -> None:
+    """The others that read the database ask it; the sessions compare tokens."""
+    page = PACKAGE / "collector" / "page"
+    asked = (
+        r"\b(scope_of|run_ref_of|instance_of|agent_of)\b|caller\.(agent_id|environment_id|sees)\b"
+    )
+    elsewhere = [
+        module.place
+        for module in package_with(asked)
+        if module.path.is_relative_to(page)
+        and module.path.name not in {"visibility.py", "sessions.py"}
+    ]
+    assert elsewhere == []

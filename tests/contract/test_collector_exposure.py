@@ -15,7 +15,7 @@ from remit.collector import Settings, Store, create_token
 from remit.testing import FakeClock
 from tests.collecting import Api, details, refusal
 from tests.exposed import answered, served, told
-from tests.inside import Deadline, SystemClock, httpx
+from tests.inside import Deadline, SystemClock, httpx, version
 from tests.inside_collector import ServerOptions, StoreUnavailableError
 from tests.subtests import each
 
@@ -166,10 +166,11 @@ def test_who_asks_too_often_has_to_wait(url: str, store: Store) -> None:
 
 
 def test_it_says_that_it_is_alive_and_ready(url: str) -> None:
-    """It needs no token and tells nothing else."""
-    for path in ("/healthz", "/readyz"):
+    """It needs no token, and tells the version and nothing else."""
+    named = {"version": version.__version__}
+    for path, more in (("/healthz", named), ("/readyz", {})):
         answer = httpx.get(url + path)
-        assert (answer.status_code, answer.json()) == (200, {"status": "success"})
+        assert (answer.status_code, answer.json()) == (200, {"status": "success", **more})
 
 
 class Away:
@@ -302,7 +303,7 @@ def test_the_access_log_has_a_line_of_json_for_each_request(store: Store, tmp_pa
     headers = bearer(store)
     secret = headers["Authorization"].partition(" ")[2]
     with served(store, Settings(), log=log) as url, httpx.Client(base_url=url) as client:
-        client.get("/api/v1/agent", params={"name": "canary-query"}, headers=headers)
+        client.get("/api/v1/agent", params={"team_id": "canary-query"}, headers=headers)
         client.get(f"/{secret}", headers=headers)
         client.get("/api/v1/agent/canary-none", headers=headers)
         body = {"details": {"name": "canary-payload"}}

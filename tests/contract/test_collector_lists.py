@@ -147,17 +147,6 @@ def test_a_value_that_cannot_be_meant_is_refused(
     assert list(answer["errors"]) == [field]
 
 
-def test_unknown_parameters_are_ignored(api: Api) -> None:
-    """Readers send filters that this list does not have."""
-    made = api.instance("pending")
-
-    answer = listed(
-        api, "/agent_instance", agent_id=api.agent_id, status="active", start_time="x", foo="1"
-    )
-
-    assert ids(answer) == [made["id"]]
-
-
 @on_each_store
 def test_instances_are_listed_by_agent_and_version(world: World) -> None:
     """The agent is required."""

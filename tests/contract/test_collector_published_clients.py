@@ -214,10 +214,11 @@ async def test_prefactor_http_hears_of_a_termination(client: Published) -> None:
     assert (polled.status, polled.termination_reason) == ("terminated", "too dear")
 
 
+@pytest.mark.parametrize("may", ["write", "record"])
 @pytest.mark.parametrize("scope", ["account", "agent_deployment"])
-async def test_prefactor_core_records_a_run(url: str, store: Store, scope: str) -> None:
+async def test_prefactor_core_records_a_run(url: str, store: Store, scope: str, may: str) -> None:
     """Its workers send spans before the start is answered."""
-    made = create_token(store, scope)
+    made = create_token(store, scope, may=may)
     agent_id = made.info.agent_id
     if agent_id is None:
         async with http.PrefactorHttpClient(config(url, made.secret)) as owner:

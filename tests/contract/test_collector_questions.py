@@ -200,7 +200,6 @@ FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
         for flag in ("denied", "beyond", "withheld", "invalid", "undeclared", "lost", "failed")
     },
     "empty": (lambda _: {"status": "", "agent_id": ""}, "run plain foreign"),
-    "unknown": (lambda _: {"mood": "good"}, "run plain foreign"),
 }  # fmt: skip
 
 
@@ -633,6 +632,7 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
         ("/spans", {"before": "x"}, "with the same filters"),
         ("/spans", {"before": f"5-{NOBODY}"}, "with the same filters"),
         ("/spans", {"before": NOBODY, "flag": "denied"}, "with the same filters"),
+        ("/runs", {"mood": "good"}, "is no parameter of this endpoint: it has agent_id, before"),
         ("/counts", {"by": "mood"}, "must be one of hour, day, type, category, agent, status"),
         ("/counts", {"of": "agents"}, "must be one of spans, runs"),
         ("/counts", {"of": "runs", "by": "type"}, "must be one of hour, day, agent, status"),
@@ -659,3 +659,21 @@ def test_a_token_is_needed(world: World) -> None:
         refusal(world.http("wrong").get(OWN + path), 401)
         assert refusal(world.http(None).post(OWN + path), 405)["code"] == "method_not_allowed"
     refusal(world.http(None).get(f"{OWN}/none"), 404)
+
+
+@on_each_store
+def test_a_value_that_is_not_in_a_repr_is_no_mark(api: Api) -> None:
+    """The mark means a secret; what the class of an object leaves out is counted by its rule."""
+    hidden = {"$remit": "withheld", "rule": "hidden:repr"}
+    plain, secret = (api.instance()["id"] for _ in range(2))
+    api.span(plain, payload={"message": hidden}, status="complete")
+    api.span(secret, payload={"message": hidden, "key": HELD}, status="complete")
+
+    assert run_ids(api, flag="withheld") == [secret]
+    assert [
+        span["agent_instance_id"] for span in read(api, "/spans", flag="withheld")["spans"]
+    ] == [secret]
+    rules = {row["rule"]: row["times"] for row in read(api, "/withheld")["withheld"]}
+    assert rules == {"hidden:repr": 2, "type:Sensitive": 1}
+    risk = details(api.get(f"/agent_instance/{plain}/risk"))
+    assert risk["withheld"] == {"hidden:repr": 1}

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from remit.collector import Settings, Store, create_token
 from tests.collecting import details, on_a_port, refusal
-from tests.inside import httpx
+from tests.inside import httpx, version
 from tests.inside_collector import Server, SqliteStore, Transaction, create_app, listen
 
 LIMIT = 1_000_000
@@ -116,6 +116,15 @@ def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_the_server_does_not_say_what_it_is(client: httpx.Client) -> None:
-    """The answer has neither its name nor a version."""
-    assert "server" not in client.get("/api/v1/ping").headers
+def test_each_answer_says_the_version(client: httpx.Client, url: str) -> None:
+    """Also a refusal, and one that the server makes itself; the name of the server is not there."""
+    answers = [
+        client.get("/api/v1/ping"),
+        client.get("/api/v1/agent/nobody"),
+        client.get("/nowhere"),
+        httpx.get(f"{url}/healthz"),
+        httpx.get(f"{url}/healthz", headers={"X-Long": "x" * 17_000}),
+    ]
+    assert [answer.headers["x-remit-version"] for answer in answers] == [version.__version__] * 5
+    assert not [answer for answer in answers if "server" in answer.headers]
+    assert answers[3].json() == {"status": "success", "version": version.__version__}

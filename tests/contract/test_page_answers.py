@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import zlib
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
-from remit.collector import Store
+from remit.collector import Store, create_token, open_store
 from tests.collecting import NOBODY, World
 from tests.inside import httpx
 from tests.inside_collector import PageOptions, create_app, static_files, static_version
 from tests.page_data import REFUSALS, SCREENS, places_of
-from tests.signing_in import signed_in, stranger
+from tests.signing_in import sign_in, signed_in, stranger
 from tests.stores import on_each_store
 
 POLICY = (
@@ -69,6 +71,20 @@ def test_every_screen_answers(world: World, http: httpx.Client) -> None:
         ), screen
 
 
+def test_the_first_steps_name_the_database_of_this_server(tmp_path: Path) -> None:
+    """A token in another one would be refused; a reader of one agent does not see where it is."""
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    store = open_store(folder / "remit.db")
+    secret = create_token(store, "agent_deployment", agent="desk").secret
+    page = html.unescape(signed_in(store).get("/runs").text)
+    reader = stranger(create_app(store, page=PageOptions()))
+    sign_in(reader, secret)
+    assert f"--to token --db '{folder}/remit.db'</pre>" in page
+    assert "--to token --db ..." in reader.get("/runs").text
+    store.close()
+
+
 def test_help_begins_with_the_words(http: httpx.Client) -> None:
     """With the rules of the demo, and where a run is ended."""
     page = http.get("/help").text
@@ -104,6 +120,19 @@ def test_every_kind_of_answer_is_guarded(world: World, http: httpx.Client) -> No
     signed_out = http.get(f"/runs/{run}/outline", headers={"Cookie": "", "Sec-Fetch-Dest": "empty"})
     assert signed_out.status_code == HTTPStatus.UNAUTHORIZED
     assert_guarded(signed_out)
+
+
+def test_a_head_is_answered_where_a_get_is(world: World, http: httpx.Client) -> None:
+    """With the same status and the same headers, for programs that watch the pages."""
+    places = places_of(world, world.account())
+    paths = [screen.address.format_map(places) for screen in (*SCREENS, *REFUSALS)]
+    browser = {"Accept": "text/html"}
+    for path in ("/", "/sign-in", "/runz", "/runs.csv", "/healthz", "/api/remit/v1/runs", *paths):
+        got, head = (http.request(method, path, headers=browser) for method in ("GET", "HEAD"))
+        assert head.status_code == got.status_code, path
+        assert head.headers.get("content-type") == got.headers.get("content-type"), path
+    signed_out = http.head("/sign-in", headers={"Cookie": ""})
+    assert signed_out.status_code == HTTPStatus.OK
 
 
 def test_static_files_are_small_and_kept_for_a_year(http: httpx.Client) -> None:

@@ -90,6 +90,15 @@ def test_a_subject_is_chosen_as_the_page_shows_it(world: World, http: httpx.Clie
     ):
         answer = http.post("/runs", data={"subject": typed}, headers=SAME_SITE)
         assert answer.headers["location"] == f"/runs?subject={chosen}", typed
+        address = http.get("/runs", params={"status": "active", "subject": typed})
+        if typed == chosen:
+            assert address.status_code == HTTPStatus.OK, typed
+        else:
+            assert address.status_code == HTTPStatus.SEE_OTHER, typed
+            location = address.headers["location"]
+            assert location == f"/runs?status=active&subject={chosen}", typed
+        rows = http.get("/runs.csv", params={"subject": typed}).text.splitlines()[1:]
+        assert len(rows) == (chosen in (ada, digits)), typed
 
 
 def test_a_beginning_of_several_subjects_is_not_enough(world: World, http: httpx.Client) -> None:
@@ -99,6 +108,9 @@ def test_a_beginning_of_several_subjects_is_not_enough(world: World, http: httpx
     answer = http.post("/runs", data={"subject": one[:8]}, headers=SAME_SITE)
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert "is the beginning of several hashes" in answer.text
+    address = http.get("/runs", params={"subject": one[:8]})
+    assert address.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "is the beginning of several hashes" in address.text
     answer = http.post("/runs", data={"subject": one[:12]}, headers=SAME_SITE)
     assert answer.headers["location"] == f"/runs?subject={one}"
 

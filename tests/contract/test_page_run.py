@@ -8,12 +8,14 @@ from html import unescape
 from http import HTTPStatus
 
 import pytest
+from click.testing import CliRunner
 
+from remit.cli import main
 from remit.collector import Store, create_token
 from tests import run_pages
 from tests.collecting import NOBODY, Api, World
 from tests.inside import httpx
-from tests.inside_collector import hash_of_subject
+from tests.inside_collector import SqliteStore, hash_of_subject
 from tests.signing_in import signed_in
 
 
@@ -323,3 +325,51 @@ def test_the_runs_beside_are_those_of_the_same_agent(world: World, http: httpx.C
     assert f'id="older" href="/runs/{run_id}"' in newest
     assert 'id="older"' not in oldest
     assert 'id="newer"' not in newest
+
+
+def test_what_a_run_was_not_given_is_no_line(world: World, store: Store) -> None:
+    """Of the root of a run; a step shows that an argument was null."""
+    api = world.account()
+    run_id = api.instance()["id"]
+    payload = {"subject": None, "labels": None, "purpose": "live", "pid": 7}
+    result = {"status": "complete", "reason": None, "spans": 1, "lost": 0}
+    root = api.span(run_id, schema_name="remit:run", payload=payload)
+    step = api.span(run_id, parent_span_id=root["id"], payload={"coupon": None})
+    body = {"status": "complete", "result_payload": result}
+    assert api.post(f"/agent_spans/{root['id']}/finish", body).status_code == 200
+    http = signed_in(store)
+
+    panel = http.get(f"/runs/{run_id}?span={root['id']}").text
+    names = re.findall(r"<bdi class=\"k\">(\w+)", panel)
+    assert "purpose" in names
+    assert not {"subject", "labels", "reason"} & {*names}
+    assert "coupon" in http.get(f"/runs/{run_id}?span={step['id']}").text
+
+
+def test_the_list_the_head_the_table_and_the_command_count_steps_alike(
+    world: World, store: Store, http: httpx.Client
+) -> None:
+    """The root of a run is none of its steps, and that it failed is not one more failure."""
+    api = world.account()
+    run_id = api.instance(external_identifier="01m8ry1r3vxd1mwspms4j7awkb")["id"]
+    root = api.span(run_id, schema_name="remit:run", payload={})["id"]
+    for status in ("complete", "failed"):
+        api.span(run_id, parent_span_id=root, status=status)
+    api.post(f"/agent_spans/{root}/finish", {"status": "failed"})
+    api.post(f"/agent_instance/{run_id}/finish", {"status": "failed"})
+
+    row = re.search(rf'<tr data-run="{run_id}".*?</tr>', http.get("/runs?from=all").text)
+    facts = re.search(r'<p class="facts">.*?</p>', http.get(f"/runs/{run_id}").text, re.DOTALL)
+    table = http.get("/runs.csv?from=all").text.splitlines()
+    assert isinstance(store, SqliteStore)
+    listed = CliRunner().invoke(main, ["runs", "list", "--db", store.path]).stdout
+    shown = CliRunner().invoke(main, ["runs", "show", "--db", store.path]).stdout
+
+    assert row is not None
+    assert '>2 <span class="soft">· 1 failed</span>' in row[0]
+    assert facts is not None
+    assert "<span>2 steps</span>" in facts[0]
+    cells = dict(zip(table[0].split(","), table[1].split(","), strict=False))
+    assert (cells["steps"], cells["failed_steps"]) == ("2", "1")
+    assert re.search(r"  2, 1 failed$", listed, re.MULTILINE)
+    assert re.search(r"  spans +2, 1 failed$", shown, re.MULTILINE)

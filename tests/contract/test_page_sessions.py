@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from threading import Barrier
 from typing import Final, TypeVar
 
@@ -15,6 +17,7 @@ import pytest
 from remit.collector import Settings, Store, create_token, list_tokens
 from remit.testing import FakeClock
 from tests import run_pages
+from tests.asgi import AsgiTransport
 from tests.collecting import Api, World, details
 from tests.inside import httpx
 from tests.inside_collector import (
@@ -30,6 +33,8 @@ from tests.signing_in import SAME_SITE, URL, cookie_of, sign_in, signed_in, stra
 from tests.stores import on_each_store
 
 T = TypeVar("T")
+
+GUIDE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "expose-a-collector.md"
 
 FOREIGN: Final[tuple[dict[str, str], ...]] = (
     {"sec-fetch-site": "cross-site"},
@@ -401,6 +406,18 @@ def test_a_host_whose_port_is_none_is_refused(http: httpx.Client, host: str) -> 
         assert answer.status_code == HTTPStatus.MISDIRECTED_REQUEST
 
 
+def test_people_sign_in_through_the_documented_proxy_at_any_port(store: Store) -> None:
+    """What nginx sends as `Host` has the port, as the origin of a form has."""
+    (variable,) = re.findall(r"proxy_set_header Host (\S+);", GUIDE.read_text())
+    host = {"$http_host": "remit.example:8443", "$host": "remit.example"}[variable]
+    app = create_app(store, page=PageOptions(hosts=("remit.example",)))
+    with httpx.Client(transport=AsgiTransport(app), base_url=f"https://{host}") as http:
+        form = {"secret": create_token(store, "account").secret}
+        headers = {"Origin": "https://remit.example:8443"}
+        answer = http.post("/sign-in", data=form, headers=headers)
+    assert answer.status_code == HTTPStatus.SEE_OTHER
+
+
 def test_names_of_the_server_have_no_case(store: Store) -> None:
     """Neither in the option nor in the request."""
     http = stranger(create_app(store, page=PageOptions(hosts=("Remit.Example",))))
@@ -512,3 +529,14 @@ def test_only_the_account_sees_the_database_and_versions(world: World, http: htt
         assert ("<h1>Account <bdi>default</bdi></h1>" in page) is (scope == "account")
         assert ("<span>Versions</span>" in page) is (scope == "account")
         assert ("<span>Database</span>" in page) is (scope == "account")
+
+
+def test_the_account_lists_what_each_token_may(store: Store) -> None:
+    """In words, several with commas."""
+    http = signed_in(store)
+    create_token(store, "account", name="program", may="record")
+    create_token(store, "account", name="scraper", may="metrics,record")
+    page = http.get("/account").text
+    cells = re.findall(r'data-l="May">([^<]*)<', page)
+    assert sorted(cells) == ["metrics, record", "read, write", "record"]
+    assert "remit token create --name desk-prod" in page

@@ -87,6 +87,96 @@ def test_a_step_around_it_does_not_tell_what_caused_it(
         assert SECRET in http.get(f"/runs/{run_id}/spans/{each}/values").text
 
 
+QUOTED = f"the tool failed: {SECRET}"
+INNER = {"type": "shop.tools.PaymentError", "message": SECRET, "at": run_pages.PLACE}
+
+
+def wrapped(**parts: object) -> dict[str, object]:
+    """Return the result of a step whose exception quotes that of a confidential step."""
+    return run_pages.error(QUOTED, "RuntimeError", at="shop/desk.py:7 in support", **parts)
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["first", "after another failure"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"causes": [INNER | {"relation": "cause"}]},
+        {"causes": [INNER | {"relation": "context"}]},
+        {"causes": [
+            {"type": "KeyError", "message": str(number), "at": f"a.py:{number} in b"}
+            for number in range(5)
+        ]},
+        {"causes": [{"$remit": "cut", "of": 3, "unit": "items"}]},
+        {"members": [INNER], "of": 1},
+        {"members": [{"type": "OSError", "message": QUOTED, "at": "a.py:1 in b"}], "of": 1},
+    ],
+    ids=["cause", "context", "more causes than are recorded", "cut", "member", "quoting member"],
+)  # fmt: skip
+def test_an_exception_that_quotes_it_in_its_chain_is_closed(
+    world: World, http: httpx.Client, parts: dict[str, object], *, early: bool
+) -> None:
+    """`raise RuntimeError(f"the tool failed: {error}") from error`, on each page and file."""
+    story = run_pages.Story(world.account())
+    if early:
+        other = story.begin("shop.tools:look_up", story.root, ms=1)
+        story.end(other, "failed", run_pages.error("no", "OSError", at="shop/a.py:1 in b"), ms=2)
+    around = story.begin("shop.desk:support", story.root, ms=3)
+    step = story.begin("shop.tools:secret", around, ms=4)
+    story.end(step, "failed", run_pages.error(SECRET), ms=10)
+    for each in (around, story.root):
+        story.end(each, "failed", wrapped(**parts), ms=20)
+    run_id = story.finish("failed")
+    run = f"/runs/{run_id}"
+    for each in (around, story.root):
+        here = f"{run}/spans/{each}"
+        chosen = (f"{run}?span={each}", f"{run}/print?span={each}", here)
+        for path in (*chosen, f"{here}/part", f"{here}/text"):
+            answer = http.get(path)
+            assert answer.status_code == HTTPStatus.OK, path
+            assert "RuntimeError" in answer.text, path
+            assert "private" not in answer.text, path
+        assert http.get(f"{here}/whole?of=result").status_code == HTTPStatus.FORBIDDEN
+        assert SECRET in http.get(f"{here}/values").text
+    lists = ("/runs?from=all", "/runs.csv?from=all")
+    for path in (run, f"{run}/file/values", f"{run}/file", f"{run}/print", *lists):
+        answer = http.get(path)
+        assert answer.status_code == HTTPStatus.OK, path
+        assert "private" not in answer.text, path
+
+
+def test_the_list_does_not_tell_the_message_that_passed_through(
+    world: World, http: httpx.Client
+) -> None:
+    """Also if another step failed before, so that the failure of the run is read from its root."""
+    story = run_pages.Story(world.account())
+    other = story.begin("shop.tools:look_up", story.root, ms=1)
+    story.end(other, "failed", run_pages.error("no", "OSError", at="shop/a.py:1 in b"), ms=2)
+    around = story.begin("shop.desk:support", story.root, ms=3)
+    step = story.begin("shop.tools:secret", around, ms=4)
+    for each in (step, around, story.root):
+        story.end(each, "failed", run_pages.error(SECRET), ms=10)
+    story.finish("failed")
+    for path in ("/runs?from=all", "/runs.csv?from=all"):
+        answer = http.get(path)
+        assert "PaymentError" in answer.text, path
+        assert "private" not in answer.text, path
+
+
+def test_a_failure_beside_it_is_told(world: World, http: httpx.Client) -> None:
+    """Of an exception that has nothing to do with the confidential step."""
+    story = run_pages.Story(world.account())
+    step = story.begin("shop.tools:secret", story.root, ms=1)
+    story.end(step, "failed", run_pages.error(SECRET), ms=2)
+    open_step = story.begin("shop.tools:look_up", story.root, ms=3)
+    cause = {"type": "OSError", "message": "an open word", "at": "shop/a.py:1 in b"}
+    failure = run_pages.error("an open word", "KeyError", at="shop/a.py:2 in c", causes=[cause])
+    story.end(open_step, "failed", failure, ms=4)
+    story.end(story.root, "failed", failure, ms=5)
+    run_id = story.finish("failed")
+    for path in ("/runs?from=all", f"/runs/{run_id}", f"/runs/{run_id}/spans/{open_step}"):
+        assert "an open word" in http.get(path).text, path
+
+
 def test_the_messages_of_many_failures_are_closed(world: World, http: httpx.Client) -> None:
     """Not all of them are read to tell which ones are those of a confidential step."""
     story = run_pages.Story(world.account())

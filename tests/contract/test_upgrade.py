@@ -262,7 +262,7 @@ def test_the_old_data_is_kept_until_it_is_dropped(store_kind: str, tmp_path: Pat
         else:
             assert kept == "the schema remit_before"
         assert upgrade(named).kept == kept
-        assert upgrade(named, drop_old=True).kept is None
+        assert upgrade(named, drop_old=True) == Upgraded(VERSION, dropped=kept)
         assert upgrade(named) == Upgraded(VERSION)
     if store_kind == "sqlite":
         assert [path.name for path in tmp_path.iterdir()] == ["remit.db"]
@@ -311,7 +311,7 @@ def test_versions_that_are_too_old_or_too_new_are_refused(
             if store_kind == "sqlite"
             else f"UPDATE remit_schema SET version = {version}",
         )
-        wanted = "upgrade remit" if version > VERSION else "a remit that knows version 6"
+        wanted = "upgrade remit" if version > VERSION else "start with a new database"
         with pytest.raises(SettingsError, match=wanted):
             upgrade(named)
 

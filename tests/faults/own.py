@@ -31,7 +31,7 @@ from typing import Annotated, Any, NamedTuple
 
 import remit
 from tests.fake_api import FakeApi
-from tests.inside import guard, guarded, null_run
+from tests.inside import adapters, guard, guarded, null_run
 
 OWN = "remit."
 PACKAGE = str(Path(remit.__file__).parent)
@@ -41,6 +41,8 @@ ASIDE = ("remit.cli", "remit.collector", "remit.testing", "remit.models", "remit
 
 GUARD = guarded("")(pkgutil.walk_packages).__code__
 """The code around a guarded function."""
+JUDGING = adapters.judging(adapters.undeclared("", "tool"))(pkgutil.walk_packages).__code__
+"""The code around a function that decides whether a step may run."""
 MOST_FAULTS = 200
 """Most calls of one function that raise: a walk over types calls some of them very often."""
 MEET_S = 20.0
@@ -169,12 +171,18 @@ class Program:
         return found
 
 
-def places() -> Iterator[Place]:
-    """Yield every function and method of ours that is at work in a program that runs."""
-    for found in pkgutil.walk_packages(remit.__path__, OWN):
-        if found.name.startswith(ASIDE):
+def places(*, loaded: bool = False) -> Iterator[Place]:
+    """Yield every function and method of ours that is at work in a program that runs.
+
+    With *loaded*, only those of modules that are imported.
+    """
+    names = [found.name for found in pkgutil.walk_packages(remit.__path__, OWN)]
+    if loaded:
+        names = [name for name in sys.modules if name.startswith(OWN)]
+    for each in names:
+        if each.startswith(ASIDE):
             continue
-        module = importlib.import_module(found.name)
+        module = importlib.import_module(each)
         for name, value in list(vars(module).items()):
             if getattr(value, "__module__", None) != module.__name__:
                 continue
@@ -188,24 +196,38 @@ def places() -> Iterator[Place]:
 
 def guard_of(value: object) -> Callable[[Any], Any] | None:
     """Return the guard that a function has, to guard another with; None if it has none."""
-    if not isinstance(value, FunctionType) or value.__code__ is not GUARD:
+    if not isinstance(value, FunctionType) or value.__code__ not in {GUARD, JUDGING}:
         return None
     given = inspect.getclosurevars(value).nonlocals
-    return guarded(str(given["where"]), given["default"], passes=given["passes"])
+    default, passes = given["default"], given["passes"]
+    if value.__code__ is JUDGING:
+        return adapters.judging(given["recorder"], default, passes=passes)
+    return guarded(str(given["where"]), default, passes=passes)
+
+
+def at_once() -> bool:
+    """Return True."""
+    return True
 
 
 @contextmanager
-def faulty(place: Place, callers: list[str], most: int = MOST_FAULTS) -> Generator[None]:
+def faulty(
+    place: Place,
+    callers: list[str],
+    most: int = MOST_FAULTS,
+    begins: Callable[[], bool] = at_once,
+) -> Generator[None]:
     """Make one function raise, inside its guard if it has one, wherever it was imported to.
 
     Args:
         place: The function.
         callers: Gets the file of each caller.
         most: The calls beyond these do not raise.
+        begins: Tells whether calls raise by now.
     """
 
     def fault(*args: object, **kwargs: object) -> object:
-        if len(callers) == most:
+        if len(callers) == most or not begins():
             return place.inner(*args, **kwargs)
         callers.append(sys._getframe(1).f_code.co_filename)  # noqa: SLF001 - who calls
         raise OwnFaultError(place.name)
@@ -228,7 +250,7 @@ def faulty(place: Place, callers: list[str], most: int = MOST_FAULTS) -> Generat
 
 
 @contextmanager
-def configured() -> Generator[None]:
+def configured(**settings: Any) -> Generator[None]:  # noqa: ANN401 - those of `configure`
     """Deliver to a server in memory, with a spool in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         remit.configure(
@@ -238,6 +260,7 @@ def configured() -> Generator[None]:
             transport=FakeApi().transport,
             flush_interval_s=0.01,
             data_dir=folder,
+            **settings,
         )
         try:
             yield

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from remit.collector import Settings, Store
 from remit.testing import FakeClock
 from tests.collecting import Json, World
-from tests.inside import httpx
+from tests.inside import httpx, version
 
 PREFIX: Final = "/api/v1"
 USUAL_HEADERS: Final = {"accept-encoding": "gzip", "content-type": "application/json"}
@@ -175,6 +175,7 @@ class Recorder:
         named = kind if name == "id" else _KINDS.get(name, name.removesuffix("_id"))
         text = _PFID.sub(lambda match: self._alias(match[0], named), value)
         text = _SECRET.sub(lambda match: self._alias(match[0], "secret"), text)
+        text = text.replace(version.__version__, "<version>")
         return _TIME.sub(lambda match: self._times.get(match[0], match[0]), text)
 
     def _alias(self, thing: str, kind: str) -> str:

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 import langchain_core
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel, FakeListLLM
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -35,6 +35,7 @@ from remit.integrations.langchain import RemitHandler, RemitTools
 from remit.models.data_risk import DataRisk
 from remit.testing import isolated
 from tests.inside import Faults, counting, process
+from tests.nesting import recording
 from tests.processes import wait_until
 from tests.scenarios import (
     CANARY,
@@ -522,6 +523,139 @@ def test_no_argument_of_a_classified_tool_is_recorded_with_or_without_the_middle
                 if CANARY in str((span.payload, span.result))
             ]
             assert leaks == []
+
+
+# Tools that RemitTools does not know
+
+
+def spending(name: str) -> tuple[BaseTool, list[int]]:
+    """Return a tool of any name, and what it spent."""
+    spent: list[int] = []
+
+    def buy(amount: int) -> str:
+        """Spend an amount."""
+        spent.append(amount)
+        return "bought"
+
+    return StructuredTool.from_function(buy, name=name), spent
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "graph"])
+@pytest.mark.parametrize("middleware", ["knows it", "does not know it", None])
+@pytest.mark.parametrize("around", [True, False])
+def test_a_tool_whose_name_no_span_type_may_have_is_judged(
+    kind: str, middleware: str | None, *, around: bool
+) -> None:
+    """Nothing is known of it: it is refused under a remit, and else runs and is recorded."""
+    name = "y" * 2000
+    made, spent = spending(name)
+
+    def answer(remit_of_agent: DataRisk) -> str:
+        model = Scripted(turns=[Turn(calls=((name, {"amount": 5}),)), DONE])
+        governed = RemitTools([made] if middleware == "knows it" else []) if middleware else None
+        middlewares = [governed] if governed else []
+        agent = create_agent(model, [made], name="LangGraph", middleware=middlewares)
+        if kind == "graph":
+            agent = own_graph(model, [made], governed)
+        config = handled(RemitHandler(remits=None if around else {"LangGraph": remit_of_agent}))
+        holder = careful if remit_of_agent is PAYS_NOT else desk
+        with holder.run() if around else nullcontext():
+            if kind == "sync":
+                state = agent.invoke(QUESTION, config)
+            else:
+                state = asyncio.run(agent.ainvoke(QUESTION, config))
+        return str(state["messages"][2].content)
+
+    with recording("deny") as recorder:
+        if middleware is None:
+            with pytest.raises(DeniedError, match="langchain:tool was denied"):
+                answer(PAYS_NOT)
+        else:
+            assert "Policy refused this step" in answer(PAYS_NOT)
+        assert spent == []
+        (span,) = recorder.spans("langchain:tool")
+        assert span.status == "failed"
+        assert answer(remit.risk()) == "bought"
+        assert spent == [5]
+        assert [span.status for span in recorder.spans("langchain:tool")] == ["failed", "complete"]
+        assert remit.status().faults == {}
+
+
+class Adding(AgentMiddleware[Any, Any, Any]):
+    """Adds a tool at run time, as the documentation of LangChain does."""
+
+    def __init__(self, added: BaseTool) -> None:
+        """Add this tool."""
+        super().__init__()
+        self.added = added
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:  # noqa: ANN401 - of LangChain
+        """Show the tool to the model."""
+        return handler(request.override(tools=[*request.tools, self.added]))
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:  # noqa: ANN401 - of LangChain
+        """Call the tool."""
+        if request.tool_call["name"] == self.added.name:
+            return handler(request.override(tool=self.added))
+        return handler(request)
+
+
+@pytest.mark.parametrize("with_handler", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        ({}, True),
+        ({"risks": {"buy": PAYS_NOT}}, False),
+        ({"risks": {"buy": PAYS}}, True),
+    ],
+    ids=["unknown", "allowed", "forbidden"],
+)
+def test_a_tool_that_other_middleware_adds_is_judged(
+    arguments: Mapping[str, Any], *, with_handler: bool, first: bool, refused: bool
+) -> None:
+    """By its name, if `RemitTools` comes before that middleware."""
+    made, spent = spending("buy")
+    both: list[Any] = [RemitTools(**arguments), Adding(made)]
+    turns = [LOOK_UP, Turn(calls=(("buy", {"amount": 5}),)), DONE]
+    agent: Anything = create_agent(
+        Scripted(turns=turns),
+        [look_up],
+        name="buyer",
+        middleware=both if first else both[::-1],
+    )
+    with recording("deny") as recorder:
+        with careful.run():
+            state = agent.invoke(QUESTION, handled() if with_handler else None)
+        (answer,) = [
+            str(each.content)
+            for each in state["messages"]
+            if isinstance(each, ToolMessage) and each.name == "buy"
+        ]
+        assert ("Policy refused this step" in answer) is refused
+        assert spent == ([] if refused else [5])
+        name = "langchain:tool" if first and not arguments else "langchain:tool:buy"
+        (span,) = recorder.spans(name)
+        assert span.status == ("failed" if refused else "complete")
+        assert remit.status().faults == {}
+
+
+def test_a_tool_that_nobody_has_is_no_span_type_of_its_own() -> None:
+    """A model may make up any number of names."""
+    turns = [Turn(calls=(("made_up", {}),)), DONE]
+    with recording("deny") as recorder:
+        with desk.run():
+            state = agent_of(*turns).invoke(QUESTION, handled())
+        assert "made_up is not a valid tool" in str(state["messages"][2].content)
+        (span,) = recorder.spans("langchain:tool")
+        assert (span.status, span.payload["tool_name"]) == ("failed", "made_up")
+
+
+def test_a_risk_of_a_tool_that_cannot_be_declared_is_an_error() -> None:
+    """The tool would be judged without it."""
+    made, _ = spending("y" * 2000)
+    with pytest.raises(DeclarationError, match="1000"):
+        RemitTools([made], {made.name: PAYS})
 
 
 # Sub-agents, and remits of their own

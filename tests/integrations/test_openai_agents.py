@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
 import importlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -33,6 +35,7 @@ from agents import (
     handoff,
     input_guardrail,
     set_trace_processors,
+    set_tracing_disabled,
     tool_input_guardrail,
     trace,
 )
@@ -57,6 +60,7 @@ from remit.integrations.openai_agents import RemitProcessor, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
 from tests import scenarios
+from tests.inside import adapters, guard
 from tests.scenarios import DONE, LOOK_UP, PAYS, PAYS_NOT, Ran, Scenario, Tool, Turn
 
 MODEL: Final = "gpt-5"
@@ -670,6 +674,11 @@ def test_two_processors_record_once() -> None:
 class OneTool(MCPServer):
     """An MCP server in memory."""
 
+    def __init__(self, tool: str = "spend") -> None:
+        """Have this tool."""
+        super().__init__()
+        self.tool = tool
+
     @property
     def name(self) -> str:
         """Return its name."""
@@ -684,7 +693,7 @@ class OneTool(MCPServer):
     async def list_tools(self, *_args: Any, **_named: Any) -> list[McpTool]:  # noqa: ANN401
         """Return the tool."""
         schema = {"type": "object", "properties": {"amount": {"type": "integer"}}}
-        return [McpTool.model_validate({"name": "spend", "inputSchema": schema})]
+        return [McpTool.model_validate({"name": self.tool, "inputSchema": schema})]
 
     async def call_tool(self, *_args: Any, **_named: Any) -> Any:  # noqa: ANN401
         """Never be called."""
@@ -707,6 +716,249 @@ def test_the_tools_of_an_mcp_server_are_governed() -> None:
         asyncio.run(run_agent(govern(agent, risks={"spend": PAYS})))
         assert [s.status for s in recorder.spans("openai-agents:tool:spend")] == ["failed"]
     assert read_by(model)[0].startswith("Policy refused")
+
+
+def test_a_tool_that_cannot_be_declared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server chooses its names; one that is too long for a span type has unknown words."""
+    name = "y" * 2000
+    model = scripted(call(name, amount=1), DONE)
+    agent = Agent(name="Desk", model=model, mcp_servers=[OneTool(name)])
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        monkeypatch.setattr(guard.faults, "strict", False)
+        asyncio.run(run_agent(govern(agent)))
+        assert [s.status for s in recorder.spans("openai-agents:tool")] == ["failed"]
+    assert read_by(model)[0].startswith("Policy refused")
+
+
+@WITH_AND_WITHOUT_TRACES
+@pytest.mark.parametrize("broken", ["declare_agent", "declare", "within", "step_of"])
+def test_a_fault_lifts_no_remit(
+    broken: str, tracing: bool, monkeypatch: pytest.MonkeyPatch  # noqa: FBT001
+) -> None:  # fmt: skip
+    """Whatever fails while a tool is judged, it is refused."""
+
+    def fail(*_: object, **_arguments: object) -> None:
+        raise TypeError("not as expected")
+
+    model = scripted(call("spend", amount=1), DONE)
+    agent = Agent(name="Desk", model=model, tools=[function_tool(scenarios.spend)])
+    with isolated(on_violation="deny"):
+        monkeypatch.setattr(guard.faults, "strict", False)
+        monkeypatch.setattr(adapters, broken, fail)
+        governed = govern(agent, risks={"spend": PAYS}, remits={"Desk": PAYS_NOT})
+        result = asyncio.run(run_agent(governed, tracing=tracing))
+        assert result.final_output == scenarios.TOLD
+        assert remit.status().faults
+    assert read_by(model)[0].startswith("Policy refused")
+
+
+@function_tool(name_override="spend")
+def spend_some(amount: int) -> str:
+    """Spend an amount."""
+    return scenarios.spend(amount)
+
+
+def cloned(agent: Agent[Any]) -> Agent[Any]:
+    """Return a clone, as programs vary an agent."""
+    return agent.clone(instructions="Be polite.")
+
+
+def renamed(agent: Agent[Any]) -> Agent[Any]:
+    """Return a clone under another name: the remit of the first name stays."""
+    return agent.clone(name="Night desk")
+
+
+def with_new_lists(agent: Agent[Any]) -> Agent[Any]:
+    """Return a clone whose tools and servers are given to it."""
+    return agent.clone(tools=[spend_some], mcp_servers=[], hooks=None)
+
+
+def replaced(agent: Agent[Any]) -> Agent[Any]:
+    """Return what `dataclasses.replace` makes."""
+    return dataclasses.replace(agent, instructions="Be polite.")
+
+
+def deeply_copied(agent: Agent[Any]) -> Agent[Any]:
+    """Return a deep copy, with the model that the test looks at."""
+    return copy.deepcopy(agent, {id(agent.model): agent.model})
+
+
+def with_tool(agent: Agent[Any]) -> Agent[Any]:
+    """Append a tool."""
+    agent.mcp_servers = []
+    agent.tools.append(spend_some)
+    return agent
+
+
+def with_server(agent: Agent[Any]) -> Agent[Any]:
+    """Append a server, to an agent that had none when it was governed."""
+    agent.mcp_servers.append(OneTool())
+    return agent
+
+
+def with_hand_over(agent: Agent[Any]) -> Agent[Any]:
+    """Append an agent to hand over to, which hands over to itself."""
+    other = Agent[Any](name="Other", model=agent.model, mcp_servers=[OneTool()])
+    other.handoffs.append(handoff(other))
+    agent.handoffs.append(other)
+    return agent
+
+
+LATER: Final[dict[str, tuple[Callable[[Agent[Any]], Agent[Any]], bool]]] = {
+    "clone": (cloned, True),
+    "clone of another name": (renamed, True),
+    "clone with tools of its own": (with_new_lists, False),
+    "replace": (replaced, True),
+    "copy": (copy.copy, True),
+    "deepcopy": (deeply_copied, True),
+    "tool appended": (with_tool, False),
+    "server appended": (with_server, False),
+    "clone, then server appended": (lambda agent: with_server(cloned(agent)), False),
+    "hand-over appended": (with_hand_over, False),
+}
+"""How an agent is changed after it was governed, and whether it has an MCP server before."""
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize("how", LATER)
+def test_an_agent_stays_governed_when_it_is_changed(how: str, twice: bool) -> None:  # noqa: FBT001
+    """Its remit and the risks hold for whatever tools it has at a turn."""
+    change, has_server = LATER[how]
+    spends = call("spend", amount=1)
+    hands_over = [call("transfer_to_other")] if how == "hand-over appended" else []
+    model = scripted(*hands_over, spends, DONE)
+    servers: list[Any] = [OneTool()] if has_server else []
+    agent = Agent(name="Desk", model=model, mcp_servers=servers)
+    with isolated(on_violation="deny") as recorder:
+        governed = govern(agent, remits={"Desk": PAYS_NOT})
+        changed = change(govern(governed) if twice else governed)
+        with scenarios.careful.run() if hands_over else scenarios.desk.run():
+            result = asyncio.run(run_agent(changed))
+        (span,) = recorder.spans("openai-agents:tool:spend")
+    assert span.status == "failed"
+    assert read_by(model)[-1].startswith("Policy refused")
+    assert result.final_output == scenarios.TOLD
+    assert isinstance(changed, Agent)
+    assert type(changed).__qualname__ == "Agent"
+    assert (agent.tools, agent.handoffs) == ([], [])
+    assert spend_some.tool_input_guardrails is None
+
+
+def test_an_agent_of_a_class_of_the_program_is_governed() -> None:
+    """It stays an instance of its class, which may add tools at each turn."""
+
+    @dataclasses.dataclass
+    class Spender(Agent[Any]):
+        limit: int = 5
+
+        async def get_all_tools(self, run_context: Any) -> list[Any]:  # noqa: ANN401
+            """Add a tool."""
+            return [*await super().get_all_tools(run_context), spend_some]
+
+    model = scripted(call("spend", amount=1), DONE)
+    agent = govern(Spender(name="Desk", model=model, limit=7))
+    with isolated(on_violation="deny"), scenarios.careful.run():
+        asyncio.run(run_agent(agent.clone(instructions="Be polite.")))
+    assert read_by(model)[0].startswith("Policy refused")
+    assert isinstance(agent, Spender)
+    assert agent.limit == 7
+
+
+def test_a_risk_holds_for_a_tool_that_is_appended() -> None:
+    """Risks are not checked where a server has tools, so they may name one that comes later."""
+    earned: list[int] = []
+
+    @function_tool
+    def earn(amount: int) -> str:
+        """Earn an amount."""
+        earned.append(amount)
+        return "earned"
+
+    model = scripted(call("earn", amount=1), DONE)
+    agent = Agent[Any](name="Desk", model=model, mcp_servers=[OneTool()])
+    governed = govern(agent, risks={"earn": PAYS_NOT})
+    governed.tools.append(earn)
+    with isolated(on_violation="deny") as recorder, scenarios.careful.run():
+        asyncio.run(run_agent(cloned(governed)))
+        assert [s.status for s in recorder.spans("openai-agents:tool:earn")] == ["complete"]
+    assert earned == [1]
+
+
+def test_a_list_that_a_program_gives_to_a_governed_agent_stays_as_it_is() -> None:
+    """Other agents may have it too; clones share a list as without remit."""
+    listed: list[Any] = [spend_some]
+    agent = govern(Agent[Any](name="Desk"))
+    assert cloned(agent).tools is agent.tools
+    assert agent.clone(tools=listed).tools is not listed
+    agent.tools = listed
+    assert listed == [spend_some]
+    assert spend_some.tool_input_guardrails is None
+    with pytest.raises(TypeError, match="tools must be a list"):
+        agent.clone(tools=anything(None))
+
+
+class NoTracing:
+    """Ways in which the SDK reports no agent to remit."""
+
+    @staticmethod
+    def by_run(agent: Agent[Any]) -> Any:  # noqa: ANN401
+        """Run without traces."""
+        return run_agent(agent, tracing=False)
+
+    @staticmethod
+    async def by_setting(agent: Agent[Any]) -> Any:  # noqa: ANN401
+        """Run as with OPENAI_AGENTS_DISABLE_TRACING=1."""
+        set_tracing_disabled(True)
+        try:
+            return await run_agent(agent)
+        finally:
+            set_tracing_disabled(False)
+
+    @staticmethod
+    def by_omission(agent: Agent[Any]) -> Any:  # noqa: ANN401
+        """Run with the processor forgotten."""
+        set_trace_processors([])
+        return run_agent(agent)
+
+
+@pytest.mark.parametrize("way", [NoTracing.by_run, NoTracing.by_setting, NoTracing.by_omission])
+@pytest.mark.parametrize("tool", ["spend", "ask_to_pay", "clear"])
+def test_a_remit_holds_without_a_run_and_without_traces(tool: str, way: Any) -> None:  # noqa: ANN401
+    """Also beneath the tool, and for a tool whose function is decorated; each call is a run."""
+
+    @function_tool
+    @remit.span_type("desk:clear", data_risk=PAYS)
+    def clear(amount: int) -> str:
+        """Clear an amount."""
+        raise AssertionError(amount)
+
+    @function_tool
+    def quote(amount: int) -> str:
+        """Tell a price."""
+        return f"{amount} EUR"
+
+    turn = Turn(calls=((tool, {"amount": 1}), ("quote", {"amount": 2})))
+    model = scripted(turn, DONE)
+    tools = [function_tool(scenarios.spend), function_tool(scenarios.ask_to_pay), clear, quote]
+    agent = govern(
+        Agent[Any](name="Desk", model=model, tools=[*tools]),
+        risks={"ask_to_pay": PAYS_NOT, "quote": PAYS_NOT},
+        remits={"Desk": PAYS_NOT},
+    )
+
+    async def go() -> None:
+        assert (await way(agent)).final_output == scenarios.TOLD
+        assert remit.current_run() is None
+
+    with isolated(on_violation="deny") as recorder:
+        asyncio.run(go())
+        assert {run.agent for run in recorder.runs} == {"openai-agents.agents:Desk"}
+        assert {run.status for run in recorder.runs} == {"complete"}
+        assert len(recorder.runs) == 2
+        assert "active" not in {span.status for span in recorder.spans()}
+    refused, quoted = read_by(model)
+    assert refused.startswith("Policy refused")
+    assert quoted == "2 EUR"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ from typing import Any, Final
 import pytest
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, RunContext
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.exceptions import ApprovalRequired, ModelRetry, SkipToolExecution
+from pydantic_ai.exceptions import (
+    ApprovalRequired,
+    ModelRetry,
+    SkipToolExecution,
+    UnexpectedModelBehavior,
+)
 from pydantic_ai.messages import (
     BinaryContent,
     ImageUrl,
@@ -23,11 +28,12 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.output import NativeOutput, TextOutput, ToolOutput
 from pydantic_ai.toolsets import FunctionToolset
 from pydantic_ai.usage import RequestUsage
 
 import remit
-from remit.errors import DeclarationError, RunTerminated
+from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations.pydantic_ai import Remit
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
@@ -56,6 +62,8 @@ from tests.scenarios import (
     spend,
 )
 
+DELETES_NOT: Final = remit.risk(forbids="destroy_data")
+NEITHER: Final = remit.risk(forbids=["financial_transactions", "destroy_data"])
 AGENT: Final = "pydantic-ai:agent"
 LLM: Final = "pydantic-ai:llm"
 
@@ -307,6 +315,26 @@ def test_a_fault_loses_a_span_at_most(
     assert recorder.tree() == [
         [["pydantic-ai:agent", [[LLM, []], ["pydantic-ai:tool", [["desk:find", []]]], [LLM, []]]]]
     ]
+
+
+@pytest.mark.parametrize("of_run", [False, True], ids=["of the agent", "of the run"])
+def test_a_fault_lifts_no_remit(monkeypatch: pytest.MonkeyPatch, of_run: bool) -> None:  # noqa: FBT001
+    """That of an agent which could not be declared holds, and a tool that could not is refused."""
+
+    def broken(*_: object, **_arguments: object) -> None:
+        raise TypeError("not as expected")
+
+    with isolated(on_violation="deny") as recorder:
+        monkeypatch.setattr(guard.faults, "strict", False)
+        monkeypatch.setattr(adapters, "declare_agent", broken)
+        monkeypatch.setattr(adapters, "declare", broken)
+        turns = [PAY_OUT, PAY_OUT, DONE]
+        remit_of_agent = Remit(risks=risks_of(pay_out), data_risk=None if of_run else PAYS_NOT)
+        agent = Agent(Script(turns).model, tools=[pay_out], capabilities=[remit_of_agent])
+        of_this_run = [Remit(data_risk=PAYS_NOT)] if of_run else []
+        assert ask(agent, "?", capabilities=of_this_run).output == TOLD
+        assert remit.status().faults
+        assert [span.status for span in recorder.spans("pydantic-ai:tool")] == ["failed", "failed"]
 
 
 def outcome_of(capabilities: list[Any], tool: Tool, turns: Sequence[Turn]) -> tuple[str, list[Any]]:
@@ -700,6 +728,167 @@ def test_a_terminated_stream_calls_no_model_again() -> None:
         assert "active" not in {span.status for span in recorder.spans()}
 
 
+# Output functions
+
+
+class Outputs(Script):
+    """A model that fills an output function: its tool, or the text of the answer."""
+
+    def answer(self, messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        """Answer, with `output` in place of the name of the output tool."""
+        response = super().answer(messages, info)
+        for part in response.parts:
+            if isinstance(part, ToolCallPart) and part.tool_name == "output":
+                part.tool_name = info.output_tools[0].name
+        return response
+
+    async def stream(
+        self, messages: list[ModelMessage], info: AgentInfo
+    ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        """Answer in pieces, alike."""
+        async for piece in super().stream(messages, info):
+            for call in piece.values() if isinstance(piece, dict) else ():
+                call.name = info.output_tools[0].name if call.name == "output" else call.name
+            yield piece
+
+
+paid: Final[list[object]] = []
+
+
+def transfer(amount: int) -> str:
+    """Transfer an amount."""
+    paid.append(amount)
+    return find(str(amount))
+
+
+@remit.span_type("desk:settle_up", data_risk=PAYS)
+def settle_up(amount: int) -> str:
+    """Settle an amount."""
+    paid.append(amount)
+    return "settled"
+
+
+def publish(text: str) -> str:
+    """Publish a text."""
+    paid.append(text)
+    return text
+
+
+class Clerk:
+    """Has an output function."""
+
+    def transfer(self, amount: int) -> str:
+        """Transfer an amount."""
+        paid.append(amount)
+        return "transferred"
+
+
+FILLED: Final = Turn(calls=(("output", {"amount": 5}),))
+NATIVE: Final = Turn(text='{"amount": 5}')
+UNION: Final = Turn(text='{"result": {"kind": "transfer", "data": {"amount": 5}}}')
+
+
+async def _streamed(agent: Agent[None, Any]) -> Any:  # noqa: ANN401
+    async with agent.run_stream("?") as streamed:
+        return [output async for output in streamed.stream_output(debounce_by=None)][-1]
+
+
+async def _got(agent: Agent[None, Any]) -> Any:  # noqa: ANN401
+    async with agent.run_stream("?") as streamed:
+        return await streamed.get_output()
+
+
+async def _whole(agent: Agent[None, Any]) -> Any:  # noqa: ANN401
+    return (await agent.run("?")).output
+
+
+def agent_with(
+    output_type: Any,  # noqa: ANN401 - any output
+    *turns: Turn,
+    **remit_arguments: Any,  # noqa: ANN401 - of `Remit`
+) -> Agent[None, Any]:
+    """Return an agent with output functions."""
+    paid.clear()
+    model = Outputs(turns).model
+    capabilities = [Remit(**remit_arguments)]
+    return Agent(model, name="clerk", output_type=output_type, capabilities=capabilities)
+
+
+REFUSED_OUTPUTS: Final[dict[str, tuple[Any, Turn, str]]] = {
+    "function": (transfer, FILLED, "pydantic-ai:output:transfer"),
+    "method": (Clerk().transfer, FILLED, "pydantic-ai:output:transfer"),
+    "decorated": (settle_up, FILLED, "desk:settle_up"),
+    "tool": (ToolOutput(transfer, name="send"), FILLED, "pydantic-ai:output:transfer"),
+    "text": (TextOutput(publish), Turn(text="x"), "pydantic-ai:output:publish"),
+    "native": (NativeOutput(transfer), NATIVE, "pydantic-ai:output:transfer"),
+    "one of two": (NativeOutput([transfer, settle_up]), UNION, "pydantic-ai:output"),
+}
+
+
+@pytest.mark.parametrize("run", [_whole, _streamed, _got])
+@pytest.mark.parametrize("how", REFUSED_OUTPUTS)
+def test_an_output_function_is_refused_as_a_tool(
+    how: str, run: Callable[[Agent[None, Any]], Coroutine[Any, Any, Any]]
+) -> None:
+    """The refusal reaches the caller if the model does not choose another output."""
+    output_type, turn, name = REFUSED_OUTPUTS[how]
+    agent = agent_with(output_type, turn, turn, data_risk=PAYS_NOT)
+    with isolated(on_violation="deny") as recorder:
+        with pytest.raises((DeniedError, UnexpectedModelBehavior)) as raised:
+            asyncio.run(run(agent))
+        error: BaseException | None = raised.value
+        if run is _whole:
+            assert isinstance(error, DeniedError)
+        while error is not None and not isinstance(error, DeniedError):
+            error = error.__cause__
+        assert isinstance(error, DeniedError)
+        assert {span.status for span in recorder.spans(name)} == {"failed"}
+    assert paid == []
+
+
+def test_the_model_reads_why_an_output_function_was_refused() -> None:
+    """It chooses another output."""
+    agent = agent_with([transfer, str], FILLED, DONE, data_risk=PAYS_NOT)
+    with isolated(on_violation="deny") as recorder:
+        assert ask(agent, "?").output == TOLD
+        assert recorder.runs[0].status == "complete"
+        read = recorder.spans(LLM)[1].payload["inputs"]["messages"][-1]
+    assert read["role"] == "tool"
+    assert read["content"].startswith("Policy refused this step and it did not run")
+
+
+@pytest.mark.parametrize("run", [_whole, _streamed])
+def test_an_output_function_is_recorded_as_a_tool(
+    run: Callable[[Agent[None, Any]], Coroutine[Any, Any, Any]],
+) -> None:
+    """Once, with what it was given and what it returned, under the risk that it has by name."""
+    agent = agent_with(transfer, FILLED, risks={"transfer": PAYS_NOT})
+    with isolated(on_violation="deny") as recorder, desk.run():
+        assert asyncio.run(run(agent)) == "5 is shipped"
+        (span,) = recorder.spans("pydantic-ai:output:transfer")
+        steps = recorder.spans("desk:find")
+        assert steps[-1].parent == span.key
+    assert span.status == "complete"
+    assert span.payload["inputs"] == {"amount": 5}
+    assert span.result == {"outputs": {"output": "5 is shipped"}}
+
+
+def test_a_decorated_output_function_has_one_span(recorder: RecordingSink) -> None:
+    """Its own; an output that is only data has none."""
+    with desk.run():
+        assert ask(agent_with(settle_up, FILLED), "?").output == "settled"
+        assert ask(agent_with([int, str], Turn(calls=(("output", {"response": 5}),))), "?").output
+        names = [span.name for span in recorder.spans()]
+    assert names == [AGENT, LLM, "desk:settle_up", AGENT, LLM]
+
+
+def test_an_output_of_data_is_not_judged() -> None:
+    """It has no effect."""
+    agent = agent_with(int, Turn(calls=(("output", {"response": 5}),)), data_risk=PAYS_NOT)
+    with isolated(on_violation="deny"):
+        assert ask(agent, "?").output == 5
+
+
 # Declarations
 
 
@@ -728,6 +917,61 @@ def test_two_capabilities_record_once(capabilities: tuple[list[Any], list[Any]])
         assert [span.name for span in recorder.spans()] == [
             AGENT, LLM, "pydantic-ai:tool:spend", LLM,
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("of_agent", "of_run", "statuses"),
+    [
+        ({"data_risk": PAYS_NOT, "risks": {"pay_out": PAYS}}, [{}], ["failed"]),
+        ({"data_risk": PAYS_NOT}, [{"risks": {"pay_out": PAYS_NOT}}], ["complete"]),
+        ({"risks": {"pay_out": PAYS}}, [{"data_risk": PAYS_NOT}], ["failed"]),
+        (
+            {"data_risk": PAYS_NOT, "risks": {"pay_out": PAYS}},
+            [{"data_risk": DELETES_NOT, "risks": {"pay_out": NEITHER}}],
+            ["failed"],
+        ),
+        (
+            {"data_risk": DELETES_NOT, "risks": {"pay_out": NEITHER}},
+            [{"data_risk": PAYS_NOT}, {"data_risk": DELETES_NOT}],
+            ["complete"],
+        ),
+        ({"data_risk": PAYS_NOT, "risks": {"pay_out": PAYS}}, [], ["failed"]),
+    ],
+    ids=["remit", "risk", "remit of the run", "both", "three remits", "of the agent only"],
+)
+def test_a_capability_of_one_run_adds_to_that_of_the_agent(
+    of_agent: dict[str, Any], of_run: list[dict[str, Any]], statuses: list[str]
+) -> None:
+    """Every remit holds; of what both say of a tool, the agent's word counts."""
+    agent = agent_of([PAY_OUT, DONE] * 2, pay_out, **of_agent)
+    with isolated(on_violation="deny") as recorder:
+        capabilities = [Remit(**arguments) for arguments in of_run]
+        assert ask(agent, "?", capabilities=capabilities).output == TOLD
+        tools = spans_of(recorder, "pydantic-ai:tool:pay_out")
+        assert [span.status for span in tools] == statuses
+
+
+def test_a_capability_of_one_run_is_gone_with_the_run() -> None:
+    """The next run has that of the agent."""
+    agent = agent_of([PAY_OUT, DONE] * 2, pay_out, risks={"pay_out": PAYS})
+    with isolated(on_violation="deny") as recorder:
+        assert ask(agent, "?", capabilities=[Remit(data_risk=PAYS_NOT)]).output == TOLD
+        assert ask(agent, "?").output == TOLD
+        tools = spans_of(recorder, "pydantic-ai:tool:pay_out")
+        assert [span.status for span in tools] == ["failed", "complete"]
+
+
+def test_two_capabilities_of_an_agent_forbid_what_either_forbids() -> None:
+    """As one of a run does."""
+    turns = [PAY_OUT, DONE]
+    capabilities = [
+        Remit(data_risk=PAYS_NOT, risks={"pay_out": PAYS}), Remit(data_risk=DELETES_NOT),
+    ]  # fmt: skip
+    agent = Agent(Script(turns).model, tools=[pay_out], capabilities=capabilities)
+    with isolated(on_violation="deny") as recorder:
+        assert ask(agent, "?").output == TOLD
+        (tool,) = spans_of(recorder, "pydantic-ai:tool:pay_out")
+    assert "financial_transactions" in str(tool.result)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from remit.errors import DeniedError
 from tests.architecture.sources import ROOT
 from tests.faults import own
+from tests.faults.frameworks import NOTHING_FORBIDDEN, SCENES
 from tests.governed import BODIES, free
 from tests.nesting import NESTED, new_payment, recording
 from tests.subtests import each
@@ -28,13 +30,14 @@ AT_LEAST = 400 if FULL else 200
 TIMEOUT_S = 900
 AT_LEAST_NESTED = 10
 """Functions between the start of a nested agent and the refusal of what it does."""
+AT_LEAST_REACHED = 10
+"""Functions of adapters and integrations that a client of a model reaches, the shortest scene."""
 
 
-def met_by(part: int) -> list[dict[str, Any]]:
-    """Run one of the processes; return what came of each function that remit itself called."""
-    words = [str(part), str(PROCESSES), *([] if FULL else ["--whole"])]
+def printed_by(program: str, *words: str) -> list[dict[str, Any]]:
+    """Run a program of `tests.faults`; return the lines that it prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.own", *words],
+        [sys.executable, "-m", f"tests.faults.{program}", *words],
         cwd=ROOT,
         # To be traced line by line takes it three times as long.
         env=os.environ | UNTRACED,
@@ -44,7 +47,12 @@ def met_by(part: int) -> list[dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    rows = map(json.loads, done.stdout.splitlines())
+    return list(map(json.loads, done.stdout.splitlines()))
+
+
+def met_by(part: int) -> list[dict[str, Any]]:
+    """Run one of the processes; return what came of each function that remit itself called."""
+    rows = printed_by("own", str(part), str(PROCESSES), *([] if FULL else ["--whole"]))
     return [row for row in rows if row["inside"]]
 
 
@@ -84,3 +92,22 @@ def test_no_fault_of_ours_lifts_the_remit_of_a_nested_agent(
         lifting += [place.name] * bool(BODIES)
     gc.collect()
     assert lifting == []
+
+
+@pytest.mark.timeout(TIMEOUT_S)
+@pytest.mark.parametrize("library", list(SCENES))
+def test_no_fault_of_ours_lifts_a_remit_in_an_integration(library: str) -> None:
+    """Each function of adapters and integrations raises in turn, with faults contained as in use.
+
+    Before the model answers, also only once, and after it has; in a full run also the functions
+    below adapters.
+    """
+    if find_spec(library.partition(".")[0]) is None:
+        pytest.skip(f"needs {library}")
+    rows = printed_by("frameworks", library, *(["--full"] if FULL else []))
+    for scene in SCENES[library]:
+        free, governed, *faulty = (row for row in rows if row["scene"] == scene)
+        assert free["ran"], "what nothing forbids runs"
+        assert not governed["ran"]
+        assert len({row["name"] for row in faulty}) > AT_LEAST_REACHED
+    assert [row for row in rows if row["ran"] and row["name"] != NOTHING_FORBIDDEN] == []

@@ -167,7 +167,9 @@ def test_an_erasure_names_the_old_data(tmp_path: Path) -> None:
         return done.stderr
 
     assert f"{db}.v6, still holds them" in erase("customer-1")
-    assert remit("db", "upgrade", "--drop-old", "--db", str(db)).stdout == f"{db} is up to date.\n"
+    dropped = ("db", "upgrade", "--drop-old", "--db", str(db))
+    assert remit(*dropped).stdout == f"{db} is up to date.\nDeleted the old data: {db}.v6.\n"
+    assert remit(*dropped).stdout == f"{db} is up to date.\nThere was no old data to delete.\n"
     assert "still holds" not in erase("customer-9")
 
 

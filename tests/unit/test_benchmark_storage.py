@@ -9,14 +9,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import psycopg
 import pytest
 
+from benchmarks.storage import ask
 from benchmarks.storage.load import load
 from benchmarks.storage.synthetic import Size
+from remit.collector import open_store
 from tests.postgres import database
+from tests.stores import new_database
 
 RUNS: Final = 2000
 HOUR_US: Final = 3_600_000_000
@@ -189,3 +193,22 @@ def test_the_shape_is_the_described_one(loaded: Loaded) -> None:
     assert int(flagged) / spans == pytest.approx(0.065, abs=0.01)
     assert int(sizes) / spans == pytest.approx(383, rel=0.05)
     assert labelled == RUNS // 50
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.gate)])
+def test_each_question_is_explained_if_it_is_slow(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those with payloads; then all that was asked is printed."""
+    monkeypatch.setattr(ask, "BUDGET_MS", 0.0)
+    monkeypatch.setattr(ask, "CALLS", 1)
+    with new_database(kind, tmp_path) as named:
+        load(str(named), Size(RUNS))
+        asked = list(ask.ask_all(str(named), ""))
+        assert "bytes a span" in ask.sizes(str(named))
+        if kind == "postgres":
+            with closing(open_store(named)) as store, store.reading() as tx:
+                assert [*tx.rows(ask.CHARS_OF_SHARDS)]
+
+    assert len(asked) > 40
+    assert all(each.plan for each in asked)

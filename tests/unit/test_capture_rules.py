@@ -232,6 +232,22 @@ def test_a_very_long_name_is_judged_by_its_end() -> None:
     assert name_rule("x_" * 500 + "password") == "name:password"
 
 
+FULL_WIDTH = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
+"""The full-width form of each sign of ASCII."""
+
+
+def test_a_name_in_other_letters_of_the_same_meaning_is_the_same_name() -> None:
+    """Full-width letters, mathematical ones, and an accent of its own: `NFKC` of Unicode."""
+    names = [name.translate(FULL_WIDTH) for name in ("password", "API_KEY", "userPassword2")]
+    names += ["\U0001d429assword", "contrasen\u0303a"]
+    for name in names:
+        payload = copy_of({name: "hunter2", "x": {name: "hunter2"}})
+        assert "hunter2" not in str(payload), name
+    assert category_of_name("email".translate(FULL_WIDTH)) == category_of_name("email")
+    ordinary = {"Größe": 1, "question".translate(FULL_WIDTH): "why", "名前": "x"}
+    assert copy_of(ordinary) == ordinary
+
+
 def test_a_name_of_carriers_alone_is_ordinary() -> None:
     """There is no noun left to judge."""
     assert name_rule("encoded_value_2") is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +28,31 @@ def run(*words: str, **env: str) -> Result:
 
 
 @pytest.mark.parametrize("kind", EACH_STORE)
+def test_runs_of_a_program_with_a_wrong_clock_are_said(kind: str, tmp_path: Path) -> None:
+    """Also before a deletion, which goes by that clock; the age is that of the storage."""
+    with empty_database(kind, tmp_path) as named:
+        store = open_store(named)
+        api = World(store).account()
+        for start in ("2026-03-01T00:00:00Z", None):
+            run_id = api.instance("pending")["id"]
+            api.post(f"/agent_instance/{run_id}/start", {"timestamp": start} if start else {})
+        stored = api.shown(run_id)["inserted_at"]
+        store.close()
+        found = json.loads(run("info", "--json", "--db", str(named)).stdout)
+        text = run("info", "--db", str(named)).stdout
+        asked = run("retain", "--days", "30", "--db", str(named))
+    sentence = "1 run began more than a day before or after it was stored"
+    assert (found["oldest"], found["misdated"]) == (stored[:10], 1)
+    assert re.search(rf"^clocks +{sentence}", text, re.MULTILINE)
+    assert sentence in asked.stderr
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of a database and its logs."""
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_what_a_database_holds_is_shown(kind: str, tmp_path: Path) -> None:
     """Its version, its size, how many runs and spans it has and from when they are."""
     with empty_database(kind, tmp_path) as named:
@@ -39,15 +66,19 @@ def test_what_a_database_holds_is_shown(kind: str, tmp_path: Path) -> None:
         store.close()
         done = run("info", "--json", "--db", str(named), **RETENTION)
         found = json.loads(done.stdout)
-        text = run("info", "--db", str(named)).stdout
+        text = run("info", "--db", str(named), **RETENTION).stdout
     assert (found["version"], found["runs"], found["spans"]) == (7, 2, 4)
     assert (found["oldest"], found["newest"]) == (newest[:10], newest)
-    assert found["retention"] == {"spans and runs": "180d", "payloads": "30d"}
+    assert "retention" not in found
+    assert found["misdated"] == 0
     assert found["bytes"] > 4096
     assert re.search(r"^spans +4$", text, re.MULTILINE)
     assert re.search(r"^size +[\d.]+ [KM]iB$", text, re.MULTILINE)
-    assert re.search(r"^retention +none set here$", text, re.MULTILINE)
-    assert f"newest      {newest[:16]}Z" in text
+    # That of a server is not that of this environment.
+    assert re.search(r"^retention +as the server is started with", text, re.MULTILINE)
+    assert "180d" not in text
+    assert "clocks" not in text
+    assert f"newest      {newest[:19]}Z" in text
 
 
 @pytest.mark.parametrize("kind", EACH_STORE)
@@ -72,18 +103,46 @@ def test_vacuum_says_how_much_space_a_database_takes(kind: str, tmp_path: Path) 
     assert kind == "postgres" or after < before / 2
 
 
-def test_a_database_that_another_process_reads_is_not_given_up(tmp_path: Path) -> None:
-    """The log cannot be emptied while an older state is read: the same may work later."""
+def test_vacuum_waits_for_a_writer(tmp_path: Path) -> None:
+    """It gives back the space while a collector writes one request after the other."""
+    store = open_store(tmp_path / "remit.db")
+    api = World(store).account()
+    run_id = api.instance("active")["id"]
+    for _ in range(20):
+        api.span(run_id, payload={"text": "x" * 50_000})
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("DELETE FROM span_payloads")
+        connection.commit()
+    before, stopped = size_of(tmp_path), threading.Event()
+
+    def write() -> None:
+        while not stopped.is_set():
+            api.span(run_id)
+
+    with ThreadPoolExecutor() as executor:
+        writing = executor.submit(write)
+        done = run("vacuum", "--db", store.path)
+        stopped.set()
+        writing.result()
+    store.close()
+    assert done.exit_code == 0, done.output
+    assert size_of(tmp_path) < before / 2
+
+
+def test_vacuum_beside_a_long_read_writes_nothing(tmp_path: Path) -> None:
+    """The file would only grow: its log cannot be emptied. The same may work later."""
     store = open_store(tmp_path / "remit.db")
     World(store).account()
     store.close()
     with closing(sqlite3.connect(store.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM accounts").fetchall()
+        before = size_of(tmp_path)
         done = run("vacuum", "--db", store.path)
+        assert size_of(tmp_path) < before + 10_000
     assert done.exit_code == 1
-    assert "the database is in use (" in done.stderr
-    assert "try again later" in done.stderr
+    assert "another process reads an older state of it" in done.stderr
+    assert "nothing was changed: try again when it has ended" in done.stderr
     assert run("vacuum", "--db", store.path).exit_code == 0
 
 

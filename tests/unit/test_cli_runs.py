@@ -16,8 +16,10 @@ from remit._runtime import setup
 from remit.cli import main
 from remit.client import Client
 from remit.client._inprocess import InProcessTransport
+from remit.collector import open_store
 from remit.collector.local import open_app
 from remit.config import Settings
+from tests.collecting import World
 from tests.subtests import each
 
 
@@ -282,3 +284,20 @@ def test_no_tokens_are_listed_as_none(tmp_path: Path) -> None:
     connection.close()
     assert "Shown this once" in made
     assert "remit token create" in run("token", "list", "--db", path).stdout
+
+
+def test_tokens_are_listed_where_a_run_counted_some(tmp_path: Path) -> None:
+    """As on the page; a list without any has no column for them."""
+    path = tmp_path / "remit.db"
+    api = World(open_store(path)).account()
+    for usage in (None, {"prompt_tokens": 40, "completion_tokens": 8}):
+        result = {} if usage is None else {"token_usage": usage}
+        run_id = api.instance()["id"]
+        api.span(run_id, status="complete", result_payload=result)
+
+    head, newest, oldest, *_ = run("runs", "list", "--db", str(path)).stdout.splitlines()
+
+    assert head.split() == ["RUN", "AGENT", "STATUS", "STARTED", "TOOK", "TOKENS", "SPANS"]
+    assert newest.split()[-2:] == ["48", "1"]
+    assert oldest.split()[-1] == "1"
+    assert "48" not in oldest.split()

@@ -42,6 +42,18 @@ def test_a_token_has_a_name_a_permission_and_an_end(tmp_path: Path) -> None:
     assert timedelta(days=89, hours=23) < left <= timedelta(days=90)
 
 
+def test_a_token_may_do_several_things(tmp_path: Path) -> None:
+    """Only one that may record is for programs."""
+    db = tmp_path / "remit.db"
+    both = run("create", "--may", "record", "--may", "metrics", "--db", str(db)).stdout
+    assert "may metrics and record, expires never" in both
+    assert "Programs take it as REMIT_API_TOKEN" in both
+    assert "REMIT_API_TOKEN" not in run("create", "--may", "metrics", "--db", str(db)).stdout
+
+    assert [token["may"] for token in listed(db)] == ["metrics,record", "metrics"]
+    assert "metrics, record  active" in run("list", "--db", str(db)).stdout
+
+
 def test_a_token_may_write_and_never_expires_unless_that_is_asked_for(tmp_path: Path) -> None:
     """As tokens of earlier versions."""
     db = tmp_path / "remit.db"
@@ -83,6 +95,10 @@ def test_a_token_ends_at_a_time(tmp_path: Path, expires: str, end: datetime) -> 
         (("--expires", "soon"), "give 90d or 12h"),
         (("--expires", "999999999w"), "give 90d or 12h"),
         (("--may", "all"), "'erase'"),
+        (
+            ("--may", "metrics", "--scope", "agent_deployment", "--agent", "desk"),
+            "metrics needs the scope account",
+        ),
         (("--name", ""), "the name of a token must have 1 to"),
     ],
 )
@@ -114,12 +130,12 @@ def test_an_expired_token_is_listed_as_expired(tmp_path: Path) -> None:
     _, line = run("list", "--db", str(db)).stdout.splitlines()
 
     assert (token["status"], token["last_used_at"]) == ("expired", token["inserted_at"])
-    used = token["last_used_at"][:16] + "Z"
+    used = token["last_used_at"][:19] + "Z"
     assert line.split()[1:] == [
         "old",
         "write",
         "expired",
-        f"{end:%Y-%m-%dT%H:%MZ}",
+        f"{end:%Y-%m-%dT%H:%M:%SZ}",
         used,
         "account",
     ]

@@ -96,7 +96,7 @@ def test_a_deletion_ends_with_the_server(caplog: pytest.LogCaptureFixture) -> No
     assert payloads_us is not None
     assert payloads_us - spans_us == 150 * DAY_S * 1_000_000
     assert 0 <= payloads_us + 30 * DAY_S * 1_000_000 - before_us < 10_000_000
-    assert "deleted because of their age: 1 spans, 0 runs" in caplog.text
+    assert "deleted because of their age: 1 span, 0 runs" in caplog.text
 
 
 def test_nothing_is_deleted_unless_an_age_is_set() -> None:

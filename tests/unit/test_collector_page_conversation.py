@@ -195,3 +195,25 @@ def test_what_is_the_same_is_skipped() -> None:
     slow = [root, *older[1:15], span(15, "00", "step1", 9), *older[16:]]
     rows = rows_of(sequence_of(older), sequence_of(slow), None, failed_newer=False)
     assert [row.skipped for row in without_the_same(rows, 1_000)] == [12, 0, 0, 0, 0, 0, 12]
+
+
+def test_parallel_steps_are_matched_by_name() -> None:
+    """Whichever of them began first; steps that ran one after the other keep their order."""
+
+    def run(*steps: tuple[str, int, int]) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": f"{number:02}", "parent_span_id": None, "schema_name": name, "flags": [],
+                "status": "complete", "started_at": f"2026-11-29T00:00:{began:02}Z",
+                "finished_at": f"2026-11-29T00:00:{ended:02}Z",
+            }
+            for number, (name, began, ended) in enumerate(steps)
+        ]  # fmt: skip
+
+    older = run(("find", 1, 5), ("check", 2, 6), ("pay", 6, 7), ("call", 8, 9))
+    newer = run(("check", 1, 5), ("find", 2, 6), ("pay", 6, 7), ("call", 8, 9))
+
+    rows = rows_of(sequence_of(older), sequence_of(newer), None, failed_newer=False)
+
+    names = [(row.older and row.older.name, row.newer and row.newer.name) for row in rows]
+    assert names == [(name, name) for name in ("check", "find", "pay", "call")]

@@ -20,6 +20,7 @@ from remit.cli import main
 from remit.collector import Store, create_token, open_store
 from remit.collector.store import AccountRow, StoreUnavailableError, shown
 from remit.collector.store.postgres import MAX_CONNECTIONS, MAX_READERS, PostgresStore, Waits
+from remit.collector.store.postgres_locks import UPGRADE_LOCK
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
 from tests.inside_collector import postgres_store
@@ -473,3 +474,15 @@ def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
         assert len(tx.tokens()) == 6
     store.close()
     until(lambda: connections(url) == 0)
+
+
+def test_the_process_that_leads_does_not_look_like_an_upgrade(url: str) -> None:
+    """An upgrade beside it says that collectors have to be stopped, and not that it runs twice."""
+    leading = PostgresStore(url)
+    try:
+        assert leading.leads()
+        with connected(url) as upgrading:
+            lock = upgrading.execute("SELECT pg_try_advisory_lock(%s)", (UPGRADE_LOCK,))
+            assert lock.fetchone() == (True,)
+    finally:
+        leading.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -362,8 +363,11 @@ def test_spans_of_a_run_are_in_the_order_of_their_ids(data: Filled, agent: str |
 
         wanted = SpanCriteria(scope=within, run=key)
 
+        oldest_first = replace(wanted, oldest_first=True)
+
         for limit in (2, 5, 6):
             assert pages(data, wanted, limit) == sorted(ids, reverse=True)
+            assert pages(data, oldest_first, limit) == sorted(ids)
 
 
 @each("question", list(SPANS))

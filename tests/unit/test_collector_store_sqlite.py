@@ -18,6 +18,7 @@ import pytest
 from remit.collector import Store, create_token, open_store
 from remit.collector.store import SqliteStore, StoreUnavailableError, Transaction
 from remit.errors import SettingsError
+from remit.testing import FakeClock
 from tests.collecting import World, details, refusal
 from tests.inside_collector import sqlite_store
 
@@ -330,3 +331,53 @@ print(sorted({"psycopg", "psycopg_pool", "remit.collector.store.sqlite"} & set(s
     )  # fmt: skip
 
     assert done.stdout == "['remit.collector.store.sqlite']\n"
+
+
+def test_the_feed_of_changes_follows_the_clock_that_the_store_was_given() -> None:
+    """The number of a change begins with the time."""
+    clock = FakeClock()
+    store = SqliteStore(":memory:", clock=clock)
+    World(store, clock=clock).account().instance()
+
+    with store.reading() as tx:
+        ((seq,),) = tx.rows("SELECT seq FROM run_changes")
+    assert 0 <= seq - clock.wall_ns() // 1000 < 10
+
+
+class InParts(SqliteStore):
+    """A store of which a part may be away, as of a distributed database.
+
+    Attributes:
+        away: Whether the next write is one to that part.
+    """
+
+    away = False
+
+    @contextmanager
+    def writing(self) -> Generator[Transaction]:
+        """Fail, or write."""
+        if self.away:
+            raise StoreUnavailableError("db2 is away", partly=True)
+        with super().writing() as tx:
+            yield tx
+
+
+def test_a_write_to_another_part_does_not_end_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """While requests fail; the log has two lines and not two for each change of parts."""
+    clock, store = FakeClock(), InParts(":memory:")
+    api = World(store, clock=clock).account()
+    run = api.instance("active")
+    for _ in range(3):
+        store.away = True
+        refusal(api.post("/agent_spans", api.span_body(run["id"])), 503)
+        store.away = False
+        api.span(run["id"])
+    assert [record.message for record in caplog.records] == [
+        "the collector's database cannot be used now: db2 is away"
+    ]
+
+    clock.advance(10)
+    api.span(run["id"])
+
+    assert caplog.records[-1].message == "the collector's database can be written again"
+    assert len(caplog.records) == 2

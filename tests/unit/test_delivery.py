@@ -186,7 +186,7 @@ def _accept(listener: socket.socket, api: FakeApi) -> None:
 def test_a_flush_returns_when_nothing_more_will_be_tried_before_its_deadline() -> None:
     """The server asked for a minute: waiting for it would only cost time."""
     api = FakeApi()
-    api.script("/register", *[refusal(429, headers={"retry-after": "60"})] * 9)
+    api.script("/bulk", *[refusal(429, headers={"retry-after": "60"})] * 9)
     made = delivery(api)
     record(made)
     assert seconds(lambda: made.flush(within(20))) < 5

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+import remit
 from remit import _runtime
 from remit._base import guard
+from remit._decorators import adapters
 from remit._policy.limits import Ceiling, Limit
 from remit._record.context import use_context
 from remit._record.items import Item
@@ -24,7 +26,7 @@ from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.declaring import agent as declared
-from tests.governed import BODIES, KINDS, agent, free, pay, ran
+from tests.governed import BODIES, KINDS, PAYS, agent, free, pay, ran
 from tests.subtests import each
 from tests.unconfigured import unconfigured
 
@@ -263,3 +265,130 @@ def test_governance_holds_where_nothing_is_recorded(on_violation: str) -> None:
     ):
         pay()
     assert BODIES == []
+
+
+# Steps that adapters start
+
+
+FORBIDS = remit.risk(forbids="financial_transactions")
+
+
+def start_payment(**options: Any) -> adapters.ManualSpan:  # noqa: ANN401 - those of `start`
+    """Start a step of an adapter that moves money."""
+    return adapters.start(adapters.declare("fake:pay", "tool", data_risk=PAYS), {}, **options)
+
+
+@pytest.mark.parametrize(("on_violation", "refused"), [("observe", False), ("deny", True)])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "remit._decorators.adapters._is_model_call",
+        "remit._decorators.adapters._recorder_in",
+        "remit._decorators.adapters._captured_inputs",
+        "remit._record.spans.check_terminated",
+        "remit._record.spans.SpanRecorder.open",
+    ],
+)
+def test_a_fault_at_the_start_of_a_step_of_an_adapter_is_no_permission(
+    broken: str, on_violation: str, *, refused: bool
+) -> None:
+    """A step that exceeds the remit starts only under `observe`."""
+    expected = pytest.raises(DeniedError) if refused else nullcontext()
+    with recording(on_violation), agent.run(), pytest.MonkeyPatch.context() as patch, expected:
+        patch.setattr(broken, failing)
+        start_payment().end()
+
+
+@pytest.mark.parametrize("in_run", [True, False])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "remit._record.spans.SpanRecorder.open",
+        "remit._decorators.adapters._captured_inputs",
+        "remit._decorators.adapters._count_classified",
+        "remit._decorators.adapters._recorder_in",
+    ],
+)
+def test_a_fault_loses_the_record_of_an_agent_of_an_adapter_and_not_its_ceiling(
+    broken: str, *, in_run: bool
+) -> None:
+    """The span is without a record, and has a context; it ends, and its run with it."""
+    recorder = adapters.declare("fake:agent", "agent")
+    runs = adapters.declare_agent("fake.agents:desk", data_risk=FORBIDS)
+    with recording("deny") as sink, free.run() if in_run else nullcontext():
+        before = current_context()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(broken, failing)
+            span = adapters.start(recorder, {}, agent=runs, ceiling=runs.ceiling)
+        with span:
+            assert span.context is not None
+            assert current_context() is not before
+            with pytest.raises(DeniedError):
+                pay()
+        assert not span.is_open
+        assert current_context() is before
+        assert isinstance(span.refused, DeniedError)
+    assert [run.status for run in sink.runs] == ["complete"]
+
+
+@pytest.mark.parametrize(("on_violation", "refused"), [("observe", False), ("deny", True)])
+@pytest.mark.parametrize("nested", [True, False])
+def test_an_agent_of_an_adapter_whose_ceiling_cannot_be_added_is_refused(
+    on_violation: str, *, nested: bool, refused: bool
+) -> None:
+    """Unless violations are observed."""
+    recorder = adapters.declare("fake:agent", "agent")
+    ceiling = adapters.ceiling_of("desk", FORBIDS)
+    expected = pytest.raises(DeniedError, match="a fault inside") if refused else nullcontext()
+    with recording(on_violation), free.run(), pytest.MonkeyPatch.context() as patch:
+        outer = adapters.start(recorder, {}) if nested else None
+        patch.setattr("remit._record.spans.under", failing)
+        with expected:
+            if outer is None:
+                adapters.start(recorder, {}, ceiling=ceiling).end()
+            else:
+                outer.narrow(ceiling)
+
+
+@pytest.mark.parametrize(("on_violation", "refused"), [("observe", False), ("deny", True)])
+@pytest.mark.parametrize("broken", ["_resolved", "_context", "_add"])
+def test_a_fault_in_a_table_of_spans_is_no_permission(
+    broken: str, on_violation: str, *, refused: bool
+) -> None:
+    """The step is refused if its place is not known, or cannot be kept."""
+    table: adapters.SpanTable[str] = adapters.SpanTable()
+    agents = adapters.declare("fake:agent", "agent")
+    pays = adapters.declare("fake:pay", "tool", data_risk=PAYS)
+    ceiling = adapters.ceiling_of("desk", FORBIDS)
+    expected = pytest.raises(DeniedError) if refused else nullcontext()
+    with recording(on_violation), free.run(), pytest.MonkeyPatch.context() as patch:
+        table.start("desk", agents, {}, ceiling=ceiling)
+        patch.setattr(adapters.SpanTable, broken, failing)
+        with expected:
+            table.start("tool", pays, {}, "desk")
+
+
+@pytest.mark.parametrize(
+    ("on_violation", "raised"),
+    [("observe", None), ("deny", DeniedError), ("terminate", RunTerminated)],
+)
+def test_a_fault_in_what_decides_for_an_adapter_refuses(
+    on_violation: str, raised: type[BaseException] | None
+) -> None:
+    """Inside a run the refusal is recorded, and outside it is one all the same."""
+    tool = adapters.declare("fake:tool", "tool")
+    decide = adapters.judging(tool, "a default")(failing)
+    with recording(on_violation) as recorder:
+        with free.run():
+            if raised is None:
+                assert decide() == "a default"
+            else:
+                with pytest.raises(raised, match="a fault inside"):
+                    decide()
+        assert [span.name for span in recorder.spans()] == ["fake:tool"] * (raised is not None)
+        if raised is None:
+            assert decide() == "a default"
+        else:
+            with pytest.raises(DeniedError, match="a fault inside"):
+                decide()
+    assert sum(guard.faults.counts.values()) == 2

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from asyncio import CancelledError
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
 
 import pytest
 
@@ -117,6 +121,84 @@ def test_an_exit_that_a_signal_asked_for_passes(request: pytest.FixtureRequest) 
     request.addfinalizer(lambda: signal.signal(signal.SIGUSR1, before))
     with pytest.raises(SystemExit):
         attempt(lambda: signal.raise_signal(signal.SIGUSR1))
+
+
+class StoppedError(Exception):
+    """What a program's signal handler raises."""
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """Raise once; a second signal ends the program."""
+    signal.signal(number, signal.SIG_DFL)
+    raise StoppedError(frame)
+
+
+def stop_with_any(*_: object) -> None:
+    """Raise, and look at no argument."""
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    raise StoppedError
+
+
+def stop_in_a_function(number: int, frame: FrameType | None) -> None:
+    """Raise in a function that uses the frame."""
+
+    def leave() -> None:
+        raise StoppedError(frame)
+
+    signal.signal(number, signal.SIG_DFL)
+    leave()
+
+
+class Stopping:
+    """Handles a signal by a method or by a call."""
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Raise."""
+        stop(number, frame)
+
+    __call__ = stop
+
+
+@each(
+    "handler",
+    [
+        pytest.param(stop, id="function"),
+        pytest.param(stop_with_any, id="any arguments"),
+        pytest.param(stop_in_a_function, id="frame in a closure"),
+        pytest.param(Stopping().stop, id="method"),
+        pytest.param(Stopping(), id="callable object"),
+        pytest.param(partial(stop), id="partial"),
+    ],
+)
+def test_what_a_handler_that_replaces_itself_raises_passes(
+    handler: Callable[[int, FrameType | None], None],
+) -> None:
+    """The first signal stops, the second kills: as RQ's workers do it."""
+    before = signal.signal(signal.SIGUSR1, handler)
+
+    @guarded("the test")
+    def working() -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    try:
+        with pytest.raises(StoppedError):
+            working()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_fault_in_a_function_that_gets_a_frame_is_contained() -> None:
+    """Only a signal handler gets the frame that it interrupted."""
+
+    def read(frame: FrameType | None, *rest: object) -> None:
+        raise LookupError(frame, rest)
+
+    @guarded("the test")
+    def working() -> None:
+        read(sys._getframe(1), None)
+
+    assert working() is None
+    assert guard.faults.counts["the test"] == 1
 
 
 def test_an_exit_that_was_contained_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from csv import reader as reading
 from typing import Final
 
 import msgspec
@@ -212,3 +214,7 @@ def test_a_verdict_says_what_contradicts(word: str, verdict: str, summary: str) 
 def test_a_spreadsheet_computes_nothing() -> None:
     """A text that begins like a formula stays a text."""
     assert csv(["a", "b"], [("=1+1", 2), ("x", None)]) == b"a,b\r\n'=1+1,2\r\nx,\r\n"
+    for first in "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20":
+        text = csv(["a"], [(f"{first}1+1",)]).decode()
+        ((cell,),) = list(reading(io.StringIO(text, newline="")))[1:]
+        assert cell == f"'{first}1+1"

@@ -6,6 +6,7 @@ import functools
 import importlib
 import logging
 import os
+import runpy
 import subprocess
 import sys
 import typing
@@ -56,6 +57,43 @@ def test_configure_again_before_the_first_run_replaces() -> None:
         remit.configure(mode="off")
     remit.shutdown()
     remit.configure(mode="off")
+
+
+RERUN = """
+import remit
+
+remit.configure(mode="off", redact={redact}, on_violation="deny")
+
+
+@remit.agent
+def page(clicks: int) -> int:
+    \"\"\"Answer a click.\"\"\"
+    return clicks
+
+
+page(1)
+"""
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_equal_configure_after_the_first_run_changes_nothing(tmp_path: Path) -> None:
+    """Streamlit and notebooks run a script again in the same process."""
+    script = tmp_path / "page.py"
+    script.write_text(RERUN.format(redact=None))
+    runpy.run_path(str(script), run_name="__main__")
+    first = _runtime.current()
+    runpy.run_path(str(script), run_name="__main__")
+    assert _runtime.current() is first
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_configure_that_differs_after_the_first_run_names_what_differs(tmp_path: Path) -> None:
+    """A function that the script defines again is another one, also with the same source."""
+    script = tmp_path / "page.py"
+    script.write_text(RERUN.format(redact="lambda payload: payload"))
+    runpy.run_path(str(script), run_name="__main__")
+    with pytest.raises(UsageError, match=r"changes redact: .*remit\.shutdown\(\) first"):
+        runpy.run_path(str(script), run_name="__main__")
 
 
 @pytest.mark.usefixtures("fresh")

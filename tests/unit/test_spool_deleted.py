@@ -67,7 +67,7 @@ def test_a_file_that_is_done_with_leaves_nothing_even_if_it_was_deleted(tmp_path
     spooled = Spooled(tmp_path / "data")
     outbox = spooled.outbox()
     outbox.put([item(1)], [record(RunState.ENDED)])
-    outbox.settle([row_id for row_id, _ in outbox.head(9)])
+    outbox.settle([row.id for row in outbox.head(9)])
     shutil.rmtree(spooled.folder.path)
     outbox.close()
     assert not spooled.folder.path.exists()

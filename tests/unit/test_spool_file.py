@@ -47,7 +47,7 @@ def spooled(tmp_path: Path) -> Iterator[Spooled]:
 def settle_all(outbox: Outbox) -> None:
     """Settle what is pending, as after its delivery."""
     while rows := outbox.head(1000):
-        outbox.settle([row_id for row_id, _ in rows])
+        outbox.settle([row.id for row in rows])
 
 
 def test_what_a_killed_process_put_is_there(spooled: Spooled) -> None:
@@ -60,7 +60,7 @@ def test_what_a_killed_process_put_is_there(spooled: Spooled) -> None:
         known.instance_id = "i-1"
         outbox.save_run(known)
         outbox.put([item(3)], [])
-        outbox.settle([row_id for row_id, _ in outbox.head(2)])
+        outbox.settle([row.id for row in outbox.head(2)])
 
     in_child(record_and_die)
     file = spooled.take()
@@ -69,7 +69,7 @@ def test_what_a_killed_process_put_is_there(spooled: Spooled) -> None:
     assert known is not None
     assert (known.state, known.instance_id) == (RunState.STARTED, "i-1")
     assert file.open_runs() == [known]
-    assert numbers((0, span) for span in file.open_spans()) == [1]
+    assert numbers(file.open_spans()) == [1]
 
 
 def test_the_beginning_of_a_span_whose_run_is_forgotten_keeps_no_file(spooled: Spooled) -> None:
@@ -192,7 +192,7 @@ def test_what_is_delivered_of_a_put_is_not_sent_by_the_next_process(spooled: Spo
     """The rest of the put is sent in order."""
     outbox = spooled.outbox()
     outbox.put([item(number) for number in range(5)], [record()])
-    ids = [row_id for row_id, _ in outbox.head(9)]
+    ids = [row.id for row in outbox.head(9)]
     outbox.settle(ids[1:4])
     outbox.close()
     assert numbers(spooled.take().head(9)) == [0, 4]
@@ -205,7 +205,7 @@ def test_an_announced_span_is_open_until_its_end_is_put(spooled: Spooled) -> Non
     outbox.put([finish(2), active(4), finish(4)], [])
     outbox.close()
     found = spooled.take().open_spans()
-    assert numbers((0, span) for span in found) == [1, 3]
+    assert numbers(found) == [1, 3]
     assert [span.payload for span in found] == [None, None]
 
 
@@ -271,7 +271,7 @@ def test_the_sender_is_not_handed_more_than_fits_in_memory(spooled: Spooled) -> 
     reads: list[list[int]] = []
     while rows := outbox.head(2000):
         reads.append(numbers(rows))
-        outbox.settle([row_id for row_id, _ in rows])
+        outbox.settle([row.id for row in rows])
     assert [number for read in reads for number in read] == [*range(20), 99]
     assert reads[-1] == [99]
     assert all(len(read) * 600_000 <= 8 * MIB for read in reads)
@@ -295,7 +295,7 @@ def test_what_is_settled_leaves_no_byte_in_file_and_log(spooled: Spooled) -> Non
     for number in range(1, 400):
         outbox.put([item(number, b'"%s"' % (b"planted" * draw.choice([1, 300, 2000, 9000])))], [])
         if draw.random() < 0.7:
-            outbox.settle([row_id for row_id, _ in outbox.head(draw.randrange(1, 4))])
+            outbox.settle([row.id for row in outbox.head(draw.randrange(1, 4))])
     assert b"planted" in spooled.content()
     settle_all(outbox)
     outbox.erase_settled()
@@ -332,10 +332,10 @@ def test_a_damaged_part_is_left_to_a_later_process(
     assert numbers(outbox.head(9)) == [0]
     outbox.put([item(3)], [])
     assert numbers(outbox.head(9)) == [3]
-    outbox.settle([outbox.head(9)[0][0]])
+    outbox.settle([outbox.head(9)[0].id])
     assert (outbox.pending(), outbox.spooled()) == (3, 3)
     outbox.close()
-    assert numbers((0, row) for row in spooled.adopted()) == [0, 2]
+    assert numbers(spooled.adopted()) == [0, 2]
     assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
     assert spooled.names() == {".damaged"}
     assert [line for line in caplog.messages if "cannot be used" in line] == caplog.messages[:1]
@@ -360,11 +360,11 @@ def test_a_damaged_file_waits_for_a_disk_that_takes_what_can_be_read(
         patch.setattr(SpoolFile, "write", full)
         descriptors = len([*Path("/dev/fd").iterdir()])
         for _ in range(3):
-            assert numbers((0, row) for row in spooled.adopted()) == [0]
+            assert numbers(spooled.adopted()) == [0]
         assert len([*Path("/dev/fd").iterdir()]) == descriptors
     assert spooled.folder.files(".db") == [path]
     assert not spooled.lost
-    assert numbers((0, row) for row in spooled.adopted()) == [0, 2]
+    assert numbers(spooled.adopted()) == [0, 2]
     assert spooled.lost == {Loss.SPOOL_DAMAGED: 1}
 
 
@@ -403,7 +403,7 @@ def test_an_end_waits_no_longer_for_the_file_than_it_may(tmp_path: Path, holder:
     outbox = spooled.outbox()
     outbox.put([item(1)], [record()])
     outbox.put([item(2)], [])
-    outbox.settle([outbox.head(1)[0][0]])
+    outbox.settle([outbox.head(1)[0].id])
     (path,) = spooled.folder.files(".db")
     held, over = threading.Event(), threading.Event()
 

@@ -43,7 +43,7 @@ def test_without_a_folder_that_can_be_made_everything_is_in_memory(
     outbox.save_run(known)
     for row in outbox.head(1):
         outbox.set_aside(row, "bad_request")
-    outbox.settle([row_id for row_id, _ in outbox.head(9)])
+    outbox.settle([row.id for row in outbox.head(9)])
     outbox.forget_run(RUN)
     assert outbox.pending() == 0
     assert outbox.oldest_ns() is None
@@ -68,7 +68,7 @@ def test_what_is_in_memory_comes_after_what_is_on_disk_and_the_disk_is_tried_aga
         assert numbers(outbox.head(3)) == [1, 2, 3]
         newest = outbox.last_id()
         assert (outbox.pending(), outbox.spooled()) == (4, 2)
-    outbox.settle([row_id for row_id, _ in outbox.head(9)])
+    outbox.settle([row.id for row in outbox.head(9)])
     outbox.put([item(5)], [])
     assert (outbox.pending(), outbox.spooled()) == (1, 1)
     assert outbox.pending(newest) == 0
@@ -88,7 +88,7 @@ def test_rows_in_memory_are_written_when_the_disk_works_again(
     with full_disk():
         outbox.put([item(2), item(3, run=OTHER)], [replace(record(), key=OTHER)])
         rows = outbox.head(9)
-        outbox.settle([rows[1][0]])
+        outbox.settle([rows[1].id])
         assert (outbox.pending(), outbox.spooled()) == (2, 1)
     outbox.put([item(4)], [])
     assert (outbox.pending(), outbox.spooled()) == (3, 3)
@@ -153,7 +153,7 @@ def test_what_is_still_in_memory_at_the_end_goes_to_a_disk_that_works_again(
         sent = outbox.head(3)
     outbox.close()
     assert (outbox.pending(), outbox.spooled()) == (5, 5)
-    outbox.settle([row_id for row_id, _ in sent])
+    outbox.settle([row.id for row in sent])
     left = spooled.take()
     assert numbers(left.head(9)) == [1, 2, 3, 4, 5]
     assert {run.key for run in left.open_runs()} == {RUN, OTHER}

@@ -43,7 +43,7 @@ def test_rows_come_in_the_order_in_which_they_were_put(make: Make) -> None:
     last = outbox.last_id()
     outbox.put([item(7)], [])
     rows = outbox.head(100)
-    ids = [row_id for row_id, _ in rows]
+    ids = [row.id for row in rows]
     assert numbers(rows) == [1, 2, 7]
     assert ids == sorted(set(ids))
     assert ids[1] <= last < ids[2] <= outbox.last_id()
@@ -58,13 +58,13 @@ def test_a_row_is_the_item_that_was_put(make: Make) -> None:
         Item(1, RUN, bytes(16), key, "naïve \N{SNOWMAN}", -1, 2**62, "failed", b"\xff\x00", b""),
     ]
     outbox.put(items, [])
-    assert [row for _, row in outbox.head(9)] == items
+    assert [row.item for row in outbox.head(9)] == items
 
 
 def test_settled_rows_are_gone(make: Make) -> None:
     """They may be settled out of order, twice, or without being there."""
     outbox = filled(make, 4)
-    ids = [row_id for row_id, _ in outbox.head(9)]
+    ids = [row.id for row in outbox.head(9)]
     outbox.settle(ids[1:3])
     outbox.settle(ids[1:2])
     assert numbers(outbox.head(9)) == [1, 4]
@@ -79,7 +79,7 @@ def test_what_is_pending_can_be_counted_up_to_a_row(make: Make) -> None:
     outbox = filled(make, 3)
     newest = outbox.last_id()
     outbox.put([item(8), item(9)], [])
-    outbox.settle([outbox.head(1)[0][0]])
+    outbox.settle([outbox.head(1)[0].id])
     assert outbox.pending() == 4
     assert outbox.pending(newest) == 2
     assert outbox.pending(0) == 0
@@ -118,7 +118,7 @@ def test_the_bytes_of_what_leaves_memory_are_released(tmp_path: Path) -> None:
     freed: list[int] = []
     memory = spool_outbox(None, release=freed.append)
     memory.put([item(1), item(2)], [])
-    ids = [row_id for row_id, _ in memory.head(2)]
+    ids = [row.id for row in memory.head(2)]
     memory.settle(ids[1:])
     assert sum(freed) == ITEM_BYTES + 2
     memory.settle(ids)

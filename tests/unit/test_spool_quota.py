@@ -36,8 +36,8 @@ def everything(outbox: Outbox) -> list[tuple[int, bytes | None]]:
     """Return number and payload of every row, emptying the outbox."""
     found: list[tuple[int, bytes | None]] = []
     while rows := outbox.head(1000):
-        found += [(int.from_bytes(row.key), row.payload) for _, row in rows]
-        outbox.settle([row_id for row_id, _ in rows])
+        found += [(int.from_bytes(row.item.key), row.item.payload) for row in rows]
+        outbox.settle([row.id for row in rows])
     return found
 
 
@@ -98,7 +98,7 @@ def test_what_was_delivered_is_not_counted_as_given_up(spooled: Spooled) -> None
     """Delivered, kept and lost spans add up to what was put."""
     outbox = spooled.outbox()
     outbox.put([item(number, b"{}") for number in range(400)], [record()])
-    outbox.settle([row_id for row_id, _ in outbox.head(400)[:150]])
+    outbox.settle([row.id for row in outbox.head(400)[:150]])
     fill(outbox, 30_000, b"{}", first=1000)
     outbox.put([item(number, b"{}") for number in range(50_000, 50_400)], [])
     kept = everything(outbox)

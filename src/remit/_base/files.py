@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from remit._base.system import user_id
+
 PRIVATE_FILE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
 _OTHERS_WRITE: Final = 0o022
@@ -27,16 +29,21 @@ def make_private_folder(path: Path) -> None:
 def check_private_folder(path: Path) -> None:
     """Check that only this user and root can put files into a folder.
 
+    On Windows the rights are not checked: a folder inherits those of the user's profile.
+
     Raises:
         OSError: There is no such folder, or another user owns it or may write to it.
     """
     info = path.stat()
     if not stat.S_ISDIR(info.st_mode):
         raise NotADirectoryError(f"{path} is not a folder")
-    if info.st_uid != os.geteuid():
+    user = user_id()
+    if user is None:
+        return
+    if info.st_uid != user:
         raise PermissionError(
             f"the folder {path} belongs to another user (uid {info.st_uid}, this process has "
-            f"{os.geteuid()}): name a folder of your own, or one in it that does not exist yet"
+            f"{user}): name a folder of your own, or one in it that does not exist yet"
         )
     if info.st_mode & _OTHERS_WRITE:
         raise PermissionError(

@@ -8,13 +8,23 @@ import sys
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePath
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Final
 
 from msgspec import Struct
 
-PACKAGE: Final = str(Path(__file__).parents[1])
-STANDARD_LIBRARY: Final = f"{Path(os.__file__).parent}{os.sep}"
+
+def _folder_above(code: CodeType) -> Path:
+    """Return the folder above that of the file that *code* names.
+
+    In a program that cx_Freeze made, frames name the files that it was made from, and `os` has no
+    `__file__`.
+    """
+    return Path(code.co_filename).parents[1]
+
+
+PACKAGE: Final = str(_folder_above(_folder_above.__code__))
+STANDARD_LIBRARY: Final = f"{_folder_above(re.compile.__code__)}{os.sep}"
 SCRIPTS: Final = f"{Path(sys.executable).parent}{os.sep}"
 """Where installed packages put their commands, such as `uvicorn`."""
 MAIN: Final = frozenset({"__main__", "__mp_main__"})

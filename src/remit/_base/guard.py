@@ -7,6 +7,7 @@ that a signal handler of the program raised inside remit pass as well.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import signal
 import traceback
@@ -14,15 +15,37 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
+from types import FrameType
 from typing import Final, ParamSpec, TypeVar, overload
 
+from remit._base.text import printable
 from remit.errors import DeniedError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D")
 
+
+class OneLine(logging.Filter):
+    """Shows control characters of a message as code points, for all handlers of the program.
+
+    Names that servers and models choose are in messages. They must not end a line, move the cursor
+    of a terminal, or change the direction of writing.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the message of *record* if it has such characters; return True."""
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the handler reports it, as without a filter
+            return True
+        if not message.isprintable():
+            record.msg, record.args = printable(message), ()
+        return True
+
+
 logger: Final = logging.getLogger("remit")
+logger.addFilter(OneLine())
 
 _FULL: Final = (RecursionError, MemoryError)
 """The errors of a full stack or memory. A tuple: `X | Y` would take memory."""
@@ -130,9 +153,38 @@ def raised_by_signal_handler(error: BaseException) -> bool:
     """
     if isinstance(error, _FULL):
         return False
-    handlers = map(signal.getsignal, range(1, signal.NSIG))
-    codes = {getattr(handler, "__code__", None) for handler in handlers}
-    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(map(_has_interrupted_frame, frames)):
+        return True
+    codes = _codes_of_signal_handlers()
+    return any(frame.f_code in codes for frame in frames)
+
+
+def _has_interrupted_frame(frame: FrameType) -> bool:
+    """Return whether *frame* is the call of a signal handler, as far as its arguments say.
+
+    Python passes the interrupted frame to a handler, and it is also the frame that called it. So a
+    handler is found that replaced itself before it raised.
+    """
+    interrupted, code = frame.f_back, frame.f_code
+    has_rest = code.co_flags & inspect.CO_VARARGS
+    if interrupted is None or not (code.co_argcount or has_rest):
+        return False
+    names = frame.f_locals
+    arguments = [names.get(name) for name in code.co_varnames[: code.co_argcount]]
+    if has_rest:
+        rest = names.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+        arguments += rest if isinstance(rest, tuple) else ()
+    return any(argument is interrupted for argument in arguments)
+
+
+def _codes_of_signal_handlers() -> set[object]:
+    """Return the code of the installed handlers, for one that deleted its argument."""
+    try:
+        handlers = [signal.getsignal(number) for number in range(1, signal.NSIG)]
+    except Exception:  # noqa: BLE001 - the sandbox of Temporal refuses it
+        return set()
+    return {getattr(handler, "__code__", None) for handler in handlers}
 
 
 @overload

@@ -10,7 +10,6 @@ Tested against the published `pfid` package.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 import struct
@@ -18,6 +17,7 @@ from functools import lru_cache
 from typing import Final
 
 from remit._base.clock import NS_PER_MS
+from remit._base.system import at_fork
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 KEY_BYTES: Final = 16
@@ -39,7 +39,7 @@ _split_key: Final = struct.Struct(">6sHBHHBH").unpack
 
 # Its own generator: a user's `random.seed(...)` must not make two processes use the same ids.
 _generator: Final = random.Random()  # noqa: S311 - ids need to be unique, not secret
-os.register_at_fork(after_in_child=_generator.seed)
+at_fork(after_in_child=_generator.seed)
 
 random_bits: Final = _generator.getrandbits
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
+from remit._base.ids import key_from_text
 from remit.errors import RunTerminated
 
 ACTIVE: Final = "active"
@@ -18,6 +20,43 @@ _INTERRUPTS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, 
 # Read as the interpreter does: a property of a user's class would run the user's code.
 _MEMBERS: Final[Any] = vars(BaseExceptionGroup)["exceptions"].__get__
 _CODE: Final[Any] = vars(SystemExit)["code"].__get__
+
+
+class StepCounts(NamedTuple):
+    """Numbers of the steps of a run.
+
+    Attributes:
+        here: The steps that are there.
+        failed: Those of them that failed.
+        recorded: All that were recorded, if fewer are there.
+    """
+
+    here: int
+    failed: int
+    recorded: int | None = None
+
+    def __str__(self) -> str:
+        """Return the number, if some are missing with that of all: `44 of 151`."""
+        return str(self.here) if self.recorded is None else f"{self.here} of {self.recorded}"
+
+
+def step_counts(key: str | None, status: str, spans: Mapping[str, int | None]) -> StepCounts:
+    """Return the numbers of a run's steps: of its spans without the root span.
+
+    A run that remit recorded has a root span; its key has the form of remit's keys.
+
+    Args:
+        key: External identifier of the run.
+        status: Its status.
+        spans: Numbers of its spans, as the API has them.
+    """
+    total, failed, recorded = spans["total"] or 0, spans["failed"] or 0, spans.get("recorded")
+    if not total or key_from_text(key or "") is None:
+        return StepCounts(total, failed, recorded)
+    has_failed = status == FAILED or (status == TERMINATED and not spans["active"])
+    return StepCounts(
+        total - 1, max(0, failed - has_failed), None if recorded is None else recorded - 1
+    )
 
 
 def is_only(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:

@@ -82,7 +82,7 @@ def describe_literal(value: object) -> str:
 
 
 def install_extra(extra: str) -> str:
-    """Return how to get the libraries of *extra*; remit is not on an index under its name."""
+    """Return how to get the libraries of *extra*; remit is not on a package index yet."""
     return f"install the extra `{extra}` of remit (see Install in its README)"
 
 

@@ -67,7 +67,7 @@ class Rules(Struct, frozen=True, eq=False):
             self,
             texts=WithheldTexts() if texts is None else texts,
             package=package,
-            classified=Counter[str]() if classified is None else classified,
+            classified=Counter() if classified is None else classified,
         )
 
     def count(self, rules: Iterable[str]) -> None:

@@ -1,31 +1,64 @@
 """Withholds what later steps of a run say of values that were withheld for their classification.
 
 A model gets the result of a tool as a message, and quotes it in its answer. Once a step of the run
-has withheld a value by a rule `classification:...`, contents and arguments in the payloads of
-models, agents and retrievers are replaced by the marker of that rule.
+has withheld a value by a rule `classification:...`, the contents in the payloads of models, agents
+and retrievers are replaced by the marker of that rule. The arguments and the result of a tool are
+replaced if a step inside the tool withheld a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast
+from types import MappingProxyType
+from typing import Final, NamedTuple, cast
 
 from remit._capture import markers
 from remit._capture.cut import cut, encode
 from remit._capture.walk import decode
 
-CONTENTS: Final = ("inputs", "outputs")
+INPUTS: Final = "inputs"
+OUTPUTS: Final = "outputs"
+CONTENTS: Final = (INPUTS, OUTPUTS)
 """The fields of a payload and a result that hold contents; those beside them stay."""
-KEPT: Final = frozenset({
-    "role", "name", "id", "type", "model", "tool_call_id", "call_id", "finish_reasons", "count",
-    "status", "index", "score", "source",
-})  # fmt: skip
-"""Keys of texts that stay inside contents."""
+HEAD: Final = "head"
+"""The member of a marker with what stays of a payload that was too large."""
 NAME: Final = "name"
 ARGS: Final = "args"
 
 
-def follow(data: bytes, rule: str | None, tools: Mapping[str, str], max_bytes: int) -> bytes:
+class Envelope(NamedTuple):
+    """An object around the contents of a model call, as `integrations/_llm` writes it."""
+
+    kept: frozenset[str]
+    """Fields that stay."""
+    parts: Mapping[str, Envelope] = MappingProxyType({})
+    """Fields that are such an object, or a list of them."""
+
+
+CALL: Final = Envelope(frozenset({"id", NAME}))
+MESSAGE: Final = Envelope(frozenset({"role", "tool_call_id"}), {"tool_calls": CALL})
+ENVELOPES: Final[Mapping[str, Envelope]] = {
+    INPUTS: Envelope(frozenset({"model"}), {
+        "messages": MESSAGE,
+        "tools": Envelope(frozenset({NAME})),
+        "omitted": Envelope(frozenset({"count"})),
+    }),
+    OUTPUTS: Envelope(frozenset({"finish_reasons"}), {"messages": MESSAGE}),
+}  # fmt: skip
+RESULTS: Final = frozenset({"output", "documents", "messages", "tool_calls"})
+"""Fields in the `outputs` of other steps that stay as keys, without their values."""
+TRIGGERED: Final = "triggered"
+"""The verdict of a guardrail, which stays."""
+
+
+def follow(
+    data: bytes,
+    rule: str | None,
+    tools: Mapping[str, str],
+    max_bytes: int,
+    *,
+    is_model_call: bool = False,
+) -> bytes:
     """Return a captured payload or result without what later rules withhold.
 
     Args:
@@ -33,33 +66,98 @@ def follow(data: bytes, rule: str | None, tools: Mapping[str, str], max_bytes: i
         rule: The rule by which a step of the run withheld a value, if one did: replaces contents.
         tools: Rules that withhold the arguments of calls, by the name of the tool.
         max_bytes: Most bytes of the JSON.
+        is_model_call: Of a model call, roles, names and ids of messages and calls stay; of any
+            other step nothing in `inputs` and `outputs` does.
     """
     payload = cast("dict[str, object]", decode(data))
-    for field in CONTENTS:
-        if field in payload:
-            payload[field] = _followed(payload[field], rule, tools)
+    if rule is not None and type(payload.get(markers.KEY)) is str:
+        payload = _without_contents(payload, rule)
+    for field in CONTENTS if rule is not None else (*CONTENTS, HEAD):
+        if field not in payload:
+            continue
+        if rule is None:
+            payload[field] = _without_arguments(payload[field], tools)
+        elif is_model_call:
+            payload[field] = _enveloped(payload[field], ENVELOPES[field], rule, tools)
+        else:
+            payload[field] = _replaced(payload[field], field, rule)
     followed = encode(payload)
     return followed if len(followed) <= max_bytes else encode(cut(payload, max_bytes))
 
 
-def _followed(value: object, rule: str | None, tools: Mapping[str, str]) -> object:
+def _without_contents(marker: dict[str, object], rule: str) -> dict[str, object]:
+    """Return the marker of a payload that was cut as a whole, without what it kept."""
+    if markers.is_withheld(marker):
+        return marker
+    replaced = markers.withheld(rule)
+    notes = (markers.EXCEEDS, markers.UNREGISTERED)
+    return replaced | {name: marker[name] for name in notes if name in marker}
+
+
+def _without_arguments(value: object, tools: Mapping[str, str]) -> object:
+    """Return *value* without the arguments of calls that their tools withhold."""
     if isinstance(value, list):
-        return [_followed(each, rule, tools) for each in cast("list[object]", value)]
-    if isinstance(value, dict):
-        fields = cast("dict[str, object]", value)
-        if markers.KEY in fields:
-            return fields
-        return {key: _field(fields, key, rule, tools) for key in fields}
-    if rule is not None and isinstance(value, str):
-        return markers.withheld(rule)
-    return value
+        return [_without_arguments(each, tools) for each in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, object]", value)
+    by = tools.get(str(fields.get(NAME)))
+    return {
+        key: markers.withheld(by)
+        if by is not None and key == ARGS
+        else _without_arguments(each, tools)
+        for key, each in fields.items()
+    }
 
 
-def _field(
-    fields: dict[str, object], key: str, rule: str | None, tools: Mapping[str, str]
-) -> object:
-    value = fields[key]
-    if key == ARGS:
-        by = tools.get(str(fields.get(NAME))) or rule
-        return value if by is None else markers.withheld(by)
-    return value if key in KEPT else _followed(value, rule, tools)
+def _enveloped(value: object, envelope: Envelope, rule: str, tools: Mapping[str, str]) -> object:
+    """Return an object of a model call without its contents."""
+    fields = _fields(value)
+    if not fields or markers.KEY in fields:
+        return _closed(value, rule)
+    enveloped: dict[str, object] = {}
+    for key, each in fields.items():
+        part = envelope.parts.get(key)
+        if part is not None and isinstance(each, list):
+            enveloped[key] = [
+                one if markers.is_gap(one) else _enveloped(one, part, rule, tools)
+                for one in cast("list[object]", each)
+            ]
+        elif part is not None:
+            enveloped[key] = _enveloped(each, part, rule, tools)
+        elif key in envelope.kept and _is_plain(each):
+            enveloped[key] = each
+        elif key == ARGS:
+            enveloped[key] = _closed(each, tools.get(str(fields.get(NAME))) or rule)
+        else:
+            enveloped[key] = _closed(each, rule)
+    return enveloped
+
+
+def _replaced(value: object, field: str, rule: str) -> object:
+    """Return the `inputs` or `outputs` of a step that is no model call."""
+    fields = _fields(value)
+    if field == INPUTS or not fields:
+        return _closed(value, rule)
+    if fields.keys() == {TRIGGERED} and type(fields[TRIGGERED]) is bool:
+        return fields
+    if fields.keys() <= RESULTS:
+        return {key: _closed(each, rule) for key, each in fields.items()}
+    return _closed(value, rule)
+
+
+def _fields(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _closed(value: object, rule: str) -> object:
+    """Return the marker that replaces *value*; what is empty or withheld already stays."""
+    is_empty = value is None or value in ({}, [])
+    return value if is_empty or markers.is_withheld(value) else markers.withheld(rule)
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether *value* is a scalar or a list of scalars."""
+    if isinstance(value, list):
+        return not any(isinstance(each, (list, dict)) for each in cast("list[object]", value))
+    return not isinstance(value, dict)

@@ -142,24 +142,30 @@ def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
     An `index` in an item separates several texts that arrive in pieces, as from language models.
     """
     paths: dict[object, list[_Text]] = defaultdict(list)
-
-    def visit(holder: Any, key: int | str, path: object) -> None:  # noqa: ANN401 - a list, a dict
-        value: object = holder[key]
-        if type(value) is str or rule_of(value) is not None:
-            paths[path].append((holder, key))
-        elif type(value) is dict:
-            inner = cast("dict[str, object]", value)
-            index = inner.get("index")
-            for name in inner:
-                visit(inner, name, (path, index if type(index) is int else None, name))
-        elif type(value) is list:
-            listed = cast("list[object]", value)
-            for number in range(len(listed)):
-                visit(listed, number, (path, number))
-
     for number in range(len(items)):
-        visit(items, number, None)
+        _visit(paths, items, number, None)
     return paths
+
+
+def _visit(
+    paths: dict[object, list[_Text]],
+    holder: Any,  # noqa: ANN401 - a list, a dict
+    key: int | str,
+    path: object,
+) -> None:
+    """Add to *paths* the texts in the value at *key* of *holder*, which is at *path*."""
+    value: object = holder[key]
+    if type(value) is str or rule_of(value) is not None:
+        paths[path].append((holder, key))
+    elif type(value) is dict:
+        inner = cast("dict[str, object]", value)
+        index = inner.get("index")
+        for name in inner:
+            _visit(paths, inner, name, (path, index if type(index) is int else None, name))
+    elif type(value) is list:
+        listed = cast("list[object]", value)
+        for number in range(len(listed)):
+            _visit(paths, listed, number, (path, number))
 
 
 def _spread_secret(paths: Iterable[Sequence[_Text]], off: frozenset[str]) -> str | None:

@@ -8,12 +8,11 @@ ids. Adapters use nothing else of recording; none of it is public.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from types import TracebackType
 from typing import (
     Any,
@@ -21,6 +20,7 @@ from typing import (
     Final,
     Generic,
     Literal,
+    ParamSpec,
     Self,
     TypeAlias,
     TypedDict,
@@ -28,6 +28,7 @@ from typing import (
     Unpack,
     cast,
     get_args,
+    overload,
 )
 from weakref import WeakKeyDictionary
 
@@ -38,9 +39,11 @@ from remit._base.frames import caller as caller
 from remit._base.guard import contain as contain
 from remit._base.guard import guarded as guarded
 from remit._base.guard import logger
+from remit._base.ids import new_key
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._base.system import at_fork
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import (
@@ -53,10 +56,10 @@ from remit._declare.registry import (
 from remit._declare.risk import coerce, withholding
 from remit._decorators.agent import AgentRuns as AgentRuns
 from remit._decorators.checks import checked_name
-from remit._decorators.span_type import outside, recorder_of
+from remit._decorators.span_type import outside, outside_after, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
-from remit._policy.limits import Ceiling, under
+from remit._policy.limits import Ceiling, Ceilings, under, unjudged
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import (
     ReportedContext,
@@ -75,12 +78,15 @@ from remit._record.runs import (
     set_context,
 )
 from remit._record.runs import SpanContext as SpanContext
-from remit._record.spans import OpenSpan
+from remit._record.spans import BlockPlan, OpenSpan
 from remit._record.spans import SpanRecorder as SpanRecorder
 from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
 from remit.models.data_risk import DataRisk
 
 K = TypeVar("K", bound=Hashable)
+P = ParamSpec("P")
+T = TypeVar("T")
+D = TypeVar("D")
 
 Status: TypeAlias = Literal["complete", "failed", "cancelled"]
 """How a span ended."""
@@ -353,9 +359,74 @@ def permit(
     if context is None:
         outside(recorder)
     elif context.run.recorder.on_violation == OBSERVE:
-        check_terminated(context)
+        _check_terminated(context)
     else:
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
+
+
+def undeclared(name: str, kind: StepKind) -> SpanRecorder:
+    """Return the recorder of a step that is not declared and not registered, for `judging`."""
+    return SpanRecorder(name, BlockPlan, kind=kind)
+
+
+@overload
+def judging(
+    recorder: SpanRecorder, *, passes: tuple[type[Exception], ...] = ...
+) -> Callable[[Callable[P, T]], Callable[P, T | None]]: ...
+@overload
+def judging(
+    recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = ...
+) -> Callable[[Callable[P, T]], Callable[P, T | D]]: ...
+def judging(
+    recorder: SpanRecorder,
+    default: D | None = None,
+    *,
+    passes: tuple[type[Exception], ...] = (DeniedError,),
+) -> Callable[[Callable[P, T]], Callable[P, T | D | None]]:
+    """Return a decorator for a function of an integration that decides whether a step may run.
+
+    It is for what comes before `start` or `permit`. A fault refuses the step, under the name of
+    *recorder*; if violations are observed, the function returns *default* instead.
+
+    Args:
+        recorder: The recorder that a refusal is recorded by, as the step is not known.
+        default: What the decorated function returns after a fault that refuses nothing.
+        passes: Exception types that are raised to the caller.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
+        @wraps(function)
+        def judged(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
+            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+            try:
+                return function(*args, **kwargs)
+            except passes:
+                raise
+            except Exception as error:  # noqa: BLE001 - a guard
+                fault = error
+            refuse_after(fault, recorder)
+            return default
+
+        return judged
+
+    return decorate
+
+
+# Unguarded: a refusal.
+def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
+    """Contain a fault that kept a step from being judged; refuse it unless they are observed.
+
+    Raises:
+        RunTerminated: The setting says to terminate.
+        DeniedError: The setting says to deny; outside any run, it does not let all steps run.
+        RecursionError: The program is too deep in a recursion to decide.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context() if isinstance(parent, str) else parent
+    if context is None:
+        outside_after(recorder, error)
+    else:
+        recorder.refuse_after(error, context, _no_content)
 
 
 # Unguarded: assignments of a context variable.
@@ -415,38 +486,51 @@ class ManualSpan:
     through, if any.
 
     Attributes:
-        context: The context inside it, the parent of other spans; None if nothing is recorded.
+        context: The context inside it, the parent of other spans, also after a fault, when the span
+            itself is not recorded. None outside any run, and for a model call that is the same as
+            the one around it.
         refused: The refusal of a step beneath it, in case a framework hides the exception.
         on_end: Called when the span has ended; a table then removes its entry.
         so_far: The result if the span is cancelled because no end was reported.
     """
 
     __slots__ = (
-        "_announced", "_classified", "_owns_run", "_span", "context", "on_end", "refused",
-        "so_far",
+        "_announced", "_classified", "_owns_run", "_recorder", "_span", "context", "on_end",
+        "refused", "so_far",
     )  # fmt: skip
 
+    # Unguarded: assignments.
     def __init__(
-        self, span: OpenSpan | None = None, *, announced: bool = True, owns_run: bool = False
+        self,
+        recorder: SpanRecorder | None = None,
+        context: SpanContext | None = None,
+        span: OpenSpan | None = None,
+        *,
+        announced: bool = True,
+        owns_run: bool = False,
+        classified: int = 0,
     ) -> None:
-        """Keep *span*; None records nothing.
+        """Keep *context*, and *span* if it is recorded.
 
         Args:
+            recorder: The recorder of the step.
+            context: The context inside it.
             span: The span.
             announced: The sink has its start.
             owns_run: The run ends with the span.
+            classified: How many values were withheld for their classification before.
         """
+        self._recorder = recorder
         self._span = span
         self._announced = announced
         self._owns_run = owns_run
-        self.context: SpanContext | None = None if span is None else span.context
+        self.context = context
         self.refused: DeniedError | None = None
         self.on_end: Callable[[], object] | None = None
         self.so_far: Content | None = None
-        self._classified = 0
-        if span is not None:
-            run, key = span.context.run, span.context.key
-            self._classified = _count_classified(run)
+        self._classified = classified
+        if context is not None:
+            run, key = context.run, context.key
             run.reported[key] = self
             if run.exited:
                 run.open.pop(key, None)  # the run does not wait for it
@@ -478,14 +562,20 @@ class ManualSpan:
         if isinstance(current, ReportedContext) and is_same_span(current, self.context):
             set_context(current.previous)
 
-    # Unguarded: as above.
+    # Unguarded: contains its own faults.
     def narrow(self, ceiling: Ceiling | None) -> None:
-        """Add what an agent of the framework forbids to the steps that begin beneath the span."""
+        """Add what an agent of the framework forbids to the steps that begin beneath the span.
+
+        Raises:
+            RunTerminated: As `start`, after a fault.
+            DeniedError: As `start`, after a fault.
+        """
         context, current = self.context, open_context()
-        if context is not None:
-            self.context = replace(context, ceilings=under(context.ceilings, ceiling))
-            if current is not None and is_same_span(current, context):
-                set_context(replace(current, ceilings=self.context.ceilings))
+        if context is None or self._recorder is None or ceiling is None:
+            return
+        self.context = self._recorder.within(context, ceiling, _no_content)
+        if current is not None and is_same_span(current, context):
+            set_context(replace(current, ceilings=self.context.ceilings))
 
     # Unguarded: called by the adapter's `with`.
     def __enter__(self) -> Self:
@@ -522,6 +612,16 @@ class ManualSpan:
         elif self.context is not None:
             self.context.run.left_open = False
 
+    # Unguarded: a block.
+    @contextmanager
+    def ended_by_errors(self) -> Generator[None]:
+        """End the span with the exception that leaves the block, if one does."""
+        try:
+            yield
+        except BaseException as error:
+            self.end(error=error)
+            raise
+
     # Unguarded: contains its own faults.
     def end(
         self,
@@ -543,7 +643,9 @@ class ManualSpan:
             ended_ns: When it ended, as wall time; None is now.
         """
         span = self._span
-        if span is not None and self.is_open:
+        if span is None:
+            self._leave(error)
+        elif self.is_open:
             ending = _Ending(self, span, result, status, error, ended_ns)
             if is_own_thread():
                 span.context.run.recorder.close(ending, span.now_ns())
@@ -554,9 +656,22 @@ class ManualSpan:
     def cancel(self, ended_ns: int | None = None) -> None:
         """End the span because no end will be reported."""
         span = self._span
-        if span is not None and self.is_open:
+        if span is None:
+            self._leave()
+        elif self.is_open:
             _Ending(self, span, self.so_far, CANCELLED, None, None).cancel(ended_ns)
         open_context()
+
+    @guarded("the end of a span")
+    def _leave(self, error: BaseException | None = None) -> None:
+        """End a span that is not recorded, and with it its run if it opened that."""
+        context = self.context
+        if context is None or context.run.reported.pop(context.key, None) is None:
+            return
+        if self.on_end is not None:
+            self.on_end()
+        if self._owns_run:
+            context.run.exit(error or sys.exception())
 
     def classified_inside(self, run: OpenRun) -> str | None:
         """Return the rule of a classification that withheld a value since the span began."""
@@ -645,6 +760,10 @@ def start(
     refused if the settings say so, like a decorated one. A model call directly beneath another one
     is the same call, and not recorded again.
 
+    A fault before the step is judged refuses it, unless violations are observed. A fault afterwards
+    loses the record: the span has a context with all ceilings and is ended as usual. If the run of
+    an *agent* with a ceiling cannot be opened, the step is refused too.
+
     Args:
         recorder: The recorder that `declare` returned.
         payload: The payload, or a function that returns it, which is called only if it is recorded.
@@ -670,6 +789,9 @@ def start(
         return ManualSpan()
     run = opened(agent.open)
     if run is None:  # after a fault
+        ceiling = options.get("ceiling") or agent.ceiling
+        if ceiling is not None and not _runtime.is_permissive():
+            raise DeniedError(recorder.name, (unjudged(recorder.name),))
         return ManualSpan()
     try:
         return _start(recorder, payload, run.context, options, owns_run=True)
@@ -678,7 +800,7 @@ def start(
         raise
 
 
-@guarded("the start of a span", ManualSpan())
+# Unguarded: contains its own faults.
 def _start(
     recorder: SpanRecorder,
     payload: Content,
@@ -688,24 +810,67 @@ def _start(
     owns_run: bool = False,
 ) -> ManualSpan:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    run, refuse = parent.run, options.get("refuse", True)
-    if _is_model_call(recorder) and _is_model_call(_recorder_in(parent)):
+    if _is_repeated(recorder, parent):
         return ManualSpan()
-    if refuse:
-        recorder.permit(parent, partial(_captured_inputs, recorder, payload, run))
+    params, ceiling = (
+        partial(_captured_inputs, recorder, payload, parent.run),
+        options.get("ceiling"),
+    )
+    if options.get("refuse", True):
+        recorder.permit(parent, params)
     else:
-        recorder.warn_unchecked(parent)
+        _warn_unchecked(recorder, parent)
+    context = parent if ceiling is None else recorder.within(parent, ceiling, params)
+    span = _recorded(recorder, params, parent, context.ceilings, options, owns_run=owns_run)
+    if span is not None:
+        return span
+    # With a key, which tells whether the span is open.
+    run, key = parent.run, new_key(parent.run.now_ns())
+    context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
+    return ManualSpan(recorder, context, owns_run=owns_run)
+
+
+@guarded("the start of a span")
+def _recorded(
+    recorder: SpanRecorder,
+    params: Callable[[], bytes],
+    parent: SpanContext,
+    ceilings: Ceilings,
+    options: StartOptions,
+    *,
+    owns_run: bool,
+) -> ManualSpan:
+    """Open the span of a step that may run; *ceilings* are those inside it."""
     started_ns, announce = options.get("started_ns"), options.get("announce", True)
-    announced = announce and not run.exited
+    announced = announce and not parent.run.exited
+    classified = _count_classified(parent.run)
     span = recorder.open(
         parent,
-        _captured_inputs(recorder, payload, run),
-        under(parent.ceilings, options.get("ceiling")),
+        params(),
+        ceilings,
         started_ns=None if started_ns is None else _nanoseconds(started_ns),
         announced=announced,
-        judged=refuse,
+        judged=options.get("refuse", True),
     )
-    return ManualSpan(span, announced=announced, owns_run=owns_run)
+    return ManualSpan(
+        recorder,
+        span.context,
+        span,
+        announced=announced,
+        owns_run=owns_run,
+        classified=classified,
+    )
+
+
+@guarded("the log of a step that exceeds a remit")
+def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
+    recorder.warn_unchecked(parent)
+
+
+@guarded("the start of a span", default=False)
+def _is_repeated(recorder: SpanRecorder, parent: SpanContext) -> bool:
+    """Return whether a step is a model call directly beneath another one."""
+    return _is_model_call(recorder) and _is_model_call(_recorder_in(parent))
 
 
 def _recorder_in(context: SpanContext) -> SpanRecorder | None:
@@ -716,6 +881,15 @@ def _recorder_in(context: SpanContext) -> SpanRecorder | None:
 
 def _is_model_call(recorder: SpanRecorder | None) -> bool:
     return recorder is not None and recorder.kind == "llm"
+
+
+@guarded("the policy")
+def _check_terminated(context: SpanContext) -> None:
+    check_terminated(context)
+
+
+def _no_content() -> bytes:
+    return b"{}"
 
 
 @guarded("the payload of a span", b"{}")
@@ -747,7 +921,8 @@ def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     rule, tools = next(iter(run.rules.classified or ()), None), _classified_tools()
     if rule is None and not tools:
         return data
-    return _capture.follow(data, rule, tools, run.rules.max_payload_bytes)
+    limit = run.rules.max_payload_bytes
+    return _capture.follow(data, rule, tools, limit, is_model_call=_is_model_call(recorder))
 
 
 @guarded("the content of a tool", b"{}")
@@ -834,11 +1009,22 @@ class SpanTable(Generic[K]):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self.end(key, status=CANCELLED)
-        span = start(recorder, payload, parent=self.context(*parents), **options)
-        self._add(key, span)
+        try:
+            parent = self.context(*parents)
+        except Exception as error:  # noqa: BLE001 - a guard
+            refuse_after(error, recorder)
+            parent = open_context()
+        span = start(recorder, payload, parent=parent, **options)
+        try:
+            self._add(key, span)
+        except Exception as error:  # noqa: BLE001 - a guard
+            fault = error
+        else:
+            return span.make_current() if current else span
+        with span.ended_by_errors():
+            refuse_after(fault, recorder, span.context)
         return span.make_current() if current else span
 
-    @guarded("a table of spans")
     def _add(self, key: K, span: ManualSpan) -> None:
         if span.context is None:
             return
@@ -870,7 +1056,6 @@ class SpanTable(Generic[K]):
         """Return the context of the first of *keys* that is open, else the current one."""
         return self._context(keys) or open_context()
 
-    @guarded("a table of spans")
     def _context(self, keys: tuple[K, ...]) -> SpanContext | None:
         with self._lock:
             for key in keys:
@@ -951,4 +1136,4 @@ def _renew_locks() -> None:
     SessionTable._lock = SignalSafeLock()  # noqa: SLF001 - of this module
 
 
-os.register_at_fork(after_in_child=_renew_locks)
+at_fork(after_in_child=_renew_locks)

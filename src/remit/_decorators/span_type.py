@@ -169,11 +169,22 @@ def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]
         _runtime.current().outside(recorder, refuse=refuse)
     except DeniedError:
         raise
-    except Exception as error:
-        permissive = not refuse or _runtime.is_permissive()
-        if isinstance(error, RecursionError) and not permissive:
-            raise
-        guard.contain("a call outside any run", error)
-        if not permissive:
-            raise DeniedError(recorder.name, (unjudged(recorder.name),)) from error
+    except Exception as error:  # noqa: BLE001 - a guard
+        outside_after(recorder, error, refuse=refuse)
     return _NO_BLOCK
+
+
+# Unguarded: a part of the guard.
+def outside_after(recorder: SpanRecorder, error: Exception, *, refuse: bool = True) -> None:
+    """Contain a fault that kept a call outside any run from being judged, and refuse the call.
+
+    Raises:
+        DeniedError: The settings do not let every step run.
+        RecursionError: As `outside`.
+    """
+    permissive = not refuse or _runtime.is_permissive()
+    if isinstance(error, RecursionError) and not permissive:
+        raise error
+    guard.contain("a call outside any run", error)
+    if not permissive:
+        raise DeniedError(recorder.name, (unjudged(recorder.name),)) from error

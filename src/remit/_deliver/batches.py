@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import msgspec
@@ -102,7 +102,7 @@ class Batch:
 
     def all_rows(self) -> list[Row]:
         """Return the rows in their order, also those of which nothing is sent."""
-        return sorted([*self.rows.values(), *self.silent], key=itemgetter(0))
+        return sorted([*self.rows.values(), *self.silent], key=attrgetter("id"))
 
     def keys(self) -> set[str]:
         """Return the idempotency keys of what is sent."""
@@ -127,7 +127,7 @@ class Batch:
 
     def add(self, key: str, operation: Operation, row: Row, run: RunDelivery) -> bool:
         """Add one row if it fits; return whether it does. A batch holds each key once."""
-        item = row[1]
+        item = row.item
         payload, result, name = item.payload, item.result, item.name
         size_bytes = OPERATION_BYTES + (CHAR_BYTES * len(name) if name else 0)
         size_bytes += (len(payload) if payload else 0) + (len(result) if result else 0)

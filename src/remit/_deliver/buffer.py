@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Final
-from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -85,8 +84,6 @@ class Buffer:
         self._wake_writer = wake_writer
         self._reset()
         self._feeds: dict[str, RunFeed] = {}
-        # Of runs that have ended, as long as something else refers to them, such as their handle.
-        self._ended_feeds: WeakValueDictionary[str, RunFeed] = WeakValueDictionary()
         self.inherited: set[str] = set()
 
     def _reset(self) -> None:
@@ -107,7 +104,7 @@ class Buffer:
         self._fast_limit_bytes = -1
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
-        """Take a new run; its feed is kept until the run has ended."""
+        """Take a new run; its feed is kept until the end of the run is delivered."""
         self._feeds[feed.key] = feed
         self.put(item)
         if not self._closed:
@@ -180,24 +177,12 @@ class Buffer:
             self._room.notify_all()
 
     def feed(self, run_key: str) -> RunFeed | None:
-        """Return the feed of a run whose end is not delivered yet, if something refers to it."""
-        return self._feeds.get(run_key) or self._ended_feeds.get(run_key)
-
-    def release_feed(self, run_key: str) -> None:
-        """Keep the feed of a run whose end was moved by a weak reference only.
-
-        While the server is down, the number of such runs is not bounded.
-        """
-        feed = self._feeds.get(run_key)
-        if feed is not None:
-            # In this order, so that `feed` finds it at any time.
-            self._ended_feeds[run_key] = feed
-            self._feeds.pop(run_key, None)
+        """Return the feed of a run whose end is not delivered yet."""
+        return self._feeds.get(run_key)
 
     def forget_feed(self, run_key: str) -> None:
         """Remove a run's feed."""
         self._feeds.pop(run_key, None)
-        self._ended_feeds.pop(run_key, None)
 
     def close(self) -> None:
         """Drop and count all later items."""
@@ -209,7 +194,7 @@ class Buffer:
     def after_fork_in_child(self) -> None:
         """Remove the parent's items, which the parent delivers; keep the feeds of its runs."""
         self.losses.after_fork_in_child()
-        self.inherited = {*self._feeds, *self._ended_feeds}
+        self.inherited = set(self._feeds)
         self._reset()
 
     @property

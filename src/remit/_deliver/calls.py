@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -26,7 +26,7 @@ from remit._base.loops import SENDER
 from remit._deliver.losses import ORPHAN
 from remit._deliver.spool import Registration, RunRecord
 from remit._record.items import Item
-from remit.client.endpoints import Call, Endpoint, lenient
+from remit.client.endpoints import Call, Endpoint, lenient, output_error
 from remit.client.endpoints.table import (
     BULK,
     CREATE_AGENT,
@@ -41,9 +41,13 @@ from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, 
 
 T = TypeVar("T")
 
+Instances: TypeAlias = "Mapping[str, Instance | ApiError]"
+"""By idempotency key: the instance, or the refusal of the first operation that was refused."""
+
 LIVE: Final = "live"
 BUSY: Final = "unavailable"
 """Error code of an item for which the server had no time; it may take such items in bulk."""
+NAMES_NONE: Final = "the bulk answer names none of the items that were sent; check the api_url"
 AGENT_KEY_CHARS: Final = 32
 # Requests of different runs that are sent at the same time.
 SIDE_BY_SIDE: Final = 4
@@ -79,8 +83,8 @@ class BulkSupport:
     """Which operations on runs a server takes in bulk requests; each is tried once.
 
     Attributes:
-        registrations: Registrations; None before the first. False once the server has refused one
-            that it took alone, before it took any in bulk.
+        registrations: Registrations; None before the first was taken. False once the server has
+            taken one alone that it refused in bulk, before it took any in bulk.
         runs: Starts, quality payloads and ends; None before the first.
         reads: Reads of instances, until the server has refused them.
     """
@@ -164,14 +168,14 @@ class DeadlineClient:
         return min(self._timeout_s, left_s)
 
 
-class Agent(msgspec.Struct):
+class Agent(msgspec.Struct, gc=False):
     """An agent, as far as the sender reads it."""
 
     id: str
     external_identifier: str | None = None
 
 
-class Instance(msgspec.Struct):
+class Instance(msgspec.Struct, gc=False):
     """An agent instance, as far as the sender reads it.
 
     Attributes:
@@ -198,22 +202,11 @@ class _InstanceAnswer(msgspec.Struct):
     keeps_schema: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BulkInstances:
-    """The answer to a bulk request of operations on instances.
-
-    Attributes:
-        instances: The instances by idempotency key, up to the first operation that was refused.
-        busy: Whether the server stopped because it had no time for the others.
-    """
-
-    instances: Mapping[str, Instance]
-    busy: bool
-
-
-class _InstanceOutput(msgspec.Struct):
+class _InstanceOutput(msgspec.Struct, gc=False):
     status: str
     code: str | None = None
+    message: str | None = None
+    errors: object = None
     details: Instance | None = None
     agent: Agent | None = None
     keeps_schema: bool = False
@@ -239,7 +232,7 @@ _encode: Final = growing(msgspec.json.Encoder())
 _read_identifier: Final = msgspec.json.Decoder(_SchemaVersion).decode
 
 
-class InstanceOperation(NamedTuple):
+class InstanceOperation(msgspec.Struct, frozen=True, gc=False):
     """One operation on a run: a single request, or an item of a bulk request.
 
     Both forms carry the same idempotency key, so that one of each is one operation.
@@ -297,13 +290,10 @@ def register(record: RunRecord, agent_id: str | None, *, kept: bool = False) -> 
     return InstanceOperation(REGISTER_INSTANCE, f"reg-{record.key}", None, fields)
 
 
-def register_alone(
-    record: RunRecord, agent_id: str | None, *, kept: bool = False
-) -> Call[Instance]:
-    """Return the request that registers a run, as `register`."""
-    operation = register(record, agent_id, kept=kept)
+def alone(operation: InstanceOperation) -> Call[Instance]:
+    """Return the single request of a registration."""
     body = _body(idempotency_key=operation.key, **operation.fields)
-    return REGISTER_INSTANCE.raw(read=_instance, body=body, minimal=True)
+    return operation.endpoint.raw(read=_instance, body=body, minimal=True)
 
 
 @lru_cache
@@ -349,7 +339,7 @@ def show(run_key: str, instance_id: str) -> InstanceOperation:
     return InstanceOperation(GET_INSTANCE, f"show-{run_key}", instance_id, {})
 
 
-def in_bulk(operations: Sequence[InstanceOperation]) -> Call[BulkInstances]:
+def in_bulk(operations: Sequence[InstanceOperation]) -> Call[Instances]:
     """Return the bulk request of *operations*; the server stops at the first that it refuses."""
     body = _encode({"items": [operation.item() for operation in operations]})
     return BULK.raw(read=_instances, body=body, minimal=True)
@@ -393,16 +383,17 @@ def _instance(body: bytes) -> Instance:
     return answer.details
 
 
-def _instances(body: bytes) -> BulkInstances:
-    instances: dict[str, Instance] = {}
-    busy = False
+def _instances(body: bytes) -> Instances:
+    instances: dict[str, Instance | ApiError] = {}
     for key, output in _read_bulk(body).outputs.items():
-        if output.status == "success" and output.details is not None:
+        if output.status != "success":
+            where = "an operation on a run"
+            instances[key] = output_error(where, output.code, output.message, output.errors)
+        elif output.details is not None:
             output.details.agent = output.agent
             output.details.keeps_schema = output.keeps_schema
             instances[key] = output.details
-        busy = busy or output.code == BUSY
-    return BulkInstances(instances, busy)
+    return instances
 
 
 def _agent(body: bytes) -> Agent:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
+from remit._deliver.spool.folder import Folder
 from remit._deliver.status import Health
 from remit.errors import ApiError, ContractError, UnauthorizedError
 
@@ -65,7 +66,14 @@ class CircuitBreaker:
         waits: Returns the waits for a state of delivery; tests set waits without jitter.
     """
 
-    def __init__(self, target: str, clock: Clock, *, spool: Callable[[], Path | None]) -> None:
+    def __init__(
+        self,
+        target: str,
+        clock: Clock,
+        *,
+        spool: Callable[[], Path | None],
+        folder: Folder | None = None,
+    ) -> None:
         """Begin idle, ready to try.
 
         Args:
@@ -73,12 +81,14 @@ class CircuitBreaker:
             clock: The time.
             spool: Returns the folder of the items that wait, for log lines; None if they are in
                 memory.
+            folder: Keeps the failure for `remit doctor`; None without a spool.
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
         self.stalled = False
         self._target = target
         self._spool = spool
+        self._folder = folder
         self._clock = clock
         self.waits: Callable[[Health], Iterator[float]] = waits
         self._retry: Retry | None = None
@@ -110,6 +120,9 @@ class CircuitBreaker:
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
         self.health = Health.OK
         self._retry = None
+        if self._folder is not None:
+            # Each time, because another process may have noted it.
+            self._folder.forget_failure()
 
     def failed(self, error: ApiError, *, after_success: bool = False) -> float:
         """Record that nothing can be sent now; return the seconds until the next try.
@@ -122,10 +135,13 @@ class CircuitBreaker:
         self.stalled = False
         before, self.health = self.health, _health_of(error)
         self.last_error = str(error)
+        # What is only in memory waits for no other process.
+        spool = self._spool()
+        if self._folder is not None and spool is not None:
+            self._folder.note_failure(self.last_error, self._clock.wall_ns())
         asked_s = error.retry_after_s or 0.0
         self._asked_until_ns = self._clock.monotonic_ns() + int(asked_s * NS_PER_S)
         if self.health is not before:
-            spool = self._spool()
             logger.warning(
                 "nothing can be delivered to %s: %s. Your program is not affected; what it "
                 "records is kept in %s within its bounds, and remit tries again by itself%s",

@@ -101,7 +101,9 @@ class Delivery:
             )
         self._outbox = outbox = self._make_outbox()
         self._client = DeadlineClient(self._http, settings.request_timeout_s)
-        self._circuit = CircuitBreaker(self._target, clock, spool=self._folder_in_use)
+        self._circuit = CircuitBreaker(
+            self._target, clock, spool=self._folder_in_use, folder=self._spool
+        )
         self._tally = Tally()
         context = SenderContext(
             client=self._client,

@@ -78,8 +78,18 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
     complete: bool = True
 
 
-class RunRecord(msgspec.Struct, array_like=True):
+def no_losses() -> dict[str, int]:
+    """Return the losses of a run without any, one object for all of them."""
+    return _NO_LOSSES
+
+
+_NO_LOSSES: Final[dict[str, int]] = {}
+
+
+class RunRecord(msgspec.Struct, array_like=True, gc=False):
     """The data needed to deliver one run, also by a later process.
+
+    `gc=False` spares the garbage collector from examining the records of all runs that wait.
 
     Attributes:
         key: Key of the run, 26 characters.
@@ -93,6 +103,8 @@ class RunRecord(msgspec.Struct, array_like=True):
         resumed: It continues an instance at the server, as its user says: it is looked up, never
             registered.
         lost: What it lost, by reason; replaced, never changed.
+        alone: Whether it is registered by a single request, and not by a bulk request. A server may
+            scope idempotency keys by endpoint, so a registration is repeated in its first form.
     """
 
     key: str
@@ -104,7 +116,8 @@ class RunRecord(msgspec.Struct, array_like=True):
     state: RunState = RunState.NEW
     inherited: bool = False
     resumed: bool = False
-    lost: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    lost: dict[str, int] = msgspec.field(default_factory=no_losses)
+    alone: bool = False
 
     @property
     def ended(self) -> bool:

@@ -24,7 +24,14 @@ from remit._deliver.reactions import Refusal
 from remit._deliver.spool import Outbox, Registration, RunRecord, RunState, digest_of
 from remit._deliver.status import Tally
 from remit._record.items import AgentRef, RunFeed
-from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnauthorizedError
+from remit.errors import (
+    ApiError,
+    ContractError,
+    NotFoundError,
+    RejectedError,
+    TooLargeError,
+    UnauthorizedError,
+)
 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
 MAX_ENDED: Final = 1000
@@ -113,9 +120,8 @@ def _declared(agent: AgentRef) -> tuple[bytes, bytes]:
     return msgspec.json.encode(version), msgspec.json.encode(declared["agent_schema_version"])
 
 
-@dataclass(slots=True, eq=False)
-class RunDelivery:
-    """The delivery of one run.
+class RunDelivery(msgspec.Struct, gc=False, eq=False):
+    """The delivery of one run; untracked by the garbage collector, as all that waits.
 
     Attributes:
         record: The data needed to deliver the run; kept in the outbox.
@@ -168,7 +174,8 @@ class RunDelivery:
     @property
     def streaming(self) -> bool:
         """Whether a stream of the run is open; it may be silent for long, and can be stopped."""
-        return self.feed is not None and bool(self.feed.deferred)
+        run = None if self.feed is None else self.feed.run()
+        return run is not None and bool(run.deferred)
 
     def refuse(self, refusal: Refusal) -> None:
         """Set the run aside: all of its items are set aside when they are sent."""
@@ -280,16 +287,16 @@ class RunRegistrar:
         self._unknown: set[str] = set()
         self._first_agents: dict[str, str] = {}
 
-    def take(self, runs: deque[RunDelivery]) -> list[RunDelivery]:
-        """Remove from *runs* and return those that are registered next, in one bulk request.
+    def take(self, runs: deque[RunDelivery], most: int) -> list[RunDelivery]:
+        """Remove from *runs* and return those that are registered next, by one request.
 
-        A run that has to be registered in a request of its own is returned alone.
+        They are at most *most*. A run that needs requests of its own is returned alone.
         """
         taken = [runs.popleft()]
         size_bytes = self._size_bytes(taken[0])
-        while runs and len(taken) < self._limits.items and self._can_be_bulk(taken[-1]):
+        while runs and len(taken) < most and self._can_be_together(taken[-1]):
             size_bytes += self._size_bytes(runs[0])
-            if size_bytes > self._limits.size_bytes or not self._can_be_bulk(runs[0]):
+            if size_bytes > self._limits.size_bytes or not self._can_be_together(runs[0]):
                 break
             taken.append(runs.popleft())
         return taken
@@ -303,65 +310,129 @@ class RunRegistrar:
     def _is_kept(self, registration: Registration) -> bool:
         return digest_of(registration) in self._kept
 
-    def _can_be_bulk(self, run: RunDelivery) -> bool:
-        registration = run.record.registration
+    def _can_be_together(self, run: RunDelivery) -> bool:
+        record = run.record
         return (
             self._support.registrations is not False
-            and not run.record.resumed
-            and registration.complete
-            and (
-                registration.agent_id is not None
-                or registration.external_identifier not in self._need_id
-            )
+            and not (record.alone or record.resumed)
+            and record.registration.complete
+            and not self._lacks_agent(record.registration)
         )
 
-    def register_together(self, runs: Sequence[RunDelivery]) -> bool:
-        """Register *runs* in one bulk request, up to the first that the server refuses.
+    def _lacks_agent(self, registration: Registration) -> bool:
+        """Return whether the agent of a registration has to be looked up first."""
+        name = registration.external_identifier
+        return registration.agent_id is None and name in self._need_id
+
+    def register(self, runs: Sequence[RunDelivery]) -> list[tuple[RunDelivery, ApiError]]:
+        """Register the *runs* that `take` returned; look up the instance of a resumed one.
+
+        A run whose output is missing from the answer may have been registered. It stays new, to be
+        registered again in the same form.
 
         Returns:
-            Whether it stopped because it had no time for the others.
+            The run that the server refused, with its error, if it refused one.
 
         Raises:
-            RejectedError: The server refuses the whole request.
+            RejectedError: The server refuses the request of several runs.
             ApiError: Nothing can be sent now.
         """
-        operations = {run.record.key: self._operation(run.record) for run in runs}
-        answer = self._client.call(calls.in_bulk(list(operations.values())))
+        if not self._prepare(runs[0]):
+            return []
+        try:
+            answer = self._request(runs)
+        except RejectedError as error:
+            if len(runs) > 1 and (self._support.registrations or isinstance(error, TooLargeError)):
+                raise
+            answer = {runs[0].record.key: error}
+        refused: list[tuple[RunDelivery, ApiError]] = []
         for run in runs:
-            instance = answer.instances.get(operations[run.record.key].key)
-            if instance is not None:
-                self._support.registrations = True
-                self._registered(run, instance)
-        return answer.busy
+            outcome = answer.get(run.record.key)
+            if isinstance(outcome, Instance):
+                self._registered(run, outcome)
+            elif outcome is not None and not self._corrects(run.record.registration, outcome):
+                refused.append((run, outcome))
+        return refused
 
-    def register(self, run: RunDelivery) -> None:
-        """Register a run by a single request; look up the instance of a resumed one.
+    def _prepare(self, run: RunDelivery) -> bool:
+        """Make the lookups that a run needs first; return whether it is to be registered then."""
+        registration = run.record.registration
+        try:
+            if run.record.resumed:
+                self._find(run)
+                self._save(run, RunState.STARTED)
+            elif not registration.complete:
+                run.refuse(Refusal.of_no_registration(run.agent))
+            elif self._lacks_agent(registration):
+                self._agent_ids[run.agent] = self._find_or_create_agent(registration)
+                self._need_id.discard(run.agent)
+                self._unknown.discard(run.agent)
+        except RejectedError as error:
+            run.refuse(Refusal.of_run(run.agent, error))
+        return run.new
+
+    def _request(self, runs: Sequence[RunDelivery]) -> calls.Instances:
+        """Return by the key of each run its instance, or its refusal."""
+        if not runs[0].record.alone and self._support.registrations is False:
+            self._leave_bulk(runs[0].record)
+        operations = {run.record.key: self._operation(run.record) for run in runs}
+        if runs[0].record.alone:
+            ((key, operation),) = operations.items()
+            instance = self._client.call(calls.alone(operation))
+            if self._support.registrations is None:
+                # The server refused it in bulk.
+                self._support.registrations = False
+            return {key: instance}
+        answer = self._client.call(calls.in_bulk(list(operations.values())))
+        answered = {
+            key: answer[operation.key]
+            for key, operation in operations.items()
+            if operation.key in answer
+        }
+        if not answered:
+            raise ContractError(calls.NAMES_NONE)
+        if any(isinstance(outcome, Instance) for outcome in answered.values()):
+            self._support.registrations = True
+        return answered
+
+    def _corrects(self, registration: Registration, error: ApiError) -> bool:
+        """Return whether a registration that was refused can be sent again with a correction."""
+        if error.code == UNKNOWN_SCHEMA and self._is_kept(registration):
+            # It was deleted there, or another server answers now: send it whole.
+            self._kept.clear()
+            return True
+        # If the agent was found, the next try looks for it again.
+        known_id = self._agent_ids.pop(registration.external_identifier, None)
+        if known_id or registration.agent_id or not _names_agent_id(error):
+            return False
+        self._need_id.add(registration.external_identifier)
+        return True
+
+    def refuses_bulk(self, run: RunDelivery, error: ApiError) -> bool:
+        """Return whether *error* may be due to the bulk form; the run is then registered alone.
+
+        The server has taken no registration in bulk, and says that it did not carry out this one. A
+        413 does not say so: it may be a proxy's, and may be due to the answer.
 
         Raises:
-            RejectedError: The server refuses the run.
-            ApiError: Nothing can be sent now.
+            UnauthorizedError: The token may not register the run.
+            ContractError: The API answered 404. No run can be refused for it, because the URL or an
+                id in the settings is wrong.
         """
-        record = run.record
-        if record.resumed:
-            self._find(run)
-            self._save(run, RunState.STARTED)
-        elif not record.registration.complete:
-            run.refuse(Refusal.of_no_registration(run.agent))
-        else:
-            self._registered(run, self._register(record))
+        too_large = isinstance(error, TooLargeError)
+        if self._support.registrations is None and not run.record.alone and not too_large:
+            self._leave_bulk(run.record)
+            return True
+        if isinstance(error, UnauthorizedError):
+            raise error
+        if isinstance(error, NotFoundError):
+            raise ContractError(str(error), status=error.status, code=error.code) from error
+        return False
 
-    def register_after_bulk(self, run: RunDelivery) -> None:
-        """Register a run by a single request, after a bulk request did not register it.
-
-        If the server takes the same registration now, and has taken none in bulk, it does not take
-        them in bulk.
-        """
-        name = run.agent
-        agent_id = self._agent_ids.get(name)
-        self.register(run)
-        untold = self._support.registrations is None and self._agent_ids.get(name) == agent_id
-        if run.ready and untold:
-            self._support.registrations = False
+    def _leave_bulk(self, record: RunRecord) -> None:
+        """Have a run registered alone; it is written first, for a process that adopts the run."""
+        record.alone = True
+        self._outbox.write_run(record)
 
     def started(self, run: RunDelivery) -> None:
         """Save that the server knows that a run has started."""
@@ -417,34 +488,24 @@ class RunRegistrar:
                 instance.status,
             )
 
-    def _register(self, record: RunRecord) -> Instance:
-        """Register a run; if the server needs to know the agent's id, find or create the agent.
-
-        Raises:
-            ContractError: Also for a 404 of the API: no run can be refused for it, because the
-                URL or an id in the settings is wrong.
-        """
-        registration = record.registration
-        name = registration.external_identifier
-        agent_id = registration.agent_id or self._agent_ids.get(name)
-        if agent_id is not None or name not in self._need_id:
-            try:
-                kept = self._is_kept(registration)
-                return self._client.call(calls.register_alone(record, agent_id, kept=kept))
-            except RejectedError as error:
-                if error.code == UNKNOWN_SCHEMA and self._is_kept(registration):
-                    # It was deleted there, or another server answers now: send it whole.
-                    self._kept.clear()
-                    return self._register(record)
-                # If the agent was found, the next try looks for it again.
-                self._agent_ids.pop(name, None)
-                if isinstance(error, NotFoundError):
-                    raise ContractError(str(error), status=error.status, code=error.code) from error
-                if agent_id is not None or not _lacks_agent_id(error):
-                    raise
-            self._need_id.add(name)
+    def _find_or_create_agent(self, registration: Registration) -> str:
+        """Return the id of the agent of a registration, for a server that needs it."""
+        name, find = registration.external_identifier, calls.find_agent(registration)
         try:
-            self._agent_ids[name] = self._find_or_create_agent(registration)
+            if name not in self._unknown:
+                try:
+                    return self._client.call(find).id
+                except ApiError as error:
+                    # Also a 404 without an error code: the registration was answered, so the URL is
+                    # right.
+                    if error.status != HTTPStatus.NOT_FOUND:
+                        raise
+                self._unknown.add(name)
+            try:
+                return self._client.call(calls.create_agent(registration)).id
+            except RejectedError:
+                # Another process created it between the two calls, or the server does not allow it.
+                return self._client.call(find).id
         except (RejectedError, UnauthorizedError) as error:
             raise type(error)(
                 f"the server wants to be told which agent {name} is, and does not let it be found "
@@ -452,26 +513,6 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
-        self._need_id.discard(name)
-        self._unknown.discard(name)
-        return self._register(record)
-
-    def _find_or_create_agent(self, registration: Registration) -> str:
-        name, find = registration.external_identifier, calls.find_agent(registration)
-        if name not in self._unknown:
-            try:
-                return self._client.call(find).id
-            except ApiError as error:
-                # Also a 404 without an error code: the registration was answered, so the URL is
-                # right.
-                if error.status != HTTPStatus.NOT_FOUND:
-                    raise
-            self._unknown.add(name)
-        try:
-            return self._client.call(calls.create_agent(registration)).id
-        except RejectedError:
-            # Another process created it between the two calls, or the server does not allow it.
-            return self._client.call(find).id
 
     def _compare_agents(self, registration: Registration, instance: Instance) -> None:
         """Count a run that the server records as another agent's; log it once for each agent.
@@ -502,5 +543,5 @@ class RunRegistrar:
             )
 
 
-def _lacks_agent_id(error: RejectedError) -> bool:
+def _names_agent_id(error: ApiError) -> bool:
     return AGENT_ID in error.errors or AGENT_ID in str(error)

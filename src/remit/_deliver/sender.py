@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -182,67 +182,66 @@ class Sender:
         rows = self._outbox.head(WINDOW_BATCHES * self._context.limits.items)
         if self._retries:
             # Rows that wait may have been dropped since.
-            waiting = {key for row_id, item in rows for key in (row_id, item.run_key)}
+            waiting = {key for row in rows for key in (row.id, row.item.run_key)}
             self._retries = {key: self._retries[key] for key in self._retries.keys() & waiting}
         self._held_runs.clear()
-        runs = [self._runs.get(key) for key in dict.fromkeys([item.run_key for _, item in rows])]
+        runs = [self._runs.get(key) for key in dict.fromkeys([row.item.run_key for row in rows])]
         self._register_runs([run for run in runs if run is not None and run.new])
         if self.support.runs is not False:
             self._send(rows)
             return
         # The server takes only spans in bulk. Each row waits for the start of its run.
         self._start_alone([run for run in runs if run is not None and run.needs_start])
-        others = [row for row in rows if row[1].kind not in SPAN_KINDS]
-        openings = [(row, self._ready_run(row)) for row in others if row[1].kind == ItemKind.RUN]
-        self._delivered([(row, run) for row, run in openings if run and not run.needs_start])
-        self._send([row for row in rows if row[1].kind in SPAN_KINDS] if others else rows)
-        self._send_ends_alone([row for row in others if row[1].kind != ItemKind.RUN])
+        others = [row for row in rows if row.item.kind not in SPAN_KINDS]
+        openings = [(row, self._ready_run(row)) for row in others if row.item.kind == ItemKind.RUN]
+        self._delivered([row for row, run in openings if run and not run.needs_start])
+        self._send([row for row in rows if row.item.kind in SPAN_KINDS] if others else rows)
+        self._send_ends_alone([row for row in others if row.item.kind != ItemKind.RUN])
 
     # Runs: their registration, and their start and end at a server that takes only spans in bulk
 
     def _register_runs(self, runs: Sequence[RunDelivery]) -> None:
-        """Register *runs*, together where the server takes it; retry a few times after a fault."""
+        """Register *runs*, in bulk where the server takes it; fewer together after a failure."""
         waiting = deque(run for run in runs if not self._is_waiting(run.record.key))
+        most = self._context.limits.items
         while waiting:
-            together = self._registrar.take(waiting)
-            register = self._register_alone
-            if len(together) > 1 and not self._register_together(together):
-                register = self._register_after_bulk
-            left = [run for run in together if run.new]
-            if left:
-                # The server stopped at the first of them.
-                self._register_or_refuse(left[0], register)
-                waiting.extendleft(reversed(left[1:]))
-
-    def _register_or_refuse(
-        self, run: RunDelivery, register: Callable[[RunDelivery], bool | None]
-    ) -> None:
-        run_key = run.record.key
-        try:
-            done = register(run)
-        except RejectedError as error:
-            run.refuse(Refusal.of_run(run.agent, error))
-            done = True
-        if done:
-            self._retries.pop(run_key, None)
-        elif not self._retry_later(run_key):
-            run.refuse(RUN_FAULT)
+            together = self._registrar.take(waiting, most)
+            refused = self._register(together)
+            most = min(self._context.limits.items, 2 * most)
+            if refused is None and len(together) > 1:
+                most = len(together) // 2
+            elif refused is None:
+                self._retry_opening(together[0], RUN_FAULT)
+            if self._retries:
+                for run in together:
+                    if not run.new:
+                        self._retries.pop(run.record.key, None)
+            for run, error in refused or ():
+                self._react_to_registration(run, error)
+            left = [run for run in together if run.new and not self._is_waiting(run.record.key)]
+            waiting.extendleft(reversed(left))
 
     @guarded(OPENING, passes=SEND_ERRORS)
-    def _register_together(self, runs: Sequence[RunDelivery]) -> bool:
+    def _register(self, runs: Sequence[RunDelivery]) -> list[tuple[RunDelivery, ApiError]] | None:
+        """Return the run that was refused; None if the request failed as a whole."""
         with suppress(RejectedError):
-            return self._registrar.register_together(runs)
-        return False
+            return self._registrar.register(runs)
+        return None
 
-    @guarded(OPENING, passes=SEND_ERRORS)
-    def _register_alone(self, run: RunDelivery) -> bool:
-        self._registrar.register(run)
-        return True
+    def _react_to_registration(self, run: RunDelivery, error: ApiError) -> None:
+        """Retry a registration that was refused, in its form or alone, or set the run aside."""
+        # The refusal of a bulk item has no status.
+        refused = error.status is not None or isinstance(error, UnauthorizedError)
+        tries_again = reaction(ItemKind.RUN, error.code) is Reaction.TRY_AGAIN
+        if not refused and tries_again and self._retry_later(run.record.key):
+            return
+        if not self._registrar.refuses_bulk(run, error):
+            run.refuse(Refusal.of_run(run.agent, error))
 
-    @guarded(OPENING, passes=SEND_ERRORS)
-    def _register_after_bulk(self, run: RunDelivery) -> bool:
-        self._registrar.register_after_bulk(run)
-        return True
+    def _retry_opening(self, run: RunDelivery, refusal: Refusal) -> None:
+        """Retry to open a run later; set it aside for *refusal* if it was tried often enough."""
+        if not self._retry_later(run.record.key):
+            run.refuse(refusal)
 
     def _start_alone(self, runs: Sequence[RunDelivery]) -> None:
         """Start runs by requests of their own, side by side."""
@@ -257,8 +256,7 @@ class Sender:
                 self._retries.pop(run.record.key, None)
             elif not isinstance(outcome, SEND_ERRORS):
                 guard.contain(OPENING, outcome)
-                if not self._retry_later(run.record.key):
-                    run.refuse(RUN_FAULT)
+                self._retry_opening(run, RUN_FAULT)
         raise_first(outcomes)
 
     def _react_to_start(self, run: RunDelivery, code: str | None, error: RejectedError) -> None:
@@ -278,7 +276,7 @@ class Sender:
         """
         by_run: dict[str, deque[Row]] = {}
         for row in rows:
-            by_run.setdefault(row[1].run_key, deque()).append(row)
+            by_run.setdefault(row.item.run_key, deque()).append(row)
         while by_run:
             sent: list[tuple[Row, RunDelivery]] = []
             for run_key, left in list(by_run.items()):
@@ -288,14 +286,14 @@ class Sender:
                 run = self._ready_run(row)
                 if run is None or self._must_wait(row, run):
                     self._held_runs.add(run_key)
-                elif row[1].kind == ItemKind.CLOSE and not self._send_losses(row[1], run):
+                elif row.item.kind == ItemKind.CLOSE and not self._send_losses(row.item, run):
                     self._retry(row, run, FAULT)
-                elif _is_silent(row[1]):
-                    self._delivered([(row, run)])
+                elif _is_silent(row.item):
+                    self._delivered([row])
                 else:
                     sent.append((row, run))
             outcomes = self._client.call_side_by_side(
-                [instance_operation(row[1], run).call() for row, run in sent]
+                [instance_operation(row.item, run).call() for row, run in sent]
             )
             for (row, run), outcome in zip(sent, outcomes, strict=True):
                 self._react_to_end(row, run, outcome)
@@ -304,16 +302,16 @@ class Sender:
     def _react_to_end(self, row: Row, run: RunDelivery, outcome: object) -> None:
         """React to the answer to a quality payload or to the end of a run."""
         run.answered_ns = self._clock.monotonic_ns()
-        is_close = row[1].kind == ItemKind.CLOSE
+        is_close = row.item.kind == ItemKind.CLOSE
         if isinstance(outcome, NotFoundError):
             self._renew(row, run)
         elif isinstance(outcome, RejectedError):
             if is_close and outcome.status == HTTPStatus.CONFLICT:
-                self._delivered([(row, run)])
+                self._delivered([row])
             else:
                 self._refuse(row, run, Refusal.of_error(outcome))
         elif not isinstance(outcome, Exception):
-            self._delivered([(row, run)])
+            self._delivered([row])
         elif not isinstance(outcome, SEND_ERRORS):
             guard.contain(ENDING, outcome)
             self._retry(row, run, FAULT)
@@ -353,17 +351,17 @@ class Sender:
         The server stops at an instance that it does not know; the others are read in later rounds.
         """
         operations = [calls.show(run.record.key, run.record.instance_id or "") for run in runs]
-        instances: Mapping[str, calls.Instance] = {}
+        answer: calls.Instances = {}
         with suppress(RejectedError):
-            instances = self._client.call(calls.in_bulk(operations)).instances
+            answer = self._client.call(calls.in_bulk(operations))
         now_ns = self._clock.monotonic_ns()
-        self.support.reads = bool(instances)
+        self.support.reads = any(isinstance(each, calls.Instance) for each in answer.values())
         for run, operation in zip(runs, operations, strict=True):
-            instance = instances.get(operation.key)
-            if instance is not None:
+            instance = answer.get(operation.key)
+            if isinstance(instance, calls.Instance):
                 run.answered_ns = now_ns
                 run.note_instance(instance)
-            elif instances:
+            elif self.support.reads:
                 run.answered_ns = now_ns  # it may be the one that is not known
                 break
 
@@ -419,7 +417,7 @@ class Sender:
         batch = Batch(self._context.limits)
         while queue:
             row = queue[0]
-            item = row[1]
+            item = row.item
             run = batch.runs.get(item.run_key) or self._ready_run(row)
             if run is None:
                 pass  # it waits for its run, or was set aside
@@ -432,7 +430,7 @@ class Sender:
 
     def _add(self, batch: Batch, row: Row, run: RunDelivery) -> bool:
         """Add a row to a batch, after the start of its run; return whether it fits."""
-        item = row[1]
+        item = row.item
         started = not run.needs_start or item.run_key in self._starting
         if not started and not batch.add_start(run):
             return False
@@ -456,7 +454,7 @@ class Sender:
 
     def _must_wait(self, row: Row, run: RunDelivery) -> bool:
         """Return whether a row has to wait for the start of its run, or for a retry."""
-        row_id, item = row
+        row_id, item = row.id, row.item
         if run.needs_start and (self.support.runs is False or self._is_waiting(item.run_key)):
             return True
         if row_id in self._retries and self._is_waiting(row_id):
@@ -476,29 +474,29 @@ class Sender:
         if outputs is None:
             return []
         self._note_runs(batch, outputs)
-        delivered: list[tuple[Row, RunDelivery]] = []
+        delivered: list[Row] = []
         refused: list[tuple[Row, RunDelivery, BulkOutput]] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():
-            output, run = outputs.get(key), batch.runs[row[1].run_key]
-            if output is SUCCEEDED or (output is not None and _is_delivered(row[1], run, output)):
-                delivered.append((row, run))
+            output, run = outputs.get(key), batch.runs[row.item.run_key]
+            if output is SUCCEEDED or (output is not None and _is_delivered(row.item, run, output)):
+                delivered.append(row)
             elif output is None:
                 missing.append(row)
             else:
                 refused.append((row, run, output))
         complete = not (missing or refused)
         for row in batch.silent:
-            run = batch.runs[row[1].run_key]
+            run = batch.runs[row.item.run_key]
             if complete and run.ready and not run.needs_start:
-                delivered.append((row, run))
+                delivered.append(row)
             else:
                 missing.append(row)
         self._delivered(delivered)
         if len(delivered) == len(batch.rows) + len(batch.silent):
             return None
         again = [next_row for refusal in refused for next_row in self._react(*refusal)]
-        return again + sorted(missing, key=itemgetter(0))
+        return again + sorted(missing, key=attrgetter("id"))
 
     def _request(self, batch: Batch, on_sent: Callable[[], None]) -> Outputs | None:
         """Return the outputs of a batch; None if its rows are sent in another way, or later."""
@@ -513,9 +511,7 @@ class Sender:
         elif self.support.runs is None and not self._learn(batch, outputs):
             return None
         elif batch.keys().isdisjoint(outputs):
-            raise ContractError(
-                "the bulk answer names none of the items that were sent; check the api_url"
-            )
+            raise ContractError(calls.NAMES_NONE)
         return outputs
 
     def _note_runs(self, batch: Batch, outputs: Outputs) -> None:
@@ -538,8 +534,7 @@ class Sender:
         refusal = Refusal.of_item(output.code, output.errors or ())
         tries_again = reaction(ItemKind.RUN, output.code) is Reaction.TRY_AGAIN
         if tries_again and output.code != ALREADY_DONE:
-            if not self._retry_later(run.record.key):
-                run.refuse(refusal)
+            self._retry_opening(run, refusal)
             return
         error = RejectedError(output.message or "", code=output.code, errors=output.errors)
         self._react_to_start(run, output.code, error)
@@ -551,7 +546,7 @@ class Sender:
             False if it does not: nothing of the batch is known to be delivered.
         """
         keys = [calls.start_key(key) for key in batch.starts]
-        keys += [key for key, row in batch.rows.items() if row[1].kind in END_KINDS]
+        keys += [key for key, row in batch.rows.items() if row.item.kind in END_KINDS]
         for key in keys:
             output = outputs.get(key)
             if output is not None and output.code != calls.BUSY:
@@ -564,7 +559,7 @@ class Sender:
 
     def _learn_refusal(self, batch: Batch, error: ApiError) -> bool:
         """Learn from a refusal of the whole request; return whether its rows are sent otherwise."""
-        has_runs = batch.starts or any(row[1].kind in END_KINDS for row in batch.rows.values())
+        has_runs = batch.starts or any(row.item.kind in END_KINDS for row in batch.rows.values())
         if self.support.runs is not None or not has_runs:
             return False
         if isinstance(error, TooLargeError | AnswerTooLongError):
@@ -581,9 +576,9 @@ class Sender:
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
         """React to the refusal of a row; return the row if it is to be sent again now."""
         refusal = Refusal.of_item(output.code, output.errors or ())
-        match reaction(row[1].kind, output.code):
+        match reaction(row.item.kind, output.code):
             case Reaction.CREATE:
-                return [(row[0], replace(row[1], kind=ItemKind.SPAN))]
+                return [Row(row.id, replace(row.item, kind=ItemKind.SPAN))]
             case Reaction.RENEW_RUN:
                 self._renew(row, run)
             case Reaction.TRY_AGAIN:
@@ -608,22 +603,23 @@ class Sender:
             self._send(rows[:middle])
             self._send(rows[middle:])
             return
-        ((row_id, item),) = rows
+        (row,) = rows
+        row_id, item = row.id, row.item
         run = batch.runs[item.run_key]
         if error is None:
-            self._retry((row_id, item), run, FAULT)
+            self._retry(row, run, FAULT)
             return
         if isinstance(error, AnswerTooLongError):
             raise error
         smaller = without_contents(item)
         if isinstance(error, TooLargeError) and smaller != item:
             self._cut_rows[row_id] = item.run_key
-            self._send([(row_id, smaller)])
+            self._send([Row(row_id, smaller)])
         elif item.kind == ItemKind.RUN:
             run.refuse(Refusal.of_run(run.agent, error))
-            self._ready_run((row_id, item))
+            self._ready_run(row)
         else:
-            self._refuse((row_id, item), run, Refusal.of_error(error))
+            self._refuse(row, run, Refusal.of_error(error))
 
     def _has_lost(self, run: RunDelivery) -> bool:
         self._losses.record_losses(run.record)
@@ -637,7 +633,7 @@ class Sender:
         Otherwise the row waits for its run, or is set aside with it; it is dropped if the run is
         not known.
         """
-        row_id, item = row
+        row_id, item = row.id, row.item
         run = self._runs.get(item.run_key)
         if run is None:
             self._outbox.settle([row_id])
@@ -652,14 +648,15 @@ class Sender:
             self._retries.pop(row_id, None)
         return None
 
-    def _delivered(self, rows: Sequence[tuple[Row, RunDelivery]]) -> None:
+    def _delivered(self, rows: Sequence[Row]) -> None:
         """Settle rows that the server took."""
         if rows:
-            for row, run in rows:
-                if row[1].kind == ItemKind.CLOSE:
+            for row in rows:
+                run = self._runs.get(row.item.run_key) if row.item.kind == ItemKind.CLOSE else None
+                if run is not None:
                     # Before the row is settled, because settling also writes the run's record.
                     self._runs.end(run)
-            ids = [row[0] for row, _ in rows]
+            ids = [row.id for row in rows]
             self._outbox.settle(ids)
             self._tally.sent += len(ids)
             self._settled += len(ids)
@@ -671,7 +668,7 @@ class Sender:
 
     def _refuse(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Set a row aside, or drop it if the outbox cannot keep it."""
-        row_id, item = row
+        row_id, item = row.id, row.item
         self._retries.pop(row_id, None)
         self._cut_rows.pop(row_id, None)
         if item.kind == ItemKind.CLOSE:
@@ -688,7 +685,7 @@ class Sender:
 
     def _retry(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Retry a row later; set it aside for *refusal* if it was tried often enough."""
-        if self._retry_later(row[0]):
+        if self._retry_later(row.id):
             self._held_runs.add(run.record.key)
         else:
             self._refuse(row, run, refusal)

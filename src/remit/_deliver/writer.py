@@ -100,11 +100,8 @@ class Writer:
             return
         records = self._records(self._batch)
         self._outbox.put(self._batch, records + self._record_losses())
-        batch, self._batch = self._batch, []
+        self._batch = []
         self._buffer.inherited.difference_update(record.key for record in records)
-        for item in batch:
-            if item.kind == ItemKind.CLOSE:
-                self._buffer.release_feed(item.run_key)
         self._on_moved()
 
     def _records(self, items: list[Item]) -> list[RunRecord]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, NoReturn, Self, cast
 
@@ -209,10 +210,13 @@ class Contained:
 
 # Unguarded: reads an attribute.
 def handle_of(run: OpenRun) -> Run:
-    """Return the public handle of a run, always the same object."""
-    if run.handle is None:
-        run.handle = Run(run)
-    return cast("Run", run.handle)
+    """Return the public handle of a run, the same object as long as something refers to it."""
+    handle = run.handle()
+    if handle is None:
+        handle = Run(run)
+        with suppress(MemoryError):
+            run.handle = weakref.ref(handle)
+    return cast("Run", handle)
 
 
 def current_run() -> Run | None:
@@ -233,7 +237,8 @@ def null_run() -> OpenRun:
     )
 
 
-handle_of(null_run())  # made now: when a run cannot be opened, memory may be short
+# Made now: when a run cannot be opened, memory may be short.
+_null_handle: Final = handle_of(null_run())
 
 
 _ATTRIBUTES_OF_RUN: Final = frozenset(name for name in vars(Run) if not name.startswith("_"))
@@ -269,7 +274,7 @@ class RunBlock:
         # If the run could not be opened, the block must not record into the run around it.
         self._entered = use_context(None if self._run is None else self._run.context)
         self._entered.__enter__()
-        return handle_of(null_run() if self._run is None else self._run)
+        return _null_handle if self._run is None else handle_of(self._run)
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
         """End the run's block, and restore what was current before."""

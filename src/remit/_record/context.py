@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from remit._base.traceparent import traceparent
+from remit._declare.registry import RUN_TYPE
 from remit._policy.limits import Ceilings
 from remit._record.runs import SpanContext, current_context, outer_runs, set_context
 from remit.errors import DeniedError, RunTerminated
@@ -96,11 +97,11 @@ def first_open(context: SpanContext | None) -> SpanContext | None:
         context, ended = context.previous, True
     if not ended or context is None:
         return context
-    run, root = context.run, context.run.context
-    if context.key == root.key or context.key in run.open or context.key in run.reported:
+    run, root = context.run, context.run.feed.root
+    if context.key == root or context.key in run.open or context.key in run.reported:
         return context
     # The function or block in which the adapter's span became current has ended as well.
-    return replace(context, key=root.key, name=root.name)
+    return replace(context, key=root, name=RUN_TYPE)
 
 
 def _for_step(context: SpanContext | None, step: StepContext) -> SpanContext | None:
@@ -129,7 +130,7 @@ def traceparent_of(context: SpanContext | None) -> str | None:
     """Return the `traceparent` of a span; None outside any run, and in one that is not recorded."""
     if context is None or not context.run.recording:
         return None
-    return traceparent(context.run.context.key, context.key)
+    return traceparent(context.run.feed.root, context.key)
 
 
 # Unguarded: assignments, and a context variable.

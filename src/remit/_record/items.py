@@ -6,7 +6,6 @@ the same in the buffer, in the spool and at the sender.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -100,68 +99,48 @@ class AgentRef(Struct, frozen=True):
     error_rule: Callable[[], str | None] = lambda: None
 
 
-def _no_run() -> None:
-    return None
+def nothing() -> None:
+    """Return None, as a weak reference to an object that does not exist any more does."""
 
 
-class RunFeed:
+class RunFeed(Struct, gc=False, eq=False):
     """State of one run that recording and delivery share.
 
     Recording creates it. Delivery sets `instance_id` and `terminated` on its own thread; recording
     reads them, and sets `terminated` if the policy ends the run. There is no lock: only `lost` is
     updated from its own value by several threads, and may be too low.
 
+    `gc=False`, because it waits for delivery with the items of the run. It is in no reference
+    cycle: it refers to the run weakly, and only as long as the run or one of its streams is open.
+
     Attributes:
         key: Key of the run, 26 characters.
-        root: Key of its root span.
         agent: The agent.
         purpose: `live`, `smoke_test` or `eval`.
+        root: Key of its root span.
         instance_id: Id from the server, or from `resume=`.
-        terminated: Reason of a termination ("" if none was given); None if not terminated.
         resumed: Whether the instance exists already; it is then neither registered nor started.
+        terminated: Reason of a termination ("" if none was given); None if not terminated.
         lost: Number of spans of this run that delivery has dropped.
-        deferred: The streams that were called, and the returned coroutines, that have not ended, by
-            key of the span (`remit._record.streams.DeferredSpan`).
         closed: Whether the end of the run was recorded.
-        run: Returns the run, None if nothing else refers to it (`remit._record.runs.OpenRun`).
+        run: Returns the run (`remit._record.runs.OpenRun`) as long as it or one of its streams is
+            open; None afterwards, or if nothing else refers to it.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "agent",
-        "closed",
-        "deferred",
-        "instance_id",
-        "key",
-        "lost",
-        "purpose",
-        "resumed",
-        "root",
-        "run",
-        "terminated",
-    )
+    key: str
+    agent: AgentRef
+    purpose: str
+    root: bytes
+    instance_id: str | None = None
+    resumed: bool = False
+    terminated: str | None = None
+    lost: int = 0
+    closed: bool = False
+    run: Callable[[], Any] = nothing
 
-    def __init__(
-        self,
-        key: str,
-        agent: AgentRef,
-        purpose: str,
-        *,
-        root: bytes,
-        instance_id: str | None = None,
-    ) -> None:
-        """Begin a run; with *instance_id* the run resumes an instance that was left open."""
-        self.key = key
-        self.root = root
-        self.agent = agent
-        self.purpose = purpose
-        self.instance_id = instance_id
-        self.resumed = instance_id is not None
-        self.terminated: str | None = None
-        self.lost = 0
-        self.closed = False
-        self.deferred: dict[bytes, weakref.ref[Any]] = {}
-        self.run: Callable[[], Any] = _no_run
+    def __post_init__(self) -> None:
+        """Note that a run that has the id of an instance resumes it."""
+        self.resumed = self.instance_id is not None
 
 
 class Sink(Protocol):

@@ -41,7 +41,7 @@ from remit._base.text import describe_value
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE, SpanType
 from remit._policy.limits import Ceilings
-from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink
+from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
 from remit.errors import DeniedError, SettingsError, UsageError
 
 OBSERVE: Final = "observe"
@@ -285,12 +285,15 @@ def _plain_payload(purpose: str, pid: int) -> bytes:
 class OpenRun:
     """One run, from the start of its block to the end of its last span.
 
+    It is in no reference cycle, so that an ended run leaves the garbage collector nothing to do.
+
     Attributes:
         recorder: Shared with the other runs.
         feed: Shared with delivery; holds the key of the run.
         recording: False in mode `off`: spans of this run record nothing.
         rules: Redaction and limits, with the texts that the run has withheld.
-        context: The context directly under the root span.
+        deferred: The streams that were called, and the returned coroutines, that have not ended, by
+            key of the span (`remit._record.streams.DeferredSpan`).
         open: The open spans by key, without the root; None for the streams that were called and
             have not begun.
         spans: Number of spans that began.
@@ -303,16 +306,17 @@ class OpenRun:
         left_open: Whether the run stays open after its block, to be resumed.
         idle_ns: How long a run without a block may be unused before it ends; None for others.
         used_ns: Monotonic time at which such a run was last used.
-        handle: The public `Run`.
+        handle: Returns the public `Run`; None if nothing else refers to it, or before it is made.
         monotonic_ns: The method of the recorder's clock.
         offset_ns: Wall time minus monotonic time, for spans that start now.
     """
 
     __slots__ = (
-        "__weakref__", "_close_once", "_completed", "_exited_ns", "_offset_ns", "_outliving",
-        "_payload", "_pid", "_started_ns", "context", "error", "exited", "feed", "handle",
-        "idle_ns", "left_open", "monotonic_ns", "offset_ns", "open", "outcome", "overrides",
-        "recorder", "recording", "reported", "rules", "spans", "used_ns",
+        "__weakref__", "_ceilings", "_close_once", "_completed", "_exited_ns", "_first_context",
+        "_offset_ns", "_outer_runs", "_outliving", "_payload", "_pid", "_started_ns", "deferred",
+        "error", "exited", "feed", "handle", "idle_ns", "left_open", "monotonic_ns", "offset_ns",
+        "open", "outcome", "overrides", "recorder", "recording", "reported", "rules", "spans",
+        "used_ns",
     )  # fmt: skip
 
     def __init__(
@@ -348,12 +352,17 @@ class OpenRun:
             instance_id=options.resume,
         )
         self.feed.run = weakref.ref(self)
-        self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
+        self._ceilings = ceilings
+        self._outer_runs = outer_runs(outer)
+        # Made here, where a lack of memory is contained; it is handed over at its first use.
+        self._first_context: SpanContext | None = None
+        self._first_context = self.context
+        self.deferred: Final[dict[bytes, weakref.ref[OutlivingSpan]]] = {}
         self.open: Final[dict[bytes, StartedSpan | None]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
         self.overrides: Final[dict[bytes, tuple[bytes | None, bytes | None]]] = {}
         self.spans = 0
-        self.handle: object = None
+        self.handle: Callable[[], object] = nothing
         self.outcome: tuple[str, str | None] | None = None
         self.error: bytes | None = None
         self.left_open = False
@@ -371,6 +380,14 @@ class OpenRun:
             self._announce(options)
             # Afterwards: a run that a signal handler interrupted before it began has no end.
             recorder.runs[self] = None
+
+    @property
+    def context(self) -> SpanContext:
+        """The context directly under the root span, a new object each time."""
+        first, self._first_context = self._first_context, None
+        if first is not None:
+            return first
+        return SpanContext(self, self.feed.root, RUN_TYPE, self._ceilings, self._outer_runs)
 
     def set_clock(self) -> None:
         """Follow the wall clock, which may have been set, for spans that start from now on.
@@ -526,9 +543,10 @@ class OpenRun:
 
     def defer(self, key: bytes, span: OutlivingSpan) -> None:
         """Note a span that outlives its call, also one that is called after the run has ended."""
-        self.feed.deferred[key] = weakref.ref(span)
+        self.deferred[key] = weakref.ref(span)
         if self.exited:
             self.recorder.runs[self] = None
+            self.feed.run = weakref.ref(self)
 
     def discard(self, key: bytes) -> None:
         """Remove an ended span from the open ones; after the last one, an exited run closes."""
@@ -555,8 +573,9 @@ class OpenRun:
                 self.feed.closed = True
             if self.feed.terminated is not None:
                 self.recorder.terminated.append(self.feed)
-        if not self.feed.deferred:
+        if not self.deferred:
             self.recorder.runs.pop(self, None)
+            self.feed.run = nothing
         return closing and self.recording
 
     def _send_end(self) -> None:
@@ -612,7 +631,7 @@ class OpenRun:
                 self.settle()
 
     def _deferred(self) -> list[OutlivingSpan]:
-        spans = [reference() for reference in list(self.feed.deferred.values())]
+        spans = [reference() for reference in list(self.deferred.values())]
         return [span for span in spans if span is not None]
 
     def _item(
@@ -625,7 +644,7 @@ class OpenRun:
     ) -> Item:
         """Return an item about the run itself; its key is the root span's."""
         return Item(
-            kind, self.feed.key, self.context.key, None, RUN_TYPE, self._started_ns,
+            kind, self.feed.key, self.feed.root, None, RUN_TYPE, self._started_ns,
             finished_ns, status, payload, result,
         )  # fmt: skip
 

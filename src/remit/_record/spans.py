@@ -153,7 +153,8 @@ class SpanRecorder(Struct, eq=False):
             self.permit(parent, partial(self.params, args, kwargs, run))
         context = parent
         if self.ceiling is not None:
-            context = self.within(parent, partial(self.params, args, kwargs, run))
+            params = partial(self.params, args, kwargs, run)
+            context = self.within(parent, self.ceiling, params)
         try:
             if not run.recording:
                 return NullSpan(self, context)
@@ -319,8 +320,10 @@ class SpanRecorder(Struct, eq=False):
             self._refuse(parent, verdict, params)
 
     # Unguarded: contains its own faults.
-    def within(self, parent: SpanContext, params: Callable[[], bytes]) -> SpanContext:
-        """Return *parent* with the ceiling of this agent added, the context of its call.
+    def within(
+        self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
+    ) -> SpanContext:
+        """Return *parent* with the *ceiling* of an agent added, the context of its call.
 
         Nothing of it is about recording: the ceiling holds whether or not a span is open.
 
@@ -331,7 +334,7 @@ class SpanRecorder(Struct, eq=False):
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
-            ceilings = under(parent.ceilings, self.ceiling)
+            ceilings = under(parent.ceilings, ceiling)
             if ceilings is parent.ceilings:
                 return parent
             return SpanContext(parent.run, parent.key, parent.name, ceilings, parent.outer_runs)

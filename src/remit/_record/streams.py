@@ -72,7 +72,7 @@ class DeferredSpan:
         span, self._span = self._span, None
         if span is None:
             return None
-        entry = span.context.run.feed.deferred.pop(span.context.key, None)
+        entry = span.context.run.deferred.pop(span.context.key, None)
         return None if entry is None else span
 
     @guarded("a step of a stream")
@@ -343,7 +343,7 @@ class GeneratorSpan(StreamSpan):
             self._consumer = open_context()
             params = partial(recorder.params, args, kwargs, parent.run)
             recorder.permit(for_consumer(parent, self._consumer), params)
-            self.rebase(recorder.within(parent, params))
+            self.rebase(recorder.within(parent, recorder.ceiling, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):
             raise
         except Exception as error:  # noqa: BLE001 - a guard
@@ -370,7 +370,7 @@ class GeneratorSpan(StreamSpan):
         self, recorder: SpanRecorder, parent: SpanContext, params: Callable[[], bytes]
     ) -> None:
         key = self._reserved_key
-        if key not in parent.run.feed.deferred:  # the child of a fork; the parent may use it
+        if key not in parent.run.deferred:  # the child of a fork; the parent may use it
             key = None
         span = recorder.open(parent, params(), self.context.ceilings, key)
         self._reserved_key = None
@@ -408,7 +408,7 @@ class GeneratorSpan(StreamSpan):
         key, self._reserved_key = self._reserved_key, None
         if key is not None:
             run = self.context.run
-            run.feed.deferred.pop(key, None)
+            run.deferred.pop(key, None)
             run.discard(key)
         return super().detach()
 

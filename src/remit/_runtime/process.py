@@ -23,9 +23,11 @@ from remit._base.clock import Clock
 from remit._base.guard import guarded
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import run_in_thread
+from remit._base.system import at_fork
 from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
+from remit._policy.limits import Ceiling
 from remit._record.items import Sink
 from remit._record.runs import OBSERVE
 
@@ -118,13 +120,30 @@ def current() -> Runtime:
 
 
 def is_permissive() -> bool:
-    """Return whether the policy lets every step run outside a run; works without a runtime."""
+    """Return whether the policy lets every step run outside a run; works without a runtime.
+
+    If the environment cannot be read, as in the sandbox of Temporal, an agent with limits refuses.
+    """
+    permissive = _is_permissive()
+    return not _has_limits() if permissive is None else permissive
+
+
+@guarded("reading the policy")
+def _is_permissive() -> bool | None:
     settings = _settings()
     if settings is None:
         outside_run = os.environ.get("REMIT_OUTSIDE_RUN", "").strip().lower() or None
     else:
         outside_run = settings.outside_run
     return outside_run == "record" or (outside_run is None and _on_violation() == OBSERVE)
+
+
+def _has_limits() -> bool:
+    """Return whether an agent forbids something."""
+    return any(
+        Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+        for agent in state.registry.agents()
+    )
 
 
 def _settings() -> Settings | None:
@@ -160,13 +179,16 @@ def check_pickled_by_value(step: str) -> None:
 def configure(**settings: Unpack[SettingsArguments]) -> None:
     """Configure remit. Optional: without it, the first use reads the environment.
 
+    A call with the settings that are in force changes nothing, so a script may run again in its
+    process.
+
     Args:
         **settings: Settings by name; see the table of settings in the docs. A setting that is
             not given comes from `REMIT_<NAME>`, else it has its default.
 
     Raises:
         SettingsError: A name is unknown or a value is not allowed.
-        UsageError: A run was opened already; `remit.shutdown()` first.
+        UsageError: A run was opened already, with other settings; `remit.shutdown()` first.
     """
     _set_up(settings)
 
@@ -294,7 +316,7 @@ def _after_fork_in_child() -> None:
         state.runtime.after_fork_in_child()
 
 
-os.register_at_fork(
+at_fork(
     before=_before_fork,
     after_in_parent=_after_fork_in_parent,
     after_in_child=_after_fork_in_child,

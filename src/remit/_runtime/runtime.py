@@ -276,7 +276,7 @@ class Runtime:
         """Drop the items and threads of the parent, which ends its runs itself."""
         self.started = False
         for run in self.recorder.runs:
-            run.feed.deferred.clear()  # the parent ends them
+            run.deferred.clear()  # the parent ends them
         self.recorder.runs.clear()
         self.recorder.collected.clear()
         self.recorder.rules.withheld.clear()

@@ -56,11 +56,13 @@ def _from_environment() -> Settings:
 
 
 def configure(overrides: Mapping[str, object]) -> Runtime:
-    """Return a new runtime made from *overrides*, as `remit.configure` documents.
+    """Return a runtime made from *overrides*, as `remit.configure` documents.
+
+    The current runtime stays if its settings are the same.
 
     Raises:
         SettingsError: A name is unknown or a value is not allowed.
-        UsageError: A run was opened already.
+        UsageError: A run was opened already, with other settings.
     """
     settings, problems = _read(overrides)
     with state.lock:
@@ -71,21 +73,27 @@ def configure(overrides: Mapping[str, object]) -> Runtime:
                 # For a program that catches the error: recording is off, and the policy applies.
                 state.configured, state.runtime = settings, None
             raise SettingsError("\n".join(problems))
-        if started:
+        changed = [] if before is None else _differences(before.settings, settings)
+        if started and changed:
             message = (
-                "configure() came after the first run was opened: call it before, "
-                "or call remit.shutdown() first"
+                "configure() came after the first run was opened and changes "
+                f"{', '.join(changed)}: call it before, or call remit.shutdown() first"
             )
             raise UsageError(message)
         state.configured = settings
-        runtime = _install(settings)
-    if before is not None:
+        runtime = _install(settings) if before is None or changed else before
+    if before is not None and runtime is not before:
         before.shutdown(0)
     if runtime.mode != "off":
         prepare(state.registry)
         compile_all()
     _adopt(runtime)
     return runtime
+
+
+def _differences(one: Settings, other: Settings) -> list[str]:
+    """Return the names of the settings whose values differ."""
+    return [name for name in Settings.model_fields if getattr(one, name) != getattr(other, name)]
 
 
 @guarded("looking for what ended processes left")

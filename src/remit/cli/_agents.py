@@ -11,7 +11,6 @@ from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._records import names_of
 from remit.cli._source import reader_of, say_place
 from remit.cli._terminal import (
-    WHEN_COLUMNS,
     bold,
     coloured,
     columns,
@@ -23,6 +22,7 @@ from remit.cli._terminal import (
     padded,
     printable,
     when,
+    when_columns,
     width,
 )
 from remit.models.agent import Agent, AgentInstanceCounts
@@ -54,7 +54,7 @@ def list_agents(db: Database | None, *, as_json: bool) -> None:
         emit(f"No agents yet in {reader.place}.")
         return
     names = {key: printable(name) for key, name in names_of(found).items()}
-    room = columns() - ID_CHARS - 8 - 9 - WHEN_COLUMNS - 4 * 2
+    room = columns() - ID_CHARS - 8 - 9 - when_columns() - 4 * 2
     room = min(max(map(width, names.values())), max(room, len("AGENT")))
     head = f"{'AGENT':<{room}}  {'ID':<{ID_CHARS}}  {'STATUS':<8}  {'RUNS':>9}  MADE"
     emit(faint(head))

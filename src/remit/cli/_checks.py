@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +32,7 @@ from remit.cli._files import private_folder
 from remit.cli._memory import memory_file_system, memory_limit
 from remit.cli._probes import probed
 from remit.cli._spool_files import FileState, SpoolFileInfo, listed
-from remit.cli._terminal import duration, number_of, size
+from remit.cli._terminal import duration, number_of, printable, size
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.client._library import httpx
 from remit.config import Settings
@@ -65,7 +66,10 @@ def examined() -> Iterator[Check]:
         return
     yield _data_dir(settings.data_dir)
     yield from _memory(settings)
-    yield _spool(spool_of(settings))
+    folder = spool_of(settings)
+    files = listed(folder)
+    yield _spool(folder, files)
+    yield from _undelivered(folder, files)
     if settings.resolved_mode == "local":
         yield _collector()
         yield _database(settings.data_dir / LOCAL_FILE)
@@ -209,9 +213,9 @@ def _memory(settings: Settings) -> Iterator[Check]:
         yield wrong("memory", "buffer_memory", said, advice)
 
 
-def _spool(folder: Folder) -> Check:
+def _spool(folder: Folder, found: list[SpoolFileInfo]) -> Check:
     """Check the files in the spool: target, size, age, and items that cannot be sent."""
-    found, taken = listed(folder), folder.size_bytes()
+    taken = folder.size_bytes()
     told = list(_told(folder, found))
     if taken > NEARLY_FULL * folder.max_bytes:
         said = f"{size(taken)} of at most {size(folder.max_bytes)} are taken"
@@ -228,6 +232,23 @@ def _spool(folder: Folder) -> Check:
             "what waits."
         )
     return note("spool", f"{'; '.join(told)}; {size(taken)} in all{running}", advice)
+
+
+def _undelivered(folder: Folder, found: list[SpoolFileInfo]) -> Iterator[Check]:
+    """Report that items wait whose last attempt to be delivered failed."""
+    failure = folder.failure()
+    waiting = sum(file.items for file in found if file.identity == folder.identity)
+    if failure is None or not waiting:
+        return
+    since = datetime.fromtimestamp(failure.since_ns / NS_PER_S, UTC)
+    age_s = time.time() - since.timestamp()
+    said = (
+        f"{number_of(waiting, 'item')} {'waits' if waiting == 1 else 'wait'}: every attempt since "
+        f"{since:%Y-%m-%dT%H:%M:%SZ} has failed, for {duration(age_s)}. "
+        f"The last error: {printable(failure.reason)}"
+    )
+    advice = "Programs that run try again by themselves; `remit spool send` tries now."
+    yield wrong("delivery", "undelivered", said, advice)
 
 
 def _told(folder: Folder, found: list[SpoolFileInfo]) -> Iterator[str]:

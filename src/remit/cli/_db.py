@@ -14,7 +14,7 @@ from remit._base.clock import NS_PER_US, SystemClock
 from remit.cli._ages import MOST_DAYS, AgeType
 from remit.cli._backup import copy_database
 from remit.cli._database import maintained, opened, opened_to_read
-from remit.cli._db_info import info, vacuum
+from remit.cli._db_info import info, misdated, told_misdated, vacuum
 from remit.cli._failing import Failed
 from remit.cli._local import reader_on
 from remit.cli._options import (
@@ -94,6 +94,8 @@ def retain(
     if not yes:
         with opened_to_read(path) as reader, reader.reading() as tx:
             _describe(due(tx, before_us, payloads_us), by_weeks=is_postgres(path))
+            if count := misdated(tx):
+                emit(told_misdated(count), err=True)
     with opened(path) as store:
         what = _old_things(before_us, payloads_us)
         confirm_deletion(f"Delete {what} in {shown(path)}, for good?", yes=yes)

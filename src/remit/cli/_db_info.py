@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from remit.collector.store import (
     Reader,
     ReadOnlyStore,
     StoreUnavailableError,
+    Transaction,
     is_postgres,
     shown,
 )
@@ -28,11 +28,8 @@ from remit.models.remit_api import CountList, RunList
 
 LABEL_COLUMNS: Final = 12
 LOGS: Final = ("", "-wal", "-shm")
-RETENTION: Final = {
-    "spans and runs": "REMIT_SERVE_RETAIN",
-    "payloads": "REMIT_SERVE_RETAIN_PAYLOADS",
-}
-"""The variables of `remit serve` by what they delete."""
+US_PER_DAY: Final = 24 * 3600 * 1_000_000
+RETENTION: Final = "as the server is started with, by --retain; its page Account shows it"
 
 
 class Content(NamedTuple):
@@ -43,12 +40,14 @@ class Content(NamedTuple):
         spans: Number of spans.
         oldest: Day of the oldest run.
         newest: When the newest run was recorded.
+        misdated: Number of runs that began more than a day before or after they were stored.
     """
 
     runs: int
     spans: int
     oldest: str | None
     newest: datetime | None
+    misdated: int
 
 
 @click.command()
@@ -57,17 +56,15 @@ class Content(NamedTuple):
 def info(db: Database | None, *, as_json: bool) -> None:
     """Show what a database holds: version, size, runs and spans, and their age.
 
-    Of the oldest run the day is shown. The retention is what the variables of `remit serve` say
-    here.
+    The ages are those of the storage. Of the oldest run the day is shown. A database does not hold
+    the retention of its server.
     """
     path = maintained(db)
     with opened_to_read(path) as reader:
         taken, content = _bytes(path, reader), _content(reader)
-    retention = {what: os.environ.get(name) for what, name in RETENTION.items()}
-    ages = {what: age for what, age in retention.items() if age}
     if as_json:
         newest = content.newest and content.newest.isoformat().replace("+00:00", "Z")
-        named = {**content._asdict(), "newest": newest, "retention": ages}
+        named = {**content._asdict(), "newest": newest}
         emit_json({"database": shown(path), "version": VERSION, "bytes": taken, **named})
         return
     rows = {
@@ -78,8 +75,10 @@ def info(db: Database | None, *, as_json: bool) -> None:
         "spans": f"{content.spans:,}",
         "oldest": content.oldest or "none",
         "newest": when(content.newest) or "none",
-        "retention": ", ".join(f"{what} {age}" for what, age in ages.items()) or "none set here",
+        "retention": RETENTION,
     }
+    if content.misdated:
+        rows["clocks"] = told_misdated(content.misdated)
     for label, text in rows.items():
         emit(faint(f"{label:<{LABEL_COLUMNS}}") + text)
 
@@ -89,11 +88,33 @@ def _content(reader: Reader) -> Content:
     runs = client.send(get("/counts", CountList, {"of": "runs", "by": "day"})).counts
     spans = client.send(get("/counts", CountList, {"of": "spans", "by": "status"})).counts
     newest = client.send(get("/runs", RunList, {"limit": "1"})).runs
+    with reader.reading() as tx:
+        count = misdated(tx)
     return Content(
         sum(count.runs or 0 for count in runs),
         sum(count.spans or 0 for count in spans),
         runs[0].day if runs else None,
         newest[0].inserted_at if newest else None,
+        count,
+    )
+
+
+def misdated(tx: Transaction) -> int:
+    """Return the number of runs that began more than a day before or after they were stored."""
+    ((count,),) = tx.rows(
+        "SELECT COUNT(*) FROM runs WHERE ABS(started_at - inserted_at) > ?", (US_PER_DAY,)
+    )
+    return int(count)
+
+
+def told_misdated(count: int) -> str:
+    """Return what is said of so many runs."""
+    runs, it, program = (
+        ("runs", "they were", "programs") if count > 1 else ("run", "it was", "program")
+    )
+    return (
+        f"{count:,} {runs} began more than a day before or after {it} stored: delivered late, or "
+        f"with a wrong clock of the {program}. Retention goes by that clock."
     )
 
 
@@ -123,7 +144,7 @@ def vacuum(db: Database | None) -> None:
         try:
             store.scrub()
         except StoreUnavailableError as error:
-            raise Failed(f"the database is in use ({error}): try again later") from error
+            raise Failed(f"the database is in use: {error}") from error
     with opened_to_read(path) as reader:
         after = _bytes(path, reader)
     emit(f"Vacuumed {shown(path)}: {size(before)} before, {size(after)} now.")

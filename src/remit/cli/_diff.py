@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import textwrap
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import click
@@ -107,7 +107,7 @@ def _content(source: str) -> bytes:
 def _of_revision(revision: str, file: str) -> bytes:
     """Return a file as git has it in a revision; the path begins at the working directory."""
     env = os.environ | {"LC_ALL": "C"}
-    command = ["git", "cat-file", "blob", f"{revision}:./{file}"]
+    command = ["git", "cat-file", "blob", f"{revision}:./{PurePath(file).as_posix()}"]
     try:
         shown = subprocess.run(  # noqa: S603 - without a shell
             command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=env

@@ -12,6 +12,7 @@ from typing import Final
 import click
 from click.exceptions import Exit
 
+from remit._base.system import is_closed_pipe
 from remit._base.text import install_extra
 from remit.cli._terminal import printable
 
@@ -66,7 +67,7 @@ def writing_output() -> Generator[None]:
         ):
             raise
         _discard_output()
-        if isinstance(error, BrokenPipeError):
+        if is_closed_pipe(error):
             raise Exit(CLOSED_PIPE) from error
         raise Failed(f"standard output cannot be written: {error.strerror}") from error
 

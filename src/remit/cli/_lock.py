@@ -195,7 +195,7 @@ def _write(lock: Json, path: Path | None) -> None:
         return
     try:
         if path.exists() and not path.is_file():  # a device, such as /dev/stdout
-            path.write_text(text, "utf-8")
+            path.write_text(text, "utf-8", newline="\n")
         else:
             _check_is_lock(path)
             _replace(path.resolve(), text)
@@ -218,7 +218,7 @@ def _check_is_lock(path: Path) -> None:
 def _replace(path: Path, text: str) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        new.write_text(text, "utf-8")
+        new.write_text(text, "utf-8", newline="\n")
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from remit._base.system import device_of, total_memory
 
 MEMORY_FILE_SYSTEMS: Final = ("tmpfs", "ramfs")
 ROOT: Final = Path("/")
@@ -23,10 +24,8 @@ def memory_limit(root: Path = ROOT) -> int | None:
     Source: `cgroups(7)`; the limit is `memory.max` in version 2 and `memory.limit_in_bytes` in
     version 1.
     """
-    limits = list(_cgroup_limits(root))
-    with suppress(OSError, ValueError):
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return min(limits, default=None)
+    memory = total_memory()
+    return min([*_cgroup_limits(root), *([memory] if memory else [])], default=None)
 
 
 def memory_file_system(folder: Path, root: Path = ROOT) -> str | None:
@@ -34,12 +33,11 @@ def memory_file_system(folder: Path, root: Path = ROOT) -> str | None:
 
     Source: `proc_pid_mountinfo(5)`.
     """
-    device = folder.stat().st_dev
-    numbers = f"{os.major(device)}:{os.minor(device)}"
+    device = device_of(folder)
     for line in _lines(root / "proc" / "self" / "mountinfo"):
         fields, _, source = line.partition(" - ")
         kind = source.partition(" ")[0]
-        if fields.split()[2] == numbers and kind in MEMORY_FILE_SYSTEMS:
+        if fields.split()[2] == device and kind in MEMORY_FILE_SYSTEMS:
             return kind
     return None
 

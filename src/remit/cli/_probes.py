@@ -64,8 +64,8 @@ UNANSWERED: Final = {
 }
 ADVICE: Final = {
     "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",
-    "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account.",
-    "read": "Set REMIT_API_TOKEN to a token that may write: remit token create",
+    "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account that may record.",
+    "read": "Set REMIT_API_TOKEN to a token that may record: remit token create --may record",
     "agent": "Set REMIT_AGENT_ID to the id of an agent of that account, or leave it out.",
     "path": "Set REMIT_API_URL to https://host[:port], with a path only if a proxy serves one.",
     "malformed": "Set REMIT_API_TOKEN to the token alone, as it was shown when it was made.",

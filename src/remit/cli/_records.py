@@ -15,6 +15,7 @@ from remit._base.ids import (
     key_text,
     pfid_text,
 )
+from remit._base.outcomes import StepCounts, step_counts
 from remit._base.traceparent import trace_id
 from remit._capture.short import error_in
 from remit._capture.tree import Placed, Step, first_failed, in_tree
@@ -90,20 +91,20 @@ class ListedRun:
         """Its key, or its id if the key cannot be printed; commands take it as RUN."""
         return called(self.instance.external_identifier, self.instance.id)
 
-    def steps(self) -> tuple[int, int]:
-        """Return how many spans it has and how many of them failed, without the root span.
+    @property
+    def tokens(self) -> int | None:
+        """The tokens that language models took and gave; None if none were counted."""
+        if not isinstance(self.instance, Run):
+            return None
+        counted = [each for each in (self.instance.tokens.in_, self.instance.tokens.out) if each]
+        return sum(counted) if counted else None
 
-        A run that remit recorded has a root span; its key has the form of remit's keys.
-        """
-        counts = self.instance.span_counts
-        if counts is None:
-            return 0, 0
-        if not counts.total or key_from_text(self.instance.external_identifier or "") is None:
-            return counts.total, counts.failed
-        ended_so = self.instance.status == "failed" or (
-            self.instance.status == "terminated" and not counts.active
-        )
-        return counts.total - 1, max(0, counts.failed - ended_so)
+    def steps(self) -> StepCounts:
+        """Return the numbers of its steps."""
+        run = self.instance
+        if run.span_counts is None:
+            return StepCounts(0, 0)
+        return step_counts(run.external_identifier, run.status, run.span_counts.model_dump())
 
     def as_json(self) -> dict[str, object]:
         """Return it as the API's objects, with its status and its failure."""

@@ -1,10 +1,10 @@
-"""`remit runs`: list, show, follow and terminate runs."""
+"""`remit runs`: list, show, export, follow and terminate runs."""
 
 from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
@@ -33,7 +33,6 @@ from remit.cli._risk import drawn_risk
 from remit.cli._source import reader_of, say_place
 from remit.cli._span_file import StoredSpan
 from remit.cli._terminal import (
-    WHEN_COLUMNS,
     bold,
     coloured,
     columns,
@@ -48,6 +47,7 @@ from remit.cli._terminal import (
     padded,
     printable,
     when,
+    when_columns,
 )
 from remit.cli._tree import Shown, drawn, home_of, moment, name_of, short_name, took
 from remit.models.agent_span import AgentSpan
@@ -55,15 +55,17 @@ from remit.models.agent_span import AgentSpan
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
 STATUSES: Final = ("active", "cancelled", "complete", "failed", "pending", "terminated")
-# Status, start, duration, "99, 9 failed", and what stands between the columns.
-OTHER_COLUMNS: Final = 10 + WHEN_COLUMNS + 10 + 12 + 5 * 2
+# Status, "99, 9 failed", and what stands between the columns.
+OTHER_COLUMNS: Final = 10 + 12 + 4 * 2
+COLUMNS_OF: Final = (8, 7)
+"""Columns of a duration, and of tokens."""
 MIN_AGENT_COLUMNS: Final = 9
 POLL_S: Final = 1.0
 
 
 @click.group()
 def runs() -> None:
-    """List, show and terminate runs."""
+    """List, show, export, follow and terminate runs."""
 
 
 @runs.command("list")
@@ -98,9 +100,11 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any)
         return
     chars = _unique_chars([run.handle for run in found])
     names = names_of(run.agent for run in found)
-    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
+    with_tokens = any(run.tokens is not None for run in found)
+    numbers = ["TOOK", *(["TOKENS"] if with_tokens else []), "SPANS"]
+    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", numbers, chars)))
     for run in found:
-        emit(_listed(run, names[run.agent.id], chars))
+        emit(_listed(run, names[run.agent.id], chars, with_tokens=with_tokens))
         if run.failure is not None:
             emit(_failure_line(run.failure, run, chars))
     emit(faint(f"\n{len(found)} of {reader.place}; look into one: remit runs show RUN"))
@@ -268,15 +272,18 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
     emit(faint(f"In {reader.place}; {how}"))
 
 
-def _listed(run: ListedRun, agent: str, chars: int) -> str:
-    instance, (total, failed) = run.instance, run.steps()
+def _listed(run: ListedRun, agent: str, chars: int, *, with_tokens: bool) -> str:
+    instance, steps = run.instance, run.steps()
+    numbers = [took(instance.started_at, instance.finished_at)]
+    if with_tokens:
+        numbers.append("" if run.tokens is None else str(run.tokens))
+    numbers.append(f"{steps}, {steps.failed} failed" if steps.failed else str(steps))
     return _line(
         bold(run.handle[:chars]),
         printable(agent),
         coloured(run.status, f"{run.status:<10}"),
         when(instance.started_at),
-        took(instance.started_at, instance.finished_at),
-        f"{total}, {failed} failed" if failed else str(total),
+        numbers,
         chars,
     )
 
@@ -292,12 +299,16 @@ def _failure_line(failure: Failure, run: ListedRun, chars: int) -> str:
 
 
 def _line(
-    run: str, agent: str, status: str, started: str, duration: str, spans: str, chars: int
+    run: str, agent: str, status: str, started: str, numbers: Sequence[str], chars: int
 ) -> str:
-    room = max(MIN_AGENT_COLUMNS, columns() - chars - OTHER_COLUMNS)
+    """Return a line of the list; *numbers* are duration, tokens (not in every list) and steps."""
+    *ranged, steps = numbers
+    counted = "".join(f"{number:>{COLUMNS_OF[place]}}  " for place, number in enumerate(ranged))
+    taken = chars + when_columns() + OTHER_COLUMNS + len(counted)
+    room = max(MIN_AGENT_COLUMNS, columns() - taken)
     run += " " * (chars - len(click.unstyle(run)))
-    head = f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<{WHEN_COLUMNS}}"
-    return f"{head}  {duration:>10}  {spans}".rstrip()
+    head = f"{run}  {padded(cut(agent, room), room)}  {status}  {started:<{when_columns()}}"
+    return f"{head}  {counted}{steps}".rstrip()
 
 
 def _unique_chars(handles: list[str]) -> int:

@@ -17,13 +17,15 @@ from urllib.parse import urlsplit
 
 import click
 
+from remit._base.guard import logger
 from remit.cli._ages import AgeType
 from remit.cli._database import database, opened
 from remit.cli._failing import Failed, writing_output
 from remit.cli._open import show_page
 from remit.cli._options import Database, DatabaseType
-from remit.cli._terminal import emit, faint
+from remit.cli._terminal import emit
 from remit.collector import Settings, list_tokens
+from remit.collector.server.log import INFO, LEVELS, LogFormat, start_logging
 from remit.collector.server.serve import ServerOptions
 from remit.collector.server.serve import serve as serve_database
 from remit.collector.settings import MetricsFor
@@ -152,6 +154,18 @@ class ServeCommand(click.Command):
     help="Append a line of JSON for each request; - is standard output.",
 )
 @_option(
+    "--log-format",
+    type=click.Choice([str(each) for each in LogFormat]),
+    default=str(LogFormat.TEXT),
+    help="How the log on standard error is written: lines of text, or of JSON.",
+)
+@_option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default=INFO,
+    help="Least level of the log; debug has the lines of the HTTP server too.",
+)
+@_option(
     "--page",
     type=click.Choice(["on", "off"]),
     default="on",
@@ -174,7 +188,7 @@ class ServeCommand(click.Command):
     "--metrics",
     type=click.Choice([str(readers) for readers in MetricsFor]),
     default=str(Settings().metrics),
-    help="Who may read /metrics: clients with a token of the account, or all.",
+    help="Who may read /metrics: clients with a token that may (`--may metrics`), or all.",
 )
 @_option(
     "--retain",
@@ -200,7 +214,7 @@ def serve(
 
     Clients need a token: `remit token create` creates one. Without --host, only this machine can
     reach the server. /healthz reports whether the process lives, /readyz whether its database
-    answers, and /metrics has counters for Prometheus.
+    answers and can be written, and /metrics has counters for Prometheus.
     """
     open_page = more.pop("open_page")
     options = ServerOptions(
@@ -208,6 +222,8 @@ def serve(
     )
     settings = Settings(**more)
     _check_options(options, settings)
+    end_logging = start_logging(options.log_format, options.log_level)
+    click.get_current_context().call_on_close(end_logging)
     path = database(db, create=True)
     if workers > 1 and not is_postgres(path):
         raise click.UsageError(
@@ -223,7 +239,7 @@ def serve(
             f"it would refuse every request: create one first ({create}), or leave --host out"
         )
     if not _is_loopback(host):
-        emit(faint(_exposed(host, options)), err=True)
+        logger.warning(_exposed(host, options))
     try:
         serve_database(
             host,
@@ -261,7 +277,7 @@ def _announce(
     with writing_output():
         emit(f"remit serves {shown(path)} at {url}")
         if not has_token:
-            emit(faint(_without_token(path, options, url)), err=True)
+            logger.warning(_without_token(path, options, url))
         host = urlsplit(url).hostname or ""
         if options.page == "on" and (open_page or (sys.stdout.isatty() and _is_loopback(host))):
             show_page(path, url, in_browser=open_page)

@@ -22,7 +22,6 @@ from remit.cli._reader import ApiReader
 from remit.cli._records import RunSpan
 from remit.cli._source import reader_of, say_place
 from remit.cli._terminal import (
-    WHEN_COLUMNS,
     coloured,
     columns,
     cut,
@@ -32,12 +31,13 @@ from remit.cli._terminal import (
     lines,
     printable,
     when,
+    when_columns,
 )
 from remit.cli._tree import home_of, name_of, took
 from remit.models.agent_span import AgentSpan
 
 RUN_CHARS: Final = 12
-OTHER_COLUMNS: Final = WHEN_COLUMNS + RUN_CHARS + 9 + 10 + 4 * 2
+OTHER_COLUMNS: Final = RUN_CHARS + 9 + 10 + 4 * 2
 
 
 @click.group()
@@ -90,7 +90,8 @@ def list_spans(
             return
         emit(
             faint(
-                f"{'STARTED':<{WHEN_COLUMNS}}  {'RUN':<{RUN_CHARS}}  STATUS     {'TOOK':>10}  STEP"
+                f"{'STARTED':<{when_columns()}}  {'RUN':<{RUN_CHARS}}  STATUS     "
+                f"{'TOOK':>10}  STEP"
             )
         )
         for step in reader.with_runs(found, in_order=False):
@@ -115,8 +116,8 @@ def _line(step: RunSpan) -> str:
     span, run = step.span, step.run
     about = f"{name_of(span, home_of(run.agent))}  {printable(span.summary or '')}".rstrip()
     return (
-        faint(f"{when(span.started_at):<{WHEN_COLUMNS}}  {run.handle[:RUN_CHARS]:<{RUN_CHARS}}")
+        faint(f"{when(span.started_at):<{when_columns()}}  {run.handle[:RUN_CHARS]:<{RUN_CHARS}}")
         + f"  {coloured(span.status, f'{span.status:<9}')}"
         + f"  {took(span.started_at, span.finished_at):>10}  "
-        + cut(about, columns() - OTHER_COLUMNS, lines().cut)
+        + cut(about, columns() - when_columns() - OTHER_COLUMNS, lines().cut)
     )

@@ -27,7 +27,6 @@ FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
 KIB: Final = 1024
 MONTH_S: Final = 30 * 86_400
-WHEN_COLUMNS: Final = len("2026-11-01T09:30Z")
 CHUNK_CHARS: Final = 64 * KIB
 """What is long is written in parts of this length."""
 
@@ -68,12 +67,17 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def when_columns() -> int:
+    """Return how many columns a time of `when` takes."""
+    return len("29 days ago" if is_terminal() else "2026-11-01T09:30:15Z")
+
+
 def when(moment: datetime | None) -> str:
     """Return a time as people read it on a terminal, `3 min ago`, and in ISO 8601 elsewhere."""
     if moment is None:
         return ""
     if not is_terminal():
-        return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+        return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return ago(moment, datetime.now(UTC))
 
 

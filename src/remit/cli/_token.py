@@ -26,6 +26,7 @@ from remit.collector import (
     list_tokens,
     revoke_token,
 )
+from remit.collector.domain import Permissions
 from remit.collector.domain.tokens import DEFAULT_AGENT
 from remit.collector.store import Store, Transaction, shown
 
@@ -54,9 +55,11 @@ def token() -> None:
 @click.option(
     "--may",
     type=click.Choice([permission.value for permission in Permission]),
-    default=Permission.WRITE.value,
+    multiple=True,
+    default=[Permission.WRITE.value],
     show_default=True,
-    help="What it may do: read; write and read; or erase runs, too.",
+    help="What it may do: read; write, which includes read and record; erase runs, which includes "
+    "write; record, for a program; or read /metrics. Give several for a token that may do more.",
 )
 @click.option(
     "--expires",
@@ -77,7 +80,7 @@ def create(  # noqa: PLR0913 - its options
     scope: str,
     agent: str | None,
     name: str | None,
-    may: str,
+    may: tuple[str, ...],
     expires: datetime | None,
     db: Database | None,
     *,
@@ -99,7 +102,7 @@ def create(  # noqa: PLR0913 - its options
         with opened(path, create=True) as store:
             identifier = DEFAULT_AGENT if agent is None else _identifier(store, agent)
             made = create_token(
-                store, scope, agent=identifier, name=name, may=may, expires_at=expires
+                store, scope, agent=identifier, name=name, may=",".join(may), expires_at=expires
             )
         if writer is not None:
             writer.write(f"{made.secret}\n")
@@ -107,9 +110,10 @@ def create(  # noqa: PLR0913 - its options
         if file is None:
             emit(made.secret)
         return
+    may_do = made.info.may.replace(",", " and ")
     ends = "never" if made.info.expires_at is None else made.info.expires_at[:16] + "Z"
     about = (
-        f"Id {made.info.id}, scope {made.info.scope}, may {made.info.may}, expires {ends}, "
+        f"Id {made.info.id}, scope {made.info.scope}, may {may_do}, expires {ends}, "
         f"in {shown(path)}."
     )
     if file is None:
@@ -117,7 +121,8 @@ def create(  # noqa: PLR0913 - its options
         emit(faint(f"\nShown this once. {about}"))
     else:
         emit(f"The token is in {file}, which only you can read. {about}")
-    emit(faint("Programs take it as REMIT_API_TOKEN, with REMIT_API_URL."))
+    if Permissions.of(made.info.may).permits(Permission.RECORD):
+        emit(faint("Programs take it as REMIT_API_TOKEN, with REMIT_API_URL."))
 
 
 @token.command("list")
@@ -151,7 +156,7 @@ def _cells(info: TokenInfo) -> tuple[str, ...]:
     return (
         info.id,
         cut(printable(info.name or ""), MAX_NAME_COLUMNS),
-        info.may,
+        info.may.replace(",", ", "),
         info.status,
         _when(info.expires_at),
         _when(info.last_used_at),

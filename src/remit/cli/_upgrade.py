@@ -44,6 +44,10 @@ def upgrade(db: Database | None, *, drop_old: bool) -> None:
             f"{duration(time.monotonic() - begun)}: {upgraded.runs} runs, {upgraded.spans} spans, "
             f"{upgraded.keys} idempotency keys."
         )
+    if upgraded.dropped:
+        emit(f"Deleted the old data: {upgraded.dropped}.")
+    elif drop_old:
+        emit("There was no old data to delete.")
     if upgraded.kept:
         command = f"remit db upgrade --drop-old --db {shlex.quote(shown(path))}"
         emit(f"The old data, with its payloads, is kept as {upgraded.kept}. Delete it: {command}")

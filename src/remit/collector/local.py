@@ -20,6 +20,8 @@ from remit.errors import SettingsError
 
 FILE: Final = "remit.db"
 TOKEN: Final = "local"  # noqa: S105 - it is not checked
+CACHE_KIB: Final = 8 * 1024
+"""Pages of the database in memory, in the program that it records."""
 SETTINGS: Final = Settings(create_agents=True)
 
 
@@ -35,7 +37,7 @@ def open_app(data_dir: Path) -> tuple[Callable[..., Response], str]:
     clock = SystemClock()
     try:
         make_private_folder(data_dir)
-        store = SqliteStore(data_dir / FILE)
+        store = SqliteStore(data_dir / FILE, cache_kib=CACHE_KIB)
     except SettingsError as error:
         raise OSError(str(error)) from error
     caller = Caller(prepare(store, clock).id, TokenScope.ACCOUNT)

@@ -231,18 +231,24 @@ class _Watched:
     def _start(self, options: object) -> _Call | None:
         """Start the span of a request; return None if the request is not recorded."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        operation = self._operation(options)
-        if operation is None:
+        try:
+            call = self._call(options)
+        except Exception as error:  # noqa: BLE001 - a guard
+            adapters.contain("the operation of a request", error)
+            # It may be a model call, which a terminated run does not make.
+            adapters.permit(self._provider.recorder)
             return None
-        call = _Call(self._provider, operation, self.history, options)
-        return call if call.start() else None
+        return call if call is not None and call.start() else None
 
-    @guarded("the operation of a request")
-    def _operation(self, options: object) -> Operation | None:
+    def _call(self, options: object) -> _Call | None:
+        """Return the call that a request makes; None if it is no model call."""
         url, method = get(options, "url"), get(options, "method")
         if not isinstance(url, str) or not isinstance(method, str) or method.lower() != "post":
             return None
-        return self._provider.operations.get(url.partition("?")[0].strip("/"))
+        operation = self._provider.operations.get(url.partition("?")[0].strip("/"))
+        if operation is None:
+            return None
+        return _Call(self._provider, operation, self.history, options)
 
 
 _watched: Final[WeakKeyDictionary[Any, _Watched]] = WeakKeyDictionary()

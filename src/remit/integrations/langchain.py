@@ -80,6 +80,8 @@ AGENT: Final = adapters.declare(f"{PREFIX}agent", "agent")
 CHAIN: Final = adapters.declare(f"{PREFIX}chain", "agent")
 LLM: Final = adapters.declare(f"{PREFIX}llm", "llm")
 RETRIEVER: Final = adapters.declare(f"{PREFIX}retriever", "retriever")
+TOOL: Final = adapters.undeclared(f"{PREFIX}tool", "tool")
+"""The tool that a refusal names after a fault."""
 adapters.add_to_header(f"remit-langchain@{__version__}")
 adapters.interrupts(GraphBubbleUp)
 
@@ -193,7 +195,7 @@ class RemitHandler(GraphCallbackHandler):
 
     # Chains and agents
 
-    @adapters.guarded("the start of a chain of LangChain", passes=(DeclarationError, DeniedError))
+    @adapters.judging(AGENT, passes=(DeclarationError, DeniedError))
     def on_chain_start(
         self,
         serialized: dict[str, Any] | None,
@@ -404,7 +406,7 @@ class RemitHandler(GraphCallbackHandler):
         """End the span with the documents."""
         _end(run_id, lambda: {OUTPUTS: {"documents": _plain(documents)}})
 
-    @adapters.guarded("the start of a tool of LangChain")
+    @adapters.judging(TOOL)
     def on_tool_start(
         self,
         serialized: dict[str, Any] | None,
@@ -426,12 +428,7 @@ class RemitHandler(GraphCallbackHandler):
             if call.span is not None:
                 _table.alias(run_id, call)
             return
-        recorder = adapters.declare(
-            f"{PREFIX}tool:{name}",
-            "tool",
-            description=fields.get("description") or None,
-            place=self._place,
-        )
+        recorder = _declared(name, description=fields.get("description") or None, place=self._place)
         payload = _call_payload(name, call_id, input_str if inputs is None else inputs)
         _start(run_id, parent_run_id, recorder, payload)
 
@@ -501,7 +498,7 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                     f"{where}: risks names {describe_value(tool.name)}, whose function is "
                     "decorated; expected its risk in data_risk= of the decorator"
                 )
-            self._known[tool.name] = self._declare(tool)
+            self._known[tool.name] = self._declare(tool.name, tool)
         for name, risk in self._risks.items():
             adapters.ceiling_of(f"{where}: risks[{name!r}]", risk)
             if self._known and name not in self._known:
@@ -510,17 +507,16 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
                     f"{', '.join(self._known)}"
                 )
 
-    def _declare(self, tool: BaseTool) -> _Declared:
-        step, risk = _step_in(tool), self._risks.get(tool.name)
+    def _declare(self, name: str, tool: BaseTool | None) -> _Declared:
+        step, risk = None if tool is None else _step_in(tool), self._risks.get(name)
         if step is not None:
-            adapters.name_tool(step, tool.name)
+            adapters.name_tool(step, name)
         if step is not None and risk is None:
             return _Declared(step, decorated=True)
-        recorder = adapters.declare(
-            f"{PREFIX}tool:{tool.name}",
-            "tool",
-            params=_schema(tool),
-            description=tool.description or None,
+        recorder = _declared(
+            name if tool is not None or risk is not None else None,
+            params=None if tool is None else _schema(tool),
+            description=None if tool is None else tool.description or None,
             data_risk=risk,
             place=self._place,
         )
@@ -556,16 +552,18 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         except DeniedError as error:
             return _refusal(request, error)
 
-    @adapters.guarded("the start of a tool of LangChain")
-    def _begin(self, request: ToolCallRequest) -> _Call | None:
-        """Start the span of a call; None for a tool that LangChain does not know."""
+    @adapters.judging(TOOL, passes=(DeclarationError, DeniedError))
+    def _begin(self, request: ToolCallRequest) -> _Call:
+        """Start the span of a call."""
         tool, asked = request.tool, request.tool_call
-        if tool is None:
-            return None
-        name, call_id, arguments = tool.name, asked.get("id"), asked["args"]
+        # Of a tool that is added at run time, by middleware that comes later, the name is known.
+        name = asked["name"] if tool is None else tool.name
+        call_id, arguments = asked.get("id"), asked["args"]
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = self._declare(tool)
+            known = self._declare(name, tool)
+            if tool is not None:
+                self._known[name] = known
         call = _Call(name, call_id)
         if not known.decorated:
             payload = _call_payload(name, call_id, arguments)
@@ -921,6 +919,37 @@ def _mapping(value: object, where: str, what: str) -> dict[str, Risk]:
             f"{what} to remit.risk(...)"
         )
     return dict(names)
+
+
+def _declared(
+    name: str | None,
+    *,
+    params: object = None,
+    description: str | None = None,
+    data_risk: Risk | None = None,
+    place: str | None,
+) -> SpanRecorder:
+    """Declare a tool; without a name, or with one that no span type may have, as `langchain:tool`.
+
+    Of `langchain:tool` nothing is known, so it is refused where the remit forbids something.
+
+    Raises:
+        DeclarationError: A tool with a data risk cannot be declared.
+    """
+    if name is not None:
+        try:
+            return adapters.declare(
+                f"{PREFIX}tool:{name}",
+                "tool",
+                params=params,
+                description=description,
+                data_risk=data_risk,
+                place=place,
+            )
+        except DeclarationError:
+            if data_risk is not None:
+                raise
+    return adapters.declare(TOOL.name, "tool", place=place)
 
 
 def _step_in(tool: BaseTool) -> SpanRecorder | None:

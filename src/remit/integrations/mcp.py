@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 adapters.add_to_header(f"remit-mcp@{__version__}")
 adapters.interrupts(UrlElicitationRequiredError)
 
+TOOL: Final = adapters.undeclared("mcp:tool", "tool")
+"""The tool that a refusal names after a fault."""
+
 Risks = Mapping[str, DataRisk | Mapping[str, object]]
 """Data risks of tools, by the name of the tool."""
 
@@ -282,14 +285,13 @@ class _GovernedClient:
         """Call a tool as the client does, unless it is refused."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         meta: Mapping[str, Any] = kwargs.get("meta") or {}
-        if self._is_of_session(_calling.get(), meta):
-            return await self.call(name, arguments, *args, **kwargs)
-        recorder = self._tools.recorder(name, is_known=self._has_listed)
         try:
-            span = adapters.start(recorder, partial(_payload, name, arguments))
+            span = self._begin(name, arguments, meta)
         except DeniedError as error:
             return _answer(error.for_model())
-        header = None if span.context is None else adapters.traceparent(span.context)
+        if span is None:
+            return await self.call(name, arguments, *args, **kwargs)
+        header = _header(span)
         if header is not None:
             kwargs["meta"] = {"traceparent": header, **meta, META_KEY: header}
         token = _calling.set((self._client, header))
@@ -298,6 +300,16 @@ class _GovernedClient:
                 return _ended(span, await self._send(span, name, arguments, *args, **kwargs))
         finally:
             _calling.reset(token)
+
+    @adapters.judging(TOOL)
+    def _begin(
+        self, name: str, arguments: dict[str, Any] | None, meta: Mapping[str, Any]
+    ) -> adapters.ManualSpan | None:
+        """Start the span of a call; None for one that has a span."""
+        if self._is_of_session(_calling.get(), meta):
+            return None
+        recorder = self._tools.recorder(name, is_known=self._has_listed)
+        return adapters.start(recorder, partial(_payload, name, arguments))
 
     async def _send(self, span: adapters.ManualSpan, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
         try:
@@ -412,7 +424,10 @@ class Recorded(Extension):
     ) -> HandlerResult:
         """Call a tool, unless it is refused or the run was terminated."""
         await self._list(params.name)
-        session = self._session(ctx) or _Session(object(), is_single=True)
+        try:
+            session = self._session(ctx) or _Session(object(), is_single=True)
+        except DeniedError as error:
+            return _answer(error.for_model())
         if session.key in self._ended:
             return _answer(ENDED)
         try:
@@ -447,9 +462,7 @@ class Recorded(Extension):
                 adapters.permit(step, arguments, parent=context)
                 with adapters.inside(context):
                     return _ended(adapters.ManualSpan(), await call(), refusals)
-            recorder = self._tools.recorder(params.name, is_known=self._server is not None)
-            payload = partial(_payload, params.name, arguments)
-            with adapters.start(recorder, payload, parent=context) as span:
+            with self._begin(params.name, arguments, context) as span:
                 return _ended(span, await call(), refusals)
         except RunTerminated as error:
             if context is not None and context.run.feed.terminated is not None:
@@ -457,6 +470,14 @@ class Recorded(Extension):
             raise
         finally:
             _refusals.reset(token)
+
+    @adapters.judging(TOOL, adapters.ManualSpan())
+    def _begin(
+        self, name: str, arguments: Mapping[str, object], context: adapters.SpanContext | None
+    ) -> adapters.ManualSpan:
+        """Start the span of a call in the run of a session."""
+        recorder = self._tools.recorder(name, is_known=self._server is not None)
+        return adapters.start(recorder, partial(_payload, name, arguments), parent=context)
 
     def _open(self, session: _Session) -> Any:  # noqa: ANN401 - an open run
         """Open a run, which is not inside that of a client in the same process."""
@@ -473,9 +494,19 @@ class Recorded(Extension):
     async def _list(self, name: str) -> None:
         """Declare the tools before the first call, and before that of a tool that is new.
 
+        After a fault nothing is known of the tool.
+
         Raises:
             DeclarationError: `risks` names a tool that the server does not have.
         """
+        try:
+            await self._list_new(name)
+        except DeclarationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a guard
+            adapters.contain("the tools of an MCP server", error)
+
+    async def _list_new(self, name: str) -> None:
         table = self._tools
         if not table.is_current:
             self._agent = self._declared()
@@ -483,15 +514,10 @@ class Recorded(Extension):
             return
         if self._server is None:
             return
-        try:
-            tools = await self._server.list_tools()
-        except Exception as error:  # noqa: BLE001 - a guard
-            adapters.contain("the tools of an MCP server", error)
-            return
-        table.add(tools)
+        table.add(await self._server.list_tools())
         table.check()
 
-    @adapters.guarded("the session of a call")
+    @adapters.judging(TOOL)
     def _session(self, ctx: ServerRequestContext[Any, Any]) -> _Session | None:
         meta: Mapping[str, Any] = ctx.meta or {}
         for key in (META_KEY, "traceparent"):
@@ -540,21 +566,35 @@ def _payload(name: str, arguments: Mapping[str, object] | None) -> dict[str, obj
     return {"tool_name": name, "inputs": arguments or {}}
 
 
+@adapters.guarded("the header of a call")
+def _header(span: adapters.ManualSpan) -> str | None:
+    """Return the `traceparent` of a call; None outside any run."""
+    return None if span.context is None else adapters.traceparent(span.context)
+
+
 def _ended(
     span: adapters.ManualSpan,
     result: R,
     refusals: Iterable[DeniedError] = (),
 ) -> R | CallToolResult:
     """End the span of a call, and return its result or the refusal of a step beneath."""
+    return _refusal_in(span, result, refusals) or result
+
+
+@adapters.guarded("the end of a call")
+def _refusal_in(
+    span: adapters.ManualSpan, result: object, refusals: Iterable[DeniedError]
+) -> CallToolResult | None:
+    """End the span of a call; return the refusal of a step beneath, if that made it an error."""
     is_error = _is_error(result)
     refused = span.refused or next(iter(refusals), None)
-    answer = _answer(refused.for_model()) if is_error and refused is not None else result
+    answer = _answer(refused.for_model()) if is_error and refused is not None else None
     status: adapters.Status = "complete"
     if is_error:
         status = "failed"
     elif isinstance(result, InputRequiredResult):
         status = "cancelled"
-    span.end(partial(_outputs, answer), status=status)
+    span.end(partial(_outputs, answer or result), status=status)
     return answer
 
 

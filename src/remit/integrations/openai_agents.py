@@ -14,15 +14,18 @@ import asyncio
 import copy
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
-from typing import Any, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from remit._base.frames import caller
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators import adapters
+from remit._policy.limits import Ceilings
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
@@ -39,7 +42,6 @@ _llm.required(PACKAGE, LOWEST, _found)
 
 from agents import (  # noqa: E402 - after the check of its version
     Agent,
-    AgentHooks,
     AgentSpanData,
     FunctionTool,
     GenerationSpanData,
@@ -71,6 +73,10 @@ TOOL_FAILED: Final = "An error occurred while running the tool"
 adapters.add_to_header(f"remit-openai-agents@{__version__}")
 AGENT: Final = adapters.declare(f"{FRAMEWORK}:agent", "agent", title="Agent")
 LLM: Final = adapters.declare(f"{FRAMEWORK}:llm", "llm", title="Model call")
+TOOL: Final = adapters.undeclared(f"{FRAMEWORK}:tool", "tool")
+"""Of a tool that could not be declared, so that it can still be refused."""
+AGENTS: Final = adapters.declare_agent(f"{FRAMEWORK}.agents:agent", name="agent")
+"""Opens the runs of an agent that could not be declared; no remit of an agent is the run's."""
 # A hand-over and a guardrail have no effect of their own, as an agent; what they call is recorded.
 HANDOFF: Final = adapters.declare(f"{FRAMEWORK}:handoff", "agent", title="Hand-over")
 GUARDRAIL: Final = adapters.declare(f"{FRAMEWORK}:guardrail", "agent", title="Guardrail")
@@ -85,6 +91,8 @@ _handled: Final[dict[str, BaseException]] = {}
 """What was being handled when a span began: it did not end that span."""
 _tools: Final[adapters.SpanTable[int]] = adapters.SpanTable()
 """Spans of tools, by the id of the context of their call, which lives longer than the span."""
+_runs: Final[adapters.SpanTable[int]] = adapters.SpanTable()
+"""Spans of agents around single tools that no trace has a span around, by the same id."""
 _refusals: Final[dict[int, list[DeniedError]]] = {}
 """Refusals beneath tools whose function is decorated, by the same id."""
 
@@ -127,8 +135,7 @@ class RemitProcessor(TracingProcessor):
             return
         agent = None
         if recorder is AGENT and _spans.context() is None:
-            name = str(data.name)
-            agent = adapters.declare_agent(_identifier(name), name=name, place=self._place)
+            agent = _agent_named(str(data.name), self._place)
         payload = partial(_started, data)
         _spans.start(key, recorder, payload, current=True, announce=recorder is AGENT, agent=agent)
         handled = sys.exception()
@@ -162,6 +169,11 @@ class RemitProcessor(TracingProcessor):
 
     def force_flush(self) -> None:
         """Do nothing, as `shutdown`."""
+
+
+@adapters.guarded("the declaration of an agent", AGENTS)
+def _agent_named(name: str, place: str | None) -> adapters.AgentRuns:
+    return adapters.declare_agent(_identifier(name), name=name, place=place)
 
 
 def _identifier(name: str) -> str:
@@ -380,23 +392,31 @@ def govern(
             raise DeclarationError(
                 f"govern: {name} is {describe_value(given)}; expected a mapping of names"
             )
-    copies = _Copies(risks or {}, remits or {}, caller())
-    governed = copies.copy(agent)
-    copies.check()
+    governance = _Governance(risks or {}, remits or {}, caller())
+    governed = governance.agent(agent)
+    governance.check()
     return cast("TAgent", governed)
 
 
-class _Copies:
-    """Copies of agents, each made once: agents may hand over to each other in a circle."""
+class _Governance:
+    """One call of `govern`: its arguments, and the copies of the agents that it found.
+
+    Each copy is made once: agents may hand over to each other in a circle.
+    """
 
     def __init__(
         self, risks: Mapping[str, DataRisk], remits: Mapping[str, DataRisk], place: str | None
     ) -> None:
-        self._risks, self._remits, self._place = risks, remits, place
-        self._copies: dict[int, tuple[Agent[Any], Agent[Any]]] = {}
-        """By the id of the original, which is kept so that the id stays its own."""
+        self._risks, self._remits, self.place = risks, remits, place
+        self._copies: WeakValueDictionary[int, Agent[Any]] = WeakValueDictionary()
+        """By the id of the original, which the copy keeps, so that the id stays its own."""
+        self._agents: set[str] = set()
         self._tools: set[str] = set()
         self._all_known = True
+
+    def __deepcopy__(self, memo: object) -> _Governance:
+        """Return itself: deep copies of agents are governed alike."""
+        return self
 
     def check(self) -> None:
         """Check the names in `risks` and `remits`, where tools and agents are known.
@@ -404,10 +424,9 @@ class _Copies:
         Raises:
             DeclarationError: There is no such tool or agent.
         """
-        agents = {original.name for original, _ in self._copies.values()}
         for what, names, known in (
             ("tool", self._risks, self._tools),
-            ("agent", self._remits, agents),
+            ("agent", self._remits, self._agents),
         ):
             unknown = [name for name in names if name not in known]
             if unknown and self._all_known:
@@ -416,40 +435,65 @@ class _Copies:
                     f"one of {', '.join(sorted(known)) or 'none'}"
                 )
 
-    def copy(self, agent: Agent[Any]) -> Agent[Any]:
-        """Return the copy of *agent*."""
+    def agent(self, agent: Agent[Any]) -> Agent[Any]:
+        """Return the governed copy of *agent*, or itself if it is one."""
+        earlier = agent.remit_rules if isinstance(agent, _GovernedAgent) else None
+        if earlier is not None and earlier.governance is self:
+            return agent
         known = self._copies.get(id(agent))
         if known is not None:
-            return known[1]
-        remit = self._remits.get(agent.name)
-        ceiling = adapters.ceiling_of(_identifier(agent.name), remit, self._place)
-        tools = [self._tool(tool, ceiling) for tool in agent.tools]
-        hooks = agent.hooks if isinstance(agent.hooks, _Hooks) else _Hooks(agent.hooks)
-        governed = agent.clone(tools=tools, handoffs=[], hooks=hooks)
-        self._copies[id(agent)] = (agent, governed)
-        self._copies[id(governed)] = (governed, governed)
-        governed.handoffs = [self._handoff(handoff) for handoff in agent.handoffs]
-        if agent.mcp_servers:  # their tools are made at each turn
+            return known
+        rules = self._rules(agent, earlier)
+        governed = copy.copy(agent)
+        object.__setattr__(governed, "__class__", _governed_class(type(agent), rules))
+        vars(governed).update(
+            {ORIGINAL: agent, "tools": [*agent.tools], "handoffs": [*agent.handoffs]}
+        )
+        self._copies[id(agent)] = governed
+        self._agents.add(agent.name)
+        self._tools.update(tool.name for tool in governed.tools if isinstance(tool, FunctionTool))
+        is_late = (_target(item) is None for item in governed.handoffs)
+        # The tools of servers, and of what an agent in a sandbox can do, are made at each turn.
+        if agent.mcp_servers or getattr(agent, "capabilities", None) or any(is_late):
             self._all_known = False
-            get_tools = governed.get_mcp_tools
-
-            async def get_mcp_tools(context: RunContextWrapper[Any]) -> list[Tool]:
-                return [self._tool(tool, ceiling) for tool in await get_tools(context)]
-
-            object.__setattr__(governed, "get_mcp_tools", get_mcp_tools)
         return governed
 
-    def _tool(self, tool: Tool, ceiling: Any) -> Tool:  # noqa: ANN401 - what `ceiling_of` returns
+    def _rules(self, agent: Agent[Any], earlier: _Rules | None) -> _Rules:
+        remit = self._remits.get(agent.name)
+        ceiling = adapters.ceiling_of(_identifier(agent.name), remit, self.place)
+        ceilings = () if ceiling is None else (ceiling,)
+        if earlier is None:
+            return _Rules(self, agent.name, self._risks, ceilings)
+        risks = {**earlier.risks, **self._risks}
+        return _Rules(self, agent.name, risks, earlier.ceilings + ceilings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rules:
+    """What holds for one agent and its copies.
+
+    Attributes:
+        governance: The call of `govern`.
+        agent: The name of the agent.
+        risks: Data risks of tools, by name.
+        ceilings: What the agent forbids to its tools.
+    """
+
+    governance: _Governance
+    agent: str
+    risks: Mapping[str, DataRisk]
+    ceilings: Ceilings
+
+    def tool(self, tool: Tool) -> Tool:
+        """Return a governed copy of *tool*, or itself if it is one or cannot be governed."""
         if not isinstance(tool, FunctionTool):
             return tool
-        self._tools.add(tool.name)
         inputs = [*(tool.tool_input_guardrails or ())]
         outputs = [*(tool.tool_output_guardrails or ())]
-        before = next(filter(None, map(_guard_of, inputs)), None)
-        risk = self._risks.get(tool.name)
-        if before is not None:
-            risk, ceiling = risk or before.risk, ceiling or before.ceiling
-        guard = _Guard(tool, risk, ceiling, self._place)
+        earlier = next(filter(None, map(_guard_of, inputs)), None)
+        if earlier is not None and earlier.rules is self:
+            return tool
+        guard = _Guard(tool, self, earlier)
         governed = copy.copy(tool)
         # The user's guardrails are asked first: after ours, only the tool follows.
         governed.tool_input_guardrails = [
@@ -462,74 +506,187 @@ class _Copies:
         ]
         return governed
 
-    def _handoff(self, item: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | Handoff[Any, Any]:
+    def handoff(self, item: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | Handoff[Any, Any]:
+        """Return a hand-over to the governed copy of its agent, or itself if it is one."""
+        governance = self.governance
         if isinstance(item, Agent):
-            return self.copy(item)
-        governed, invoke = copy.copy(item), item.on_invoke_handoff
-
-        async def to_copy(context: RunContextWrapper[Any], arguments: str) -> Agent[Any]:
-            return self._late_copy(await invoke(context, arguments))
-
-        governed.on_invoke_handoff = to_copy
+            return governance.agent(item)
+        earlier = getattr(item.on_invoke_handoff, "__self__", None)
+        if isinstance(earlier, _HandOver) and earlier.governance is governance:
+            return item
+        target = _target(item)
+        to_copy = _HandOver(governance, item.on_invoke_handoff, target and governance.agent(target))
+        governed = copy.copy(item)
+        governed.on_invoke_handoff = to_copy.invoke
         # A run that is resumed from its saved state looks for its agent there.
-        reference = cast(
-            "Callable[[], Agent[Any] | None] | None", getattr(item, "_agent_ref", None)
-        )
-        target = None if reference is None else reference()
-        if target is not None:
-            governed._agent_ref = weakref.ref(  # noqa: SLF001 - see above
-                self.copy(target)
-            )
-        else:
-            self._all_known = False
+        if to_copy.target is not None:
+            governed._agent_ref = weakref.ref(to_copy.target)  # noqa: SLF001 - see above
         return governed
 
-    def _late_copy(self, agent: Agent[Any]) -> Agent[Any]:
-        """Return the copy of an agent that a hand-over chose; an unknown one is not kept."""
-        late = _Copies(self._risks, self._remits, self._place)
-        late._copies.update(self._copies)
-        return late.copy(agent)
+
+class _HandOver:
+    """Hands over to the governed copy of the agent that a hand-over chooses."""
+
+    def __init__(
+        self,
+        governance: _Governance,
+        choose: Callable[[RunContextWrapper[Any], str], Awaitable[Agent[Any]]],
+        target: Agent[Any] | None,
+    ) -> None:
+        self.governance, self._choose = governance, choose
+        self.target = target
+        """Kept, as the hand-over refers to it weakly."""
+
+    async def invoke(self, context: RunContextWrapper[Any], arguments: str) -> Agent[Any]:
+        """Return the agent."""
+        return self.governance.agent(await self._choose(context, arguments))
+
+
+def _target(item: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | None:
+    """Return the agent of a hand-over; None if it is chosen when it is needed."""
+    if isinstance(item, Agent):
+        return item
+    reference = cast("Callable[[], Agent[Any] | None] | None", getattr(item, "_agent_ref", None))
+    return None if reference is None else reference()
+
+
+ORIGINAL: Final = "_remit_original"
+"""Attribute of the copy of an agent that has what it was copied from."""
+
+
+class _GovernedAgent(Agent[Any]):
+    """An agent whose tools and hand-overs are governed when they are read.
+
+    So are those of its copies, and those that are added later. For each agent there is a class,
+    derived from this one and its own, since copies of an agent have its class.
+    """
+
+    remit_rules: ClassVar[_Rules]
+
+    async def get_mcp_tools(self, run_context: RunContextWrapper[Any]) -> list[Tool]:
+        """Return the tools of the MCP servers, governed."""
+        return [*map(self.remit_rules.tool, await super().get_mcp_tools(run_context))]
+
+    async def get_all_tools(self, run_context: RunContextWrapper[Any]) -> list[Tool]:
+        """Return the tools, governed; the SDK asks for them before each call of a model.
+
+        Raises:
+            RunTerminated: The run was terminated.
+        """
+        tools = [*map(self.remit_rules.tool, await super().get_all_tools(run_context))]
+        _check_terminated()
+        return tools
+
+
+@adapters.guarded("the termination of a run")
+def _check_terminated() -> None:
+    """Raise `RunTerminated` if the run was terminated."""
+    context = _spans.context()
+    if context is not None:
+        adapters.permit(LLM, parent=context)
+
+
+class _GovernedList:
+    """A field of a governed agent: a list whose items are governed when it is read."""
+
+    def __init__(self, name: str, govern_item: Callable[[Any], Any]) -> None:
+        self._name, self._govern = name, govern_item
+
+    def __get__(self, agent: Agent[Any] | None, _owner: type) -> Any:  # noqa: ANN401 - a field
+        if agent is None or self._name not in vars(agent):
+            raise AttributeError(self._name)
+        items = cast("list[object]", vars(agent)[self._name])
+        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - checked later
+            for index, item in enumerate(items):
+                items[index] = self._govern(item)
+        return items
+
+    def __set__(self, agent: Agent[Any], items: list[object]) -> None:
+        """Keep a list; another one if something in it has to be governed, as others may use it."""
+        if isinstance(items, list):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+            governed = [*map(self._govern, items)]
+            if any(one is not other for one, other in zip(items, governed, strict=True)):
+                items = governed
+        vars(agent)[self._name] = items
+
+
+def _governed_class(cls: type[Agent[Any]], rules: _Rules) -> type[Agent[Any]]:
+    """Return a class of agents like *cls* that follow *rules*; it has the same name."""
+    classes = cast("tuple[type[Agent[Any]], ...]", cls.__mro__)
+    bare = next(each for each in classes if not issubclass(each, _GovernedAgent))
+    names = ("__module__", "__qualname__", "__doc__")
+    return type(
+        bare.__name__,
+        (_GovernedAgent, bare),
+        {
+            **{name: getattr(bare, name) for name in names},
+            "remit_rules": rules,
+            "tools": _GovernedList("tools", rules.tool),
+            "handoffs": _GovernedList("handoffs", rules.handoff),
+        },
+    )
 
 
 class _Guard:
     """Opens and ends the span of one tool of one agent, as guardrails of the tool."""
 
-    def __init__(
-        self,
-        tool: FunctionTool,
-        risk: DataRisk | None,
-        ceiling: Any,  # noqa: ANN401 - what `ceiling_of` returns
-        place: str | None,
-    ) -> None:
-        self.risk, self.ceiling = risk, ceiling
-        self._step = adapters.step_of(getattr(tool, "__wrapped__", None))
-        self._recorder = self._step or adapters.declare(
-            f"{FRAMEWORK}:tool:{tool.name}",
-            "tool",
-            params=tool.params_json_schema,
-            title=tool.name,
-            description=tool.description or None,
-            data_risk=risk,
-            place=place,
-        )
+    def __init__(self, tool: FunctionTool, rules: _Rules, earlier: _Guard | None) -> None:
+        """Declare the tool; what an *earlier* guard of it held holds as well."""
+        self.rules = rules
+        risk = rules.risks.get(tool.name)
+        self.risk: DataRisk | None = risk or (None if earlier is None else earlier.risk)
+        self.ceilings: Ceilings = rules.ceilings
+        if earlier is not None:
+            more = (each for each in earlier.ceilings if each not in rules.ceilings)
+            self.ceilings = (*rules.ceilings, *more)
+        self._step = _decorated(tool)
+        self._recorder = self._step or _declared(tool, self.risk, rules.governance.place)
+
+    def __deepcopy__(self, memo: object) -> _Guard:
+        """Return itself, as the governance does."""
+        return self
 
     def open(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
         """Start the span of the tool, or refuse the tool."""
-        call = data.context
-        try:
-            adapters.within(self.ceiling)
-            if self._step is not None:  # it has a separate span
-                adapters.permit(self._step, partial(_arguments, call))
-                _refusals[id(call)] = adapters.collect_refusals()
-            elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
-                _tools.start(id(call), self._recorder, partial(_called, call), current=True)
-        except DeniedError as denied:
-            return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
         task = asyncio.current_task()
         if task is not None:
-            task.add_done_callback(partial(_settle, id(call)))
+            task.add_done_callback(partial(_settle, id(data.context)))
+        try:
+            self._start(data.context)
+        except DeniedError as denied:
+            return ToolGuardrailFunctionOutput.reject_content(denied.for_model())
         return ToolGuardrailFunctionOutput.allow()
 
+    @adapters.judging(TOOL)
+    def _start(self, call: ToolContext[Any]) -> None:
+        """Judge the tool, and start its span.
+
+        Raises:
+            RunTerminated: The run was terminated.
+            DeniedError: The tool is refused.
+        """
+        if self.ceilings and _spans.context() is None:
+            self._open_run(id(call))
+        for ceiling in self.ceilings:
+            adapters.within(ceiling)
+        if self._step is not None:  # it has a separate span
+            adapters.permit(self._step, partial(_arguments, call))
+            _refusals[id(call)] = adapters.collect_refusals()
+        elif _tools.get(id(call)) is None:  # the SDK may ask before and after an approval
+            _tools.start(id(call), self._recorder, partial(_called, call), current=True)
+
+    def _open_run(self, key: int) -> None:
+        """Open a run for one call of the tool, as no trace of its agent has opened one.
+
+        Raises:
+            DeniedError: None could be opened, in which the remit would hold.
+        """
+        name, place = self.rules.agent, self.rules.governance.place
+        payload, (ceiling, *_) = {"agent_name": name}, self.ceilings
+        agent = _agent_named(name, place)
+        _runs.start(key, AGENT, payload, current=True, agent=agent, ceiling=ceiling)
+
+    @adapters.guarded("the end of a tool", ToolGuardrailFunctionOutput.allow())
     def close(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
         """End the span of the tool; the model reads a refusal beneath it, not the SDK's text."""
         span, key = _tools.get(id(data.context)), id(data.context)
@@ -544,6 +701,25 @@ class _Guard:
         if refused is None:
             return ToolGuardrailFunctionOutput.allow()
         return ToolGuardrailFunctionOutput.reject_content(refused.for_model())
+
+
+@adapters.guarded("a look at the function of a tool")
+def _decorated(tool: FunctionTool) -> adapters.SpanRecorder | None:
+    """Return the recorder of the function of *tool* if it is decorated."""
+    return adapters.step_of(getattr(tool, "__wrapped__", None))
+
+
+@adapters.guarded("the declaration of a tool", TOOL)
+def _declared(tool: FunctionTool, risk: DataRisk | None, place: str | None) -> Any:  # noqa: ANN401
+    return adapters.declare(
+        f"{FRAMEWORK}:tool:{tool.name}",
+        "tool",
+        params=tool.params_json_schema,
+        title=tool.name,
+        description=tool.description or None,
+        data_risk=risk,
+        place=place,
+    )
 
 
 def _guard_of(guardrail: ToolInputGuardrail[Any] | ToolOutputGuardrail[Any]) -> _Guard | None:
@@ -573,6 +749,7 @@ def _has_failed(output: object) -> bool:
     return span is not None and span.error is not None
 
 
+@adapters.guarded("the end of a tool")
 def _settle(key: int, task: asyncio.Task[Any]) -> None:
     """End the span of a tool whose task has ended without an output: it failed or was cancelled."""
     _refusals.pop(key, None)
@@ -582,21 +759,4 @@ def _settle(key: int, task: asyncio.Task[Any]) -> None:
         span.end(status="cancelled")
     elif span is not None:
         span.end(error=(error.__cause__ if isinstance(error, UserError) else None) or error)
-
-
-class _Hooks(AgentHooks[Any]):
-    """The hooks of an agent; before each call of a model they end a run that was terminated."""
-
-    def __init__(self, hooks: Any) -> None:  # noqa: ANN401 - hooks of any context
-        self._hooks = hooks
-        for name in dir(hooks):
-            if name.startswith("on_") and name != "on_llm_start":
-                setattr(self, name, getattr(hooks, name))
-
-    async def on_llm_start(self, *call: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
-        """Raise `RunTerminated` if the run was terminated."""
-        context = _spans.context()
-        if context is not None:
-            adapters.permit(LLM, parent=context)
-        if self._hooks is not None:
-            await self._hooks.on_llm_start(*call, **named)
+    _runs.end(key)

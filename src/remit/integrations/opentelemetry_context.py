@@ -74,7 +74,7 @@ def _with_span(context: Context, current: SpanContext) -> Context:
     from opentelemetry import trace  # noqa: PLC0415 - see the docstring of the module
 
     own = trace.SpanContext(
-        int.from_bytes(current.run.context.key),
+        int.from_bytes(current.run.feed.root),
         int.from_bytes(current.key[-8:]),
         is_remote=False,
         trace_flags=trace.TraceFlags(SAMPLED),

@@ -19,12 +19,14 @@ from contextvars import ContextVar
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Self, cast
+from inspect import isfunction, ismethod
+from typing import Any, Final, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators import adapters
+from remit._policy.limits import Ceiling
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
@@ -35,10 +37,15 @@ _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE), __name__)
 
 from pydantic_ai import RunContext  # noqa: E402 - after the check
 from pydantic_ai.agent import AbstractAgent  # noqa: E402
-from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering  # noqa: E402
+from pydantic_ai.capabilities import (  # noqa: E402
+    AbstractCapability,
+    CapabilityOrdering,
+    WrapperCapability,
+)
 from pydantic_ai.exceptions import (  # noqa: E402
     ApprovalRequired,
     CallDeferred,
+    ModelRetry,
     SkipModelRequest,
     SkipToolExecution,
     ToolFailed,
@@ -59,6 +66,13 @@ from pydantic_ai.models import (  # noqa: E402
     StreamedResponse,
 )
 from pydantic_ai.models.wrapper import WrapperModel  # noqa: E402
+from pydantic_ai.output import (  # noqa: E402
+    NativeOutput,
+    OutputContext,
+    PromptedOutput,
+    TextOutput,
+    ToolOutput,
+)
 from pydantic_ai.run import AgentRunResult  # noqa: E402
 from pydantic_ai.settings import ModelSettings  # noqa: E402
 from pydantic_ai.tools import DeferredToolRequests, Tool, ToolDefinition  # noqa: E402
@@ -79,6 +93,8 @@ MODEL: Final = adapters.declare("pydantic-ai:llm", "llm")
 TOOL: Final = adapters.declare("pydantic-ai:tool", "tool")
 """Of a tool that could not be declared, so that it can still be refused."""
 
+OUTPUT: Final = adapters.declare("pydantic-ai:output", "tool")
+"""Of an output function that could not be declared, or whose name is not known."""
 AGENTS: Final = adapters.declare_agent("pydantic-ai.agents:agent", name="agent")
 """Opens the runs of an agent that could not be declared."""
 
@@ -104,7 +120,8 @@ class Remit(AbstractCapability[Any]):
     """Records an agent of pydantic-ai, and refuses tools that exceed a remit.
 
     One object may be used for several agents. Of two in one agent, the risks are merged, and of
-    what both say the later one counts.
+    what both say of a tool the later one counts. One that is passed to a run adds to that of the
+    agent, whose word counts. Every remit holds.
 
     Attributes:
         declared: What was declared of the agent and its tools.
@@ -132,20 +149,18 @@ class Remit(AbstractCapability[Any]):
             DeclarationError: An argument is wrong. A run of the agent raises it as well if *risks*
                 names no tool, and all tools of the agent are known.
         """
-        self.declared = _Declared(_checked_risks(risks), data_risk, adapters.caller())
-        adapters.ceiling_of("Remit(data_risk=...)", data_risk)
+        place = adapters.caller()
+        ceiling = adapters.ceiling_of("Remit(data_risk=...)", data_risk, place)
+        remits = () if data_risk is None else ((data_risk, ceiling),)
+        self.declared = _Declared(_checked_risks(risks), remits, place)
         self._history = _llm.History(_llm.checked_capture(capture_messages, "Remit"))
 
     @classmethod
     def combine(cls, capabilities: Sequence[AbstractCapability[Any]]) -> AbstractCapability[Any]:
-        """Return the last of several capabilities in one agent, with the risks of all."""
-        all_declared = [capability.declared for capability in cast("Sequence[Self]", capabilities)]
-        risks = {name: risk for each in all_declared for name, risk in each.risks.items()}
-        remits = [each.data_risk for each in all_declared if each.data_risk is not None]
+        """Return the last of several capabilities in one agent, with risks and remits of all."""
         combined = copy(cast("Self", capabilities[-1]))
-        combined.declared = _Declared(
-            risks, remits[-1] if remits else None, combined.declared.place
-        )
+        for capability in cast("Sequence[Self]", capabilities[-2::-1]):
+            combined.declared = combined.declared.over(capability.declared)
         return combined
 
     def get_ordering(self) -> CapabilityOrdering:
@@ -154,8 +169,12 @@ class Remit(AbstractCapability[Any]):
 
     def for_agent(self, agent: AbstractAgent[Any, Any]) -> AbstractCapability[Any]:
         """Return the capability for one agent, with its tools declared."""
-        bound = copy(self)
+        bound, of_agent = copy(self), _capabilities_of(agent)
         bound.declared = self.declared.fresh()
+        if all(each is not self for each in of_agent):  # it is of one run
+            for capability in of_agent:
+                bound.declared = capability.declared.over(bound.declared)
+        bound.declared.outputs = _output_functions(agent.output_type)
         bound.declared.add_tools(agent.toolsets)
         return bound
 
@@ -174,9 +193,13 @@ class Remit(AbstractCapability[Any]):
     ) -> AgentRunResult[Any]:
         """Record an agent; outside any run, in a new run."""
         name = _name_of(ctx)
-        runs, asked = self.declared.agent(name), partial(self._asked, name, ctx)
+        runs, ceilings = self.declared.agent(name)
+        asked = partial(self._asked, name, ctx)
         resumable = adapters.traceparent() is not None and _agent.get() is None
-        with adapters.start(AGENT, asked, agent=runs, ceiling=runs.ceiling) as span:
+        first = ceilings[0] if ceilings else None
+        with adapters.start(AGENT, asked, agent=runs, ceiling=first) as span:
+            for ceiling in ceilings[1:]:
+                span.narrow(ceiling)
             reset = _agent.set(span)
             try:
                 if resumable:
@@ -274,47 +297,107 @@ class Remit(AbstractCapability[Any]):
         except DeniedError as refusal:
             raise ToolFailed(refusal.for_model()) from refusal
 
+    # Outputs
+
+    async def wrap_output_process(
+        self,
+        ctx: RunContext[Any],
+        *,
+        output_context: OutputContext,
+        output: Any,  # noqa: ANN401 - what the model gave
+        handler: Callable[[Any], Any],
+    ) -> Any:  # noqa: ANN401 - of the function
+        """Record an output function, or refuse it: the model reads the refusal.
+
+        At the last attempt, and of a part of a stream, the refusal reaches the caller.
+        """
+        if not output_context.has_function:
+            return await handler(output)
+        recorder = self.declared.output(output_context)
+        given = partial(_given, output_context, output)
+        try:
+            if recorder is None:
+                return await handler(output)
+            if ctx.partial_output:  # it is called again, with the rest
+                adapters.permit(recorder, given)
+                return await handler(output)
+            with adapters.start(recorder, given) as span:
+                result = await handler(output)
+                span.end(partial(_output, result))
+                return result
+        except DeniedError as refusal:
+            if ctx.partial_output or ctx.last_attempt:
+                raise
+            raise ModelRetry(refusal.for_model()) from refusal
+
+
+_Remits: TypeAlias = tuple[tuple[DataRisk, Ceiling | None], ...]
+"""Remits of an agent, each with what it forbids."""
+
+_Agent: TypeAlias = tuple[adapters.AgentRuns, Sequence[Ceiling]]
+"""What opens the runs of an agent, and what it forbids."""
+
 
 class _Declared:
     """What was declared of one agent and of its tools.
 
     Attributes:
         risks: Data risks of tools, by name.
-        data_risk: The agent's remit.
+        remits: The remits of the agent; the first is registered, and all hold.
         place: File and line that messages name.
+        outputs: The output functions of the agent.
     """
 
-    def __init__(
-        self, risks: Mapping[str, DataRisk], data_risk: DataRisk | None, place: str | None
-    ) -> None:
+    def __init__(self, risks: Mapping[str, DataRisk], remits: _Remits, place: str | None) -> None:
         self.risks = risks
-        self.data_risk = data_risk
+        self.remits = remits
         self.place = place
+        self.outputs: Sequence[Callable[..., object]] = ()
         self._checked = False
         self._forget()
 
     def _forget(self) -> None:
         self._declarations = adapters.declarations()
-        self._agents: dict[str, adapters.AgentRuns] = {}
+        self._agents: dict[str, _Agent] = {}
         self._tools: dict[str, tuple[tuple[object, object], adapters.SpanRecorder]] = {}
         self._decorated: set[str] = set()
 
     def fresh(self) -> _Declared:
         """Return the same for another agent."""
-        return _Declared(self.risks, self.data_risk, self.place)
+        return _Declared(self.risks, self.remits, self.place)
 
-    @adapters.guarded("the declaration of an agent", AGENTS)
-    def agent(self, name: str) -> adapters.AgentRuns:
-        """Return what opens the runs of the agent."""
-        runs = self._agents.get(name)
-        if runs is None:
-            runs = self._agents[name] = adapters.declare_agent(
-                f"pydantic-ai.agents:{name}",
+    def over(self, other: _Declared) -> _Declared:
+        """Return the declarations of both; of what both say of a tool, these count."""
+        added = tuple(each for each in other.remits if each not in self.remits)
+        merged = _Declared({**other.risks, **self.risks}, self.remits + added, self.place)
+        merged.outputs = self.outputs or other.outputs
+        return merged
+
+    # Unguarded: contains its own faults.
+    def agent(self, name: str) -> _Agent:
+        """Return what opens the runs of the agent, and what it forbids.
+
+        The remits hold also for an agent that could not be declared.
+        """
+        return self._agent(name) or (AGENTS, [ceiling for _, ceiling in self.remits if ceiling])
+
+    @adapters.guarded("the declaration of an agent")
+    def _agent(self, name: str) -> _Agent:
+        known = self._agents.get(name)
+        if known is None:
+            identifier, (risk, *more) = f"pydantic-ai.agents:{name}", self.remits or (None,)
+            runs = adapters.declare_agent(
+                identifier,
                 name=name,
-                data_risk=self.data_risk,
+                data_risk=risk and risk[0],
                 place=self.place,
             )
-        return runs
+            ceilings = [
+                adapters.ceiling_of(identifier, each, None if ceiling is None else ceiling.place)
+                for each, ceiling in filter(None, more)
+            ]
+            known = self._agents[name] = (runs, [*filter(None, (runs.ceiling, *ceilings))])
+        return known
 
     @adapters.guarded("the declaration of tools")
     def add_tools(self, toolsets: Sequence[AbstractToolset[Any]]) -> set[str] | None:
@@ -361,6 +444,27 @@ class _Declared:
             known = self._tools[name] = (content, recorder)
         return known[1]
 
+    @adapters.guarded("the declaration of an output function", OUTPUT)
+    def output(self, context: OutputContext) -> adapters.SpanRecorder | None:
+        """Return the recorder of an output function; None if it is decorated.
+
+        Of several that are one output of the model, the name is not known.
+        """
+        name, definition = context.function_name, context.tool_def
+        functions = [each for each in self.outputs if name in {None, _function_name(each)}]
+        if functions and all(adapters.step_of(each) is not None for each in functions):
+            return None
+        if name is None:
+            return OUTPUT
+        return adapters.declare(
+            f"pydantic-ai:output:{name}",
+            "tool",
+            params=None if definition is None else definition.parameters_json_schema,
+            description=None if definition is None else definition.description,
+            data_risk=self.risks.get(name),
+            place=self.place,
+        )
+
     def check(self, names: set[str] | None) -> None:
         """Check once that the risks name tools, if all *names* of tools are known.
 
@@ -369,11 +473,12 @@ class _Declared:
         """
         if self._checked or names is None:
             return
-        unknown = sorted(self.risks.keys() - names)
+        known = names | {*map(_function_name, self.outputs)}
+        unknown = sorted(self.risks.keys() - known)
         if unknown:
             raise DeclarationError(
                 f"Remit at {self.place}: risks names {', '.join(map(describe_value, unknown))}; "
-                f"expected names of tools, which are {', '.join(sorted(names)) or 'none'}"
+                f"expected names of tools, which are {', '.join(sorted(known)) or 'none'}"
             )
         self._checked = True
 
@@ -528,6 +633,47 @@ def _is_decorated(ctx: RunContext[Any], name: str) -> bool:
         if each == name and tool is not None:
             return adapters.step_of(tool.function) is not None
     return False
+
+
+def _capabilities_of(agent: AbstractAgent[Any, Any]) -> list[Remit]:
+    """Return the capabilities of this integration that the agent itself has."""
+    capabilities: list[AbstractCapability[Any]] = []
+    agent.root_capability.apply(capabilities.append)
+    bare = map(_unwrapped, capabilities)
+    return [capability for capability in bare if isinstance(capability, Remit)]
+
+
+def _unwrapped(capability: AbstractCapability[Any]) -> AbstractCapability[Any]:
+    while isinstance(capability, WrapperCapability):
+        capability = capability.wrapped
+    return capability
+
+
+@adapters.guarded("a look at the output functions of an agent", ())
+def _output_functions(output: Any) -> Sequence[Callable[..., object]]:  # noqa: ANN401 - any type
+    """Return the functions in the output type of an agent."""
+    if isinstance(output, ToolOutput):
+        output = cast("Any", output).output
+    elif isinstance(output, TextOutput):
+        output = cast("Any", output).output_function
+    elif isinstance(output, NativeOutput | PromptedOutput):
+        output = cast("Any", output).outputs
+    if isinstance(output, list | tuple):
+        inner = cast("Sequence[object]", output)
+        return [function for each in inner for function in _output_functions(each)]
+    return [output] if isfunction(output) or ismethod(output) else []
+
+
+def _function_name(function: Callable[..., object]) -> str:
+    return getattr(function, "__name__", "")
+
+
+def _given(context: OutputContext, output: object) -> dict[str, object]:
+    """Return the payload of an output function."""
+    call = context.tool_call
+    if call is None:
+        return {"inputs": {"output": output}}
+    return _arguments(call, call.args_as_dict())
 
 
 def _arguments(call: ToolCallPart, args: dict[str, Any]) -> dict[str, object]:

@@ -220,6 +220,8 @@ class AgentInstanceSpanCounts(WireModel):
     """Spans that were cancelled."""
     finished: int
     """Spans that ended in any way."""
+    recorded: int | None = None
+    """All spans that its end says were recorded, if fewer are here; else it is left out."""
 
 
 class AgentInstance(WireModel):
@@ -285,7 +287,8 @@ class AgentInstance(WireModel):
         if not isinstance(counts, Mapping):
             return counts
         given = cast("Mapping[str, object]", counts)
-        return {**dict.fromkeys(AgentInstanceSpanCounts.model_fields, 0), **given}
+        fields = AgentInstanceSpanCounts.model_fields.items()
+        return {**{name: 0 for name, field in fields if field.is_required()}, **given}
 
 
 class RegisteredAgent(WireModel):

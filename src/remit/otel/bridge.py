@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any, Final, cast
 
 from remit._base.frames import caller
-from remit._base.guard import guarded
+from remit._base.guard import contain, guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators import adapters
 from remit._record.context import open_context
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
-from remit.errors import DeclarationError
+from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages, known_only
 from remit.models.data_risk import DataRisk
@@ -128,14 +128,29 @@ class Bridge(SpanProcessor):
 
     # The start
 
-    @guarded("the start of a span of OpenTelemetry")
+    # Unguarded: contains its own faults.
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Open a span of remit if this is a step.
 
         Raises:
-            DeniedError: The step exceeds the agent's remit, and *enforce* was given.
+            DeniedError: The step exceeds the agent's remit or cannot be judged, and *enforce* was
+                given.
             RunTerminated: The run was terminated, and *enforce* was given.
         """
+        try:
+            self._start(span)
+        except DeniedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a guard
+            fault = error
+        else:
+            return
+        if self._enforce:
+            adapters.refuse_after(fault, RECORDERS["tool"])
+        else:
+            contain("the start of a span of OpenTelemetry", fault)
+
+    def _start(self, span: Span) -> None:
         key, outer = _ids(span)
         if key is None or key in _opened or key in _others:
             return
@@ -156,15 +171,16 @@ class Bridge(SpanProcessor):
             announce=False,
             started_ns=span.start_time,
         )
-        asked = _asked(kind, attributes)
-        _add(_opened, key, _Opened(manual, kind, recorder, asked, around, outer))
-        context = manual.context
-        if context is None:
-            return
-        if kind == "llm":
-            _add(models, context.key, (key, around))
-        _add(parents, context.key, context.run.context.key if around is None else around.key)
-        manual.make_current()
+        with manual.ended_by_errors():
+            asked = _asked(kind, attributes)
+            _add(_opened, key, _Opened(manual, kind, recorder, asked, around, outer))
+            context = manual.context
+            if context is None:
+                return
+            if kind == "llm":
+                _add(models, context.key, (key, around))
+            _add(parents, context.key, context.run.context.key if around is None else around.key)
+            manual.make_current()
 
     def _agent(self, attributes: Attributes, name: str) -> Any:  # noqa: ANN401 - `AgentRuns`
         """Return the agent whose run an outermost agent opens."""

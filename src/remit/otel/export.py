@@ -26,6 +26,7 @@ from remit._base.version import __version__
 from remit._declare.inference import effective
 from remit._declare.registry import Registry, StepKind
 from remit._record.items import Item, ItemKind, RunFeed, Sink
+from remit._record.runs import OpenRun
 from remit.errors import RunTerminated
 from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
 from remit.otel.bridge import parents
@@ -66,8 +67,8 @@ class ExportSink:
         # Not while spans are read: a process that ends can start no threads to detect resources.
         self._types.resource = Resource.create({})
         self._traces: dict[str, _Trace] = {}
-        # Of runs that have ended, for spans that outlive them.
-        self._ended: WeakValueDictionary[str, RunFeed] = WeakValueDictionary()
+        # Runs that have ended, for the spans that outlive them, which refer to their run.
+        self._ended: WeakValueDictionary[str, OpenRun] = WeakValueDictionary()
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take a new run, whose root span gives the trace id."""
@@ -93,8 +94,9 @@ class ExportSink:
                 if item.status is None:  # left open, so there was no end of the root span
                     self._export(item, item.finished_ns or 0, ACTIVE, None)
                 ended = self._traces.pop(item.run_key, None)
-                if ended is not None:
-                    self._ended[item.run_key] = ended.feed
+                run = None if ended is None else ended.feed.run()
+                if run is not None:
+                    self._ended[item.run_key] = run
         except Exception as error:  # noqa: BLE001 - a guard
             contain("the export of a span", error)
         finally:
@@ -110,8 +112,10 @@ class ExportSink:
         self._processor.on_end(ExportedSpan(span_trace, item, parent, finished_ns, status, result))
 
     def _late(self, run_key: str) -> _Trace | None:
-        feed = self._ended.get(run_key)
-        return None if feed is None else _Trace(feed, int.from_bytes(feed.root), self._types)
+        run = self._ended.get(run_key)
+        if run is None:
+            return None
+        return _Trace(run.feed, int.from_bytes(run.feed.root), self._types)
 
     def begin_flush(self, timeout_s: float) -> Callable[[float], None]:
         """Begin to flush the processor; return what waits for it, for some seconds."""

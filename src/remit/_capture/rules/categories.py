@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._capture.rules.names import name_endings, split_list, words_of
+from remit._capture.rules.names import in_plain_letters, name_endings, split_list, words_of
 
 
 class CategoryRule(Struct, frozen=True):
@@ -152,7 +152,7 @@ _BY_TYPE: Final[Mapping[tuple[str, str], str]] = {
 @lru_cache(maxsize=4096)
 def category_of_name(name: str) -> str | None:
     """Return the data category that *name* shows, or `None`."""
-    words = words_of(name)
+    words = words_of(in_plain_letters(name))
     ends = tuple(name_endings(words))
     for rule in CATEGORY_RULES:
         if not rule.terms.isdisjoint(ends) and rule.unless.isdisjoint(words):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
+from unicodedata import normalize
 
 from msgspec import Struct
 
@@ -187,6 +188,11 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(part.rstrip("0123456789") or part for part in map(str.lower, parts) if part)
 
 
+def in_plain_letters(name: str) -> str:
+    """Return *name* with full-width letters and other compatibility forms as plain ones."""
+    return name if name.isascii() else normalize("NFKC", name)
+
+
 def name_endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yield the last words of a name, the most words first, in the plural and in the singular.
 
@@ -210,6 +216,7 @@ def name_rule(name: str) -> str | None:
 
 @lru_cache(maxsize=MAX_VERDICTS)
 def _rule_of_end(name: str) -> str | None:
+    name = in_plain_letters(name)
     if _STEMS.search(name.lower()) is None or _NUMBERED.fullmatch(name):
         return None
     words = words_of(name)

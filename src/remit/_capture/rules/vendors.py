@@ -386,12 +386,23 @@ VENDOR_KEYS: Final = (
     VendorKey(rule="fly", owner="Fly.io", prefixes="fo1_ fm1r_ fm2_", random=20, chars=r"\w+/-"),
     VendorKey(rule="netlify", owner="Netlify", prefixes="nfp_", random=20),
     VendorKey(rule="vercel", owner="Vercel", prefixes="vercel_blob_rw_", random=16, chars=r"\w"),
+    VendorKey(rule="vercel", owner="Vercel", prefixes="vck_", random=20),
+    VendorKey(
+        rule="convex",
+        owner="Convex",
+        prefixes="prod: dev: preview: project:",
+        tail=r"[a-z0-9:-]{3,80}+\|(?=[\w+/-]{0,40}[A-Z0-9])[\w+/=-]{20}",
+        example="brave-otter-123|eyJ2MiI6ImFCM2RFNWZHN2hJOWpLMWxNMm5PNHBRNiJ9",
+    ),
     VendorKey(
         rule="cloudflare",
         owner="Cloudflare",
         prefixes="v1.0-",
         tail="[0-9a-f]{24}-[0-9a-f]{100,}",
         example="0123456789abcdef01234567-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(
+        rule="cloudflare", owner="Cloudflare", prefixes="cfut_ cfat_ cfk_", random=40, chars=r"\w-"
     ),
     VendorKey(
         rule="tailscale",
@@ -676,6 +687,23 @@ VENDOR_KEYS: Final = (
         ),
         recorded=("patch.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",),
     ),
+    VendorKey(
+        rule="asana",
+        owner="Asana",
+        anchor=":",
+        apart="",
+        tail="(?=[0-9a-f]{32}(?![0-9a-zA-Z]))(?:"
+        + "|".join(f"(?<=[0-9]/[0-9]{{{digits}}}:)" for digits in range(10, 20))
+        + ")",
+        withheld=(
+            "2/1201234567890123/1209876543210987:0123456789abcdef0123456789abcdef",
+            "1/1201234567890123:0123456789abcdef0123456789abcdef",
+        ),
+        recorded=(
+            "1201234567890123:0123456789abcdef0123456789abcdef",
+            "2/1201234567890123/1209876543210987:0123456789abcdef",
+        ),
+    ),
     VendorKey(rule="linear", owner="Linear", prefixes="lin_api_ lin_oauth_", random=20),
     VendorKey(rule="notion", owner="Notion", prefixes="ntn_", random=20),
     VendorKey(rule="notion", owner="Notion", prefixes="secret_", tail="[A-Za-z0-9]{43}"),
@@ -697,7 +725,7 @@ VENDOR_KEYS: Final = (
         tail="[a-z0-9]{60,}",
         example="0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     ),
-    VendorKey(rule="dropbox", owner="Dropbox", prefixes="sl.", random=60, chars=r"\w-"),
+    VendorKey(rule="dropbox", owner="Dropbox", prefixes="sl. sl.u.", random=60, chars=r"\w-"),
     VendorKey(
         rule="mapbox",
         owner="Mapbox",
@@ -756,6 +784,23 @@ VENDOR_KEYS: Final = (
         random=20,
         chars=r"\w-",
         example="0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+    VendorKey(rule="mem0", owner="Mem0", prefixes="m0-", random=20),
+    VendorKey(
+        rule="modal",
+        owner="Modal",
+        prefixes="ak- as-",
+        tail=r"[A-Za-z0-9]{22}(?![\w-])",
+        example="aB3dE5fG7hI9jK1lM2nO4p",
+    ),
+    VendorKey(
+        rule="helicone",
+        owner="Helicone",
+        # A key may have no digit, which the rule for `sk-` demands.
+        anchor="sk-helicone-",
+        tail="(?:[a-z]{2}-)?(?:[a-z0-9]{7}-){3}[a-z0-9]{7}",
+        withheld=("sk-helicone-abcdefg-hijklmn-opqrstu-vwxyzab",),
+        recorded=("sk-helicone-is-a-prefix-of-keys-of-helicone",),
     ),
     VendorKey(rule="neon", owner="Neon", prefixes="napi_", random=30),
     VendorKey(

@@ -83,11 +83,14 @@ class Files:
         """Return a new file for this process, or raise one of `STORAGE_ERRORS`."""
         with self.lock:
             claim = self.folder.create()
+            connection: sqlite3.Connection | None = None
             try:
                 connection = store.connect(claim.path)
                 store.create_tables(connection, self.folder.identity)
                 return SpoolFile(self.folder, claim, connection, self.wall_ns())
             except STORAGE_ERRORS:
+                if connection is not None:
+                    connection.close()
                 claim.remove()
                 raise
 
@@ -222,6 +225,7 @@ class Files:
             about = store.read_about(connection)
             if about is None:
                 # Its process ended before it wrote anything.
+                connection.close()
                 claim.remove()
             elif self._is_ours(*about):
                 opened = SpoolFile(self.folder, claim, connection, last_write_ns)

@@ -1,13 +1,12 @@
 """The spool's folder: one file for each process, and the locks on the files.
 
-A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`, by `flock`. The lock
-ends with the process in any case, so neither pids nor ages are compared. A file with the ending
-`.aside` holds only refused items; a file with the ending `.damaged` could not be read.
+A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`. The lock ends with
+the process in any case, so neither pids nor ages are compared. A file with the ending `.aside`
+holds only refused items; a file with the ending `.damaged` could not be read.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from remit._base.files import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
@@ -24,6 +25,7 @@ from remit._base.files import (
     make_private_file,
     make_private_folder,
 )
+from remit._base.system import NO_LINK, delete_locked, lock_file
 
 DATABASE: Final = ".db"
 ASIDE: Final = ".aside"
@@ -36,6 +38,8 @@ COMPANIONS: Final = (LOG, "-shm", "-journal")
 SUBFOLDER: Final = "spool"
 
 FINGERPRINT_BYTES: Final = 8
+DIGEST_CHARS: Final = 16
+MAX_FAILURE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,21 @@ class Identity:
         token = token and token.strip()
         digest = sha256(token.encode()).digest()[:FINGERPRINT_BYTES] if token else b""
         return cls(target.rstrip("/"), digest)
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The attempts to deliver that have failed since the last one that succeeded.
+
+    Attributes:
+        since_ns: Wall time of the first one, nanoseconds since 1970.
+        reason: Why the last one failed.
+    """
+
+    since_ns: int
+    reason: str
+
+
+_read_failure: Final = msgspec.json.Decoder(Failure).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +134,9 @@ class Claim:
         self._remove_lock()
 
     def _remove_lock(self) -> None:
-        if self._descriptor >= 0:
-            _lock_of(self.path).unlink(missing_ok=True)
-        self.release()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            delete_locked(_lock_of(self.path), descriptor)
 
 
 class Folder:
@@ -160,12 +179,11 @@ class Folder:
 
     def claim(self, path: Path) -> Claim | None:
         """Return the claim on the file at *path*, None while another process has it."""
-        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
+        descriptor = os.open(_lock_of(path), os.O_CREAT | os.O_RDWR | NO_LINK, PRIVATE_FILE)
         locked = False
         try:
             with suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(descriptor)
                 # Its last holder may have deleted file and lock after the lock was opened here.
                 locked = os.fstat(descriptor).st_nlink > 0
         finally:
@@ -176,9 +194,9 @@ class Folder:
     def in_use(self, path: Path) -> bool:
         """Return whether a process uses the file at *path*, without changing anything."""
         try:
-            descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(_lock_of(path), os.O_RDONLY | NO_LINK)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                lock_file(descriptor, shared=True)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -207,6 +225,36 @@ class Folder:
             if entry.name.endswith(endings) and not entry.is_symlink()
         ]
         return [Path(path) for _, path in sorted(dated)]
+
+    def note_failure(self, reason: str, now_ns: int) -> None:
+        """Note that an attempt to deliver failed, for `remit doctor`, which is another process."""
+        with suppress(OSError):
+            check_private_folder(self._data_dir)
+            known = self.failure()
+            noted = Failure(now_ns if known is None else known.since_ns, reason)
+            path = self._failure_path()
+            if noted != known:
+                made = path.with_suffix(f".{os.getpid()}")
+                make_private_file(made)
+                made.write_bytes(msgspec.json.encode(noted))
+                made.replace(path)
+
+    def forget_failure(self) -> None:
+        """Note that an attempt to deliver succeeded."""
+        with suppress(OSError):
+            self._failure_path().unlink()
+
+    def failure(self) -> Failure | None:
+        """Return why nothing can be delivered; None if the last attempt succeeded."""
+        with suppress(OSError, msgspec.DecodeError), self._failure_path().open("rb") as file:
+            return _read_failure(file.read(MAX_FAILURE_BYTES))
+        return None
+
+    def _failure_path(self) -> Path:
+        """Return the file of the target and token; beside the spool, whose size has a bound."""
+        identity = self.identity
+        digest = sha256(identity.target.encode() + b"\0" + identity.fingerprint).hexdigest()
+        return self._data_dir / f"undelivered-{digest[:DIGEST_CHARS]}.json"
 
     def size_bytes(self) -> int:
         """Return the size of all files together."""

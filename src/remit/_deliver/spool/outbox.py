@@ -176,14 +176,13 @@ class Outbox:
 
     def set_aside(self, row: Row, reason: str) -> bool:
         """Remove a row that the server refused for good; return whether the file keeps it."""
-        row_id, item = row
         kept = False
         with self._lock:
             if self._file is not None:
                 with suppress(*STORAGE_ERRORS):
-                    self._file.set_aside(item, reason)
+                    self._file.set_aside(row.item, reason)
                     kept = True
-            self.settle([row_id])
+            self.settle([row.id])
         return kept
 
     def run(self, key: str) -> RunRecord | None:
@@ -202,6 +201,14 @@ class Outbox:
         """Save *record*; it is written with the next settled rows."""
         with self._lock:
             self._runs[record.key] = self._changed[record.key] = record
+
+    def write_run(self, record: RunRecord) -> None:
+        """Save *record*, and write it now if there is a file."""
+        with self._lock:
+            self.save_run(record)
+            if self._file is not None:
+                with suppress(*STORAGE_ERRORS):
+                    self._save(self._file)
 
     def forget_run(self, key: str) -> None:
         """Remove a run's record; it is deleted with the next settled rows."""
@@ -441,7 +448,7 @@ class Outbox:
     def _partly_settled(self, file: SpoolFile) -> list[tuple[int, int, Packed]]:
         """Return partly settled chunks without the settled items, which must not be sent again."""
         return [
-            (chunk.id, chunk.put_ns, pack([item for _, item in chunk.rows(file.read(chunk))]))
+            (chunk.id, chunk.put_ns, pack([row.item for row in chunk.rows(file.read(chunk))]))
             for chunk in self._chunks.values()
             if chunk.settled and chunk.id not in self._unwritten
         ]

@@ -11,8 +11,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from remit._base import sqlite
 from remit._base.clock import NS_PER_S
@@ -35,8 +38,6 @@ T = TypeVar("T")
 
 Statement: TypeAlias = tuple[str, Sequence[Any]]
 """SQL, and the values of its variables."""
-Row: TypeAlias = tuple[int, Item]
-"""The id of a row, larger than every earlier one, and its item."""
 Ignored: TypeAlias = tuple[type[Exception], ...]
 
 FORMAT: Final = 1
@@ -93,6 +94,18 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, DamagedError | UnicodeDecodeError)
 
 
+class Row(Struct, gc=False, frozen=True):
+    """A numbered item. `gc=False`, because a window holds thousands.
+
+    Attributes:
+        id: Larger than that of every earlier row.
+        item: The item.
+    """
+
+    id: int
+    item: Item
+
+
 @dataclass(slots=True, eq=False)
 class Chunk:
     """Items that are stored together, the rows of the outbox.
@@ -120,8 +133,8 @@ class Chunk:
 
     def rows(self, items: Sequence[Item]) -> list[Row]:
         """Return the *items* of the chunk as rows, without the settled ones."""
-        rows = list(enumerate(items, self.id * IDS_PER_CHUNK))
-        return [row for row in rows if row[0] not in self.settled] if self.settled else rows
+        rows = list(map(Row, count(self.id * IDS_PER_CHUNK), items))
+        return [row for row in rows if row.id not in self.settled] if self.settled else rows
 
 
 class SpoolFile:

@@ -17,7 +17,7 @@ from remit.client.endpoints.endpoint import (
     Endpoint,
     JsonMapping,
 )
-from remit.client.endpoints.responses import details, lenient, page, raise_for_status
+from remit.client.endpoints.responses import details, lenient, output_error, page, raise_for_status
 
 __all__ = [
     "MAX_ANSWER_BYTES",
@@ -31,6 +31,7 @@ __all__ = [
     "bulk_raw",
     "details",
     "lenient",
+    "output_error",
     "page",
     "raise_for_status",
     "table",

@@ -46,6 +46,10 @@ ERRORS: Final[Mapping[int, type[ApiError]]] = {
     425: UnavailableError,
     429: UnavailableError,
 }
+ERRORS_BY_CODE: Final[Mapping[str | None, type[ApiError]]] = {
+    "not_found": NotFoundError,
+    "forbidden": UnauthorizedError,
+}
 ADVICE: Final[Mapping[int | type[ApiError], str]] = {
     401: "Check the api_token: it is missing, mistyped, suspended, revoked or expired",
     403: "The token is known, but its scope does not allow this: set the api_token to one that may",
@@ -54,6 +58,7 @@ ADVICE: Final[Mapping[int | type[ApiError], str]] = {
     NotFoundError: "Check the id, and the api_url",
     RejectedError: "Sending it again cannot help: mend what it names",
     TooLargeError: "Send less at once",
+    UnauthorizedError: "The token is known, but its scope does not allow this",
     UnavailableError: "It may work later",
 }
 NOTHING_THERE: Final = "Nothing of the Prefactor API is there: check the api_url"
@@ -186,8 +191,7 @@ def raise_for_status(
     served_ns = http_date_ns(headers.get("date", ""))
     now_ns = wall_ns if served_ns is None else served_ns
     retry_s = retry_after_s(headers.get("retry-after"), wall_ns=now_ns)
-    fields = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in errors.items())
-    sentence = ": ".join(filter(None, (_status_text(status), code, message, fields)))
+    sentence = _sentence(_status_text(status), code, message, errors)
     if status < CLIENT_ERROR:
         advice = _redirection_advice(headers)
     elif kind is NotFoundError and code is None:
@@ -201,6 +205,19 @@ def raise_for_status(
         errors=errors,
         retry_after_s=retry_s if kind is UnavailableError else None,
     )
+
+
+def output_error(where: str, code: str | None, message: object, errors: object) -> ApiError:
+    """Return the error that the refusal of a bulk item means; *where* names the operation."""
+    kind = ERRORS_BY_CODE.get(code, RejectedError)
+    named = _errors(errors)
+    sentence = _sentence("with an error", code and _line(code), _line(str(message or "")), named)
+    return kind(f"{where} in bulk was answered {sentence}. {ADVICE[kind]}", code=code, errors=named)
+
+
+def _sentence(status: str, code: str | None, message: str, errors: Mapping[str, list[str]]) -> str:
+    fields = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in errors.items())
+    return ": ".join(filter(None, (status, code, message, fields)))
 
 
 def _error_class(status: int, *, from_api: bool) -> type[ApiError]:

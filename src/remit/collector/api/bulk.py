@@ -169,6 +169,7 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
         return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
     try:
         ctx.allowance.check()
+        endpoint.check_permission(ctx.caller)
         if item.operation not in _OF_RUNS:
             write_keys(ctx)
         # These write nothing before they may be refused, or have a savepoint of their own.

@@ -6,6 +6,7 @@ A server (`asgi`), local mode and the commands call it.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,7 +15,8 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
 
-from remit._base.clock import NS_PER_US, Clock
+from remit._base.clock import NS_PER_S, NS_PER_US, Clock
+from remit._base.text import number_of
 from remit.collector.api import bulk
 from remit.collector.api.bodies import GZIP, decoded
 from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
@@ -26,7 +28,6 @@ from remit.collector.domain.context import (
     Caller,
     Context,
     IdSource,
-    Permission,
     RequestCounts,
 )
 from remit.collector.domain.erasure import Selection
@@ -34,8 +35,9 @@ from remit.collector.domain.params import Values, checked_key
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
 from remit.collector.json_io import Fields, check_keys, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
-from remit.collector.settings import Settings
+from remit.collector.settings import MIB, Settings
 from remit.collector.store import (
+    ConflictError,
     Store,
     StoreUnavailableError,
     TooSlowError,
@@ -49,8 +51,14 @@ from remit.errors import SettingsError
 logger: Final = logging.getLogger("remit")
 
 RETRY_AFTER_S: Final = 1
+QUIET_S: Final = 10
+"""Seconds without a failed request after which a part of the database is taken to be back."""
 USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 """The last use of a token is written no more often than this, by each process."""
+PROBE_AFTER_NS: Final = 5 * NS_PER_S
+"""A write that is longer ago does not tell whether the database can be written."""
+PROBE_BYTES: Final = 2 * MIB
+"""Length of the write that ends an outage: more than that of a bulk request of the SDK."""
 MAX_TOKENS: Final = 10_000
 # Names the encodings of request bodies that are accepted (RFC 9110, section 12.5.3).
 HEADERS: Final = {"content-type": "application/json", "accept-encoding": GZIP}
@@ -111,6 +119,23 @@ def secret_in(authorization: str) -> str | None:
     return secret.strip() or None if scheme.lower() == _BEARER else None
 
 
+class _Outage(NamedTuple):
+    """The last request that failed because the database could not be used.
+
+    Attributes:
+        failed_ns: When, on the monotonic clock.
+        partly: Whether only a part of a distributed database may be away. Writes to the others
+            succeed meanwhile, so they end the outage only if no request failed for `QUIET_S`.
+    """
+
+    failed_ns: int
+    partly: bool
+
+    def may_be_over(self, now_ns: int) -> bool:
+        """Return whether a write that succeeds now ends the outage."""
+        return not self.partly or now_ns - self.failed_ns >= QUIET_S * NS_PER_S
+
+
 class Service:
     """One collector over one store; its methods may be called from any thread."""
 
@@ -140,14 +165,40 @@ class Service:
         self._metrics = metrics or Metrics()
         self._caller = caller
         self._used_us: dict[str, int] = {}
-        self._outage: object | None = None
+        self._outage: _Outage | None = None
+        self._last_write = -PROBE_AFTER_NS, True
+        self._probing = threading.Lock()
+
+    @property
+    def database(self) -> str:
+        """The path of the database, or its URL without the password."""
+        return self._store.path
 
     def ready(self) -> bool:
-        """Return whether the database answers and has the schema that this remit knows."""
+        """Return whether the database has the schema that this remit knows, and can be written.
+
+        The last write decides; if it was some seconds ago, one is made that changes nothing.
+        """
         try:
-            return self._store.is_current()
+            return self._store.is_current() and self._can_write()
         except (StoreUnavailableError, SettingsError):
             return False
+
+    def _can_write(self) -> bool:
+        recent_ns = self._clock.monotonic_ns() - PROBE_AFTER_NS
+        at_ns, succeeded = self._last_write
+        # A read may have failed since the last write succeeded.
+        is_known = at_ns > recent_ns and succeeded == (self._outage is None)
+        # Only one thread waits for a database that does not answer.
+        if is_known or not self._probing.acquire(blocking=False):
+            return succeeded
+        try:
+            # Where a request found no room, a row of a few bytes may still have some.
+            count = 0 if self._outage is None else PROBE_BYTES
+            self._written(lambda tx: tx.write_and_delete(count))
+        finally:
+            self._probing.release()
+        return True
 
     def dispatch(
         self,
@@ -168,7 +219,8 @@ class Service:
             if endpoint.operation == DOCUMENT:
                 return Response(HTTPStatus.OK, document())
             caller = caller or self.authenticate(request.headers.get("authorization", ""))
-            _check_permission(caller, endpoint.needs)
+            endpoint.check_permission(caller)
+            endpoint.check_query(request.query)
             body = decoded(request.body, request.headers, self.settings, hold)
             minimal = _prefers_minimal(request, endpoint)
             if endpoint.operation == BULK:
@@ -209,8 +261,11 @@ class Service:
         """Return what *work* returns, which reads one state of the database.
 
         Raises:
-            RequestError: The database cannot be used now (503), or takes too long (504).
+            RequestError: The caller may not read (403), or the database cannot be used now (503),
+                or takes too long (504).
         """
+        if not caller.reads:
+            raise forbidden(f"this token may {caller.may.in_words} only, and this is for reading")
         try:
             with self._noting_faults(), self._store.reading() as tx:
                 return work(self._context(tx, caller))
@@ -261,6 +316,13 @@ class Service:
                 chosen: Selection = operation.endpoint.perform(context, *operation.arguments)
             erased = erase(self._store, **chosen._asdict(), clock=self._clock)
             self._store.note_erasure()
+        logger.info(
+            "erased %s by token %s: %s, %s",
+            number_of(erased.runs, "run"),
+            caller.token_id,
+            number_of(erased.spans, "span"),
+            number_of(erased.answers, "answer"),
+        )
         return encode({"status": "success", **erased._asdict()})
 
     def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:
@@ -268,18 +330,31 @@ class Service:
             ctx = self._context(tx, caller, minimal=minimal)
             return work(ctx), ctx.tally
 
-        # A write that began before the outage does not end it.
-        outage = self._outage
-        with self._noting_faults():
-            answer, tally = write(self._store, begin)
-        if outage is not None and outage is self._outage:
-            self._outage = None
-            logger.warning("the collector's database can be written again")
+        answer, tally = self._written(begin)
         self._metrics.add(SPANS, count=tally.spans)
         self._metrics.add(ITEMS, count=tally.items)
         for code in tally.refused:
             self._metrics.add(REFUSALS, code)
         return answer
+
+    def _written(self, work: Callable[[Transaction], T]) -> T:
+        """Return what *work* returns in a writing transaction; note whether it could be written."""
+        # A write that began before a request failed does not end the outage.
+        outage = self._outage
+        try:
+            with self._noting_faults():
+                result = write(self._store, work)
+        except (ConflictError, TooSlowError):
+            raise
+        except StoreUnavailableError:
+            self._last_write = self._clock.monotonic_ns(), False
+            raise
+        now_ns = self._clock.monotonic_ns()
+        self._last_write = now_ns, True
+        if outage is not None and outage is self._outage and outage.may_be_over(now_ns):
+            self._outage = None
+            logger.warning("the collector's database can be written again")
+        return result
 
     def _context(self, tx: Transaction, caller: Caller, *, minimal: bool = False) -> Context:
         return Context(
@@ -302,8 +377,9 @@ class Service:
             # One query was slow; the database is available.
             raise
         except StoreUnavailableError as error:
-            if self._outage is None:
-                self._outage = object()
+            is_first = self._outage is None
+            self._outage = _Outage(self._clock.monotonic_ns(), error.partly)
+            if is_first:
                 # Some drivers use several lines.
                 reason = " ".join(str(error).split())
                 logger.warning("the collector's database cannot be used now: %s", reason)
@@ -336,19 +412,6 @@ _TOO_SLOW: Final = RequestError(
     "the database took too long for this: ask for less, such as a shorter time, one run or a "
     "smaller page",
 )
-
-
-def _check_permission(caller: Caller, needed: Permission) -> None:
-    """Refuse a request that does more than its token may.
-
-    Raises:
-        RequestError: 403.
-    """
-    if not caller.may.permits(needed):
-        raise forbidden(
-            f"this token may {caller.may} only, and this needs one that may {needed}: create it "
-            f"with `remit token create --may {needed}`"
-        )
 
 
 def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:

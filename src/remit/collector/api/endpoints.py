@@ -27,10 +27,10 @@ from remit.collector.domain import (
 )
 from remit.collector.domain import service_operations as small
 from remit.collector.domain.agents import AgentForUpdate
-from remit.collector.domain.context import Context, Permission
-from remit.collector.domain.params import ListQuery, Query, Values
+from remit.collector.domain.context import Caller, Context, Permission
+from remit.collector.domain.params import ListQuery, Query, Values, check_names
 from remit.collector.domain.spans import CREATE, FINISH
-from remit.collector.errors import RequestError
+from remit.collector.errors import RequestError, forbidden
 from remit.collector.models.account import (
     Account,
     AccountForUpdate,
@@ -82,6 +82,10 @@ ON_RUNS: Final = "agent_instances/"
 """Start of the names of the operations on runs."""
 REGISTER: Final = routes.REGISTER_INSTANCE.operation
 _ID: Final = "{id}"
+_KEY: Final = "idempotency_key"
+_ACCOUNT_ID: Final = "account_id"
+_OF_SERVICE: Final = ("include_costs", "include_counts", "include_risk_score")
+"""Parameters of the service that choose what a collector answers always, or does not have."""
 _ID_PART: Final = 2
 
 
@@ -111,6 +115,9 @@ class Endpoint(NamedTuple):
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
         prefix: What its path comes after.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
+        records: Whether a program needs it in order to record. Its answers have no values for a
+            token that may only record.
+        ignored: Parameters of the query that clients of the service may send, without effect here.
     """
 
     method: str
@@ -132,6 +139,8 @@ class Endpoint(NamedTuple):
     minimal: Callable[[Any], object] | None = None
     prefix: str = PREFIX
     erases: bool = False
+    records: bool = False
+    ignored: tuple[str, ...] = ()
 
     @property
     def route(self) -> str:
@@ -143,7 +152,34 @@ class Endpoint(NamedTuple):
         """What a token must permit; a bulk request may hold operations that write."""
         if self.erases:
             return Permission.ERASE
-        return Permission.WRITE if self.writes or self.operation == BULK else Permission.READ
+        if self.operation == BULK or (self.records and self.writes):
+            return Permission.RECORD
+        return Permission.WRITE if self.writes else Permission.READ
+
+    def check_permission(self, caller: Caller) -> None:
+        """Refuse a caller whose token does not permit this.
+
+        Raises:
+            RequestError: 403.
+        """
+        may, needed = caller.may, self.needs
+        if may.permits(needed) or (self.records and may.permits(Permission.RECORD)):
+            return
+        raise forbidden(
+            f"this token may {may.in_words} only, and this needs one that may {needed}: create it "
+            f"with `remit token create --may {needed}`"
+        )
+
+    def check_query(self, query: Mapping[str, str]) -> None:
+        """Refuse a query with a parameter that this endpoint does not have.
+
+        Raises:
+            RequestError: 422.
+        """
+        if query:
+            known = () if self.query is None else self.query.names()
+            of_account = (_ACCOUNT_ID,) if self.account and self.method == "GET" else ()
+            check_names(query, {*known, *of_account}, (_KEY, *self.ignored))
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -257,10 +293,15 @@ class _Thing(NamedTuple):
         return self.row("POST", "", "create", perform, body, wrapped=True, **fields)
 
     def update(
-        self, perform: Perform, body: Model, method: str = "PUT", tail: str = ""
+        self,
+        perform: Perform,
+        body: Model,
+        method: str = "PUT",
+        tail: str = "",
+        **fields: Any,  # noqa: ANN401 - as above
     ) -> Endpoint:
         """Return the row that changes one."""
-        return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True)
+        return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True, **fields)
 
     def step(self, step: str, perform: Perform) -> Endpoint:
         """Return the row of a step on one, without fields."""
@@ -318,7 +359,7 @@ _INVITE: Final = _Thing(
 _PROFILE: Final = _Thing("risk_profile", RiskProfile, small.none_called("risk_profile"))
 
 ENDPOINTS: Final = (
-    _at(routes.PING, small.ping, answers=TokenScopeDetails, account=False),
+    _at(routes.PING, small.ping, answers=TokenScopeDetails, account=False, records=True),
     Endpoint(
         "POST",
         "/pfid/generate",
@@ -345,20 +386,26 @@ ENDPOINTS: Final = (
         compared=runs.identity,
         with_fields=True,
         minimal=runs.minimal_registered_view,
+        records=True,
     ),
-    _RUN.at(routes.LIST_INSTANCES, runs.list_runs, query=runs.RunQuery),
-    _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown),
+    _RUN.at(routes.LIST_INSTANCES, runs.list_runs, query=runs.RunQuery, ignored=_OF_SERVICE),
+    _RUN.at(routes.GET_INSTANCE, runs.find, view=runs.shown, records=True, ignored=_OF_SERVICE),
     _RUN.read("risk", risk.of_instance, Risk),
-    _RUN.update(runs.update, InstanceForUpdate),
-    _RUN.at(routes.START_INSTANCE, runs.start),
-    _RUN.at(routes.FINISH_INSTANCE, runs.finish),
+    _RUN.update(runs.update, InstanceForUpdate, records=True),
+    _RUN.at(routes.START_INSTANCE, runs.start, records=True),
+    _RUN.at(routes.FINISH_INSTANCE, runs.finish, records=True),
     _RUN.at(routes.TERMINATE_INSTANCE, runs.terminate),
-    _RUN.at(routes.RECORD_QUALITY, runs.record_quality),
-    _RUN.update(runs.update, InstanceForUpdate, "POST", "/update"),
+    _RUN.at(routes.RECORD_QUALITY, runs.record_quality, records=True),
+    _RUN.update(runs.update, InstanceForUpdate, "POST", "/update", records=True),
     _RUN.read("agent_context", risk.agent_context, AgentContextResponse, bare=True),
-    _SPAN.at(routes.LIST_SPANS, span_operations.list_spans, query=span_operations.SpanQuery),
+    _SPAN.at(
+        routes.LIST_SPANS,
+        span_operations.list_spans,
+        query=span_operations.SpanQuery,
+        ignored=_OF_SERVICE,
+    ),
     _SPAN.show(),
-    _SPAN.at(routes.CREATE_SPAN, span_operations.create),
+    _SPAN.at(routes.CREATE_SPAN, span_operations.create, records=True),
     _SPAN.row(
         "POST",
         "/create_test_spans",
@@ -370,11 +417,13 @@ ENDPOINTS: Final = (
         bare=True,
         again=None,
     ),
-    _SPAN.at(routes.FINISH_SPAN, span_operations.finish),
+    _SPAN.at(routes.FINISH_SPAN, span_operations.finish, records=True),
     _AGENT.list(agents.list_agents, agents.AgentListQuery),
-    _AGENT.at(routes.CREATE_AGENT, agents.create, with_fields=True),
+    _AGENT.at(routes.CREATE_AGENT, agents.create, with_fields=True, records=True),
     *(
-        _AGENT.at(route, agents.show, view=_plain, query=agents.AgentQuery, account=False)
+        _AGENT.at(
+            route, agents.show, view=_plain, query=agents.AgentQuery, account=False, records=True
+        )
         for route in (routes.SHOW_AGENT, routes.SHOW_AGENT._replace(path=f"/agent/{_ID}"))
     ),
     _AGENT.read("risk", risk.of_agent, Risk, query=risk.RiskQuery, account=False),

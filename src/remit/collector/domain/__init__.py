@@ -6,6 +6,7 @@ from remit.collector.domain.context import Caller as Caller
 from remit.collector.domain.context import Context as Context
 from remit.collector.domain.context import IdSource as IdSource
 from remit.collector.domain.context import Permission as Permission
+from remit.collector.domain.context import Permissions as Permissions
 from remit.collector.domain.erasure import AskedFor as AskedFor
 from remit.collector.domain.erasure import Erased as Erased
 from remit.collector.domain.erasure import erase as erase

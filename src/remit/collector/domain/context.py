@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from remit._base.clock import Clock, Deadline
 from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
@@ -17,19 +17,63 @@ from remit.collector.validation import Budget, Declarations
 
 
 class Permission(StrEnum):
-    """What a token may do; each permits what the ones before it permit."""
+    """One thing that a token may do, within its scope."""
 
     READ = "read"
-    """Read what its scope covers."""
+    """Read everything; includes `metrics`."""
     WRITE = "write"
-    """Write it, too."""
+    """Change everything; includes `read` and `record`."""
     ERASE = "erase"
-    """Erase runs, too."""
+    """Erase runs; includes `write`."""
+    RECORD = "record"
+    """Record runs, and read their state and their agent, without values."""
+    METRICS = "metrics"
+    """Read `/metrics`."""
 
-    def permits(self, needed: Permission) -> bool:
-        """Return whether it permits what *needed* names."""
-        order = list(Permission)
-        return order.index(self) >= order.index(needed)
+
+_INCLUDED: Final = {
+    Permission.READ: {Permission.METRICS},
+    Permission.WRITE: {Permission.READ, Permission.RECORD, Permission.METRICS},
+    Permission.ERASE: {*Permission} - {Permission.ERASE},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a token may do.
+
+    Attributes:
+        words: Its permissions in alphabetical order, without those that another one includes.
+    """
+
+    words: tuple[Permission, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Permissions:
+        """Return the permissions that *text* names, with commas between them.
+
+        Raises:
+            ValueError: It names none, or something else.
+        """
+        words = {Permission(word) for word in text.split(",")}
+        included = {other for word in words for other in _INCLUDED.get(word, ())}
+        return cls(tuple(sorted(words - included)))
+
+    def permits(self, *needed: Permission) -> bool:
+        """Return whether they include all that is *needed*."""
+        return all(
+            one in self.words or any(one in _INCLUDED.get(word, ()) for word in self.words)
+            for one in needed
+        )
+
+    @property
+    def in_words(self) -> str:
+        """The permissions in a sentence."""
+        return " and ".join(self.words)
+
+    def __str__(self) -> str:
+        """Return the permissions with commas between them, as they are stored."""
+        return ",".join(self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +95,13 @@ class Caller:
     agent_id: str | None = None
     environment_id: str | None = None
     token_id: str | None = None
-    may: Permission = Permission.WRITE
+    may: Permissions = Permissions((Permission.WRITE,))
     in_session: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether answers have the values that were recorded."""
+        return self.may.permits(Permission.READ)
 
     @property
     def partition(self) -> int:

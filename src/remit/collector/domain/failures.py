@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
@@ -14,6 +14,11 @@ from remit.collector.store import InstanceRow, SpanRow
 from remit.collector.validation import CompiledSpanType
 from remit.models.data_risk import Classification
 
+MOST_FAILED: Final = 100
+"""Failed steps of a run that are read to tell how their exceptions belong together."""
+MARKER: Final = "$remit"
+MOST_CAUSES: Final = 5
+"""Causes of an exception that are recorded."""
 MAX_CHARS: Final = 200
 """Most characters of a class, a place or a line."""
 _CLASSES: Final = get_args(Classification)
@@ -55,12 +60,81 @@ class Failure(NamedTuple):
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
+class ClosedErrors(NamedTuple):
+    """Exceptions of steps whose messages are shown only on request.
+
+    Attributes:
+        alike: Their classes and places.
+        all: Whether they are all exceptions of the run.
+    """
+
+    alike: frozenset[tuple[str, str]] = frozenset()
+    all: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return self.all or bool(self.alike)
+
+    def has(self, error: Mapping[str, object]) -> bool:
+        """Return whether an exception is one of them, or has one in its chain, which it may quote.
+
+        Where some of the chain was not recorded, one of them may be there: of the members of a
+        group no causes are.
+
+        Args:
+            error: The exception, as the result of a step has it.
+        """
+        if self.all or not self.any:
+            return self.all
+        causes = error.get("causes", [])
+        listed = _objects(causes)
+        is_whole = isinstance(causes, list) and not any(MARKER in cause for cause in listed)
+        if "members" in error or not is_whole or len(listed) >= MOST_CAUSES:
+            return True
+        return any(_exception(each) in self.alike for each in (error, *listed))
+
+
+def closed_errors_of(failed: Sequence[SpanRow], closed: Collection[str]) -> ClosedErrors:
+    """Return the exceptions of closed steps among the failed ones of a run.
+
+    They are all exceptions if the run may have more failed steps than were read.
+
+    Args:
+        failed: The failed steps, at most `MOST_FAILED`.
+        closed: The span types whose values are shown only on request.
+    """
+    if closed and len(failed) >= MOST_FAILED:
+        return ClosedErrors(all=True)
+    errors = [_error_of(row) for row in failed if row.schema_name in closed]
+    for error in errors:
+        errors += [*_objects(error.get("causes")), *_objects(error.get("members"))]
+    return ClosedErrors(frozenset(map(_exception, errors)))
+
+
+def without_closed_text(
+    failure: Failure, failed: Sequence[SpanRow], closed: Collection[str]
+) -> Failure:
+    """Return a failure without its text if that is the message of a closed step, or may quote it.
+
+    Args:
+        failure: The failure of a run.
+        failed: The failed steps of the run, at most `MOST_FAILED`.
+        closed: The span types whose values are shown only on request.
+    """
+    errors = closed_errors_of(failed, closed)
+    alike = (
+        error
+        for error in map(_error_of, failed)
+        if (_line(error.get("type")), _line(error.get("at"))) == failure.exception
+    )
+    return failure._replace(text=None) if any(map(errors.has, alike)) else failure
+
+
 def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: bool) -> Failure:
     """Return the failure of a failed span."""
     result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
     error = _members(result.get("error"))
-    causes = error.get("causes")
-    listed = cast("list[object]", causes) if isinstance(causes, list) else []
     reason, ended = _PROCESS_ENDED
     closed = is_root and not error and result.get("reason") == reason
     return Failure(
@@ -70,7 +144,8 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: boo
         _line(error.get("at")),
         _line(error.get("message")) if is_open(span_type) else None,
         frozenset(
-            (_line(cause.get("type")), _line(cause.get("at"))) for cause in map(_members, listed)
+            (_line(cause.get("type")), _line(cause.get("at")))
+            for cause in _objects(error.get("causes"))
         ),
     )
 
@@ -134,6 +209,21 @@ def _line(value: object) -> str | None:
         return None
     lines = value.replace("\x00", "").splitlines()
     return lines[0][:MAX_CHARS] if lines else ""
+
+
+def _exception(error: Mapping[str, object]) -> tuple[str, str]:
+    """Return class and place of an exception, which steps have in common that it ended."""
+    return str(error.get("type")), str(error.get("at"))
+
+
+def _error_of(row: SpanRow) -> dict[str, object]:
+    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
+    return _members(result.get("error"))
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    listed = cast("list[object]", value) if isinstance(value, list) else []
+    return [_members(each) for each in listed]
 
 
 def _members(value: object) -> dict[str, object]:

@@ -14,6 +14,8 @@ from remit.collector.store import (
     BAD_PAYLOAD,
     BEYOND,
     DENIED,
+    HIDDEN,
+    HOLE,
     INVALID,
     LOST,
     WITHHELD,
@@ -26,6 +28,8 @@ from remit.collector.validation import WITHHELD as WITHHELD_MARKER
 
 LOSS_SPAN: Final = "remit:loss"
 """Name of the span that reports what a run lost."""
+NOT_IN_REPR: Final = "hidden:repr"
+"""Rule of a value that the author of its class leaves out of its repr; it is no secret by that."""
 MAX_SENTENCES: Final = 20
 MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100
@@ -77,7 +81,7 @@ class Marks:
             if marker[KEY] == WITHHELD_MARKER
         )
         if rules:
-            self.flags |= WITHHELD
+            self.flags |= WITHHELD if rules.keys() - {NOT_IN_REPR} else HIDDEN
             self.rules.update(dict(rules.most_common(MAX_RULES)))
 
     def _take(self, flag: int, sentences: list[str]) -> None:
@@ -105,16 +109,27 @@ def finding_rows(
     for flag in (DENIED, BEYOND):
         if added & flag:
             kinds[flag] = [*kept.get(flag, [])] or [None]
-    began_us = row.inserted_at if row.started_at is None else row.started_at
     for kind, sentences in kinds.items():
         for number, sentence in enumerate(sentences):
-            yield FindingRow(
-                kind,
-                began_us,
-                row.run_ref,
-                row.id,
-                number,
-                run.agent_ref,
-                run.environment_ref,
-                sentence,
-            )
+            yield _row(run, row, kind, number, sentence)
+
+
+def hole_row(run: InstanceRow, root: SpanRow, recorded: int) -> FindingRow:
+    """Return the finding that a run has fewer spans than it recorded."""
+    return _row(run, root, HOLE, recorded)
+
+
+def _row(
+    run: InstanceRow, row: SpanRow, kind: int, number: int, sentence: str | None = None
+) -> FindingRow:
+    began_us = row.inserted_at if row.started_at is None else row.started_at
+    return FindingRow(
+        kind,
+        began_us,
+        row.run_ref,
+        row.id,
+        number,
+        run.agent_ref,
+        run.environment_ref,
+        sentence,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from pydantic import (
@@ -20,8 +20,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_plain_validator_function
+from typing_extensions import override
 
 from remit._base.ids import is_pfid
+from remit._base.text import closest
 from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
 from remit.collector.json_io import object_of
@@ -178,7 +180,15 @@ def integer(least: int, most: int) -> _Described:
 
 
 class Query(BaseModel):
-    """Parameters of a GET; null and the empty text are the same as absent, others are ignored."""
+    """Parameters of a GET; null and the empty text are the same as absent.
+
+    What a query has beside them is refused, see `check_names`.
+    """
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the parameters."""
+        return tuple(field.alias or name for name, field in cls.model_fields.items())
 
     @model_validator(mode="before")
     @classmethod
@@ -232,6 +242,12 @@ class ListQuery(Query):
             raise _wrong("must be asc or desc")
         return direction
 
+    @classmethod
+    @override
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the parameters."""
+        return (*super().names(), "sorting[field]")
+
     @property
     def page(self) -> Page:
         """The page that is asked for."""
@@ -246,6 +262,31 @@ class ListQuery(Query):
             for name in type(self).model_fields
             if name in columns and (value := getattr(self, name)) is not None
         }
+
+
+def check_names(
+    query: Iterable[str], known: Collection[str], ignored: Collection[str] = ()
+) -> None:
+    """Refuse a query with other parameters, which would not narrow the answer as its sender means.
+
+    Args:
+        query: The names in the query.
+        known: Those that the endpoint has.
+        ignored: Those that have no effect.
+
+    Raises:
+        RequestError: 422, with what is known for each.
+    """
+    unknown = [name for name in query if name not in known and name not in ignored]
+    if not unknown:
+        return
+    there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+    messages: dict[str, list[str]] = {}
+    for name in (name[:MAX_PLACE_CHARS] for name in unknown[:MAX_ERRORS]):
+        meant = closest(name, known)
+        hint = f" (did you mean {meant}?)" if meant else ""
+        messages[name] = [f"is no parameter of this endpoint{hint}: {there}"]
+    raise invalid(messages)
 
 
 def listed(ctx: Context, kind: type[R], query: ListQuery, view: Callable[[R], object]) -> bytes:

@@ -159,19 +159,43 @@ def list_spans(ctx: Context, query: SpansQuery) -> Answer:
         since_us=query.since,
         until_us=query.until,
     )
-    page = store.spans(
-        ctx.tx,
-        wanted,
-        before=None if query.before is None else _position(query.before, wanted),
-        limit=query.limit,
-        most_chars=ctx.settings.max_answer_bytes if query.payloads else None,
-    )
-    errors = _schema_errors(ctx, page.spans) if query.payloads else {}
-    return {
-        "status": "success",
-        "spans": [listed_span(span, errors.get(span.id, ())) for span in page.spans],
-        "next": None if page.next is None else str(page.next),
-    }
+    before = None if query.before is None else _position(query.before, wanted)
+    listed, following = _listed(ctx, wanted, before, query.limit, payloads=query.payloads)
+    return {"status": "success", "spans": listed, "next": following and str(following)}
+
+
+def spans_of_run(
+    ctx: Context, run_id: str, after: store.Position | None, limit: int
+) -> tuple[list[dict[str, object]], store.Position | None]:
+    """Return spans of a run with their payloads, oldest first, and where the next ones begin.
+
+    Args:
+        ctx: The context.
+        run_id: The run.
+        after: The position after which they begin; None is the beginning.
+        limit: The largest number of spans; they end before `max_answer_bytes` of payloads.
+
+    Raises:
+        RequestError: 404, there is no such run for this caller.
+    """
+    scope, run = _scope(ctx, None, None), _run(ctx, run_id)
+    wanted = store.SpanCriteria(scope=scope, run=run, oldest_first=True)
+    return _listed(ctx, wanted, after, limit, payloads=True)
+
+
+def _listed(
+    ctx: Context,
+    wanted: store.SpanCriteria,
+    before: store.Position | None,
+    limit: int,
+    *,
+    payloads: bool,
+) -> tuple[list[dict[str, object]], store.Position | None]:
+    """Return a page of spans, and the position of the next one."""
+    most_chars = ctx.settings.max_answer_bytes if payloads else None
+    page = store.spans(ctx.tx, wanted, before=before, limit=limit, most_chars=most_chars)
+    errors = _schema_errors(ctx, page.spans) if payloads else {}
+    return [listed_span(span, errors.get(span.id, ())) for span in page.spans], page.next
 
 
 def _schema_errors(ctx: Context, spans: Sequence[store.SpanRecord]) -> dict[str, list[str]]:

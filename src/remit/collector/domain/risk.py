@@ -19,6 +19,7 @@ from remit.collector.json_io import read_json
 from remit.collector.store import (
     BEYOND,
     DENIED,
+    HIDDEN,
     WITHHELD,
     AgentRow,
     InstanceRow,
@@ -102,7 +103,7 @@ def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
     """Return the risk of one run."""
     types = tx.types_in_run(instance.id)
     # To look for such spans takes time in a long run.
-    some_withheld = any(each.withheld for each in types)
+    some_withheld = instance.flags & (WITHHELD | HIDDEN)
     withheld, complete = _withheld_in(tx, instance) if some_withheld else ({}, True)
     risk = _risk(
         instance.agent_id,
@@ -223,7 +224,7 @@ def _withheld_in(tx: Transaction, instance: InstanceRow) -> tuple[dict[str, int]
     """Return how often each rule withheld a value in a run, and whether all spans were read."""
     rules = Counter[str]()
     spans = chars = 0
-    wanted = SpanFilter(agent_instance_id=instance.id, flags=WITHHELD)
+    wanted = SpanFilter(agent_instance_id=instance.id, flags=WITHHELD | HIDDEN)
     while spans < MOST_SPANS and chars < MOST_CHARS:
         # A span may be as long as a request, so they are read in pages.
         page = Page(spans, min(PAGE_SPANS, MOST_SPANS - spans), "id", descending=True)

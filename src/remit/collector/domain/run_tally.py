@@ -8,18 +8,22 @@ from typing import Final, cast
 import msgspec
 
 from remit.collector.domain.failures import (
+    MOST_FAILED,
     Failure,
     failure_in,
     failure_of,
     first_of,
+    is_open,
     is_passed_on,
     with_failure,
+    without_closed_text,
 )
-from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows
+from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows, hole_row
 from remit.collector.domain.states import UNFINISHED
 from remit.collector.store import (
     DENIED,
     FOUND,
+    HOLE,
     FindingRow,
     InstanceRow,
     SpanFilter,
@@ -27,12 +31,14 @@ from remit.collector.store import (
     Transaction,
     TypeRow,
 )
+from remit.collector.store.rows import all_spans
+from remit.collector.store.statements import SPANS_OF_RUN
 from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
 from remit.collector.validation import CompiledSpanType
 
 FAILED: Final = "failed"
-MOST_FAILED: Final = 100
-"""Failed spans among which the step is looked up that failed first."""
+MOST_RECORDED: Final = 2**31 - 1
+"""A number of spans that is larger is no such number."""
 _SIDES: Final = {
     "action_profile": ("action", "allowed"),
     "params_data_categories": ("params", "included"),
@@ -50,11 +56,14 @@ class RunTally:
     """
 
     __slots__ = (
+        "_closed_failed",
         "_counts",
         "_denied",
         "_ended",
         "_failure",
         "_flags",
+        "_recorded",
+        "_root",
         "_root_failure",
         "_roots",
         "_summary",
@@ -79,8 +88,11 @@ class RunTally:
         self._tokens: list[int] | None = None
         self._summary: str | None = None
         self._failure: Failure | None = failure_in(run)
+        self._closed_failed = False
         self._root_failure: Failure | None = None
         self._roots: list[SpanRow] = []
+        self._root: SpanRow | None = None
+        self._recorded: int | None = None
         self._type_refs: dict[str, int] = {}
         self._ended = False
 
@@ -127,9 +139,11 @@ class RunTally:
             self._take_usage(result["token_usage"])
         is_root = after.schema_name == ROOT_SPAN
         if is_root:
-            self._take_root(before, after)
+            self._take_root(before, after, result)
         if after.status == FAILED:
-            failure = failure_of(after, self.types.get(after.schema_name), is_root=is_root)
+            span_type = self.types.get(after.schema_name)
+            failure = failure_of(after, span_type, is_root=is_root)
+            self._closed_failed = self._closed_failed or not is_open(span_type)
             self._failure = first_of(self._failure, failure)
             if is_root:
                 self._root_failure = failure
@@ -145,8 +159,13 @@ class RunTally:
                     tokens[place] += number
                     self._tokens = tokens
 
-    def _take_root(self, before: SpanRow | None, after: SpanRow) -> None:
+    def _take_root(
+        self, before: SpanRow | None, after: SpanRow, result: Mapping[str, object] | None
+    ) -> None:
         self._summary = after.summary or self._summary
+        steps = None if result is None else result.get("spans")
+        if type(steps) is int and 0 <= steps < MOST_RECORDED and after.status not in UNFINISHED:
+            self._root, self._recorded = after, steps + 1
         if before is None and self.run.erased_at is None:
             self._roots.append(after)
 
@@ -172,10 +191,30 @@ class RunTally:
                 tx.add_subject(run, hashed)
             tx.add_labels(run, labels(root.payload))
         changed = msgspec.structs.replace(run, **changes)
-        changed = with_failure(changed, self._kept_failure())
+        changed = with_failure(changed, self._listed_failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
         return changed
+
+    def compared(self, run: InstanceRow) -> InstanceRow:
+        """Return a run marked if its end says that more spans were recorded than are here.
+
+        A span that arrives later may close the hole. Spans that were deleted because of their age
+        are counted in the run, so that they leave none.
+
+        Args:
+            run: What `write` returned.
+        """
+        recorded = self._tx.recorded(run) if self._recorded is None else self._recorded
+        if recorded is None:
+            return run
+        if sum(getattr(run, name) for name in SPANS_OF_RUN) >= all_spans(run.flags, recorded):
+            if run.flags & HOLE:
+                self._tx.close_hole(run)
+            return msgspec.structs.replace(run, flags=run.flags & ~HOLE)
+        if self._root is not None:
+            self.findings.append(hole_row(run, self._root, recorded))
+        return msgspec.structs.replace(run, flags=run.flags | HOLE)
 
     def _kept_failure(self) -> Failure | None:
         """Return the failure to keep: the one that ended the run, else the first.
@@ -185,10 +224,9 @@ class RunTally:
         kept, root = self._failure, self._root_failure
         if kept is None or root is None or is_passed_on(kept, root):
             return kept
-        wanted = SpanFilter(agent_instance_id=self.run.id, status=FAILED)
         failures = [
             failure_of(row, self.types.get(row.schema_name), is_root=row.schema_name == ROOT_SPAN)
-            for row in self._tx.some_spans(wanted, MOST_FAILED)
+            for row in self._failed_spans()
         ]
         # Of steps that ended at the same time, the last one to begin is the innermost.
         first = min(
@@ -197,6 +235,19 @@ class RunTally:
             default=root,
         )
         return first._replace(text=root.text)
+
+    def _listed_failure(self) -> Failure | None:
+        """Return the failure to keep, whose text lists show to everybody who reads the run."""
+        kept, before = self._kept_failure(), failure_in(self.run)
+        closed = {name for name, span_type in self.types.items() if not is_open(span_type)}
+        is_new = before is None or kept is None or kept.exception != before.exception
+        if kept is None or kept.text is None or not closed or not (is_new or self._closed_failed):
+            return kept
+        return without_closed_text(kept, self._failed_spans(), closed)
+
+    def _failed_spans(self) -> list[SpanRow]:
+        wanted = SpanFilter(agent_instance_id=self.run.id, status=FAILED)
+        return self._tx.some_spans(wanted, MOST_FAILED)
 
 
 def type_row(

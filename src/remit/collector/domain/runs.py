@@ -43,6 +43,7 @@ from remit.collector.errors import forbidden, invalid_field, not_found, unknown_
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
 from remit.collector.store import AgentRow, InstanceRow, TokenRow
+from remit.collector.store.rows import all_spans
 from remit.collector.views import detail_view, instance_view, list_answer, summary_view
 from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
@@ -427,6 +428,7 @@ def find(ctx: Context, instance_id: str, *_: object) -> InstanceRow:
 
 def view(ctx: Context, row: InstanceRow) -> dict[str, object]:
     """Return an instance as a step on it is answered."""
+    row = _readable(ctx, row)
     return instance_view(row, *_qualities(ctx, row))
 
 
@@ -442,7 +444,15 @@ def minimal_view(row: InstanceRow) -> dict[str, object]:
 
 def shown(ctx: Context, row: InstanceRow) -> dict[str, object]:
     """Return an instance as it is shown alone."""
-    return detail_view(row, *_qualities(ctx, row))
+    row = _readable(ctx, row)
+    recorded = ctx.tx.recorded(row)
+    spans = None if recorded is None else all_spans(row.flags, recorded)
+    return detail_view(row, *_qualities(ctx, row), spans)
+
+
+def _readable(ctx: Context, row: InstanceRow) -> InstanceRow:
+    """Return an instance without its quality payloads for a caller who reads no values."""
+    return row if ctx.caller.reads else msgspec.structs.replace(row, quality_payloads="{}")
 
 
 def _qualities(

@@ -25,7 +25,7 @@ def ping(ctx: Context) -> dict[str, object]:
         "account_id": caller.account_id,
         "agent_id": caller.agent_id,
         "environment_id": caller.environment_id,
-        "may": caller.may,
+        "may": str(caller.may),
     }
 
 

@@ -46,6 +46,7 @@ from remit.collector.store import (
 )
 from remit.collector.validation import CompiledSpanType, Declared
 from remit.collector.views import span_answer
+from remit.collector.views.spans import without_values
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError
 _PREFIXES: Final = {CREATE: CREATE_PREFIX, FINISH: FINISH_PREFIX}
@@ -328,6 +329,8 @@ class SpanBatch:
             view: object = {"id": row.id}
         else:
             view = shown_span(self._version(instance), row, instance, self._ctx.budget)
+            if not self._ctx.caller.reads:
+                view = without_values(view)
         terminated = instance.status == TERMINATED
         return span_answer(view, terminated=terminated, reason=instance.termination_reason)
 
@@ -342,8 +345,9 @@ class SpanBatch:
             tx.add_keys(self._new_keys)
         if self._tallies:
             tallies = self._tallies.values()
+            runs = [tally.compared(tally.write()) for tally in tallies]
             tx.add_findings([row for tally in tallies for row in tally.findings])
-            tx.tally([tally.write() for tally in tallies])
+            tx.tally(runs)
 
 
 def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:

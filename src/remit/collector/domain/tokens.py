@@ -16,7 +16,7 @@ import msgspec
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
 from remit.collector.domain.agents import RETIRED, new_agent
-from remit.collector.domain.context import Caller, Context, IdSource, Permission
+from remit.collector.domain.context import Caller, Context, IdSource, Permission, Permissions
 from remit.collector.domain.params import (
     Filter,
     ListQuery,
@@ -71,7 +71,7 @@ class TokenInfo(NamedTuple):
         status: `active`, `expired`, `suspended` or `revoked`.
         inserted_at: Time of its creation, ISO 8601.
         name: Its name.
-        may: What it may do.
+        may: What it may do, with commas between several permissions.
         expires_at: When it expires, ISO 8601; None if never.
         last_used_at: When it was last used, ISO 8601, to about ten minutes; None if never.
     """
@@ -84,7 +84,7 @@ class TokenInfo(NamedTuple):
     status: str
     inserted_at: str
     name: str | None
-    may: Permission
+    may: str
     expires_at: str | None
     last_used_at: str | None
 
@@ -114,16 +114,19 @@ def create_token(
         agent: For a deployment: the agent's external identifier; an agent that does not exist
             is created, under that name.
         name: Name of the token.
-        may: What it may do.
+        may: What it may do; several permissions have commas between them.
         expires_at: When it expires; without an offset it is in UTC. None is never.
         clock: Source of the time.
 
     Raises:
-        UsageError: No agent can have that identifier, no token that name, or *expires_at* does not
-            lie in the future.
+        UsageError: No agent can have that identifier, no token that name or *may* in its scope, or
+            *expires_at* does not lie in the future.
         ValueError: There is no such scope or permission.
     """
-    scope, may = TokenScope(scope), Permission(may)
+    scope, permissions = TokenScope(scope), Permissions.of(may)
+    wrong = _wrong_in_scope(scope, permissions)
+    if wrong is not None:
+        raise UsageError(f"the permission of a token {wrong}")
     wrong = wrong_in_identifier(agent)
     if wrong is not None:
         raise UsageError(f"the external identifier of an agent {wrong}: name another one")
@@ -141,7 +144,7 @@ def create_token(
     def new_id() -> str:
         return ids.new(partition)
 
-    grant = _Grant(scope, may, name, expires_us)
+    grant = _Grant(scope, str(permissions), name, expires_us)
     unbound, secret = _new_token(new_id(), account.id, grant, now_us)
 
     def work(tx: Transaction) -> TokenRow:
@@ -285,7 +288,7 @@ def holder_of(tx: Transaction, row: TokenRow, now_us: int) -> Caller:
         row.agent_id,
         row.environment_id,
         row.id,
-        Permission(row.may),
+        Permissions.of(row.may),
     )
 
 
@@ -300,7 +303,7 @@ def _info(row: TokenRow, now_us: int) -> TokenInfo:
         EXPIRED if expired else row.status,
         format_us(row.inserted_at),
         row.name,
-        Permission(row.may),
+        row.may,
         None if row.expires_at is None else format_us(row.expires_at),
         None if row.last_used_at is None else format_us(row.last_used_at),
     )
@@ -358,11 +361,8 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
     """Create a token and return its secret, once: a repeated request is answered without it."""
     if request.name is not None:
         check_name("name", request.name)
-    if not ctx.caller.may.permits(Permission(request.may)):
-        raise forbidden(
-            f"a token that may {ctx.caller.may} cannot create one that may {request.may}: create "
-            f"it with one that may, or with `remit token create --may {request.may}`"
-        )
+    scope = TokenScope(request.token_scope)
+    permissions = _granted(ctx, scope, request.may)
     expires_at = None
     if request.expires_at is not None:
         expires_at = instant("expires_at", request.expires_at, ctx.now_us)
@@ -371,9 +371,8 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
     creator = _own_token(ctx)
     if creator is not None and creator.expires_at is not None:
         expires_at = min(expires_at or creator.expires_at, creator.expires_at)
-    scope = TokenScope(request.token_scope)
     made_by = None if creator is None else creator.id
-    grant = _Grant(scope, request.may, request.name, expires_at, made_by)
+    grant = _Grant(scope, str(permissions), request.name, expires_at, made_by)
     row, secret = _new_token(ctx.new_id(), ctx.caller.account_id, grant, ctx.now_us)
     if scope is TokenScope.AGENT_DEPLOYMENT:
         if request.agent_id is None:
@@ -388,6 +387,36 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
                 raise invalid_field(field, "must be absent for an account's token")
     ctx.tx.add(row)
     return NewToken(row, secret)
+
+
+def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
+    """Return the permissions that a request for a token names.
+
+    Raises:
+        RequestError: 422, there are no such ones in the scope; 403, the caller has less.
+    """
+    try:
+        permissions = Permissions.of(text)
+    except ValueError as error:
+        words = ", ".join(Permission)
+        raise invalid_field("may", f"must be one or several of {words}, comma-separated") from error
+    if (wrong := _wrong_in_scope(scope, permissions)) is not None:
+        raise invalid_field("may", wrong)
+    if not ctx.caller.may.permits(*permissions.words):
+        options = " ".join(f"--may {word}" for word in permissions.words)
+        raise forbidden(
+            f"a token that may {ctx.caller.may.in_words} cannot create one that may "
+            f"{permissions.in_words}: create it with one that may, or with "
+            f"`remit token create {options}`"
+        )
+    return permissions
+
+
+def _wrong_in_scope(scope: TokenScope, permissions: Permissions) -> str | None:
+    """Return what is wrong with permissions in a scope; None if nothing is."""
+    if scope is TokenScope.AGENT_DEPLOYMENT and Permission.METRICS in permissions.words:
+        return "metrics needs the scope account: /metrics is about the whole server"
+    return None
 
 
 def find_created(ctx: Context, token_id: str, *_: object) -> NewToken:

@@ -1,15 +1,18 @@
 """API tokens: requests and answers."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import WithJsonSchema
 
 from remit.models._types import WireModel
 
+PATTERN: Final = "^(read|write|erase|record|metrics)(,(read|write|erase|record|metrics))*$"
 TokenScopeWord: TypeAlias = Literal["account", "agent_deployment"]
 """Scope of a token."""
 
-PermissionWord: TypeAlias = Literal["read", "write", "erase"]
-"""What a token may do; each permits what the ones before it permit."""
+PermissionWords: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "pattern": PATTERN})]
+"""What a token may do; several words have commas between them."""
 
 
 class ApiTokenForCreate(WireModel):
@@ -27,8 +30,9 @@ class ApiTokenForCreate(WireModel):
     """When it expires, ISO 8601; by default never, or with the token that creates it."""
     name: str | None = None
     """Name, which lists and the records of erasures show."""
-    may: PermissionWord = "write"
-    """What it may do; at most what the token may do that creates it."""
+    may: PermissionWords = "write"
+    """What it may do: `read`, `write`, `erase`, `record` or `metrics`, or several of them with
+    commas between them; at most what the token may do that creates it."""
 
 
 class ApiToken(WireModel):
@@ -52,8 +56,8 @@ class ApiToken(WireModel):
     """Id of the token that created it over the API; this one is valid only while that one is."""
     name: str | None = None
     """Name of the token."""
-    may: PermissionWord = "write"
-    """What it may do."""
+    may: PermissionWords = "write"
+    """What it may do, with commas between several words."""
     status: Literal["active", "suspended", "revoked"]
     """State of the token; a revoked token stays revoked."""
     expires_at: datetime | None = None

@@ -26,6 +26,7 @@ _TOKENS: Final = "/api/v1/api_token"
 _PER_PAGE: Final = 100
 _MOST_TOKENS: Final = 1000
 _MOST_LOST: Final = 100
+_MAY: Final = {"write": "read, write", "erase": "read, write, erase"}
 
 
 class Token(NamedTuple):
@@ -56,6 +57,11 @@ class Token(NamedTuple):
     days_unused: int
     status: str
     is_own: bool
+
+    @property
+    def reads(self) -> bool:
+        """Whether its holder may read runs."""
+        return "read" in self.may.split(", ")
 
     @property
     def is_forgotten(self) -> bool:
@@ -97,7 +103,7 @@ def show(visit: Visit) -> Answer:
     values: dict[str, object] = {
         "account": _account_name(visit),
         "own": own,
-        "may": caller.may,
+        "may": _MAY.get(str(caller.may)) or ", ".join(caller.may.words),
         "is_account": caller.scope == TokenScope.ACCOUNT,
         "may_change": _may_change(visit),
         "tokens": tokens,
@@ -232,7 +238,7 @@ def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> 
         id=view["id"],
         name=view["name"],
         good_for=", ".join(named) if bound else "account",
-        may={"read": "read", "write": "read, write", "erase": "read, write, erase"}[view["may"]],
+        may=_MAY.get(view["may"]) or view["may"].replace(",", ", "),
         made=created,
         ends=ends,
         days_left=None if ends is None else (parse_us(ends) - visit.now_us) // DAY_US,

@@ -7,13 +7,13 @@ from typing import Final
 
 from remit.collector.domain import Context
 from remit.collector.page.declared import Declaration, declaration_of
+from remit.collector.page.visibility import scope_in
 from remit.collector.page.windows import Window
 from remit.collector.store.questions import (
     AgentRecord,
     CountCriteria,
     StepCount,
     agents,
-    scope_of,
     step_counts,
 )
 
@@ -34,10 +34,8 @@ class AgentRemit(Declaration):
 
 def remits_of(ctx: Context, agent_id: str | None = None) -> list[AgentRemit]:
     """Return what the agents declared last that the caller sees, or the one of an id."""
-    caller = ctx.caller
-    scope = scope_of(ctx.tx, caller.account_id, caller.agent_id or agent_id)
-    if scope is None:
-        return []
+    # An agent is declared for all environments alike.
+    scope = scope_in(ctx, agent_id)._replace(environment_ref=None)
     return [remit_of(agent) for agent in agents(ctx.tx, scope, MOST_AGENTS)]
 
 
@@ -51,10 +49,6 @@ def counted_steps(
     ctx: Context, *, window: Window, agent_id: str | None = None
 ) -> dict[tuple[str, str], StepCount]:
     """Return how often each step ran in a time, by agent and step."""
-    caller = ctx.caller
-    chosen = caller.agent_id or agent_id
-    scope = scope_of(ctx.tx, caller.account_id, chosen, caller.environment_id)
-    if scope is None:
-        return {}
+    scope = scope_in(ctx, agent_id)
     wanted = CountCriteria(scope=scope, since_us=window.since_us, until_us=window.until_us)
     return {(count.agent_id, count.name): count for count in step_counts(ctx.tx, wanted)}

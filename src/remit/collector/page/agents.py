@@ -11,7 +11,7 @@ from remit.collector.domain import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
-from remit.collector.page.subjects import scope_in
+from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
 from remit.collector.page.windows import PERIODS, Period, local, period_of
 from remit.collector.store.questions import agents_of, last_runs, newest_declarations

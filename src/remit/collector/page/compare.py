@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from remit.collector.domain import Context
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
 from remit.collector.page.comparison import Change, Pair, Run, changes_of
-from remit.collector.page.run_rows import listed_run
+from remit.collector.page.run_rows import listed_run, steps_in
 from remit.collector.page.sequences import (
     Ran,
     Row,
@@ -21,8 +20,9 @@ from remit.collector.page.sequences import (
 )
 from remit.collector.page.tables import csv_file
 from remit.collector.page.verdict import verdict_of
+from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import RUNS, SPANS, Answer, Api, Page, Redirect, Visit
-from remit.collector.store.questions import TypeCounts, run_ref_of, run_types
+from remit.collector.store.questions import TypeCounts, run_types
 
 STEPS: Final = 2_000
 """Runs with more steps are compared by type only."""
@@ -134,6 +134,7 @@ def _compared(visit: Visit, first: str, second: str) -> Answer:
                 ("older", older, pair.older_version),
                 ("newer", newer, pair.newer_version),
             ),
+            "counts": [steps_in(run) for run in (older, newer)],
             "took": [
                 formats.duration(formats.between(run["started_at"], run["finished_at"]))
                 for run in (older, newer)
@@ -159,13 +160,8 @@ def _version(api: Api, run: Run) -> str:
 
 
 def _counts(api: Api, run_id: str) -> dict[str, TypeCounts]:
-    """Return the steps of a run by type; the run was read before, so this person may see it."""
-
-    def work(ctx: Context) -> dict[str, TypeCounts]:
-        run = run_ref_of(ctx.tx, run_id)
-        return {} if run is None else run_types(ctx.tx, run)
-
-    return api.read(work)
+    """Return the steps of a run by type."""
+    return api.read(lambda ctx: run_types(ctx.tx, run_in(ctx, run_id).ref))
 
 
 def _sequence(api: Api, run_id: str) -> list[Ran]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from remit.collector.domain import Context
+from remit.collector.page.visibility import erased_runs
 from remit.collector.store import ErasureRow
 from remit.collector.store.questions import erasures
 from remit.collector.times import format_us
@@ -38,10 +39,8 @@ def erasures_since(ctx: Context, since_us: int) -> list[Erasure]:
     """Return the erasures that the caller sees, the newest first."""
     caller = ctx.caller
     rows = erasures(ctx.tx, caller.account_id, since_us, MOST_RECORDS)
-    runs = ctx.tx.instances(caller.account_id, {row.agent_instance_id for row in rows})
-    if caller.agent_id is not None:
-        seen = {run.id for run in runs.values() if caller.sees(run)}
-        rows = [row for row in rows if row.agent_instance_id in seen]
+    runs = erased_runs(ctx, rows)
+    rows = [row for row in rows if row.agent_instance_id in runs]
     listed: list[Erasure] = []
     for group in _groups(rows):
         newest = group[0]

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from remit._base.clock import Clock
 from remit.collector.api import CALLER, OWN_PREFIX, ROUTE, UNAVAILABLE, Executor, Service
+from remit.collector.domain.params import check_names
 from remit.collector.page.run_file import HTML, RunFiles
 from remit.collector.page.shell import HEADERS
 from remit.collector.store import Store, StoreUnavailableError
@@ -33,6 +34,7 @@ def file_routes(service: Service, store: Store, executor: Executor, clock: Clock
     def read(request: Request, *, values: bool) -> bytes:
         caller = service.authenticate(request.headers.get("authorization", ""))
         request.scope[CALLER] = caller
+        check_names(request.query_params, ())
         return files.html(caller, request.path_params["id"], values=values)
 
     async def answer(route: str, request: Request) -> Response:

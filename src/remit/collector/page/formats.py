@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from remit._base.outcomes import StepCounts
 from remit.collector.times import parse_us
 
 US_PER_MS: Final = 1000
@@ -126,6 +127,11 @@ def times(count: int) -> str:
 def steps(count: int) -> str:
     """Return a number of steps: `1 step`, `2,000 steps`."""
     return "1 step" if count == 1 else f"{count:,} steps"
+
+
+def missing(steps: StepCounts) -> str:
+    """Return what is said of a run some of whose steps are missing: `44 of 151 steps are here`."""
+    return f"{steps.here:,} of {steps.recorded:,} steps are here"
 
 
 def listed(parts: Sequence[str], last: str = "and") -> str:

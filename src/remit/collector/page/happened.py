@@ -10,7 +10,8 @@ from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain import Context
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.rehearsal import undeclared_refusals
-from remit.collector.page.subjects import MOST_RUNS, Subject, scope_in
+from remit.collector.page.subjects import MOST_RUNS, Subject
+from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import Page, Visit
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.questions import (

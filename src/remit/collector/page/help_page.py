@@ -45,9 +45,12 @@ KEYS: Final = (
 """Keys of remit's pages; no key changes what is recorded."""
 STATUSES: Final = (
     ("complete", "ended well"),
-    ("failed", "an exception ended it"),
+    ("failed", "an exception ended it, or the policy ended the run"),
     ("refused", "the policy refused it: the step did not begin"),
-    ("terminated", "a person ended the run; the program learns of it at its next step"),
+    (
+        "terminated",
+        "ended on the server; the program learns of it at its next step",
+    ),
     ("cancelled", "the program gave it up before its end"),
     ("active", "it has begun and has not ended"),
 )
@@ -57,7 +60,7 @@ MARKS: Final = (
     ("withheld", "withheld", "a value in it was not recorded"),
     ("invalid", "not as declared", "payload or result differ from what the step declares"),
     ("undeclared", "undeclared", "the step has no declaration: what it may do is not known"),
-    ("lost", "lost", "the run could not record everything"),
+    ("lost", "lost", "the run could not record everything, or some of its steps are not here"),
 )
 WORDS: Final = (
     ("step", "A step is one recorded call: of a function, a tool, a model or another agent."),

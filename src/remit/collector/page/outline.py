@@ -14,10 +14,11 @@ from typing import Final
 import msgspec
 
 from remit._base.ids import is_pfid
-from remit.collector.domain import Context, instance_of, is_open
-from remit.collector.errors import invalid_field, not_found
+from remit.collector.domain import Context, is_open
+from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
 from remit.collector.page.run_facts import closed_errors_in
+from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
 from remit.collector.store import FOUND, STATUSES, InstanceRow
 from remit.collector.store import questions as store
@@ -53,7 +54,7 @@ def outline(visit: Visit) -> Data:
 
     def work(ctx: Context) -> dict[str, object]:
         cursor = None if after else store.newest_change(ctx.tx, ctx.tx.end_of_changes())
-        row, run = _run(ctx, run_id)
+        row, run = run_in(ctx, run_id)
         limit = SLICE if after or since_us is not None else FIRST
         spans = store.outline(ctx.tx, run, after=after, since_us=since_us, limit=limit + 1)
         has_more = len(spans.ids) > limit
@@ -84,7 +85,7 @@ def find(visit: Visit) -> Data:
     after, run_id = _after(visit), visit.named["id"]
 
     def work(ctx: Context) -> dict[str, object]:
-        row, run = _run(ctx, run_id)
+        row, run = run_in(ctx, run_id)
         names = _Names(ctx, row)
         errors = not closed_errors_in(ctx, row, names.closed).any
         written = msgspec.json.encode(text).decode()[1:-1]
@@ -258,14 +259,6 @@ class _Slice:
                 shown = None if model is None else visible(model[1])
                 calls[str(place)] = [shown, sum(tokens) if tokens else None]
         return calls
-
-
-def _run(ctx: Context, run_id: str) -> tuple[InstanceRow, store.RunRef]:
-    row = instance_of(ctx, run_id)
-    run = store.run_ref_of(ctx.tx, run_id)
-    if run is None:
-        raise not_found("agent_instance")
-    return row, run
 
 
 def _facts(row: InstanceRow) -> dict[str, object]:

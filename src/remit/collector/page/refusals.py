@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import Context
-from remit.collector.domain.params import instance_of
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
 from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import items, members
 from remit.collector.page.sides import Sides, clashes_in, sides_of, summary_of, verdict_of
+from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import Api
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
 from remit.collector.store.ids import ms_of
@@ -318,7 +318,7 @@ def _kind_of(span: Mapping[str, Any]) -> str:
 
 
 def _registered(ctx: Context, run_id: str) -> _Registered:
-    run = instance_of(ctx, run_id)
+    run = run_in(ctx, run_id).row
     account_id = ctx.caller.account_id
     schema = ctx.tx.row(SchemaVersionRow, account_id, run.agent_schema_version_id)
     version = ctx.tx.row(VersionRow, account_id, run.agent_version_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from remit._base.clock import NS_PER_US, Clock
 from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, Executor, Service
@@ -30,7 +31,7 @@ from remit.collector.page.guards import (
     is_secure,
 )
 from remit.collector.page.sessions import LONGEST_US, Sessions
-from remit.collector.page.visits import Answer, Api, Data, Handler, Page, Redirect, Visit
+from remit.collector.page.visits import Api, Data, Handler, Page, Pieces, Redirect, Visit
 from remit.collector.store import Store, StoreUnavailableError
 
 MAX_FORM_BYTES: Final = 64 * 1024
@@ -42,11 +43,13 @@ _THEMES: Final = ("light", "dark")
 _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MIN_COMPRESSED_BYTES: Final = 2048
+_PACKED: Final = {"content-encoding": "gzip", "vary": "Accept-Encoding"}
 _US_PER_S: Final = 1_000_000
 _Answerer: TypeAlias = Callable[[Request], Awaitable[Response]]
 _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.FORBIDDEN: "Not allowed",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too much at once",
     HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer",
     HTTPStatus.GATEWAY_TIMEOUT: "Too much for one page",
 }
@@ -71,6 +74,24 @@ class _Raw(NamedTuple):
     headers: Mapping[str, str]
 
 
+class _Sending(StreamingResponse):
+    """An answer that is sent in pieces."""
+
+    def __init__(
+        self, parts: AsyncIterator[bytes], headers: Mapping[str, str], on_end: Callable[[], None]
+    ) -> None:
+        """Send *parts*; call *on_end* when all are sent or the client is gone."""
+        super().__init__(parts, headers=headers)
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
+
+
 class Site:
     """The pages of one collector."""
 
@@ -88,6 +109,9 @@ class Site:
         self._executor = executor
         self._clock = clock
         self._options = options
+        self._sending: set[str] = set()
+        """Sessions to which a file is sent in pieces."""
+        self._turn = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """Return the routes of all pages."""
@@ -132,11 +156,11 @@ class Site:
 
     async def _sign_in(self, request: Request) -> Response:
         wanted = _local(request.query_params.get("next"))
-        values: dict[str, object] = {"next": wanted, "wrong": False, "submits": False}
+        values: dict[str, object] = {"next": wanted, "wrong": None, "submits": False}
         if not can_sign_in(request):
             return _send(request, Page("sign_in_http.html", values))
         replaced = request.cookies.get(cookie_name(request), "")
-        if request.method == "GET":
+        if request.method != "POST":
             values["submits"] = not replaced or not await self._executor.run(
                 partial(self._has_session, replaced)
             )
@@ -151,8 +175,8 @@ class Site:
             secret = await self._executor.run(begin, writes=True)
         except RequestError as refusal:
             request.scope[CODE] = refusal.code
-            values["wrong"] = True
-            return _send(request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
+            values["wrong"] = refusal
+            return _send(request, Page("sign_in.html", values, refusal.status))
         response = _send(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),
@@ -190,10 +214,37 @@ class Site:
         writes = request.method == "POST"
         form = await _form(request, self._service.settings.body_timeout_s) if writes else {}
         work = partial(self._visit, handler, request, form)
-        raw = await self._executor.run(work, writes=writes)
-        return Response(raw.body, raw.status, raw.headers)
+        answer = await self._executor.run(work, writes=writes)
+        if isinstance(answer, Pieces):
+            return self._in_pieces(request, answer)
+        return Response(answer.body, answer.status, answer.headers)
 
-    def _visit(self, handler: Handler, request: Request, form: Mapping[str, str]) -> _Raw:
+    def _in_pieces(self, request: Request, answer: Pieces) -> Response:
+        """Return the response that sends a file in pieces, one file at a time for each session.
+
+        Raises:
+            RequestError: 429, another one of the session is still being sent.
+        """
+        session_id: str = request.scope[SESSION]
+        if session_id in self._sending:
+            raise _ONE_AT_A_TIME
+        self._sending.add(session_id)
+        parts, headers = answer.parts, _file_headers(answer.media_type, answer.filename)
+        if _accepts_gzip(request):
+            parts, headers = _packed_parts(parts), headers | _PACKED
+        release = partial(self._sending.discard, session_id)
+        return _Sending(self._pieces_of(parts), headers, release)
+
+    async def _pieces_of(self, parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the pieces of a file; of all files together, one is read at a time."""
+        while True:
+            async with self._turn:
+                part = await self._executor.run(partial(next, parts, None))
+            if part is None:
+                return
+            yield part
+
+    def _visit(self, handler: Handler, request: Request, form: Mapping[str, str]) -> _Raw | Pieces:
         """Return the answer to a request, on a thread that may use the database."""
         session, caller = self._sessions.find(request.cookies.get(cookie_name(request), ""))
         request.scope[CALLER], request.scope[SESSION] = caller, session.id
@@ -208,7 +259,10 @@ class Site:
             now_us=self._clock.wall_ns() // NS_PER_US,
             zone=_zone(request),
         )
-        return _raw(request, handler(visit), caller_shown=True)
+        answer = handler(visit)
+        if isinstance(answer, Pieces):
+            return answer
+        return _raw(request, answer, caller_shown=True)
 
 
 def page_routes(
@@ -234,7 +288,15 @@ _UNAVAILABLE: Final = RequestError(
 )
 
 
-def _send(request: Request, answer: Answer) -> Response:
+_ONE_AT_A_TIME: Final = RequestError(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_requests",
+    "an export of this session is still being sent: wait until it ends, or stop it",
+    headers={"Retry-After": "10"},
+)
+
+
+def _send(request: Request, answer: Page | Redirect) -> Response:
     raw = _raw(request, answer, caller_shown=request.scope.get(CALLER) is not None)
     return Response(raw.body, raw.status, raw.headers)
 
@@ -263,10 +325,11 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
 def wants_page(request: Request) -> bool:
     """Return whether a browser requests a page, outside the API."""
     accepts = "text/html" in request.headers.get("accept", "")
-    return request.method == "GET" and accepts and not request.url.path.startswith(PREFIXES)
+    reads = request.method in {"GET", "HEAD"}
+    return reads and accepts and not request.url.path.startswith(PREFIXES)
 
 
-def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:
+def _raw(request: Request, answer: Page | Redirect | Data, *, caller_shown: bool) -> _Raw:
     """Return an answer as it is sent."""
     headers = dict(shell.HEADERS)
     if isinstance(answer, Redirect):
@@ -274,9 +337,7 @@ def _raw(request: Request, answer: Answer, *, caller_shown: bool) -> _Raw:
     if isinstance(answer, Data):
         if answer.body is None:
             return _Raw(b"", HTTPStatus.NO_CONTENT, headers)
-        headers["content-type"] = answer.media_type
-        if answer.filename is not None:
-            headers["content-disposition"] = f'attachment; filename="{answer.filename}"'
+        headers = _file_headers(answer.media_type, answer.filename)
         return _compressed(request, answer.body, HTTPStatus.OK, headers)
     theme = request.cookies.get(THEME)
     values = {
@@ -299,13 +360,28 @@ def _packed(name: str) -> bytes:
     return zlib.compress(shell.static_files()[name], 9, _GZIP)
 
 
+def _file_headers(media_type: str, filename: str | None) -> dict[str, str]:
+    headers = {**shell.HEADERS, "content-type": media_type}
+    if filename is not None:
+        headers["content-disposition"] = f'attachment; filename="{filename}"'
+    return headers
+
+
+def _accepts_gzip(request: Request) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")
+
+
 def _compressed(request: Request, body: bytes, status: int, headers: dict[str, str]) -> _Raw:
-    if len(body) < _MIN_COMPRESSED_BYTES or "gzip" not in request.headers.get(
-        "accept-encoding", ""
-    ):
+    if len(body) < _MIN_COMPRESSED_BYTES or not _accepts_gzip(request):
         return _Raw(body, status, headers)
-    packed = zlib.compress(body, 1, _GZIP)
-    return _Raw(packed, status, {**headers, "content-encoding": "gzip", "vary": "Accept-Encoding"})
+    return _Raw(zlib.compress(body, 1, _GZIP), status, headers | _PACKED)
+
+
+def _packed_parts(parts: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(1, wbits=_GZIP)
+    for part in parts:
+        yield packer.compress(part)
+    yield packer.flush()
 
 
 def _zone(request: Request) -> ZoneInfo:

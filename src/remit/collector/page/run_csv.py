@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
-from remit.collector.page.run_filters import PAGE_ROWS, Filters
-from remit.collector.page.run_rows import Run
-from remit.collector.page.tables import csv_file
-from remit.collector.page.visits import RUNS, Answer, Visit
+from remit.collector.page.run_filters import PAGE_ROWS, of_address
+from remit.collector.page.run_rows import Run, steps_in
+from remit.collector.page.tables import CSV, csv_parts
+from remit.collector.page.visits import RUNS, Answer, Api, Pieces, Visit
 
 MOST_ROWS: Final = 100_000
 """Most runs in one file."""
@@ -20,8 +20,9 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
     "purpose": lambda run: run["purpose"],
     "started_at": lambda run: run["started_at"],
     "finished_at": lambda run: run["finished_at"],
-    "steps": lambda run: run["span_counts"]["total"],
-    "failed_steps": lambda run: run["span_counts"]["failed"],
+    "steps": lambda run: steps_in(run).here,
+    "recorded_steps": lambda run: steps_in(run).recorded,
+    "failed_steps": lambda run: steps_in(run).failed,
     "handled_steps": lambda run: run["handled"],
     "refused_steps": lambda run: run["denied"],
     "marks": lambda run: " ".join(run["flags"]),
@@ -42,20 +43,23 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
 
 
 def table(visit: Visit) -> Answer:
-    """Return the chosen runs as a table, at most `MOST_ROWS`."""
-    filters = Filters.of(visit.query)
+    """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
+    filters = of_address(visit)
     criteria = filters.criteria(filters.window(visit))
-    return csv_file("runs.csv", COLUMNS, _runs(visit, criteria))
+    newest = visit.api.get(RUNS, **criteria)
+    return Pieces(csv_parts(COLUMNS, _pages(visit.api, criteria, newest)), CSV, "runs.csv")
 
 
-def _runs(visit: Visit, criteria: Mapping[str, str | None]) -> Iterator[Run]:
-    before: str | None = None
+def _pages(
+    api: Api, criteria: Mapping[str, str | None], newest: Mapping[str, Any]
+) -> Iterator[list[Run]]:
+    """Yield the runs of *newest*, a page of the list, and of the pages after it."""
+    page = newest
     for _ in range(MOST_ROWS // PAGE_ROWS):
-        answer = visit.api.get(RUNS, **criteria, before=before)
-        yield from answer["runs"]
-        before = answer["next"]
-        if before is None:
+        yield page["runs"]
+        if page["next"] is None:
             return
+        page = api.get(RUNS, **criteria, before=page["next"])
 
 
 def _failure(run: Run) -> Mapping[str, object]:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from remit.collector.errors import invalid_field
+from remit.collector.domain import Context
+from remit.collector.domain.questions import spans_of_run
+from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node
 from remit.collector.page.run_facts import closed_value, read_run, read_span
 from remit.collector.page.span_panel import Cause, Panel, panel_of
-from remit.collector.page.visits import SPANS, Answer, Data, Visit
+from remit.collector.page.visits import Answer, Api, Data, Pieces, Visit
+from remit.collector.store.questions import Position
 
 TEXT: Final = "text/plain; charset=utf-8"
 NDJSON: Final = "application/x-ndjson"
-MOST_BYTES: Final = 64 * 1024 * 1024
-"""An export ends after so many bytes, and says so in its last line."""
-_PAGE: Final = "1000"
+_PAGE: Final = 1000
+"""Steps that are read at once for an export."""
 _PAYLOADS: Final = {"payload": "payload", "result": "result_payload"}
 
 
@@ -63,25 +66,38 @@ def _whole(visit: Visit, *, opened: bool) -> Answer:
 
 
 def export(visit: Visit) -> Answer:
-    """Answer a run and its steps as NDJSON, as the API shows them."""
+    """Answer a run and its steps as NDJSON, as the API shows them, oldest first.
+
+    Raises:
+        RequestError: 404, there is none for this person.
+    """
     run_id = visit.named["id"]
     run = visit.api.get(f"/api/v1/agent_instance/{run_id}")["details"]
-    spans: list[bytes] = []
-    size, before = 0, None
-    while size < MOST_BYTES:
-        page = visit.api.get(SPANS, run_id=run_id, payloads="true", limit=_PAGE, before=before)
-        lines = [msgspec.json.encode(span) for span in page["spans"]]
-        spans += lines
-        size += sum(map(len, lines))
-        before = page["next"]
-        if before is None:
-            break
-    end = [] if before is None else [{"type": "incomplete", "before": before}]
-    # The API lists the newest first.
-    body = b"\n".join(
-        [msgspec.json.encode(run), *reversed(spans), *map(msgspec.json.encode, end), b""]
-    )
-    return Data(body, NDJSON, f"{run_id}.ndjson")
+    return Pieces(_lines(visit.api, run_id, run), NDJSON, f"{run_id}.ndjson")
+
+
+def _lines(api: Api, run_id: str, run: object) -> Iterator[bytes]:
+    """Yield a line of JSON for the run, and the lines of one page of steps after the other.
+
+    If a page cannot be read, the last line says so.
+    """
+    yield msgspec.json.encode(run) + b"\n"
+    after: Position | None = None
+    while True:
+        try:
+            page, after = api.read(partial(_page, run_id, after))
+        except RequestError as refusal:
+            end = {"type": "incomplete", "after": after and str(after), "code": refusal.code}
+            yield msgspec.json.encode(end) + b"\n"
+            return
+        yield page
+        if after is None:
+            return
+
+
+def _page(run_id: str, after: Position | None, ctx: Context) -> tuple[bytes, Position | None]:
+    spans, following = spans_of_run(ctx, run_id, after, _PAGE)
+    return msgspec.json.Encoder().encode_lines(spans), following
 
 
 def _failure(panel: Panel) -> Iterator[str]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
+from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain import Context
-from remit.collector.domain.params import instance_of
+from remit.collector.domain.failures import MOST_FAILED, ClosedErrors, closed_errors_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import members, objects
+from remit.collector.page.visibility import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
 from remit.collector.store.questions import (
@@ -22,17 +24,14 @@ from remit.collector.store.questions import (
     StepRecord,
     count_runs,
     oldest_run,
-    run_ref_of,
-    scope_of,
     steps_of,
 )
+from remit.collector.store.rows import all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 MOST_STEPS: Final = 2000
 """A run with more steps is shown in pages."""
 PAGE_STEPS: Final = 500
-MOST_FAILED: Final = 100
-"""So many failed steps of a run are read with their errors."""
 FAILED: Final = "failed"
 PROCESS_ENDED: Final = "ProcessEnded"
 """The class of the error with which a later process closes what an ended one left open."""
@@ -68,7 +67,8 @@ class RunFacts:
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
         far: Of a failed run, the steps of its failure that are on other pages, and those around.
-        total: How many steps there are.
+        total: How many spans there are.
+        recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span with payloads.
         elsewhere: The same failure in other runs.
@@ -82,6 +82,7 @@ class RunFacts:
     steps: Mapping[str, StepRecord]
     far: Mapping[str, StepRecord]
     total: int
+    recorded: int | None
     after: str | None
     root: SpanRow | None
     elsewhere: Elsewhere | None
@@ -102,6 +103,18 @@ class RunFacts:
         closed = closed_types(self.types)
         used = {step.schema_name for step in self.steps.values()}
         return not closed.isdisjoint(used) if self.is_whole else bool(closed)
+
+    @property
+    def counts(self) -> StepCounts:
+        """The numbers of its steps."""
+        row = self.row
+        spans = {
+            "total": self.total,
+            "failed": row.spans_failed,
+            "active": row.spans_active,
+            "recorded": self.recorded,
+        }
+        return step_counts(row.external_identifier, row.status, spans)
 
     @property
     def is_open(self) -> bool:
@@ -131,27 +144,6 @@ class RunFacts:
     def process_ended(self) -> bool:
         """Whether a later process closed the run because its own had ended."""
         return self.row.status == FAILED and self.outcome.get("reason") == "process ended"
-
-
-class ClosedErrors(NamedTuple):
-    """Exceptions whose messages are shown only on request.
-
-    Attributes:
-        alike: Their classes and places.
-        all: Whether they are all exceptions of the run.
-    """
-
-    alike: frozenset[tuple[str, str]] = frozenset()
-    all: bool = False
-
-    @property
-    def any(self) -> bool:
-        """Whether there are any."""
-        return self.all or bool(self.alike)
-
-    def has(self, error: Mapping[str, object]) -> bool:
-        """Return whether an exception is one of them."""
-        return self.all or _exception(error) in self.alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,23 +196,6 @@ class SpanFacts:
 def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
     """Return the names of the span types whose values are shown only on request."""
     return frozenset(name for name, declared in types.items() if declared.is_closed)
-
-
-def closed_errors_of(failed: Sequence[SpanRow], closed: Collection[str]) -> ClosedErrors:
-    """Return the exceptions of closed steps among the failed ones of a run.
-
-    They are all exceptions if the run may have more failed steps than were read.
-
-    Args:
-        failed: The failed steps, at most `MOST_FAILED`.
-        closed: The span types whose values are shown only on request.
-    """
-    if closed and len(failed) >= MOST_FAILED:
-        return ClosedErrors(all=True)
-    errors = [error_of(row) for row in failed if row.schema_name in closed]
-    for error in errors:
-        errors += [*objects(error.get("causes")), *objects(error.get("members"))]
-    return ClosedErrors(frozenset(map(_exception, errors)))
 
 
 def closed_errors_in(ctx: Context, run: InstanceRow, closed: Collection[str]) -> ClosedErrors:
@@ -292,17 +267,9 @@ def error_of(row: SpanRow) -> dict[str, object]:
     return members(result_of(row).get("error"))
 
 
-def _exception(error: Mapping[str, object]) -> tuple[str, str]:
-    """Return class and place of an exception, which steps have in common that it ended."""
-    return str(error.get("type")), str(error.get("at"))
-
-
 def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
-    row, tx = instance_of(ctx, run_id), ctx.tx
+    (row, run), tx = run_in(ctx, run_id), ctx.tx
     account_id = ctx.caller.account_id
-    run = run_ref_of(tx, run_id)
-    if run is None:
-        raise not_found("agent_instance")
     limit = MOST_STEPS if run.spans <= MOST_STEPS else limit
     steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
     far = {} if len(steps) == run.spans else _failed_elsewhere(ctx, row, run, steps)
@@ -311,6 +278,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
     root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
     agent = tx.agent(account_id, row.agent_id)
     version = tx.row(VersionRow, account_id, row.agent_version_id)
+    recorded = tx.recorded(row)
     return RunFacts(
         row=row,
         agent=row.agent_id if agent is None else agent.name,
@@ -320,6 +288,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
         steps=steps,
         far=far,
         total=run.spans,
+        recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
         root=root,
         elsewhere=_elsewhere(ctx, row),
@@ -362,9 +331,7 @@ def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
     account_id = ctx.caller.account_id
     if row.status != FAILED or row.fingerprint is None:
         return None
-    scope = scope_of(ctx.tx, account_id, row.agent_id, ctx.caller.environment_id)
-    if scope is None:
-        return None
+    scope = scope_in(ctx, row.agent_id)
     alike = RunCriteria(scope=scope, fingerprint=row.fingerprint, status=FAILED)
     runs = count_runs(ctx.tx, alike)
     oldest = oldest_run(ctx.tx, alike) if runs > 1 else None
@@ -392,7 +359,7 @@ def _name(version: VersionRow) -> str:
 
 
 def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -> SpanFacts:
-    run, tx = instance_of(ctx, run_id), ctx.tx
+    run, tx = run_in(ctx, run_id).row, ctx.tx
     account_id = ctx.caller.account_id
     row = tx.spans(account_id, [span_id]).get(span_id)
     if row is None or row.agent_instance_id != run_id:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid, invalid_field
-from remit.collector.page.subjects import scope_in
+from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import ANY, AT, LAST_DAY, NOW, Window, at, window_of
 from remit.collector.store.questions import subjects_from
@@ -169,6 +169,19 @@ def messages(refusal: RequestError) -> dict[str, str]:
     """Return what is wrong by name of the filter in an address, for the form."""
     errors = refusal.errors or {}
     return {_FIELDS.get(field, field): ", ".join(texts) for field, texts in errors.items()}
+
+
+def of_address(visit: Visit) -> Filters:
+    """Return the filters of an address, in which a subject may stand as in a form.
+
+    Raises:
+        RequestError: 422.
+    """
+    filters = Filters.of(visit.query)
+    subject = filters.get("subject").strip()
+    if not subject:
+        return filters
+    return Filters({**filters.chosen, "subject": _subject_hash(visit, subject)})
 
 
 def of_form(visit: Visit) -> Filters:

@@ -258,7 +258,7 @@ def _handled(facts: RunFacts, tree: Tree) -> Notice:
         effect=effect,
         values={
             "count": facts.row.handled,
-            "total": facts.total,
+            "total": facts.counts.here,
             "names": _counted(handled),
             "by": _named(list(dict.fromkeys(formats.step(step.schema_name) for step in by_effect))),
         },

@@ -24,8 +24,9 @@ from remit.collector.page.run_facts import (
 from remit.collector.page.run_notice import ledger_of, notice_of
 from remit.collector.page.span_panel import panel_of
 from remit.collector.page.step_tree import Tree
+from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import Answer, Page, Visit
-from remit.collector.store.questions import Beside, runs_beside, scope_of
+from remit.collector.store.questions import Beside, runs_beside
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
 
@@ -90,8 +91,7 @@ def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "ru
 
 def _beside(ctx: Context, facts: RunFacts) -> Beside:
     """Return the runs of the same agent before and after a run."""
-    scope = scope_of(ctx.tx, ctx.caller.account_id, facts.row.agent_id, ctx.caller.environment_id)
-    return Beside(None, None) if scope is None else runs_beside(ctx.tx, scope, facts.row.id)
+    return runs_beside(ctx.tx, scope_in(ctx, facts.row.agent_id), facts.row.id)
 
 
 def tree_of(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:

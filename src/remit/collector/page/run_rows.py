@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+from remit._base.outcomes import StepCounts, step_counts
 from remit.collector.domain import Context
-from remit.collector.domain.params import instance_of
 from remit.collector.errors import RequestError, not_found
-from remit.collector.page.formats import short_name, tail
+from remit.collector.page.formats import missing, short_name, tail
+from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
-from remit.collector.store.questions import run_of, run_ref_of
+from remit.collector.store.questions import run_of
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 from remit.collector.views.questions import run_view
@@ -70,8 +71,7 @@ class RunRow(NamedTuple):
         agent: Name of its agent.
         outcome: What failed, or how it went; None if nothing is known.
         marks: Its marks.
-        steps: The number of its spans.
-        failed: The number of failed ones.
+        steps: The numbers of its steps.
         tokens: Tokens of prompts and completions; None if none were counted.
         took_us: How long it took, or has taken; None if that is not known.
         has_begun: Whether it has begun.
@@ -85,8 +85,7 @@ class RunRow(NamedTuple):
     agent: str
     outcome: Outcome | None
     marks: Sequence[Mark]
-    steps: int
-    failed: int
+    steps: StepCounts
     tokens: int | None
     took_us: int | None
     has_begun: bool
@@ -108,6 +107,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
         step: Name of the step that it is in.
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
+    steps = steps_in(run)
     return RunRow(
         id=run["id"],
         tail=tail(run["id"]),
@@ -117,16 +117,24 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
         agent=run["agent"]["name"],
         outcome=Outcome("quiet", "", f"now in {short_name(step)}") if step else outcome_of(run),
         marks=[
-            Mark(name, run["denied"] if name == "denied" else None, words)
+            Mark(
+                name,
+                run["denied"] if name == "denied" else None,
+                words if name != "lost" or steps.recorded is None else missing(steps),
+            )
             for name, words in _MARKS.items()
             if name in run["flags"]
         ],
-        steps=run["span_counts"]["total"],
-        failed=run["span_counts"]["failed"],
+        steps=steps,
         tokens=sum(tokens) if tokens else None,
         took_us=_took_us(run, now_us),
         has_begun=run["started_at"] is not None,
     )
+
+
+def steps_in(run: Run) -> StepCounts:
+    """Return the numbers of a run's steps."""
+    return step_counts(run["external_identifier"], run["status"], run["span_counts"])
 
 
 def listed_run(api: Api, run_id: str) -> dict[str, Any]:
@@ -137,9 +145,7 @@ def listed_run(api: Api, run_id: str) -> dict[str, Any]:
     """
 
     def work(ctx: Context) -> dict[str, Any]:
-        instance_of(ctx, run_id)
-        ref = run_ref_of(ctx.tx, run_id)
-        run = None if ref is None else run_of(ctx.tx, ref)
+        run = run_of(ctx.tx, run_in(ctx, run_id).ref)
         if run is None:
             raise not_found("agent_instance")
         return run_view(run)

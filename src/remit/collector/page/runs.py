@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from remit.collector.domain import TokenScope
 from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import US_PER_S, day
 from remit.collector.page.hours import Bar, Bars, bars_of
-from remit.collector.page.run_filters import PAGE_ROWS, Filters, kept_agent, noting, of_form
+from remit.collector.page.run_filters import (
+    PAGE_ROWS,
+    Filters,
+    kept_agent,
+    noting,
+    of_address,
+    of_form,
+)
 from remit.collector.page.run_rows import Run, RunRow, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
 from remit.collector.page.runs_without import WORDS, Dropped, without_each
 from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Page, Redirect, Visit
 from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
+from remit.collector.store import is_postgres
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import MOST_RANKED
 from remit.collector.times import format_us
@@ -74,10 +85,21 @@ class _Part(NamedTuple):
     is_whole: bool = True
 
 
+def _database(visit: Visit) -> str:
+    """Return the database of the server, as a command names it, for readers of the account."""
+    if visit.api.caller.scope != TokenScope.ACCOUNT:
+        return "..."
+    database = visit.api.service.database
+    return shlex.quote(database if is_postgres(database) else str(Path(database).absolute()))
+
+
 def runs(visit: Visit) -> Answer:
     """Show the runs that the filters of the address choose, the newest ones first."""
     filters = Filters.of(visit.query)
     try:
+        if (hashed := of_address(visit)) != filters:
+            # The hash does not name the person, in bookmarks and in the history of the browser.
+            return Redirect(hashed.address())
         window = _checked(visit, filters)
         cursor = visit.api.get(CHANGES)["cursor"]
         listed = _listed(visit, filters, window)
@@ -91,7 +113,7 @@ def runs(visit: Visit) -> Answer:
     if not listed.runs and listed.until_us is None and not filters.get("before"):
         is_empty = not visit.api.get(RUNS, limit="1")["runs"]
         if is_empty:
-            return Page("runs_empty.html", {"cursor": cursor})
+            return Page("runs_empty.html", {"cursor": cursor, "database": _database(visit)})
         without = () if is_ranked else without_each(visit, filters, window)
 
     def bar_address(bar: Bar) -> str:

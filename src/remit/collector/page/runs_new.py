@@ -8,7 +8,7 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.errors import invalid_field
-from remit.collector.page.run_filters import PAGE_ROWS, Filters
+from remit.collector.page.run_filters import PAGE_ROWS, of_address
 from remit.collector.page.run_rows import Run, rows_of
 from remit.collector.page.shell import render
 from remit.collector.page.visits import CHANGES, RUNS, Answer, Data, Visit
@@ -21,7 +21,7 @@ _MOST_ROUNDS: Final = 5
 
 def new_runs(visit: Visit) -> Answer:
     """Return how many runs are new since a list was shown, and its rows that changed since."""
-    filters = Filters.of(visit.query)
+    filters = of_address(visit)
     window = filters.window(visit)
     newest = visit.query.get("newest", "")
     if newest and not is_pfid(newest):

@@ -13,6 +13,8 @@ LONGER: Final = 1.5
 """A step took longer or shorter if one duration is so many times the other."""
 Places: TypeAlias = tuple[int | None, int | None]
 """Places of one name in both lists; None where it is in one list only."""
+_LATEST: Final = "9"
+"""Later than every time, as a text."""
 AROUND: Final = 2
 """Rows that are shown before and after a difference."""
 
@@ -78,22 +80,42 @@ def differ(older_us: int | None, newer_us: int | None, least_us: int) -> bool:
 
 
 def sequence_of(spans: Sequence[Mapping[str, Any]]) -> list[Ran]:
-    """Return the steps of a run in the order of its tree, without the run itself."""
+    """Return the steps of a run in the order of its tree, without the run itself.
+
+    Parallel steps are in the order of their names: which of them began first tells nothing.
+    """
     beneath: dict[str | None, list[Mapping[str, Any]]] = {}
     known = {span["id"]: span for span in spans}
     root = next((span["id"] for span in spans if span["schema_name"] == ROOT_SPAN), None)
-    for span in sorted(spans, key=lambda span: (span["started_at"] or "9", span["id"])):
+    for span in sorted(spans, key=lambda span: (span["started_at"] or _LATEST, span["id"])):
         parent = span["parent_span_id"]
         beneath.setdefault(parent if parent in known and parent != root else None, []).append(span)
     sequence: list[Ran] = []
-    waiting = [(span, 0) for span in reversed(beneath.get(None, []))]
+    waiting = [(span, 0) for span in reversed(_in_order(beneath.get(None, [])))]
     while waiting:
         span, depth = waiting.pop()
         under = beneath.get(span["id"], []) if span["id"] != root else []
         if span["id"] != root:
             sequence.append(_ran(span, depth, is_parent=bool(under)))
-        waiting += [(child, depth + 1) for child in reversed(under)]
+        waiting += [(child, depth + 1) for child in reversed(_in_order(under))]
     return sequence
+
+
+def _in_order(siblings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return siblings by their start, those that all ran at the same time by their names."""
+    ordered: list[Mapping[str, Any]] = []
+    parallel: list[Mapping[str, Any]] = []
+    for span in siblings:
+        began = span["started_at"] or _LATEST
+        if any(began >= (other["finished_at"] or _LATEST) for other in parallel):
+            ordered += sorted(parallel, key=_name_of)
+            parallel = []
+        parallel.append(span)
+    return ordered + sorted(parallel, key=_name_of)
+
+
+def _name_of(span: Mapping[str, Any]) -> str:
+    return str(span["schema_name"])
 
 
 def _ran(span: Mapping[str, Any], depth: int, *, is_parent: bool) -> Ran:

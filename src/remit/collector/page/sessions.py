@@ -15,12 +15,13 @@ from remit.collector.domain import (
     Caller,
     IdSource,
     Permission,
+    Permissions,
     TokenScope,
     hash_of,
     holder_of,
     prepare,
 )
-from remit.collector.errors import unauthorized
+from remit.collector.errors import forbidden, unauthorized
 from remit.collector.store import (
     SessionRow,
     Store,
@@ -88,7 +89,7 @@ class Sessions:
         """Return the id of the account that a token or a code opens; no writer waits for it.
 
         Raises:
-            RequestError: 401, it is neither, or is not valid any more.
+            RequestError: 401, it is neither, or is not valid any more; 403, it may not read.
             StoreUnavailableError: The database cannot be used now.
         """
         with self._store.reading() as tx:
@@ -103,7 +104,7 @@ class Sessions:
             replaced: The secret of a session that ends by it.
 
         Raises:
-            RequestError: 401, it is neither, or is not valid any more.
+            RequestError: 401, it is neither, or is not valid any more; 403, it may not read.
             StoreUnavailableError: The database cannot be used now.
         """
         secret = secrets.token_urlsafe(_SECRET_BYTES)
@@ -130,7 +131,7 @@ class Sessions:
         """Return the session that a token or a code begins, without its secret.
 
         Raises:
-            RequestError: 401.
+            RequestError: 401, or 403 for a token that may not read.
         """
         now_us = self._now_us()
         expires_us = now_us + LONGEST_US
@@ -141,7 +142,12 @@ class Sessions:
             token = tx.token_of_hash(hash_of(given))
             if token is None:
                 raise unauthorized()
-            account_id, token_id = holder_of(tx, token, now_us).account_id, token.id
+            holder = holder_of(tx, token, now_us)
+            if not holder.reads:
+                raise forbidden(
+                    f"this token may {holder.may.in_words} only: sign in with one that may read"
+                )
+            account_id, token_id = holder.account_id, token.id
             expires_us = min(expires_us, token.expires_at or expires_us)
         return SessionRow(
             id=self._ids.new(partition_of(account_id) or 0),
@@ -213,7 +219,7 @@ def _holder(tx: Transaction, row: SessionRow, now_us: int) -> Caller:
     """
     if row.token_id is None:
         scope = TokenScope.ACCOUNT
-        return Caller(row.account_id, scope, may=Permission.ERASE, in_session=True)
+        return Caller(row.account_id, scope, may=Permissions.of(Permission.ERASE), in_session=True)
     token = tx.row(TokenRow, row.account_id, row.token_id)
     if token is None:
         raise unauthorized()

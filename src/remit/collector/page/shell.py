@@ -64,6 +64,7 @@ _FILTERS: Final[Mapping[str, Any]] = {
     "tail": formats.tail,
     "step": formats.step,
     "steps": formats.steps,
+    "missing": formats.missing,
     "times": formats.times,
     "listed": formats.listed,
     "node": node_of,

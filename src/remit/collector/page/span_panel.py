@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from remit.collector.domain.failures import ClosedErrors
 from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import (
@@ -20,7 +21,6 @@ from remit.collector.page.payload_tree import (
 from remit.collector.page.run_facts import (
     FAILED,
     PROCESS_ENDED,
-    ClosedErrors,
     SpanFacts,
     error_of,
     seconds_after,
@@ -182,6 +182,10 @@ def panel_of(
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED
     rest = {name: value for name, value in result.items() if name != "error" or not error}
+    is_root = row.schema_name == ROOT_SPAN
+    if is_root:
+        # What a run was not given, and an end without a reason.
+        payload, rest = _without_none(payload), _without_none(rest)
     refusal = _refusal(facts, error) if "violations" in error else None
     causes = error if error and not process_ended and refusal is None else {}
     parent = facts.ancestors[0] if facts.ancestors else None
@@ -193,7 +197,7 @@ def panel_of(
         after_us=seconds_after(facts.run, row.started_at),
         handled=row.status == FAILED and parent is not None and parent.status == "complete",
         process_ended=process_ended,
-        chain=list(_chain(causes, hidden, closed=closed)) if causes else (),
+        chain=list(_chain(causes, closed=closed or hidden.has(causes))) if causes else (),
         group=None if closed or not causes else _group(facts, error, hidden),
         refusal=refusal,
         received=None if closed or erased else tree_of(payload),
@@ -201,12 +205,16 @@ def panel_of(
         stream=_stream(result),
         frames=_frames(facts, error) if causes else None,
         findings=[] if closed else list(map(str, items(view["schema_errors"]))),
-        quality=quality if row.schema_name == ROOT_SPAN else {},
+        quality=quality if is_root else {},
         erased=erased,
         closed=closed,
         opened=opened,
-        is_root=row.schema_name == ROOT_SPAN,
+        is_root=is_root,
     )
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _took(row: SpanRow) -> int | None:
@@ -229,18 +237,15 @@ def _stream(result: Mapping[str, object]) -> str:
 # Failures
 
 
-def _chain(error: Mapping[str, object], hidden: ClosedErrors, *, closed: bool) -> Iterable[Cause]:
-    yield _cause(error, "", hidden, closed=closed)
+def _chain(error: Mapping[str, object], *, closed: bool) -> Iterable[Cause]:
+    yield _cause(error, "", closed=closed)
     for cause in objects(error.get("causes")):
         how = _RELATIONS.get(str(cause.get("relation")), "with")
-        yield _cause(cause, how, hidden, closed=closed)
+        yield _cause(cause, how, closed=closed)
 
 
-def _cause(
-    error: Mapping[str, object], how: str, hidden: ClosedErrors, *, closed: bool = False
-) -> Cause:
+def _cause(error: Mapping[str, object], how: str, *, closed: bool) -> Cause:
     message, at = error.get("message"), error.get("at")
-    closed = closed or hidden.has(error)
     return Cause(
         how,
         node_of(error.get("type") or "failed"),
@@ -321,6 +326,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
     listed = objects(group.get("members"))
     if not listed:
         return None
+    closed = hidden.has(group)
     free = [row for row in facts.failed if "members" not in error_of(row)]
     listed_members: list[Member] = []
     for member in listed:
@@ -336,7 +342,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
                 after,
                 step,
                 step is not None and step.id == facts.row.id,
-                _cause(member, "", hidden),
+                _cause(member, "", closed=closed),
             )
         )
     count = group.get("of")
@@ -344,7 +350,7 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
         formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
     ]
     return Group(
-        _cause(group, "", hidden),
+        _cause(group, "", closed=closed),
         sorted(
             listed_members,
             key=lambda member: member.after_us if member.after_us is not None else 2**62,

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from remit.collector.domain import Context
-from remit.collector.errors import invalid_field, not_found
+from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, declaration_of
+from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import Period, period_of
 from remit.collector.store import SchemaVersionRow, VersionRow
-from remit.collector.store.questions import Scope, VersionUse, scope_of, version_uses
+from remit.collector.store.questions import VersionUse, version_uses
 
 MOST_RUNS: Final = 10_000
 """Number of runs of an agent, the newest, of which the versions are counted."""
@@ -116,22 +117,6 @@ def version_in(visit: Visit, versions: Sequence[Version], name: str) -> Version 
     if key and version is None:
         raise invalid_field(name, "must be a version of this agent, as the list links it")
     return version
-
-
-def scope_in(ctx: Context, agent_id: str | None = None) -> Scope:
-    """Return the scope of an agent, or of all agents, as far as the caller sees them.
-
-    Raises:
-        RequestError: 404.
-    """
-    caller = ctx.caller
-    scope = None
-    if agent_id is None or caller.agent_id in {None, agent_id}:
-        wanted = agent_id or caller.agent_id
-        scope = scope_of(ctx.tx, caller.account_id, wanted, caller.environment_id)
-    if scope is None:
-        raise not_found("agent")
-    return scope
 
 
 def versions_of(ctx: Context, agent_id: str) -> list[Version]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -139,5 +139,20 @@ class Data:
     filename: str | None = None
 
 
-Answer: TypeAlias = Page | Redirect | Data
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A file that is read and sent in pieces, in turn with what others ask for.
+
+    Attributes:
+        parts: The pieces; each is read when the one before has been sent.
+        media_type: Its type.
+        filename: Name of the file.
+    """
+
+    parts: Iterator[bytes]
+    media_type: str
+    filename: str
+
+
+Answer: TypeAlias = Page | Redirect | Data | Pieces
 Handler: TypeAlias = Callable[[Visit], Answer]

@@ -12,14 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from remit._base.version import __version__
 from remit.collector.api import CALLER, HEADERS, RETRY_AFTER_S, Executor, Service
-from remit.collector.domain import TokenScope
+from remit.collector.domain import Permission, TokenScope
 from remit.collector.errors import RequestError, forbidden, unauthorized
 from remit.collector.metrics import Metrics
 from remit.collector.server.prometheus import CONTENT_TYPE
 from remit.collector.settings import MetricsFor
 
-ALIVE: Final = b'{"status":"success"}'
+READY: Final = b'{"status":"success"}'
+ALIVE: Final = f'{{"status":"success","version":"{__version__}"}}'.encode()
 # A request with one of these headers came through a proxy.
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -43,10 +45,10 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
             raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
-                "the database cannot be used now",
+                "the database cannot be read or written now",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
-        return Response(ALIVE, headers=HEADERS)
+        return Response(READY, headers=HEADERS)
 
     async def counters(request: Request) -> Response:
         if service.settings.metrics == MetricsFor.ALL:
@@ -57,6 +59,11 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
             request.scope[CALLER] = caller
             if caller.scope != TokenScope.ACCOUNT:
                 raise unauthorized()
+            if not caller.may.permits(Permission.METRICS):
+                raise forbidden(
+                    f"this token may {caller.may.in_words} only: create one that may read the "
+                    "metrics with `remit token create --may metrics`"
+                )
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     handlers = {"/healthz": health, "/readyz": readiness, "/metrics": counters}

@@ -9,6 +9,7 @@ from typing import Final
 
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.guard import logger
+from remit._base.text import number_of
 from remit.collector.settings import Settings
 from remit.collector.store import Store
 
@@ -87,10 +88,10 @@ class Maintenance:
         )
         if any(removed):
             logger.info(
-                "deleted because of their age: %s spans, %s runs, and the payloads of %s spans",
-                removed.spans,
-                removed.instances,
-                removed.payloads,
+                "deleted because of their age: %s, %s, and the payloads of %s",
+                number_of(removed.spans, "span"),
+                number_of(removed.instances, "run"),
+                number_of(removed.payloads, "span"),
             )
 
     def _pause(self) -> bool:

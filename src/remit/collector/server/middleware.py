@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
+from remit._base.guard import logger
 from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, refused
 from remit.collector.errors import RequestError
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
@@ -44,6 +45,8 @@ _OTHER: Final = "other"
 _STATIC: Final = "/static/"
 BURST_S: Final = 2
 """A token may send the requests of so many seconds at once."""
+QUIET_S: Final = 60
+MAX_ADDRESSES: Final = 1000
 MAX_TOKENS: Final = 10_000
 """Number of tokens in memory; the least recently used one is dropped first."""
 
@@ -75,6 +78,7 @@ class Gate:
         self._paths = {id(route.endpoint): route.path for route in routes}
         self._metrics = metrics
         self._rates = Rates(settings, clock)
+        self._refused_tokens = RefusedTokens(clock)
         self._clock = clock
         self._log = log
 
@@ -136,6 +140,8 @@ class Gate:
             self._metrics.add(REFUSALS, code)
         if status == HTTPStatus.SERVICE_UNAVAILABLE and scope["path"].startswith(PREFIXES):
             self._metrics.add(DB_ERRORS)
+        if status == HTTPStatus.UNAUTHORIZED and "authorization" in Headers(scope=scope):
+            self._refused_tokens.note(scope, method, route or NO_ROUTE)
         if self._log is None:
             return
         caller = scope.get(CALLER)
@@ -155,6 +161,31 @@ class Gate:
                 "bytes": sent,
                 "worker": os.getpid(),
             }
+        )
+
+
+class RefusedTokens:
+    """Logs that a token was refused, of each address at most once a minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Measure the minutes with *clock*."""
+        self._clock = clock
+        self._quiet_until_ns: dict[str, int] = {}
+
+    def note(self, scope: Scope, method: str, route: str) -> None:
+        """Log a request whose token was refused."""
+        address = scope["client"][0] if scope["client"] else "this process"
+        now_ns = self._clock.monotonic_ns()
+        if now_ns < self._quiet_until_ns.get(address, now_ns):
+            return
+        if len(self._quiet_until_ns) >= MAX_ADDRESSES:
+            self._quiet_until_ns.clear()
+        self._quiet_until_ns[address] = now_ns + QUIET_S * NS_PER_S
+        logger.warning(
+            "a token was refused: %s %s from %s; others from there are not logged for a minute",
+            method,
+            route,
+            address,
         )
 
 

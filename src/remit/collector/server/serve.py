@@ -23,21 +23,27 @@ from uvicorn.supervisors import Multiprocess
 
 from remit._base.clock import SystemClock
 from remit._base.guard import logger
+from remit._base.system import STOP_SIGNALS, allow_open_files
+from remit._base.text import number_of
+from remit._base.version import __version__
 from remit.collector.api import ThreadExecutor
 from remit.collector.domain import prepare
 from remit.collector.page import PageOptions
 from remit.collector.server import AccessLog
 from remit.collector.server.app import create_app
+from remit.collector.server.log import INFO, LogFormat, level_of_uvicorn, start_logging
 from remit.collector.server.prometheus import FOLDER_VARIABLE, PrometheusMetrics
 from remit.collector.settings import Settings
-from remit.collector.store import is_postgres, open_store
+from remit.collector.store import is_postgres, open_store, shown
+from remit.collector.store.version import VERSION
 from remit.errors import SettingsError
 
 GRACE_S: Final = 10
 """Seconds that requests in flight have when the server is stopped."""
 WORKER_TIMEOUT_S: Final = 30
 """A worker that does not answer its supervisor for so many seconds is replaced."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SPARE_FILES: Final = 64
+"""Files that a process opens beside its connections: database, logs, pipes, threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,8 @@ class ServerOptions:
         proxy: Addresses and networks of reverse proxies whose `X-Forwarded-For` is trusted,
             separated by commas.
         access_log: Where each request is logged, a path or `-`; None logs none.
+        log_format: How the lines on standard error are written.
+        log_level: The least level of these lines.
         page: `on` serves the pages at `/`, `off` the API alone.
         page_host: Names of the server with a dot in them, by which browsers ask for the pages.
     """
@@ -58,6 +66,8 @@ class ServerOptions:
     ssl_keyfile: str | None = None
     proxy: str | None = None
     access_log: str | None = None
+    log_format: str = LogFormat.TEXT
+    log_level: str = INFO
     page: str = "on"
     page_host: tuple[str, ...] = ()
 
@@ -95,6 +105,15 @@ def serve(
     if workers > 1 and not is_postgres(db):
         raise SettingsError(f"{workers} workers need a PostgreSQL database, not an SQLite file")
     settings, options = settings or Settings(), options or ServerOptions()
+    _allow_files(settings.max_connections)
+
+    def started(url: str) -> None:
+        if on_start is not None:
+            on_start(url)
+        count = f", {number_of(workers, 'worker')}" if workers > 1 else ""
+        what = (__version__, shown(db), VERSION, count, url)
+        logger.info("started: version %s, database %s, schema %s%s, %s", *what)
+
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(db)))
         prepare(store, SystemClock())
@@ -104,7 +123,8 @@ def serve(
             log = stack.enter_context(closing(AccessLog(options.access_log)))
         if workers > 1:
             store.close()
-            _supervise(workers, listener, db, settings, options, on_start)
+            _supervise(workers, listener, db, settings, options, started)
+            logger.info("stopped")
             return
         executor = ThreadExecutor(store.writes_at_once, store.reads_at_once)
         stack.callback(executor.close)
@@ -115,7 +135,20 @@ def serve(
             executor=executor,
             page=options.pages,
         )
-        Server(app, listener, settings=settings, options=options, on_start=on_start).run()
+        Server(app, listener, settings=settings, options=options, on_start=started).run()
+    logger.info("stopped")
+
+
+def _allow_files(connections: int) -> None:
+    """Allow this process and its workers to open so many connections; log if it is not possible."""
+    needed = connections + SPARE_FILES
+    allowed = allow_open_files(needed)
+    if allowed < needed:
+        logger.warning(
+            "this process may open %s files, and %s connections need %s: raise the limit "
+            "(ulimit -n, LimitNOFILE= of systemd), or lower --max-connections",
+            allowed, connections, needed,
+        )  # fmt: skip
 
 
 def _supervise(
@@ -124,7 +157,7 @@ def _supervise(
     db: Path | str,
     settings: Settings,
     options: ServerOptions,
-    on_start: Callable[[str], None] | None,
+    on_start: Callable[[str], None],
 ) -> None:
     """Run several processes that serve one socket, until SIGINT or SIGTERM."""
     if options.ssl_certfile is not None:
@@ -139,15 +172,21 @@ def _supervise(
         supervisor = _Supervisor(config, [listener])
         try:
             # Connections wait in the socket until a worker accepts them.
-            if on_start is not None:
-                on_start(url_of(listener, tls=options.ssl_certfile is not None))
+            on_start(url_of(listener, tls=options.ssl_certfile is not None))
             supervisor.run()
         finally:
             del os.environ[FOLDER_VARIABLE]
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's supervisor, which replaces workers that have died; each is logged."""
+    """uvicorn's supervisor, which replaces workers that have died, or at a SIGHUP; it is logged."""
+
+    def handle_hup(self) -> None:
+        logger.info("SIGHUP: the workers are replaced one by one")
+        before = {process.pid for process in self.processes}
+        super().handle_hup()
+        if before.isdisjoint(process.pid for process in self.processes):
+            logger.info("SIGHUP: the workers were replaced")
 
     def keep_subprocess_alive(self) -> None:
         before = [process.pid for process in self.processes]
@@ -161,6 +200,7 @@ def _worker_app(
     db: Path | str, settings: Settings, options: ServerOptions, folder: Path
 ) -> ASGIApp:
     """Return the app of a worker, which is stopped when its parent process has ended."""
+    start_logging(options.log_format, options.log_level)
     threading.Thread(target=_stop_without_parent, name="remit-parent", daemon=True).start()
     try:
         store = open_store(db)
@@ -181,7 +221,7 @@ def _stop_without_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - workers are child processes
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -226,10 +266,10 @@ def _config(
         loop="asyncio",
         lifespan="auto",
         log_config=None,
-        # Any client can cause warnings, in any number.
-        log_level="error",
+        log_level=level_of_uvicorn(options.log_level),
         access_log=False,
         server_header=False,
+        headers=[("x-remit-version", __version__)],
         timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=WORKER_TIMEOUT_S,
         proxy_headers=options.proxy is not None,
@@ -278,7 +318,7 @@ class Server:
 
 @contextmanager
 def _signals_call(stop: Callable[[], None]) -> Generator[None]:
-    """Call *stop* on SIGINT and SIGTERM.
+    """Call *stop* on the signals that ask a process to end.
 
     uvicorn has handlers of its own while it runs. At its end it raises the signal again, which
     would end the process with an error.
@@ -291,7 +331,7 @@ def _signals_call(stop: Callable[[], None]) -> Generator[None]:
         del number, frame
         stop()
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
         yield
     finally:

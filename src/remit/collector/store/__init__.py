@@ -27,6 +27,8 @@ from remit.collector.store.rows import CREATED_BY_KEY as CREATED_BY_KEY
 from remit.collector.store.rows import DENIED as DENIED
 from remit.collector.store.rows import FINISHED_BY_KEY as FINISHED_BY_KEY
 from remit.collector.store.rows import FOUND as FOUND
+from remit.collector.store.rows import HIDDEN as HIDDEN
+from remit.collector.store.rows import HOLE as HOLE
 from remit.collector.store.rows import INVALID as INVALID
 from remit.collector.store.rows import LOST as LOST
 from remit.collector.store.rows import SENSITIVE as SENSITIVE

@@ -19,7 +19,16 @@ WRITE_TRIES: Final = 4
 
 
 class StoreUnavailableError(Exception):
-    """The database is locked, full or gone; the same may work later."""
+    """The database is locked, full or gone; the same may work later.
+
+    Attributes:
+        partly: Whether only a part of the database may be away: other writes may succeed.
+    """
+
+    def __init__(self, message: str = "", *, partly: bool = False) -> None:
+        """Say what happened."""
+        super().__init__(message)
+        self.partly = partly
 
 
 class TooSlowError(StoreUnavailableError):

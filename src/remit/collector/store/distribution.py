@@ -7,7 +7,8 @@ from typing import Any, Final
 import psycopg
 
 from remit.collector.store.open import shown
-from remit.collector.store.postgres import SCHEMA_LOCK, PostgresStore, has_citus, is_distributed
+from remit.collector.store.postgres import PostgresStore, has_citus, is_distributed
+from remit.collector.store.postgres_locks import SCHEMA_LOCK
 from remit.errors import SettingsError
 
 REFERENCES: Final = (

@@ -26,6 +26,7 @@ from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
 from remit.collector.store.open import shown
 from remit.collector.store.postgres_distributed import DistributedTransaction, parts_of_shards
+from remit.collector.store.postgres_locks import LEADER_LOCK, SCHEMA_LOCK
 from remit.collector.store.postgres_pool import Pool, Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
@@ -39,10 +40,6 @@ T = TypeVar("T")
 MAX_CONNECTIONS: Final = 4
 MAX_READERS: Final = 2
 """Connections for transactions that read, so that slow ones leave the others to writers."""
-SCHEMA_LOCK: Final = 0x72656D69_00000001
-"""Number of the advisory lock under which the schema is changed; remit's begin with `remi`."""
-LEADER_LOCK: Final = 0x72656D69_00000004
-"""Number of the advisory lock of the process that deletes what is old."""
 _DEFAULTS: Final = {
     "application_name": "remit",
     "connect_timeout": 5,
@@ -441,11 +438,11 @@ def _unavailable(path: str, *, reading: bool = False, distributed: bool = False)
     except errors.QueryCanceled as error:
         # By statement_timeout. A write is retried, as when the database is unavailable.
         kind = TooSlowError if reading else StoreUnavailableError
-        raise kind(f"{path}: {error}") from error
+        raise kind(f"{path}: {error}", partly=distributed) from error
     except _GONE as error:
-        raise StoreUnavailableError(f"{path}: {error}") from error
+        raise StoreUnavailableError(f"{path}: {error}", partly=distributed) from error
     except errors.InternalError_ as error:
         # Thus Citus reports a worker that is lost during a COPY.
         if reading or not distributed:
             raise
-        raise StoreUnavailableError(f"{path}: {error}") from error
+        raise StoreUnavailableError(f"{path}: {error}", partly=True) from error

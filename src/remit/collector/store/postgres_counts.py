@@ -18,10 +18,9 @@ from remit.collector.store.counts import (
     US_PER_HOUR,
     WITHHELD_KEY,
 )
+from remit.collector.store.postgres_locks import COUNTS_LOCK
 from remit.collector.store.postgres_pool import Results
 
-COUNTS_LOCK: Final = 0x72656D69_00000003
-"""Number of the advisory lock under which increments are moved and old counts are deleted."""
 MOST_INCREMENTS: Final = 20_000
 """The number of increments of a table that one transaction moves."""
 _LARGEST: Final = "duration_max_us"

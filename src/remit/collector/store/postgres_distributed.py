@@ -19,6 +19,7 @@ from remit.collector.store.execution import References
 from remit.collector.store.filters import Listed, Page, SpanFilter
 from remit.collector.store.ids import SHARDS, shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import without_nul
+from remit.collector.store.postgres_locks import KEPT_LOCK
 from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.postgres_rows import (
     CHANGE_RUNS,
@@ -91,8 +92,6 @@ _CHANGE: Final = "SELECT pg_current_xact_id()::text::bigint"
 _REFERRED_TO: Final = frozenset({AgentRow, EnvironmentRow})
 _KEEP: Final = "SELECT pg_advisory_xact_lock_shared(?)"
 _CLOSE: Final = "SELECT pg_advisory_xact_lock(?)"
-KEPT_LOCK: Final = 0x72656D69_00000005
-"""Number of the advisory lock that keeps the rows to which runs refer."""
 # New rows, by COPY; that costs least.
 _COPIED: Final = ("new_runs",)
 _CHANGES: Final = INSERTS["run_changes"]._replace(

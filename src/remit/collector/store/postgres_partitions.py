@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from remit.collector.store.ids import first_at
+from remit.collector.store.postgres_locks import PARTS_LOCK
 from remit.collector.store.postgres_pool import Results
 from remit.collector.store.retention import US_PER_MS
 
-PARTS_LOCK: Final = 0x72656D69_00000002
-"""Number of the advisory lock under which partitions are created and dropped."""
 SPANS: Final = "spans"
 PAYLOADS: Final = "span_payloads"
 TABLES: Final = (SPANS, PAYLOADS)

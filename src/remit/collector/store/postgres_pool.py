@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import threading
 import weakref
 from collections import deque
@@ -23,6 +22,7 @@ from psycopg import Cursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 from typing_extensions import override
 
+from remit._base.system import at_fork, is_readable
 from remit.collector.store.base import StoreUnavailableError
 
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
@@ -100,7 +100,7 @@ class Pool:
         pool = self._open()
         try:
             connection = pool.getconn(_FAILING_S if Connection.failure else None)
-            if _is_readable(connection):
+            if is_readable(connection.fileno()):
                 # The server closed it while it was idle, and probably the other ones too.
                 pool.drain()
                 pool.putconn(connection)
@@ -151,13 +151,6 @@ def _configure(settings: bytes, connection: Connection) -> None:
     connection.execute(settings)
 
 
-def _is_readable(connection: Connection) -> bool:
-    """Return whether the server has sent something, or closed the connection, without waiting."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
 _pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
 _inherited: Final[list[object]] = []
 
@@ -167,7 +160,7 @@ def _after_fork_in_child() -> None:
         pool.leave()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+at_fork(after_in_child=_after_fork_in_child)
 
 
 class RunReferences:

@@ -29,6 +29,7 @@ from remit.collector.store.postgres_counts import forget_increments
 from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.rows import (
     FINDINGS,
+    HOLE,
     STATUSES,
     AccountRow,
     AgentRow,
@@ -556,6 +557,18 @@ class PostgresTransaction(Transaction):
         self._pending.findings += rows
 
     @override
+    def recorded(self, run: InstanceRow) -> int | None:
+        pending = (row.number for row in self._pending.findings if _is_hole(row, run))
+        number = next(pending, None)
+        return super().recorded(run) if number is None else number
+
+    @override
+    def close_hole(self, run: InstanceRow) -> None:
+        others = [row for row in self._pending.findings if not _is_hole(row, run)]
+        self._pending.findings = others
+        super().close_hole(run)
+
+    @override
     def add_labels(self, run: InstanceRow, labels: Iterable[tuple[str, str]]) -> None:
         place = _of_run(run)
         self._pending.labels += [{**place, "key": key, "value": value} for key, value in labels]
@@ -744,6 +757,10 @@ class PostgresTransaction(Transaction):
     @override
     def among_ids(self, column: str, ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
         return f"{column} = ANY(?::bytea[])", (array_of_ids(ids),)
+
+
+def _is_hole(row: FindingRow, run: InstanceRow) -> bool:
+    return row.kind == HOLE and row.run_ref == run.ref
 
 
 def _findable(value: Value) -> Value:

@@ -34,11 +34,15 @@ BEYOND: Final = 2048
 """Flag of a span: the step exceeded the remit of its agent."""
 LOST: Final = 4096
 """Flag of a span: it reports what its run lost."""
+HOLE: Final = 8192
+"""Flag of a run: its end says that more spans were recorded than are here."""
+HIDDEN: Final = 16384
+"""Flag of a span: a value was left out of it only because its class leaves it out of its repr."""
 INVALID: Final = BAD_PAYLOAD | BAD_RESULT
 UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
-FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | WITHHELD | BEYOND | LOST
+FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | WITHHELD | BEYOND | LOST | HIDDEN
 """The flags that the collector sets; the others come from the client."""
-FINDINGS: Final = (BAD_PAYLOAD, DENIED, WITHHELD, BEYOND, LOST)
+FINDINGS: Final = (BAD_PAYLOAD, DENIED, WITHHELD, BEYOND, LOST, HOLE)
 """The kinds of findings that have rows: `BAD_PAYLOAD` means payload or result."""
 STATUSES: Final[tuple[str, ...]] = ("active", "cancelled", "complete", "failed", "pending")
 """Statuses of spans; the database has their places in this order, which is that of the words."""
@@ -139,8 +143,8 @@ class DeploymentRow(Row, frozen=True, gc=False):
 class TokenRow(Row, frozen=True, gc=False):
     """A token; `token_hash` is SHA-256 of the secret, which is not stored.
 
-    `made_by` is the id of the token with which it was made over the API. `may` is `read`, `write`
-    or `erase`; each permits what the ones before it permit.
+    `made_by` is the id of the token with which it was made over the API. `may` is what it may do,
+    with commas between several permissions.
     """
 
     id: str
@@ -183,11 +187,11 @@ class InstanceRow(Row, frozen=True, gc=False):
     `start_seen` says whether a start has arrived, because a finish may arrive first.
     `quality_payloads` is a JSON object by name. Since `erased_at`, payloads are not stored.
     `caused_by` is the trace id of the `traceparent` that its root span names. `flags` are those of
-    its spans together; `denied` counts the spans that the policy refused, `handled` the failed ones
-    whose parent is complete. The tokens are None if no span has any. `summary` is that of the root
-    span. `terminated_by` names who terminated it. The failure is the one that ended the run, else
-    the first: its time, step, class, place in the code, first line, and a number that equal
-    failures share.
+    its spans together, and `HOLE`; `denied` counts the spans that the policy refused, `handled` the
+    failed ones whose parent is complete. The tokens are None if no span has any. `summary` is that
+    of the root span. `terminated_by` names who terminated it. The failure is the one that ended the
+    run, else the first: its time, step, class, place in the code, first line, and a number that
+    equal failures share.
 
     The database sets the references.
     """
@@ -237,6 +241,14 @@ class InstanceRow(Row, frozen=True, gc=False):
     environment_ref: int = 0
 
 
+def all_spans(flags: int, recorded: int) -> int:
+    """Return how many spans a run has in all, if its end says that *recorded* were recorded.
+
+    The end of a run does not count the span that reports its losses.
+    """
+    return recorded + bool(flags & LOST)
+
+
 class SpanRow(Row, frozen=True, gc=False):
     """One step of a run; the payloads are JSON as received.
 
@@ -276,7 +288,10 @@ class TypeRow(Row, frozen=True, gc=False):
 
 
 class FindingRow(Row, frozen=True, gc=False):
-    """A finding of a span; `kind` is its flag, `number` tells apart those of one kind."""
+    """A finding of a span; `kind` is its flag, `number` tells apart those of one kind.
+
+    A `HOLE` is a finding of the root span; `number` says how many spans the run recorded.
+    """
 
     kind: int
     started_at: int

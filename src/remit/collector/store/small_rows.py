@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeVar
@@ -180,6 +181,13 @@ class SmallRows(Execution):
     def touch_token(self, token_id: str, now_us: int) -> None:
         """Record when a token was used."""
         self.run(statements.NOTE_USE, (now_us, token_id, now_us))
+
+    def write_and_delete(self, count: int) -> None:
+        """Write *count* bytes and delete them, to find out whether the database has room."""
+        # Random bytes, because PostgreSQL compresses others. A key of its own waits for nobody.
+        key = os.urandom(16).hex()
+        self.run(statements.ADD_PROBE, (key, os.urandom(count)))
+        self.run(statements.DELETE_PROBE, (key,))
 
     def replace_answers(self, instance_id: str, answer: bytes) -> int:
         """Replace each answer of an instance's idempotency keys with *answer*; return how many."""

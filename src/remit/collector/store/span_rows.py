@@ -11,8 +11,10 @@ from remit.collector.store.execution import Execution, values_of
 from remit.collector.store.filters import Listed, Page, SpanFilter
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.rows import (
+    HOLE,
     STATUSES,
     FindingRow,
+    InstanceRow,
     SpanRow,
     TypeRow,
 )
@@ -190,6 +192,26 @@ class SpanRows(Execution):
     @abstractmethod
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
         """Insert findings; those recorded already stay."""
+
+    def recorded(self, run: InstanceRow) -> int | None:
+        """Return how many spans a run with a hole recorded, its root included.
+
+        None if it has no hole, or the finding was deleted because of its age.
+        """
+        if not run.flags & HOLE:
+            return None
+        condition, values = self._hole_of(run)
+        sql = f"SELECT number FROM span_findings WHERE {condition}"  # noqa: S608 - fixed texts
+        return next((int(number) for (number,) in self.rows(sql, values)), None)
+
+    def close_hole(self, run: InstanceRow) -> None:
+        """Delete the finding that a run has a hole."""
+        condition, values = self._hole_of(run)
+        self.run(f"DELETE FROM span_findings WHERE {condition}", values)  # noqa: S608 - as above
+
+    def _hole_of(self, run: InstanceRow) -> tuple[str, tuple[Value, ...]]:
+        shard, values = self.in_shard("", to_bytes(run.id))
+        return f"{shard}run_ref = ? AND kind = ?", (*values, run.ref, HOLE)
 
 
 def _fitting(spans: Iterable[tuple[str, int]], most_chars: int) -> list[str]:

@@ -6,9 +6,9 @@ writers wait for each other rather than fail.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
@@ -18,7 +18,9 @@ from typing import Final, NamedTuple, TypeVar
 from typing_extensions import override
 
 from remit._base import sqlite
+from remit._base.clock import Clock, SystemClock
 from remit._base.files import make_private_file
+from remit._base.system import at_fork
 from remit.collector.store.base import Reader, Store, StoreUnavailableError
 from remit.collector.store.execution import References
 from remit.collector.store.filters import Removed
@@ -40,6 +42,10 @@ T = TypeVar("T")
 
 MEMORY: Final = ":memory:"
 BUSY_TIMEOUT_S: Final = 10.0
+CACHE_KIB: Final = 64 * 1024
+"""Pages in memory of the connection that writes, for a server."""
+SCRUB_S: Final = 60.0
+"""How long `scrub` waits for other processes, to empty the log."""
 TRUNCATE_S: Final = 0.1
 """How long `maintain` keeps writers waiting, after an erasure, for readers of the log."""
 MAINTAINED_PAGES: Final = 16_000
@@ -52,7 +58,6 @@ _CANNOT_OPEN: Final = (sqlite3.Error, OSError, sqlite.ForeignError)
 _PRAGMAS: Final = (
     # A killed process loses nothing; a power cut may lose the last commits, never the file.
     "PRAGMA synchronous = NORMAL",
-    "PRAGMA cache_size = -65536",
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
     # What is deleted is overwritten, however SQLite was built.
@@ -76,6 +81,8 @@ class SqliteStore(Store):
         *,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         read_limit_s: float = READ_LIMIT_S,
+        cache_kib: int = CACHE_KIB,
+        clock: Clock | None = None,
     ) -> None:
         """Open the database at *path*, or create it.
 
@@ -83,12 +90,15 @@ class SqliteStore(Store):
             path: A file in an existing folder, or `:memory:`.
             busy_timeout_s: How long to wait for other processes, in seconds.
             read_limit_s: How long a transaction that only reads may take, in seconds.
+            cache_kib: Pages in memory of the connection that writes, in KiB.
+            clock: The time of changes.
 
         Raises:
             SettingsError: The path holds something else, another schema, or cannot be opened.
         """
         self.path = str(path)
         self._busy_timeout_s = busy_timeout_s
+        self._cache_kib = cache_kib
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._maintained = False
@@ -98,6 +108,7 @@ class SqliteStore(Store):
         ) = None
         self._readers = None if self.path == MEMORY else Readers(Path(path), read_limit_s)
         self._references = References()
+        self._clock = clock or SystemClock()
         _stores.add(self)
         with self._lock:
             self._open()
@@ -181,10 +192,20 @@ class SqliteStore(Store):
     def scrub(self) -> None:
         with self._lock, unavailable(self.path):
             connection = self._connection or self._open()
+            # VACUUM writes the whole file to the log. With a page there, what would keep the log
+            # from being emptied afterwards does so before.
+            connection.execute(_MARK)
+            if not _empty_log(connection, 0):
+                raise StoreUnavailableError(
+                    f"{self.path}: another process reads an older state of it, so nothing was "
+                    "changed: try again when it has ended"
+                )
             connection.execute("VACUUM")
-            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise StoreUnavailableError(f"{self.path}: another process reads an older state of it")
+            if not _empty_log(connection, SCRUB_S):
+                raise StoreUnavailableError(
+                    f"{self.path}: another process reads an older state of it, and the space is "
+                    "given back when it has ended: then do the same again"
+                )
 
     @override
     def close(self) -> None:
@@ -198,7 +219,7 @@ class SqliteStore(Store):
         with self._lock, unavailable(self.path):
             connection = self._connection or self._open()
             connection.execute(begin)
-            transaction = SqliteTransaction(connection, self._references)
+            transaction = SqliteTransaction(connection, self._references, self._clock)
             try:
                 yield transaction
                 transaction.flush()
@@ -240,6 +261,7 @@ class SqliteStore(Store):
             _prepare(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
+            connection.execute(f"PRAGMA cache_size = -{self._cache_kib}")
         except (sqlite3.Error, SettingsError):
             connection.close()
             raise
@@ -352,6 +374,21 @@ def _prepare(connection: sqlite3.Connection) -> None:
             return
 
 
+def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
+    """Write the log into the file and truncate it; return whether other processes allow it.
+
+    Args:
+        connection: A connection that waits for readers and writers, as its busy timeout says.
+        wait_s: How long to try again: a process that writes all the time may be faster.
+    """
+    until = time.monotonic() + wait_s
+    while True:
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy or time.monotonic() >= until:
+            return not busy
+        threading.Event().wait(TRUNCATE_S)
+
+
 def _create(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in an empty file, under the write lock; refuse another version of them."""
     marked = sqlite.mark_of(connection) == sqlite.COLLECTOR.application_id
@@ -412,7 +449,7 @@ def _after_fork_in_child() -> None:
         store._forget_parent()  # noqa: SLF001 - this module's own
 
 
-os.register_at_fork(
+at_fork(
     before=_before_fork,
     after_in_parent=_after_fork_in_parent,
     after_in_child=_after_fork_in_child,

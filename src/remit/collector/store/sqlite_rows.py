@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from remit._base.clock import NS_PER_US, SystemClock
+from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit.collector.store import counts, statements
 from remit.collector.store.execution import References, values_of
 from remit.collector.store.ids import to_bytes
@@ -118,10 +118,22 @@ class SqliteTransaction(Transaction):
     span_key = ("ref",)
     with_payloads = "LEFT JOIN span_payloads AS b ON b.span_ref = s.ref"
 
-    def __init__(self, connection: sqlite3.Connection, known: References | None = None) -> None:
-        """Use *connection*, on which a transaction was begun."""
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        known: References | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Use *connection*, on which a transaction was begun.
+
+        Args:
+            connection: The connection.
+            known: References of committed rows.
+            clock: The time of changes.
+        """
         super().__init__(known or References())
         self._connection = connection
+        self._clock = clock or SystemClock()
 
     @override
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
@@ -274,7 +286,7 @@ class SqliteTransaction(Transaction):
     def flush(self) -> None:
         changed, pending = self.counts.changed, self.counts
         if changed:
-            now_us = SystemClock().wall_ns() // NS_PER_US
+            now_us = self._clock.wall_ns() // NS_PER_US
             ((seq,),) = self.rows(_NEXT_SEQ, (now_us,))
             self.run_many(_NOTE_CHANGE, [(ref, seq) for ref in changed])
         for sql, counted in (

@@ -259,6 +259,13 @@ NOTE_USE: Final = (
     "UPDATE api_tokens SET last_used_at = ? "
     "WHERE id = ? AND (last_used_at IS NULL OR last_used_at < ?)"
 )
+ADD_PROBE: Final = (
+    "INSERT INTO idempotency_keys (account_id, operation, key, answer, inserted_at) "
+    "VALUES ('', '', ?, ?, 0)"
+)
+DELETE_PROBE: Final = (
+    "DELETE FROM idempotency_keys WHERE account_id = '' AND operation = '' AND key = ?"
+)
 ERASED: Final = "erased"
 """Replaces an erased reason."""
 EMPTY: Final = "{}"

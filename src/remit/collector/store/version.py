@@ -66,6 +66,5 @@ def check_upgradable(version: int, database: str) -> None:
     if version < OLDEST:
         raise SettingsError(
             f"the database {database} has schema version {version}, and this remit upgrades from "
-            f"{OLDEST} on. Upgrade it with a remit that knows version 6 first, as in commit "
-            f"0b900798: remit db upgrade --db {shlex.quote(database)}"
+            f"{OLDEST} on: start with a new database, or read this one with the remit that wrote it"
         )

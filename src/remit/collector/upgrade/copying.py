@@ -151,15 +151,14 @@ class Copy:
         for page in _pages(tx, runs):
             self._copy_spans(tx, tallies, page)
             spans += len(page)
-        tx.add_findings([row for tally in tallies.values() for row in tally.findings])
         # Spans that were deleted because of their age are counted in their runs.
         counts = [{name: getattr(run, name) for name in SPANS_OF_RUN} for run in runs]
-        tx.tally(
-            [
-                msgspec.structs.replace(tally.write(), **count)
-                for tally, count in zip(tallies.values(), counts, strict=True)
-            ]
-        )
+        tallied = [
+            tally.compared(msgspec.structs.replace(tally.write(), **count))
+            for tally, count in zip(tallies.values(), counts, strict=True)
+        ]
+        tx.add_findings([row for tally in tallies.values() for row in tally.findings])
+        tx.tally(tallied)
         return len(runs) + spans
 
     def _next_runs(self, tx: Transaction) -> Iterator[InstanceRow]:

@@ -18,7 +18,8 @@ from remit.collector.store import StoreUnavailableError, shown
 from remit.collector.store import postgres_counts as counts
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.execution import References
-from remit.collector.store.postgres import SCHEMA_LOCK, schema_version
+from remit.collector.store.postgres import schema_version
+from remit.collector.store.postgres_locks import SCHEMA_LOCK, UPGRADE_LOCK
 from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.version import UPGRADING, VERSION, check_upgradable
@@ -26,8 +27,6 @@ from remit.collector.store.version import statements as schema
 from remit.collector.upgrade.copying import BEFORE, Copy
 from remit.errors import SettingsError
 
-UPGRADE_LOCK: Final = 0x72656D69_00000004
-"""Number of the advisory lock that an upgrade holds."""
 _SETTINGS: Final = (
     "SET application_name = 'remit db upgrade'; SET lock_timeout = '5s'; "
     # As for the transactions of a collector: tables that were empty must not be read whole.

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import stat
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from remit._base import sqlite
+from remit._base.system import WINDOWS, copy_rights, sync
 from remit.collector.store import SqliteStore, StoreUnavailableError
 from remit.collector.store.execution import References
 from remit.collector.store.sqlite_rows import SqliteTransaction
@@ -109,12 +109,14 @@ class SqliteUpgrade:
             self._connection.execute("DROP TABLE upgrade_source")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
-            _take_rights(self._new, self._path)
-            _sync(self._new)
+            copy_rights(self._path, self._new)
+            sync(self._new)
             if not self._old_path.exists():
                 os.link(self._path, self._old_path)
+            if WINDOWS and self._old is not None:
+                self._old.close()  # a file that is open cannot be replaced there
             self._new.replace(self._path)
-            _sync(self._path.parent)
+            sync(self._path.parent)
 
     def kept(self) -> str | None:
         """Return where old files are, if they are kept."""
@@ -200,19 +202,3 @@ class SqliteUpgrade:
 def _state(path: Path) -> tuple[int, int, int]:
     info = path.stat()
     return info.st_ino, info.st_size, info.st_mtime_ns
-
-
-def _take_rights(path: Path, other: Path) -> None:
-    """Give a file the owner and the mode of another one."""
-    info = other.stat()
-    if (info.st_uid, info.st_gid) != (path.stat().st_uid, path.stat().st_gid):
-        os.chown(path, info.st_uid, info.st_gid)
-    path.chmod(stat.S_IMODE(info.st_mode))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -27,6 +27,7 @@ class Upgraded(NamedTuple):
         spans: Number of spans.
         keys: Number of idempotency keys.
         kept: Where the old data is, if it is kept.
+        dropped: Where the old data was that was deleted.
     """
 
     version: int
@@ -34,6 +35,7 @@ class Upgraded(NamedTuple):
     spans: int = 0
     keys: int = 0
     kept: str | None = None
+    dropped: str | None = None
 
 
 class Database(Protocol):
@@ -88,9 +90,11 @@ def upgrade(
         upgraded = Upgraded(opened.version)
         if opened.version != VERSION:
             upgraded = _upgrade(opened, report)
-        if drop_old:
-            opened.drop_old()
-        return upgraded._replace(kept=opened.kept())
+        kept = opened.kept()
+        if not drop_old:
+            return upgraded._replace(kept=kept)
+        opened.drop_old()
+        return upgraded._replace(dropped=kept)
 
 
 def old_data(database: Path | str) -> str | None:

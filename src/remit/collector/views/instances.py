@@ -67,18 +67,25 @@ def detail_view(
     row: InstanceRow,
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
+    recorded: int | None = None,
 ) -> dict[str, object]:
-    """Return an instance as it is shown alone; see `instance_view`."""
+    """Return an instance as it is shown alone; see `instance_view` and `span_counts`."""
     return {
         **instance_view(row, summaries, errors),
+        "span_counts": span_counts(row, recorded),
         "erased_at": time_view(row.erased_at),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }
 
 
-def span_counts(row: InstanceRow | RunRecord) -> dict[str, int]:
-    """Return the numbers of an instance's spans."""
+def span_counts(row: InstanceRow | RunRecord, recorded: int | None = None) -> dict[str, int]:
+    """Return the numbers of an instance's spans.
+
+    Args:
+        row: The instance.
+        recorded: If its end says that more spans were recorded than are here, how many.
+    """
     finished = row.spans_complete + row.spans_failed + row.spans_cancelled
     return {
         "total": row.spans_pending + row.spans_active + finished,
@@ -88,6 +95,7 @@ def span_counts(row: InstanceRow | RunRecord) -> dict[str, int]:
         "failed": row.spans_failed,
         "cancelled": row.spans_cancelled,
         "finished": finished,
+        **({} if recorded is None else {"recorded": recorded}),
     }
 
 

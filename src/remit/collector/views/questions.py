@@ -37,7 +37,7 @@ def run_view(run: RunRecord) -> dict[str, object]:
             "name": run.agent_name,
             "external_identifier": run.agent_identifier,
         },
-        "span_counts": span_counts(run),
+        "span_counts": span_counts(run, run.recorded),
         "flags": _words(run.flags, failed=run.spans_failed > 0),
         "denied": run.denied,
         "handled": run.handled,

@@ -93,6 +93,13 @@ def span_view(
     )
 
 
+def without_values(view: SpanView) -> SpanView:
+    """Return a span without what was recorded in it."""
+    return msgspec.structs.replace(
+        view, payload=Raw(b"{}"), result_payload=None, summary=None, schema_errors=()
+    )
+
+
 def is_valid(flags: int) -> bool | None:
     """Return whether a span is as its type declares; None if that was not found out."""
     if flags & _BAD:

@@ -5,7 +5,7 @@ A statement finds the keys of one page first, by the index that fits, and joins 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -25,7 +25,7 @@ from remit.collector.store.questions.scope import (
     run_meets,
     same_shard,
 )
-from remit.collector.store.rows import STATUSES
+from remit.collector.store.rows import HOLE, STATUSES, all_spans
 from remit.collector.store.statements import Where
 from remit.collector.store.transaction import Transaction
 
@@ -47,6 +47,7 @@ class RunRecord(msgspec.Struct, frozen=True, gc=False):
 
     `flags` has the flags of its spans. The fields `failure_...` describe the failure that began
     first, and are None without one. `handled` counts the failed spans whose parent is complete.
+    `recorded` is the number of spans that its end says were recorded, None unless fewer are here.
     """
 
     id: str
@@ -85,9 +86,10 @@ class RunRecord(msgspec.Struct, frozen=True, gc=False):
     failure_place: str | None
     failure_text: str | None
     fingerprint: int | None
+    recorded: int | None = None
 
 
-_FIELDS: Final = RunRecord.__struct_fields__
+_FIELDS: Final = RunRecord.__struct_fields__[:-1]
 _COLUMNS: Final = ", ".join(
     [
         "r.id",
@@ -241,15 +243,34 @@ def _records(
 ) -> list[tuple[RunRecord, int, int]]:
     """Return the runs of a page of keys, each with the two columns *also* of its key."""
     sql = (
-        f"SELECT {also}, {_COLUMNS} FROM ({page.sql}) AS k CROSS JOIN runs AS r "
+        f"SELECT {also}, r.ref, {_COLUMNS} FROM ({page.sql}) AS k CROSS JOIN runs AS r "
         "CROSS JOIN run_places AS p CROSS JOIN agents AS a "
         f"WHERE {same_shard(tx, 'r', 'k')}r.ref = k.run_ref AND p.ref = r.place_ref "
         f"AND a.ref = r.agent_ref ORDER BY {order}"
     )
-    return [
-        (RunRecord(to_text(run_id), *rest), int(one), int(other))
-        for one, other, run_id, *rest in tx.rows(sql, page.values)
-    ]
+    records: list[tuple[RunRecord, int, int]] = []
+    with_holes: dict[int, int] = {}
+    for one, other, ref, run_id, *rest in tx.rows(sql, page.values):
+        record = RunRecord(to_text(run_id), *rest)
+        if record.flags & HOLE:
+            with_holes[int(ref)] = len(records)
+        records.append((record, int(one), int(other)))
+    for ref, number in _recorded(tx, with_holes):
+        record, one, other = records[with_holes[ref]]
+        spans = all_spans(record.flags, number)
+        records[with_holes[ref]] = (msgspec.structs.replace(record, recorded=spans), one, other)
+    return records
+
+
+def _recorded(tx: Transaction, refs: Collection[int]) -> list[tuple[int, int]]:
+    """Return the runs with a hole among *refs*, and how many spans each recorded."""
+    if not refs:
+        return []
+    sql = (
+        "SELECT x.run_ref, x.number FROM span_findings AS x "
+        f"WHERE x.run_ref IN ({', '.join('?' * len(refs))}) AND x.kind = {HOLE}"
+    )
+    return [(int(ref), int(number)) for ref, number in tx.rows(sql, [*refs])]
 
 
 def subjects_from(tx: Transaction, scope: Scope, prefix: str) -> list[str]:
@@ -381,7 +402,8 @@ def _marked(flag: str | None) -> tuple[str, Where]:
     if flag == FAILED:
         return "spans", Where([f"x.status = {STATUSES.index(FAILED)}"])
     if flag in KINDS:
-        return "span_findings", Where([f"x.kind = {KINDS[flag]}"])
+        kinds = ", ".join(map(str, KINDS[flag]))
+        return "span_findings", Where([f"x.kind IN ({kinds})"])
     return "", Where()
 
 

@@ -10,6 +10,7 @@ from remit.collector.store.rows import (
     BEYOND,
     DENIED,
     FINDINGS,
+    HOLE,
     INVALID,
     LOST,
     UNDECLARED,
@@ -24,13 +25,17 @@ FLAGS: Final = {
     "withheld": WITHHELD,
     "invalid": INVALID,
     "undeclared": UNDECLARED,
-    "lost": LOST,
+    "lost": LOST | HOLE,
 }
 """The flags by which runs and spans can be listed, in bits of their column."""
 FAILED: Final = "failed"
 """The flag of a failed span, and of a run with one; it is not a bit of the column."""
-KINDS: Final = {name: kind for name, bits in FLAGS.items() for kind in FINDINGS if kind & bits}
-"""The flags of which `span_findings` has rows, and their kind there."""
+KINDS: Final = {
+    name: kinds
+    for name, bits in FLAGS.items()
+    if (kinds := tuple(kind for kind in FINDINGS if kind & bits))
+}
+"""The flags of which `span_findings` has rows, and their kinds there, that of spans first."""
 EVER_US: Final = 2**62
 """Later than all times."""
 

@@ -1,4 +1,4 @@
-"""Lists of spans by keyset, newest first.
+"""Lists of spans by keyset, newest first; those of one run also oldest first.
 
 The order is that of the index which fits: within a run, and where nothing narrows the list, that of
 the ids; else that of the starts. Lists by start have only spans that have started.
@@ -94,6 +94,7 @@ class SpanCriteria:
         flag: One of `FLAGS`, or `FAILED`.
         since_us: They started at or after this.
         until_us: They started before this.
+        oldest_first: The list of a run is in the order of the ids, not from the newest on.
     """
 
     scope: Scope
@@ -103,6 +104,7 @@ class SpanCriteria:
     flag: str | None = None
     since_us: int | None = None
     until_us: int | None = None
+    oldest_first: bool = False
 
     @property
     def failed(self) -> bool:
@@ -155,7 +157,7 @@ def spans(
     limit: int,
     most_chars: int | None = None,
 ) -> SpanPage:
-    """Return the newest spans that meet the criteria.
+    """Return the first spans of the list of those that meet the criteria.
 
     Args:
         tx: The transaction.
@@ -169,6 +171,8 @@ def spans(
     if run is not None and wanted.scope.agent_ref not in {None, run.agent_ref}:
         return SpanPage([], None)
     lists = [_Listing(tx, wanted, before, window) for window in windows(tx, run)]
+    if wanted.oldest_first:
+        lists.reverse()
     parts: list[list[SpanRecord]] = []
     left = limit + 1
     for listing in lists:
@@ -266,7 +270,7 @@ class _Listing(NamedTuple):
         page = self._page(None if outside else limit)
         run = f"{same_shard(tx, 'r', 's')}r.ref = s.run_ref"
         payloads = tx.with_payloads if with_payloads else ""
-        order = "s.listed_at DESC, s.id DESC" if self.wanted.by_start else "s.id DESC"
+        order = "s.listed_at DESC, s.id DESC" if self.wanted.by_start else self._by_ids
         end = " LIMIT ?" if outside else ""
         sql = (
             f"SELECT {selected} FROM ({page.sql}) AS s CROSS JOIN runs AS r "
@@ -276,10 +280,14 @@ class _Listing(NamedTuple):
         )
         return tx.rows(sql, [*page.values, *([limit] if outside else [])])
 
+    @property
+    def _by_ids(self) -> str:
+        return "s.id" if self.wanted.oldest_first else "s.id DESC"
+
     def _page(self, limit: int | None) -> Query:
         """Return the statement that selects `listed_at` and all columns of spans."""
         wanted = self.wanted
-        kind = KINDS.get(wanted.flag or "")
+        kind, *_ = KINDS.get(wanted.flag or "", (None,))
         if wanted.run is not None:
             return self._by_id(of_key(self.tx, "s", wanted.run), limit)
         if kind is not None:
@@ -295,9 +303,9 @@ class _Listing(NamedTuple):
         """Return spans in the order of their ids."""
         where = self._of_span(with_type=True)
         if self.before is not None:
-            where.add("s.id < ?", self.before.id)
+            where.add("s.id > ?" if self.wanted.oldest_first else "s.id < ?", self.before.id)
         where.add_nested("{}", source)
-        return _ordered("NULL", where, "s.id DESC", limit)
+        return _ordered("NULL", where, self._by_ids, limit)
 
     def _by_start(self, limit: int | None) -> Query:
         """Return failed spans in the order of their starts."""

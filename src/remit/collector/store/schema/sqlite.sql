@@ -80,7 +80,7 @@ CREATE TABLE agent_deployments (
   UNIQUE (agent_id, environment_id)
 );
 
--- `may` is read, write or erase; each permits what the ones before it permit.
+-- `may` is read, write, erase, record or metrics, or several of them with commas between them.
 CREATE TABLE api_tokens (
   id TEXT NOT NULL PRIMARY KEY,
   account_id TEXT NOT NULL,
