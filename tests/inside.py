@@ -76,12 +76,17 @@ from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
 from remit._deliver.writer import Writer
-from remit._inspect.marks import CATEGORIES as CATEGORIES
 from remit._inspect.signature import MISSING as MISSING
 from remit._inspect.signature import CallKind as CallKind
 from remit._inspect.signature import Parameter as Parameter
 from remit._inspect.signature import SignatureInfo as SignatureInfo
 from remit._inspect.signature import read as read
+from remit._policy.leaving import Leaves as Leaves
+from remit._policy.limits import Ceiling as Ceiling
+from remit._policy.limits import under as under
+from remit._policy.limits import verdict as verdict
+from remit._policy.widening import Effect as Effect
+from remit._policy.words import CATEGORIES as CATEGORIES
 from remit._record.blocks import Run as Run
 from remit._record.blocks import RunBlock as RunBlock
 from remit._record.blocks import Span as Span
@@ -91,9 +96,6 @@ from remit._record.items import Item as Item
 from remit._record.items import ItemKind as ItemKind
 from remit._record.items import RunFeed as RunFeed
 from remit._record.items import Sink as Sink
-from remit._record.policy import Ceiling as Ceiling
-from remit._record.policy import under as under
-from remit._record.policy import verdict as verdict
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
 from remit._runtime import process as process
@@ -104,7 +106,6 @@ from remit.cli._lock_content import risk_words as risk_words
 from remit.cli._lock_diff import Change as Change
 from remit.cli._lock_diff import Kind as Kind
 from remit.cli._lock_diff import Lock as Lock
-from remit.cli._lock_diff import Verdict as Verdict
 from remit.cli._lock_diff import What as What
 from remit.cli._lock_diff import changes as changes
 from remit.cli._schema_risk import suggested as suggested

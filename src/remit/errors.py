@@ -55,7 +55,7 @@ MODEL_OUTSIDE_RUN_HINT: Final = (
 )
 """What to do about a model call outside any run, whose program may not use remit otherwise."""
 
-# A violation as `remit._record.policy` words it: the action or category, the word of the step, and
+# A violation as `remit._policy.limits` words it: the action or category, the word of the step, and
 # the agent with its own word.
 _VIOLATION: Final = re.compile(
     r"(?P<what>\w+)(?P<side> in the (?:params|result))?: "

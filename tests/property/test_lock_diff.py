@@ -9,7 +9,7 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.inside import Change, Kind, Lock, Verdict, What, changes, grouped
+from tests.inside import Change, Effect, Kind, Leaves, Lock, What, changes, grouped
 
 SUBJECTS = ("desk:find", "desk:send", "shop:find", "bot")
 ACTIONS = ("read_data", "destroy_data", "external_communication", "others")
@@ -55,7 +55,11 @@ agents = optional(
     risk=risks,
     registers=st.sampled_from(["schema-1", "schema-2"]),
     steps=optional(allowed=some(SUBJECTS), open=reasons, refused=reasons),
-    leaves=st.dictionaries(st.sampled_from(CATEGORIES[:-1]), some(SUBJECTS), max_size=2),
+    leaves=st.dictionaries(
+        st.sampled_from(CATEGORIES[:-1]),
+        st.dictionaries(st.sampled_from(SUBJECTS), st.sampled_from(list(Leaves)), max_size=2),
+        max_size=2,
+    ),
     later=st.integers(0, 1),
 )
 places = st.dictionaries(st.sampled_from(PLACES), st.sampled_from(TEXTS), max_size=4)
@@ -138,7 +142,7 @@ def test_what_widens_one_way_never_widens_back(pair: tuple[Lock, Lock]) -> None:
     """Of each thing that changes, for itself."""
     old, new = pair
     widens, back = (
-        {key(change) for change in told if change.verdict is Verdict.WIDENS}
+        {key(change) for change in told if change.effect is Effect.WIDENS}
         for told in (changes(old, new), changes(new, old))
     )
     assert widens & back == set()
@@ -159,5 +163,5 @@ def test_each_verdict_is_in_the_report(pair: tuple[Lock, Lock]) -> None:
     old, new = pair
     told = changes(old, new)
     lines = [line for group in grouped(told, old, new) for line in group.lines]
-    assert {change.verdict for change in told} <= {line.verdict for line in lines}
+    assert {change.effect for change in told} <= {line.effect for line in lines}
     assert bool(lines) is bool(told)

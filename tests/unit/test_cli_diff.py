@@ -36,7 +36,7 @@ LOCK: dict[str, Any] = {
                 "open": {"desk:send": ["destroy_data"]},
                 "refused": {"desk:wipe": ["destroy_data"]},
             },
-            "leaves": {"contact_information": ["desk:send"]},
+            "leaves": {"contact_information": {"desk:send": "declared"}},
         }
     },
     "steps": {
@@ -77,7 +77,7 @@ def shown(change: Change) -> tuple[str, str, str]:
     """Return what a table of this module says of a change."""
     subject = change.subject.removeprefix("desk:")
     part = " ".join(filter(None, (change.what, change.name, change.by))).replace("desk:", "")
-    return change.verdict, subject, part
+    return change.effect, subject, part
 
 
 def step(lock: dict[str, Any], name: str = "find") -> Any:  # noqa: ANN401 - of JSON
@@ -222,12 +222,18 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         [("changes", "agent", "other steps")],
     ),
     "the same leaves in another way": (
-        lambda lock: agent(lock)["leaves"].update(minors_data=[]),
+        lambda lock: agent(lock)["leaves"].update(minors_data={}),
         [("changes", "agent", "other leaves")],
     ),
     "a category may leave": (
-        lambda lock: agent(lock)["leaves"].update(minors_data=["desk:find"]),
+        lambda lock: agent(lock)["leaves"].update(minors_data={"desk:find": "not ruled out"}),
         [("widens", "agent", "leaves minors_data find")],
+    ),
+    "a category is no longer declared to leave": (
+        lambda lock: agent(lock)["leaves"]["contact_information"].update(
+            {"desk:send": "not ruled out"}
+        ),
+        [("narrows", "agent", "leaves contact_information send")],
     ),
     "a category may no longer leave": (
         lambda lock: agent(lock)["leaves"].clear(),
@@ -373,8 +379,8 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
 
 
 @each("name", list(EDITS))
-def test_an_edit_is_told_with_its_verdict_and_nothing_else_is(name: str) -> None:
-    """The table of verdicts, row by row."""
+def test_an_edit_is_told_with_its_effect_and_nothing_else_is(name: str) -> None:
+    """The table of effects, row by row."""
     edit, expected = EDITS[name]
     assert [shown(change) for change in changes(*locks(edit))] == expected
 
@@ -389,7 +395,7 @@ def test_a_consequence_names_its_cause() -> None:
 
     def edit(lock: dict[str, Any]) -> None:
         step(lock)["risk"]["gives"].append("minors_data")
-        agent(lock)["leaves"]["minors_data"] = ["desk:send"]
+        agent(lock)["leaves"]["minors_data"] = {"desk:send": "declared"}
 
     causes = {shown(change): change.cause for change in changes(*locks(edit))}
     assert causes["widens", "agent", "leaves minors_data send"] == ("desk:find",)
@@ -418,7 +424,7 @@ def test_a_program_gets_all_changes_with_full_ids() -> None:
     document = json.loads(result.stdout)
     assert (document["old"], document["new"]) == (BEFORE, AFTER)
     listed = [
-        (change["verdict"], change["subject"], change["what"], change.get("name", ""))
+        (change["effect"], change["subject"], change["what"], change.get("name", ""))
         for change in document["changes"]
     ]
     for expected in (
@@ -490,7 +496,7 @@ def test_the_status_follows_from_what_changed(
     """By default, what widens and what weakens fails."""
     write(tmp_path / "old.json")
     write(tmp_path / "new.json", edit[0])
-    options = [word for verdict in fail_on for word in ("--fail-on", verdict)]
+    options = [word for effect in fail_on for word in ("--fail-on", effect)]
     result = diff(str(tmp_path / "old.json"), str(tmp_path / "new.json"), *options)
     assert result.exit_code == status
 

@@ -152,9 +152,14 @@ def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
                     "refused": {},
                 },
                 "leaves": {
-                    "personal_identifiers": [
-                        f"locked_desk:{name}" for name in ("find", "mail", "pay")
-                    ]
+                    "personal_identifiers": {
+                        f"locked_desk:{name}": "not ruled out" for name in ("find", "mail", "pay")
+                    },
+                    "contact_information": {
+                        "locked_desk:find": "not ruled out",
+                        "locked_desk:mail": "declared",
+                        "locked_desk:pay": "not ruled out",
+                    },
                 },
             }
         },
@@ -229,8 +234,11 @@ def test_an_agent_of_another_module_is_a_step_and_lets_nothing_out(folder: Path)
     assert written()["agents"].keys() == {"locked_team.boss:boss"}
     agent = written()["agents"]["locked_team.boss:boss"]
     assert "locked_team.desk:answer" in agent["steps"]["allowed"]
+    steps = [f"locked_team.desk:{name}" for name in ("find", "mail", "pay")]
     assert agent["leaves"] == {
-        "personal_identifiers": [f"locked_team.desk:{name}" for name in ("find", "mail", "pay")]
+        "personal_identifiers": dict.fromkeys(steps, "not ruled out"),
+        "contact_information": dict.fromkeys(steps, "not ruled out")
+        | {"locked_team.desk:mail": "declared"},
     }
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remit._declare.risk import risk
-from remit._inspect.marks import CATEGORIES
-from remit._record.policy import Ceiling, verdict
-from remit.cli._rehearsal import Rehearsal, Step, rehearse
+from remit._policy.leaving import Leaves, may_leave
+from remit._policy.limits import Ceiling, verdict
+from remit._policy.words import CATEGORIES, DeclaredStep, declared_words
+from remit.cli._rehearsal import Rehearsal, rehearse
 from remit.models.data_risk import Action, DataRisk
 
 MAIL: Final = "contact_information"
 SEND: Final = "external_communication"
+DECLARED, OPEN = Leaves.DECLARED, Leaves.NOT_RULED_OUT
 RISKS = st.builds(
     lambda allows, forbids, takes, gives, excludes: risk(
         allows=allows,
@@ -28,9 +31,14 @@ RISKS = st.builds(
 )
 
 
+def step(name: str, data_risk: DataRisk | None, kind: str = "", **more: bool) -> DeclaredStep:
+    """Return a step with a data risk."""
+    return DeclaredStep(name, declared_words(data_risk), kind, **more)
+
+
 def of(remit: DataRisk | None, **risks: DataRisk | None) -> Rehearsal:
     """Return the rehearsal of plain steps."""
-    return rehearse(remit, [Step(name, data_risk) for name, data_risk in risks.items()])
+    return rehearse(remit, [step(name, data_risk) for name, data_risk in risks.items()])
 
 
 def test_each_step_is_allowed_open_or_refused_with_the_words() -> None:
@@ -39,10 +47,10 @@ def test_each_step_is_allowed_open_or_refused_with_the_words() -> None:
     silent = rehearse(
         remit,
         [
-            Step("undeclared", None),
-            Step("one_side", risk(forbids="others", gives=MAIL, excludes="others")),
-            Step("both_sides", risk(allows=SEND, takes=MAIL, gives=MAIL)),
-            Step("closed", risk(forbids="others", excludes="others")),
+            step("undeclared", None),
+            step("one_side", risk(forbids="others", gives=MAIL, excludes="others")),
+            step("both_sides", risk(allows=SEND, takes=MAIL, gives=MAIL)),
+            step("closed", risk(forbids="others", excludes="others")),
         ],
     )
     assert silent.allowed == ("closed",)
@@ -60,8 +68,8 @@ def test_what_a_model_leaves_unknown_exceeds_nothing() -> None:
     """A model whose declaration allows what the agent forbids is refused, as any step."""
     remit = risk(forbids=SEND)
     models = [
-        Step("silent", None, has_effect=False),
-        Step("sends", risk(allows=SEND), has_effect=False),
+        step("silent", None, "llm"),
+        step("sends", risk(allows=SEND), "llm"),
     ]
     silent = rehearse(remit, models)
     assert (silent.allowed, silent.open) == (("silent",), {})
@@ -69,22 +77,32 @@ def test_what_a_model_leaves_unknown_exceeds_nothing() -> None:
 
 
 def test_a_category_may_leave_by_each_step_that_does_not_rule_it_out() -> None:
-    """Steps that are refused, agents and models bring nothing in and let nothing out."""
-    source = Step("source", risk(forbids=SEND, gives=(MAIL, "minors_data")))
-    closed = Step("closed", risk(allows=SEND, excludes="others"))
-    refused = Step("refused", risk(allows=("destroy_data", SEND), gives="financial_information"))
-    agent = Step("agent", risk(allows=SEND, gives="health_and_medical"), is_agent=True)
-    model = Step("model", risk(allows=SEND, gives="criminal_justice"), has_effect=False)
-    mail = Step("mail", risk(allows=SEND, takes=MAIL, excludes="minors_data"))
+    """A refused step and an agent send nothing; the others do, or do not rule it out."""
+    source = step("source", risk(forbids=SEND, gives=(MAIL, "minors_data")))
+    closed = step("closed", risk(allows=SEND, excludes="others"))
+    refused = step("refused", risk(allows=("destroy_data", SEND), gives="financial_information"))
+    agent = step("agent", risk(allows=SEND, gives="health_and_medical"), is_agent=True)
+    model = step("model", risk(allows=SEND, gives="criminal_justice"), "llm")
+    mail = step("mail", risk(allows=SEND, takes=MAIL, excludes="minors_data"))
     remit = risk(forbids="destroy_data")
     steps = [source, closed, refused, agent, model, mail]
-    assert rehearse(remit, steps).leaves == {MAIL: ("mail",)}
-    assert rehearse(remit, [*steps, Step("silent", None)]).leaves == {
-        MAIL: ("mail", "silent"),
-        "minors_data": ("silent",),
+    steps += [step("silent", None), step("gives", risk(allows=SEND, gives=MAIL, excludes="others"))]
+    assert rehearse(remit, steps).leaves == {
+        MAIL: {"gives": DECLARED, "mail": DECLARED, "model": OPEN, "silent": OPEN},
+        "minors_data": {"model": OPEN, "silent": OPEN},
+        "health_and_medical": {"mail": OPEN, "model": OPEN, "silent": OPEN},
+        "criminal_justice": {"mail": OPEN, "model": DECLARED, "silent": OPEN},
     }
-    both = Step("both", risk(allows=SEND, gives=MAIL))
-    assert rehearse(None, [both]).leaves == {MAIL: ("both",)}
+
+
+@pytest.mark.parametrize("kind", ["llm", "retriever", "tool", "step", ""])
+def test_a_model_call_and_a_retriever_communicate_unless_they_rule_it_out(kind: str) -> None:
+    """They call a service, whether or not they declare it."""
+    takes = step("ask", risk(takes=MAIL), kind)
+    local = step("ask", risk(takes=MAIL, forbids=SEND), kind)
+    calls_a_service = kind in {"llm", "retriever"}
+    assert may_leave(takes, MAIL) is (DECLARED if calls_a_service else OPEN)
+    assert may_leave(local, MAIL) is None
 
 
 @given(RISKS, st.dictionaries(st.sampled_from("abcd"), st.one_of(st.none(), RISKS)))

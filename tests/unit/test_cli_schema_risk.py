@@ -139,8 +139,8 @@ def test_the_report_begins_with_what_deny_does(report: dict[str, Any]) -> None:
         },
         "refused": {"act": ["destroy_data"]},
         "leaves": {
-            "personal_identifiers": ["find", "think"],
-            "contact_information": ["find", "think"],
+            "personal_identifiers": {"find": "not ruled out", "think": "not ruled out"},
+            "contact_information": {"find": "not ruled out", "think": "not ruled out"},
         },
     }
 
@@ -196,8 +196,8 @@ remit_test_risks:answer
     open       find: destroy_data, minors_data
                think: destroy_data, minors_data
     refused    act: destroy_data
-    leaves     personal_identifiers by find, think
-               contact_information by find, think
+    leaves     personal_identifiers by find, think (not ruled out)
+               contact_information by find, think (not ruled out)
 
   act  .../remit_test_risks.py:18
     declared   actions: allowed create_data, read_data, update_data, destroy_data,

@@ -17,9 +17,9 @@ import remit
 from remit import _runtime
 from remit._base import guard
 from remit._decorators import adapters
+from remit._policy.limits import Ceiling, Limit
 from remit._record.context import use_context
 from remit._record.items import Item
-from remit._record.policy import Ceiling, Limit
 from remit._record.runs import current_context
 from remit._runtime import setup
 from remit.config import Settings

@@ -33,8 +33,9 @@ from pydantic_extra_types.routing_number import ABARoutingNumber
 
 from remit._declare.inference import Inferred, Side, inferred
 from remit._declare.registry import SpanType
-from remit._inspect.marks import CATEGORIES, Sensitive
+from remit._inspect.marks import Sensitive
 from remit._inspect.signature import CallKind
+from remit._policy.words import CATEGORIES
 from remit.cli._schema_risk import Suggested, suggested
 from tests.subtests import each
 

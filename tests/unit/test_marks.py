@@ -8,7 +8,8 @@ import pytest
 
 import remit
 from remit._inspect.annotations import MISSING, Scope, function_scope
-from remit._inspect.marks import CATEGORIES, Sensitive
+from remit._inspect.marks import Sensitive
+from remit._policy.words import CATEGORIES
 from remit.errors import DeclarationError
 from remit.testing import isolated
 from tests.subtests import each

@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 import pytest
 
+from remit._policy.words import CATEGORIES
 from remit.collector.page import formats
 from remit.collector.page.agent_remits import AgentRemit, remit_of
-from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.flows import (
     MOST_DRAWN,
     AgentFlows,

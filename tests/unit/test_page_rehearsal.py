@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit._declare.risk import risk
-from remit._inspect.marks import CATEGORIES
-from remit.cli._rehearsal import Step, rehearse
+from remit._policy.words import CATEGORIES, DeclaredStep, declared_words
+from remit.cli._rehearsal import rehearse
 from remit.models.data_risk import Action, DataRisk
 from tests.inside_collector import (
     Declaration,
@@ -24,6 +24,7 @@ from tests.inside_collector import (
 
 SEND: Final = "external_communication"
 MAIL: Final = "contact_information"
+KINDS: Final = ("", "llm", "retriever", "agent")
 AGENT: Final = "desk:support"
 RISKS = st.builds(
     lambda allows, forbids, takes, gives, excludes: risk(
@@ -49,6 +50,24 @@ def of(remit: DataRisk | None, *steps: dict[str, Any], **params: Any) -> Declara
     return declaration_of(json.dumps([entry(AGENT, remit, **params), *steps]), AGENT)
 
 
+@given(RISKS, st.dictionaries(st.sampled_from("abcd"), st.tuples(RISKS, st.sampled_from(KINDS))))
+def test_the_page_and_the_command_line_agree_by_which_steps_data_may_leave(
+    remit: DataRisk, steps: dict[str, tuple[DataRisk, str]]
+) -> None:
+    """One definition, which the reader of either meets."""
+    entries = [entry(name, step, **{"x-remit-kind": kind}) for name, (step, kind) in steps.items()]
+    declared = of(remit, *entries)
+    known = [DeclaredStep(name, declared_words(step), kind) for name, (step, kind) in steps.items()]
+
+    shown = {
+        category: dict.fromkeys(way.takes, "declared") | dict.fromkeys(way.open, "not ruled out")
+        for way in exits(declared, refusals(declared))
+        for category in way.categories
+    }
+
+    assert shown == rehearse(remit, known).leaves
+
+
 @given(RISKS, RISKS, st.sampled_from(["", "llm"]))
 def test_the_page_refuses_what_the_command_line_says_is_refused(
     remit: DataRisk, step: DataRisk, kind: str
@@ -56,7 +75,7 @@ def test_the_page_refuses_what_the_command_line_says_is_refused(
     """Both decide as the policy does."""
     refused = refusals(of(remit, entry("step", step, **{"x-remit-kind": kind})))
 
-    rehearsal = rehearse(remit, [Step("step", step, has_effect=not kind)])
+    rehearsal = rehearse(remit, [DeclaredStep("step", declared_words(step), kind)])
 
     assert ("step" in refused) == ("step" not in rehearsal.allowed)
     assert bool(refused and refused["step"].does) == ("step" in rehearsal.refused)
@@ -87,7 +106,7 @@ def test_data_leaves_by_steps_that_take_it_or_do_not_rule_it_out() -> None:
 
     (way,) = exits(declared, refusals(declared))
 
-    assert way == ([MAIL], ["mail"], ["chat"])
+    assert way == ([MAIL], ["mail"], ["chat", "local"])
 
 
 def test_the_agent_is_the_span_type_with_its_name() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remit._declare.risk import coerce, risk
-from remit._record.policy import Ceiling, under, verdict
+from remit._policy.limits import Ceiling, under, verdict
 from remit.models.agent_instance import DataRisk
 from tests.subtests import each
 

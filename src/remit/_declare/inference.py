@@ -30,7 +30,7 @@ from remit._base.memo import memoized
 from remit._capture import Plan
 from remit._capture.type_readers import category_of_any
 from remit._declare.registry import SpanType
-from remit._declare.risk import declared_words, risk_of_words, withholding
+from remit._declare.risk import risk_of_words, withholding
 from remit._inspect.annotations import (
     MISSING,
     SECRETS,
@@ -46,6 +46,7 @@ from remit._inspect.fields import fields_of, type_arguments
 from remit._inspect.introspection import is_class, mro, name_of
 from remit._inspect.marks import Sensitive
 from remit._inspect.signature import RETURN
+from remit._policy.words import declared_words
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataCategories, DataRisk
 

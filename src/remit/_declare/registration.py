@@ -23,7 +23,6 @@ from remit._declare.inference import effective, plan_of
 from remit._declare.registry import (
     LOSS_TYPE,
     RUN_TYPE,
-    WITHOUT_EFFECT,
     AgentType,
     Registry,
     SpanType,
@@ -41,6 +40,7 @@ from remit._declare.schema import (
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.fields import are_resolvable
 from remit._inspect.signature import RETURN
+from remit._policy.words import WITHOUT_EFFECT
 from remit.models._types import Purpose
 
 Entry = dict[str, object]

@@ -37,9 +37,6 @@ LOSS_TYPE: Final = "remit:loss"
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
 """What a step is, which an adapter knows; all other steps are a `step`."""
 
-WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
-"""Kinds without an effect: their unknown words do not exceed a remit."""
-
 UNKNOWN_FILE: Final = "<unknown>"
 """File of a function without Python code."""
 

@@ -8,14 +8,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from msgspec import Struct
 from pydantic import BaseModel
 
 from remit._base.guard import attempt
 from remit._base.text import choices, closest, describe_literal, did_you_mean
-from remit._inspect.marks import CATEGORIES, CLASSIFICATION
+from remit._policy.words import (
+    ACTION,
+    ACTIONS,
+    CATEGORIES,
+    CLASSES,
+    CLASSIFICATION,
+    MEMBERS,
+    PARAMS,
+    RESULT,
+    Words,
+    declared_words,
+)
 from remit.errors import DeclarationError
 from remit.models.data_risk import (
     Action,
@@ -27,27 +38,17 @@ from remit.models.data_risk import (
     Others,
 )
 
-Words: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""By part of a data risk, the word of each action or category; one without a word is `unknown`."""
-
 WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
 """Data of these classes is recorded only if `capture=` says so."""
 
-ACTIONS: Final = tuple(ActionProfile.model_fields)
-CLASSES: Final[tuple[str, ...]] = get_args(Classification)
 PARTS: Final[Mapping[str, type[BaseModel]]] = {
-    "action_profile": ActionProfile,
-    "params_data_categories": DataCategories,
-    "result_data_categories": DataCategories,
+    ACTION: ActionProfile,
+    PARAMS: DataCategories,
+    RESULT: DataCategories,
 }
 """By part of a data risk, its model."""
-MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
-    part: tuple(model.model_fields) for part, model in PARTS.items()
-}
-"""By part, what it has a word for, in the order of the models."""
 OTHERS: Final = "others"
 """In `risk()`, all actions or categories that the declaration does not name."""
-_NOTHING: Final[Words] = {part: {} for part in MEMBERS}
 # A key beside the three parts is kept, unless it is so similar to one that it is misspelt.
 _MISSPELT_SIMILARITY: Final = 0.8
 
@@ -111,9 +112,9 @@ def risk(
         (neither[CLASSIFICATION],) = _checked_words("classification", (classification,), CLASSES)
     return risk_of_words(
         {
-            "action_profile": actions | dict.fromkeys(allowed, "allowed"),
-            "params_data_categories": neither | dict.fromkeys(taken, "included"),
-            "result_data_categories": neither | dict.fromkeys(given_out, "included"),
+            ACTION: actions | dict.fromkeys(allowed, "allowed"),
+            PARAMS: neither | dict.fromkeys(taken, "included"),
+            RESULT: neither | dict.fromkeys(given_out, "included"),
         }
     )
 
@@ -247,18 +248,10 @@ def _part(key: str, model: type[BaseModel], value: object, where: str) -> BaseMo
     return model.model_validate(dict(members))
 
 
-def declared_words(risk: DataRisk | None) -> Words:
-    """Return the words of a data risk; an action or category that is not there is unknown."""
-    if risk is None:
-        return _NOTHING
-    parts = (risk.action_profile, risk.params_data_categories, risk.result_data_categories)
-    return {name: vars(part) for name, part in zip(MEMBERS, parts, strict=True)}
-
-
 def withholding(risk: DataRisk | None) -> Withholding:
     """Return the rules by which a declaration withholds values."""
     words = declared_words(risk)
-    params, result = words["params_data_categories"], words["result_data_categories"]
+    params, result = words[PARAMS], words[RESULT]
     return Withholding(_rule(params), _rule(result), _excluded(params), _excluded(result))
 
 

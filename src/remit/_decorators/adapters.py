@@ -47,7 +47,6 @@ from remit._base.system import at_fork
 from remit._base.text import describe_value
 from remit._base.version import add_adapter
 from remit._declare.registry import (
-    WITHOUT_EFFECT,
     AgentType,
     Registry,
     SpanType,
@@ -60,6 +59,8 @@ from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside, outside_after, recorder_of
 from remit._inspect.introspection import layers
 from remit._inspect.signature import CallKind
+from remit._policy.limits import Ceiling, Ceilings, under, unjudged
+from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import (
     ReportedContext,
     check_terminated,
@@ -68,7 +69,6 @@ from remit._record.context import (
     refusals,
     traceparent_of,
 )
-from remit._record.policy import Ceiling, Ceilings, under, unjudged
 from remit._record.runs import (
     OBSERVE,
     OpenRun,

@@ -22,10 +22,10 @@ from remit._inspect.decorated import (
     unwrap_descriptor,
 )
 from remit._inspect.introspection import is_a, is_mapping
+from remit._policy.limits import Ceiling, under
 from remit._record.blocks import RunBlock
 from remit._record.calls import CALLS
 from remit._record.context import check_terminated, open_context
-from remit._record.policy import Ceiling, under
 from remit._record.runs import OpenRun, RunOptions
 from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig

@@ -14,8 +14,8 @@ from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
+from remit._policy.limits import Ceiling, unjudged
 from remit._record.calls import CALLS
-from remit._record.policy import Ceiling, unjudged
 from remit._record.spans import SpanRecorder, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
 from remit.errors import DeniedError

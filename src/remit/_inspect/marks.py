@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from remit._base.text import choices, did_you_mean
+from remit._policy.words import CATEGORIES
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataCategories
-
-CLASSIFICATION: Final = "classification"
-CATEGORIES: Final = tuple(name for name in DataCategories.model_fields if name != CLASSIFICATION)
-"""The data categories, without the classification beside them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from remit._base.traceparent import traceparent
 from remit._declare.registry import RUN_TYPE
-from remit._record.policy import Ceilings
+from remit._policy.limits import Ceilings
 from remit._record.runs import SpanContext, current_context, outer_runs, set_context
 from remit.errors import DeniedError, RunTerminated
 

@@ -40,8 +40,8 @@ from remit._base.outcomes import (
 from remit._base.text import describe_value
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE, SpanType
+from remit._policy.limits import Ceilings
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
-from remit._record.policy import Ceilings
 from remit.errors import DeniedError, SettingsError, UsageError
 
 OBSERVE: Final = "observe"

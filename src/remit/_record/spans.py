@@ -19,12 +19,13 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
-from remit._declare.registry import WITHOUT_EFFECT, SpanType, StepKind
+from remit._declare.registry import SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
-from remit._record import policy
+from remit._policy import limits
+from remit._policy.limits import Ceiling, Ceilings, Verdict, under
+from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import check_terminated, note_refusal, open_context, terminate
 from remit._record.items import Item, ItemKind
-from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
@@ -260,7 +261,7 @@ class SpanRecorder(Struct, eq=False):
         payload, categories = _capture.withhold_excluded(payload, self.plan(), run.rules)
         if not categories:
             return payload
-        sentences = [policy.excluded_value(self.name, category) for category in categories]
+        sentences = [limits.excluded_value(self.name, category) for category in categories]
         self._warn_excluded(sentences, run.recorder)
         return _capture.add_violations(payload, sentences)
 
@@ -368,7 +369,7 @@ class SpanRecorder(Struct, eq=False):
         """Refuse the step, which a fault kept from being judged, unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if parent.run.recorder.on_violation != OBSERVE:
-            verdict = Verdict((policy.unjudged(self.name),), parent.ceilings)
+            verdict = Verdict((limits.unjudged(self.name),), parent.ceilings)
             self._refuse(parent, verdict, params)
 
     # Unguarded: a refusal.
@@ -389,12 +390,12 @@ class SpanRecorder(Struct, eq=False):
         raise RunTerminated(run.feed.key, reason)
 
     def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return how this step exceeds *ceilings*, as `policy.verdict` does; None after a fault."""
+        """Return how this step exceeds *ceilings*, as `limits.verdict` does; None after a fault."""
         return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
-        verdict = policy.verdict(ceilings, self.name, self.find_risk(), strict=strict)
+        verdict = limits.verdict(ceilings, self.name, self.find_risk(), strict=strict)
         if len(self.verdicts) >= MAX_VERDICTS:
             self.verdicts.clear()
         self.verdicts[ceilings, strict] = verdict

@@ -27,8 +27,8 @@ from remit._base.system import at_fork
 from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
+from remit._policy.limits import Ceiling
 from remit._record.items import Sink
-from remit._record.policy import Ceiling
 from remit._record.runs import OBSERVE
 
 if TYPE_CHECKING:  # both take long to import, see `_set_up`

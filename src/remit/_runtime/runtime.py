@@ -22,13 +22,14 @@ from remit._capture import Rules, switched_off
 from remit._declare.inference import plan_of
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
-from remit._declare.registry import WITHOUT_EFFECT, AgentType, Registry, SpanType
+from remit._declare.registry import AgentType, Registry, SpanType
 from remit._deliver.delivery import Delivery
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
+from remit._policy.limits import Ceiling, Ceilings, unjudged
+from remit._policy.words import WITHOUT_EFFECT
 from remit._record.items import AgentRef, NoSink, Sink
-from remit._record.policy import Ceiling, Ceilings, unjudged
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,

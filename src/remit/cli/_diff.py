@@ -12,18 +12,19 @@ from typing import Final
 import click
 import msgspec
 
+from remit._policy.widening import Effect
 from remit.cli._diff_report import Group, counted, grouped, notes
-from remit.cli._lock_diff import Verdict, changes
+from remit.cli._lock_diff import changes
 from remit.cli._lock_file import FILE, LockFailed, parsed
 from remit.cli._options import TEXT
 from remit.cli._terminal import bold, columns, emit, emit_json, printable
 
 LABEL_COLUMNS: Final = 11
 COLOURS: Final = {
-    Verdict.WIDENS: "red",
-    Verdict.WEAKENS: "yellow",
-    Verdict.NARROWS: "green",
-    Verdict.CHANGES: None,
+    Effect.WIDENS: "red",
+    Effect.WEAKENS: "yellow",
+    Effect.NARROWS: "green",
+    Effect.CHANGES: None,
 }
 NONE: Final = "none"
 UNCHANGED: Final = "Nothing changed."
@@ -44,9 +45,9 @@ _ESCAPED: Final = r"\\\1"
 )
 @click.option(
     "--fail-on",
-    type=click.Choice([*map(str, (Verdict.WIDENS, Verdict.WEAKENS, Verdict.CHANGES)), NONE]),
+    type=click.Choice([*map(str, (Effect.WIDENS, Effect.WEAKENS, Effect.CHANGES)), NONE]),
     multiple=True,
-    default=[str(Verdict.WIDENS), str(Verdict.WEAKENS)],
+    default=[str(Effect.WIDENS), str(Effect.WEAKENS)],
     help="Exit with status 1 if there is such a change; repeatable. By default widens and weakens.",
 )
 def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> None:
@@ -68,7 +69,7 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
         groups, closing = grouped(listed, before, after), notes(before, after, old, new)
         write = _write_markdown if form == "markdown" else write_text
         write(groups, counted(groups), closing)
-    if not {change.verdict for change in listed}.isdisjoint(fail_on):
+    if not {change.effect for change in listed}.isdisjoint(fail_on):
         raise click.exceptions.Exit(1)
 
 
@@ -127,7 +128,7 @@ def write_text(groups: list[Group], count: str, closing: list[str]) -> None:
             emit(bold(row))
         for line in group.lines:
             rows = _rows(line.text, columns() - LABEL_COLUMNS)
-            label = click.style(f"  {line.verdict:<{LABEL_COLUMNS - 2}}", fg=COLOURS[line.verdict])
+            label = click.style(f"  {line.effect:<{LABEL_COLUMNS - 2}}", fg=COLOURS[line.effect])
             for row in rows:
                 emit(label + row)
                 label = " " * LABEL_COLUMNS
@@ -146,7 +147,7 @@ def _write_markdown(groups: list[Group], count: str, closing: list[str]) -> None
     for group in groups:
         emit(f"{_code(group.heading)}\n")
         for line in group.lines:
-            emit(f"- **{line.verdict}** {_code(line.text)}")
+            emit(f"- **{line.effect}** {_code(line.text)}")
         emit()
     for note in closing:
         emit(f"{_MARKDOWN.sub(_ESCAPED, printable(note))}  ")

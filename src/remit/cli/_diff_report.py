@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, cast
 
-from remit._declare.risk import ACTIONS
-from remit._inspect.marks import CATEGORIES
+from remit._policy.widening import Effect
+from remit._policy.words import ACTIONS, CATEGORIES
 from remit.cli._lock_diff import (
     PLACES,
     WITHHELD,
@@ -17,7 +17,6 @@ from remit.cli._lock_diff import (
     Kind,
     Lock,
     RiskWords,
-    Verdict,
     What,
     redaction,
 )
@@ -30,6 +29,8 @@ MAX_PLACES: Final = 8
 """More places of a new step are counted."""
 MAX_JSON_COLUMNS: Final = 120
 MAX_DESCRIPTION_COLUMNS: Final = 60
+NO_MORE: Final = "no more"
+"""In place of how a category leaves: it does not."""
 _PARTS: Final = {
     What.ACTION: "",
     What.PARAMS: " in the params",
@@ -38,10 +39,10 @@ _PARTS: Final = {
     What.RESULT_PLACE: " in the result",
 }
 _COUNTED: Final = {
-    Verdict.WIDENS: ("widen", "widens"),
-    Verdict.WEAKENS: ("weaken", "weakens"),
-    Verdict.NARROWS: ("narrow", "narrows"),
-    Verdict.CHANGES: ("change", "changes"),
+    Effect.WIDENS: ("widen", "widens"),
+    Effect.WEAKENS: ("weaken", "weakens"),
+    Effect.NARROWS: ("narrow", "narrows"),
+    Effect.CHANGES: ("change", "changes"),
 }
 
 
@@ -49,12 +50,12 @@ class Line(NamedTuple):
     """One line of a report.
 
     Attributes:
-        verdict: What it means.
+        effect: What it means.
         what: Decides its place among the lines of its group.
         text: The rest of it.
     """
 
-    verdict: Verdict
+    effect: Effect
     what: What
     text: str
 
@@ -128,14 +129,14 @@ def grouped(changes: list[Change], old: Lock, new: Lock) -> list[Group]:
         alone, alike = ids & presence.keys(), ids - presence.keys()
         for together in (*((name,) for name in alone), *([tuple(sorted(alike))] if alike else [])):
             groups.setdefault((kind, together), []).append(line)
-    kinds, verdicts, parts = list(Kind), list(Verdict), list(What)
+    kinds, effects, parts = list(Kind), list(Effect), list(What)
     for lines in groups.values():
-        lines.sort(key=lambda line: (parts.index(line.what), verdicts.index(line.verdict), line))
+        lines.sort(key=lambda line: (parts.index(line.what), effects.index(line.effect), line))
     order = sorted(
         groups,
         key=lambda group: (
             kinds.index(group[0]),
-            min(verdicts.index(line.verdict) for line in groups[group]),
+            min(effects.index(line.effect) for line in groups[group]),
             -len(group[1]),
             group[1],
         ),
@@ -145,20 +146,20 @@ def grouped(changes: list[Change], old: Lock, new: Lock) -> list[Group]:
 
 def _of_words(changes: Iterable[Change]) -> Subjects:
     """Return the lines of words; those that moved alike for the same subjects are one."""
-    sides: dict[tuple[Kind, str, Verdict, str], dict[str, list[What]]] = {}
+    sides: dict[tuple[Kind, str, Effect, str], dict[str, list[What]]] = {}
     for change in changes:
-        key = change.kind, change.name, change.verdict, f"{change.old} -> {change.new}"
+        key = change.kind, change.name, change.effect, f"{change.old} -> {change.new}"
         sides.setdefault(key, {}).setdefault(change.subject, []).append(change.what)
-    together: dict[tuple[Kind, Verdict, str, tuple[What, ...], frozenset[str]], list[str]] = {}
-    for (kind, name, verdict, moved), sides_of in sides.items():
+    together: dict[tuple[Kind, Effect, str, tuple[What, ...], frozenset[str]], list[str]] = {}
+    for (kind, name, effect, moved), sides_of in sides.items():
         for where in set(map(tuple, sides_of.values())):
             ids = frozenset(name for name, parts in sides_of.items() if tuple(parts) == where)
-            together.setdefault((kind, verdict, moved, where, ids), []).append(name)
+            together.setdefault((kind, effect, moved, where, ids), []).append(name)
     subjects: Subjects = {}
-    for (kind, verdict, moved, where, ids), names in together.items():
+    for (kind, effect, moved, where, ids), names in together.items():
         known = (ACTIONS, "actions") if where[0] is What.ACTION else (CATEGORIES, "categories")
         side = _PARTS[where[0]] if len(where) == 1 else ""
-        line = Line(verdict, where[0], f"{_listed(names, *known)}{side}: {moved}")
+        line = Line(effect, where[0], f"{_listed(names, *known)}{side}: {moved}")
         subjects.setdefault((kind, line), set()).update(ids)
     return subjects
 
@@ -169,20 +170,20 @@ def _listed(names: Collection[str], known: Collection[str], noun: str) -> str:
 
 def _of_places(changes: Iterable[Change]) -> Iterator[tuple[Kind, str, Line]]:
     """Yield the lines of places, each with its subject; places that are withheld alike are one."""
-    alike: dict[tuple[Kind, str, Verdict, What, str, str], list[Change]] = {}
+    alike: dict[tuple[Kind, str, Effect, What, str, str], list[Change]] = {}
     for change in changes:
         was, now = redaction(change.old or ""), redaction(change.new or "")
         old, new = (was.text, now.text) if was.type == now.type else (change.name, "")
-        key = change.kind, change.subject, change.verdict, change.what, old, new
+        key = change.kind, change.subject, change.effect, change.what, old, new
         alike.setdefault(key, []).append(change)
-    for (kind, subject, verdict, what, old, new), together in alike.items():
+    for (kind, subject, effect, what, old, new), together in alike.items():
         text = _place(together[0])
         if len(together) > 1:
             places = ", ".join(
                 repr(change.name) if change.name else "the whole" for change in together
             )
             text = f"{places}{_PARTS[what]}: {old or RECORDED} -> {new or RECORDED}"
-        yield kind, subject, Line(verdict, what, text)
+        yield kind, subject, Line(effect, what, text)
 
 
 def _place(change: Change) -> str:
@@ -191,7 +192,7 @@ def _place(change: Change) -> str:
     if change.old is None:
         return f"{place} is new: {change.new}"
     if change.new is None:
-        beside = " while an open place was added" if change.verdict is Verdict.WEAKENS else ""
+        beside = " while an open place was added" if change.effect is Effect.WEAKENS else ""
         return f"{place} is gone{beside}: {change.old}"
     return f"{place}: {change.old} -> {change.new}"
 
@@ -201,39 +202,45 @@ def _of_others(
 ) -> Iterator[tuple[Kind, str, Line]]:
     """Yield the lines of everything but words, each with its subject."""
     # By subject and by the text around them, the names that share a line.
-    taken: dict[tuple[Kind, str, Verdict, str, str], list[str]] = {}
-    leaving: dict[tuple[str, Verdict, str], dict[str, list[str]]] = {}
+    taken: dict[tuple[Kind, str, Effect, str, str], list[str]] = {}
+    leaving: dict[tuple[str, Effect], dict[str, dict[str, str]]] = {}
     for change in changes:
-        kind, subject, verdict = change.kind, change.subject, change.verdict
+        kind, subject, effect = change.kind, change.subject, change.effect
         if change.what is What.MAY_TAKE and change.name in presence:
             step = presence[change.name].kind
             as_step = "as a step, " * (step is Kind.AGENT)
             state = as_step + "was " * (change.new is None) + _state(change.new or change.old)
-            taken.setdefault((step, change.name, verdict, f"{state} for ", ""), []).append(subject)
+            taken.setdefault((step, change.name, effect, f"{state} for ", ""), []).append(subject)
         elif change.what is What.MAY_TAKE:
-            key = kind, subject, verdict, *_moved(change)
+            key = kind, subject, effect, *_moved(change)
             taken.setdefault(key, []).append(change.name)
         elif change.what is What.LEAVES:
-            may = "may leave" if change.new else "may no longer leave"
-            categories = leaving.setdefault((subject, verdict, may), {})
-            categories.setdefault(change.name, []).append(change.by)
+            how = change.new or NO_MORE
+            categories = leaving.setdefault((subject, effect), {})
+            categories.setdefault(change.name, {})[change.by] = how
         elif change.what not in WORDS | PLACES:
             for line in _lines(change, names):
                 yield kind, subject, line
-    for (kind, subject, verdict, before, after), ids in taken.items():
-        yield kind, subject, Line(verdict, What.MAY_TAKE, f"{before}{names.of(ids)}{after}")
-    for (subject, verdict, may), categories in leaving.items():
-        for text in _leaving(categories, may, names):
-            yield Kind.AGENT, subject, Line(verdict, What.LEAVES, text)
+    for (kind, subject, effect, before, after), ids in taken.items():
+        yield kind, subject, Line(effect, What.MAY_TAKE, f"{before}{names.of(ids)}{after}")
+    for (subject, effect), categories in leaving.items():
+        for text in _leaving(categories, names):
+            yield Kind.AGENT, subject, Line(effect, What.LEAVES, text)
 
 
-def _leaving(leaves: Mapping[str, Iterable[str]], may: str, names: Names) -> Iterator[str]:
-    """Yield by which steps categories may leave; those with the same steps together."""
-    categories: dict[str, list[str]] = {}
-    for category, steps in leaves.items():
-        categories.setdefault(names.of(steps), []).append(category)
-    for steps, together in categories.items():
-        yield f"{_listed(together, CATEGORIES, 'categories')} {may} by {steps}"
+def _leaving(leaves: Mapping[str, Mapping[str, str]], names: Names) -> Iterator[str]:
+    """Yield by which steps categories may leave, and how; those with the same steps together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for category, by_step in leaves.items():
+        for how in dict.fromkeys(by_step.values()):
+            steps = names.of(step for step, one in by_step.items() if one == how)
+            together.setdefault((steps, how), []).append(category)
+    for (steps, how), categories in together.items():
+        listed = _listed(categories, CATEGORIES, "categories")
+        if how == NO_MORE:
+            yield f"{listed} may no longer leave by {steps}"
+        else:
+            yield f"{listed} may leave by {steps} ({how})"
 
 
 def _state(state: Mapping[str, object] | None) -> str:
@@ -259,37 +266,35 @@ def _moved(change: Change) -> tuple[str, str]:
 
 def _lines(change: Change, names: Names) -> Iterator[Line]:
     """Yield the lines of a change that shares them with no other one of its subject."""
-    verdict, what, old, new = change.verdict, change.what, change.old, change.new
+    effect, what, old, new = change.effect, change.what, change.old, change.new
     if what is What.PRESENCE and new is None:
-        yield Line(verdict, what, f"this {change.kind} is gone")
+        yield Line(effect, what, f"this {change.kind} is gone")
     elif what is What.PRESENCE:
-        yield Line(verdict, what, f"new {change.kind}: {_risk(new.get('risk'))}")
-        yield from _recorded(new, verdict)
+        yield Line(effect, what, f"new {change.kind}: {_risk(new.get('risk'))}")
+        yield from _recorded(new, effect)
         # A step has neither of them.
         for state, ids in new.get("steps", {}).items():
-            means = Verdict.CHANGES if state == "refused" else verdict
+            means = Effect.CHANGES if state == "refused" else effect
             yield Line(means, What.MAY_TAKE, f"{state}: {names.of(ids)}")
-        for text in _leaving(new.get("leaves", {}), "may leave", names):
-            yield Line(verdict, What.LEAVES, text)
+        for text in _leaving(new.get("leaves", {}), names):
+            yield Line(effect, What.LEAVES, text)
     elif what is What.DESCRIPTION:
-        yield Line(verdict, what, f"description: {_excerpts(old or '', new or '')}")
+        yield Line(effect, what, f"description: {_excerpts(old or '', new or '')}")
     elif what is What.REGISTERS:
         text = "registers another schema version, and nothing that a lock lists is the reason"
-        yield Line(verdict, what, text)
+        yield Line(effect, what, text)
     else:
-        yield Line(verdict, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
+        yield Line(effect, what, f"{change.name or what}: {_as_json(old)} -> {_as_json(new)}")
 
 
-def _recorded(step: Mapping[str, Mapping[str, str]], verdict: Verdict) -> Iterator[Line]:
+def _recorded(step: Mapping[str, Mapping[str, str]], effect: Effect) -> Iterator[Line]:
     """Yield which values of a new step are recorded, that is, not withheld by its declaration."""
     for key, what in (("params", What.PARAMS_PLACE), ("result", What.RESULT_PLACE)):
         places = step.get(key, {})
         names = [repr(name) if name else "all" for name in places if _is_recorded(places[name])]
         if names:
             more = f" and {len(names) - MAX_PLACES} more" * (len(names) > MAX_PLACES)
-            yield Line(
-                verdict, what, f"records {', '.join(names[:MAX_PLACES])}{more}{_PARTS[what]}"
-            )
+            yield Line(effect, what, f"records {', '.join(names[:MAX_PLACES])}{more}{_PARTS[what]}")
 
 
 def _is_recorded(place: str) -> bool:
@@ -327,11 +332,11 @@ def _excerpts(old: str, new: str) -> str:
 
 
 def counted(groups: Iterable[Group]) -> str:
-    """Return how many lines of a report there are of each verdict."""
-    verdicts = [line.verdict for group in groups for line in group.lines]
-    counts = [(verdicts.count(verdict), words) for verdict, words in _COUNTED.items()]
+    """Return how many lines of a report there are of each effect."""
+    effects = [line.effect for group in groups for line in group.lines]
+    counts = [(effects.count(effect), words) for effect, words in _COUNTED.items()]
     listed = ", ".join(f"{count} {words[count == 1]}" for count, words in counts if count)
-    return f"{number_of(len(verdicts), 'difference')}: {listed}." if verdicts else ""
+    return f"{number_of(len(effects), 'difference')}: {listed}." if effects else ""
 
 
 def sizes(lock: Lock) -> str:

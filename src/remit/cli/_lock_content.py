@@ -6,13 +6,20 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from remit._declare.registry import LOSS_TYPE, RUN_TYPE, WITHOUT_EFFECT
-from remit._declare.risk import ACTIONS, OTHERS, declared_words
+from remit._declare.registry import LOSS_TYPE, RUN_TYPE
+from remit._declare.risk import OTHERS
 from remit._declare.schema import STEP_KIND
-from remit._inspect.marks import CATEGORIES, CLASSIFICATION
-from remit.cli._lock_diff import FORMAT, UNKNOWN
+from remit._policy.words import (
+    ACTIONS,
+    CATEGORIES,
+    CLASSIFICATION,
+    UNKNOWN,
+    DeclaredStep,
+    declared_words,
+)
+from remit.cli._lock_diff import FORMAT
 from remit.cli._lock_places import params_places, result_places
-from remit.cli._rehearsal import Step, rehearse
+from remit.cli._rehearsal import rehearse
 from remit.models.data_risk import DataRisk
 
 Json = dict[str, Any]
@@ -63,11 +70,11 @@ def _agent(
     agent: str, registers: str | None, entries: Mapping[str, Json], agents: set[str]
 ) -> Json:
     steps = [
-        Step(
+        DeclaredStep(
             name,
-            _risk(entry),
+            declared_words(_risk(entry)),
+            _params(entry).get(STEP_KIND, ""),
             is_agent=name in agents,
-            has_effect=_params(entry).get(STEP_KIND) not in WITHOUT_EFFECT,
         )
         for name, entry in entries.items()
         if name != agent

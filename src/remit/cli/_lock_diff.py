@@ -12,8 +12,16 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 from msgspec import Struct
 
-from remit._declare.risk import ACTIONS, CLASSES, OTHERS
-from remit._inspect.marks import CATEGORIES, CLASSIFICATION
+from remit._declare.risk import OTHERS
+from remit._policy.leaving import Leaves
+from remit._policy.widening import Effect, of_agent_word, of_step_word
+from remit._policy.words import (
+    ACTIONS,
+    CATEGORIES,
+    CLASSIFICATION,
+    SENDING,
+    UNKNOWN,
+)
 
 FORMAT: Final = 1
 """The version of the format that this module reads, in the key `remit_lock`."""
@@ -52,7 +60,7 @@ class AgentEntry(TypedDict, total=False):
     risk: RiskWords
     registers: str
     steps: AgentSteps
-    leaves: dict[str, list[str]]
+    leaves: dict[str, dict[str, str]]
 
 
 class StepEntry(TypedDict, total=False):
@@ -72,15 +80,6 @@ class Lock(TypedDict):
     modules: NotRequired[list[str]]
     agents: dict[str, AgentEntry]
     steps: dict[str, StepEntry]
-
-
-class Verdict(StrEnum):
-    """The meaning of a change, the most serious first."""
-
-    WIDENS = "widens"
-    WEAKENS = "weakens"
-    NARROWS = "narrows"
-    CHANGES = "changes"
 
 
 class Kind(StrEnum):
@@ -112,7 +111,7 @@ class Change(Struct, frozen=True, omit_defaults=True):
     """One difference between two locks.
 
     Attributes:
-        verdict: What it means.
+        effect: What it means.
         kind: Whether the subject is an agent or a step, or `lock` for anything beside these.
         subject: Id of the agent or step.
         what: The part of it that changed.
@@ -123,7 +122,7 @@ class Change(Struct, frozen=True, omit_defaults=True):
         cause: Of `may take` and `leaves`, the agents and steps whose own changes are the cause.
     """
 
-    verdict: Verdict
+    effect: Effect
     kind: Kind
     subject: str
     what: What
@@ -137,14 +136,13 @@ class Change(Struct, frozen=True, omit_defaults=True):
 Causes = dict[str, set[tuple[What, str]]]
 """By agent or step, its own changes that have consequences: words, and that it is new or gone."""
 
-UNKNOWN: Final = "unknown"
-LIMITS: Final = frozenset({"disallowed", "excluded"})
 WORDS: Final = frozenset({What.ACTION, What.PARAMS, What.RESULT})
 PLACES: Final = frozenset({What.PARAMS_PLACE, What.RESULT_PLACE})
-MAY_LEAVE: Final = "may leave"
+_HOW: Final = (None, Leaves.NOT_RULED_OUT, Leaves.DECLARED)
+"""How a category leaves by a step, from not at all."""
 _STATES: Final = ("refused", "open", "allowed")
 _ABSENT: Final = object()
-_SENDING: Final = (What.ACTION, "external_communication")
+_SENDING: Final = (What.ACTION, SENDING)
 WITHHELD: Final = 2
 """The highest degree to which a place is withheld."""
 _REDACTION: Final = re.compile(r", (?=withheld|off: )")
@@ -184,9 +182,9 @@ def _presence(old: Lock, new: Lock) -> Iterator[Change]:
         (Kind.STEP, steps, old["steps"], new["steps"]),
     ):
         for subject in ids:
-            verdict = Verdict.WIDENS if subject in after else Verdict.NARROWS
+            effect = Effect.WIDENS if subject in after else Effect.NARROWS
             entries = before.get(subject), after.get(subject)
-            yield Change(verdict, kind, subject, What.PRESENCE, old=entries[0], new=entries[1])
+            yield Change(effect, kind, subject, What.PRESENCE, old=entries[0], new=entries[1])
 
 
 def _of_agents(old: Lock, new: Lock) -> Iterator[Change]:
@@ -198,7 +196,7 @@ def _of_agents(old: Lock, new: Lock) -> Iterator[Change]:
         before, after = old["agents"][agent], new["agents"][agent]
         for key in _differing(before, after):
             if key == "risk":
-                judge = _of_step_word if agent in inner else _of_agent_word
+                judge = of_step_word if agent in inner else of_agent_word
                 yield from _of_risk(Kind.AGENT, agent, before, after, judge)
             elif key not in {"steps", "leaves", "registers"}:
                 yield _told(Kind.AGENT, agent, What.OTHER, key, before, after)
@@ -214,7 +212,7 @@ def _of_steps(old: Lock, new: Lock) -> Iterator[Change]:
         for key in _differing(before, after):
             if key == "risk":
                 if not all(_is_agent_with_its_risk(step, lock) for lock in (old, new)):
-                    yield from _of_risk(Kind.STEP, step, before, after, _of_step_word)
+                    yield from _of_risk(Kind.STEP, step, before, after, of_step_word)
             elif key == "description":
                 yield _told(kind, step, What.DESCRIPTION, key, before, after)
             elif key in {"params", "result"} and before.get(key, {}) != after.get(key, {}):
@@ -242,7 +240,7 @@ def _told(kind: Kind, subject: str, what: What, key: str, old: Entry, new: Entry
     """Return the change of a key that is only told."""
     name = key if what is What.OTHER else ""
     values = old.get(key), new.get(key)
-    return Change(Verdict.CHANGES, kind, subject, what, name, old=values[0], new=values[1])
+    return Change(Effect.CHANGES, kind, subject, what, name, old=values[0], new=values[1])
 
 
 def _is_agent_with_its_risk(step: str, lock: Lock) -> bool:
@@ -280,37 +278,18 @@ def _limits(
 
 
 def _of_risk(
-    kind: Kind, subject: str, old: Entry, new: Entry, judge: Callable[[str, str, str], Verdict]
+    kind: Kind, subject: str, old: Entry, new: Entry, judge: Callable[[str, str, str], Effect]
 ) -> Iterator[Change]:
     """Yield the words that moved; without one, that the risk is declared in another way."""
     before, after = words(old.get("risk")), words(new.get("risk"))
     moved = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     for what, name in moved:
         word, new_word = before.get((what, name), UNKNOWN), after.get((what, name), UNKNOWN)
-        verdict = judge(name, word, new_word)
-        yield Change(verdict, kind, subject, what, name, old=word, new=new_word)
+        effect = judge(name, word, new_word)
+        yield Change(effect, kind, subject, what, name, old=word, new=new_word)
     extra, new_extra = ((entry.get("risk", {})).get("extra") for entry in (old, new))
     if not moved or extra != new_extra:
         yield _told(kind, subject, What.RISK, "risk", old, new)
-
-
-def _of_step_word(name: str, old: str, new: str) -> Verdict:
-    if name == CLASSIFICATION:
-        before, after = (CLASSES.index(word) if word in CLASSES else -1 for word in (old, new))
-        if before == after:
-            return Verdict.CHANGES
-        return Verdict.WIDENS if after > before else Verdict.WEAKENS
-    if old in LIMITS:
-        return Verdict.WIDENS
-    if new in LIMITS:
-        return Verdict.NARROWS
-    return Verdict.WIDENS if old == UNKNOWN else Verdict.WEAKENS
-
-
-def _of_agent_word(name: str, old: str, new: str) -> Verdict:
-    """Judge a word of an agent that is no step of another: its limits count, nothing else."""
-    limited = name != CLASSIFICATION and not LIMITS.isdisjoint((old, new))
-    return _of_step_word(name, old, new) if limited else Verdict.CHANGES
 
 
 def _of_places(
@@ -330,14 +309,14 @@ def _of_places(
         # Any place that is new may have taken the part of one that is gone.
         ranks = gone if place is None else [was.withheld]
         new_ranks = added if new_place is None else [now.withheld]
-        verdict = Verdict.CHANGES
+        effect = Effect.CHANGES
         if now.off - was.off or any(rank < was.withheld for rank in new_ranks):
-            verdict = Verdict.WEAKENS
+            effect = Effect.WEAKENS
         elif was.off - now.off or any(rank < now.withheld for rank in ranks):
-            verdict = Verdict.NARROWS
+            effect = Effect.NARROWS
         if place and new_place and place != new_place:
             text, new_text = f"{place}: {text}", f"{new_place}: {new_text}"
-        yield Change(verdict, kind, step, what, name, old=text, new=new_text)
+        yield Change(effect, kind, step, what, name, old=text, new=new_text)
 
 
 class Redaction(NamedTuple):
@@ -403,12 +382,12 @@ def _taking(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> Ite
         if state == new_state:
             continue
         rank, new_rank = _rank(state), _rank(new_state)
-        verdict = Verdict.WIDENS if new_rank > rank else Verdict.NARROWS
+        effect = Effect.WIDENS if new_rank > rank else Effect.NARROWS
         reasons = (*state.values(), *new_state.values())
         # `minors_data in the params` is a word of `minors_data`.
         names = {word.partition(" ")[0] for words_of in reasons for word in words_of} | {""}
         yield Change(
-            Verdict.CHANGES if rank == new_rank else verdict,
+            Effect.CHANGES if rank == new_rank else effect,
             Kind.AGENT,
             agent,
             What.MAY_TAKE,
@@ -430,29 +409,35 @@ def _leaving(agent: str, old: AgentEntry, new: AgentEntry, causes: Causes) -> It
         {step for step in causes if _rank(listed.get(step, {})) == 0} for listed in (before, after)
     )
     leaves, leaves_now = (
-        {(name, step) for name, steps in entry.get("leaves", {}).items() for step in steps}
+        {
+            (name, step): how
+            for name, by_step in entry.get("leaves", {}).items()
+            for step, how in by_step.items()
+        }
         for entry in (old, new)
     )
-    for name, by in leaves ^ leaves_now:
+    for name, by in leaves.keys() | leaves_now.keys():
+        how, how_now = leaves.get((name, by)), leaves_now.get((name, by))
+        if how == how_now:
+            continue
         # Nothing comes in or leaves by a refused step.
-        sends = by in refused ^ refused_now or {_SENDING, (What.PARAMS, name)} & causes.get(
-            by, set()
-        )
+        held = {(What.PARAMS, name), (What.RESULT, name)}
+        sends = by in refused ^ refused_now or {_SENDING, *held} & causes.get(by, set())
         direct = [subject for subject, is_one in ((agent, agent in causes), (by, sends)) if is_one]
         sources = [
             step
             for step in sorted(causes.keys() & {*before, *after})
-            if step in refused ^ refused_now or (What.RESULT, name) in causes[step]
+            if step in refused ^ refused_now or held & causes[step]
         ]
         yield Change(
-            Verdict.WIDENS if (name, by) in leaves_now else Verdict.NARROWS,
+            Effect.WIDENS if _HOW.index(how_now) > _HOW.index(how) else Effect.NARROWS,
             Kind.AGENT,
             agent,
             What.LEAVES,
             name,
             by,
-            old=MAY_LEAVE if (name, by) in leaves else None,
-            new=MAY_LEAVE if (name, by) in leaves_now else None,
+            old=how,
+            new=how_now,
             cause=tuple(direct or sources),
         )
 

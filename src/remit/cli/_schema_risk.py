@@ -12,26 +12,35 @@ from msgspec.structs import asdict
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
 from remit._declare.inference import Side, effective, inferred, places_of
-from remit._declare.registry import WITHOUT_EFFECT, AgentType, Registry, SpanType
+from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
-from remit._inspect.marks import CATEGORIES, CLASSIFICATION
-from remit._record.policy import Ceiling, Ceilings, under, verdict
-from remit.cli._rehearsal import Rehearsal, Step, rehearse
+from remit._policy.limits import Ceiling, Ceilings, under, verdict
+from remit._policy.words import (
+    ACTION,
+    CATEGORIES,
+    CLASSIFICATION,
+    PARAMS,
+    RESULT,
+    UNKNOWN,
+    DeclaredStep,
+    declared_words,
+)
+from remit._policy.words import ACTIONS as ACTION_NAMES
+from remit.cli._rehearsal import Rehearsal, rehearse
 from remit.cli._terminal import bold, columns, emit, faint
-from remit.models.data_risk import ActionProfile, DataRisk
+from remit.models.data_risk import DataRisk
 
 Json = dict[str, Any]
 
 ACTIONS: Final = "actions"
 PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    ACTIONS: ("action_profile", tuple(ActionProfile.model_fields)),
-    "params": ("params_data_categories", CATEGORIES),
-    "result": ("result_data_categories", CATEGORIES),
+    ACTIONS: (ACTION, ACTION_NAMES),
+    "params": (PARAMS, CATEGORIES),
+    "result": (RESULT, CATEGORIES),
 }
 """Parts of a data risk: their field on the wire, and the names they have a word for."""
 
-UNKNOWN: Final = "unknown"
 LABEL_COLUMNS: Final = 11
 
 
@@ -55,10 +64,10 @@ def risk_report(agent: AgentType, registry: Registry) -> Json:
     Returns:
         `under_deny`: which steps the agent may take under `deny` (`allowed`), which are refused
         because they leave a word `open`, and which exceed its remit (`refused`), with the words;
-        by which steps a category that is brought in may leave (`leaves`). `span_types`, one entry
-        for each: what is `declared`, what is `inferred` from which place in the signature, where
-        that `exceeds` the agent's remit, what is `unsaid`, and where a name suggests what is
-        unsaid (`suggested`). `whole`: the same of all of them together.
+        by which steps a category that one of them takes or gives may leave (`leaves`).
+        `span_types`, one entry for each: what is `declared`, what is `inferred` from which place in
+        the signature, where that `exceeds` the agent's remit, what is `unsaid`, and where a name
+        suggests what is unsaid (`suggested`). `whole`: the same of all of them together.
     """
     remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
     steps = [_of_step(each, under((), remit)) for each in registry.span_types_of(agent)]
@@ -74,7 +83,9 @@ def rehearsal_of(agent: AgentType, registry: Registry) -> Rehearsal:
     """Return what *agent* may do with the other span types that it registers."""
     agents = {declared.span_type.name for declared in registry.agents()}
     steps = [
-        Step(step.name, effective(step), step.name in agents, step.step_kind not in WITHOUT_EFFECT)
+        DeclaredStep(
+            step.name, declared_words(effective(step)), step.step_kind, step.name in agents
+        )
         for step in registry.span_types_of(agent)
         if step.name != agent.span_type.name
     ]
@@ -188,7 +199,14 @@ def _show_rehearsal(under_deny: Json, home: str) -> None:
     for label in ("open", "refused"):
         steps = under_deny[label].items()
         _row(label, (f"{named([name])}: {', '.join(words)}" for name, words in steps))
-    _row("leaves", (f"{what} by {named(by)}" for what, by in under_deny["leaves"].items()))
+    _row(
+        "leaves",
+        (
+            f"{category} by {named(step for step, one in by_step.items() if one == how)} ({how})"
+            for category, by_step in under_deny["leaves"].items()
+            for how in sorted({*by_step.values()})
+        ),
+    )
 
 
 def _row(label: str, lines: Iterable[str]) -> None:

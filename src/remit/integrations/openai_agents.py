@@ -25,7 +25,7 @@ from remit._base.frames import caller
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators import adapters
-from remit._record.policy import Ceilings
+from remit._policy.limits import Ceilings
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk

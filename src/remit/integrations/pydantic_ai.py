@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 from remit._base.text import describe_value
 from remit._base.version import __version__
 from remit._decorators import adapters
-from remit._record.policy import Ceiling
+from remit._policy.limits import Ceiling
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk

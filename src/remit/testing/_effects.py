@@ -17,10 +17,16 @@ from msgspec import Struct
 
 from remit._base.text import choices, describe_value, did_you_mean
 from remit._declare.inference import Side, effective
-from remit._declare.registry import UNKNOWN_FILE, WITHOUT_EFFECT, SpanType
-from remit._declare.risk import ACTIONS, MEMBERS, Words, declared_words
-from remit._inspect.marks import CATEGORIES
-from remit._record.policy import UNKNOWN
+from remit._declare.registry import UNKNOWN_FILE, SpanType
+from remit._policy.words import (
+    ACTIONS,
+    CATEGORIES,
+    MEMBERS,
+    UNKNOWN,
+    WITHOUT_EFFECT,
+    Words,
+    declared_words,
+)
 from remit._record.spans import SpanRecorder
 from remit.errors import UsageError, listed
 from remit.models.data_risk import DataRisk

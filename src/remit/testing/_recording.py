@@ -22,8 +22,7 @@ from remit._capture import split_violations
 from remit._capture.markers import EXCEEDS, KEY
 from remit._capture.tree import Drawing
 from remit._declare.registry import RUN_TYPE, Registry
-from remit._declare.risk import ACTIONS
-from remit._inspect.marks import CATEGORIES
+from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
 from remit._record.runs import current_context
 from remit._record.spans import OpenSpan, SpanRecorder

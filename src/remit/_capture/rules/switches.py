@@ -11,7 +11,7 @@ from remit._capture.rules.names import NAME_RULES
 from remit._capture.rules.pattern_rules import PATTERN_RULES
 from remit._inspect.annotations import SECRETS
 from remit._inspect.fields import EXCLUDED, NOT_IN_REPR
-from remit._inspect.marks import CATEGORIES
+from remit._policy.words import CATEGORIES
 from remit.errors import SettingsError
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
 
+from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
 from remit.collector.store import InstanceRow, SpanRow
 from remit.collector.validation import CompiledSpanType
@@ -25,7 +26,7 @@ _PROCESS_ENDED: Final = ("process ended", "ProcessEnded")
 """The reason of a run that a later process closed, and the class of its steps' errors."""
 _OPEN: Final = frozenset(_CLASSES[: _CLASSES.index("internal") + 1])
 _SPECIAL: Final = ("gdpr_", "health_and_medical")
-_PARTS: Final = ("params_data_categories", "result_data_categories")
+_PARTS: Final = (PARAMS, RESULT)
 
 
 class Failure(NamedTuple):

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast, get_args
 
+from remit._policy.words import PARAMS, RESULT
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import Marks
 from remit.collector.domain.params import Instant, Query, agent_of, instance_of
@@ -41,7 +42,7 @@ MOST_TERMINATED: Final = 1000
 MOST_REASONS: Final = 20
 MOST_SENTENCES: Final = 1000
 _CLASSES: Final = get_args(Classification)
-_PARTS: Final = ("params_data_categories", "result_data_categories")
+_PARTS: Final = (PARAMS, RESULT)
 _NEWEST: Final = Page(0, 1, "id", descending=True)
 MOST_SPANS: Final = 10_000
 """Maximum number of spans of a run whose payloads are read, the newest."""

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from remit._policy.words import CLASSES
 from remit.collector.domain import Context
 from remit.collector.errors import invalid_field
-from remit.collector.page.declared import CLASSES, Declaration, declaration_of
+from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
@@ -220,7 +221,7 @@ def _card(agent: Summary, declared: Declaration, last_us: int | None) -> Card:
     categories = {name for step in handling for name in step.categories}
     allowed = {name for step in declared.steps.values() for name in step.allowed}
     if own is not None:
-        allowed = {*allowed, *own.allowed} - {name for _, name in own.limits}
+        allowed = {*allowed, *own.allowed} - {name for _, name, _ in own.limits}
     return Card(
         agent,
         declared.owner,

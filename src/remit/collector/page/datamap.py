@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from remit._policy.words import CATEGORIES
 from remit.collector.errors import RequestError
 from remit.collector.page import formats
 from remit.collector.page.agent_remits import MOST_AGENTS, AgentRemit, counted_steps, remits_of
 from remit.collector.page.choices import Chosen, Line, agent_names
-from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.flows import (
     MOST_DRAWN,
     AgentFlows,

@@ -6,32 +6,36 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias, cast, get_args
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 from msgspec import Raw
 
+from remit._policy.leaving import handled
+from remit._policy.limits import Limit, limits_in
+from remit._policy.words import (
+    ACTION,
+    ACTIONS,
+    CATEGORIES,
+    CLASSIFICATION,
+    MEMBERS,
+    PARAMS,
+    RESULT,
+    UNKNOWN,
+    DeclaredStep,
+    Words,
+    most_sensitive,
+    word_of,
+)
 from remit.collector.domain import is_closed
 from remit.collector.json_io import read_json
 from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import members
-from remit.models.data_risk import Action, Category, Classification
 
-ACTIONS: Final[tuple[str, ...]] = get_args(Action)
-CATEGORIES: Final[tuple[str, ...]] = get_args(Category)
-CLASSES: Final[tuple[str, ...]] = get_args(Classification)
-ACTION: Final = "action_profile"
-PARAMS: Final = "params_data_categories"
-RESULT: Final = "result_data_categories"
-UNKNOWN: Final = "unknown"
 NEVER: Final = "never"
 """The word for what is ruled out."""
-SENDING: Final = "external_communication"
-MODEL: Final = "llm"
-EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
-"""The words of an agent that are limits, and the words of a step that exceed them."""
-WITHOUT_EFFECT: Final = {MODEL: "model call", "agent": "agent", "retriever": "retriever"}
-"""Kinds of steps whose unknown words exceed no remit, and what they are called."""
+KIND_NAMES: Final = {"llm": "model call", "agent": "agent", "retriever": "retriever"}
+"""Kinds of steps whose undeclared words violate no limit, as a reader sees them."""
 VERBS: Final = {
     "create_data": "create data",
     "read_data": "read data",
@@ -42,7 +46,6 @@ VERBS: Final = {
 }
 """The actions as verbs."""
 _OF_REMIT: Final = "remit:"
-_PARTS: Final = {ACTION: ACTIONS, PARAMS: CATEGORIES, RESULT: CATEGORIES}
 ALL_WORDS: Final = len(ACTIONS) + len(CATEGORIES)
 """Number of the actions and categories that a declaration can say something about."""
 
@@ -76,9 +79,15 @@ class Declared(msgspec.Struct, dict=True):
     params_schema: Raw = Raw(b"{}")
     result_schema: Raw = Raw(b"{}")
 
+    @cached_property
+    def words(self) -> Words:
+        """Its words; a part that is missing or null has none."""
+        risk = self.data_risk or {}
+        return {part: risk.get(part) or {} for part in MEMBERS}
+
     def word(self, part: str, name: str) -> str:
         """Return what it says about an action or a category of one side."""
-        return str(((self.data_risk or {}).get(part) or {}).get(name, UNKNOWN))
+        return word_of(self.words, part, name)
 
     def sides(self, category: str) -> tuple[str, str]:
         """Return what it says about a category in its parameters and in its result."""
@@ -104,7 +113,7 @@ class Declared(msgspec.Struct, dict=True):
     def class_of(self, category: str) -> str:
         """Return how confidential the side is that has a category; the closest of both."""
         sides = (part for part in (PARAMS, RESULT) if self.word(part, category) == "included")
-        return closest(self.word(part, "classification") for part in sides)
+        return most_sensitive(self.word(part, CLASSIFICATION) for part in sides)
 
     @property
     def short(self) -> str:
@@ -120,7 +129,7 @@ class Declared(msgspec.Struct, dict=True):
     def kind(self) -> str:
         """Its kind, if an integration declares that it has no effect; else empty."""
         kind = self._keywords.kind
-        return kind if isinstance(kind, str) and kind in WITHOUT_EFFECT else ""
+        return kind if isinstance(kind, str) and kind in KIND_NAMES else ""
 
     @property
     def owner(self) -> str | None:
@@ -141,7 +150,7 @@ class Declared(msgspec.Struct, dict=True):
     @property
     def classification(self) -> str:
         """The stricter class of parameters and result."""
-        return closest(self.sides("classification"))
+        return most_sensitive(self.sides(CLASSIFICATION))
 
     @property
     def is_closed(self) -> bool:
@@ -169,14 +178,14 @@ class Declared(msgspec.Struct, dict=True):
         return [name for name in CATEGORIES if self.holds(name)]
 
     @property
-    def limits(self) -> list[tuple[str, str]]:
-        """The parts and names of what it rules out."""
-        return [
-            (part, name)
-            for part, names in _PARTS.items()
-            for name in names
-            if self.word(part, name) in EXCEEDED_BY
-        ]
+    def limits(self) -> tuple[Limit, ...]:
+        """What it rules out."""
+        return limits_in(self.words)
+
+    @property
+    def step(self) -> DeclaredStep:
+        """What the policy knows of it."""
+        return DeclaredStep(self.name, self.words, self.kind)
 
     @property
     def unsaid(self) -> int:
@@ -222,19 +231,7 @@ class Declaration:
     @cached_property
     def categories(self) -> Sequence[str]:
         """The categories that the agent or one of its steps takes or gives."""
-        return [name for name in CATEGORIES if any(step.holds(name) for step in self.all)]
-
-    @cached_property
-    def senders(self) -> Sequence[Declared]:
-        """The steps that may communicate externally, or do not rule it out.
-
-        An agent and a retriever communicate by their steps.
-        """
-        return [
-            step
-            for step in self.steps.values()
-            if step.kind in {"", MODEL} and step.word(ACTION, SENDING) != "disallowed"
-        ]
+        return handled(step.words for step in self.all)
 
     def rules_out(self, category: str) -> bool:
         """Return whether the agent rules out a category, or each of its steps does."""
@@ -248,7 +245,7 @@ class Declaration:
 
     def class_of(self, category: str) -> str:
         """Return how confidential a category is at most."""
-        return closest(step.class_of(category) for step in self.all)
+        return most_sensitive(step.class_of(category) for step in self.all)
 
 
 def declaration_of(
@@ -281,16 +278,6 @@ def _own(steps: Collection[Declared], identifier: str | None, name: str | None) 
     owned = [step for step in steps if step.owner is not None]
     titled = [step for step in steps if step.title is not None and step.title == name]
     return next((alone[0] for alone in (owned, titled) if len(alone) == 1), None)
-
-
-def level(classification: str) -> int:
-    """Return how confidential a class is: from 1 for *public*; 0 if it is not known."""
-    return CLASSES.index(classification) if classification in CLASSES else 0
-
-
-def closest(classes: Iterable[str]) -> str:
-    """Return the most confidential class; `unknown` if none is known."""
-    return CLASSES[max(map(level, classes), default=0)]
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

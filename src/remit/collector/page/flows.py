@@ -7,15 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from remit._policy.leaving import Leaves, may_leave
+from remit._policy.words import CATEGORIES, most_sensitive
 from remit.collector.page.agent_remits import AgentRemit
-from remit.collector.page.declared import (
-    ACTION,
-    CATEGORIES,
-    PARAMS,
-    SENDING,
-    Declared,
-    closest,
-)
+from remit.collector.page.declared import Declared
 from remit.collector.store.questions import StepCount
 
 MOST_DRAWN: Final = 12
@@ -26,13 +21,13 @@ class Kind(StrEnum):
     """What happens to a category in an agent."""
 
     LEAVES = "leaves"
-    """A step that takes it may communicate outward."""
+    """It is declared to leave by a step."""
     OPEN = "open"
-    """A step may communicate outward and does not rule it out."""
+    """A step does not rule out that it leaves."""
     REFUSED = "refused"
     """A step that takes it was refused."""
     STAYS = "stays"
-    """No step that may communicate outward can take it."""
+    """Each step rules out that it leaves."""
 
 
 ORDER: Final = (Kind.LEAVES, Kind.OPEN, Kind.REFUSED, Kind.STAYS)
@@ -118,9 +113,11 @@ def _flow(
     # Each call of these was refused.
     stopped = [step for step in remit.steps.values() if 0 < spans[step.name] <= denied[step.name]]
     refused = [step for step in stopped if step in holding]
-    senders = [step for step in remit.senders if step not in stopped]
-    leaving = [step for step in senders if _sends(step) and _takes(step, category)]
-    open_ = [step for step in senders if step.word(PARAMS, category) != "excluded"]
+    sending = [step for step in remit.steps.values() if step not in stopped]
+    leaving, open_ = (
+        [step for step in sending if may_leave(step.step, category) is how]
+        for how in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
+    )
     if refused and (remit.forbids(category) or not (leaving or open_)):
         times = sum(denied[step.name] for step in refused)
         return Flow(category, Kind.REFUSED, _names(refused), ran, times)
@@ -129,14 +126,6 @@ def _flow(
     if open_:
         return Flow(category, Kind.OPEN, _names(open_), ran)
     return Flow(category, Kind.STAYS, (), ran)
-
-
-def _sends(step: Declared) -> bool:
-    return step.word(ACTION, SENDING) == "allowed"
-
-
-def _takes(step: Declared, category: str) -> bool:
-    return step.word(PARAMS, category) == "included"
 
 
 def _names(steps: Iterable[Declared]) -> tuple[str, ...]:
@@ -201,7 +190,7 @@ def categories_of(agents: Sequence[AgentFlows], remits: Iterable[AgentRemit]) ->
     classes: dict[str, str] = {}
     for remit in remits:
         for name in remit.categories:
-            classes[name] = closest([classes.get(name, ""), remit.class_of(name)])
+            classes[name] = most_sensitive([classes.get(name, ""), remit.class_of(name)])
     categories = [
         Category(
             name,

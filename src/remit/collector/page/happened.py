@@ -6,15 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain import Context
-from remit.collector.page.declared import (
-    ACTION,
-    ACTIONS,
-    NEVER,
-    VERBS,
-    Declaration,
-    short_names,
-)
+from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.rehearsal import undeclared_refusals
 from remit.collector.page.subjects import MOST_RUNS, Subject
 from remit.collector.page.visibility import scope_in

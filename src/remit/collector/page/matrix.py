@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from remit.collector.page.declared import (
-    ACTION,
-    ACTIONS,
-    CATEGORIES,
-    CLASSES,
-    NEVER,
-    SENDING,
-    UNKNOWN,
-    VERBS,
-    WITHOUT_EFFECT,
-    Declared,
-    short_names,
-)
+from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
+from remit.collector.page.declared import KIND_NAMES, NEVER, VERBS, Declared, short_names
 from remit.collector.page.rehearsal import (
     Refusal,
     exits,
@@ -138,9 +127,9 @@ def _row(
         cells=cells,
         folded=len(columns) < len(CATEGORIES),
         refusal=reason,
-        runs_as=WITHOUT_EFFECT.get(step.kind, ""),
+        runs_as=KIND_NAMES.get(step.kind, ""),
         may=[VERBS[name] for name in step.allowed],
-        never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name in step.limits)],
+        never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name, _ in step.limits)],
     )
 
 

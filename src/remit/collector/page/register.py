@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from remit._policy.words import CATEGORIES
 from remit.collector.errors import RequestError
 from remit.collector.page.agent_remits import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.choices import Chosen, Line, agent_names
-from remit.collector.page.declared import CATEGORIES
 from remit.collector.page.erasure_list import erasures_since
 from remit.collector.page.formats import category, words
 from remit.collector.page.register_entries import GAPS, Entry, entries_of

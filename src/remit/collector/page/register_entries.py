@@ -7,15 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from remit._policy.leaving import CALLS_A_SERVICE, sends
+from remit._policy.words import ACTION, CATEGORIES, SENDING, most_sensitive
 from remit.collector.page.agent_remits import AgentRemit
-from remit.collector.page.declared import (
-    ACTION,
-    CATEGORIES,
-    MODEL,
-    SENDING,
-    Declared,
-    closest,
-)
+from remit.collector.page.declared import Declared
 from remit.collector.page.formats import words
 from remit.collector.store.questions import StepCount
 
@@ -80,7 +75,7 @@ class Entry:
     @property
     def classification(self) -> str:
         """How confidential its data are at most."""
-        return closest(self.declared.class_of(name) for name in self.declared.categories)
+        return most_sensitive(self.declared.class_of(name) for name in self.declared.categories)
 
     @cached_property
     def included(self) -> Sequence[str]:
@@ -128,22 +123,22 @@ class Entry:
 
     @cached_property
     def observed(self) -> Sequence[tuple[str, int]]:
-        """The model calls that ran and declare nothing about external communication."""
+        """The model calls and retrievers that ran and declare nothing about communication."""
         return [
             (step.short, self._ran(step))
             for step in self._silent
-            if step.kind == MODEL and self._ran(step)
+            if step.kind in CALLS_A_SERVICE and self._ran(step)
         ]
 
     @cached_property
     def silent_steps(self) -> Sequence[str]:
         """The other steps that declare nothing about external communication."""
-        return [step.short for step in self._silent if step.kind != MODEL]
+        return [step.short for step in self._silent if step.kind not in CALLS_A_SERVICE]
 
     @property
     def sends_nothing(self) -> bool:
         """Whether each of its steps rules out to communicate outward."""
-        return bool(self.declared.steps) and not self.declared.senders
+        return bool(self.declared.steps) and not self._sending
 
     @cached_property
     def gaps(self) -> Sequence[str]:
@@ -181,12 +176,16 @@ class Entry:
         return identifier.rpartition("/")[2] if identifier and ":" in identifier else None
 
     @cached_property
+    def _sending(self) -> Sequence[Declared]:
+        return [step for step in self.declared.steps.values() if sends(step.step) is not None]
+
+    @cached_property
     def _senders(self) -> Sequence[Declared]:
-        return [step for step in self.declared.senders if step.word(ACTION, SENDING) == "allowed"]
+        return [step for step in self._sending if step.word(ACTION, SENDING) == "allowed"]
 
     @cached_property
     def _silent(self) -> Sequence[Declared]:
-        return [step for step in self.declared.senders if step not in self._senders]
+        return [step for step in self._sending if step not in self._senders]
 
     def _ran(self, step: Declared) -> int:
         count = self.counts.get(step.name)

@@ -1,6 +1,7 @@
 """Which steps of an agent `deny` would refuse, and by which steps data may leave.
 
-The policy of the SDK decides the same about each call, and `remit schema show --risk` shows it.
+The policy of the SDK decides the same about each call; `remit schema show --risk` and `remit lock`
+show the same.
 """
 
 from __future__ import annotations
@@ -8,15 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from remit.collector.page.declared import (
-    ACTION,
-    CATEGORIES,
-    EXCEEDED_BY,
-    SENDING,
-    UNKNOWN,
-    Declaration,
-    Declared,
-)
+from remit._policy.leaving import Leaves, ways_out
+from remit._policy.limits import exceeded
+from remit._policy.words import CATEGORIES, UNKNOWN, WITHOUT_EFFECT
+from remit.collector.page.declared import Declaration, Declared
 
 
 class Refusal(NamedTuple):
@@ -32,12 +28,12 @@ class Refusal(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """By which steps data of some categories may leave: those that may communicate externally.
+    """By which steps data of some categories may leave.
 
     Attributes:
         categories: The categories.
-        takes: The steps that declare that they take or give them.
-        open: The steps that do not rule them out.
+        takes: The steps by which they are declared to leave.
+        open: The steps that do not rule it out.
     """
 
     categories: list[str]
@@ -47,18 +43,15 @@ class Exit(NamedTuple):
 
 def refusal(own: Declared | None, step: Declared) -> Refusal | None:
     """Return why the remit of *own* refuses a step under `deny`; None if it runs."""
-    does: dict[str, None] = {}
-    unsaid: dict[str, None] = {}
-    for part, name in [] if own is None else own.limits:
-        word = step.word(part, name)
-        limit = "disallowed" if part == ACTION else "excluded"
-        if word == EXCEEDED_BY[limit]:
-            does[name] = None
-        elif word == UNKNOWN and not step.kind:
-            unsaid[name] = None
-    if not does and not unsaid:
+    strict = step.kind not in WITHOUT_EFFECT
+    limits = () if own is None else own.limits
+    words: dict[str, set[str]] = {}
+    for limit, word in exceeded(limits, step.words, strict=strict):
+        words.setdefault(limit.name, set()).add(word)
+    if not words:
         return None
-    return Refusal([*does], [name for name in unsaid if name not in does])
+    unsaid = [name for name, said in words.items() if said == {UNKNOWN}]
+    return Refusal([name for name in words if name not in unsaid], unsaid)
 
 
 def refusals(declared: Declaration) -> Mapping[str, Refusal]:
@@ -82,29 +75,24 @@ def undeclared_refusals(declared: Declaration, ran: Iterable[str]) -> list[str]:
 
 
 def exits(declared: Declaration, refused: Mapping[str, Refusal]) -> list[Exit]:
-    """Return by which steps data may leave, for all categories that a declaration mentions.
+    """Return by which steps the categories that the steps take or give may leave.
 
-    A step that is refused because of what it declares sends nothing; an agent sends by its steps.
+    A step that is refused because of what it declares sends nothing.
     """
-    senders = [
-        step
+    steps = [
+        step.step
         for name, step in declared.steps.items()
-        if step.word(ACTION, SENDING) == "allowed"
-        and step.kind != "agent"
-        and not (name in refused and refused[name].does)
+        if not (name in refused and refused[name].does)
     ]
     by_steps: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for category in mentioned(declared):
-        takes = tuple(step.name for step in senders if step.holds(category))
-        open_ = tuple(
-            step.name
-            for step in senders
-            if step.name not in takes and UNKNOWN in step.sides(category)
+    for category, ways in ways_out(steps).items():
+        takes, open_ = (
+            tuple(name for name, how in ways.items() if how is wanted)
+            for wanted in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
         )
-        if takes or open_:
-            by_steps.setdefault((takes, open_), []).append(category)
-    ways = [Exit(names, [*takes], [*open_]) for (takes, open_), names in by_steps.items()]
-    return sorted(ways, key=lambda exit_: not exit_.takes)
+        by_steps.setdefault((takes, open_), []).append(category)
+    exits_ = [Exit(names, [*takes], [*open_]) for (takes, open_), names in by_steps.items()]
+    return sorted(exits_, key=lambda exit_: not exit_.takes)
 
 
 def mentioned(declared: Declaration) -> list[str]:

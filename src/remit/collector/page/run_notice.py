@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from remit._policy.words import ACTION, UNKNOWN
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.json_io import read_json
 from remit.collector.page import formats
-from remit.collector.page.declared import ACTION, UNKNOWN, VERBS, Declared
+from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.run_facts import FAILED, RunFacts, SpanFacts, error_of
 from remit.collector.page.step_tree import Tree

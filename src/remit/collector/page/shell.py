@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from remit._policy.words import sensitivity
 from remit.collector.page import formats
-from remit.collector.page.declared import level
 from remit.collector.page.payload_tree import node_of
 
 _HERE: Final = Path(__file__).parent
@@ -59,7 +59,7 @@ _FILTERS: Final[Mapping[str, Any]] = {
     "size": formats.size,
     "words": formats.words,
     "category": formats.category,
-    "level": level,
+    "level": sensitivity,
     "visible": formats.visible,
     "tail": formats.tail,
     "step": formats.step,

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from remit._policy.words import ACTION, ACTIONS, CATEGORIES, UNKNOWN
 from remit.collector.domain.findings import MAX_SENTENCE_CHARS, MAX_SENTENCES
-from remit.collector.page.declared import ACTION, ACTIONS, CATEGORIES, UNKNOWN, VERBS, Declared
+from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.formats import listed, words
 
 _SENTENCE: Final = re.compile(

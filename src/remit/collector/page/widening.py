@@ -6,23 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
-from remit.collector.page.declared import (
+from remit._policy.widening import Effect, of_agent_word, of_step_word
+from remit._policy.words import (
     ACTION,
-    ACTIONS,
-    ALL_WORDS,
-    CATEGORIES,
     CLASSES,
+    LIMITS,
+    NAMES,
     PARAMS,
     RESULT,
     UNKNOWN,
-    VERBS,
-    Declaration,
-    Declared,
 )
+from remit.collector.page.declared import ALL_WORDS, VERBS, Declaration, Declared
 from remit.collector.page.formats import words
 from remit.collector.page.rehearsal import Refusal, exits, refusals
 
-LIMITS: Final = frozenset({"disallowed", "excluded"})
 _WORDS: Final = {
     "allowed": "may",
     "disallowed": "never",
@@ -40,6 +37,13 @@ class Group(StrEnum):
     NARROWS = "narrows"
     OPEN = "leaves open"
     SCHEMA = "schema"
+
+
+_GROUPS: Final = {
+    Effect.WIDENS: Group.WIDENS,
+    Effect.NARROWS: Group.NARROWS,
+    Effect.WEAKENS: Group.OPEN,
+}
 
 
 class Kind(StrEnum):
@@ -164,16 +168,11 @@ def _summary(step: Declared) -> Said:
 
 
 def _step_words(old: Declared, new: Declared, reason: Refusal | None) -> Iterator[Change]:
-    for part, name in _places():
+    for part, name in NAMES:
         before, after = old.word(part, name), new.word(part, name)
         if before == after:
             continue
-        if before in LIMITS:
-            group = Group.WIDENS
-        elif after in LIMITS:
-            group = Group.NARROWS
-        else:
-            group = Group.WIDENS if before == UNKNOWN else Group.OPEN
+        group = _GROUPS[of_step_word(name, before, after)]
         follows = ""
         if reason is not None and name in (*reason.does, *reason.unsaid):
             follows = "refused under deny: the agent rules it out"
@@ -196,13 +195,13 @@ def _together(listed: Iterable[Change]) -> Iterator[Change]:
 
 def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
     """Yield the changed limits of the agent; its other words limit nothing."""
-    for part, name in _places():
+    for part, name in NAMES:
         before, after = old.word(part, name), new.word(part, name)
-        if before == after or LIMITS.isdisjoint((before, after)):
+        effect = of_agent_word(name, before, after)
+        if before == after or effect is Effect.CHANGES:
             continue
-        group = Group.WIDENS if before in LIMITS else Group.NARROWS
-        follows = "its steps may" if before in LIMITS else "no step of it may"
-        yield _word(group, old.name, part, name, (before, after), follows)
+        follows = "its steps may" if effect is Effect.WIDENS else "no step of it may"
+        yield _word(_GROUPS[effect], old.name, part, name, (before, after), follows)
 
 
 def _word(
@@ -211,11 +210,6 @@ def _word(
     what = f"{words(name)}{_SIDES[part]}"
     old, new = (Said(_WORDS.get(word, word)) for word in said)
     return Change(group, Kind.WORD, step, what, old, new, follows)
-
-
-def _places() -> Iterator[tuple[str, str]]:
-    yield from ((ACTION, name) for name in ACTIONS)
-    yield from ((part, name) for part in (PARAMS, RESULT) for name in CATEGORIES)
 
 
 def _class(old: Declared, new: Declared) -> Iterator[Change]:

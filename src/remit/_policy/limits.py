@@ -1,0 +1,124 @@
+"""The limits of an agent, and how a step violates them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Self, TypeAlias
+
+from msgspec import Struct
+
+from remit._policy.words import (
+    EXCEEDED_BY,
+    NAMES,
+    PARAMS,
+    RESULT,
+    UNKNOWN,
+    Words,
+    declared_words,
+    word_of,
+)
+from remit.models.data_risk import DataRisk
+
+SIDES: Final = {PARAMS: " in the params", RESULT: " in the result"}
+"""By part of a data risk, what follows the name of a category in a sentence."""
+
+
+class Limit(NamedTuple):
+    """One action or category that an agent rules out.
+
+    Attributes:
+        part: The part of its data risk that says so.
+        name: The action or category.
+        word: `disallowed` or `excluded`.
+    """
+
+    part: str
+    name: str
+    word: str
+
+
+class Ceiling(Struct, frozen=True, eq=False):
+    """The limits of one agent. Compared by identity, as a key of verdicts.
+
+    Attributes:
+        agent: External identifier of the agent.
+        place: File and line of its declaration.
+        limits: What it rules out.
+    """
+
+    agent: str
+    place: str
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
+        """Return the ceiling of an agent with this *remit*, or None if it rules out nothing."""
+        limits = limits_in(declared_words(remit))
+        return cls(agent, place, limits) if limits else None
+
+
+Ceilings: TypeAlias = tuple[Ceiling, ...]
+"""The ceilings of an agent and of the agents around it, the outermost first; all apply."""
+
+
+class Verdict(NamedTuple):
+    """The result of comparing a step with some ceilings.
+
+    Attributes:
+        violations: How it violates them, one sentence for each declared word.
+        exceeded: The ceilings that it violates.
+    """
+
+    violations: tuple[str, ...]
+    exceeded: Ceilings
+
+
+def limits_in(words: Words) -> tuple[Limit, ...]:
+    """Return what an agent with these words rules out."""
+    return tuple(
+        Limit(part, name, word)
+        for part, name in NAMES
+        if (word := word_of(words, part, name)) in EXCEEDED_BY
+    )
+
+
+def exceeded(limits: Iterable[Limit], words: Words, *, strict: bool) -> Iterator[tuple[Limit, str]]:
+    """Yield the limits that a step with these words exceeds, each with the word of the step.
+
+    If *strict*, as with `deny` and `terminate`, an undeclared word exceeds a limit as well.
+    """
+    for limit in limits:
+        word = word_of(words, limit.part, limit.name)
+        if word == EXCEEDED_BY[limit.word] or (strict and word == UNKNOWN):
+            yield limit, word
+
+
+def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
+    """Return the ceilings inside a call of an agent: *outer*, and its own *ceiling*."""
+    return outer if ceiling is None or ceiling in outer else (*outer, ceiling)
+
+
+def unjudged(step: str) -> str:
+    """Return the violation of the step named *step* that a fault kept from being judged."""
+    return f"a fault inside remit kept {step} from being compared with any remit"
+
+
+def excluded_value(step: str, category: str) -> str:
+    """Return the violation of the step named *step* that was given a value that it excludes."""
+    subject = f"{category}{SIDES[PARAMS]}"
+    return f"{subject}: {step} says excluded, and was given a value that this run withheld as such"
+
+
+def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
+    """Return how the step named *step* violates *ceilings*; *strict* is that of `exceeded`."""
+    words = declared_words(risk)
+    violations: list[str] = []
+    violated: list[Ceiling] = []
+    for ceiling in ceilings:
+        for limit, word in exceeded(ceiling.limits, words, strict=strict):
+            subject = f"{limit.name}{SIDES.get(limit.part, '')}"
+            sentence = f"{step} says {word}, the agent {ceiling.agent} says {limit.word}"
+            violations.append(f"{subject}: {sentence}")
+            if ceiling not in violated:
+                violated.append(ceiling)
+    return Verdict(tuple(violations), tuple(violated))
