@@ -54,7 +54,7 @@ def at_fork(
 
 
 def lock_file(descriptor: int, *, shared: bool = False) -> None:
-    """Lock an open file until it is closed, also by the end of the process.
+    """Lock an open file until it is closed, which the end of the process does too.
 
     Args:
         descriptor: The open file.

@@ -17,7 +17,7 @@ NEXT: Final = "0.1.0.dev0"
 _SOURCES: Final = ("src", "remit", "_base")
 _WRITTEN: Final = "version.txt"
 _DIGITS: Final = 8
-"""Of the commit's hash."""
+"""Characters of the commit's hash in a version."""
 
 
 def _version() -> str:

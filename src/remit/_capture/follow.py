@@ -135,7 +135,7 @@ def _enveloped(value: object, envelope: Envelope, rule: str, tools: Mapping[str,
 
 
 def _replaced(value: object, field: str, rule: str) -> object:
-    """Return the `inputs` or `outputs` of a step that is no model call."""
+    """Return the `inputs` or `outputs` of a step other than a model call."""
     fields = _fields(value)
     if field == INPUTS or not fields:
         return _closed(value, rule)

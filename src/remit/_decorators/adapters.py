@@ -564,7 +564,7 @@ class ManualSpan:
 
     # Unguarded: contains its own faults.
     def narrow(self, ceiling: Ceiling | None) -> None:
-        """Add what an agent of the framework forbids to the steps that begin beneath the span.
+        """Add what an agent of the framework forbids to the steps that begin below the span.
 
         Raises:
             RunTerminated: As `start`, after a fault.
@@ -869,7 +869,7 @@ def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
 
 @guarded("the start of a span", default=False)
 def _is_repeated(recorder: SpanRecorder, parent: SpanContext) -> bool:
-    """Return whether a step is a model call directly beneath another one."""
+    """Return whether a step is a model call directly below another one."""
     return _is_model_call(recorder) and _is_model_call(_recorder_in(parent))
 
 

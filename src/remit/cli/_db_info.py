@@ -108,7 +108,7 @@ def misdated(tx: Transaction) -> int:
 
 
 def told_misdated(count: int) -> str:
-    """Return what is said of so many runs."""
+    """Return the sentence about this number of runs."""
     runs, it, program = (
         ("runs", "they were", "programs") if count > 1 else ("run", "it was", "program")
     )
