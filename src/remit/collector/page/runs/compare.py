@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
-from remit.collector.page.runs.comparison import Change, Pair, Run, changes_of
+from remit.collector.page.runs.comparison import Change, Pair, Run, changes_of, verdict_of
 from remit.collector.page.runs.rows import listed_run, steps_in
 from remit.collector.page.runs.sequences import (
     Ran,
@@ -18,7 +18,6 @@ from remit.collector.page.runs.sequences import (
     sequence_of,
     without_the_same,
 )
-from remit.collector.page.runs.verdict import verdict_of
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import RUNS, SPANS, Answer, Api, Page, Redirect, Visit
