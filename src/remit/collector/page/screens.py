@@ -9,14 +9,14 @@ from remit.collector.page.account import account_page
 from remit.collector.page.agents import agent_list, agent_page, versions
 from remit.collector.page.data import datamap, refused, register
 from remit.collector.page.run import exports, html_file, outline, reading, run_page, termination
-from remit.collector.page.runs import compare, csv_table, new_runs, run_list
+from remit.collector.page.runs import compare, csv_table, run_list
 from remit.collector.page.visits import Handler, Redirect
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/", lambda _: Redirect("/runs")),
     ("GET", "/runs", run_list.runs),
     ("POST", "/runs", run_list.choose),
-    ("GET", "/runs/new", new_runs.new_runs),
+    ("GET", "/runs/new", run_list.new_runs),
     ("GET", "/runs.csv", csv_table.table),
     ("GET", "/runs/compare", compare.compare),  # before the run with this id
     ("GET", "/runs/{id}/outline", outline.outline),
