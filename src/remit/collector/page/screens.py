@@ -9,7 +9,7 @@ from remit.collector.page.account import account_page
 from remit.collector.page.agents import agent_list, agent_page, versions
 from remit.collector.page.data import datamap, refused, register
 from remit.collector.page.run import exports, html_file, outline, reading, run_page, termination
-from remit.collector.page.runs import compare, csv_table, run_list
+from remit.collector.page.runs import compare, run_list
 from remit.collector.page.visits import Handler, Redirect
 
 SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
@@ -17,7 +17,7 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs", run_list.runs),
     ("POST", "/runs", run_list.choose),
     ("GET", "/runs/new", run_list.new_runs),
-    ("GET", "/runs.csv", csv_table.table),
+    ("GET", "/runs.csv", run_list.csv),
     ("GET", "/runs/compare", compare.compare),  # before the run with this id
     ("GET", "/runs/{id}/outline", outline.outline),
     ("GET", "/runs/{id}/find", outline.find),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,6 @@ from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page.formats import US_PER_S, day
-from remit.collector.page.runs import csv_table
 from remit.collector.page.runs.filter_line import REFUSED, Known, form, form_again
 from remit.collector.page.runs.filters import (
     COUNTED,
@@ -30,10 +29,22 @@ from remit.collector.page.runs.filters import (
     of_form,
 )
 from remit.collector.page.runs.hours import Bar, Bars, bars_of
-from remit.collector.page.runs.rows import Run, RunRow, rows_of
+from remit.collector.page.runs.rows import Run, RunRow, rows_of, steps_in
 from remit.collector.page.runs.without import WORDS, Dropped, without_each
 from remit.collector.page.shell import render
-from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Data, Page, Redirect, Visit
+from remit.collector.page.tables import CSV, csv_parts
+from remit.collector.page.visits import (
+    CHANGES,
+    COUNTS,
+    RUNS,
+    Answer,
+    Api,
+    Data,
+    Page,
+    Pieces,
+    Redirect,
+    Visit,
+)
 from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
 from remit.collector.store import is_postgres
 from remit.collector.store.ids import ms_of
@@ -143,7 +154,7 @@ def runs(visit: Visit) -> Answer:
         "is_unranked": is_ranked and not rows,
         "is_whole": listed.is_whole,
         "most_ranked": MOST_RANKED,
-        "most_csv": csv_table.MOST_ROWS,
+        "most_csv": MOST_ROWS,
         "csv": filters.but().address("/runs.csv"),
         "without": without,
         "window": window,
@@ -341,3 +352,59 @@ def _changed(visit: Visit, cursor: str) -> tuple[list[Run], str]:
             return list(changed.values()), cursor
     # More than that changes between two questions: go on from now.
     return list(changed.values()), str(visit.api.get(CHANGES)["cursor"])
+
+
+MOST_ROWS: Final = 100_000
+"""Most runs in one file."""
+COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
+    "run": lambda run: run["id"],
+    "agent_id": lambda run: run["agent"]["id"],
+    "agent": lambda run: run["agent"]["name"],
+    "status": lambda run: run["status"],
+    "purpose": lambda run: run["purpose"],
+    "started_at": lambda run: run["started_at"],
+    "finished_at": lambda run: run["finished_at"],
+    "steps": lambda run: steps_in(run).here,
+    "recorded_steps": lambda run: steps_in(run).recorded,
+    "failed_steps": lambda run: steps_in(run).failed,
+    "handled_steps": lambda run: run["handled"],
+    "refused_steps": lambda run: run["denied"],
+    "marks": lambda run: " ".join(run["flags"]),
+    "tokens_in": lambda run: run["tokens"]["in"],
+    "tokens_out": lambda run: run["tokens"]["out"],
+    "failed_step": lambda run: _failure(run).get("step"),
+    "failure_type": lambda run: _failure(run).get("type"),
+    "failure_place": lambda run: _failure(run).get("place"),
+    "failure_text": lambda run: _failure(run).get("text"),
+    "fingerprint": lambda run: _failure(run).get("fingerprint"),
+    "termination_reason": lambda run: run["termination_reason"],
+    "summary": lambda run: run["summary"],
+    "external_identifier": lambda run: run["external_identifier"],
+    "caused_by": lambda run: run["caused_by"],
+    "erased_at": lambda run: run["erased_at"],
+}
+"""How the cells of a run are read, by the names of their columns."""
+
+
+def csv(visit: Visit) -> Answer:
+    """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
+    filters = of_address(visit)
+    criteria = filters.criteria(filters.window(visit))
+    newest = visit.api.get(RUNS, **criteria)
+    return Pieces(csv_parts(COLUMNS, _pages(visit.api, criteria, newest)), CSV, "runs.csv")
+
+
+def _pages(
+    api: Api, criteria: Mapping[str, str | None], newest: Mapping[str, Any]
+) -> Iterator[list[Run]]:
+    """Yield the runs of *newest*, a page of the list, and of the pages after it."""
+    page = newest
+    for _ in range(MOST_ROWS // PAGE_ROWS):
+        yield page["runs"]
+        if page["next"] is None:
+            return
+        page = api.get(RUNS, **criteria, before=page["next"])
+
+
+def _failure(run: Run) -> Mapping[str, object]:
+    return run["failure"] or {}
