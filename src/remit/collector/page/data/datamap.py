@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 from remit._policy.words import CATEGORIES
 from remit.collector.errors import RequestError
 from remit.collector.page import formats
-from remit.collector.page.data.agent_remits import MOST_AGENTS, AgentRemit, counted_steps, remits_of
 from remit.collector.page.data.choices import Chosen, Line, agent_names
 from remit.collector.page.data.flows import (
     MOST_DRAWN,
@@ -24,6 +23,7 @@ from remit.collector.page.data.flows import (
     ordered,
 )
 from remit.collector.page.data.map_drawing import WIDTH, drawing
+from remit.collector.page.declared import MOST_AGENTS, AgentRemit, counted_steps, remits_of
 from remit.collector.page.shell import render
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visits import COUNTS, Answer, Data, Page, Visit

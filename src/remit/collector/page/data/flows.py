@@ -9,8 +9,7 @@ from typing import Final
 
 from remit._policy.leaving import Leaves, may_leave
 from remit._policy.words import CATEGORIES, most_sensitive
-from remit.collector.page.data.agent_remits import AgentRemit
-from remit.collector.page.declared import Declared
+from remit.collector.page.declared import AgentRemit, Declared
 from remit.collector.store.questions import StepCount
 
 MOST_DRAWN: Final = 12

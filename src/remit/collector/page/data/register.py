@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 from remit._policy.words import CATEGORIES
 from remit.collector.domain import Context
 from remit.collector.errors import RequestError
-from remit.collector.page.data.agent_remits import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.data.choices import Chosen, Line, agent_names
 from remit.collector.page.data.register_entries import GAPS, Entry, entries_of
+from remit.collector.page.declared import MOST_AGENTS, counted_steps, remits_of
 from remit.collector.page.formats import category, words
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visibility import erased_runs

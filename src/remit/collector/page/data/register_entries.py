@@ -9,8 +9,7 @@ from typing import Final
 
 from remit._policy.leaving import CALLS_A_SERVICE, sends
 from remit._policy.words import ACTION, CATEGORIES, SENDING, most_sensitive
-from remit.collector.page.data.agent_remits import AgentRemit
-from remit.collector.page.declared import Declared
+from remit.collector.page.declared import AgentRemit, Declared
 from remit.collector.page.formats import words
 from remit.collector.store.questions import StepCount
 
