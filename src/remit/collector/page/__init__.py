@@ -2,7 +2,7 @@
 
 from remit.collector.page.account.sessions import create_code
 from remit.collector.page.routes import PageOptions, page_routes, refusal_page, wants_page
-from remit.collector.page.run.file_routes import file_routes
+from remit.collector.page.run.html_file import file_routes
 from remit.collector.page.run.html_file import html_of_run as html_of_run
 
 __all__ = [

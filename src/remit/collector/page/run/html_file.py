@@ -6,25 +6,30 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.version import __version__
-from remit.collector.api import Service
+from remit.collector.api import CALLER, OWN_PREFIX, ROUTE, UNAVAILABLE, Executor, Service
 from remit.collector.domain import Caller, TokenScope
+from remit.collector.domain.params import check_names
 from remit.collector.page import shell
 from remit.collector.page.account.sessions import SESSION, Sessions
 from remit.collector.page.run.facts import MOST_STEPS, read_run
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.run_page import head_values, panel_values, tree_of
 from remit.collector.page.run.span_panel import Panel
+from remit.collector.page.shell import HEADERS
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
-from remit.collector.store import SessionRow, Store
+from remit.collector.store import SessionRow, Store, StoreUnavailableError
 
 HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200
@@ -190,3 +195,38 @@ def _within(html: str, shown: frozenset[str]) -> str:
         return f'<a {link[1]}href="#{span[1]}"' if inside and span else f"<a {link[1]}".rstrip()
 
     return _LINK.sub(replaced, html)
+
+
+FILE: Final = f"{OWN_PREFIX}/runs/{{id}}/file"
+VALUES: Final = f"{FILE}/values"
+
+
+def file_routes(service: Service, store: Store, executor: Executor, clock: Clock) -> list[Route]:
+    """Return the routes that answer a run as one HTML file, without values and with them.
+
+    Args:
+        service: The collector.
+        store: Its database.
+        executor: Runs what may use the database.
+        clock: Source of the time.
+    """
+    files = RunFiles(service, store, clock)
+
+    def read(request: Request, *, values: bool) -> bytes:
+        caller = service.authenticate(request.headers.get("authorization", ""))
+        request.scope[CALLER] = caller
+        check_names(request.query_params, ())
+        return files.html(caller, request.path_params["id"], values=values)
+
+    async def answer(route: str, request: Request) -> Response:
+        request.scope[ROUTE] = route
+        try:
+            html = await executor.run(partial(read, request, values=route == VALUES))
+        except StoreUnavailableError as error:
+            raise UNAVAILABLE from error
+        name = f'attachment; filename="{request.path_params["id"]}.html"'
+        return Response(
+            html, headers={**HEADERS, "content-type": HTML, "content-disposition": name}
+        )
+
+    return [Route(path, partial(answer, path), methods=["GET"]) for path in (FILE, VALUES)]
