@@ -1,17 +1,29 @@
-"""Which runs a list shows: the filters of an address, of a form, and of the API."""
+"""Which runs a list shows: the filters of an address, of the form above it, and of the API."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+from remit._base.ids import is_pfid
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page.visibility import scope_in
-from remit.collector.page.visits import COUNTS, Visit
-from remit.collector.page.windows import ANY, AT, LAST_DAY, NOW, Window, at, window_of
+from remit.collector.page.visits import COUNTS, Page, Visit
+from remit.collector.page.windows import (
+    ANY,
+    AT,
+    BEGINS,
+    LAST_DAY,
+    NOW,
+    Window,
+    at,
+    local,
+    window_of,
+)
 from remit.collector.store.questions import subjects_from
 from remit.collector.store.subjects import hash_of_subject
 
@@ -258,3 +270,99 @@ def agent_called(visit: Visit, text: str) -> str:
             identifiers = ", ".join(agent["external_identifier"] or agent["id"] for agent in same)
             raise invalid_field("agent", f"is the name of several: {identifiers}")
     raise invalid_field("agent", "must be the name, the identifier or the id of an agent with runs")
+
+
+REFUSED: Final = (
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.BAD_REQUEST,
+)
+"""Statuses of refusals that are about the filters."""
+
+
+class Known(NamedTuple):
+    """The agents with runs in the time of a list.
+
+    Attributes:
+        names: Their names, those with most runs first.
+        agents: Their number; None if they were not counted.
+    """
+
+    names: Sequence[str] = ()
+    agents: int | None = None
+
+
+def form(visit: Visit, filters: Filters, known: Known) -> dict[str, object]:
+    """Return what the line of filters shows."""
+    begins = dict(BEGINS)
+    if filters.begin not in begins:
+        begins[filters.begin] = _time_words(filters.begin, visit)
+    ends = {"now": "now"}
+    if filters.end not in ends:
+        ends[filters.end] = _end_words(filters.end, visit)
+    return {
+        "filters": filters,
+        "agent_name": _agent_name(visit, filters, known),
+        "names": known.names,
+        "agents": known.agents,
+        "statuses": STATUSES,
+        "purposes": PURPOSES,
+        "marks": MARKS,
+        "orders": ORDERS,
+        "begins": begins,
+        "ends": ends,
+        "linked": [
+            (name, words, filters.get(name), filters.but(**{name: None}).address())
+            for name, words in LINKED.items()
+            if filters.get(name)
+        ],
+        "is_open": bool(filters.get("more")),
+        "more": filters.but(more="1").address(),
+    }
+
+
+def form_again(visit: Visit, filters: Filters, refusal: RequestError) -> Page:
+    """Return the form with what is wrong in it."""
+    field = "agent" if filters.get("agent") else "environment"
+    errors = messages(refusal) or {field: refusal.message}
+    values = {**form(visit, filters, Known()), "errors": errors}
+    return Page("runs_form.html", values, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _agent_name(visit: Visit, filters: Filters, known: Known) -> str:
+    """Return the name of the agent that is chosen; its id, or what was typed, if it has none."""
+    agent = filters.get("agent")
+    if not is_pfid(agent):
+        return agent
+    if known.agents == 1:
+        return str(known.names[0])
+    try:
+        return str(visit.api.get(f"/api/v1/agent/{agent}")["details"]["name"])
+    except RequestError:
+        return agent
+
+
+def _time_words(text: str, visit: Visit) -> str:
+    """Return a time of an address in words: `29 Nov 10:00`."""
+    try:
+        window = Filters({"from": text}).window(visit)
+    except RequestError:
+        return text
+    if window.since_us is None or window.words != "this time":
+        return f"{window.words} ago"
+    return _moment(window.since_us, visit)
+
+
+def _end_words(text: str, visit: Visit) -> str:
+    """Return the end of the time in words; it may be in the future."""
+    try:
+        until_us = window_of(ANY, text, visit.zone, visit.now_us).until_us
+    except RequestError:
+        return text
+    return text if until_us is None else _moment(until_us, visit)
+
+
+def _moment(instant_us: int, visit: Visit) -> str:
+    moment = local(instant_us, visit.zone)
+    return f"{moment.day} {moment:%b %H:%M}"

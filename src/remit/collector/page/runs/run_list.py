@@ -18,11 +18,14 @@ from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page.formats import US_PER_S, day
-from remit.collector.page.runs.filter_line import REFUSED, Known, form, form_again
 from remit.collector.page.runs.filters import (
     COUNTED,
     PAGE_ROWS,
+    REFUSED,
     Filters,
+    Known,
+    form,
+    form_again,
     kept_agent,
     noting,
     of_address,
