@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from remit import _adapters
 from remit import _runtime as _runtime
 from remit._base import guard as guard
 from remit._base import ids as ids
@@ -49,7 +50,6 @@ from remit._declare.schema import canonical as canonical
 from remit._declare.schema import params_schema as params_schema
 from remit._declare.schema import result_schema as result_schema
 from remit._decorators import Agent as Agent
-from remit._decorators import adapters as adapters
 from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import BulkSupport as BulkSupport
 from remit._deliver.calls import DeadlineClient
@@ -125,6 +125,7 @@ from remit.testing import FakeClock
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
+adapters = _adapters
 
 # Client
 

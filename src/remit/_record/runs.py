@@ -93,7 +93,7 @@ class OutlivingSpan(CancellableSpan, Protocol):
 
 
 class ReportedSpan(CancellableSpan, Protocol):
-    """A span that an adapter starts and ends (`remit._decorators.adapters.ManualSpan`).
+    """A span that an adapter starts and ends (`remit._adapters.ManualSpan`).
 
     Attributes:
         refused: The refusal of a step beneath it.

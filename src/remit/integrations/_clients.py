@@ -22,9 +22,9 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
+from remit import _adapters as adapters
 from remit._base.guard import guarded
 from remit._base.text import describe_value
-from remit._decorators import adapters
 from remit._record.context import open_context
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError

@@ -21,10 +21,8 @@ from typing import Any, Final, Self, TypeAlias, Unpack, cast, get_args
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from remit._base.text import describe_value
-from remit._base.version import __version__
-from remit._decorators import adapters
-from remit._decorators.adapters import (
+from remit import _adapters as adapters
+from remit._adapters import (
     AgentRuns,
     Content,
     ManualSpan,
@@ -35,6 +33,8 @@ from remit._decorators.adapters import (
     StartOptions,
     Status,
 )
+from remit._base.text import describe_value
+from remit._base.version import __version__
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages

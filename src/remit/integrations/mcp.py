@@ -18,9 +18,9 @@ from contextvars import Context, ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
+from remit import _adapters as adapters
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk

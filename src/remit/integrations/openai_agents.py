@@ -21,10 +21,10 @@ from importlib import metadata
 from typing import Any, ClassVar, Final, TypeVar, cast
 from weakref import WeakValueDictionary
 
+from remit import _adapters as adapters
 from remit._base.frames import caller
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit._policy.limits import Ceilings
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm

@@ -23,9 +23,9 @@ from inspect import isfunction, ismethod
 from typing import Any, Final, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
+from remit import _adapters as adapters
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit._policy.limits import Ceiling
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
+from remit import _adapters as adapters
 from remit._base.frames import caller
 from remit._base.guard import contain, guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit._record.context import open_context
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
