@@ -163,7 +163,7 @@ def _recorder_of(declared: SpanType) -> SpanRecorder:
     return recorder
 
 
-def _place_at(function: Any, place: str) -> None:  # noqa: ANN401 - `Callable` has no `__code__`
+def _place_at(function: Any, place: str) -> None:
     """Give *function* the place of the adapter's declaration, which messages name."""
     file, _, line = place.rpartition(":")
     code = {"co_filename": file, "co_firstlineno": int(line)} if line.isdigit() else {}

@@ -162,7 +162,7 @@ def judging(
                 return function(*args, **kwargs)
             except passes:
                 raise
-            except Exception as error:  # noqa: BLE001 - a guard
+            except Exception as error:
                 fault = error
             refuse_after(fault, recorder)
             return default

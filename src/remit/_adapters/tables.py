@@ -61,13 +61,13 @@ class SpanTable(Generic[K]):
         self.end(key, status=CANCELLED)
         try:
             parent = self.context(*parents)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             refuse_after(error, recorder)
             parent = open_context()
         span = start(recorder, payload, parent=parent, **options)
         try:
             self._add(key, span)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         else:
             return span.make_current() if current else span

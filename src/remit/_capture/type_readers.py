@@ -314,7 +314,7 @@ _CONTAINERS: Final[tuple[tuple[type, ValueKind, Any, Any], ...]] = (
 )
 
 
-def _last_of(base: Any) -> Callable[[Any, int], tuple[Any, ...]]:  # noqa: ANN401 - its methods
+def _last_of(base: Any) -> Callable[[Any, int], tuple[Any, ...]]:
     """Return a function that returns the last items of a sequence, in their order."""
     if base is tuple:  # the only one that cannot be iterated from its end
         return lambda value, count: TUPLE.__getitem__(

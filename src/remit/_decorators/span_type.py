@@ -25,7 +25,7 @@ from remit.models.data_risk import DataRisk
 class Descriptor(Protocol):
     """An object with `__get__`, such as a class method or a property."""
 
-    def __get__(self, instance: Any, owner: Any = None, /) -> Any:  # noqa: ANN401 - of any kind
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
         """Return the attribute."""
         ...
 
@@ -106,7 +106,7 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 def _decorate(
     name: str | None,
     options: Mapping[str, Any],
-    target: Any,  # noqa: ANN401 - checked here
+    target: Any,
     *,
     takes_self: bool | None = None,
     declared_in: str | None = None,
@@ -169,7 +169,7 @@ def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]
         _runtime.current().outside(recorder, refuse=refuse)
     except DeniedError:
         raise
-    except Exception as error:  # noqa: BLE001 - a guard
+    except Exception as error:
         outside_after(recorder, error, refuse=refuse)
     return _NO_BLOCK
 

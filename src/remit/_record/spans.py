@@ -163,7 +163,7 @@ class SpanRecorder(Struct, eq=False):
             if plan.excludes and (texts := run.rules.texts) is not None and texts.categorized:
                 payload = self._without_excluded(payload, run)
             return self.open(parent, payload, context.ceilings)
-        except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
+        except Exception as error:
             guard.contain(START, error)
             return NullSpan(self, context)
 
@@ -309,7 +309,7 @@ class SpanRecorder(Struct, eq=False):
                 return
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             verdict = None
             self._contain(error, observing=observing)
         if verdict is None:
@@ -338,7 +338,7 @@ class SpanRecorder(Struct, eq=False):
             if ceilings is parent.ceilings:
                 return parent
             return SpanContext(parent.run, parent.key, parent.name, ceilings, parent.outer_runs)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         self.refuse_after(fault, parent, params)
         return parent
@@ -449,7 +449,7 @@ class OpenSpan(Struct, eq=False):
             read_ns = run.monotonic_ns  # as in `open`
             ended_ns = read_ns() + self.offset_ns
             result = plan.result(value, run.rules)
-        except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
+        except BaseException as error:
             self._lose(error)
         else:
             self.end(COMPLETE, result, ended_ns)
@@ -468,7 +468,7 @@ class OpenSpan(Struct, eq=False):
                     run.fail_after_block(self.context.key, self.start.parent, error)
                 rule = self.recorder.plan().error_rule
                 result = _capture.error_payload(error, run.rules, rule)
-        except BaseException as fault:  # noqa: BLE001 - as above
+        except BaseException as fault:
             self._lose(fault)
         else:
             self.end(status, result, ended_ns)
@@ -498,7 +498,7 @@ class OpenSpan(Struct, eq=False):
                     run.cancel_after_block(key, self.start.parent)
                 if not run.open:
                     run.settle()
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:
             self._lose(error)
 
     def cancel(self, ended_ns: int | None = None) -> None:
@@ -582,6 +582,6 @@ class StepTracer(Struct, frozen=True, eq=False):
             return args
         try:
             return args[1:] if self.self_parameter.resolve() else args
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             guard.contain(START, error)
             return args

@@ -177,13 +177,13 @@ class StreamSpan(DeferredSpan):
             self._admit(open_context())
         except (DeniedError, RecursionError, RunTerminated) as error:
             return error
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         else:
             return None
         try:
             self._contain(fault)
-        except BaseException as refusal:  # noqa: BLE001 - thrown into the user's code
+        except BaseException as refusal:
             return refusal
         return None
 
@@ -346,7 +346,7 @@ class GeneratorSpan(StreamSpan):
             self.rebase(recorder.within(parent, recorder.ceiling, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):
             raise
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         else:
             if parent.run.recording:

@@ -117,7 +117,7 @@ class StepFunction(_Function):
     Attributes named `_self_...` are the wrapper's; all others are those of the wrapped callable.
     """
 
-    def __init__(self, wrapped: Any, config: WrapperConfig) -> None:  # noqa: ANN401 - a callable or a descriptor
+    def __init__(self, wrapped: Any, config: WrapperConfig) -> None:
         """Wrap *wrapped*, to be called and bound as *config* says."""
         if type(wrapped) is FunctionType:
             # wrapt looks up `__self__` at each call, except of builtins; for a function that
@@ -140,7 +140,7 @@ class StepFunction(_Function):
         return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 
     # Unguarded: binds a method, as Python does.
-    def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
+    def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # wrapt binds to proxies
         """Bind as the wrapped callable does; decorate what a descriptor returns."""
         config = self._self_config
         if config.binding is Binding.FUNCTION:
@@ -153,7 +153,7 @@ class StepFunction(_Function):
         if config.binding is Binding.NONE:
             return self
 
-        def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             return config.call(inner, instance, args, kwargs)
 
@@ -226,7 +226,7 @@ class Agent(StepFunction, Generic[P, R]):
 
     def __init__(
         self,
-        wrapped: Any,  # noqa: ANN401 - a callable or a descriptor
+        wrapped: Any,
         config: WrapperConfig,
         block: Callable[..., RunBlock],
         registration: Callable[[], dict[str, object]],

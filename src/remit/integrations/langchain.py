@@ -203,7 +203,7 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,  # noqa: ANN401 - of LangChain
+        **told: Any,
     ) -> None:
         """Start the span of an agent or a chain."""
         name = _name(serialized, told)
@@ -297,7 +297,7 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,  # noqa: ANN401 - of LangChain
+        **told: Any,
     ) -> None:
         """Start the span of a chat model."""
         call = partial(_model_payload, "chat", serialized, told)
@@ -311,7 +311,7 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,  # noqa: ANN401 - of LangChain
+        **told: Any,
     ) -> None:
         """Start the span of a model that completes texts."""
         call = partial(_model_payload, "text_completion", serialized, told)
@@ -358,7 +358,7 @@ class RemitHandler(GraphCallbackHandler):
         _end(run_id, lambda: self._answer(response, node))
 
     @adapters.guarded("the end of a model call of LangChain")
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:  # noqa: ANN401 - of LangChain
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
         """End the span, with what came before the error."""
         node, response = _nodes.get(run_id), told.get("response")
         _end(run_id, lambda: self._answer(response, node), error=error)

@@ -87,12 +87,12 @@ _OF_SPAN: Final = (
 _KEPT_FLAGS: Final = SENSITIVE | BAD_PAYLOAD | BAD_RESULT | UNCHECKED | UNDECLARED
 """Older versions had others, which mean nothing now, and one for all markers."""
 _NEXT_SPANS: Final = (
-    f"SELECT {', '.join(_OF_SPAN)} FROM {BEFORE}.agent_spans "  # noqa: S608 - fixed names
+    f"SELECT {', '.join(_OF_SPAN)} FROM {BEFORE}.agent_spans "
     "WHERE agent_instance_id <= ? AND (agent_instance_id, id) > (?, ?) "
     f"ORDER BY agent_instance_id, id LIMIT {_PAGE}"
 )
 _SUBJECTS: Final = (
-    f"SELECT agent_instance_id, subject_hash FROM {BEFORE}.run_subjects "  # noqa: S608 - as above
+    f"SELECT agent_instance_id, subject_hash FROM {BEFORE}.run_subjects "
     "WHERE agent_instance_id >= ? AND agent_instance_id <= ?"
 )
 _LAST_RUN: Final = "SELECT id FROM runs ORDER BY id DESC LIMIT 1"
@@ -237,7 +237,7 @@ class Copy:
         names = [
             name for name in names or kind.__struct_fields__ if since.get(name, 0) <= self._version
         ]
-        sql = f"SELECT {', '.join(names)} FROM {BEFORE}.{table} {rest}"  # noqa: S608 - fixed names
+        sql = f"SELECT {', '.join(names)} FROM {BEFORE}.{table} {rest}"
         rows = [dict(zip(names, row, strict=True)) for row in tx.rows(sql, values)]
         if kind is SchemaVersionRow and "content_hash" not in names:
             rows = [_with_hash(row) for row in rows]
@@ -253,7 +253,7 @@ def numbers(tx: Transaction) -> tuple[list[int], list[int]]:
 
 
 def _number_of(tx: Transaction, table: str) -> int:
-    ((number,),) = tx.rows(f"SELECT COUNT(*) FROM {table}")  # noqa: S608 - fixed names
+    ((number,),) = tx.rows(f"SELECT COUNT(*) FROM {table}")
     return int(number)
 
 

@@ -52,10 +52,10 @@ _OLD_TABLES: Final = (
 )
 _OLD_SPANS: Final = "agent_spans"
 _PARTS: Final = (
-    f"SELECT relid::regclass::text FROM pg_partition_tree('{_OLD_SPANS}') ORDER BY level, 1"  # noqa: S608 - a fixed name
+    f"SELECT relid::regclass::text FROM pg_partition_tree('{_OLD_SPANS}') ORDER BY level, 1"
 )
 _WEEKS: Final = (
-    "SELECT right(relname, 8) FROM pg_class "  # noqa: S608 - as above
+    "SELECT right(relname, 8) FROM pg_class "
     f"WHERE relnamespace = '{BEFORE}'::regnamespace AND relname ~ '^{_OLD_SPANS}_[0-9]{{8}}$'"
 )
 _FAULTS: Final = (
