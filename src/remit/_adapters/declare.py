@@ -228,7 +228,6 @@ def ceiling_of(
     return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
 
 
-# Unguarded: comparisons.
 def step_of(function: object) -> SpanRecorder | None:
     """Return the recorder of a decorated function, also of one that others wrap; else None."""
     for layer in layers(function):
@@ -243,7 +242,6 @@ def undeclared(name: str, kind: StepKind) -> SpanRecorder:
     return SpanRecorder(name, BlockPlan, kind=kind)
 
 
-# Unguarded: a comparison.
 def declarations() -> object:
     """Return what holds the declarations of now; in a block of `isolated` another object."""
     return _runtime.registry()
@@ -294,7 +292,6 @@ def classified_tools() -> Mapping[str, str]:
     return {**known[1], **_named_tools} if _named_tools else known[1]
 
 
-# Unguarded: an assignment.
 def name_tool(recorder: SpanRecorder, name: str) -> None:
     """Note by which name models call a decorated step, as its arguments may be classified."""
     rule = withholding(recorder.find_risk()).params_rule

@@ -84,7 +84,6 @@ class SpanEnd(TypedDict, total=False):
     ended_ns: float | None
 
 
-# Unguarded: assignments, and a context variable.
 def within(ceiling: Ceiling | None) -> SpanContext | None:
     """Return the current context with *ceiling* added, and make it current, to the end of the task.
 
@@ -97,7 +96,6 @@ def within(ceiling: Ceiling | None) -> SpanContext | None:
     return context
 
 
-# Unguarded: a context variable.
 def collect_refusals() -> list[DeniedError]:
     """Return a list to which the refusals of steps in the rest of the task are added.
 
@@ -172,7 +170,6 @@ def judging(
     return decorate
 
 
-# Unguarded: a refusal.
 def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
     """Contain a fault that kept a step from being judged; refuse it unless they are observed.
 
@@ -189,7 +186,6 @@ def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "cur
         recorder.refuse_after(error, context, _no_content)
 
 
-# Unguarded: assignments of a context variable.
 @contextmanager
 def inside(context: SpanContext | None) -> Generator[None]:
     """Make *context* current within the block, for a step that has a separate span."""
@@ -223,7 +219,6 @@ class ManualSpan:
         "refused", "so_far",
     )  # fmt: skip
 
-    # Unguarded: assignments.
     def __init__(
         self,
         recorder: SpanRecorder | None = None,
@@ -265,7 +260,6 @@ class ManualSpan:
         context = self.context
         return context is not None and context.run.reported.get(context.key) is self
 
-    # Unguarded: assignments, and a context variable.
     def make_current(self) -> Self:
         """Make the span current, in the context of the caller, until it ends.
 
@@ -279,14 +273,12 @@ class ManualSpan:
             set_context(ReportedContext(run, key, name, ceilings, outer, previous))
         return self
 
-    # Unguarded: assignments, and a context variable.
     def make_previous_current(self) -> None:
         """Make current what was before the span, in the context of the caller; it stays open."""
         current = open_context()
         if isinstance(current, ReportedContext) and is_same_span(current, self.context):
             set_context(current.previous)
 
-    # Unguarded: contains its own faults.
     def narrow(self, ceiling: Ceiling | None) -> None:
         """Add what an agent of the framework forbids to the steps that begin below the span.
 
@@ -301,12 +293,10 @@ class ManualSpan:
         if current is not None and is_same_span(current, context):
             set_context(replace(current, ceilings=self.context.ceilings))
 
-    # Unguarded: called by the adapter's `with`.
     def __enter__(self) -> Self:
         """Make the span current."""
         return self.make_current()
 
-    # Unguarded: as above.
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -328,7 +318,6 @@ class ManualSpan:
             recorder = recorder or span.recorder
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
-    # Unguarded: an assignment.
     def leave_open(self, *, leave: bool = True) -> None:
         """Leave the run of the span open after its end, to be resumed; False takes that back."""
         if self.context is not None and leave:
@@ -336,7 +325,6 @@ class ManualSpan:
         elif self.context is not None:
             self.context.run.left_open = False
 
-    # Unguarded: a block.
     @contextmanager
     def ended_by_errors(self) -> Generator[None]:
         """End the span with the exception that leaves the block, if one does."""
@@ -346,7 +334,6 @@ class ManualSpan:
             self.end(error=error)
             raise
 
-    # Unguarded: contains its own faults.
     def end(
         self,
         result: Content | None = None,
@@ -524,7 +511,6 @@ def start(
         raise
 
 
-# Unguarded: contains its own faults.
 def _start(
     recorder: SpanRecorder,
     payload: Content,

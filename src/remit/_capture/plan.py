@@ -279,7 +279,6 @@ class ParameterPlan(Struct, frozen=True):
         return Raw(encode(copy)) if fixed else _UNSET
 
 
-# Uncounted: a type that cannot be read is a result, not a fault.
 @memoized
 def marked_keys(annotation: object) -> Mapping[str, MarkedKey]:
     """Return the marked and hidden fields in an annotation's classes, by name.

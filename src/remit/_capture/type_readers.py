@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is a result, not a fault.
 """Type readers: how the values of a type are read, with one reader for each type.
 
 A reader refers to names and to methods of base types but not to the class, so that the class can be

@@ -155,7 +155,6 @@ def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecor
 _NO_BLOCK: Final[nullcontext[None]] = nullcontext()
 
 
-# Unguarded: contains its own faults.
 def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]:
     """Count a call outside any run, or refuse it; return an empty block to run it in.
 
@@ -174,7 +173,6 @@ def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]
     return _NO_BLOCK
 
 
-# Unguarded: a part of the guard.
 def outside_after(recorder: SpanRecorder, error: Exception, *, refuse: bool = True) -> None:
     """Contain a fault that kept a call outside any run from being judged, and refuse the call.
 

@@ -156,7 +156,6 @@ class Worker:
         if fault is not None:
             raise fault
 
-    # Unguarded: only the interpreter calls it.
     def _run(self) -> None:
         gevent: Any = sys.modules.get("gevent")
         current = gevent and gevent.getcurrent()

@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is a result, not a fault.
 """Resolves annotations, and reads their marks and categories.
 
 Each annotation is resolved on its own, so that a name that is missing at run time affects only one

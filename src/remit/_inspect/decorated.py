@@ -131,7 +131,6 @@ class SelfParameter:
             in_body = self._scope.rpartition(".")[2] == owner.__name__
             self.is_self = True if self.by_name or in_body else None
 
-    # Unguarded: an assignment.
     def on_bind(self) -> None:
         """Handle `__get__`: the callable was bound to an object or a class."""
         if self.is_self is None:

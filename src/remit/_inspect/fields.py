@@ -1,4 +1,3 @@
-# Uncounted: a class whose fields cannot be read is a result, not a fault.
 """Reads the declared fields of a class: name, annotation, default, hidden or not.
 
 Supported are models, dataclasses, attrs classes, Structs, NamedTuples and TypedDicts. The fields

@@ -54,7 +54,6 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-# Unguarded: runs a step of the user's coroutine.
 @types.coroutine
 def await_stepwise(
     awaited: Any,
@@ -87,7 +86,6 @@ def await_stepwise(
             thrown = None  # it would hold this frame, too
 
 
-# Unguarded: runs a step of the user's generator.
 def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: SavedContext) -> Any:
     """Run one step in the *saved* context.
 
@@ -193,7 +191,6 @@ async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGe
             thrown = error
 
 
-# Unguarded: makes a step of the user's generator.
 def _first_asend(inner: AnyAsyncGenerator, value: Any) -> Awaitable[Any]:
     """Return `inner.asend(value)` for the first step, and keep *inner* from the event loop.
 

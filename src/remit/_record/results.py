@@ -66,7 +66,6 @@ _FILE: Final = cast("type", io.IOBase.__base__)
 _NOT_WRAPPED: Final = ("read", "fetchone", "__getitem__", "__await__", "__call__")
 
 
-# Unguarded: contains its own faults.
 def end_with_result(
     span: AnySpan,
     value: Any,
@@ -300,7 +299,6 @@ def _proxy_class(*offered: str) -> type[_StreamProxy]:
     )
 
 
-# Unguarded: comparisons.
 def _iterator_of(proxy: _StreamMethods, iterator: object) -> Any:
     """Return the wrapped form of *iterator*: the proxy itself if the object is its own iterator."""
     if iterator is proxy.__wrapped__:
@@ -337,7 +335,6 @@ async def _close_later(span: StreamSpan, closed: Any) -> Any:
     return value
 
 
-# Unguarded: the step of the user's iterator.
 def _run(
     span: StreamSpan,
     action: Callable[..., Any],

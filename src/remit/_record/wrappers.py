@@ -74,18 +74,15 @@ class PicklingCheck:
         """Call *check*, which may raise, when this object is pickled."""
         self._check = check
 
-    # Unguarded: called by a pickler.
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         """Pickle as an empty text, unless that is refused."""
         self._check()
         return str, ()
 
-    # Unguarded: returns itself.
     def __copy__(self) -> Self:
         """Return this object, as of a function."""
         return self
 
-    # Unguarded: returns itself.
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """Return this object, as of a function."""
         return self
@@ -139,7 +136,6 @@ class StepFunction(_Function):
         """Tell a wrapt wrapper around this one the kind of callable that is wrapped."""
         return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 
-    # Unguarded: binds a method, as Python does.
     def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # wrapt binds to proxies
         """Bind as the wrapped callable does; decorate what a descriptor returns."""
         config = self._self_config

@@ -143,7 +143,6 @@ def media_of(kind: object, source: object) -> dict[str, object]:
     return _llm.media(kind, source)
 
 
-# Unguarded: raises for a wrong argument; the rest are assignments.
 def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
     """Record the calls of *client* and of its copies; return it.
 
@@ -332,7 +331,6 @@ class _Call:
         if self._joined.add(item) and self._first_ns is None:
             self._first_ns = time.perf_counter_ns() - self._began_ns
 
-    # Unguarded: appends.
     def collect(self, chunk: str | bytes) -> None:
         """Keep a part of a raw body."""
         if self._first_ns is None:

@@ -160,7 +160,6 @@ class RemitHandler(GraphCallbackHandler):
         }
         self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
 
-    # Unguarded: comparisons.
     def __eq__(self, other: object) -> bool:
         """Return whether *other* records and allows the same; LangChain then keeps one of them."""
         return (
@@ -169,7 +168,6 @@ class RemitHandler(GraphCallbackHandler):
             and self._remits == other._remits
         )
 
-    # Unguarded: as above.
     def __hash__(self) -> int:
         """Return the hash of what is compared."""
         return hash((self._capture, *sorted(self._remits)))
@@ -522,7 +520,6 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         )
         return _Declared(recorder, decorated=False)
 
-    # Unguarded: the framework's call; `_begin` contains its own faults.
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
     ) -> Answer:
@@ -538,7 +535,6 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
 
     __call__ = wrap_tool_call
 
-    # Unguarded: as above.
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
@@ -599,7 +595,6 @@ class _Call:
         self._answer: Answer | None = None
         self._outer: _Call | None = None
 
-    # Unguarded: assignments, and a context variable.
     def __enter__(self) -> Self:
         """Make the span current."""
         self._outer = _called.get()
@@ -608,7 +603,6 @@ class _Call:
             self.span.make_current()
         return self
 
-    # Unguarded: returns its argument.
     def answer(self, answer: Answer) -> Answer:
         """Return the answer, and keep it for the span.
 
@@ -621,7 +615,6 @@ class _Call:
             raise refused
         return answer
 
-    # Unguarded: contains its own faults.
     def __exit__(
         self,
         exc_type: type[BaseException] | None,

@@ -373,7 +373,6 @@ class _Declared:
         merged.outputs = self.outputs or other.outputs
         return merged
 
-    # Unguarded: contains its own faults.
     def agent(self, name: str) -> _Agent:
         """Return what opens the runs of the agent, and what it forbids.
 

@@ -128,7 +128,6 @@ class Bridge(SpanProcessor):
 
     # The start
 
-    # Unguarded: contains its own faults.
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Open a span of remit if this is a step.
 

@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is a result, not a fault.
 """JSON Schema of types, by pydantic, which says what a payload holds, the same on every Python.
 
 Before pydantic reads a type, `TypeNormalizer` replaces the parts that it would reject, warn about
