@@ -125,7 +125,7 @@ class Insert(NamedTuple):
         """
         values = {name: _decoded(f"r.{name}", name) for name in self.columns} | computed
         return (
-            f"INSERT INTO {self.table} ({', '.join(values)}) "  # noqa: S608 - names from the code, never from a request
+            f"INSERT INTO {self.table} ({', '.join(values)}) "
             f"SELECT {', '.join(values.values())} FROM {_recordset(self.columns)} {self.after}"
         )
 
@@ -133,7 +133,7 @@ class Insert(NamedTuple):
         """Return the statement for this number of rows, each value of which is a parameter."""
         row = f"({', '.join(_decoded('?', name) for name in self.columns)})"
         return (
-            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "  # noqa: S608 - as above
+            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "
             f"VALUES {', '.join([row] * rows)} {self.after}"
         )
 
@@ -160,18 +160,18 @@ _CHANGED_COLUMNS: Final = {
     "result": "text",
 }
 CHANGES: Final = (
-    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "  # noqa: S608 - as above
+    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "
     f"FROM {_recordset(_CHANGED_COLUMNS)}"
 )
 """The changed spans of a JSON parameter."""
 CHANGE_SPANS: Final = (
-    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "  # noqa: S608 - as above
+    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "
     f"WHERE {_SAME_SPAN.format('s', 'r')} AND {OF_IDS}"
 )
 # By its unique key, whatever statistics the planner has; a payload may have been deleted.
 REPLACE_RESULT: Final = "ON CONFLICT (run_ref, id, shard) DO UPDATE SET result = excluded.result"
 _CHANGE: Final = (
-    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("  # noqa: S608 - as above
+    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("
     "INSERT INTO span_payloads (run_ref, shard, id, payload, result) "
     f"SELECT run_ref, shard, id, '{statements.EMPTY}', result FROM r WHERE result IS NOT NULL "
     f"{REPLACE_RESULT}) {CHANGE_SPANS.format('r')}"
@@ -181,7 +181,7 @@ JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b',
 # The spans first, and then a look-up for each of them, whatever statistics the planner has: OFFSET
 # keeps it from merging the queries.
 _SPANS_OF_IDS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
+    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "
     f"SELECT {statements.SPAN_COLUMNS} FROM s CROSS JOIN LATERAL (SELECT r.id, r.account_ref "
     "FROM runs AS r WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
     "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
@@ -192,7 +192,7 @@ _SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['acco
 # As above: with `key = ANY(...)`, a plan that was made while there were few keys reads all keys of
 # the account.
 _KEYS_OF_TEXTS: Final = (
-    f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "  # noqa: S608 - as above
+    f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
     "AND idempotency_keys.key = wanted.key OFFSET 0) AS k"
 )
@@ -201,7 +201,7 @@ _LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
 _HOLD: Final = f"{statements.RUNS} WHERE r.id = ANY(?::bytea[]) {_LOCKED}"
 # With each run, whether some of the spans exist.
 _HOLD_WITH_SPANS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
+    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "
     f"SELECT EXISTS (SELECT FROM s), {statements.RUN_COLUMNS} "
     f"FROM runs AS r {statements.WITH_PLACE} WHERE r.ref = ANY(ARRAY(SELECT run_ref FROM s) "
     f"|| ARRAY(SELECT ref FROM runs WHERE id = ANY(?::bytea[]))) {_LOCKED}"
@@ -209,9 +209,9 @@ _HOLD_WITH_SPANS: Final = (
 _OLDEST_OPEN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _READ_AGENT: Final = f"{statements.SELECT[AgentRow]} WHERE id = ? FOR NO KEY UPDATE"
 _CLOSE_AGENT: Final = "SELECT 1 FROM agents WHERE id = ? FOR UPDATE"
-_HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"  # noqa: S608 - as above
+_HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"
 _ERASE_PAYLOADS: Final = (
-    f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "  # noqa: S608 - as above
+    f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "
     f"WHERE run_ref = ? AND shard = ? AND {statements.HAS_PAYLOAD}"
 )
 _OLD_FINDINGS: Final = (
@@ -229,10 +229,10 @@ CHANGED_RUN: Final = tuple(
     dict.fromkeys((*statements.MUTABLE[InstanceRow], *statements.TALLIED)),
 )
 _CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | _SHARD
-CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"  # noqa: S608 - as above
+CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"
 """The changed runs of a JSON parameter."""
 CHANGE_RUNS: Final = (
-    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "  # noqa: S608 - as above
+    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "
     "WHERE w.ref = r.ref AND w.shard = r.shard"
 )
 INSERTS: Final = {
@@ -271,7 +271,7 @@ INSERTS: Final = {
 _PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
     "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
     "runs": (
-        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "  # noqa: S608 - as above
+        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "
         # By the key, whatever statistics the planner has.
         "AND w.ref = ANY(ARRAY(SELECT ref FROM r))"
     ),
@@ -283,7 +283,7 @@ _COUNTED: Final = ("new_runs", "run_keys")
 def _writing(parts: tuple[str, ...]) -> str:
     """Return the statement that writes *parts*, and returns how many rows of `_COUNTED` are new."""
     written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
-    counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in _COUNTED]  # noqa: S608 - as above
+    counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in _COUNTED]
     return f"WITH {written} SELECT {', '.join(counted) or '1'}"
 
 
@@ -591,11 +591,11 @@ class PostgresTransaction(Transaction):
 
     def _forget(self, table: str, first_id: str, most: int, tables: Iterable[str]) -> int:
         """Delete the rows of up to *most* old spans in *table* from *tables*; return how many."""
-        sql = f"SELECT shard, id FROM {table} WHERE id < ? LIMIT ?"  # noqa: S608 - a fixed text
+        sql = f"SELECT shard, id FROM {table} WHERE id < ? LIMIT ?"
         old: list[tuple[int, bytes]] = self._fetch(sql, (to_bytes(first_id), most))
         shards = [(shard, array_of_ids(ids)) for shard, ids in by_shard(old).items()]
         for each in tables:
-            sql = f"DELETE FROM {each} WHERE shard = ? AND id = ANY(?::bytea[])"  # noqa: S608 - as above
+            sql = f"DELETE FROM {each} WHERE shard = ? AND id = ANY(?::bytea[])"
             self.run_many(sql, shards)
         return len(old)
 

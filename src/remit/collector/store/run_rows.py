@@ -75,7 +75,7 @@ class RunRows(Execution):
             where = f"{where} AND {statements.RUN_FILTERS['environment_id']}"
             values = (*values, environment_id)
         sql = (
-            "SELECT a.id, r.status, COUNT(*) FROM agents AS a "  # noqa: S608 - a fixed text
+            "SELECT a.id, r.status, COUNT(*) FROM agents AS a "
             f"JOIN runs AS r ON r.agent_ref = a.ref WHERE {where} GROUP BY a.id, r.status"
         )
         for agent_id, status, count in self.rows(sql, values):
@@ -207,7 +207,7 @@ class RunRows(Execution):
 
     def _update_runs(self, fields: Sequence[str], rows: Collection[InstanceRow]) -> None:
         changes = ", ".join(f"{field} = ?" for field in fields)
-        sql = f"UPDATE runs SET {changes} WHERE id = ?"  # noqa: S608 - names of columns
+        sql = f"UPDATE runs SET {changes} WHERE id = ?"
         values: list[tuple[Value, ...]] = [
             (*(getattr(row, field) for field in fields), to_bytes(row.id)) for row in rows
         ]
