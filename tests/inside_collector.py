@@ -76,6 +76,7 @@ from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import TooSlowError as TooSlowError
 from remit.collector.store import Transaction as Transaction
 from remit.collector.store import distribute as distribute
+from remit.collector.store import is_postgres as is_postgres
 from remit.collector.store import open_reader as open_reader
 from remit.collector.store.counts import RUN_COUNTS as RUN_COUNTS
 from remit.collector.store.counts import SPAN_COUNTS as SPAN_COUNTS
@@ -102,9 +103,10 @@ from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.store.sqlite_rows import SqliteTransaction as SqliteTransaction
 from remit.collector.store.subjects import hash_of_subject as hash_of_subject
 from remit.collector.store.version import VERSION as VERSION
+from remit.collector.store.version import Change as Change
+from remit.collector.store.version import schema_changes as schema_changes
 from remit.collector.times import format_us as format_us
-from remit.collector.upgrade import Upgraded as Upgraded
-from remit.collector.upgrade import upgrade as upgrade
+from remit.collector.upgrade.database import upgrade as upgrade
 from remit.collector.validation import Budget as Budget
 from remit.collector.validation.schemas import Checker as Checker
 from remit.collector.validation.summaries import Template as Template
