@@ -40,11 +40,11 @@ from remit.collector.page.agents.widening import new_exits as new_exits
 from remit.collector.page.declared import Declaration as Declaration
 from remit.collector.page.declared import declaration_of as declaration_of
 from remit.collector.page.help_page import KEYS as KEYS
+from remit.collector.page.help_page import RULES as RULES
+from remit.collector.page.help_page import why as why
 from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
 from remit.collector.page.payload_tree import Node as Node
 from remit.collector.page.payload_tree import tree_of as tree_of
-from remit.collector.page.rules import RULES as RULES
-from remit.collector.page.rules import why as why
 from remit.collector.page.run.conversation import Conversation as Conversation
 from remit.collector.page.run.conversation import conversation as conversation
 from remit.collector.page.run.model_calls import shown_in_panel as shown_in_panel

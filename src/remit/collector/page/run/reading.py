@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from remit.collector.errors import RequestError, invalid_field
-from remit.collector.page import formats, rules
+from remit.collector.page import formats, help_page
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
 from remit.collector.page.run.facts import closed_value, read_span
 from remit.collector.page.run.messages import Message, linked
@@ -160,7 +160,7 @@ def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> l
             number = message.number
             is_first = number is not None and number == first
             notes = _answered(each.call, is_latest=is_latest) if number in answers else []
-            notes += [rules.why(rule) for rule in message.rules]
+            notes += [help_page.why(rule) for rule in message.rules]
             lines.append(
                 Line(
                     linked(message, steps),
@@ -184,7 +184,7 @@ def _first_only(lines: Sequence[Line]) -> list[Line]:
     told: set[str] = set()
     kept: list[Line] = []
     for line in lines:
-        reasons = {rules.why(rule) for rule in line.message.rules}
+        reasons = {help_page.why(rule) for rule in line.message.rules}
         notes = [note for note in line.notes if note not in told or note not in reasons]
         told |= reasons
         kept.append(Line(line.message, line.at, notes, line.begins))
