@@ -8,7 +8,7 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.files import make_private_file as make_private_file
 from remit._base.ids import pfid as pfid
-from remit.collector.api import ThreadExecutor as ThreadExecutor
+from remit.collector.api.asgi import ThreadExecutor as ThreadExecutor
 from remit.collector.api.bodies import unzip as unzip
 from remit.collector.api.endpoints import BULK as BULK
 from remit.collector.api.endpoints import DOCUMENT as DOCUMENT
@@ -56,9 +56,9 @@ from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.shell import render as render
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
-from remit.collector.server import AccessLog as AccessLog
-from remit.collector.server import Maintenance as Maintenance
+from remit.collector.server.access_log import AccessLog as AccessLog
 from remit.collector.server.app import create_app as create_app
+from remit.collector.server.maintenance import Maintenance as Maintenance
 from remit.collector.server.serve import Server as Server
 from remit.collector.server.serve import ServerOptions as ServerOptions
 from remit.collector.server.serve import listen as listen

@@ -19,7 +19,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from remit._base.clock import NS_PER_US, Clock
-from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, Executor, Service
+from remit.collector.api.asgi import CALLER, CODE, LOGGED, ROUTE, SESSION, Executor
+from remit.collector.api.dispatch import Service
+from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.account.sessions import LONGEST_US, Sessions

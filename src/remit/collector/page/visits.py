@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from remit.collector.api import Request, Service
+from remit.collector.api.dispatch import Request, Service
 from remit.collector.domain import Caller, Context
 from remit.collector.errors import RequestError
 from remit.collector.page.account.sessions import Sessions

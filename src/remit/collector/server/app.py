@@ -17,7 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import Clock, SystemClock
-from remit.collector.api import CODE, PREFIXES, ApiApp, Executor, InlineExecutor, Service
+from remit.collector.api.asgi import CODE, ApiApp, Executor, InlineExecutor
+from remit.collector.api.dispatch import Service
+from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
 from remit.collector.page import (
@@ -27,8 +29,10 @@ from remit.collector.page import (
     refusal_page,
     wants_page,
 )
-from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
-from remit.collector.server.middleware import envelope
+from remit.collector.server.access_log import AccessLog
+from remit.collector.server.health import monitoring_routes
+from remit.collector.server.maintenance import Maintenance
+from remit.collector.server.middleware import Gate, envelope
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import Store

@@ -17,7 +17,7 @@ from remit.collector.store import SessionRow, TokenRow
 from remit.collector.store.questions import database_facts
 from remit.collector.store.version import VERSION as SCHEMA
 from remit.collector.times import format_us, parse_us
-from remit.collector.views import row_view
+from remit.collector.views.resources import row_view
 
 PATH: Final = "/account"
 UNUSED_DAYS: Final = 90

@@ -17,7 +17,9 @@ from starlette.routing import Route
 
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.version import __version__
-from remit.collector.api import CALLER, OWN_PREFIX, ROUTE, UNAVAILABLE, Executor, Service
+from remit.collector.api.asgi import CALLER, ROUTE, Executor
+from remit.collector.api.dispatch import UNAVAILABLE, Service
+from remit.collector.api.endpoints import OWN_PREFIX
 from remit.collector.domain import Caller, TokenScope
 from remit.collector.domain.params import check_names
 from remit.collector.page import shell
