@@ -28,10 +28,8 @@ from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
-from remit.collector.page import PageOptions as PageOptions
-from remit.collector.page import create_code as create_code
-from remit.collector.page import html_of_run as html_of_run
 from remit.collector.page.account.sessions import Sessions as Sessions
+from remit.collector.page.account.sessions import create_code as create_code
 from remit.collector.page.agents.rehearsal import exits as exits
 from remit.collector.page.agents.rehearsal import refusals as refusals
 from remit.collector.page.agents.widening import Group as Group
@@ -45,8 +43,10 @@ from remit.collector.page.help_page import why as why
 from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
 from remit.collector.page.payload_tree import Node as Node
 from remit.collector.page.payload_tree import tree_of as tree_of
+from remit.collector.page.routes import PageOptions as PageOptions
 from remit.collector.page.run.conversation import Conversation as Conversation
 from remit.collector.page.run.conversation import conversation as conversation
+from remit.collector.page.run.html_file import html_of_run as html_of_run
 from remit.collector.page.run.model_calls import shown_in_panel as shown_in_panel
 from remit.collector.page.runs.sequences import aligned as aligned
 from remit.collector.page.runs.sequences import rows_of as rows_of

@@ -22,13 +22,8 @@ from remit.collector.api.dispatch import Service
 from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
-from remit.collector.page import (
-    PageOptions,
-    file_routes,
-    page_routes,
-    refusal_page,
-    wants_page,
-)
+from remit.collector.page.routes import PageOptions, page_routes, refusal_page, wants_page
+from remit.collector.page.run.html_file import file_routes
 from remit.collector.server.access_log import AccessLog
 from remit.collector.server.health import monitoring_routes
 from remit.collector.server.maintenance import Maintenance

@@ -28,7 +28,7 @@ from remit._base.text import number_of
 from remit._base.version import __version__
 from remit.collector.api.asgi import ThreadExecutor
 from remit.collector.domain import prepare
-from remit.collector.page import PageOptions
+from remit.collector.page.routes import PageOptions
 from remit.collector.server.access_log import AccessLog
 from remit.collector.server.app import create_app
 from remit.collector.server.log import INFO, LogFormat, level_of_uvicorn, start_logging
