@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
@@ -66,14 +66,6 @@ class PageOptions:
     """
 
     hosts: tuple[str, ...] = ()
-
-
-class _Raw(NamedTuple):
-    """An answer as it is sent."""
-
-    body: bytes
-    status: int
-    headers: Mapping[str, str]
 
 
 class _Sending(StreamingResponse):
@@ -160,13 +152,13 @@ class Site:
         wanted = _local(request.query_params.get("next"))
         values: dict[str, object] = {"next": wanted, "wrong": None, "submits": False}
         if not can_sign_in(request):
-            return _send(request, Page("sign_in_http.html", values))
+            return _response(request, Page("sign_in_http.html", values))
         replaced = request.cookies.get(cookie_name(request), "")
         if request.method != "POST":
             values["submits"] = not replaced or not await self._executor.run(
                 partial(self._has_session, replaced)
             )
-            return _send(request, Page("sign_in.html", values))
+            return _response(request, Page("sign_in.html", values))
         form = await _form(request, self._service.settings.body_timeout_s)
         values["next"] = wanted = _local(form.get("next"))
         entered = form.get("secret", "").strip()
@@ -178,8 +170,8 @@ class Site:
         except RequestError as refusal:
             request.scope[CODE] = refusal.code
             values["wrong"] = refusal
-            return _send(request, Page("sign_in.html", values, refusal.status))
-        response = _send(request, Redirect(wanted or "/runs"))
+            return _response(request, Page("sign_in.html", values, refusal.status))
+        response = _response(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),
             secret,
@@ -206,7 +198,7 @@ class Site:
         except RequestError as refusal:
             if refusal.status != HTTPStatus.UNAUTHORIZED:
                 raise
-        response = _send(request, Redirect(SIGN_IN))
+        response = _response(request, Redirect(SIGN_IN))
         response.delete_cookie(
             cookie_name(request), path="/", secure=is_secure(request), httponly=True
         )
@@ -217,9 +209,7 @@ class Site:
         form = await _form(request, self._service.settings.body_timeout_s) if writes else {}
         work = partial(self._visit, handler, request, form)
         answer = await self._executor.run(work, writes=writes)
-        if isinstance(answer, Pieces):
-            return self._in_pieces(request, answer)
-        return Response(answer.body, answer.status, answer.headers)
+        return self._in_pieces(request, answer) if isinstance(answer, Pieces) else answer
 
     def _in_pieces(self, request: Request, answer: Pieces) -> Response:
         """Return the response that sends a file in pieces, one file at a time for each session.
@@ -246,7 +236,9 @@ class Site:
                 return
             yield part
 
-    def _visit(self, handler: Handler, request: Request, form: Mapping[str, str]) -> _Raw | Pieces:
+    def _visit(
+        self, handler: Handler, request: Request, form: Mapping[str, str]
+    ) -> Response | Pieces:
         """Return the answer to a request, on a thread that may use the database."""
         session, caller = self._sessions.find(request.cookies.get(cookie_name(request), ""))
         request.scope[CALLER], request.scope[SESSION] = caller, session.id
@@ -262,9 +254,7 @@ class Site:
             zone=_zone(request),
         )
         answer = handler(visit)
-        if isinstance(answer, Pieces):
-            return answer
-        return _raw(request, answer, caller_shown=True)
+        return answer if isinstance(answer, Pieces) else _response(request, answer)
 
 
 def page_routes(
@@ -298,11 +288,6 @@ _ONE_AT_A_TIME: Final = RequestError(
 )
 
 
-def _send(request: Request, answer: Page | Redirect) -> Response:
-    raw = _raw(request, answer, caller_shown=request.scope.get(CALLER) is not None)
-    return Response(raw.body, raw.status, raw.headers)
-
-
 def refusal_page(request: Request, refusal: RequestError) -> Response:
     """Return the page of a refusal; without a session, a redirect to the sign-in page."""
     request.scope[CODE] = refusal.code
@@ -311,7 +296,7 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
             return Response(status_code=refusal.status, headers=shell.HEADERS)
         query = f"?{request.url.query}" if request.url.query else ""
         wanted = urlencode({"next": request.url.path + query})
-        return _send(request, Redirect(f"{SIGN_IN}?{wanted}"))
+        return _response(request, Redirect(f"{SIGN_IN}?{wanted}"))
     values = {
         "title": _TITLES.get(HTTPStatus(refusal.status), "This does not work"),
         "refusal": refusal,
@@ -321,7 +306,7 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
         for name, value in (refusal.headers or {}).items()
         if name.lower() in {"connection", "retry-after"}
     }
-    return _send(request, Page("refused_request.html", values, refusal.status, kept))
+    return _response(request, Page("refused_request.html", values, refusal.status, kept))
 
 
 def wants_page(request: Request) -> bool:
@@ -331,19 +316,19 @@ def wants_page(request: Request) -> bool:
     return reads and accepts and not request.url.path.startswith(PREFIXES)
 
 
-def _raw(request: Request, answer: Page | Redirect | Data, *, caller_shown: bool) -> _Raw:
+def _response(request: Request, answer: Page | Redirect | Data) -> Response:
     """Return an answer as it is sent."""
     headers = dict(shell.HEADERS)
     if isinstance(answer, Redirect):
-        return _Raw(b"", HTTPStatus.SEE_OTHER, {**headers, "location": answer.address})
+        return Response(b"", HTTPStatus.SEE_OTHER, {**headers, "location": answer.address})
     if isinstance(answer, Data):
         if answer.body is None:
-            return _Raw(b"", HTTPStatus.NO_CONTENT, headers)
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
         headers = _file_headers(answer.media_type, answer.filename)
         return _compressed(request, answer.body, HTTPStatus.OK, headers)
     theme = request.cookies.get(THEME)
     values = {
-        "signed_in": caller_shown,
+        "signed_in": request.scope.get(CALLER) is not None,
         "zone": _zone(request),
         "theme": theme if theme in _THEMES else None,
         "path": request.url.path,
@@ -373,10 +358,10 @@ def _accepts_gzip(request: Request) -> bool:
     return "gzip" in request.headers.get("accept-encoding", "")
 
 
-def _compressed(request: Request, body: bytes, status: int, headers: dict[str, str]) -> _Raw:
+def _compressed(request: Request, body: bytes, status: int, headers: dict[str, str]) -> Response:
     if len(body) < _MIN_COMPRESSED_BYTES or not _accepts_gzip(request):
-        return _Raw(body, status, headers)
-    return _Raw(zlib.compress(body, 1, _GZIP), status, headers | _PACKED)
+        return Response(body, status, headers)
+    return Response(zlib.compress(body, 1, _GZIP), status, headers | _PACKED)
 
 
 def _packed_parts(parts: Iterator[bytes]) -> Iterator[bytes]:

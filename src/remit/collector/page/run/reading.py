@@ -57,25 +57,16 @@ class Line:
         return role if role in {"system", "user", "assistant", "tool"} else "other"
 
 
-def read(visit: Visit) -> Answer:
+def read(visit: Visit, *, opened: bool) -> Answer:
     """Show a conversation, or return it as plain text; of a confidential step only its numbers.
+
+    Args:
+        visit: The visit.
+        opened: Whether to show that of a confidential step too; the access log has the request.
 
     Raises:
         RequestError: The run has no such step, the step has no messages, or their text is closed.
     """
-    return _read(visit, opened=False)
-
-
-def read_opened(visit: Visit) -> Answer:
-    """Show the conversation of any step, or return it; the access log has the request.
-
-    Raises:
-        RequestError: The run has no such step, or the step has no messages.
-    """
-    return _read(visit, opened=True)
-
-
-def _read(visit: Visit, *, opened: bool) -> Answer:
     show = visit.query.get("show", "")
     if show not in SHOWN:
         raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
