@@ -35,6 +35,7 @@ from remit.collector.page.guards import (
 )
 from remit.collector.page.visits import Api, Data, Handler, Page, Pieces, Redirect, Visit
 from remit.collector.store import Store, StoreUnavailableError
+from remit.collector.times import US_PER_S
 
 MAX_FORM_BYTES: Final = 64 * 1024
 ZONE: Final = "remit_zone"
@@ -46,7 +47,6 @@ _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MIN_COMPRESSED_BYTES: Final = 2048
 _PACKED: Final = {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-_US_PER_S: Final = 1_000_000
 _Answerer: TypeAlias = Callable[[Request], Awaitable[Response]]
 _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "Not found",
@@ -175,7 +175,7 @@ class Site:
         response.set_cookie(
             cookie_name(request),
             secret,
-            max_age=LONGEST_US // _US_PER_S,
+            max_age=LONGEST_US // US_PER_S,
             path="/",
             secure=is_secure(request),
             httponly=True,

@@ -43,6 +43,25 @@ class Api(NamedTuple):
         chosen = {name: value for name, value in query.items() if value}
         return self._answer(Request("GET", path, chosen))
 
+    def pages(self, path: str, **query: str | None) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a list, each read when it is asked for."""
+        before = query.pop("before", None)
+        while True:
+            page = self.get(path, **query, before=before)
+            yield page
+            before = page["next"]
+            if before is None:
+                return
+
+    def get_in_time(self, path: str, **query: str | None) -> dict[str, Any] | None:
+        """Return what a GET answers; None if that takes too long."""
+        try:
+            return self.get(path, **query)
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+                raise
+            return None
+
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """Return what a POST answers.
 

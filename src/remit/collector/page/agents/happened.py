@@ -13,7 +13,7 @@ from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import Page, Visit
-from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.page.windows import DAY_US
 from remit.collector.store.questions import (
     RuleCount,
     TokenSums,
@@ -33,7 +33,6 @@ _CATEGORY: Final = "category:"
 _OF_SECRETS: Final = ("name:", "pattern:", "type:SecretStr")
 _EXCEPT: Final = {"name:card_code": "financial_information", "name:ssn": "personal_identifiers"}
 """The rules for secrets that are about other data."""
-_DAY_US: Final = US_PER_HOUR * HOURS_PER_DAY
 
 
 class Withheld(NamedTuple):
@@ -95,7 +94,7 @@ def happened(visit: Visit, subject: Subject) -> Page:
     declared = subject.declared
     ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
     before = {one["type"]: int(one["spans"]) for one in ever}
-    days = subject.period.since_us // _DAY_US, visit.now_us // _DAY_US + 1
+    days = subject.period.since_us // DAY_US, visit.now_us // DAY_US + 1
 
     longest = sorted(subject.counts, key=lambda name: -int(subject.counts[name]["duration_us"]))
 

@@ -30,7 +30,6 @@ from remit.collector.page.run.values import KEY, Piece, folded, is_marker, line_
 
 NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "guardrail_name")
 """Members of the steps of integrations that are no model calls."""
-_US_PER_MS: Final = 1000
 
 
 class Number(NamedTuple):
@@ -172,7 +171,7 @@ def _numbers(result: Fields, usage: Fields) -> list[Number]:
     for member, label in (("first_token_ms", "first token"), ("first_item_ms", "first item")):
         first = result.get(member)
         if isinstance(first, int | float):
-            numbers.append(Number(formats.duration(round(first * _US_PER_MS)), label))
+            numbers.append(Number(formats.duration(round(first * formats.US_PER_MS)), label))
     reasons = outputs.get("finish_reasons")
     reason = ", ".join(map(str, reasons)) if is_list(reasons) else ""
     ended = _first_text(reason, result.get("stop_reason"), result.get("finish_reason"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from itertools import chain, islice
+from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid_field
@@ -164,14 +165,9 @@ def _counts(api: Api, run_id: str) -> dict[str, TypeCounts]:
 
 
 def _sequence(api: Api, run_id: str) -> list[Ran]:
-    spans: list[dict[str, Any]] = []
-    before: str | None = None
-    while True:
-        answer = api.get(SPANS, run_id=run_id, limit=str(PAGE), before=before)
-        spans += answer["spans"]
-        before = answer["next"]
-        if before is None or len(spans) > STEPS:
-            return sequence_of(spans)
+    pages = api.pages(SPANS, run_id=run_id, limit=str(PAGE))
+    spans = chain.from_iterable(page["spans"] for page in islice(pages, STEPS // PAGE + 1))
+    return sequence_of(list(spans))
 
 
 def _line(row: Row, scale: int, least_us: int) -> Line:

@@ -7,9 +7,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from remit.collector.page.formats import US_PER_S, day_name
+from remit.collector.page.formats import day_name
 from remit.collector.page.windows import HOUR_US, Window, local
-from remit.collector.times import parse_us
+from remit.collector.times import US_PER_S, parse_us
 
 MOST_HOURS: Final = 3 * 24 + 1
 """Above so many hours a bar is a day."""
