@@ -120,8 +120,6 @@ class Rule(NamedTuple):
 
     Attributes:
         name: The beginning, before the colon.
-        examples: Some of the rules.
-        withholds: What it withholds.
         because: On whose word.
         off: Where it can be turned off.
     """

@@ -260,15 +260,7 @@ class Site:
 def page_routes(
     service: Service, store: Store, executor: Executor, clock: Clock, options: PageOptions
 ) -> list[Route]:
-    """Return the routes of the page.
-
-    Args:
-        service: The collector.
-        store: Its database, in which sessions are kept.
-        executor: Runs what may use the database.
-        clock: Source of the time.
-        options: How the page is served.
-    """
+    """Return the routes of the page."""
     return Site(service, store, executor, clock, options).routes()
 
 

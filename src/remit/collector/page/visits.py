@@ -24,12 +24,7 @@ CHANGES: Final = "/api/remit/v1/changes"
 
 
 class Api(NamedTuple):
-    """The API as the person who visits may use it: what a page shows, the API answers too.
-
-    Attributes:
-        service: The collector.
-        caller: The holder of the session.
-    """
+    """The API as the person who visits may use it: what a page shows, the API answers too."""
 
     service: Service
     caller: Caller
@@ -97,15 +92,8 @@ class Visit:
     """A request by a person who is signed in.
 
     Attributes:
-        api: The API with what this person may see.
-        sessions: All sessions.
-        session: The one of this person.
-        path: The path.
         named: The parts of the path that the route names.
         query: Parameters of the address.
-        form: Fields of the form, of a POST.
-        now_us: The time.
-        zone: The reader's time zone.
     """
 
     api: Api
@@ -121,14 +109,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, rendered from a template.
-
-    Attributes:
-        template: Name of the template.
-        values: What it shows.
-        status: HTTP status.
-        headers: Headers beside the usual ones.
-    """
+    """A page, rendered from a template."""
 
     template: str
     values: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -149,7 +130,6 @@ class Data:
 
     Attributes:
         body: The data; None is 204, there is nothing new.
-        media_type: Its type.
         filename: Name of the file; None shows the data instead of saving it.
     """
 
@@ -164,8 +144,6 @@ class Pieces:
 
     Attributes:
         parts: The pieces; each is read when the one before has been sent.
-        media_type: Its type.
-        filename: Name of the file.
     """
 
     parts: Iterator[bytes]

@@ -65,7 +65,6 @@ class Period(NamedTuple):
 
     Attributes:
         name: Its word in an address.
-        since_us: Its begin.
     """
 
     name: str

@@ -39,7 +39,6 @@ class Withheld(NamedTuple):
     """Values that a rule withheld in spans of a type.
 
     Attributes:
-        numbers: The rule, the type and the number.
         category: The category of data that the rule is about; None for other rules.
         word: What is declared about the category, as the remit shows it; empty if nothing is.
         by: What declares it: the agent, or the step.
@@ -56,7 +55,6 @@ class Unused(NamedTuple):
 
     Attributes:
         name: The action, or the step.
-        is_step: Whether it is a step.
         by: The steps that may take the action.
         may: What the step may do, as verbs.
         before: How often it happened at any time.

@@ -184,10 +184,7 @@ class Erasure(NamedTuple):
 
     Attributes:
         record: The record of the newest run.
-        at: When it ended.
         agent: The name of the agent, if it was chosen.
-        runs: How many runs.
-        spans: How many spans with payloads.
     """
 
     record: ErasureRow

@@ -36,8 +36,6 @@ class Number(NamedTuple):
     """A number of a model call: what is recorded, and what it is.
 
     Attributes:
-        value: What is recorded.
-        label: What it is.
         is_count: Whether it is a number, without a text of the model call.
     """
 
@@ -51,17 +49,11 @@ class Conversation:
     """A model call.
 
     Attributes:
-        read: Address of the reading view.
-        model: The model.
-        numbers: Tokens, time to the first item and others, as far as they are recorded.
         chunks: Number of chunks of a streamed answer.
         system: Instructions that are no message.
         messages: Messages that this step recorded.
-        answer: Messages of the answer.
         omitted: Number of messages at the beginning that an earlier call recorded.
         shared: Number of messages at the beginning that the call before has as well.
-        before: Address of the call before.
-        tokens_out: Tokens of the answer.
     """
 
     read: str

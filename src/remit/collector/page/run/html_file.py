@@ -161,14 +161,7 @@ VALUES: Final = f"{FILE}/values"
 
 
 def file_routes(service: Service, store: Store, executor: Executor, clock: Clock) -> list[Route]:
-    """Return the routes that answer a run as one HTML file, without values and with them.
-
-    Args:
-        service: The collector.
-        store: Its database.
-        executor: Runs what may use the database.
-        clock: Source of the time.
-    """
+    """Return the routes that answer a run as one HTML file, without values and with them."""
     sessions = Sessions(store, clock)
 
     def read(request: Request, *, values: bool) -> bytes:

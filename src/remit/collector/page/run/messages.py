@@ -26,12 +26,7 @@ _TEXT_KINDS: Final = frozenset({"text", "input_text", "output_text"})
 
 
 class Step(NamedTuple):
-    """The step that a model called.
-
-    Attributes:
-        address: Its address.
-        took: How long it took.
-    """
+    """The step that a model called."""
 
     address: str
     took: str
@@ -43,11 +38,9 @@ class Part:
 
     Attributes:
         kind: `text`, `value` (in the type of code), or `call` of a tool.
-        pieces: What is shown.
         rest: What is folded.
         left: Number of characters of the rest.
         name: Name of the tool that is called.
-        call_id: Id of the call.
         step: The step that was called, if it was looked up.
     """
 
@@ -73,7 +66,6 @@ class Message:
     Attributes:
         number: Its place in the conversation; None for instructions beside it.
         role: Who wrote it; empty for a gap.
-        parts: What it says.
         gap: Number of messages that are not recorded here.
     """
 

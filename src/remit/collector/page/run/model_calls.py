@@ -24,12 +24,7 @@ AFTER_S: Final = 60
 
 
 class Earlier(NamedTuple):
-    """A call before, and what it is.
-
-    Attributes:
-        span: The step.
-        call: Its messages.
-    """
+    """A call before, and what it is."""
 
     span: Span
     call: Conversation
@@ -37,10 +32,6 @@ class Earlier(NamedTuple):
 
 def shown_in_panel(api: Api, span: Span) -> Conversation | None:
     """Return a model call with the call before it and the steps that it called.
-
-    Args:
-        api: The API.
-        span: The step, with its payloads.
 
     Returns:
         The call; None if the step is no model call.
@@ -109,11 +100,6 @@ def called_steps(api: Api, span: Span, calls: Sequence[Conversation]) -> dict[st
 
     A step of an integration has the id of its call. For others, the name counts: as many steps
     with the name of a tool as there are calls of it, in the same order.
-
-    Args:
-        api: The API.
-        span: The latest of the model calls.
-        calls: The model calls, in order.
     """
     wanted = [
         (part.call_id, part.name)
@@ -155,11 +141,6 @@ def _step(step: Span) -> Step:
 
 def joined(span: Span, call: Conversation, earlier: Iterator[Earlier]) -> list[Earlier]:
     """Return a call after those that recorded its first messages, as far as they are found.
-
-    Args:
-        span: The step.
-        call: Its messages.
-        earlier: The calls before, the latest first.
 
     Returns:
         The calls in order; of each, only the messages that belong to this conversation.

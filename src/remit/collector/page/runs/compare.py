@@ -45,13 +45,7 @@ _COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
 
 
 class Bar(NamedTuple):
-    """The bar of a step, in percent of the longest step.
-
-    Attributes:
-        x: Where it begins.
-        width: Its width.
-        kind: What the style sheet calls it.
-    """
+    """The bar of a step, in percent of the longest step."""
 
     x: str
     width: str
@@ -62,10 +56,7 @@ class Line(NamedTuple):
     """A row of the sequences with its bars.
 
     Attributes:
-        row: The row.
-        kind: What the style sheet calls it.
         older: The bar of the older run; None if the step did not run.
-        newer: That of the newer run.
     """
 
     row: Row

@@ -69,10 +69,7 @@ class _Numbers(NamedTuple):
     """What is counted in the time of a list.
 
     Attributes:
-        bars: Runs by hour; None without any.
-        worst: Agents with most failed runs.
         others: How many other agents, their failed runs, and all their runs.
-        known: The agents with runs.
     """
 
     bars: Bars | None
@@ -88,10 +85,8 @@ class _Part(NamedTuple):
     """The runs of a page.
 
     Attributes:
-        runs: The runs.
         until_us: All runs after this were compared before the time for a search was over; None if
             the page is full, or all were.
-        next: Where the next page begins, if this one is full.
         is_whole: Whether all runs were compared, in an order by a measure.
     """
 

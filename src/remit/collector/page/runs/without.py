@@ -32,11 +32,7 @@ class Dropped(NamedTuple):
     """A filter, and the runs that a list without it would have.
 
     Attributes:
-        name: The filter.
-        words: What it is called.
         runs: The number of runs; a hundred if there are at least so many; None if it is not known.
-        shown: That number in words.
-        address: The list without it.
     """
 
     name: str
