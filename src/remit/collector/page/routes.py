@@ -193,8 +193,8 @@ class Site:
     async def _sign_out(self, request: Request) -> Response:
         secret = request.cookies.get(cookie_name(request), "")
         try:
-            signed_in = await self._executor.run(partial(self._sessions.find, secret))
-            await self._executor.run(partial(self._sessions.end, signed_in.session), writes=True)
+            session, _ = await self._executor.run(partial(self._sessions.find, secret))
+            await self._executor.run(partial(self._sessions.end, session), writes=True)
         except RequestError as refusal:
             if refusal.status != HTTPStatus.UNAUTHORIZED:
                 raise

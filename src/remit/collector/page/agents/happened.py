@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain import Context
@@ -65,26 +65,6 @@ class Unused(NamedTuple):
     by: Sequence[str]
     may: Sequence[str]
     before: int
-
-
-class Timed(NamedTuple):
-    """Numbers of a step.
-
-    Attributes:
-        name: Its name.
-        counts: Its numbers.
-        share: The part of the longest total duration, from 0 to 100.
-        ended: Whether one ended, so that a longest duration is known.
-        half_us: Within this, half of the last ones ended; None without any.
-        most_us: Within this, 19 of 20 of the last ones ended; None of fewer than 20.
-    """
-
-    name: str
-    counts: Mapping[str, Any]
-    share: float
-    ended: bool
-    half_us: int | None
-    most_us: int | None
 
 
 def happened(visit: Visit, subject: Subject) -> Page:
@@ -195,20 +175,24 @@ def _total(subject: Subject, flag: str) -> int:
 
 def _timed(
     subject: Subject, longest: Sequence[str], durations: Mapping[str, Sequence[int]]
-) -> list[Timed]:
+) -> list[dict[str, object]]:
+    """Return the numbers of the steps, the longest together first.
+
+    Half of the last ones ended within `half_us`, 19 of 20 within `most_us`.
+    """
     most_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
-    timed: list[Timed] = []
+    timed: list[dict[str, object]] = []
     for name in longest:
-        one, last = subject.counts[name], durations.get(name, ())
+        counts, last = subject.counts[name], durations.get(name, ())
         timed.append(
-            Timed(
-                name,
-                one,
-                100 * int(one["duration_us"]) / most_us if most_us else 0,
-                int(one["spans"]) > int(one["unfinished"]),
-                _within(last, 0.5) if last else None,
-                _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
-            )
+            {
+                "name": name,
+                "counts": counts,
+                "share": 100 * int(counts["duration_us"]) / most_us if most_us else 0,
+                "ended": int(counts["spans"]) > int(counts["unfinished"]),
+                "half_us": _within(last, 0.5) if last else None,
+                "most_us": _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
+            }
         )
     return timed
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats, help_page
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
+from remit.collector.page.run.exports import TEXT
 from remit.collector.page.run.facts import closed_value, read_span
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
@@ -94,7 +95,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     begins = call.omitted or _begins(visit, span, call)
     lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
     if as_text:
-        return Data(_plain(lines).encode(), "text/plain; charset=utf-8")
+        return Data(_plain(lines).encode(), TEXT)
     wanted = visit.query.get("q", "").strip()
     matching = [line for line in lines if _is_shown(line.message, show, wanted)]
     pages = max(1, -(-len(matching) // MESSAGES))

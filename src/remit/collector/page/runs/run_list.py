@@ -144,7 +144,7 @@ def runs(visit: Visit) -> Answer:
         "shown": len(rows),
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
-        "onward": _onward(filters, listed.until_us),
+        "onward": listed.until_us and filters.but(to=address_of(listed.until_us)).address(),
         "looked": None if listed.until_us is None else local(listed.until_us, visit.zone),
         "today": local(visit.now_us, visit.zone).date(),
         "by_time": filters.but(order=None).address(),
@@ -300,11 +300,6 @@ def _days(rows: Sequence[RunRow], visit: Visit, filters: Filters) -> list[tuple[
     return [
         (name, list(group)) for name, group in groupby(rows, lambda row: day(row.began, visit.zone))
     ]
-
-
-def _onward(filters: Filters, part_us: int | None) -> str | None:
-    """Return the address where a search goes on whose time was over."""
-    return None if part_us is None else filters.but(to=address_of(part_us)).address()
 
 
 _MOST_ROUNDS: Final = 5
