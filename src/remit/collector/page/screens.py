@@ -9,7 +9,7 @@ from remit.collector.page import help_page
 from remit.collector.page.account import account_page
 from remit.collector.page.agents import agent_list, agent_page, versions
 from remit.collector.page.data import datamap, refused, register
-from remit.collector.page.run import exports, html_file, outline, reading, run_page, termination
+from remit.collector.page.run import exports, html_file, outline, reading, run_page
 from remit.collector.page.runs import compare, run_list
 from remit.collector.page.visits import Handler, Redirect
 
@@ -28,8 +28,8 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}/export", exports.export),
     ("GET", "/runs/{id}/file", partial(html_file.saved, values=False)),
     ("GET", "/runs/{id}/file/values", partial(html_file.saved, values=True)),
-    ("GET", "/runs/{id}/terminate", termination.ask),
-    ("POST", "/runs/{id}/terminate", termination.terminate),
+    ("GET", "/runs/{id}/terminate", run_page.ask_to_terminate),
+    ("POST", "/runs/{id}/terminate", run_page.terminate),
     ("GET", "/runs/{id}/spans/{span}", run_page.span),
     ("GET", "/runs/{id}/spans/{span}/part", run_page.part),
     ("GET", "/runs/{id}/spans/{span}/values", run_page.values),
