@@ -43,7 +43,6 @@ from remit.collector.page.help_page import why as why
 from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
 from remit.collector.page.payload_tree import Node as Node
 from remit.collector.page.payload_tree import tree_of as tree_of
-from remit.collector.page.routes import PageOptions as PageOptions
 from remit.collector.page.run.conversation import Conversation as Conversation
 from remit.collector.page.run.conversation import conversation as conversation
 from remit.collector.page.run.html_file import html_of_run as html_of_run

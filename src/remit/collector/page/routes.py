@@ -6,7 +6,6 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
 from typing import Final, TypeAlias
@@ -57,17 +56,6 @@ _TITLES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageOptions:
-    """How the page is served.
-
-    Attributes:
-        hosts: Names of the server with a dot in them, beside addresses and `localhost`.
-    """
-
-    hosts: tuple[str, ...] = ()
-
-
 class _Sending(StreamingResponse):
     """An answer that is sent in pieces."""
 
@@ -95,14 +83,17 @@ class Site:
         store: Store,
         executor: Executor,
         clock: Clock,
-        options: PageOptions,
+        hosts: tuple[str, ...],
     ) -> None:
-        """Show what *service* answers, on the threads of *executor*."""
+        """Show what *service* answers, on the threads of *executor*.
+
+        The names of the server with a dot in them are *hosts*.
+        """
         self._service = service
         self._sessions = Sessions(store, clock)
         self._executor = executor
         self._clock = clock
-        self._options = options
+        self._hosts = hosts
         self._sending: set[str] = set()
         """Sessions to which a file is sent in pieces."""
         self._turn = asyncio.Lock()
@@ -139,7 +130,7 @@ class Site:
         """Return the answer to a request to this host, whose changes a page of it asks for."""
         request.scope[ROUTE] = route
         try:
-            check_host(request, self._options.hosts)
+            check_host(request, self._hosts)
             if request.method == "POST":
                 check_origin(request)
             return await answer(request)
@@ -255,13 +246,6 @@ class Site:
         )
         answer = handler(visit)
         return answer if isinstance(answer, Pieces) else _response(request, answer)
-
-
-def page_routes(
-    service: Service, store: Store, executor: Executor, clock: Clock, options: PageOptions
-) -> list[Route]:
-    """Return the routes of the page."""
-    return Site(service, store, executor, clock, options).routes()
 
 
 _UNAVAILABLE: Final = RequestError(
