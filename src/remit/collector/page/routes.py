@@ -212,7 +212,7 @@ class Site:
         if session_id in self._sending:
             raise _ONE_AT_A_TIME
         self._sending.add(session_id)
-        parts, headers = answer.parts, _file_headers(answer.media_type, answer.filename)
+        parts, headers = answer.parts, shell.file_headers(answer.media_type, answer.filename)
         if _accepts_gzip(request):
             parts, headers = _packed_parts(parts), headers | _PACKED
         release = partial(self._sending.discard, session_id)
@@ -300,7 +300,7 @@ def _response(request: Request, answer: Page | Redirect | Data) -> Response:
     if isinstance(answer, Data):
         if answer.body is None:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-        headers = _file_headers(answer.media_type, answer.filename)
+        headers = shell.file_headers(answer.media_type, answer.filename)
         return _compressed(request, answer.body, HTTPStatus.OK, headers)
     theme = request.cookies.get(THEME)
     values = {
@@ -321,13 +321,6 @@ def _response(request: Request, answer: Page | Redirect | Data) -> Response:
 def _packed(name: str) -> bytes:
     """Return a static file, compressed."""
     return zlib.compress(shell.static_files()[name], 9, _GZIP)
-
-
-def _file_headers(media_type: str, filename: str | None) -> dict[str, str]:
-    headers = {**shell.HEADERS, "content-type": media_type}
-    if filename is not None:
-        headers["content-disposition"] = f'attachment; filename="{filename}"'
-    return headers
 
 
 def _accepts_gzip(request: Request) -> bool:

@@ -137,6 +137,14 @@ def _globals() -> dict[str, object]:
     }
 
 
+def file_headers(media_type: str, filename: str | None) -> dict[str, str]:
+    """Return the headers of a file; one without a name is shown instead of saved."""
+    headers = {**HEADERS, "content-type": media_type}
+    if filename is not None:
+        headers["content-disposition"] = f'attachment; filename="{filename}"'
+    return headers
+
+
 def render(template: str, values: Mapping[str, object]) -> bytes:
     """Return a page as HTML."""
     return templates().get_template(template, globals=_globals()).render(values).encode()

@@ -12,7 +12,7 @@ import msgspec
 
 from remit.collector.api.dispatch import Request, Service
 from remit.collector.domain import Caller, Context
-from remit.collector.errors import RequestError
+from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.account.sessions import Sessions
 from remit.collector.store import SessionRow
 
@@ -105,6 +105,17 @@ class Visit:
     form: Mapping[str, str]
     now_us: int
     zone: ZoneInfo
+
+    def number(self, name: str, least: int, valid: str) -> int:
+        """Return a whole number of the address, from *least* on; *least* without one.
+
+        Raises:
+            RequestError: 422, it is not *valid*.
+        """
+        text = self.query.get(name) or str(least)
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):  # noqa: PLR2004 - digits
+            raise invalid_field(name, valid)
+        return int(text)
 
 
 @dataclass(frozen=True, slots=True)

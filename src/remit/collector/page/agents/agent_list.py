@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 
 from remit._policy.words import CLASSES
 from remit.collector.domain import Context
-from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
 from remit.collector.page.visibility import scope_in
@@ -110,7 +109,7 @@ def agents(visit: Visit) -> Answer:
     """List the agents."""
     period = period_of(visit)
     wanted = visit.query.get("agent", "").strip()
-    first = _first(visit)
+    first = visit.number("after", 0, "must be the number of agents on the pages before")
     everyone = _summaries(visit, period)
     listed = [agent for agent in everyone if _is_named(agent, wanted)]
     listed.sort(
@@ -138,14 +137,6 @@ def agents(visit: Visit) -> Answer:
             "periods": PERIODS,
         },
     )
-
-
-def _first(visit: Visit) -> int:
-    """Return the place of the first agent of the page."""
-    text = visit.query.get("after") or "0"
-    if not (text.isascii() and text.isdigit() and len(text) < 7):  # noqa: PLR2004 - digits
-        raise invalid_field("after", "must be the number of agents on the pages before")
-    return int(text)
 
 
 def _is_named(agent: Summary, wanted: str) -> bool:

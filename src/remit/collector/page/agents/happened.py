@@ -102,14 +102,14 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "refused_undeclared": undeclared_refusals(
                 declared, (one["type"] for one in undeclared)
             ),
-            "denied": _total(subject, "denied"),
-            "beyond": _total(subject, "beyond"),
+            "denied": subject.total("denied"),
+            "beyond": subject.total("beyond"),
             "findings": _findings(subject),
             "timed": _timed(subject, longest, durations),
             "last": LAST_STEPS,
             "tokens": tokens,
             "most": MOST_RUNS,
-            "spans": sum(int(one["spans"]) for one in subject.counts.values()),
+            "spans": subject.total("spans"),
             "short": short_names(names),
         },
     )
@@ -167,10 +167,6 @@ def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
         for name, one in subject.counts.items()
         if one[flag]
     ]
-
-
-def _total(subject: Subject, flag: str) -> int:
-    return sum(int(one[flag]) for one in subject.counts.values())
 
 
 def _timed(

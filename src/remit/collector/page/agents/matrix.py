@@ -78,7 +78,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "opened": opened,
             "refused": [row for row in rows if row.refusal is not None],
             "refused_undeclared": undeclared_refusals(declared, undeclared),
-            "denied": sum(int(counts["denied"]) for counts in subject.counts.values()),
+            "denied": subject.total("denied"),
             "has_limits": declared.own is not None and bool(declared.own.limits),
             "exits": exits(declared, refused),
             "short": short,

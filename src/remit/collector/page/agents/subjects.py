@@ -67,6 +67,10 @@ class Subject(NamedTuple):
         """Id of the agent."""
         return str(self.agent["id"])
 
+    def total(self, name: str) -> int:
+        """Return one of the numbers of all its spans in the time."""
+        return sum(int(counts[name]) for counts in self.counts.values())
+
     def ran(self, name: str) -> int:
         """Return how often a step ran in the time."""
         counts = self.counts.get(name, {"spans": 0, "denied": 0})

@@ -27,7 +27,6 @@ from remit.collector.page.run.facts import MOST_STEPS, read_run
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.run_page import head_values, panel_values, tree_of
 from remit.collector.page.run.span_panel import Panel
-from remit.collector.page.shell import HEADERS
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
 from remit.collector.store import SessionRow, Store, StoreUnavailableError
@@ -177,9 +176,6 @@ def file_routes(service: Service, store: Store, executor: Executor, clock: Clock
             html = await executor.run(partial(read, request, values=route == VALUES))
         except StoreUnavailableError as error:
             raise UNAVAILABLE from error
-        name = f'attachment; filename="{request.path_params["id"]}.html"'
-        return Response(
-            html, headers={**HEADERS, "content-type": HTML, "content-disposition": name}
-        )
+        return Response(html, headers=shell.file_headers(HTML, f"{request.path_params['id']}.html"))
 
     return [Route(path, partial(answer, path), methods=["GET"]) for path in (FILE, VALUES)]

@@ -25,7 +25,6 @@ from remit.collector.page.visits import Answer, Data, Page, Visit
 
 MESSAGES: Final = 200
 """Messages of one page."""
-_MOST_DIGITS: Final = 9
 SHOWN: Final = {
     "": "everything",
     "talk": "user and assistant",
@@ -99,7 +98,7 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     wanted = visit.query.get("q", "").strip()
     matching = [line for line in lines if _is_shown(line.message, show, wanted)]
     pages = max(1, -(-len(matching) // MESSAGES))
-    number = min(_page_number(visit), pages)
+    number = min(visit.number("page", 1, "must be a whole number from 1"), pages)
     model = Number(call.model or "not recorded", "model")
     return Page(
         "reading.html",
@@ -120,13 +119,6 @@ def read(visit: Visit, *, opened: bool) -> Answer:
             "pages": pages,
         },
     )
-
-
-def _page_number(visit: Visit) -> int:
-    text = visit.query.get("page", "1")
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):
-        raise invalid_field("page", "must be a whole number from 1")
-    return int(text)
 
 
 def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
