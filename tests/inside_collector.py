@@ -8,7 +8,7 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.files import make_private_file as make_private_file
 from remit._base.ids import pfid as pfid
-from remit.collector.api import ThreadExecutor as ThreadExecutor
+from remit.collector.api.asgi import ThreadExecutor as ThreadExecutor
 from remit.collector.api.bodies import unzip as unzip
 from remit.collector.api.endpoints import BULK as BULK
 from remit.collector.api.endpoints import DOCUMENT as DOCUMENT
@@ -28,10 +28,8 @@ from remit.collector.domain.spans import span_to_create as span_to_create
 from remit.collector.domain.spans import span_to_finish as span_to_finish
 from remit.collector.errors import RequestError as RequestError
 from remit.collector.json_io import object_of as object_of
-from remit.collector.page import PageOptions as PageOptions
-from remit.collector.page import create_code as create_code
-from remit.collector.page import html_of_run as html_of_run
 from remit.collector.page.account.sessions import Sessions as Sessions
+from remit.collector.page.account.sessions import create_code as create_code
 from remit.collector.page.agents.rehearsal import exits as exits
 from remit.collector.page.agents.rehearsal import refusals as refusals
 from remit.collector.page.agents.widening import Group as Group
@@ -40,13 +38,14 @@ from remit.collector.page.agents.widening import new_exits as new_exits
 from remit.collector.page.declared import Declaration as Declaration
 from remit.collector.page.declared import declaration_of as declaration_of
 from remit.collector.page.help_page import KEYS as KEYS
+from remit.collector.page.help_page import RULES as RULES
+from remit.collector.page.help_page import why as why
 from remit.collector.page.payload_tree import MOST_NODES as MOST_NODES
 from remit.collector.page.payload_tree import Node as Node
 from remit.collector.page.payload_tree import tree_of as tree_of
-from remit.collector.page.rules import RULES as RULES
-from remit.collector.page.rules import why as why
 from remit.collector.page.run.conversation import Conversation as Conversation
 from remit.collector.page.run.conversation import conversation as conversation
+from remit.collector.page.run.html_file import html_of_run as html_of_run
 from remit.collector.page.run.model_calls import shown_in_panel as shown_in_panel
 from remit.collector.page.runs.sequences import aligned as aligned
 from remit.collector.page.runs.sequences import rows_of as rows_of
@@ -56,9 +55,9 @@ from remit.collector.page.screens import SCREENS as SCREENS
 from remit.collector.page.shell import render as render
 from remit.collector.page.shell import static_files as static_files
 from remit.collector.page.shell import static_version as static_version
-from remit.collector.server import AccessLog as AccessLog
-from remit.collector.server import Maintenance as Maintenance
+from remit.collector.server.access_log import AccessLog as AccessLog
 from remit.collector.server.app import create_app as create_app
+from remit.collector.server.maintenance import Maintenance as Maintenance
 from remit.collector.server.serve import Server as Server
 from remit.collector.server.serve import ServerOptions as ServerOptions
 from remit.collector.server.serve import listen as listen

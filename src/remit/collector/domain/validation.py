@@ -39,8 +39,7 @@ from remit.collector.validation import (
     SchemaVerdict,
     may_hold,
 )
-from remit.collector.views import span_view
-from remit.collector.views.spans import SpanView
+from remit.collector.views.spans import SpanView, span_view
 
 _PAYLOAD: Final = {
     SchemaVerdict.GOOD: 0,
