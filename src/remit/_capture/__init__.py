@@ -1,5 +1,11 @@
 """Capture: arguments and results as bounded, redacted JSON, without running user code."""
 
+from remit._base.markers import (
+    add_violations,
+    is_unregistered,
+    mark_unregistered,
+    split_violations,
+)
 from remit._capture.encode import (
     FAULT,
     Rules,
@@ -18,12 +24,6 @@ from remit._capture.errors import (
 )
 from remit._capture.excluded import withhold_excluded
 from remit._capture.follow import follow
-from remit._capture.markers import (
-    add_violations,
-    is_unregistered,
-    mark_unregistered,
-    split_violations,
-)
 from remit._capture.plan import Capture, Plan
 from remit._capture.rules.switches import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream

@@ -23,8 +23,8 @@ from typing import Final, cast
 
 import msgspec
 
+from remit._base import markers
 from remit._base.encoding import growing
-from remit._capture import markers
 
 LEAST_BYTES: Final = 256
 """Least room of a long member of an object, unless the object itself has too little."""

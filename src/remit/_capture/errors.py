@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 
 import pydantic_core
 
+from remit._base import markers
 from remit._base.frames import Frames, read_traceback
 from remit._base.guard import attempt
-from remit._capture import markers
 from remit._capture.cut import encode
 from remit._capture.encode import Rules
 from remit._capture.rules.names import name_rule

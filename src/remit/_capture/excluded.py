@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, cast
 
-from remit._capture import markers
+from remit._base import markers
 from remit._capture.cut import cut, encode
 from remit._capture.encode import Rules
 from remit._capture.walk import decode

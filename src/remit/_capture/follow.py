@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple, cast
 
-from remit._capture import markers
+from remit._base import markers
 from remit._capture.cut import cut, encode
 from remit._capture.walk import decode
 

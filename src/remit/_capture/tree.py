@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar, cast
 
+from remit._base.markers import is_unregistered, split_violations
 from remit._base.text import (
     ELLIPSIS,
     cut,
@@ -16,7 +17,6 @@ from remit._base.text import (
     padded,
     printable,
 )
-from remit._capture.markers import is_unregistered, split_violations
 from remit._capture.short import (
     MARK,
     described,

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from remit import _runtime, config
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.ids import key_text
+from remit._base.markers import EXCEEDS, KEY
 from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
 from remit._capture import split_violations
-from remit._capture.markers import EXCEEDS, KEY
 from remit._capture.tree import Drawing
 from remit._declare.registry import RUN_TYPE, Registry
 from remit._policy.words import ACTIONS, CATEGORIES

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
-from remit._capture.markers import KEY
+from remit._base.markers import KEY
 from remit._capture.rules.names import split_list
 from remit._inspect.docstrings import clean_docstring, escape_surrogates
 
