@@ -1,11 +1,5 @@
 """Capture: arguments and results as bounded, redacted JSON, without running user code."""
 
-from remit._base.markers import (
-    add_violations,
-    is_unregistered,
-    mark_unregistered,
-    split_violations,
-)
 from remit._capture.encode import (
     FAULT,
     Rules,
@@ -37,21 +31,17 @@ __all__ = [
     "Rules",
     "Stream",
     "WithheldTexts",
-    "add_violations",
     "capture_mapping",
     "denial_payload",
     "error_payload",
     "failure_payload",
     "follow",
     "is_like_mapping",
-    "is_unregistered",
-    "mark_unregistered",
     "merge_error",
     "outcome_payload",
     "reason_of",
     "redacted",
     "redacted_name",
-    "split_violations",
     "switched_off",
     "why_no_switch",
     "withhold_excluded",

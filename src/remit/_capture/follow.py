@@ -70,7 +70,7 @@ def follow(
             other step nothing in `inputs` and `outputs` does.
     """
     payload = cast("dict[str, object]", decode(data))
-    if rule is not None and type(payload.get(markers.KEY)) is str:
+    if rule is not None and markers.is_marker(payload):
         payload = _without_contents(payload, rule)
     for field in CONTENTS if rule is not None else (*CONTENTS, HEAD):
         if field not in payload:
