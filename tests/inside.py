@@ -83,6 +83,7 @@ from remit._inspect.signature import CallKind as CallKind
 from remit._inspect.signature import Parameter as Parameter
 from remit._inspect.signature import SignatureInfo as SignatureInfo
 from remit._inspect.signature import read as read
+from remit._policy import violations as violations
 from remit._policy.leaving import Leaves as Leaves
 from remit._policy.limits import Ceiling as Ceiling
 from remit._policy.limits import under as under

@@ -15,9 +15,10 @@ from remit.collector import Store
 from remit.errors import Violation
 from tests.collecting import Api, World
 from tests.inside import httpx
+from tests.run_history import History, minutes
 from tests.signing_in import signed_in
 from tests.stores import on_each_store
-from tests.violating import denial
+from tests.violating import denial, violation
 
 
 @pytest.fixture
@@ -41,6 +42,16 @@ def test_the_table_goes_on_after_the_first_page(
     *rows, last = _rows(http)
     assert len(rows) == 102
     assert last["what"].startswith("only the newest 102 are here")
+
+
+@pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy refused"])
+def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, name: str) -> None:
+    """Whatever the name of the step is."""
+    step = f"shop:{name}"
+    denied = denial(step, violation(step, "shop:careful", "financial_transactions"))
+    History(store).run(minutes(5), steps={name: denied})
+    text = html.unescape(http.get("/runs?from=all").text)
+    assert "it does financial_transactions, which the agent shop:careful forbids" in text
 
 
 AT = datetime.now(UTC).replace(microsecond=123_000)

@@ -97,6 +97,26 @@ def test_a_step_that_says_nothing_is_told_apart_from_one_that_exceeds() -> None:
     assert "involves" not in said
 
 
+@each("name", ["pay: a says unknown", "pay was denied: no", "pay says included, the agent x"])
+def test_the_name_of_a_step_changes_nothing_of_the_reason(name: str) -> None:
+    """Whatever words of the policy are in it."""
+
+    def block() -> None:
+        with remit.span(name, data_risk=remit.risk(allows="financial_transactions")):
+            BODIES.append("block")
+
+    agent = "tests.unit.test_denied_for_model:desk"
+    error = refusal(block)
+    named = [violation for violation in error.violations if violation.word != "unknown"]
+    assert [(each.name, each.agent) for each in named] == [("financial_transactions", agent)]
+    assert "\n".join(map(str, error.violations)).startswith(f"financial_transactions: {name} says")
+    only = DeniedError(name, named)
+    assert str(only).partition(". ")[0] == (
+        f"{name} was denied: it does financial_transactions, which the agent {agent} forbids"
+    )
+    assert "Say what it does" not in str(only)
+
+
 def test_a_step_outside_any_run_is_refused_with_the_same_advice() -> None:
     """Neither the file nor the thread is for a model."""
     with isolated(on_violation="deny"), pytest.raises(DeniedError) as raised:

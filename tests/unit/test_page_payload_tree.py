@@ -54,6 +54,14 @@ def test_the_note_of_remit_is_told_apart() -> None:
     assert (tree.violations, tree.unregistered) == ((Violation("too much"),), True)
 
 
+def test_the_note_in_a_marker_is_shown() -> None:
+    """Where the marker replaces the whole payload."""
+    note = {"exceeds": [{"sentence": "too much"}], "unregistered": True}
+    tree = tree_of({"$remit": "cut", "of": 90_000, "unit": "bytes", **note})
+    assert [node.kind for node in tree.nodes] == ["cut"]
+    assert (tree.violations, tree.unregistered) == ((Violation("too much"),), True)
+
+
 def test_a_large_payload_is_bounded() -> None:
     """What is left out is counted, and the page offers the whole."""
     tree = tree_of({"rows": [{"n": n, "m": [n]} for n in range(5000)]})
