@@ -17,7 +17,6 @@ from remit._capture.errors import (
     reason_of,
 )
 from remit._capture.excluded import withhold_excluded
-from remit._capture.follow import follow
 from remit._capture.plan import Capture, Plan
 from remit._capture.rules.switches import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream
@@ -35,7 +34,6 @@ __all__ = [
     "denial_payload",
     "error_payload",
     "failure_payload",
-    "follow",
     "is_like_mapping",
     "merge_error",
     "outcome_payload",
