@@ -387,11 +387,11 @@ def _risk() -> list[Call]:
     schema = {**SCHEMA, "span_type_schemas": [*SCHEMA["span_type_schemas"], declared]}
     send: dict[str, Json] = {"schema_name": "desk:send", "status": "complete", "payload": {}}
     withheld = {"$remit": "withheld", "rule": "type:Sensitive"}
-    exceeding = {
+    exceeding: Json = {
         "$remit": {"exceeds": [{"sentence": "it may destroy data, which the agent may not"}]}
     }
     violation = {"sentence": "destroy_data is not allowed"}
-    refused = {"error": {"type": "DeniedError", "violations": [violation]}}
+    refused: Json = {"error": {"type": "DeniedError", "violations": [violation]}}
     risk = "/agent_instance/<agent_instance 1>/risk"
     of_agent = "GET /agent/<agent 1>/risk"
     return [

@@ -304,7 +304,7 @@ def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
     If the result is only a marker, or if both together are too large, only the error is kept.
     """
     kept: dict[str, object] = decode(by_hand)
-    if markers.KEY in kept:
+    if markers.is_marker(kept):
         return error
     both = encode({**kept, **decode(error)})
     return both if len(both) <= rules.max_payload_bytes else error

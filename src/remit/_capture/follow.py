@@ -134,7 +134,7 @@ def _without_arguments(value: object, tools: Mapping[str, str]) -> object:
 def _enveloped(value: object, envelope: Envelope, rule: str, tools: Mapping[str, str]) -> object:
     """Return an object of a model call without its contents."""
     fields = _fields(value)
-    if not fields or markers.KEY in fields:
+    if not fields or markers.is_marker(fields):
         return _closed(value, rule)
     enveloped: dict[str, object] = {}
     for key, each in fields.items():

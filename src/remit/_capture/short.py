@@ -21,7 +21,7 @@ MAX_TAIL_CHARS: Final = 80
 
 def members(values: Mapping[str, object]) -> str:
     """Return an object as `name=value name=value`."""
-    if markers.KEY in values:
+    if markers.is_marker(values):
         return short(values)
     return " ".join(f"{named(name)}={short(value)}" for name, value in _first(values))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar, cast
 
-from remit._base.markers import KEY, is_unregistered
+from remit._base.markers import is_marker, is_unregistered
 from remit._base.text import (
     ELLIPSIS,
     cut,
@@ -269,7 +269,7 @@ class Drawing:
     def _details(self, span: Step) -> Iterator[Detail]:
         """Yield the lines below a span."""
         given, violations = split_violations(span.payload or {})
-        if self.full and KEY not in given:
+        if self.full and not is_marker(given):
             yield from (Detail(f"{named(name)}={whole(value)}") for name, value in given.items())
         elif given:
             yield Detail(whole(given) if self.full else members(given))
@@ -390,7 +390,7 @@ def _frames(span: Step, around: Iterable[Step], error: Mapping[str, object]) -> 
         frames = (outer or {}).get("frames")
         parent = by_id.pop(parent.parent_span_id or "", None)
     for frame in _objects(frames):
-        if KEY in frame:
+        if is_marker(frame):
             yield short(frame)
         else:
             file, function = frame.get("file"), frame.get("function")

@@ -15,13 +15,12 @@ from msgspec.structs import replace
 from remit import _runtime, config
 from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.ids import key_text
-from remit._base.markers import EXCEEDS, KEY
 from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
 from remit._capture.tree import Drawing
 from remit._declare.registry import RUN_TYPE, Registry
-from remit._policy.violations import denied_by, fields_of, split_violations
+from remit._policy.violations import add_violations, denied_by, split_violations
 from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
 from remit._record.runs import current_context
@@ -215,9 +214,9 @@ class _Shown:
 
 
 def _shown(span: RecordedSpan) -> _Shown:
-    payload: dict[str, object] = dict(span.payload)
+    payload = span.payload
     if span.exceeds:
-        payload[KEY] = {EXCEEDS: [fields_of(violation) for violation in span.exceeds]}
+        payload = json.loads(add_violations(json.dumps(payload).encode(), span.exceeds))
     return _Shown(
         span.key,
         span.parent,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
-from remit._base.markers import KEY, OPAQUE, is_marker, kind_of
+from remit._base.markers import OPAQUE, is_marker, kind_of
 from remit._capture.rules.names import split_list
 from remit._inspect.docstrings import clean_docstring, escape_surrogates
 
@@ -156,7 +156,7 @@ class Canonicalizer:
 
 def _members(redacted: object) -> Json | None:
     """Return a redacted object, None if it is a marker or another value."""
-    is_object = isinstance(redacted, dict) and KEY not in redacted
+    is_object = isinstance(redacted, dict) and not is_marker(redacted)
     return cast("Json", redacted) if is_object else None
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
 
-from remit._base.markers import KEY
+from remit._base.markers import is_marker
 from remit._policy.violations import denied_by
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
@@ -92,7 +92,7 @@ class ClosedErrors(NamedTuple):
             return self.all
         causes = error.get("causes", [])
         listed = _objects(causes)
-        is_whole = isinstance(causes, list) and not any(KEY in cause for cause in listed)
+        is_whole = isinstance(causes, list) and not any(map(is_marker, listed))
         if "members" in error or not is_whole or len(listed) >= MOST_CAUSES:
             return True
         return any(_exception(each) in self.alike for each in (error, *listed))

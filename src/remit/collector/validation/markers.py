@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple, TypeAlias, cast
 
-from remit._base.markers import KEY, items_in_all, kind_of, unescaped
+from remit._base.markers import is_marker, items_in_all, unescaped, without_note
 
 PLACEHOLDER: Final = ""
 """Replaces a marker while a payload is compared."""
@@ -52,17 +52,16 @@ def plain(payload: dict[str, object], *, fill: bool = False) -> Plain:
         fill: Whether placeholders also replace the items that a list was cut by, so that the items
             after them keep their places; else these are left out.
     """
-    if kind_of(payload) is not None:
+    if is_marker(payload):
         return Plain(PLACEHOLDER, [()])
     marked: list[Path] = []
-    members = {name: value for name, value in payload.items() if name != KEY}
-    return Plain(_plain(members, (), marked, fill=fill), marked)
+    return Plain(_plain(without_note(payload), (), marked, fill=fill), marked)
 
 
 def _plain(value: object, path: Path, marked: list[Path], *, fill: bool) -> object:
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
-        if KEY in members:
+        if is_marker(members):
             marked.append(path)
             return PLACEHOLDER
         return {

@@ -8,7 +8,16 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
-from remit._base.markers import ARRAY, BYTES, CUT, KEY, WITHHELD, is_marker, kind_of, unescaped
+from remit._base.markers import (
+    ARRAY,
+    BYTES,
+    CUT,
+    WITHHELD,
+    is_marker,
+    kind_of,
+    unescaped,
+    without_note,
+)
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import MOST_LEVELS
 
@@ -131,9 +140,8 @@ def _inner(value: object, level: int = 1) -> Iterator[Piece]:
 
 def _own(members: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Yield the members of an object under the names that they had, without remit's notes."""
-    for name, member in members.items():
-        if name != KEY:
-            yield unescaped(name), member
+    for name, member in without_note(members).items():
+        yield unescaped(name), member
 
 
 def _marked(marker: Mapping[str, Any], level: int) -> Iterator[Piece]:
