@@ -24,7 +24,7 @@ OUTWARD: Final = "external_communication"
 MODEL: Final = {"x-remit-kind": "llm"}
 REFUSAL, REFUSED_DATA = violations_of(
     "shop:pay_back",
-    risk(allows="financial_transactions", takes="financial_information", excludes="others"),
+    risk(allows="financial_transactions", takes="financial_information"),
     "shop:careful",
     coerce(
         {

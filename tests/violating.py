@@ -12,17 +12,22 @@ from tests.inside import Ceiling, Rules, decode, denial_payload, fields_of, verd
 
 
 def violations_of(
-    step: str, declared: DataRisk | None, agent: str, remit: DataRisk | None
+    step: str,
+    declared: DataRisk | None,
+    agent: str,
+    remit: DataRisk | None,
+    *,
+    strict: bool = False,
 ) -> list[Violation]:
     """Return how a step violates what an agent rules out, in the order of the policy."""
     ceiling = Ceiling.of(agent, "shop/desk.py:7", remit)
-    return [] if ceiling is None else list(verdict((ceiling,), step, declared, strict=True)[0])
+    return [] if ceiling is None else list(verdict((ceiling,), step, declared, strict=strict)[0])
 
 
 def violation(step: str, agent: str, action: Action, word: str = "allowed") -> Violation:
     """Return how a step violates the one action that an agent forbids."""
     declared = risk(allows=action) if word == "allowed" else risk()
-    return violations_of(step, declared, agent, risk(forbids=action))[0]
+    return violations_of(step, declared, agent, risk(forbids=action), strict=True)[0]
 
 
 def denial(step: str, *violations: Violation) -> dict[str, Any]:
