@@ -24,7 +24,8 @@ VIOLATIONS: Final = "violations"
 MAX_VIOLATIONS: Final = 100
 MAX_SENTENCE_CHARS: Final = 2_000
 MAX_AGENT_CHARS: Final = 1_000
-_WORDS: Final = tuple(
+_NAMES: Final = frozenset(NAMES)
+_WORDS: Final = frozenset(
     (limit, word) for limit, exceeding in EXCEEDED_BY.items() for word in (exceeding, UNKNOWN)
 )
 """The limits of an agent, each with the words of a step that violate it."""
@@ -74,7 +75,7 @@ def _violation(value: object) -> Violation | None:
     except msgspec.ValidationError:
         return None
     sentence, agent = violation.sentence[:MAX_SENTENCE_CHARS], violation.agent[:MAX_AGENT_CHARS]
-    is_named = (violation.part, violation.name) in NAMES
+    is_named = (violation.part, violation.name) in _NAMES
     if is_named and (violation.limit, violation.word) in _WORDS:
         return replace(violation, sentence=sentence, agent=agent)
     return Violation(sentence)

@@ -156,8 +156,8 @@ class Canonicalizer:
 
 def _members(redacted: object) -> Json | None:
     """Return a redacted object, None if it is a marker or another value."""
-    is_object = isinstance(redacted, dict) and not is_marker(redacted)
-    return cast("Json", redacted) if is_object else None
+    members = cast("Json", redacted) if isinstance(redacted, dict) else None
+    return None if is_marker(members) else members
 
 
 def _in_order(value: object) -> object:
