@@ -8,15 +8,17 @@ from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
 
+from remit._base.markers import is_marker
+from remit._policy.violations import denied_by
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
 from remit.collector.store import InstanceRow, SpanRow
 from remit.collector.validation import CompiledSpanType
+from remit.errors import causes
 from remit.models.data_risk import Classification
 
 MOST_FAILED: Final = 100
 """Failed steps of a run that are read to tell how their exceptions belong together."""
-MARKER: Final = "$remit"
 MOST_CAUSES: Final = 5
 """Causes of an exception that are recorded."""
 MAX_CHARS: Final = 200
@@ -37,7 +39,8 @@ class Failure(NamedTuple):
         step: Name of the span's type; None for the run as a whole.
         kind: Class of the exception.
         place: Its place in the code.
-        text: First line of its message; None if it is shown only on request.
+        text: First line of its message, or the violations of a denied step; None if it is shown
+            only on request.
         causes: Class and place of the exceptions that caused it.
     """
 
@@ -89,7 +92,7 @@ class ClosedErrors(NamedTuple):
             return self.all
         causes = error.get("causes", [])
         listed = _objects(causes)
-        is_whole = isinstance(causes, list) and not any(MARKER in cause for cause in listed)
+        is_whole = isinstance(causes, list) and not any(map(is_marker, listed))
         if "members" in error or not is_whole or len(listed) >= MOST_CAUSES:
             return True
         return any(_exception(each) in self.alike for each in (error, *listed))
@@ -135,6 +138,8 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: boo
     """Return the failure of a failed span."""
     result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
     error = _members(result.get("error"))
+    violations = denied_by(result)
+    message = "; ".join(causes(violations)) if violations else error.get("message")
     reason, ended = _PROCESS_ENDED
     closed = is_root and not error and result.get("reason") == reason
     return Failure(
@@ -142,7 +147,7 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: boo
         None if is_root else row.schema_name,
         ended if closed else _line(error.get("type")),
         _line(error.get("at")),
-        _line(error.get("message")) if is_open(span_type) else None,
+        _line(message) if is_open(span_type) else None,
         frozenset(
             (_line(cause.get("type")), _line(cause.get("at")))
             for cause in _objects(error.get("causes"))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from remit._base.markers import is_marker
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import members
 from remit.collector.page.run.messages import (
@@ -26,7 +27,7 @@ from remit.collector.page.run.messages import (
     messages_of,
     value_part,
 )
-from remit.collector.page.run.values import KEY, Piece, folded, is_marker, line_of
+from remit.collector.page.run.values import Piece, folded, line_of
 
 NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "guardrail_name")
 """Members of the steps of integrations that are no model calls."""
@@ -185,8 +186,8 @@ def _answer(result: Fields, before: int) -> list[Message]:
     outputs = members(result.get("outputs"))
     if outputs:
         return messages_of(outputs.get("messages"), before)
-    if KEY in result or "items" in result:
-        parts = content_of(result) if KEY in result else _stream(result)
+    if is_marker(result) or "items" in result:
+        parts = content_of(result) if is_marker(result) else _stream(result)
         return [Message(before + 1, "assistant", parts)]
     return _returned(result.get("result", result), before)
 

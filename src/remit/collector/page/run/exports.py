@@ -97,7 +97,7 @@ def _page(run_id: str, after: Position | None, ctx: Context) -> tuple[bytes, Pos
 
 def _failure(panel: Panel) -> Iterator[str]:
     if panel.refusal is not None:
-        yield from panel.refusal.sentences
+        yield from map(str, panel.refusal.violations)
     if panel.process_ended:
         yield "its process ended"
     for cause in panel.chain:

@@ -8,16 +8,15 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from typing_extensions import TypeIs
 
+from remit._base.markers import is_marker, items_in_all
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import members
 from remit.collector.page.run.values import (
     Piece,
     folded,
-    is_marker,
     is_structured,
     json_of,
     line_of,
-    missing_items,
 )
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -116,8 +115,9 @@ def messages_of(listed: object, before: int) -> list[Message]:
     messages: list[Message] = []
     items, number = listed, before
     for item in items:
-        missing = missing_items(item, len(items))
-        if missing is not None:
+        count = items_in_all(item)
+        if count is not None:
+            missing = max(count - len(items) + 1, 0)
             messages.append(Message(None, "", gap=missing))
             number += missing
             continue
