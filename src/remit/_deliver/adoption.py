@@ -7,8 +7,9 @@ from collections import Counter
 from remit._base.clock import NS_PER_S
 from remit._deliver.losses import Loss, failed_end, failed_run_ends, loss_span
 from remit._deliver.run_delivery import RunDeliveries
-from remit._deliver.sender import Sender, SenderContext
+from remit._deliver.sender import Sender
 from remit._deliver.spool import Files, Outbox, RunRecord, SpoolFile, is_damage
+from remit._deliver.window import SenderContext
 from remit._record.items import Item
 
 
