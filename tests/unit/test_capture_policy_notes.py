@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 import remit
-from remit._capture import (
-    Rules,
+from remit._capture.encode import Rules
+from remit._capture.errors import denial_payload, merge_error
+from remit._capture.markers import (
     add_violations,
-    denial_payload,
     is_unregistered,
     mark_unregistered,
-    merge_error,
     split_violations,
 )
 from remit.errors import DeniedError

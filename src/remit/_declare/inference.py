@@ -26,7 +26,7 @@ from msgspec.structs import asdict
 
 from remit._base.guard import attempt, logger
 from remit._base.memo import memoized
-from remit._capture import Plan
+from remit._capture.plan import Plan
 from remit._capture.type_readers import category_of_any
 from remit._declare.registry import SpanType
 from remit._declare.risk import risk_of_words, withholding

@@ -19,9 +19,9 @@ from remit._deliver import calls
 from remit._deliver.calls import SEND_ERRORS, DeadlineClient, InstanceOperation
 from remit._deliver.losses import loss_span
 from remit._deliver.run_delivery import BatchLimits, RunDelivery
-from remit._deliver.spool import Row
+from remit._deliver.spool.store import Row
 from remit._record.items import Item, ItemKind
-from remit.client.endpoints import bulk_raw
+from remit.client.endpoints.bulk import bulk_raw
 from remit.models.bulk import BulkOutput
 from remit.models.routes import CREATE_SPAN, FINISH_SPAN
 

@@ -38,10 +38,12 @@ from remit._deliver.reactions import (
 )
 from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.single import OPENING, SingleCalls
-from remit._deliver.spool import Outbox, Row
+from remit._deliver.spool.outbox import Outbox
+from remit._deliver.spool.store import Row
 from remit._deliver.window import SenderContext, Window
 from remit._record.items import Item, ItemKind
-from remit.client.endpoints import SUCCEEDED, AnswerTooLongError
+from remit.client.endpoints.bulk import SUCCEEDED
+from remit.client.endpoints.endpoint import AnswerTooLongError
 from remit.errors import (
     ApiError,
     ContractError,

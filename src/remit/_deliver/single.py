@@ -15,7 +15,7 @@ from remit._deliver.batches import describe_losses, instance_operation, is_silen
 from remit._deliver.calls import SEND_ERRORS
 from remit._deliver.reactions import FAULT, RUN_FAULT, Refusal
 from remit._deliver.run_delivery import RunDelivery, RunRegistrar
-from remit._deliver.spool import Row
+from remit._deliver.spool.store import Row
 from remit._deliver.window import SenderContext, Window
 from remit._record.items import Item, ItemKind
 from remit.errors import NotFoundError, RejectedError

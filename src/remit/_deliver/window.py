@@ -14,7 +14,8 @@ from remit._deliver.circuit import CircuitBreaker, Retry
 from remit._deliver.losses import Loss, Losses
 from remit._deliver.reactions import ALREADY_DONE, MAX_TRIES, NOT_FOUND, Refusal
 from remit._deliver.run_delivery import BatchLimits, RunDeliveries, RunDelivery, RunRegistrar
-from remit._deliver.spool import Outbox, Row
+from remit._deliver.spool.outbox import Outbox
+from remit._deliver.spool.store import Row
 from remit._deliver.status import Tally
 from remit._record.items import ItemKind
 from remit.errors import NotFoundError, RejectedError

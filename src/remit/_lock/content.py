@@ -8,7 +8,7 @@ from typing import Any
 
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
 from remit._declare.risk import OTHERS
-from remit._declare.schema import STEP_KIND
+from remit._declare.schema.canonical import STEP_KIND
 from remit._lock.difference import FORMAT
 from remit._lock.places import params_places, result_places
 from remit._policy.rehearsal import rehearse

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
-from remit._declare.schema import RULES_OFF, WITHHELD
+from remit._declare.schema.canonical import RULES_OFF, WITHHELD
 
 Json = Mapping[str, Any]
 

@@ -18,8 +18,7 @@ from remit._base.ids import key_text
 from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
-from remit._capture import split_violations
-from remit._capture.markers import EXCEEDS, KEY
+from remit._capture.markers import EXCEEDS, KEY, split_violations
 from remit._capture.tree import Drawing
 from remit._declare.registry import RUN_TYPE, Registry
 from remit._policy.words import ACTIONS, CATEGORIES
