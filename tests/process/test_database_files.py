@@ -299,26 +299,13 @@ def test_the_database_of_another_program_in_the_spool_stays_as_it_is(
     assert content(foreign.parent) == before
 
 
-def test_a_spool_file_has_a_mark_and_one_of_before_is_taken(tmp_path: Path) -> None:
-    """It is known by its tables."""
+def test_a_spool_file_has_a_mark(tmp_path: Path) -> None:
+    """By it remit identifies its own files."""
     spooled = Spooled(tmp_path / "data")
     in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
     (path,) = spooled.folder.files(".db")
     with closing(sqlite3.connect(path)) as connection:
-        (mark,) = connection.execute("PRAGMA application_id").fetchone()
-        connection.execute("PRAGMA application_id = 0")
-    assert mark == SPOOL_MARK
-
-    assert len(spooled.take().head(9)) == 1
-    spooled.end()
-
-
-def without_mark(db: Path, schema: int | None = None) -> None:
-    """Make the database look as an earlier remit left it."""
-    with closing(sqlite3.connect(db)) as connection:
-        connection.execute("PRAGMA application_id = 0")
-        if schema is not None:
-            connection.execute(f"PRAGMA user_version = {schema}")
+        assert connection.execute("PRAGMA application_id").fetchone() == (SPOOL_MARK,)
 
 
 def test_a_database_has_a_mark(db: Path) -> None:

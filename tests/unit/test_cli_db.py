@@ -226,14 +226,16 @@ def test_backup_leaves_alone_what_is_there(db: Path, tmp_path: Path) -> None:
     assert "cannot be written" in run("backup", str(tmp_path / "no" / "x"), "--db", str(db)).output
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 99])
+@pytest.mark.parametrize("version", [1, 99])
 def test_backup_copies_a_database_of_any_version(version: int, tmp_path: Path) -> None:
     """Also one that this remit does not read."""
     db, target = tmp_path / "old.db", tmp_path / "copy.db"
-    tables = " ".join(f"CREATE TABLE {name} (id TEXT);" for name in COLLECTOR.tables)
     with closing(sqlite3.connect(db)) as connection:
-        connection.executescript(f"{tables} PRAGMA user_version = {version};")
-        connection.execute("INSERT INTO agent_spans VALUES (?)", (CANARY,))
+        connection.executescript(
+            f"CREATE TABLE spans (id TEXT); PRAGMA application_id = {COLLECTOR}; "
+            f"PRAGMA user_version = {version};"
+        )
+        connection.execute("INSERT INTO spans VALUES (?)", (CANARY,))
         connection.commit()
     before = db.read_bytes()
 
@@ -242,7 +244,7 @@ def test_backup_copies_a_database_of_any_version(version: int, tmp_path: Path) -
     assert done.exit_code == 0, done.output
     with closing(sqlite3.connect(target)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (version,)
-        assert connection.execute("SELECT id FROM agent_spans").fetchall() == [(CANARY,)]
+        assert connection.execute("SELECT id FROM spans").fetchall() == [(CANARY,)]
     assert db.read_bytes() == before
 
 

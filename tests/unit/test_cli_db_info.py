@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from remit.cli import main
 from remit.collector import open_store
 from tests.collecting import World
+from tests.inside_collector import VERSION
 from tests.stores import EACH_STORE, empty_database
 from tests.terminals import on_a_terminal
 
@@ -67,7 +68,7 @@ def test_what_a_database_holds_is_shown(kind: str, tmp_path: Path) -> None:
         done = run("info", "--json", "--db", str(named), **RETENTION)
         found = json.loads(done.stdout)
         text = run("info", "--db", str(named), **RETENTION).stdout
-    assert (found["version"], found["runs"], found["spans"]) == (7, 2, 4)
+    assert (found["version"], found["runs"], found["spans"]) == (VERSION, 2, 4)
     assert (found["oldest"], found["newest"]) == (newest[:10], newest)
     assert "retention" not in found
     assert found["misdated"] == 0

@@ -10,44 +10,32 @@ import sqlite3
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from remit._base.files import refuse_link
 
-COLLECTOR_VERSION: Final = 7
+COLLECTOR_VERSION: Final = 1
 """Schema version of the collector's databases."""
 LOGS: Final = ("-wal", "-journal")
 INDEX: Final = "-shm"
 
 
-class DatabaseKind(NamedTuple):
-    """One kind of database.
-
-    Attributes:
-        application_id: Its mark.
-        tables: Tables that every version has; they identify files of versions without a mark.
-    """
-
-    application_id: int
-    tables: tuple[str, ...]
-
-
-COLLECTOR: Final = DatabaseKind(
-    int.from_bytes(b"RMTC"), ("agent_instances", "agent_schema_versions", "agent_spans")
-)
-SPOOL: Final = DatabaseKind(int.from_bytes(b"RMTS"), ("about", "chunk", "run"))
+COLLECTOR: Final = int.from_bytes(b"RMTC")
+"""Mark of the collector's databases."""
+SPOOL: Final = int.from_bytes(b"RMTS")
+"""Mark of the files of the spool."""
 
 
 class ForeignError(Exception):
     """An SQLite file that another program made."""
 
 
-def check_ours(path: Path, kind: DatabaseKind, *, in_log: bool = True) -> None:
+def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
     """Check, without changing it, that a file is a database of remit's or empty.
 
     Args:
         path: A file that exists.
-        kind: The expected kind.
+        expected: The mark of its kind.
         in_log: Whether to look into its log if the file itself is still empty.
 
     Raises:
@@ -59,12 +47,12 @@ def check_ours(path: Path, kind: DatabaseKind, *, in_log: bool = True) -> None:
     if not path.stat().st_size:
         return
     with closing(open_file(path, "ro&immutable=1")) as connection:
-        mark, tables = mark_of(connection), _tables(connection, kind)
+        mark, tables = mark_of(connection), _tables(connection)
     if not mark and not tables and in_log and has_log(path):
         # Everything may still be in the log.
         with closing(open_file(path, "ro")) as connection:
-            mark, tables = mark_of(connection), _tables(connection, kind)
-    if mark == kind.application_id or tables.issuperset(kind.tables) or not (mark or tables):
+            mark, tables = mark_of(connection), _tables(connection)
+    if mark == expected or not (mark or tables):
         return
     raise ForeignError(
         f"another program made it ({f'application_id {mark:#010x}' if mark else 'without a mark'}, "
@@ -119,10 +107,8 @@ def mark_of(connection: sqlite3.Connection) -> int:
     return int(application_id) & 0xFFFF_FFFF
 
 
-def _tables(connection: sqlite3.Connection, kind: DatabaseKind) -> frozenset[str]:
-    """Return the names of the tables; none for a file with the mark."""
-    if mark_of(connection) == kind.application_id:
-        return frozenset()
+def _tables(connection: sqlite3.Connection) -> frozenset[str]:
+    """Return the names of the tables."""
     # A name that is not UTF-8 belongs to another program.
     connection.text_factory = bytes
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -97,30 +96,6 @@ def user_id() -> int | None:
         return None
     else:  # noqa: RET505 - type checkers know the platform in branches only
         return os.geteuid()
-
-
-def copy_rights(source: Path, target: Path) -> None:
-    """Give *target* the owner and the mode of *source*."""
-    info, old = source.stat(), target.stat()
-    if sys.platform != "win32" and (info.st_uid, info.st_gid) != (old.st_uid, old.st_gid):
-        os.chown(target, info.st_uid, info.st_gid)
-    target.chmod(stat.S_IMODE(info.st_mode))
-
-
-def sync(path: Path) -> None:
-    """Write a file, or the entries of a folder, to the disk; Windows has no such call for folders.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    if WINDOWS and path.is_dir():
-        return
-    # Windows refuses it for a file that is open for reading.
-    descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def is_closed_pipe(error: OSError) -> bool:

@@ -309,6 +309,6 @@ def _database(path: Path) -> Check:
         said = (
             f"{path} is of an earlier version: its schema is {found}, that of this remit {newest}"
         )
-        advice = f"Stop what records into it, and copy it: remit db upgrade --db {quote(str(path))}"
+        advice = f"Stop what records into it, and run: remit db upgrade --db {quote(str(path))}"
         return wrong("database", "version", said, advice)
     return ok("database", f"{path}, {size(path.stat().st_size)}")

@@ -39,7 +39,6 @@ from remit.collector.store import (
 )
 from remit.collector.store import distribute as distribute_database
 from remit.collector.times import format_us
-from remit.collector.upgrade import old_data
 
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
 SOMEBODY: Final = "unknown"
@@ -200,12 +199,6 @@ def erase(
         confirm_deletion(what, yes=yes)
         done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
         _scrub(store, ids[0])
-    if kept := old_data(path):
-        emit(
-            f"The old data of an upgrade, {kept}, still holds them: delete it with "
-            "remit db upgrade --drop-old.",
-            err=True,
-        )
     if as_json:
         emit_json(done._asdict())
         return

@@ -334,7 +334,7 @@ def create_tables(connection: sqlite3.Connection, identity: Identity) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for statement in SCHEMA.strip().splitlines():
             connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {sqlite.SPOOL.application_id}")
+        connection.execute(f"PRAGMA application_id = {sqlite.SPOOL}")
         about = (FORMAT, identity.target, identity.fingerprint)
         connection.execute("INSERT INTO about VALUES (?, ?, ?)", about)
 

@@ -16,5 +16,3 @@ LEADER_LOCK: Final = _REMI | 4
 """Held by the process that deletes what is old."""
 KEPT_LOCK: Final = _REMI | 5
 """Keeps the rows to which runs refer, in a distributed database."""
-UPGRADE_LOCK: Final = _REMI | 6
-"""Held by an upgrade."""

@@ -53,7 +53,7 @@ MAINTAINED_PAGES: Final = 16_000
 # SQLite does not wait for the lock that the change to a write-ahead log takes.
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.02
-_MARK: Final = f"PRAGMA application_id = {sqlite.COLLECTOR.application_id}"
+_MARK: Final = f"PRAGMA application_id = {sqlite.COLLECTOR}"
 _CANNOT_OPEN: Final = (sqlite3.Error, OSError, sqlite.ForeignError)
 _PRAGMAS: Final = (
     # A killed process loses nothing; a power cut may lose the last commits, never the file.
@@ -391,7 +391,7 @@ def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in an empty file, under the write lock; refuse another version of them."""
-    marked = sqlite.mark_of(connection) == sqlite.COLLECTOR.application_id
+    marked = sqlite.mark_of(connection) == sqlite.COLLECTOR
     if marked and _schema_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")

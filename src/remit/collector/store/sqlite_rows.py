@@ -136,9 +136,8 @@ class SqliteTransaction(Transaction):
         self._clock = clock or SystemClock()
 
     @override
-    def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
-        values = (_texts(keys), account_id, operation)
-        return {row.key: row for row in self._all(KeyRow, _KEYS_OF_TEXTS, values)}
+    def _read_keys(self, account_id: str, operation: str, keys: Collection[str]) -> list[KeyRow]:
+        return self._all(KeyRow, _KEYS_OF_TEXTS, (_texts(keys), account_id, operation))
 
     @override
     def hold(
@@ -155,10 +154,6 @@ class SqliteTransaction(Transaction):
     @override
     def add(self, row: Row) -> None:
         self.run(statements.INSERT[type(row)], values_of(row))
-
-    @override
-    def add_keys(self, rows: Sequence[KeyRow]) -> None:
-        self.run_many(statements.INSERT[KeyRow], [values_of(row) for row in rows])
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
@@ -283,7 +278,27 @@ class SqliteTransaction(Transaction):
         return count, before_id < bound or span_ref < last
 
     @override
+    def _write_runs(self) -> None:
+        changed, self._pending.changed = self._pending.changed, {}
+        updates: dict[tuple[str, ...], list[tuple[Value, ...]]] = {}
+        for run_id, before in changed.items():
+            row = self._pending.runs[run_id]
+            # An index of a column that stays as it is need not be written.
+            fields = tuple(
+                name for name in statements.OF_RUN if getattr(row, name) != getattr(before, name)
+            )
+            values = (*(getattr(row, name) for name in fields), before.ref)
+            updates.setdefault(fields, []).append(values)
+        for fields, rows in updates.items():
+            if fields:
+                changes = ", ".join(f"{name} = ?" for name in fields)
+                self._run_many(f"UPDATE runs SET {changes} WHERE ref = ?", rows)
+
+    @override
     def flush(self) -> None:
+        self._write_runs()
+        new_keys, self._pending.new_keys = self._pending.new_keys, []
+        self.run_many(statements.INSERT[KeyRow], [values_of(row) for row in new_keys])
         changed, pending = self.counts.changed, self.counts
         if changed:
             now_us = self._clock.wall_ns() // NS_PER_US
@@ -299,17 +314,16 @@ class SqliteTransaction(Transaction):
         self.run_many(_ADD_TO_WITHHELD, withheld)
 
     @override
-    def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
+    def _fetch(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute(sql, values)
 
     @override
-    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
+    def _run(self, sql: str, values: Sequence[Value]) -> int:
         return self._connection.execute(sql, values).rowcount
 
     @override
-    def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        if rows:
-            self._connection.executemany(sql, rows)
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
 
     @override
     def end_of_changes(self) -> int:

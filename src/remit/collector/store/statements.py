@@ -90,17 +90,6 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     DeploymentRow: ("current_version_id", "updated_at"),
     TokenRow: ("status", "updated_at"),
     SessionRow: ("last_used_at",),
-    InstanceRow: (
-        "status",
-        "start_seen",
-        "started_at",
-        "finished_at",
-        "termination_reason",
-        "terminated_by",
-        "quality_payloads",
-        "updated_at",
-        "handled",
-    ),
     SpanRow: (
         "status",
         "flags",
@@ -118,23 +107,6 @@ SPANS_OF_RUN: Final = (
     "spans_cancelled",
 )
 """The numbers of a run's spans, by status."""
-TALLIED: Final = (
-    *SPANS_OF_RUN,
-    "caused_by",
-    "flags",
-    "denied",
-    "handled",
-    "tokens_in",
-    "tokens_out",
-    "summary",
-    "failure_us",
-    "failure_step",
-    "failure_type",
-    "failure_place",
-    "failure_text",
-    "fingerprint",
-)
-"""What the spans of a run change in its row."""
 NEWEST_SCHEMA_VERSION: Final = (
     "SELECT id FROM agent_schema_versions WHERE agent_id = ? AND external_identifier = ?"
     " ORDER BY inserted_at DESC, id DESC LIMIT 1"
@@ -195,14 +167,20 @@ PLACE: Final = (
 )
 """The columns of a run that it shares with others of its registration."""
 PLACE_REFS: Final = ("account_ref", "agent_ref", "environment_ref")
-_OF_RUN: Final = [name for name in InstanceRow.__struct_fields__ if name not in PLACE]
+OF_RUN: Final = tuple(name for name in InstanceRow.__struct_fields__ if name not in PLACE)
+"""The columns of `runs`."""
+LASTING: Final = frozenset(
+    {"id", "external_identifier", "purpose", "body_hash", "inserted_at", "erased_at"}
+    | {"ref", "place_ref", *PLACE_REFS}
+)
+"""Those that no request about the run and no span of it changes."""
 RUN_COLUMNS: Final = ", ".join(
     f"{'p' if name in PLACE else 'r'}.{name}" for name in InstanceRow.__struct_fields__
 )
 """The columns of a run `r` and its place `p`, in the order of the fields of its row."""
 WITH_PLACE: Final = "JOIN run_places AS p ON p.ref = r.place_ref"
 RUNS: Final = f"SELECT {RUN_COLUMNS} FROM runs AS r {WITH_PLACE}"
-INSERTED: Final = tuple(name for name in _OF_RUN if name != "ref")
+INSERTED: Final = tuple(name for name in OF_RUN if name != "ref")
 FIND_PLACE: Final = (
     "SELECT ref, account_ref, agent_ref, environment_ref FROM run_places WHERE "
     + " AND ".join(f"{name} = ?" for name in PLACE)

@@ -1,33 +1,70 @@
-"""The schema of a database, and refusals of databases with another version of it."""
+"""The schema of a database, its numbered changes, and refusals of databases of another version.
+
+`schema/` has the tables of version 1. The change to version N is a file in `changes/`,
+`NNNN_name.sql`, or where the databases differ two, `NNNN_name.sqlite.sql` and
+`NNNN_name.postgres.sql`. A new database is made of version 1 and all changes, so that it equals
+one that was upgraded. A change is never edited after its release: databases have it already.
+"""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, NamedTuple
 
 from remit._base.sqlite import COLLECTOR_VERSION
 from remit.errors import SettingsError
 
 VERSION: Final = COLLECTOR_VERSION
 """Version of the schema that this remit reads and writes."""
-OLDEST: Final = 3
-"""Oldest version from which `remit db upgrade` copies."""
-UPGRADING: Final = 1000
-"""What is added to the version of a PostgreSQL database while `remit db upgrade` copies it."""
+OLDEST: Final = 1
+"""Version of the first release; from it on, `remit db upgrade` changes a database."""
+_STORE: Final = "remit.collector.store"
+
+
+class Change(NamedTuple):
+    """A change of the schema from the version before to this one.
+
+    Attributes:
+        version: The version that it makes.
+        name: What it changes, in a word or a few.
+        sql: Its statements.
+    """
+
+    version: int
+    name: str
+    sql: str
 
 
 @cache
 def statements(dialect: str) -> tuple[str, ...]:
-    """Return the statements that create the tables of *dialect*, `sqlite` or `postgres`.
+    """Return the statements that make a new database of *dialect*, `sqlite` or `postgres`."""
+    first = (files(_STORE) / "schema" / f"{dialect}.sql").read_text("utf-8")
+    scripts = [first, *(change.sql for change in schema_changes(dialect))]
+    return tuple(each for script in scripts for each in statements_of(script))
+
+
+def statements_of(script: str) -> tuple[str, ...]:
+    """Return the statements of a script, without the lines that are comments.
 
     `executescript` is no alternative: it commits first, which releases the lock.
     """
-    script = (files("remit.collector.store") / "schema" / f"{dialect}.sql").read_text("utf-8")
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     parts = ("\n".join(lines) + "\n").split(";\n")
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def schema_changes(dialect: str) -> list[Change]:
+    """Return the changes for *dialect*, in order."""
+    read: list[Change] = []
+    for path in (files(_STORE) / "changes").iterdir():
+        name, _, ending = path.name.partition(".")
+        if ending in {"sql", f"{dialect}.sql"}:
+            number, _, words = name.partition("_")
+            read.append(Change(int(number), words.replace("_", " "), path.read_text("utf-8")))
+    return sorted(read)
 
 
 def refuse_other(version: int, database: str) -> None:
@@ -36,35 +73,32 @@ def refuse_other(version: int, database: str) -> None:
     Raises:
         SettingsError: It has one.
     """
-    if version > UPGRADING:
-        raise SettingsError(
-            f"the database {database} is being upgraded from schema version {version - UPGRADING}. "
-            "Wait for remit db upgrade; if it was interrupted, start it again: "
-            f"remit db upgrade --db {shlex.quote(database)}"
-        )
     if version > VERSION:
-        raise SettingsError(
-            f"the database {database} has schema version {version}, this remit knows up to "
-            f"{VERSION}: upgrade remit, or name another database"
-        )
+        raise _too_new(version, VERSION, database)
     if version < VERSION:
         raise SettingsError(
             f"the database {database} has schema version {version}, and this remit uses "
-            f"{VERSION}. Stop what writes to it, and copy it: "
+            f"{VERSION}. Stop what writes to it, and run: "
             f"remit db upgrade --db {shlex.quote(database)}"
         )
 
 
-def check_upgradable(version: int, database: str) -> None:
-    """Check that a database has a version from which an upgrade copies, or the current one.
+def check_upgradable(version: int, changes: Sequence[Change], database: str) -> None:
+    """Check that *changes* lead from the version of a database to the newest one.
 
     Raises:
-        SettingsError: It has not.
+        SettingsError: They do not.
     """
-    if VERSION < version <= UPGRADING:
-        refuse_other(version, database)
+    newest = changes[-1].version if changes else OLDEST
+    if version > newest:
+        raise _too_new(version, newest, database)
     if version < OLDEST:
-        raise SettingsError(
-            f"the database {database} has schema version {version}, and this remit upgrades from "
-            f"{OLDEST} on: start with a new database, or read this one with the remit that wrote it"
-        )
+        raise SettingsError(f"the database {database} has no tables of remit's: nothing to upgrade")
+
+
+def _too_new(version: int, newest: int, database: str) -> SettingsError:
+    return SettingsError(
+        f"the database {database} has schema version {version}, this remit knows up to {newest}: "
+        "a later remit wrote it, or one before the first release; upgrade remit, or name another "
+        "database"
+    )

@@ -7,14 +7,13 @@ from typing import Final, cast
 
 from remit.collector.json_io import read_json
 from remit.collector.store import InstanceRow
-from remit.collector.store.questions import RunRecord
 from remit.collector.times import format_us
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
 
 
-def summary_view(row: InstanceRow | RunRecord) -> dict[str, object]:
+def summary_view(row: InstanceRow) -> dict[str, object]:
     """Return an instance as a list shows it."""
     return {
         "type": "agent_instance",
@@ -79,7 +78,7 @@ def detail_view(
     }
 
 
-def span_counts(row: InstanceRow | RunRecord, recorded: int | None = None) -> dict[str, int]:
+def span_counts(row: InstanceRow, recorded: int | None = None) -> dict[str, int]:
     """Return the numbers of an instance's spans.
 
     Args:

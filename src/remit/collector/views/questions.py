@@ -8,7 +8,8 @@ from typing import Final
 from msgspec import Raw
 
 from remit.collector.store import SENSITIVE, UNCHECKED
-from remit.collector.store.questions import FAILED, FLAGS, Counted, RunRecord, SpanRecord
+from remit.collector.store.questions import FAILED, FLAGS, Counted, SpanRecord
+from remit.collector.store.rows import RunWithAgent
 from remit.collector.times import format_us
 from remit.collector.views.instances import span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
@@ -16,7 +17,7 @@ from remit.collector.views.spans import is_valid
 _UINT64: Final = 2**64
 
 
-def run_view(run: RunRecord) -> dict[str, object]:
+def run_view(run: RunWithAgent) -> dict[str, object]:
     """Return a run in a list."""
     failure = None
     if run.failure_us is not None:
