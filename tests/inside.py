@@ -33,6 +33,7 @@ from remit._capture.encode import capture_mapping as capture_mapping
 from remit._capture.encode import redacted as redacted
 from remit._capture.errors import error_payload as error_payload
 from remit._capture.excluded import withhold_excluded as withhold_excluded
+from remit._capture.fast import CallPlan as CallPlan
 from remit._capture.plan import Plan as Plan
 from remit._capture.stream import Stream as Stream
 from remit._capture.walk import Walk as Walk
@@ -357,7 +358,7 @@ def plan_of(described: Callable[..., object] | SignatureInfo, **declared: Any) -
     """Return the capture plan of a function, or of its signature, with what is declared of it."""
     if not isinstance(described, SignatureInfo):
         described = read(described, skip_first=False)
-    return Plan(described, **declared)
+    return CallPlan(described, **declared)
 
 
 # Spool
