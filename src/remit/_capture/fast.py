@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import compress
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from msgspec import Raw, Struct, defstruct
 from msgspec.structs import astuple
@@ -160,8 +160,9 @@ class FieldsPlan(Plan):
 
     def result(self, value: Any, rules: Rules) -> bytes:
         """Return the result of a step."""
-        plain = self._plain_results and type(value) is dict and all_plain((), value)
-        data = _encoded_plain(value, rules) if plain else b""
+        fields = cast("dict[str, object]", value)
+        plain = self._plain_results and type(fields) is dict and all_plain((), fields)
+        data = _encoded_plain(fields, rules) if plain else b""
         return data or super().result(value, rules)
 
     def _is_plain_field(self, key: object) -> bool:
