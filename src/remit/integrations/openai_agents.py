@@ -330,9 +330,8 @@ def _message(item: object) -> _llm.Message | None:
 
 def _content(value: object) -> object:
     """Return the text of a content, or its parts if some are no text."""
-    return (
-        text_or_parts([_part(part) for part in listed(value)]) if isinstance(value, list) else value
-    )
+    parts = [_part(part) for part in listed(value)]
+    return text_or_parts(parts) if isinstance(value, list) else value
 
 
 def _part(part: object) -> object:
