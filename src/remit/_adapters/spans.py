@@ -232,13 +232,8 @@ class ManualSpan:
     ) -> None:
         """Keep *context*, and *span* if it is recorded.
 
-        Args:
-            recorder: The recorder of the step.
-            context: The context inside it.
-            span: The span.
-            announced: The sink has its start.
-            owns_run: The run ends with the span.
-            classified: How many values were withheld for their classification before.
+        The sink has the start of a span that is *announced*. *classified* is how many values were
+        withheld for their classification before.
         """
         self._recorder = recorder
         self._span = span
@@ -347,12 +342,8 @@ class ManualSpan:
 
         In a finalizer that runs on a thread of remit, the writer ends it at its next pass.
 
-        Args:
-            result: The result.
-            status: How it ended; by default complete, or cancelled while an interrupt is handled.
-                An *error* decides by its type.
-            error: The exception that ended it.
-            ended_ns: When it ended, as wall time; None is now.
+        By default it is complete, or cancelled while an interrupt is handled; an *error* decides by
+        its type. *ended_ns* is wall time; None is now.
         """
         span = self._span
         if span is None:

@@ -71,13 +71,6 @@ class Sender:
     """
 
     def __init__(self, outbox: Outbox, runs: RunDeliveries, context: SenderContext) -> None:
-        """Send nothing yet.
-
-        Args:
-            outbox: Holds the rows to send.
-            runs: The runs of the rows.
-            context: Shared by all senders of the process.
-        """
         self._context = context
         self._client = context.client
         self._circuit = context.circuit

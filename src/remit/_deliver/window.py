@@ -26,16 +26,11 @@ class SenderContext:
     """The objects and settings that all senders of one process share.
 
     Attributes:
-        client: Sends calls.
-        circuit: The circuit breaker of the target.
-        losses: Counts dropped items.
-        tally: Counts rows that were delivered or set aside.
         limits: Most items and bytes of one bulk request.
         support: Which operations the target takes in bulk.
         poll_interval_s: Seconds without an answer about a run before it is polled.
         stream_interval_s: The same while a stream of the run is open; also the least time between
             two rounds of polls.
-        clock: The time.
     """
 
     client: DeadlineClient

@@ -34,12 +34,9 @@ def lock_of(
 ) -> Json:
     """Return the lock of some agents.
 
-    Args:
-        schema_versions: By agent, the `agent_schema_version` of its registration. Of two span types
-            of one name, the later counts.
-        other_agents: Agents that are not in the lock, but may be steps of those that are.
-        modules: The modules that were imported for it.
-        made_with: The versions of the libraries that have an influence on it.
+    *schema_versions* has by agent the `agent_schema_version` of its registration. Of two span types
+    of one name, the later counts. *other_agents* are not in the lock, but may be steps of those
+    that are.
     """
     known = {*schema_versions, *other_agents}
     agents: Json = {}
