@@ -13,7 +13,7 @@ from remit.cli._failing import Failed
 from remit.cli._options import Database
 from remit.cli._reader import ApiReader
 from remit.client._target import Answer, Target
-from remit.client.endpoints import Call
+from remit.client.endpoints.endpoint import Call
 from remit.collector.api.dispatch import Request, Service
 from remit.collector.domain import Caller, TokenScope, prepare
 from remit.collector.page.run.html_file import html_of_run
