@@ -20,7 +20,7 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, FINISH, SpanCall
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
-from remit.collector.json_io import Fields, check_keys, check_unicode, encode, fields_of
+from remit.collector.json_io import Fields, encode, fields_of
 from remit.collector.views import error_answer
 from remit.models import routes
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
@@ -78,9 +78,7 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
     Raises:
         RequestError: The request as a whole is not valid: 400, 413 or 422.
     """
-    check_unicode(body)
     raws = _raw_items(body)
-    check_keys(body)
     if not raws:
         raise invalid_field("items", "must not be empty")
     if len(raws) > max_items:

@@ -33,7 +33,7 @@ from remit.collector.domain.context import (
 from remit.collector.domain.erasure import Selection
 from remit.collector.domain.params import Values, checked_key
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
-from remit.collector.json_io import Fields, check_keys, encode, fields_of, value_of
+from remit.collector.json_io import Fields, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import MIB, Settings
 from remit.collector.store import (
@@ -206,6 +206,7 @@ class Service:
         hold: Callable[[int], None] | None = None,
         *,
         caller: Caller | None = None,
+        matched: tuple[Endpoint, str] | None = None,
     ) -> Response:
         """Return the answer to a request.
 
@@ -213,9 +214,10 @@ class Service:
             request: The request.
             hold: Called with the length of a body that was decompressed; may raise a refusal.
             caller: Makes the request, as is known already; None authenticates its token.
+            matched: What `match` returns for it, if that is known already.
         """
         try:
-            endpoint, thing_id = match(request.method, request.path)
+            endpoint, thing_id = matched or match(request.method, request.path)
             if endpoint.operation == DOCUMENT:
                 return Response(HTTPStatus.OK, document())
             caller = caller or self.authenticate(request.headers.get("authorization", ""))
@@ -287,7 +289,6 @@ class Service:
         if endpoint.method == "GET":
             return read(endpoint, caller, {**request.query, **named}, None, max_depth)
         fields = fields_of(body)
-        check_keys(body)
         details = _details(fields, wrapped=endpoint.wrapped)
         key = _key(fields, details, request, max_depth)
         # The id that the path names wins.
