@@ -118,8 +118,8 @@ class SpanBatch:
         instance_ids: set[str] = set()
         created: set[str | None] = set()
         named: set[str | None] = set()
-        # Whether every operation only adds the span that it names: then the spans need not be read,
-        # because one that another request added is a conflict.
+        # Whether every operation only adds the span that it names: one that another request adds
+        # meanwhile is a conflict then, so that spans of which none was found need not be read.
         adds = True
         for _, _, home, fields in tasks:
             if isinstance(fields, SpanToCreate):
@@ -133,14 +133,15 @@ class SpanBatch:
                 named.add(fields.agent_span_id)
         new_ids = {span_id for span_id in created if span_id is not None}
         span_ids = new_ids.union(span_id for span_id in named if span_id is not None)
-        there = tx.hold(instance_ids, span_ids, created=new_ids)
+        shards = tx.hold(instance_ids, span_ids, created=new_ids)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
                 self._keys[operation, key] = row
-        span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
-        if span_ids and (there or self._keys or not adds):
-            self._spans = tx.spans(account_id, span_ids)
+        used = {row.agent_span_id for row in self._keys.values() if row.agent_span_id}
+        if used or (span_ids and (shards is None or shards or not adds)):
+            within = shards or None if used <= span_ids else None
+            self._spans = tx.spans(account_id, span_ids | used, within)
         instance_ids.update(row.agent_instance_id for row in self._spans.values())
         self._instances = tx.instances(account_id, instance_ids)
 

@@ -147,7 +147,7 @@ class RunRows(Execution):
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
-    ) -> bool:
+    ) -> Collection[int] | None:
         """Lock these instances, and those of these spans, until the transaction ends.
 
         Args:
@@ -157,8 +157,8 @@ class RunRows(Execution):
                 distributed database they are looked up in the shards of these instances only.
 
         Returns:
-            Whether some of the spans may exist. If another transaction adds one of the others
-            meanwhile, adding it here is a conflict.
+            The shards in which some of the spans exist, for `spans`; None if that is not known. If
+            another transaction adds one of the others meanwhile, adding it here is a conflict.
         """
 
     def add_run(self, row: InstanceRow) -> InstanceRow:

@@ -146,10 +146,8 @@ class SqliteTransaction(Transaction):
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
-    ) -> bool:
-        # A writing transaction has the file to itself; the spans may exist.
-        del instance_ids, span_ids
-        return True
+    ) -> None:
+        """Do nothing: a writing transaction has the file to itself."""
 
     @override
     def add(self, row: Row) -> None:
