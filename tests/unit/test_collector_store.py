@@ -152,6 +152,6 @@ def test_only_columns_get_into_a_statement(store: Store) -> None:
     """A name that is none is a mistake of ours, not a query."""
     with store.reading() as tx:
         with pytest.raises(KeyError, match="1=1"):
-            tx.list_instances(None, {"1=1; --": "x"}, Page(0, 1, "id", descending=False))
+            tx.list_runs(None, {"1=1; --": "x"}, Page(0, 1, "id", descending=False))
         with pytest.raises(ValueError, match="no column"):
-            tx.list_instances(None, {}, Page(0, 1, "id; --", descending=False))
+            tx.list_runs(None, {}, Page(0, 1, "id; --", descending=False))

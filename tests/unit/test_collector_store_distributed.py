@@ -153,7 +153,7 @@ def test_other_runs_and_their_spans_stay_as_they_were(api: Api, store: Store) ->
     assert [count["complete"] for count in counts] == [1] * 5 + [0] * 5
     assert [count["total"] for count in counts] == [1] * 10
     with store.reading() as tx:
-        assert sorted(tx.instances(None, runs)) == sorted(runs)
+        assert sorted(tx.runs(None, runs)) == sorted(runs)
 
 
 def test_a_bulk_locks_the_runs_of_each_part_by_one_statement(

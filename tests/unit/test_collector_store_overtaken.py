@@ -93,7 +93,7 @@ def test_a_creation_that_was_overtaken_is_answered_as_the_first(
     with ExitStack() as asking, store.writing() as tx:
         tx.hold([run], [])
         tx.add_spans([row])
-        locked = tx.instances(None, [run])[run]
+        locked = tx.runs(None, [run])[run]
         tx.change_runs([msgspec.structs.replace(locked, spans_active=locked.spans_active + 1)])
         ask = meanwhile(url, lambda: api.post("/agent_spans", body))
         answers = asking.enter_context(ask)

@@ -158,7 +158,7 @@ def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str
         def read(
             tx: Transaction, account_id: str | None = account_id, equal: Mapping[str, str] = equal
         ) -> object:
-            return tx.list_instances(account_id, equal, NEWEST)
+            return tx.list_runs(account_id, equal, NEWEST)
 
         plan = plans_in_sqlite(path, read)
         assert plan.count(index) == 2
@@ -177,7 +177,7 @@ def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
     ):
 
         def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
-            return tx.list_instances(wanted.account_id, equal, NEWEST)
+            return tx.list_runs(wanted.account_id, equal, NEWEST)
 
         plan = plans_in_sqlite(path, read)
         # The narrowest one that begins with the account, or the agent.
@@ -202,7 +202,7 @@ def test_runs_of_the_only_account_are_its_own(path: Path) -> None:
 def _listed(store: Store, account_id: str) -> tuple[int, int]:
     """Return how many runs of an account are listed, and how many it is said to have."""
     with store.reading() as tx:
-        found = tx.list_instances(account_id, {}, NEWEST)
+        found = tx.list_runs(account_id, {}, NEWEST)
     assert {row.account_id for row in found.rows} <= {account_id}
     return len(found.rows), found.total
 

@@ -405,7 +405,7 @@ def test_a_text_that_no_row_can_hold_finds_nothing(url: str) -> None:
         assert tx.agent("a\x00", "b\x00") is None
         assert tx.spans(None, ["\x00", "x"]) == {}
         assert tx.keys("a", "b", ["\x00"]) == {}
-        assert tx.instances("a\x00", ["\x00"]) == {}
+        assert tx.runs("a\x00", ["\x00"]) == {}
     store.close()
 
 

@@ -76,7 +76,7 @@ def kept(store: Store) -> tuple[set[str], set[str]]:
     """Return the ids of the runs and of the spans that are there."""
     page = Page(0, 1000, "id", descending=False)
     with store.reading() as tx:
-        runs = {row.id for row in tx.list_instances(None, {}, page).rows}
+        runs = {row.id for row in tx.list_runs(None, {}, page).rows}
         return runs, {row.id for row in tx.list_spans(SpanFilter(), page).rows}
 
 

@@ -229,7 +229,7 @@ def _instances(store: Store, kind: AskedFor, value: str) -> list[str]:
             return runs_about(source, value)
     agent = reader_on(store).known_agent(value)
     with store.reading() as source:
-        return source.instances_of_agent(agent.id)
+        return source.runs_of_agent(agent.id)
 
 
 def _user() -> str:

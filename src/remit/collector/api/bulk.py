@@ -112,9 +112,9 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
         if keys:
             ctx.tx.keys(ctx.caller.account_id, operation, keys)
     for item, answer in _answers(ctx, items):
-        ctx.tally.items += 1
+        ctx.metrics.items += 1
         if isinstance(answer, RequestError):
-            ctx.tally.refused.append(answer.code)
+            ctx.metrics.refused.append(answer.code)
             outputs[item.key] = Raw(error_answer(answer))
             break
         outputs[item.key] = Raw(answer)
@@ -136,7 +136,7 @@ def _answers(
             continue
         if kind in _OF_RUNS and len(together) > 1:
             ids = {instance_id for item in together if (instance_id := _instance_id(item))}
-            ctx.tx.instances(None, ids)
+            ctx.tx.runs(None, ids)
         yield from ((item, _answer(ctx, item)) for item in together)
 
 

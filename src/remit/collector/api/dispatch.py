@@ -329,12 +329,12 @@ class Service:
     def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:
         def begin(tx: Transaction) -> tuple[bytes, RequestCounts]:
             ctx = self._context(tx, caller, minimal=minimal)
-            return work(ctx), ctx.tally
+            return work(ctx), ctx.metrics
 
-        answer, tally = self._written(begin)
-        self._metrics.add(SPANS, count=tally.spans)
-        self._metrics.add(ITEMS, count=tally.items)
-        for code in tally.refused:
+        answer, counted = self._written(begin)
+        self._metrics.add(SPANS, count=counted.spans)
+        self._metrics.add(ITEMS, count=counted.items)
+        for code in counted.refused:
             self._metrics.add(REFUSALS, code)
         return answer
 

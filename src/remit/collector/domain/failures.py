@@ -10,7 +10,7 @@ import msgspec
 
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
-from remit.collector.store import InstanceRow, SpanRow
+from remit.collector.store import RunRow, SpanRow
 from remit.collector.validation import CompiledSpanType
 from remit.models.data_risk import Classification
 
@@ -150,7 +150,7 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: boo
     )
 
 
-def failure_in(run: InstanceRow) -> Failure | None:
+def failure_in(run: RunRow) -> Failure | None:
     """Return the failure that is kept with a run."""
     if run.failure_us is None:
         return None
@@ -159,7 +159,7 @@ def failure_in(run: InstanceRow) -> Failure | None:
     )
 
 
-def with_failure(run: InstanceRow, failure: Failure | None) -> InstanceRow:
+def with_failure(run: RunRow, failure: Failure | None) -> RunRow:
     """Return a run with a failure."""
     if failure is None:
         return run

@@ -22,8 +22,8 @@ from remit.collector.store import (
     HIDDEN,
     WITHHELD,
     AgentRow,
-    InstanceRow,
     Page,
+    RunRow,
     SchemaVersionRow,
     SpanFilter,
     Transaction,
@@ -99,7 +99,7 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
     return risk.model_dump(mode="json")
 
 
-def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
+def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
     """Return the risk of one run."""
     types = tx.types_in_run(instance.id)
     # To look for such spans takes time in a long run.
@@ -117,7 +117,7 @@ def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
     return risk
 
 
-def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list[InstanceRow]:
+def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list[RunRow]:
     rows = ctx.tx.newest_terminated(agent_id, ctx.caller.environment_id, MOST_TERMINATED)
     within = [row for row in rows if start_us <= (row.finished_at or row.updated_at) <= end_us]
     return sorted(within, key=lambda row: row.finished_at or row.updated_at, reverse=True)
@@ -126,7 +126,7 @@ def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list
 def _risk(
     agent_id: str,
     types: Sequence[TypeCounts],
-    terminated: Sequence[InstanceRow],
+    terminated: Sequence[RunRow],
     *,
     violations: dict[str, int],
     excesses: dict[str, int],
@@ -220,7 +220,7 @@ def _counts(words: Iterator[tuple[list[str], int]]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _withheld_in(tx: Transaction, instance: InstanceRow) -> tuple[dict[str, int], bool]:
+def _withheld_in(tx: Transaction, instance: RunRow) -> tuple[dict[str, int], bool]:
     """Return how often each rule withheld a value in a run, and whether all spans were read."""
     rules = Counter[str]()
     spans = chars = 0

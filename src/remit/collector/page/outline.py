@@ -20,7 +20,7 @@ from remit.collector.page.formats import step, visible
 from remit.collector.page.run_facts import closed_errors_in
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
-from remit.collector.store import FOUND, STATUSES, InstanceRow
+from remit.collector.store import FOUND, STATUSES, RunRow
 from remit.collector.store import questions as store
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.subjects import ROOT_SPAN
@@ -129,7 +129,7 @@ def live(visit: Visit) -> Data:
 class _Names:
     """The names of the types of a run, and what was declared of them."""
 
-    def __init__(self, ctx: Context, row: InstanceRow) -> None:
+    def __init__(self, ctx: Context, row: RunRow) -> None:
         self._ctx = ctx
         self.declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
         self._names: dict[int, str] = {}
@@ -169,7 +169,7 @@ class _Slice:
     def __init__(
         self,
         ctx: Context,
-        row: InstanceRow,
+        row: RunRow,
         run: store.RunRef,
         spans: store.OutlineColumns,
     ) -> None:
@@ -261,7 +261,7 @@ class _Slice:
         return calls
 
 
-def _facts(row: InstanceRow) -> dict[str, object]:
+def _facts(row: RunRow) -> dict[str, object]:
     return {
         "status": row.status,
         "start": row.started_at,

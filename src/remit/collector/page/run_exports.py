@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from remit.collector.domain import Context
-from remit.collector.domain.questions import spans_of_run
+from remit.collector.domain.lists import spans_of_run
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node

@@ -17,7 +17,7 @@ from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.visibility import run_in, scope_in
 from remit.collector.page.visits import Visit
-from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
+from remit.collector.store import RunRow, SpanFilter, SpanRow, VersionRow
 from remit.collector.store.questions import (
     RunCriteria,
     RunRef,
@@ -74,7 +74,7 @@ class RunFacts:
         elsewhere: The same failure in other runs.
     """
 
-    row: InstanceRow
+    row: RunRow
     agent: str
     version: str
     subject: str | None
@@ -160,7 +160,7 @@ class SpanFacts:
         cancelled: The cancelled ones, if this one failed.
     """
 
-    run: InstanceRow
+    run: RunRow
     row: SpanRow
     view: Mapping[str, object]
     types: Mapping[str, Declared]
@@ -198,7 +198,7 @@ def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
     return frozenset(name for name, declared in types.items() if declared.is_closed)
 
 
-def closed_errors_in(ctx: Context, run: InstanceRow, closed: Collection[str]) -> ClosedErrors:
+def closed_errors_in(ctx: Context, run: RunRow, closed: Collection[str]) -> ClosedErrors:
     """Return the exceptions of the steps of a run whose types are *closed*."""
     if not closed or not run.spans_failed:
         return ClosedErrors()
@@ -296,7 +296,7 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
 
 
 def _failed_elsewhere(
-    ctx: Context, row: InstanceRow, run: RunRef, steps: Mapping[str, StepRecord]
+    ctx: Context, row: RunRow, run: RunRef, steps: Mapping[str, StepRecord]
 ) -> dict[str, StepRecord]:
     """Return the steps of the first failure of a run, and those around, which are not in a page."""
     if row.status != FAILED or row.failure_us is None:
@@ -326,7 +326,7 @@ def _failed_elsewhere(
     return far
 
 
-def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
+def _elsewhere(ctx: Context, row: RunRow) -> Elsewhere | None:
     """Return the runs of the agent that failed as this one did, if there are others."""
     account_id = ctx.caller.account_id
     if row.status != FAILED or row.fingerprint is None:
@@ -348,7 +348,7 @@ def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
     )
 
 
-def _types(ctx: Context, run: InstanceRow) -> dict[str, Declared]:
+def _types(ctx: Context, run: RunRow) -> dict[str, Declared]:
     """Return what the schema version of a run declares, by the name of the span type."""
     types = ctx.declarations.of(ctx.tx, run.agent_schema_version_id).types
     return {name: Declared(name, span_type.data_risk) for name, span_type in types.items()}
@@ -392,7 +392,7 @@ def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -
     )
 
 
-def seconds_after(run: InstanceRow, at_us: int | None) -> int | None:
+def seconds_after(run: RunRow, at_us: int | None) -> int | None:
     """Return how many microseconds after the start of a run something was."""
     if run.started_at is None or at_us is None:
         return None

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from remit.collector.domain import TokenScope
+from remit.collector.domain.lists import RunsQuery, rank_runs
 from remit.collector.domain.params import validated
-from remit.collector.domain.questions import RunsQuery, rank_runs
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import US_PER_S, day
@@ -27,7 +27,7 @@ from remit.collector.page.run_filters import (
     of_address,
     of_form,
 )
-from remit.collector.page.run_rows import Run, RunRow, rows_of
+from remit.collector.page.run_rows import ListedRow, Run, rows_of
 from remit.collector.page.runs_line import REFUSED, Known, form, form_again
 from remit.collector.page.runs_without import WORDS, Dropped, without_each
 from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Page, Redirect, Visit
@@ -289,7 +289,9 @@ def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
     )
 
 
-def _days(rows: Sequence[RunRow], visit: Visit, filters: Filters) -> list[tuple[str, list[RunRow]]]:
+def _days(
+    rows: Sequence[ListedRow], visit: Visit, filters: Filters
+) -> list[tuple[str, list[ListedRow]]]:
     """Return rows by day; all together in an order that is not that of time."""
     if filters.order != "newest":
         return [("", list(rows))] if rows else []

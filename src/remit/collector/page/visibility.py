@@ -11,7 +11,7 @@ from typing import NamedTuple
 from remit.collector.domain import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.errors import not_found
-from remit.collector.store import ErasureRow, InstanceRow
+from remit.collector.store import ErasureRow, RunRow
 from remit.collector.store.questions import RunRef, Scope, run_ref_of, scope_of
 
 
@@ -23,7 +23,7 @@ class SeenRun(NamedTuple):
         ref: How the database names it.
     """
 
-    row: InstanceRow
+    row: RunRow
     ref: RunRef
 
 
@@ -56,14 +56,14 @@ def run_in(ctx: Context, run_id: str) -> SeenRun:
     return SeenRun(row, ref)
 
 
-def erased_runs(ctx: Context, records: Iterable[ErasureRow]) -> dict[str, InstanceRow | None]:
+def erased_runs(ctx: Context, records: Iterable[ErasureRow]) -> dict[str, RunRow | None]:
     """Return the erased runs that the caller sees, by id; None for one that is gone.
 
     The record of a run that is gone says nothing of its agent: only the account sees it.
     """
     caller = ctx.caller
     ids = {record.agent_instance_id for record in records}
-    rows = ctx.tx.instances(caller.account_id, ids)
+    rows = ctx.tx.runs(caller.account_id, ids)
     if caller.agent_id is None:
         return {run_id: rows.get(run_id) for run_id in ids}
     return {row.id: row for row in rows.values() if caller.sees(row)}

@@ -44,8 +44,8 @@ from remit.collector.store.rows import DeploymentRow as DeploymentRow
 from remit.collector.store.rows import EnvironmentRow as EnvironmentRow
 from remit.collector.store.rows import ErasureRow as ErasureRow
 from remit.collector.store.rows import FindingRow as FindingRow
-from remit.collector.store.rows import InstanceRow as InstanceRow
 from remit.collector.store.rows import KeyRow as KeyRow
+from remit.collector.store.rows import RunRow as RunRow
 from remit.collector.store.rows import SchemaVersionRow as SchemaVersionRow
 from remit.collector.store.rows import SessionRow as SessionRow
 from remit.collector.store.rows import SpanRow as SpanRow

@@ -43,7 +43,7 @@ from remit.collector.store.postgres_sql import (
     JsonRow,
     translated,
 )
-from remit.collector.store.rows import AgentRow, EnvironmentRow, InstanceRow, Row, SpanRow
+from remit.collector.store.rows import AgentRow, EnvironmentRow, Row, RunRow, SpanRow
 from remit.collector.store.statements import Value
 
 MOST_ROWS: Final = 500
@@ -146,20 +146,20 @@ class DistributedTransaction(PostgresTransaction):
     # Agents and environments
 
     @override
-    def _kept(self, kind: type[Row]) -> str:
-        if kind is InstanceRow:  # locked part by part
+    def _lock_clause(self, kind: type[Row]) -> str:
+        if kind is RunRow:  # locked part by part
             return ""
         if kind not in _REFERRED_TO:
-            return super()._kept(kind)
+            return super()._lock_clause(kind)
         if self._writing and not self._keeps:
             self._fetch(_KEEP, (KEPT_LOCK,))
             self._keeps = True
         return ""
 
     @override
-    def _removable(self) -> str:
+    def _removal_lock(self) -> str:
         self._fetch(_CLOSE, (KEPT_LOCK,))
-        return super()._removable()
+        return super()._removal_lock()
 
     @override
     def remove_agent(self, agent_id: str) -> None:
@@ -188,7 +188,7 @@ class DistributedTransaction(PostgresTransaction):
         # A run that this transaction added has no span yet, except by this transaction itself.
         if created and (self._has_spans or not self._added.keys() >= set(instance_ids)):
             found |= self._runs_of_spans(created, shards)
-        self.instances(None, found.union(instance_ids))
+        self.runs(None, found.union(instance_ids))
         return _shards_of(found)
 
     def _lock_with_spans(
@@ -213,7 +213,7 @@ class DistributedTransaction(PostgresTransaction):
         return {to_text(run_id) for (run_id,) in self._fetch(_IDS_OF_RUNS, shards_and_refs)}
 
     @override
-    def add_run(self, row: InstanceRow) -> InstanceRow:
+    def add_run(self, row: RunRow) -> RunRow:
         row = super().add_run(row)
         self._added[row.id] = row.ref
         return row

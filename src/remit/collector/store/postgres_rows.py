@@ -35,9 +35,9 @@ from remit.collector.store.rows import (
     DeploymentRow,
     EnvironmentRow,
     FindingRow,
-    InstanceRow,
     KeyRow,
     Row,
+    RunRow,
     SessionRow,
     SpanRow,
     TokenRow,
@@ -52,7 +52,7 @@ _LOCKS: Final[dict[type[Row], str]] = {
     AgentRow: " FOR KEY SHARE",
     EnvironmentRow: " FOR KEY SHARE",
     DeploymentRow: " FOR KEY SHARE",
-    InstanceRow: " FOR NO KEY UPDATE OF r",
+    RunRow: " FOR NO KEY UPDATE OF r",
     TokenRow: " FOR NO KEY UPDATE",
     SessionRow: " FOR UPDATE",
 }
@@ -149,7 +149,7 @@ class PostgresTransaction(Transaction):
     # Runs
 
     @override
-    def instance_of_identifier(
+    def run_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
     ) -> str | None:
         wanted = agent_id, environment_id, external_identifier
@@ -159,7 +159,7 @@ class PostgresTransaction(Transaction):
         # Most are new. In a distributed database, a statement about several tables costs more.
         if not list(self.rows(sqls.HAS_IDENTIFIER, (external_identifier,))):
             return None
-        return super().instance_of_identifier(*wanted)
+        return super().run_of_identifier(*wanted)
 
     @override
     def hold(
@@ -170,7 +170,7 @@ class PostgresTransaction(Transaction):
         created: Collection[str] = (),
     ) -> Collection[int] | None:
         if not span_ids:
-            self.instances(None, instance_ids)
+            self.runs(None, instance_ids)
             return ()
         unlocked = self._unread(instance_ids)
         values = (*of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
@@ -182,7 +182,7 @@ class PostgresTransaction(Transaction):
         return None if any(some_exist for some_exist, *_ in rows) else ()
 
     @override
-    def add_run(self, row: InstanceRow) -> InstanceRow:
+    def add_run(self, row: RunRow) -> RunRow:
         row = super().add_run(row)
         self._pending.new_runs[row.id] = None
         return row
@@ -195,17 +195,17 @@ class PostgresTransaction(Transaction):
     def _insert_key_of_run(self, values: Sequence[Value]) -> None:
         """Do nothing: it is written with the run."""
 
-    def _new_runs(self) -> list[InstanceRow]:
-        return list(self.instances(None, self._pending.new_runs).values())
+    def _new_runs(self) -> list[RunRow]:
+        return list(self.runs(None, self._pending.new_runs).values())
 
     @override
-    def erase(self, run: InstanceRow, erased_at: int) -> int:
+    def erase(self, run: RunRow, erased_at: int) -> int:
         # What it deletes must not be written afterwards.
         self._write(self._parts_of_spans())
         return super().erase(run, erased_at)
 
     @override
-    def _erase_payloads(self, run: InstanceRow) -> int:
+    def _erase_payloads(self, run: RunRow) -> int:
         return self.run(sqls.ERASE_PAYLOADS, (run.ref, shard_of(to_bytes(run.id))))
 
     # Spans
@@ -263,24 +263,24 @@ class PostgresTransaction(Transaction):
         self._pending.findings += rows
 
     @override
-    def recorded(self, run: InstanceRow) -> int | None:
+    def recorded(self, run: RunRow) -> int | None:
         pending = (row.number for row in self._pending.findings if _is_hole(row, run))
         number = next(pending, None)
         return super().recorded(run) if number is None else number
 
     @override
-    def close_hole(self, run: InstanceRow) -> None:
+    def close_hole(self, run: RunRow) -> None:
         others = [row for row in self._pending.findings if not _is_hole(row, run)]
         self._pending.findings = others
         super().close_hole(run)
 
     @override
-    def add_labels(self, run: InstanceRow, labels: Iterable[tuple[str, str]]) -> None:
+    def add_labels(self, run: RunRow, labels: Iterable[tuple[str, str]]) -> None:
         place = _of_run(run)
         self._pending.labels += [{**place, "key": key, "value": value} for key, value in labels]
 
     @override
-    def add_subject(self, run: InstanceRow, subject_hash: str) -> None:
+    def add_subject(self, run: RunRow, subject_hash: str) -> None:
         self._pending.subjects.append({**_of_run(run), "subject_hash": subject_hash})
 
     # Retention
@@ -352,7 +352,7 @@ class PostgresTransaction(Transaction):
     def _parts_of_runs(self) -> dict[str, Sequence[JsonRow]]:
         pending = self._pending
         new = [_values(row, sqls.NEW_RUN) for row in self._new_runs()]
-        rows = self.instances(None, pending.changed).values()
+        rows = self.runs(None, pending.changed).values()
         changed = [_values(row, ("ref", *sqls.CHANGED_RUN)) for row in rows]
         pending.new_runs, pending.changed = {}, {}
         keys = [
@@ -405,11 +405,11 @@ class PostgresTransaction(Transaction):
             raise ConflictError("another transaction added the same row")
 
     @override
-    def _kept(self, kind: type[Row]) -> str:
+    def _lock_clause(self, kind: type[Row]) -> str:
         return _LOCKS.get(kind, "") if self._writing else ""
 
     @override
-    def _removable(self) -> str:
+    def _removal_lock(self) -> str:
         # Two transactions that both hold FOR KEY SHARE and then delete the row deadlock.
         return " FOR UPDATE"
 
@@ -444,7 +444,7 @@ class PostgresTransaction(Transaction):
         return f"{column} = ANY(?::bytea[])", (array_of_ids(ids),)
 
 
-def _is_hole(row: FindingRow, run: InstanceRow) -> bool:
+def _is_hole(row: FindingRow, run: RunRow) -> bool:
     return row.kind == HOLE and row.run_ref == run.ref
 
 
@@ -481,13 +481,13 @@ def _array(texts: Collection[str]) -> str:
     return f'{{"{joined}"}}' if texts else "{}"
 
 
-def _of_run(run: InstanceRow) -> dict[str, Value]:
+def _of_run(run: RunRow) -> dict[str, Value]:
     """Return the columns by which a row belongs to a run."""
     run_id = to_bytes(run.id)
     return {"shard": shard_of(run_id), "run_id": run_id.hex(), "run_ref": run.ref}
 
 
-def _values(row: InstanceRow, fields: Sequence[str]) -> JsonRow:
+def _values(row: RunRow, fields: Sequence[str]) -> JsonRow:
     """Return columns of a run, with its shard; its id, if it is one of them, in hexadecimal."""
     run_id = to_bytes(row.id)
     values: dict[str, Value] = {name: getattr(row, name) for name in fields}

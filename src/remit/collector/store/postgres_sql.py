@@ -10,7 +10,7 @@ import msgspec
 
 from remit.collector.store import statements
 from remit.collector.store.counts import RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY, WITHHELD_KEY
-from remit.collector.store.rows import AgentRow, FindingRow, InstanceRow, KeyRow, Row, SpanRow
+from remit.collector.store.rows import AgentRow, FindingRow, KeyRow, Row, RunRow, SpanRow
 from remit.collector.store.statements import Value
 
 JsonRow: TypeAlias = "Mapping[str, Value]"
@@ -177,7 +177,7 @@ FORGET_FINDINGS: Final = (
 # What is written before a commit: each part has one parameter, the JSON of its rows.
 NEW_RUN: Final = (*statements.INSERTED, "ref")
 CHANGED_RUN: Final = tuple(name for name in statements.OF_RUN if name not in statements.LASTING)
-_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | _SHARD
+_CHANGED_RUN_COLUMNS: Final = _of_fields(RunRow, ("ref", *CHANGED_RUN)) | _SHARD
 CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"  # noqa: S608 - as above
 """The changed runs of a JSON parameter."""
 CHANGE_RUNS: Final = (
@@ -185,9 +185,7 @@ CHANGE_RUNS: Final = (
     "WHERE w.ref = r.ref AND w.shard = r.shard"
 )
 INSERTS: Final = {
-    "new_runs": Insert(
-        "runs", _of_fields(InstanceRow, NEW_RUN) | _SHARD, f"ORDER BY r.id {_IF_NEW}"
-    ),
+    "new_runs": Insert("runs", _of_fields(RunRow, NEW_RUN) | _SHARD, f"ORDER BY r.id {_IF_NEW}"),
     "run_keys": Insert(
         "run_keys",
         _integers(("agent_ref", "environment_ref"), external_identifier="text", run_id="text"),

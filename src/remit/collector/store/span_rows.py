@@ -14,7 +14,7 @@ from remit.collector.store.rows import (
     HOLE,
     STATUSES,
     FindingRow,
-    InstanceRow,
+    RunRow,
     SpanRow,
     TypeRow,
 )
@@ -207,7 +207,7 @@ class SpanRows(Execution):
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
         """Insert findings; those recorded already stay."""
 
-    def recorded(self, run: InstanceRow) -> int | None:
+    def recorded(self, run: RunRow) -> int | None:
         """Return how many spans a run with a hole recorded, its root included.
 
         None if it has no hole, or the finding was deleted because of its age.
@@ -218,12 +218,12 @@ class SpanRows(Execution):
         sql = f"SELECT number FROM span_findings WHERE {condition}"  # noqa: S608 - fixed texts
         return next((int(number) for (number,) in self.rows(sql, values)), None)
 
-    def close_hole(self, run: InstanceRow) -> None:
+    def close_hole(self, run: RunRow) -> None:
         """Delete the finding that a run has a hole."""
         condition, values = self._hole_of(run)
         self.run(f"DELETE FROM span_findings WHERE {condition}", values)  # noqa: S608 - as above
 
-    def _hole_of(self, run: InstanceRow) -> tuple[str, tuple[Value, ...]]:
+    def _hole_of(self, run: RunRow) -> tuple[str, tuple[Value, ...]]:
         shard, values = self.in_shard("", to_bytes(run.id))
         return f"{shard}run_ref = ? AND kind = ?", (*values, run.ref, HOLE)
 

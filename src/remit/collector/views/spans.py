@@ -15,7 +15,7 @@ from remit.collector.store import (
     UNCHECKED_PAYLOAD,
     UNCHECKED_RESULT,
     UNDECLARED,
-    InstanceRow,
+    RunRow,
     SpanRow,
 )
 from remit.collector.times import format_us
@@ -54,7 +54,7 @@ class SpanView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def span_view(
     row: SpanRow,
-    instance: InstanceRow,
+    instance: RunRow,
     title: str,
     *,
     schema_errors: Sequence[str] = (),

@@ -25,7 +25,7 @@ from remit.collector.store import (
     UNCHECKED_PAYLOAD,
     UNCHECKED_RESULT,
     UNDECLARED,
-    InstanceRow,
+    RunRow,
     SpanRow,
     Transaction,
 )
@@ -119,13 +119,13 @@ def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budge
     return row if text is None else msgspec.structs.replace(row, summary=text)
 
 
-def shown(ctx: Context, row: SpanRow, instance: InstanceRow) -> SpanView:
+def shown(ctx: Context, row: SpanRow, instance: RunRow) -> SpanView:
     """Return the view of a span, with its differences from its declaration."""
     version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
     return shown_span(version, row, instance, ctx.budget)
 
 
-def shown_span(version: Declared, row: SpanRow, instance: InstanceRow, budget: Budget) -> SpanView:
+def shown_span(version: Declared, row: SpanRow, instance: RunRow, budget: Budget) -> SpanView:
     """Return the view of a span; to list its errors takes no longer than *budget*."""
     span_type = version.types.get(row.schema_name)
     title = row.schema_name if span_type is None else span_type.title
@@ -150,7 +150,7 @@ def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) 
 
 
 def judged_qualities(
-    tx: Transaction, declarations: Declarations, instance: InstanceRow, budget: Budget
+    tx: Transaction, declarations: Declarations, instance: RunRow, budget: Budget
 ) -> tuple[dict[str, str | None], dict[str, list[str]]]:
     """Return the summaries and the errors of the quality payloads of a run, both by name.
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final, TypeAlias, get_args
 
+from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import (
     Filter,
@@ -23,14 +24,13 @@ from remit.collector.domain.params import (
     row_of,
     text_like,
 )
-from remit.collector.domain.validation import schema_errors
 from remit.collector.errors import forbidden, invalid_field, not_found
 from remit.collector.store import INVALID, STATUSES, UNCHECKED, EnvironmentRow
 from remit.collector.store import questions as store
 from remit.collector.store.counts import RUN_COUNTS, US_PER_HOUR
 from remit.collector.store.rows import RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.questions import count_view, fingerprint_of, listed_span, run_view
+from remit.collector.views.lists import count_view, fingerprint_of, listed_span, run_view
 from remit.models._types import Purpose
 
 MAX_RUNS: Final = 100
@@ -202,7 +202,7 @@ def _listed(
 def _schema_errors(ctx: Context, spans: Sequence[store.SpanRecord]) -> dict[str, list[str]]:
     """Return the differences of spans from their declarations, by span."""
     differing = [span for span in spans if span.flags & (INVALID | UNCHECKED)]
-    runs = ctx.tx.instances(None, {span.run_id for span in differing})
+    runs = ctx.tx.runs(None, {span.run_id for span in differing})
     versions = {
         run.id: ctx.declarations.of(ctx.tx, run.agent_schema_version_id) for run in runs.values()
     }
