@@ -88,7 +88,6 @@ from remit.collector.store.ids import to_bytes as to_bytes
 from remit.collector.store.ids import to_text as to_text
 from remit.collector.store.postgres import PostgresStore, Waits
 from remit.collector.store.postgres_partitions import WEEK_MS as WEEK_MS
-from remit.collector.store.postgres_partitions import bound_at as bound_at
 from remit.collector.store.postgres_rows import PostgresTransaction as PostgresTransaction
 from remit.collector.store.questions import RunCriteria as RunCriteria
 from remit.collector.store.questions import TypeCounts as TypeCounts
