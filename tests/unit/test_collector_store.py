@@ -11,8 +11,11 @@ import pytest
 
 from remit._base.clock import SystemClock
 from remit.collector import Store, create_token, open_store
-from remit.collector.domain import prepare
-from remit.collector.store import AccountRow, ConflictError, Page, Transaction, write
+from remit.collector.domain.places import prepare
+from remit.collector.store.base import ConflictError, write
+from remit.collector.store.filters import Page
+from remit.collector.store.rows import AccountRow
+from remit.collector.store.transaction import Transaction
 from remit.collector.store.version import statements
 from remit.errors import SettingsError
 from tests.stores import EACH_STORE, STORES, empty_database, new_database

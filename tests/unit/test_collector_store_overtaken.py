@@ -13,7 +13,9 @@ import pytest
 
 from remit._base import ids
 from remit.collector import Store, open_store
-from remit.collector.store import CREATED_BY_KEY, SpanRow, StoreUnavailableError, Transaction
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.rows import CREATED_BY_KEY, SpanRow
+from remit.collector.store.transaction import Transaction
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside import httpx
 from tests.inside_collector import postgres_store

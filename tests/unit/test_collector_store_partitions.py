@@ -11,7 +11,7 @@ import pytest
 
 from remit._base.ids import new_key, pfid
 from remit.collector import Store
-from remit.collector.store import Page, SpanFilter
+from remit.collector.store.filters import Page, SpanFilter
 from remit.collector.store.ids import first_at, to_bytes
 from remit.collector.store.postgres_partitions import TABLES, Part, part_at, week_at
 from remit.testing import FakeClock

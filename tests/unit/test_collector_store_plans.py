@@ -13,9 +13,11 @@ import psycopg
 import pytest
 
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import DENIED, Page, SpanFilter, Transaction
+from remit.collector.store.filters import Page, SpanFilter
 from remit.collector.store.postgres_rows import PostgresTransaction
+from remit.collector.store.rows import DENIED
 from remit.collector.store.sqlite_rows import SqliteTransaction
+from remit.collector.store.transaction import Transaction
 from tests.collecting import World
 from tests.inside_collector import sqlite_store
 from tests.postgres import database

@@ -18,8 +18,10 @@ from click.testing import CliRunner, Result
 
 from remit.cli import main
 from remit.collector import Store, create_token, open_store
-from remit.collector.store import AccountRow, StoreUnavailableError, shown
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.open import shown
 from remit.collector.store.postgres import MAX_CONNECTIONS, MAX_READERS, PostgresStore, Waits
+from remit.collector.store.rows import AccountRow
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
 from tests.inside_collector import postgres_store

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from remit._base.ids import new_key, pfid
 from remit.cli import main
 from remit.collector import Store, open_store
-from remit.collector.store import Page, Removed, SpanFilter
+from remit.collector.store.filters import Page, Removed, SpanFilter
 from remit.collector.store.retention import forget
 from remit.collector.times import parse_us
 from remit.testing import FakeClock

@@ -25,7 +25,8 @@ from remit.collector.page.map_drawing import ROW, TALL, drawing, thickness
 from remit.collector.page.register_entries import Entry, entries_of
 from remit.collector.page.sides import clashes_in, sides_of, summary_of, verdict_of
 from remit.collector.page.tables import csv
-from remit.collector.store.questions import AgentRecord, StepCount
+from remit.collector.store.questions.count_lists import StepCount
+from remit.collector.store.questions.records import AgentRecord
 from tests.declared_agents import (
     CONTACT,
     HEALTH,

@@ -22,7 +22,6 @@ from remit.collector.api.bodies import GZIP, decoded
 from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
 from remit.collector.api.openapi import document
 from remit.collector.api.operation import Operation, carry_out, read
-from remit.collector.domain import caller_of, erase
 from remit.collector.domain.context import (
     Allowance,
     Caller,
@@ -30,21 +29,22 @@ from remit.collector.domain.context import (
     IdSource,
     RequestCounts,
 )
-from remit.collector.domain.erasure import Selection
+from remit.collector.domain.erasure import Selection, erase
 from remit.collector.domain.params import Values, checked_key
+from remit.collector.domain.tokens import caller_of
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
 from remit.collector.json_io import Fields, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import MIB, Settings
-from remit.collector.store import (
+from remit.collector.store.base import (
     ConflictError,
     Store,
     StoreUnavailableError,
     TooSlowError,
-    Transaction,
     write,
 )
-from remit.collector.validation import Declarations
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.declarations import Declarations
 from remit.collector.views import error_answer
 from remit.errors import SettingsError
 

@@ -26,7 +26,7 @@ from remit.collector.domain.params import (
 from remit.collector.domain.spans import SpanCall
 from remit.collector.errors import RequestError, forbidden, not_found
 from remit.collector.json_io import encode, object_of
-from remit.collector.store import KeyRow
+from remit.collector.store.rows import KeyRow
 from remit.collector.views import success_answer
 
 

@@ -16,7 +16,8 @@ from remit.collector.domain.findings import LOSS_SPAN, Marks
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE
 from remit.collector.json_io import encode, read_json
-from remit.collector.store import (
+from remit.collector.store.questions.span_lists import SpanRecord
+from remit.collector.store.rows import (
     BAD_PAYLOAD,
     BAD_RESULT,
     INVALID,
@@ -27,18 +28,13 @@ from remit.collector.store import (
     UNDECLARED,
     RunRow,
     SpanRow,
-    Transaction,
 )
-from remit.collector.store.questions import SpanRecord
 from remit.collector.store.statements import EMPTY
-from remit.collector.validation import (
-    Budget,
-    CompiledSpanType,
-    Declarations,
-    Declared,
-    SchemaVerdict,
-    may_hold,
-)
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.budget import Budget
+from remit.collector.validation.declarations import CompiledSpanType, Declarations, Declared
+from remit.collector.validation.markers import may_hold
+from remit.collector.validation.schemas import SchemaVerdict
 from remit.collector.views import span_view
 from remit.collector.views.spans import SpanView
 

@@ -12,8 +12,10 @@ from remit._base.clock import Clock, Deadline
 from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
 from remit.collector.errors import RequestError, too_large
 from remit.collector.settings import Settings
-from remit.collector.store import AgentRow, RunRow, Transaction
-from remit.collector.validation import Budget, Declarations
+from remit.collector.store.rows import AgentRow, RunRow
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.budget import Budget
+from remit.collector.validation.declarations import Declarations
 
 
 class Permission(StrEnum):

@@ -15,17 +15,11 @@ from remit.collector.domain.context import Context, IdSource
 from remit.collector.domain.params import Filter, Query, agent_of, check_text, instance_of, required
 from remit.collector.errors import forbidden, invalid, invalid_field, not_found, too_large
 from remit.collector.models.erasure import Erasure, ErasureForCreate
-from remit.collector.store import (
-    ErasureRow,
-    RunRow,
-    SpanRow,
-    Store,
-    TokenRow,
-    Transaction,
-    write,
-)
+from remit.collector.store.base import Store, write
+from remit.collector.store.rows import ErasureRow, RunRow, SpanRow, TokenRow
 from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
+from remit.collector.store.transaction import Transaction
 from remit.collector.views import instance_view, row_view, success_answer
 
 MAX_RUNS: Final = 1000

@@ -10,8 +10,8 @@ import msgspec
 
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
-from remit.collector.store import RunRow, SpanRow
-from remit.collector.validation import CompiledSpanType
+from remit.collector.store.rows import RunRow, SpanRow
+from remit.collector.validation.declarations import CompiledSpanType
 from remit.models.data_risk import Classification
 
 MOST_FAILED: Final = 100

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from remit.collector.store import (
+from remit.collector.store.rows import (
     BAD_PAYLOAD,
     BEYOND,
     DENIED,
@@ -23,8 +23,8 @@ from remit.collector.store import (
     RunRow,
     SpanRow,
 )
-from remit.collector.validation import KEY, exceeded, markers_in
-from remit.collector.validation import WITHHELD as WITHHELD_MARKER
+from remit.collector.validation.markers import KEY, exceeded, markers_in
+from remit.collector.validation.markers import WITHHELD as WITHHELD_MARKER
 
 LOSS_SPAN: Final = "remit:loss"
 """Name of the span that reports what a run lost."""

@@ -28,8 +28,8 @@ from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
 from remit.collector.json_io import object_of
 from remit.collector.settings import KIB
-from remit.collector.store import AgentRow, Listed, Page, RunRow
-from remit.collector.store.rows import Row
+from remit.collector.store.filters import Listed, Page
+from remit.collector.store.rows import AgentRow, Row, RunRow
 from remit.collector.times import parse_us
 from remit.collector.views import list_answer
 from remit.models.bulk import MAX_KEY_CHARS

@@ -16,23 +16,21 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.findings import Marks
 from remit.collector.domain.params import Instant, Query, agent_of, instance_of
 from remit.collector.json_io import read_json
-from remit.collector.store import (
+from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.store.filters import Page, SpanFilter, TypeCounts
+from remit.collector.store.rows import (
     BEYOND,
     DENIED,
     HIDDEN,
     WITHHELD,
     AgentRow,
-    Page,
     RunRow,
     SchemaVersionRow,
-    SpanFilter,
-    Transaction,
-    TypeCounts,
     VersionRow,
 )
-from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.store.transaction import Transaction
 from remit.collector.times import FIRST_US, US_PER_S, format_us
-from remit.collector.validation import read_span_types
+from remit.collector.validation.declarations import read_span_types
 from remit.models.data_risk import ActionProfile, Classification, DataCategories
 from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
 

@@ -20,21 +20,21 @@ from remit.collector.domain.failures import (
 )
 from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows, hole_row
 from remit.collector.domain.states import UNFINISHED
-from remit.collector.store import (
+from remit.collector.store.filters import SpanFilter
+from remit.collector.store.rows import (
     DENIED,
     FOUND,
     HOLE,
     FindingRow,
     RunRow,
-    SpanFilter,
     SpanRow,
-    Transaction,
     TypeRow,
+    all_spans,
 )
-from remit.collector.store.rows import all_spans
 from remit.collector.store.statements import SPANS_OF_RUN
 from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
-from remit.collector.validation import CompiledSpanType
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.declarations import CompiledSpanType
 
 FAILED: Final = "failed"
 MOST_RECORDED: Final = 2**31 - 1

@@ -42,8 +42,7 @@ from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, v
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
-from remit.collector.store import AgentRow, RunRow, TokenRow
-from remit.collector.store.rows import all_spans
+from remit.collector.store.rows import AgentRow, RunRow, TokenRow, all_spans
 from remit.collector.views import detail_view, instance_view, list_answer, summary_view
 from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (

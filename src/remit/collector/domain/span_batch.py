@@ -36,7 +36,7 @@ from remit.collector.domain.spans import (
 from remit.collector.domain.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import same_json
-from remit.collector.store import (
+from remit.collector.store.rows import (
     CREATED_BY_KEY,
     FINISHED_BY_KEY,
     SENSITIVE,
@@ -44,7 +44,7 @@ from remit.collector.store import (
     RunRow,
     SpanRow,
 )
-from remit.collector.validation import CompiledSpanType, Declared
+from remit.collector.validation.declarations import CompiledSpanType, Declared
 from remit.collector.views import span_answer
 from remit.collector.views.spans import without_values
 

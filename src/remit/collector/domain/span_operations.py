@@ -24,7 +24,8 @@ from remit.collector.domain.spans import CREATE, SpanCall
 from remit.collector.errors import RequestError, invalid_field, not_found
 from remit.collector.json_io import encode, fields_of
 from remit.collector.models.service import CreateTestSpansRequest
-from remit.collector.store import RunRow, SpanFilter, SpanRow
+from remit.collector.store.filters import SpanFilter
+from remit.collector.store.rows import RunRow, SpanRow
 from remit.collector.views import list_answer
 from remit.collector.views.spans import SpanView
 

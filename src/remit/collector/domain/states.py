@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from remit.collector.errors import RequestError, invalid_action
-from remit.collector.store import SENSITIVE, RunRow, SpanRow
+from remit.collector.store.rows import SENSITIVE, RunRow, SpanRow
 
 _replace = msgspec.structs.replace
 

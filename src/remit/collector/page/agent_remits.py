@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.windows import Window
-from remit.collector.store.questions import (
-    AgentRecord,
-    CountCriteria,
-    StepCount,
-    agents,
-    step_counts,
-)
+from remit.collector.store.questions.count_lists import CountCriteria, StepCount, step_counts
+from remit.collector.store.questions.records import AgentRecord, agents
 
 MOST_AGENTS: Final = 1_000
 """Most agents of which declarations are read for one page, the newest."""

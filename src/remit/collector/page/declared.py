@@ -27,7 +27,7 @@ from remit._policy.words import (
     most_sensitive,
     word_of,
 )
-from remit.collector.domain import is_closed
+from remit.collector.domain.failures import is_closed
 from remit.collector.json_io import read_json
 from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import members

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.page.visibility import erased_runs
-from remit.collector.store import ErasureRow
-from remit.collector.store.questions import erasures
+from remit.collector.store.questions.records import erasures
+from remit.collector.store.rows import ErasureRow
 from remit.collector.times import format_us
 
 MOST_RECORDS: Final = 1000

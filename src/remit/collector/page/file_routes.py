@@ -14,7 +14,7 @@ from remit.collector.api import CALLER, OWN_PREFIX, ROUTE, UNAVAILABLE, Executor
 from remit.collector.domain.params import check_names
 from remit.collector.page.run_file import HTML, RunFiles
 from remit.collector.page.shell import HEADERS
-from remit.collector.store import Store, StoreUnavailableError
+from remit.collector.store.base import Store, StoreUnavailableError
 
 FILE: Final = f"{OWN_PREFIX}/runs/{{id}}/file"
 VALUES: Final = f"{FILE}/values"

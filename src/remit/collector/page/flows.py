@@ -11,7 +11,7 @@ from remit._policy.leaving import Leaves, may_leave
 from remit._policy.words import CATEGORIES, most_sensitive
 from remit.collector.page.agent_remits import AgentRemit
 from remit.collector.page.declared import Declared
-from remit.collector.store.questions import StepCount
+from remit.collector.store.questions.count_lists import StepCount
 
 MOST_DRAWN: Final = 12
 """Most agents that are drawn; the last row has all others together."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from remit.collector.page import formats
-from remit.collector.validation import KEY
+from remit.collector.validation.markers import KEY
 
 MOST_NODES: Final = 2000
 MOST_CHARS: Final = 2000

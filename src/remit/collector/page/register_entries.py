@@ -12,7 +12,7 @@ from remit._policy.words import ACTION, CATEGORIES, SENDING, most_sensitive
 from remit.collector.page.agent_remits import AgentRemit
 from remit.collector.page.declared import Declared
 from remit.collector.page.formats import words
-from remit.collector.store.questions import StepCount
+from remit.collector.store.questions.count_lists import StepCount
 
 OWNER: Final = "owner"
 PURPOSE: Final = "purpose"

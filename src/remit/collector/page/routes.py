@@ -32,7 +32,7 @@ from remit.collector.page.guards import (
 )
 from remit.collector.page.sessions import LONGEST_US, Sessions
 from remit.collector.page.visits import Api, Data, Handler, Page, Pieces, Redirect, Visit
-from remit.collector.store import Store, StoreUnavailableError
+from remit.collector.store.base import Store, StoreUnavailableError
 
 MAX_FORM_BYTES: Final = 64 * 1024
 ZONE: Final = "remit_zone"

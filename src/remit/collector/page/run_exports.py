@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.domain.lists import spans_of_run
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
@@ -16,7 +16,7 @@ from remit.collector.page.payload_tree import Node
 from remit.collector.page.run_facts import closed_value, read_run, read_span
 from remit.collector.page.span_panel import Cause, Panel, panel_of
 from remit.collector.page.visits import Answer, Api, Data, Pieces, Visit
-from remit.collector.store.questions import Position
+from remit.collector.store.questions.span_lists import Position
 
 TEXT: Final = "text/plain; charset=utf-8"
 NDJSON: Final = "application/x-ndjson"

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
 from remit._base.outcomes import StepCounts, step_counts
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED, ClosedErrors, closed_errors_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
@@ -17,16 +17,11 @@ from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.visibility import run_in, scope_in
 from remit.collector.page.visits import Visit
-from remit.collector.store import RunRow, SpanFilter, SpanRow, VersionRow
-from remit.collector.store.questions import (
-    RunCriteria,
-    RunRef,
-    StepRecord,
-    count_runs,
-    oldest_run,
-    steps_of,
-)
-from remit.collector.store.rows import all_spans
+from remit.collector.store.filters import SpanFilter
+from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
+from remit.collector.store.questions.run_steps import StepRecord, steps_of
+from remit.collector.store.questions.scope import RunRef
+from remit.collector.store.rows import RunRow, SpanRow, VersionRow, all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 MOST_STEPS: Final = 2000

@@ -15,7 +15,8 @@ from markupsafe import Markup
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.version import __version__
 from remit.collector.api import Service
-from remit.collector.domain import Caller, TokenScope
+from remit.collector.domain.context import Caller
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.page import shell
 from remit.collector.page.run_facts import MOST_STEPS, read_run
 from remit.collector.page.run_notice import ledger_of, notice_of
@@ -24,7 +25,8 @@ from remit.collector.page.sessions import SESSION, Sessions
 from remit.collector.page.span_panel import Panel
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
-from remit.collector.store import SessionRow, Store
+from remit.collector.store.base import Store
+from remit.collector.store.rows import SessionRow
 
 HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200

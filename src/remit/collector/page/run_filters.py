@@ -12,7 +12,7 @@ from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import ANY, AT, LAST_DAY, NOW, Window, at, window_of
-from remit.collector.store.questions import subjects_from
+from remit.collector.store.questions.run_lists import subjects_from
 from remit.collector.store.subjects import hash_of_subject
 
 PAGE_ROWS: Final = 100

@@ -7,12 +7,12 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from remit._base.outcomes import StepCounts, step_counts
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, not_found
 from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
-from remit.collector.store.questions import run_of
+from remit.collector.store.questions.run_lists import run_of
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
 from remit.collector.views.lists import run_view

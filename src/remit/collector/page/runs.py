@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from remit.collector.domain import TokenScope
 from remit.collector.domain.lists import RunsQuery, rank_runs
 from remit.collector.domain.params import validated
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page import run_csv, run_filters
 from remit.collector.page.formats import US_PER_S, day
@@ -32,9 +32,9 @@ from remit.collector.page.runs_line import REFUSED, Known, form, form_again
 from remit.collector.page.runs_without import WORDS, Dropped, without_each
 from remit.collector.page.visits import CHANGES, COUNTS, RUNS, Answer, Page, Redirect, Visit
 from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
-from remit.collector.store import is_postgres
 from remit.collector.store.ids import ms_of
-from remit.collector.store.questions import MOST_RANKED
+from remit.collector.store.open import is_postgres
+from remit.collector.store.questions.run_lists import MOST_RANKED
 from remit.collector.times import format_us
 
 _WORST: Final = 3

@@ -26,7 +26,7 @@ from remit.collector.page.run_facts import (
     seconds_after,
 )
 from remit.collector.page.sides import Sides, clashes_in, sides_of, verdict_of
-from remit.collector.store import SpanRow
+from remit.collector.store.rows import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 _RELATIONS: Final = {

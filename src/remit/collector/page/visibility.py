@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.errors import not_found
-from remit.collector.store import ErasureRow, RunRow
-from remit.collector.store.questions import RunRef, Scope, run_ref_of, scope_of
+from remit.collector.store.questions.scope import RunRef, Scope, run_ref_of, scope_of
+from remit.collector.store.rows import ErasureRow, RunRow
 
 
 class SeenRun(NamedTuple):

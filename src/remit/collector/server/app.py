@@ -31,7 +31,7 @@ from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_rout
 from remit.collector.server.middleware import envelope
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
-from remit.collector.store import Store
+from remit.collector.store.base import Store
 
 
 def create_app(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from remit.collector.json_io import read_json
-from remit.collector.store import RunRow
+from remit.collector.store.rows import RunRow
 from remit.collector.times import format_us
 
 LEGACY_QUALITY: Final = "quality"

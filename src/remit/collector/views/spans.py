@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw
 
-from remit.collector.store import (
+from remit.collector.store.rows import (
     BAD_PAYLOAD,
     BAD_RESULT,
     SENSITIVE,
