@@ -138,7 +138,7 @@ def test_a_file_has_a_limit(
     world: World, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps after it are in the tree only, and it says so."""
-    monkeypatch.setattr("remit.collector.page.run_file.MOST_BYTES", 200)
+    monkeypatch.setattr("remit.collector.page.run.html_file.MOST_BYTES", 200)
     story = run_pages.Story(world.account())
     for ms in range(3):
         step = story.begin("shop.tools:charge", story.root, {"text": "x" * 300}, ms=ms)

@@ -112,7 +112,7 @@ def test_a_search_is_bounded(person: Visitor, monkeypatch: pytest.MonkeyPatch) -
     """It says from where to go on."""
     run = begun(person.api)
     record(person.api, run, (Step("write", start_ms=number) for number in range(2300)))
-    monkeypatch.setattr("remit.collector.page.outline.FIND_S", -1.0)
+    monkeypatch.setattr("remit.collector.page.run.outline.FIND_S", -1.0)
 
     first = person.data(f"/runs/{run}/find", q="write")
     second = person.data(f"/runs/{run}/find", q="write", after=first["next"])

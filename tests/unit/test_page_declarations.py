@@ -11,8 +11,7 @@ import pytest
 
 from remit._policy.words import CATEGORIES
 from remit.collector.page import formats
-from remit.collector.page.agent_remits import AgentRemit, remit_of
-from remit.collector.page.flows import (
+from remit.collector.page.data.flows import (
     MOST_DRAWN,
     AgentFlows,
     Kind,
@@ -21,8 +20,9 @@ from remit.collector.page.flows import (
     flows_of,
     ordered,
 )
-from remit.collector.page.map_drawing import ROW, TALL, drawing, thickness
-from remit.collector.page.register_entries import Entry, entries_of
+from remit.collector.page.data.map_drawing import ROW, TALL, drawing, thickness
+from remit.collector.page.data.register_entries import Entry, entries_of
+from remit.collector.page.declared import AgentRemit, remit_of
 from remit.collector.page.sides import clashes_in, sides_of, summary_of, verdict_of
 from remit.collector.page.tables import csv
 from remit.collector.store.questions.count_lists import StepCount

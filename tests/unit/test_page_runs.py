@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from remit.collector.errors import RequestError
-from remit.collector.page.hours import bars_of
-from remit.collector.page.run_csv import COLUMNS
-from remit.collector.page.run_rows import Outcome, outcome_of, row_of
+from remit.collector.page.runs.hours import bars_of
+from remit.collector.page.runs.rows import Outcome, outcome_of, row_of
+from remit.collector.page.runs.run_list import COLUMNS
 from remit.collector.page.tables import csv_file
 from remit.collector.page.windows import DAY_US, HOUR_US, Window, address_of, at, window_of
 from remit.collector.times import format_us, parse_us

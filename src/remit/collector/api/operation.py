@@ -152,7 +152,7 @@ def _repeated(
     return _encoded(ctx, endpoint, endpoint.again(ctx, thing_id, *operation.arguments))
 
 
-def _encoded(ctx: Context, endpoint: Endpoint, result: Any) -> bytes:  # noqa: ANN401 - what `view` takes
+def _encoded(ctx: Context, endpoint: Endpoint, result: Any) -> bytes:
     if isinstance(result, bytes):
         return result
     if ctx.minimal and endpoint.minimal is not None:

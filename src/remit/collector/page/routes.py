@@ -22,6 +22,7 @@ from remit._base.clock import NS_PER_US, Clock
 from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, Executor, Service
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
+from remit.collector.page.account.sessions import LONGEST_US, Sessions
 from remit.collector.page.guards import (
     SIGN_IN,
     can_sign_in,
@@ -30,7 +31,6 @@ from remit.collector.page.guards import (
     cookie_name,
     is_secure,
 )
-from remit.collector.page.sessions import LONGEST_US, Sessions
 from remit.collector.page.visits import Api, Data, Handler, Page, Pieces, Redirect, Visit
 from remit.collector.store.base import Store, StoreUnavailableError
 

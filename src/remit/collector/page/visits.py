@@ -13,7 +13,7 @@ import msgspec
 from remit.collector.api import Request, Service
 from remit.collector.domain.context import Caller, Context
 from remit.collector.errors import RequestError
-from remit.collector.page.sessions import Sessions
+from remit.collector.page.account.sessions import Sessions
 from remit.collector.store.rows import SessionRow
 
 T = TypeVar("T")

@@ -54,17 +54,17 @@ _LOCK: Final = f"{_READ} ORDER BY r.id FOR NO KEY UPDATE OF r"
 # With each run, whether some spans exist in the shards.
 _LOCK_WITH_SPANS: Final = _LOCK.replace(
     "SELECT ",
-    f"SELECT EXISTS (SELECT FROM spans AS s WHERE {_IN_SHARDS.format('s')} AND {OF_IDS}), ",  # noqa: S608 - fixed texts
+    f"SELECT EXISTS (SELECT FROM spans AS s WHERE {_IN_SHARDS.format('s')} AND {OF_IDS}), ",
     1,
 )
-_RUNS_OF_SPANS: Final = f"SELECT DISTINCT s.shard, s.run_ref FROM spans AS s WHERE {OF_IDS}"  # noqa: S608 - fixed texts
+_RUNS_OF_SPANS: Final = f"SELECT DISTINCT s.shard, s.run_ref FROM spans AS s WHERE {OF_IDS}"
 _IDS_OF_RUNS: Final = (
     "SELECT r.id FROM runs AS r WHERE r.shard = ANY(?::smallint[]) AND r.ref = ANY(?::bigint[])"
 )
 # The shards of each table are named: Citus takes them over by `=` from one to the other, but not by
 # `ANY`.
 _SPANS: Final = (
-    f"SELECT {statements.SPAN_COLUMNS} FROM spans AS s {JOIN_RUN} "  # noqa: S608 - fixed texts
+    f"SELECT {statements.SPAN_COLUMNS} FROM spans AS s {JOIN_RUN} "
     f"JOIN span_types AS t ON t.ref = s.type_ref {JOIN_PAYLOADS} AND {WITHIN.format('b')}"
     f"{{b}} WHERE {OF_IDS}{{s}}{{r}}"
 )

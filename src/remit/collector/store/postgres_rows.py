@@ -297,11 +297,11 @@ class PostgresTransaction(Transaction):
 
     def _forget(self, table: str, first_id: str, most: int, tables: Iterable[str]) -> int:
         """Delete the rows of up to *most* old spans in *table* from *tables*; return how many."""
-        sql = f"SELECT shard, id FROM {table} WHERE id < ? LIMIT ?"  # noqa: S608 - a fixed text
+        sql = f"SELECT shard, id FROM {table} WHERE id < ? LIMIT ?"
         old: list[tuple[int, bytes]] = self._fetch(sql, (to_bytes(first_id), most))
         shards = [(shard, array_of_ids(ids)) for shard, ids in by_shard(old).items()]
         for each in tables:
-            sql = f"DELETE FROM {each} WHERE shard = ? AND id = ANY(?::bytea[])"  # noqa: S608 - as above
+            sql = f"DELETE FROM {each} WHERE shard = ? AND id = ANY(?::bytea[])"
             self.run_many(sql, shards)
         return len(old)
 

@@ -77,7 +77,7 @@ class Insert(NamedTuple):
         """
         values = {name: _decoded(f"r.{name}", name) for name in self.columns} | computed
         return (
-            f"INSERT INTO {self.table} ({', '.join(values)}) "  # noqa: S608 - names from the code, never from a request
+            f"INSERT INTO {self.table} ({', '.join(values)}) "
             f"SELECT {', '.join(values.values())} FROM {_recordset(self.columns)} {self.after}"
         )
 
@@ -85,7 +85,7 @@ class Insert(NamedTuple):
         """Return the statement for this number of rows, each value of which is a parameter."""
         row = f"({', '.join(_decoded('?', name) for name in self.columns)})"
         return (
-            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "  # noqa: S608 - as above
+            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "
             f"VALUES {', '.join([row] * rows)} {self.after}"
         )
 
@@ -112,18 +112,18 @@ _CHANGED_COLUMNS: Final = {
     "result": "text",
 }
 CHANGES: Final = (
-    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "  # noqa: S608 - as above
+    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "
     f"FROM {_recordset(_CHANGED_COLUMNS)}"
 )
 """The changed spans of a JSON parameter."""
 CHANGE_SPANS: Final = (
-    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "  # noqa: S608 - as above
+    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "
     f"WHERE {_SAME_SPAN.format('s', 'r')} AND {OF_IDS}"
 )
 # By its unique key, whatever statistics the planner has; a payload may have been deleted.
 REPLACE_RESULT: Final = "ON CONFLICT (run_ref, id, shard) DO UPDATE SET result = excluded.result"
 CHANGE: Final = (
-    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("  # noqa: S608 - as above
+    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("
     "INSERT INTO span_payloads (run_ref, shard, id, payload, result) "
     f"SELECT run_ref, shard, id, '{statements.EMPTY}', result FROM r WHERE result IS NOT NULL "
     f"{REPLACE_RESULT}) {CHANGE_SPANS.format('r')}"
@@ -133,7 +133,7 @@ JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b',
 # The spans first, and then a look-up for each of them, whatever statistics the planner has: OFFSET
 # keeps it from merging the queries.
 SPANS_OF_IDS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
+    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "
     f"SELECT {statements.SPAN_COLUMNS} FROM s CROSS JOIN LATERAL (SELECT r.id, r.account_ref "
     "FROM runs AS r WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
     "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
@@ -144,7 +144,7 @@ SPANS_OF_ACCOUNT: Final = f"{SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['accoun
 # As above: with `key = ANY(...)`, a plan that was made while there were few keys reads all keys of
 # the account.
 KEYS_OF_TEXTS: Final = (
-    f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "  # noqa: S608 - as above
+    f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
     "AND idempotency_keys.key = wanted.key OFFSET 0) AS k"
 )
@@ -152,7 +152,7 @@ HAS_IDENTIFIER: Final = "SELECT 1 FROM run_keys WHERE external_identifier = ? LI
 _LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
 # With each run, whether some of the spans exist.
 HOLD_WITH_SPANS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
+    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "
     f"SELECT EXISTS (SELECT FROM s), {statements.RUN_COLUMNS} "
     f"FROM runs AS r {statements.WITH_PLACE} WHERE r.ref = ANY(ARRAY(SELECT run_ref FROM s) "
     f"|| ARRAY(SELECT ref FROM runs WHERE id = ANY(?::bytea[]))) {_LOCKED}"
@@ -160,9 +160,9 @@ HOLD_WITH_SPANS: Final = (
 OLDEST_OPEN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 READ_AGENT: Final = f"{statements.SELECT[AgentRow]} WHERE id = ? FOR NO KEY UPDATE"
 CLOSE_AGENT: Final = "SELECT 1 FROM agents WHERE id = ? FOR UPDATE"
-HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"  # noqa: S608 - as above
+HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"
 ERASE_PAYLOADS: Final = (
-    f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "  # noqa: S608 - as above
+    f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "
     f"WHERE run_ref = ? AND shard = ? AND {statements.HAS_PAYLOAD}"
 )
 OLD_FINDINGS: Final = (
@@ -178,10 +178,10 @@ FORGET_FINDINGS: Final = (
 NEW_RUN: Final = (*statements.INSERTED, "ref")
 CHANGED_RUN: Final = tuple(name for name in statements.OF_RUN if name not in statements.LASTING)
 _CHANGED_RUN_COLUMNS: Final = _of_fields(RunRow, ("ref", *CHANGED_RUN)) | _SHARD
-CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"  # noqa: S608 - as above
+CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"
 """The changed runs of a JSON parameter."""
 CHANGE_RUNS: Final = (
-    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "  # noqa: S608 - as above
+    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "
     "WHERE w.ref = r.ref AND w.shard = r.shard"
 )
 INSERTS: Final = {
@@ -218,7 +218,7 @@ INSERTS: Final = {
 _PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
     "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
     "runs": (
-        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "  # noqa: S608 - as above
+        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "
         # By the key, whatever statistics the planner has.
         "AND w.ref = ANY(ARRAY(SELECT ref FROM r))"
     ),
@@ -230,5 +230,5 @@ COUNTED: Final = ("new_runs", "run_keys")
 def writing(parts: tuple[str, ...]) -> str:
     """Return the statement that writes *parts*, and returns how many rows of `COUNTED` are new."""
     written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
-    counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in COUNTED]  # noqa: S608 - as above
+    counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in COUNTED]
     return f"WITH {written} SELECT {', '.join(counted) or '1'}"

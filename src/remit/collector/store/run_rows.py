@@ -90,7 +90,7 @@ class RunRows(Execution):
             where = f"{where} AND {statements.RUN_FILTERS['environment_id']}"
             values = (*values, environment_id)
         sql = (
-            "SELECT a.id, r.status, COUNT(*) FROM agents AS a "  # noqa: S608 - a fixed text
+            "SELECT a.id, r.status, COUNT(*) FROM agents AS a "
             f"JOIN runs AS r ON r.agent_ref = a.ref WHERE {where} GROUP BY a.id, r.status"
         )
         for agent_id, status, count in self.rows(sql, values):

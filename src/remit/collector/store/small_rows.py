@@ -181,19 +181,19 @@ class SmallRows(Execution):
         Whether the row is still in use is to be read after this: then no other transaction can
         begin to use it.
         """
-        self.run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))  # noqa: S608 - a name from the tables
+        self.run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))
 
     def remove_agent(self, agent_id: str) -> None:
         """Delete an agent without instances, with its deployments, versions and tokens."""
         types = "SELECT ref FROM span_types WHERE agent_ref = (SELECT ref FROM agents WHERE id = ?)"
         for sql in (
-            f"DELETE FROM span_type_words WHERE type_ref IN ({types})",  # noqa: S608 - a fixed text
-            f"DELETE FROM span_types WHERE ref IN ({types})",  # noqa: S608 - as above
+            f"DELETE FROM span_type_words WHERE type_ref IN ({types})",
+            f"DELETE FROM span_types WHERE ref IN ({types})",
             "DELETE FROM run_places WHERE agent_id = ?",
         ):
             self.run(sql, (agent_id,))
         for table in statements.OF_AGENT:
-            self.run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))  # noqa: S608 - a fixed text
+            self.run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))
         self.run("DELETE FROM agents WHERE id = ?", (agent_id,))
 
     def touch_token(self, token_id: str, now_us: int) -> None:

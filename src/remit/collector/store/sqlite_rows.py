@@ -33,7 +33,7 @@ _SPAN_TABLE_COLUMNS: Final = (
     "summary",
 )
 _INSERT_SPAN: Final = (
-    f"INSERT INTO spans ({', '.join(_SPAN_TABLE_COLUMNS)}) "  # noqa: S608 - fixed names
+    f"INSERT INTO spans ({', '.join(_SPAN_TABLE_COLUMNS)}) "
     f"VALUES ({', '.join('?' for _ in _SPAN_TABLE_COLUMNS)})"
 )
 _INSERT_PAYLOAD: Final = "INSERT INTO span_payloads (span_ref, payload, result) VALUES (?, ?, ?)"
@@ -47,11 +47,11 @@ _STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
 _LAST: Final = 2**63 - 1
 # One statement for any number of keys, compiled once; CROSS JOIN sets the order of the join.
 _KEYS_OF_TEXTS: Final = (
-    f"SELECT {statements.columns(KeyRow, 'k.')} FROM json_each(?) AS j "  # noqa: S608 - as above
+    f"SELECT {statements.columns(KeyRow, 'k.')} FROM json_each(?) AS j "
     "CROSS JOIN idempotency_keys AS k ON k.account_id = ? AND k.operation = ? AND k.key = j.value"
 )
 _INSERT_RUN: Final = (
-    f"INSERT INTO runs ({', '.join(statements.INSERTED)}) "  # noqa: S608 - as above
+    f"INSERT INTO runs ({', '.join(statements.INSERTED)}) "
     f"VALUES ({', '.join('?' for _ in statements.INSERTED)})"
 )
 _INSERT_KEY_OF_RUN: Final = (
@@ -87,7 +87,7 @@ def _adding(table: str, key: Sequence[str], counts: Sequence[str]) -> str:
     )
     columns = (*key, *counts)
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)}) "  # noqa: S608 - as above
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)}) "
         f"ON CONFLICT DO UPDATE SET {changes}"
     )
 
@@ -240,7 +240,7 @@ class SqliteTransaction(Transaction):
     @override
     def _erase_payloads(self, run: RunRow) -> int:
         sql = (
-            f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} WHERE span_ref IN "  # noqa: S608 - fixed texts
+            f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} WHERE span_ref IN "
             f"(SELECT ref FROM spans WHERE run_ref = ?) AND {statements.HAS_PAYLOAD}"
         )
         return self.run(sql, (run.ref,))
@@ -249,7 +249,7 @@ class SqliteTransaction(Transaction):
     def forget_spans(self, first_id: str, most: int) -> int:
         refs = json.dumps([ref for (ref,) in self.rows(_OLD_SPANS, (to_bytes(first_id), most))])
         for table, column in (("span_payloads", "span_ref"), ("spans", "ref")):
-            sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"  # noqa: S608 - as above
+            sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"
             count = self.run(sql, (refs,))
         return count
 
@@ -290,7 +290,7 @@ class SqliteTransaction(Transaction):
         for fields, rows in updates.items():
             if fields:
                 changes = ", ".join(f"{name} = ?" for name in fields)
-                self._run_many(f"UPDATE runs SET {changes} WHERE ref = ?", rows)  # noqa: S608 - names of columns
+                self._run_many(f"UPDATE runs SET {changes} WHERE ref = ?", rows)
 
     @override
     def flush(self) -> None:
@@ -334,7 +334,7 @@ class SqliteTransaction(Transaction):
 
     @override
     def among(self, column: str, texts: Collection[str]) -> tuple[str, tuple[Value, ...]]:
-        return f"{column} IN (SELECT value FROM json_each(?))", (_texts(texts),)  # noqa: S608 - as above
+        return f"{column} IN (SELECT value FROM json_each(?))", (_texts(texts),)
 
     @override
     def among_ids(self, column: str, ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:

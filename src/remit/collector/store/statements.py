@@ -138,19 +138,18 @@ def _nullable(kind: type[Row]) -> frozenset[str]:
 
 def _insert(kind: type[Row]) -> str:
     places = ", ".join("?" for _ in kind.__struct_fields__)
-    return f"INSERT INTO {TABLES[kind]} ({columns(kind)}) VALUES ({places})"  # noqa: S608 - names from the tables above
+    return f"INSERT INTO {TABLES[kind]} ({columns(kind)}) VALUES ({places})"
 
 
 def _update(kind: type[Row], where: str) -> str:
     changes = ", ".join(f"{field} = ?" for field in MUTABLE[kind])
-    return f"UPDATE {TABLES[kind]} SET {changes} WHERE {where}"  # noqa: S608 - as above
+    return f"UPDATE {TABLES[kind]} SET {changes} WHERE {where}"
 
 
 NULLABLE: Final = {kind: _nullable(kind) for kind in TABLES}
 _STORED: Final = [kind for kind in TABLES if kind not in {RunRow, SpanRow}]
 SELECT: Final[dict[type[Row], str]] = {
-    kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}"  # noqa: S608 - as above
-    for kind in _STORED
+    kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}" for kind in _STORED
 }
 INSERT: Final = {kind: _insert(kind) for kind in _STORED}
 UPDATE: Final = {kind: _update(kind, "id = ?") for kind in MUTABLE if kind in _STORED}
@@ -180,14 +179,14 @@ RUN_COLUMNS: Final = ", ".join(
 )
 """The columns of a run `r` and its place `p`, in the order of the fields of its row."""
 WITH_PLACE: Final = "JOIN run_places AS p ON p.ref = r.place_ref"
-RUNS: Final = f"SELECT {RUN_COLUMNS} FROM runs AS r {WITH_PLACE}"  # noqa: S608 - as above
+RUNS: Final = f"SELECT {RUN_COLUMNS} FROM runs AS r {WITH_PLACE}"
 INSERTED: Final = tuple(name for name in OF_RUN if name != "ref")
 FIND_PLACE: Final = (
-    "SELECT ref, account_ref, agent_ref, environment_ref FROM run_places WHERE "  # noqa: S608 - as above
+    "SELECT ref, account_ref, agent_ref, environment_ref FROM run_places WHERE "
     + " AND ".join(f"{name} = ?" for name in PLACE)
 )
 ADD_PLACE: Final = (
-    f"INSERT INTO run_places ({', '.join(PLACE)}, {', '.join(PLACE_REFS)}) "  # noqa: S608 - as above
+    f"INSERT INTO run_places ({', '.join(PLACE)}, {', '.join(PLACE_REFS)}) "
     "SELECT ?, ?, ?, ?, ?, ?, accounts.ref, agents.ref, environments.ref "
     "FROM accounts, agents, environments "
     "WHERE accounts.id = ? AND agents.id = ? AND environments.id = ? "
@@ -208,7 +207,7 @@ RUN_FILTERS: Final[dict[str, str]] = {
 }
 FIND_TYPE: Final = "SELECT ref FROM span_types WHERE agent_ref = ? AND name = ? AND hash = ?"
 ADD_TYPE: Final = (
-    f"INSERT INTO span_types ({TYPE_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608 - as above
+    f"INSERT INTO span_types ({TYPE_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 ADD_TYPE_WORD: Final = (
     "INSERT INTO span_type_words (word, side, type_ref) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
@@ -253,7 +252,7 @@ ERASE_PAYLOADS: Final = (
 """The assignments that erase payloads."""
 HAS_PAYLOAD: Final = f"(payload <> '{EMPTY}' OR result <> '{EMPTY}')"
 ERASE_RUN: Final = (
-    f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "  # noqa: S608 - as above
+    f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "
     f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, summary = NULL, "
     "failure_text = NULL, erased_at = ? WHERE "
 )

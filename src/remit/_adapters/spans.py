@@ -1,0 +1,652 @@
+"""Opens and ends spans by hand, for frameworks that report steps by callbacks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, wraps
+from types import TracebackType
+from typing import (
+    Final,
+    Literal,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    get_args,
+    overload,
+)
+
+from msgspec.structs import replace
+
+from remit import _capture, _runtime
+from remit._adapters.declare import classified_tools
+from remit._base.guard import guarded
+from remit._base.ids import new_key
+from remit._base.loops import is_own_thread
+from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._base.text import describe_value
+from remit._capture.follow import classified_rule, count_classified, follow, follow_run
+from remit._decorators.agent import AgentRuns
+from remit._decorators.span_type import outside, outside_after
+from remit._policy.limits import Ceiling, Ceilings, under, unjudged
+from remit._policy.words import WITHOUT_EFFECT
+from remit._record.context import (
+    ReportedContext,
+    check_terminated,
+    is_same_span,
+    open_context,
+    refusals,
+    traceparent_of,
+)
+from remit._record.runs import (
+    OBSERVE,
+    OpenRun,
+    SpanContext,
+    current_context,
+    opened,
+    set_context,
+)
+from remit._record.spans import OpenSpan, SpanRecorder
+from remit.errors import DeniedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+D = TypeVar("D")
+
+Status: TypeAlias = Literal["complete", "failed", "cancelled"]
+"""How a span ended."""
+
+Content: TypeAlias = Mapping[str, object] | Callable[[], Mapping[str, object]]
+"""A payload or a result: `inputs` or `outputs`, and other fields beside them. A function is called
+only if it is recorded, and what it raises is contained."""
+
+Parent: TypeAlias = SpanContext | Literal["current"] | None
+"""The context around a span; None is outside any run."""
+
+
+NOTHING: Final[Mapping[str, object]] = {}
+
+
+LAST_NS: Final = 2**63 - 1
+"""The last time that an item may have."""
+
+
+class SpanEnd(TypedDict, total=False):
+    """The keywords of `ManualSpan.end`."""
+
+    status: Status | None
+    error: BaseException | None
+    ended_ns: float | None
+
+
+def within(ceiling: Ceiling | None) -> SpanContext | None:
+    """Return the current context with *ceiling* added, and make it current, to the end of the task.
+
+    It is for the tools of an agent of a framework that has no span where its remit is known.
+    """
+    context = open_context()
+    if context is not None and ceiling is not None and ceiling not in context.ceilings:
+        context = replace(context, ceilings=under(context.ceilings, ceiling))
+        set_context(context)
+    return context
+
+
+def collect_refusals() -> list[DeniedError]:
+    """Return a list to which the refusals of steps in the rest of the task are added.
+
+    It is for tools that have no span of the adapter's, because their function is decorated.
+    """
+    collected: list[DeniedError] = []
+    refusals.set(collected)
+    return collected
+
+
+def permit(
+    recorder: SpanRecorder, payload: Content = NOTHING, *, parent: Parent = "current"
+) -> None:
+    """Check whether a step may run; a refusal is recorded as a failed span.
+
+    A step that exceeds a remit and runs, as violations are observed, is counted by its own call.
+
+    Raises:
+        RunTerminated: The run was terminated, from outside or because this step exceeds it.
+        DeniedError: The step exceeds the agent's remit.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context() if isinstance(parent, str) else parent
+    if context is None:
+        outside(recorder)
+    elif context.run.recorder.on_violation == OBSERVE:
+        _check_terminated(context)
+    else:
+        recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
+
+
+@overload
+def judging(
+    recorder: SpanRecorder, *, passes: tuple[type[Exception], ...] = ...
+) -> Callable[[Callable[P, T]], Callable[P, T | None]]: ...
+@overload
+def judging(
+    recorder: SpanRecorder, default: D, *, passes: tuple[type[Exception], ...] = ...
+) -> Callable[[Callable[P, T]], Callable[P, T | D]]: ...
+def judging(
+    recorder: SpanRecorder,
+    default: D | None = None,
+    *,
+    passes: tuple[type[Exception], ...] = (DeniedError,),
+) -> Callable[[Callable[P, T]], Callable[P, T | D | None]]:
+    """Return a decorator for a function of an integration that decides whether a step may run.
+
+    It is for what comes before `start` or `permit`. A fault refuses the step, under the name of
+    *recorder*; if violations are observed, the function returns *default* instead.
+
+    Args:
+        recorder: The recorder that a refusal is recorded by, as the step is not known.
+        default: What the decorated function returns after a fault that refuses nothing.
+        passes: Exception types that are raised to the caller.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
+        @wraps(function)
+        def judged(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
+            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+            try:
+                return function(*args, **kwargs)
+            except passes:
+                raise
+            except Exception as error:
+                fault = error
+            refuse_after(fault, recorder)
+            return default
+
+        return judged
+
+    return decorate
+
+
+def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
+    """Contain a fault that kept a step from being judged; refuse it unless they are observed.
+
+    Raises:
+        RunTerminated: The setting says to terminate.
+        DeniedError: The setting says to deny; outside any run, it does not let all steps run.
+        RecursionError: The program is too deep in a recursion to decide.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context() if isinstance(parent, str) else parent
+    if context is None:
+        outside_after(recorder, error)
+    else:
+        recorder.refuse_after(error, context, _no_content)
+
+
+@contextmanager
+def inside(context: SpanContext | None) -> Generator[None]:
+    """Make *context* current within the block, for a step that has a separate span."""
+    previous = current_context()
+    set_context(context)
+    try:
+        yield
+    finally:
+        set_context(previous)
+
+
+class ManualSpan:
+    """A span that an adapter starts and ends; any thread may end it.
+
+    The block of its run does not wait for it: if it is open when the block ends, it is cancelled.
+    One that starts later is cancelled when the run ends, and after that recorded only when it ends.
+    As a block, for hooks that wrap a call, it is current and ends with the exception that passes
+    through, if any.
+
+    Attributes:
+        context: The context inside it, the parent of other spans, also after a fault, when the span
+            itself is not recorded. None outside any run, and for a model call that is the same as
+            the one around it.
+        refused: The refusal of a step beneath it, in case a framework hides the exception.
+        on_end: Called when the span has ended; a table then removes its entry.
+        so_far: The result if the span is cancelled because no end was reported.
+    """
+
+    __slots__ = (
+        "_announced", "_classified", "_owns_run", "_recorder", "_span", "context", "on_end",
+        "refused", "so_far",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        recorder: SpanRecorder | None = None,
+        context: SpanContext | None = None,
+        span: OpenSpan | None = None,
+        *,
+        announced: bool = True,
+        owns_run: bool = False,
+        classified: int = 0,
+    ) -> None:
+        """Keep *context*, and *span* if it is recorded.
+
+        Args:
+            recorder: The recorder of the step.
+            context: The context inside it.
+            span: The span.
+            announced: The sink has its start.
+            owns_run: The run ends with the span.
+            classified: How many values were withheld for their classification before.
+        """
+        self._recorder = recorder
+        self._span = span
+        self._announced = announced
+        self._owns_run = owns_run
+        self.context = context
+        self.refused: DeniedError | None = None
+        self.on_end: Callable[[], object] | None = None
+        self.so_far: Content | None = None
+        self._classified = classified
+        if context is not None:
+            run, key = context.run, context.key
+            run.reported[key] = self
+            if run.exited:
+                run.open.pop(key, None)  # the run does not wait for it
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the span has not ended."""
+        context = self.context
+        return context is not None and context.run.reported.get(context.key) is self
+
+    def make_current(self) -> Self:
+        """Make the span current, in the context of the caller, until it ends.
+
+        Then the nearest context before it is current that is open. A block of `remit.span` or of a
+        run that is left earlier restores what was current before the block.
+        """
+        context, previous = self.context, open_context()
+        if context is not None and self.is_open and not is_same_span(context, previous):
+            run, key, name = context.run, context.key, context.name
+            ceilings, outer = context.ceilings, context.outer_runs
+            set_context(ReportedContext(run, key, name, ceilings, outer, previous))
+        return self
+
+    def make_previous_current(self) -> None:
+        """Make current what was before the span, in the context of the caller; it stays open."""
+        current = open_context()
+        if isinstance(current, ReportedContext) and is_same_span(current, self.context):
+            set_context(current.previous)
+
+    def narrow(self, ceiling: Ceiling | None) -> None:
+        """Add what an agent of the framework forbids to the steps that begin below the span.
+
+        Raises:
+            RunTerminated: As `start`, after a fault.
+            DeniedError: As `start`, after a fault.
+        """
+        context, current = self.context, open_context()
+        if context is None or self._recorder is None or ceiling is None:
+            return
+        self.context = self._recorder.within(context, ceiling, _no_content)
+        if current is not None and is_same_span(current, context):
+            set_context(replace(current, ceilings=self.context.ceilings))
+
+    def __enter__(self) -> Self:
+        """Make the span current."""
+        return self.make_current()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the span."""
+        self.end(error=error)
+
+    @guarded("the description of a span")
+    def describe(self, payload: Content, recorder: SpanRecorder | None = None) -> None:
+        """Replace the payload of an open span, and with *recorder* also its type.
+
+        A span that is open for some seconds is sent as `active`, and keeps what was sent, unless
+        it was started with `announce=False`. A step that exceeds a remit is marked, not refused.
+        """
+        span = self._span
+        if span is not None and self.is_open:
+            recorder = recorder or span.recorder
+            recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
+
+    def leave_open(self, *, leave: bool = True) -> None:
+        """Leave the run of the span open after its end, to be resumed; False takes that back."""
+        if self.context is not None and leave:
+            self.context.run.leave_open()
+        elif self.context is not None:
+            self.context.run.left_open = False
+
+    @contextmanager
+    def ended_by_errors(self) -> Generator[None]:
+        """End the span with the exception that leaves the block, if one does."""
+        try:
+            yield
+        except BaseException as error:
+            self.end(error=error)
+            raise
+
+    def end(
+        self,
+        result: Content | None = None,
+        *,
+        status: Status | None = None,
+        error: BaseException | None = None,
+        ended_ns: float | None = None,
+    ) -> None:
+        """End the span, once; it is no longer current in the context of any caller.
+
+        In a finalizer that runs on a thread of remit, the writer ends it at its next pass.
+
+        Args:
+            result: The result.
+            status: How it ended; by default complete, or cancelled while an interrupt is handled.
+                An *error* decides by its type.
+            error: The exception that ended it.
+            ended_ns: When it ended, as wall time; None is now.
+        """
+        span = self._span
+        if span is None:
+            self._leave(error)
+        elif self.is_open:
+            ending = _Ending(self, span, result, status, error, ended_ns)
+            if is_own_thread():
+                span.context.run.recorder.close(ending, span.now_ns())
+            else:
+                ending.cancel()
+        open_context()
+
+    def cancel(self, ended_ns: int | None = None) -> None:
+        """End the span because no end will be reported."""
+        span = self._span
+        if span is None:
+            self._leave()
+        elif self.is_open:
+            _Ending(self, span, self.so_far, CANCELLED, None, None).cancel(ended_ns)
+        open_context()
+
+    @guarded("the end of a span")
+    def _leave(self, error: BaseException | None = None) -> None:
+        """End a span that is not recorded, and with it its run if it opened that."""
+        context = self.context
+        if context is None or context.run.reported.pop(context.key, None) is None:
+            return
+        if self.on_end is not None:
+            self.on_end()
+        if self._owns_run:
+            context.run.exit(error or sys.exception())
+
+    def classified_inside(self, run: OpenRun) -> str | None:
+        """Return the rule of a classification that withheld a value since the span began."""
+        if count_classified(run.rules) == self._classified:
+            return None
+        return classified_rule(run.rules)
+
+    def finish(self, span: OpenSpan, status: str, body: bytes | None, ended_ns: int) -> bool:
+        """End *span*, and with it its run if it opened that; return whether this was the end."""
+        run = span.context.run
+        if run.reported.pop(span.context.key, None) is None:
+            return False  # another thread was faster
+        if not self._announced:
+            run.recorder.sink.start_span(span.start)
+        span.end(status, body, max(ended_ns, span.start.started_ns or 0))
+        if self.on_end is not None:
+            self.on_end()
+        return self._owns_run
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """The end of a span, with the arguments of `ManualSpan.end`."""
+
+    manual: ManualSpan
+    span: OpenSpan
+    result: Content | None
+    status: Status | None
+    error: BaseException | None
+    ended_ns: float | None
+
+    @guarded("the end of a span")
+    def cancel(self, ended_ns: int | None = None) -> None:
+        """End the span, as of *ended_ns* if the adapter gives no time.
+
+        After a fault it stays open.
+        """
+        span, error = self.span, self.error
+        run = span.context.run
+        body = _captured(span.recorder, self.result, span.context)
+        rule = self.manual.classified_inside(run) if span.recorder.kind == "tool" else None
+        if rule is not None:
+            body = None if body is None else _follow(body, rule, run)
+            arguments = _follow(span.start.payload or b"{}", rule, run)
+            # Another item: the one before may be on its way.
+            span.start = replace(span.start, payload=arguments)
+        status = self._status()
+        if error is not None and status == FAILED:
+            body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
+        at_ns = self.ended_ns if self.ended_ns is not None else ended_ns
+        finished_ns = span.now_ns() if at_ns is None else _nanoseconds(at_ns)
+        if self.manual.finish(span, status, body, finished_ns):
+            run.exit(error or sys.exception())
+
+    def _status(self) -> str:
+        interrupts = self.span.context.run.recorder.interrupts
+        if self.error is not None:
+            return status_of(self.error, interrupts)
+        if self.status is not None:
+            return _checked(self.status)
+        handled = sys.exception()
+        interrupted = handled is not None and status_of(handled, interrupts) == CANCELLED
+        return CANCELLED if interrupted else COMPLETE
+
+
+class StartOptions(TypedDict, total=False):
+    """The keywords of `start` that the tables pass on."""
+
+    agent: AgentRuns | None
+    ceiling: Ceiling | None
+    refuse: bool
+    announce: bool
+    started_ns: float | None
+
+
+def start(
+    recorder: SpanRecorder,
+    payload: Content,
+    *,
+    parent: Parent = "current",
+    **options: Unpack[StartOptions],
+) -> ManualSpan:
+    """Start a span, after checking whether the step may run.
+
+    Outside any run nothing is recorded, unless an *agent* is given. The step is counted, and
+    refused if the settings say so, like a decorated one. A model call directly beneath another one
+    is the same call, and not recorded again.
+
+    A fault before the step is judged refuses it, unless violations are observed. A fault afterwards
+    loses the record: the span has a context with all ceilings and is ended as usual. If the run of
+    an *agent* with a ceiling cannot be opened, the step is refused too.
+
+    Args:
+        recorder: The recorder that `declare` returned.
+        payload: The payload, or a function that returns it, which is called only if it is recorded.
+        parent: The context around it.
+        agent: Outside any run, opens one, which ends with the span.
+        ceiling: What an agent of the framework forbids to the steps beneath the span.
+        refuse: False records a step that cannot be stopped: it is marked if it exceeds a remit.
+        announce: Send the span as `active` when it is open for some seconds. Without it the span is
+            sent when it ends, with the type and the payload that `ManualSpan.describe` set.
+        started_ns: When it began, as wall time; None is now.
+
+    Raises:
+        RunTerminated: The run was terminated, from outside or because this step exceeds it.
+        DeniedError: The step exceeds the agent's remit.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    context = open_context() if isinstance(parent, str) else parent
+    if context is not None:
+        return _start(recorder, payload, context, options)
+    agent = options.get("agent")
+    if agent is None:
+        outside(recorder, refuse=options.get("refuse", True))
+        return ManualSpan()
+    run = opened(agent.open)
+    if run is None:  # after a fault
+        ceiling = options.get("ceiling") or agent.ceiling
+        if ceiling is not None and not _runtime.is_permissive():
+            raise DeniedError(recorder.name, (unjudged(recorder.name),))
+        return ManualSpan()
+    try:
+        return _start(recorder, payload, run.context, options, owns_run=True)
+    except BaseException as error:
+        run.exit(error)
+        raise
+
+
+def _start(
+    recorder: SpanRecorder,
+    payload: Content,
+    parent: SpanContext,
+    options: StartOptions,
+    *,
+    owns_run: bool = False,
+) -> ManualSpan:
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    if _is_repeated(recorder, parent):
+        return ManualSpan()
+    params, ceiling = (
+        partial(_captured_inputs, recorder, payload, parent.run),
+        options.get("ceiling"),
+    )
+    if options.get("refuse", True):
+        recorder.permit(parent, params)
+    else:
+        _warn_unchecked(recorder, parent)
+    context = parent if ceiling is None else recorder.within(parent, ceiling, params)
+    span = _recorded(recorder, params, parent, context.ceilings, options, owns_run=owns_run)
+    if span is not None:
+        return span
+    # With a key, which tells whether the span is open.
+    run, key = parent.run, new_key(parent.run.now_ns())
+    context = SpanContext(run, key, recorder.name, context.ceilings, context.outer_runs)
+    return ManualSpan(recorder, context, owns_run=owns_run)
+
+
+@guarded("the start of a span")
+def _recorded(
+    recorder: SpanRecorder,
+    params: Callable[[], bytes],
+    parent: SpanContext,
+    ceilings: Ceilings,
+    options: StartOptions,
+    *,
+    owns_run: bool,
+) -> ManualSpan:
+    """Open the span of a step that may run; *ceilings* are those inside it."""
+    started_ns, announce = options.get("started_ns"), options.get("announce", True)
+    announced = announce and not parent.run.exited
+    classified = count_classified(parent.run.rules)
+    span = recorder.open(
+        parent,
+        params(),
+        ceilings,
+        started_ns=None if started_ns is None else _nanoseconds(started_ns),
+        announced=announced,
+        judged=options.get("refuse", True),
+    )
+    return ManualSpan(
+        recorder,
+        span.context,
+        span,
+        announced=announced,
+        owns_run=owns_run,
+        classified=classified,
+    )
+
+
+@guarded("the log of a step that exceeds a remit")
+def _warn_unchecked(recorder: SpanRecorder, parent: SpanContext) -> None:
+    recorder.warn_unchecked(parent)
+
+
+@guarded("the start of a span", default=False)
+def _is_repeated(recorder: SpanRecorder, parent: SpanContext) -> bool:
+    """Return whether a step is a model call directly below another one."""
+    return _is_model_call(recorder) and _is_model_call(_recorder_in(parent))
+
+
+def _recorder_in(context: SpanContext) -> SpanRecorder | None:
+    """Return the recorder of the open span of *context*."""
+    span = context.run.open.get(context.key)
+    return span.recorder if isinstance(span, OpenSpan) else None
+
+
+def _is_model_call(recorder: SpanRecorder | None) -> bool:
+    return recorder is not None and recorder.kind == "llm"
+
+
+@guarded("the policy")
+def _check_terminated(context: SpanContext) -> None:
+    check_terminated(context)
+
+
+def _no_content() -> bytes:
+    return b"{}"
+
+
+@guarded("the payload of a span", b"{}")
+def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> bytes:
+    if not run.recording:
+        return b"{}"
+    data = recorder.params((), payload() if callable(payload) else payload, run)
+    if recorder.kind == "tool":
+        rule = classified_tools().get(recorder.name.rpartition(":")[2])
+        return data if rule is None else follow(data, rule, {}, run.rules.max_payload_bytes)
+    return _followed(recorder, data, run)
+
+
+@guarded("the result of a span")
+def _captured(recorder: SpanRecorder, result: Content | None, context: SpanContext) -> bytes | None:
+    if result is None or not context.run.recording:
+        return None
+    value = result() if callable(result) else result
+    data = recorder.plan().result(value, context.run.rules)
+    return _followed(recorder, data, context.run)
+
+
+def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
+    """Return a payload or result without what was withheld in the run for its classification."""
+    if recorder.kind not in WITHOUT_EFFECT:
+        return data
+    is_model_call = _is_model_call(recorder)
+    return follow_run(data, run.rules, classified_tools(), is_model_call=is_model_call)
+
+
+@guarded("the content of a tool", b"{}")
+def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
+    return follow(data, rule, {}, run.rules.max_payload_bytes)
+
+
+def _checked(status: Status) -> Status:
+    if status not in get_args(Status):
+        expected = ", ".join(get_args(Status))
+        raise ValueError(f"saw the status {describe_value(status)}; expected one of {expected}")
+    return status
+
+
+def _nanoseconds(time_ns: float) -> int:
+    """Return a time of a framework as an item holds it."""
+    return int(min(max(time_ns, 0), LAST_NS))
+
+
+def traceparent(context: Parent = "current") -> str | None:
+    """Return the W3C `traceparent` of a span; None outside any run."""
+    return traceparent_of(open_context() if isinstance(context, str) else context)

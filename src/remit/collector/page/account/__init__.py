@@ -1,0 +1,1 @@
+"""The account, and the sessions of those who are signed in."""

@@ -1,0 +1,49 @@
+"""One agent: its remit, what happened, and its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import quote
+
+from remit.collector.errors import invalid_field
+from remit.collector.page.agents import happened, matrix, versions
+from remit.collector.page.agents.subjects import Subject, subject_of
+from remit.collector.page.visits import Answer, Page, Redirect, Visit
+from remit.collector.page.windows import PERIODS
+
+_VIEWS: Final[Mapping[str, Callable[[Visit, Subject], Page]]] = {
+    "remit": matrix.remit,
+    "happened": happened.happened,
+    "versions": versions.compare,
+}
+
+
+def agent(visit: Visit) -> Answer:
+    """Show one agent."""
+    view = visit.query.get("view") or "remit"
+    if view == "runs":
+        return Redirect(f"/runs?agent={quote(visit.named['id'], safe='')}")
+    if view not in _VIEWS:
+        raise invalid_field("view", f"must be one of {', '.join((*_VIEWS, 'runs'))}")
+    subject = subject_of(visit)
+    page = _VIEWS[view](visit, subject)
+    shown = subject.shown if visit.query.get("version") else None
+    chosen = "" if shown is None else f"&version={quote(shown.key, safe='')}"
+    values = {**_frame(subject, view), "version_part": chosen, **page.values}
+    return Page(page.template, values)
+
+
+def _frame(subject: Subject, view: str) -> dict[str, object]:
+    """Return the values of what all views have above them."""
+    return {
+        "agent": subject.agent,
+        "view": view,
+        "title": subject.agent["name"],
+        "owner": subject.declared.owner,
+        "purpose": subject.agent["description"] or subject.declared.description,
+        "shown": subject.shown,
+        "period": subject.period,
+        "periods": PERIODS,
+        "runs_in_period": subject.runs,
+    }

@@ -1,0 +1,216 @@
+"""What an agent declares, beside what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from remit._policy.words import ACTION, ACTIONS
+from remit.collector.domain.context import Context
+from remit.collector.page.agents.rehearsal import undeclared_refusals
+from remit.collector.page.agents.subjects import MOST_RUNS, Subject
+from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
+from remit.collector.page.visibility import scope_in
+from remit.collector.page.visits import Page, Visit
+from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.store.questions.durations import last_durations
+from remit.collector.store.questions.versions import RuleCount, TokenSums, rules_by_type, tokens_of
+
+SECRETS: Final = "authentication_and_secrets"
+LAST_STEPS: Final = 200
+"""Number of the newest steps of a type from which its percentiles are computed."""
+MOST_TYPES: Final = 40
+"""Largest number of types with percentiles: those with the longest total duration."""
+FEWEST_STEPS: Final = 20
+"""Number of steps that the 95th percentile needs."""
+_CATEGORY: Final = "category:"
+_OF_SECRETS: Final = ("name:", "pattern:", "type:SecretStr")
+_EXCEPT: Final = {"name:card_code": "financial_information", "name:ssn": "personal_identifiers"}
+"""The rules for secrets that are about other data."""
+_DAY_US: Final = US_PER_HOUR * HOURS_PER_DAY
+
+
+class Withheld(NamedTuple):
+    """Values that a rule withheld in spans of a type.
+
+    Attributes:
+        numbers: The rule, the type and the number.
+        category: The category of data that the rule is about; None for other rules.
+        word: What is declared about the category, as the remit shows it; empty if nothing is.
+        by: What declares it: the agent, or the step.
+    """
+
+    numbers: RuleCount
+    category: str | None
+    word: str
+    by: str
+
+
+class Unused(NamedTuple):
+    """Something that is declared and did not happen in the time.
+
+    Attributes:
+        name: The action, or the step.
+        is_step: Whether it is a step.
+        by: The steps that may take the action.
+        may: What the step may do, as verbs.
+        before: How often it happened at any time.
+    """
+
+    name: str
+    is_step: bool
+    by: Sequence[str]
+    may: Sequence[str]
+    before: int
+
+
+class Timed(NamedTuple):
+    """Numbers of a step.
+
+    Attributes:
+        name: Its name.
+        counts: Its numbers.
+        share: The part of the longest total duration, from 0 to 100.
+        ended: Whether one ended, so that a longest duration is known.
+        half_us: Within this, half of the last ones ended; None without any.
+        most_us: Within this, 19 of 20 of the last ones ended; None of fewer than 20.
+    """
+
+    name: str
+    counts: Mapping[str, Any]
+    share: float
+    ended: bool
+    half_us: int | None
+    most_us: int | None
+
+
+def happened(visit: Visit, subject: Subject) -> Page:
+    """Show what happened beside what is declared."""
+    declared = subject.declared
+    ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
+    before = {one["type"]: int(one["spans"]) for one in ever}
+    days = subject.period.since_us // _DAY_US, visit.now_us // _DAY_US + 1
+
+    longest = sorted(subject.counts, key=lambda name: -int(subject.counts[name]["duration_us"]))
+
+    def read(ctx: Context) -> tuple[list[RuleCount], TokenSums, dict[str, list[int]]]:
+        scope, since_us = scope_in(ctx, subject.id), subject.period.since_us
+        return (
+            rules_by_type(ctx.tx, scope, days),
+            tokens_of(ctx.tx, scope, since_us, most=MOST_RUNS),
+            last_durations(ctx.tx, scope, longest[:MOST_TYPES], since_us, most=LAST_STEPS),
+        )
+
+    rules, tokens, durations = visit.api.read(read)
+    withheld = [_withheld(count, declared) for count in rules]
+    withheld.sort(key=lambda one: (one.word != NEVER, bool(one.word), -one.numbers.times))
+    undeclared = [one for one in subject.counts.values() if one["undeclared"]]
+    names = {*declared.steps, *subject.counts, *(one.numbers.type for one in withheld)}
+    if declared.own is not None:
+        names.add(declared.own.name)
+    unused = _unused(subject, before)
+    return Page(
+        "agent_happened.html",
+        {
+            "withheld": withheld,
+            "never": [one for one in withheld if one.word == NEVER],
+            "unused": unused,
+            "undeclared": undeclared,
+            "refused_undeclared": undeclared_refusals(
+                declared, (one["type"] for one in undeclared)
+            ),
+            "denied": _total(subject, "denied"),
+            "beyond": _total(subject, "beyond"),
+            "findings": _findings(subject),
+            "timed": _timed(subject, longest, durations),
+            "last": LAST_STEPS,
+            "tokens": tokens,
+            "most": MOST_RUNS,
+            "spans": sum(int(one["spans"]) for one in subject.counts.values()),
+            "short": short_names(names),
+        },
+    )
+
+
+def _withheld(count: RuleCount, declared: Declaration) -> Withheld:
+    category = category_of(count.rule)
+    if category is None:
+        return Withheld(count, None, "", "")
+    speakers = {"the agent": declared.own, "the step": declared.steps.get(count.type)}
+    words = [
+        Withheld(count, category, one.in_words(category), by)
+        for by, one in speakers.items()
+        if one is not None
+    ]
+    # What the agent rules out on one side only is less than what the step says.
+    words.sort(key=lambda one: (one.word.startswith(f"{NEVER} "), not one.word))
+    return next((one for one in words if one.word), Withheld(count, category, "", ""))
+
+
+def category_of(rule: str) -> str | None:
+    """Return the category of data that a rule is about; None if it is about any."""
+    if rule.startswith(_CATEGORY):
+        return rule.removeprefix(_CATEGORY)
+    if rule in _EXCEPT:
+        return _EXCEPT[rule]
+    return SECRETS if rule.startswith(_OF_SECRETS) else None
+
+
+def _unused(subject: Subject, before: Mapping[str, int]) -> list[Unused]:
+    """Return the actions that may be taken and the steps that are declared, but did not happen."""
+    steps = subject.declared.steps
+    unused: list[Unused] = []
+    for action in ACTIONS:
+        by = [name for name, step in steps.items() if step.word(ACTION, action) == "allowed"]
+        own = subject.declared.own
+        allowed = own is not None and own.word(ACTION, action) == "allowed"
+        if (by or allowed) and not any(subject.ran(name) for name in by):
+            times = sum(before.get(name, 0) for name in by)
+            unused.append(Unused(action, is_step=False, by=by, may=(), before=times))
+    for name, step in steps.items():
+        if not subject.ran(name):
+            verbs = [VERBS[action] for action in step.allowed]
+            times = before.get(name, 0)
+            unused.append(Unused(name, is_step=True, by=(), may=verbs, before=times))
+    return unused
+
+
+def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
+    """Return what was refused, beyond the remit or not as declared: mark, words, step, times."""
+    kinds = {"denied": "refused", "beyond": "beyond its remit", "invalid": "not as declared"}
+    return [
+        (flag, words, name, int(one[flag]))
+        for flag, words in kinds.items()
+        for name, one in subject.counts.items()
+        if one[flag]
+    ]
+
+
+def _total(subject: Subject, flag: str) -> int:
+    return sum(int(one[flag]) for one in subject.counts.values())
+
+
+def _timed(
+    subject: Subject, longest: Sequence[str], durations: Mapping[str, Sequence[int]]
+) -> list[Timed]:
+    most_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
+    timed: list[Timed] = []
+    for name in longest:
+        one, last = subject.counts[name], durations.get(name, ())
+        timed.append(
+            Timed(
+                name,
+                one,
+                100 * int(one["duration_us"]) / most_us if most_us else 0,
+                int(one["spans"]) > int(one["unfinished"]),
+                _within(last, 0.5) if last else None,
+                _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
+            )
+        )
+    return timed
+
+
+def _within(durations: Sequence[int], part: float) -> int:
+    """Return the duration within which a part of the steps ended; *durations* are in order."""
+    return durations[math.ceil(part * len(durations)) - 1]

@@ -1,0 +1,177 @@
+"""The remit of an agent: what its steps may do, with whose data, and what `deny` refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from remit._policy.words import ACTION, ACTIONS, CATEGORIES, CLASSES, SENDING, UNKNOWN
+from remit.collector.page.agents.rehearsal import (
+    Refusal,
+    exits,
+    mentioned,
+    refusals,
+    undeclared_refusals,
+)
+from remit.collector.page.agents.subjects import Subject
+from remit.collector.page.declared import KIND_NAMES, NEVER, VERBS, Declared, short_names
+from remit.collector.page.visits import Page, Visit
+
+_CONFIDENTIAL: Final = CLASSES.index("confidential")
+_RESTRICTED: Final = CLASSES.index("restricted")
+
+
+class Cell(NamedTuple):
+    """What a step says about an action or a category.
+
+    Attributes:
+        text: The word; empty if it says nothing.
+        look: Class of the style sheet.
+        clash: Whether it is the reason why `deny` would refuse the step.
+    """
+
+    text: str
+    look: str
+    clash: bool = False
+
+
+class Row(NamedTuple):
+    """A step in the matrix.
+
+    Attributes:
+        step: What it declares.
+        short: Its name without the module, if that is distinct.
+        ran: How often it ran; None for the agent itself.
+        cells: What it says about actions and categories.
+        folded: Whether categories are folded.
+        refusal: Why `deny` would refuse it.
+        runs_as: Why it runs although it says nothing; empty otherwise.
+        may: The actions that it may take, as verbs.
+        never: What it rules out.
+    """
+
+    step: Declared
+    short: str
+    ran: int | None
+    cells: Sequence[Cell]
+    folded: bool
+    refusal: Refusal | None
+    runs_as: str
+    may: Sequence[str]
+    never: Sequence[str]
+
+
+def remit(visit: Visit, subject: Subject) -> Page:
+    """Show what the agent may do."""
+    declared = subject.declared
+    refused = refusals(declared)
+    opened = visit.query.get("categories") == "all"
+    columns = list(CATEGORIES) if opened else mentioned(declared)
+    undeclared = [name for name, counts in subject.counts.items() if counts["undeclared"]]
+    short = short_names({*(step.name for step in declared.all), *undeclared})
+    by_name = sorted(declared.steps, key=lambda name: short[name].casefold())
+    ordered = sorted(by_name, key=lambda name: _rank(refused.get(name)))
+    rows = [
+        _row(declared.steps[name], short, columns, refused.get(name), subject.ran(name))
+        for name in ordered
+    ]
+    return Page(
+        "agent_remit.html",
+        {
+            "own": declared.own and _row(declared.own, short, columns, None, None),
+            "rows": rows,
+            "actions": ACTIONS,
+            "columns": columns,
+            "folded": len(CATEGORIES) - len(columns),
+            "opened": opened,
+            "refused": [row for row in rows if row.refusal is not None],
+            "refused_undeclared": undeclared_refusals(declared, undeclared),
+            "denied": sum(int(counts["denied"]) for counts in subject.counts.values()),
+            "has_limits": declared.own is not None and bool(declared.own.limits),
+            "exits": exits(declared, refused),
+            "short": short,
+            "silent": [
+                short[step.name]
+                for step in declared.steps.values()
+                if step.word(ACTION, SENDING) == UNKNOWN
+            ],
+            "verbs": VERBS,
+            "advice": _advice(rows),
+        },
+    )
+
+
+def _rank(reason: Refusal | None) -> int:
+    """Return the place of a step: what it does is ruled out, too little is said, it runs."""
+    if reason is None:
+        return 2
+    return 0 if reason.does else 1
+
+
+def _row(
+    step: Declared,
+    short: Mapping[str, str],
+    columns: Sequence[str],
+    reason: Refusal | None,
+    ran: int | None,
+) -> Row:
+    clashing = [] if reason is None else [*reason.does, *reason.unsaid]
+    cells = [
+        *(_action(step, name, clash=name in clashing) for name in ACTIONS),
+        *(_category(step, name, clash=name in clashing) for name in columns),
+    ]
+    return Row(
+        step=step,
+        short=short[step.name],
+        ran=ran,
+        cells=cells,
+        folded=len(columns) < len(CATEGORIES),
+        refusal=reason,
+        runs_as=KIND_NAMES.get(step.kind, ""),
+        may=[VERBS[name] for name in step.allowed],
+        never=[VERBS.get(name, name) for name in dict.fromkeys(name for _, name, _ in step.limits)],
+    )
+
+
+def _action(step: Declared, name: str, *, clash: bool) -> Cell:
+    word = step.word(ACTION, name)
+    if word == "allowed":
+        return Cell("may", "yes", clash)
+    if word == "disallowed":
+        return Cell(NEVER, "no", clash)
+    return Cell("", "unsaid", clash)
+
+
+def _category(step: Declared, name: str, *, clash: bool) -> Cell:
+    words = step.in_words(name)
+    if step.holds(name):
+        return Cell(words, _darkness(step), clash)
+    return Cell(words, "no" if words else "unsaid", clash)
+
+
+def _darkness(step: Declared) -> str:
+    level = CLASSES.index(step.classification)
+    if level >= _RESTRICTED:
+        return "dark d3"
+    return "dark" if level >= _CONFIDENTIAL else "yes"
+
+
+def _advice(rows: Sequence[Row]) -> tuple[str, str] | None:
+    """Return a step that only says too little, and the declaration with which it would run."""
+    for row in rows:
+        if row.refusal is None or row.refusal.does:
+            continue
+        words = {"forbids": ACTIONS, "excludes": CATEGORIES}
+        unsaid = {
+            argument: [name for name in row.refusal.unsaid if name in known]
+            for argument, known in words.items()
+        }
+        return row.short, ", ".join(
+            f"{argument}={_literal(names)}" for argument, names in unsaid.items() if names
+        )
+    return None
+
+
+def _literal(names: Sequence[str]) -> str:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return quoted if len(names) == 1 else f"({quoted})"

@@ -1,0 +1,277 @@
+"""What a version of an agent says otherwise than another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, cast
+
+from remit._policy.widening import Effect, of_agent_word, of_step_word
+from remit._policy.words import (
+    ACTION,
+    CLASSES,
+    LIMITS,
+    NAMES,
+    PARAMS,
+    RESULT,
+    UNKNOWN,
+)
+from remit.collector.page.agents.rehearsal import Refusal, exits, refusals
+from remit.collector.page.declared import ALL_WORDS, VERBS, Declaration, Declared
+from remit.collector.page.formats import words
+
+_WORDS: Final = {
+    "allowed": "may",
+    "disallowed": "never",
+    "included": "yes",
+    "excluded": "never",
+    UNKNOWN: None,
+}
+_SIDES: Final = {ACTION: "", PARAMS: " going in", RESULT: " coming out"}
+
+
+class Group(StrEnum):
+    """What a change means."""
+
+    WIDENS = "widens"
+    NARROWS = "narrows"
+    OPEN = "leaves open"
+    SCHEMA = "schema"
+
+
+_GROUPS: Final = {
+    Effect.WIDENS: Group.WIDENS,
+    Effect.NARROWS: Group.NARROWS,
+    Effect.WEAKENS: Group.OPEN,
+}
+
+
+class Kind(StrEnum):
+    """What a change is in."""
+
+    STEP = "step"
+    WORD = "word"
+    CLASS = "class"
+    FIELD = "field"
+
+
+class Said(NamedTuple):
+    """What a version says.
+
+    Attributes:
+        text: A word or a few; None if it says nothing.
+        there: Whether the step or the field exists.
+        classification: Whether the text is a class of data.
+        rule: The rule that withholds the field.
+    """
+
+    text: str | None
+    there: bool = True
+    classification: bool = False
+    rule: str | None = None
+
+
+ABSENT: Final = Said(None, there=False)
+
+
+class Change(NamedTuple):
+    """One difference.
+
+    Attributes:
+        group: What it means.
+        kind: What it is in.
+        step: The step, or the agent.
+        what: The part of it; empty if it is the step as a whole.
+        old: What the older version says.
+        new: What the newer version says.
+        follows: What follows from it.
+    """
+
+    group: Group
+    kind: Kind
+    step: str
+    what: str
+    old: Said
+    new: Said
+    follows: str = ""
+
+
+def changes(old: Declaration, new: Declaration) -> list[Change]:
+    """Return what *new* says otherwise than *old*; the order is that of the groups."""
+    refused = refusals(new)
+    listed: list[Change] = []
+    for name in sorted({*old.steps, *new.steps}):
+        before, after = old.steps.get(name), new.steps.get(name)
+        if before is None and after is not None:
+            listed += _added(new, after, refused.get(name))
+        elif before is not None and after is None:
+            listed.append(Change(Group.NARROWS, Kind.STEP, name, "", _summary(before), ABSENT))
+        elif before is not None and after is not None:
+            listed += _together(_step_words(before, after, refused.get(name)))
+            listed += _fields(before, after)
+    known = old.own or new.own
+    if known is not None:
+        # A version that does not declare the agent rules nothing out.
+        own, new_own = old.own or Declared(known.name), new.own or Declared(known.name)
+        listed += _together(_own_words(own, new_own))
+        listed += _fields(own, new_own)
+        listed += _owner(own, new_own)
+    groups = list(Group)
+    return sorted(listed, key=lambda change: groups.index(change.group))
+
+
+def new_exits(old: Declaration, new: Declaration) -> dict[str, list[str]]:
+    """Return the categories that may leave by steps by which they could not, with the steps."""
+    before, after = _exits(old), _exits(new)
+    ways: dict[str, list[str]] = {}
+    for category, step in after:
+        if (category, step) not in before:
+            ways.setdefault(category, []).append(step)
+    return ways
+
+
+def _exits(declared: Declaration) -> dict[tuple[str, str], None]:
+    """Return categories and the steps by which they may leave, in order."""
+    return {
+        (category, step): None
+        for way in exits(declared, refusals(declared))
+        for category in way.categories
+        for step in (*way.takes, *way.open)
+    }
+
+
+def _added(new: Declaration, step: Declared, reason: Refusal | None) -> Iterator[Change]:
+    follows = ""
+    if reason is not None:
+        follows = (
+            "refused under deny: the agent rules it out"
+            if reason.does
+            else (f"refused under deny: {len(reason.unsaid)} of its words are unsaid")
+        )
+    elif new.own is not None and step.kind:
+        follows = "runs under deny: it has no effect"
+    yield Change(Group.WIDENS, Kind.STEP, step.name, "", ABSENT, _summary(step), follows)
+    if step.unsaid:
+        count = f"{step.unsaid} of {ALL_WORDS} words: ask its author"
+        yield Change(Group.OPEN, Kind.STEP, step.name, "", ABSENT, Said(None), count)
+
+
+def _summary(step: Declared) -> Said:
+    """Return what a step may do and which data it handles."""
+    may = [VERBS[name] for name in step.allowed]
+    data = map(words, step.categories)
+    texts = [
+        *([f"may {', '.join(may)}"] if may else []),
+        *([f"handles {', '.join(data)}"] if step.categories else []),
+    ]
+    return Said("; ".join(texts) or None)
+
+
+def _step_words(old: Declared, new: Declared, reason: Refusal | None) -> Iterator[Change]:
+    for part, name in NAMES:
+        before, after = old.word(part, name), new.word(part, name)
+        if before == after:
+            continue
+        group = _GROUPS[of_step_word(name, before, after)]
+        follows = ""
+        if reason is not None and name in (*reason.does, *reason.unsaid):
+            follows = "refused under deny: the agent rules it out"
+        elif before in LIMITS and after == UNKNOWN:
+            follows = "nothing yet: the agent does not rule it out"
+        yield _word(group, old.name, part, name, (before, after), follows)
+    yield from _class(old, new)
+
+
+def _together(listed: Iterable[Change]) -> Iterator[Change]:
+    """Yield changes, one for a category whose two sides changed in the same way."""
+    sides = tuple(side for side in _SIDES.values() if side)
+    pairs: dict[Change, list[Change]] = {}
+    for change in listed:
+        side = next((side for side in sides if change.what.endswith(side)), "")
+        pairs.setdefault(change._replace(what=change.what.removesuffix(side)), []).append(change)
+    for both, changed in pairs.items():
+        yield from [both] if len(changed) == len(sides) else changed
+
+
+def _own_words(old: Declared, new: Declared) -> Iterator[Change]:
+    """Yield the changed limits of the agent; its other words limit nothing."""
+    for part, name in NAMES:
+        before, after = old.word(part, name), new.word(part, name)
+        effect = of_agent_word(name, before, after)
+        if before == after or effect is Effect.CHANGES:
+            continue
+        follows = "its steps may" if effect is Effect.WIDENS else "no step of it may"
+        yield _word(_GROUPS[effect], old.name, part, name, (before, after), follows)
+
+
+def _word(
+    group: Group, step: str, part: str, name: str, said: tuple[str, str], follows: str
+) -> Change:
+    what = f"{words(name)}{_SIDES[part]}"
+    old, new = (Said(_WORDS.get(word, word)) for word in said)
+    return Change(group, Kind.WORD, step, what, old, new, follows)
+
+
+def _class(old: Declared, new: Declared) -> Iterator[Change]:
+    before, after = old.classification, new.classification
+    if before == after:
+        return
+    group, follows = Group.WIDENS, "handles more confidential data"
+    if after == UNKNOWN:
+        group, follows = Group.OPEN, ""
+    elif CLASSES.index(after) < CLASSES.index(before):
+        follows = "said to be less confidential"
+    was, is_ = (
+        Said(None if word == UNKNOWN else word, classification=word != UNKNOWN)
+        for word in (before, after)
+    )
+    yield Change(group, Kind.CLASS, old.name, "class", was, is_, follows)
+
+
+def _fields(old: Declared, new: Declared) -> Iterator[Change]:
+    """Yield the changed fields of parameters and result."""
+    for side, before, after in (
+        ("", _fields_of(old.params), _fields_of(new.params)),
+        ("result: ", _fields_of(old.result), _fields_of(new.result)),
+    ):
+        for name in sorted(before.keys() | after.keys()):
+            was, is_ = before.get(name, ABSENT), after.get(name, ABSENT)
+            if was != is_:
+                yield Change(
+                    Group.SCHEMA, Kind.FIELD, old.name, f"{side}{name}", was, is_, _field(was, is_)
+                )
+
+
+def _field(old: Said, new: Said) -> str:
+    if old.rule and not new.rule and new.there:
+        return "withheld no more"
+    return "withheld now" if new.rule and not old.rule and old.there else ""
+
+
+def _fields_of(schema: Mapping[str, Any]) -> dict[str, Said]:
+    """Return the fields of an object; of any other value its type, without a name."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return {"value": _typed(schema)} if schema.get("type") not in {None, "object"} else {}
+    required = cast("list[str]", schema.get("required") or [])
+    return {
+        str(name): _typed(cast("Mapping[str, Any]", field), optional=name not in required)
+        for name, field in cast("dict[str, object]", properties).items()
+        if isinstance(field, dict)
+    }
+
+
+def _typed(schema: Mapping[str, Any], *, optional: bool = False) -> Said:
+    kinds: object = schema.get("type", schema.get("$ref", "any")) or "any"
+    listed = cast("list[object]", kinds) if isinstance(kinds, list) else [kinds]
+    text = " or ".join(map(str, listed))
+    text = text.rpartition("/")[2]
+    if "anyOf" in schema:
+        text = " or ".join(_typed(choice).text or "any" for choice in schema["anyOf"])
+    rule = schema.get("x-remit-withheld")
+    return Said(f"{text}, optional" if optional else text, rule=rule)
+
+
+def _owner(old: Declared, new: Declared) -> Iterator[Change]:
+    if old.owner != new.owner:
+        yield Change(Group.SCHEMA, Kind.FIELD, old.name, "owner", Said(old.owner), Said(new.owner))

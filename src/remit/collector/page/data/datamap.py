@@ -1,0 +1,204 @@
+"""The data map: which data may leave, through which agents and by which steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from remit._policy.words import CATEGORIES
+from remit.collector.errors import RequestError
+from remit.collector.page import formats
+from remit.collector.page.data.choices import Chosen, Line, agent_names
+from remit.collector.page.data.flows import (
+    MOST_DRAWN,
+    AgentFlows,
+    Category,
+    Flow,
+    Kind,
+    categories_of,
+    drawn,
+    flows_of,
+    ordered,
+)
+from remit.collector.page.data.map_drawing import WIDTH, drawing
+from remit.collector.page.declared import MOST_AGENTS, AgentRemit, counted_steps, remits_of
+from remit.collector.page.shell import render
+from remit.collector.page.tables import csv_file
+from remit.collector.page.visits import COUNTS, Answer, Data, Page, Visit
+from remit.collector.page.windows import BEGINS, LAST_DAY, Window
+
+LINE: Final = Line(
+    path="/map",
+    template="map.html",
+    names=("category", "agent", "show", "from"),
+    options={
+        "category": {
+            "": f"any of {len(CATEGORIES)}",
+            **{name: formats.category(name) for name in CATEGORIES},
+        },
+        "show": {
+            "": "everything",
+            "leaves": "what leaves",
+            "open": "what nobody rules out",
+        },
+        "from": {
+            **{begin: BEGINS[begin] for begin in (LAST_DAY, "7d", "30d")},
+            "90d": "90 days ago",
+        },
+    },
+    begin=LAST_DAY,
+)
+_CLOSE: Final = ("restricted", "secret")
+_COLUMNS: Final[Mapping[str, Callable[[tuple[Category, AgentFlows, Flow]], object]]] = {
+    "category": lambda row: row[0].name,
+    "class": lambda row: row[0].classification,
+    "agent_id": lambda row: row[1].id,
+    "agent": lambda row: row[1].name,
+    "verdict": lambda row: row[2].kind.value,
+    "steps": lambda row: " ".join(row[2].steps),
+    "ran": lambda row: row[2].spans,
+    "refused": lambda row: row[2].refused,
+}
+_ABOVE: Final = 40
+"""Height of the heads of the columns in a saved drawing."""
+
+
+class _Map(NamedTuple):
+    """What the map is made from."""
+
+    window: Window
+    declared: Sequence[AgentRemit]
+    agents: Sequence[AgentFlows]
+    categories: Sequence[Category]
+
+
+def show(visit: Visit) -> Answer:
+    """Show the map."""
+    chosen = LINE.chosen(visit)
+    try:
+        shown = _read(visit, chosen)
+    except RequestError as refusal:
+        return LINE.refused(visit, chosen, refusal)
+    whole = visit.query.get("all") == "1"
+    leaving = [category for category in shown.categories if category.of(Kind.LEAVES)]
+    through = [agent for agent in shown.agents if agent.of(Kind.LEAVES)]
+    unruled = [agent for agent in shown.agents if agent.of(Kind.OPEN) or agent.is_silent]
+    values: dict[str, object] = {
+        **LINE.values(chosen, agent_names(visit)),
+        **_drawn(shown, whole=whole),
+        "whole": None
+        if whole or len(shown.agents) <= MOST_DRAWN
+        else f"{LINE.address(chosen, all='1')}#table",
+        "all_categories": CATEGORIES,
+        "window": shown.window,
+        "total": len(shown.declared),
+        "most": MOST_AGENTS,
+        "leaving": leaving,
+        "through": len(through),
+        "unruled": len(unruled),
+        "only": _only(leaving),
+        "csv": LINE.address(chosen, ".csv"),
+        "svg": LINE.address(chosen, ".svg"),
+    }
+    return Page("map.html", values)
+
+
+def csv(visit: Visit) -> Answer:
+    """Return the map as a table for a spreadsheet."""
+    shown = _read(visit, LINE.chosen(visit))
+    rows = ((category, *flow) for category in shown.categories for flow in category.flows)
+    return csv_file("data-map.csv", _COLUMNS, rows)
+
+
+def svg(visit: Visit) -> Answer:
+    """Return the drawing as a separate file."""
+    shown = _read(visit, LINE.chosen(visit))
+    values = {**_drawn(shown), "above": _ABOVE, "left": 250, "across": WIDTH}
+    return Data(render("map.svg", values), "image/svg+xml", "data-map.svg")
+
+
+def _read(visit: Visit, chosen: Chosen) -> _Map:
+    """Return the map of the filters.
+
+    Raises:
+        RequestError: 404, there is no such agent; 422, a filter is not valid.
+    """
+    window = LINE.window(visit, chosen)
+    counted: dict[str, Any] = {"since": window.since, "until": window.until}
+    agent_id = chosen["agent"] or None
+    groups = visit.api.get(COUNTS, of="runs", by="agent", agent_id=agent_id, **counted)["counts"]
+    runs = {group["agent"]["id"]: int(group["runs"]) for group in groups}
+    remits = visit.api.read(partial(remits_of, agent_id=agent_id))
+    declared = [remit for remit in remits if remit.all or remit.agent.id in runs]
+    counts = visit.api.read(partial(counted_steps, window=window, agent_id=agent_id))
+    agents = [flows_of(remit, counts, runs.get(remit.agent.id, 0)) for remit in declared]
+    agents = _narrowed(agents, chosen)
+    return _Map(window, declared, ordered(agents), categories_of(ordered(agents), declared))
+
+
+def _narrowed(agents: Sequence[AgentFlows], chosen: Chosen) -> list[AgentFlows]:
+    """Return the agents with the flows that the filters choose, without those that have none."""
+    category, show = chosen["category"], chosen["show"]
+    if not category and not show:
+        return list(agents)
+    kinds = {"leaves": (Kind.LEAVES,), "open": (Kind.OPEN,)}.get(show, tuple(Kind))
+    narrowed = [
+        replace(
+            agent,
+            flows=[
+                flow
+                for flow in agent.flows
+                if flow.kind in kinds and category in {"", flow.category}
+            ],
+            is_silent=agent.is_silent and not category and show != "leaves",
+        )
+        for agent in agents
+    ]
+    return [agent for agent in narrowed if agent.flows or agent.is_silent]
+
+
+def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
+    """Return what the drawing shows, and the table: the same agents, or all."""
+    agents = drawn(shown.agents)
+    classes = shown.categories
+    few = categories_of(agents, shown.declared)
+    order = {category.name: place for place, category in enumerate(classes)}
+    few = sorted(few, key=lambda category: order[category.name])
+    rest = [name for name in CATEGORIES if name not in order]
+    ruled_out = {name: sum(remit.rules_out(name) for remit in shown.declared) for name in rest}
+    return {
+        "agents": agents,
+        "categories": classes if whole else few,
+        "rest": rest,
+        "untaken": _untaken(ruled_out, len(shown.declared)),
+        "drawing": drawing(agents, few, len(rest)),
+        "Kind": Kind,
+    }
+
+
+def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], int, int]]:
+    """Return the categories that all agents rule out, and those that some do not.
+
+    Args:
+        ruled_out: By how many agents each is ruled out.
+        total: The number of agents.
+
+    Returns:
+        With each group the smallest and the largest number of agents that rule one of it out.
+    """
+    by_all = [name for name, count in ruled_out.items() if count == total]
+    groups = [by_all, [name for name in ruled_out if name not in by_all]]
+    counted = [(group, [ruled_out[name] for name in group]) for group in groups if group]
+    return [(group, min(counts), max(counts)) for group, counts in counted]
+
+
+def _only(leaving: Sequence[Category]) -> tuple[str, str, str] | None:
+    """Return the closest category that leaves through one agent only, the agent, and the steps."""
+    for category in leaving:
+        flows = category.of(Kind.LEAVES)
+        if category.classification in _CLOSE and len(flows) == 1:
+            agent, flow = flows[0]
+            return formats.words(category.name).capitalize(), agent.name, ", ".join(flow.steps)
+    return None

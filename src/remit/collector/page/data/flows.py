@@ -1,0 +1,205 @@
+"""Which data may leave, through which agents and by which steps: what the data map shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from remit._policy.leaving import Leaves, may_leave
+from remit._policy.words import CATEGORIES, most_sensitive
+from remit.collector.page.declared import AgentRemit, Declared
+from remit.collector.store.questions.count_lists import StepCount
+
+MOST_DRAWN: Final = 12
+"""Most agents that are drawn; the last row has all others together."""
+
+
+class Kind(StrEnum):
+    """What happens to a category in an agent."""
+
+    LEAVES = "leaves"
+    """It is declared to leave by a step."""
+    OPEN = "open"
+    """A step does not rule out that it leaves."""
+    REFUSED = "refused"
+    """A step that takes it was refused."""
+    STAYS = "stays"
+    """Each step rules out that it leaves."""
+
+
+ORDER: Final = (Kind.LEAVES, Kind.OPEN, Kind.REFUSED, Kind.STAYS)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A category in an agent.
+
+    Attributes:
+        category: The category.
+        kind: What happens to it.
+        steps: The names of the steps by which it leaves, may leave, or was refused.
+        spans: How many of the steps that hold it ran.
+        refused: How many were refused.
+        agents: How many agents it concerns.
+    """
+
+    category: str
+    kind: Kind
+    steps: tuple[str, ...]
+    spans: int
+    refused: int = 0
+    agents: int = 1
+
+
+@dataclass(frozen=True)
+class AgentFlows:
+    """The categories of an agent.
+
+    Attributes:
+        id: The agent; empty for several.
+        name: Its name, or how many they are.
+        runs: How many of its runs began.
+        spans: How many of its steps ran.
+        flows: Its categories.
+        is_silent: Whether nothing was said about any category.
+        agents: How many agents it is.
+        by_kind: For several agents, how many of them a kind concerns.
+    """
+
+    id: str
+    name: str
+    runs: int
+    spans: int
+    flows: Sequence[Flow]
+    is_silent: bool = False
+    agents: int = 1
+    by_kind: Mapping[Kind, int] = field(default_factory=dict[Kind, int])
+
+    def of(self, kind: Kind) -> list[Flow]:
+        """Return the flows of a kind."""
+        return [flow for flow in self.flows if flow.kind is kind]
+
+    def steps(self, kind: Kind) -> list[str]:
+        """Return the names of the steps of a kind."""
+        return sorted({step for flow in self.of(kind) for step in flow.steps})
+
+
+def flows_of(
+    remit: AgentRemit, counts: Mapping[tuple[str, str], StepCount], runs: int
+) -> AgentFlows:
+    """Return the categories of an agent.
+
+    Args:
+        remit: What it declares.
+        counts: How often steps ran, by agent and step.
+        runs: How many of its runs began.
+    """
+    numbers = {step.name: counts.get((remit.agent.id, step.name)) for step in remit.all}
+    spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
+    denied = {name: 0 if count is None else count.denied for name, count in numbers.items()}
+    flows = [_flow(remit, category, spans, denied) for category in remit.categories]
+    silent = not remit.categories and not any(map(remit.rules_out, CATEGORIES))
+    return AgentFlows(remit.agent.id, remit.agent.name, runs, sum(spans.values()), flows, silent)
+
+
+def _flow(
+    remit: AgentRemit, category: str, spans: Mapping[str, int], denied: Mapping[str, int]
+) -> Flow:
+    holding = [step for step in remit.steps.values() if step.holds(category)]
+    ran = sum(spans[step.name] for step in holding) or (0 if holding else sum(spans.values()))
+    # Each call of these was refused.
+    stopped = [step for step in remit.steps.values() if 0 < spans[step.name] <= denied[step.name]]
+    refused = [step for step in stopped if step in holding]
+    sending = [step for step in remit.steps.values() if step not in stopped]
+    leaving, open_ = (
+        [step for step in sending if may_leave(step.step, category) is how]
+        for how in (Leaves.DECLARED, Leaves.NOT_RULED_OUT)
+    )
+    if refused and (remit.forbids(category) or not (leaving or open_)):
+        times = sum(denied[step.name] for step in refused)
+        return Flow(category, Kind.REFUSED, _names(refused), ran, times)
+    if leaving:
+        return Flow(category, Kind.LEAVES, _names(leaving), ran)
+    if open_:
+        return Flow(category, Kind.OPEN, _names(open_), ran)
+    return Flow(category, Kind.STAYS, (), ran)
+
+
+def _names(steps: Iterable[Declared]) -> tuple[str, ...]:
+    return tuple(sorted({step.short for step in steps}))
+
+
+def ordered(agents: Iterable[AgentFlows]) -> list[AgentFlows]:
+    """Return agents in order: those through which data leave first, then those with most steps."""
+
+    def rank(agent: AgentFlows) -> tuple[int, int, str]:
+        kinds = [ORDER.index(flow.kind) for flow in agent.flows]
+        first = min(kinds, default=len(ORDER) - 1)
+        first = ORDER.index(Kind.OPEN) + 1 if agent.is_silent else first
+        return first, -agent.spans, agent.name
+
+    return sorted(agents, key=rank)
+
+
+def drawn(agents: Sequence[AgentFlows]) -> list[AgentFlows]:
+    """Return the agents that are drawn: the first ones, and the others as one."""
+    if len(agents) <= MOST_DRAWN:
+        return list(agents)
+    rest = agents[MOST_DRAWN - 1 :]
+    return [*agents[: MOST_DRAWN - 1], _together(rest)]
+
+
+def _together(agents: Sequence[AgentFlows]) -> AgentFlows:
+    by_kind = {kind: sum(bool(agent.of(kind)) for agent in agents) for kind in Kind}
+    alike: dict[tuple[str, Kind], list[Flow]] = {}
+    for flow in (flow for agent in agents for flow in agent.flows):
+        alike.setdefault((flow.category, flow.kind), []).append(flow)
+    flows: list[Flow] = []
+    for (category, kind), same in alike.items():
+        spans, refused = sum(flow.spans for flow in same), sum(flow.refused for flow in same)
+        flows.append(Flow(category, kind, (), spans, refused, len(same)))
+    runs, spans = (sum(getattr(agent, name) for agent in agents) for name in ("runs", "spans"))
+    name = f"{len(agents):,} other agents"
+    return AgentFlows("", name, runs, spans, flows, agents=len(agents), by_kind=by_kind)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A category over all agents.
+
+    Attributes:
+        name: Its name.
+        classification: How confidential it is at most.
+        flows: Its flows, each with its agent.
+    """
+
+    name: str
+    classification: str
+    flows: Sequence[tuple[AgentFlows, Flow]]
+
+    def of(self, kind: Kind) -> list[tuple[AgentFlows, Flow]]:
+        """Return the flows of a kind, each with its agent."""
+        return [(agent, flow) for agent, flow in self.flows if flow.kind is kind]
+
+
+def categories_of(agents: Sequence[AgentFlows], remits: Iterable[AgentRemit]) -> list[Category]:
+    """Return the categories that an agent has; those that leave through most agents first."""
+    classes: dict[str, str] = {}
+    for remit in remits:
+        for name in remit.categories:
+            classes[name] = most_sensitive([classes.get(name, ""), remit.class_of(name)])
+    categories = [
+        Category(
+            name,
+            classes.get(name, "unknown"),
+            [(agent, flow) for agent in agents for flow in agent.flows if flow.category == name],
+        )
+        for name in CATEGORIES
+    ]
+
+    def rank(category: Category) -> tuple[int, ...]:
+        return tuple(-len(category.of(kind)) for kind in ORDER)
+
+    return sorted((category for category in categories if category.flows), key=rank)

@@ -1,0 +1,153 @@
+"""Refused: the cases by time, and one of them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any, Final
+
+from remit.collector.errors import RequestError
+from remit.collector.page.data import refusals
+from remit.collector.page.data.choices import Chosen, Line, agent_names
+from remit.collector.page.data.refusals import KINDS, MOST_CASES, Case, Detail
+from remit.collector.page.formats import day
+from remit.collector.page.tables import csv_file
+from remit.collector.page.visits import COUNTS, Answer, Page, Visit
+from remit.collector.page.windows import BEGINS, LAST_DAY, NOW, Window
+
+MOST_LINES: Final = 1_000
+"""Most cases of a table for a spreadsheet."""
+LINE: Final = Line(
+    path="/refused",
+    template="refused.html",
+    names=("agent", "kind", "from", "to"),
+    options={
+        "kind": {"": "any", **KINDS},
+        "from": {name: BEGINS[name] for name in (LAST_DAY, "7d", "30d", "all")},
+        "to": {NOW: NOW},
+    },
+    begin="7d",
+)
+_COLUMNS: Final[Mapping[str, Callable[[Case], object]]] = {
+    "kind": lambda case: KINDS.get(case.kind, ""),
+    "at": lambda case: case.at,
+    "agent_id": lambda case: case.agent_id,
+    "agent": lambda case: case.agent,
+    "run": lambda case: case.run_id,
+    "step": lambda case: case.step,
+    "what": lambda case: case.text,
+    "ended_at": lambda case: case.ended,
+}
+
+
+def show(visit: Visit) -> Answer:
+    """Show the cases."""
+    chosen, before = LINE.chosen(visit), visit.query.get("before", "")
+    try:
+        window, wanted = _wanted(visit, chosen)
+        names = agent_names(visit)
+        page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_CASES, before)
+    except RequestError as refusal:
+        return LINE.refused(visit, chosen, refusal)
+    cases = page.cases
+    detail = _detail(visit, names, cases)
+    numbers = _numbers(visit, wanted)
+    values: dict[str, object] = {
+        **LINE.values(chosen, names),
+        "window": window,
+        "days": [
+            (name, list(of_day))
+            for name, of_day in groupby(cases, key=lambda case: day(case.at, visit.zone))
+        ],
+        "shown": len(cases),
+        "detail": detail,
+        "chosen_span": "span" in visit.query,
+        "often": _often(visit, wanted, detail),
+        "numbers": numbers,
+        "known": _known(visit),
+        "own": partial(LINE.address, chosen, before=before),
+        "older": LINE.address(chosen, before=page.next) if page.next else None,
+        "newest": LINE.address(chosen) if before else None,
+        "csv": LINE.address(chosen, ".csv"),
+    }
+    return Page("refused.html", values)
+
+
+def csv(visit: Visit) -> Answer:
+    """Return the newest cases as a table for a spreadsheet, which says if there are older ones."""
+    chosen = LINE.chosen(visit)
+    _, wanted = _wanted(visit, chosen)
+    names = agent_names(visit)
+    page = refusals.listed(visit.api, names, wanted, chosen["kind"], MOST_LINES)
+    cases = list(page.cases)
+    if page.next:
+        end = f"only the newest {MOST_LINES:,} are here: choose a shorter time for the others"
+        cases.append(Case("", "", "", "", "", None, "", end))
+    return csv_file("refused.csv", _COLUMNS, cases)
+
+
+def _wanted(visit: Visit, chosen: Chosen) -> tuple[Window, dict[str, str | None]]:
+    """Return the time, and the filters as the API reads them.
+
+    Raises:
+        RequestError: 422, a filter is not valid.
+    """
+    window = LINE.window(visit, chosen)
+    agent_id = chosen["agent"] or None
+    return window, {"agent_id": agent_id, "since": window.since, "until": window.until}
+
+
+def _detail(visit: Visit, names: Mapping[str, str], cases: Sequence[Case]) -> Detail | None:
+    """Return the case of the address, else the first of the list that is a step."""
+    wanted = visit.query.get("span")
+    known = {case.span_id: case.kind for case in cases if case.span_id is not None}
+    span_id = wanted or next(iter(known), None)
+    if span_id is None:
+        return None
+    return refusals.detail(visit.api, names, span_id, known.get(span_id))
+
+
+def _numbers(visit: Visit, wanted: Mapping[str, str | None]) -> list[tuple[int, str]]:
+    """Return how many cases of each kind there are in the time, extended to whole hours."""
+    spans = visit.api.get(COUNTS, by="agent", **wanted)["counts"]
+    runs = visit.api.get(COUNTS, of="runs", by="status", **wanted)["counts"]
+    sums = {
+        kind: sum(int(group[kind]) for group in spans)
+        for kind in (refusals.DENIED, refusals.BEYOND, refusals.INVALID)
+    }
+    sums[refusals.TERMINATED] = sum(
+        int(group["runs"]) for group in runs if group["status"] == refusals.TERMINATED
+    )
+    shown = {**KINDS, refusals.BEYOND: "beyond the remit"}
+    return [(sums[kind], words) for kind, words in shown.items()]
+
+
+def _known(visit: Visit) -> dict[str, list[str]]:
+    """Return the names of the agents that refused a step at any time, and that observed one.
+
+    The setting of an agent is not recorded: what it does with a violation tells it.
+    """
+    groups: list[dict[str, Any]] = visit.api.get(COUNTS, by="agent")["counts"]
+    denying = [group["agent"]["name"] for group in groups if group["denied"]]
+    observing = [
+        group["agent"]["name"] for group in groups if group["beyond"] and not group["denied"]
+    ]
+    known = {*denying, *observing}
+    silent = [group["agent"]["name"] for group in groups if group["agent"]["name"] not in known]
+    return {"deny": denying, "observe": observing, "silent": silent}
+
+
+def _often(
+    visit: Visit, wanted: Mapping[str, str | None], detail: Detail | None
+) -> tuple[int, str] | None:
+    """Return how often the same step had such a case in the time, and where they are."""
+    if detail is None:
+        return None
+    case = detail.case
+    query = {**wanted, "agent_id": case.agent_id, "by": "type"}
+    groups: list[dict[str, Any]] = visit.api.get(COUNTS, **query)["counts"]
+    of_type = (group for group in groups if group["type"] == detail.schema_name)
+    times = sum(int(group[case.kind]) for group in of_type)
+    shown = {"agent": case.agent_id, "kind": case.kind, "from": visit.query.get("from", "")}
+    return times, LINE.address(shown)

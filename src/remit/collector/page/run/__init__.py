@@ -1,0 +1,1 @@
+"""The screens about one run: its page, its steps, its files, and the talk with a model."""

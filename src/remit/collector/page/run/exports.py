@@ -1,0 +1,133 @@
+"""A run and its steps as text: to be copied, saved, or read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from remit.collector.domain.context import Context
+from remit.collector.domain.lists import spans_of_run
+from remit.collector.errors import RequestError, invalid_field
+from remit.collector.page import formats
+from remit.collector.page.payload_tree import Node
+from remit.collector.page.run.facts import closed_value, read_run, read_span
+from remit.collector.page.run.span_panel import Cause, Panel, panel_of
+from remit.collector.page.visits import Answer, Api, Data, Pieces, Visit
+from remit.collector.store.questions.span_lists import Position
+
+TEXT: Final = "text/plain; charset=utf-8"
+NDJSON: Final = "application/x-ndjson"
+_PAGE: Final = 1000
+"""Steps that are read at once for an export."""
+_PAYLOADS: Final = {"payload": "payload", "result": "result_payload"}
+
+
+def as_text(visit: Visit) -> Answer:
+    """Answer a step as text: its failure, where in the code, and the address."""
+    facts, run = read_span(visit, visit.named["span"]), read_run(visit)
+    panel = panel_of(facts, opened=False, quality={})
+    address = f"/runs/{facts.run.id}?span={facts.row.id}"
+    began = facts.row.started_at
+    lines = [
+        f"{panel.name} {panel.status}, run {facts.run.id} of {run.agent}, version {run.version}",
+        *([] if began is None else [f"began {formats.stamp(began)}"]),
+        *_failure(panel),
+        address,
+    ]
+    return Data(formats.visible("\n".join(lines) + "\n").encode(), TEXT)
+
+
+def whole(visit: Visit) -> Answer:
+    """Answer a whole payload as text, as it was recorded.
+
+    Raises:
+        RequestError: 403, the payload is shown only on request.
+    """
+    return _whole(visit, opened=False)
+
+
+def whole_opened(visit: Visit) -> Answer:
+    """Answer a whole payload of any step; the access log has the request."""
+    return _whole(visit, opened=True)
+
+
+def _whole(visit: Visit, *, opened: bool) -> Answer:
+    wanted = visit.query.get("of", "payload")
+    if wanted not in _PAYLOADS:
+        raise invalid_field("of", f"must be one of {', '.join(_PAYLOADS)}")
+    facts = read_span(visit, visit.named["span"])
+    if facts.closes(wanted) and not opened:
+        raise closed_value()
+    value = facts.view[_PAYLOADS[wanted]]
+    return Data(msgspec.json.format(msgspec.json.encode(value), indent=2), TEXT)
+
+
+def export(visit: Visit) -> Answer:
+    """Answer a run and its steps as NDJSON, as the API shows them, oldest first.
+
+    Raises:
+        RequestError: 404, there is none for this person.
+    """
+    run_id = visit.named["id"]
+    run = visit.api.get(f"/api/v1/agent_instance/{run_id}")["details"]
+    return Pieces(_lines(visit.api, run_id, run), NDJSON, f"{run_id}.ndjson")
+
+
+def _lines(api: Api, run_id: str, run: object) -> Iterator[bytes]:
+    """Yield a line of JSON for the run, and the lines of one page of steps after the other.
+
+    If a page cannot be read, the last line says so.
+    """
+    yield msgspec.json.encode(run) + b"\n"
+    after: Position | None = None
+    while True:
+        try:
+            page, after = api.read(partial(_page, run_id, after))
+        except RequestError as refusal:
+            end = {"type": "incomplete", "after": after and str(after), "code": refusal.code}
+            yield msgspec.json.encode(end) + b"\n"
+            return
+        yield page
+        if after is None:
+            return
+
+
+def _page(run_id: str, after: Position | None, ctx: Context) -> tuple[bytes, Position | None]:
+    spans, following = spans_of_run(ctx, run_id, after, _PAGE)
+    return msgspec.json.Encoder().encode_lines(spans), following
+
+
+def _failure(panel: Panel) -> Iterator[str]:
+    if panel.refusal is not None:
+        yield from panel.refusal.sentences
+    if panel.process_ended:
+        yield "its process ended"
+    for cause in panel.chain:
+        yield from _cause(cause)
+    if panel.frames is not None:
+        yield f"frames, the innermost first, {panel.frames.kept} of {panel.frames.total}:"
+        for frame in panel.frames.own:
+            yield f"  {_plain(frame.file)}:{frame.line} in {_plain(frame.function)}"
+        if panel.frames.libraries:
+            yield f"  {len(panel.frames.libraries)} more in {panel.frames.named}"
+
+
+def _cause(cause: Cause) -> Iterator[str]:
+    if cause.how:
+        yield cause.how
+    message = "the message is closed: confidential" if cause.closed else "no message"
+    if cause.message is not None:
+        message = _plain(cause.message)
+    yield f"{_plain(cause.type)}: {message}"
+    if cause.at is not None:
+        yield f"  at {_plain(cause.at)}"
+
+
+def _plain(node: Node) -> str:
+    """Return a value in one text; withheld stays withheld."""
+    if node.kind == "withheld":
+        return f"<withheld: {node.text}>"
+    return node.text

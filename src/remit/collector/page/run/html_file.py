@@ -1,0 +1,234 @@
+"""A run as one HTML file, which can be sent on and opens without a server."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import Final, NamedTuple, cast
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from remit._base.clock import NS_PER_US, Clock, SystemClock
+from remit._base.version import __version__
+from remit.collector.api import CALLER, OWN_PREFIX, ROUTE, UNAVAILABLE, Executor, Service
+from remit.collector.domain.context import Caller
+from remit.collector.domain.params import check_names
+from remit.collector.domain.tokens import TokenScope
+from remit.collector.page import shell
+from remit.collector.page.account.sessions import SESSION, Sessions
+from remit.collector.page.run.facts import MOST_STEPS, read_run
+from remit.collector.page.run.notice import ledger_of, notice_of
+from remit.collector.page.run.run_page import head_values, panel_values, tree_of
+from remit.collector.page.run.span_panel import Panel
+from remit.collector.page.shell import HEADERS
+from remit.collector.page.visits import Answer, Api, Data, Visit
+from remit.collector.settings import Settings
+from remit.collector.store.base import Store, StoreUnavailableError
+from remit.collector.store.rows import SessionRow
+
+HTML: Final = "text/html; charset=utf-8"
+MOST_PANELS: Final = 200
+"""So many steps of a file have a panel below the tree."""
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""After so many bytes of payloads, a file has no more panels."""
+_FONTS: Final = re.compile(r"@font-face\{[^}]*\}")
+_LINK: Final = re.compile(r'<a ([^>]*?)href="([^"]*)"')
+_SPAN: Final = re.compile(r"[?;]span=(\w+)")
+
+
+class _File(NamedTuple):
+    """What a file has beside the run.
+
+    Attributes:
+        policy: Content security policy: the style sheet, and nothing else.
+        style: The style sheet.
+        values: Whether values are in it.
+        saved_us: When it was made.
+        remit: The version of remit that made it.
+        panels: What the panels of its steps show.
+    """
+
+    policy: str
+    style: Markup
+    values: bool
+    saved_us: int
+    remit: str
+    panels: Sequence[dict[str, object]]
+
+
+def saved(visit: Visit) -> Answer:
+    """Answer a run as one HTML file, without the values of steps."""
+    return _saved(visit, values=False)
+
+
+def saved_with_values(visit: Visit) -> Answer:
+    """Answer a run as one HTML file, with the values of steps."""
+    return _saved(visit, values=True)
+
+
+def _saved(visit: Visit, *, values: bool) -> Answer:
+    html = _rendered(visit, values=values)
+    return Data(html, HTML, f"{visit.named['id']}.html")
+
+
+def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> bytes:
+    """Return a run of a database as one HTML file.
+
+    Args:
+        store: The database.
+        account_id: The account.
+        run_id: The run.
+        values: Whether to add the values of its steps; those of confidential steps stay out.
+
+    Raises:
+        RequestError: The database has no such run, or does not answer.
+    """
+    clock = SystemClock()
+    caller = Caller(account_id, TokenScope.ACCOUNT)
+    service = Service(store, Settings(), clock, caller=caller)
+    return RunFiles(service, store, clock).html(caller, run_id, values=values)
+
+
+class RunFiles:
+    """Runs as HTML files, for readers without a session; times are in UTC."""
+
+    def __init__(self, service: Service, store: Store, clock: Clock) -> None:
+        """Show what *service* answers, over *store*."""
+        self._service = service
+        self._sessions = Sessions(store, clock)
+        self._clock = clock
+
+    def html(self, caller: Caller, run_id: str, *, values: bool) -> bytes:
+        """Return a run as one HTML file.
+
+        Args:
+            caller: Who reads it.
+            run_id: The run.
+            values: Whether to add the values of its steps; those of confidential steps stay out.
+
+        Raises:
+            RequestError: There is no such run for this reader, or the database does not answer.
+        """
+        now_us = self._clock.wall_ns() // NS_PER_US
+        # A session that the database does not keep.
+        account_id = caller.account_id
+        session = SessionRow(account_id, account_id, SESSION, None, b"", now_us, now_us, now_us)
+        visit = Visit(
+            api=Api(self._service, caller),
+            sessions=self._sessions,
+            session=session,
+            path=f"/runs/{run_id}/file",
+            named={"id": run_id},
+            query={},
+            form={},
+            now_us=now_us,
+            zone=ZoneInfo("UTC"),
+        )
+        return _rendered(visit, values=values)
+
+
+def _rendered(visit: Visit, *, values: bool) -> bytes:
+    facts = read_run(visit, limit=MOST_STEPS)
+    tree, failed = tree_of(visit, facts)
+    rows = list(tree.rows())
+    notice = notice_of(visit, facts, tree, failed)
+    if notice is not None and not values:
+        is_reason = notice.case == "terminated" and notice.text is not None
+        notice = notice._replace(text="left out" if is_reason else None)
+    shown = [row.step.id for row in rows[:MOST_PANELS]]
+    if tree.chosen is not None and tree.chosen.id not in shown:
+        # The step that the notice names is there, also of a file that is full.
+        shown.insert(0, tree.chosen.id)
+    panels: list[dict[str, object]] = []
+    size = 0
+    for step in shown:
+        if size > MOST_BYTES:
+            break
+        panel = panel_values(visit, step, opened=False, withheld=not values, alone=True)
+        panels.append(panel)
+        row = cast("Panel", panel["panel"]).facts.row
+        size += len(row.payload or "") + len(row.result_payload or "") if values else 0
+    policy, style = _style()
+    file = _File(policy, style, values, visit.now_us, __version__, panels)
+    html = shell.render(
+        "run_file.html",
+        {
+            **head_values(visit, facts),
+            "signed_in": False,
+            "zone": visit.zone,
+            "theme": None,
+            "path": visit.path,
+            "tree": tree,
+            "rows": rows,
+            "chosen": None,
+            "notice": notice,
+            "ledger": ledger_of(visit, facts),
+            "file": file,
+        },
+    )
+    return _within(html.decode(), frozenset(shown[: len(panels)])).encode()
+
+
+@cache
+def _style() -> tuple[str, Markup]:
+    """Return the policy of a file and its style sheet, without fonts."""
+    text = _FONTS.sub("", shell.static_files()["page.css"].decode())
+    digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return policy, Markup(text)  # noqa: S704 - the project's style sheet
+
+
+def _within(html: str, shown: frozenset[str]) -> str:
+    """Return a page whose links lead to the steps in it; other links keep their text only.
+
+    The templates escape quotes and angle brackets of data, so only their tags match.
+    """
+
+    def replaced(link: re.Match[str]) -> str:
+        span = _SPAN.search(link[2])
+        inside = span is not None and span[1] in shown
+        return f'<a {link[1]}href="#{span[1]}"' if inside and span else f"<a {link[1]}".rstrip()
+
+    return _LINK.sub(replaced, html)
+
+
+FILE: Final = f"{OWN_PREFIX}/runs/{{id}}/file"
+VALUES: Final = f"{FILE}/values"
+
+
+def file_routes(service: Service, store: Store, executor: Executor, clock: Clock) -> list[Route]:
+    """Return the routes that answer a run as one HTML file, without values and with them.
+
+    Args:
+        service: The collector.
+        store: Its database.
+        executor: Runs what may use the database.
+        clock: Source of the time.
+    """
+    files = RunFiles(service, store, clock)
+
+    def read(request: Request, *, values: bool) -> bytes:
+        caller = service.authenticate(request.headers.get("authorization", ""))
+        request.scope[CALLER] = caller
+        check_names(request.query_params, ())
+        return files.html(caller, request.path_params["id"], values=values)
+
+    async def answer(route: str, request: Request) -> Response:
+        request.scope[ROUTE] = route
+        try:
+            html = await executor.run(partial(read, request, values=route == VALUES))
+        except StoreUnavailableError as error:
+            raise UNAVAILABLE from error
+        name = f'attachment; filename="{request.path_params["id"]}.html"'
+        return Response(
+            html, headers={**HEADERS, "content-type": HTML, "content-disposition": name}
+        )
+
+    return [Route(path, partial(answer, path), methods=["GET"]) for path in (FILE, VALUES)]

@@ -1,0 +1,281 @@
+"""The outline of a run, from which a browser draws its tree; a text in it; what has changed.
+
+An outline is sent in slices in the order of the ids, as columns: the server remembers nothing
+between two slices. Ids are the hexadecimal digits of their stored form, which cost nothing to make;
+the script of the page writes the few that it needs as the API does.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Final
+
+import msgspec
+
+from remit._base.ids import is_pfid
+from remit.collector.domain.context import Context
+from remit.collector.domain.failures import is_open
+from remit.collector.errors import invalid_field
+from remit.collector.page.formats import step, visible
+from remit.collector.page.run.facts import closed_errors_in
+from remit.collector.page.visibility import run_in
+from remit.collector.page.visits import CHANGES, Data, Visit
+from remit.collector.store.ids import to_bytes, to_text
+from remit.collector.store.questions import outlines, run_lists
+from remit.collector.store.questions.scope import RunRef
+from remit.collector.store.rows import FOUND, STATUSES, RunRow
+from remit.collector.store.subjects import ROOT_SPAN
+from remit.collector.validation.declarations import Declared
+
+FIRST: Final = 500
+"""Steps of the first slice, which is to be drawn soon."""
+SLICE: Final = 5_000
+MOST_CALLS: Final = 500
+"""Model calls of a slice whose model and tokens are read; with more, those of none are."""
+MOST_HITS: Final = 1_000
+FIND_S: Final = 0.2
+"""How long one request searches."""
+_FIND_STEPS: Final = 1_000
+_MOST_CHARS: Final = 200
+_LABEL_CHARS: Final = 60
+_NONE: Final = -1
+_MOST_DIGITS: Final = 17
+_MODEL: Final = re.compile(r'"(?:model_name|response_model)":"([^"\\]{1,80})"')
+_TOKENS: Final = re.compile(r'"(?:prompt|completion)_tokens":([0-9]{1,15})[,}]')
+
+
+def outline(visit: Visit) -> Data:
+    """Return the next slice of a run, or of the steps that were written since a time."""
+    after = _after(visit)
+    changed = visit.query.get("changed")
+    if changed is not None and not (changed.isdecimal() and len(changed) <= _MOST_DIGITS):
+        raise invalid_field("changed", "must be a time in microseconds since 1970")
+    since_us = None if changed is None else int(changed)
+    run_id = visit.named["id"]
+
+    def work(ctx: Context) -> dict[str, object]:
+        cursor = None if after else run_lists.newest_change(ctx.tx, ctx.tx.end_of_changes())
+        row, run = run_in(ctx, run_id)
+        limit = SLICE if after or since_us is not None else FIRST
+        spans = outlines.outline(ctx.tx, run, after=after, since_us=since_us, limit=limit + 1)
+        has_more = len(spans.ids) > limit
+        if has_more:
+            spans = outlines.OutlineColumns._make(column[:limit] for column in spans)
+        slice_ = _Slice(ctx, row, run, spans)
+        return {
+            "now": visit.now_us,
+            "cursor": None if cursor is None else f"{cursor.seq}-{cursor.run_ref}",
+            "run": _facts(row),
+            **slice_.columns(),
+            "next": to_text(spans.ids[-1]) if has_more else None,
+        }
+
+    return Data(msgspec.json.encode(visit.api.read(work)))
+
+
+def find(visit: Visit) -> Data:
+    """Return steps of a run whose name, payload or result has a text.
+
+    What a step of a confidential type, or with data of article 9, has received is not searched: it
+    is closed until a reader opens it, and that is written down. If such a step failed, the results
+    of failed steps are not searched either: its message passes through the steps around it.
+    """
+    text = visit.query.get("q", "").strip()
+    if not 0 < len(text) <= _MOST_CHARS:
+        raise invalid_field("q", f"must be a text of 1 to {_MOST_CHARS} characters")
+    after, run_id = _after(visit), visit.named["id"]
+
+    def work(ctx: Context) -> dict[str, object]:
+        row, run = run_in(ctx, run_id)
+        names = _Names(ctx, row)
+        errors = not closed_errors_in(ctx, row, names.closed).any
+        written = msgspec.json.encode(text).decode()[1:-1]
+        hits: list[str] = []
+        last: bytes | None = after
+        until = time.monotonic() + FIND_S
+        while last is not None:
+            page = outlines.searched(
+                ctx.tx, run, written, after=last, limit=_FIND_STEPS, errors=errors
+            )
+            names.read({match.type_ref for match in page})
+            hits += [
+                match.id.hex()
+                for match in page
+                if text.lower() in names.shown[match.type_ref].lower()
+                or (match.has_text and names.is_open(match.type_ref))
+            ]
+            last = page[-1].id if len(page) == _FIND_STEPS else None
+            if len(hits) >= MOST_HITS or time.monotonic() > until:
+                break
+        closed = sorted({names.shown[ref] for ref in names.shown if not names.is_open(ref)})
+        return {
+            "ids": hits[:MOST_HITS],
+            "closed": closed,
+            "next": None if last is None else to_text(last),
+        }
+
+    return Data(msgspec.json.encode(visit.api.read(work)))
+
+
+def live(visit: Visit) -> Data:
+    """Return what changed after a cursor: 204, or the state of the runs and the next cursor."""
+    since = visit.query.get("since")
+    answer = visit.api.get(CHANGES, run_id=visit.query.get("run"), after=since)
+    if since and not answer["runs"]:
+        return Data(None)
+    runs = [{"id": run["id"], "status": run["status"]} for run in answer["runs"]]
+    return Data(msgspec.json.encode({"cursor": answer["cursor"], "runs": runs}))
+
+
+class _Names:
+    """The names of the types of a run, and what was declared of them."""
+
+    def __init__(self, ctx: Context, row: RunRow) -> None:
+        self._ctx = ctx
+        self.declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
+        self._names: dict[int, str] = {}
+        self.shown: dict[int, str] = {}
+
+    def read(self, refs: set[int]) -> None:
+        """Read the names that are not known yet."""
+        for named in outlines.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
+            self._names[named.ref] = named.name
+            self.shown[named.ref] = visible(step(named.name))
+
+    def is_model_call(self, ref: int) -> bool:
+        """Return whether steps of a type are calls of a model."""
+        declared = self.declared.types.get(self._names[ref])
+        return declared is not None and declared.is_model_call
+
+    def kind(self, ref: int) -> str:
+        """Return whether steps of a type are the root of a run, calls of a model, or others."""
+        if self._names[ref] == ROOT_SPAN:
+            return "root"
+        return "call" if self.is_model_call(ref) else "step"
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """The declared types whose values are shown only on request."""
+        types = self.declared.types
+        return frozenset(name for name in types if not is_open(types[name]))
+
+    def is_open(self, ref: int) -> bool:
+        """Return whether texts of steps of a type may be listed."""
+        return is_open(self.declared.types.get(self._names[ref]))
+
+
+class _Slice:
+    """Some steps of a run, as columns."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        row: RunRow,
+        run: RunRef,
+        spans: outlines.OutlineColumns,
+    ) -> None:
+        self._spans = spans
+        self._names = _Names(ctx, row)
+        refs = set(spans.type_refs)
+        self._names.read(refs)
+        of_models = {ref for ref in refs if self._names.is_model_call(ref)}
+        calls = [
+            span_id
+            for span_id, ref in zip(spans.ids, spans.type_refs, strict=True)
+            if ref in of_models
+        ]
+        few = calls if len(calls) <= MOST_CALLS else []
+        self._usages = {usage.id: usage for usage in outlines.usages(ctx.tx, run, few)}
+
+    def columns(self) -> dict[str, object]:
+        """Return the columns; times are differences in microseconds."""
+        spans, names = self._spans, self._names
+        refs = sorted(names.shown)
+        places = {ref: place for place, ref in enumerate(refs)}
+        parents, outside = self._parents()
+        return {
+            "ids": b"".join(spans.ids).hex(),
+            "parents": parents,
+            "outside": outside,
+            "types": [[names.shown[ref], names.kind(ref)] for ref in refs],
+            "type": [places[ref] for ref in spans.type_refs],
+            "status": "".join(map(str, spans.statuses)),
+            "flags": [flags & FOUND for flags in spans.flags],
+            "start": self._starts(),
+            "took": [
+                None if started is None or finished is None else finished - started
+                for started, finished in zip(spans.started, spans.finished, strict=True)
+            ],
+            "labels": self._labels(),
+            "calls": self._calls(),
+        }
+
+    def _parents(self) -> tuple[list[int], list[str]]:
+        """Return the places of the parents in the slice, and the ids of those that are not in it.
+
+        The first of the latter is -2, the next -3; -1 is no parent.
+        """
+        places: dict[bytes | None, int] = {
+            span_id: place for place, span_id in enumerate(self._spans.ids)
+        }
+        places[None] = _NONE
+        outside: list[str] = []
+        for parent_id in self._spans.parent_ids:
+            if parent_id is not None and parent_id not in places:
+                outside.append(parent_id.hex())
+                places[parent_id] = _NONE - len(outside)
+        return [places[parent_id] for parent_id in self._spans.parent_ids], outside
+
+    def _starts(self) -> list[int | None]:
+        """Return when each began: the time since the one before it that began, the first in all."""
+        starts: list[int | None] = []
+        before = 0
+        for started in self._spans.started:
+            if started is None:
+                starts.append(None)
+            else:
+                starts.append(started - before)
+                before = started
+        return starts
+
+    def _labels(self) -> dict[str, str]:
+        """Return summaries by place, of types whose texts may be listed."""
+        spans = self._spans
+        return {
+            str(place): visible(summary.partition("\n")[0][:_LABEL_CHARS])
+            for place, summary in enumerate(spans.summaries)
+            if summary and self._names.is_open(spans.type_refs[place])
+        }
+
+    def _calls(self) -> dict[str, list[object]]:
+        """Return model and tokens of model calls by place; what is not recorded is None."""
+        calls: dict[str, list[object]] = {}
+        if not self._usages:
+            return calls
+        for place, span_id in enumerate(self._spans.ids):
+            usage = self._usages.get(span_id)
+            if usage is not None:
+                model = _MODEL.search(usage.head or "")
+                tokens = [int(number) for number in _TOKENS.findall(usage.usage or "")]
+                shown = None if model is None else visible(model[1])
+                calls[str(place)] = [shown, sum(tokens) if tokens else None]
+        return calls
+
+
+def _facts(row: RunRow) -> dict[str, object]:
+    return {
+        "status": row.status,
+        "start": row.started_at,
+        "end": row.finished_at,
+        "seen": row.updated_at,
+        "spans": sum(getattr(row, f"spans_{status}") for status in STATUSES),
+    }
+
+
+def _after(visit: Visit) -> bytes:
+    """Return the id after which the answer begins."""
+    text = visit.query.get("after", "")
+    if text and not is_pfid(text):
+        raise invalid_field("after", "must be the `next` of an answer")
+    return to_bytes(text) if text else b""

@@ -1,0 +1,231 @@
+"""The reading view of a model call: the whole conversation, with the calls before it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from remit.collector.errors import RequestError, invalid_field
+from remit.collector.page import formats, rules
+from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
+from remit.collector.page.run.facts import closed_value, read_span
+from remit.collector.page.run.messages import Message, linked
+from remit.collector.page.run.model_calls import (
+    Earlier,
+    called_steps,
+    earlier_calls,
+    joined,
+)
+from remit.collector.page.runs.rows import listed_run
+from remit.collector.page.visits import Answer, Data, Page, Visit
+
+MESSAGES: Final = 200
+"""Messages of one page."""
+_MOST_DIGITS: Final = 9
+SHOWN: Final = {
+    "": "everything",
+    "talk": "user and assistant",
+    "tools": "tools",
+    "withheld": "withheld",
+}
+"""What can be shown, by the word in the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A message with what stands beside it.
+
+    Attributes:
+        message: The message.
+        at: When its call began, at the first message that is new in it.
+        notes: What is known of it: tokens, why something was withheld.
+        begins: Number of messages before, where the call that is read begins.
+    """
+
+    message: Message
+    at: str | None = None
+    notes: Sequence[str] = ()
+    begins: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its role, if the style sheet knows it."""
+        role = self.message.role
+        return role if role in {"system", "user", "assistant", "tool"} else "other"
+
+
+def read(visit: Visit) -> Answer:
+    """Show a conversation, or return it as plain text; of a confidential step only its numbers.
+
+    Raises:
+        RequestError: The run has no such step, the step has no messages, or their text is closed.
+    """
+    return _read(visit, opened=False)
+
+
+def read_opened(visit: Visit) -> Answer:
+    """Show the conversation of any step, or return it; the access log has the request.
+
+    Raises:
+        RequestError: The run has no such step, or the step has no messages.
+    """
+    return _read(visit, opened=True)
+
+
+def _read(visit: Visit, *, opened: bool) -> Answer:
+    show = visit.query.get("show", "")
+    if show not in SHOWN:
+        raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
+    facts = read_span(visit, visit.named["span"])
+    span: Mapping[str, Any] = facts.view
+    run = listed_run(visit.api, visit.named["id"])
+    call = conversation(span)
+    if call is None:
+        why = "the run was erased" if run["erased_at"] else "it called no model"
+        raise RequestError(HTTPStatus.NOT_FOUND, "not_found", f"this step has no messages: {why}")
+    as_text = visit.query.get("as") == "text"
+    us = formats.between(span["started_at"], span["finished_at"])
+    took = Number(formats.duration(us), "took, streamed" if call.chunks else "took")
+    if facts.declared is not None and facts.closed and not opened:
+        if as_text:
+            raise closed_value()
+        counts = [number for number in call.numbers if number.is_count]
+        shape = {
+            "call": call,
+            "classification": facts.declared.classification,
+            "numbers": [Number(f"{call.total:,}", "messages"), *counts, took],
+        }
+        return Page("reading_closed.html", {"run": run, "span": span, **shape})
+    calls = joined(span, call, earlier_calls(visit.api, span))
+    begins = call.omitted or _begins(visit, span, call)
+    lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
+    if as_text:
+        return Data(_plain(lines).encode(), "text/plain; charset=utf-8")
+    wanted = visit.query.get("q", "").strip()
+    matching = [line for line in lines if _is_shown(line.message, show, wanted)]
+    pages = max(1, -(-len(matching) // MESSAGES))
+    number = min(_page_number(visit), pages)
+    model = Number(call.model or "not recorded", "model")
+    return Page(
+        "reading.html",
+        {
+            "run": run,
+            "span": span,
+            "call": call,
+            "numbers": [model, *call.numbers, took],
+            "missing": calls[0].call.omitted,
+            "lines": matching[(number - 1) * MESSAGES : number * MESSAGES],
+            "summary": _summary(lines, call.total),
+            "hits": len(matching),
+            "filtered": bool(show or wanted),
+            "show": show,
+            "shown": SHOWN,
+            "q": wanted,
+            "number": number,
+            "pages": pages,
+        },
+    )
+
+
+def _page_number(visit: Visit) -> int:
+    text = visit.query.get("page", "1")
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):
+        raise invalid_field("page", "must be a whole number from 1")
+    return int(text)
+
+
+def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
+    """Return how many messages of a whole list the call before has as well."""
+    before = next(earlier_calls(visit.api, span, pages=2), None)
+    return 0 if before is None else shared_with(call, before.call)
+
+
+def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> list[Line]:
+    """Return the messages of all calls, each with its margin."""
+    latest = calls[-1]
+    lines: list[Line] = []
+    if latest.call.system is not None:
+        same = sum(_same_system(each.call, latest.call) for each in calls)
+        note = [f"the same in all {same} calls shown here"] if 1 < same == len(calls) else []
+        lines.append(Line(latest.call.system, notes=note))
+    for each in calls:
+        is_latest = each is latest
+        fresh = [one for one in each.call.all if not is_latest or (one.number or 0) > begins]
+        first = next((one.number for one in fresh if one.number is not None), None)
+        answers = {one.number for one in each.call.answer}
+        for message in each.call.all:
+            number = message.number
+            is_first = number is not None and number == first
+            notes = _answered(each.call, is_latest=is_latest) if number in answers else []
+            notes += [rules.why(rule) for rule in message.rules]
+            lines.append(
+                Line(
+                    linked(message, steps),
+                    each.span["started_at"] if is_first else None,
+                    notes,
+                    begins if is_first and is_latest and begins else None,
+                )
+            )
+    return _first_only(lines)
+
+
+def _answered(call: Conversation, *, is_latest: bool) -> list[str]:
+    tokens = "" if call.tokens_out is None else f"{formats.number(call.tokens_out)} tokens"
+    if is_latest:
+        return [", ".join(filter(None, ("the answer of this call", tokens)))]
+    return [f"{tokens} out"] if tokens else []
+
+
+def _first_only(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines, with each reason only where it first holds."""
+    told: set[str] = set()
+    kept: list[Line] = []
+    for line in lines:
+        reasons = {rules.why(rule) for rule in line.message.rules}
+        notes = [note for note in line.notes if note not in told or note not in reasons]
+        told |= reasons
+        kept.append(Line(line.message, line.at, notes, line.begins))
+    return kept
+
+
+def _same_system(one: Conversation, other: Conversation) -> bool:
+    return (
+        one.system is not None
+        and other.system is not None
+        and one.system.says_the_same(other.system)
+    )
+
+
+def _is_shown(message: Message, show: str, wanted: str) -> bool:
+    """Return whether a message is one of those that are looked for."""
+    if wanted and wanted.casefold() not in message.text.casefold():
+        return False
+    if show == "withheld":
+        return bool(message.rules)
+    if show == "talk":
+        return message.role in {"user", "assistant"}
+    calls = any(part.kind == "call" for part in message.parts)
+    return show != "tools" or message.role == "tool" or calls
+
+
+def _summary(lines: Sequence[Line], total: int) -> str:
+    """Return how many messages there are: `60 messages: 1 system, 12 user`."""
+    counts = Counter(line.message.role for line in lines if line.message.number is not None)
+    roles = ", ".join(f"{count} {role}" for role, count in counts.items())
+    withheld = sum(bool(line.message.rules) for line in lines)
+    noun = "message" if total == 1 else "messages"
+    told = f"{total:,} {noun}" + (f": {roles}" if roles else "")
+    return told + (f" · {withheld} with withheld values" if withheld else "")
+
+
+def _plain(lines: Sequence[Line]) -> str:
+    """Return a conversation as plain text."""
+    return "\n\n".join(
+        f"{line.message.number or ''} {line.message.role}".strip() + f"\n{line.message.text}"
+        if not line.message.gap
+        else f"[{line.message.gap} messages are not recorded]"
+        for line in lines
+    )

@@ -1,0 +1,376 @@
+"""The panel of a step: why it failed or was refused, what it received and returned, its words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from remit.collector.domain.failures import ClosedErrors
+from remit.collector.domain.states import CANCELLED
+from remit.collector.page import formats
+from remit.collector.page.payload_tree import (
+    Node,
+    PayloadTree,
+    items,
+    members,
+    node_of,
+    objects,
+    tree_of,
+)
+from remit.collector.page.run.facts import (
+    FAILED,
+    PROCESS_ENDED,
+    SpanFacts,
+    error_of,
+    seconds_after,
+)
+from remit.collector.page.sides import Sides, clashes_in, sides_of, verdict_of
+from remit.collector.store.rows import SpanRow
+from remit.collector.store.subjects import ROOT_SPAN, subject_hash
+
+_RELATIONS: Final = {
+    "cause": "directly caused by",
+    "context": "which came up while this was handled",
+}
+_MOST_LIBRARIES: Final = 3
+
+
+class Cause(NamedTuple):
+    """An exception of a chain.
+
+    Attributes:
+        how: How it has to do with the one before; empty for the first.
+        type: Its class.
+        message: Its message; None without one.
+        at: Its place.
+        closed: Whether its message is shown only on request.
+    """
+
+    how: str
+    type: Node
+    message: Node | None
+    at: Node | None
+    closed: bool
+
+
+class Frame(NamedTuple):
+    """A frame of a traceback."""
+
+    file: Node
+    line: object
+    function: Node
+
+
+class Frames(NamedTuple):
+    """The frames of a failure.
+
+    Attributes:
+        own: Those of the program, the innermost first.
+        libraries: The others.
+        named: The packages of the others, in words.
+        kept: How many frames were recorded.
+        total: How many there were.
+    """
+
+    own: Sequence[Frame]
+    libraries: Sequence[Frame]
+    named: str
+    kept: int
+    total: int
+
+
+class Member(NamedTuple):
+    """A member of a group of exceptions: when its step ended, the step, the exception."""
+
+    after_us: int | None
+    step: SpanRow | None
+    here: bool
+    cause: Cause
+
+
+class Group(NamedTuple):
+    """The group of exceptions in which a step failed.
+
+    Attributes:
+        cause: The group.
+        members: Its members, in the order in which their steps ended.
+        total: How many members there are.
+        step: The step that raised it.
+        cancelled: Names of the steps that the group cancelled.
+    """
+
+    cause: Cause
+    members: Sequence[Member]
+    total: int
+    step: str
+    cancelled: str
+
+
+class Refusal(NamedTuple):
+    """Why a step was refused.
+
+    Attributes:
+        agent: Identifier of the agent that rules it out.
+        verdict: The sentence; empty if the violations say it themselves.
+        sides: Both declarations.
+        sentences: The violations as they were recorded.
+    """
+
+    agent: str
+    verdict: str
+    sides: Sides
+    sentences: Sequence[str]
+
+
+class Panel(NamedTuple):
+    """What the panel of a step shows."""
+
+    facts: SpanFacts
+    name: str
+    status: str
+    took_us: int | None
+    after_us: int | None
+    handled: bool
+    process_ended: bool
+    chain: Sequence[Cause]
+    group: Group | None
+    refusal: Refusal | None
+    received: PayloadTree | None
+    returned: PayloadTree | None
+    stream: str
+    frames: Frames | None
+    findings: Sequence[str]
+    quality: Mapping[str, object]
+    erased: bool
+    closed: bool
+    opened: bool
+    is_root: bool
+
+    @property
+    def subject(self) -> str | None:
+        """The hash of the subject that the root of a run names; None if it names none."""
+        return subject_hash(self.facts.row.payload) if self.is_root else None
+
+    def whole(self, part: str) -> str | None:
+        """Return the end of the address of a whole payload; None if it is shown on request."""
+        if not self.facts.closes(part):
+            return f"whole?of={part}"
+        return f"values/whole?of={part}" if self.opened else None
+
+
+def panel_of(
+    facts: SpanFacts,
+    *,
+    opened: bool,
+    quality: Mapping[str, object],
+    withheld: bool = False,
+) -> Panel:
+    """Return the panel of a step.
+
+    Args:
+        facts: The step.
+        opened: Whether values of a confidential step are shown.
+        quality: The quality of its run, if the step is the root of it.
+        withheld: Whether to leave out all values, and the messages of exceptions.
+    """
+    row, view = facts.row, facts.view
+    payload, result = members(view["payload"]), members(view["result_payload"])
+    error = error_of(row) if row.status in {FAILED, CANCELLED} else {}
+    closed = withheld or (facts.closed and not opened)
+    hidden = ClosedErrors() if opened else facts.closed_errors
+    erased = facts.run.erased_at is not None
+    process_ended = error.get("type") == PROCESS_ENDED
+    rest = {name: value for name, value in result.items() if name != "error" or not error}
+    is_root = row.schema_name == ROOT_SPAN
+    if is_root:
+        # What a run was not given, and an end without a reason.
+        payload, rest = _without_none(payload), _without_none(rest)
+    refusal = _refusal(facts, error) if "violations" in error else None
+    causes = error if error and not process_ended and refusal is None else {}
+    parent = facts.ancestors[0] if facts.ancestors else None
+    return Panel(
+        facts=facts,
+        name=formats.step(row.schema_name),
+        status="refused" if refusal is not None else row.status,
+        took_us=_took(row),
+        after_us=seconds_after(facts.run, row.started_at),
+        handled=row.status == FAILED and parent is not None and parent.status == "complete",
+        process_ended=process_ended,
+        chain=list(_chain(causes, closed=closed or hidden.has(causes))) if causes else (),
+        group=None if closed or not causes else _group(facts, error, hidden),
+        refusal=refusal,
+        received=None if closed or erased else tree_of(payload),
+        returned=None if closed or erased or not rest else tree_of(rest),
+        stream=_stream(result),
+        frames=_frames(facts, error) if causes else None,
+        findings=[] if closed else list(map(str, items(view["schema_errors"]))),
+        quality=quality if is_root else {},
+        erased=erased,
+        closed=closed,
+        opened=opened,
+        is_root=is_root,
+    )
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _took(row: SpanRow) -> int | None:
+    if row.started_at is None or row.finished_at is None:
+        return None
+    return row.finished_at - row.started_at
+
+
+def _stream(result: Mapping[str, object]) -> str:
+    """Return how many items a stream had, in words; empty for no stream."""
+    count, first = result.get("count"), result.get("first_item_ms")
+    if "items" not in result or not isinstance(count, int):
+        return ""
+    items = "1 item" if count == 1 else f"{count:,} items"
+    if not isinstance(first, int | float):
+        return items
+    return f"{items}, the first after {formats.duration(round(first * formats.US_PER_MS))}"
+
+
+# Failures
+
+
+def _chain(error: Mapping[str, object], *, closed: bool) -> Iterable[Cause]:
+    yield _cause(error, "", closed=closed)
+    for cause in objects(error.get("causes")):
+        how = _RELATIONS.get(str(cause.get("relation")), "with")
+        yield _cause(cause, how, closed=closed)
+
+
+def _cause(error: Mapping[str, object], how: str, *, closed: bool) -> Cause:
+    message, at = error.get("message"), error.get("at")
+    return Cause(
+        how,
+        node_of(error.get("type") or "failed"),
+        None if closed or not message else node_of(message),
+        None if at is None else node_of(at),
+        closed,
+    )
+
+
+def _frames(facts: SpanFacts, error: Mapping[str, object]) -> Frames | None:
+    """Return the frames of a failure, as far out as the steps around this one recorded it."""
+    outermost = error
+    for row in facts.ancestors:
+        around = error_of(row)
+        if not _is_same(around, error):
+            break
+        outermost = around
+    recorded = objects(outermost.get("frames")) or objects(error.get("frames"))
+    frames = [frame for frame in recorded if "file" in frame]
+    if not frames:
+        return None
+    missing = next((frame.get("of") for frame in recorded if "of" in frame), None)
+    homes = _homes(facts, error)
+    own = [frame for frame in frames if _package(frame) in homes]
+    libraries = [frame for frame in frames if _package(frame) not in homes]
+    packages = [name for name, _ in Counter(map(_package, libraries)).most_common()]
+    more = len(packages) - _MOST_LIBRARIES
+    named = [*packages[:_MOST_LIBRARIES], *([f"{more} others"] if more > 0 else [])]
+    return Frames(
+        [_frame(frame) for frame in own],
+        [_frame(frame) for frame in libraries],
+        formats.listed(named),
+        len(frames),
+        missing if isinstance(missing, int) else len(frames),
+    )
+
+
+def _frame(frame: Mapping[str, object]) -> Frame:
+    return Frame(node_of(frame.get("file")), frame.get("line"), node_of(frame.get("function")))
+
+
+def _package(frame: Mapping[str, object]) -> str:
+    file = frame.get("file")
+    return _top(file) if isinstance(file, str) else ""
+
+
+def _homes(facts: SpanFacts, error: Mapping[str, object]) -> frozenset[str]:
+    """Return the packages of the program: those of its steps, and where the exception was raised.
+
+    The place of a failure is in the program's own code, if any frame is.
+    """
+    modules = {
+        _top(name.partition(":")[0].replace(".", "/")) for name in facts.types if ":" in name
+    }
+    raised = [error, *objects(error.get("causes"))]
+    places = {
+        _top(at.partition(":")[0]) for cause in raised if isinstance(at := cause.get("at"), str)
+    }
+    return frozenset((modules | places) - {"remit"})
+
+
+def _top(path: str) -> str:
+    return path.partition("/")[0].removesuffix(".py")
+
+
+def _is_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Return whether both are one failure, as nested steps record it."""
+    return bool(one) and all(one.get(key) == other.get(key) for key in ("type", "at"))
+
+
+def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) -> Group | None:
+    """Return the group in which the step failed, or that ended it."""
+    raiser, group = facts.row, error
+    for row in (facts.row, *facts.ancestors):
+        if "members" in (around := error_of(row)):
+            raiser, group = row, around
+            break
+    listed = objects(group.get("members"))
+    if not listed:
+        return None
+    closed = hidden.has(group)
+    free = [row for row in facts.failed if "members" not in error_of(row)]
+    listed_members: list[Member] = []
+    for member in listed:
+        alike = [row for row in free if _is_same(error_of(row), member)]
+        step = max(alike, key=lambda row: row.started_at or 0, default=None)
+        taken = {
+            row.id for row in alike if step is not None and row.finished_at == step.finished_at
+        }
+        free = [row for row in free if row.id not in taken]
+        after = None if step is None else seconds_after(facts.run, step.finished_at)
+        listed_members.append(
+            Member(
+                after,
+                step,
+                step is not None and step.id == facts.row.id,
+                _cause(member, "", closed=closed),
+            )
+        )
+    count = group.get("of")
+    cancelled = [
+        formats.step(row.schema_name) for row in facts.cancelled if row.parent_span_id == raiser.id
+    ]
+    return Group(
+        _cause(group, "", closed=closed),
+        sorted(
+            listed_members,
+            key=lambda member: member.after_us if member.after_us is not None else 2**62,
+        ),
+        count if isinstance(count, int) else len(listed),
+        formats.step(raiser.schema_name),
+        formats.listed(cancelled[:_MOST_LIBRARIES]),
+    )
+
+
+# Refusals
+
+
+def _refusal(facts: SpanFacts, error: Mapping[str, object]) -> Refusal:
+    violations = error.get("violations")
+    texts = items(violations) or ([] if violations == [] else [violations])
+    sentences = [str(text) for text in texts]
+    parsed = clashes_in(sentences)
+    agent = parsed[0].agent if parsed else ""
+    clashes = [clash for clash in parsed if clash.agent == agent]
+    # In local mode, the folder of the project precedes the name.
+    remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
+    return Refusal(agent, verdict_of(clashes), sides_of(facts.declared, remit, clashes), sentences)

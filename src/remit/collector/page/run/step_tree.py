@@ -1,0 +1,312 @@
+"""The steps of a run as rows: their order, their bars, and the step that failed first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
+from remit.collector.page import formats
+from remit.collector.page.run.facts import FAILED, RunFacts
+from remit.collector.store.questions.run_steps import StepRecord
+from remit.collector.store.rows import BEYOND, DENIED, INVALID, LOST, UNDECLARED, WITHHELD
+from remit.collector.store.subjects import ROOT_SPAN
+
+MOST_INDENT: Final = 16
+"""Deeper rows are not moved further; they tell their level by a number."""
+_TICKS: Final = 4
+_NARROWEST: Final = 0.35
+"""Width of the shortest bar, in percent."""
+_MARKS: Final = (
+    (DENIED, "denied", "refused"),
+    (BEYOND, "beyond", "beyond its remit"),
+    (WITHHELD, "withheld", "values withheld"),
+    (INVALID, "invalid", "not as declared"),
+    (UNDECLARED, "undeclared", "not declared"),
+    (LOST, "lost", "lost"),
+)
+
+
+class Bar(NamedTuple):
+    """A bar of a row, in percent of the time axis.
+
+    Attributes:
+        x: Where it begins.
+        width: How long it is.
+        kind: Its class: none, `bad`, `off`, `warn`, `now`, `hat`, `hatred`.
+        thin: Whether it is thin, as that of a step with steps below it.
+    """
+
+    x: float
+    width: float
+    kind: str
+    thin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A step as a row of the tree.
+
+    Attributes:
+        step: The step.
+        name: Its name.
+        level: Its level, from 0 on.
+        parent: Whether there are steps below it.
+        kind: Classes of the row.
+        icon: The shape before the name; empty for none.
+        said: What screen readers hear before the name.
+        note: What is written after the name.
+        marks: Its marks: shape and words.
+        bars: Its bars.
+        took: How long it took, in words.
+    """
+
+    step: StepRecord
+    name: str
+    level: int
+    parent: bool
+    kind: str
+    icon: str
+    said: str
+    note: str
+    marks: list[tuple[str, str]]
+    bars: list[Bar]
+    took: str
+
+
+class Axis(NamedTuple):
+    """The time axis: where it begins, and how long it is, in microseconds."""
+
+    begin_us: int
+    length_us: int
+
+    def at(self, instant_us: int) -> float:
+        """Return a time in percent."""
+        return min(100.0, max(0.0, 100 * (instant_us - self.begin_us) / self.length_us))
+
+    @property
+    def ticks(self) -> list[str]:
+        """The times at each quarter, in words."""
+        later = [formats.duration(self.length_us * tick // _TICKS) for tick in range(1, _TICKS)]
+        return ["0 s", *later]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The steps of a run as a tree.
+
+    Attributes:
+        facts: The run.
+        now_us: The time.
+        first: The step that failed first, if a group of exceptions names it.
+    """
+
+    facts: RunFacts
+    now_us: int
+    first: str | None = None
+
+    @cached_property
+    def children(self) -> Mapping[str | None, list[StepRecord]]:
+        """The steps below each step, in the order of their starts; None for the outermost."""
+        return _below(self.facts.steps)
+
+    @cached_property
+    def known(self) -> Mapping[str, StepRecord]:
+        """The steps of the page, and those elsewhere that belong to the failure of the run."""
+        return self.facts.known
+
+    @cached_property
+    def origin(self) -> StepRecord | None:
+        """The step that failed first: the deepest one of the failure that ended the run."""
+        row, steps = self.facts.row, self.known
+        if self.first is not None and self.first in steps:
+            return steps[self.first]
+        failed = [step for step in steps.values() if step.status == FAILED]
+        # The failure that is kept with the run names its step.
+        kept = [
+            step
+            for step in failed
+            if row.failure_us is not None
+            and step.finished_at == row.failure_us
+            and (step.schema_name == row.failure_step or row.failure_step is None)
+        ]
+        reached = [step for step in failed if self._reaches_the_top(step)]
+        first = kept or reached or failed
+        if not first:
+            return None
+        ended = min(step.finished_at or self.now_us for step in first)
+        at_once = [step for step in first if (step.finished_at or self.now_us) == ended]
+        return self._innermost(max(at_once, key=lambda step: len(self.above(step))))
+
+    @cached_property
+    def path(self) -> frozenset[str]:
+        """The failed steps around the one that failed first, and itself."""
+        if self.origin is None or self.facts.row.status in {COMPLETE, TERMINATED}:
+            return frozenset()
+        failed = {step.id for step in self.above(self.origin) if step.status == FAILED}
+        return frozenset({self.origin.id, *failed})
+
+    @cached_property
+    def chosen(self) -> StepRecord | None:
+        """The step with which the page opens."""
+        status, steps = self.facts.row.status, self.facts.steps.values()
+        if status == FAILED:
+            return self.origin or self.root
+        if self.facts.row.denied:
+            return next((step for step in steps if step.flags & DENIED), self.root)
+        if status == TERMINATED or self.facts.is_cancelled:
+            cut = [step for step in steps if step.status == CANCELLED]
+            return max(cut, key=lambda step: len(self.above(step)), default=self.root)
+        if self.facts.row.handled:
+            return self.origin
+        return self.root
+
+    @cached_property
+    def root(self) -> StepRecord | None:
+        """The root span, else the first step."""
+        steps = self.known.values()
+        roots = (step for step in steps if step.schema_name == ROOT_SPAN)
+        return next(roots, next(iter(steps), None))
+
+    def above(self, step: StepRecord) -> list[StepRecord]:
+        """Return the steps around a step, the nearest first."""
+        steps, above = self.known, dict[str, StepRecord]()
+        parent = steps.get(step.parent_id or "")
+        while parent is not None and parent.id not in above:
+            above[parent.id] = parent
+            parent = steps.get(parent.parent_id or "")
+        return list(above.values())
+
+    def is_handled(self, step: StepRecord) -> bool:
+        """Return whether a failed step has a parent that ended well."""
+        parent = self.known.get(step.parent_id or "")
+        return step.status == FAILED and parent is not None and parent.status == COMPLETE
+
+    def _reaches_the_top(self, step: StepRecord) -> bool:
+        return all(around.status == FAILED for around in self.above(step))
+
+    def _innermost(self, step: StepRecord) -> StepRecord:
+        """Return the step below that ended with the same failure, if the database kept another."""
+        seen, children = {step.id}, _below(self.known)
+        while True:
+            below = [
+                child
+                for child in children.get(step.id, ())
+                if child.status == FAILED
+                and child.id not in seen
+                and child.finished_at == step.finished_at
+            ]
+            if not below:
+                return step
+            step = below[-1]
+            seen.add(step.id)
+
+    @cached_property
+    def axis(self) -> Axis:
+        """The time axis, over the run or over the steps of a page."""
+        row, steps = self.facts.row, self.facts.steps.values()
+        begins = [step.started_at for step in steps if step.started_at is not None]
+        ends = [step.finished_at for step in steps if step.finished_at is not None]
+        if self.facts.is_whole:
+            begins += [] if row.started_at is None else [row.started_at]
+            ends += [] if row.finished_at is None else [row.finished_at]
+        begin_us = min(begins, default=self.now_us)
+        end_us = self.now_us if self.facts.is_open else max(ends, default=begin_us)
+        length_us = max(1, end_us - begin_us)
+        if self.facts.process_ended:
+            length_us = length_us * 6 // 5
+        return Axis(begin_us, length_us)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows, each step before those below it."""
+        shown: set[str] = set()
+        tops = [*self.children.get(None, ()), *self.facts.steps.values()]
+        for top in tops:
+            waiting = [(top, 0)]
+            while waiting:
+                step, level = waiting.pop()
+                if step.id in shown:
+                    continue
+                shown.add(step.id)
+                below = self.children.get(step.id, [])
+                yield self._row(step, level, below)
+                waiting += [(child, level + 1) for child in reversed(below)]
+
+    def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> Row:
+        is_origin = self.origin is not None and step.id == self.origin.id
+        denied, handled = bool(step.flags & DENIED), self.is_handled(step)
+        stopped = self.facts.row.status == TERMINATED
+        first = denied or handled or (is_origin and step.id in self.path)
+        first = first or (stopped and step.status == FAILED and step is not self.root)
+        kinds = [
+            f"l{min(level, MOST_INDENT)}" if level else "",
+            "path" if step.id in self.path or (step.status == FAILED and not first) else "",
+            "first" if first else "",
+            "off" if step.status == CANCELLED and not below else "",
+        ]
+        note = f"level {level + 1}" if level > MOST_INDENT else ""
+        if step.status == CANCELLED:
+            note = CANCELLED
+        elif handled and not denied:
+            note = "handled"
+        failed = step.status == FAILED and not (stopped and step is self.root)
+        said = "refused: " if denied else "failed: " if failed else ""
+        return Row(
+            step=step,
+            name=formats.step(step.schema_name),
+            level=level,
+            parent=bool(below),
+            kind=" ".join(filter(None, kinds)),
+            icon=("refused" if denied else FAILED) if first else "",
+            said=said,
+            note=note,
+            marks=[(mark, words) for flag, mark, words in _MARKS if step.flags & flag],
+            bars=self._bars(step, thin=bool(below)),
+            took=self._took(step, denied=denied),
+        )
+
+    def _took(self, step: StepRecord, *, denied: bool) -> str:
+        if denied:
+            return "did not run"
+        if step.started_at is None:
+            return "not begun"
+        if step.finished_at is None:
+            return "running"
+        if self.facts.process_ended and self.was_open(step):
+            return "not known"
+        return formats.duration(step.finished_at - step.started_at)
+
+    def was_open(self, step: StepRecord) -> bool:
+        """Return whether a later process closed the step: it ended with the root span."""
+        ended = None if self.root is None else self.root.finished_at
+        return step.status == FAILED and step.finished_at == ended
+
+    def _bars(self, step: StepRecord, *, thin: bool) -> list[Bar]:
+        if step.started_at is None:
+            return []
+        x = self.axis.at(step.started_at)
+        end = self.axis.at(self.now_us if step.finished_at is None else step.finished_at)
+        x = min(x, 100 - _NARROWEST)
+        width = max(_NARROWEST, end - x)
+        if self.facts.process_ended and self.was_open(step):
+            return [Bar(x, width, "", thin), Bar(end, 100 - end, "hat", thin=False)]
+        if step.flags & DENIED:
+            return [Bar(min(x, 98), max(2, width), "hatred", thin=False)]
+        kind = {FAILED: "bad", CANCELLED: "" if thin else "off"}.get(step.status, "")
+        if step is self.root and self.facts.row.status == TERMINATED:
+            kind = "warn"
+        if step.finished_at is None:
+            kind = "now" if self.facts.is_open else ""
+        elif step.flags & BEYOND and not kind:
+            kind = "warn"
+        return [Bar(x, width, kind, thin)]
+
+
+def _below(steps: Mapping[str, StepRecord]) -> Mapping[str | None, list[StepRecord]]:
+    """Return the steps below each step, in the order of their starts; None for the outermost."""
+    below: dict[str | None, list[StepRecord]] = {}
+    for step in sorted(steps.values(), key=lambda step: (step.started_at or 2**63, step.id)):
+        below.setdefault(step.parent_id if step.parent_id in steps else None, []).append(step)
+    return below

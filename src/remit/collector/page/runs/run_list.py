@@ -1,0 +1,415 @@
+"""The list of runs: what failed and how the others went, with bars by hour, and what is new."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from remit._base.ids import is_pfid
+from remit.collector.domain.lists import RunsQuery, rank_runs
+from remit.collector.domain.params import validated
+from remit.collector.domain.tokens import TokenScope
+from remit.collector.errors import RequestError, invalid, invalid_field
+from remit.collector.page.formats import US_PER_S, day
+from remit.collector.page.runs.filters import (
+    COUNTED,
+    PAGE_ROWS,
+    REFUSED,
+    Filters,
+    Known,
+    form,
+    form_again,
+    kept_agent,
+    noting,
+    of_address,
+    of_form,
+)
+from remit.collector.page.runs.hours import Bar, Bars, bars_of
+from remit.collector.page.runs.rows import ListedRow, Run, rows_of, steps_in
+from remit.collector.page.runs.without import WORDS, Dropped, without_each
+from remit.collector.page.shell import render
+from remit.collector.page.tables import CSV, csv_parts
+from remit.collector.page.visits import (
+    CHANGES,
+    COUNTS,
+    RUNS,
+    Answer,
+    Api,
+    Data,
+    Page,
+    Pieces,
+    Redirect,
+    Visit,
+)
+from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
+from remit.collector.store.ids import ms_of
+from remit.collector.store.open import is_postgres
+from remit.collector.store.questions.run_lists import MOST_RANKED
+from remit.collector.times import format_us
+
+_WORST: Final = 3
+_TOO_LONG: Final = "takes too long in this time: choose a shorter one, or an agent"
+_MOST_NAMES: Final = 500
+"""Agents that the form suggests."""
+
+
+_SEARCH_S: Final = 3.0
+"""How long shorter times are searched after a question that took too long."""
+_FIRST_US: Final = HOUR_US
+_SHORTEST_US: Final = 60 * US_PER_S
+
+
+class _Numbers(NamedTuple):
+    """What is counted in the time of a list.
+
+    Attributes:
+        bars: Runs by hour; None without any.
+        worst: Agents with most failed runs.
+        others: How many other agents, their failed runs, and all their runs.
+        known: The agents with runs.
+    """
+
+    bars: Bars | None
+    worst: Sequence[Mapping[str, Any]]
+    others: tuple[int, int, int]
+    known: Known
+
+
+_NOTHING: Final = _Numbers(None, (), (0, 0, 0), Known())
+
+
+class _Part(NamedTuple):
+    """The runs of a page.
+
+    Attributes:
+        runs: The runs.
+        until_us: All runs after this were compared before the time for a search was over; None if
+            the page is full, or all were.
+        next: Where the next page begins, if this one is full.
+        is_whole: Whether all runs were compared, in an order by a measure.
+    """
+
+    runs: Sequence[Run]
+    until_us: int | None = None
+    next: str | None = None
+    is_whole: bool = True
+
+
+def _database(visit: Visit) -> str:
+    """Return the database of the server, as a command names it, for readers of the account."""
+    if visit.api.caller.scope != TokenScope.ACCOUNT:
+        return "..."
+    database = visit.api.service.database
+    return shlex.quote(database if is_postgres(database) else str(Path(database).absolute()))
+
+
+def runs(visit: Visit) -> Answer:
+    """Show the runs that the filters of the address choose, the newest ones first."""
+    filters = Filters.of(visit.query)
+    try:
+        if (hashed := of_address(visit)) != filters:
+            # The hash does not name the person, in bookmarks and in the history of the browser.
+            return Redirect(hashed.address())
+        window = _checked(visit, filters)
+        cursor = visit.api.get(CHANGES)["cursor"]
+        listed = _listed(visit, filters, window)
+        numbers = _numbers(visit, filters, window)
+    except RequestError as refusal:
+        if refusal.status not in REFUSED:
+            raise
+        return form_again(visit, filters, refusal)
+    is_ranked = filters.order != "newest"
+    without: Sequence[Dropped] = ()
+    if not listed.runs and listed.until_us is None and not filters.get("before"):
+        is_empty = not visit.api.get(RUNS, limit="1")["runs"]
+        if is_empty:
+            return Page("runs_empty.html", {"cursor": cursor, "database": _database(visit)})
+        without = () if is_ranked else without_each(visit, filters, window)
+
+    def bar_address(bar: Bar) -> str:
+        begin, end = address_of(bar.since_us), address_of(bar.until_us)
+        return filters.but(**{"from": begin, "to": end, "order": None}).address()
+
+    def worst_address(agent: str) -> str:
+        return filters.but(agent=agent, status="failed").address()
+
+    rows = rows_of(visit, listed.runs)
+    is_live = filters.end == "now" and not filters.get("before") and not is_ranked
+    following = filters.but(before=listed.next) if listed.next else None
+    values: dict[str, object] = {
+        **form(visit, filters, numbers.known),
+        "errors": {},
+        "days": _days(rows, visit, filters),
+        "shown": len(rows),
+        "older": following.address() if following else None,
+        "newest": filters.but().address() if filters.get("before") else None,
+        "onward": _onward(filters, listed.until_us),
+        "looked": None if listed.until_us is None else local(listed.until_us, visit.zone),
+        "today": local(visit.now_us, visit.zone).date(),
+        "by_time": filters.but(order=None).address(),
+        "is_unranked": is_ranked and not rows,
+        "is_whole": listed.is_whole,
+        "most_ranked": MOST_RANKED,
+        "most_csv": MOST_ROWS,
+        "csv": filters.but().address("/runs.csv"),
+        "without": without,
+        "window": window,
+        "bars": numbers.bars,
+        "bar_address": bar_address,
+        "all_counted": [WORDS[name] for name in filters.narrowing if name not in COUNTED],
+        "worst": numbers.worst,
+        "worst_address": worst_address,
+        "others": numbers.others,
+        "live": filters.but().address("/runs/new") if is_live else None,
+        "cursor": cursor,
+        "asof": format_us(visit.now_us),
+        "again": filters.but().address(),
+    }
+    return Page("runs.html", values)
+
+
+def choose(visit: Visit) -> Answer:
+    """Redirect to the address that has the filters of the form."""
+    try:
+        filters = of_form(visit)
+        filters.window(visit)
+    except RequestError as refusal:
+        if refusal.status not in REFUSED:
+            raise
+        typed = {
+            **visit.form,
+            "agent": kept_agent(visit.form) or visit.form.get("agent", ""),
+            **{
+                name: visit.form[f"{name}_{AT}"]
+                for name in ("from", "to")
+                if visit.form.get(name) == AT and visit.form.get(f"{name}_{AT}")
+            },
+        }
+        return form_again(visit, Filters.of(typed), refusal)
+    return Redirect(filters.address())
+
+
+def _checked(visit: Visit, filters: Filters) -> Window:
+    """Return the time of a list.
+
+    Raises:
+        RequestError: 422, with all that is wrong in the filters.
+    """
+    errors: dict[str, Sequence[str]] = {}
+    window = Window(None, None, "")
+    with noting(errors):
+        window = filters.window(visit)
+    with noting(errors):
+        _ = filters.order
+    with noting(errors):
+        _query(filters, window)
+    if errors:
+        raise invalid(errors)
+    return window
+
+
+def _query(filters: Filters, window: Window) -> RunsQuery:
+    values = {name: value for name, value in filters.criteria(window).items() if value}
+    return validated(RunsQuery, values)
+
+
+def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
+    criteria = filters.criteria(window)
+    if filters.order != "newest":
+        query = _query(filters, window)
+        try:
+            ranked = visit.api.read(lambda ctx: rank_runs(ctx, query, filters.order))
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+                raise
+            raise invalid_field("order", _TOO_LONG) from refusal
+        return _Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
+    before = filters.get("before") or None
+    try:
+        answer = visit.api.get(RUNS, **criteria, before=before)
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+            raise
+        return _found_in_time(visit, criteria, window, before)
+    return _Part(answer["runs"], next=answer["next"])
+
+
+def _found_in_time(
+    visit: Visit, criteria: Mapping[str, str | None], window: Window, before: str | None
+) -> _Part:
+    """Return the newest runs that are found in a few seconds, from the end of the time back."""
+    end_us = visit.now_us if window.until_us is None else window.until_us
+    if before is not None:
+        end_us = min(end_us, (ms_of(before) + 1) * 1000)
+    runs: list[Run] = []
+    length_us, stop = _FIRST_US, time.monotonic() + _SEARCH_S
+    while len(runs) < PAGE_ROWS and time.monotonic() < stop:
+        since_us = max(end_us - length_us, window.since_us or 0)
+        limits = {"since": format_us(since_us), "until": format_us(end_us)}
+        try:
+            answer = visit.api.get(
+                RUNS,
+                **{**criteria, **limits},
+                before=before,
+                limit=str(PAGE_ROWS - len(runs)),
+            )
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT or length_us <= _SHORTEST_US:
+                break
+            length_us //= 8
+            continue
+        runs += answer["runs"]
+        if answer["next"] is not None:
+            return _Part(runs, next=answer["next"])
+        end_us = since_us
+        if end_us <= (window.since_us or 0):
+            return _Part(runs)
+        length_us *= 2
+    return _Part(runs, end_us) if len(runs) < PAGE_ROWS else _Part(runs, next=runs[-1]["id"])
+
+
+def _wire(runs: object) -> list[Run]:
+    """Return runs of the domain as the API answers them."""
+    answered: list[Run] = msgspec.json.decode(msgspec.json.encode(runs))
+    return answered
+
+
+def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
+    """Return the bars and the agents that failed most; nothing if that takes too long."""
+    counted = filters.counted(window)
+    try:
+        by_hour = visit.api.get(COUNTS, of="runs", by="hour", **counted)["counts"]
+        agents = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+            raise
+        return _NOTHING
+    failing = [counts for counts in agents if counts["failed"]]
+    worst = sorted(failing, key=lambda counts: -counts["failed"])[:_WORST]
+    others = [counts for counts in agents if counts not in worst]
+    failed, all_runs = (sum(int(counts[name]) for counts in others) for name in ("failed", "runs"))
+    names = dict.fromkeys(counts["agent"]["name"] for counts in agents)
+    return _Numbers(
+        bars_of(by_hour, window, visit.zone, visit.now_us),
+        worst,
+        (len(others), failed, all_runs),
+        Known(list(names)[:_MOST_NAMES], len(agents)),
+    )
+
+
+def _days(
+    rows: Sequence[ListedRow], visit: Visit, filters: Filters
+) -> list[tuple[str, list[ListedRow]]]:
+    """Return rows by day; all together in an order that is not that of time."""
+    if filters.order != "newest":
+        return [("", list(rows))] if rows else []
+    return [
+        (name, list(group)) for name, group in groupby(rows, lambda row: day(row.began, visit.zone))
+    ]
+
+
+def _onward(filters: Filters, part_us: int | None) -> str | None:
+    """Return the address where a search goes on whose time was over."""
+    return None if part_us is None else filters.but(to=address_of(part_us)).address()
+
+
+_MOST_ROUNDS: Final = 5
+"""Answers of changes that are read for one question of what is new."""
+
+
+def new_runs(visit: Visit) -> Answer:
+    """Return how many runs are new since a list was shown, and its rows that changed since."""
+    filters = of_address(visit)
+    window = filters.window(visit)
+    newest = visit.query.get("newest", "")
+    if newest and not is_pfid(newest):
+        raise invalid_field("newest", "must be the id of a run")
+    since = visit.query.get("asof") if not newest else format_us(ms_of(newest) * 1000)
+    criteria = filters.criteria(window) | {"since": since}
+    fresh = [run["id"] for run in visit.api.get(RUNS, **criteria)["runs"] if run["id"] > newest]
+    changed, cursor = _changed(visit, visit.query.get("cursor") or "")
+    if not fresh and not changed and cursor == visit.query.get("cursor"):
+        return Data(None)
+    shown = rows_of(visit, [run for run in changed if run["id"] <= newest])
+    values = {"zone": visit.zone, "with_day": False}
+    rows = {row.id: render("run_rows.html", {"rows": [row], **values}).decode() for row in shown}
+    answer = {"new": len(fresh), "more": len(fresh) >= PAGE_ROWS, "rows": rows, "cursor": cursor}
+    return Data(msgspec.json.encode(answer))
+
+
+def _changed(visit: Visit, cursor: str) -> tuple[list[Run], str]:
+    """Return the runs that changed since a cursor, as far as few answers have them."""
+    changed: dict[str, Run] = {}
+    if not cursor:
+        return [], str(visit.api.get(CHANGES)["cursor"])
+    for _ in range(_MOST_ROUNDS):
+        answer = visit.api.get(CHANGES, after=cursor)
+        changed |= {run["id"]: run for run in answer["runs"]}
+        cursor = answer["cursor"]
+        if len(answer["runs"]) < PAGE_ROWS:
+            return list(changed.values()), cursor
+    # More than that changes between two questions: go on from now.
+    return list(changed.values()), str(visit.api.get(CHANGES)["cursor"])
+
+
+MOST_ROWS: Final = 100_000
+"""Most runs in one file."""
+COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
+    "run": lambda run: run["id"],
+    "agent_id": lambda run: run["agent"]["id"],
+    "agent": lambda run: run["agent"]["name"],
+    "status": lambda run: run["status"],
+    "purpose": lambda run: run["purpose"],
+    "started_at": lambda run: run["started_at"],
+    "finished_at": lambda run: run["finished_at"],
+    "steps": lambda run: steps_in(run).here,
+    "recorded_steps": lambda run: steps_in(run).recorded,
+    "failed_steps": lambda run: steps_in(run).failed,
+    "handled_steps": lambda run: run["handled"],
+    "refused_steps": lambda run: run["denied"],
+    "marks": lambda run: " ".join(run["flags"]),
+    "tokens_in": lambda run: run["tokens"]["in"],
+    "tokens_out": lambda run: run["tokens"]["out"],
+    "failed_step": lambda run: _failure(run).get("step"),
+    "failure_type": lambda run: _failure(run).get("type"),
+    "failure_place": lambda run: _failure(run).get("place"),
+    "failure_text": lambda run: _failure(run).get("text"),
+    "fingerprint": lambda run: _failure(run).get("fingerprint"),
+    "termination_reason": lambda run: run["termination_reason"],
+    "summary": lambda run: run["summary"],
+    "external_identifier": lambda run: run["external_identifier"],
+    "caused_by": lambda run: run["caused_by"],
+    "erased_at": lambda run: run["erased_at"],
+}
+"""How the cells of a run are read, by the names of their columns."""
+
+
+def csv(visit: Visit) -> Answer:
+    """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
+    filters = of_address(visit)
+    criteria = filters.criteria(filters.window(visit))
+    newest = visit.api.get(RUNS, **criteria)
+    return Pieces(csv_parts(COLUMNS, _pages(visit.api, criteria, newest)), CSV, "runs.csv")
+
+
+def _pages(
+    api: Api, criteria: Mapping[str, str | None], newest: Mapping[str, Any]
+) -> Iterator[list[Run]]:
+    """Yield the runs of *newest*, a page of the list, and of the pages after it."""
+    page = newest
+    for _ in range(MOST_ROWS // PAGE_ROWS):
+        yield page["runs"]
+        if page["next"] is None:
+            return
+        page = api.get(RUNS, **criteria, before=page["next"])
+
+
+def _failure(run: Run) -> Mapping[str, object]:
+    return run["failure"] or {}

@@ -1,0 +1,86 @@
+"""What a list without a run would show without one of its filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from remit.collector.errors import RequestError
+from remit.collector.page.formats import number
+from remit.collector.page.runs.filters import COUNTED, Filters
+from remit.collector.page.visits import COUNTS, RUNS, Visit
+from remit.collector.page.windows import ANY, Window
+
+WORDS: Final = {
+    "agent": "agent",
+    "status": "status",
+    "purpose": "purpose",
+    "marked": "mark",
+    "label": "label",
+    "subject": "subject",
+    "environment": "environment",
+    "key": "external identifier",
+    "caused_by": "cause",
+    "fingerprint": "failure",
+    "from": "time",
+}
+"""What the filters are called."""
+_EXACT: Final = {*COUNTED, "status"}
+
+
+class Dropped(NamedTuple):
+    """A filter, and the runs that a list without it would have.
+
+    Attributes:
+        name: The filter.
+        words: What it is called.
+        runs: The number of runs; a hundred if there are at least so many; None if it is not known.
+        shown: That number in words.
+        address: The list without it.
+    """
+
+    name: str
+    words: str
+    runs: int | None
+    shown: str
+    address: str
+
+
+def without_each(visit: Visit, filters: Filters, window: Window) -> Sequence[Dropped]:
+    """Return how many runs there would be without each filter, the most first."""
+    dropped: list[Dropped] = []
+    for name in filters.narrowing:
+        others = filters.but(**{name: None}, **{"from": filters.begin})
+        dropped.append(_dropped(visit, name, others, window))
+    if window.since_us is not None or window.until_us is not None:
+        others = filters.but(**{"from": ANY}, to=None)
+        dropped.append(_dropped(visit, "from", others, Window(None, None, "")))
+    dropped.sort(key=lambda filter_: -(filter_.runs or 0))
+    return dropped
+
+
+def _dropped(visit: Visit, name: str, others: Filters, window: Window) -> Dropped:
+    runs, shown = _count(visit, others, window)
+    return Dropped(name, WORDS[name], runs, shown, others.address())
+
+
+def _count(visit: Visit, filters: Filters, window: Window) -> tuple[int | None, str]:
+    """Return how many runs meet the filters: exactly from the counts, else up to a page."""
+    try:
+        if _EXACT.issuperset(filters.narrowing) and window.until_us is None:
+            counts = visit.api.get(COUNTS, of="runs", by="status", **filters.counted(window))
+            wanted = filters.get("status")
+            runs = sum(
+                group["runs"]
+                for group in counts["counts"]
+                if not wanted or group["status"] == wanted
+            )
+            return runs, number(runs)
+        answer = visit.api.get(RUNS, **filters.criteria(window))
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+            raise
+        return None, "not known how many"
+    runs = len(answer["runs"])
+    return runs, f"{number(runs)} or more" if answer["next"] else number(runs)
