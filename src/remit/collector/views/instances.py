@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from remit.collector.json_io import read_json
-from remit.collector.store import InstanceRow
+from remit.collector.store.rows import RunRow
 from remit.collector.times import format_us
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
 
 
-def summary_view(row: InstanceRow) -> dict[str, object]:
+def summary_view(row: RunRow) -> dict[str, object]:
     """Return an instance as a list shows it."""
     return {
         "type": "agent_instance",
@@ -37,7 +37,7 @@ def summary_view(row: InstanceRow) -> dict[str, object]:
 
 
 def instance_view(
-    row: InstanceRow,
+    row: RunRow,
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
@@ -63,7 +63,7 @@ def instance_view(
 
 
 def detail_view(
-    row: InstanceRow,
+    row: RunRow,
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
     recorded: int | None = None,
@@ -78,7 +78,7 @@ def detail_view(
     }
 
 
-def span_counts(row: InstanceRow, recorded: int | None = None) -> dict[str, int]:
+def span_counts(row: RunRow, recorded: int | None = None) -> dict[str, int]:
     """Return the numbers of an instance's spans.
 
     Args:
