@@ -435,7 +435,7 @@ def test_a_termination_reaches_the_caller(where: str, stream: bool, tracing: boo
     agent = govern(Agent(name="Desk", model=model, tools=[first, decorated]))
 
     async def go() -> None:
-        async with asyncio.timeout(10), scenarios.desk.run():
+        async with asyncio.timeout(60), scenarios.desk.run():
             await run_agent(agent, stream=stream, tracing=tracing)
 
     with isolated() as recorder:

@@ -217,7 +217,7 @@ def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
         assert full.spooled == on_disk(tmp_path)
         assert full.spool_bytes == folder_bytes(tmp_path)
         api.rules.clear()
-        flushed = remit.flush(30)
+        flushed = remit.flush(60)
         status = checked()
         dropped = status.dropped["spool_full"]
         assert dropped > 0

@@ -76,7 +76,7 @@ def late(number: int) -> int:
 for number in range(3):
     with late.run():
         late(number)
-remit.flush(timeout_s=10)
+remit.flush(timeout_s=60)
 print(remit.status().sent, "sent")
 """
 

@@ -308,7 +308,7 @@ def test_what_a_child_lost_of_its_parents_run_is_told_beside_the_parents(
                 run.span("last")
                 write(made)
             else:
-                assert made.shutdown(within(20)).sent
+                assert made.shutdown(within(60)).sent
 
         in_child(act, made)
         api.rules.clear()

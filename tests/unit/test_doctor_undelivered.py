@@ -125,7 +125,7 @@ def test_nothing_is_wrong_when_all_was_delivered_afterwards(tmp_path: Path) -> N
         wrong(asked(url, tmp_path))
         disk.full = False
         configure(url, tmp_path)
-        assert remit.flush(20)
+        assert remit.flush(60)
         remit.shutdown(5)
         result = asked(url, tmp_path)
         assert "delivery" not in found(result)
