@@ -57,7 +57,7 @@ def items(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[s
 
 def beyond_the_model(said: dict[str, Any]) -> set[str]:
     """Return the fields that a rule refuses which the model does not know."""
-    unfinished = said.get("status") in {"pending", "active"}
+    unfinished = said.get("status") in ("pending", "active")
     refused = {
         "result_payload": unfinished and said.get("result_payload") is not None,
         "schema_name": said.get("schema_name") == "",
