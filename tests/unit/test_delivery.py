@@ -164,6 +164,7 @@ def test_a_flush_to_a_dead_port_says_what_is_pending() -> None:
     made = delivery(url=f"http://127.0.0.1:{port}")
     record(made)
     assert not made.flush(within(0.5))
+    wait_until(lambda: made.status().last_error is not None)
     result = made.flush(within(0.1))
     assert not result
     assert (result.sent, result.pending) == (0, 7)
@@ -337,7 +338,7 @@ def test_a_flush_that_is_true_leaves_a_health_that_says_so() -> None:
     run = HandRun(made.sink).open()
     run.span()
     assert not made.flush(within(0.5))
-    assert made.status().health is Health.FAILING
+    wait_until(lambda: made.status().health is Health.FAILING)
     looking, go_on = threading.Event(), threading.Event()
 
     def look(path: str, _body: object) -> None:

@@ -239,7 +239,7 @@ def test_what_the_spool_gave_up_is_told_when_the_server_is_back(
     for _ in range(3_000):
         run.span()
     run.close()
-    made.flush(within(0.5))
+    write(made)
     api.rules.clear()
     made.flush(within(60))
     dropped = made.status().dropped

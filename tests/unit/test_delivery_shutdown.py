@@ -40,6 +40,7 @@ def test_what_a_shutdown_cannot_deliver_is_said_once(caplog: pytest.LogCaptureFi
     """How much, where to, and what went wrong."""
     made = delivery(url=f"http://127.0.0.1:{unused_port()}")
     record(made)
+    wait_for(lambda: made.status().last_error)
     result = made.shutdown(within(0.2))
     assert result.pending == 7
     (line,) = [text for text in caplog.messages if "deadline of the shutdown" in text]

@@ -103,6 +103,7 @@ def test_the_time_is_that_of_the_first_attempt_that_failed(tmp_path: Path) -> No
         (first,) = re.findall(r"since (\S+Z)", wrong(asked(url, tmp_path))["said"])
         configure(url, tmp_path)
         assert not remit.flush(2)
+        wait_until(lambda: remit.status().last_error is not None)
         remit.shutdown(0.1)
         said = wrong(asked(url, tmp_path))["said"]
         assert f"since {first} " in said
@@ -114,6 +115,7 @@ def test_items_of_a_running_program_count_too(tmp_path: Path) -> None:
         configure(url, tmp_path)
         agent()
         remit.flush(2)
+        wait_until(lambda: remit.status().last_error is not None)
         assert wrong(asked(url, tmp_path))["code"] == "undelivered"
 
 
