@@ -50,7 +50,7 @@ def test_a_faulty_back_end_is_not_felt_and_costs_nothing(subtests: pytest.Subtes
 
 def longest_wait_ms(outcome: Outcome) -> float:
     """Return the longest time for which a call or the event loop was held up."""
-    return max(outcome.report["slowest_ms"], outcome.report["lag_ms"])
+    return float(max(outcome.report["slowest_ms"], outcome.report["lag_ms"]))
 
 
 def check(case: Case, outcome: Outcome, plain: Report) -> None:
