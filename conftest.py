@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import re
 import signal
+from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -51,6 +53,8 @@ NEEDS = {
     "use-it-with-pydantic-ai.md": "pydantic_ai",
     "use-it-with-opentelemetry.md": "pydantic_ai",
 }
+GATE_ALONE = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.gate\b", re.MULTILINE)
+"""How a file says that all of its tests are for the gate."""
 NUMBERS = count()
 ACCEPTED_SKIPS = (
     *("only on Python", "only on Linux", "only on macOS", "only on Windows"),
@@ -151,8 +155,17 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs a library that is not installed; the gate does not leave it out."""
-    strict = config.getoption("strict_skips") and "not gate" not in config.getoption("markexpr")
+    """Leave out what needs a library that is not installed; the gate does not leave it out.
+
+    A file of which the expression of marks takes no test is not imported: that takes seconds in
+    each worker.
+    """
+    marks = str(config.getoption("markexpr"))
+    if marks.startswith("not gate and"):
+        return True if for_the_gate(collection_path) else None
+    if marks.startswith("gate and"):
+        return True if not_for_the_gate(collection_path) else None
+    strict = config.getoption("strict_skips") and "not gate" not in marks
     return True if not strict and lacks(collection_path) else None
 
 
@@ -168,6 +181,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def needed(path: Path) -> str | None:
     """Return the library of the extra `test-gate` that a file needs."""
     return "playwright" if path.parent.name == "browser" else NEEDS.get(path.name)
+
+
+def for_the_gate(path: Path) -> bool:
+    """Return whether all tests of a file are for the gate."""
+    if needed(path) is not None:
+        return True
+    if not is_test(path):
+        return False
+    text = path.read_text()
+    of_processes = path.parent.name == "process" and "mark.smoke" not in text
+    return of_processes or GATE_ALONE.search(text) is not None
+
+
+def not_for_the_gate(path: Path) -> bool:
+    """Return whether no test of a file is for the gate."""
+    if path.suffix == ".md":
+        return needed(path) is None
+    if needed(path) is not None or not is_test(path) or path.parent.name == "process":
+        return False
+    text = path.read_text()
+    return not any(word in text for word in ("mark.gate", *markers()))
+
+
+def is_test(path: Path) -> bool:
+    """Return whether a file has tests of this project."""
+    return path.name.startswith("test_") and path.suffix == ".py"
+
+
+@cache
+def markers() -> tuple[str, ...]:
+    """Return the names of the modules beside the tests that mark cases for the gate."""
+    modules = (Path(__file__).parent / "tests").glob("*.py")
+    return tuple(f"tests.{path.stem}" for path in modules if "mark.gate" in path.read_text())
 
 
 def lacks(path: Path) -> bool:

@@ -43,22 +43,12 @@ def yardstick() -> Callable[[int], object]:
     return calls
 
 
-def sync() -> Callable[[int], object]:
-    """Return calls of a plain function with two small arguments and a small dict back."""
-    import remit  # noqa: PLC0415 - the yardstick is without it
-
-    decorated = remit.span_type("counted:sync")(lookup)
-
-    def calls(count: int) -> None:
-        for _ in range(count):
-            decorated("order-7", 10)
-
-    return calls
-
-
 def nested() -> Callable[[int], object]:
-    """Return calls of a function in a function in a function."""
-    import remit  # noqa: PLC0415 - as above
+    """Return calls of a plain function in a function in a function: three spans.
+
+    Each has two small arguments and gives a small dict back.
+    """
+    import remit  # noqa: PLC0415 - the yardstick is without it
 
     inner = remit.span_type("counted:inner")(lookup)
 
@@ -107,7 +97,6 @@ def _stepped(steps: Coroutine[Any, Any, None]) -> None:
 
 KINDS: Final[dict[str, Callable[[], Callable[[int], object]]]] = {
     YARDSTICK: yardstick,
-    "sync": sync,
     "async": coroutine,
     "nested": nested,
 }

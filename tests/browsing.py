@@ -29,7 +29,7 @@ LAYOUT_RULES: Final = {
 """The rules that depend on the layout: they suffice between the widest and the narrowest page."""
 ZONE: Final = "Europe/Berlin"
 SIZES: Final = {"wide": (1440, 900), "phone": (390, 844), "narrow": (320, 640)}
-TIMEOUT_MS: Final = 10_000
+TIMEOUT_MS: Final = 60_000
 PICTURES: Final = Path(__file__).parent / "browser" / "pictures"
 PICTURED: Final = ("wide", "narrow")
 """The sizes of which pictures are kept."""
@@ -69,7 +69,7 @@ class Desk:
         """Return the cookie of a session, which begins when it is first needed."""
         if self._cookie is None:
             form = {"secret": self.token}
-            answer = httpx.post(f"{self.url}/sign-in", data=form, headers=SAME_SITE)
+            answer = httpx.post(f"{self.url}/sign-in", data=form, headers=SAME_SITE, timeout=60)
             name, _, value = cookie_of(answer)
             assert name, answer.text
             self._cookie = Cookie(name, value)
@@ -78,7 +78,7 @@ class Desk:
     def http(self) -> httpx.Client:
         """Return a client with that session, without a browser."""
         name, value = self.cookie()
-        return httpx.Client(base_url=self.url, headers={"Cookie": f"{name}={value}"})
+        return httpx.Client(base_url=self.url, headers={"Cookie": f"{name}={value}"}, timeout=60)
 
     def code(self) -> str:
         """Return a code that signs in once."""

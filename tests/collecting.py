@@ -208,9 +208,9 @@ def on_a_port(
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            assert ready.wait(10)
+            assert ready.wait(60)
             yield server.url
         finally:
             server.stop()
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()

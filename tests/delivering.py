@@ -24,6 +24,8 @@ from tests.inside import (
 )
 from tests.recording import HandRun
 
+NEVER_S = 600.0
+"""Longer than a test may take: what returns did not wait for it."""
 ALONE = BulkSupport(registrations=False, runs=False, reads=False)
 """What is known of a server that takes only spans in bulk."""
 
@@ -88,13 +90,6 @@ def within(timeout_s: float) -> Deadline:
     return Deadline.after(timeout_s, SystemClock())
 
 
-def seconds(act: Callable[[], object]) -> float:
-    """Return how long *act* takes."""
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
-
-
 def refuse_ours(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Have the threads of these names not start, as while the interpreter exits."""
     real = threading.Thread.start
@@ -118,7 +113,7 @@ def record(made: Delivery, spans: int = 3) -> HandRun:
 
 def hang(_: socket.socket, over: threading.Event) -> None:
     """Accept a connection, and never answer."""
-    over.wait(60)
+    over.wait()
 
 
 def delivery(

@@ -204,7 +204,7 @@ def in_thread() -> None:
 
     thread = threading.Thread(target=remit.copy_context(work))
     thread.start()
-    thread.join(10)
+    thread.join(60)
     if raised:
         raise raised[0]
 

@@ -16,7 +16,7 @@ WRITE: Call[Any] = described.record_quality("i", name="n", payload={"note": "s3c
 Result: TypeAlias = Any
 """What a call returns."""
 Handler = Callable[[httpx.Request], httpx.Response]
-TIMEOUT_S = 0.3
+TIMEOUT_S = 60.0
 
 
 class Sends(Protocol):

@@ -26,10 +26,8 @@ FLUSH_INTERVAL_S: Final = 0.1
 EXIT_TIMEOUT_S: Final = 20.0
 """Where a test is not about it: a busy machine is slow."""
 SHORT_EXIT_S: Final = 0.5
-GRACE_S: Final = 0.5
-"""How much longer than `exit_timeout_s` an exit may take."""
-MAX_EXIT_S: Final = 10 * (SHORT_EXIT_S + GRACE_S)
-"""Ten times what is promised of an exit: a busy machine is slow, and a request takes longer."""
+NEVER_S: Final = "600"
+"""A program that waits for a request with this timeout hangs."""
 END_S: Final = 110.0
 """A program that takes longer hangs."""
 FULL: Final = bool(os.environ.get("REMIT_TEST_FULL"))

@@ -1,4 +1,4 @@
-"""CI's switch `--strict-skips`: a test that was skipped proves nothing, so the run is red."""
+"""What a run of the tests sees to: a skip turns it red, and no process stays behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def test_something():
 """
 PASSED, FAILED = 0, 1
 # What other libraries plug into pytest takes them seconds to load, and is not asked for here.
-QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COVERAGE_PROCESS_CONFIG": ""}
+QUICK = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "COVERAGE_PROCESS_CONFIG": "",
+    "PYTHONPATH": str(ROOT),
+}
 
 
 def run(folder: Path, test: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -78,3 +82,20 @@ def test_a_test_that_is_expected_to_fail_is_no_skip(tmp_path: Path) -> None:
     """`xfail` says what is known not to work yet."""
     test = TEST.format(decoration='@pytest.mark.xfail(reason="known")', body="raise ValueError")
     assert run(tmp_path, test).returncode == PASSED
+
+
+def test_a_test_that_fails_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Neither the program that it started nor the children of that."""
+    sleeping = "import time; time.sleep(600)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleeping!r}])"
+    body = (
+        "import pathlib, subprocess, sys\n"
+        f"    command = [sys.executable, '-c', {parent!r}]\n"
+        "    started = subprocess.Popen(command, start_new_session=True)\n"
+        "    pathlib.Path('pid').write_text(str(started.pid))\n"
+        "    raise ValueError"
+    )
+    test = TEST.format(decoration="", body=body)
+    assert run(tmp_path, test, "-p", "tests.conftest").returncode == FAILED
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int((tmp_path / "pid").read_text()), 0)

@@ -8,10 +8,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from remit.collector import open_store
-from tests.browsing import Desk, Tab, opened_tab, serving_page
+from tests.browsing import TIMEOUT_MS, Desk, Tab, opened_tab, serving_page
 
 CHROMIUM = ("chromium-headless-shell", "chromium")
 
@@ -23,13 +23,16 @@ def browser() -> Generator[Browser]:
     path = next((found for name in names if name and (found := shutil.which(name))), None)
     if path is None:
         pytest.skip(f"no browser: install {CHROMIUM[0]}")
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         # The sandbox refuses root, as whom CI runs.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         arguments.append("--host-resolver-rules=MAP collector 127.0.0.1")
         started = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield started
-        started.close()
+        try:
+            yield started
+        finally:
+            started.close()
 
 
 @pytest.fixture

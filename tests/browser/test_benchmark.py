@@ -32,7 +32,7 @@ def test_a_long_run_is_recorded_once(desk: Desk) -> None:
     made = desk.api.instance()
     place = {name: made[name] for name in ("agent_id", "environment_id")}
     headers = {"Authorization": f"Bearer {desk.token}"}
-    with httpx.Client(base_url=desk.url, headers=headers) as http:
+    with httpx.Client(base_url=desk.url, headers=headers, timeout=60) as http:
         run = long_run(http, place, STEPS)
         assert long_run(http, place, STEPS) == run
         assert long_run(http, place, STEPS + 100) != run

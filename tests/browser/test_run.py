@@ -172,6 +172,6 @@ def test_no_page_of_a_run_is_open_to_strangers(desk: Desk) -> None:
     """Without a session every route leads to the sign-in."""
     run_id = run_pages.failed(desk.api)
     for tail in ("", "/print", "/export", "/terminate", "/spans/x", "/spans/x/values"):
-        answer = httpx.get(f"{desk.url}/runs/{run_id}{tail}", follow_redirects=False)
+        answer = httpx.get(f"{desk.url}/runs/{run_id}{tail}", follow_redirects=False, timeout=60)
         assert answer.status_code == HTTPStatus.SEE_OTHER
         assert answer.headers["location"].startswith("/sign-in?")

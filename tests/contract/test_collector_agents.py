@@ -6,7 +6,7 @@ from typing import Any
 
 from remit.models.agent import Agent
 from remit.testing import FakeClock
-from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.collecting import Api, Json, details, refusal
 from tests.inside import partition_of
 from tests.stores import on_each_store
 from tests.subtests import each
@@ -29,29 +29,6 @@ def test_an_agent_is_made_and_found(api: Api) -> None:
     assert details(api.get("/agent/show", external_identifier="desk:support")) == agent
     assert details(api.get("/agent/show", agent_id=agent["id"])) == agent
     assert partition_of(agent["id"]) == partition_of(agent["account_id"])
-
-
-def test_what_does_not_exist_is_not_found(api: Api) -> None:
-    """One of the two names is required."""
-    for response in (
-        api.get(f"/agent/{NOBODY}"),
-        api.get("/agent/show", external_identifier="nobody"),
-        api.put(f"/agent/{NOBODY}", {"details": {}}),
-        api.post(f"/agent/{NOBODY}/retire"),
-    ):
-        assert refusal(response, 404)["message"] == "agent not found"
-    assert list(refusal(api.get("/agent/show"), 422)["errors"]) == ["agent_id"]
-
-
-@on_each_store
-def test_an_external_identifier_belongs_to_one_agent_of_an_account(world: World, api: Api) -> None:
-    """Another account may use it too."""
-    made(api, external_identifier="desk")
-
-    again = api.post("/agent", {"details": {"name": "B", "external_identifier": "desk"}})
-
-    assert refusal(again, 422)["errors"] == {"external_identifier": ["has already been taken"]}
-    assert made(world.foreign(), external_identifier="desk")["external_identifier"] == "desk"
 
 
 @on_each_store
@@ -104,25 +81,6 @@ def test_an_agent_is_changed_where_a_field_is_given(api: Api, clock: FakeClock) 
 
 
 @on_each_store
-def test_an_agent_is_retired_and_brought_back(api: Api) -> None:
-    """What may be done with it is always said."""
-    path = f"/agent/{made(api)['id']}"
-
-    retired = details(api.post(f"{path}/retire"))
-    assert retired["status"] == "retired"
-    assert retired["available_actions"] == {
-        "update": False,
-        "retire": False,
-        "reinstate": True,
-        "delete": True,
-    }
-    assert refusal(api.post(f"{path}/retire", {}), 409)["code"] == "invalid_action"
-    refusal(api.put(path, {"details": {"name": "B"}}), 409)
-    assert details(api.post(f"{path}/reinstate", {}))["status"] == "active"
-    refusal(api.post(f"{path}/reinstate"), 409)
-
-
-@on_each_store
 def test_an_agent_that_ran_is_not_deleted(api: Api) -> None:
     """Its runs would hang in the air; one that never ran is gone for good."""
     unused = made(api, external_identifier="e")
@@ -157,16 +115,6 @@ def test_an_agent_counts_its_instances(api: Api) -> None:
     assert listed["instance_counts"] == counts
 
 
-@on_each_store
-def test_agents_are_listed_by_team_owner_and_profile(api: Api) -> None:
-    """Each filter alone."""
-    one = made(api, team_id="t", owner_person_id="o", risk_profile_id="r")
-    made(api, team_id="u")
-
-    for query in ({"team_id": "t"}, {"owner_person_id": "o"}, {"risk_profile_id": "r"}):
-        assert [row["id"] for row in api.get("/agent", **query).json()["summaries"]] == [one["id"]]
-
-
 def test_ids_are_made_in_the_accounts_partition_and_in_order(api: Api) -> None:
     """All different, each larger than the one before."""
     ids = details(api.post("/pfid/generate", {"count": 1000}))["pfids"]
@@ -174,10 +122,3 @@ def test_ids_are_made_in_the_accounts_partition_and_in_order(api: Api) -> None:
     assert len(set(ids)) == 1000
     assert ids == sorted(ids)
     assert {partition_of(one) for one in ids} == {partition_of(api.agent_id or "")}
-
-
-@each("body", [{"count": 0}, {"count": 1001}, {"count": "x"}, {"count": True}])
-def test_a_number_of_ids_that_cannot_be_meant_is_refused(api: Api, body: dict[str, Any]) -> None:
-    """So are ids for another account."""
-    assert list(refusal(api.post("/pfid/generate", body), 422)["errors"]) == ["count"]
-    refusal(api.post("/pfid/generate", {"account_id": NOBODY}), 404)

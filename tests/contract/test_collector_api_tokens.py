@@ -52,39 +52,6 @@ def test_a_token_is_told_once_and_kept_as_a_hash(
     ApiToken.model_validate(first["details"])
 
 
-@on_each_store
-def test_a_suspended_token_comes_back_and_a_revoked_one_does_not(world: World) -> None:
-    """Each step only from where it leads on."""
-    api = world.account()
-    token, secret = made(api)
-
-    def works() -> bool:
-        status: int = world.http(secret).get("/api/v1/ping").status_code
-        return status == 200
-
-    def refuses(name: str) -> bool:
-        answer = api.post(f"/api_token/{token['id']}/{name}")
-        code: str = refusal(answer, 409)["code"]
-        return code == "invalid_action"
-
-    assert (works(), refuses("activate")) == (True, True)
-    assert step(api, token, "suspend")["status"] == "suspended"
-    assert (works(), refuses("suspend")) == (False, True)
-    assert step(api, token, "activate")["status"] == "active"
-    assert works()
-    assert refusal(api.http.delete(f"/api/v1/api_token/{token['id']}"), 409)
-    assert step(api, token, "revoke")["status"] == "revoked"
-    assert (works(), refuses("activate"), refuses("suspend"), refuses("revoke")) == (
-        False,
-        True,
-        True,
-        True,
-    )
-    assert details(api.http.delete(f"/api/v1/api_token/{token['id']}"))["id"] == token["id"]
-    refusal(api.get(f"/api_token/{token['id']}"), 404)
-    assert not works()
-
-
 def test_a_suspended_token_can_be_revoked(api: Api) -> None:
     """It need not be good once more first."""
     token, _ = made(api)

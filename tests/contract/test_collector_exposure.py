@@ -42,7 +42,7 @@ def authorization(store: Store) -> bytes:
 
 def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
     """Return the first answer of this *status*; what happens on other connections takes a while."""
-    deadline = Deadline.after(20, SystemClock())
+    deadline = Deadline.after(60, SystemClock())
     while (answer := ask()).status_code != status:
         assert not deadline.passed, answer.text
     return answer
@@ -103,7 +103,7 @@ def test_a_long_body_is_not_counted_as_a_head(url: str, store: Store) -> None:
     """The same holds on a connection that serves several requests."""
     headers = {**bearer(store), "X": "y" * 3000}
     body = {"details": {"name": "x" * 200, "description": "y" * 60_000}}
-    with httpx.Client(base_url=url, headers=headers) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         for _ in range(3):
             assert details(client.post("/api/v1/agent", json=body))
 
@@ -129,7 +129,10 @@ def test_bodies_in_memory_are_bounded_together(store: Store) -> None:
     """A request beyond the bound may be sent again when another one is over."""
     limits = Settings(max_pending_bytes=100_000)
     body = {"details": {"name": "x", "description": "y" * 60_000}}
-    with served(store, limits) as url, httpx.Client(base_url=url, headers=bearer(store)) as client:
+    with (
+        served(store, limits) as url,
+        httpx.Client(base_url=url, headers=bearer(store), timeout=60) as client,
+    ):
         host, _, port = url.removeprefix("http://").rpartition(":")
         with socket.create_connection((host, int(port)), timeout=60) as half:
             half.sendall(HEAD + authorization(store) + b"Content-Length: 70000\r\n\r\n")
@@ -148,28 +151,28 @@ def test_connections_beyond_the_limit_are_answered_503(store: Store) -> None:
         host, _, port = url.removeprefix("http://").rpartition(":")
         for _ in range(2):
             stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
-        assert httpx.get(f"{url}/healthz").status_code == 503
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 503
         stack.close()
-        until(lambda: httpx.get(f"{url}/healthz"), 200)
+        until(lambda: httpx.get(f"{url}/healthz", timeout=60), 200)
 
 
 def test_who_asks_too_often_has_to_wait(url: str, store: Store) -> None:
     """429 with `Retry-After`; another token is not held up, and signs of life never are."""
-    with httpx.Client(base_url=url, headers=bearer(store)) as client:
+    with httpx.Client(base_url=url, headers=bearer(store), timeout=60) as client:
         answers = [client.get("/api/v1/ping") for _ in range(40)]
         late = [answer for answer in answers if answer.status_code != 200]
         assert len(late) > 10
         assert refusal(late[0], 429)["code"] == "too_many_requests"
         assert int(late[0].headers["retry-after"]) >= 1
         assert client.get("/healthz").status_code == 200
-    assert details(httpx.get(f"{url}/api/v1/ping", headers=bearer(store)))
+    assert details(httpx.get(f"{url}/api/v1/ping", headers=bearer(store), timeout=60))
 
 
 def test_it_says_that_it_is_alive_and_ready(url: str) -> None:
     """It needs no token, and tells the version and nothing else."""
     named = {"version": version.__version__}
     for path, more in (("/healthz", named), ("/readyz", {})):
-        answer = httpx.get(url + path)
+        answer = httpx.get(url + path, timeout=60)
         assert (answer.status_code, answer.json()) == (200, {"status": "success", **more})
 
 
@@ -191,7 +194,10 @@ class Away:
 def test_it_is_not_ready_without_its_database(*, gone: bool) -> None:
     """It is still alive, because a restart would not help."""
     with served(Away(gone=gone), Settings()) as url:  # type: ignore[arg-type]  # only what is asked
-        alive, ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
+        alive, ready = (
+            httpx.get(f"{url}/healthz", timeout=60),
+            httpx.get(f"{url}/readyz", timeout=60),
+        )
 
     assert alive.status_code == 200
     assert refusal(ready, 503)["code"] == "unavailable"
@@ -208,7 +214,7 @@ def sample(text: str, start: str) -> float:
 
 def test_it_counts_what_it_did(store: Store) -> None:
     """Requests by route and status, spans, bulk items, refusals by code; not by ids."""
-    with served(store, Settings()) as url, httpx.Client(base_url=url) as client:
+    with served(store, Settings()) as url, httpx.Client(base_url=url, timeout=60) as client:
         client.headers.update(bearer(store))
         agent = details(client.post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
         api = Api(client, agent)
@@ -237,7 +243,7 @@ def test_the_metrics_need_a_token_unless_they_are_for_all(
 ) -> None:
     """The default is a token of the account."""
     with served(store, Settings(metrics=readers)) as url:
-        assert httpx.get(f"{url}/metrics").status_code == status
+        assert httpx.get(f"{url}/metrics", timeout=60).status_code == status
     assert Settings().metrics == "token"
 
 
@@ -261,7 +267,7 @@ def test_a_page_of_another_site_learns_nothing(
 ) -> None:
     """A name that a stranger can have, and let resolve to this machine, is refused."""
     with served(store, Settings(metrics="all")) as url:
-        answer = httpx.get(url + path, headers={"Host": host})
+        answer = httpx.get(url + path, headers={"Host": host}, timeout=60)
 
     assert answer.status_code == status
     if status == 403:
@@ -272,7 +278,7 @@ def test_a_proxy_passes_the_name_that_it_was_asked_for(store: Store) -> None:
     """A load balancer sends no name at all in HTTP/1.0."""
     with served(store, Settings()) as url:
         named = {"Host": "remit.example", "X-Forwarded-For": "192.0.2.7"}
-        assert httpx.get(f"{url}/healthz", headers=named).status_code == 200
+        assert httpx.get(f"{url}/healthz", headers=named, timeout=60).status_code == 200
         assert answered(url, b"GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
@@ -280,8 +286,10 @@ def test_the_metrics_are_for_tokens_of_the_account(store: Store) -> None:
     """A deployment's token is for its agent."""
     bound = create_token(store, "agent_deployment", agent="a").secret
     with served(store, Settings(metrics="token")) as url:
-        mine = httpx.get(f"{url}/metrics", headers=bearer(store))
-        other = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {bound}"})
+        mine = httpx.get(f"{url}/metrics", headers=bearer(store), timeout=60)
+        other = httpx.get(
+            f"{url}/metrics", headers={"Authorization": f"Bearer {bound}"}, timeout=60
+        )
 
     assert (mine.status_code, other.status_code) == (200, 401)
 
@@ -291,7 +299,7 @@ def test_a_proxy_is_believed_where_a_request_comes_from(store: Store, tmp_path: 
     log = tmp_path / "access.log"
     for options in (ServerOptions(), ServerOptions(proxy="127.0.0.1")):
         with served(store, Settings(), log=log, options=options) as url:
-            httpx.get(f"{url}/healthz", headers={"X-Forwarded-For": "192.0.2.7"})
+            httpx.get(f"{url}/healthz", headers={"X-Forwarded-For": "192.0.2.7"}, timeout=60)
 
     clients = [json.loads(line)["client"] for line in log.read_text().splitlines()]
     assert clients == ["127.0.0.1", "192.0.2.7"]
@@ -302,7 +310,10 @@ def test_the_access_log_has_a_line_of_json_for_each_request(store: Store, tmp_pa
     log = tmp_path / "access.log"
     headers = bearer(store)
     secret = headers["Authorization"].partition(" ")[2]
-    with served(store, Settings(), log=log) as url, httpx.Client(base_url=url) as client:
+    with (
+        served(store, Settings(), log=log) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         client.get("/api/v1/agent", params={"team_id": "canary-query"}, headers=headers)
         client.get(f"/{secret}", headers=headers)
         client.get("/api/v1/agent/canary-none", headers=headers)
@@ -331,7 +342,9 @@ def test_when_a_token_was_last_used_is_known(store: Store) -> None:
     with served(store, Settings()) as url:
         headers = {"Authorization": f"Bearer {token.secret}"}
         shown = [
-            details(httpx.get(f"{url}/api/v1/api_token/{token.info.id}", headers=headers))
+            details(
+                httpx.get(f"{url}/api/v1/api_token/{token.info.id}", headers=headers, timeout=60)
+            )
             for _ in range(2)
         ]
 

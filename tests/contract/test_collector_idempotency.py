@@ -1,4 +1,4 @@
-"""Idempotency keys: in four places, for every operation, each for one request."""
+"""Idempotency keys: each is for one request; `tests.golden.repeats` repeats every operation."""
 
 from __future__ import annotations
 
@@ -10,129 +10,12 @@ import msgspec
 
 from remit.collector import Store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside import httpx, ids
+from tests.inside import ids
 from tests.inside_collector import AskedFor, erase
 from tests.stores import on_each_store
 from tests.subtests import each
 
 KEY = "key-12345678"
-Send = Callable[[Api, str, dict[str, Any]], httpx.Response]
-
-
-def at_top(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
-    """Send the key beside the fields."""
-    return api.post(path, {**body, "idempotency_key": KEY})
-
-
-def in_details(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
-    """Send the key among the details."""
-    return api.post(path, {**body, "details": {**body.get("details", {}), "idempotency_key": KEY}})
-
-
-def in_header(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
-    """Send the key as a header."""
-    return api.post(path, body, headers={"Idempotency-Key": KEY})
-
-
-def in_query(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
-    """Send the key in the query."""
-    return api.post(path, body, params={"idempotency_key": KEY})
-
-
-PLACES = [at_top, in_details, in_header, in_query]
-places = each("send", PLACES, ids=lambda place: place.__name__)
-
-
-@on_each_store
-@places
-def test_a_span_is_created_once(world: World, send: Send) -> None:
-    """The key may come from any place; the repetition changes nothing."""
-    api = world.foreign()
-    run = api.instance("active")
-
-    first = send(api, "/agent_spans", api.span_body(run["id"]))
-    again = [place(api, "/agent_spans", api.span_body(run["id"])) for place in PLACES]
-
-    assert {answer.content for answer in again} == {first.content}
-    assert len(api.spans(run["id"])) == 1
-
-
-@on_each_store
-@places
-def test_a_span_is_finished_once(world: World, send: Send) -> None:
-    """A repeated finish is no conflict."""
-    api = world.foreign()
-    made = api.span(api.instance("active")["id"])
-    path = f"/agent_spans/{made['id']}/finish"
-
-    first = send(api, path, {"result_payload": {"a": 1}})
-    again = [place(api, path, {"result_payload": {"a": 1}}) for place in PLACES]
-
-    assert details(first)["status"] == "complete"
-    assert {answer.content for answer in again} == {first.content}
-
-
-@on_each_store
-@places
-def test_an_instance_is_registered_once(world: World, send: Send) -> None:
-    """A repetition may differ in its environment, its agent id and the current version."""
-    api = world.foreign()
-    register = "/agent_instance/register"
-    first = send(api, register, api.registration())
-    elsewhere = api.registration(update_current_version=False)
-    elsewhere["agent_version"] = {**elsewhere["agent_version"], "runtime_environment": {"os": "b"}}
-    del elsewhere["agent_id"]
-    again = [
-        place(api, register, body) for place in PLACES for body in (api.registration(), elsewhere)
-    ]
-
-    assert details(first)["status"] == "pending"
-    assert {answer.content for answer in again} == {first.content}
-    assert api.get("/agent_instance", agent_id=api.agent_id).json()["pagination"]["item_count"] == 1
-
-
-@on_each_store
-@places
-@each(
-    ("step", "body"),
-    [
-        ("start", {}),
-        ("finish", {"status": "failed"}),
-        ("terminate", {"reason": "r"}),
-        ("record_quality", {"name": "review", "payload": {"score": 1}}),
-        ("update", {"details": {"quality_payload": {"score": 1}}}),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_step_on_an_instance_is_taken_once(
-    world: World, send: Send, step: str, body: dict[str, Any]
-) -> None:
-    """A repetition may have another time."""
-    api = world.foreign()
-    run = api.instance("pending" if step == "start" else "active")
-    path = f"/agent_instance/{run['id']}"
-
-    first = send(api, f"{path}/{step}", body)
-    assert details(first)["id"] == run["id"]
-    again = [place(api, f"{path}/{step}", body) for place in PLACES]
-    # Published clients read the clock for each request.
-    again.append(send(api, f"{path}/{step}", {**body, "timestamp": "2026-01-01T00:00:00Z"}))
-
-    assert {answer.content for answer in again} == {first.content}
-
-
-@on_each_store
-@places
-def test_an_agent_is_made_once(world: World, send: Send) -> None:
-    """So are ids."""
-    api = world.foreign()
-    for path, body in (
-        ("/agent", {"details": {"name": "A", "external_identifier": "a"}}),
-        ("/pfid/generate", {"count": 2}),
-    ):
-        first = send(api, path, body)
-        assert details(first)
-        assert send(api, path, body).content == first.content
 
 
 @on_each_store
@@ -156,44 +39,13 @@ def test_an_endpoint_and_a_bulk_item_share_their_keys(api: Api) -> None:
             assert again == bulk_first
 
 
-@on_each_store
-def test_one_key_means_something_else_to_another_operation(api: Api) -> None:
-    """A client may use the run's key for its start and its finish."""
-    run = api.instance("pending")
-    path = f"/agent_instance/{run['id']}"
-
-    started = details(api.post(f"{path}/start", {"idempotency_key": KEY}))
-    span = details(api.post("/agent_spans", {**api.span_body(run["id"]), "idempotency_key": KEY}))
-    done = details(api.post(f"/agent_spans/{span['id']}/finish", {"idempotency_key": KEY}))
-    finished = details(api.post(f"{path}/finish", {"idempotency_key": KEY}))
-
-    assert [started["status"], span["status"], done["status"], finished["status"]] == [
-        "active",
-        "active",
-        "complete",
-        "complete",
-    ]
-
-
 Request = tuple[str, dict[str, Any]]
-
-
-def other_instance(api: Api) -> tuple[Request, Request]:
-    """Start two instances."""
-    one, other = (f"/agent_instance/{api.instance('pending')['id']}/start" for _ in range(2))
-    return (one, {}), (other, {})
 
 
 def other_quality(api: Api) -> tuple[Request, Request]:
     """Record two payloads."""
     path = f"/agent_instance/{api.instance()['id']}/record_quality"
     return (path, {"name": "a", "payload": {"n": 1}}), (path, {"name": "a", "payload": {"n": 2}})
-
-
-def other_registration(api: Api) -> tuple[Request, Request]:
-    """Register for two purposes."""
-    path = "/agent_instance/register"
-    return (path, api.registration()), (path, api.registration(purpose="eval"))
 
 
 def other_agent(api: Api) -> tuple[Request, Request]:
@@ -210,59 +62,20 @@ def other_token(api: Api) -> tuple[Request, Request]:
     return (f"/api_token/{one}/revoke", {}), (f"/api_token/{other}/revoke", {})
 
 
-def other_name(api: Api) -> tuple[Request, Request]:
-    """Make two agents."""
-    del api
-    return ("/agent", {"details": {"name": "A"}}), ("/agent", {"details": {"name": "B"}})
-
-
-def other_run(api: Api) -> tuple[Request, Request]:
-    """Make spans of two runs."""
-    one, other = (api.span_body(api.instance()["id"]) for _ in range(2))
-    return ("/agent_spans", one), ("/agent_spans", other)
-
-
-def other_payload(api: Api) -> tuple[Request, Request]:
-    """Make spans with two payloads."""
-    run = api.instance()["id"]
-    one, other = (api.span_body(run, payload={"n": number}) for number in range(2))
-    return ("/agent_spans", one), ("/agent_spans", other)
-
-
-def other_span(api: Api) -> tuple[Request, Request]:
-    """Finish two spans."""
-    run = api.instance()["id"]
-    one, other = (f"/agent_spans/{api.span(run)['id']}/finish" for _ in range(2))
-    return (one, {}), (other, {})
-
-
 def other_result(api: Api) -> tuple[Request, Request]:
     """Finish a span with two results."""
     path = f"/agent_spans/{api.span(api.instance()['id'])['id']}/finish"
     return (path, {"result_payload": {"n": 1}}), (path, {"result_payload": {"n": 2}})
 
 
-def other_status(api: Api) -> tuple[Request, Request]:
-    """Finish a span in two ways."""
-    path = f"/agent_spans/{api.span(api.instance()['id'])['id']}/finish"
-    return (path, {}), (path, {"status": "failed"})
-
-
 @on_each_store
 @each(
     "requests",
     [
-        other_instance,
         other_quality,
-        other_registration,
         other_agent,
         other_token,
-        other_name,
-        other_run,
-        other_payload,
-        other_span,
         other_result,
-        other_status,
     ],
     ids=lambda requests: requests.__name__,
 )
@@ -316,21 +129,6 @@ def test_an_answer_that_an_earlier_version_stored_is_returned(api: Api, store: S
     assert known.answer == agent["id"].encode()
     assert details(api.post("/agent", {**body, "idempotency_key": KEY})) == renamed
     assert details(api.post("/agent", {**body, "idempotency_key": "old"})) == agent
-
-
-@on_each_store
-def test_a_removal_is_repeated_with_success(api: Api) -> None:
-    """What it removed cannot be read any more, so its answer is stored."""
-    made = details(api.post("/environment", {"details": {"name": "x"}}))
-    path = f"/api/v1/environment/{made['id']}"
-
-    first, again = (
-        api.http.request("DELETE", path, headers={"Idempotency-Key": KEY}) for _ in range(2)
-    )
-
-    assert details(first) == made
-    assert again.content == first.content
-    refusal(api.http.delete(path), 404)
 
 
 @on_each_store

@@ -27,28 +27,6 @@ def ids(answer: dict[str, Any]) -> list[str]:
     return [one["id"] for one in answer["summaries"]]
 
 
-def test_an_empty_list_has_every_key(api: Api) -> None:
-    """Published clients fail without `pagination` and `sorting`."""
-    answer = listed(api, "/agent_instance", agent_id=api.agent_id)
-
-    assert answer == {
-        "status": "success",
-        "summaries": [],
-        "pagination": {
-            "item_count": 0,
-            "item_start": 0,
-            "item_end": 0,
-            "page_count": 0,
-            "page_index": 1,
-            "page_offset": 0,
-            "page_size": 100,
-            "next_page_offset": None,
-            "previous_page_offset": None,
-        },
-        "sorting": {"field": "id", "direction": "asc"},
-    }
-
-
 @on_each_store
 def test_pages_follow_each_other_to_the_end(api: Api) -> None:
     """Oldest first, also among what was made in one millisecond."""
@@ -74,23 +52,6 @@ def test_pages_follow_each_other_to_the_end(api: Api) -> None:
         for place in places
     ] == [(1, 3, 1, None), (4, 6, 2, 0), (7, 7, 3, 3)]
     assert {(place["item_count"], place["page_count"]) for place in places} == {(7, 3)}
-
-
-@on_each_store
-def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
-    """Counts and payloads stay with the detail view."""
-    made = api.instance("terminated")
-
-    (row,) = listed(api, "/agent_instance", agent_id=api.agent_id)["summaries"]
-
-    assert row == {key: value for key, value in made.items() if key in row}
-    assert row.keys() == {
-        *("type", "id", "account_id", "agent_id", "agent_version_id", "environment_id"),
-        *("agent_deployment_id", "status", "started_at", "finished_at", "termination_reason"),
-        *("external_identifier", "purpose", "inserted_at", "updated_at", "risk_score"),
-        "caused_by",
-    }
-    AgentInstance.model_validate(row)
 
 
 @on_each_store
@@ -145,26 +106,6 @@ def test_a_value_that_cannot_be_meant_is_refused(
     answer = refusal(api.get("/agent_spans", agent_id=api.agent_id or "", **query), 422)
 
     assert list(answer["errors"]) == [field]
-
-
-@on_each_store
-def test_instances_are_listed_by_agent_and_version(world: World) -> None:
-    """The agent is required."""
-    api, other = world.account(), world.account()
-    one = api.instance("pending")
-    two = api.instance("pending", agent_version={"external_identifier": "v2"})
-    other.instance("pending")
-
-    assert ids(listed(api, "/agent_instance", agent_id=api.agent_id)) == [one["id"], two["id"]]
-    by_version = listed(
-        api,
-        "/agent_instance",
-        agent_id=api.agent_id,
-        agent_version_id=two["agent_version_id"],
-    )
-    assert ids(by_version) == [two["id"]]
-    assert ids(listed(api, "/agent_instance", agent_id=NOBODY)) == []
-    assert list(refusal(api.get("/agent_instance"), 422)["errors"]) == ["agent_id"]
 
 
 @on_each_store

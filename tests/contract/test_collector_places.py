@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from remit.collector.models.account import Account, Environment
 from remit.collector.models.deployment import AgentDeployment, AgentSchemaVersion, AgentVersion
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, Json, World, details, refusal
@@ -31,43 +30,6 @@ def deleted(api: Api, path: str) -> dict[str, Any]:
 
 
 @on_each_store
-def test_an_account_is_seen_and_renamed_by_its_own_tokens(api: Api, clock: FakeClock) -> None:
-    """The list holds it and no other."""
-    account_id = details(api.get("/ping"))["account_id"]
-    path = f"/account/{account_id}"
-    clock.advance(1)
-
-    renamed = details(api.put(path, {"details": {"name": "Shop"}}))
-
-    assert renamed["name"] == "Shop"
-    assert renamed["updated_at"] > renamed["inserted_at"]
-    assert details(api.put(path, {"details": {}})) == renamed == details(api.get(path))
-    assert listed(api, "/account") == [account_id]
-    Account.model_validate(renamed)
-    for name in (None, "", "a\x00", 5):
-        refusal(api.put(path, {"details": {"name": name}}), 422)
-
-
-@on_each_store
-def test_an_environment_is_made_found_and_renamed(api: Api, clock: FakeClock) -> None:
-    """The account may be said."""
-    account_id = details(api.get("/ping"))["account_id"]
-    environment = made(api, "/environment", name="staging", account_id=account_id)
-    clock.advance(1)
-    path = f"/environment/{environment['id']}"
-
-    assert details(api.get(path)) == environment
-    renamed = details(api.put(path, {"details": {"name": "stage"}}))
-    assert renamed == {**environment, "name": "stage", "updated_at": renamed["updated_at"]}
-    assert renamed["updated_at"] > environment["updated_at"]
-    assert len(listed(api, "/environment", account_id=account_id)) == 2
-    assert listed(api, "/environment", sorting="-name")[0] == environment["id"]
-    Environment.model_validate(renamed)
-    refusal(api.post("/environment", {"details": {"name": "x", "account_id": NOBODY}}), 404)
-    refusal(api.post("/environment", {"details": {}}), 422)
-
-
-@on_each_store
 @each("path", ["/environment", "/agent_deployment"])
 def test_a_chosen_id_is_taken_once(world: World, path: str) -> None:
     """An equal creation answers the first result, another one is refused."""
@@ -87,23 +49,6 @@ def test_a_chosen_id_is_taken_once(world: World, path: str) -> None:
         answer = asking.post(path, {"details": {"id": chosen, **again}})
         assert refusal(answer, 422)["errors"] == {"id": ["has already been taken"]}
     refusal(api.post(path, {"details": {"id": "mine", **said}}), 422)
-
-
-@on_each_store
-def test_an_environment_in_use_is_not_deleted(api: Api) -> None:
-    """The last one is kept too: a registration needs it."""
-    environment = made(api, "/environment", name="staging")
-    path = f"/environment/{environment['id']}"
-    (first,) = {*listed(api, "/environment")} - {environment["id"]}
-    used = made(api, "/agent_deployment", agent_id=api.agent_id, environment_id=environment["id"])
-
-    assert refusal(api.http.delete(f"/api/v1{path}"), 409)["code"] == "invalid_action"
-    assert details(api.get(path)) == environment
-    deleted(api, f"/agent_deployment/{used['id']}")
-    assert deleted(api, path) == environment
-    refusal(api.get(path), 404)
-    refusal(api.http.delete(f"/api/v1/environment/{first}"), 409)
-    assert listed(api, "/environment") == [first]
 
 
 @on_each_store
@@ -233,17 +178,6 @@ def test_what_does_not_exist_is_not_found(api: Api, path: str, field: str, what:
     answer = refusal(api.get(path.format(what)), 404)
 
     assert (answer["code"], answer["message"]) == ("not_found", f"{field} not found")
-
-
-def test_what_a_collector_has_not_is_empty(api: Api) -> None:
-    """People, invitations, profiles, alerts: readers ask for them and go on."""
-    for path in ("/admin_user", "/admin_user_invite", "/risk_profile"):
-        answer = api.get(path).json()
-        assert (answer["summaries"], answer["pagination"]["item_count"]) == ([], 0)
-    assert api.get("/alerts/count").json() == {"count": 0}
-    refused = refusal(api.post("/admin_user_invite", {"details": {"email": "a@b.example"}}), 409)
-    assert refused["code"] == "invalid_action"
-    refusal(api.post("/admin_user_invite", {"details": {}}), 422)
 
 
 @on_each_store

@@ -18,7 +18,7 @@ def at_once(*asking: Callable[[], httpx.Response]) -> list[httpx.Response]:
     barrier = threading.Barrier(len(asking))
 
     def ask(number: int) -> None:
-        barrier.wait(20)
+        barrier.wait(60)
         answers[number] = asking[number]()
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(asking))]

@@ -30,7 +30,7 @@ def url(store: Store) -> Iterator[str]:
 def client(url: str, store: Store) -> Iterator[httpx.Client]:
     """Return a client with an account's token."""
     headers = {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
-    with httpx.Client(base_url=url, headers=headers) as one:
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as one:
         yield one
 
 
@@ -88,7 +88,7 @@ class Broken(SqliteStore):
 def test_a_fault_of_ours_tells_nothing_of_the_inside() -> None:
     """The log has the traceback, the answer an envelope."""
     with on_a_port(create_app(Broken(":memory:"))) as url:
-        answer = httpx.get(f"{url}/api/v1/ping", headers={"Authorization": "Bearer x"})
+        answer = httpx.get(f"{url}/api/v1/ping", headers={"Authorization": "Bearer x"}, timeout=60)
 
     assert refusal(answer, 500) == {
         "status": "error",
@@ -122,8 +122,8 @@ def test_each_answer_says_the_version(client: httpx.Client, url: str) -> None:
         client.get("/api/v1/ping"),
         client.get("/api/v1/agent/nobody"),
         client.get("/nowhere"),
-        httpx.get(f"{url}/healthz"),
-        httpx.get(f"{url}/healthz", headers={"X-Long": "x" * 17_000}),
+        httpx.get(f"{url}/healthz", timeout=60),
+        httpx.get(f"{url}/healthz", headers={"X-Long": "x" * 17_000}, timeout=60),
     ]
     assert [answer.headers["x-remit-version"] for answer in answers] == [version.__version__] * 5
     assert not [answer for answer in answers if "server" in answer.headers]

@@ -52,7 +52,7 @@ def together(calls: list[Callable[[], T]]) -> list[T]:
     found: dict[int, T] = {}
 
     def run(number: int) -> None:
-        barrier.wait(20)
+        barrier.wait(60)
         found[number] = calls[number]()
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(len(calls))]

@@ -133,7 +133,9 @@ def test_it_runs_as_its_first_lines_say(tmp_path: Path) -> None:
                 lines.append(server.stderr.readline())
                 assert lines[-1], lines
                 found = re.search(r"http://[\d.]+:\d+", lines[-1])
-            answer = httpx.post(f"{found[0]}/chat", json=WARRANTY, headers={"X-Api-Key": KEYS[0]})
+            answer = httpx.post(
+                f"{found[0]}/chat", json=WARRANTY, headers={"X-Api-Key": KEYS[0]}, timeout=60
+            )
             server.send_signal(signal.SIGINT)
             lines += server.stderr.readlines()
         finally:

@@ -83,7 +83,7 @@ def record(desk: Any, settings: Settings) -> None:  # noqa: ANN401 - a module
     with setup.isolated(settings) as runtime:
         desk.answer("why")
         desk.free("why")
-        assert runtime.flush(30)
+        assert runtime.flush(60)
 
 
 def lock(*words: str, **env: str) -> Result:
@@ -133,7 +133,7 @@ def test_the_newest_schema_version_counts(
             Settings(api_url=server["REMIT_API_URL"], api_token=secret, data_dir=tmp_path / "new")
         ) as runtime:
             desk.free("why")
-            assert runtime.flush(30)
+            assert runtime.flush(60)
     live = json.loads(lock("--server", **server).stdout)
     reviewed = read("remit.lock.json")
     answer, free = "served_desk:answer", "served_desk:free"
@@ -173,7 +173,7 @@ def test_two_projects_of_local_mode_are_told_apart(desk: Any, tmp_path: Path) ->
 
         with setup.isolated(Settings(mode="local", data_dir=data_dir)) as runtime:
             answer("why")
-            assert runtime.flush(30)
+            assert runtime.flush(60)
     both = lock("--server", **local)
     assert both.exit_code == 2
     assert (

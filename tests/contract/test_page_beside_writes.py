@@ -64,7 +64,7 @@ def test_pages_that_wait_for_the_database_hold_up_no_spans(store: Store) -> None
         httpx.Client(base_url=url, headers=headers, timeout=WAIT_S) as client,
     ):
         name, _, value = cookie_of(
-            httpx.post(f"{url}/sign-in", data={"secret": token}, headers=SAME_SITE)
+            httpx.post(f"{url}/sign-in", data={"secret": token}, headers=SAME_SITE, timeout=60)
         )
         cookie = {"Cookie": f"{name}={value}"}
         held.hold()

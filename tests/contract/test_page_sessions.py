@@ -182,7 +182,7 @@ def test_of_two_sign_ins_with_one_code_only_one_begins(store: Store, clock: Fake
 
     def begin() -> bool:
         account_id = sessions.account_of(code)
-        together.wait(20)
+        together.wait(60)
         try:
             sessions.sign_in(account_id, code)
         except RequestError:

@@ -88,7 +88,7 @@ def test_a_run_is_recorded_ended_and_terminated_with_such_a_token(
     configure(AsgiTransport(world.app), recording_token(store, scope), tmp_path / "data")
 
     assistant()
-    assert remit.flush(20), remit.status()
+    assert remit.flush(60), remit.status()
     (done,) = runs_of(owner)
     assert owner.shown(done)["status"] == "complete"
     assert owner.shown(done)["quality_payloads"] == {"review": {"score": 1}}
@@ -96,12 +96,12 @@ def test_a_run_is_recorded_ended_and_terminated_with_such_a_token(
 
     with assistant.run() as run:
         step(1)
-        assert remit.flush(20), remit.status()
+        assert remit.flush(60), remit.status()
         owner.post(f"/agent_instance/{run.id}/terminate", {"reason": "too dear"})
         wait_until(lambda: run.terminated)
         with pytest.raises(RunTerminated, match="too dear"):
             step(2)
-    assert remit.flush(20), remit.status()
+    assert remit.flush(60), remit.status()
     assert set(runs_of(owner).values()) == {"complete", "terminated"}
     assert not remit.status().dropped
     assert not remit.status().set_aside
@@ -126,7 +126,7 @@ def test_a_run_is_resumed_and_the_rest_of_an_ended_process_sent_with_such_a_toke
 
     in_child(die)
     configure(AsgiTransport(world.app), secret, data_dir)
-    assert remit.flush(20), remit.status()
+    assert remit.flush(60), remit.status()
     wait_until(lambda: list(runs_of(owner).values()) == ["failed"])
     (left,) = runs_of(owner)
     assert steps_of(owner, left) == 1
@@ -134,12 +134,12 @@ def test_a_run_is_resumed_and_the_rest_of_an_ended_process_sent_with_such_a_toke
     with assistant.run() as run:
         step(1)
         run.leave_open()
-    assert remit.flush(20), remit.status()
+    assert remit.flush(60), remit.status()
     assert run.id is not None
     assert owner.shown(run.id)["status"] == "active"
     with assistant.run(resume=run.id):
         step(2)
-    assert remit.flush(20), remit.status()
+    assert remit.flush(60), remit.status()
     assert owner.shown(run.id)["status"] == "complete"
     assert steps_of(owner, run.id) == 2
     assert not remit.status().dropped
@@ -156,7 +156,8 @@ def test_a_token_that_may_not_record_delivers_nothing(
         secret = create_token(store, "account", may=may).secret
         configure(AsgiTransport(world.app), secret, tmp_path / may)
         assistant()
-        flushed = remit.flush(2)
+        wait_until(lambda: remit.flush(0.1).last_error is not None)
+        flushed = remit.flush(0.1)
         assert not flushed
         assert flushed.pending
         assert f"may {may} only" in str(flushed.last_error)

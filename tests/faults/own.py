@@ -45,9 +45,9 @@ JUDGING = adapters.judging(adapters.undeclared("", "tool"))(pkgutil.walk_package
 """The code around a function that decides whether a step may run."""
 MOST_FAULTS = 200
 """Most calls of one function that raise: a walk over types calls some of them very often."""
-MEET_S = 20.0
+MEET_S = 60.0
 """A function that is not reached by then is not reached."""
-COUNT_S = 10.0
+COUNT_S = 60.0
 SHUTDOWN_S = 0.5
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, Final
 
 import anthropic
@@ -448,17 +446,3 @@ def test_something_else_is_no_client() -> None:
     wrong = 5
     with pytest.raises(DeclarationError, match="expected one of new, all, none"):
         watch(client, capture_messages=wrong)
-
-
-def test_a_library_that_is_missing_or_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the import of the integration."""
-    monkeypatch.delitem(sys.modules, "remit.integrations.anthropic")
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "anthropic", None)
-        with pytest.raises(
-            DeclarationError, match=r"anthropic>=0.50; anthropic is not installed; pip"
-        ):
-            import_module("remit.integrations.anthropic")
-    monkeypatch.setattr(anthropic, "__version__", "0.49.0")
-    with pytest.raises(DeclarationError, match=r"needs anthropic>=0.50; found 0.49.0; pip"):
-        import_module("remit.integrations.anthropic")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-import langchain_core
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
@@ -60,7 +56,6 @@ from tests.scenarios import (
     spend,
 )
 
-MODULE: Final = "remit.integrations.langchain"
 Anything: TypeAlias = Any
 """What LangChain does not give a type."""
 QUESTION: Final[Anything] = {"messages": [("user", "Where is order A-1?")]}
@@ -1135,37 +1130,6 @@ def test_bad_input_is_named(make: Callable[[], object], message: str) -> None:
     """With what was expected."""
     with isolated(), pytest.raises(DeclarationError, match=message):
         make()
-
-
-def import_error(*folders: Path, without_site: bool = False) -> str:
-    """Return how the import of the integration ends, with *folders* before others."""
-    program = f"import sys; sys.path[:0] = {[*map(str, folders)]!r}; import {MODULE}"
-    options = ["-E", "-S"] if without_site else []
-    done = subprocess.run(
-        [sys.executable, *options, "-c", program], capture_output=True, text=True, check=False
-    )
-    return done.stderr.splitlines()[-1]
-
-
-def test_a_framework_that_is_too_old_is_named(tmp_path: Path) -> None:
-    """At the import of the integration."""
-    (tmp_path / "langgraph").mkdir()
-    (tmp_path / "langgraph" / "__init__.py").touch()
-    (tmp_path / "langgraph-1.1.0.dist-info").mkdir()
-    metadata = "Metadata-Version: 2.1\nName: langgraph\nVersion: 1.1.0\n"
-    (tmp_path / "langgraph-1.1.0.dist-info" / "METADATA").write_text(metadata)
-    message = import_error(tmp_path)
-    assert f"DeclarationError: {MODULE} needs langgraph>=1.2.1; found 1.1.0" in message
-
-
-def test_a_framework_that_is_missing_is_named(tmp_path: Path) -> None:
-    """With what to install."""
-    for installed in Path(langchain_core.__file__).parents[1].iterdir():
-        if not installed.name.startswith("lang"):
-            (tmp_path / installed.name).symlink_to(installed)
-    message = import_error(tmp_path, Path(remit.__file__).parents[1], without_site=True)
-    assert f"{MODULE} needs langchain>=1.2.11; langchain is not installed" in message
-    assert message.endswith("pip install 'langchain>=1.2.11'")
 
 
 def test_an_agent_that_remits_does_not_name_is_an_error() -> None:

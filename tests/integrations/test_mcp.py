@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import pytest
@@ -1019,25 +1015,3 @@ def test_risks_of_a_tool_that_a_server_does_not_have() -> None:
 
     with isolated():
         run(scenario())
-
-
-@pytest.mark.parametrize("version", ["1.9.4", None])
-def test_a_missing_or_old_sdk(tmp_path: Path, version: str | None) -> None:
-    """The import says what is installed, what is needed, and how to get it."""
-    (tmp_path / "mcp.py").write_text("raise ImportError\n" if version is None else "")
-    if version is not None:
-        metadata = tmp_path / f"mcp-{version}.dist-info" / "METADATA"
-        metadata.parent.mkdir()
-        metadata.write_text(f"Metadata-Version: 2.1\nName: mcp\nVersion: {version}\n")
-    hidden = "" if version else "from importlib import metadata as m; m.version = fail\n"
-    program = (
-        "def fail(name):\n    raise m.PackageNotFoundError(name)\n"
-        f"{hidden}import remit.integrations.mcp\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True, text=True, check=False, env=environment,
-    )  # fmt: skip
-    seen = "mcp is not installed" if version is None else f"found {version}"
-    assert f"remit.integrations.mcp needs mcp>=2.0; {seen}; pip install 'mcp>=2.0'" in done.stderr

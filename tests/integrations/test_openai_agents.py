@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
-import importlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from importlib import metadata
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -55,7 +53,6 @@ from openai.types.responses.response_usage import InputTokensDetails, OutputToke
 
 import remit
 from remit.errors import DeclarationError, DeniedError, RunTerminated
-from remit.integrations import openai_agents
 from remit.integrations.openai_agents import RemitProcessor, govern
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordingSink, isolated
@@ -435,7 +432,7 @@ def test_a_termination_reaches_the_caller(where: str, stream: bool, tracing: boo
     agent = govern(Agent(name="Desk", model=model, tools=[first, decorated]))
 
     async def go() -> None:
-        async with asyncio.timeout(10), scenarios.desk.run():
+        async with asyncio.timeout(60), scenarios.desk.run():
             await run_agent(agent, stream=stream, tracing=tracing)
 
     with isolated() as recorder:
@@ -1135,24 +1132,3 @@ def test_bad_input_is_told(make: Any, message: str) -> None:  # noqa: ANN401
     """What was seen, and what was expected."""
     with pytest.raises(DeclarationError, match=message):
         make()
-
-
-@pytest.mark.parametrize("found", [None, "0.3.2", "0.19.4rc1"])
-def test_a_framework_that_is_missing_or_too_old_is_told(
-    found: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the import of the integration: found, needed, what to install."""
-
-    def version(name: str) -> str:
-        if found is None:
-            raise metadata.PackageNotFoundError(name)
-        return found
-
-    monkeypatch.setattr(metadata, "version", version)
-    with pytest.raises(DeclarationError) as raised:
-        importlib.reload(openai_agents)
-    seen = f"found {found}" if found else "openai-agents is not installed"
-    assert str(raised.value) == (
-        f"remit.integrations.openai_agents needs openai-agents>={openai_agents.LOWEST}; {seen}; "
-        f"pip install 'openai-agents>={openai_agents.LOWEST}'"
-    )

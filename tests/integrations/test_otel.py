@@ -32,7 +32,6 @@ from remit.models.data_risk import DataRisk
 from remit.otel import Bridge
 from remit.testing import RecordingSink, isolated
 from tests import scenarios
-from tests.inside import required
 from tests.scenarios import PAYS, Ran, Turn
 
 ANSWERS_ONLY = "a span processor raises a refusal, and cannot answer the model"
@@ -497,13 +496,6 @@ def test_messages_are_captured_as_asked(recorder: RecordingSink, capture: Any) -
     shown = [call.payload["inputs"].get("messages") for call in calls]
     message = {"role": "user", "content": "Where?"}
     assert shown == {"new": [[message], []], "all": [[message]] * 2, "none": [[], []]}[capture]
-
-
-def test_a_version_that_is_too_old_is_named() -> None:
-    """Found, needed, and what to install."""
-    message = "remit.otel needs opentelemetry-sdk>=1.25; found 1.9; pip install"
-    with pytest.raises(DeclarationError, match=message):
-        required("opentelemetry-sdk", "1.25", "1.9", "remit.otel")
 
 
 @pytest.mark.parametrize(

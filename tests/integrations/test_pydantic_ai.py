@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
@@ -1004,14 +1002,3 @@ def test_a_risk_is_not_judged_where_the_tools_are_not_known() -> None:
         agent = agent_of([DONE], look_up, risks={"spend": PAYS})
         agent.toolset(lambda _ctx: FunctionToolset([spend]))
         assert ask(agent, "?").output == TOLD
-
-
-@pytest.mark.parametrize("version", ["1.99.0", "2.37.9", None])
-def test_a_missing_or_old_framework_is_said(
-    version: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At the import."""
-    monkeypatch.setattr("remit.integrations._llm.installed", lambda _package: version)
-    with pytest.raises(DeclarationError, match=r"pip install 'pydantic-ai-slim>=2\.") as raised:
-        importlib.reload(sys.modules[Remit.__module__])
-    assert "remit.integrations.pydantic_ai needs" in str(raised.value)

@@ -132,9 +132,9 @@ def observed(url: str) -> tuple[list[dict[str, Any]], list[int]]:
         thread.start()
     states: list[dict[str, Any]] = []
     while time.monotonic() < until_s:
-        states.append(httpx.get(f"{url}/state", trust_env=False).json())
+        states.append(httpx.get(f"{url}/state", trust_env=False, timeout=60).json())
         threading.Event().wait(LOOK_EVERY_S)
     for thread in threads:
         thread.join()
-    states.append(httpx.get(f"{url}/state", trust_env=False).json())
+    states.append(httpx.get(f"{url}/state", trust_env=False, timeout=60).json())
     return states, asked

@@ -155,7 +155,7 @@ def test_it_serves_tls(tmp_path: Path) -> None:
     with serving(tmp_path / "remit.db", *words) as collector:
         assert collector.url.startswith("https://")
         context = ssl.create_default_context(cafile=str(cert))
-        assert httpx.get(f"{collector.url}/healthz", verify=context).status_code == 200
+        assert httpx.get(f"{collector.url}/healthz", verify=context, timeout=60).status_code == 200
 
 
 def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_a_standard_stream_may_be_the_access_log(tmp_path: Path, name: str) -> None:
     """The first line has the URL; each request adds one JSON object."""
     with serving(tmp_path / "remit.db", "--access-log", name) as collector:
-        httpx.get(f"{collector.url}/healthz")
+        httpx.get(f"{collector.url}/healthz", timeout=60)
         ended = collector.end()
 
     lines = ended.errors.splitlines()[1:] if name == "/dev/stderr" else ended.output.splitlines()
@@ -207,13 +207,13 @@ def test_workers_report_together_what_they_counted(tmp_path: Path) -> None:
     with (
         new_database("postgres", tmp_path) as named,
         serving(named, "--workers", "2", "--metrics", "all") as collector,
-        httpx.Client(base_url=collector.url) as one,
+        httpx.Client(base_url=collector.url, timeout=60) as one,
         ExitStack() as stack,
     ):
         worker = worker_of(one)
         other = one
         while worker_of(other) == worker:
-            other = stack.enter_context(httpx.Client(base_url=collector.url))
+            other = stack.enter_context(httpx.Client(base_url=collector.url, timeout=60))
         before = counted(other)[worker]
         for _ in range(40):
             one.get("/healthz")

@@ -87,7 +87,7 @@ def sending(url: str, secret: str) -> Generator[list[Sender]]:
     """Return a block in which several clients send; it ends when each has sent what it had."""
     headers = {"Authorization": f"Bearer {secret}"}
     body = {"details": {"name": "A"}}
-    agent = details(httpx.post(f"{url}/api/v1/agent", json=body, headers=headers))["id"]
+    agent = details(httpx.post(f"{url}/api/v1/agent", json=body, headers=headers, timeout=60))["id"]
     senders = [Sender(url, secret, agent) for _ in range(SENDERS)]
     try:
         yield senders

@@ -13,6 +13,7 @@ from tests.faults.matrix import (
     Outcome,
     Report,
     bare,
+    meet,
     meet_all,
     moments,
 )
@@ -40,7 +41,16 @@ def test_a_faulty_back_end_is_not_felt_and_costs_nothing(subtests: pytest.Subtes
     outcomes, plain = meet_all(MOMENTS, at_once=4), bare()
     for case, healthy in MOMENTS:
         with subtests.test(msg=f"{case.name}{', from the middle on' if healthy else ''}"):
-            check(case, outcomes[case.name, healthy].result(), plain)
+            outcome = outcomes[case.name, healthy].result()
+            if longest_wait_ms(outcome) >= MAX_WAIT_MS:
+                # A busy machine held it up, or remit did: then it does so again.
+                outcome = meet(case, healthy)
+            check(case, outcome, plain)
+
+
+def longest_wait_ms(outcome: Outcome) -> float:
+    """Return the longest time for which a call or the event loop was held up."""
+    return float(max(outcome.report["slowest_ms"], outcome.report["lag_ms"]))
 
 
 def check(case: Case, outcome: Outcome, plain: Report) -> None:
@@ -48,7 +58,7 @@ def check(case: Case, outcome: Outcome, plain: Report) -> None:
     report = outcome.report
     assert report["results"] == plain["results"]
     assert (outcome.code, outcome.errors) == (0, "")
-    assert max(report["slowest_ms"], report["lag_ms"]) < MAX_WAIT_MS
+    assert longest_wait_ms(outcome) < MAX_WAIT_MS
     assert report["memory_mib"] < plain["memory_mib"] + MAX_EXTRA_MIB
     assert report["faults"] == {}
     assert report["pending"] == 0

@@ -15,6 +15,7 @@ from tests.loopback import serving
 from tests.processes import (
     DECLARED,
     EXIT_TIMEOUT_S,
+    NEVER_S,
     SHORT_EXIT_S,
     inherit,
     left_in,
@@ -33,7 +34,6 @@ pytestmark = [
 ]
 
 FORKS = int(os.environ.get("REMIT_TEST_FORKS", "20"))  # 200 on a long night
-FORK_S = 5.0
 """A fork that waits for the sender takes twice as long; else it takes a millisecond."""
 KINDS = {
     "fork": ["processes", "closed_pool", "executor", "terminated_pool"],
@@ -252,7 +252,7 @@ def second() -> None:
     step(2)
     pid = os.fork()
     if pid == 0:
-        signal.alarm(30)
+        signal.alarm(60)
         step(3)
         first()
         remit.status()
@@ -269,12 +269,11 @@ WAITING = """
 def agent() -> None:
     step(0)
     sys.stdin.readline()
-    began = time.monotonic()
     pid = os.fork()
     if pid == 0:
         step(1)
         os._exit(0)
-    print(time.monotonic() - began)
+    print("forked")
     os.waitpid(pid, 0)
 
 agent()
@@ -362,11 +361,12 @@ def test_a_server_that_never_answers_does_not_hold_a_fork(tmp_path: Path) -> Non
 
     def hang(_: socket.socket, over: threading.Event) -> None:
         asked.set()
-        over.wait(60)
+        over.wait()
 
     with serving(hang) as url:
         environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S)
+        environ["REMIT_REQUEST_TIMEOUT_S"] = NEVER_S
         program = start(DECLARED + WAITING, environ)
-        assert asked.wait(20)
+        assert asked.wait(60)
         told, _ = told_by(program, "go on\n")
-    assert float(told) < FORK_S
+    assert told == "forked\n"

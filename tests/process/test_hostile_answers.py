@@ -16,8 +16,9 @@ import pytest
 
 from tests.loopback import request_of, serving
 
-# The main thread does little, and notices when it cannot: it adds up the time of the processor,
-# which no other process changes. It records one long run and many short.
+# The main thread does little, and notices what this process computes meanwhile. It reads the time
+# of the processor: a busy machine stops a process for seconds. It records one long run and many
+# short.
 PROGRAM: Final = """
 import json, resource, time
 import remit

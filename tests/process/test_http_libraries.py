@@ -1,4 +1,7 @@
-"""The tests of the client and of delivery, on each HTTP library that remit's client may use."""
+"""The tests of the client and of delivery on httpx, where httpx2 is importable as well.
+
+The gate has httpx2 installed, so `make test` runs them on that.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,16 @@ FILES = sorted(
 RUN_TESTS = """
 import sys
 
-library, *arguments = sys.argv[1:]
-if library == "httpx":
-    sys.modules["httpx2"] = None
+sys.modules["httpx2"] = None
 from remit.client._library import httpx
-if library == "httpx":
-    del sys.modules["httpx2"]
-assert httpx.__name__ == library, httpx
+del sys.modules["httpx2"]
+assert httpx.__name__ == "httpx", httpx
 
 import pytest
 # The HTTP library has imported anyio, whose assertions pytest rewrites.
 options = ["--strict-skips", "-p", "no:cacheprovider"]
 options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-raise SystemExit(pytest.main([*options, *arguments]))
+raise SystemExit(pytest.main([*options, *sys.argv[1:]]))
 """
 CHOOSE = """
 import sys
@@ -48,11 +48,10 @@ print(*loaded())
 """
 
 
-@pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_client_and_delivery_work_on_either_library(library: str) -> None:
+def test_client_and_delivery_work_on_httpx() -> None:
     """No test of theirs is left out, whatever it needs."""
     ran = subprocess.run(
-        [sys.executable, "-c", RUN_TESTS, library, *FILES],
+        [sys.executable, "-c", RUN_TESTS, *FILES],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -110,7 +110,7 @@ if __name__ == "__main__":
 def answers(url: str) -> bool:
     """Tell whether a service has started."""
     with suppress(httpx.TransportError):
-        return httpx.get(url, trust_env=False).is_success
+        return httpx.get(url, trust_env=False, timeout=60).is_success
     return False
 
 
@@ -148,7 +148,7 @@ def test_the_runs_of_two_services_name_each_other(tmp_path: Path) -> None:
         try:
             for url in urls.values():
                 wait_until(partial(answers, f"{url}/docs"))
-            bought = httpx.get(f"{urls['outer']}/buy", params={"word": "lamp"}).json()
+            bought = httpx.get(f"{urls['outer']}/buy", params={"word": "lamp"}, timeout=60).json()
             assert bought["price"] == 4
             for service in services:
                 service.terminate()

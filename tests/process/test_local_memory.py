@@ -27,11 +27,11 @@ def agent(steps: int) -> None:
 
 remit.configure(mode="local", data_dir=sys.argv[1])
 agent(50)
-assert remit.flush(30)
+assert remit.flush(60)
 before = memory_mib()
 for _ in range(40):
     agent(150)
-    assert remit.flush(30)
+    assert remit.flush(60)
 print(memory_mib() - before)
 """
 

@@ -40,7 +40,7 @@ def agent(steps):
     return sum(step(number) for number in range(steps))
 
 results = [agent(10)]
-for _ in range(40):
+for _ in range(120):
     remit.flush(0.5)
     if lines:
         break

@@ -18,11 +18,11 @@ def desk() -> None:
     for line in sys.stdin:
         step(number)
         number += 1
-        assert remit.flush(20)
+        assert remit.flush(60)
         print("recorded", flush=True)
 
 desk()
-assert remit.flush(20)
+assert remit.flush(60)
 """
 
 

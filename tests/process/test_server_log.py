@@ -39,7 +39,7 @@ def talk(collector: Collector, token: str) -> None:
         http.get("/nowhere")
     for _ in range(3):
         headers = {"Authorization": "Bearer remit_secret"}
-        httpx.get(f"{collector.url}/api/v1/agent?name=Ada", headers=headers)
+        httpx.get(f"{collector.url}/api/v1/agent?name=Ada", headers=headers, timeout=60)
 
 
 @pytest.mark.smoke
@@ -108,7 +108,7 @@ def test_a_hangup_and_its_workers_have_lines() -> None:
         said: list[str] = []
         while "SIGHUP: the workers were replaced" not in said:
             said.append(json.loads(collector.process.stderr.readline())["message"])
-        wait_until(lambda: httpx.get(f"{collector.url}/healthz").status_code == 200)
+        wait_until(lambda: httpx.get(f"{collector.url}/healthz", timeout=60).status_code == 200)
         ended = collector.end()
 
     said += [json.loads(line)["message"] for line in ended.errors.splitlines()]

@@ -34,8 +34,6 @@ for number in range(300):
 print(remit.flush(60).pending, flush=True)
 sys.stdin.read()
 """
-MOST_S: Final = 10.0
-"""Ten times what is promised: a busy machine is slow."""
 
 
 def content(folder: Path) -> bytes:
@@ -59,7 +57,7 @@ def test_what_was_delivered_leaves_the_spool_while_the_program_goes_on(
         stack.callback(program.kill)
         assert program.stdout is not None
         assert program.stdout.readline() == "0\n"
-        wait_until(lambda: WORD.encode() not in content(tmp_path), MOST_S)
+        wait_until(lambda: WORD.encode() not in content(tmp_path))
         assert program.poll() is None
         assert any(name.endswith(".db") for name in left_in(tmp_path))
         program.send_signal(signal.SIGTERM)

@@ -51,7 +51,7 @@ class Slow:
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, __: object) -> CoreSchema:
         """Wait until the test is over."""
-        cls.over.wait(30)
+        cls.over.wait(60)
         return any_schema()
 
 
@@ -79,9 +79,10 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
         agent()
         wait_until(lambda: not remit.flush(0.1) and remit.status().pending == left + recorded())
         wait_until_written(remit.status)
+        before_s = time.time()
         status = checked()
         assert status.pending == status.spooled == on_disk(tmp_path) == left + recorded()
-        assert status.spool_age_s <= time.time() - oldest_s < status.spool_age_s + 5
+        assert before_s - oldest_s <= status.spool_age_s <= time.time() - oldest_s
         api.rules.clear()
         api.seen.clear()
         flushed = remit.flush(60)

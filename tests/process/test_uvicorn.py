@@ -34,7 +34,7 @@ async def answer(kind):
 @contextlib.asynccontextmanager
 async def lifespan(app):
     yield
-    await remit.aflush(timeout_s=20.0)
+    await remit.aflush(timeout_s=60)
 
 app = FastAPI(lifespan=lifespan)
 
@@ -56,7 +56,7 @@ async def chat(kind):
 def answers(url: str) -> bool:
     """Tell whether the server has started."""
     with suppress(httpx.TransportError):
-        return httpx.get(url, trust_env=False).is_success
+        return httpx.get(url, trust_env=False, timeout=60).is_success
     return False
 
 

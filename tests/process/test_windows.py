@@ -74,13 +74,13 @@ os._exit(0)
 """
 DELIVERING: Final = """
 clerk("x")
-while remit.status().sent <= int(sys.argv[1]) or not remit.flush(30):
+while remit.status().sent <= int(sys.argv[1]) or not remit.flush(60):
     time.sleep(0.1)
 print(remit.status().faults)
 """
 LOCAL: Final = """
 clerk("x")
-assert remit.flush(30), remit.status()
+assert remit.flush(60), remit.status()
 """
 SPAWNING: Final = """
 import multiprocessing

@@ -18,7 +18,7 @@ from tests.loops import LOOPS, Loop
 from tests.scripted import FACTOR, stage
 from tests.scripts import LAST_STEPS, STEPS, Scene, Script, error_of, react, watched
 
-pytestmark = pytest.mark.python
+pytestmark = [pytest.mark.python, pytest.mark.timeout(900)]
 
 Anything: TypeAlias = Any
 

@@ -55,19 +55,23 @@ def items(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[s
     return st.builds(lambda base, change: {**base, **change}, right | whole, wrong)
 
 
-def beyond_the_model(said: dict[str, Any]) -> bool:
-    """Return whether a rule refuses the item that the model does not know."""
-    unfinished = said.get("status") in {"pending", "active"}
-    return (
-        (unfinished and said.get("result_payload") is not None)
-        or said.get("schema_name") == ""
-        or (said.get("id") is not None and said.get("id") != ID)
-    )
+def beyond_the_model(said: dict[str, Any]) -> set[str]:
+    """Return the fields that a rule refuses which the model does not know."""
+    unfinished = said.get("status") in ("pending", "active")
+    refused = {
+        "result_payload": unfinished and said.get("result_payload") is not None,
+        "schema_name": said.get("schema_name") == "",
+        "id": said.get("id") is not None and said.get("id") != ID,
+    }
+    return {field for field, is_refused in refused.items() if is_refused}
 
 
 @given(items(CREATE))
 @example({"agent_instance_id": "x", "schema_name": "x", "status": "active"})
 @example({"agent_instance_id": "x", "schema_name": "x", "status": "active", "payload": None})
+@example(
+    {"agent_instance_id": "x", "schema_name": "x", "status": "active", "payload": None, "id": "x"}
+)
 @settings(max_examples=400)
 def test_a_create_is_read_as_the_wire_model_reads_it(said: dict[str, Any]) -> None:
     """The same are taken, with the same values; the same are refused, for the same fields."""
@@ -77,7 +81,7 @@ def test_a_create_is_read_as_the_wire_model_reads_it(said: dict[str, Any]) -> No
         with pytest.raises(RequestError) as refused:
             span_to_create(json.dumps(said).encode(), DEPTH)
         fields = {str(one["loc"][0]) for one in error.errors()}
-        assert set(refused.value.errors or ()) <= fields
+        assert set(refused.value.errors or ()) <= fields | beyond_the_model(said)
         return
     if beyond_the_model(said):
         with pytest.raises(RequestError):

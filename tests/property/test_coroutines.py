@@ -27,7 +27,7 @@ from tests.scripts import (
 )
 from tests.subtests import each
 
-pytestmark = pytest.mark.python
+pytestmark = [pytest.mark.python, pytest.mark.timeout(900)]
 
 Anything: TypeAlias = Any
 

@@ -14,7 +14,7 @@ import pytest
 from tests.scripted import FACTOR, stage
 from tests.scripts import LAST_STEPS, STEPS, Scene, Script, error_of, somewhere, sync_body, watched
 
-pytestmark = pytest.mark.python
+pytestmark = [pytest.mark.python, pytest.mark.timeout(900)]
 
 Anything: TypeAlias = Any
 

@@ -171,7 +171,7 @@ def test_spans_end_in_any_order_and_on_any_thread(
         table.start(2, tool, {}, 1)
         thread = threading.Thread(target=table.end, args=(1, {"first": True}))
         thread.start()
-        thread.join(10)
+        thread.join(60)
         span = table.get(2)
         assert span is not None
         span.end({"said": "once"})
@@ -1074,13 +1074,13 @@ def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
 
     def slow() -> Any:  # noqa: ANN401 - a run
         opening.set()
-        forked.wait(10)
+        forked.wait(60)
         return sessions.open()
 
     with isolated():
         thread = threading.Thread(target=runs.context, args=("a", slow))
         thread.start()
-        opening.wait(10)
+        opening.wait(60)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a fork beside threads
             child = os.fork()
@@ -1094,7 +1094,7 @@ def test_the_child_of_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
             finally:
                 os._exit(status)
         forked.set()
-        thread.join(10)
+        thread.join(60)
         assert os.waitpid(child, 0)[1] == 0
 
 

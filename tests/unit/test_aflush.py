@@ -33,7 +33,7 @@ def test_a_flush_that_is_awaited_holds_no_loop(loop: str, tmp_path: Path) -> Non
 
     def wait(_path: str, _body: object) -> None:
         asked.set()
-        assert answering.wait(20)
+        assert answering.wait(60)
 
     api = FakeApi(rules=[wait])
     delivered: list[bool] = []

@@ -113,7 +113,7 @@ def test_runs_on_many_threads_do_not_mix(recorder: RecordingSink) -> None:
     together = threading.Barrier(THREADS)
 
     def work(number: int) -> None:
-        together.wait(10)
+        together.wait(60)
         for count in range(RUNS_OF_A_THREAD):
             canary = number * 1_000 + count
             with answer.run(subject=str(canary)):

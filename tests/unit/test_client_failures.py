@@ -71,7 +71,7 @@ async def test_a_server_that_says_nothing_is_told(send: Sends) -> None:
         serving(silent) as url,
         pytest.raises(UnavailableError, match=r"no answer from .* within 0.3 s") as caught,
     ):
-        await send(WRITE, url=url)
+        await send(WRITE, url=url, timeout_s=0.3)
     hides_everything(caught.value)
 
 
@@ -91,7 +91,7 @@ async def test_an_answer_that_trickles_cannot_hold_a_call(send: Sends) -> None:
                 return
 
     with serving(trickle) as url, pytest.raises(UnavailableError, match="no answer from"):
-        await send(PING, url=url)
+        await send(PING, url=url, timeout_s=0.3)
 
 
 @both
@@ -153,8 +153,8 @@ async def test_an_answer_in_a_broken_encoding_is_told(send: Sends) -> None:
 @each(
     ("raised", "said"),
     [
-        (httpx.ConnectTimeout("t"), "no connection to api.example within 0.3 s.*firewall"),
-        (httpx.PoolTimeout("t"), "no answer from api.example within 0.3 s"),
+        (httpx.ConnectTimeout("t"), "no connection to api.example within 60 s.*firewall"),
+        (httpx.PoolTimeout("t"), "no answer from api.example within 60 s"),
         (httpx.WriteTimeout("t"), "no answer from"),
         (httpx.ProxyError("407 no\nforged"), r"the proxy refused \(407 no forged\)"),
         (httpx.ConnectError("no route"), r"cannot be reached \(no route\)"),

@@ -157,7 +157,7 @@ def test_the_time_of_the_server_can_be_used() -> None:
         while not head.endswith(b'{"items":[{}]}'):
             head += connection.recv(65_536)
         assert b"\r\nContent-Length: 14\r\n" in head
-        outputs = b'{"status":"success","outputs":{}}' if used.wait(10) else b""
+        outputs = b'{"status":"success","outputs":{}}' if used.wait(60) else b""
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(outputs))
         connection.sendall(outputs)
 

@@ -47,7 +47,7 @@ async def test_a_request_of_ours_leaves_no_line_of_httpx(
     with server() as url:
         await ping_twice(url)
         assert caplog.records == []
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             await client.get(url)
     assert [record.name for record in caplog.records] == [httpx.__name__]
 
@@ -62,7 +62,7 @@ async def test_a_request_of_ours_is_no_span_of_opentelemetry() -> None:
         with server() as url:
             await ping_twice(url)
             assert exporter.get_finished_spans() == ()
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=60) as client:
                 await client.get(url)
         assert len(exporter.get_finished_spans()) == 1
     finally:

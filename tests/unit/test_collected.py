@@ -137,7 +137,7 @@ def test_what_is_collected_in_a_thread_of_remit_ends_at_the_next_pass(
             contextvars.copy_context().run(lambda: held.append(begin()))
         thread = threading.Thread(target=held.clear, name=WRITER)
         thread.start()
-        thread.join(10)
+        thread.join(60)
         assert sink.runs[0].spans[1].status == "active"
         runtime.tick()
         assert sink.runs[0].spans[1].status == "cancelled"

@@ -33,7 +33,7 @@ def test_two_are_carried_out_at_once(threads: ThreadExecutor) -> None:
     barrier = threading.Barrier(2)
 
     def meet() -> int:
-        barrier.wait(30)
+        barrier.wait(60)
         return threading.get_ident()
 
     async def both() -> tuple[int, int]:
@@ -60,7 +60,7 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
 
     def work() -> None:
         began.set()
-        assert go.wait(30)
+        assert go.wait(60)
         done.append("first")
 
     async def ask() -> None:
@@ -71,7 +71,7 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
         closing.start()
         await asyncio.wait([second], timeout=60)
         go.set()
-        closing.join(30)
+        closing.join(60)
         assert not closing.is_alive()
         await first
         assert second.cancelled()
@@ -88,7 +88,7 @@ def test_what_nobody_waits_for_any_more_ends_in_peace() -> None:
 
     def work() -> None:
         began.set()
-        assert go.wait(30)
+        assert go.wait(60)
 
     async def leave() -> None:
         asking = asyncio.ensure_future(threads.run(work))

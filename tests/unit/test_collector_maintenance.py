@@ -75,7 +75,7 @@ def test_a_failure_is_logged_once_until_it_works_again(caplog: pytest.LogCapture
     store = Scripted(away, away, RuntimeError("other"), None, away, None)
 
     with maintained(store):
-        assert store.all_done.wait(10)
+        assert store.all_done.wait(60)
 
     assert [record.message for record in caplog.records] == [
         "the database cannot be maintained now: gone for now"
@@ -89,7 +89,7 @@ def test_a_deletion_ends_with_the_server(caplog: pytest.LogCaptureFixture) -> No
 
     settings = Settings(retain=timedelta(days=180), retain_payloads=timedelta(days=30))
     with maintained(store, settings=settings):
-        assert store.all_done.wait(10)
+        assert store.all_done.wait(60)
 
     ((spans_us, payloads_us),) = store.removed
     assert spans_us is not None
@@ -103,7 +103,7 @@ def test_nothing_is_deleted_unless_an_age_is_set() -> None:
     """The record stays."""
     store = Scripted(None, None)
     with maintained(store):
-        assert store.all_done.wait(10)
+        assert store.all_done.wait(60)
     assert store.removed == []
 
 
@@ -156,7 +156,7 @@ def test_an_app_maintains_its_database_while_it_is_served(tmp_path: Path) -> Non
     """From its startup to its shutdown; a client notices nothing."""
     store = open_store(tmp_path / "remit.db")
     with on_a_port(World(store).app) as url:
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
         assert "remit-maintenance" in {thread.name for thread in threading.enumerate()}
     assert "remit-maintenance" not in {thread.name for thread in threading.enumerate()}
     store.close()

@@ -53,7 +53,7 @@ def meanwhile(url: str, ask: Callable[[], httpx.Response]) -> Generator[list[htt
     thread.start()
     await_waiting(url)
     yield answers
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -206,7 +206,7 @@ def test_a_new_partition_takes_what_is_being_written_too(
         maker.start()
         await_waiting(url)
         other.commit()
-        maker.join(20)
+        maker.join(60)
 
     assert (parts(url, table)["20270405"], parts(url, table)["other"]) == (2, 0)
 

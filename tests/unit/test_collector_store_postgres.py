@@ -62,7 +62,7 @@ def remit(*words: str) -> Result:
 
 def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
@@ -281,7 +281,7 @@ def test_a_store_that_is_only_read_has_more_time(url: str) -> None:
         await_waiting(url)
         blocker.execute("SELECT pg_sleep(0.3)")
         blocker.rollback()
-        reader.join(30)
+        reader.join(60)
     assert read == [[]]
     store.close()
 

@@ -39,19 +39,19 @@ def in_thread() -> None:
     """Run it on a bare thread."""
     thread = threading.Thread(target=remit.copy_context(work))
     thread.start()
-    thread.join(10)
+    thread.join(60)
 
 
 def in_pool() -> None:
     """Run it in a bare pool."""
     with ThreadPoolExecutor() as pool:
-        pool.submit(remit.copy_context(work)).result(10)
+        pool.submit(remit.copy_context(work)).result(60)
 
 
 def in_context_executor() -> None:
     """Run it in our pool."""
     with remit.ContextExecutor() as pool:
-        pool.submit(work).result(10)
+        pool.submit(work).result(60)
 
 
 def in_context_executor_map() -> None:
@@ -208,7 +208,7 @@ def test_a_bare_thread_has_no_run_and_says_so(
     with agent.run():
         thread = threading.Thread(target=work)
         thread.start()
-        thread.join(10)
+        thread.join(60)
     assert recorder.spans("work") == []
     assert "copy_context" in caplog.text
 
@@ -236,7 +236,7 @@ def test_a_coroutine_closed_in_another_context_does_not_raise(recorder: Recordin
             coroutine.send(None)
             thread = threading.Thread(target=close, args=(coroutine,))
             thread.start()
-            thread.join(10)
+            thread.join(60)
 
     contextvars.copy_context().run(step_by_hand)
     assert {span.status for span in recorder.spans()} == {"cancelled"}
@@ -262,4 +262,4 @@ def test_the_context_holds_no_argument_alive() -> None:
         gc.collect()
         assert gone() is None
         kept.start()
-        kept.join(10)
+        kept.join(60)

@@ -6,6 +6,7 @@ import gc
 import logging
 import socket
 import threading
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ from remit._base.loops import SENDER, WRITER
 from remit._deliver.circuit import without_credentials
 from remit._deliver.losses import Loss
 from remit._deliver.status import FlushResult, Health, Status
-from tests.delivering import delivery, hang, record, seconds, within
+from tests.delivering import NEVER_S, delivery, hang, record, within
 from tests.fake_api import FakeApi, error, refusal
 from tests.inside import httpx
 from tests.loopback import serving, unused_port
@@ -30,7 +31,7 @@ def test_nothing_starts_before_the_first_run() -> None:
     assert made.flush(within(60)) == FlushResult(0, 0, 0, 0, {}, None)
     assert threads() == set()
     assert made.status().health is Health.IDLE
-    assert made.shutdown(within(5)) == FlushResult.nothing()
+    assert made.shutdown(within(60)) == FlushResult.nothing()
     assert threads() == set()
     assert api.seen == []
 
@@ -45,7 +46,7 @@ def test_a_flush_delivers_everything_and_is_true() -> None:
     assert result
     assert result == FlushResult(7, 0, 0, 0, {}, None)
     assert [span["status"] for span in api.spans.values()] == ["complete"] * 4
-    assert made.shutdown(within(30))
+    assert made.shutdown(within(60))
     assert threads() == set()
 
 
@@ -61,8 +62,8 @@ def test_the_threads_deliver_without_a_flush() -> None:
     api.rules.append(rule)
     made = delivery(api, flush_interval_s=0.01)
     record(made)
-    assert finished.wait(10)
-    assert made.shutdown(within(10))
+    assert finished.wait(60)
+    assert made.shutdown(within(60))
 
 
 def test_a_flush_sends_the_beginnings_of_open_spans() -> None:
@@ -75,7 +76,7 @@ def test_a_flush_sends_the_beginnings_of_open_spans() -> None:
     assert [span["status"] for span in api.spans.values()] == ["active", "active"]
     run.end(start)
     run.close()
-    assert made.shutdown(within(10))
+    assert made.shutdown(within(60))
     assert [span["status"] for span in api.spans.values()] == ["complete", "complete"]
 
 
@@ -115,11 +116,11 @@ def test_a_flush_waits_for_what_existed_when_it_began() -> None:
     recorder = threading.Thread(target=go_on)
     recorder.start()
     try:
-        assert seconds(lambda: made.flush(within(20))) < 10
+        assert made.flush(within(NEVER_S))
     finally:
         over.set()
         recorder.join()
-    assert made.shutdown(within(20))
+    assert made.shutdown(within(60))
 
 
 def test_a_flush_is_false_while_the_writer_has_not_put_what_it_took() -> None:
@@ -127,7 +128,7 @@ def test_a_flush_is_false_while_the_writer_has_not_put_what_it_took() -> None:
     go_on = threading.Event()
 
     def slow() -> dict[str, object]:
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return declared()()
 
     made = delivery(FakeApi())
@@ -135,7 +136,7 @@ def test_a_flush_is_false_while_the_writer_has_not_put_what_it_took() -> None:
     flushed = made.flush(within(0.2))
     go_on.set()
     assert (bool(flushed), flushed.pending) == (False, 3)
-    assert made.shutdown(within(20))
+    assert made.shutdown(within(60))
 
 
 def test_a_flush_from_several_threads_at_once_is_true_for_each() -> None:
@@ -162,7 +163,8 @@ def test_a_flush_to_a_dead_port_says_what_is_pending() -> None:
     port = unused_port()
     made = delivery(url=f"http://127.0.0.1:{port}")
     record(made)
-    assert seconds(lambda: made.flush(within(0.5))) < 5
+    assert not made.flush(within(0.5))
+    wait_until(lambda: made.status().last_error is not None)
     result = made.flush(within(0.1))
     assert not result
     assert (result.sent, result.pending) == (0, 7)
@@ -189,8 +191,10 @@ def test_a_flush_returns_when_nothing_more_will_be_tried_before_its_deadline() -
     api.script("/bulk", *[refusal(429, headers={"retry-after": "60"})] * 9)
     made = delivery(api)
     record(made)
-    assert seconds(lambda: made.flush(within(20))) < 5
-    assert seconds(lambda: made.shutdown(within(20))) < 5
+    began_s = time.monotonic()
+    assert not made.flush(within(20))
+    assert not made.shutdown(within(20))
+    assert time.monotonic() - began_s < 30
     assert len(api.seen) == 1
 
 
@@ -207,13 +211,14 @@ def test_a_server_that_asks_for_no_wait_is_not_asked_without_a_wait() -> None:
 def test_a_server_that_never_answers_blocks_nobody() -> None:
     """Recording goes on, the shutdown returns by its deadline, the request is left behind."""
     with serving(hang) as url:
-        made = delivery(url=url, request_timeout_s=30)
+        made = delivery(url=url, request_timeout_s=NEVER_S)
         run = HandRun(made.sink).open()
         assert made.status().pending <= 2
         made.flush(within(0.2))
-        assert max(seconds(run.span) for _ in range(200)) < 5
-        assert seconds(lambda: made.flush(within(0.3))) < 5
-        assert seconds(lambda: made.shutdown(within(0.3))) < 5
+        for _ in range(200):
+            run.span()
+        assert not made.flush(within(0.3))
+        assert not made.shutdown(within(0.3))
         assert made.status().pending == 2 + 200
 
 
@@ -250,7 +255,7 @@ def test_a_wrong_token_that_becomes_right_loses_nothing(caplog: pytest.LogCaptur
     api.rules.clear()
     while not made.flush(within(1)).sent:
         pass
-    assert made.shutdown(within(10))
+    assert made.shutdown(within(60))
     lines = [text for text in caplog.messages if "remit" in text or "delivery" in text]
     assert len(lines) == 2
     assert "api_token" in lines[0]
@@ -291,7 +296,7 @@ def test_ticks_are_called_at_every_pass() -> None:
     ticked = threading.Event()
     made = delivery(FakeApi(), ticks=[ticked.set], flush_interval_s=0.01)
     record(made)
-    assert ticked.wait(10)
+    assert ticked.wait(60)
     made.shutdown(within(10))
 
 
@@ -333,13 +338,13 @@ def test_a_flush_that_is_true_leaves_a_health_that_says_so() -> None:
     run = HandRun(made.sink).open()
     run.span()
     assert not made.flush(within(0.5))
-    assert made.status().health is Health.FAILING
+    wait_until(lambda: made.status().health is Health.FAILING)
     looking, go_on = threading.Event(), threading.Event()
 
     def look(path: str, _body: object) -> None:
         if path.split("/")[-2] == "agent_instance" and not path.endswith("/register"):
             looking.set()
-            go_on.wait(20)
+            go_on.wait(60)
 
     api.rules[:] = [look]
     seen: list[tuple[bool, Health]] = []
@@ -347,12 +352,12 @@ def test_a_flush_that_is_true_leaves_a_health_that_says_so() -> None:
         target=lambda: seen.append((bool(made.flush(within(60))), made.status().health))
     )
     flushing.start()
-    assert looking.wait(20)
+    assert looking.wait(60)
     run.span()
     made.wake_writer()  # which has the flush look whether it is done
     flushing.join(0.3)
     go_on.set()
-    flushing.join(20)
+    flushing.join(60)
     assert seen == [(True, Health.OK)]
     run.close()
     made.shutdown(within(10))

@@ -192,7 +192,7 @@ def test_a_later_process_registers_a_run_in_the_form_of_the_first(
     assert f"'{form}'" in seen_by_first.read_text()
     api = server(RUNS_IN_BULK)
     made = delivery(api, tmp_path)
-    assert made.flush(within(20))
+    assert made.flush(within(60))
     made.shutdown(within(5))
     assert list(forms(api).values()) == [[form]]
     assert len(api.instances) == 1

@@ -13,7 +13,7 @@ import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.losses import Loss
-from tests.delivering import delivery, hang, record, refuse_ours, seconds, wait_for, within
+from tests.delivering import NEVER_S, delivery, hang, record, refuse_ours, wait_for, within
 from tests.fake_api import FakeApi, refusal
 from tests.inside import HttpClient, httpx, make_delivery
 from tests.loopback import serving, unused_port
@@ -26,7 +26,7 @@ def test_a_shutdown_delivers_then_counts_what_comes_after() -> None:
     api = FakeApi()
     made = delivery(api)
     run = record(made)
-    assert made.shutdown(within(10))
+    assert made.shutdown(within(60))
     run.quality()
     run.span()
     result = made.shutdown(within(10))
@@ -40,6 +40,7 @@ def test_what_a_shutdown_cannot_deliver_is_said_once(caplog: pytest.LogCaptureFi
     """How much, where to, and what went wrong."""
     made = delivery(url=f"http://127.0.0.1:{unused_port()}")
     record(made)
+    wait_for(lambda: made.status().last_error)
     result = made.shutdown(within(0.2))
     assert result.pending == 7
     (line,) = [text for text in caplog.messages if "deadline of the shutdown" in text]
@@ -78,7 +79,7 @@ class Timed(httpx.BaseTransport):
         """Answer, when it may."""
         self.timeouts_s.append(request.extensions["timeout"]["read"])
         self.reached.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         return self._api.handle_request(request)
 
 
@@ -88,14 +89,14 @@ def test_a_request_that_begins_in_a_shutdown_does_not_outlast_it() -> None:
     made = make_delivery(server, ticks=[passed.set], flush_interval_s=60, request_timeout_s=30)
     record(made)
     made.wake_writer()
-    assert server.reached.wait(20)
+    assert server.reached.wait(60)
     passed.clear()
     ending = threading.Thread(target=made.shutdown, args=(within(10),))
     ending.start()
-    assert passed.wait(20)  # the shutdown has begun: it moves what was recorded
+    assert passed.wait(60)  # the shutdown has begun: it moves what was recorded
     server.go_on.set()
     ending.join()
-    assert made.stopped(20)
+    assert made.stopped(60)
     first_s, *others_s = server.timeouts_s
     assert first_s == 30
     assert len(others_s) >= 3
@@ -115,7 +116,7 @@ def test_without_threads_a_flush_does_the_work_itself(
     record(made)
     assert made.flush(within(60))
     record(made)
-    assert made.shutdown(within(10))
+    assert made.shutdown(within(60))
     assert len(api.spans) == 8
 
 
@@ -136,10 +137,10 @@ def test_without_threads_a_flush_keeps_its_deadline(monkeypatch: pytest.MonkeyPa
     """The request of a server that hangs is cut to what is left of the time."""
     refuse_ours(monkeypatch, WRITER, SENDER)
     with serving(hang) as url:
-        hanging = delivery(url=url, request_timeout_s=30)
+        hanging = delivery(url=url, request_timeout_s=NEVER_S)
         record(hanging)
-        assert seconds(lambda: hanging.flush(within(0.3))) < 5
-        assert seconds(lambda: hanging.shutdown(within(0.3))) < 5
+        assert not hanging.flush(within(0.3))
+        assert not hanging.shutdown(within(0.3))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux or macOS: needs os.fork")
@@ -164,7 +165,7 @@ def test_a_forked_child_delivers_its_own_and_only_its_own() -> None:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         inherited.close()
-        assert made.shutdown(within(10))
+        assert made.shutdown(within(60))
     names = sorted(span["schema_name"] for span in api.spans.values())
     assert names == ["child's", *["desk:find"] * 3, "parent's", *["remit:run"] * 2]
     of_inherited = {
@@ -199,4 +200,4 @@ def test_an_alarm_in_a_fork_that_waits_for_the_disk_stops_no_thread(
         made.after_fork_in_parent()
     signal.signal(signal.SIGALRM, before)
     assert made.flush(within(60))
-    assert made.shutdown(within(5))
+    assert made.shutdown(within(60))

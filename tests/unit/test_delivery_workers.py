@@ -41,7 +41,7 @@ class Steps:
 
     def until(self, count: int) -> bool:
         """Wait until *count* steps have ended."""
-        return self.worker.wait(lambda: self.count >= count and self.worker.due_in_s() > 0, 10)
+        return self.worker.wait(lambda: self.count >= count and self.worker.due_in_s() > 0, 60)
 
 
 def test_a_worker_is_a_named_daemon_thread_that_starts_when_it_is_told_to() -> None:
@@ -81,12 +81,12 @@ def test_a_ticket_is_served_by_a_step_that_began_after_it() -> None:
     def step() -> float:
         seen.extend(recorded)
         inside.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return LONG_S
 
     worker = Worker("remit-test", step, SystemClock())
     worker.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     recorded[:] = ["late"]
     ticket = worker.request()
     assert not worker.is_done(ticket)
@@ -183,7 +183,7 @@ def test_a_stop_waits_no_longer_than_it_is_told() -> None:
     go_on = threading.Event()
 
     def step() -> float:
-        go_on.wait(10)
+        go_on.wait(60)
         return LONG_S
 
     worker = Worker("remit-test", step, SystemClock())

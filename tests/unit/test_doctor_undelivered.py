@@ -62,6 +62,11 @@ def configure(url: str, data_dir: Path) -> None:
     remit.configure(api_url=url, api_token=TOKEN, data_dir=data_dir, flush_interval_s=0.05)
 
 
+def failures(data_dir: Path) -> list[Path]:
+    """Return the files that say since when nothing could be delivered."""
+    return [*data_dir.glob("undelivered-*.json")]
+
+
 def leave(url: str, data_dir: Path) -> None:
     """Have a process be killed that could not deliver two runs."""
 
@@ -70,7 +75,7 @@ def leave(url: str, data_dir: Path) -> None:
         agent()
         agent()
         wait_until_written(remit.status)
-        wait_until(lambda: remit.status().last_error is not None)
+        wait_until(lambda: bool(failures(data_dir)))
         os.kill(os.getpid(), signal.SIGKILL)
 
     in_child(act)
@@ -103,6 +108,7 @@ def test_the_time_is_that_of_the_first_attempt_that_failed(tmp_path: Path) -> No
         (first,) = re.findall(r"since (\S+Z)", wrong(asked(url, tmp_path))["said"])
         configure(url, tmp_path)
         assert not remit.flush(2)
+        wait_until(lambda: remit.status().last_error is not None)
         remit.shutdown(0.1)
         said = wrong(asked(url, tmp_path))["said"]
         assert f"since {first} " in said
@@ -114,6 +120,7 @@ def test_items_of_a_running_program_count_too(tmp_path: Path) -> None:
         configure(url, tmp_path)
         agent()
         remit.flush(2)
+        wait_until(lambda: bool(failures(tmp_path)))
         assert wrong(asked(url, tmp_path))["code"] == "undelivered"
 
 
@@ -125,7 +132,7 @@ def test_nothing_is_wrong_when_all_was_delivered_afterwards(tmp_path: Path) -> N
         wrong(asked(url, tmp_path))
         disk.full = False
         configure(url, tmp_path)
-        assert remit.flush(20)
+        assert remit.flush(60)
         remit.shutdown(5)
         result = asked(url, tmp_path)
         assert "delivery" not in found(result)

@@ -447,17 +447,17 @@ def test_a_source_in_another_thread_counts_from_its_start(recorder: RecordingSin
 
     def work() -> None:
         began.set()
-        assert sent.wait(10)
+        assert sent.wait(60)
 
     find, send = step("find", READS, work), step("send", SENDS)
     with free.run():
         thread = threading.Thread(target=remit.copy_context(find))
         thread.start()
-        assert began.wait(10)
+        assert began.wait(60)
         send()
         assert outcome(lambda: recorder.no_flow(CONTACT)) == "violated"
         sent.set()
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.usefixtures("no_integrations")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,14 +20,17 @@ import pytest
 import remit
 from remit import _runtime
 from remit.config import SERVERLESS, load
-from tests.delivering import seconds
+from tests.delivering import wait_for
 from tests.fake_api import FakeApi
 from tests.inside import httpx
 from tests.unconfigured import unconfigured
 
 HOUR_S = 3600.0
-LONG_S = 20.0
+LONG_S = 600.0
+"""Longer than a test may take: what returns did not wait for it."""
 SHORT_S = 0.5
+RUNS = 240
+"""If each waited for `SHORT_S`, they would take two minutes; half of it is for a busy machine."""
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +233,7 @@ def test_a_run_that_cannot_be_awaited_holds_no_loop(
         answering.set()
 
     api.rules.append(wait)
-    assert seconds(lambda: anyio.run(main, backend=loop)) < LONG_S / 2
+    anyio.run(main, backend=loop)
 
 
 def test_an_async_stream_is_begun_to_be_delivered_at_its_end(api: FakeApi) -> None:
@@ -278,7 +282,7 @@ class Silent(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Wait."""
         self.asked += 1
-        self.over.wait(60)
+        self.over.wait()
         raise httpx.ReadTimeout("silence", request=request)
 
 
@@ -286,11 +290,13 @@ def test_a_silent_server_costs_one_run_the_bound_and_the_next_nothing(tmp_path: 
     """What cannot be delivered is on disk when the call returns."""
     silent = Silent()
     configure(silent, tmp_path, exit_timeout_s=SHORT_S)
-    assert seconds(answer) < SHORT_S + LONG_S / 2
-    assert seconds(lambda: [answer() for _ in range(20)]) < 20 * SHORT_S / 2
+    began_s = time.monotonic()
+    for _ in range(1 + RUNS):
+        answer()
+    assert time.monotonic() - began_s < RUNS * SHORT_S / 2
     now = remit.status()
     assert silent.asked == 1
-    assert now.pending == now.spooled > 21 * 3
+    assert now.pending == now.spooled > RUNS * 3
     silent.over.set()
 
 
@@ -303,7 +309,8 @@ def test_a_server_that_is_down_is_tried_in_its_own_time(
     down = [httpx.ConnectError("refused")]
     api.rules.append(lambda _path, _body: down[0] if down else None)
     configure(api.transport, tmp_path)
-    assert seconds(lambda: [answer() for _ in range(50)]) < LONG_S / 4
+    for _ in range(50):
+        answer()
     now = remit.status()
     assert now.pending == now.spooled > 50 * 3
     assert len(api.seen) < 10
@@ -323,7 +330,7 @@ def test_a_run_waits_for_one_try_and_for_no_further_one(api: FakeApi) -> None:
         return httpx.ConnectError("refused")
 
     api.rules.append(fail_slowly)
-    assert seconds(answer) < LONG_S / 2
+    answer()
     api.rules.clear()
 
 
@@ -336,9 +343,9 @@ def test_a_stream_collected_by_the_sender_does_not_have_it_wait_for_itself(api: 
         held.clear()
 
     api.rules.append(collect)
-    assert seconds(answer) < LONG_S / 2
+    answer()
     assert held == []
-    assert remit.flush(LONG_S / 2)
+    assert remit.flush(60)
 
 
 def test_a_run_that_lingered_too_long_does_not_have_the_writer_wait_for_itself(
@@ -349,14 +356,10 @@ def test_a_run_that_lingered_too_long_does_not_have_the_writer_wait_for_itself(
     configure(api.transport, tmp_path, run_linger_s=0.0, flush_interval_s=0.05)
     held: list[Iterator[int]] = []
 
-    def outlive() -> None:
-        with answer.run():
-            held.append(answers())
-            next(held[0])
-        while "complete" not in {each["status"] for each in api.instances.values()}:
-            threading.Event().wait(0.01)
-
-    assert seconds(outlive) < LONG_S / 2
+    with answer.run():
+        held.append(answers())
+        next(held[0])
+    wait_for(lambda: "complete" in {each["status"] for each in api.instances.values()})
     held.clear()
 
 
@@ -364,7 +367,7 @@ def test_streams_in_flight_at_the_exit_cost_no_flush_each(tmp_path: Path) -> Non
     """The exit has one deadline, however many runs it ends."""
     api = FakeApi()
     configure(api.transport, tmp_path, exit_timeout_s=SHORT_S)
-    streams = [answers() for _ in range(40)]
+    streams = [answers() for _ in range(RUNS)]
     for stream in streams:
         next(stream)
     over = threading.Event()
@@ -373,5 +376,7 @@ def test_streams_in_flight_at_the_exit_cost_no_flush_each(tmp_path: Path) -> Non
         over.wait(SHORT_S / 4)
 
     api.rules.append(linger)
-    assert seconds(_runtime.current().at_exit) < 10 * SHORT_S
+    began_s = time.monotonic()
+    _runtime.current().at_exit()
+    assert time.monotonic() - began_s < RUNS * SHORT_S / 2
     over.set()

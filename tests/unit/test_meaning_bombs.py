@@ -40,11 +40,13 @@ def engines() -> None:
 
 @pytest.fixture(autouse=True)
 def _untraced() -> Iterator[None]:
-    """Measure what is tested: no tracer, and no look at all that the tests before have left."""
+    """Measure what is tested: no tracer, and no look at all that the tests before have left.
+
+    That stays frozen: `gc.unfreeze` would also thaw what `conftest.py` froze, for all later tests.
+    """
     gc.freeze()
     with untraced():
         yield
-    gc.unfreeze()
 
 
 @each("name", TEMPLATES)

@@ -70,7 +70,7 @@ def in_thread(function: Callable[[], object]) -> None:
 
     thread = threading.Thread(target=target)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     if raised:
         raise raised[0]
 
@@ -130,7 +130,7 @@ def test_the_place_of_a_call_is_one_in_the_program(
     with isolated():
         thread = threading.Thread(target=library["call"], args=(program["job"],), name="worker")
         thread.start()
-        thread.join(10)
+        thread.join(60)
     (line,) = [each.getMessage() for each in caplog.records]
     place = line.partition(", so it is")[0]
     assert place.endswith(named) or f"{named} directly" in line

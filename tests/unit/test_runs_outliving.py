@@ -79,7 +79,7 @@ def test_a_run_waits_for_the_spans_that_outlive_its_block(recorder: RecordingSin
 
     @remit.span_type("late")
     def late(release: threading.Event) -> None:
-        release.wait(10)
+        release.wait(60)
 
     @remit.agent
     def answer() -> None:
@@ -93,7 +93,7 @@ def test_a_run_waits_for_the_spans_that_outlive_its_block(recorder: RecordingSin
             pass
     assert recorder.runs[0].status == "active"
     release.set()
-    worker.join(10)
+    worker.join(60)
     assert recorder.runs[0].status == run.status == "complete"
     assert recorder.spans("late")[0].status == "complete"
 
@@ -331,7 +331,7 @@ def test_use_makes_a_run_current_in_another_thread(recorder: RecordingSink) -> N
     with answer.run() as run:
         thread = threading.Thread(target=work, args=(run,))
         thread.start()
-        thread.join(10)
+        thread.join(60)
     (span,) = recorder.spans("step")
     assert span.run_key == run.key
     assert span.parent == recorder.runs[0].root.key
