@@ -133,6 +133,7 @@ TALLIED: Final = (
     "failure_place",
     "failure_text",
     "fingerprint",
+    "failure_span",
 )
 """What the spans of a run change in its row."""
 NEWEST_SCHEMA_VERSION: Final = (

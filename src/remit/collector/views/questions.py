@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import Raw
 
 from remit.collector.store import SENSITIVE, UNCHECKED
 from remit.collector.store.questions import FAILED, FLAGS, Counted, RunRecord, SpanRecord
 from remit.collector.times import format_us
-from remit.collector.views.instances import span_counts, summary_view, time_view
+from remit.collector.views.instances import failure_view, span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
-
-_UINT64: Final = 2**64
 
 
 def run_view(run: RunRecord) -> dict[str, object]:
     """Return a run in a list."""
-    failure = None
-    if run.failure_us is not None:
-        fingerprint = run.fingerprint
-        failure = {
-            "step": run.failure_step,
-            "type": run.failure_type,
-            "place": run.failure_place,
-            "text": run.failure_text,
-            "at": format_us(run.failure_us),
-            # As a text: a number in JSON would lose its last digits in many readers.
-            "fingerprint": None if fingerprint is None else f"{fingerprint % _UINT64:016x}",
-        }
     return {
         **summary_view(run),
         "agent": {
@@ -44,7 +29,7 @@ def run_view(run: RunRecord) -> dict[str, object]:
         "tokens": {"in": run.tokens_in, "out": run.tokens_out},
         "summary": run.summary,
         "terminated_by": run.terminated_by,
-        "failure": failure,
+        "failure": failure_view(run),
         "erased_at": time_view(run.erased_at),
     }
 

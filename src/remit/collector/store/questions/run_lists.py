@@ -86,6 +86,7 @@ class RunRecord(msgspec.Struct, frozen=True, gc=False):
     failure_place: str | None
     failure_text: str | None
     fingerprint: int | None
+    failure_span: str | None
     recorded: int | None = None
 
 
