@@ -20,11 +20,13 @@ from remit.cli import main
 from remit.collector import Store, open_store
 from remit.errors import SettingsError
 from tests.inside_collector import (
+    COLLECTOR,
     VERSION,
     Change,
     is_postgres,
     open_reader,
     schema_changes,
+    statements_of,
     upgrade,
 )
 from tests.postgres import database
@@ -43,6 +45,8 @@ NOTES: Final = [
 ]
 """Changes that no release has."""
 
+SCHEMA_1: Final = Path(__file__).parents[1] / "data" / "schema_1"
+"""The tables of version 1, as they were created."""
 KILLED: Final = """
 import json, os, signal, sys
 from remit.collector.store import version
@@ -71,6 +75,47 @@ upgrade(database, read_changes=lambda dialect: changes)
 def reading(changes: Sequence[Change]) -> Callable[[str], Sequence[Change]]:
     """Return a reader of these changes, the same for both databases."""
     return lambda _dialect: changes
+
+
+@contextmanager
+def made_by_version_1(kind: str, folder: Path) -> Iterator[Path | str]:
+    """Return a block with a database of the first version, in which an account is."""
+    schema = (SCHEMA_1 / f"{kind}.sql").read_text("utf-8")
+    account = "INSERT INTO accounts VALUES (1, 'a', 'kept', 0, 0)"
+    if kind == "postgres":
+        with database() as named:
+            with psycopg.connect(named, autocommit=True) as connection:
+                for statement in (*statements_of(schema), account):
+                    connection.execute(statement.encode())
+                connection.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
+                connection.execute("INSERT INTO remit_schema VALUES (1)")
+            yield named
+    else:
+        path = folder / "old.db"
+        path.touch(0o600)
+        with closing(sqlite3.connect(path)) as file:
+            file.executescript(schema)
+            file.executescript(f"{account}; PRAGMA user_version = 1;")
+            file.execute(f"PRAGMA application_id = {COLLECTOR}")
+        yield path
+
+
+def shape_of(named: Path | str) -> list[tuple[Any, ...]]:
+    """Return tables with their columns in order, and indexes."""
+    with asking(named) as ask:
+        if is_postgres(named):
+            return ask(
+                "SELECT table_name, ordinal_position, column_name, data_type, is_nullable, "
+                "column_default, collation_name FROM information_schema.columns "
+                "WHERE table_schema = 'public' ORDER BY 1, 2"
+            ) + ask("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1")
+        tables = ask("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        indexes = ask(
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' ORDER BY 1"
+        )
+        return indexes + [
+            (name, *column) for (name,) in tables for column in ask(f"PRAGMA table_info({name})")
+        ]
 
 
 def version_of(named: Path | str) -> int:
@@ -138,6 +183,41 @@ def test_an_upgrade_that_is_killed_continues(
 
         with asking(named) as ask:
             assert ask("SELECT text FROM notes") == ask("SELECT text FROM words") == [("one",)]
+
+
+@on_each_store
+def test_an_old_database_becomes_as_a_new_one(store_kind: str, tmp_path: Path) -> None:
+    """From version 1, with its rows: tables, columns in their order, and indexes."""
+    with (
+        made_by_version_1(store_kind, tmp_path) as old,
+        made_by_this_version(store_kind, tmp_path) as new,
+    ):
+        with pytest.raises(SettingsError, match=r"schema version 1.*remit db upgrade"):
+            open_store(old)
+        assert upgrade(old) == (1, VERSION)
+        assert shape_of(old) == shape_of(new)
+        with asking(old) as ask:
+            assert ask("SELECT name FROM accounts") == [("kept",)]
+        open_store(old).close()
+
+
+@on_each_store
+def test_an_old_database_is_upgraded_after_a_kill(store_kind: str, tmp_path: Path) -> None:
+    """Before the first statement of the first change, and before its last one."""
+    with (
+        made_by_version_1(store_kind, tmp_path) as old,
+        made_by_this_version(store_kind, tmp_path) as new,
+    ):
+        dialect = "postgres" if is_postgres(old) else "sqlite"
+        changes = schema_changes(dialect)
+        end = Change(VERSION + 1, "end", "SELECT 1;\n")
+        for statements, version in ((0, 1), (1, VERSION)):
+            command = [sys.executable, "-c", KILLED, str(old), json.dumps([*changes, end])]
+            killed = subprocess.run([*command, str(statements)], check=False)
+            assert killed.returncode == -signal.SIGKILL
+            assert version_of(old) == version
+        assert upgrade(old) == (VERSION, VERSION)
+        assert shape_of(old) == shape_of(new)
 
 
 @on_each_store

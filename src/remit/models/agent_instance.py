@@ -229,17 +229,17 @@ class Failure(WireModel):
 
     span: str | None = None
     """Id of the span where it began; null for a run that failed before ids were kept."""
-    step: str | None
+    step: str | None = None
     """Name of the span type."""
-    type: str | None
+    type: str | None = None
     """Class of the error."""
-    place: str | None
+    place: str | None = None
     """Where in the code it was raised."""
-    text: str | None
+    text: str | None = None
     """First line of its message; null if the data of the step is confidential or stricter."""
     at: datetime
     """When."""
-    fingerprint: str | None
+    fingerprint: str | None = None
     """What equal failures have in common, 16 hexadecimal digits."""
 
 
