@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import remit
 from benchmarks import children, peers
-from remit._decorators import adapters
+from remit import _adapters as adapters
 from remit._record.context import open_context
 from remit.integrations import _llm
 from tests import sink

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any, Final, cast
 
 import psycopg
@@ -21,6 +20,7 @@ from tests.inside_collector import (
     first_at,
     pfid,
     shard_of,
+    statements,
     to_bytes,
 )
 from tests.postgres import database
@@ -141,7 +141,7 @@ class Reading:
 @contextmanager
 def schema_of(kind: str) -> Generator[Filled]:
     """Return a block with an empty database."""
-    script = files("remit.collector.store.schema").joinpath(f"{kind}.sql").read_text()
+    script = ";\n".join(statements(kind))
     if kind == "sqlite":
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.executescript(script)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from remit import _adapters
 from remit import _runtime as _runtime
 from remit._base import guard as guard
 from remit._base import ids as ids
@@ -49,7 +50,6 @@ from remit._declare.schema import canonical as canonical
 from remit._declare.schema import params_schema as params_schema
 from remit._declare.schema import result_schema as result_schema
 from remit._decorators import Agent as Agent
-from remit._decorators import adapters as adapters
 from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import BulkSupport as BulkSupport
 from remit._deliver.calls import DeadlineClient
@@ -81,6 +81,13 @@ from remit._inspect.signature import CallKind as CallKind
 from remit._inspect.signature import Parameter as Parameter
 from remit._inspect.signature import SignatureInfo as SignatureInfo
 from remit._inspect.signature import read as read
+from remit._lock.content import risk_words as risk_words
+from remit._lock.difference import Change as Change
+from remit._lock.difference import Kind as Kind
+from remit._lock.difference import Lock as Lock
+from remit._lock.difference import What as What
+from remit._lock.difference import changes as changes
+from remit._lock.report import grouped as grouped
 from remit._policy.leaving import Leaves as Leaves
 from remit._policy.limits import Ceiling as Ceiling
 from remit._policy.limits import under as under
@@ -101,13 +108,6 @@ from remit._record.runs import current_context as current_context
 from remit._runtime import process as process
 from remit._runtime import setup as setup
 from remit._runtime import targets as targets
-from remit.cli._diff_report import grouped as grouped
-from remit.cli._lock_content import risk_words as risk_words
-from remit.cli._lock_diff import Change as Change
-from remit.cli._lock_diff import Kind as Kind
-from remit.cli._lock_diff import Lock as Lock
-from remit.cli._lock_diff import What as What
-from remit.cli._lock_diff import changes as changes
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
 from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
@@ -125,6 +125,7 @@ from remit.testing import FakeClock
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
+adapters = _adapters
 
 # Client
 

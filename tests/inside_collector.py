@@ -99,6 +99,7 @@ from remit.collector.store.questions import run_types as run_types
 from remit.collector.store.questions import scope_of as scope_of
 from remit.collector.store.questions import steps_of as steps_of
 from remit.collector.store.retention import forget as forget
+from remit.collector.store.rows import RunWithAgent as RunWithAgent
 from remit.collector.store.sqlite import BUSY_TIMEOUT_S
 from remit.collector.store.sqlite_readers import READ_LIMIT_S
 from remit.collector.store.sqlite_rows import SqliteTransaction as SqliteTransaction
@@ -106,6 +107,7 @@ from remit.collector.store.subjects import hash_of_subject as hash_of_subject
 from remit.collector.store.version import VERSION as VERSION
 from remit.collector.store.version import Change as Change
 from remit.collector.store.version import schema_changes as schema_changes
+from remit.collector.store.version import statements as statements
 from remit.collector.store.version import statements_of as statements_of
 from remit.collector.times import format_us as format_us
 from remit.collector.upgrade.database import upgrade as upgrade

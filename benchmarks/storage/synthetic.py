@@ -16,7 +16,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from msgspec.structs import fields
 
 from benchmarks.storage.population import (
     AGENTS,
@@ -34,6 +36,16 @@ from benchmarks.storage.population import (
     Row,
     type_ref,
 )
+from remit.collector.store.rows import (
+    AccountRow,
+    AgentRow,
+    DeploymentRow,
+    EnvironmentRow,
+    InstanceRow,
+    SchemaVersionRow,
+    VersionRow,
+)
+from remit.collector.store.statements import OF_RUN, TABLES, columns
 from remit.collector.store.subjects import hash_of_subject
 
 UNTIL_MS: Final = 1_795_910_400_000
@@ -62,36 +74,23 @@ KEYS: Final = 2 | 4
 BAD_PAYLOAD, UNCHECKED_PAYLOAD, BAD_RESULT, UNCHECKED_RESULT = 16, 32, 64, 128
 UNDECLARED, DENIED, WITHHELD, BEYOND = 256, 512, 1024, 2048
 
+_RUN: Final[dict[str, Any]] = {"ref": 0, "id": b""} | {
+    field.name: None if field.required else field.default
+    for field in fields(InstanceRow)
+    if field.name in OF_RUN
+}
+"""The columns of a run, with the values that most have."""
+_NUMBERED: Final = (AccountRow, EnvironmentRow, AgentRow)
+_PLAIN: Final = (VersionRow, SchemaVersionRow, DeploymentRow)
 COLUMNS: Final[dict[str, str]] = {
-    "accounts": "ref, id, name, inserted_at, updated_at",
-    "environments": "ref, id, account_id, name, inserted_at, updated_at",
-    "agents": (
-        "ref, id, account_id, name, description, external_identifier, status, owner_person_id, "
-        "risk_profile_id, team_id, body_hash, inserted_at, updated_at"
-    ),
-    "agent_versions": (
-        "id, account_id, agent_id, external_identifier, name, description, runtime_environment, "
-        "inserted_at, updated_at"
-    ),
-    "agent_schema_versions": (
-        "id, account_id, agent_id, external_identifier, span_type_schemas, quality_schemas, "
-        "content_hash, registered_by, environment_id, inserted_at, updated_at"
-    ),
-    "agent_deployments": (
-        "id, account_id, agent_id, environment_id, current_version_id, inserted_at, updated_at"
-    ),
+    **{TABLES[kind]: f"ref, {columns(kind)}" for kind in _NUMBERED},
+    **{TABLES[kind]: columns(kind) for kind in _PLAIN},
+    "runs": ", ".join(_RUN),
     "span_types": "ref, agent_ref, name, title, data_risk, hash",
     "span_type_words": "word, side, type_ref",
     "run_places": (
         "ref, account_ref, agent_ref, environment_ref, account_id, agent_id, agent_version_id, "
         "agent_schema_version_id, environment_id, agent_deployment_id"
-    ),
-    "runs": (
-        "ref, id, place_ref, account_ref, agent_ref, environment_ref, external_identifier, "
-        "purpose, body_hash, caused_by, inserted_at, status, start_seen, started_at, finished_at, "
-        "termination_reason, quality_payloads, updated_at, spans_active, spans_complete, "
-        "spans_failed, spans_cancelled, flags, denied, handled, tokens_in, tokens_out, summary, "
-        "failure_us, failure_step, failure_type, failure_place, failure_text, fingerprint"
     ),
     "run_keys": "external_identifier, agent_ref, environment_ref, run_id",
     "run_changes": "run_ref, seq",
@@ -422,20 +421,31 @@ class Synthetic:
         began_us = int.from_bytes(run.id) // (1 << ID_SHIFT) * 1000
         key = f"order-{number}" if number % 10 == 2 else None
         finished_us = None if run.status == ACTIVE else run.clock_us + 500
-        failure: Row = (None,) * 6
+        failure: dict[str, Any] = {}
         if run.failure is not None:
             failed_us, step, error, message = run.failure
             where = f"shop/{step}.py"
-            failure = (failed_us, step, error, where, message, fingerprint(step, error, where))
+            failure = {
+                "failure_us": failed_us, "failure_step": step, "failure_type": error,
+                "failure_place": where, "failure_text": message,
+                "fingerprint": fingerprint(step, error, where),
+            }  # fmt: skip
         active, cancelled, complete, failed = run.by_status
-        batch["runs"].append((
-            run.ref, run.id, place.ref, 1, place.agent, place.environment, key,
-            PURPOSES[run.purpose], BODY_HASH, f"{number // 60:032x}" if number % 20 == 3 else None,
-            began_us + 5000, STATUSES[run.status], 1, began_us + 200, finished_us,
-            "stopped by its operator" if run.status == TERMINATED else None, "{}",
-            (finished_us or began_us) + 5000, active, complete, failed, cancelled, run.flags,
-            run.denied, run.handled, run.tokens_in, run.tokens_out, f"Run {run.ref}", *failure,
-        ))  # fmt: skip
+        row = _RUN | failure | {
+            "ref": run.ref, "id": run.id, "place_ref": place.ref, "account_ref": 1,
+            "agent_ref": place.agent, "environment_ref": place.environment,
+            "external_identifier": key, "purpose": PURPOSES[run.purpose], "body_hash": BODY_HASH,
+            "caused_by": f"{number // 60:032x}" if number % 20 == 3 else None,
+            "inserted_at": began_us + 5000, "status": STATUSES[run.status], "start_seen": 1,
+            "started_at": began_us + 200, "finished_at": finished_us,
+            "termination_reason": "stopped by its operator" if run.status == TERMINATED else None,
+            "quality_payloads": "{}", "updated_at": (finished_us or began_us) + 5000,
+            "spans_active": active, "spans_complete": complete, "spans_failed": failed,
+            "spans_cancelled": cancelled, "flags": run.flags, "denied": run.denied,
+            "handled": run.handled, "tokens_in": run.tokens_in, "tokens_out": run.tokens_out,
+            "summary": f"Run {run.ref}",
+        }  # fmt: skip
+        batch["runs"].append(tuple(row.values()))
         batch["run_changes"].append((run.ref, number // SEQ_RUNS + 1))
         pairs = labels.items() if isinstance(labels, dict) else [(word, "") for word in labels]
         batch["run_labels"].extend((name, value, run.id, run.ref) for name, value in pairs)

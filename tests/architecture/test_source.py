@@ -6,8 +6,10 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 from tests.architecture.sources import PACKAGE, ROOT, package, package_with
+from tests.faults.unguarded import UNCOUNTED, UNGUARDED
 from tests.windows import missing
 
 # Where a broad `except` may stand that neither raises again nor counts a fault: the guard, the loop
@@ -125,6 +127,25 @@ def test_only_the_guard_and_the_workers_catch_everything() -> None:
         )
     ]
     assert broad == []
+
+
+def test_what_is_listed_as_unguarded_exists() -> None:
+    """So that the next function of that name is guarded, or listed for its own reason."""
+    gone = [name for name in (*UNGUARDED, *UNCOUNTED) if not exists(PACKAGE, name.split("."))]
+    assert gone == []
+
+
+def exists(folder: Path, parts: list[str]) -> bool:
+    """Return whether a module, or a class or function in one, is there."""
+    first, *others = parts
+    if (folder / first).is_dir():
+        return exists(folder / first, others)
+    file = folder / f"{first}.py"
+    scope: ast.AST | None = ast.parse(file.read_text()) if file.exists() else None
+    for name in others:
+        inner = ast.iter_child_nodes(scope) if scope is not None else ()
+        scope = next((node for node in inner if getattr(node, "name", None) == name), None)
+    return scope is not None
 
 
 def test_one_module_knows_what_windows_lacks() -> None:

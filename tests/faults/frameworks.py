@@ -26,7 +26,7 @@ from tests.faults import own
 from tests.inside import current_context, process
 from tests.scenarios import DONE, Turn
 
-ALWAYS: Final = ("remit._decorators.adapters", "remit.integrations.", "remit.otel.")
+ALWAYS: Final = ("remit._adapters", "remit.integrations.", "remit.otel.")
 """Modules whose functions raise also without `--full`."""
 WAYS: Final = ((1, False), (own.MOST_FAULTS, False), (1, True))
 """How often a function raises, and whether only after the model has answered."""

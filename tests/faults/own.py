@@ -4,8 +4,7 @@ Those that the program below reaches, in any thread, in turn, of each PARTS the 
 for. With `--whole` none that one function of ours alone calls: its fault is met where that one's
 is. Prints one line of JSON for each: its name, what came of the program, how many were counted.
 
-What has no guard around it says so in the source: by the comment `Unguarded: why` above the
-function or its class. What answers that a type cannot be read says `Uncounted: why`.
+`tests.faults.unguarded` lists what has no guard around it, and what counts no fault.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from typing import Annotated, Any, NamedTuple
 
 import remit
 from tests.fake_api import FakeApi
+from tests.faults.unguarded import UNCOUNTED, UNGUARDED, is_listed
 from tests.inside import adapters, guard, guarded, null_run
 
 OWN = "remit."
@@ -74,12 +74,6 @@ class Place(NamedTuple):
     def code(self) -> CodeType | None:
         """The code of the function."""
         return getattr(self.inner, "__code__", None)
-
-    def says(self, word: str) -> bool:
-        """Return whether a comment above the function, its class or its module begins with this."""
-        places = (self.inner, self.owner, inspect.getmodule(self.inner))
-        comments = (inspect.getcomments(each) or "" for each in places)
-        return any(line.startswith(f"# {word}: ") for text in comments for line in text.split("\n"))
 
 
 class Program:
@@ -312,7 +306,7 @@ def meet(place: Place, expected: list[object]) -> dict[str, object]:
                 frames = traceback.extract_tb(error.__traceback__)
                 outcome = " ".join(f"{Path(each.filename).name}:{each.lineno}" for each in frames)
     inside = sum(caller.startswith(PACKAGE) for caller in callers)
-    uncounted = place.says("Uncounted")
+    uncounted = is_listed(place.name, UNCOUNTED)
     over = time.monotonic() + COUNT_S
     # The thread that met it may be about to count it.
     while inside and not uncounted and not counted() and time.monotonic() < over:
@@ -342,7 +336,8 @@ def main() -> None:
     for place in every[options.part :: options.parts]:
         called_by = set[CodeType]() if place.code is None else callers.get(place.code, set())
         one_of_ours = len(called_by) == 1 and called_by <= ours
-        if called_by and not (options.whole and one_of_ours) and not place.says("Unguarded"):
+        is_unguarded = is_listed(place.name, UNGUARDED)
+        if called_by and not (options.whole and one_of_ours) and not is_unguarded:
             print(json.dumps(meet(place, results)), flush=True)  # noqa: T201 - what the test reads
 
 

@@ -391,7 +391,7 @@ def test_what_an_integration_declares_at_its_import_stays(
     """Also if a test imports it first; what is declared elsewhere ends with the test."""
     module = tmp_path / "fake_integration.py"
     module.write_text(
-        "from remit._decorators import adapters\n"
+        "from remit import _adapters as adapters\n"
         "class Paused(Exception): ...\n"
         "adapters.interrupts(Paused)\n"
         "adapters.add_to_header('remit-imported@1')\n"
@@ -997,7 +997,7 @@ def test_a_table_that_is_full_forgets_the_oldest(
     recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest span ends with its run, and the newest are found."""
-    monkeypatch.setattr(adapters, "MAX_OPEN", 2)
+    monkeypatch.setattr("remit._adapters.tables.MAX_OPEN", 2)
     table: adapters.SpanTable[int] = adapters.SpanTable()
     with agent.run():
         for key in range(4):
@@ -1513,7 +1513,7 @@ def test_a_stream_that_is_collected_on_a_thread_of_remit_keeps_its_result(
     with agent.run():
         span = adapters.start(tool_of(), {})
         with monkeypatch.context() as patched:
-            patched.setattr(adapters, "is_own_thread", lambda: True)
+            patched.setattr("remit._adapters.spans.is_own_thread", lambda: True)
             patched.setattr("remit._record.runs.is_own_thread", lambda: True)
             span.end({"said": "so far"}, status="cancelled")
             assert recorder.spans()[0].status == "active"

@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner, Result
 
+from remit._lock.difference import Change, Lock, changes
 from remit.cli import main
-from remit.cli._lock_diff import Change, Lock, changes
 from remit.cli._terminal import FALLBACK_COLUMNS
 from tests.subtests import each
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from remit._declare.risk import risk
 from remit._policy.leaving import Leaves, may_leave
 from remit._policy.limits import Ceiling, verdict
+from remit._policy.rehearsal import Rehearsal, rehearse
 from remit._policy.words import CATEGORIES, DeclaredStep, declared_words
-from remit.cli._rehearsal import Rehearsal, rehearse
 from remit.models.data_risk import Action, DataRisk
 
 MAIL: Final = "contact_information"

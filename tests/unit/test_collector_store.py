@@ -83,7 +83,10 @@ def test_the_schema_is_read_statement_by_statement(kind: str) -> None:
     read = statements(kind)
 
     assert len(read) > 30
-    assert all(re.match("CREATE (TABLE|VIEW|(UNIQUE )?INDEX) [a-z_]+ ", each) for each in read)
+    assert all(
+        re.match("(CREATE (TABLE|VIEW|(UNIQUE )?INDEX)|ALTER TABLE) [a-z_]+ ", each)
+        for each in read
+    )
     assert not any("--" in each for each in read)
 
 

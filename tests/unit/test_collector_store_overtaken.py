@@ -94,7 +94,7 @@ def test_a_creation_that_was_overtaken_is_answered_as_the_first(
         tx.hold([run], [])
         tx.add_spans([row])
         locked = tx.instances(None, [run])[run]
-        tx.tally([msgspec.structs.replace(locked, spans_active=locked.spans_active + 1)])
+        tx.change_runs([msgspec.structs.replace(locked, spans_active=locked.spans_active + 1)])
         ask = meanwhile(url, lambda: api.post("/agent_spans", body))
         answers = asking.enter_context(ask)
 

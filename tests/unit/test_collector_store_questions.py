@@ -50,6 +50,7 @@ from tests.filled import (
     fill,
     schema_of,
 )
+from tests.inside_collector import RunWithAgent
 from tests.stores import EACH_STORE
 from tests.subtests import each
 
@@ -229,13 +230,8 @@ def test_a_run_has_what_its_rows_have(data: Filled) -> None:
     assert run.agent_version_id == place["agent_version_id"]
     assert run.environment_id == place["environment_id"]
     assert run.agent_deployment_id == place["agent_deployment_id"]
-    names = (
-        "external_identifier", "purpose", "caused_by", "inserted_at", "status", "started_at",
-        "finished_at", "termination_reason", "updated_at", "erased_at", "spans_pending",
-        "spans_active", "spans_complete", "spans_failed", "spans_cancelled", "flags", "denied",
-        "handled", "tokens_in", "tokens_out", "summary", "failure_us", "failure_step",
-        "failure_type", "failure_place", "failure_text", "fingerprint",
-    )  # fmt: skip
+    names = {*RunWithAgent.__struct_fields__} & row.keys() - {"id"}
+    assert len(names) > 30
     assert {name: getattr(run, name) for name in names} == {name: row[name] for name in names}
 
 

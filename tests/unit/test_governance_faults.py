@@ -14,9 +14,9 @@ import pytest
 from msgspec import structs
 
 import remit
+from remit import _adapters as adapters
 from remit import _runtime
 from remit._base import guard
-from remit._decorators import adapters
 from remit._policy.limits import Ceiling, Limit
 from remit._record.context import use_context
 from remit._record.items import Item
@@ -282,9 +282,9 @@ def start_payment(**options: Any) -> adapters.ManualSpan:  # noqa: ANN401 - thos
 @pytest.mark.parametrize(
     "broken",
     [
-        "remit._decorators.adapters._is_model_call",
-        "remit._decorators.adapters._recorder_in",
-        "remit._decorators.adapters._captured_inputs",
+        "remit._adapters.spans._is_model_call",
+        "remit._adapters.spans._recorder_in",
+        "remit._adapters.spans._captured_inputs",
         "remit._record.spans.check_terminated",
         "remit._record.spans.SpanRecorder.open",
     ],
@@ -304,9 +304,9 @@ def test_a_fault_at_the_start_of_a_step_of_an_adapter_is_no_permission(
     "broken",
     [
         "remit._record.spans.SpanRecorder.open",
-        "remit._decorators.adapters._captured_inputs",
-        "remit._decorators.adapters._count_classified",
-        "remit._decorators.adapters._recorder_in",
+        "remit._adapters.spans._captured_inputs",
+        "remit._adapters.spans.count_classified",
+        "remit._adapters.spans._recorder_in",
     ],
 )
 def test_a_fault_loses_the_record_of_an_agent_of_an_adapter_and_not_its_ceiling(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit._declare.risk import risk
+from remit._policy.rehearsal import rehearse
 from remit._policy.words import CATEGORIES, DeclaredStep, declared_words
-from remit.cli._rehearsal import rehearse
 from remit.models.data_risk import Action, DataRisk
 from tests.inside_collector import (
     Declaration,

@@ -74,7 +74,6 @@ def _caller_frame() -> FrameType:
     return frame
 
 
-# Uncounted: a module without a name has no source root, which is a result and not a fault.
 def imported_as(module: str, names: Mapping[str, Any]) -> str:
     """Return the name that a module with *names* would be imported under.
 

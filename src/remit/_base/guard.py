@@ -37,7 +37,7 @@ class OneLine(logging.Filter):
         """Replace the message of *record* if it has such characters; return True."""
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001 - the handler reports it, as without a filter
+        except Exception:
             return True
         if not message.isprintable():
             record.msg, record.args = printable(message), ()
@@ -182,7 +182,7 @@ def _codes_of_signal_handlers() -> set[object]:
     """Return the code of the installed handlers, for one that deleted its argument."""
     try:
         handlers = [signal.getsignal(number) for number in range(1, signal.NSIG)]
-    except Exception:  # noqa: BLE001 - the sandbox of Temporal refuses it
+    except Exception:
         return set()
     return {getattr(handler, "__code__", None) for handler in handlers}
 
@@ -214,7 +214,7 @@ def guarded(
                 return function(*args, **kwargs)
             except passes:
                 raise
-            except Exception as error:  # noqa: BLE001 - the guard
+            except Exception as error:
                 faults.contain(where, error)
                 return default
 

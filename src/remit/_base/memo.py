@@ -54,7 +54,6 @@ def memoized(function: Callable[P, T]) -> Callable[P, T]:
     return remembering
 
 
-# Uncounted: a result without a key is computed each time.
 def _key(argument: object) -> object:
     """Return a key that is equal for equal types only if their parts have the same order.
 

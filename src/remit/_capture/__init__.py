@@ -17,7 +17,6 @@ from remit._capture.errors import (
     reason_of,
 )
 from remit._capture.excluded import withhold_excluded
-from remit._capture.follow import follow
 from remit._capture.markers import (
     add_violations,
     is_unregistered,
@@ -42,7 +41,6 @@ __all__ = [
     "denial_payload",
     "error_payload",
     "failure_payload",
-    "follow",
     "is_like_mapping",
     "is_unregistered",
     "mark_unregistered",

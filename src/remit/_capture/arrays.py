@@ -77,7 +77,7 @@ def _package(cls: type) -> str:
 
 
 def _described(base: type, value: object, name: str) -> object:
-    def read(attribute: str) -> Any:  # noqa: ANN401 - the library's own types
+    def read(attribute: str) -> Any:
         return lookup(base, attribute).__get__(value, base)
 
     dtype = _common(read("dtypes")) if name_of(base) == "DataFrame" else str(read("dtype"))

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, cast
 
 from remit._capture import markers
 from remit._capture.cut import cut, encode
+from remit._capture.encode import Rules
 from remit._capture.walk import decode
 
 INPUTS: Final = "inputs"
@@ -49,6 +50,26 @@ RESULTS: Final = frozenset({"output", "documents", "messages", "tool_calls"})
 """Fields in the `outputs` of other steps that stay as keys, without their values."""
 TRIGGERED: Final = "triggered"
 """The verdict of a guardrail, which stays."""
+
+
+def count_classified(rules: Rules) -> int:
+    """Return how many values were withheld in a run for their classification."""
+    return sum((rules.classified or {}).values())
+
+
+def classified_rule(rules: Rules) -> str | None:
+    """Return the first rule of a classification that withheld a value in a run."""
+    return next(iter(rules.classified or ()), None)
+
+
+def follow_run(
+    data: bytes, rules: Rules, tools: Mapping[str, str], *, is_model_call: bool
+) -> bytes:
+    """Return a payload or result without what was withheld in the run for its classification."""
+    rule = classified_rule(rules)
+    if rule is None and not tools:
+        return data
+    return follow(data, rule, tools, rules.max_payload_bytes, is_model_call=is_model_call)
 
 
 def follow(

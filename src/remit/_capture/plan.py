@@ -103,7 +103,7 @@ def _is_scalar(value: object) -> bool:
     return id(type(value)) in _SCALARS
 
 
-def _plain_copy(value: Any, levels: int) -> Any:  # noqa: ANN401 - any value
+def _plain_copy(value: Any, levels: int) -> Any:
     """Return a copy of nested dicts and lists that are recorded as they are.
 
     Returns:
@@ -279,7 +279,6 @@ class ParameterPlan(Struct, frozen=True):
         return Raw(encode(copy)) if fixed else _UNSET
 
 
-# Uncounted: a type that cannot be read is a result, not a fault.
 @memoized
 def marked_keys(annotation: object) -> Mapping[str, MarkedKey]:
     """Return the marked and hidden fields in an annotation's classes, by name.
@@ -463,7 +462,7 @@ class Plan:
         parameter = self._by_name.get(name)
         return self.excludes if parameter is None else parameter.excluded
 
-    def result(self, value: Any, rules: Rules) -> bytes:  # noqa: ANN401 - whatever was returned
+    def result(self, value: Any, rules: Rules) -> bytes:
         """Return the result of a call.
 
         Returns:

@@ -65,7 +65,7 @@ _TIME_FIELDS: Final = ("hour", "minute", "second", "microsecond")
 _DATETIME_FIELDS: Final = ("year", "month", "day", *_TIME_FIELDS)
 
 
-def integer(value: Any) -> object:  # noqa: ANN401 - an int, or what derives from it
+def integer(value: Any) -> object:
     """Return an integer as a number, or as a string if doubles cannot represent it."""
     number = int.__index__(value)
     if -MAX_EXACT <= number <= MAX_EXACT:
@@ -76,7 +76,7 @@ def integer(value: Any) -> object:  # noqa: ANN401 - an int, or what derives fro
     return hex(number) if bits <= _MAX_HEX_BITS else markers.opaque("int")
 
 
-def real(value: Any) -> object:  # noqa: ANN401 - a float, or what derives from it
+def real(value: Any) -> object:
     """Return a float; NaN and the infinities as JavaScript spells them."""
     number = float.__float__(value)
     if math.isfinite(number):
@@ -84,7 +84,7 @@ def real(value: Any) -> object:  # noqa: ANN401 - a float, or what derives from 
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
-def text(value: Any) -> object:  # noqa: ANN401 - a str, or what derives from it
+def text(value: Any) -> object:
     """Return the plain text of a string."""
     return str.__str__(value)
 
@@ -113,19 +113,19 @@ def _decoded_bytes(chars: int, padding: int) -> int:
     return (chars - padding) * 3 // 4
 
 
-def moment(value: Any) -> object:  # noqa: ANN401 - a datetime, or what derives from it
+def moment(value: Any) -> object:
     """Return a datetime in ISO 8601."""
     if name_of(kind_of(value)) == "NaTType":  # of pandas: its fields hold some date
         return "NaT"
     return _with_zone(dt.datetime, value, _DATETIME_FIELDS)
 
 
-def time_of_day(value: Any) -> object:  # noqa: ANN401 - a time, or what derives from it
+def time_of_day(value: Any) -> object:
     """Return a time of day in ISO 8601."""
     return _with_zone(dt.time, value, _TIME_FIELDS)
 
 
-def _with_zone(base: type[dt.datetime | dt.time], value: Any, fields: Iterable[str]) -> str:  # noqa: ANN401 - of *base*
+def _with_zone(base: type[dt.datetime | dt.time], value: Any, fields: Iterable[str]) -> str:
     """Return the ISO text; a zone of a user's class is added by name, as in RFC 9557."""
     zone: object = vars(base)["tzinfo"].__get__(value)
     if zone is None:
@@ -143,7 +143,7 @@ def _fields(base: type, value: object, names: Iterable[str]) -> list[Any]:
     return [lookup(base, name).__get__(value) for name in names]
 
 
-def duration(value: Any) -> object:  # noqa: ANN401 - a timedelta, or what derives from it
+def duration(value: Any) -> object:
     """Return a timedelta as ISO 8601 has durations, in days, hours, minutes and seconds."""
     span = dt.timedelta(*_fields(dt.timedelta, value, ("days", "seconds", "microseconds")))
     sign = "-" if span < dt.timedelta(0) else ""
@@ -157,7 +157,7 @@ def duration(value: Any) -> object:  # noqa: ANN401 - a timedelta, or what deriv
     return f"{sign}P{days}{'T' + clock if clock else ''}" if days or clock else "PT0S"
 
 
-def unique_id(value: Any) -> object:  # noqa: ANN401 - a UUID, or what derives from it
+def unique_id(value: Any) -> object:
     """Return a UUID in its usual form."""
     kind = kind_of(value)
     if not stores(kind, "int"):

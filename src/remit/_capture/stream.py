@@ -149,7 +149,7 @@ def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
 
 def _visit(
     paths: dict[object, list[_Text]],
-    holder: Any,  # noqa: ANN401 - a list, a dict
+    holder: Any,
     key: int | str,
     path: object,
 ) -> None:

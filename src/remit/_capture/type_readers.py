@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is a result, not a fault.
 """Type readers: how the values of a type are read, with one reader for each type.
 
 A reader refers to names and to methods of base types but not to the class, so that the class can be
@@ -314,7 +313,7 @@ _CONTAINERS: Final[tuple[tuple[type, ValueKind, Any, Any], ...]] = (
 )
 
 
-def _last_of(base: Any) -> Callable[[Any, int], tuple[Any, ...]]:  # noqa: ANN401 - its methods
+def _last_of(base: Any) -> Callable[[Any, int], tuple[Any, ...]]:
     """Return a function that returns the last items of a sequence, in their order."""
     if base is tuple:  # the only one that cannot be iterated from its end
         return lambda value, count: TUPLE.__getitem__(

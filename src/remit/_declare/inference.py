@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is a result, not a fault.
 """Infers data risk from types: the categories of data in a signature, and their consequences.
 
 Only annotations and classes are read. A type that cannot be read hides only its own parts.

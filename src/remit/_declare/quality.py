@@ -88,7 +88,7 @@ class _Comparison:
         self._definitions: Json = schema.get("$defs", {})
         self._steps = 0
 
-    def check(self, value: Any, schema: object, where: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+    def check(self, value: Any, schema: object, where: str) -> Iterator[str]:
         """Yield the violations of *schema* in *value*, which is at the path *where*."""
         self._steps += 1
         if self._steps > MAX_STEPS or is_marker(value) or not isinstance(schema, dict):
@@ -124,7 +124,7 @@ class _Comparison:
                 yield f"{describe_value(prefix + name)} is not declared"
 
 
-def _violations_of_value(value: Any, rules: Json) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _violations_of_value(value: Any, rules: Json) -> Iterator[str]:
     if value not in rules.get("enum", (value,)) or rules.get("const", value) != value:
         yield "is none of the values that are allowed"
     for keyword, (kind, words, is_beyond) in _BOUNDS.items():

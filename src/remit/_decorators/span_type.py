@@ -25,7 +25,7 @@ from remit.models.data_risk import DataRisk
 class Descriptor(Protocol):
     """An object with `__get__`, such as a class method or a property."""
 
-    def __get__(self, instance: Any, owner: Any = None, /) -> Any:  # noqa: ANN401 - of any kind
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
         """Return the attribute."""
         ...
 
@@ -106,7 +106,7 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 def _decorate(
     name: str | None,
     options: Mapping[str, Any],
-    target: Any,  # noqa: ANN401 - checked here
+    target: Any,
     *,
     takes_self: bool | None = None,
     declared_in: str | None = None,
@@ -155,7 +155,6 @@ def recorder_of(declared: SpanType, ceiling: Ceiling | None = None) -> SpanRecor
 _NO_BLOCK: Final[nullcontext[None]] = nullcontext()
 
 
-# Unguarded: contains its own faults.
 def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]:
     """Count a call outside any run, or refuse it; return an empty block to run it in.
 
@@ -169,12 +168,11 @@ def outside(recorder: SpanRecorder, *, refuse: bool = True) -> nullcontext[None]
         _runtime.current().outside(recorder, refuse=refuse)
     except DeniedError:
         raise
-    except Exception as error:  # noqa: BLE001 - a guard
+    except Exception as error:
         outside_after(recorder, error, refuse=refuse)
     return _NO_BLOCK
 
 
-# Unguarded: a part of the guard.
 def outside_after(recorder: SpanRecorder, error: Exception, *, refuse: bool = True) -> None:
     """Contain a fault that kept a call outside any run from being judged, and refuse the call.
 

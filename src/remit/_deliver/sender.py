@@ -446,7 +446,7 @@ class Sender:
                 batch.add_silent(row, run)
                 return True
             key, operation = describe(item, run)
-        except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
+        except Exception as error:
             guard.contain("encoding an item", error)
             self._refuse(row, run, FAULT)
             return True

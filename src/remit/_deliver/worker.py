@@ -136,7 +136,7 @@ class Worker:
         try:
             with self._stepping:
                 wait_s = self._step()
-        except Exception as error:  # noqa: BLE001 - a worker's loop survives everything
+        except Exception as error:
             self._contain(error)
             wait_s = FAULT_WAIT_S
         with self._lock:
@@ -156,7 +156,6 @@ class Worker:
         if fault is not None:
             raise fault
 
-    # Unguarded: only the interpreter calls it.
     def _run(self) -> None:
         gevent: Any = sys.modules.get("gevent")
         current = gevent and gevent.getcurrent()
@@ -168,7 +167,7 @@ class Worker:
                     self._changed.wait_for(self._is_woken, wait_s)
             if not self._forgotten:
                 self._last()
-        except Exception as error:  # noqa: BLE001 - the thread dies, in silence but counted
+        except Exception as error:
             self._contain(error)
         except BaseException:
             if not self._forgotten:
@@ -184,5 +183,5 @@ class Worker:
     def _contain(self, error: Exception) -> None:
         try:
             guard.contain(self._name, error)
-        except Exception as strict:  # noqa: BLE001 - raised by the next flush, not in this thread
+        except Exception as strict:
             self._fault = strict

@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is a result, not a fault.
 """Resolves annotations, and reads their marks and categories.
 
 Each annotation is resolved on its own, so that a name that is missing at run time affects only one
@@ -230,7 +229,7 @@ def class_scope(cls: type) -> Scope:
     return Scope(module, _without_builtins(vars(cls), module) | {cls.__name__: cls})
 
 
-def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
+def own_annotations(holder: Any) -> Mapping[str, object]:
     """Return the annotations of a class body or a function.
 
     Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because a

@@ -75,7 +75,7 @@ def misplaced_error(decorator: str, above: str) -> DeclarationError:
     )
 
 
-def _wrapping(target: Any, *, is_click_command: bool) -> Wrapping | None:  # noqa: ANN401
+def _wrapping(target: Any, *, is_click_command: bool) -> Wrapping | None:
     holder: Any = target  # not narrowed by the checks
     if isinstance(target, classmethod):
         return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
@@ -131,7 +131,6 @@ class SelfParameter:
             in_body = self._scope.rpartition(".")[2] == owner.__name__
             self.is_self = True if self.by_name or in_body else None
 
-    # Unguarded: an assignment.
     def on_bind(self) -> None:
         """Handle `__get__`: the callable was bound to an object or a class."""
         if self.is_self is None:
@@ -156,7 +155,7 @@ class SelfParameter:
         return self.by_name
 
 
-def _function_with_parameters(target: Any) -> FunctionType | None:  # noqa: ANN401 - any callable
+def _function_with_parameters(target: Any) -> FunctionType | None:
     """Return the innermost function if it takes arguments by position, else None."""
     inner = attempt(lambda: inspect.unwrap(target))
     if isinstance(target, MethodType | partial) or not isinstance(inner, FunctionType):
@@ -208,7 +207,7 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
 
 
 def callable_info(
-    target: Any,  # noqa: ANN401 - checked here
+    target: Any,
     decorator: str,
     *,
     takes_self: bool | None = None,
@@ -257,7 +256,7 @@ def _binding_of(target: AnyCallable) -> Binding:
     return Binding.DESCRIPTOR if binds and not isinstance(target, MethodType) else Binding.NONE
 
 
-def _method_maker_info(target: Any) -> CallableInfo:  # noqa: ANN401 - with a method in `func`
+def _method_maker_info(target: Any) -> CallableInfo:
     function: Any = getattr(target.func, "__func__", target.func)
     is_static = isinstance(target.func, staticmethod)
     more: dict[str, Any]

@@ -1,4 +1,3 @@
-# Uncounted: a class whose fields cannot be read is a result, not a fault.
 """Reads the declared fields of a class: name, annotation, default, hidden or not.
 
 Supported are models, dataclasses, attrs classes, Structs, NamedTuples and TypedDicts. The fields
@@ -168,7 +167,7 @@ def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
         yield Field(name, annotation, annotations[name][1], hidden=hidden_by(info))
 
 
-def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any dataclass
+def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:
     of_pydantic = {field.name: field for field in _of_model(cls, annotations)}
     for field in dataclasses.fields(cls):
         hidden = None if field.repr else NOT_IN_REPR
@@ -192,7 +191,7 @@ def _of_attrs(cls: type, annotations: _Annotations) -> Iterator[Field]:
         yield Field(attribute.name, annotation, owner, default, kind != "_Nothing", hidden)
 
 
-def _of_struct(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any Struct
+def _of_struct(cls: Any, annotations: _Annotations) -> Iterator[Field]:
     names, defaults = cls.__struct_fields__, cls.__struct_defaults__
     for number, name in enumerate(names, start=len(defaults) - len(names)):
         default = defaults[number] if number >= 0 else msgspec.NODEFAULT

@@ -46,7 +46,7 @@ def namespace(cls: type) -> Mapping[str, Any]:
     return attributes
 
 
-def lookup(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
+def lookup(cls: type, name: str) -> Any:
     """Return the attribute *name* of *cls* or of its first base that has one, else `ABSENT`."""
     for base in mro(cls):
         attribute = namespace(base).get(name, ABSENT)

@@ -36,7 +36,6 @@ class Run:
 
     __slots__ = ("__weakref__", "_run")
 
-    # Unguarded: an assignment.
     def __init__(self, run: OpenRun) -> None:
         """Hold *run*."""
         self._run = run
@@ -137,7 +136,6 @@ class Run:
         with use_context(nested_in(self._run.context, open_context())):
             yield self
 
-    # Unguarded: makes a plain object.
     def contained(self) -> Contained:
         """Return a block that ends quietly if this run is terminated; execution goes on after it.
 
@@ -161,7 +159,6 @@ class Run:
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
 
 
-# Unguarded: called by the user's `with`.
 class Contained:
     """A block that contains the termination of one run; see `Run.contained`.
 
@@ -208,7 +205,6 @@ class Contained:
         return taken is not None
 
 
-# Unguarded: reads an attribute.
 def handle_of(run: OpenRun) -> Run:
     """Return the public handle of a run, the same object as long as something refers to it."""
     handle = run.handle()
@@ -244,7 +240,6 @@ _null_handle: Final = handle_of(null_run())
 _ATTRIBUTES_OF_RUN: Final = frozenset(name for name in vars(Run) if not name.startswith("_"))
 
 
-# Unguarded: called by the user's `with`.
 class RunBlock:
     """The block of `with agent.run(...)`; sync and async, used once."""
 
@@ -342,7 +337,6 @@ class Span:
 
     __slots__ = ("_key", "_run", "name")
 
-    # Unguarded: assignments.
     def __init__(self, key: bytes, name: str, run: OpenRun | None) -> None:
         """Hold key, name and run of a span."""
         self._key = key
@@ -440,7 +434,6 @@ class SpanBlock:
 
     __slots__ = ("_entered", "_name", "_outside", "_payload", "_recorder", "_span", "_used")
 
-    # Unguarded: assignments.
     def __init__(
         self,
         name: str,

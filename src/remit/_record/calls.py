@@ -41,7 +41,7 @@ def function_call(tracer: StepTracer) -> Wrapper:
     start, self_parameter = tracer.recorder.start, tracer.self_parameter
     is_agent = tracer.open_run is not None
 
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = current_context()
         if type(parent) is not SpanContext:  # a call more costs each call
@@ -82,7 +82,7 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
 
     async def drive(  # noqa: C901 - as above
         wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = current_context()
         if type(parent) is not SpanContext:  # a call more costs each call
@@ -135,7 +135,7 @@ def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -
         inner: object = wrapped(*args, **kwargs)
         try:
             return wrap(inner, GeneratorSpan(tracer, instance, args, kwargs))
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         # The policy still applies to a stream that is not recorded.
         parent, recorder = open_context(), tracer.recorder

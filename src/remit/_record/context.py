@@ -39,7 +39,6 @@ class StepContext(SpanContext, frozen=True, eq=False):
     consumer: SpanContext | None = None
 
 
-# Unguarded: comparisons.
 def nested_in(context: SpanContext, outer: SpanContext | None) -> SpanContext:
     """Return *context*, used inside *outer*, with the ceilings and runs of *outer* added."""
     if outer is None:
@@ -58,13 +57,11 @@ def nested_in(context: SpanContext, outer: SpanContext | None) -> SpanContext:
     )
 
 
-# Unguarded: comparisons.
 def is_same_span(one: SpanContext | None, other: SpanContext | None) -> bool:
     """Return whether both are contexts of the same span, or both None."""
     return one is other or (one is not None and other is not None and one.key == other.key)
 
 
-# Unguarded: comparisons.
 def for_consumer(context: SpanContext, consumer: SpanContext | None) -> SpanContext:
     """Return the context of a stream's step: *context* with the ceilings of *consumer* added.
 
@@ -86,7 +83,6 @@ def for_consumer(context: SpanContext, consumer: SpanContext | None) -> SpanCont
     )
 
 
-# Unguarded: comparisons.
 def first_open(context: SpanContext | None) -> SpanContext | None:
     """Return *context*, or the nearest one before it that is not of an adapter's ended span."""
     if isinstance(context, StepContext):
@@ -109,7 +105,6 @@ def _for_step(context: SpanContext | None, step: StepContext) -> SpanContext | N
     return step.consumer if context is None else for_consumer(context, step.consumer)
 
 
-# Unguarded: assignments, and a context variable.
 def open_context() -> SpanContext | None:
     """Return the current context, after leaving the spans of adapters that have ended.
 
@@ -125,7 +120,6 @@ def open_context() -> SpanContext | None:
     return context
 
 
-# Unguarded: plain texts.
 def traceparent_of(context: SpanContext | None) -> str | None:
     """Return the `traceparent` of a span; None outside any run, and in one that is not recorded."""
     if context is None or not context.run.recording:
@@ -133,7 +127,6 @@ def traceparent_of(context: SpanContext | None) -> str | None:
     return traceparent(context.run.feed.root, context.key)
 
 
-# Unguarded: assignments, and a context variable.
 class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
     """Makes a context current in a block, and restores the previous one by value.
 
@@ -170,7 +163,6 @@ class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
         set_context(previous)
 
 
-# Unguarded: assignments, and a context variable.
 class SavedContext:
     """The context of code that runs in steps, such as a generator or a coroutine.
 

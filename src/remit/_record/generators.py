@@ -49,17 +49,16 @@ def as_coroutine(awaitable: Awaitable[Any]) -> AnyCoroutine:
     return cast("AnyCoroutine", awaitable) if cls is types.CoroutineType else _waiting(awaitable)
 
 
-async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it gives
+async def _waiting(awaitable: Awaitable[Any]) -> Any:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     return await awaitable
 
 
-# Unguarded: runs a step of the user's coroutine.
 @types.coroutine
 def await_stepwise(
-    awaited: Any,  # noqa: ANN401 - as said
+    awaited: Any,
     saved: SavedContext,
-    yielded: Any = _NO_STEP,  # noqa: ANN401 - for the event loop
+    yielded: Any = _NO_STEP,
 ) -> Generator[Any, Any, Any]:
     """Await a coroutine, or what a generator's `asend` returns, each step in the *saved* context.
 
@@ -74,7 +73,7 @@ def await_stepwise(
         if yielded is not _NO_STEP:
             try:
                 sent = yield yielded
-            except BaseException as error:  # noqa: BLE001 - thrown into the next step
+            except BaseException as error:
                 thrown = error
         try:
             yielded = _step(awaited, sent, thrown, saved)
@@ -87,8 +86,7 @@ def await_stepwise(
             thrown = None  # it would hold this frame, too
 
 
-# Unguarded: runs a step of the user's generator.
-def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: SavedContext) -> Any:  # noqa: ANN401 - the next item
+def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: SavedContext) -> Any:
     """Run one step in the *saved* context.
 
     `GeneratorExit` closes a coroutine, as `await` does. The awaitable of `asend` gets it thrown in:
@@ -113,7 +111,7 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: Saved
 
 
 @guarded("the name of a coroutine or generator")
-def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
+def named_as(bare: Any, outer: Any, /) -> None:
     """Give *outer* the name of *bare*, the object it wraps or the callable that made it."""
     try:
         outer.__name__, outer.__qualname__ = bare.__name__, bare.__qualname__
@@ -133,7 +131,7 @@ def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenera
     if started:
         try:
             sent = yield
-        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
+        except BaseException as error:
             thrown = error
     while True:
         thrown = span.interruption(thrown) or thrown
@@ -150,7 +148,7 @@ def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenera
         sent = thrown = None
         try:
             sent = yield passing.pop()  # popped: only the consumer holds an item between steps
-        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
+        except BaseException as error:
             thrown = error
 
 
@@ -189,12 +187,11 @@ async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGe
         sent = thrown = None
         try:
             sent = yield passing.pop()
-        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
+        except BaseException as error:
             thrown = error
 
 
-# Unguarded: makes a step of the user's generator.
-def _first_asend(inner: AnyAsyncGenerator, value: Any) -> Awaitable[Any]:  # noqa: ANN401 - as sent
+def _first_asend(inner: AnyAsyncGenerator, value: Any) -> Awaitable[Any]:
     """Return `inner.asend(value)` for the first step, and keep *inner* from the event loop.
 
     If the loop knew both, it would close both at its shutdown: "aclose(): already running". The

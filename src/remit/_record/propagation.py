@@ -32,7 +32,7 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
     captured = contextvars.copy_context()
     context = open_context()
 
-    def call(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as the function
+    def call(*args: P.args, **kwargs: P.kwargs) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         copied = captured.copy()
         if context is not None:
@@ -42,14 +42,14 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
-        async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as above
+        async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             return await _in_context(context, call(*args, **kwargs))
 
         return cast("Callable[P, T]", awaited)
 
     @wraps(function)
-    def in_context(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as above
+    def in_context(*args: P.args, **kwargs: P.kwargs) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         returned = call(*args, **kwargs)
         # A coroutine from a plain function, such as a lambda.
@@ -58,7 +58,7 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
     return in_context
 
 
-async def _in_context(context: SpanContext | None, coroutine: Any) -> Any:  # noqa: ANN401
+async def _in_context(context: SpanContext | None, coroutine: Any) -> Any:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     return await await_stepwise(coroutine, SavedContext(context))
 

@@ -66,14 +66,13 @@ _FILE: Final = cast("type", io.IOBase.__base__)
 _NOT_WRAPPED: Final = ("read", "fetchone", "__getitem__", "__await__", "__call__")
 
 
-# Unguarded: contains its own faults.
 def end_with_result(
     span: AnySpan,
-    value: Any,  # noqa: ANN401 - whatever the user's function returned
+    value: Any,
     instance: object,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-) -> Any:  # noqa: ANN401 - what the caller gets
+) -> Any:
     """End *span* with the result of its call, now or when the result has ended.
 
     A result that the caller passed in, as the object or an argument, is no stream of this call.
@@ -95,7 +94,7 @@ def end_with_result(
             else:
                 deferred.unrecorded = span
             return wrap(value, deferred)
-    except Exception as error:  # noqa: BLE001 - a guard
+    except Exception as error:
         fault = error
     else:
         span.complete(value)
@@ -160,7 +159,7 @@ def _wrap_coroutine(inner: AnyCoroutine, deferred: DeferredSpan) -> AnyCoroutine
     return outer
 
 
-async def _drive_coroutine(deferred: DeferredSpan) -> Any:  # noqa: ANN401 - whatever it returns
+async def _drive_coroutine(deferred: DeferredSpan) -> Any:
     """Await a coroutine; end the span with what it returned, now or when that has ended."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     inner, deferred.unawaited = deferred.unawaited, None
@@ -185,7 +184,7 @@ def _wrap_response_body(response: object, span: StreamSpan) -> object:
     return response
 
 
-def _wrap_iterator(iterator: Any, span: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
+def _wrap_iterator(iterator: Any, span: StreamSpan) -> Any:
     """Return an iterator that steps *iterator* and reports each step to *span*."""
     cls: type = kind_of(iterator)
     if cls is GeneratorType:
@@ -206,12 +205,12 @@ class _StreamProxy(_Proxy):
         super().__init__(inner)
         self._self_span = span
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the object
+    def __getattr__(self, name: str) -> Any:
         """Return an attribute of the object; `close` and `aclose` also end the span."""
         value = getattr(self.__wrapped__, name)
         return partial(_close, self._self_span, value) if name in _CLOSING else value
 
-    def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401 - as the object itself does
+    def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__wrapped__.__reduce_ex__(protocol)
 
     def __copy__(self) -> object:
@@ -232,10 +231,10 @@ class _StreamMethods:
     __wrapped__: Any
     _self_span: StreamSpan
 
-    def __iter__(self) -> Any:  # noqa: ANN401 - an iterator
+    def __iter__(self) -> Any:
         return _iterator_of(self, iter(self.__wrapped__))
 
-    def __next__(self) -> Any:  # noqa: ANN401 - the user's item
+    def __next__(self) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span = self._self_span
         span.check()
@@ -247,10 +246,10 @@ class _StreamMethods:
         span.add(item)
         return item
 
-    def __aiter__(self) -> Any:  # noqa: ANN401 - an iterator
+    def __aiter__(self) -> Any:
         return _iterator_of(self, aiter(self.__wrapped__))
 
-    async def __anext__(self) -> Any:  # noqa: ANN401 - the user's item
+    async def __anext__(self) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span = self._self_span
         span.check()
@@ -262,24 +261,24 @@ class _StreamMethods:
         span.add(item)
         return item
 
-    def __enter__(self) -> Any:  # noqa: ANN401 - what the block is given
+    def __enter__(self) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
         entered = _run(self._self_span, self.__wrapped__.__enter__)
         return self if entered is self.__wrapped__ else entered
 
-    def __exit__(self, *exc_info: object) -> Any:  # noqa: ANN401 - whether the error is swallowed
+    def __exit__(self, *exc_info: object) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         swallowed = _run(self._self_span, self.__wrapped__.__exit__, *exc_info)
         return _exited(self._self_span, exc_info, swallowed)
 
-    async def __aenter__(self) -> Any:  # noqa: ANN401 - what the block is given
+    async def __aenter__(self) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
         entered = await _await(self._self_span, self.__wrapped__.__aenter__)
         return self if entered is self.__wrapped__ else entered
 
-    async def __aexit__(self, *exc_info: object) -> Any:  # noqa: ANN401 - as `__exit__`
+    async def __aexit__(self, *exc_info: object) -> Any:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         swallowed = await _await(self._self_span, self.__wrapped__.__aexit__, *exc_info)
         return _exited(self._self_span, exc_info, swallowed)
@@ -300,14 +299,13 @@ def _proxy_class(*offered: str) -> type[_StreamProxy]:
     )
 
 
-# Unguarded: comparisons.
-def _iterator_of(proxy: _StreamMethods, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
+def _iterator_of(proxy: _StreamMethods, iterator: object) -> Any:
     """Return the wrapped form of *iterator*: the proxy itself if the object is its own iterator."""
     if iterator is proxy.__wrapped__:
         return proxy
     try:
         return _wrap_iterator(iterator, proxy._self_span)  # noqa: SLF001 - of this module
-    except Exception as error:  # noqa: BLE001 - a guard
+    except Exception as error:
         guard.contain(_WHERE, error)
         return iterator
 
@@ -321,7 +319,7 @@ def _exited(span: StreamSpan, exc_info: tuple[object, ...], swallowed: object) -
     return swallowed
 
 
-def _close(span: StreamSpan, close: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - forwarded
+def _close(span: StreamSpan, close: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     closed = _run(span, close, *args, **kwargs)
     if type(closed) is CoroutineType:
@@ -330,21 +328,20 @@ def _close(span: StreamSpan, close: Callable[..., Any], *args: Any, **kwargs: An
     return closed
 
 
-async def _close_later(span: StreamSpan, closed: Any) -> Any:  # noqa: ANN401 - forwarded
+async def _close_later(span: StreamSpan, closed: Any) -> Any:
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     value = await _await(span, lambda: closed)
     span.end(closed=True)
     return value
 
 
-# Unguarded: the step of the user's iterator.
 def _run(
     span: StreamSpan,
     action: Callable[..., Any],
-    *args: Any,  # noqa: ANN401 - forwarded
+    *args: Any,
     ends: type[BaseException] | tuple[()] = (),
-    **kwargs: Any,  # noqa: ANN401 - forwarded
-) -> Any:  # noqa: ANN401 - forwarded
+    **kwargs: Any,
+) -> Any:
     """Run a step of the stream inside its span. An exception fails the span, except *ends*."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     consumer = open_context()
@@ -363,9 +360,9 @@ def _run(
 async def _await(
     span: StreamSpan,
     action: Callable[..., Any],
-    *args: Any,  # noqa: ANN401 - forwarded
+    *args: Any,
     ends: type[BaseException] | tuple[()] = (),
-) -> Any:  # noqa: ANN401 - forwarded
+) -> Any:
     """Await a step of the stream inside its span, as `_run` does."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     try:

@@ -56,11 +56,9 @@ contributed_interrupts: Final[list[type[BaseException]]] = []
 class AfterRun:
     """What is done when a run has ended: nothing, as delivery follows its interval."""
 
-    # Unguarded: does nothing.
     def __call__(self) -> None:
         """Act on the end of a run, without blocking an event loop."""
 
-    # Unguarded: does nothing.
     def call_async(self) -> Awaitable[None] | None:
         """Act on the end of a run in an event loop; return what to await, or None."""
         return None
@@ -93,7 +91,7 @@ class OutlivingSpan(CancellableSpan, Protocol):
 
 
 class ReportedSpan(CancellableSpan, Protocol):
-    """A span that an adapter starts and ends (`remit._decorators.adapters.ManualSpan`).
+    """A span that an adapter starts and ends (`remit._adapters.ManualSpan`).
 
     Attributes:
         refused: The refusal of a step beneath it.
@@ -230,7 +228,6 @@ set_context: Final = context_var.set
 """Makes a context current."""
 
 
-# Unguarded: comparisons.
 def outer_runs(outer: SpanContext | None) -> tuple[OuterRun, ...]:
     """Return the run of *outer* and the runs around it, without those that ended normally."""
     if outer is None:

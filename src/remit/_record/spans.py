@@ -130,7 +130,6 @@ class SpanRecorder(Struct, eq=False):
 
     # How a span starts
 
-    # Unguarded: contains its own faults.
     def start(
         self,
         parent: SpanContext,
@@ -163,7 +162,7 @@ class SpanRecorder(Struct, eq=False):
             if plan.excludes and (texts := run.rules.texts) is not None and texts.categorized:
                 payload = self._without_excluded(payload, run)
             return self.open(parent, payload, context.ceilings)
-        except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
+        except Exception as error:
             guard.contain(START, error)
             return NullSpan(self, context)
 
@@ -290,7 +289,6 @@ class SpanRecorder(Struct, eq=False):
         if verdict is not None and verdict.violations:
             self._warn(verdict, recorder, "it ran before it was reported")
 
-    # Unguarded: contains its own faults.
     def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Check that the step may run under *parent*; record a refusal as a failed span.
 
@@ -309,7 +307,7 @@ class SpanRecorder(Struct, eq=False):
                 return
             strict = not (observing or self.kind in WITHOUT_EFFECT)
             verdict = self.verdict(parent.ceilings, strict=strict)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             verdict = None
             self._contain(error, observing=observing)
         if verdict is None:
@@ -319,7 +317,6 @@ class SpanRecorder(Struct, eq=False):
         elif verdict.violations:
             self._refuse(parent, verdict, params)
 
-    # Unguarded: contains its own faults.
     def within(
         self, parent: SpanContext, ceiling: Ceiling | None, params: Callable[[], bytes]
     ) -> SpanContext:
@@ -338,12 +335,11 @@ class SpanRecorder(Struct, eq=False):
             if ceilings is parent.ceilings:
                 return parent
             return SpanContext(parent.run, parent.key, parent.name, ceilings, parent.outer_runs)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         self.refuse_after(fault, parent, params)
         return parent
 
-    # Unguarded: contains its own faults.
     def refuse_after(
         self, error: Exception, parent: SpanContext, params: Callable[[], bytes]
     ) -> None:
@@ -358,13 +354,11 @@ class SpanRecorder(Struct, eq=False):
         self._contain(error, observing=parent.run.recorder.on_violation == OBSERVE)
         self._refuse_unjudged(parent, params)
 
-    # Unguarded: a part of the guard.
     def _contain(self, error: Exception, *, observing: bool) -> None:
         if isinstance(error, RecursionError) and not observing:
             raise error
         guard.contain(POLICY, error)
 
-    # Unguarded: a refusal.
     def _refuse_unjudged(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Refuse the step, which a fault kept from being judged, unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -372,7 +366,6 @@ class SpanRecorder(Struct, eq=False):
             verdict = Verdict((limits.unjudged(self.name),), parent.ceilings)
             self._refuse(parent, verdict, params)
 
-    # Unguarded: a refusal.
     def _refuse(self, parent: SpanContext, verdict: Verdict, params: Callable[[], bytes]) -> None:
         """Refuse the step under `deny` or `terminate`."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -441,7 +434,6 @@ class OpenSpan(Struct, eq=False):
     start: Item
     offset_ns: int
 
-    # Unguarded: contains its own faults.
     def complete(self, value: object, /) -> None:
         """End the span with the value that the call returned."""
         try:
@@ -449,12 +441,11 @@ class OpenSpan(Struct, eq=False):
             read_ns = run.monotonic_ns  # as in `open`
             ended_ns = read_ns() + self.offset_ns
             result = plan.result(value, run.rules)
-        except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
+        except BaseException as error:
             self._lose(error)
         else:
             self.end(COMPLETE, result, ended_ns)
 
-    # Unguarded: contains its own faults.
     def fail(self, error: BaseException, /) -> None:
         """End the span with an exception."""
         try:
@@ -468,12 +459,11 @@ class OpenSpan(Struct, eq=False):
                     run.fail_after_block(self.context.key, self.start.parent, error)
                 rule = self.recorder.plan().error_rule
                 result = _capture.error_payload(error, run.rules, rule)
-        except BaseException as fault:  # noqa: BLE001 - as above
+        except BaseException as fault:
             self._lose(fault)
         else:
             self.end(status, result, ended_ns)
 
-    # Unguarded: contains its own faults.
     def end(self, status: str, result: bytes | None, ended_ns: int | None = None) -> None:
         """End the span with a status and a captured result, now or as of *ended_ns*.
 
@@ -498,7 +488,7 @@ class OpenSpan(Struct, eq=False):
                     run.cancel_after_block(key, self.start.parent)
                 if not run.open:
                     run.settle()
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:
             self._lose(error)
 
     def cancel(self, ended_ns: int | None = None) -> None:
@@ -559,7 +549,6 @@ class StepTracer(Struct, frozen=True, eq=False):
     outside: Callable[[], Any]
     open_run: Callable[[], OpenRun] | None = None
 
-    # Unguarded: comparisons.
     def parent(self) -> SpanContext | None:
         """Return the context that a call is recorded in; None for a call outside any run.
 
@@ -571,7 +560,6 @@ class StepTracer(Struct, frozen=True, eq=False):
             return None
         return context
 
-    # Unguarded: contains its own faults.
     def recorded(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments that the recorded signature names: without `self` or `cls`.
 
@@ -582,6 +570,6 @@ class StepTracer(Struct, frozen=True, eq=False):
             return args
         try:
             return args[1:] if self.self_parameter.resolve() else args
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             guard.contain(START, error)
             return args

@@ -132,7 +132,6 @@ class DeferredSpan:
             ended_ns = run.now_ns() if self._span is None else self._span.now_ns()
             run.recorder.close(self, ended_ns)
 
-    # Unguarded: only the interpreter calls it.
     def __del__(self) -> None:
         """Cancel the span of code that was collected before its end."""
         if self.unawaited is not None:
@@ -158,11 +157,9 @@ class StreamSpan(DeferredSpan):
         plan = cast("_capture.Plan", span.recorder.plan())  # a block has no stream
         self._stream = _capture.Stream(span.context.run.rules, plan)
 
-    # Unguarded: does nothing.
     def begin(self) -> None:
         """Begin the span at the first step, if the call has not begun it."""
 
-    # Unguarded: contains its own faults.
     def interruption(self, thrown: BaseException | None, /) -> BaseException | None:
         """Return the error to throw into the user's code instead of *thrown*, if it must stop.
 
@@ -177,17 +174,16 @@ class StreamSpan(DeferredSpan):
             self._admit(open_context())
         except (DeniedError, RecursionError, RunTerminated) as error:
             return error
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         else:
             return None
         try:
             self._contain(fault)
-        except BaseException as refusal:  # noqa: BLE001 - thrown into the user's code
+        except BaseException as refusal:
             return refusal
         return None
 
-    # Unguarded: a part of the guard.
     def _contain(self, error: Exception) -> None:
         """Contain a fault before a step."""
         guard.contain("a step of a stream", error)
@@ -313,7 +309,6 @@ class GeneratorSpan(StreamSpan):
         run.open[key] = None
         self._reserved_key = key
 
-    # Unguarded: contains its own faults.
     def begin(self) -> None:
         """Begin the span; of an agent outside any run, in a new run.
 
@@ -330,7 +325,6 @@ class GeneratorSpan(StreamSpan):
             self._refused(error)
             raise
 
-    # Unguarded: as above.
     def _begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         recorder = self._tracer.recorder
@@ -346,7 +340,7 @@ class GeneratorSpan(StreamSpan):
             self.rebase(recorder.within(parent, recorder.ceiling, params))
         except (DeniedError, RecursionError, SettingsError, UsageError):
             raise
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         else:
             if parent.run.recording:
@@ -354,7 +348,6 @@ class GeneratorSpan(StreamSpan):
             return
         self._contain(fault)
 
-    # Unguarded: a part of the guard.
     def _contain(self, error: Exception) -> None:
         """Contain a fault of the policy, and refuse the step unless violations are observed."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True

@@ -74,18 +74,15 @@ class PicklingCheck:
         """Call *check*, which may raise, when this object is pickled."""
         self._check = check
 
-    # Unguarded: called by a pickler.
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         """Pickle as an empty text, unless that is refused."""
         self._check()
         return str, ()
 
-    # Unguarded: returns itself.
     def __copy__(self) -> Self:
         """Return this object, as of a function."""
         return self
 
-    # Unguarded: returns itself.
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """Return this object, as of a function."""
         return self
@@ -117,7 +114,7 @@ class StepFunction(_Function):
     Attributes named `_self_...` are the wrapper's; all others are those of the wrapped callable.
     """
 
-    def __init__(self, wrapped: Any, config: WrapperConfig) -> None:  # noqa: ANN401 - a callable or a descriptor
+    def __init__(self, wrapped: Any, config: WrapperConfig) -> None:
         """Wrap *wrapped*, to be called and bound as *config* says."""
         if type(wrapped) is FunctionType:
             # wrapt looks up `__self__` at each call, except of builtins; for a function that
@@ -139,8 +136,7 @@ class StepFunction(_Function):
         """Tell a wrapt wrapper around this one the kind of callable that is wrapped."""
         return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 
-    # Unguarded: binds a method, as Python does.
-    def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
+    def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # wrapt binds to proxies
         """Bind as the wrapped callable does; decorate what a descriptor returns."""
         config = self._self_config
         if config.binding is Binding.FUNCTION:
@@ -153,7 +149,7 @@ class StepFunction(_Function):
         if config.binding is Binding.NONE:
             return self
 
-        def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             return config.call(inner, instance, args, kwargs)
 
@@ -226,7 +222,7 @@ class Agent(StepFunction, Generic[P, R]):
 
     def __init__(
         self,
-        wrapped: Any,  # noqa: ANN401 - a callable or a descriptor
+        wrapped: Any,
         config: WrapperConfig,
         block: Callable[..., RunBlock],
         registration: Callable[[], dict[str, object]],

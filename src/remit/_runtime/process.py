@@ -158,7 +158,6 @@ def _on_violation() -> str:
     return settings.on_violation
 
 
-# Unguarded: called by a pickler, which raises what this raises.
 def check_pickled_by_value(step: str) -> None:
     """Refuse to pickle the function of *step* by value, or log it once under `observe`.
 

@@ -98,7 +98,7 @@ def _example() -> ModuleType:
     raise Failed(f"the demo's agent is not beside {here}: install remit again")
 
 
-def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a module
+def _answered(agent: Any, shop: object, number: int) -> Run:
     """Let the agent answer a ticket, and print its words as they come; return the run."""
     ticket, words, runs = agent.TICKETS[number], list[str](), list[Run | None]()
     emit(f"{faint(f'{number + 1}/{len(agent.TICKETS)}')}  {bold(ticket.question)}")

@@ -12,10 +12,11 @@ from typing import Final
 import click
 import msgspec
 
+from remit._lock.difference import Lock, changes
+from remit._lock.file import FILE, LockError, parsed
+from remit._lock.report import Group, counted, grouped, notes
 from remit._policy.widening import Effect
-from remit.cli._diff_report import Group, counted, grouped, notes
-from remit.cli._lock_diff import changes
-from remit.cli._lock_file import FILE, LockFailed, parsed
+from remit.cli._failing import Failed
 from remit.cli._options import TEXT
 from remit.cli._terminal import bold, columns, emit, emit_json, printable
 
@@ -30,6 +31,12 @@ NONE: Final = "none"
 UNCHANGED: Final = "Nothing changed."
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>&|~])")
 _ESCAPED: Final = r"\\\1"
+
+
+class LockFailed(Failed):
+    """A lock cannot be made, read or compared. Status 1 says that two locks differ."""
+
+    exit_code = 2
 
 
 @click.command()
@@ -61,7 +68,7 @@ def diff(old: str, new: str | None, *, form: str, fail_on: tuple[str, ...]) -> N
     --fail-on, and 2 if the locks cannot be compared.
     """
     new = _same_in_working_tree(old) if new is None else new
-    before, after = (parsed(_content(source), source) for source in (old, new))
+    before, after = (_read(source) for source in (old, new))
     listed = changes(before, after)
     if form == "json":
         emit_json({"old": old, "new": new, "changes": msgspec.to_builtins(listed)})
@@ -86,6 +93,18 @@ def _same_in_working_tree(old: str) -> str:
             f"there is no file {old}: name a file of a revision, as in {old}:{FILE}, or two files"
         )
     return file
+
+
+def _read(source: str) -> Lock:
+    """Return the lock in a file, or in a file of a revision.
+
+    Raises:
+        LockFailed: There is none.
+    """
+    try:
+        return parsed(_content(source), source)
+    except LockError as error:
+        raise LockFailed(str(error)) from error
 
 
 def _content(source: str) -> bytes:

@@ -14,12 +14,12 @@ from pydantic import VERSION as PYDANTIC_VERSION
 
 from remit import _runtime
 from remit._base.version import __version__
-from remit.cli._diff import write_text
-from remit.cli._diff_report import counted, grouped, notes, sizes
+from remit._lock.content import lock_of, text_of
+from remit._lock.difference import Lock, changes
+from remit._lock.file import FILE, LockError, parsed
+from remit._lock.report import counted, grouped, notes, sizes
+from remit.cli._diff import LockFailed, write_text
 from remit.cli._failing import Failed
-from remit.cli._lock_content import lock_of, text_of
-from remit.cli._lock_diff import Lock, changes
-from remit.cli._lock_file import FILE, LockFailed, parsed
 from remit.cli._modules import imported, submodules
 from remit.cli._options import TEXT
 from remit.cli._source import reader_of
@@ -80,7 +80,7 @@ def _failing() -> Generator[None]:
     """Give every failure within the block the exit status 2: it is not that of a difference."""
     try:
         yield
-    except (Failed, RemitError) as error:
+    except (Failed, LockError, RemitError) as error:
         raise LockFailed(str(error)) from error
     except sqlite3.DatabaseError as error:
         raise LockFailed(f"the database cannot be read ({error}): is it one of remit's?") from error

@@ -86,7 +86,7 @@ class Commands(LazyGroup):
         info_name: str | None,
         args: list[str],
         parent: click.Context | None = None,
-        **extra: Any,  # noqa: ANN401 - click's signature
+        **extra: Any,
     ) -> click.Context:
         """Return the context; `--help` and `--version` are written here."""
         with writing_output():

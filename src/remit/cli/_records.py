@@ -27,7 +27,7 @@ S = TypeVar("S", bound=Step)
 
 LINKED_RUNS: Final = 20
 """Number of caused runs that are shown."""
-_LISTED: Final = {"flags", "denied", "handled", "tokens", "summary", "terminated_by", "erased_at"}
+_LISTED: Final = {*Run.__annotations__} - {"agent", "failure"}
 """Members that only a list has; the output has them beside the run."""
 
 

@@ -87,7 +87,7 @@ def runs() -> None:
     read_option,
     json_option,
 )
-def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - by name
+def list_runs(db: Database | None, limit: int, *, as_json: bool, **filters: Any) -> None:
     """List the newest runs, newest first."""
     with reader_of(db) as reader:
         selected = query(reader, **filters)
@@ -127,7 +127,7 @@ def show(
     *,
     with_risk: bool,
     as_json: bool,
-    **shown: Any,  # noqa: ANN401 - by name
+    **shown: Any,
 ) -> None:
     """Show one run as a tree of its steps.
 

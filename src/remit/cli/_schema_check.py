@@ -11,10 +11,10 @@ import click
 
 from remit import _runtime
 from remit._declare.registry import AgentType, SpanType
+from remit._policy.rehearsal import Reasons
 from remit.cli._failing import Failed
 from remit.cli._modules import imported, submodules
 from remit.cli._options import json_option
-from remit.cli._rehearsal import Reasons
 from remit.cli._schema_risk import rehearsal_of
 from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded

@@ -16,6 +16,7 @@ from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import OTHERS
 from remit._inspect.annotations import SECRETS
 from remit._policy.limits import Ceiling, Ceilings, under, verdict
+from remit._policy.rehearsal import Rehearsal, rehearse
 from remit._policy.words import (
     ACTION,
     CATEGORIES,
@@ -27,7 +28,6 @@ from remit._policy.words import (
     declared_words,
 )
 from remit._policy.words import ACTIONS as ACTION_NAMES
-from remit.cli._rehearsal import Rehearsal, rehearse
 from remit.cli._terminal import bold, columns, emit, faint
 from remit.models.data_risk import DataRisk
 

@@ -208,7 +208,7 @@ def serve(
     port: int,
     db: Database | None,
     workers: int,
-    **more: Any,  # noqa: ANN401 - the limits by name
+    **more: Any,
 ) -> None:
     """Serve a database: the page at /, and the API; until Ctrl-C.
 

@@ -69,7 +69,7 @@ def list_spans(
     db: Database | None,
     *,
     as_json: bool,
-    **filters: Any,  # noqa: ANN401 - by name
+    **filters: Any,
 ) -> None:
     """List the newest spans, newest first, without their values.
 

@@ -48,7 +48,7 @@ BY: Final = ("type", "category", "agent")
     read_option,
     json_option,
 )
-def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - by name
+def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
     """Count spans: how many, failed, refused, with withheld values, and how long they took.
 
     The times are rounded outwards to whole hours. A type counts for each category of data that it

@@ -48,7 +48,7 @@ OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
 class Transport(Protocol):
     """A transport of httpx or httpx2."""
 
-    def handle_request(self, request: Any, /) -> Any:  # noqa: ANN401 - types of either library
+    def handle_request(self, request: Any, /) -> Any:
         """Send a request; return the response."""
         ...
 
@@ -60,7 +60,7 @@ class Transport(Protocol):
 class AsyncTransport(Protocol):
     """An asynchronous transport of httpx or httpx2."""
 
-    async def handle_async_request(self, request: Any, /) -> Any:  # noqa: ANN401 - as above
+    async def handle_async_request(self, request: Any, /) -> Any:
         """Send a request; return the response."""
         ...
 

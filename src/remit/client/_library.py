@@ -36,7 +36,7 @@ def error_types(*kinds: str | type[Exception]) -> tuple[type[Exception], ...]:
     return tuple(types)
 
 
-def library_of(transport: object) -> Any:  # noqa: ANN401 - a module of either library
+def library_of(transport: object) -> Any:
     """Return the library whose requests *transport* takes."""
     for library in _loaded("BaseTransport", "AsyncBaseTransport"):
         if isinstance(transport, library.BaseTransport | library.AsyncBaseTransport):

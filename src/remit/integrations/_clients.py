@@ -22,9 +22,9 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
+from remit import _adapters as adapters
 from remit._base.guard import guarded
 from remit._base.text import describe_value
-from remit._decorators import adapters
 from remit._record.context import open_context
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError
@@ -109,7 +109,7 @@ class Provider:
     clients: tuple[type, ...]
 
 
-def get(value: object, name: str) -> Any:  # noqa: ANN401 - of any type
+def get(value: object, name: str) -> Any:
     """Return a field of an object or a mapping; None without one."""
     if type(value) is dict or isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value).get(name)
@@ -143,8 +143,7 @@ def media_of(kind: object, source: object) -> dict[str, object]:
     return _llm.media(kind, source)
 
 
-# Unguarded: raises for a wrong argument; the rest are assignments.
-def watch(provider: Provider, client: Any, capture_messages: object) -> Any:  # noqa: ANN401 - any client
+def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
     """Record the calls of *client* and of its copies; return it.
 
     Raises:
@@ -179,7 +178,7 @@ class _Watched:
         self._provider = provider
         self.history = history
 
-    def attach(self, client: Any) -> Any:  # noqa: ANN401 - any client
+    def attach(self, client: Any) -> Any:
         """Replace the methods of *client* that send a request or make a copy."""
         if client not in _watched:
             _watched[client] = self
@@ -191,7 +190,7 @@ class _Watched:
 
     def _sync(self, request: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(request)
-        def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+        def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             call = self._start(options)
             if call is None:
@@ -207,7 +206,7 @@ class _Watched:
 
     def _async(self, request: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(request)
-        async def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+        async def watched(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             call = self._start(options)
             if call is None:
@@ -223,7 +222,7 @@ class _Watched:
 
     def _copying(self, copy: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(copy)
-        def watched(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+        def watched(*args: Any, **kwargs: Any) -> Any:
             return self.attach(copy(*args, **kwargs))
 
         return watched
@@ -233,7 +232,7 @@ class _Watched:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
             call = self._call(options)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             adapters.contain("the operation of a request", error)
             # It may be a model call, which a terminated run does not make.
             adapters.permit(self._provider.recorder)
@@ -296,13 +295,13 @@ class _Call:
             stream=bool(body.get("stream")),
         )
 
-    def handed_back(self, answer: Any, *, is_stream: bool = False) -> Any:  # noqa: ANN401 - theirs
+    def handed_back(self, answer: Any, *, is_stream: bool = False) -> Any:
         """Record *answer*; return it, or a proxy that records it while it is read."""
         proxy = self._proxy(answer, is_stream=is_stream)
         return answer if proxy is None else proxy
 
     @guarded("the answer of a model")
-    def _proxy(self, answer: Any, *, is_stream: bool) -> object:  # noqa: ANN401 - theirs
+    def _proxy(self, answer: Any, *, is_stream: bool) -> object:
         cls = cast("Any", type(answer))
         self._span.so_far = partial(self._result, self._of_stream)
         if hasattr(cls, "__anext__"):
@@ -332,7 +331,6 @@ class _Call:
         if self._joined.add(item) and self._first_ns is None:
             self._first_ns = time.perf_counter_ns() - self._began_ns
 
-    # Unguarded: appends.
     def collect(self, chunk: str | bytes) -> None:
         """Keep a part of a raw body."""
         if self._first_ns is None:
@@ -412,7 +410,7 @@ def _given(data: object) -> dict[str, Any]:
     return {name: value for name, value in fields if isinstance(value, VALUES)}
 
 
-def _body_of(response: Any) -> bytes | None:  # noqa: ANN401 - httpx or httpx2
+def _body_of(response: Any) -> bytes | None:
     """Return the body of a response, if it is read."""
     try:
         body: bytes = response.content
@@ -426,7 +424,7 @@ class _Proxy:
 
     __slots__ = ("__weakref__", "_call", "_wrapped")
 
-    def __init__(self, wrapped: Any, call: _Call) -> None:  # noqa: ANN401 - theirs
+    def __init__(self, wrapped: Any, call: _Call) -> None:
         self._wrapped = wrapped
         self._call = call
 
@@ -436,7 +434,7 @@ class _Proxy:
         def __class__(self) -> type:
             return type(self._wrapped)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - theirs
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._wrapped, name)
 
     def __repr__(self) -> str:
@@ -464,7 +462,7 @@ class _Response(_Proxy):
 class _StreamBase(_Proxy):
     __slots__ = ("response",)
 
-    def __init__(self, wrapped: Any, call: _Call) -> None:  # noqa: ANN401 - theirs
+    def __init__(self, wrapped: Any, call: _Call) -> None:
         super().__init__(wrapped, call)
         self.response = _Response(wrapped.response, call)
 
@@ -477,7 +475,7 @@ class _Stream(_StreamBase):
 
     __slots__ = ()
 
-    def __next__(self) -> Any:  # noqa: ANN401 - theirs
+    def __next__(self) -> Any:
         try:
             item = self._wrapped.__next__()
         except StopIteration:
@@ -497,11 +495,11 @@ class _Stream(_StreamBase):
                 return
             yield item
 
-    def __enter__(self) -> Any:  # noqa: ANN401 - itself
+    def __enter__(self) -> Any:
         self._wrapped.__enter__()
         return self
 
-    def __exit__(self, *exception: object) -> Any:  # noqa: ANN401 - of any exception
+    def __exit__(self, *exception: object) -> Any:
         try:
             return self._wrapped.__exit__(*exception)
         finally:
@@ -519,7 +517,7 @@ class _AsyncStream(_StreamBase):
 
     __slots__ = ()
 
-    async def __anext__(self) -> Any:  # noqa: ANN401 - theirs
+    async def __anext__(self) -> Any:
         try:
             item = await self._wrapped.__anext__()
         except StopAsyncIteration:
@@ -539,11 +537,11 @@ class _AsyncStream(_StreamBase):
                 return
             yield item
 
-    async def __aenter__(self) -> Any:  # noqa: ANN401 - itself
+    async def __aenter__(self) -> Any:
         await self._wrapped.__aenter__()
         return self
 
-    async def __aexit__(self, *exception: object) -> Any:  # noqa: ANN401 - of any exception
+    async def __aexit__(self, *exception: object) -> Any:
         try:
             return await self._wrapped.__aexit__(*exception)
         finally:
@@ -564,14 +562,14 @@ class _Parsed(_Proxy):
 
     __slots__ = ("_is_parsed",)
 
-    def __init__(self, wrapped: Any, call: _Call) -> None:  # noqa: ANN401 - theirs
+    def __init__(self, wrapped: Any, call: _Call) -> None:
         super().__init__(wrapped, call)
         self._is_parsed = False
 
-    def parse(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
         return self._handed_back(self._wrapped.parse(*args, **kwargs))
 
-    def _handed_back(self, answer: Any) -> Any:  # noqa: ANN401 - theirs
+    def _handed_back(self, answer: Any) -> Any:
         self._is_parsed = True
         return self._call.handed_back(answer)
 
@@ -627,7 +625,7 @@ class _AsyncBody(_Parsed):
 
     __slots__ = ()
 
-    async def parse(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - theirs
+    async def parse(self, *args: Any, **kwargs: Any) -> Any:
         return self._handed_back(await self._wrapped.parse(*args, **kwargs))
 
     async def read(self) -> bytes:

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from remit import _adapters as adapters
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit.integrations import _llm
 from remit.integrations._clients import (
     Answer,

@@ -21,10 +21,8 @@ from typing import Any, Final, Self, TypeAlias, Unpack, cast, get_args
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from remit._base.text import describe_value
-from remit._base.version import __version__
-from remit._decorators import adapters
-from remit._decorators.adapters import (
+from remit import _adapters as adapters
+from remit._adapters import (
     AgentRuns,
     Content,
     ManualSpan,
@@ -35,6 +33,8 @@ from remit._decorators.adapters import (
     StartOptions,
     Status,
 )
+from remit._base.text import describe_value
+from remit._base.version import __version__
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
 from remit.integrations._llm import CaptureMessages
@@ -160,7 +160,6 @@ class RemitHandler(GraphCallbackHandler):
         }
         self._runs: Final = {name: self._runs_of(name, risk) for name, risk in self._remits.items()}
 
-    # Unguarded: comparisons.
     def __eq__(self, other: object) -> bool:
         """Return whether *other* records and allows the same; LangChain then keeps one of them."""
         return (
@@ -169,7 +168,6 @@ class RemitHandler(GraphCallbackHandler):
             and self._remits == other._remits
         )
 
-    # Unguarded: as above.
     def __hash__(self) -> int:
         """Return the hash of what is compared."""
         return hash((self._capture, *sorted(self._remits)))
@@ -203,7 +201,7 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,  # noqa: ANN401 - of LangChain
+        **told: Any,
     ) -> None:
         """Start the span of an agent or a chain."""
         name = _name(serialized, told)
@@ -297,7 +295,7 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,  # noqa: ANN401 - of LangChain
+        **told: Any,
     ) -> None:
         """Start the span of a chat model."""
         call = partial(_model_payload, "chat", serialized, told)
@@ -311,7 +309,7 @@ class RemitHandler(GraphCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **told: Any,  # noqa: ANN401 - of LangChain
+        **told: Any,
     ) -> None:
         """Start the span of a model that completes texts."""
         call = partial(_model_payload, "text_completion", serialized, told)
@@ -358,7 +356,7 @@ class RemitHandler(GraphCallbackHandler):
         _end(run_id, lambda: self._answer(response, node))
 
     @adapters.guarded("the end of a model call of LangChain")
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:  # noqa: ANN401 - of LangChain
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **told: Any) -> None:
         """End the span, with what came before the error."""
         node, response = _nodes.get(run_id), told.get("response")
         _end(run_id, lambda: self._answer(response, node), error=error)
@@ -522,7 +520,6 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
         )
         return _Declared(recorder, decorated=False)
 
-    # Unguarded: the framework's call; `_begin` contains its own faults.
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]
     ) -> Answer:
@@ -538,7 +535,6 @@ class RemitTools(AgentMiddleware[Any, Any, Any]):
 
     __call__ = wrap_tool_call
 
-    # Unguarded: as above.
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
@@ -599,7 +595,6 @@ class _Call:
         self._answer: Answer | None = None
         self._outer: _Call | None = None
 
-    # Unguarded: assignments, and a context variable.
     def __enter__(self) -> Self:
         """Make the span current."""
         self._outer = _called.get()
@@ -608,7 +603,6 @@ class _Call:
             self.span.make_current()
         return self
 
-    # Unguarded: returns its argument.
     def answer(self, answer: Answer) -> Answer:
         """Return the answer, and keep it for the span.
 
@@ -621,7 +615,6 @@ class _Call:
             raise refused
         return answer
 
-    # Unguarded: contains its own faults.
     def __exit__(
         self,
         exc_type: type[BaseException] | None,

@@ -18,9 +18,9 @@ from contextvars import Context, ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
+from remit import _adapters as adapters
 from remit._base.text import describe_value, did_you_mean
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit.errors import DeclarationError, DeniedError, RunTerminated
 from remit.integrations import _llm
 from remit.models.data_risk import DataRisk
@@ -279,9 +279,9 @@ class _GovernedClient:
         self,
         name: str,
         arguments: dict[str, Any] | None = None,
-        *args: Any,  # noqa: ANN401 - passed on
-        **kwargs: Any,  # noqa: ANN401 - passed on
-    ) -> Any:  # noqa: ANN401 - of the client
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """Call a tool as the client does, unless it is refused."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         meta: Mapping[str, Any] = kwargs.get("meta") or {}
@@ -311,7 +311,7 @@ class _GovernedClient:
         recorder = self._tools.recorder(name, is_known=self._has_listed)
         return adapters.start(recorder, partial(_payload, name, arguments))
 
-    async def _send(self, span: adapters.ManualSpan, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+    async def _send(self, span: adapters.ManualSpan, *args: Any, **kwargs: Any) -> Any:
         try:
             return await self.call(*args, **kwargs)
         except MCPError as error:
@@ -325,7 +325,7 @@ class _GovernedClient:
             return False
         return call[0].session is self._client
 
-    async def list_tools(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+    async def list_tools(self, *args: Any, **kwargs: Any) -> Any:
         """List tools as the client does, and declare them."""
         result = await self.list(*args, **kwargs)
         self._tools.add(result.tools)
@@ -479,7 +479,7 @@ class Recorded(Extension):
         recorder = self._tools.recorder(name, is_known=self._server is not None)
         return adapters.start(recorder, partial(_payload, name, arguments), parent=context)
 
-    def _open(self, session: _Session) -> Any:  # noqa: ANN401 - an open run
+    def _open(self, session: _Session) -> Any:
         """Open a run, which is not inside that of a client in the same process."""
         return Context().run(partial(self._agent.open, traceparent=session.traceparent))
 
@@ -503,7 +503,7 @@ class Recorded(Extension):
             await self._list_new(name)
         except DeclarationError:
             raise
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             adapters.contain("the tools of an MCP server", error)
 
     async def _list_new(self, name: str) -> None:
@@ -546,7 +546,7 @@ class Recorded(Extension):
         return adapters.step_of(getattr(manager.get_tool(name), "fn", None))
 
 
-async def _noting_refusals(call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+async def _noting_refusals(call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
     """Call a tool as the server does, and note the refusal that the server hides."""
     try:
         return await call(*args, **kwargs)
@@ -623,7 +623,7 @@ def _outputs(result: object) -> dict[str, object]:
     return {"outputs": {"output": output}}
 
 
-def _content(block: Any) -> object:  # noqa: ANN401 - one of several models
+def _content(block: Any) -> object:
     if isinstance(block, TextContent):
         return block.text
     data = getattr(block, "data", None)

@@ -21,10 +21,10 @@ from importlib import metadata
 from typing import Any, ClassVar, Final, TypeVar, cast
 from weakref import WeakValueDictionary
 
+from remit import _adapters as adapters
 from remit._base.frames import caller
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit._policy.limits import Ceilings
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
@@ -40,7 +40,7 @@ except metadata.PackageNotFoundError:
     _found = None
 _llm.required(PACKAGE, LOWEST, _found)
 
-from agents import (  # noqa: E402 - after the check of its version
+from agents import (
     Agent,
     AgentSpanData,
     FunctionTool,
@@ -62,7 +62,7 @@ from agents import (  # noqa: E402 - after the check of its version
     UserError,
     get_current_span,
 )
-from agents.tool_context import ToolContext  # noqa: E402 - as above
+from agents.tool_context import ToolContext
 
 TAgent = TypeVar("TAgent", bound=Agent[Any])
 
@@ -180,7 +180,7 @@ def _identifier(name: str) -> str:
     return f"{FRAMEWORK}.agents:{name}"
 
 
-def _started(data: Any) -> dict[str, object]:  # noqa: ANN401 - any span of the SDK
+def _started(data: Any) -> dict[str, object]:
     """Return the payload of an agent, a hand-over or a guardrail."""
     if isinstance(data, AgentSpanData):
         return _llm.known_only(
@@ -213,7 +213,7 @@ def _error_of_call(span: Span[Any], error: BaseException | None) -> BaseExceptio
 # What a model call says
 
 
-def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:  # noqa: ANN401
+def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
     """Return the payload of a model call."""
     messages, omitted = history.new(parent, _messages(data.input))
     if isinstance(data, GenerationSpanData):
@@ -251,7 +251,7 @@ SETTINGS: Final = (
 )  # fmt: skip
 
 
-def _answered(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:  # noqa: ANN401
+def _answered(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
     """Return the result of a model call."""
     response = getattr(data, "response", None)
     output = _field(response, "output") if response is not None else getattr(data, "output", None)
@@ -276,7 +276,7 @@ def _answered(data: Any, history: _llm.History, parent: Any) -> dict[str, object
     )
 
 
-def _field(value: object, name: str) -> Any:  # noqa: ANN401 - of any model or mapping
+def _field(value: object, name: str) -> Any:
     """Return a field of a model or a mapping, None if there is none."""
     if isinstance(value, Mapping):
         return cast("Mapping[str, object]", value).get(name)
@@ -592,7 +592,7 @@ class _GovernedList:
     def __init__(self, name: str, govern_item: Callable[[Any], Any]) -> None:
         self._name, self._govern = name, govern_item
 
-    def __get__(self, agent: Agent[Any] | None, _owner: type) -> Any:  # noqa: ANN401 - a field
+    def __get__(self, agent: Agent[Any] | None, _owner: type) -> Any:
         if agent is None or self._name not in vars(agent):
             raise AttributeError(self._name)
         items = cast("list[object]", vars(agent)[self._name])
@@ -710,7 +710,7 @@ def _decorated(tool: FunctionTool) -> adapters.SpanRecorder | None:
 
 
 @adapters.guarded("the declaration of a tool", TOOL)
-def _declared(tool: FunctionTool, risk: DataRisk | None, place: str | None) -> Any:  # noqa: ANN401
+def _declared(tool: FunctionTool, risk: DataRisk | None, place: str | None) -> Any:
     return adapters.declare(
         f"{FRAMEWORK}:tool:{tool.name}",
         "tool",

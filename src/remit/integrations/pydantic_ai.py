@@ -23,9 +23,9 @@ from inspect import isfunction, ismethod
 from typing import Any, Final, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
+from remit import _adapters as adapters
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit._policy.limits import Ceiling
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
@@ -35,14 +35,14 @@ PACKAGE: Final = "pydantic-ai-slim"
 LOWEST: Final = "2.38"
 _llm.required(PACKAGE, LOWEST, _llm.installed(PACKAGE), __name__)
 
-from pydantic_ai import RunContext  # noqa: E402 - after the check
-from pydantic_ai.agent import AbstractAgent  # noqa: E402
-from pydantic_ai.capabilities import (  # noqa: E402
+from pydantic_ai import RunContext
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.capabilities import (
     AbstractCapability,
     CapabilityOrdering,
     WrapperCapability,
 )
-from pydantic_ai.exceptions import (  # noqa: E402
+from pydantic_ai.exceptions import (
     ApprovalRequired,
     CallDeferred,
     ModelRetry,
@@ -50,7 +50,7 @@ from pydantic_ai.exceptions import (  # noqa: E402
     SkipToolExecution,
     ToolFailed,
 )
-from pydantic_ai.messages import (  # noqa: E402
+from pydantic_ai.messages import (
     BinaryContent,
     ModelMessage,
     ModelRequest,
@@ -59,24 +59,24 @@ from pydantic_ai.messages import (  # noqa: E402
     ToolReturn,
     UserContent,
 )
-from pydantic_ai.models import (  # noqa: E402
+from pydantic_ai.models import (
     Model,
     ModelRequestContext,
     ModelRequestParameters,
     StreamedResponse,
 )
-from pydantic_ai.models.wrapper import WrapperModel  # noqa: E402
-from pydantic_ai.output import (  # noqa: E402
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.output import (
     NativeOutput,
     OutputContext,
     PromptedOutput,
     TextOutput,
     ToolOutput,
 )
-from pydantic_ai.run import AgentRunResult  # noqa: E402
-from pydantic_ai.settings import ModelSettings  # noqa: E402
-from pydantic_ai.tools import DeferredToolRequests, Tool, ToolDefinition  # noqa: E402
-from pydantic_ai.toolsets import (  # noqa: E402
+from pydantic_ai.run import AgentRunResult
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import DeferredToolRequests, Tool, ToolDefinition
+from pydantic_ai.toolsets import (
     AbstractToolset,
     CombinedToolset,
     FunctionToolset,
@@ -84,7 +84,7 @@ from pydantic_ai.toolsets import (  # noqa: E402
     RenamedToolset,
     WrapperToolset,
 )
-from pydantic_ai.usage import RequestUsage  # noqa: E402
+from pydantic_ai.usage import RequestUsage
 
 __all__ = ["Remit"]
 
@@ -280,7 +280,7 @@ class Remit(AbstractCapability[Any]):
         tool_def: ToolDefinition,
         args: dict[str, Any],
         handler: Callable[[dict[str, Any]], Any],
-    ) -> Any:  # noqa: ANN401 - of the tool
+    ) -> Any:
         """Record a tool, or refuse it: the model reads the refusal as its result."""
         recorder = self.declared.tool(ctx, tool_def)
         try:
@@ -304,9 +304,9 @@ class Remit(AbstractCapability[Any]):
         ctx: RunContext[Any],
         *,
         output_context: OutputContext,
-        output: Any,  # noqa: ANN401 - what the model gave
+        output: Any,
         handler: Callable[[Any], Any],
-    ) -> Any:  # noqa: ANN401 - of the function
+    ) -> Any:
         """Record an output function, or refuse it: the model reads the refusal.
 
         At the last attempt, and of a part of a stream, the refusal reaches the caller.
@@ -373,7 +373,6 @@ class _Declared:
         merged.outputs = self.outputs or other.outputs
         return merged
 
-    # Unguarded: contains its own faults.
     def agent(self, name: str) -> _Agent:
         """Return what opens the runs of the agent, and what it forbids.
 
@@ -650,7 +649,7 @@ def _unwrapped(capability: AbstractCapability[Any]) -> AbstractCapability[Any]:
 
 
 @adapters.guarded("a look at the output functions of an agent", ())
-def _output_functions(output: Any) -> Sequence[Callable[..., object]]:  # noqa: ANN401 - any type
+def _output_functions(output: Any) -> Sequence[Callable[..., object]]:
     """Return the functions in the output type of an agent."""
     if isinstance(output, ToolOutput):
         output = cast("Any", output).output
@@ -716,7 +715,7 @@ def _messages(messages: Iterable[ModelMessage]) -> Iterator[_llm.Message]:
                 yield from _request_message(part)
 
 
-def _request_message(part: Any) -> Iterator[_llm.Message]:  # noqa: ANN401 - twelve types
+def _request_message(part: Any) -> Iterator[_llm.Message]:
     kind = part.part_kind
     if kind == "system-prompt":
         yield _llm.message("system", part.content)

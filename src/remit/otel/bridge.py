@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
+from remit import _adapters as adapters
 from remit._base.frames import caller
 from remit._base.guard import contain, guarded
 from remit._base.text import describe_value
 from remit._base.version import __version__
-from remit._decorators import adapters
 from remit._record.context import open_context
 from remit._record.runs import SpanContext
 from remit._record.spans import SpanRecorder
@@ -35,9 +35,9 @@ from remit.otel.messages import messages_of, system_of, tools_of
 SDK: Final = "opentelemetry-sdk"
 _llm.required(SDK, "1.25", _llm.installed(SDK), "remit.otel")
 
-from opentelemetry.context import Context  # noqa: E402 - after the check
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor  # noqa: E402
-from opentelemetry.trace import StatusCode  # noqa: E402
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import StatusCode
 
 MAX_TOOLS: Final = 1_000
 """Tools that one bridge declares; further ones are recorded as `otel:tool`."""
@@ -128,7 +128,6 @@ class Bridge(SpanProcessor):
 
     # The start
 
-    # Unguarded: contains its own faults.
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Open a span of remit if this is a step.
 
@@ -141,7 +140,7 @@ class Bridge(SpanProcessor):
             self._start(span)
         except DeniedError:
             raise
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             fault = error
         else:
             return
@@ -182,7 +181,7 @@ class Bridge(SpanProcessor):
             _add(parents, context.key, context.run.context.key if around is None else around.key)
             manual.make_current()
 
-    def _agent(self, attributes: Attributes, name: str) -> Any:  # noqa: ANN401 - `AgentRuns`
+    def _agent(self, attributes: Attributes, name: str) -> Any:
         """Return the agent whose run an outermost agent opens."""
         agent = _agent_name(attributes, name)
         return adapters.declare_agent(f"otel.agents:{agent}", name=agent, place=self._place)

@@ -105,7 +105,7 @@ CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CAPTURES: Final = frozenset({"span_only", "span_and_event", "true"})
 
 
-def read(attributes: Attributes, field: str) -> Any:  # noqa: ANN401 - of an attribute
+def read(attributes: Attributes, field: str) -> Any:
     """Return the value of the first attribute of *field* that is set."""
     for name in NAMES[field]:
         value = attributes.get(name)

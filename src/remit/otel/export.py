@@ -58,7 +58,7 @@ class ExportSink:
         start_span: That of the other sink.
     """
 
-    def __init__(self, processor: Any, sink: Sink, registry: Registry) -> None:  # noqa: ANN401
+    def __init__(self, processor: Any, sink: Sink, registry: Registry) -> None:
         """Export to *processor*, with kinds and risks of *registry*."""
         self.start_span: Callable[[Item], None] = sink.start_span
         self._sink = sink
@@ -80,7 +80,7 @@ class ExportSink:
         # Before the sink, which may change the item.
         try:
             self._export(start, finished_ns, status, result)
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             contain("the export of a span", error)
         finally:
             self._sink.end_span(start, finished_ns, status, result)
@@ -97,7 +97,7 @@ class ExportSink:
                 run = None if ended is None else ended.feed.run()
                 if run is not None:
                     self._ended[item.run_key] = run
-        except Exception as error:  # noqa: BLE001 - a guard
+        except Exception as error:
             contain("the export of a span", error)
         finally:
             self._sink.put(item)
@@ -162,7 +162,7 @@ class ExportedSpan(ReadableSpan):
         self._outcome = (status, result)
         self._context = _context(span_trace.trace_id, item.key)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the attributes
+    def __getattr__(self, name: str) -> Any:
         """Read all parts when one is missing."""
         if name not in _FIELDS:
             raise AttributeError(name)

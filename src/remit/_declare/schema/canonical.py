@@ -88,7 +88,7 @@ class Canonicalizer:
     redact: Redact
     generated: bool = True
 
-    def schema(self, schema: object, name: str | None = None) -> Any:  # noqa: ANN401 - JSON
+    def schema(self, schema: object, name: str | None = None) -> Any:
         """Return a schema, or a part of one, with its keys sorted and its values redacted.
 
         Redaction depends on the *name* of the property that it describes.

@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is a result, not a fault.
 """JSON Schema of types, by pydantic, which says what a payload holds, the same on every Python.
 
 Before pydantic reads a type, `TypeNormalizer` replaces the parts that it would reject, warn about
@@ -213,7 +212,7 @@ class TypeNormalizer:
         """Start without replaced classes."""
         self._replaced: dict[object, object] = dict(_REPLACED)
 
-    def normalize(self, annotation: object) -> Any:  # noqa: ANN401 - any type form
+    def normalize(self, annotation: object) -> Any:
         """Return the type for pydantic of a resolved annotation."""
         if annotation is None or isinstance(annotation, typing.TypeVar):
             return annotation
@@ -294,13 +293,13 @@ class TypeNormalizer:
             field.type = new.__annotations__[field.name]
         return new
 
-    def _of_field(self, info: AnnotationInfo) -> Any:  # noqa: ANN401 - any type form
+    def _of_field(self, info: AnnotationInfo) -> Any:
         if info.note is not None:
             return _noted(info.note)
         return Any if info.annotation is MISSING else self.normalize(info.annotation)
 
 
-def _like(cls: Any, fields: Sequence[Field], infos: Mapping[str, AnnotationInfo]) -> Any:  # noqa: ANN401
+def _like(cls: Any, fields: Sequence[Field], infos: Mapping[str, AnnotationInfo]) -> Any:
     """Return a class of the same kind as *cls*, whose fields have no types yet."""
     if is_typed_dict(cls):
         new: Any = vars(typing_extensions)["TypedDict"](cls.__name__, {})
@@ -324,7 +323,7 @@ def _is_required(annotation: object, *, default: bool) -> bool:
     return "required" in qualifiers or (default and "not_required" not in qualifiers)
 
 
-def _dataclass_field(field: Field) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
+def _dataclass_field(field: Field) -> Any:
     has_factory = field.optional and field.default is NO_DEFAULT
     return dataclasses.field(
         default=field.default,
@@ -338,7 +337,7 @@ def _has_schema_hook(cls: type) -> bool:
     return hasattr(cls, "__get_pydantic_core_schema__")
 
 
-def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
+def _other_class(cls: Any) -> object:
     """Return the replacement of a class without fields; *cls* if pydantic can read it."""
     if issubclass(cls, enum.Enum):
         return cls if cls.__members__ else _opaque(cls)
@@ -373,7 +372,7 @@ class Generator(GenerateJsonSchema):
         del schema
         return False
 
-    def field_is_present(self, field: Any) -> bool:  # noqa: ANN401 - pydantic's own name is private
+    def field_is_present(self, field: Any) -> bool:
         """Leave out fields that only the constructor takes."""
         return not field.get("init_only")
 
@@ -388,7 +387,7 @@ class Generator(GenerateJsonSchema):
         """Keep the value as it is, for redaction."""
         return Raw(dft)
 
-    def generate_inner(self, schema: Any) -> Json:  # noqa: ANN401 - pydantic's own name is private
+    def generate_inner(self, schema: Any) -> Json:
         """Remove the titles that pydantic makes, and the values that authors of classes hid."""
         generated = super().generate_inner(schema)
         ref = generated.get("$ref")
@@ -475,7 +474,7 @@ def _rank(value: object) -> tuple[str, str]:
     return type(value).__name__, str(value) if plain else ""
 
 
-def _clean_class(schema: Json, cls: Any) -> None:  # noqa: ANN401 - any class
+def _clean_class(schema: Json, cls: Any) -> None:
     """Remove from the schema of a class its title, unless chosen, and the withheld values."""
     config: Mapping[str, object] = (
         getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
@@ -493,7 +492,7 @@ def _clean_class(schema: Json, cls: Any) -> None:  # noqa: ANN401 - any class
             properties[name] = withheld_schema(properties[name], rule)
 
 
-def _clean_named_tuple(schema: Json, cls: Any) -> None:  # noqa: ANN401 - any class
+def _clean_named_tuple(schema: Json, cls: Any) -> None:
     """Add the names of the fields to the items of a named tuple, and remove their titles."""
     withheld = _withheld_fields(cls)
     items: list[Json] = schema.get("prefixItems", [])

@@ -362,7 +362,7 @@ def read_rows(
     with suppress(*ignore):
         # The names are ours, never data. Not `yield from`, which would close the cursor when the
         # generator is collected, perhaps after the connection.
-        for row in connection.execute(f"SELECT {columns} FROM {table} ORDER BY rowid"):  # noqa: S608, UP028
+        for row in connection.execute(f"SELECT {columns} FROM {table} ORDER BY rowid"):  # noqa: UP028
             yield row
 
 
@@ -430,7 +430,7 @@ def _insert(
     for group in _groups(rows, MAX_VARIABLES // len(rows[0]) if rows else 1):
         marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
         # The name is ours, never data.
-        yield f"INSERT OR {known} INTO {table} VALUES {marks}", [v for row in group for v in row]  # noqa: S608
+        yield f"INSERT OR {known} INTO {table} VALUES {marks}", [v for row in group for v in row]
 
 
 def _delete(
@@ -440,7 +440,7 @@ def _delete(
     for group in _groups(keys, MAX_VARIABLES):
         marks = ", ".join("?" * len(group))
         # The names are ours, never data.
-        yield f"DELETE FROM {table} WHERE {column} IN ({marks}) {condition}", group  # noqa: S608
+        yield f"DELETE FROM {table} WHERE {column} IN ({marks}) {condition}", group
 
 
 def _groups(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

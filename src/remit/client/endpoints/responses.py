@@ -122,7 +122,7 @@ def _success(model: type[M], body: bytes) -> SuccessResponse[M]:
 # Pydantic itself forgets a parametrised class that has no reference, and building one takes a
 # millisecond, so each is built at the first answer and kept.
 @cache
-def _parametrised(envelope: Any, model: type[BaseModel]) -> Any:  # noqa: ANN401 - a class made here
+def _parametrised(envelope: Any, model: type[BaseModel]) -> Any:
     return envelope[model]
 
 

@@ -15,9 +15,8 @@ import msgspec
 from msgspec import Raw
 
 from remit.collector.api.endpoints import OPERATIONS, REGISTER
-from remit.collector.api.operation import carry_out, read, read_keys, write_keys
+from remit.collector.api.operation import carry_out, read
 from remit.collector.domain.context import Context
-from remit.collector.domain.runs import write_changed
 from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, FINISH, SpanCall
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
@@ -112,8 +111,8 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
     outputs: dict[str, Raw] = {}
     for operation in _OF_RUNS:
         keys = [item.key for item in items if item.operation == operation]
-        if len(keys) > 1:
-            read_keys(ctx, operation, keys)
+        if keys:
+            ctx.tx.keys(ctx.caller.account_id, operation, keys)
     for item, answer in _answers(ctx, items):
         ctx.tally.items += 1
         if isinstance(answer, RequestError):
@@ -121,8 +120,6 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
             outputs[item.key] = Raw(error_answer(answer))
             break
         outputs[item.key] = Raw(answer)
-    write_changed(ctx)
-    write_keys(ctx)
     return encode({"status": "success", "outputs": outputs})
 
 
@@ -141,13 +138,8 @@ def _answers(
             continue
         if kind in _OF_RUNS and len(together) > 1:
             ids = {instance_id for item in together if (instance_id := _instance_id(item))}
-            # A registration may name an instance of another account.
-            account_id = None if kind == REGISTER else ctx.caller.account_id
-            rows = ctx.tx.instances(account_id, ids)
-            ctx.instances.update({instance_id: rows.get(instance_id) for instance_id in ids})
+            ctx.tx.instances(None, ids)
         yield from ((item, _answer(ctx, item)) for item in together)
-        write_changed(ctx)
-        ctx.instances.clear()
 
 
 def _kind(item: BulkOperation) -> str:
@@ -170,8 +162,6 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     try:
         ctx.allowance.check()
         endpoint.check_permission(ctx.caller)
-        if item.operation not in _OF_RUNS:
-            write_keys(ctx)
         # These write nothing before they may be refused, or have a savepoint of their own.
         undo = nullcontext() if item.operation in _OF_RUNS else ctx.tx.savepoint()
         with undo:

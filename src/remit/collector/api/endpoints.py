@@ -221,7 +221,7 @@ def _answered_apart(*_: object) -> None:
     """Bulk and the document are answered by `dispatch` itself."""
 
 
-def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:  # noqa: ANN401 - those of `Endpoint`
+def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
     """Return the row of a route."""
     defaults: dict[str, Any] = {
         "answers": route.answers,
@@ -254,7 +254,7 @@ class _Thing(NamedTuple):
     path: str = ""
     minimal: Callable[[Any], object] | None = None
 
-    def at(self, route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:  # noqa: ANN401 - those of `Endpoint`
+    def at(self, route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
         """Return the row of a route; what writes can be repeated unless *fields* say otherwise."""
         view = self.view or _of_row(partial(views.row_view, self.answers))
         defaults: dict[str, Any] = {"view": view, "account": self.account}
@@ -269,7 +269,7 @@ class _Thing(NamedTuple):
         step: str,
         perform: Perform,
         body: Model | None = None,
-        **fields: Any,  # noqa: ANN401 - as above
+        **fields: Any,
     ) -> Endpoint:
         """Return one row that has no route."""
         path, operation = f"/{self.path or self.name}{tail}", f"{self.name}s/{step}"
@@ -283,12 +283,12 @@ class _Thing(NamedTuple):
         """Return the row that shows one."""
         return self.row("GET", f"/{_ID}", "show", self.find)
 
-    def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+    def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:
         """Return the row that reads something about one."""
         fields = {"answers": answers, "view": _plain, **fields}
         return self.row("GET", f"/{_ID}/{step}", step, perform, **fields)
 
-    def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:  # noqa: ANN401 - as above
+    def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:
         """Return the row that creates one."""
         return self.row("POST", "", "create", perform, body, wrapped=True, **fields)
 
@@ -298,7 +298,7 @@ class _Thing(NamedTuple):
         body: Model,
         method: str = "PUT",
         tail: str = "",
-        **fields: Any,  # noqa: ANN401 - as above
+        **fields: Any,
     ) -> Endpoint:
         """Return the row that changes one."""
         return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True, **fields)

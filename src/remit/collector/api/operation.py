@@ -8,7 +8,6 @@ refused requests are not stored. Operations on one span keep their keys in the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Raw
@@ -107,8 +106,7 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
         result = endpoint.perform(ctx, *operation.arguments)
     except RequestError:
         # A concurrent request may have carried out the same operation.
-        ctx.keys.pop((endpoint.operation, key), None)
-        repeated = _repeated(ctx, operation, key, hashed)
+        repeated = _repeated(ctx, operation, key, hashed, again=True)
         if repeated is None:
             raise
         return repeated
@@ -124,24 +122,20 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
         inserted_at=ctx.now_us,
         request_hash=hashed,
     )
-    if (endpoint.operation, key) in ctx.keys:
-        ctx.new_keys.append(row)
-    else:
-        ctx.tx.add_keys([row])
+    ctx.tx.add_keys([row])
     return answer
 
 
-def _repeated(ctx: Context, operation: Operation, key: str, hashed: str) -> bytes | None:
+def _repeated(
+    ctx: Context, operation: Operation, key: str, hashed: str, *, again: bool = False
+) -> bytes | None:
     """Return the answer to a request whose key was used before, None if it was not.
 
     Raises:
         RequestError: 422, a token of another agent used it, or it was used for another request.
     """
     endpoint, caller = operation.endpoint, ctx.caller
-    if (endpoint.operation, key) in ctx.keys:
-        known = ctx.keys[endpoint.operation, key]
-    else:
-        known = ctx.tx.keys(caller.account_id, endpoint.operation, [key]).get(key)
+    known = ctx.tx.keys(caller.account_id, endpoint.operation, [key], again=again).get(key)
     if known is None:
         return None
     run_id, answer = known.agent_instance_id, known.answer or b""
@@ -158,7 +152,7 @@ def _repeated(ctx: Context, operation: Operation, key: str, hashed: str) -> byte
     return _encoded(ctx, endpoint, endpoint.again(ctx, thing_id, *operation.arguments))
 
 
-def _encoded(ctx: Context, endpoint: Endpoint, result: Any) -> bytes:  # noqa: ANN401 - what `view` takes
+def _encoded(ctx: Context, endpoint: Endpoint, result: Any) -> bytes:
     if isinstance(result, bytes):
         return result
     if ctx.minimal and endpoint.minimal is not None:
@@ -166,16 +160,3 @@ def _encoded(ctx: Context, endpoint: Endpoint, result: Any) -> bytes:  # noqa: A
     else:
         view = endpoint.view(ctx, result)
     return encode(view) if endpoint.bare else success_answer(view)
-
-
-def read_keys(ctx: Context, operation: str, keys: Sequence[str]) -> None:
-    """Read the keys of several operations of a bulk request at once."""
-    known = ctx.tx.keys(ctx.caller.account_id, operation, keys)
-    ctx.keys.update({(operation, key): known.get(key) for key in keys})
-
-
-def write_keys(ctx: Context) -> None:
-    """Write the keys that operations of a bulk request have used so far."""
-    if ctx.new_keys:
-        ctx.tx.add_keys(ctx.new_keys)
-        ctx.new_keys.clear()

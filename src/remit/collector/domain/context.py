@@ -12,7 +12,7 @@ from remit._base.clock import Clock, Deadline
 from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
 from remit.collector.errors import RequestError, too_large
 from remit.collector.settings import Settings
-from remit.collector.store import AgentRow, InstanceRow, KeyRow, Transaction
+from remit.collector.store import AgentRow, InstanceRow, Transaction
 from remit.collector.validation import Budget, Declarations
 
 
@@ -222,12 +222,6 @@ class Context:
         tally: Counters of the request.
         budget: Time left for comparing payloads with their schemas.
         places: Where runs of equal registrations belong, as far as this request has read it.
-        instances: Instances that the next operations of this bulk request name, by id; None for
-            one that does not exist.
-        changed: Those of them that were changed and are not written yet.
-        keys: Idempotency keys of this bulk request that were read in advance, by operation and
-            key; None for an unused one.
-        new_keys: Keys that this bulk request used and that are not written yet.
     """
 
     tx: Transaction
@@ -241,12 +235,6 @@ class Context:
     tally: RequestCounts = field(default_factory=RequestCounts)
     budget: Budget = field(default_factory=Budget)
     places: dict[bytes, Place] = field(default_factory=dict[bytes, Place])
-    instances: dict[str, InstanceRow | None] = field(default_factory=dict[str, InstanceRow | None])
-    changed: dict[str, InstanceRow] = field(default_factory=dict[str, InstanceRow])
-    keys: dict[tuple[str, str], KeyRow | None] = field(
-        default_factory=dict[tuple[str, str], KeyRow | None]
-    )
-    new_keys: list[KeyRow] = field(default_factory=list[KeyRow])
 
     def new_id(self) -> str:
         """Return a new id in the caller's account."""

@@ -521,10 +521,7 @@ def instance_of(ctx: Context, instance_id: str) -> InstanceRow:
     Raises:
         RequestError: 404, there is none for this caller.
     """
-    if instance_id in ctx.instances:
-        row = ctx.instances[instance_id]
-    else:
-        row = ctx.tx.instances(ctx.caller.account_id, [instance_id]).get(instance_id)
+    row = ctx.tx.instances(ctx.caller.account_id, [instance_id]).get(instance_id)
     if row is None or not ctx.caller.sees(row):
         raise not_found("agent_instance")
     return row

@@ -28,6 +28,7 @@ from remit.collector.errors import forbidden, invalid_field, not_found
 from remit.collector.store import INVALID, STATUSES, UNCHECKED, EnvironmentRow
 from remit.collector.store import questions as store
 from remit.collector.store.counts import RUN_COUNTS, US_PER_HOUR
+from remit.collector.store.rows import RunWithAgent
 from remit.collector.times import format_us
 from remit.collector.views.questions import count_view, fingerprint_of, listed_span, run_view
 from remit.models._types import Purpose
@@ -238,7 +239,7 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
     end = ctx.tx.end_of_changes()
     scope = _scope(ctx, None, None)
     run = None if query.run_id is None else _run(ctx, query.run_id)
-    runs: list[store.RunRecord] = []
+    runs: list[RunWithAgent] = []
     if query.after is None:
         cursor = store.newest_change(ctx.tx, end)
     else:

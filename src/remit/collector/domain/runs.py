@@ -175,10 +175,7 @@ def _known(
     instance_id = checked_id(request.id)
     if instance_id is None:
         return None
-    if instance_id in ctx.instances:
-        row = ctx.instances[instance_id]
-    else:
-        row = ctx.tx.instances(None, [instance_id]).get(instance_id)
+    row = ctx.tx.instances(None, [instance_id]).get(instance_id)
     if row is not None and not (ctx.caller.sees(row) and row.body_hash == body_hash(fields)):
         raise taken("id")
     return row
@@ -213,10 +210,7 @@ def _add(
         quality_payloads="{}",
         updated_at=ctx.now_us,
     )
-    row = ctx.tx.add_run(row)
-    if row.id in ctx.instances:
-        ctx.instances[row.id] = row
-    return row
+    return ctx.tx.add_run(row)
 
 
 def _place(ctx: Context, request: RegisterDeploymentInstanceRequest, *, kept: bool) -> Place:
@@ -343,21 +337,11 @@ def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> Instan
     return _changed(ctx, row, changed)
 
 
-def write_changed(ctx: Context) -> None:
-    """Write the instances that operations of a bulk request have changed so far."""
-    if ctx.changed:
-        ctx.tx.change_instances(ctx.changed.values())
-        ctx.changed.clear()
-
-
 def _changed(ctx: Context, before: InstanceRow, row: InstanceRow) -> InstanceRow:
-    """Store a changed instance, at once or with the others of a bulk request."""
+    """Store a changed instance."""
     row = without_payloads(row)
     ctx.tx.counts.run(before, row)
-    if row.id in ctx.instances:
-        ctx.instances[row.id] = ctx.changed[row.id] = row
-    else:
-        ctx.tx.change_instances([row])
+    ctx.tx.change_runs([row])
     return row
 
 

@@ -347,7 +347,7 @@ class SpanBatch:
             tallies = self._tallies.values()
             runs = [tally.compared(tally.write()) for tally in tallies]
             tx.add_findings([row for tally in tallies for row in tally.findings])
-            tx.tally(runs)
+            tx.change_runs(runs)
 
 
 def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:

@@ -104,7 +104,7 @@ class Maintenance:
         """Do *work*; log its first failure in a row, and return whether it succeeded."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - it is logged, and tried again
+        except Exception as error:
             if failure not in self._failed:
                 self._failed.add(failure)
                 logger.warning("%s: %s", failure, " ".join(str(error).split()))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from remit.collector.store import statements
 from remit.collector.store.counts import Counts
-from remit.collector.store.rows import (
-    Row,
-)
+from remit.collector.store.rows import FindingRow, InstanceRow, KeyRow, Row
 from remit.collector.store.statements import Value
 
 R = TypeVar("R", bound=Row)
@@ -21,6 +21,13 @@ MAX_REFERENCES: Final = 10_000
 """Most references of each kind that are kept in memory."""
 
 PlaceRefs: TypeAlias = tuple[int, int, int, int]
+_RUNS: Final = re.compile(r"\bruns\b")
+
+
+@lru_cache(maxsize=512)
+def is_about_runs(sql: str) -> bool:
+    """Return whether a statement reads or writes the table of runs."""
+    return _RUNS.search(sql) is not None
 
 
 class References:
@@ -48,6 +55,50 @@ class References:
         self.types.update(other.types)
 
 
+class Pending:
+    """What a transaction has read of runs and keys, and what it has still to write.
+
+    Attributes:
+        runs: Runs by id, with all changes; None for one that does not exist.
+        changed: Those to be updated, as the database has them.
+        keys: Idempotency keys by account, operation and key; None for an unused one.
+        new_keys: Those to be inserted.
+        new_runs: Ids of the runs to be inserted, where that can wait.
+        findings: Findings of spans to be inserted, where that can wait.
+        labels: Rows of `run_labels`, where that can wait.
+        subjects: Rows of `run_subjects`, where that can wait.
+    """
+
+    __slots__ = (
+        "changed",
+        "findings",
+        "keys",
+        "labels",
+        "new_keys",
+        "new_runs",
+        "runs",
+        "subjects",
+    )
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.runs: dict[str, InstanceRow | None] = {}
+        self.changed: dict[str, InstanceRow] = {}
+        self.keys: dict[tuple[str, str, str], KeyRow | None] = {}
+        self.new_keys: list[KeyRow] = []
+        self.new_runs: dict[str, None] = {}
+        self.findings: list[FindingRow] = []
+        self.labels: list[Mapping[str, Value]] = []
+        self.subjects: list[Mapping[str, Value]] = []
+
+    def copy(self) -> Pending:
+        """Return a copy, to which a savepoint returns."""
+        copied = Pending()
+        for name in self.__slots__:
+            setattr(copied, name, getattr(self, name).copy())
+        return copied
+
+
 class Execution(ABC):
     """The statements of an open transaction.
 
@@ -68,18 +119,44 @@ class Execution(ABC):
         self.counts = Counts()
         self.references = References()
         self._known = known
+        self._pending = Pending()
 
-    @abstractmethod
     def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
         """Run a statement; return its rows."""
+        if is_about_runs(sql):
+            self._write_runs()
+        return self._fetch(sql, values)
 
     @abstractmethod
+    def _fetch(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
+        """Return the rows of a statement, which does not see the runs that are not written yet."""
+
     def run(self, sql: str, values: Sequence[Value] = ()) -> int:
         """Run a statement; return the number of rows that it changed."""
+        self._forget_runs_of(sql)
+        return self._run(sql, values)
 
     @abstractmethod
+    def _run(self, sql: str, values: Sequence[Value]) -> int: ...
+
     def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         """Run a statement once for each row of values."""
+        if rows:
+            self._forget_runs_of(sql)
+            self._run_many(sql, rows)
+
+    @abstractmethod
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None: ...
+
+    def _forget_runs_of(self, sql: str) -> None:
+        """Write the changed runs and read them again, if the statement may change some."""
+        if is_about_runs(sql):
+            self._write_runs()
+            self._pending.runs.clear()
+
+    @abstractmethod
+    def _write_runs(self) -> None:
+        """Write the runs that were added or changed so far."""
 
     @abstractmethod
     def among(self, column: str, texts: Collection[str]) -> tuple[str, tuple[Value, ...]]:
@@ -151,13 +228,13 @@ class Execution(ABC):
     @contextmanager
     def savepoint(self) -> Generator[None]:
         """Return a block whose writes are undone if it raises, and theirs only."""
-        counts = self.counts.copy()
+        counts, pending = self.counts.copy(), self._pending.copy()
         self.run("SAVEPOINT item")
         try:
             yield
         except BaseException:
             self.run("ROLLBACK TO item")
-            self.counts, self.references = counts, References()
+            self.counts, self.references, self._pending = counts, References(), pending
             raise
         finally:
             self.run("RELEASE item")

@@ -71,7 +71,7 @@ def _adding(table: _Increments, target: str, buckets: int) -> str:
     totals = ", ".join(_total(column) for column in table.counts)
     changes = ", ".join(_changed(target, column) for column in table.counts)
     return (
-        f"INSERT INTO {target} (bucket, {keys}, {counts}) "  # noqa: S608 - names from the table above
+        f"INSERT INTO {target} (bucket, {keys}, {counts}) "
         f"SELECT {bucket}, {keys}, {totals} FROM moved GROUP BY {bucket}, {keys} "
         f"ON CONFLICT (bucket, {keys}) DO UPDATE SET {changes}"
     )
@@ -84,7 +84,7 @@ def _moving(table: _Increments) -> bytes:
         for target, buckets in table.targets
     )
     return (
-        f"WITH moved AS (DELETE FROM {table.name} WHERE ctid = ANY(ARRAY("  # noqa: S608 - as above
+        f"WITH moved AS (DELETE FROM {table.name} WHERE ctid = ANY(ARRAY("
         f"SELECT ctid FROM {table.name} LIMIT {MOST_INCREMENTS})) RETURNING *), {adding} "
         "SELECT COUNT(*) FROM moved"
     ).encode()
@@ -120,4 +120,4 @@ def forget_increments(cursor: Results, before_us: int) -> None:
         ("run_increments", day * HOURS_PER_DAY),
         ("withheld_increments", day),
     ):
-        cursor.execute(f"DELETE FROM {table} WHERE bucket < %s".encode(), (bucket,))  # noqa: S608 - a fixed name
+        cursor.execute(f"DELETE FROM {table} WHERE bucket < %s".encode(), (bucket,))

@@ -53,17 +53,17 @@ _LOCK: Final = f"{_READ} ORDER BY r.id FOR NO KEY UPDATE OF r"
 # With each run, whether some spans exist in the shards.
 _LOCK_WITH_SPANS: Final = _LOCK.replace(
     "SELECT ",
-    f"SELECT EXISTS (SELECT FROM spans AS s WHERE {_IN_SHARDS.format('s')} AND {OF_IDS}), ",  # noqa: S608 - fixed texts
+    f"SELECT EXISTS (SELECT FROM spans AS s WHERE {_IN_SHARDS.format('s')} AND {OF_IDS}), ",
     1,
 )
-_RUNS_OF_SPANS: Final = f"SELECT DISTINCT s.shard, s.run_ref FROM spans AS s WHERE {OF_IDS}"  # noqa: S608 - fixed texts
+_RUNS_OF_SPANS: Final = f"SELECT DISTINCT s.shard, s.run_ref FROM spans AS s WHERE {OF_IDS}"
 _IDS_OF_RUNS: Final = (
     "SELECT r.id FROM runs AS r WHERE r.shard = ANY(?::smallint[]) AND r.ref = ANY(?::bigint[])"
 )
 # The shards of each table are named: Citus takes them over by `=` from one to the other, but not by
 # `ANY`.
 _SPANS: Final = (
-    f"SELECT {statements.SPAN_COLUMNS} FROM spans AS s {JOIN_RUN} "  # noqa: S608 - fixed texts
+    f"SELECT {statements.SPAN_COLUMNS} FROM spans AS s {JOIN_RUN} "
     f"JOIN span_types AS t ON t.ref = s.type_ref {JOIN_PAYLOADS} AND {WITHIN.format('b')}"
     f"{{b}} WHERE {OF_IDS}{{s}}{{r}}"
 )
@@ -172,15 +172,6 @@ class DistributedTransaction(PostgresTransaction):
     # Runs
 
     @override
-    def instances(
-        self, account_id: str | None, instance_ids: Collection[str]
-    ) -> dict[str, InstanceRow]:
-        if self._writing:
-            return super().instances(account_id, instance_ids)
-        rows = self._runs(_READ, _among(instance_ids))
-        return {row.id: row for row in rows if account_id in {None, row.account_id}}
-
-    @override
     def hold(
         self,
         instance_ids: Collection[str],
@@ -208,7 +199,7 @@ class DistributedTransaction(PostgresTransaction):
         self._looked_up.update(span_ids)
         wanted |= there
         self._shards |= _shards_of(wanted)
-        self._lock([each for each in wanted if each not in self._pending.runs])
+        self.instances(None, wanted)
         return bool(there)
 
     def _lock_with_spans(
@@ -217,7 +208,7 @@ class DistributedTransaction(PostgresTransaction):
         """Lock runs of one part; return whether some of the spans exist in these shards of it."""
         values = (_array_of(shards), *of_ids(span_ids), *_among(run_ids))
         rows = self._fetch(_LOCK_WITH_SPANS, values)
-        self._take(columns for _, *columns in rows)
+        self._note_runs(columns for _, *columns in rows)
         return any(some_exist for some_exist, *_ in rows)
 
     def _runs_of_spans(self, span_ids: Collection[str], shards: Collection[int] | None) -> set[str]:
@@ -239,10 +230,13 @@ class DistributedTransaction(PostgresTransaction):
         return row
 
     @override
-    def _lock(self, run_ids: Collection[str]) -> None:
+    def _read_runs(self, run_ids: Collection[str]) -> None:
+        if not self._writing:
+            self._note_runs(self._fetch(_READ, _among(run_ids)))
+            return
         parts = by_shard((self._parts[shard_of(to_bytes(each))], each) for each in run_ids)
         for ids in parts.values():
-            self._take(self._fetch(_LOCK, _among(ids)))
+            self._note_runs(self._fetch(_LOCK, _among(ids)))
 
     @override
     def together(self, run_ids: Collection[bytes]) -> Iterable[Collection[bytes]]:
@@ -329,7 +323,7 @@ class DistributedTransaction(PostgresTransaction):
 
     def _change_runs(self, rows: Sequence[JsonRow]) -> None:
         shards, refs = (_array_of({row[name] for row in rows}) for name in ("shard", "ref"))
-        self._cursor.execute(translated(_CHANGE_RUNS)[0], (json_of(rows), shards, refs))
+        self._cursor.execute(translated(_CHANGE_RUNS), (json_of(rows), shards, refs))
 
     def _note_changes(self, rows: Sequence[JsonRow]) -> None:
         seq = self._one_number(_CHANGE, ())
@@ -350,7 +344,7 @@ class DistributedTransaction(PostgresTransaction):
         for start in range(0, len(rows), MOST_ROWS):
             some = rows[start : start + MOST_ROWS]
             values = [_stored(row[name]) for row in some for name in insert.columns]
-            self._cursor.execute(translated(insert.of_values(len(some)))[0], values)
+            self._cursor.execute(translated(insert.of_values(len(some))), values)
 
 
 def _among(run_ids: Collection[str]) -> tuple[Value, Value]:

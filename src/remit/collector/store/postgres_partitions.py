@@ -131,6 +131,6 @@ def drop(cursor: Results, table: str, name: str) -> int:
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (PARTS_LOCK,))
     if name not in names(cursor, table):
         return 0
-    ((count,),) = cursor.execute(f"SELECT COUNT(*) FROM {name}".encode()).fetchall()  # noqa: S608 - a name made here
+    ((count,),) = cursor.execute(f"SELECT COUNT(*) FROM {name}".encode()).fetchall()
     cursor.execute(f"DROP TABLE {name}".encode())
     return int(count)

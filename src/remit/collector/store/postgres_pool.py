@@ -29,7 +29,7 @@ Results: TypeAlias = "Cursor[tuple[Any, ...]]"
 
 AT_ONCE: Final = 32
 """The number of references that are taken at once."""
-_TAKE: Final = f"SELECT nextval('runs_ref_seq') FROM generate_series(1, {AT_ONCE})".encode()  # noqa: S608 - a number
+_TAKE: Final = f"SELECT nextval('runs_ref_seq') FROM generate_series(1, {AT_ONCE})".encode()
 _CLOSE_S: Final = 1.0
 # While attempts to connect fail, requests do not keep their threads waiting.
 _FAILING_S: Final = 0.2

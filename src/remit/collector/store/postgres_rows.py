@@ -10,8 +10,7 @@ Runs are read once, when they are locked, and written once, before the transacti
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, get_args
 
@@ -23,7 +22,7 @@ from remit.collector.store import statements
 from remit.collector.store.base import ConflictError
 from remit.collector.store.counts import RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY, WITHHELD_KEY
 from remit.collector.store.execution import References, values_of
-from remit.collector.store.ids import shard_of, to_bytes, to_text
+from remit.collector.store.ids import shard_of, to_bytes
 from remit.collector.store.postgres_copy import COPY_PAYLOADS, COPY_SPANS, copied, without_nul
 from remit.collector.store.postgres_counts import forget_increments
 from remit.collector.store.postgres_pool import Results, RunReferences
@@ -62,15 +61,14 @@ _LOCKS: Final[dict[type[Row], str]] = {
 _TYPES: Final = {str: "text", int: "bigint", bytes: "text"}
 _NUL: Final = "\x00"
 _QUOTED: Final = re.compile(r'["\\]')
-_RUNS: Final = re.compile(r"\bruns\b")
 _STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
 _LOCK_ACCOUNTS: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
 
 
 @lru_cache(maxsize=512)
-def translated(sql: str) -> tuple[bytes, bool]:
-    """Return a statement as the driver reads it, and whether it is about runs."""
-    return sql.replace("?", "%s").encode(), _RUNS.search(sql) is not None
+def translated(sql: str) -> bytes:
+    """Return a statement as the driver reads it."""
+    return sql.replace("?", "%s").encode()
 
 
 def _field_types(kind: type[Row]) -> dict[str, type]:
@@ -125,7 +123,7 @@ class Insert(NamedTuple):
         """
         values = {name: _decoded(f"r.{name}", name) for name in self.columns} | computed
         return (
-            f"INSERT INTO {self.table} ({', '.join(values)}) "  # noqa: S608 - names from the code, never from a request
+            f"INSERT INTO {self.table} ({', '.join(values)}) "
             f"SELECT {', '.join(values.values())} FROM {_recordset(self.columns)} {self.after}"
         )
 
@@ -133,7 +131,7 @@ class Insert(NamedTuple):
         """Return the statement for this number of rows, each value of which is a parameter."""
         row = f"({', '.join(_decoded('?', name) for name in self.columns)})"
         return (
-            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "  # noqa: S608 - as above
+            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "
             f"VALUES {', '.join([row] * rows)} {self.after}"
         )
 
@@ -160,18 +158,18 @@ _CHANGED_COLUMNS: Final = {
     "result": "text",
 }
 CHANGES: Final = (
-    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "  # noqa: S608 - as above
+    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "
     f"FROM {_recordset(_CHANGED_COLUMNS)}"
 )
 """The changed spans of a JSON parameter."""
 CHANGE_SPANS: Final = (
-    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "  # noqa: S608 - as above
+    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "
     f"WHERE {_SAME_SPAN.format('s', 'r')} AND {OF_IDS}"
 )
 # By its unique key, whatever statistics the planner has; a payload may have been deleted.
 REPLACE_RESULT: Final = "ON CONFLICT (run_ref, id, shard) DO UPDATE SET result = excluded.result"
 _CHANGE: Final = (
-    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("  # noqa: S608 - as above
+    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("
     "INSERT INTO span_payloads (run_ref, shard, id, payload, result) "
     f"SELECT run_ref, shard, id, '{statements.EMPTY}', result FROM r WHERE result IS NOT NULL "
     f"{REPLACE_RESULT}) {CHANGE_SPANS.format('r')}"
@@ -181,7 +179,7 @@ JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b',
 # The spans first, and then a look-up for each of them, whatever statistics the planner has: OFFSET
 # keeps it from merging the queries.
 _SPANS_OF_IDS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
+    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "
     f"SELECT {statements.SPAN_COLUMNS} FROM s CROSS JOIN LATERAL (SELECT r.id, r.account_ref "
     "FROM runs AS r WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
     "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
@@ -192,16 +190,15 @@ _SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['acco
 # As above: with `key = ANY(...)`, a plan that was made while there were few keys reads all keys of
 # the account.
 _KEYS_OF_TEXTS: Final = (
-    f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "  # noqa: S608 - as above
+    f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "
     f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
     "AND idempotency_keys.key = wanted.key OFFSET 0) AS k"
 )
 _HAS_IDENTIFIER: Final = "SELECT 1 FROM run_keys WHERE external_identifier = ? LIMIT 1"
 _LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
-_HOLD: Final = f"{statements.RUNS} WHERE r.id = ANY(?::bytea[]) {_LOCKED}"
 # With each run, whether some of the spans exist.
 _HOLD_WITH_SPANS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "  # noqa: S608 - as above
+    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "
     f"SELECT EXISTS (SELECT FROM s), {statements.RUN_COLUMNS} "
     f"FROM runs AS r {statements.WITH_PLACE} WHERE r.ref = ANY(ARRAY(SELECT run_ref FROM s) "
     f"|| ARRAY(SELECT ref FROM runs WHERE id = ANY(?::bytea[]))) {_LOCKED}"
@@ -209,9 +206,9 @@ _HOLD_WITH_SPANS: Final = (
 _OLDEST_OPEN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _READ_AGENT: Final = f"{statements.SELECT[AgentRow]} WHERE id = ? FOR NO KEY UPDATE"
 _CLOSE_AGENT: Final = "SELECT 1 FROM agents WHERE id = ? FOR UPDATE"
-_HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"  # noqa: S608 - as above
+_HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"
 _ERASE_PAYLOADS: Final = (
-    f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "  # noqa: S608 - as above
+    f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "
     f"WHERE run_ref = ? AND shard = ? AND {statements.HAS_PAYLOAD}"
 )
 _OLD_FINDINGS: Final = (
@@ -225,14 +222,12 @@ _FORGET_FINDINGS: Final = (
 
 # What is written before a commit: each part has one parameter, the JSON of its rows.
 NEW_RUN: Final = (*statements.INSERTED, "ref")
-CHANGED_RUN: Final = tuple(
-    dict.fromkeys((*statements.MUTABLE[InstanceRow], *statements.TALLIED)),
-)
+CHANGED_RUN: Final = tuple(name for name in statements.OF_RUN if name not in statements.LASTING)
 _CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | _SHARD
-CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"  # noqa: S608 - as above
+CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"
 """The changed runs of a JSON parameter."""
 CHANGE_RUNS: Final = (
-    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "  # noqa: S608 - as above
+    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "
     "WHERE w.ref = r.ref AND w.shard = r.shard"
 )
 INSERTS: Final = {
@@ -271,7 +266,7 @@ INSERTS: Final = {
 _PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
     "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
     "runs": (
-        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "  # noqa: S608 - as above
+        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "
         # By the key, whatever statistics the planner has.
         "AND w.ref = ANY(ARRAY(SELECT ref FROM r))"
     ),
@@ -283,45 +278,14 @@ _COUNTED: Final = ("new_runs", "run_keys")
 def _writing(parts: tuple[str, ...]) -> str:
     """Return the statement that writes *parts*, and returns how many rows of `_COUNTED` are new."""
     written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
-    counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in _COUNTED]  # noqa: S608 - as above
+    counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in _COUNTED]
     return f"WITH {written} SELECT {', '.join(counted) or '1'}"
-
-
-class _Pending:
-    """What a transaction has still to write, and the runs that it has locked.
-
-    Attributes:
-        runs: Locked runs, as they are with all changes.
-        new: Ids of those to be inserted.
-        changed: Ids of those to be updated.
-        findings: Findings of spans.
-        labels: Rows of `run_labels`.
-        subjects: Rows of `run_subjects`.
-    """
-
-    __slots__ = ("changed", "findings", "labels", "new", "runs", "subjects")
-
-    def __init__(self) -> None:
-        self.runs: dict[str, InstanceRow] = {}
-        self.new: dict[str, None] = {}
-        self.changed: dict[str, None] = {}
-        self.findings: list[FindingRow] = []
-        self.labels: list[JsonRow] = []
-        self.subjects: list[JsonRow] = []
-
-    def copy(self) -> _Pending:
-        """Return a copy, to which a savepoint returns."""
-        copied = _Pending()
-        for name in self.__slots__:
-            setattr(copied, name, getattr(self, name).copy())
-        return copied
 
 
 class PostgresTransaction(Transaction):
     """A transaction of the PostgreSQL store.
 
-    A writing transaction keeps the runs that it has locked in memory (`_Pending`) and returns them
-    without a second query. It has the agents as it read them: they are locked against deletion
+    A writing transaction has the agents as it read them: they are locked against deletion
     only, so `change` compares them with the database first.
     """
 
@@ -349,7 +313,6 @@ class PostgresTransaction(Transaction):
         self._writing = run_references is not None
         self._run_references = run_references or RunReferences()
         self._agents: dict[str, AgentRow] = {}
-        self._pending = _Pending()
         self._has_spans = False
 
     # Rows of agents and what belongs to them
@@ -407,26 +370,13 @@ class PostgresTransaction(Transaction):
     # Runs
 
     @override
-    def instances(
-        self, account_id: str | None, instance_ids: Collection[str]
-    ) -> dict[str, InstanceRow]:
-        if not self._writing:
-            return super().instances(account_id, instance_ids)
-        self._lock([each for each in instance_ids if each not in self._pending.runs])
-        known = (self._pending.runs.get(each) for each in instance_ids)
-        return {
-            row.id: row for row in known if row is not None and account_id in {None, row.account_id}
-        }
-
-    @override
     def instance_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
     ) -> str | None:
         wanted = agent_id, environment_id, external_identifier
-        for run_id in self._pending.new:
-            row = self._pending.runs[run_id]
+        for row in self._new_runs():
             if (row.agent_id, row.environment_id, row.external_identifier) == wanted:
-                return run_id
+                return row.id
         # Most are new. In a distributed database, a statement about several tables costs more.
         if not list(self.rows(_HAS_IDENTIFIER, (external_identifier,))):
             return None
@@ -440,33 +390,22 @@ class PostgresTransaction(Transaction):
         *,
         created: Collection[str] = (),
     ) -> bool:
-        unlocked = [each for each in instance_ids if each not in self._pending.runs]
         if not span_ids:
-            self._lock(unlocked)
+            self.instances(None, instance_ids)
             return False
+        unlocked = self._unread(instance_ids)
         values = (*of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
         if self._has_spans:
             # Some of the spans may belong to runs that are not written yet.
             self._write_runs()
-        answers = list(self._fetch(_HOLD_WITH_SPANS, values))
-        self._take(columns for _, *columns in answers)
-        return any(some_exist for some_exist, *_ in answers)
-
-    def _lock(self, run_ids: Collection[str]) -> None:
-        if run_ids:
-            self._take(self._fetch(_HOLD, (array_of_ids(map(to_bytes, run_ids)),)))
-
-    def _take(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Keep runs that were locked, except those that this transaction has changed."""
-        for run_id, *rest in rows:
-            row = InstanceRow(to_text(run_id), *rest)
-            self._pending.runs.setdefault(row.id, row)
+        rows = self._fetch(_HOLD_WITH_SPANS, values)
+        self._note_runs(columns for _, *columns in rows)
+        return any(some_exist for some_exist, *_ in rows)
 
     @override
     def add_run(self, row: InstanceRow) -> InstanceRow:
         row = super().add_run(row)
-        self._pending.runs[row.id] = row
-        self._pending.new[row.id] = None
+        self._pending.new_runs[row.id] = None
         return row
 
     @override
@@ -477,18 +416,8 @@ class PostgresTransaction(Transaction):
     def _insert_key_of_run(self, values: Sequence[Value]) -> None:
         """Do nothing: it is written with the run."""
 
-    @override
-    def _update_runs(self, fields: Sequence[str], rows: Collection[InstanceRow]) -> None:
-        self._lock([row.id for row in rows if row.id not in self._pending.runs])
-        for row in rows:
-            known = self._pending.runs.get(row.id)
-            if known is None:
-                continue
-            changes = {field: getattr(row, field) for field in fields}
-            self._pending.runs[row.id] = msgspec.structs.replace(known, **changes)
-            if row.id not in self._pending.new:
-                self._pending.changed[row.id] = None
-            self.counts.change(row)
+    def _new_runs(self) -> list[InstanceRow]:
+        return list(self.instances(None, self._pending.new_runs).values())
 
     @override
     def erase(self, run: InstanceRow, erased_at: int) -> int:
@@ -512,15 +441,8 @@ class PostgresTransaction(Transaction):
         return {row.id: row for row in self._spans(sql, values)}
 
     @override
-    def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
-        values = (_array(keys), account_id, operation)
-        return {row.key: row for row in self._all(KeyRow, _KEYS_OF_TEXTS, values)}
-
-    @override
-    def add_keys(self, rows: Sequence[KeyRow]) -> None:
-        # In order, so that two transactions with the same keys cannot deadlock.
-        ordered = sorted(rows, key=lambda row: (row.operation, row.key))
-        self._add(_INSERT_KEYS, (msgspec.json.encode(ordered).decode(),), len(rows))
+    def _read_keys(self, account_id: str, operation: str, keys: Collection[str]) -> list[KeyRow]:
+        return self._all(KeyRow, _KEYS_OF_TEXTS, (_array(keys), account_id, operation))
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
@@ -591,11 +513,11 @@ class PostgresTransaction(Transaction):
 
     def _forget(self, table: str, first_id: str, most: int, tables: Iterable[str]) -> int:
         """Delete the rows of up to *most* old spans in *table* from *tables*; return how many."""
-        sql = f"SELECT shard, id FROM {table} WHERE id < ? LIMIT ?"  # noqa: S608 - a fixed text
+        sql = f"SELECT shard, id FROM {table} WHERE id < ? LIMIT ?"
         old: list[tuple[int, bytes]] = self._fetch(sql, (to_bytes(first_id), most))
         shards = [(shard, array_of_ids(ids)) for shard, ids in by_shard(old).items()]
         for each in tables:
-            sql = f"DELETE FROM {each} WHERE shard = ? AND id = ANY(?::bytea[])"  # noqa: S608 - as above
+            sql = f"DELETE FROM {each} WHERE shard = ? AND id = ANY(?::bytea[])"
             self.run_many(sql, shards)
         return len(old)
 
@@ -638,14 +560,17 @@ class PostgresTransaction(Transaction):
             **self._parts_of_spans(),
         }
         self._write(parts)
+        if new_keys := self._pending.new_keys:
+            # In order, so that two transactions with the same keys cannot deadlock.
+            new_keys.sort(key=lambda row: (row.operation, row.key))
+            self._add(_INSERT_KEYS, (msgspec.json.encode(new_keys).decode(),), len(new_keys))
 
     def _parts_of_runs(self) -> dict[str, Sequence[JsonRow]]:
         pending = self._pending
-        new = [_values(pending.runs[run_id], NEW_RUN) for run_id in pending.new]
-        changed = [
-            _values(pending.runs[run_id], ("ref", *CHANGED_RUN)) for run_id in pending.changed
-        ]
-        pending.new, pending.changed = {}, {}
+        new = [_values(row, NEW_RUN) for row in self._new_runs()]
+        rows = self.instances(None, pending.changed).values()
+        changed = [_values(row, ("ref", *CHANGED_RUN)) for row in rows]
+        pending.new_runs, pending.changed = {}, {}
         keys = [
             {
                 "external_identifier": row["external_identifier"],
@@ -670,6 +595,7 @@ class PostgresTransaction(Transaction):
         pending.findings, pending.labels, pending.subjects = [], [], []
         return {"span_findings": findings, "run_labels": labels, "run_subjects": subjects}
 
+    @override
     def _write_runs(self) -> None:
         self._write(self._parts_of_runs())
 
@@ -688,17 +614,6 @@ class PostgresTransaction(Transaction):
         if wanted and added != wanted:
             raise ConflictError("another transaction added the same run")
 
-    @override
-    @contextmanager
-    def savepoint(self) -> Generator[None]:
-        pending = self._pending.copy()
-        try:
-            with super().savepoint():
-                yield
-        except BaseException:
-            self._pending = pending
-            raise
-
     # Statements
 
     def _add(self, sql: str, values: Sequence[Value], count: int) -> None:
@@ -715,31 +630,17 @@ class PostgresTransaction(Transaction):
         return " FOR UPDATE"
 
     @override
-    def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
-        if translated(sql)[1]:
-            self._write_runs()
-        return self._fetch(sql, [_findable(value) for value in values])
-
-    def _fetch(self, sql: str, values: Sequence[Value]) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement, which does not see runs that are not written yet."""
-        return self._cursor.execute(translated(sql)[0], values or None).fetchall()
+    def _fetch(self, sql: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
+        findable = [_findable(value) for value in values]
+        return self._cursor.execute(translated(sql), findable or None).fetchall()
 
     @override
-    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
-        return self._cursor.execute(self._to_run(sql), values or None).rowcount
+    def _run(self, sql: str, values: Sequence[Value]) -> int:
+        return self._cursor.execute(translated(sql), values or None).rowcount
 
     @override
-    def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        if rows:
-            self._cursor.executemany(self._to_run(sql), rows)
-
-    def _to_run(self, sql: str) -> bytes:
-        statement, about_runs = translated(sql)
-        if about_runs:
-            # It may change them.
-            self._write_runs()
-            self._pending.runs.clear()
-        return statement
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._cursor.executemany(translated(sql), rows)
 
     @override
     def end_of_changes(self) -> int:

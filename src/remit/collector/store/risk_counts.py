@@ -34,7 +34,7 @@ _ALIKE: Final = (
 _FAILED: Final = STATUSES.index("failed")
 _SUMMED: Final = ", ".join(f"SUM({name}) AS {name}" for name in SPAN_COUNTS[:-2])
 _AGENT: Final = "(SELECT ref FROM agents WHERE id = ?)"
-_TYPES_OF_AGENT: Final = f"SELECT ref FROM span_types WHERE agent_ref = {_AGENT}"  # noqa: S608 - a fixed text
+_TYPES_OF_AGENT: Final = f"SELECT ref FROM span_types WHERE agent_ref = {_AGENT}"
 MOST_SEEKS: Final = 400
 """Largest number of buckets that are looked up one by one."""
 NEVER, EVER = -(2**31), 2**31 - 1
@@ -77,12 +77,12 @@ class RiskCounts(SpanRows):
         run_id = to_bytes(instance_id)
         shard, of_run = self.in_shard("r.", run_id)
         counted = (
-            f"SELECT {_ALIKE} AS alike, COUNT(*) AS spans FROM runs AS r {self._spans_of_run} "  # noqa: S608 - fixed texts
+            f"SELECT {_ALIKE} AS alike, COUNT(*) AS spans FROM runs AS r {self._spans_of_run} "
             f"WHERE {shard}r.id = ? GROUP BY 1"
         )
         status = f"(s.alike >> {_FLAG_BITS}) & {2**_STATUS_BITS - 1}"
         sql = (
-            f"SELECT {_TYPE}, SUM(s.spans), "  # noqa: S608 - fixed texts
+            f"SELECT {_TYPE}, SUM(s.spans), "
             f"SUM(CASE WHEN {status} = {_FAILED} THEN s.spans ELSE 0 END), {_FLAGGED} "
             f"FROM ({counted}) AS s JOIN span_types AS t ON t.ref = s.alike >> {_TYPE_BITS} "
             f"GROUP BY t.ref, {_TYPE}"
@@ -108,12 +108,12 @@ class RiskCounts(SpanRows):
             )
             where.add_known(_OF_ENVIRONMENT, environment_id)
             chosen.append(
-                f"SELECT type_ref, {_SUMMED} FROM {self.counted(part.table)} AS c "  # noqa: S608 - fixed texts
+                f"SELECT type_ref, {_SUMMED} FROM {self.counted(part.table)} AS c "
                 f"WHERE {where.text} GROUP BY type_ref"
             )
             values += where.values
         sql = (
-            f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "  # noqa: S608 - fixed texts
+            f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "
             "SUM(denied), SUM(withheld), SUM(beyond), SUM(undeclared), SUM(invalid), "
             f"SUM(unchecked) FROM ({' UNION ALL '.join(chosen)}) AS h "
             f"JOIN span_types AS t ON t.ref = h.type_ref GROUP BY t.ref, {_TYPE}"
@@ -138,7 +138,7 @@ class RiskCounts(SpanRows):
         where.add(f"agent_ref = {_AGENT}", agent_id)
         where.add_known(_OF_ENVIRONMENT, environment_id)
         sql = (
-            f"SELECT rule, SUM(times) FROM {self.counted('withheld_days')} AS c "  # noqa: S608 - fixed texts
+            f"SELECT rule, SUM(times) FROM {self.counted('withheld_days')} AS c "
             f"WHERE {where.text} GROUP BY rule ORDER BY 2 DESC, rule"
         )
         return {rule: int(times) for rule, times in self.rows(sql, where.values)}
@@ -170,7 +170,7 @@ class RiskCounts(SpanRows):
             shard, of_run = self.in_shard("f.", run_id)
             of_runs, _ = self.in_shard("", run_id)
             where.add(
-                f"{shard}f.run_ref = (SELECT ref FROM runs WHERE {of_runs}id = ?)",  # noqa: S608 - fixed texts
+                f"{shard}f.run_ref = (SELECT ref FROM runs WHERE {of_runs}id = ?)",
                 *(*of_run, *of_run, run_id),
             )
         else:
@@ -178,7 +178,7 @@ class RiskCounts(SpanRows):
             where.add(f"f.agent_ref = {_AGENT}", agent_id)
             where.add_known(_OF_ENVIRONMENT, environment_id)
         sql = (
-            f"SELECT f.sentence, COUNT(*) FROM span_findings AS f WHERE {where.text} "  # noqa: S608 - fixed texts
+            f"SELECT f.sentence, COUNT(*) FROM span_findings AS f WHERE {where.text} "
             "GROUP BY f.sentence ORDER BY 2 DESC, 1 LIMIT ?"
         )
         return dict(self.rows(sql, (*where.values, most)))

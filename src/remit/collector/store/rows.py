@@ -242,6 +242,17 @@ class InstanceRow(Row, frozen=True, gc=False):
     environment_ref: int = 0
 
 
+class RunWithAgent(InstanceRow, frozen=True, gc=False):
+    """A run in a list, without its quality payloads, and with the names of its agent.
+
+    `recorded` is the number of spans that its end says were recorded, None unless fewer are here.
+    """
+
+    agent_name: str = ""
+    agent_identifier: str | None = None
+    recorded: int | None = None
+
+
 def all_spans(flags: int, recorded: int) -> int:
     """Return how many spans a run has in all, if its end says that *recorded* were recorded.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,14 +28,31 @@ class RunRows(Execution):
         self, account_id: str | None, instance_ids: Collection[str]
     ) -> dict[str, InstanceRow]:
         """Return the existing instances among *instance_ids*, keyed by id."""
-        where, values = self.among_ids("r.id", [to_bytes(each) for each in instance_ids])
-        if account_id is not None:
-            where = f"{where} AND {statements.RUN_FILTERS['account_id']}"
-            values = (*values, account_id)
-        # In order, so that two transactions that lock several cannot deadlock.
-        sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id"
-        rows = self._runs(sql + self._kept(InstanceRow), values)
-        return {row.id: row for row in rows}
+        if unread := self._unread(instance_ids):
+            self._read_runs(unread)
+        known = (self._pending.runs[each] for each in instance_ids)
+        return {
+            row.id: row for row in known if row is not None and account_id in {None, row.account_id}
+        }
+
+    def _unread(self, run_ids: Collection[str]) -> list[str]:
+        """Return the ids of runs that are not read yet, noted as if none existed."""
+        unread = [each for each in run_ids if each not in self._pending.runs]
+        self._pending.runs.update(dict.fromkeys(unread))
+        return unread
+
+    def _read_runs(self, run_ids: Collection[str]) -> None:
+        """Read runs, which a writing transaction locks, in order so that two cannot deadlock."""
+        where, values = self.among_ids("r.id", [to_bytes(each) for each in run_ids])
+        sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id{self._kept(InstanceRow)}"
+        self._note_runs(self._fetch(sql, values))
+
+    def _note_runs(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Note runs that were read, except those that this transaction has changed."""
+        for run_id, *rest in rows:
+            row = InstanceRow(to_text(run_id), *rest)
+            if self._pending.runs.get(row.id) is None:
+                self._pending.runs[row.id] = row
 
     def instance_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
@@ -75,7 +92,7 @@ class RunRows(Execution):
             where = f"{where} AND {statements.RUN_FILTERS['environment_id']}"
             values = (*values, environment_id)
         sql = (
-            "SELECT a.id, r.status, COUNT(*) FROM agents AS a "  # noqa: S608 - a fixed text
+            "SELECT a.id, r.status, COUNT(*) FROM agents AS a "
             f"JOIN runs AS r ON r.agent_ref = a.ref WHERE {where} GROUP BY a.id, r.status"
         )
         for agent_id, status, count in self.rows(sql, values):
@@ -164,6 +181,7 @@ class RunRows(Execution):
         if row.external_identifier is not None:
             key = (row.external_identifier, agent_ref, environment_ref, values["id"])
             self._insert_key_of_run(key)
+        self._pending.runs[row.id] = row
         self.counts.run(None, row)
         return row
 
@@ -196,23 +214,14 @@ class RunRows(Execution):
             return place_ref, account_ref, agent_ref, environment_ref
         return None
 
-    def change_instances(self, rows: Collection[InstanceRow]) -> None:
-        """Update existing instances, except what their spans change (`tally`)."""
-        fields = statements.MUTABLE[InstanceRow]
-        self._update_runs(fields, rows)
-
-    def tally(self, rows: Collection[InstanceRow]) -> None:
-        """Update what spans change in existing instances."""
-        self._update_runs(statements.TALLIED, rows)
-
-    def _update_runs(self, fields: Sequence[str], rows: Collection[InstanceRow]) -> None:
-        changes = ", ".join(f"{field} = ?" for field in fields)
-        sql = f"UPDATE runs SET {changes} WHERE id = ?"  # noqa: S608 - names of columns
-        values: list[tuple[Value, ...]] = [
-            (*(getattr(row, field) for field in fields), to_bytes(row.id)) for row in rows
-        ]
-        self.run_many(sql, values)
+    def change_runs(self, rows: Collection[InstanceRow]) -> None:
+        """Change existing runs, when the transaction ends."""
+        pending = self._pending
+        before = self.instances(None, [row.id for row in rows])
         for row in rows:
+            if row.id not in pending.new_runs:
+                pending.changed.setdefault(row.id, before[row.id])
+            pending.runs[row.id] = row
             self.counts.change(row)
 
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
 from remit.collector.store import statements
@@ -135,9 +135,23 @@ class SmallRows(Execution):
         """Return the schema version of this id."""
         return self.row(SchemaVersionRow, None, schema_version_id)
 
+    def keys(
+        self, account_id: str, operation: str, keys: Collection[str], *, again: bool = False
+    ) -> dict[str, KeyRow]:
+        """Return the used idempotency keys among *keys*, by key; *again* reads them once more."""
+        known = self._pending.keys
+        names = {key: (account_id, operation, key) for key in keys}
+        unread = [key for key, name in names.items() if again or name not in known]
+        if unread:
+            known.update({names[key]: None for key in unread if known.get(names[key]) is None})
+            for used in self._read_keys(account_id, operation, unread):
+                known[names[used.key]] = used
+        return {key: row for key, name in names.items() if (row := known[name]) is not None}
+
     @abstractmethod
-    def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
-        """Return the used idempotency keys among *keys*, by key."""
+    def _read_keys(
+        self, account_id: str, operation: str, keys: Collection[str]
+    ) -> Iterable[KeyRow]: ...
 
     def erasures(self, instance_id: str) -> list[ErasureRow]:
         """Return the erasures of an instance, oldest first."""
@@ -147,9 +161,11 @@ class SmallRows(Execution):
     def add(self, row: Row) -> None:
         """Insert a row whose id is new, which is no run and no span."""
 
-    @abstractmethod
-    def add_keys(self, rows: Sequence[KeyRow]) -> None:
-        """Insert idempotency keys that were not used before."""
+    def add_keys(self, rows: Iterable[KeyRow]) -> None:
+        """Insert idempotency keys that were not used before, when the transaction ends."""
+        for row in rows:
+            self._pending.keys[row.account_id, row.operation, row.key] = row
+            self._pending.new_keys.append(row)
 
     def change(
         self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | SessionRow
@@ -163,19 +179,19 @@ class SmallRows(Execution):
         Whether the row is still in use is to be read after this: then no other transaction can
         begin to use it.
         """
-        self.run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))  # noqa: S608 - a name from the tables
+        self.run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))
 
     def remove_agent(self, agent_id: str) -> None:
         """Delete an agent without instances, with its deployments, versions and tokens."""
         types = "SELECT ref FROM span_types WHERE agent_ref = (SELECT ref FROM agents WHERE id = ?)"
         for sql in (
-            f"DELETE FROM span_type_words WHERE type_ref IN ({types})",  # noqa: S608 - a fixed text
-            f"DELETE FROM span_types WHERE ref IN ({types})",  # noqa: S608 - as above
+            f"DELETE FROM span_type_words WHERE type_ref IN ({types})",
+            f"DELETE FROM span_types WHERE ref IN ({types})",
             "DELETE FROM run_places WHERE agent_id = ?",
         ):
             self.run(sql, (agent_id,))
         for table in statements.OF_AGENT:
-            self.run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))  # noqa: S608 - a fixed text
+            self.run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))
         self.run("DELETE FROM agents WHERE id = ?", (agent_id,))
 
     def touch_token(self, token_id: str, now_us: int) -> None:

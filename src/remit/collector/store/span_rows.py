@@ -154,7 +154,7 @@ class SpanRows(Execution):
         run_id = to_bytes(instance_id)
         shard, of_run = self.in_shard("r.", run_id)
         sql = (
-            f"SELECT COUNT(*) FROM runs AS r {self._spans_of_run} {parent} AND a.id = s.parent_id "  # noqa: S608 - fixed texts
+            f"SELECT COUNT(*) FROM runs AS r {self._spans_of_run} {parent} AND a.id = s.parent_id "
             f"WHERE {shard}r.id = ? AND s.status = {_FAILED} AND a.status = {_COMPLETE}"
         )
         return self._one_number(sql, (*of_run, run_id))
@@ -201,13 +201,13 @@ class SpanRows(Execution):
         if not run.flags & HOLE:
             return None
         condition, values = self._hole_of(run)
-        sql = f"SELECT number FROM span_findings WHERE {condition}"  # noqa: S608 - fixed texts
+        sql = f"SELECT number FROM span_findings WHERE {condition}"
         return next((int(number) for (number,) in self.rows(sql, values)), None)
 
     def close_hole(self, run: InstanceRow) -> None:
         """Delete the finding that a run has a hole."""
         condition, values = self._hole_of(run)
-        self.run(f"DELETE FROM span_findings WHERE {condition}", values)  # noqa: S608 - as above
+        self.run(f"DELETE FROM span_findings WHERE {condition}", values)
 
     def _hole_of(self, run: InstanceRow) -> tuple[str, tuple[Value, ...]]:
         shard, values = self.in_shard("", to_bytes(run.id))

@@ -33,7 +33,7 @@ _SPAN_TABLE_COLUMNS: Final = (
     "summary",
 )
 _INSERT_SPAN: Final = (
-    f"INSERT INTO spans ({', '.join(_SPAN_TABLE_COLUMNS)}) "  # noqa: S608 - fixed names
+    f"INSERT INTO spans ({', '.join(_SPAN_TABLE_COLUMNS)}) "
     f"VALUES ({', '.join('?' for _ in _SPAN_TABLE_COLUMNS)})"
 )
 _INSERT_PAYLOAD: Final = "INSERT INTO span_payloads (span_ref, payload, result) VALUES (?, ?, ?)"
@@ -47,11 +47,11 @@ _STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
 _LAST: Final = 2**63 - 1
 # One statement for any number of keys, compiled once; CROSS JOIN sets the order of the join.
 _KEYS_OF_TEXTS: Final = (
-    f"SELECT {statements.columns(KeyRow, 'k.')} FROM json_each(?) AS j "  # noqa: S608 - as above
+    f"SELECT {statements.columns(KeyRow, 'k.')} FROM json_each(?) AS j "
     "CROSS JOIN idempotency_keys AS k ON k.account_id = ? AND k.operation = ? AND k.key = j.value"
 )
 _INSERT_RUN: Final = (
-    f"INSERT INTO runs ({', '.join(statements.INSERTED)}) "  # noqa: S608 - as above
+    f"INSERT INTO runs ({', '.join(statements.INSERTED)}) "
     f"VALUES ({', '.join('?' for _ in statements.INSERTED)})"
 )
 _INSERT_KEY_OF_RUN: Final = (
@@ -87,7 +87,7 @@ def _adding(table: str, key: Sequence[str], counts: Sequence[str]) -> str:
     )
     columns = (*key, *counts)
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)}) "  # noqa: S608 - as above
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' for _ in columns)}) "
         f"ON CONFLICT DO UPDATE SET {changes}"
     )
 
@@ -136,9 +136,8 @@ class SqliteTransaction(Transaction):
         self._clock = clock or SystemClock()
 
     @override
-    def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
-        values = (_texts(keys), account_id, operation)
-        return {row.key: row for row in self._all(KeyRow, _KEYS_OF_TEXTS, values)}
+    def _read_keys(self, account_id: str, operation: str, keys: Collection[str]) -> list[KeyRow]:
+        return self._all(KeyRow, _KEYS_OF_TEXTS, (_texts(keys), account_id, operation))
 
     @override
     def hold(
@@ -155,10 +154,6 @@ class SqliteTransaction(Transaction):
     @override
     def add(self, row: Row) -> None:
         self.run(statements.INSERT[type(row)], values_of(row))
-
-    @override
-    def add_keys(self, rows: Sequence[KeyRow]) -> None:
-        self.run_many(statements.INSERT[KeyRow], [values_of(row) for row in rows])
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
@@ -247,7 +242,7 @@ class SqliteTransaction(Transaction):
     @override
     def _erase_payloads(self, run: InstanceRow) -> int:
         sql = (
-            f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} WHERE span_ref IN "  # noqa: S608 - fixed texts
+            f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} WHERE span_ref IN "
             f"(SELECT ref FROM spans WHERE run_ref = ?) AND {statements.HAS_PAYLOAD}"
         )
         return self.run(sql, (run.ref,))
@@ -256,7 +251,7 @@ class SqliteTransaction(Transaction):
     def forget_spans(self, first_id: str, most: int) -> int:
         refs = json.dumps([ref for (ref,) in self.rows(_OLD_SPANS, (to_bytes(first_id), most))])
         for table, column in (("span_payloads", "span_ref"), ("spans", "ref")):
-            sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"  # noqa: S608 - as above
+            sql = f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"
             count = self.run(sql, (refs,))
         return count
 
@@ -283,7 +278,27 @@ class SqliteTransaction(Transaction):
         return count, before_id < bound or span_ref < last
 
     @override
+    def _write_runs(self) -> None:
+        changed, self._pending.changed = self._pending.changed, {}
+        updates: dict[tuple[str, ...], list[tuple[Value, ...]]] = {}
+        for run_id, before in changed.items():
+            row = self._pending.runs[run_id]
+            # An index of a column that stays as it is need not be written.
+            fields = tuple(
+                name for name in statements.OF_RUN if getattr(row, name) != getattr(before, name)
+            )
+            values = (*(getattr(row, name) for name in fields), before.ref)
+            updates.setdefault(fields, []).append(values)
+        for fields, rows in updates.items():
+            if fields:
+                changes = ", ".join(f"{name} = ?" for name in fields)
+                self._run_many(f"UPDATE runs SET {changes} WHERE ref = ?", rows)
+
+    @override
     def flush(self) -> None:
+        self._write_runs()
+        new_keys, self._pending.new_keys = self._pending.new_keys, []
+        self.run_many(statements.INSERT[KeyRow], [values_of(row) for row in new_keys])
         changed, pending = self.counts.changed, self.counts
         if changed:
             now_us = self._clock.wall_ns() // NS_PER_US
@@ -299,17 +314,16 @@ class SqliteTransaction(Transaction):
         self.run_many(_ADD_TO_WITHHELD, withheld)
 
     @override
-    def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
+    def _fetch(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
         return self._connection.execute(sql, values)
 
     @override
-    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
+    def _run(self, sql: str, values: Sequence[Value]) -> int:
         return self._connection.execute(sql, values).rowcount
 
     @override
-    def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        if rows:
-            self._connection.executemany(sql, rows)
+    def _run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
 
     @override
     def end_of_changes(self) -> int:
@@ -322,7 +336,7 @@ class SqliteTransaction(Transaction):
 
     @override
     def among(self, column: str, texts: Collection[str]) -> tuple[str, tuple[Value, ...]]:
-        return f"{column} IN (SELECT value FROM json_each(?))", (_texts(texts),)  # noqa: S608 - as above
+        return f"{column} IN (SELECT value FROM json_each(?))", (_texts(texts),)
 
     @override
     def among_ids(self, column: str, ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:

@@ -90,17 +90,6 @@ MUTABLE: Final[dict[type[Row], tuple[str, ...]]] = {
     DeploymentRow: ("current_version_id", "updated_at"),
     TokenRow: ("status", "updated_at"),
     SessionRow: ("last_used_at",),
-    InstanceRow: (
-        "status",
-        "start_seen",
-        "started_at",
-        "finished_at",
-        "termination_reason",
-        "terminated_by",
-        "quality_payloads",
-        "updated_at",
-        "handled",
-    ),
     SpanRow: (
         "status",
         "flags",
@@ -118,24 +107,6 @@ SPANS_OF_RUN: Final = (
     "spans_cancelled",
 )
 """The numbers of a run's spans, by status."""
-TALLIED: Final = (
-    *SPANS_OF_RUN,
-    "caused_by",
-    "flags",
-    "denied",
-    "handled",
-    "tokens_in",
-    "tokens_out",
-    "summary",
-    "failure_us",
-    "failure_step",
-    "failure_type",
-    "failure_place",
-    "failure_text",
-    "fingerprint",
-    "failure_span",
-)
-"""What the spans of a run change in its row."""
 NEWEST_SCHEMA_VERSION: Final = (
     "SELECT id FROM agent_schema_versions WHERE agent_id = ? AND external_identifier = ?"
     " ORDER BY inserted_at DESC, id DESC LIMIT 1"
@@ -167,19 +138,18 @@ def _nullable(kind: type[Row]) -> frozenset[str]:
 
 def _insert(kind: type[Row]) -> str:
     places = ", ".join("?" for _ in kind.__struct_fields__)
-    return f"INSERT INTO {TABLES[kind]} ({columns(kind)}) VALUES ({places})"  # noqa: S608 - names from the tables above
+    return f"INSERT INTO {TABLES[kind]} ({columns(kind)}) VALUES ({places})"
 
 
 def _update(kind: type[Row], where: str) -> str:
     changes = ", ".join(f"{field} = ?" for field in MUTABLE[kind])
-    return f"UPDATE {TABLES[kind]} SET {changes} WHERE {where}"  # noqa: S608 - as above
+    return f"UPDATE {TABLES[kind]} SET {changes} WHERE {where}"
 
 
 NULLABLE: Final = {kind: _nullable(kind) for kind in TABLES}
 _STORED: Final = [kind for kind in TABLES if kind not in {InstanceRow, SpanRow}]
 SELECT: Final[dict[type[Row], str]] = {
-    kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}"  # noqa: S608 - as above
-    for kind in _STORED
+    kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}" for kind in _STORED
 }
 INSERT: Final = {kind: _insert(kind) for kind in _STORED}
 UPDATE: Final = {kind: _update(kind, "id = ?") for kind in MUTABLE if kind in _STORED}
@@ -197,20 +167,26 @@ PLACE: Final = (
 )
 """The columns of a run that it shares with others of its registration."""
 PLACE_REFS: Final = ("account_ref", "agent_ref", "environment_ref")
-_OF_RUN: Final = [name for name in InstanceRow.__struct_fields__ if name not in PLACE]
+OF_RUN: Final = tuple(name for name in InstanceRow.__struct_fields__ if name not in PLACE)
+"""The columns of `runs`."""
+LASTING: Final = frozenset(
+    {"id", "external_identifier", "purpose", "body_hash", "inserted_at", "erased_at"}
+    | {"ref", "place_ref", *PLACE_REFS}
+)
+"""Those that no request about the run and no span of it changes."""
 RUN_COLUMNS: Final = ", ".join(
     f"{'p' if name in PLACE else 'r'}.{name}" for name in InstanceRow.__struct_fields__
 )
 """The columns of a run `r` and its place `p`, in the order of the fields of its row."""
 WITH_PLACE: Final = "JOIN run_places AS p ON p.ref = r.place_ref"
-RUNS: Final = f"SELECT {RUN_COLUMNS} FROM runs AS r {WITH_PLACE}"  # noqa: S608 - as above
-INSERTED: Final = tuple(name for name in _OF_RUN if name != "ref")
+RUNS: Final = f"SELECT {RUN_COLUMNS} FROM runs AS r {WITH_PLACE}"
+INSERTED: Final = tuple(name for name in OF_RUN if name != "ref")
 FIND_PLACE: Final = (
-    "SELECT ref, account_ref, agent_ref, environment_ref FROM run_places WHERE "  # noqa: S608 - as above
+    "SELECT ref, account_ref, agent_ref, environment_ref FROM run_places WHERE "
     + " AND ".join(f"{name} = ?" for name in PLACE)
 )
 ADD_PLACE: Final = (
-    f"INSERT INTO run_places ({', '.join(PLACE)}, {', '.join(PLACE_REFS)}) "  # noqa: S608 - as above
+    f"INSERT INTO run_places ({', '.join(PLACE)}, {', '.join(PLACE_REFS)}) "
     "SELECT ?, ?, ?, ?, ?, ?, accounts.ref, agents.ref, environments.ref "
     "FROM accounts, agents, environments "
     "WHERE accounts.id = ? AND agents.id = ? AND environments.id = ? "
@@ -231,7 +207,7 @@ RUN_FILTERS: Final[dict[str, str]] = {
 }
 FIND_TYPE: Final = "SELECT ref FROM span_types WHERE agent_ref = ? AND name = ? AND hash = ?"
 ADD_TYPE: Final = (
-    f"INSERT INTO span_types ({TYPE_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"  # noqa: S608 - as above
+    f"INSERT INTO span_types ({TYPE_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 ADD_TYPE_WORD: Final = (
     "INSERT INTO span_type_words (word, side, type_ref) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
@@ -276,7 +252,7 @@ ERASE_PAYLOADS: Final = (
 """The assignments that erase payloads."""
 HAS_PAYLOAD: Final = f"(payload <> '{EMPTY}' OR result <> '{EMPTY}')"
 ERASE_RUN: Final = (
-    f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "  # noqa: S608 - as above
+    f"UPDATE runs SET quality_payloads = '{EMPTY}', termination_reason = "
     f"CASE WHEN termination_reason IS NULL THEN NULL ELSE '{ERASED}' END, summary = NULL, "
     "failure_text = NULL, erased_at = ? WHERE "
 )

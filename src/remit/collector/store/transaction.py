@@ -57,10 +57,10 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         self.run(f"{statements.ERASE_RUN}{shard}id = ?", (erased_at, *values, run_id))
         of_run = f"{shard}run_ref = ?"
         for change in (
-            f"UPDATE spans SET summary = NULL WHERE {of_run} AND summary IS NOT NULL",  # noqa: S608 - fixed texts
-            f"UPDATE span_findings SET sentence = NULL WHERE {of_run}",  # noqa: S608 - as above
-            f"DELETE FROM run_subjects WHERE {of_run}",  # noqa: S608 - as above
-            f"DELETE FROM run_labels WHERE {of_run}",  # noqa: S608 - as above
+            f"UPDATE spans SET summary = NULL WHERE {of_run} AND summary IS NOT NULL",
+            f"UPDATE span_findings SET sentence = NULL WHERE {of_run}",
+            f"DELETE FROM run_subjects WHERE {of_run}",
+            f"DELETE FROM run_labels WHERE {of_run}",
         ):
             self.run(change, (*values, run.ref))
         self.counts.change(run)
@@ -103,7 +103,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
 
     def count_old_runs(self, before_us: int, first_id: str) -> int:
         """Return the number of runs that `forget_runs` deletes after the old spans."""
-        young = f"EXISTS (SELECT 1 FROM spans AS s WHERE {self._same_run} AND s.id >= ?)"  # noqa: S608 - fixed texts
+        young = f"EXISTS (SELECT 1 FROM spans AS s WHERE {self._same_run} AND s.id >= ?)"
         rest = (
             "FROM runs AS r WHERE r.id < ? AND r.finished_at < ? AND r.updated_at < ? "
             f"AND NOT {young}"
@@ -115,7 +115,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         """Delete about *most* findings of each kind of days that ended before *before_us*."""
         day_us = before_us // US_PER_DAY * US_PER_DAY
         sql = (
-            f"DELETE FROM span_findings WHERE ({_FINDING}) IN (SELECT {_FINDING} "  # noqa: S608 - fixed texts
+            f"DELETE FROM span_findings WHERE ({_FINDING}) IN (SELECT {_FINDING} "
             "FROM span_findings WHERE kind = ? AND started_at < ? ORDER BY started_at LIMIT ?)"
         )
         return sum(self.run(sql, (kind, day_us, most)) for kind in FINDINGS)
@@ -129,7 +129,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
             ("run_hours", day * HOURS_PER_DAY),
             ("withheld_days", day),
         ):
-            self.run(f"DELETE FROM {table} WHERE bucket < ?", (bucket,))  # noqa: S608 - a fixed text
+            self.run(f"DELETE FROM {table} WHERE bucket < ?", (bucket,))
 
     def forget_runs(
         self, before_us: int, ids: tuple[str, str], most: int
@@ -152,11 +152,11 @@ class Transaction(SmallRows, RunRows, RiskCounts):
             return 0, 0, None
         # `finished_at` comes from the client, `updated_at` from the collector.
         is_old = (
-            "r.finished_at < ? AND r.updated_at < ? "  # noqa: S608 - fixed texts
+            "r.finished_at < ? AND r.updated_at < ? "
             f"AND NOT EXISTS (SELECT 1 FROM spans AS s WHERE {self._same_run})"
         )
         values = (before_us, before_us)
-        sql = f"SELECT r.id FROM runs AS r WHERE r.id > ? AND r.id <= ? AND {is_old} ORDER BY r.id"  # noqa: S608 - fixed texts
+        sql = f"SELECT r.id FROM runs AS r WHERE r.id > ? AND r.id <= ? AND {is_old} ORDER BY r.id"
         old = [row_id for (row_id,) in self.rows(sql, (after, seen[-1], *values))]
         last_id = None if len(seen) < most else to_text(seen[-1])
         runs, keys = self._remove_runs(old, is_old, values) if old else (0, 0)
@@ -172,20 +172,20 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         for run_ids in self.together(ids):
             among, named = self.among_runs("r.", run_ids)
             sql = (
-                f"DELETE FROM runs AS r WHERE {among} AND {is_old} "  # noqa: S608 - fixed texts
+                f"DELETE FROM runs AS r WHERE {among} AND {is_old} "
                 "RETURNING id, ref, external_identifier"
             )
             gone += self.rows(sql, (*named, *values))
         for run_id, run_ref, identifier in gone:
             shard, of_run = self.in_shard("", run_id)
             for table in ("run_changes", "run_labels", "run_subjects", "span_findings"):
-                sql = f"DELETE FROM {table} WHERE {shard}run_ref = ?"  # noqa: S608 - fixed texts
+                sql = f"DELETE FROM {table} WHERE {shard}run_ref = ?"
                 self.run(sql, (*of_run, run_ref))
             if identifier is not None:
                 sql = "DELETE FROM run_keys WHERE external_identifier = ? AND run_id = ?"
                 self.run(sql, (identifier, run_id))
         among, values = self.among("agent_instance_id", [to_text(row[0]) for row in gone])
-        sql = f"DELETE FROM idempotency_keys WHERE {among} AND agent_span_id IS NULL"  # noqa: S608 - a fixed text
+        sql = f"DELETE FROM idempotency_keys WHERE {among} AND agent_span_id IS NULL"
         return len(gone), self.run(sql, values)
 
     def forget_keys(

@@ -1,7 +1,9 @@
 """The schema of a database, its numbered changes, and refusals of databases of another version.
 
-The change to version N is two files in `changes/`, `NNNN_name.sqlite.sql` and
-`NNNN_name.postgres.sql`. A change is never edited after its release: databases have it already.
+`schema/` has the tables of version 1. The change to version N is a file in `changes/`,
+`NNNN_name.sql`, or where the databases differ two, `NNNN_name.sqlite.sql` and
+`NNNN_name.postgres.sql`. A new database is made of version 1 and all changes, so that it equals
+one that was upgraded. A change is never edited after its release: databases have it already.
 """
 
 from __future__ import annotations
@@ -38,8 +40,10 @@ class Change(NamedTuple):
 
 @cache
 def statements(dialect: str) -> tuple[str, ...]:
-    """Return the statements that create the tables of *dialect*, `sqlite` or `postgres`."""
-    return statements_of((files(_STORE) / "schema" / f"{dialect}.sql").read_text("utf-8"))
+    """Return the statements that make a new database of *dialect*, `sqlite` or `postgres`."""
+    first = (files(_STORE) / "schema" / f"{dialect}.sql").read_text("utf-8")
+    scripts = [first, *(change.sql for change in schema_changes(dialect))]
+    return tuple(each for script in scripts for each in statements_of(script))
 
 
 def statements_of(script: str) -> tuple[str, ...]:
@@ -57,7 +61,7 @@ def schema_changes(dialect: str) -> list[Change]:
     read: list[Change] = []
     for path in (files(_STORE) / "changes").iterdir():
         name, _, ending = path.name.partition(".")
-        if ending == f"{dialect}.sql":
+        if ending in {"sql", f"{dialect}.sql"}:
             number, _, words = name.partition("_")
             read.append(Change(int(number), words.replace("_", " "), path.read_text("utf-8")))
     return sorted(read)

@@ -7,7 +7,6 @@ from typing import Final, cast
 
 from remit.collector.json_io import read_json
 from remit.collector.store import InstanceRow
-from remit.collector.store.questions import RunRecord
 from remit.collector.times import format_us
 
 LEGACY_QUALITY: Final = "quality"
@@ -16,7 +15,7 @@ LEGACY_QUALITY: Final = "quality"
 _UINT64: Final = 2**64
 
 
-def summary_view(row: InstanceRow | RunRecord) -> dict[str, object]:
+def summary_view(row: InstanceRow) -> dict[str, object]:
     """Return an instance as a list shows it."""
     return {
         "type": "agent_instance",
@@ -82,7 +81,7 @@ def detail_view(
     }
 
 
-def failure_view(run: InstanceRow | RunRecord) -> dict[str, object] | None:
+def failure_view(run: InstanceRow) -> dict[str, object] | None:
     """Return the failure of an instance; None without one."""
     if run.failure_us is None:
         return None
@@ -99,7 +98,7 @@ def failure_view(run: InstanceRow | RunRecord) -> dict[str, object] | None:
     }
 
 
-def span_counts(row: InstanceRow | RunRecord, recorded: int | None = None) -> dict[str, int]:
+def span_counts(row: InstanceRow, recorded: int | None = None) -> dict[str, int]:
     """Return the numbers of an instance's spans.
 
     Args:

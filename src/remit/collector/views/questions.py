@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from remit.collector.store import SENSITIVE, UNCHECKED
-from remit.collector.store.questions import FAILED, FLAGS, Counted, RunRecord, SpanRecord
+from remit.collector.store.questions import FAILED, FLAGS, Counted, SpanRecord
+from remit.collector.store.rows import RunWithAgent
 from remit.collector.times import format_us
 from remit.collector.views.instances import failure_view, span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
 
 
-def run_view(run: RunRecord) -> dict[str, object]:
+def run_view(run: RunWithAgent) -> dict[str, object]:
     """Return a run in a list."""
     return {
         **summary_view(run),

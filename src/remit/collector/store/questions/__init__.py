@@ -33,7 +33,6 @@ from remit.collector.store.questions.run_lists import Beside as Beside
 from remit.collector.store.questions.run_lists import Cursor as Cursor
 from remit.collector.store.questions.run_lists import Ranking as Ranking
 from remit.collector.store.questions.run_lists import RunCriteria as RunCriteria
-from remit.collector.store.questions.run_lists import RunRecord as RunRecord
 from remit.collector.store.questions.run_lists import changed_runs as changed_runs
 from remit.collector.store.questions.run_lists import count_runs as count_runs
 from remit.collector.store.questions.run_lists import newest_change as newest_change

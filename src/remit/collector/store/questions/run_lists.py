@@ -25,8 +25,8 @@ from remit.collector.store.questions.scope import (
     run_meets,
     same_shard,
 )
-from remit.collector.store.rows import HOLE, STATUSES, all_spans
-from remit.collector.store.statements import Where
+from remit.collector.store.rows import HOLE, STATUSES, RunWithAgent, all_spans
+from remit.collector.store.statements import EMPTY, RUN_COLUMNS, Where
 from remit.collector.store.transaction import Transaction
 
 FEW_FINDINGS: Final = 1000
@@ -42,62 +42,9 @@ MEASURES: Final = {
 """What runs can be ranked by."""
 
 
-class RunRecord(msgspec.Struct, frozen=True, gc=False):
-    """A run in a list; times are microseconds since 1970.
-
-    `flags` has the flags of its spans. The fields `failure_...` describe the failure that began
-    first, and are None without one. `handled` counts the failed spans whose parent is complete.
-    `recorded` is the number of spans that its end says were recorded, None unless fewer are here.
-    """
-
-    id: str
-    account_id: str
-    agent_id: str
-    agent_version_id: str
-    environment_id: str
-    agent_deployment_id: str
-    agent_name: str
-    agent_identifier: str | None
-    external_identifier: str | None
-    purpose: str
-    caused_by: str | None
-    inserted_at: int
-    status: str
-    started_at: int | None
-    finished_at: int | None
-    termination_reason: str | None
-    terminated_by: str | None
-    updated_at: int
-    erased_at: int | None
-    spans_pending: int
-    spans_active: int
-    spans_complete: int
-    spans_failed: int
-    spans_cancelled: int
-    flags: int
-    denied: int
-    handled: int
-    tokens_in: int | None
-    tokens_out: int | None
-    summary: str | None
-    failure_us: int | None
-    failure_step: str | None
-    failure_type: str | None
-    failure_place: str | None
-    failure_text: str | None
-    fingerprint: int | None
-    failure_span: str | None
-    recorded: int | None = None
-
-
-_FIELDS: Final = RunRecord.__struct_fields__[:-1]
-_COLUMNS: Final = ", ".join(
-    [
-        "r.id",
-        *(f"p.{name}" for name in _FIELDS[1:6]),
-        "a.name, a.external_identifier",
-        *(f"r.{name}" for name in _FIELDS[8:]),
-    ]
+# Without the quality payloads, which may be long.
+_COLUMNS: Final = (
+    RUN_COLUMNS.replace("r.quality_payloads", f"'{EMPTY}'") + ", a.name, a.external_identifier"
 )
 
 
@@ -134,7 +81,7 @@ class RunCriteria:
 
 def runs(
     tx: Transaction, wanted: RunCriteria, *, before: str | None = None, limit: int
-) -> list[RunRecord]:
+) -> list[RunWithAgent]:
     """Return the newest runs that meet the criteria.
 
     Args:
@@ -157,7 +104,7 @@ class Ranking(NamedTuple):
             `MOST_RANKED`.
     """
 
-    runs: list[RunRecord]
+    runs: list[RunWithAgent]
     is_whole: bool
 
 
@@ -193,7 +140,7 @@ def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) 
     return Ranking(records, int(count) <= MOST_RANKED)
 
 
-def oldest_run(tx: Transaction, wanted: RunCriteria) -> RunRecord | None:
+def oldest_run(tx: Transaction, wanted: RunCriteria) -> RunWithAgent | None:
     """Return the oldest run that meets the criteria."""
     keys = _keys(tx, wanted, None)
     page = Query(f"{keys.sql} ORDER BY id LIMIT 1", keys.values)
@@ -231,7 +178,7 @@ def runs_beside(tx: Transaction, scope: Scope, run_id: str) -> Beside:
     return Beside(first("r.id < ?", "r.id DESC"), first("r.id > ?", "r.id"))
 
 
-def run_of(tx: Transaction, run: RunRef) -> RunRecord | None:
+def run_of(tx: Transaction, run: RunRef) -> RunWithAgent | None:
     """Return a run; None if it was deleted."""
     shard, values = tx.in_shard("m.", run.id)
     sql = f"SELECT {columns(tx, 'm', 'id')}, m.ref AS run_ref FROM runs AS m WHERE {shard}m.id = ?"
@@ -241,7 +188,7 @@ def run_of(tx: Transaction, run: RunRef) -> RunRecord | None:
 
 def _records(
     tx: Transaction, page: Query, order: str, also: str = "0, 0"
-) -> list[tuple[RunRecord, int, int]]:
+) -> list[tuple[RunWithAgent, int, int]]:
     """Return the runs of a page of keys, each with the two columns *also* of its key."""
     sql = (
         f"SELECT {also}, r.ref, {_COLUMNS} FROM ({page.sql}) AS k CROSS JOIN runs AS r "
@@ -249,10 +196,10 @@ def _records(
         f"WHERE {same_shard(tx, 'r', 'k')}r.ref = k.run_ref AND p.ref = r.place_ref "
         f"AND a.ref = r.agent_ref ORDER BY {order}"
     )
-    records: list[tuple[RunRecord, int, int]] = []
+    records: list[tuple[RunWithAgent, int, int]] = []
     with_holes: dict[int, int] = {}
     for one, other, ref, run_id, *rest in tx.rows(sql, page.values):
-        record = RunRecord(to_text(run_id), *rest)
+        record = RunWithAgent(to_text(run_id), *rest)
         if record.flags & HOLE:
             with_holes[int(ref)] = len(records)
         records.append((record, int(one), int(other)))
@@ -427,7 +374,7 @@ class Cursor(NamedTuple):
 
 def changed_runs(
     tx: Transaction, scope: Scope, after: Cursor, end: int, *, run: RunRef | None = None, limit: int
-) -> tuple[list[RunRecord], Cursor]:
+) -> tuple[list[RunWithAgent], Cursor]:
     """Return runs that changed after a position, in the order of their changes.
 
     Args:

@@ -1,7 +1,7 @@
 """What an agent's remit means for each of its steps, and by which steps data may leave.
 
 The policy decides the same about each call. Here it is decided before any: from declared words
-alone, for `remit schema show --risk` and `remit lock`.
+alone.
 """
 
 from __future__ import annotations

@@ -1,24 +1,15 @@
-"""For integrations of agent frameworks, which get callbacks: opens and ends spans by hand.
-
-A step that a framework reports has no function. It is declared by `declare`, opened by `start` and
-ended by `ManualSpan.end`. `SpanTable` and `SessionTable` keep spans and runs by the framework's own
-ids. Adapters use nothing else of recording; none of it is public.
-"""
+"""Opens and ends spans by hand, for frameworks that report steps by callbacks."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
 from types import TracebackType
 from typing import (
-    Any,
-    ClassVar,
     Final,
-    Generic,
     Literal,
     ParamSpec,
     Self,
@@ -26,39 +17,22 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
-    cast,
     get_args,
     overload,
 )
-from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 
 from remit import _capture, _runtime
-from remit._base.frames import caller as caller
-from remit._base.guard import contain as contain
-from remit._base.guard import guarded as guarded
-from remit._base.guard import logger
+from remit._adapters.declare import classified_tools
+from remit._base.guard import guarded
 from remit._base.ids import new_key
-from remit._base.locks import SignalSafeLock
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
-from remit._base.system import at_fork
 from remit._base.text import describe_value
-from remit._base.version import add_adapter
-from remit._declare.registry import (
-    AgentType,
-    Registry,
-    SpanType,
-    StepKind,
-    module_of_caller,
-)
-from remit._declare.risk import coerce, withholding
-from remit._decorators.agent import AgentRuns as AgentRuns
-from remit._decorators.checks import checked_name
-from remit._decorators.span_type import outside, outside_after, recorder_of
-from remit._inspect.introspection import layers
-from remit._inspect.signature import CallKind
+from remit._capture.follow import classified_rule, count_classified, follow, follow_run
+from remit._decorators.agent import AgentRuns
+from remit._decorators.span_type import outside, outside_after
 from remit._policy.limits import Ceiling, Ceilings, under, unjudged
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import (
@@ -72,18 +46,14 @@ from remit._record.context import (
 from remit._record.runs import (
     OBSERVE,
     OpenRun,
-    contributed_interrupts,
+    SpanContext,
     current_context,
     opened,
     set_context,
 )
-from remit._record.runs import SpanContext as SpanContext
-from remit._record.spans import BlockPlan, OpenSpan
-from remit._record.spans import SpanRecorder as SpanRecorder
-from remit.errors import DeclarationError, DeniedError, SettingsError, UsageError
-from remit.models.data_risk import DataRisk
+from remit._record.spans import OpenSpan, SpanRecorder
+from remit.errors import DeniedError
 
-K = TypeVar("K", bound=Hashable)
 P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D")
@@ -98,18 +68,9 @@ only if it is recorded, and what it raises is contained."""
 Parent: TypeAlias = SpanContext | Literal["current"] | None
 """The context around a span; None is outside any run."""
 
-INPUTS: Final = "inputs"
-"""Name of the one parameter of a step without a function."""
-
-DEFINITIONS: Final = "$defs"
-"""Key of the types that a JSON Schema refers to."""
 
 NOTHING: Final[Mapping[str, object]] = {}
 
-UNKNOWN_PLACE: Final = "<unknown>:0"
-
-MAX_OPEN: Final = 10_000
-"""Entries of one table at most, in case a framework never ends its steps."""
 
 LAST_NS: Final = 2**63 - 1
 """The last time that an item may have."""
@@ -123,193 +84,6 @@ class SpanEnd(TypedDict, total=False):
     ended_ns: float | None
 
 
-def declare(  # noqa: PLR0913 - what a decorator takes
-    name: str,
-    kind: StepKind = "step",
-    *,
-    params: object = None,
-    result: object = None,
-    title: str | None = None,
-    description: str | None = None,
-    template: str | None = None,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
-    place: str | None = None,
-) -> SpanRecorder:
-    """Declare a step without a function.
-
-    The registrations of all agents include it. The name is `<adapter>:<step>`. A declaration with
-    the same content returns the same recorder; another one of the name is a separate declaration,
-    and replaces the earlier one in registrations. What is declared while a module is imported
-    stays, also after `remit.testing.isolated`.
-
-    Args:
-        name: Span type.
-        kind: A model, agent or retriever has no effect, so its unknown words are no violation.
-        params: Type or JSON Schema of `inputs` in the payload.
-        result: Type or JSON Schema of the result.
-        title: As in `remit.span_type`, like the next three.
-        description: See *title*.
-        template: See *title*.
-        data_risk: See *title*.
-        place: File and line that messages name; by default those of the caller.
-
-    Raises:
-        DeclarationError: The name is reserved or a function's, or an argument is wrong.
-    """
-    checked_name(name, "adapters.declare")
-    where = f"the step {name}"
-    if kind not in get_args(StepKind):
-        raise DeclarationError(
-            f"{where}: kind is {describe_value(kind)}; expected one of "
-            f"{', '.join(get_args(StepKind))}"
-        )
-    risk = coerce(data_risk, where)
-    declared_at = place or caller() or UNKNOWN_PLACE
-
-    def make() -> SpanType:
-        def step(inputs: object) -> object: ...
-
-        _place_at(step, declared_at)
-        schema: dict[str, object] | None = None
-        if not params or isinstance(params, Mapping):
-            schema = _schema_of(cast("Mapping[str, object]", params or {}))
-        else:
-            step.__annotations__[INPUTS] = params
-        return SpanType(
-            step,
-            kind=CallKind.FUNCTION,
-            skip_first=False,
-            explicit_name=name,
-            data_risk=risk,
-            title=title or name,
-            description=description,
-            template=template,
-            params=schema,
-            result=result,
-            of_adapter="step",
-            step_kind=kind,
-        )
-
-    registry = _runtime.registry()
-    before = registry.span_type(name)
-    content = (
-        name, kind, title, description, template, *map(_comparable, (params, result, risk))
-    )  # fmt: skip
-    declared = registry.add_of_adapter(content, make, lasting=_in_module_body())
-    is_new = declared is not before and declared is registry.span_type(name)
-    if before is not None and is_new and before.place != declared.place:
-        logger.warning(
-            "%s is declared differently at %s and at %s; each declaration is used by its own tool, "
-            "and registrations have the last one",
-            name,
-            before.place,
-            declared.place,
-        )
-    return _recorder_of(declared)
-
-
-def _schema_of(params: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of a payload whose `inputs` are *params*, with its definitions outside.
-
-    A reference in a schema is relative to the whole of it.
-    """
-    inputs = {key: value for key, value in params.items() if key != DEFINITIONS}
-    schema: dict[str, object] = {"type": "object", "properties": {INPUTS: inputs}}
-    definitions = params.get(DEFINITIONS)
-    return schema if definitions is None else {**schema, DEFINITIONS: definitions}
-
-
-def _comparable(value: object) -> Hashable:
-    """Return a value that is equal for equal types, JSON Schemas and data risks."""
-    if isinstance(value, DataRisk):
-        return value.model_dump_json()
-    if isinstance(value, Mapping):
-        return json.dumps(value, sort_keys=True, default=repr)
-    return value if type(value).__hash__ is not None else id(value)
-
-
-def _in_module_body() -> bool:
-    """Return whether the caller of the caller is the body of a module, which is being imported."""
-    return sys._getframe(2).f_code.co_name == "<module>"  # noqa: SLF001 - documented
-
-
-_recorders: Final[WeakKeyDictionary[SpanType, SpanRecorder]] = WeakKeyDictionary()
-_agents: Final[WeakKeyDictionary[AgentType, AgentRuns]] = WeakKeyDictionary()
-
-
-def _recorder_of(declared: SpanType) -> SpanRecorder:
-    recorder = _recorders.get(declared)
-    if recorder is None:
-        recorder = _recorders[declared] = recorder_of(declared)
-    return recorder
-
-
-def _place_at(function: Any, place: str) -> None:  # noqa: ANN401 - `Callable` has no `__code__`
-    """Give *function* the place of the adapter's declaration, which messages name."""
-    file, _, line = place.rpartition(":")
-    code = {"co_filename": file, "co_firstlineno": int(line)} if line.isdigit() else {}
-    function.__code__ = function.__code__.replace(**code)
-
-
-def declare_agent(
-    identifier: str,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    version: str | None = None,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
-    span_types: tuple[object, ...] = (),
-    place: str | None = None,
-) -> AgentRuns:
-    """Declare an agent without a function; the returned object opens its runs.
-
-    An equal declaration returns the same object. *identifier* is `module:name`, by which a server
-    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`. The
-    registration includes the steps of the caller's program.
-
-    Raises:
-        DeclarationError: The data risk is wrong.
-    """
-    risk = coerce(data_risk, f"the agent {identifier}")
-    declared_at, module = place or caller() or UNKNOWN_PLACE, module_of_caller()
-
-    def make() -> AgentType:
-        def answer(inputs: object) -> object: ...
-
-        _place_at(answer, declared_at)
-        answer.__module__, _, answer.__qualname__ = identifier.rpartition(":")
-        span_type = SpanType(
-            answer,
-            kind=CallKind.FUNCTION,
-            skip_first=False,
-            explicit_name=identifier,
-            data_risk=risk,
-            description=description,
-            declared_in=module,
-            of_adapter="agent",
-        )
-        return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
-
-    content = (identifier, name, description, version, _comparable(risk), span_types)
-    declared = _runtime.registry().add_of_adapter(content, make, lasting=_in_module_body())
-    runs = _agents.get(declared)
-    if runs is None:
-        runs = _agents[declared] = AgentRuns(declared)
-    return runs
-
-
-def ceiling_of(
-    agent: str, data_risk: DataRisk | Mapping[str, object] | None, place: str | None = None
-) -> Ceiling | None:
-    """Return the ceiling of a framework's agent, for `start`; None if it forbids nothing.
-
-    Raises:
-        DeclarationError: The data risk is wrong.
-    """
-    return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
-
-
-# Unguarded: assignments, and a context variable.
 def within(ceiling: Ceiling | None) -> SpanContext | None:
     """Return the current context with *ceiling* added, and make it current, to the end of the task.
 
@@ -322,7 +96,6 @@ def within(ceiling: Ceiling | None) -> SpanContext | None:
     return context
 
 
-# Unguarded: a context variable.
 def collect_refusals() -> list[DeniedError]:
     """Return a list to which the refusals of steps in the rest of the task are added.
 
@@ -331,16 +104,6 @@ def collect_refusals() -> list[DeniedError]:
     collected: list[DeniedError] = []
     refusals.set(collected)
     return collected
-
-
-# Unguarded: comparisons.
-def step_of(function: object) -> SpanRecorder | None:
-    """Return the recorder of a decorated function, also of one that others wrap; else None."""
-    for layer in layers(function):
-        recorder: SpanRecorder | None = getattr(layer, "_self_recorder", None)
-        if recorder is not None:
-            return recorder
-    return None
 
 
 def permit(
@@ -362,11 +125,6 @@ def permit(
         _check_terminated(context)
     else:
         recorder.permit(context, partial(_captured_inputs, recorder, payload, context.run))
-
-
-def undeclared(name: str, kind: StepKind) -> SpanRecorder:
-    """Return the recorder of a step that is not declared and not registered, for `judging`."""
-    return SpanRecorder(name, BlockPlan, kind=kind)
 
 
 @overload
@@ -402,7 +160,7 @@ def judging(
                 return function(*args, **kwargs)
             except passes:
                 raise
-            except Exception as error:  # noqa: BLE001 - a guard
+            except Exception as error:
                 fault = error
             refuse_after(fault, recorder)
             return default
@@ -412,7 +170,6 @@ def judging(
     return decorate
 
 
-# Unguarded: a refusal.
 def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "current") -> None:
     """Contain a fault that kept a step from being judged; refuse it unless they are observed.
 
@@ -429,7 +186,6 @@ def refuse_after(error: Exception, recorder: SpanRecorder, parent: Parent = "cur
         recorder.refuse_after(error, context, _no_content)
 
 
-# Unguarded: assignments of a context variable.
 @contextmanager
 def inside(context: SpanContext | None) -> Generator[None]:
     """Make *context* current within the block, for a step that has a separate span."""
@@ -439,42 +195,6 @@ def inside(context: SpanContext | None) -> Generator[None]:
         yield
     finally:
         set_context(previous)
-
-
-# Unguarded: a comparison.
-def declarations() -> object:
-    """Return what holds the declarations of now; in a block of `isolated` another object."""
-    return _runtime.registry()
-
-
-def add_to_header(name: str) -> None:
-    """Add the adapter, such as `remit-langchain@0.1.0`, to the header of later requests.
-
-    Raises:
-        DeclarationError: The name is not one word of printable ASCII characters.
-    """
-    if not (name.isascii() and name.isprintable() and len(name.split()) == 1):
-        raise DeclarationError(
-            f"the adapter {describe_value(name)}: expected one word of ASCII characters, such as "
-            "remit-langchain@0.1.0"
-        )
-    add_adapter(name)
-
-
-def interrupts(*types: type[BaseException]) -> None:
-    """Add exception types by which a framework pauses: they cancel spans and leave runs open.
-
-    Raises:
-        DeclarationError: One of them is no exception type.
-    """
-    for cls in types:
-        if not _is_exception_type(cls):
-            raise DeclarationError(f"{describe_value(cls)} is no exception type")
-    contributed_interrupts.extend(cls for cls in types if cls not in contributed_interrupts)
-
-
-def _is_exception_type(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 class ManualSpan:
@@ -499,7 +219,6 @@ class ManualSpan:
         "refused", "so_far",
     )  # fmt: skip
 
-    # Unguarded: assignments.
     def __init__(
         self,
         recorder: SpanRecorder | None = None,
@@ -541,7 +260,6 @@ class ManualSpan:
         context = self.context
         return context is not None and context.run.reported.get(context.key) is self
 
-    # Unguarded: assignments, and a context variable.
     def make_current(self) -> Self:
         """Make the span current, in the context of the caller, until it ends.
 
@@ -555,14 +273,12 @@ class ManualSpan:
             set_context(ReportedContext(run, key, name, ceilings, outer, previous))
         return self
 
-    # Unguarded: assignments, and a context variable.
     def make_previous_current(self) -> None:
         """Make current what was before the span, in the context of the caller; it stays open."""
         current = open_context()
         if isinstance(current, ReportedContext) and is_same_span(current, self.context):
             set_context(current.previous)
 
-    # Unguarded: contains its own faults.
     def narrow(self, ceiling: Ceiling | None) -> None:
         """Add what an agent of the framework forbids to the steps that begin below the span.
 
@@ -577,12 +293,10 @@ class ManualSpan:
         if current is not None and is_same_span(current, context):
             set_context(replace(current, ceilings=self.context.ceilings))
 
-    # Unguarded: called by the adapter's `with`.
     def __enter__(self) -> Self:
         """Make the span current."""
         return self.make_current()
 
-    # Unguarded: as above.
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -604,7 +318,6 @@ class ManualSpan:
             recorder = recorder or span.recorder
             recorder.describe(span, _captured_inputs(recorder, payload, span.context.run))
 
-    # Unguarded: an assignment.
     def leave_open(self, *, leave: bool = True) -> None:
         """Leave the run of the span open after its end, to be resumed; False takes that back."""
         if self.context is not None and leave:
@@ -612,7 +325,6 @@ class ManualSpan:
         elif self.context is not None:
             self.context.run.left_open = False
 
-    # Unguarded: a block.
     @contextmanager
     def ended_by_errors(self) -> Generator[None]:
         """End the span with the exception that leaves the block, if one does."""
@@ -622,7 +334,6 @@ class ManualSpan:
             self.end(error=error)
             raise
 
-    # Unguarded: contains its own faults.
     def end(
         self,
         result: Content | None = None,
@@ -675,9 +386,9 @@ class ManualSpan:
 
     def classified_inside(self, run: OpenRun) -> str | None:
         """Return the rule of a classification that withheld a value since the span began."""
-        if _count_classified(run) == self._classified:
+        if count_classified(run.rules) == self._classified:
             return None
-        return next(iter(run.rules.classified or ()), None)
+        return classified_rule(run.rules)
 
     def finish(self, span: OpenSpan, status: str, body: bytes | None, ended_ns: int) -> bool:
         """End *span*, and with it its run if it opened that; return whether this was the end."""
@@ -800,7 +511,6 @@ def start(
         raise
 
 
-# Unguarded: contains its own faults.
 def _start(
     recorder: SpanRecorder,
     payload: Content,
@@ -843,7 +553,7 @@ def _recorded(
     """Open the span of a step that may run; *ceilings* are those inside it."""
     started_ns, announce = options.get("started_ns"), options.get("announce", True)
     announced = announce and not parent.run.exited
-    classified = _count_classified(parent.run)
+    classified = count_classified(parent.run.rules)
     span = recorder.open(
         parent,
         params(),
@@ -898,10 +608,8 @@ def _captured_inputs(recorder: SpanRecorder, payload: Content, run: OpenRun) -> 
         return b"{}"
     data = recorder.params((), payload() if callable(payload) else payload, run)
     if recorder.kind == "tool":
-        rule = _classified_tools().get(recorder.name.rpartition(":")[2])
-        return (
-            data if rule is None else _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
-        )
+        rule = classified_tools().get(recorder.name.rpartition(":")[2])
+        return data if rule is None else follow(data, rule, {}, run.rules.max_payload_bytes)
     return _followed(recorder, data, run)
 
 
@@ -918,48 +626,13 @@ def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
     """Return a payload or result without what was withheld in the run for its classification."""
     if recorder.kind not in WITHOUT_EFFECT:
         return data
-    rule, tools = next(iter(run.rules.classified or ()), None), _classified_tools()
-    if rule is None and not tools:
-        return data
-    limit = run.rules.max_payload_bytes
-    return _capture.follow(data, rule, tools, limit, is_model_call=_is_model_call(recorder))
+    is_model_call = _is_model_call(recorder)
+    return follow_run(data, run.rules, classified_tools(), is_model_call=is_model_call)
 
 
 @guarded("the content of a tool", b"{}")
 def _follow(data: bytes, rule: str, run: OpenRun) -> bytes:
-    return _capture.follow(data, rule, {}, run.rules.max_payload_bytes)
-
-
-def _count_classified(run: OpenRun) -> int:
-    """Return how many values were withheld in a run for their classification."""
-    return sum((run.rules.classified or {}).values())
-
-
-def _classified_tools() -> Mapping[str, str]:
-    """Return the rules that withhold the arguments of tools, by the name that a model uses."""
-    registry = _runtime.registry()
-    known = _tools.get(registry)
-    if known is None or known[0] != registry.version:
-        by_name: dict[str, str] = {}
-        for span_type in registry.span_types():
-            rule = withholding(span_type.data_risk).params_rule
-            if rule is not None:
-                name = span_type.name.rpartition(":")[2].rpartition(".")[2]
-                by_name |= {name: rule, span_type.qualname.rpartition(".")[2]: rule}
-        known = _tools[registry] = (registry.version, by_name)
-    return {**known[1], **_named_tools} if _named_tools else known[1]
-
-
-# Unguarded: an assignment.
-def name_tool(recorder: SpanRecorder, name: str) -> None:
-    """Note by which name models call a decorated step, as its arguments may be classified."""
-    rule = withholding(recorder.find_risk()).params_rule
-    if rule is not None:
-        _named_tools[name] = rule
-
-
-_tools: Final[WeakKeyDictionary[Registry, tuple[int, Mapping[str, str]]]] = WeakKeyDictionary()
-_named_tools: Final[dict[str, str]] = {}
+    return follow(data, rule, {}, run.rules.max_payload_bytes)
 
 
 def _checked(status: Status) -> Status:
@@ -977,163 +650,3 @@ def _nanoseconds(time_ns: float) -> int:
 def traceparent(context: Parent = "current") -> str | None:
     """Return the W3C `traceparent` of a span; None outside any run."""
     return traceparent_of(open_context() if isinstance(context, str) else context)
-
-
-class SpanTable(Generic[K]):
-    """Open spans by a framework's own ids; used from any thread.
-
-    An entry is removed when its span ends. A full table removes the oldest entry, whose span ends
-    with its run.
-    """
-
-    _lock: ClassVar[SignalSafeLock] = SignalSafeLock()
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._spans: dict[K, ManualSpan] = {}
-        self._aliases: dict[K, K] = {}
-
-    def start(
-        self,
-        key: K,
-        recorder: SpanRecorder,
-        payload: Content,
-        *parents: K,
-        current: bool = False,
-        **options: Unpack[StartOptions],
-    ) -> ManualSpan:
-        """Start the span of *key* under the first of *parents* that is open, else the current one.
-
-        An open span of the same key is cancelled before. *current* makes the span current until it
-        ends; the *options* are those of `start`. Raises what `start` raises.
-        """
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        self.end(key, status=CANCELLED)
-        try:
-            parent = self.context(*parents)
-        except Exception as error:  # noqa: BLE001 - a guard
-            refuse_after(error, recorder)
-            parent = open_context()
-        span = start(recorder, payload, parent=parent, **options)
-        try:
-            self._add(key, span)
-        except Exception as error:  # noqa: BLE001 - a guard
-            fault = error
-        else:
-            return span.make_current() if current else span
-        with span.ended_by_errors():
-            refuse_after(fault, recorder, span.context)
-        return span.make_current() if current else span
-
-    def _add(self, key: K, span: ManualSpan) -> None:
-        if span.context is None:
-            return
-        with self._lock:
-            _make_room(self._spans)
-            self._spans[key] = span
-        span.on_end = partial(self._remove, key, span)
-        if not span.is_open:
-            span.on_end()
-
-    def _remove(self, key: K, span: ManualSpan) -> None:
-        with self._lock:
-            if self._spans.get(key) is span:
-                del self._spans[key]
-
-    @guarded("a table of spans")
-    def alias(self, key: K, parent: K) -> None:
-        """Map *key*, a node of the framework without a span, to *parent*."""
-        with self._lock:
-            _make_room(self._aliases)
-            self._aliases[key] = parent
-
-    @guarded("a table of spans")
-    def get(self, key: K) -> ManualSpan | None:
-        """Return the open span of *key*."""
-        return self._spans.get(key)
-
-    def context(self, *keys: K) -> SpanContext | None:
-        """Return the context of the first of *keys* that is open, else the current one."""
-        return self._context(keys) or open_context()
-
-    def _context(self, keys: tuple[K, ...]) -> SpanContext | None:
-        with self._lock:
-            for key in keys:
-                span = self._spans.get(self._resolved(key))
-                if span is not None:
-                    return span.context
-        return None
-
-    def _resolved(self, key: K) -> K:
-        seen: set[K] = set()
-        while key not in self._spans and key in self._aliases and key not in seen:
-            seen.add(key)
-            key = self._aliases[key]
-        return key
-
-    @guarded("a table of spans")
-    def end(self, key: K, result: Content | None = None, **how: Unpack[SpanEnd]) -> None:
-        """End the span of *key*, as `ManualSpan.end`; one that has ended is no longer current."""
-        with self._lock:
-            span = self._spans.get(key)
-            self._aliases.pop(key, None)
-        if span is None:
-            open_context()
-        else:
-            span.end(result, **how)
-
-
-class SessionTable(Generic[K]):
-    """Runs without a block, one for each session of a server, by a framework's own ids.
-
-    A run is idle while none of its spans is open and `context` does not return it. One that is idle
-    for `idle_s` seconds ends at the writer's next pass. A full table removes the oldest run, which
-    ends when it is idle.
-    """
-
-    _lock: ClassVar[SignalSafeLock] = SignalSafeLock()
-
-    def __init__(self, idle_s: float = 3600.0) -> None:
-        """Start empty."""
-        self._idle_ns = int(idle_s * 1_000_000_000)
-        self._runs: dict[K, OpenRun] = {}
-
-    @guarded("the run of a session", passes=(DeniedError, SettingsError, UsageError))
-    def context(self, key: K, open_run: Callable[[], OpenRun]) -> SpanContext | None:
-        """Return the context of the run of *key*, which *open_run* opens at the first use.
-
-        It is None after a fault; a span with this parent is outside any run. Raises what *open_run*
-        raises: of `AgentRuns.open` RunTerminated, SettingsError and UsageError.
-        """
-        with self._lock:
-            run = self._runs.get(key)
-            if run is None or run.exited:
-                run = open_run()
-                self._runs = {key: run for key, run in self._runs.items() if not run.exited}
-                _make_room(self._runs)
-                self._runs[key] = run
-            run.idle_ns, run.used_ns = self._idle_ns, run.monotonic_ns()
-        return run.context
-
-    @guarded("the end of a session")
-    def end(self, key: K, error: BaseException | None = None) -> None:
-        """End the run of *key*, as its block would; an unknown key does nothing."""
-        with self._lock:
-            run = self._runs.pop(key, None)
-        if run is not None and not run.exited:
-            run.exit(error)
-
-
-def _make_room(entries: dict[Any, Any]) -> None:
-    """Remove the oldest entry of a full table."""
-    if len(entries) >= MAX_OPEN:
-        del entries[next(iter(entries))]
-
-
-def _renew_locks() -> None:
-    """Replace the locks in the child of a fork: a thread of the parent may hold them."""
-    SpanTable._lock = SignalSafeLock()  # noqa: SLF001 - of this module
-    SessionTable._lock = SignalSafeLock()  # noqa: SLF001 - of this module
-
-
-at_fork(after_in_child=_renew_locks)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 import remit
-from remit.cli._lock_places import MAX_PARTS, params_places, result_places
+from remit._lock.places import MAX_PARTS, params_places, result_places
 from remit.testing import isolated
 from tests.subtests import each
 

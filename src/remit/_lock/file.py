@@ -1,4 +1,4 @@
-"""The file of a lock, as `remit lock` and `remit diff` read it."""
+"""Reads the file of a lock."""
 
 from __future__ import annotations
 
@@ -7,40 +7,37 @@ from typing import Final, cast
 
 import msgspec
 
-from remit.cli._failing import Failed
-from remit.cli._lock_diff import FORMAT, Lock
+from remit._lock.difference import FORMAT, Lock
 
 FILE: Final = "remit.lock.json"
 """The usual name of a lock."""
 
 
-class LockFailed(Failed):
-    """A lock cannot be made, read or compared. Status 1 says that two locks differ."""
-
-    exit_code = 2
+class LockError(ValueError):
+    """The content of a file is no lock, or one of another format."""
 
 
 def parsed(content: bytes, source: str) -> Lock:
     """Return the lock in the *content* of *source*, a file or a file of a revision.
 
     Raises:
-        LockFailed: It is none, or one of another format.
+        LockError: It is none, or one of another format.
     """
     try:
         lock: object = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise LockFailed(f"{source} is not JSON: {error}") from error
+        raise LockError(f"{source} is not JSON: {error}") from error
     if not isinstance(lock, dict) or "remit_lock" not in lock:
-        raise LockFailed(f"{source} is not a lock: `remit lock MODULE` writes one")
+        raise LockError(f"{source} is not a lock: `remit lock MODULE` writes one")
     version = cast("dict[str, object]", lock)["remit_lock"]
     if version != FORMAT:
-        raise LockFailed(
+        raise LockError(
             f"{source} has the format {json.dumps(version)}, and this version of remit reads the "
             f"format {FORMAT}: write it again with `remit lock`"
         )
     try:
         msgspec.convert(lock, Lock)
     except msgspec.ValidationError as error:
-        raise LockFailed(f"{source} is not a lock as `remit lock` writes it: {error}") from error
+        raise LockError(f"{source} is not a lock as `remit lock` writes it: {error}") from error
     # As it was read, because the conversion leaves out what it does not know.
     return cast("Lock", lock)

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, cast
 
-from remit._policy.widening import Effect
-from remit._policy.words import ACTIONS, CATEGORIES
-from remit.cli._lock_diff import (
+from remit._base.text import cut, number_of
+from remit._lock.difference import (
     PLACES,
     WITHHELD,
     WORDS,
@@ -20,7 +19,8 @@ from remit.cli._lock_diff import (
     What,
     redaction,
 )
-from remit.cli._terminal import cut, number_of
+from remit._policy.widening import Effect
+from remit._policy.words import ACTIONS, CATEGORIES
 
 RECORDED: Final = "recorded"
 MAX_REASONS: Final = 3

@@ -9,6 +9,9 @@ from typing import Any
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
 from remit._declare.risk import OTHERS
 from remit._declare.schema import STEP_KIND
+from remit._lock.difference import FORMAT
+from remit._lock.places import params_places, result_places
+from remit._policy.rehearsal import rehearse
 from remit._policy.words import (
     ACTIONS,
     CATEGORIES,
@@ -17,9 +20,6 @@ from remit._policy.words import (
     DeclaredStep,
     declared_words,
 )
-from remit.cli._lock_diff import FORMAT
-from remit.cli._lock_places import params_places, result_places
-from remit.cli._rehearsal import rehearse
 from remit.models.data_risk import DataRisk
 
 Json = dict[str, Any]

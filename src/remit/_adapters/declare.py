@@ -1,0 +1,303 @@
+"""Declares the steps and agents of frameworks, which have no function of their own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Hashable, Mapping
+from typing import Any, Final, cast, get_args
+from weakref import WeakKeyDictionary
+
+from remit import _runtime
+from remit._base.frames import caller
+from remit._base.guard import logger
+from remit._base.text import describe_value
+from remit._base.version import add_adapter
+from remit._declare.registry import (
+    AgentType,
+    Registry,
+    SpanType,
+    StepKind,
+    module_of_caller,
+)
+from remit._declare.risk import coerce, withholding
+from remit._decorators.agent import AgentRuns
+from remit._decorators.checks import checked_name
+from remit._decorators.span_type import recorder_of
+from remit._inspect.introspection import layers
+from remit._inspect.signature import CallKind
+from remit._policy.limits import Ceiling
+from remit._record.runs import contributed_interrupts
+from remit._record.spans import BlockPlan, SpanRecorder
+from remit.errors import DeclarationError
+from remit.models.data_risk import DataRisk
+
+INPUTS: Final = "inputs"
+"""Name of the one parameter of a step without a function."""
+
+DEFINITIONS: Final = "$defs"
+"""Key of the types that a JSON Schema refers to."""
+
+
+UNKNOWN_PLACE: Final = "<unknown>:0"
+
+
+def declare(  # noqa: PLR0913 - what a decorator takes
+    name: str,
+    kind: StepKind = "step",
+    *,
+    params: object = None,
+    result: object = None,
+    title: str | None = None,
+    description: str | None = None,
+    template: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    place: str | None = None,
+) -> SpanRecorder:
+    """Declare a step without a function.
+
+    The registrations of all agents include it. The name is `<adapter>:<step>`. A declaration with
+    the same content returns the same recorder; another one of the name is a separate declaration,
+    and replaces the earlier one in registrations. What is declared while a module is imported
+    stays, also after `remit.testing.isolated`.
+
+    Args:
+        name: Span type.
+        kind: A model, agent or retriever has no effect, so its unknown words are no violation.
+        params: Type or JSON Schema of `inputs` in the payload.
+        result: Type or JSON Schema of the result.
+        title: As in `remit.span_type`, like the next three.
+        description: See *title*.
+        template: See *title*.
+        data_risk: See *title*.
+        place: File and line that messages name; by default those of the caller.
+
+    Raises:
+        DeclarationError: The name is reserved or a function's, or an argument is wrong.
+    """
+    checked_name(name, "adapters.declare")
+    where = f"the step {name}"
+    if kind not in get_args(StepKind):
+        raise DeclarationError(
+            f"{where}: kind is {describe_value(kind)}; expected one of "
+            f"{', '.join(get_args(StepKind))}"
+        )
+    risk = coerce(data_risk, where)
+    declared_at = place or caller() or UNKNOWN_PLACE
+
+    def make() -> SpanType:
+        def step(inputs: object) -> object: ...
+
+        _place_at(step, declared_at)
+        schema: dict[str, object] | None = None
+        if not params or isinstance(params, Mapping):
+            schema = _schema_of(cast("Mapping[str, object]", params or {}))
+        else:
+            step.__annotations__[INPUTS] = params
+        return SpanType(
+            step,
+            kind=CallKind.FUNCTION,
+            skip_first=False,
+            explicit_name=name,
+            data_risk=risk,
+            title=title or name,
+            description=description,
+            template=template,
+            params=schema,
+            result=result,
+            of_adapter="step",
+            step_kind=kind,
+        )
+
+    registry = _runtime.registry()
+    before = registry.span_type(name)
+    content = (
+        name, kind, title, description, template, *map(_comparable, (params, result, risk))
+    )  # fmt: skip
+    declared = registry.add_of_adapter(content, make, lasting=_in_module_body())
+    is_new = declared is not before and declared is registry.span_type(name)
+    if before is not None and is_new and before.place != declared.place:
+        logger.warning(
+            "%s is declared differently at %s and at %s; each declaration is used by its own tool, "
+            "and registrations have the last one",
+            name,
+            before.place,
+            declared.place,
+        )
+    return _recorder_of(declared)
+
+
+def _schema_of(params: Mapping[str, object]) -> dict[str, object]:
+    """Return the schema of a payload whose `inputs` are *params*, with its definitions outside.
+
+    A reference in a schema is relative to the whole of it.
+    """
+    inputs = {key: value for key, value in params.items() if key != DEFINITIONS}
+    schema: dict[str, object] = {"type": "object", "properties": {INPUTS: inputs}}
+    definitions = params.get(DEFINITIONS)
+    return schema if definitions is None else {**schema, DEFINITIONS: definitions}
+
+
+def _comparable(value: object) -> Hashable:
+    """Return a value that is equal for equal types, JSON Schemas and data risks."""
+    if isinstance(value, DataRisk):
+        return value.model_dump_json()
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True, default=repr)
+    return value if type(value).__hash__ is not None else id(value)
+
+
+def _in_module_body() -> bool:
+    """Return whether the caller of the caller is the body of a module, which is being imported."""
+    return sys._getframe(2).f_code.co_name == "<module>"  # noqa: SLF001 - documented
+
+
+_recorders: Final[WeakKeyDictionary[SpanType, SpanRecorder]] = WeakKeyDictionary()
+_agents: Final[WeakKeyDictionary[AgentType, AgentRuns]] = WeakKeyDictionary()
+
+
+def _recorder_of(declared: SpanType) -> SpanRecorder:
+    recorder = _recorders.get(declared)
+    if recorder is None:
+        recorder = _recorders[declared] = recorder_of(declared)
+    return recorder
+
+
+def _place_at(function: Any, place: str) -> None:
+    """Give *function* the place of the adapter's declaration, which messages name."""
+    file, _, line = place.rpartition(":")
+    code = {"co_filename": file, "co_firstlineno": int(line)} if line.isdigit() else {}
+    function.__code__ = function.__code__.replace(**code)
+
+
+def declare_agent(
+    identifier: str,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    span_types: tuple[object, ...] = (),
+    place: str | None = None,
+) -> AgentRuns:
+    """Declare an agent without a function; the returned object opens its runs.
+
+    An equal declaration returns the same object. *identifier* is `module:name`, by which a server
+    recognises it; *place* is that of `declare`; the other arguments are those of `remit.agent`. The
+    registration includes the steps of the caller's program.
+
+    Raises:
+        DeclarationError: The data risk is wrong.
+    """
+    risk = coerce(data_risk, f"the agent {identifier}")
+    declared_at, module = place or caller() or UNKNOWN_PLACE, module_of_caller()
+
+    def make() -> AgentType:
+        def answer(inputs: object) -> object: ...
+
+        _place_at(answer, declared_at)
+        answer.__module__, _, answer.__qualname__ = identifier.rpartition(":")
+        span_type = SpanType(
+            answer,
+            kind=CallKind.FUNCTION,
+            skip_first=False,
+            explicit_name=identifier,
+            data_risk=risk,
+            description=description,
+            declared_in=module,
+            of_adapter="agent",
+        )
+        return AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
+
+    content = (identifier, name, description, version, _comparable(risk), span_types)
+    declared = _runtime.registry().add_of_adapter(content, make, lasting=_in_module_body())
+    runs = _agents.get(declared)
+    if runs is None:
+        runs = _agents[declared] = AgentRuns(declared)
+    return runs
+
+
+def ceiling_of(
+    agent: str, data_risk: DataRisk | Mapping[str, object] | None, place: str | None = None
+) -> Ceiling | None:
+    """Return the ceiling of a framework's agent, for `start`; None if it forbids nothing.
+
+    Raises:
+        DeclarationError: The data risk is wrong.
+    """
+    return Ceiling.of(agent, place or caller() or UNKNOWN_PLACE, coerce(data_risk, agent))
+
+
+def step_of(function: object) -> SpanRecorder | None:
+    """Return the recorder of a decorated function, also of one that others wrap; else None."""
+    for layer in layers(function):
+        recorder: SpanRecorder | None = getattr(layer, "_self_recorder", None)
+        if recorder is not None:
+            return recorder
+    return None
+
+
+def undeclared(name: str, kind: StepKind) -> SpanRecorder:
+    """Return the recorder of a step that is not declared and not registered, for `judging`."""
+    return SpanRecorder(name, BlockPlan, kind=kind)
+
+
+def declarations() -> object:
+    """Return what holds the declarations of now; in a block of `isolated` another object."""
+    return _runtime.registry()
+
+
+def add_to_header(name: str) -> None:
+    """Add the adapter, such as `remit-langchain@0.1.0`, to the header of later requests.
+
+    Raises:
+        DeclarationError: The name is not one word of printable ASCII characters.
+    """
+    if not (name.isascii() and name.isprintable() and len(name.split()) == 1):
+        raise DeclarationError(
+            f"the adapter {describe_value(name)}: expected one word of ASCII characters, such as "
+            "remit-langchain@0.1.0"
+        )
+    add_adapter(name)
+
+
+def interrupts(*types: type[BaseException]) -> None:
+    """Add exception types by which a framework pauses: they cancel spans and leave runs open.
+
+    Raises:
+        DeclarationError: One of them is no exception type.
+    """
+    for cls in types:
+        if not _is_exception_type(cls):
+            raise DeclarationError(f"{describe_value(cls)} is no exception type")
+    contributed_interrupts.extend(cls for cls in types if cls not in contributed_interrupts)
+
+
+def _is_exception_type(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def classified_tools() -> Mapping[str, str]:
+    """Return the rules that withhold the arguments of tools, by the name that a model uses."""
+    registry = _runtime.registry()
+    known = _tools.get(registry)
+    if known is None or known[0] != registry.version:
+        by_name: dict[str, str] = {}
+        for span_type in registry.span_types():
+            rule = withholding(span_type.data_risk).params_rule
+            if rule is not None:
+                name = span_type.name.rpartition(":")[2].rpartition(".")[2]
+                by_name |= {name: rule, span_type.qualname.rpartition(".")[2]: rule}
+        known = _tools[registry] = (registry.version, by_name)
+    return {**known[1], **_named_tools} if _named_tools else known[1]
+
+
+def name_tool(recorder: SpanRecorder, name: str) -> None:
+    """Note by which name models call a decorated step, as its arguments may be classified."""
+    rule = withholding(recorder.find_risk()).params_rule
+    if rule is not None:
+        _named_tools[name] = rule
+
+
+_tools: Final[WeakKeyDictionary[Registry, tuple[int, Mapping[str, str]]]] = WeakKeyDictionary()
+_named_tools: Final[dict[str, str]] = {}
