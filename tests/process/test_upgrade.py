@@ -26,6 +26,7 @@ from tests.inside_collector import (
     is_postgres,
     open_reader,
     schema_changes,
+    statements,
     statements_of,
     upgrade,
 )
@@ -45,8 +46,8 @@ NOTES: Final = [
 ]
 """Changes that no release has."""
 
-SCHEMA_1: Final = Path(__file__).parents[1] / "data" / "schema_1"
-"""The tables of version 1, as they were created."""
+NO_PART: Final = "!~ '_[0-9]{8}$'"
+"""No part of a table by weeks, which a store makes when it is opened."""
 KILLED: Final = """
 import json, os, signal, sys
 from remit.collector.store import version
@@ -80,12 +81,13 @@ def reading(changes: Sequence[Change]) -> Callable[[str], Sequence[Change]]:
 @contextmanager
 def made_by_version_1(kind: str, folder: Path) -> Iterator[Path | str]:
     """Return a block with a database of the first version, in which an account is."""
-    schema = (SCHEMA_1 / f"{kind}.sql").read_text("utf-8")
+    last = sum(len(statements_of(change.sql)) for change in schema_changes(kind))
+    schema = statements(kind)[:-last]
     account = "INSERT INTO accounts VALUES (1, 'a', 'kept', 0, 0)"
     if kind == "postgres":
         with database() as named:
             with psycopg.connect(named, autocommit=True) as connection:
-                for statement in (*statements_of(schema), account):
+                for statement in (*schema, account):
                     connection.execute(statement.encode())
                 connection.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
                 connection.execute("INSERT INTO remit_schema VALUES (1)")
@@ -94,8 +96,7 @@ def made_by_version_1(kind: str, folder: Path) -> Iterator[Path | str]:
         path = folder / "old.db"
         path.touch(0o600)
         with closing(sqlite3.connect(path)) as file:
-            file.executescript(schema)
-            file.executescript(f"{account}; PRAGMA user_version = 1;")
+            file.executescript(";\n".join((*schema, account, "PRAGMA user_version = 1")))
             file.execute(f"PRAGMA application_id = {COLLECTOR}")
         yield path
 
@@ -107,8 +108,11 @@ def shape_of(named: Path | str) -> list[tuple[Any, ...]]:
             return ask(
                 "SELECT table_name, ordinal_position, column_name, data_type, is_nullable, "
                 "column_default, collation_name FROM information_schema.columns "
-                "WHERE table_schema = 'public' ORDER BY 1, 2"
-            ) + ask("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1")
+                f"WHERE table_schema = 'public' AND table_name {NO_PART} ORDER BY 1, 2"
+            ) + ask(
+                "SELECT indexdef FROM pg_indexes "
+                f"WHERE schemaname = 'public' AND tablename {NO_PART} ORDER BY 1"
+            )
         tables = ask("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
         indexes = ask(
             "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' ORDER BY 1"

@@ -1,4 +1,4 @@
--- Version 2. Explained in docs/reference/schema.md.
+-- Version 1. Explained in docs/reference/schema.md.
 --
 -- Times are microseconds since 1970 in UTC. The ids of runs and spans are PFIDs in 20 bytes, whose
 -- order is that of their texts; other ids are texts. JSON is stored as the text that was received,
@@ -193,7 +193,6 @@ CREATE TABLE runs (
   failure_type text COLLATE "C",
   failure_place text COLLATE "C",
   failure_text text,
-  failure_span text COLLATE "C",
   PRIMARY KEY (ref, shard),
   UNIQUE (id, shard)
 )

@@ -1,4 +1,4 @@
--- Version 2. Explained in docs/reference/schema.md.
+-- Version 1. Explained in docs/reference/schema.md.
 --
 -- Times are microseconds since 1970 in UTC. The ids of runs and spans are PFIDs in 20 bytes, whose
 -- order is that of their texts; other ids are texts. JSON is stored as the text that was received.
@@ -185,8 +185,7 @@ CREATE TABLE runs (
   failure_type TEXT,
   failure_place TEXT,
   failure_text TEXT,
-  fingerprint INTEGER,
-  failure_span TEXT
+  fingerprint INTEGER
 );
 CREATE INDEX runs_of_account ON runs (account_ref, id);
 CREATE INDEX runs_of_agent ON runs (agent_ref, id);
