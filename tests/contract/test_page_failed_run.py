@@ -36,7 +36,7 @@ class CountedReads:
     def spans(self, account_id: str, ids: Any) -> Any:  # noqa: ANN401 - as the transaction
         """Return spans by id."""
         rows = self._tx.spans(account_id, ids)
-        self._spans.update(rows)
+        self._spans.update(list(rows))
         return rows
 
     def some_spans(self, wanted: SpanFilter, most: int) -> Any:  # noqa: ANN401 - as above
