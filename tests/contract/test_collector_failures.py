@@ -259,7 +259,7 @@ def test_the_failure_of_a_group_began_at_its_first_member(api: Api) -> None:
     slow, locked = error("Slow", "s", "a.py:1 in a"), error("Locked", "l", "a.py:2 in a")
     members = [each["error"] for each in (slow, locked)]
     group = error("ExceptionGroup", "two", "desk.py:7 in answer")
-    group["error"]["members"] = members  # type: ignore[index, call-overload]
+    group["error"]["members"] = members
     ends = [(handled, 2, STORE), (early, 4, locked), (late, 5, slow)]
     assert ended(api, run, *ends, (top, 6, group), (root, 7, group)) == early
     assert failure(api, run) == ("desk:early", "Locked", "a.py:2 in a", "l")
@@ -286,7 +286,10 @@ def test_the_failure_of_an_erased_run_stays(world: World, store: Store) -> None:
     root = step(api, run, "remit:run", None, 0)
     inner = step(api, run, "store:find", root, 1)
     end(api, inner, 3, STORE)
-    assert eraser.post("/api/remit/v1/erasures", json={"run_id": run}).status_code == OK
+    assert (
+        eraser.post("/api/remit/v1/erasures", json={"run_id": run, "reason": "asked"}).status_code
+        == OK
+    )
 
     assert ended(api, run, (root, 4, STORE)) == inner
     assert failure(api, run) == ("store:find", "StoreError", "store.py:13 in find", None)

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -79,7 +79,7 @@ def reading(changes: Sequence[Change]) -> Callable[[str], Sequence[Change]]:
 
 
 @contextmanager
-def made_by_version_1(kind: str, folder: Path) -> Iterator[Path | str]:
+def made_by_version_1(kind: str, folder: Path) -> Generator[Path | str]:
     """Return a block with a database of the first version, in which an account is."""
     last = sum(len(statements_of(change.sql)) for change in schema_changes(kind))
     schema = statements(kind)[:-last]
@@ -130,7 +130,7 @@ def version_of(named: Path | str) -> int:
 
 
 @contextmanager
-def made_by_this_version(kind: str, folder: Path) -> Iterator[Path | str]:
+def made_by_this_version(kind: str, folder: Path) -> Generator[Path | str]:
     """Return a block with a database of its own; other tests share the one of `empty_database`."""
     if kind == "postgres":
         with database() as named:
@@ -142,7 +142,7 @@ def made_by_this_version(kind: str, folder: Path) -> Iterator[Path | str]:
 
 
 @contextmanager
-def asking(named: Path | str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+def asking(named: Path | str) -> Generator[Callable[[str], list[tuple[Any, ...]]]]:
     """Return a block with a function that asks a database."""
     if is_postgres(named):
         with psycopg.connect(str(named), autocommit=True) as connection:
@@ -236,7 +236,7 @@ def test_a_database_that_a_process_uses_is_not_changed(store_kind: str, tmp_path
 
 
 @contextmanager
-def in_use(store: Store) -> Iterator[None]:
+def in_use(store: Store) -> Generator[None]:
     """Return a block in which a store has a connection."""
     with store.reading():
         yield
