@@ -35,9 +35,6 @@ MOST_STEPS: Final = 2000
 """A run with more steps is shown in pages."""
 PAGE_STEPS: Final = 500
 FAILED: Final = "failed"
-PROCESS_ENDED: Final = "ProcessEnded"
-"""The class of the error with which a later process closes what an ended one left open."""
-
 _MOST_ANCESTORS: Final = 64
 
 
@@ -73,6 +70,7 @@ class RunFacts:
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span with payloads.
+        outcome: The result of the root span.
         elsewhere: The same failure in other runs.
     """
 
@@ -87,6 +85,7 @@ class RunFacts:
     recorded: int | None
     after: str | None
     root: SpanRow | None
+    outcome: Mapping[str, object]
     elsewhere: Elsewhere | None
 
     @property
@@ -131,11 +130,6 @@ class RunFacts:
     def declared(self, schema_name: str) -> Declared:
         """Return what a span type declares."""
         return self.types.get(schema_name) or Declared(schema_name)
-
-    @property
-    def outcome(self) -> dict[str, object]:
-        """The result of the root span."""
-        return result_of(self.root) if self.root is not None else {}
 
     @property
     def is_cancelled(self) -> bool:
@@ -318,6 +312,7 @@ def run_facts(rows: RunRows, after: str | None, limit: int) -> RunFacts:
         recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
         root=root,
+        outcome={} if root is None else result_of(root),
         elsewhere=_elsewhere(ctx, row),
     )
 

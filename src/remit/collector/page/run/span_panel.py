@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from remit._base.first_failure import PROCESS_ENDED
 from remit.collector.domain.failures import ClosedErrors
 from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
@@ -20,7 +21,6 @@ from remit.collector.page.payload_tree import (
 )
 from remit.collector.page.run.facts import (
     FAILED,
-    PROCESS_ENDED,
     SpanFacts,
     error_of,
     seconds_after,

@@ -110,6 +110,16 @@ class Tree:
         return self.facts.known
 
     @cached_property
+    def process_ended(self) -> bool:
+        """Whether a later process closed the run because its own had ended."""
+        return self.facts.process_ended
+
+    @cached_property
+    def is_open(self) -> bool:
+        """Whether the run goes on."""
+        return self.facts.is_open
+
+    @cached_property
     def origin(self) -> StepRecord | None:
         """The step that failed first, as the run names it; None if it is not kept any more."""
         return self.known.get(self.facts.row.failure_span or "")
@@ -173,9 +183,9 @@ class Tree:
             begins += [] if row.started_at is None else [row.started_at]
             ends += [] if row.finished_at is None else [row.finished_at]
         begin_us = min(begins, default=self.now_us)
-        end_us = self.now_us if self.facts.is_open else max(ends, default=begin_us)
+        end_us = self.now_us if self.is_open else max(ends, default=begin_us)
         length_us = max(1, end_us - begin_us)
-        if self.facts.process_ended:
+        if self.process_ended:
             length_us = length_us * 6 // 5
         return Axis(begin_us, length_us)
 
@@ -228,7 +238,7 @@ class Tree:
             return "not begun"
         if step.finished_at is None:
             return "running"
-        if self.facts.process_ended and self.was_open(step):
+        if self.process_ended and self.was_open(step):
             return "not known"
         return formats.duration(step.finished_at - step.started_at)
 
@@ -244,7 +254,7 @@ class Tree:
         end = self.axis.at(self.now_us if step.finished_at is None else step.finished_at)
         x = min(x, 100 - _NARROWEST)
         width = max(_NARROWEST, end - x)
-        if self.facts.process_ended and self.was_open(step):
+        if self.process_ended and self.was_open(step):
             return [Bar(x, width, "", thin), Bar(end, 100 - end, "hat", thin=False)]
         if step.flags & DENIED:
             return [Bar(min(x, 98), max(2, width), "hatred", thin=False)]
@@ -252,7 +262,7 @@ class Tree:
         if step is self.root and self.facts.row.status == TERMINATED:
             kind = "warn"
         if step.finished_at is None:
-            kind = "now" if self.facts.is_open else ""
+            kind = "now" if self.is_open else ""
         elif step.flags & BEYOND and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]
