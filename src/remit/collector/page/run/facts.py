@@ -154,6 +154,8 @@ class SpanFacts:
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed or was cancelled.
         cancelled: The cancelled ones, if this one failed.
+        error: Its error; empty without one.
+        closed_errors: The exceptions of closed steps, which pass through others.
     """
 
     run: InstanceRow
@@ -163,6 +165,8 @@ class SpanFacts:
     ancestors: tuple[SpanRow, ...]
     failed: tuple[SpanRow, ...]
     cancelled: tuple[SpanRow, ...]
+    error: Mapping[str, object]
+    closed_errors: ClosedErrors
 
     @property
     def declared(self) -> Declared | None:
@@ -174,18 +178,13 @@ class SpanFacts:
         """Whether its values are shown only on request."""
         return self.declared is not None and self.declared.is_closed
 
-    @property
-    def closed_errors(self) -> ClosedErrors:
-        """The exceptions of closed steps, which pass through others."""
-        return closed_errors_of(self.failed, closed_types(self.types))
-
     def closes(self, part: str) -> bool:
         """Return whether the whole of a payload is shown only on request.
 
         Args:
             part: `payload` or `result`; the result of a failed step has messages of exceptions.
         """
-        has_error = part == "result" and bool(error_of(self.row))
+        has_error = part == "result" and bool(self.error)
         return self.closed or (has_error and self.closed_errors.any)
 
 
@@ -380,14 +379,17 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
     if row is None:
         raise not_found("agent_span")
     has_failed = row.status == FAILED
+    failed = rows.ended(FAILED) if has_failed or row.status == CANCELLED else ()
     return SpanFacts(
         run=rows.run,
         row=row,
         view=msgspec.json.decode(msgspec.json.encode(shown(rows.ctx, row, rows.run))),
         types=rows.types,
         ancestors=tuple(rows.around(row)) if has_failed else (),
-        failed=rows.ended(FAILED) if has_failed or row.status == CANCELLED else (),
+        failed=failed,
         cancelled=rows.ended(CANCELLED) if has_failed else (),
+        error=error_of(row),
+        closed_errors=closed_errors_of(failed, closed_types(rows.types)),
     )
 
 

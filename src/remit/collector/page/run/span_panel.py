@@ -176,7 +176,7 @@ def panel_of(
     """
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
-    error = error_of(row) if row.status in {FAILED, CANCELLED} else {}
+    error = facts.error if row.status in {FAILED, CANCELLED} else {}
     closed = withheld or (facts.closed and not opened)
     hidden = ClosedErrors() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
