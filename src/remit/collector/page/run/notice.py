@@ -151,7 +151,7 @@ def _process(facts: RunFacts) -> dict[str, object]:
 
 def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
     row, step = facts.row, tree.origin
-    error = origin.error if origin is not None else {}
+    error: Mapping[str, object] = origin.error if origin is not None else {}
     if step is None:
         return _not_here(facts)
     is_root = step.schema_name == ROOT_SPAN

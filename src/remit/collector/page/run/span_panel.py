@@ -176,7 +176,7 @@ def panel_of(
     """
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
-    error = facts.error if row.status in {FAILED, CANCELLED} else {}
+    error: Mapping[str, object] = facts.error if row.status in {FAILED, CANCELLED} else {}
     closed = withheld or (facts.closed and not opened)
     hidden = ClosedErrors() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
@@ -187,7 +187,8 @@ def panel_of(
         # What a run was not given, and an end without a reason.
         payload, rest = _without_none(payload), _without_none(rest)
     refusal = _refusal(facts, error) if "violations" in error else None
-    causes = error if error and not process_ended and refusal is None else {}
+    has_causes = bool(error) and not process_ended and refusal is None
+    causes: Mapping[str, object] = error if has_causes else {}
     parent = facts.ancestors[0] if facts.ancestors else None
     return Panel(
         facts=facts,
