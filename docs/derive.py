@@ -81,7 +81,11 @@ def error_tree() -> str:
     """Return the drawing of the errors, and where Sphinx is to describe each."""
     found = re.search(r"```text\n.*?```\n", inspect.cleandoc(errors.__doc__ or ""), re.DOTALL)
     assert found
-    described = "".join(f".. autoexception:: remit.errors.{name}\n" for name in errors.__all__)
+    described = "".join(
+        f".. {kind}:: remit.errors.{name}\n"
+        for name in errors.__all__
+        for kind in ["autoclass" if name == "Violation" else "autoexception"]
+    )
     return f"{found[0]}\n```{{eval-rst}}\n{described}```\n"
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from remit.collector import Store, create_token
 from tests.collecting import Api, World, on_a_port
 from tests.inside import httpx
-from tests.inside_collector import AccessLog, PageOptions, create_app, create_code
+from tests.inside_collector import AccessLog, create_app, create_code
 from tests.signing_in import SAME_SITE, cookie_of
 
 AXE: Final = Path(__file__).parent / "data" / "axe" / "axe.min.js"
@@ -89,7 +89,7 @@ class Desk:
 def serving_page(store: Store, access_log: AccessLog | None = None) -> Generator[Desk]:
     """Serve a collector over *store* with its page, on a free port."""
     world = World(store)
-    world.app = create_app(store, clock=world.clock, access_log=access_log, page=PageOptions())
+    world.app = create_app(store, clock=world.clock, access_log=access_log, page_hosts=())
     token = create_token(store, "account", clock=world.clock).secret
     with on_a_port(world.app) as url:
         yield Desk(url, world, world.account(), token)

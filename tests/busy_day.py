@@ -9,7 +9,9 @@ from functools import partial
 from typing import Final
 
 from remit.collector import Store
-from tests.run_history import BEYOND, WITHHELD, History, denial, error
+from remit.errors import Violation
+from tests.run_history import BEYOND, WITHHELD, History, error
+from tests.violating import denial
 
 AGENTS: Final = ("Support desk", "Support desk", "Invoice clerk", "Mail sorter", "Night review")
 """The first one pays, and begins two runs of five."""
@@ -38,7 +40,7 @@ def busy_day(store: Store, runs: int = 140, agents: Sequence[str] = AGENTS) -> N
         elif kind == "failed":
             run(status="failed", steps={"save": locked})
         elif kind == "refused" and pays:
-            refused = denial("shop:pay_back", "it may not move money")
+            refused = denial("shop:pay_back", Violation("it may not move money"))
             run(steps={"chat": {}, "pay_back": refused})
         elif kind == "beyond":
             run(steps={"chat": {"payload": BEYOND}})

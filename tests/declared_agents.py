@@ -9,7 +9,9 @@ from typing import Final
 from remit import DataRisk, risk
 from remit.collector import Store
 from tests.collecting import Json, details
-from tests.run_history import History, denial, minutes
+from tests.inside import coerce
+from tests.run_history import History, minutes
+from tests.violating import denial, exceeding, violation, violations_of
 
 CONTACT: Final = "contact_information"
 MONEY: Final = "financial_information"
@@ -20,14 +22,19 @@ PLACES: Final = "location_and_tracking"
 INTERNAL: Final = "organisational_confidential"
 OUTWARD: Final = "external_communication"
 MODEL: Final = {"x-remit-kind": "llm"}
-REFUSAL: Final = (
-    "financial_transactions: shop:pay_back says allowed, the agent shop:careful says disallowed"
+REFUSAL, REFUSED_DATA = violations_of(
+    "shop:pay_back",
+    risk(allows="financial_transactions", takes="financial_information"),
+    "shop:careful",
+    coerce(
+        {
+            "action_profile": {"financial_transactions": "disallowed"},
+            "params_data_categories": {"financial_information": "excluded"},
+        },
+        "shop/desk.py:7",
+    ),
 )
-REFUSED_DATA: Final = (
-    "financial_information in the params: shop:pay_back says included, "
-    "the agent shop:careful says excluded"
-)
-EXCEEDS: Final = "destroy_data: shop:purge says allowed, the agent shop:support says disallowed"
+EXCEEDS: Final = violation("shop:purge", "shop:support", "destroy_data")
 TOLD: Final = (
     "Policy refused this step and it did not run, because it involves financial transactions, "
     "which this agent may not do"
@@ -138,12 +145,11 @@ class DeclaredAgents(History):
                     if each["name"] not in {"shop:purge", "shop:pay_back"}
                 }
                 self.act(name, ago, done)
-        denied = denial("shop:pay_back", REFUSAL)
-        denied["error"]["violations"].append(REFUSED_DATA)
+        denied = denial("shop:pay_back", REFUSAL, REFUSED_DATA)
         denied["error"]["message"] = TOLD
         for since in (1500, 40, 30):
             self.act("Careful desk", minutes(since), {"pay_back": denied, "write": {"ok": True}})
-        exceeds = {"payload": {"$remit": {"exceeds": [EXCEEDS]}}, "result": {"gone": 3}}
+        exceeds = {"payload": exceeding(EXCEEDS), "result": {"gone": 3}}
         self.act("Support desk", minutes(20), {"purge": exceeds})
         self.act("Travel booker", minutes(10), {"pay": {}}, status="terminated", answer="enough")
 

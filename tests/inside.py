@@ -33,10 +33,12 @@ from remit._capture import Rules as Rules
 from remit._capture import Stream as Stream
 from remit._capture import WithheldTexts as WithheldTexts
 from remit._capture import capture_mapping as capture_mapping
+from remit._capture import denial_payload as denial_payload
 from remit._capture import error_payload as error_payload
 from remit._capture import redacted as redacted
 from remit._capture import withhold_excluded as withhold_excluded
 from remit._capture.walk import Walk as Walk
+from remit._capture.walk import decode as decode
 from remit._declare.inference import Side as Side
 from remit._declare.inference import effective as effective
 from remit._declare.inference import inferred as inferred
@@ -88,10 +90,12 @@ from remit._lock.difference import Lock as Lock
 from remit._lock.difference import What as What
 from remit._lock.difference import changes as changes
 from remit._lock.report import grouped as grouped
+from remit._policy import violations as violations
 from remit._policy.leaving import Leaves as Leaves
 from remit._policy.limits import Ceiling as Ceiling
 from remit._policy.limits import under as under
 from remit._policy.limits import verdict as verdict
+from remit._policy.violations import fields_of as fields_of
 from remit._policy.widening import Effect as Effect
 from remit._policy.words import CATEGORIES as CATEGORIES
 from remit._record.blocks import Run as Run

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from remit.collector import Store
+from remit.errors import Violation
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
+from tests.violating import exceeding
 
 WITHHELD: Final[dict[str, Json]] = {"card": {"$remit": "withheld", "rule": "type:SecretStr"}}
-BEYOND: Final[dict[str, Json]] = {"$remit": {"exceeds": ["it may send data"]}}
+BEYOND: Final = exceeding(Violation("it may send data"))
 DECLARED: Final[dict[str, Json]] = {
     "span_type_schemas": [
         {"name": "remit:run", "params_schema": {}, "template": "{{ answer }}"},
@@ -39,14 +41,6 @@ PAST: Final = timedelta(days=60)
 def error(kind: str, message: str, place: str = "shop/tools.py:41 in charge") -> dict[str, Json]:
     """Return the result of a step that an exception ended."""
     return {"error": {"type": kind, "message": message, "at": place}}
-
-
-def denial(step: str, clause: str) -> dict[str, Json]:
-    """Return the result of a step that the policy refused."""
-    message = f"{step} was denied: {clause}. Policy refused this step and it did not run."
-    return {
-        "error": {"type": "remit.errors.DeniedError", "message": message, "violations": [clause]}
-    }
 
 
 @dataclass

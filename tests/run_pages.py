@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tests.collecting import Api, details
+from tests.inside import coerce
+from tests.violating import denial, violations_of
 
 BEGIN: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 """An hour ago: a run that goes on has not taken a day."""
@@ -186,13 +188,13 @@ def refused(api: Api) -> str:
     story = Story(api)
     top = story.begin("shop.desk:careful", story.root, ms=5)
     charge = story.begin("shop.tools:charge", top, {"order": 1021}, ms=10)
-    says = "shop.tools:charge says {}, the agent shop.desk:careful says {}"
-    violations = [
-        f"financial_transactions: {says.format('allowed', 'disallowed')}",
-        f"financial_information in the params: {says.format('included', 'excluded')}",
-    ]
-    refusal = {"type": "remit.errors.DeniedError", "message": "no", "violations": violations}
-    story.end(charge, "failed", {"error": refusal}, ms=11)
+    denied = violations_of(
+        "shop.tools:charge",
+        coerce(TYPES[2]["data_risk"], "shop/tools.py:9"),
+        "shop.desk:careful",
+        coerce(TYPES[4]["data_risk"], "shop/desk.py:7"),
+    )
+    story.end(charge, "failed", denial("shop.tools:charge", *denied), ms=11)
     story.end(top, ms=50)
     story.end(story.root, result={"status": "complete"}, ms=60)
     return story.finish("complete")

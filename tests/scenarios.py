@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import pytest
 
 import remit
-from remit.errors import DeniedError, RunTerminated
+from remit.errors import DeniedError, RunTerminated, Violation
 from remit.models.data_risk import DataRisk
 from remit.testing import RecordedSpan, RecordingSink, isolated
 
@@ -442,7 +442,7 @@ async def results_are_the_same(driver: Driver) -> None:
     """An exception of the model reaches the caller, and ends the spans around it."""
 
     def broken(number: int) -> None:
-        raise DeniedError("s", ("the model is gone",)) if number < 0 else OSError("gone")
+        raise DeniedError("s", (Violation("the model is gone"),)) if number < 0 else OSError("gone")
 
     with isolated() as recorder:
         async with desk.run():

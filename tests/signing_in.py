@@ -11,7 +11,7 @@ from remit.collector import Store, create_token
 from tests.asgi import AsgiTransport
 from tests.collecting import Api, World
 from tests.inside import httpx
-from tests.inside_collector import AccessLog, PageOptions, create_app
+from tests.inside_collector import AccessLog, create_app
 
 NAME: Final = "reader"
 """The name of the token."""
@@ -49,7 +49,7 @@ def visitor(store: Store) -> Visitor:
 
 def signed_in(store: Store, access_log: AccessLog | None = None) -> httpx.Client:
     """Return a client with the session of an account's token, at a collector over *store*."""
-    app = create_app(store, access_log=access_log, page=PageOptions())
+    app = create_app(store, access_log=access_log, page_hosts=())
     http = stranger(app)
     sign_in(http, create_token(store, "account", name=NAME).secret)
     return http

@@ -128,6 +128,10 @@ FLAGS_AT: Final = {
 }  # fmt: skip
 
 
+def _violations(sentences: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"sentence": sentence} for sentence in sentences]
+
+
 class Outcome(NamedTuple):
     """How a span ends: its status, and at most one finding."""
 
@@ -369,7 +373,7 @@ class Synthetic:
         elif flag in {DENIED, BEYOND}:
             sentences = tuple(rng.sample(SENTENCES, 1 + (rng.random() < 0.3)))
             if flag == BEYOND:
-                extra = f',"$remit":{{"exceeds":{json.dumps(sentences)}}}'
+                extra = f',"$remit":{{"exceeds":{json.dumps(_violations(sentences))}}}'
             run.denied += flag == DENIED
         run.flags |= flag
         if flag in FINDINGS:
@@ -391,7 +395,7 @@ class Synthetic:
             run.failure = (started_us, STEPS[step], error, message)
         described: dict[str, object] = {"type": error, "message": message}
         if sentences:
-            described["violations"] = sentences
+            described["violations"] = _violations(sentences)
         return json.dumps({"error": described})
 
     def _count(

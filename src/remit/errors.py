@@ -23,9 +23,10 @@ Source: the drawing is compared with the classes by `tests/architecture/test_err
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 __all__ = [
     "ApiError",
@@ -41,6 +42,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UsageError",
+    "Violation",
 ]
 
 
@@ -55,16 +57,41 @@ MODEL_OUTSIDE_RUN_HINT: Final = (
 )
 """What to do about a model call outside any run, whose program may not use remit otherwise."""
 
-# A violation as `remit._policy.limits` words it: the action or category, the word of the step, and
-# the agent with its own word.
-_VIOLATION: Final = re.compile(
-    r"(?P<what>\w+)(?P<side> in the (?:params|result))?: "
-    r".* says (?P<word>allowed|included|unknown), "
-    r"the agent (?P<agent>.*) says (?P<limit>disallowed|excluded)",
-    re.DOTALL,
-)
+SIDES: Final[Mapping[str, str]] = {
+    "params_data_categories": " in the params",
+    "result_data_categories": " in the result",
+}
+"""By part of a data risk, what follows the name of a category in a sentence."""
+
 _DOES: Final = {"allowed": "does {}", "included": "handles {}", "unknown": "leaves {} open"}
 _LIMITS: Final = {"disallowed": "forbids", "excluded": "excludes"}
+
+
+class Violation(Struct, frozen=True, omit_defaults=True):
+    """One word by which a step violates the policy; as a text, its sentence.
+
+    A step that could not be compared with any remit, and one that was given a value that it
+    excludes, have only the sentence.
+
+    Attributes:
+        sentence: What violates the policy, in one sentence.
+        part: The part of the data risk, such as `action_profile`.
+        name: The action or category.
+        word: What the step says: `allowed`, `included` or `unknown`.
+        agent: The external identifier of the agent that rules it out.
+        limit: What that agent says: `disallowed` or `excluded`.
+    """
+
+    sentence: str
+    part: str = ""
+    name: str = ""
+    word: str = ""
+    agent: str = ""
+    limit: str = ""
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return self.sentence
 
 
 class RunTerminated(BaseException):
@@ -119,12 +146,12 @@ class DeniedError(RemitError):
 
     Attributes:
         step: Name of the span type that was refused.
-        violations: What was refused, one sentence for each declared word.
+        violations: The violations for which it was denied, one for each declared word.
         outside_run: Of a call outside any run, where it was made: file and line, or the thread.
     """
 
     def __init__(
-        self, step: str, violations: Sequence[str], outside_run: str | None = None
+        self, step: str, violations: Sequence[Violation], outside_run: str | None = None
     ) -> None:
         """Keep the step and the violations, and make the message."""
         self.step = step
@@ -145,15 +172,15 @@ class DeniedError(RemitError):
         )
 
     def _why(self) -> str:
-        matches = [match for each in self.violations if (match := _VIOLATION.fullmatch(each))]
-        involved = [match["what"] for match in matches if match["word"] != "unknown"]
-        unknown = [match["what"] for match in matches if match["word"] == "unknown"]
+        named = [violation for violation in self.violations if violation.name]
+        involved = [violation.name for violation in named if violation.word != "unknown"]
+        unknown = [violation.name for violation in named if violation.word == "unknown"]
         reasons = [] if self.outside_run is None else ["was called outside any run"]
         reasons += [f"involves {_spoken(involved)}"] if involved else []
         reasons += [f"does not rule out {_spoken(unknown)}"] if unknown else []
         if not reasons:
             return "it is not known to stay within what this agent may do"
-        forbidden = ", which this agent may not do or handle" if matches else ""
+        forbidden = ", which this agent may not do or handle" if named else ""
         return f"it {' and '.join(reasons)}{forbidden}"
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -161,24 +188,24 @@ class DeniedError(RemitError):
         return type(self), (self.step, self.violations, self.outside_run)
 
 
-def denial(step: str, violations: Sequence[str], outside_run: str | None = None) -> str:
-    """Return the message about a refusal: the step, why, and what the author can do about it.
+def denial(step: str, violations: Sequence[Violation], outside_run: str | None = None) -> str:
+    """Return the message about a denied step: its name, why, and what the author can do about it.
 
     Args:
         step: Name of the span type.
-        violations: One sentence for each declared word.
+        violations: The violations for which it was denied.
         outside_run: Of a call outside any run, where it was made.
     """
     called = [] if outside_run is None else [f"called outside any run {outside_run}"]
     message = f"{step} was denied: {'; '.join([*called, *causes(violations)])}"
     if called:
         message += f". {OUTSIDE_RUN_HINT}"
-    if any("says unknown" in each for each in violations):
+    if any(violation.word == "unknown" for violation in violations):
         message += ". Say what it does with data_risk=remit.risk(...) on the step"
     return message
 
 
-def causes(violations: Iterable[str], places: Mapping[str, str] = {}) -> list[str]:
+def causes(violations: Iterable[Violation], places: Mapping[str, str] = {}) -> list[str]:
     """Return a clause for each agent and kind of word, with the words that belong to it.
 
     A clause names the agent, and where it is declared if *places* has that, unless the clause
@@ -187,13 +214,12 @@ def causes(violations: Iterable[str], places: Mapping[str, str] = {}) -> list[st
     clauses: list[str] = []
     words_by_cause: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for violation in violations:
-        match = _VIOLATION.fullmatch(violation)
-        if match is None:
-            clauses.append(violation)
+        if not violation.name:
+            clauses.append(violation.sentence)
             continue
-        cause = (match["agent"], match["limit"], match["word"])
+        cause = (violation.agent, violation.limit, violation.word)
         words = words_by_cause.setdefault(cause, {})
-        words.setdefault(match["what"], []).append(match["side"] or "")
+        words.setdefault(violation.name, []).append(SIDES.get(violation.part, ""))
     named = ""
     for (agent, limit, word), words in words_by_cause.items():
         # Of a category in the params and in the result, the sides say nothing more.

@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from remit.collector import create_token
+from remit.errors import Violation
 from tests.browsing import Desk, Tab, opened_tab
 from tests.versioned_agents import NEVER, agent_of, versioned_agent
+from tests.violating import denial
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_the_last_steps_tell_within_which_time_they_end(desk: Desk, tab: Tab) ->
         span = api.span(run, schema_name=name, started_at=began.isoformat())["id"]
         ended = {"timestamp": (began + timedelta(milliseconds=ms)).isoformat()}
         api.post(f"/agent_spans/{span}/finish", {"status": "complete", **ended})
-    refusal = {"error": {"type": "remit.errors.DeniedError", "violations": ["no"]}}
+    refusal = denial("desk:often", Violation("no"))
     api.span(run, schema_name="desk:often", status="failed", result_payload=refusal)
     page = tab.open(f"/agents/{agent}?view=happened")
     often, seldom = page.locator("table.times tbody tr").all()

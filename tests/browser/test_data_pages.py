@@ -274,7 +274,7 @@ def test_hostile_texts_are_shown_and_never_run(tab: Tab, desk: Desk) -> None:
     made.run(
         minutes(5),
         agent=HOSTILE,
-        steps={HOSTILE: {"error": {"violations": [HOSTILE]}}},
+        steps={HOSTILE: {"error": {"violations": [{"sentence": HOSTILE}]}}},
         status="terminated",
         answer=HOSTILE,
         agent_schema_version=declared,

@@ -14,10 +14,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from remit.collector import Store, open_store
+from remit.errors import Violation
 from tests.browsing import Desk, Tab, opened_tab, serving_page
 from tests.inside import SystemClock
 from tests.inside_collector import TooSlowError, Transaction, hash_of_subject, ms_of, to_text
-from tests.run_history import BEYOND, WITHHELD, History, denial, error, minutes
+from tests.run_history import BEYOND, WITHHELD, History, error, minutes
+from tests.violating import denial
 
 PAYMENT = error("shop.errors.PaymentError", "the provider answered 502 three times")
 HOSTILE = '<img src=x onerror="alert(1)">\u202e**bold** [a](javascript:alert(1))'
@@ -35,7 +37,9 @@ def history(module_desk: Desk) -> History:
         minutes(60), status="failed", steps={"charge": {"payload": WITHHELD, "result": PAYMENT}}
     )
     made.run(minutes(50), status="failed", steps={"secret": error("a.SecretError", "classified")})
-    made.run(minutes(45), steps={"pay_back": denial("shop:pay_back", "it may move money")})
+    made.run(
+        minutes(45), steps={"pay_back": denial("shop:pay_back", Violation("it may move money"))}
+    )
     made.run(minutes(40), status="terminated", answer="it answers the wrong customer")
     made.run(minutes(35), steps={"chat": {"payload": BEYOND}, "help": PAYMENT}, answer="solved")
     made.run(minutes(30), agent=HOSTILE, answer=HOSTILE)

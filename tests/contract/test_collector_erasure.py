@@ -20,9 +20,13 @@ from tests.stores import on_each_store
 from tests.subtests import each
 
 CANARY = "canary-4711"
-EXCEEDING: Final[dict[str, Json]] = {"$remit": {"exceeds": [f"it names {CANARY}"]}}
+EXCEEDING: Final[dict[str, Json]] = {"$remit": {"exceeds": [{"sentence": f"it names {CANARY}"}]}}
 FAILED: Final[dict[str, Json]] = {
-    "error": {"type": "DeniedError", "message": CANARY, "violations": [f"it may not {CANARY}"]}
+    "error": {
+        "type": "DeniedError",
+        "message": CANARY,
+        "violations": [{"sentence": f"it may not {CANARY}"}],
+    }
 }
 
 

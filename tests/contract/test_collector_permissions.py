@@ -18,7 +18,6 @@ from tests.inside_collector import (
     ENDPOINTS,
     OPERATIONS,
     Endpoint,
-    PageOptions,
     create_app,
 )
 from tests.signing_in import sign_in, stranger
@@ -257,7 +256,7 @@ def test_metrics_are_for_tokens_that_may_read_them(
 
 def test_a_token_that_may_not_read_signs_nobody_in(store: Store) -> None:
     """The page is for reading; it says which token it takes."""
-    http = stranger(create_app(store, page=PageOptions()))
+    http = stranger(create_app(store, page_hosts=()))
     for may in ("record", "metrics"):
         refused = sign_in(http, create_token(store, "account", may=may).secret)
         assert refused.status_code == 403

@@ -114,13 +114,14 @@ def desk(world: World, clock: FakeClock) -> Desk:
     root = {"labels": {"team": "blue", "urgent": ""}, "subject": "ann", **trace}
     spans = {"root": api.span(run, schema_name="remit:run", payload=root)["id"]}
     clock.advance(1)
-    error = {"type": "DeniedError", "message": "no", "violations": ["not that", "nor that"]}
+    violations = [{"sentence": "not that"}, {"sentence": "nor that"}]
+    error = {"type": "DeniedError", "message": "no", "violations": violations}
     spans["denied"] = finished(
         api, run, {"error": error}, "failed", schema_name="desk:ask", parent_span_id=spans["root"]
     )
     clock.advance(1)
     usage = {"token_usage": {"prompt_tokens": 30, "completion_tokens": 12}}
-    beyond = {"$remit": {"exceeds": ["one", "two"]}}
+    beyond = {"$remit": {"exceeds": [{"sentence": "one"}, {"sentence": "two"}]}}
     spans["beyond"] = finished(api, run, usage, schema_name="desk:ask", payload=beyond)
     spans["withheld"] = finished(api, run, schema_name="desk:ask", payload={"a": HELD, "b": HELD})
     spans["invalid"] = finished(api, run, schema_name="desk:count", payload={"n": "many"})

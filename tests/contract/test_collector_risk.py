@@ -34,7 +34,8 @@ DECLARED: Final[Json] = {
     ]
 }
 EXCEEDS: Final = "it may destroy data, which the agent may not"
-DENIED: Final = {"error": {"type": "remit.errors.DeniedError", "violations": [EXCEEDS]}}
+VIOLATIONS: Final = [{"sentence": EXCEEDS}]
+DENIED: Final = {"error": {"type": "remit.errors.DeniedError", "violations": VIOLATIONS}}
 
 
 def recorded(api: Api) -> str:
@@ -46,7 +47,7 @@ def recorded(api: Api) -> str:
         run_id,
         schema_name="read",
         status="complete",
-        payload={"$remit": {"exceeds": [EXCEEDS]}},
+        payload={"$remit": {"exceeds": VIOLATIONS}},
         result_payload={"$remit": "withheld", "rule": "classification:secret"},
     )
     api.span(run_id, schema_name="pay", payload={"sum": 1, "$$remit": "withheld"})

@@ -12,7 +12,7 @@ import pytest
 from remit.collector import Store, create_token, open_store
 from tests.collecting import NOBODY, World
 from tests.inside import httpx
-from tests.inside_collector import PageOptions, create_app, static_files, static_version
+from tests.inside_collector import create_app, static_files, static_version
 from tests.page_data import REFUSALS, SCREENS, places_of
 from tests.signing_in import sign_in, signed_in, stranger
 from tests.stores import on_each_store
@@ -78,7 +78,7 @@ def test_the_first_steps_name_the_database_of_this_server(tmp_path: Path) -> Non
     store = open_store(folder / "remit.db")
     secret = create_token(store, "agent_deployment", agent="desk").secret
     page = html.unescape(signed_in(store).get("/runs").text)
-    reader = stranger(create_app(store, page=PageOptions()))
+    reader = stranger(create_app(store, page_hosts=()))
     sign_in(reader, secret)
     assert f"--to token --db '{folder}/remit.db'</pre>" in page
     assert "--to token --db ..." in reader.get("/runs").text
@@ -167,7 +167,7 @@ def test_a_foreign_name_is_refused(store: Store, http: httpx.Client) -> None:
         assert http.get("/runs", headers={"host": host}).status_code != (
             HTTPStatus.MISDIRECTED_REQUEST
         ), host
-    named = stranger(create_app(store, page=PageOptions(hosts=("evil.example",))))
+    named = stranger(create_app(store, page_hosts=("evil.example",)))
     answer = named.get("/sign-in", headers={"host": "evil.example"})
     assert answer.status_code == HTTPStatus.OK
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from remit.collector import Store, create_token
 from tests.collecting import Api, World, on_a_port
 from tests.inside import SystemClock, httpx
-from tests.inside_collector import PageOptions, ThreadExecutor, Transaction, create_app
+from tests.inside_collector import ThreadExecutor, Transaction, create_app
 from tests.signing_in import NAME, SAME_SITE, cookie_of
 
 READERS: Final = 3
@@ -56,7 +56,7 @@ def test_pages_that_wait_for_the_database_hold_up_no_spans(store: Store) -> None
     api = World(store).account()
     run = api.instance()["id"]
     token = create_token(store, "account", name=NAME, clock=SystemClock()).secret
-    app = create_app(cast("Store", held), executor=executor, page=PageOptions())
+    app = create_app(cast("Store", held), executor=executor, page_hosts=())
     headers = {"Authorization": f"Bearer {token}"}
     with (
         on_a_port(app) as url,

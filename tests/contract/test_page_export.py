@@ -16,7 +16,6 @@ from tests import run_pages
 from tests.collecting import Api, World
 from tests.inside import httpx
 from tests.inside_collector import (
-    PageOptions,
     StoreUnavailableError,
     ThreadExecutor,
     Transaction,
@@ -118,7 +117,7 @@ def long_run(api: Api) -> str:
 def app_over(store: Store, execute: Callable[[], ThreadExecutor] | None = None) -> ASGIApp:
     """Return a collector with pages."""
     executor = None if execute is None else execute()
-    return create_app(store, executor=executor, page=PageOptions())
+    return create_app(store, executor=executor, page_hosts=())
 
 
 def reader(app: ASGIApp, store: Store) -> httpx.Client:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
 import pytest
 
 from remit.collector import Store
 from tests import run_pages
 from tests.collecting import World
-from tests.inside import httpx
+from tests.inside import fields_of, httpx
 from tests.signing_in import signed_in, visitor
+from tests.violating import violation
 from tests.waterfalls import Step, begun, id_of, record
+
+NAMED: Final = fields_of(violation("charge", "a:b", "destroy_data"))
 
 
 @pytest.fixture
@@ -20,23 +24,39 @@ def http(store: Store) -> httpx.Client:
     return signed_in(store)
 
 
-@pytest.mark.parametrize(("name", "is_read"), [("charge", True), ("charge" * 100, False)])
-def test_long_sentences_of_a_policy_are_not_taken_apart(
-    world: World, http: httpx.Client, name: str, *, is_read: bool
+@pytest.mark.parametrize(
+    "violations",
+    [
+        "all",
+        ["destroy_data: charge says allowed, the agent a:b says disallowed", 7, None, [[]]],
+        [{"sentence": ["charge"]}, {"sentence": "charge", "name": 5}],
+        [{**NAMED, "part": "charge"}, {**NAMED, "limit": "charge"}, {**NAMED, "word": "excluded"}],
+        [{**NAMED, "sentence": "charge" * 1_000, "agent": "a:b" * 1_000}] * 300,
+    ],
+    ids=["no list", "no objects", "no texts", "no words of the policy", "too many"],
+)
+def test_violations_of_any_form_are_shown_within_bounds(
+    world: World, http: httpx.Client, violations: object
 ) -> None:
-    """They are shown as they are: the time would grow with the square of their length."""
+    """Of a step that was denied, and of one that ran."""
     story = run_pages.Story(world.account())
-    step = story.begin("shop.tools:charge", story.root, ms=1)
-    sentence = f"financial_transactions: {name} says allowed, the agent a:b says disallowed"
-    refusal = {"type": "remit.errors.DeniedError", "message": "no", "violations": [sentence]}
+    note = {"$remit": {"exceeds": violations}}
+    step = story.begin("shop.tools:charge", story.root, note, ms=1)
+    refusal = {"type": "remit.errors.DeniedError", "message": "no", "violations": violations}
     story.end(step, "failed", {"error": refusal}, ms=2)
     story.end(story.root, ms=3)
     run_id = story.finish("complete")
-    for path in (f"/runs/{run_id}?span={step}", f"/refused?span={step}"):
+    for path in (
+        "/runs",
+        f"/runs/{run_id}",
+        f"/runs/{run_id}/spans/{step}",
+        f"/refused?span={step}",
+        f"/refused?span={step}&kind=beyond",
+    ):
         answer = http.get(path)
         assert answer.status_code == HTTPStatus.OK, path
-        assert ("The agent rules out moving money" in answer.text) is is_read, path
-        assert "charge" in answer.text
+        assert len(answer.text) < 1_000_000, path
+    assert "charge" in answer.text
 
 
 def test_nodes_of_a_graph_in_a_circle_have_nothing_around_them(store: Store) -> None:

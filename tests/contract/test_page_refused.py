@@ -12,11 +12,13 @@ from http import HTTPStatus
 import pytest
 
 from remit.collector import Store
+from remit.errors import Violation
 from tests.collecting import Api, World
 from tests.inside import httpx
-from tests.run_history import denial
+from tests.run_history import History, minutes
 from tests.signing_in import signed_in
 from tests.stores import on_each_store
+from tests.violating import denial, violation
 
 
 @pytest.fixture
@@ -42,6 +44,16 @@ def test_the_table_goes_on_after_the_first_page(
     assert last["what"].startswith("only the newest 102 are here")
 
 
+@pytest.mark.parametrize("name", ["pay", "pay was denied: twice. Policy refused"])
+def test_a_run_says_why_its_step_was_denied(store: Store, http: httpx.Client, name: str) -> None:
+    """Whatever the name of the step is."""
+    step = f"shop:{name}"
+    denied = denial(step, violation(step, "shop:careful", "financial_transactions"))
+    History(store).run(minutes(5), steps={name: denied})
+    text = html.unescape(http.get("/runs?from=all").text)
+    assert "it does financial_transactions, which the agent shop:careful forbids" in text
+
+
 AT = datetime.now(UTC).replace(microsecond=123_000)
 
 
@@ -49,7 +61,7 @@ def _refusals(api: Api, count: int, began: datetime) -> set[str]:
     """Return the ids of refused steps that began at one time."""
     run = api.instance()["id"]
     api.post(f"/agent_instance/{run}/start", {})
-    result = denial("desk:pay", "it may not")
+    result = denial("desk:pay", Violation("it may not"))
     more = {"schema_name": "desk:pay", "status": "failed", "result_payload": result}
     body = {**more, "started_at": began.isoformat()}
     return {api.span(run, **body)["id"] for _ in range(count)}
@@ -118,8 +130,8 @@ def test_a_span_of_two_kinds_is_on_one_page(
     api = world.account()
     (span,) = _refusals(api, 1, AT)
     run = api.instance()["id"]
-    payload = {"$remit": {"exceeds": ["it may not"]}}
-    result = denial("desk:pay", "it may not")
+    payload = {"$remit": {"exceeds": [{"sentence": "it may not"}]}}
+    result = denial("desk:pay", Violation("it may not"))
     both = api.span(
         run, schema_name="desk:pay", status="failed", payload=payload, result_payload=result
     )["id"]

@@ -21,7 +21,6 @@ from tests.asgi import AsgiTransport
 from tests.collecting import Api, World, details
 from tests.inside import httpx
 from tests.inside_collector import (
-    PageOptions,
     RequestError,
     Sessions,
     create_app,
@@ -51,7 +50,7 @@ FOREIGN: Final[tuple[dict[str, str], ...]] = (
 @pytest.fixture
 def http(store: Store, clock: FakeClock) -> Iterator[httpx.Client]:
     """Return a client of the page that nobody has signed in with."""
-    with stranger(create_app(store, clock=clock, page=PageOptions())) as client:
+    with stranger(create_app(store, clock=clock, page_hosts=())) as client:
         yield client
 
 
@@ -133,7 +132,7 @@ def test_a_revoked_token_ends_its_sessions(
     store: Store, clock: FakeClock, http: httpx.Client
 ) -> None:
     """Those of other tokens go on."""
-    others = stranger(create_app(store, clock=clock, page=PageOptions()))
+    others = stranger(create_app(store, clock=clock, page_hosts=()))
     sign_in(others, token_of(store, clock))
     secret = create_token(store, "account", name="lost", clock=clock).secret
     sign_in(http, secret)
@@ -211,7 +210,7 @@ def test_a_wrong_secret_does_not_wait_among_those_that_write(
 ) -> None:
     """A stranger cannot hold them up."""
     writers = Writers()
-    app = create_app(store, clock=clock, executor=writers, page=PageOptions())
+    app = create_app(store, clock=clock, executor=writers, page_hosts=())
     http = stranger(app)
     assert sign_in(http, "remit_wrong").status_code == HTTPStatus.UNAUTHORIZED
     assert writers.count == 0
@@ -226,7 +225,7 @@ def test_a_token_has_fifty_sessions_at_most(
     """The oldest ends; those of another token stay, and a browser has one."""
     create_token(store, "account", clock=clock)
     account_id = list_tokens(store)[0].account_id
-    other = stranger(create_app(store, clock=clock, page=PageOptions()))
+    other = stranger(create_app(store, clock=clock, page_hosts=()))
     sign_in(other, token_of(store, clock))
     secret = token_of(store, clock)
     sign_in(http, secret)
@@ -410,7 +409,7 @@ def test_people_sign_in_through_the_documented_proxy_at_any_port(store: Store) -
     """What nginx sends as `Host` has the port, as the origin of a form has."""
     (variable,) = re.findall(r"proxy_set_header Host (\S+);", GUIDE.read_text())
     host = {"$http_host": "remit.example:8443", "$host": "remit.example"}[variable]
-    app = create_app(store, page=PageOptions(hosts=("remit.example",)))
+    app = create_app(store, page_hosts=("remit.example",))
     with httpx.Client(transport=AsgiTransport(app), base_url=f"https://{host}") as http:
         form = {"secret": create_token(store, "account").secret}
         headers = {"Origin": "https://remit.example:8443"}
@@ -420,7 +419,7 @@ def test_people_sign_in_through_the_documented_proxy_at_any_port(store: Store) -
 
 def test_names_of_the_server_have_no_case(store: Store) -> None:
     """Neither in the option nor in the request."""
-    http = stranger(create_app(store, page=PageOptions(hosts=("Remit.Example",))))
+    http = stranger(create_app(store, page_hosts=("Remit.Example",)))
     for host in ("remit.example", "REMIT.example"):
         assert http.get("/runs", headers={"host": host}).status_code == HTTPStatus.SEE_OTHER
 
@@ -448,9 +447,7 @@ def test_a_link_submits_only_where_nobody_is_signed_in(
 
 def test_the_page_has_the_rate_limit(store: Store, clock: FakeClock) -> None:
     """By session; a sign-in counts for the address."""
-    app = create_app(
-        store, settings=Settings(max_requests_per_s=2), clock=clock, page=PageOptions()
-    )
+    app = create_app(store, settings=Settings(max_requests_per_s=2), clock=clock, page_hosts=())
     secret = token_of(store, clock)
 
     async def statuses() -> list[int]:
@@ -473,7 +470,7 @@ def test_the_page_has_the_rate_limit(store: Store, clock: FakeClock) -> None:
 
 def test_a_form_that_does_not_arrive_is_given_up(store: Store) -> None:
     """A client that sends nothing holds nothing."""
-    app = create_app(store, settings=Settings(body_timeout_s=1), page=PageOptions())
+    app = create_app(store, settings=Settings(body_timeout_s=1), page_hosts=())
 
     async def never() -> AsyncIterator[bytes]:
         yield b"secret="
@@ -502,7 +499,7 @@ def test_a_token_that_only_reads_ends_its_own_sessions_only(
     sign_in(http, token_of(store, clock))
     with store.reading() as tx:
         (writer,) = tx.sessions(list_tokens(store)[0].account_id)
-    app = create_app(store, clock=clock, page=PageOptions())
+    app = create_app(store, clock=clock, page_hosts=())
     auditor, second = stranger(app), stranger(app)
     secret = create_token(store, "account", may="read", clock=clock).secret
     for each in (auditor, second):

@@ -387,8 +387,10 @@ def _risk() -> list[Call]:
     schema = {**SCHEMA, "span_type_schemas": [*SCHEMA["span_type_schemas"], declared]}
     send: dict[str, Json] = {"schema_name": "desk:send", "status": "complete", "payload": {}}
     withheld = {"$remit": "withheld", "rule": "type:Sensitive"}
-    exceeding = {"$remit": {"exceeds": ["it may destroy data, which the agent may not"]}}
-    refused = {"error": {"type": "DeniedError", "violations": ["destroy_data is not allowed"]}}
+    exceeded = {"sentence": "it may destroy data, which the agent may not"}
+    exceeding: dict[str, Json] = {**send, "payload": {"$remit": {"exceeds": [exceeded]}}}
+    violation = {"sentence": "destroy_data is not allowed"}
+    refused = {"error": {"type": "DeniedError", "violations": [violation]}}
     risk = "/agent_instance/<agent_instance 1>/risk"
     of_agent = "GET /agent/<agent 1>/risk"
     return [
@@ -405,7 +407,7 @@ def _risk() -> list[Call]:
         Call(
             "a span that exceeds the remit",
             "POST /agent_spans",
-            details(**span(**{**send, "payload": exceeding})),
+            details(**span(**exceeding)),
             silent=True,
         ),
         Call(

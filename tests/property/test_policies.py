@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 import remit as sdk
-from remit.errors import DeniedError
+from remit.errors import DeniedError, Violation
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
 from remit.testing import isolated
 from tests.inside import Ceiling, coerce, under, verdict
@@ -37,7 +37,7 @@ RISKS = st.fixed_dictionaries(
 ).map(lambda given: cast("DataRisk", coerce(given, "here")))
 
 
-def violations(remit: DataRisk, step: DataRisk, *, strict: bool) -> tuple[str, ...]:
+def violations(remit: DataRisk, step: DataRisk, *, strict: bool) -> tuple[Violation, ...]:
     """Return what a step that says *step* violates under an agent that says *remit*."""
     ceilings = under((), Ceiling.of("agent", "here", remit))
     return verdict(ceilings, "step", step, strict=strict).violations
@@ -104,5 +104,6 @@ def exceeding(
             error = (span.result or {}).get("error", {})
             violations = error.get("violations", ())
             assert (span.name, bool(violations)) == (f"step {number}", number not in ran)
-            by_step[span.name] = (*span.exceeds, *violations)
+            sentences = [violation["sentence"] for violation in violations]
+            by_step[span.name] = (*map(str, span.exceeds), *sentences)
     return by_step

@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 import pytest
 
 from remit._capture import Plan, Rules, Stream, capture_mapping, error_payload, redacted
-from remit.errors import DeniedError
+from remit.errors import DeniedError, Violation
 from tests.captured import copy_of, opaque, plan_of, withheld
 from tests.subtests import each
 
@@ -21,7 +21,7 @@ def raises(payload: dict[str, object]) -> object:
 
 def denies(payload: dict[str, object]) -> object:
     """Fail as a hook does that calls a step which was denied."""
-    raise DeniedError("step", [str(payload)])
+    raise DeniedError("step", [Violation(str(payload))])
 
 
 @each(

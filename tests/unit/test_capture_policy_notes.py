@@ -9,20 +9,31 @@ from typing import Any
 import pytest
 
 import remit
+from remit._base.markers import is_unregistered, mark_unregistered
 from remit._capture import (
     Rules,
-    add_violations,
     denial_payload,
-    is_unregistered,
-    mark_unregistered,
     merge_error,
-    split_violations,
 )
-from remit.errors import DeniedError
+from remit._policy.limits import unjudged
+from remit._policy.violations import add_violations, split_violations
+from remit.errors import DeniedError, Violation
 from remit.testing import RecordingSink
 from tests.subtests import each
+from tests.violating import violation
 
-SAID = ("one", 'two "quoted"')
+SAID = (unjudged('a "quoted" step'), violation("desk:pay", "desk:agent", "destroy_data"))
+WRITTEN = [
+    {"sentence": 'a fault inside remit kept a "quoted" step from being compared with any remit'},
+    {
+        "sentence": "destroy_data: desk:pay says allowed, the agent desk:agent says disallowed",
+        "part": "action_profile",
+        "name": "destroy_data",
+        "word": "allowed",
+        "agent": "desk:agent",
+        "limit": "disallowed",
+    },
+]
 
 
 @each(
@@ -47,9 +58,9 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
     assert len(dict(pairs)) == len(pairs)
     shown = json.loads(body)
     if isinstance(payload.get("$remit"), str):
-        assert shown == payload | {"exceeds": list(SAID)}
+        assert shown == payload | {"exceeds": WRITTEN}
     else:
-        assert shown == payload | {"$remit": {"exceeds": list(SAID)}}
+        assert shown == payload | {"$remit": {"exceeds": WRITTEN}}
     assert split_violations(shown) == (payload, SAID)
     assert not is_unregistered(shown)
     for marked, said in (
@@ -86,7 +97,7 @@ def test_a_denial_is_an_error_with_its_violations() -> None:
         "error": {
             "type": "remit.errors.DeniedError",
             "message": str(error),
-            "violations": list(SAID),
+            "violations": WRITTEN,
         }
     }
 
@@ -99,7 +110,7 @@ def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
         seen.append(payload)
         return payload
 
-    error = DeniedError("desk:pay", ["x" * 400] * 100)
+    error = DeniedError("desk:pay", [Violation("x" * 400)] * 100)
     body = denial_payload(error, Rules(2_000, hook))
     assert len(body) <= 2_000
     assert len(seen) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remit.collector.server import AccessLog
+from remit.collector.server.access_log import AccessLog
 
 
 def numbers(path: Path) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from remit.collector.api import InlineExecutor, ThreadExecutor
+from remit.collector.api.asgi import InlineExecutor, ThreadExecutor
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def live(api: Api, store: Store, clock: FakeClock) -> None:
     root = {"labels": {"team": "blue"}, "subject": "ann"}
     api.span(run, schema_name="remit:run", payload=root)
     denied = api.span(run, payload={"a": HELD})["id"]
-    error = {"type": "DeniedError", "message": "no", "violations": ["not that"]}
+    error = {"type": "DeniedError", "message": "no", "violations": [{"sentence": "not that"}]}
     body = {"status": "failed", "result_payload": {"error": error}}
     details(api.post(f"/agent_spans/{denied}/finish", body))
     second = api.instance("active", id=id_in(SHARD))["id"]

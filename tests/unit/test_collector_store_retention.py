@@ -248,7 +248,8 @@ def test_much_payload_goes_in_many_steps(api: Api, clock: FakeClock, store: Stor
 
 def test_counts_and_findings_of_old_days_go(api: Api, clock: FakeClock, store: Store) -> None:
     """Those of the day in which the deletion cuts remain."""
-    error = {"error": {"type": "remit.DeniedError", "violations": ["it may not"]}}
+    violations = [{"sentence": "it may not"}]
+    error = {"error": {"type": "remit.DeniedError", "violations": violations}}
     for age in (3, 2, -1):
         moment = CUT - timedelta(days=age)
         run = run_at(api, clock, moment)

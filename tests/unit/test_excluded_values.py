@@ -15,11 +15,12 @@ from pydantic import BaseModel, EmailStr, RootModel, SecretStr
 
 import remit
 from remit.config import OnViolation, Settings
-from remit.errors import DeniedError
+from remit.errors import DeniedError, Violation
 from remit.testing import RecordingSink, isolated
 from tests.captured import withheld
 from tests.inside import adapters, guard, setup
 from tests.subtests import each
+from tests.violating import violation
 
 CONTACT: Final = "contact_information"
 MARKER = withheld(f"category:{CONTACT}")
@@ -83,9 +84,9 @@ def note(event: object) -> None:
     del event
 
 
-def said(step: str, category: str = CONTACT) -> str:
-    """Return the sentence of a finding."""
-    return (
+def said(step: str, category: str = CONTACT) -> Violation:
+    """Return a finding."""
+    return Violation(
         f"{category} in the params: {step} says excluded, and was given a value that this run "
         "withheld as such"
     )
@@ -477,8 +478,7 @@ def test_the_note_joins_those_of_the_policy(remit_recorder: RecordingSink) -> No
     named = {span.name: span for span in remit_recorder.spans()}
     for name in ("late", "block"):
         agent = "tests.unit.test_excluded_values:forbidding"
-        policy = f"destroy_data: {name} says allowed, the agent {agent} says disallowed"
-        assert named[name].exceeds == (said(name), policy)
+        assert named[name].exceeds == (said(name), violation(name, agent, "destroy_data"))
     assert named["late"].payload == {"event": MARKER}
     assert named["block"].payload == MARKER
 
@@ -493,7 +493,7 @@ def test_the_log_has_one_line_for_each_step_and_category(
     lines = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
     assert len(lines) == 1
     assert lines[0].startswith("values:track (")
-    assert lines[0].endswith(said("values:track"))
+    assert lines[0].endswith(str(said("values:track")))
     assert EMAIL not in caplog.text
     assert STREET not in caplog.text
     assert remit.status().exceeding == {"values:track": 4}

@@ -9,6 +9,7 @@ from typing import Annotated
 import pytest
 
 import remit
+from remit._policy.violations import fields_of
 from remit.config import OnViolation
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
@@ -57,13 +58,28 @@ def test_what_was_refused_and_why_is_on_the_span(kind: str) -> None:
     error = (span.result or {})["error"]
     assert error["type"] == "remit.errors.DeniedError"
     assert error["message"] == str(raised.value)
-    assert error["violations"] == list(raised.value.violations)
-    assert error["violations"][0] == (
-        f"financial_transactions: {span.name} says allowed, the agent "
-        "tests.governed:agent says disallowed"
-    )
+    assert error["violations"] == list(map(fields_of, raised.value.violations))
+    assert error["violations"][0] == {
+        "sentence": f"financial_transactions: {span.name} says allowed, the agent "
+        "tests.governed:agent says disallowed",
+        "part": "action_profile",
+        "name": "financial_transactions",
+        "word": "allowed",
+        "agent": "tests.governed:agent",
+        "limit": "disallowed",
+    }
     assert span.payload == given(kind)
     assert span.exceeds == ()
+
+
+def test_the_tree_of_a_run_shows_violations_beside_a_withheld_payload() -> None:
+    """The marker that replaces the payload stays as it is."""
+    with isolated(redact=lambda _: None) as recorder:
+        with agent.run():
+            pay()
+        shown = repr(recorder.runs[0])
+    assert "\n     <withheld: hook>\n" in shown
+    assert "exceeds the remit: financial_transactions" in shown
 
 
 @kinds
@@ -84,7 +100,7 @@ def test_observe_lets_the_step_run_and_marks_its_span(
         assert [span.status for span in spans] == ["complete"] * 4
     for span in spans:
         assert span.payload == given(kind)
-        assert span.exceeds[0].startswith(f"financial_transactions: {span.name} says allowed")
+        assert (span.exceeds[0].name, span.exceeds[0].word) == ("financial_transactions", "allowed")
     (line,) = lines(caplog)
     assert line.endswith(" forbids; it runs, as on_violation is observe"), line
 
@@ -245,9 +261,11 @@ class TestNestedAgents:
             with pytest.raises(DeniedError) as raised:
                 outer()
             erase = recorder.spans("erase")[0]
-            said = [text.partition(":")[0] for text in raised.value.violations]
+            violations = raised.value.violations
+            said = [violation.name for violation in violations]
             assert said == ["financial_transactions", "destroy_data", "financial_transactions"]
-            assert [names(text) for text in raised.value.violations] == ["outer", "inner", "inner"]
+            agents = [violation.agent.rpartition(".")[2] for violation in violations]
+            assert agents == ["outer", "inner", "inner"]
             assert erase.status == "failed"
         assert BODIES == []
 
@@ -285,13 +303,6 @@ class TestNestedAgents:
             countdown(5)
         (span,) = recorder.spans("pay")
         assert len(span.exceeds) == 1
-
-
-def names(violation: str) -> str:
-    """Return the last part of the agent's name in a violation."""
-    found = re.search(r"the agent \S+\.(\w+) says", violation)
-    assert found
-    return found[1]
 
 
 def test_a_category_that_a_type_shows_counts_as_declared() -> None:

@@ -70,7 +70,7 @@ def test_a_step_that_cannot_be_judged_is_denied_and_recorded(kind: str) -> None:
             KINDS[kind]()
         (span,) = recorder.spans()
         assert span.status == "failed"
-        assert "a fault inside remit" in (span.result or {})["error"]["violations"][0]
+        assert "a fault inside remit" in (span.result or {})["error"]["violations"][0]["sentence"]
     assert BODIES == []
     assert guard.faults.counts["the policy"] == 1
 

@@ -15,7 +15,7 @@ import pytest
 
 from remit._base import guard
 from remit._base.guard import EscapeError, attempt, guarded, logger, wrap_exit
-from remit.errors import DeniedError
+from remit.errors import DeniedError, Violation
 from remit.testing import isolated
 from tests.subtests import each
 
@@ -38,7 +38,7 @@ def test_a_fault_is_contained_counted_and_said_once(caplog: pytest.LogCaptureFix
     assert "secret-7" not in caplog.text
 
 
-@each("error", [DeniedError("step", ["no"]), KeyboardInterrupt(), SystemExit(1)])
+@each("error", [DeniedError("step", [Violation("no")]), KeyboardInterrupt(), SystemExit(1)])
 def test_a_denial_and_an_interrupt_pass(error: BaseException) -> None:
     """Governance fails closed, and Ctrl-C is the user's."""
     with pytest.raises(type(error)):

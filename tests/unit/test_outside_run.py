@@ -15,7 +15,7 @@ import pytest
 
 import remit
 from remit.config import OnViolation
-from remit.errors import DeniedError
+from remit.errors import DeniedError, Violation
 from remit.models.data_risk import Action, Category
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, agent, pay, ran, undeclared
@@ -217,11 +217,11 @@ def test_an_agent_that_is_declared_later_counts() -> None:
     """The next call is held against it."""
     with isolated(on_violation="deny"):
 
-        def by_hermit() -> list[str]:
+        def by_hermit() -> list[Violation]:
             try:
                 undeclared()
             except DeniedError as error:
-                return [each for each in error.violations if "hermit" in each]
+                return [each for each in error.violations if "hermit" in each.agent]
             return []
 
         assert by_hermit() == []
@@ -231,7 +231,7 @@ def test_an_agent_that_is_declared_later_counts() -> None:
             """Talk to nobody."""
 
         (violation,) = by_hermit()
-        assert violation.startswith("external_communication: tests.governed:undeclared says unk")
+        assert (violation.name, violation.word) == ("external_communication", "unknown")
 
 
 def test_the_refusal_crosses_processes() -> None:

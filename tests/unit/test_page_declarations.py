@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 
+from remit._policy.limits import unjudged
 from remit._policy.words import CATEGORIES
 from remit.collector.page import formats
 from remit.collector.page.data.flows import (
@@ -23,7 +24,7 @@ from remit.collector.page.data.flows import (
 from remit.collector.page.data.map_drawing import ROW, TALL, drawing, thickness
 from remit.collector.page.data.register_entries import Entry, entries_of
 from remit.collector.page.declared import AgentRemit, remit_of
-from remit.collector.page.sides import clashes_in, sides_of, summary_of, verdict_of
+from remit.collector.page.sides import of_one_agent, sides_of, summary_of, verdict_of
 from remit.collector.page.tables import csv
 from remit.collector.store.questions import AgentRecord, StepCount
 from tests.declared_agents import (
@@ -36,8 +37,10 @@ from tests.declared_agents import (
     SECRETS,
     TYPES,
 )
+from tests.violating import violation
 
 BY_KIND: Final = {Kind.LEAVES: 0, Kind.OPEN: 1, Kind.REFUSED: 2, Kind.STAYS: 3}
+OF_ANOTHER = violation("shop:pay_back", "shop:outer", "destroy_data")
 
 
 def agent(name: str, number: int = 0) -> AgentRemit:
@@ -167,14 +170,15 @@ def test_what_ran_against_the_remit_is_a_question() -> None:
     assert MONEY not in first.included
 
 
-def test_sentences_of_a_policy_become_two_declarations() -> None:
-    """What is not declared any more stands in the sentence itself."""
-    clashes = clashes_in([REFUSAL, REFUSED_DATA, "a fault inside remit kept it"])
-    assert [clash.name for clash in clashes] == ["financial_transactions", MONEY]
-    assert summary_of(clashes[0], agent="Careful desk") == "may move money; Careful desk never does"
+def test_the_violations_of_a_step_become_two_declarations() -> None:
+    """What is not declared any more is in the violation itself."""
+    violations = of_one_agent([unjudged("shop:pay_back"), REFUSAL, REFUSED_DATA, OF_ANOTHER])
+    assert [violation.name for violation in violations] == ["financial_transactions", MONEY]
+    summary = summary_of(violations[0], agent="Careful desk")
+    assert summary == "may move money; Careful desk never does"
     careful = agent("Careful desk")
-    both = sides_of(careful.steps["shop:pay_back"], careful.own, clashes)
-    assert [(word.step, word.agent) for word in both.clashes] == [
+    both = sides_of(careful.steps["shop:pay_back"], careful.own, violations)
+    assert [(word.step, word.agent) for word in both.violated] == [
         ("it does this", "never"),
         ("goes in and comes out", "never, in neither"),
     ]
@@ -185,8 +189,8 @@ def test_sentences_of_a_policy_become_two_declarations() -> None:
         SECRETS,
         "minors_data",
     }
-    alone = sides_of(None, None, clashes)
-    assert [(word.step, word.agent) for word in alone.clashes] == [
+    alone = sides_of(None, None, violations)
+    assert [(word.step, word.agent) for word in alone.violated] == [
         ("it does this", "never"),
         ("goes in", "never in"),
     ]
@@ -205,9 +209,9 @@ def test_sentences_of_a_policy_become_two_declarations() -> None:
 )
 def test_a_verdict_says_what_contradicts(word: str, verdict: str, summary: str) -> None:
     """Also where a step said nothing."""
-    clashes = clashes_in([f"destroy_data: a:step says {word}, the agent a:desk says disallowed"])
-    assert verdict_of(clashes) == f"The agent rules out destroying data. {verdict}"
-    assert summary_of(clashes[0], agent="Desk") == summary
+    found = violation("a:step", "a:desk", "destroy_data", word)
+    assert verdict_of([found]) == f"The agent rules out destroying data. {verdict}"
+    assert summary_of(found, agent="Desk") == summary
     assert verdict_of([]) == ""
 
 

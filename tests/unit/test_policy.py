@@ -21,7 +21,8 @@ HEALTH = "health_and_medical in the {}: desk:pay says {}, the agent desk:agent s
 def violations(remit: DataRisk | None, step: DataRisk | None, *, strict: bool) -> tuple[str, ...]:
     """Return what a step that says *step* violates under an agent that says *remit*."""
     ceiling = Ceiling.of("desk:agent", "desk.py:1", remit)
-    return verdict(under((), ceiling), "desk:pay", step, strict=strict).violations
+    found = verdict(under((), ceiling), "desk:pay", step, strict=strict)
+    return tuple(map(str, found.violations))
 
 
 @each(

@@ -17,12 +17,6 @@ from remit._capture.errors import (
     reason_of,
 )
 from remit._capture.excluded import withhold_excluded
-from remit._capture.markers import (
-    add_violations,
-    is_unregistered,
-    mark_unregistered,
-    split_violations,
-)
 from remit._capture.plan import Capture, Plan
 from remit._capture.rules.switches import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream
@@ -36,20 +30,16 @@ __all__ = [
     "Rules",
     "Stream",
     "WithheldTexts",
-    "add_violations",
     "capture_mapping",
     "denial_payload",
     "error_payload",
     "failure_payload",
     "is_like_mapping",
-    "is_unregistered",
-    "mark_unregistered",
     "merge_error",
     "outcome_payload",
     "reason_of",
     "redacted",
     "redacted_name",
-    "split_violations",
     "switched_off",
     "why_no_switch",
     "withhold_excluded",

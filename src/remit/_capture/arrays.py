@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
+from remit._base import markers
 from remit._base.guard import attempt
-from remit._capture import markers
 from remit._inspect.introspection import is_one_of, lookup, module_of, name_of, type_name
 
 ARRAYS: Final = (

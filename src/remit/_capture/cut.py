@@ -23,8 +23,8 @@ from typing import Final, cast
 
 import msgspec
 
+from remit._base import markers
 from remit._base.encoding import growing
-from remit._capture import markers
 
 LEAST_BYTES: Final = 256
 """Least room of a long member of an object, unless the object itself has too little."""
@@ -109,10 +109,10 @@ def cut(value: object, room: int) -> object:
     if type(value) is not dict:
         return value
     members = cast("dict[str, object]", value)
-    kind = members.get(markers.KEY)
-    if type(kind) is not str:
+    kind = markers.kind_of(members)
+    if kind is None:
         return _cut_object(members, room)
-    return _cut_marker(members, room) if kind == "cut" else members
+    return _cut_marker(members, room) if kind == markers.CUT else members
 
 
 def cut_text(text: str, room: int) -> markers.Marker:
@@ -228,7 +228,7 @@ def _cut_marker(marker: markers.Marker, room: int) -> markers.Marker:
         return markers.cut_text(of, _first(head, room - room // _TAIL), _last(tail, room // _TAIL))
     if type(head) is dict:
         kept = _cut_object(cast("dict[str, object]", head), room - MARKER_BYTES)
-        if type(kept.get(markers.KEY)) is str:
+        if markers.is_marker(kept):
             kept = cast("dict[str, object]", kept["head"])
         return markers.cut_keys(of, kept)
     return marker

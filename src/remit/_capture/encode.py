@@ -11,8 +11,8 @@ from typing import Final, cast
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from remit._base import markers
 from remit._base.guard import attempt, guarded, wrap_exit
-from remit._capture import markers
 from remit._capture.cut import cut, encode
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.rules.switches import HOOK

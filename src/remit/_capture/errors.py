@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 
 import pydantic_core
 
+from remit._base import markers
 from remit._base.frames import Frames, read_traceback
 from remit._base.guard import attempt
-from remit._capture import markers
 from remit._capture.cut import encode
 from remit._capture.encode import Rules
 from remit._capture.rules.names import name_rule
@@ -26,7 +26,8 @@ from remit._capture.scalars import integer, text
 from remit._capture.walk import Walk, decode, is_harmless, replace_surrogates
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._inspect.introspection import is_a, lookup, name_of, type_name
-from remit.errors import DeniedError
+from remit._policy.violations import VIOLATIONS, fields_of
+from remit.errors import DeniedError, Violation
 
 MAX_MESSAGE_CHARS: Final = 8_192
 MAX_INNER_MESSAGE_CHARS: Final = 2_048
@@ -303,24 +304,30 @@ def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
     If the result is only a marker, or if both together are too large, only the error is kept.
     """
     kept: dict[str, object] = decode(by_hand)
-    if markers.KEY in kept:
+    if markers.is_marker(kept):
         return error
     both = encode({**kept, **decode(error)})
     return both if len(both) <= rules.max_payload_bytes else error
 
 
 def denial_payload(error: DeniedError, rules: Rules) -> bytes:
-    """Return the result of a denied step: the error and the single violations."""
+    """Return the result of a denied step: the error with its violations."""
 
     def build(walk: Walk) -> dict[str, object]:
         described = {
             "type": type_name(type(error)),
             "message": walk.text(str(error)),
-            "violations": [walk.text(violation) for violation in error.violations],
+            VIOLATIONS: [_violation(walk, violation) for violation in error.violations],
         }
         return {"error": described}
 
     return rules.encode_payload(build)
+
+
+def _violation(walk: Walk, violation: Violation) -> dict[str, object]:
+    # The names of the step and the agent are the program's.
+    shown = {"sentence": walk.text(violation.sentence)}
+    return fields_of(violation) | shown
 
 
 def _reason_text(walk: Walk, reason: object, rules: Rules) -> object:

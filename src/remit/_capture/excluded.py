@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, cast
 
-from remit._capture import markers
+from remit._base import markers
 from remit._capture.cut import cut, encode
 from remit._capture.encode import Rules
 from remit._capture.walk import decode
@@ -113,7 +113,7 @@ class _Search:
     def payload(self, members: dict[str, object]) -> object:
         """Return the copy of a payload, or of the marker in its place."""
         arguments = members
-        if markers.KEY in members:
+        if markers.is_marker(members):
             if type(members.get("head")) is not dict:
                 return members
             arguments = cast("dict[str, object]", members["head"])
@@ -135,7 +135,7 @@ class _Search:
         return self._object(cast("dict[str, object]", value)) if type(value) is dict else value
 
     def _object(self, members: dict[str, object]) -> object:
-        if type(members.get(markers.KEY)) is str:
+        if markers.is_marker(members):
             return self._marker(members)
         copy = {name: self._value(item) for name, item in members.items()}
         return self._marker_of_keys(members) or copy

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple, cast
 
-from remit._capture import markers
+from remit._base import markers
 from remit._capture.cut import cut, encode
 from remit._capture.encode import Rules
 from remit._capture.walk import decode
@@ -91,7 +91,7 @@ def follow(
             other step nothing in `inputs` and `outputs` does.
     """
     payload = cast("dict[str, object]", decode(data))
-    if rule is not None and type(payload.get(markers.KEY)) is str:
+    if rule is not None and markers.is_marker(payload):
         payload = _without_contents(payload, rule)
     for field in CONTENTS if rule is not None else (*CONTENTS, HEAD):
         if field not in payload:
@@ -134,7 +134,7 @@ def _without_arguments(value: object, tools: Mapping[str, str]) -> object:
 def _enveloped(value: object, envelope: Envelope, rule: str, tools: Mapping[str, str]) -> object:
     """Return an object of a model call without its contents."""
     fields = _fields(value)
-    if not fields or markers.KEY in fields:
+    if not fields or markers.is_marker(fields):
         return _closed(value, rule)
     enveloped: dict[str, object] = {}
     for key, each in fields.items():

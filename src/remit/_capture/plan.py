@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias, cast
 from msgspec import Raw, Struct, defstruct, field
 from msgspec.structs import astuple
 
+from remit._base import markers
 from remit._base.guard import attempt
 from remit._base.memo import memoized
-from remit._capture import markers
 from remit._capture.cut import encode, encode_small
 from remit._capture.encode import Rules
 from remit._capture.rules.names import PLAIN_NAMES, name_rule

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from pydantic_core import MultiHostUrl, Url
 
+from remit._base import markers
 from remit._base.guard import attempt
-from remit._capture import markers
 from remit._inspect.introspection import (
     is_one_of,
     kind_of,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Final, cast
 
+from remit._base import markers
 from remit._base.text import ELLIPSIS, printable
 
-MARK: Final = "$remit"
 MAX_MEMBERS: Final = 20
 """More members of one value never fit a line."""
 _HALF: Final = MAX_MEMBERS // 2
@@ -21,7 +21,7 @@ MAX_TAIL_CHARS: Final = 80
 
 def members(values: Mapping[str, object]) -> str:
     """Return an object as `name=value name=value`."""
-    if MARK in values:
+    if markers.is_marker(values):
         return short(values)
     return " ".join(f"{named(name)}={short(value)}" for name, value in _first(values))
 
@@ -43,7 +43,7 @@ def row(value: object) -> str:
         return _items(cast("list[object]", value))
     if isinstance(value, dict):
         marker = cast("dict[str, object]", value)
-        return _cut(marker, row) if marker.get(MARK) == "cut" else _object(marker)
+        return _cut(marker, row) if markers.kind_of(marker) == markers.CUT else _object(marker)
     return short(value)
 
 
@@ -56,10 +56,10 @@ def whole(value: object) -> str:
     if not isinstance(value, dict):
         return json.dumps(value)
     members = cast("dict[str, object]", value)
-    kind = members.get(MARK)
-    if kind == "cut":
+    kind = markers.kind_of(members)
+    if kind == markers.CUT:
         return _cut(members, whole)
-    if isinstance(kind, str):
+    if kind is not None:
         return _object(members)
     return f"{{{', '.join(f'{named(name)}: {whole(each)}' for name, each in members.items())}}}"
 
@@ -96,8 +96,8 @@ def place_of(error: Mapping[str, object]) -> str:
 
 
 def _object(value: dict[str, object]) -> str:
-    kind = value.get(MARK)
-    if isinstance(kind, str):
+    kind = markers.kind_of(value)
+    if kind is not None:
         return _MARKS.get(kind, _unknown)(value)
     inner = ", ".join(f"{named(name)}: {short(each)}" for name, each in _first(value))
     return f"{{{inner}{_rest(len(value))}}}"
@@ -105,26 +105,16 @@ def _object(value: dict[str, object]) -> str:
 
 def _items(items: list[object]) -> str:
     """Return the first items, or the first and the last ones of a list with a marker in it."""
-    gap = next((place for place, item in enumerate(items) if _left_out(item)), None)
+    gap = next((place for place, item in enumerate(items) if markers.is_gap(item)), None)
     if gap is None:
         return f"{', '.join(map(short, items[:MAX_MEMBERS]))}{_rest(len(items))}"
     first, last = items[:gap], items[gap + 1 :]
     if len(items) > MAX_MEMBERS:
         first, last = first[:_HALF], last[-_HALF:]
-    more = cast("int", _left_out(items[gap])) - len(first) - len(last)
+    more = cast("int", markers.items_in_all(items[gap])) - len(first) - len(last)
     return ", ".join(
         [*map(short, first), f"{ELLIPSIS} {more} more items {ELLIPSIS}", *map(short, last)]
     )
-
-
-def _left_out(item: object) -> int | None:
-    """Return the number of items of the whole list if *item* is the marker of those left out."""
-    if not isinstance(item, dict):
-        return None
-    marker = cast("dict[str, object]", item)
-    of = marker.get("of")
-    is_cut = marker.get(MARK) == "cut" and marker.get("unit") == "items" and "head" not in marker
-    return of if is_cut and isinstance(of, int) else None
 
 
 def _first(values: Mapping[str, object]) -> islice[tuple[str, object]]:
@@ -137,8 +127,7 @@ def _rest(count: int) -> str:
 
 def named(name: str) -> str:
     """Return the name of a member."""
-    # A user's own key that looked like the mark was written with one `$` more.
-    return MARK if name == f"${MARK}" else printable(name)
+    return printable(markers.unescaped(name))
 
 
 def _text(value: str) -> str:
@@ -178,13 +167,13 @@ def _array(value: Mapping[str, object]) -> str:
 
 
 def _unknown(value: Mapping[str, object]) -> str:
-    return f"<{printable(str(value.get(MARK)))}>"
+    return f"<{printable(str(markers.kind_of(value)))}>"
 
 
 _MARKS: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
-    "withheld": _withheld,
-    "cut": _cut,
-    "opaque": _opaque,
-    "bytes": _bytes,
-    "array": _array,
+    markers.WITHHELD: _withheld,
+    markers.CUT: _cut,
+    markers.OPAQUE: _opaque,
+    markers.BYTES: _bytes,
+    markers.ARRAY: _array,
 }

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from remit._base.guard import attempt
+from remit._base.markers import cut_items, rule_of, withheld
 from remit._capture.cut import encode
 from remit._capture.encode import Rules
-from remit._capture.markers import cut_items, rule_of, withheld
 from remit._capture.plan import Plan
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import key_shaped

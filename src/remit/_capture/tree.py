@@ -9,6 +9,7 @@ from math import inf
 from typing import Final, Generic, Protocol, TypeVar, cast
 
 from remit._base.first_failure import failed_span, first_failed
+from remit._base.markers import is_marker, is_unregistered
 from remit._base.text import (
     ELLIPSIS,
     cut,
@@ -18,9 +19,7 @@ from remit._base.text import (
     padded,
     printable,
 )
-from remit._capture.markers import is_unregistered, split_violations
 from remit._capture.short import (
-    MARK,
     described,
     error_in,
     members,
@@ -30,6 +29,7 @@ from remit._capture.short import (
     short,
     whole,
 )
+from remit._policy.violations import split_violations
 
 STATUS_COLUMNS: Final = 10
 TIME_COLUMNS: Final = 12
@@ -270,8 +270,8 @@ class Drawing:
 
     def _details(self, span: Step) -> Iterator[Detail]:
         """Yield the lines below a span."""
-        given, exceeds = split_violations(span.payload or {})
-        if self.full and MARK not in given:
+        given, violations = split_violations(span.payload or {})
+        if self.full and not is_marker(given):
             yield from (Detail(f"{named(name)}={whole(value)}") for name, value in given.items())
         elif given:
             yield Detail(whole(given) if self.full else members(given))
@@ -281,8 +281,8 @@ class Drawing:
         for wrong in span.schema_errors or ():
             yield Detail(f"not as declared: {printable(wrong)}", "! ", "cancelled")
         cross = f"{self.strokes.cross} "
-        for violation in exceeds:
-            yield Detail(f"exceeds the remit: {printable(violation)}", cross, "failed")
+        for violation in violations:
+            yield Detail(f"exceeds the remit: {printable(violation.sentence)}", cross, "failed")
         result = span.result_payload
         error = error_in(result) if span.status == "failed" else None
         if error is not None:
@@ -396,7 +396,7 @@ def _frames(span: Step, around: Iterable[Step], error: Mapping[str, object]) -> 
         frames = (outer or {}).get("frames")
         parent = by_id.pop(parent.parent_span_id or "", None)
     for frame in _objects(frames):
-        if MARK in frame:
+        if is_marker(frame):
             yield short(frame)
         else:
             file, function = frame.get("file"), frame.get("function")

@@ -21,8 +21,8 @@ from msgspec import Struct
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from remit._base import markers
 from remit._base.guard import attempt
-from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
 from remit._capture.rules.categories import category_of_name, category_of_type
 from remit._capture.rules.names import name_rule

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import msgspec
 
-from remit._capture import markers
+from remit._base import markers
 from remit._capture.cut import MARKER_BYTES, LongText, encode, ends
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (

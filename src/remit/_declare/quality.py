@@ -15,10 +15,10 @@ from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
+from remit._base.markers import is_marker
 from remit._base.text import describe_value
 from remit._declare.registry import AgentType
 from remit._declare.schema import Redact, quality_schema
-from remit._declare.schema.canonical import is_marker
 
 Json: TypeAlias = dict[str, Any]
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from remit._base import markers
 from remit._base.ids import derived_key
 from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import COMPLETE, FAILED
@@ -152,11 +153,8 @@ def skeleton(item: Item) -> Item:
 
 
 def cut_marker(content: bytes) -> bytes:
-    """Return the marker that replaces *content*, which is JSON.
-
-    Source: payload format 1, the reserved key `$remit`.
-    """
-    return b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
+    """Return the marker that replaces *content*, which is JSON."""
+    return _encode(markers.cut_whole(len(content)))
 
 
 def loss_span(record: RunRecord, at_ns: int, salt: str = "") -> Item:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
-from remit._policy.words import (
-    EXCEEDED_BY,
-    NAMES,
-    PARAMS,
-    RESULT,
-    UNKNOWN,
-    Words,
-    declared_words,
-    word_of,
-)
+from remit._policy.words import EXCEEDED_BY, NAMES, PARAMS, UNKNOWN, Words, declared_words, word_of
+from remit.errors import SIDES, Violation
 from remit.models.data_risk import DataRisk
-
-SIDES: Final = {PARAMS: " in the params", RESULT: " in the result"}
-"""By part of a data risk, what follows the name of a category in a sentence."""
 
 
 class Limit(NamedTuple):
@@ -65,11 +54,11 @@ class Verdict(NamedTuple):
     """The result of comparing a step with some ceilings.
 
     Attributes:
-        violations: How it violates them, one sentence for each declared word.
+        violations: How it violates them, one for each declared word.
         exceeded: The ceilings that it violates.
     """
 
-    violations: tuple[str, ...]
+    violations: tuple[Violation, ...]
     exceeded: Ceilings
 
 
@@ -98,27 +87,30 @@ def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
     return outer if ceiling is None or ceiling in outer else (*outer, ceiling)
 
 
-def unjudged(step: str) -> str:
+def unjudged(step: str) -> Violation:
     """Return the violation of the step named *step* that a fault kept from being judged."""
-    return f"a fault inside remit kept {step} from being compared with any remit"
+    return Violation(f"a fault inside remit kept {step} from being compared with any remit")
 
 
-def excluded_value(step: str, category: str) -> str:
+def excluded_value(step: str, category: str) -> Violation:
     """Return the violation of the step named *step* that was given a value that it excludes."""
     subject = f"{category}{SIDES[PARAMS]}"
-    return f"{subject}: {step} says excluded, and was given a value that this run withheld as such"
+    said = f"{step} says excluded, and was given a value that this run withheld as such"
+    return Violation(f"{subject}: {said}")
 
 
 def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
     """Return how the step named *step* violates *ceilings*; *strict* is that of `exceeded`."""
     words = declared_words(risk)
-    violations: list[str] = []
+    violations: list[Violation] = []
     violated: list[Ceiling] = []
     for ceiling in ceilings:
         for limit, word in exceeded(ceiling.limits, words, strict=strict):
             subject = f"{limit.name}{SIDES.get(limit.part, '')}"
-            sentence = f"{step} says {word}, the agent {ceiling.agent} says {limit.word}"
-            violations.append(f"{subject}: {sentence}")
+            sentence = f"{subject}: {step} says {word}, the agent {ceiling.agent} says {limit.word}"
+            violations.append(
+                Violation(sentence, limit.part, limit.name, word, ceiling.agent, limit.word)
+            )
             if ceiling not in violated:
                 violated.append(ceiling)
     return Verdict(tuple(violations), tuple(violated))

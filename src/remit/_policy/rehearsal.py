@@ -12,8 +12,9 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from remit._policy.leaving import Leaves, ways_out
-from remit._policy.limits import SIDES, exceeded, limits_in
+from remit._policy.limits import exceeded, limits_in
 from remit._policy.words import WITHOUT_EFFECT, DeclaredStep, declared_words
+from remit.errors import SIDES
 from remit.models.data_risk import DataRisk
 
 Reasons: TypeAlias = dict[str, tuple[str, ...]]

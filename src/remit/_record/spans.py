@@ -18,11 +18,13 @@ from remit._base.clock import NS_PER_MS
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
+from remit._base.markers import mark_unregistered
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._declare.registry import SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
 from remit._policy import limits
 from remit._policy.limits import Ceiling, Ceilings, Verdict, under
+from remit._policy.violations import add_violations
 from remit._policy.words import WITHOUT_EFFECT
 from remit._record.context import check_terminated, note_refusal, open_context, terminate
 from remit._record.items import Item, ItemKind
@@ -34,7 +36,7 @@ from remit._record.runs import (
     Recorder,
     SpanContext,
 )
-from remit.errors import DeniedError, RunTerminated, causes, denial
+from remit.errors import DeniedError, RunTerminated, Violation, causes, denial
 from remit.models.data_risk import DataRisk
 
 # An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
@@ -193,7 +195,7 @@ class SpanRecorder(Struct, eq=False):
             milliseconds = started_ns // NS_PER_MS << RANDOM_BITS
             key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents and not self.is_registered(run):
-            payload = _capture.mark_unregistered(payload)
+            payload = mark_unregistered(payload)
         if parent.ceilings and (recorder.on_violation == OBSERVE or not (announced and judged)):
             payload = self._marked(payload, parent)
         start = Item(
@@ -224,7 +226,7 @@ class SpanRecorder(Struct, eq=False):
         """Give an open span of an adapter this type, and another captured payload."""
         context = span.context
         if not self.is_registered(context.run):
-            payload = _capture.mark_unregistered(payload)
+            payload = mark_unregistered(payload)
         if self is not span.recorder:
             self.warn_unchecked(context)
         if context.ceilings:
@@ -260,24 +262,24 @@ class SpanRecorder(Struct, eq=False):
         payload, categories = _capture.withhold_excluded(payload, self.plan(), run.rules)
         if not categories:
             return payload
-        sentences = [limits.excluded_value(self.name, category) for category in categories]
-        self._warn_excluded(sentences, run.recorder)
-        return _capture.add_violations(payload, sentences)
+        violations = [limits.excluded_value(self.name, category) for category in categories]
+        self._warn_excluded(violations, run.recorder)
+        return add_violations(payload, violations)
 
     @guarded("the log of an excluded value")
-    def _warn_excluded(self, sentences: Sequence[str], recorder: Recorder) -> None:
+    def _warn_excluded(self, violations: Sequence[Violation], recorder: Recorder) -> None:
         """Count that the step was given values that it excludes, and log each category once."""
         self._count(recorder)
-        for sentence in sentences:
-            if recorder.is_first(sentence):
-                logger.warning("%s (%s): %s", self.name, self.place, sentence)
+        for violation in violations:
+            if recorder.is_first(violation.sentence):
+                logger.warning("%s (%s): %s", self.name, self.place, violation)
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
         """Return the payload of a step that runs in spite of its violations, with these noted."""
         strict = parent.run.recorder.on_violation != OBSERVE and self.kind not in WITHOUT_EFFECT
         verdict = self.verdict(parent.ceilings, strict=strict)
         violations = verdict.violations if verdict is not None else ()
-        return _capture.add_violations(payload, violations) if violations else payload
+        return add_violations(payload, violations) if violations else payload
 
     # Whether it may run
 
@@ -405,7 +407,7 @@ class SpanRecorder(Struct, eq=False):
     @guarded("the log of a step that exceeds a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
         """Count that the step exceeds a remit, and log once where both are declared."""
-        topic = "; ".join(verdict.violations)
+        topic = "; ".join(map(str, verdict.violations))
         self._count(recorder)
         if not recorder.is_first(topic):
             return

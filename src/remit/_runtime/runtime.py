@@ -47,6 +47,7 @@ from remit.errors import (
     DeniedError,
     RunTerminated,
     SettingsError,
+    Violation,
     denial,
 )
 
@@ -191,7 +192,7 @@ class Runtime:
                 MODEL_OUTSIDE_RUN_HINT if step.kind == "llm" else OUTSIDE_RUN_HINT,
             )
 
-    def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:
+    def _refused_outside(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
         """Return the violations for which *step* is refused; None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing) or step.kind in WITHOUT_EFFECT:
@@ -202,7 +203,7 @@ class Runtime:
         return violations if violations or rule == "refuse" else None
 
     @guarded(POLICY, passes=(DeniedError, RecursionError))
-    def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
+    def _exceeded_by(self, step: SpanRecorder) -> tuple[Violation, ...] | None:
         """Return how *step* exceeds the data risks of the agents declared so far."""
         declared = registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:

@@ -14,9 +14,9 @@ from remit.cli._options import Database
 from remit.cli._reader import ApiReader
 from remit.client._target import Answer, Target
 from remit.client.endpoints import Call
-from remit.collector.api import Request, Service
+from remit.collector.api.dispatch import Request, Service
 from remit.collector.domain import Caller, TokenScope, prepare
-from remit.collector.page import html_of_run
+from remit.collector.page.run.html_file import html_of_run
 from remit.collector.settings import Settings
 from remit.collector.store import ReadOnlyStore, Store, shown
 

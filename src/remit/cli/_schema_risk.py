@@ -100,7 +100,10 @@ def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
         "place": declared.place,
         "declared": _said(declared.data_risk),
         "inferred": [asdict(each) for each in inferred(declared)],
-        "exceeds": list(verdict(ceilings, declared.name, risk, strict=False).violations),
+        "exceeds": [
+            violation.sentence
+            for violation in verdict(ceilings, declared.name, risk, strict=False).violations
+        ],
         "unsaid": unsaid,
         "suggested": [
             asdict(each) for each in suggested(declared) if each.category in unsaid[each.side]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from remit._base.clock import SystemClock
 from remit._base.files import make_private_folder
-from remit.collector.api import Request, Response, Service
+from remit.collector.api.dispatch import Request, Response, Service
 from remit.collector.domain import Caller, TokenScope, prepare
 from remit.collector.settings import Settings
 from remit.collector.store import SqliteStore

@@ -25,6 +25,7 @@ from remit._base.outcomes import ACTIVE, CANCELLED, FAILED, TERMINATED
 from remit._base.version import __version__
 from remit._declare.inference import effective
 from remit._declare.registry import Registry, StepKind
+from remit._policy.violations import denied_by
 from remit._record.items import Item, ItemKind, RunFeed, Sink
 from remit._record.runs import OpenRun
 from remit.errors import RunTerminated
@@ -431,7 +432,7 @@ def _status(status: str, outcome: dict[str, Any], attributes: dict[str, Any]) ->
     if status == FAILED:
         error = _within(outcome, "error")
         attributes |= _attributes(error=_text(error.get("type")) or "failed")
-        violations = as_list(error.get("violations"))
+        violations = denied_by(outcome)
         if violations is not None:
             reason = "; ".join(map(str, violations))
             attributes |= _attributes(verdict="deny", reason=reason)

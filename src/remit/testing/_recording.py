@@ -18,16 +18,15 @@ from remit._base.ids import key_text
 from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
-from remit._capture import split_violations
-from remit._capture.markers import EXCEEDS, KEY
 from remit._capture.tree import Drawing, first_failure
 from remit._declare.registry import RUN_TYPE, Registry
+from remit._policy.violations import add_violations, denied_by, split_violations
 from remit._policy.words import ACTIONS, CATEGORIES
 from remit._record.items import Item, ItemKind, RunFeed
 from remit._record.runs import current_context
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit._runtime import setup
-from remit.errors import UsageError
+from remit.errors import UsageError, Violation
 from remit.models.data_risk import Action, Category, DataRisk
 from remit.testing._effects import (
     History,
@@ -130,7 +129,7 @@ class RecordedSpan:
     result: dict[str, Any] | None
     started_ns: int
     finished_ns: int | None
-    exceeds: tuple[str, ...] = ()
+    exceeds: tuple[Violation, ...] = ()
     step: Step = field(default=Step(""), repr=False, compare=False)
 
     @property
@@ -141,8 +140,7 @@ class RecordedSpan:
     @property
     def refused(self) -> bool:
         """Whether the step was refused: its code did not run."""
-        error = (self.result or {}).get("error")
-        return self.status == FAILED and isinstance(error, dict) and "violations" in error
+        return self.status == FAILED and denied_by(self.result) is not None
 
 
 @dataclass(slots=True)
@@ -218,9 +216,9 @@ class _Shown:
 
 
 def _shown(span: RecordedSpan) -> _Shown:
-    payload: dict[str, object] = dict(span.payload)
+    payload = span.payload
     if span.exceeds:
-        payload[KEY] = {EXCEEDS: list(span.exceeds)}
+        payload = json.loads(add_violations(json.dumps(payload).encode(), span.exceeds))
     return _Shown(
         span.key,
         span.parent,

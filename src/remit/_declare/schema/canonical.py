@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
-from remit._capture.markers import KEY
+from remit._base.markers import OPAQUE, is_marker, kind_of
 from remit._capture.rules.names import split_list
 from remit._inspect.docstrings import clean_docstring, escape_surrogates
 
@@ -136,7 +136,9 @@ class Canonicalizer:
             distinct = {canonical(member): member for member in members if not is_marker(member)}
             return list(distinct.values()) or _ABSENT
         redacted = self._redacted(value, name)
-        return _ABSENT if is_marker(redacted, None if key == "const" else "opaque") else redacted
+        kind = kind_of(redacted)
+        is_absent = kind == OPAQUE or (kind is not None and key == "const")
+        return _ABSENT if is_absent else redacted
 
     def _extension(self, key: str, value: object, name: str | None) -> object:
         """Return the redacted value of an author's own keyword; `_ABSENT` if it is withheld."""
@@ -154,8 +156,8 @@ class Canonicalizer:
 
 def _members(redacted: object) -> Json | None:
     """Return a redacted object, None if it is a marker or another value."""
-    is_object = isinstance(redacted, dict) and KEY not in redacted
-    return cast("Json", redacted) if is_object else None
+    members = cast("Json", redacted) if isinstance(redacted, dict) else None
+    return None if is_marker(members) else members
 
 
 def _in_order(value: object) -> object:
@@ -173,11 +175,6 @@ def _sorted(members: Mapping[object, object]) -> list[tuple[str, object]]:
 
 def _null_last(member: object) -> tuple[bool, str]:
     return member == {"type": "null"}, canonical(member)
-
-
-def is_marker(value: object, kind: str | None = None) -> bool:
-    """Return whether *value* is a marker, of *kind* if one is given."""
-    return isinstance(value, dict) and KEY in value and kind in {None, value[KEY]}
 
 
 def canonical(value: object) -> str:

@@ -21,7 +21,7 @@ from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, FINISH, SpanCall
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
 from remit.collector.json_io import Fields, check_keys, check_unicode, encode, fields_of
-from remit.collector.views import error_answer
+from remit.collector.views.envelopes import error_answer
 from remit.models import routes
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
 

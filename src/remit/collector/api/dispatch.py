@@ -45,7 +45,7 @@ from remit.collector.store import (
     write,
 )
 from remit.collector.validation import Declarations
-from remit.collector.views import error_answer
+from remit.collector.views.envelopes import error_answer
 from remit.errors import SettingsError
 
 logger: Final = logging.getLogger("remit")

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from pydantic import BaseModel
 
-from remit.collector import views
 from remit.collector.domain import (
     agents,
     erasure,
@@ -64,6 +63,7 @@ from remit.collector.models.service import (
     TestSpansResponse,
     TokenScopeDetails,
 )
+from remit.collector.views.resources import row_view, schema_view
 from remit.models import routes
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance, InstanceForUpdate, RegisteredResponse
@@ -256,7 +256,7 @@ class _Thing(NamedTuple):
 
     def at(self, route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
         """Return the row of a route; what writes can be repeated unless *fields* say otherwise."""
-        view = self.view or _of_row(partial(views.row_view, self.answers))
+        view = self.view or _of_row(partial(row_view, self.answers))
         defaults: dict[str, Any] = {"view": view, "account": self.account}
         if route.method != "GET":
             defaults |= {"writes": True, "again": self.find, "minimal": self.minimal}
@@ -345,7 +345,7 @@ _SCHEMA: Final = _Thing(
     "agent_schema_version",
     AgentSchemaVersion,
     versions.find_schema_version,
-    _of_row(views.schema_view),
+    _of_row(schema_view),
 )
 _ACCOUNT: Final = _Thing("account", Account, places.find_account)
 _ENVIRONMENT: Final = _Thing("environment", Environment, places.find_environment)

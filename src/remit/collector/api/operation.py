@@ -27,7 +27,7 @@ from remit.collector.domain.spans import SpanCall
 from remit.collector.errors import RequestError, forbidden, not_found
 from remit.collector.json_io import encode, object_of
 from remit.collector.store import KeyRow
-from remit.collector.views import success_answer
+from remit.collector.views.envelopes import success_answer
 
 
 class Operation(NamedTuple):

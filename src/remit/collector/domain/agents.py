@@ -26,7 +26,8 @@ from remit.collector.domain.params import (
 from remit.collector.domain.risk import declared_risk
 from remit.collector.errors import invalid_action, invalid_field, not_found
 from remit.collector.store import AgentRow, EnvironmentRow
-from remit.collector.views import agent_view, list_answer
+from remit.collector.views.envelopes import list_answer
+from remit.collector.views.resources import agent_view
 from remit.models._types import WireModel
 from remit.models.agent import AgentForCreate
 

@@ -26,7 +26,9 @@ from remit.collector.store import (
 )
 from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
-from remit.collector.views import instance_view, row_view, success_answer
+from remit.collector.views.envelopes import success_answer
+from remit.collector.views.instances import instance_view
+from remit.collector.views.resources import row_view
 
 MAX_RUNS: Final = 1000
 """The number of runs that one request erases."""

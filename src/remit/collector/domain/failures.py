@@ -9,16 +9,18 @@ from typing import Final, NamedTuple, cast, get_args
 import msgspec
 
 from remit._base.first_failure import FailedSpan, failed_span
+from remit._base.markers import is_marker
+from remit._policy.violations import denied_by
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
 from remit.collector.store import InstanceRow, SpanRow
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.validation import CompiledSpanType
+from remit.errors import causes
 from remit.models.data_risk import Classification
 
 MOST_FAILED: Final = 100
 """Failed steps of a run that are read to tell how their exceptions belong together."""
-MARKER: Final = "$remit"
 MOST_CAUSES: Final = 5
 """Causes of an exception that are recorded."""
 MAX_CHARS: Final = 200
@@ -37,7 +39,8 @@ class Failure(NamedTuple):
         step: Name of the span's type; None for the run as a whole.
         kind: Class of the exception.
         place: Its place in the code.
-        text: First line of its message; None if it is shown only on request.
+        text: First line of its message, or the violations of a denied step; None if it is shown
+            only on request.
         span: Id of the span; None if the run was written before ids were kept.
     """
 
@@ -84,7 +87,7 @@ class ClosedErrors(NamedTuple):
             return self.all
         causes = error.get("causes", [])
         listed = _objects(causes)
-        is_whole = isinstance(causes, list) and not any(MARKER in cause for cause in listed)
+        is_whole = isinstance(causes, list) and not any(map(is_marker, listed))
         if "members" in error or not is_whole or len(listed) >= MOST_CAUSES:
             return True
         return any(_exception(each) in self.alike for each in (error, *listed))
@@ -145,7 +148,10 @@ def ended_us(row: SpanRow) -> int:
 
 def failure_of(row: SpanRow, span_type: CompiledSpanType | None) -> Failure:
     """Return the failure of a failed span."""
-    error = _error_of(row)
+    result = _result_of(row)
+    error = _members(result.get("error"))
+    violations = denied_by(result)
+    message = "; ".join(causes(violations)) if violations else error.get("message")
     is_root = row.schema_name == ROOT_SPAN
     kind = _line(error.get("type")) if error else compared(row).exception[0]
     return Failure(
@@ -153,7 +159,7 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None) -> Failure:
         None if is_root else row.schema_name,
         kind,
         _line(error.get("at")),
-        _line(error.get("message")) if is_open(span_type) else None,
+        _line(message) if is_open(span_type) else None,
         row.id,
     )
 

@@ -6,10 +6,12 @@ The markers are those of docs/reference/payloads.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
+from remit._base import markers
+from remit._policy.violations import denied_by, exceeded_by
 from remit.collector.store import (
     BAD_PAYLOAD,
     BEYOND,
@@ -23,8 +25,7 @@ from remit.collector.store import (
     InstanceRow,
     SpanRow,
 )
-from remit.collector.validation import KEY, exceeded, markers_in
-from remit.collector.validation import WITHHELD as WITHHELD_MARKER
+from remit.errors import Violation
 
 LOSS_SPAN: Final = "remit:loss"
 """Name of the span that reports what a run lost."""
@@ -56,7 +57,7 @@ class Marks:
     def take_payload(self, payload: dict[str, object]) -> None:
         """Take the markers of a payload that may hold some."""
         self._take_rules(payload)
-        self._take(BEYOND, exceeded(payload))
+        self._take(BEYOND, exceeded_by(payload))
 
     def take_result(self, result: dict[str, object], *, failed: bool, held: bool) -> None:
         """Take the markers of a result.
@@ -68,27 +69,24 @@ class Marks:
         """
         if held:
             self._take_rules(result)
-        error = result.get("error")
-        if failed and isinstance(error, dict):
-            violations = cast("dict[str, object]", error).get("violations")
-            if isinstance(violations, list):
-                self._take(DENIED, [str(each) for each in cast("list[object]", violations)])
+        if failed:
+            self._take(DENIED, denied_by(result))
 
     def _take_rules(self, value: object) -> None:
         rules = Counter(
             str(marker.get("rule", ""))[:MAX_RULE_CHARS]
-            for marker in markers_in(value)
-            if marker[KEY] == WITHHELD_MARKER
+            for marker in markers.markers_in(value)
+            if markers.kind_of(marker) == markers.WITHHELD
         )
         if rules:
             self.flags |= WITHHELD if rules.keys() - {NOT_IN_REPR} else HIDDEN
             self.rules.update(dict(rules.most_common(MAX_RULES)))
 
-    def _take(self, flag: int, sentences: list[str]) -> None:
-        if sentences:
+    def _take(self, flag: int, violations: Sequence[Violation] | None) -> None:
+        if violations is not None:
             self.flags |= flag
-            cut = [sentence[:MAX_SENTENCE_CHARS] for sentence in sentences[:MAX_SENTENCES]]
-            self.sentences[flag] = cut
+            sentences = (violation.sentence for violation in violations[:MAX_SENTENCES])
+            self.sentences[flag] = [sentence[:MAX_SENTENCE_CHARS] for sentence in sentences]
 
 
 def finding_rows(

@@ -31,7 +31,7 @@ from remit.collector.settings import KIB
 from remit.collector.store import AgentRow, InstanceRow, Listed, Page
 from remit.collector.store.rows import Row
 from remit.collector.times import parse_us
-from remit.collector.views import list_answer
+from remit.collector.views.envelopes import list_answer
 from remit.models.bulk import MAX_KEY_CHARS
 from remit.models.envelope import MAX_PAGE_SIZE
 

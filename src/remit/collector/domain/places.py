@@ -47,7 +47,7 @@ from remit.collector.store import (
     VersionRow,
     write,
 )
-from remit.collector.views import row_view
+from remit.collector.views.resources import row_view
 
 R = TypeVar("R", AccountRow, EnvironmentRow)
 

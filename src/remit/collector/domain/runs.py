@@ -44,7 +44,8 @@ from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
 from remit.collector.store import AgentRow, InstanceRow, TokenRow
 from remit.collector.store.rows import all_spans
-from remit.collector.views import detail_view, instance_view, list_answer, summary_view
+from remit.collector.views.envelopes import list_answer
+from remit.collector.views.instances import detail_view, instance_view, summary_view
 from remit.models.agent import AgentForCreate
 from remit.models.agent_instance import (
     FinishInstanceRequest,

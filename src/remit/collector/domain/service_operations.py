@@ -14,7 +14,7 @@ from remit.collector.domain.params import ListQuery, check_name
 from remit.collector.errors import invalid_action, not_found
 from remit.collector.models.account import AdminUserInviteForCreate
 from remit.collector.models.service import GeneratePfidsRequest
-from remit.collector.views import list_answer
+from remit.collector.views.envelopes import list_answer
 
 
 def ping(ctx: Context) -> dict[str, object]:

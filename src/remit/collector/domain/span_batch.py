@@ -45,7 +45,7 @@ from remit.collector.store import (
     SpanRow,
 )
 from remit.collector.validation import CompiledSpanType, Declared
-from remit.collector.views import span_answer
+from remit.collector.views.envelopes import span_answer
 from remit.collector.views.spans import without_values
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | RequestError

@@ -25,7 +25,7 @@ from remit.collector.errors import RequestError, invalid_field, not_found
 from remit.collector.json_io import encode, fields_of
 from remit.collector.models.service import CreateTestSpansRequest
 from remit.collector.store import InstanceRow, SpanFilter, SpanRow
-from remit.collector.views import list_answer
+from remit.collector.views.envelopes import list_answer
 from remit.collector.views.spans import SpanView
 
 TEST_SPAN: Final = "test:span"

@@ -35,7 +35,7 @@ from remit.collector.errors import forbidden, invalid_action, invalid_field, una
 from remit.collector.models.api_token import ApiToken, ApiTokenForCreate
 from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction, write
 from remit.collector.times import format_us, parse_us
-from remit.collector.views import row_view
+from remit.collector.views.resources import row_view
 from remit.errors import UsageError
 from remit.models.agent import AgentForCreate
 

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple, cast
 
 import msgspec
 
+from remit._base.markers import may_hold
+from remit._policy.violations import VIOLATIONS
 from remit.collector.domain.context import Context
 from remit.collector.domain.findings import LOSS_SPAN, Marks
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
@@ -37,10 +39,8 @@ from remit.collector.validation import (
     Declarations,
     Declared,
     SchemaVerdict,
-    may_hold,
 )
-from remit.collector.views import span_view
-from remit.collector.views.spans import SpanView
+from remit.collector.views.spans import SpanView, span_view
 
 _PAYLOAD: Final = {
     SchemaVerdict.GOOD: 0,
@@ -53,7 +53,7 @@ _RESULT: Final = {
     SchemaVerdict.UNCHECKED: UNCHECKED_RESULT,
 }
 _FAILED: Final = "failed"
-_VIOLATIONS: Final = '"violations"'
+_VIOLATIONS: Final = f'"{VIOLATIONS}"'
 _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
 

@@ -23,7 +23,7 @@ from remit.collector.models.deployment import (
     AgentVersionForCreate,
 )
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow, content_hash
-from remit.collector.views import row_view, schema_summary
+from remit.collector.views.resources import row_view, schema_summary
 from remit.models.agent_instance import (
     AgentSchemaVersionForRegister,
     AgentVersionForRegister,

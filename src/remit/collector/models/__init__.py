@@ -1,3 +1,1 @@
 """Wire models of what the collector alone sends and reads; the others are in `remit.models`."""
-
-from __future__ import annotations

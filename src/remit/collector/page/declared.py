@@ -73,12 +73,7 @@ class Declared(msgspec.Struct, dict=True):
     """A span type as a schema version declares it; its schemas are decoded when they are used.
 
     Attributes:
-        name: Its name.
         data_risk: Its words; empty or None if it declares none.
-        title: Its title.
-        description: Its description.
-        params_schema: The schema of its parameters.
-        result_schema: The schema of its result.
     """
 
     name: str
@@ -212,7 +207,6 @@ class Declaration:
 
     Attributes:
         own: That of the agent itself, which has its remit; None if it is not known which it is.
-        steps: The others, by name.
     """
 
     own: Declared | None
@@ -302,11 +296,7 @@ MOST_AGENTS: Final = 1_000
 
 @dataclass(frozen=True)
 class AgentRemit(Declaration):
-    """The declaration of an agent.
-
-    Attributes:
-        agent: The agent.
-    """
+    """The declaration of an agent."""
 
     agent: AgentRecord
 

@@ -9,10 +9,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from remit._base.outcomes import StepCounts
-from remit.collector.times import parse_us
+from remit.collector.times import US_PER_S, parse_us
 
 US_PER_MS: Final = 1000
-US_PER_S: Final = 1_000_000
 _S_PER_MIN: Final = 60
 _MIN_PER_H: Final = 60
 _TEN: Final = 10

@@ -18,9 +18,7 @@ _SAME: Final = "same-origin"
 def check_host(request: Request, names: tuple[str, ...]) -> None:
     """Refuse a host name that a site on the internet may have (DNS rebinding).
 
-    Args:
-        request: The request.
-        names: Names of this server with a dot in them.
+    The names of this server with a dot in them are *names*.
 
     Raises:
         RequestError: 421.

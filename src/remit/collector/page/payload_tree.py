@@ -7,8 +7,10 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
+from remit._base import markers
+from remit._policy.violations import exceeded_by
 from remit.collector.page import formats
-from remit.collector.validation import KEY
+from remit.errors import Violation
 
 MOST_NODES: Final = 2000
 MOST_CHARS: Final = 2000
@@ -46,13 +48,13 @@ class PayloadTree(NamedTuple):
     Attributes:
         nodes: Its members.
         cut: Whether the page leaves something out.
-        exceeds: Sentences that say how the step exceeds the remit of its agent.
+        violations: The violations in spite of which the step ran.
         unregistered: Whether the agent does not register the step.
     """
 
     nodes: tuple[Node, ...]
     cut: bool
-    exceeds: tuple[str, ...]
+    violations: tuple[Violation, ...]
     unregistered: bool
 
 
@@ -74,19 +76,12 @@ def objects(value: object) -> list[dict[str, Any]]:
 def tree_of(payload: dict[str, object]) -> PayloadTree:
     """Return a payload as a tree."""
     builder = _Builder()
-    own = payload.get(KEY)
-    remark = members(own)
-    if isinstance(own, str):
+    if markers.is_marker(payload):
         nodes: tuple[Node, ...] = (builder.marker(None, payload),)
     else:
-        values = {name: value for name, value in payload.items() if name != KEY}
-        nodes = tuple(builder.members(values, 0))
-    return PayloadTree(
-        nodes,
-        builder.is_cut,
-        tuple(map(str, items(remark.get("exceeds")))),
-        remark.get("unregistered") is True,
-    )
+        nodes = tuple(builder.members(markers.without_note(payload), 0))
+    violations = exceeded_by(payload) or ()
+    return PayloadTree(nodes, builder.is_cut, violations, markers.is_unregistered(payload))
 
 
 def node_of(value: object) -> Node:
@@ -107,7 +102,7 @@ class _Builder:
             if self._left <= 0:
                 yield self._rest(len(values) - count, "members")
                 return
-            yield self.node(_unescaped(name), value, level)
+            yield self.node(markers.unescaped(name), value, level)
 
     def node(self, key: str | None, value: object, level: int) -> Node:
         """Return a value."""
@@ -121,7 +116,7 @@ class _Builder:
         return Node(key, "value", msgspec.json.encode(value).decode())
 
     def _object(self, key: str | None, members: dict[str, object], level: int) -> Node:
-        if isinstance(members.get(KEY), str):
+        if markers.is_marker(members):
             return self.marker(key, members)
         if not members:
             return Node(key, "value", "{}")
@@ -142,17 +137,17 @@ class _Builder:
 
     def marker(self, key: str | None, marker: dict[str, object]) -> Node:
         """Return what remit wrote instead of a value."""
-        kind = marker[KEY]
-        if kind == "withheld":
+        kind = markers.kind_of(marker)
+        if kind == markers.WITHHELD:
             return Node(key, "withheld", str(marker.get("rule", "")))
-        if kind == "cut":
+        if kind == markers.CUT:
             return self._cut(key, marker)
-        if kind == "bytes":
+        if kind == markers.BYTES:
             length = marker.get("length")
             size = formats.size(length) if isinstance(length, int) else "bytes"
             media = marker.get("media_type")
             return Node(key, "opaque", size, str(media) if media else "not recorded")
-        if kind == "array":
+        if kind == markers.ARRAY:
             shown = " by ".join(map(str, items(marker.get("shape"))))
             words = (str(marker.get("type", "array")), shown, str(marker.get("dtype", "")))
             return Node(key, "opaque", " ".join(filter(None, words)), "not recorded")
@@ -203,8 +198,3 @@ def _counted(count: int, word: str) -> str:
 
 def _is_open(count: int, level: int) -> bool:
     return level < _OPEN_LEVELS and count <= _MOST_OPEN
-
-
-def _unescaped(name: str) -> str:
-    """Return a name as the program has it: `$$remit` is the escaped form of `$remit`."""
-    return name[1:] if name.startswith("$$") and name.lstrip("$") == KEY[1:] else name

@@ -6,10 +6,9 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
@@ -19,7 +18,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from remit._base.clock import NS_PER_US, Clock
-from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, Executor, Service
+from remit.collector.api.asgi import CALLER, CODE, LOGGED, ROUTE, SESSION, Executor
+from remit.collector.api.dispatch import Service
+from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError, body_too_slow, malformed, too_large
 from remit.collector.page import screens, shell
 from remit.collector.page.account.sessions import LONGEST_US, Sessions
@@ -33,6 +34,7 @@ from remit.collector.page.guards import (
 )
 from remit.collector.page.visits import Api, Data, Handler, Page, Pieces, Redirect, Visit
 from remit.collector.store import Store, StoreUnavailableError
+from remit.collector.times import US_PER_S
 
 MAX_FORM_BYTES: Final = 64 * 1024
 ZONE: Final = "remit_zone"
@@ -44,7 +46,6 @@ _UTC: Final = ZoneInfo("UTC")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MIN_COMPRESSED_BYTES: Final = 2048
 _PACKED: Final = {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-_US_PER_S: Final = 1_000_000
 _Answerer: TypeAlias = Callable[[Request], Awaitable[Response]]
 _TITLES: Final = {
     HTTPStatus.NOT_FOUND: "Not found",
@@ -53,25 +54,6 @@ _TITLES: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer",
     HTTPStatus.GATEWAY_TIMEOUT: "Too much for one page",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageOptions:
-    """How the page is served.
-
-    Attributes:
-        hosts: Names of the server with a dot in them, beside addresses and `localhost`.
-    """
-
-    hosts: tuple[str, ...] = ()
-
-
-class _Raw(NamedTuple):
-    """An answer as it is sent."""
-
-    body: bytes
-    status: int
-    headers: Mapping[str, str]
 
 
 class _Sending(StreamingResponse):
@@ -101,14 +83,17 @@ class Site:
         store: Store,
         executor: Executor,
         clock: Clock,
-        options: PageOptions,
+        hosts: tuple[str, ...],
     ) -> None:
-        """Show what *service* answers, on the threads of *executor*."""
+        """Show what *service* answers, on the threads of *executor*.
+
+        The names of the server with a dot in them are *hosts*.
+        """
         self._service = service
         self._sessions = Sessions(store, clock)
         self._executor = executor
         self._clock = clock
-        self._options = options
+        self._hosts = hosts
         self._sending: set[str] = set()
         """Sessions to which a file is sent in pieces."""
         self._turn = asyncio.Lock()
@@ -145,7 +130,7 @@ class Site:
         """Return the answer to a request to this host, whose changes a page of it asks for."""
         request.scope[ROUTE] = route
         try:
-            check_host(request, self._options.hosts)
+            check_host(request, self._hosts)
             if request.method == "POST":
                 check_origin(request)
             return await answer(request)
@@ -158,13 +143,13 @@ class Site:
         wanted = _local(request.query_params.get("next"))
         values: dict[str, object] = {"next": wanted, "wrong": None, "submits": False}
         if not can_sign_in(request):
-            return _send(request, Page("sign_in_http.html", values))
+            return _response(request, Page("sign_in_http.html", values))
         replaced = request.cookies.get(cookie_name(request), "")
         if request.method != "POST":
             values["submits"] = not replaced or not await self._executor.run(
                 partial(self._has_session, replaced)
             )
-            return _send(request, Page("sign_in.html", values))
+            return _response(request, Page("sign_in.html", values))
         form = await _form(request, self._service.settings.body_timeout_s)
         values["next"] = wanted = _local(form.get("next"))
         entered = form.get("secret", "").strip()
@@ -176,12 +161,12 @@ class Site:
         except RequestError as refusal:
             request.scope[CODE] = refusal.code
             values["wrong"] = refusal
-            return _send(request, Page("sign_in.html", values, refusal.status))
-        response = _send(request, Redirect(wanted or "/runs"))
+            return _response(request, Page("sign_in.html", values, refusal.status))
+        response = _response(request, Redirect(wanted or "/runs"))
         response.set_cookie(
             cookie_name(request),
             secret,
-            max_age=LONGEST_US // _US_PER_S,
+            max_age=LONGEST_US // US_PER_S,
             path="/",
             secure=is_secure(request),
             httponly=True,
@@ -199,12 +184,12 @@ class Site:
     async def _sign_out(self, request: Request) -> Response:
         secret = request.cookies.get(cookie_name(request), "")
         try:
-            signed_in = await self._executor.run(partial(self._sessions.find, secret))
-            await self._executor.run(partial(self._sessions.end, signed_in.session), writes=True)
+            session, _ = await self._executor.run(partial(self._sessions.find, secret))
+            await self._executor.run(partial(self._sessions.end, session), writes=True)
         except RequestError as refusal:
             if refusal.status != HTTPStatus.UNAUTHORIZED:
                 raise
-        response = _send(request, Redirect(SIGN_IN))
+        response = _response(request, Redirect(SIGN_IN))
         response.delete_cookie(
             cookie_name(request), path="/", secure=is_secure(request), httponly=True
         )
@@ -215,9 +200,7 @@ class Site:
         form = await _form(request, self._service.settings.body_timeout_s) if writes else {}
         work = partial(self._visit, handler, request, form)
         answer = await self._executor.run(work, writes=writes)
-        if isinstance(answer, Pieces):
-            return self._in_pieces(request, answer)
-        return Response(answer.body, answer.status, answer.headers)
+        return self._in_pieces(request, answer) if isinstance(answer, Pieces) else answer
 
     def _in_pieces(self, request: Request, answer: Pieces) -> Response:
         """Return the response that sends a file in pieces, one file at a time for each session.
@@ -229,7 +212,7 @@ class Site:
         if session_id in self._sending:
             raise _ONE_AT_A_TIME
         self._sending.add(session_id)
-        parts, headers = answer.parts, _file_headers(answer.media_type, answer.filename)
+        parts, headers = answer.parts, shell.file_headers(answer.media_type, answer.filename)
         if _accepts_gzip(request):
             parts, headers = _packed_parts(parts), headers | _PACKED
         release = partial(self._sending.discard, session_id)
@@ -244,7 +227,9 @@ class Site:
                 return
             yield part
 
-    def _visit(self, handler: Handler, request: Request, form: Mapping[str, str]) -> _Raw | Pieces:
+    def _visit(
+        self, handler: Handler, request: Request, form: Mapping[str, str]
+    ) -> Response | Pieces:
         """Return the answer to a request, on a thread that may use the database."""
         session, caller = self._sessions.find(request.cookies.get(cookie_name(request), ""))
         request.scope[CALLER], request.scope[SESSION] = caller, session.id
@@ -260,24 +245,7 @@ class Site:
             zone=_zone(request),
         )
         answer = handler(visit)
-        if isinstance(answer, Pieces):
-            return answer
-        return _raw(request, answer, caller_shown=True)
-
-
-def page_routes(
-    service: Service, store: Store, executor: Executor, clock: Clock, options: PageOptions
-) -> list[Route]:
-    """Return the routes of the page.
-
-    Args:
-        service: The collector.
-        store: Its database, in which sessions are kept.
-        executor: Runs what may use the database.
-        clock: Source of the time.
-        options: How the page is served.
-    """
-    return Site(service, store, executor, clock, options).routes()
+        return answer if isinstance(answer, Pieces) else _response(request, answer)
 
 
 _UNAVAILABLE: Final = RequestError(
@@ -296,11 +264,6 @@ _ONE_AT_A_TIME: Final = RequestError(
 )
 
 
-def _send(request: Request, answer: Page | Redirect) -> Response:
-    raw = _raw(request, answer, caller_shown=request.scope.get(CALLER) is not None)
-    return Response(raw.body, raw.status, raw.headers)
-
-
 def refusal_page(request: Request, refusal: RequestError) -> Response:
     """Return the page of a refusal; without a session, a redirect to the sign-in page."""
     request.scope[CODE] = refusal.code
@@ -309,7 +272,7 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
             return Response(status_code=refusal.status, headers=shell.HEADERS)
         query = f"?{request.url.query}" if request.url.query else ""
         wanted = urlencode({"next": request.url.path + query})
-        return _send(request, Redirect(f"{SIGN_IN}?{wanted}"))
+        return _response(request, Redirect(f"{SIGN_IN}?{wanted}"))
     values = {
         "title": _TITLES.get(HTTPStatus(refusal.status), "This does not work"),
         "refusal": refusal,
@@ -319,7 +282,7 @@ def refusal_page(request: Request, refusal: RequestError) -> Response:
         for name, value in (refusal.headers or {}).items()
         if name.lower() in {"connection", "retry-after"}
     }
-    return _send(request, Page("refused_request.html", values, refusal.status, kept))
+    return _response(request, Page("refused_request.html", values, refusal.status, kept))
 
 
 def wants_page(request: Request) -> bool:
@@ -329,19 +292,19 @@ def wants_page(request: Request) -> bool:
     return reads and accepts and not request.url.path.startswith(PREFIXES)
 
 
-def _raw(request: Request, answer: Page | Redirect | Data, *, caller_shown: bool) -> _Raw:
+def _response(request: Request, answer: Page | Redirect | Data) -> Response:
     """Return an answer as it is sent."""
     headers = dict(shell.HEADERS)
     if isinstance(answer, Redirect):
-        return _Raw(b"", HTTPStatus.SEE_OTHER, {**headers, "location": answer.address})
+        return Response(b"", HTTPStatus.SEE_OTHER, {**headers, "location": answer.address})
     if isinstance(answer, Data):
         if answer.body is None:
-            return _Raw(b"", HTTPStatus.NO_CONTENT, headers)
-        headers = _file_headers(answer.media_type, answer.filename)
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        headers = shell.file_headers(answer.media_type, answer.filename)
         return _compressed(request, answer.body, HTTPStatus.OK, headers)
     theme = request.cookies.get(THEME)
     values = {
-        "signed_in": caller_shown,
+        "signed_in": request.scope.get(CALLER) is not None,
         "zone": _zone(request),
         "theme": theme if theme in _THEMES else None,
         "path": request.url.path,
@@ -360,21 +323,14 @@ def _packed(name: str) -> bytes:
     return zlib.compress(shell.static_files()[name], 9, _GZIP)
 
 
-def _file_headers(media_type: str, filename: str | None) -> dict[str, str]:
-    headers = {**shell.HEADERS, "content-type": media_type}
-    if filename is not None:
-        headers["content-disposition"] = f'attachment; filename="{filename}"'
-    return headers
-
-
 def _accepts_gzip(request: Request) -> bool:
     return "gzip" in request.headers.get("accept-encoding", "")
 
 
-def _compressed(request: Request, body: bytes, status: int, headers: dict[str, str]) -> _Raw:
+def _compressed(request: Request, body: bytes, status: int, headers: dict[str, str]) -> Response:
     if len(body) < _MIN_COMPRESSED_BYTES or not _accepts_gzip(request):
-        return _Raw(body, status, headers)
-    return _Raw(zlib.compress(body, 1, _GZIP), status, headers | _PACKED)
+        return Response(body, status, headers)
+    return Response(zlib.compress(body, 1, _GZIP), status, headers | _PACKED)
 
 
 def _packed_parts(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from remit.collector.page import help_page
 from remit.collector.page.account import account_page
 from remit.collector.page.agents import agent_list, agent_page, versions
 from remit.collector.page.data import datamap, refused, register
-from remit.collector.page.run import exports, html_file, outline, reading, run_page, termination
+from remit.collector.page.run import exports, html_file, outline, reading, run_page
 from remit.collector.page.runs import compare, run_list
 from remit.collector.page.visits import Handler, Redirect
 
@@ -25,18 +26,18 @@ SCREENS: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/runs/{id}", run_page.run),
     ("GET", "/runs/{id}/print", run_page.printed),
     ("GET", "/runs/{id}/export", exports.export),
-    ("GET", "/runs/{id}/file", html_file.saved),
-    ("GET", "/runs/{id}/file/values", html_file.saved_with_values),
-    ("GET", "/runs/{id}/terminate", termination.ask),
-    ("POST", "/runs/{id}/terminate", termination.terminate),
+    ("GET", "/runs/{id}/file", partial(html_file.saved, values=False)),
+    ("GET", "/runs/{id}/file/values", partial(html_file.saved, values=True)),
+    ("GET", "/runs/{id}/terminate", run_page.ask_to_terminate),
+    ("POST", "/runs/{id}/terminate", run_page.terminate),
     ("GET", "/runs/{id}/spans/{span}", run_page.span),
     ("GET", "/runs/{id}/spans/{span}/part", run_page.part),
     ("GET", "/runs/{id}/spans/{span}/values", run_page.values),
     ("GET", "/runs/{id}/spans/{span}/text", exports.as_text),
-    ("GET", "/runs/{id}/spans/{span}/whole", exports.whole),
-    ("GET", "/runs/{id}/spans/{span}/values/whole", exports.whole_opened),
-    ("GET", "/runs/{id}/spans/{span}/read", reading.read),
-    ("GET", "/runs/{id}/spans/{span}/values/read", reading.read_opened),
+    ("GET", "/runs/{id}/spans/{span}/whole", partial(exports.whole, opened=False)),
+    ("GET", "/runs/{id}/spans/{span}/values/whole", partial(exports.whole, opened=True)),
+    ("GET", "/runs/{id}/spans/{span}/read", partial(reading.read, opened=False)),
+    ("GET", "/runs/{id}/spans/{span}/values/read", partial(reading.read, opened=True)),
     ("GET", "/help", help_page.show_help),
     ("GET", "/agents", agent_list.agents),
     ("GET", "/agents/{id}", agent_page.agent),

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -127,39 +127,27 @@ def _globals() -> dict[str, object]:
     """Return what every template can use beside its values."""
     return {
         "static": f"/static/{static_version()}",
-        "time": _time,
-        "clock": _clock,
+        "time": partial(_stamp, pattern="%Y-%m-%d %H:%M:%S"),
+        "clock": partial(_stamp, pattern="%H:%M:%S"),
         "minute": _minute,
-        "date": _date,
-        "moment": _moment,
+        "date": partial(_stamp, pattern="%-d %b %Y"),
+        "moment": partial(_stamp, pattern="%-d %b %H:%M"),
         "day": formats.day,
         "short_day": formats.short_day,
     }
 
 
+def file_headers(media_type: str, filename: str | None) -> dict[str, str]:
+    """Return the headers of a file; one without a name is shown instead of saved."""
+    headers = {**HEADERS, "content-type": media_type}
+    if filename is not None:
+        headers["content-disposition"] = f'attachment; filename="{filename}"'
+    return headers
+
+
 def render(template: str, values: Mapping[str, object]) -> bytes:
     """Return a page as HTML."""
     return templates().get_template(template, globals=_globals()).render(values).encode()
-
-
-def _time(moment: str | None, zone: ZoneInfo) -> Markup:
-    """Return a time of the API as day and time in a zone."""
-    return _stamp(moment, zone, "%Y-%m-%d %H:%M:%S")
-
-
-def _date(moment: str | None, zone: ZoneInfo) -> Markup:
-    """Return a time of the API as its day with the year in a zone: `3 Sep 2026`."""
-    return _stamp(moment, zone, "%-d %b %Y")
-
-
-def _moment(moment: str | None, zone: ZoneInfo) -> Markup:
-    """Return a time of the API as day and minute in a zone: `3 Sep 10:26`."""
-    return _stamp(moment, zone, "%-d %b %H:%M")
-
-
-def _clock(moment: str | None, zone: ZoneInfo) -> Markup:
-    """Return a time of the API as the time of the day in a zone."""
-    return _stamp(moment, zone, "%H:%M:%S")
 
 
 def _minute(moment: str | None, zone: ZoneInfo, today: date) -> Markup:
@@ -171,6 +159,7 @@ def _minute(moment: str | None, zone: ZoneInfo, today: date) -> Markup:
 
 
 def _stamp(moment: str | None, zone: ZoneInfo, pattern: str) -> Markup:
+    """Return a time of the API in a zone, with the time in UTC as its title."""
     if moment is None:
         return Markup("–")  # noqa: RUF001 - a dash, which the design has
     at = datetime.fromisoformat(moment)

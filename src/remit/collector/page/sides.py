@@ -1,21 +1,15 @@
-"""What a step and its agent declare, side by side, and where they contradict each other."""
+"""What a step and its agent declare, side by side, and the words by which the step violates it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from remit._policy.words import ACTION, ACTIONS, CATEGORIES, UNKNOWN
-from remit.collector.domain.findings import MAX_SENTENCE_CHARS, MAX_SENTENCES
+from remit._policy.words import ACTION, ACTIONS, CATEGORIES, PARAMS, RESULT, UNKNOWN
 from remit.collector.page.declared import VERBS, Declared
 from remit.collector.page.formats import listed, words
+from remit.errors import Violation
 
-_SENTENCE: Final = re.compile(
-    r"(?P<name>\w+)(?: in the (?P<side>params|result))?: (?P<step>.*) says (?P<word>\w+), "
-    r"the agent (?P<agent>.*) says (?P<limit>\w+)",
-    re.DOTALL,
-)
 _DOING: Final = {
     "create_data": "creating data",
     "read_data": "reading data",
@@ -30,26 +24,6 @@ _GLOSSES: Final = {
 }
 _STEP: Final = {"allowed": "it does this", "disallowed": "never"}
 _AGENT: Final = {"allowed": "may", "disallowed": "never"}
-
-
-class Clash(NamedTuple):
-    """A sentence of the policy, in its parts.
-
-    Attributes:
-        name: The action or category.
-        side: `params` or `result` of a category; None of an action.
-        step: The name of the step.
-        word: What the step says.
-        agent: The external identifier of the agent.
-        limit: What the agent says.
-    """
-
-    name: str
-    side: str | None
-    step: str
-    word: str
-    agent: str
-    limit: str
 
 
 class Word(NamedTuple):
@@ -72,64 +46,63 @@ class Sides(NamedTuple):
     """Both declarations.
 
     Attributes:
-        clashes: The words that contradict each other.
+        violated: The words by which the step violates what the agent says.
         others: The other words that one of them says.
     """
 
-    clashes: Sequence[Word]
+    violated: Sequence[Word]
     others: Sequence[Word]
 
 
-def clashes_in(sentences: Sequence[str]) -> list[Clash]:
-    """Return the parts of the sentences of a policy, without those that have other parts.
-
-    Only the first sentences are taken apart, without those that are too long: they come from a
-    payload, and the time to take one apart grows with the square of its length.
-    """
-    first = (text for text in sentences[:MAX_SENTENCES] if len(text) <= MAX_SENTENCE_CHARS)
-    parsed = map(_SENTENCE.fullmatch, first)
-    return [Clash(**match.groupdict()) for match in parsed if match is not None]
+def of_one_agent(violations: Sequence[Violation]) -> list[Violation]:
+    """Return the violations that name a word of the first agent that they name."""
+    named = [violation for violation in violations if violation.name]
+    return [violation for violation in named if violation.agent == named[0].agent]
 
 
-def sides_of(step: Declared | None, agent: Declared | None, clashes: Sequence[Clash]) -> Sides:
+def sides_of(
+    step: Declared | None, agent: Declared | None, violations: Sequence[Violation]
+) -> Sides:
     """Return both declarations.
 
     Args:
         step: The step; None if it is not declared.
         agent: The agent that ruled the step out; None if it is not declared.
-        clashes: What contradicts; their words replace those of a declaration that is not known.
+        violations: Those of this agent; their words replace those of a declaration that is not
+            known.
     """
     by_name = {word.name: word for word in _words(step, agent)}
-    contradictions: list[Word] = []
-    for name in dict.fromkeys(clash.name for clash in clashes):
-        of_name = [clash for clash in clashes if clash.name == name]
-        declared = by_name.pop(name, Word(name, "", None, None))
-        of_step = _said([(clash.side, clash.word) for clash in of_name], _STEP, "goes ")
-        of_agent = _said([(clash.side, clash.limit) for clash in of_name], _AGENT, "")
-        contradictions.append(
+    violated: list[Word] = []
+    for name in dict.fromkeys(violation.name for violation in violations):
+        of_name = [violation for violation in violations if violation.name == name]
+        declared = by_name.pop(name)
+        of_step = _said([(violation.part, violation.word) for violation in of_name], _STEP, "goes ")
+        of_agent = _said([(violation.part, violation.limit) for violation in of_name], _AGENT, "")
+        violated.append(
             declared._replace(step=declared.step or of_step, agent=declared.agent or of_agent)
         )
-    return Sides(contradictions, [word for word in by_name.values() if word.step or word.agent])
+    return Sides(violated, [word for word in by_name.values() if word.step or word.agent])
 
 
-def summary_of(clash: Clash, *, agent: str) -> str:
+def summary_of(violation: Violation, *, agent: str) -> str:
     """Return what follows the name of a step in one line: `may move money; Desk never does`."""
-    if clash.name in VERBS:
-        subject, does = _DOING[clash.name], f"may {VERBS[clash.name]}"
+    name = violation.name
+    if violation.part == ACTION:
+        subject, does = _DOING[name], f"may {VERBS[name]}"
     else:
-        subject = words(clash.name)
-        does = f"{'gives' if clash.side == 'result' else 'takes'} {subject}"
-    says = f"says nothing about {subject}" if clash.word == UNKNOWN else does
+        subject = words(name)
+        does = f"{'gives' if violation.part == RESULT else 'takes'} {subject}"
+    says = f"says nothing about {subject}" if violation.word == UNKNOWN else does
     return f"{says}; {agent} never does"
 
 
-def verdict_of(clashes: Sequence[Clash]) -> str:
-    """Return in one or two sentences what contradicts; empty if nothing is known."""
-    names = list(dict.fromkeys(clash.name for clash in clashes))
+def verdict_of(violations: Sequence[Violation]) -> str:
+    """Return in two sentences how a step violates the words of its agent; empty without any."""
+    names = list(dict.fromkeys(violation.name for violation in violations))
     if not names:
         return ""
     ruled_out = listed([_DOING.get(name, words(name)) for name in names])
-    silent = {clash.name for clash in clashes if clash.word == UNKNOWN}
+    silent = {violation.name for violation in violations if violation.word == UNKNOWN}
     pronoun = {1: "it", 2: "both"}.get(len(names), "all of it")
     verb = "does" if any(name in _DOING for name in names) else "has"
     if not silent:
@@ -153,21 +126,16 @@ def _words(step: Declared | None, agent: Declared | None) -> Iterable[Word]:
 def _category(declared: Declared | None, name: str, verb: str) -> str | None:
     if declared is None:
         return None
-    return _said(list(zip(("params", "result"), declared.sides(name), strict=True)), {}, verb)
+    return _said(list(zip((PARAMS, RESULT), declared.sides(name), strict=True)), {}, verb)
 
 
-def _said(
-    sides: Sequence[tuple[str | None, str]], actions: dict[str, str], verb: str
-) -> str | None:
-    """Return what a declaration says of an action, or of a category on its sides."""
-    if sides[0][0] is None:
-        return actions.get(sides[0][1])
-    ways = (
-        {"params": "goes in", "result": "comes out"} if verb else {"params": "in", "result": "out"}
-    )
-    by_side = dict(sides)
-    included = [ways[side] for side, word in by_side.items() if side and word == "included"]
-    excluded = [ways[side] for side, word in by_side.items() if side and word == "excluded"]
+def _said(parts: Sequence[tuple[str, str]], actions: dict[str, str], verb: str) -> str | None:
+    """Return what a declaration says of an action, or of a category in its parts."""
+    if parts[0][0] == ACTION:
+        return actions.get(parts[0][1])
+    ways = {PARAMS: "goes in", RESULT: "comes out"} if verb else {PARAMS: "in", RESULT: "out"}
+    included = [ways[part] for part, word in parts if word == "included"]
+    excluded = [ways[part] for part, word in parts if word == "excluded"]
     if included:
         return " and ".join(included)
     if len(excluded) > 1:

@@ -21,13 +21,7 @@ Source: OWASP, CSV injection.
 def csv_file(
     filename: str, columns: Mapping[str, Callable[[T], object]], things: Iterable[T]
 ) -> Data:
-    """Return a table as a CSV file.
-
-    Args:
-        filename: Name of the file.
-        columns: How a cell is read, by the name of its column.
-        things: What the table has lines of.
-    """
+    """Return a table as a CSV file."""
     lines = ([read(thing) for read in columns.values()] for thing in things)
     return Data(csv(list(columns), lines), CSV, filename)
 
@@ -35,12 +29,7 @@ def csv_file(
 def csv_parts(
     columns: Mapping[str, Callable[[T], object]], pages: Iterable[Iterable[T]]
 ) -> Iterator[bytes]:
-    """Yield a table as CSV in parts: the names of its columns, and the lines of each page.
-
-    Args:
-        columns: How a cell is read, by the name of its column.
-        pages: What the table has lines of.
-    """
+    """Yield a table as CSV in parts: the names of its columns, and the lines of each page."""
     yield _written([list(columns)])
     for page in pages:
         yield _written([read(thing) for read in columns.values()] for thing in page)

@@ -16,12 +16,7 @@ from remit.collector.store.questions import RunRef, Scope, run_ref_of, scope_of
 
 
 class SeenRun(NamedTuple):
-    """A run that the person may see.
-
-    Attributes:
-        row: The run.
-        ref: How the database names it.
-    """
+    """A run that the person may see."""
 
     row: InstanceRow
     ref: RunRef

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from remit.collector.api import Request, Service
+from remit.collector.api.dispatch import Request, Service
 from remit.collector.domain import Caller, Context
-from remit.collector.errors import RequestError
+from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.account.sessions import Sessions
 from remit.collector.store import SessionRow
 
@@ -27,8 +27,6 @@ class Api(NamedTuple):
     """The API as the person who visits may use it: what a page shows, the API answers too.
 
     Attributes:
-        service: The collector.
-        caller: The holder of the session.
         within: The transaction in which everything is read; None reads each answer in one of its
             own.
     """
@@ -45,6 +43,25 @@ class Api(NamedTuple):
         """
         chosen = {name: value for name, value in query.items() if value}
         return self._answer(Request("GET", path, chosen))
+
+    def pages(self, path: str, **query: str | None) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a list, each read when it is asked for."""
+        before = query.pop("before", None)
+        while True:
+            page = self.get(path, **query, before=before)
+            yield page
+            before = page["next"]
+            if before is None:
+                return
+
+    def get_in_time(self, path: str, **query: str | None) -> dict[str, Any] | None:
+        """Return what a GET answers; None if that takes too long."""
+        try:
+            return self.get(path, **query)
+        except RequestError as refusal:
+            if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
+                raise
+            return None
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         """Return what a POST answers.
@@ -84,15 +101,8 @@ class Visit:
     """A request by a person who is signed in.
 
     Attributes:
-        api: The API with what this person may see.
-        sessions: All sessions.
-        session: The one of this person.
-        path: The path.
         named: The parts of the path that the route names.
         query: Parameters of the address.
-        form: Fields of the form, of a POST.
-        now_us: The time.
-        zone: The reader's time zone.
     """
 
     api: Api
@@ -115,17 +125,21 @@ class Visit:
             lambda ctx: work(replace(self, api=self.api._replace(within=ctx)), ctx)
         )
 
+    def number(self, name: str, least: int, valid: str) -> int:
+        """Return a whole number of the address, from *least* on; *least* without one.
+
+        Raises:
+            RequestError: 422, it is not *valid*.
+        """
+        text = self.query.get(name) or str(least)
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):  # noqa: PLR2004 - digits
+            raise invalid_field(name, valid)
+        return int(text)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, rendered from a template.
-
-    Attributes:
-        template: Name of the template.
-        values: What it shows.
-        status: HTTP status.
-        headers: Headers beside the usual ones.
-    """
+    """A page, rendered from a template."""
 
     template: str
     values: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -146,7 +160,6 @@ class Data:
 
     Attributes:
         body: The data; None is 204, there is nothing new.
-        media_type: Its type.
         filename: Name of the file; None shows the data instead of saving it.
     """
 
@@ -161,8 +174,6 @@ class Pieces:
 
     Attributes:
         parts: The pieces; each is read when the one before has been sent.
-        media_type: Its type.
-        filename: Name of the file.
     """
 
     parts: Iterator[bytes]

@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from remit.collector.errors import invalid_field
-from remit.collector.page.formats import US_PER_S
 from remit.collector.page.visits import Visit
-from remit.collector.times import format_us, parse_us
+from remit.collector.times import US_PER_S, format_us, parse_us
 
 HOUR_US: Final = 3600 * US_PER_S
 DAY_US: Final = 24 * HOUR_US
@@ -66,7 +65,6 @@ class Period(NamedTuple):
 
     Attributes:
         name: Its word in an address.
-        since_us: Its begin.
     """
 
     name: str

@@ -17,18 +17,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.clock import Clock, SystemClock
-from remit.collector.api import CODE, PREFIXES, ApiApp, Executor, InlineExecutor, Service
+from remit.collector.api.asgi import CODE, ApiApp, Executor, InlineExecutor
+from remit.collector.api.dispatch import Service
+from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError
 from remit.collector.metrics import Metrics
-from remit.collector.page import (
-    PageOptions,
-    file_routes,
-    page_routes,
-    refusal_page,
-    wants_page,
-)
-from remit.collector.server import AccessLog, Gate, Maintenance, monitoring_routes
-from remit.collector.server.middleware import envelope
+from remit.collector.page.routes import Site, refusal_page, wants_page
+from remit.collector.page.run.html_file import file_routes
+from remit.collector.server.access_log import AccessLog
+from remit.collector.server.health import monitoring_routes
+from remit.collector.server.maintenance import Maintenance
+from remit.collector.server.middleware import Gate, envelope
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
 from remit.collector.store import Store
@@ -42,7 +41,7 @@ def create_app(
     metrics: Metrics | None = None,
     access_log: AccessLog | None = None,
     executor: Executor | None = None,
-    page: PageOptions | None = None,
+    page_hosts: tuple[str, ...] | None = None,
 ) -> Starlette:
     """Return a collector that stores its data in *store*.
 
@@ -58,7 +57,8 @@ def create_app(
         metrics: The counters.
         access_log: Gets a line for each request.
         executor: Runs the requests; None runs them on the event loop.
-        page: How the pages at `/` are served; None serves none.
+        page_hosts: Names of the server with a dot in them, by which browsers ask for the pages at
+            `/`, beside addresses and `localhost`; None serves no pages.
     """
     settings, clock = settings or Settings(), clock or SystemClock()
     metrics = metrics or PrometheusMetrics()
@@ -75,7 +75,9 @@ def create_app(
     api = ApiApp(service, executor)
     apis = [Route(prefix + "/{path:path}", api) for prefix in PREFIXES]
     files = file_routes(service, store, executor, clock)
-    pages = [] if page is None else page_routes(service, store, executor, clock, page)
+    pages: list[Route] = []
+    if page_hosts is not None:
+        pages = Site(service, store, executor, clock, page_hosts).routes()
 
     @asynccontextmanager
     async def maintaining(app: Starlette) -> AsyncGenerator[None]:
@@ -91,7 +93,9 @@ def create_app(
         routes=[*files, *apis, *monitoring, *pages],
         middleware=[gate],
         lifespan=maintaining,
-        exception_handlers=dict.fromkeys(_ERRORS, partial(_answered, has_page=page is not None)),
+        exception_handlers=dict.fromkeys(
+            _ERRORS, partial(_answered, has_page=page_hosts is not None)
+        ),
     )
     app.router.redirect_slashes = False
     return app

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from remit._base.version import __version__
-from remit.collector.api import CALLER, HEADERS, RETRY_AFTER_S, Executor, Service
+from remit.collector.api.asgi import CALLER, Executor
+from remit.collector.api.dispatch import HEADERS, RETRY_AFTER_S, Service
 from remit.collector.domain import Permission, TokenScope
 from remit.collector.errors import RequestError, forbidden, unauthorized
 from remit.collector.metrics import Metrics

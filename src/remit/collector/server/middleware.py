@@ -17,7 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
 from remit._base.guard import logger
-from remit.collector.api import CALLER, CODE, LOGGED, PREFIXES, ROUTE, SESSION, refused
+from remit.collector.api.asgi import CALLER, CODE, LOGGED, ROUTE, SESSION
+from remit.collector.api.dispatch import refused
+from remit.collector.api.endpoints import PREFIXES
 from remit.collector.errors import RequestError
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics
 from remit.collector.page.guards import SIGN_IN, cookie_name

@@ -26,10 +26,9 @@ from remit._base.guard import logger
 from remit._base.system import STOP_SIGNALS, allow_open_files
 from remit._base.text import number_of
 from remit._base.version import __version__
-from remit.collector.api import ThreadExecutor
+from remit.collector.api.asgi import ThreadExecutor
 from remit.collector.domain import prepare
-from remit.collector.page import PageOptions
-from remit.collector.server import AccessLog
+from remit.collector.server.access_log import AccessLog
 from remit.collector.server.app import create_app
 from remit.collector.server.log import INFO, LogFormat, level_of_uvicorn, start_logging
 from remit.collector.server.prometheus import FOLDER_VARIABLE, PrometheusMetrics
@@ -72,9 +71,9 @@ class ServerOptions:
     page_host: tuple[str, ...] = ()
 
     @property
-    def pages(self) -> PageOptions | None:
-        """How the pages are served; None serves none."""
-        return PageOptions(hosts=self.page_host) if self.page == "on" else None
+    def hosts_of_pages(self) -> tuple[str, ...] | None:
+        """The names by which the pages are asked for; None serves none."""
+        return self.page_host if self.page == "on" else None
 
 
 def serve(
@@ -133,7 +132,7 @@ def serve(
             settings=settings,
             access_log=log,
             executor=executor,
-            page=options.pages,
+            page_hosts=options.hosts_of_pages,
         )
         Server(app, listener, settings=settings, options=options, on_start=started).run()
     logger.info("stopped")
@@ -213,7 +212,7 @@ def _worker_app(
         metrics=PrometheusMetrics(folder),
         access_log=log,
         executor=ThreadExecutor(store.writes_at_once, store.reads_at_once),
-        page=options.pages,
+        page_hosts=options.hosts_of_pages,
     )
 
 

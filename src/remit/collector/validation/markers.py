@@ -1,25 +1,21 @@
-"""Separates the values of a payload from the markers that remit wrote instead of values.
+"""Payloads without markers, for the comparison with a schema.
 
-A marker is an object with the key `$remit`. A user's own key `$remit` is written `$$remit`, and so
-on with one `$` more. A number that JSON cannot represent exactly is written as a text.
+A number that JSON cannot represent exactly is written as a text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias, cast
 
-KEY: Final = "$remit"
-EXCEEDS: Final = "exceeds"
-WITHHELD: Final = "withheld"
+from remit._base.markers import is_marker, items_in_all, unescaped, without_note
+
 PLACEHOLDER: Final = ""
 """Replaces a marker while a payload is compared."""
 MAX_LEFT_OUT: Final = 256
 """So many items of a list that was cut are replaced by placeholders."""
 NUMBER_TEXT: Final = "^(?:NaN|-?Infinity|-?[0-9]{16,})$"
 """Matches the text of NaN, of an infinity, and of an integer beyond 2^53."""
-_BARE: Final = KEY[1:]
 _NUMBER_IN_JSON: Final = re.compile(f'"{NUMBER_TEXT[1:-1]}"')
 
 
@@ -36,11 +32,6 @@ class Plain(NamedTuple):
 
     value: object
     marked: list[Path]
-
-
-def may_hold(text: str) -> bool:
-    """Return whether the JSON *text* may hold the reserved key, also if it is written escaped."""
-    return KEY in text or "\\u00" in text
 
 
 def is_number_text(value: object) -> bool:
@@ -61,46 +52,20 @@ def plain(payload: dict[str, object], *, fill: bool = False) -> Plain:
         fill: Whether placeholders also replace the items that a list was cut by, so that the items
             after them keep their places; else these are left out.
     """
-    if isinstance(payload.get(KEY), str):
+    if is_marker(payload):
         return Plain(PLACEHOLDER, [()])
     marked: list[Path] = []
-    members = {name: value for name, value in payload.items() if name != KEY}
-    return Plain(_plain(members, (), marked, fill=fill), marked)
-
-
-def markers_in(payload: object) -> Iterator[dict[str, object]]:
-    """Yield the markers in *payload*."""
-    waiting = [payload]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting.extend(cast("list[object]", value))
-        elif isinstance(value, dict):
-            members = cast("dict[str, object]", value)
-            if isinstance(members.get(KEY), str):
-                yield members
-            else:
-                waiting.extend(member for name, member in members.items() if name != KEY)
-
-
-def exceeded(payload: dict[str, object]) -> list[str]:
-    """Return the sentences that say how the step exceeded its agent's remit."""
-    own = payload.get(KEY)
-    marker = payload if isinstance(own, str) else own
-    sentences = cast("dict[str, object]", marker).get(EXCEEDS) if isinstance(marker, dict) else None
-    if not isinstance(sentences, list):
-        return []
-    return [str(sentence) for sentence in cast("list[object]", sentences)]
+    return Plain(_plain(without_note(payload), (), marked, fill=fill), marked)
 
 
 def _plain(value: object, path: Path, marked: list[Path], *, fill: bool) -> object:
     if isinstance(value, dict):
         members = cast("dict[str, object]", value)
-        if KEY in members:
+        if is_marker(members):
             marked.append(path)
             return PLACEHOLDER
         return {
-            (own := _unescaped(name)): _plain(member, (*path, own), marked, fill=fill)
+            (own := unescaped(name)): _plain(member, (*path, own), marked, fill=fill)
             for name, member in members.items()
         }
     if isinstance(value, list):
@@ -112,20 +77,7 @@ def _plain(value: object, path: Path, marked: list[Path], *, fill: bool) -> obje
 def _with_gap(items: list[object], *, fill: bool) -> list[object]:
     """Return *items* with the marker of those left out as often as there were items, or never."""
     for index, item in enumerate(items):
-        if (count := _items_in_all(item)) is not None:
+        if (count := items_in_all(item)) is not None:
             times = min(count, MAX_LEFT_OUT) + 1 - len(items) if fill else 0
             return [*items[:index], *[item] * times, *items[index + 1 :]]
     return items
-
-
-def _items_in_all(item: object) -> int | None:
-    """Return the number of items of a list if *item* is the marker of those left out."""
-    marker = cast("dict[str, object]", item) if isinstance(item, dict) else {}
-    count = marker.get("of")
-    is_gap = marker.get(KEY) == "cut" and marker.get("unit") == "items" and "head" not in marker
-    return count if is_gap and isinstance(count, int) else None
-
-
-def _unescaped(name: str) -> str:
-    # `$$remit` was `$remit`; `$$$remit` was `$$remit`.
-    return name[1:] if name.startswith("$$") and name.lstrip("$") == _BARE else name

@@ -23,12 +23,12 @@ import jsonschema_rs
 from jsonschema_rs import ValidationError, ValidationErrorKind
 from msgspec import Raw
 
+from remit._base.markers import may_hold
 from remit.collector.json_io import encode, read_json
 from remit.collector.validation.budget import Budget
 from remit.collector.validation.markers import (
     Path,
     is_number_text,
-    may_hold,
     may_hold_number_text,
     plain,
 )

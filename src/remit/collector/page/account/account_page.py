@@ -17,7 +17,7 @@ from remit.collector.store import SessionRow, TokenRow
 from remit.collector.store.questions import database_facts
 from remit.collector.store.version import VERSION as SCHEMA
 from remit.collector.times import format_us, parse_us
-from remit.collector.views import row_view
+from remit.collector.views.resources import row_view
 
 PATH: Final = "/account"
 UNUSED_DAYS: Final = 90
@@ -33,12 +33,7 @@ class Token(NamedTuple):
     """A token, without its secret.
 
     Attributes:
-        id: Its id.
-        name: Its name.
         good_for: What it covers.
-        may: What it may do.
-        made: When it was made.
-        ends: When it ends; None if never.
         days_left: In how many days it ends; None if never, negative if it has ended.
         used: When it was last used, None if that is not known.
         days_unused: For how many days it was not used; since it was made, if it was never used.
@@ -70,28 +65,6 @@ class Token(NamedTuple):
         return active and self.days_unused >= UNUSED_DAYS
 
 
-class Browser(NamedTuple):
-    """A session.
-
-    Attributes:
-        id: Its id.
-        token: The name or id of the token with which it began; None for a one-time code.
-        since: When it began.
-        used: When it was last used.
-        ends: When it ends unless it is used.
-        is_own: Whether it is this one.
-        may_end: Whether this person may end it.
-    """
-
-    id: str
-    token: str | None
-    since: str
-    used: str
-    ends: str
-    is_own: bool
-    may_end: bool
-
-
 def show(visit: Visit) -> Answer:
     """Show the account."""
     caller = visit.api.caller
@@ -108,7 +81,7 @@ def show(visit: Visit) -> Answer:
         "may_change": _may_change(visit),
         "tokens": tokens,
         "forgotten": forgotten,
-        "browsers": sorted(browsers, key=lambda browser: not browser.is_own),
+        "browsers": sorted(browsers, key=lambda browser: not browser["is_own"]),
         "server": _server(visit),
         "now": format_us(visit.now_us),
         "unused_days": UNUSED_DAYS,
@@ -249,17 +222,17 @@ def _token(visit: Visit, view: Mapping[str, Any], places: Mapping[str, str]) -> 
     )
 
 
-def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> Browser:
-    token = None if row.token_id is None else names.get(row.token_id, row.token_id)
-    return Browser(
-        id=row.id,
-        token=token,
-        since=format_us(row.inserted_at),
-        used=format_us(row.last_used_at),
-        ends=format_us(min(row.expires_at, row.last_used_at + IDLE_US)),
-        is_own=row.id == visit.session.id,
-        may_end=_may_end(visit, row),
-    )
+def _browser(visit: Visit, row: SessionRow, names: Mapping[str, str]) -> dict[str, object]:
+    """Return a session; its token is None if it began with a one-time code."""
+    return {
+        "id": row.id,
+        "token": None if row.token_id is None else names.get(row.token_id, row.token_id),
+        "since": format_us(row.inserted_at),
+        "used": format_us(row.last_used_at),
+        "ends": format_us(min(row.expires_at, row.last_used_at + IDLE_US)),
+        "is_own": row.id == visit.session.id,
+        "may_end": _may_end(visit, row),
+    }
 
 
 def _server(visit: Visit) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -44,13 +44,6 @@ MOST_SESSIONS: Final = 50
 _USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
 _SECRET_BYTES: Final = 32
 _CODE_BYTES: Final = 15
-
-
-class SignedIn(NamedTuple):
-    """A session and what its holder may do."""
-
-    session: SessionRow
-    caller: Caller
 
 
 def create_code(store: Store, *, clock: Clock | None = None) -> str:
@@ -160,8 +153,8 @@ class Sessions:
             expires_at=expires_us,
         )
 
-    def find(self, secret: str) -> SignedIn:
-        """Return the session of *secret*.
+    def find(self, secret: str) -> tuple[SessionRow, Caller]:
+        """Return the session of *secret*, and what its holder may do.
 
         Raises:
             RequestError: 401, it has ended, or its token has.
@@ -176,7 +169,7 @@ class Sessions:
         if now_us - row.last_used_at > _USE_NOTED_EVERY_US:
             with suppress(StoreUnavailableError):
                 write(self._store, lambda tx: _note_use(tx, row, now_us))
-        return SignedIn(row, caller)
+        return row, caller
 
     def end(self, *rows: SessionRow) -> None:
         """End sessions.

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 
 from remit._policy.words import CLASSES
 from remit.collector.domain import Context
-from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.formats import short_name
 from remit.collector.page.visibility import scope_in
@@ -37,12 +36,6 @@ class Summary(NamedTuple):
     """An agent, and the numbers of its runs and steps in the time.
 
     Attributes:
-        id: Its id.
-        name: Its name.
-        identifier: Its external identifier.
-        description: Its description.
-        runs: Numbers of its runs.
-        spans: Numbers of its spans.
         lost: Number of the newest runs that lost a part of their record.
         step: The step in which most of its newest failed runs failed.
         failing_since: When the oldest of these failed; None if older ones were not read.
@@ -94,14 +87,9 @@ class Card(NamedTuple):
     """A row of the list.
 
     Attributes:
-        agent: The agent.
-        owner: The person or team that is responsible for it.
-        purpose: What it is for.
         may: The actions that it or its steps may take, as verbs.
-        says: Whether it or a step says anything about actions.
         closest: The category of the strictest class that a step handles.
         more: Number of further categories.
-        classification: That class.
         ruled_out: Whether all categories are ruled out.
         last: When its newest run was registered.
     """
@@ -121,7 +109,7 @@ def agents(visit: Visit) -> Answer:
     """List the agents."""
     period = period_of(visit)
     wanted = visit.query.get("agent", "").strip()
-    first = _first(visit)
+    first = visit.number("after", 0, "must be the number of agents on the pages before")
     everyone = _summaries(visit, period)
     listed = [agent for agent in everyone if _is_named(agent, wanted)]
     listed.sort(
@@ -149,14 +137,6 @@ def agents(visit: Visit) -> Answer:
             "periods": PERIODS,
         },
     )
-
-
-def _first(visit: Visit) -> int:
-    """Return the place of the first agent of the page."""
-    text = visit.query.get("after") or "0"
-    if not (text.isascii() and text.isdigit() and len(text) < 7):  # noqa: PLR2004 - digits
-        raise invalid_field("after", "must be the number of agents on the pages before")
-    return int(text)
 
 
 def _is_named(agent: Summary, wanted: str) -> bool:
@@ -189,12 +169,7 @@ def _summaries(visit: Visit, period: Period) -> list[Summary]:
 
 
 def _failing(failed: Sequence[Numbers], runs: Numbers) -> tuple[str | None, str | None]:
-    """Return the step in which most runs failed, and since when; None where it is not known.
-
-    Args:
-        failed: The newest failed runs.
-        runs: Numbers of all runs.
-    """
+    """Return the step in which most runs failed, and since when; None where it is not known."""
     failures: list[Numbers] = [run["failure"] for run in failed if run["failure"] is not None]
     steps = Counter(str(failure["step"]) for failure in failures if failure["step"])
     since = failed[-1]["started_at"] if failed and len(failed) == runs.get("failed") else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS
 from remit.collector.domain import Context
@@ -13,7 +13,7 @@ from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import Page, Visit
-from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.page.windows import DAY_US
 from remit.collector.store.questions import (
     RuleCount,
     TokenSums,
@@ -33,14 +33,12 @@ _CATEGORY: Final = "category:"
 _OF_SECRETS: Final = ("name:", "pattern:", "type:SecretStr")
 _EXCEPT: Final = {"name:card_code": "financial_information", "name:ssn": "personal_identifiers"}
 """The rules for secrets that are about other data."""
-_DAY_US: Final = US_PER_HOUR * HOURS_PER_DAY
 
 
 class Withheld(NamedTuple):
     """Values that a rule withheld in spans of a type.
 
     Attributes:
-        numbers: The rule, the type and the number.
         category: The category of data that the rule is about; None for other rules.
         word: What is declared about the category, as the remit shows it; empty if nothing is.
         by: What declares it: the agent, or the step.
@@ -57,7 +55,6 @@ class Unused(NamedTuple):
 
     Attributes:
         name: The action, or the step.
-        is_step: Whether it is a step.
         by: The steps that may take the action.
         may: What the step may do, as verbs.
         before: How often it happened at any time.
@@ -70,32 +67,12 @@ class Unused(NamedTuple):
     before: int
 
 
-class Timed(NamedTuple):
-    """Numbers of a step.
-
-    Attributes:
-        name: Its name.
-        counts: Its numbers.
-        share: The part of the longest total duration, from 0 to 100.
-        ended: Whether one ended, so that a longest duration is known.
-        half_us: Within this, half of the last ones ended; None without any.
-        most_us: Within this, 19 of 20 of the last ones ended; None of fewer than 20.
-    """
-
-    name: str
-    counts: Mapping[str, Any]
-    share: float
-    ended: bool
-    half_us: int | None
-    most_us: int | None
-
-
 def happened(visit: Visit, subject: Subject) -> Page:
     """Show what happened beside what is declared."""
     declared = subject.declared
     ever = visit.api.get("/api/remit/v1/counts", by="type", agent_id=subject.id)["counts"]
     before = {one["type"]: int(one["spans"]) for one in ever}
-    days = subject.period.since_us // _DAY_US, visit.now_us // _DAY_US + 1
+    days = subject.period.since_us // DAY_US, visit.now_us // DAY_US + 1
 
     longest = sorted(subject.counts, key=lambda name: -int(subject.counts[name]["duration_us"]))
 
@@ -125,14 +102,14 @@ def happened(visit: Visit, subject: Subject) -> Page:
             "refused_undeclared": undeclared_refusals(
                 declared, (one["type"] for one in undeclared)
             ),
-            "denied": _total(subject, "denied"),
-            "beyond": _total(subject, "beyond"),
+            "denied": subject.total("denied"),
+            "beyond": subject.total("beyond"),
             "findings": _findings(subject),
             "timed": _timed(subject, longest, durations),
             "last": LAST_STEPS,
             "tokens": tokens,
             "most": MOST_RUNS,
-            "spans": sum(int(one["spans"]) for one in subject.counts.values()),
+            "spans": subject.total("spans"),
             "short": short_names(names),
         },
     )
@@ -192,26 +169,26 @@ def _findings(subject: Subject) -> list[tuple[str, str, str, int]]:
     ]
 
 
-def _total(subject: Subject, flag: str) -> int:
-    return sum(int(one[flag]) for one in subject.counts.values())
-
-
 def _timed(
     subject: Subject, longest: Sequence[str], durations: Mapping[str, Sequence[int]]
-) -> list[Timed]:
+) -> list[dict[str, object]]:
+    """Return the numbers of the steps, the longest together first.
+
+    Half of the last ones ended within `half_us`, 19 of 20 within `most_us`.
+    """
     most_us = max((int(one["duration_us"]) for one in subject.counts.values()), default=0)
-    timed: list[Timed] = []
+    timed: list[dict[str, object]] = []
     for name in longest:
-        one, last = subject.counts[name], durations.get(name, ())
+        counts, last = subject.counts[name], durations.get(name, ())
         timed.append(
-            Timed(
-                name,
-                one,
-                100 * int(one["duration_us"]) / most_us if most_us else 0,
-                int(one["spans"]) > int(one["unfinished"]),
-                _within(last, 0.5) if last else None,
-                _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
-            )
+            {
+                "name": name,
+                "counts": counts,
+                "share": 100 * int(counts["duration_us"]) / most_us if most_us else 0,
+                "ended": int(counts["spans"]) > int(counts["unfinished"]),
+                "half_us": _within(last, 0.5) if last else None,
+                "most_us": _within(last, 0.95) if len(last) >= FEWEST_STEPS else None,
+            }
         )
     return timed
 

@@ -25,8 +25,6 @@ class Cell(NamedTuple):
     """What a step says about an action or a category.
 
     Attributes:
-        text: The word; empty if it says nothing.
-        look: Class of the style sheet.
         clash: Whether it is the reason why `deny` would refuse the step.
     """
 
@@ -39,15 +37,9 @@ class Row(NamedTuple):
     """A step in the matrix.
 
     Attributes:
-        step: What it declares.
-        short: Its name without the module, if that is distinct.
         ran: How often it ran; None for the agent itself.
-        cells: What it says about actions and categories.
         folded: Whether categories are folded.
-        refusal: Why `deny` would refuse it.
         runs_as: Why it runs although it says nothing; empty otherwise.
-        may: The actions that it may take, as verbs.
-        never: What it rules out.
     """
 
     step: Declared
@@ -86,7 +78,7 @@ def remit(visit: Visit, subject: Subject) -> Page:
             "opened": opened,
             "refused": [row for row in rows if row.refusal is not None],
             "refused_undeclared": undeclared_refusals(declared, undeclared),
-            "denied": sum(int(counts["denied"]) for counts in subject.counts.values()),
+            "denied": subject.total("denied"),
             "has_limits": declared.own is not None and bool(declared.own.limits),
             "exits": exits(declared, refused),
             "short": short,

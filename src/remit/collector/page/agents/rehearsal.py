@@ -31,7 +31,6 @@ class Exit(NamedTuple):
     """By which steps data of some categories may leave.
 
     Attributes:
-        categories: The categories.
         takes: The steps by which they are declared to leave.
         open: The steps that do not rule it out.
     """

@@ -23,8 +23,6 @@ class Version(NamedTuple):
     """A version of an agent together with what it declares.
 
     Attributes:
-        use: Its ids and runs.
-        label: Its name for people.
         since_us: When it was first registered.
     """
 
@@ -50,13 +48,10 @@ class Subject(NamedTuple):
     """The agent that a page is about.
 
     Attributes:
-        agent: The agent as the API answers it.
         versions: Its versions, the last used first.
         declared: The declaration of the version that is shown.
         shown: That version; None if none was registered.
-        period: The time that is looked at.
-        counts: Numbers of its spans by type in that time.
-        runs: The number of its runs in that time.
+        counts: Numbers of its spans by type in the period.
     """
 
     agent: Row
@@ -71,6 +66,10 @@ class Subject(NamedTuple):
     def id(self) -> str:
         """Id of the agent."""
         return str(self.agent["id"])
+
+    def total(self, name: str) -> int:
+        """Return one of the numbers of all its spans in the time."""
+        return sum(int(counts[name]) for counts in self.counts.values())
 
     def ran(self, name: str) -> int:
         """Return how often a step ran in the time."""

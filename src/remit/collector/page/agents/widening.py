@@ -60,8 +60,6 @@ class Said(NamedTuple):
 
     Attributes:
         text: A word or a few; None if it says nothing.
-        there: Whether the step or the field exists.
-        classification: Whether the text is a class of data.
         rule: The rule that withholds the field.
     """
 
@@ -78,12 +76,7 @@ class Change(NamedTuple):
     """One difference.
 
     Attributes:
-        group: What it means.
-        kind: What it is in.
-        step: The step, or the agent.
         what: The part of it; empty if it is the step as a whole.
-        old: What the older version says.
-        new: What the newer version says.
         follows: What follows from it.
     """
 

@@ -22,9 +22,6 @@ class Line:
     """The filters of a page.
 
     Attributes:
-        path: Address of the page.
-        template: Its template, which shows the form.
-        names: Names of the filters, in the order of an address.
         options: The words of those that have a few, each with what a reader sees.
         begin: The begin of the time without a choice.
     """
@@ -66,13 +63,7 @@ class Line:
     def values(
         self, chosen: Chosen, agents: Mapping[str, str], errors: Mapping[str, str] | None = None
     ) -> dict[str, object]:
-        """Return what the form shows.
-
-        Args:
-            chosen: The filters.
-            agents: The names of the agents.
-            errors: What is wrong by filter.
-        """
+        """Return what the form shows."""
         agent = chosen.get("agent", "")
         return {
             "chosen": chosen,

@@ -181,10 +181,6 @@ def _drawn(shown: _Map, *, whole: bool = False) -> dict[str, object]:
 def _untaken(ruled_out: Mapping[str, int], total: int) -> list[tuple[list[str], int, int]]:
     """Return the categories that all agents rule out, and those that some do not.
 
-    Args:
-        ruled_out: By how many agents each is ruled out.
-        total: The number of agents.
-
     Returns:
         With each group the smallest and the largest number of agents that rule one of it out.
     """

@@ -37,11 +37,8 @@ class Flow:
     """A category in an agent.
 
     Attributes:
-        category: The category.
-        kind: What happens to it.
         steps: The names of the steps by which it leaves, may leave, or was refused.
         spans: How many of the steps that hold it ran.
-        refused: How many were refused.
         agents: How many agents it concerns.
     """
 
@@ -60,11 +57,7 @@ class AgentFlows:
     Attributes:
         id: The agent; empty for several.
         name: Its name, or how many they are.
-        runs: How many of its runs began.
-        spans: How many of its steps ran.
-        flows: Its categories.
         is_silent: Whether nothing was said about any category.
-        agents: How many agents it is.
         by_kind: For several agents, how many of them a kind concerns.
     """
 
@@ -89,13 +82,7 @@ class AgentFlows:
 def flows_of(
     remit: AgentRemit, counts: Mapping[tuple[str, str], StepCount], runs: int
 ) -> AgentFlows:
-    """Return the categories of an agent.
-
-    Args:
-        remit: What it declares.
-        counts: How often steps ran, by agent and step.
-        runs: How many of its runs began.
-    """
+    """Return the categories of an agent."""
     numbers = {step.name: counts.get((remit.agent.id, step.name)) for step in remit.all}
     spans = {name: 0 if count is None else count.spans for name, count in numbers.items()}
     denied = {name: 0 if count is None else count.denied for name, count in numbers.items()}
@@ -167,13 +154,7 @@ def _together(agents: Sequence[AgentFlows]) -> AgentFlows:
 
 @dataclass(frozen=True)
 class Category:
-    """A category over all agents.
-
-    Attributes:
-        name: Its name.
-        classification: How confidential it is at most.
-        flows: Its flows, each with its agent.
-    """
+    """A category over all agents."""
 
     name: str
     classification: str

@@ -43,9 +43,6 @@ class Out(NamedTuple):
     """A line through the wall.
 
     Attributes:
-        kind: What it shows.
-        css: Its class.
-        width: Its width.
         y: Where it is in its row.
         tip: The path of its arrow; empty without one.
     """
@@ -61,12 +58,7 @@ class Row(NamedTuple):
     """The row of an agent.
 
     Attributes:
-        agent: The agent.
-        top: Where the row begins.
-        height: Its height.
         behind: Lines of what stays.
-        lines: The other lines.
-        out: The lines through the wall.
     """
 
     agent: AgentFlows
@@ -81,8 +73,6 @@ class Drawing(NamedTuple):
     """The map.
 
     Attributes:
-        rows: The rows of the agents.
-        height: The height of both columns.
         categories: The categories, each with the middle of its row.
     """
 

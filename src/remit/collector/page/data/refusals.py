@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from remit._policy.violations import denied_by, exceeded_by
 from remit.collector.domain import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
 from remit.collector.page.formats import short_name
-from remit.collector.page.payload_tree import items, members
-from remit.collector.page.sides import Sides, clashes_in, sides_of, summary_of, verdict_of
+from remit.collector.page.payload_tree import members
+from remit.collector.page.sides import Sides, of_one_agent, sides_of, summary_of, verdict_of
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import Api
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import Position
 from remit.collector.times import LAST_US, format_us, parse_us
-from remit.collector.validation import KEY
+from remit.errors import Violation
 
 MOST_CASES: Final = 50
 """Most cases on a page."""
@@ -78,9 +79,9 @@ class Detail(NamedTuple):
         version: The version of the agent.
         schema_name: The span type.
         setting: The setting of `on_violation`, as far as the record tells it.
-        verdict: What contradicts, in words.
-        sentences: The sentences of the policy.
-        sides: Both declarations; None if they contradict nowhere.
+        verdict: How the step violates the words of its agent.
+        violations: The violations as they were recorded.
+        sides: Both declarations; None if no violation names a word.
         agent_said: The agent that ruled it out.
         told: What the model was told; None if it was told nothing.
         differences: How the span differs from its declaration.
@@ -92,7 +93,7 @@ class Detail(NamedTuple):
     schema_name: str
     setting: str | None
     verdict: str
-    sentences: Sequence[str]
+    violations: Sequence[Violation]
     sides: Sides | None
     agent_said: str
     told: str | None
@@ -245,12 +246,12 @@ def _text(span: Mapping[str, Any], kind: str, agent: str) -> str:
     if kind == INVALID:
         sides = sorted({_side(difference) for difference in span["schema_errors"]})
         return f"{' and '.join(sides) or 'what is recorded'} is not as declared"
-    sentences = _sentences(span, kind)
-    clashes = clashes_in(sentences)
-    if clashes:
-        text = summary_of(clashes[0], agent=agent)
-    elif sentences:
-        text = sentences[0][:_MOST_CHARS]
+    violations = _violations(span, kind)
+    named = of_one_agent(violations)
+    if named:
+        text = summary_of(named[0], agent=agent)
+    elif violations:
+        text = violations[0].sentence[:_MOST_CHARS]
     else:
         text = "exceeds the remit of the agent; why is not kept any more"
     return f"{text}. It ran: observe" if kind == BEYOND else text
@@ -260,17 +261,11 @@ def _side(difference: str) -> str:
     return "what came out" if difference.startswith("result_payload") else "what went in"
 
 
-def _sentences(span: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the sentences of the policy in the payloads of a span."""
+def _violations(span: Mapping[str, Any], kind: str) -> Sequence[Violation]:
+    """Return the violations in the payloads of a span, as a case of this kind."""
     if kind == DENIED:
-        sentences = _error(span).get("violations")
-    else:
-        sentences = members(members(span["payload"]).get(KEY)).get("exceeds")
-    return [sentence for sentence in items(sentences) if isinstance(sentence, str)]
-
-
-def _error(span: Mapping[str, Any]) -> dict[str, Any]:
-    return members(members(span["result_payload"]).get("error"))
+        return denied_by(members(span["result_payload"])) or ()
+    return exceeded_by(members(span["payload"])) or () if kind == BEYOND else ()
 
 
 def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -> Detail:
@@ -290,20 +285,20 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     agent = names.get(span["agent_id"], span["agent_id"])
     registered = api.read(lambda ctx: _registered(ctx, span["agent_instance_id"]))
     case = _span_case(span, kind, agent)
-    sentences = [] if kind == INVALID else _sentences(span, kind)
-    clashes = clashes_in(sentences)
+    violations = _violations(span, kind)
+    named = of_one_agent(violations)
     step = registered.declaration(None).named(span["schema_name"])
-    told = _error(span).get("message")
+    told = members(members(span["result_payload"]).get("error")).get("message")
     closed = step is not None and step.is_closed
     return Detail(
         case=case,
         version=registered.version,
         schema_name=span["schema_name"],
         setting={DENIED: "deny", BEYOND: "observe"}.get(kind),
-        verdict=verdict_of(clashes),
-        sentences=sentences,
-        sides=sides_of(step, registered.remit(clashes[0].agent), clashes) if clashes else None,
-        agent_said=clashes[0].agent if clashes else "",
+        verdict=verdict_of(named),
+        violations=violations,
+        sides=sides_of(step, registered.remit(named[0].agent), named) if named else None,
+        agent_said=named[0].agent if named else "",
         told=told if kind == DENIED and isinstance(told, str) else None,
         differences=[] if closed or kind != INVALID else span["schema_errors"],
         closed=closed and kind == INVALID,
@@ -312,7 +307,7 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
 
 def _kind_of(span: Mapping[str, Any]) -> str:
     for kind in (DENIED, BEYOND):
-        if _sentences(span, kind):
+        if _violations(span, kind):
             return kind
     return INVALID
 

@@ -17,7 +17,7 @@ from remit.collector.page.formats import category, words
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visibility import erased_runs
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
-from remit.collector.page.windows import Window, days_in
+from remit.collector.page.windows import HOUR_US, Window, days_in
 from remit.collector.store import ErasureRow
 from remit.collector.store.questions import erasures
 from remit.collector.times import format_us
@@ -175,7 +175,7 @@ def _kept_days(visit: Visit) -> int | None:
 
 MOST_RECORDS: Final = 1000
 """Most records of erased runs that are read for one page, the newest."""
-_TOGETHER_US: Final = 3600 * 1_000_000
+_TOGETHER_US: Final = HOUR_US
 """Erasures of many runs take a while, one run after the other."""
 
 
@@ -184,10 +184,7 @@ class Erasure(NamedTuple):
 
     Attributes:
         record: The record of the newest run.
-        at: When it ended.
         agent: The name of the agent, if it was chosen.
-        runs: How many runs.
-        spans: How many spans with payloads.
     """
 
     record: ErasureRow

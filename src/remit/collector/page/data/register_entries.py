@@ -32,8 +32,6 @@ class Entry:
     """An agent in the register.
 
     Attributes:
-        declared: What it declared.
-        runs: How many of its runs began in the time.
         counts: How often its steps ran in the time, by name.
     """
 
@@ -196,13 +194,7 @@ def entries_of(
     runs: Mapping[str, int],
     counts: Mapping[tuple[str, str], StepCount],
 ) -> list[Entry]:
-    """Return the agents that ran, most runs first.
-
-    Args:
-        remits: What agents declare.
-        runs: How many runs began, by agent.
-        counts: How often steps ran, by agent and step.
-    """
+    """Return the agents that ran, most runs first."""
     by_agent: dict[str, dict[str, StepCount]] = {}
     for (agent_id, name), count in counts.items():
         by_agent.setdefault(agent_id, {})[name] = count

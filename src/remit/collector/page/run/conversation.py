@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from remit._base.markers import is_marker
 from remit.collector.page import formats
+from remit.collector.page.payload_tree import members
 from remit.collector.page.run.messages import (
     Fields,
     Message,
     Part,
     Step,
     content_of,
-    fields_of,
     integer_of,
     is_chat,
     is_list,
@@ -26,19 +27,16 @@ from remit.collector.page.run.messages import (
     messages_of,
     value_part,
 )
-from remit.collector.page.run.values import KEY, Piece, folded, is_marker, line_of
+from remit.collector.page.run.values import Piece, folded, line_of
 
 NO_CALLS: Final = ("agent_name", "chain_name", "tool_name", "retriever_name", "guardrail_name")
 """Members of the steps of integrations that are no model calls."""
-_US_PER_MS: Final = 1000
 
 
 class Number(NamedTuple):
     """A number of a model call: what is recorded, and what it is.
 
     Attributes:
-        value: What is recorded.
-        label: What it is.
         is_count: Whether it is a number, without a text of the model call.
     """
 
@@ -52,17 +50,11 @@ class Conversation:
     """A model call.
 
     Attributes:
-        read: Address of the reading view.
-        model: The model.
-        numbers: Tokens, time to the first item and others, as far as they are recorded.
         chunks: Number of chunks of a streamed answer.
         system: Instructions that are no message.
         messages: Messages that this step recorded.
-        answer: Messages of the answer.
         omitted: Number of messages at the beginning that an earlier call recorded.
         shared: Number of messages at the beginning that the call before has as well.
-        before: Address of the call before.
-        tokens_out: Tokens of the answer.
     """
 
     read: str
@@ -108,19 +100,19 @@ class Conversation:
 
 def conversation(span: Fields) -> Conversation | None:
     """Return the messages of a step, as the API shows the step; None if it is no model call."""
-    payload, result = fields_of(span.get("payload")), fields_of(span.get("result_payload"))
+    payload, result = members(span.get("payload")), members(span.get("result_payload"))
     if any(name in payload for name in NO_CALLS):
         return None
-    inputs = fields_of(payload.get("inputs"))
+    inputs = members(payload.get("inputs"))
     listed = inputs.get("messages") if "operation" in payload else None
     if listed is None:
         listed = next(filter(is_chat, payload.values()), None)
     if listed is None and not ("operation" in payload and "model_name" in payload):
         return None
-    omitted = integer_of(fields_of(inputs.get("omitted")).get("count")) or 0
+    omitted = integer_of(members(inputs.get("omitted")).get("count")) or 0
     messages = messages_of(listed, omitted)
     last = max((message.number or 0 for message in messages), default=omitted)
-    usage = fields_of(result.get("token_usage"))
+    usage = members(result.get("token_usage"))
     instructions = inputs.get("system") or payload.get("system")
     return Conversation(
         read=f"/runs/{span['agent_instance_id']}/spans/{span['id']}/read",
@@ -131,7 +123,9 @@ def conversation(span: Fields) -> Conversation | None:
             result.get("response_model"),
         ),
         numbers=_numbers(result, usage),
-        chunks=integer_of(result.get("chunks")) or (_count(result) if "items" in result else None),
+        chunks=integer_of(
+            result.get("chunks") or ("items" in result and result.get("count")) or None
+        ),
         system=None if instructions is None else Message(None, "system", content_of(instructions)),
         messages=messages,
         answer=_answer(result, last),
@@ -155,8 +149,8 @@ def shared_with(call: Conversation, before: Conversation) -> int:
 
 def _numbers(result: Fields, usage: Fields) -> list[Number]:
     """Return what is recorded, in the order in which it is shown."""
-    details, cost = fields_of(result.get("usage_details")), fields_of(result.get("cost"))
-    outputs = fields_of(result.get("outputs"))
+    details, cost = members(result.get("usage_details")), members(result.get("cost"))
+    outputs = members(result.get("outputs"))
     numbers: list[Number] = []
 
     def add(value: object, label: str) -> None:
@@ -172,7 +166,7 @@ def _numbers(result: Fields, usage: Fields) -> list[Number]:
     for member, label in (("first_token_ms", "first token"), ("first_item_ms", "first item")):
         first = result.get(member)
         if isinstance(first, int | float):
-            numbers.append(Number(formats.duration(round(first * _US_PER_MS)), label))
+            numbers.append(Number(formats.duration(round(first * formats.US_PER_MS)), label))
     reasons = outputs.get("finish_reasons")
     reason = ", ".join(map(str, reasons)) if is_list(reasons) else ""
     ended = _first_text(reason, result.get("stop_reason"), result.get("finish_reason"))
@@ -189,21 +183,21 @@ def _answer(result: Fields, before: int) -> list[Message]:
     """Return the messages of an answer, whatever shape the step returned it in."""
     if not result or set(result) <= {"error"}:
         return []
-    outputs = fields_of(result.get("outputs"))
+    outputs = members(result.get("outputs"))
     if outputs:
         return messages_of(outputs.get("messages"), before)
-    if KEY in result or "items" in result:
-        parts = content_of(result) if KEY in result else _stream(result)
+    if is_marker(result) or "items" in result:
+        parts = content_of(result) if is_marker(result) else _stream(result)
         return [Message(before + 1, "assistant", parts)]
     return _returned(result.get("result", result), before)
 
 
 def _returned(value: object, before: int) -> list[Message]:
     """Return the messages of what a step returned: messages, choices, one message, or a value."""
-    fields = fields_of(value)
+    fields = members(value)
     choices = fields.get("choices")
     if is_list(choices):
-        chosen = [fields_of(choice).get("message") for choice in choices]
+        chosen = [members(choice).get("message") for choice in choices]
         return messages_of([message for message in chosen if message is not None], before)
     listed = next(filter(is_chat, (value, fields.get("messages"))), None)
     if listed is not None:
@@ -250,21 +244,17 @@ def _item_text(item: object) -> Piece | None:
         return Piece(item)
     if is_marker(item):
         return next(iter(line_of(item)), None)
-    fields = fields_of(item)
+    fields = members(item)
     choices = fields.get("choices")
     if is_list(choices) and choices:
-        fields = fields_of(choices[0])
+        fields = members(choices[0])
     delta = fields.get("delta")
     text = delta if isinstance(delta, str) else None
-    for source in (fields_of(delta), fields):
+    for source in (members(delta), fields):
         for name in ("content", "text"):
             if text is None and isinstance(source.get(name), str):
                 text = source[name]
     return None if text is None else Piece(text)
-
-
-def _count(result: Fields) -> int | None:
-    return integer_of(result.get("count"))
 
 
 def _first_text(*values: object) -> str | None:

@@ -40,21 +40,16 @@ def as_text(visit: Visit) -> Answer:
     return Data(formats.visible("\n".join(lines) + "\n").encode(), TEXT)
 
 
-def whole(visit: Visit) -> Answer:
+def whole(visit: Visit, *, opened: bool) -> Answer:
     """Answer a whole payload as text, as it was recorded.
+
+    Args:
+        visit: The visit.
+        opened: Whether the payload of a confidential step is shown; the access log has the request.
 
     Raises:
         RequestError: 403, the payload is shown only on request.
     """
-    return _whole(visit, opened=False)
-
-
-def whole_opened(visit: Visit) -> Answer:
-    """Answer a whole payload of any step; the access log has the request."""
-    return _whole(visit, opened=True)
-
-
-def _whole(visit: Visit, *, opened: bool) -> Answer:
     wanted = visit.query.get("of", "payload")
     if wanted not in _PAYLOADS:
         raise invalid_field("of", f"must be one of {', '.join(_PAYLOADS)}")
@@ -102,7 +97,7 @@ def _page(run_id: str, after: Position | None, ctx: Context) -> tuple[bytes, Pos
 
 def _failure(panel: Panel) -> Iterator[str]:
     if panel.refusal is not None:
-        yield from panel.refusal.sentences
+        yield from map(str, panel.refusal.violations)
     if panel.process_ended:
         yield "its process ended"
     for cause in panel.chain:

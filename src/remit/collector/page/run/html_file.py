@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Sequence
 from functools import cache, partial
-from typing import Final, NamedTuple
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -17,7 +16,9 @@ from starlette.routing import Route
 
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.version import __version__
-from remit.collector.api import CALLER, OWN_PREFIX, ROUTE, UNAVAILABLE, Executor, Service
+from remit.collector.api.asgi import CALLER, ROUTE, Executor
+from remit.collector.api.dispatch import UNAVAILABLE, Service
+from remit.collector.api.endpoints import OWN_PREFIX
 from remit.collector.domain import Caller, TokenScope
 from remit.collector.domain.params import check_names
 from remit.collector.page import shell
@@ -26,7 +27,6 @@ from remit.collector.page.run.facts import MOST_STEPS, read_run, read_span
 from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.run_page import head_values, panel_values
 from remit.collector.page.run.step_tree import Tree
-from remit.collector.page.shell import HEADERS
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
 from remit.collector.store import SessionRow, Store, StoreUnavailableError
@@ -41,39 +41,9 @@ _LINK: Final = re.compile(r'<a ([^>]*?)href="([^"]*)"')
 _SPAN: Final = re.compile(r"[?;]span=(\w+)")
 
 
-class _File(NamedTuple):
-    """What a file has beside the run.
-
-    Attributes:
-        policy: Content security policy: the style sheet, and nothing else.
-        style: The style sheet.
-        values: Whether values are in it.
-        saved_us: When it was made.
-        remit: The version of remit that made it.
-        panels: What the panels of its steps show.
-    """
-
-    policy: str
-    style: Markup
-    values: bool
-    saved_us: int
-    remit: str
-    panels: Sequence[dict[str, object]]
-
-
-def saved(visit: Visit) -> Answer:
-    """Answer a run as one HTML file, without the values of steps."""
-    return _saved(visit, values=False)
-
-
-def saved_with_values(visit: Visit) -> Answer:
-    """Answer a run as one HTML file, with the values of steps."""
-    return _saved(visit, values=True)
-
-
-def _saved(visit: Visit, *, values: bool) -> Answer:
-    html = _rendered(visit, values=values)
-    return Data(html, HTML, f"{visit.named['id']}.html")
+def saved(visit: Visit, *, values: bool) -> Answer:
+    """Answer a run as one HTML file, with the values of its steps or without."""
+    return Data(_rendered(visit, values=values), HTML, f"{visit.named['id']}.html")
 
 
 def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> bytes:
@@ -91,45 +61,27 @@ def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> 
     clock = SystemClock()
     caller = Caller(account_id, TokenScope.ACCOUNT)
     service = Service(store, Settings(), clock, caller=caller)
-    return RunFiles(service, store, clock).html(caller, run_id, values=values)
+    return _rendered(_visit(service, Sessions(store, clock), clock, caller, run_id), values=values)
 
 
-class RunFiles:
-    """Runs as HTML files, for readers without a session; times are in UTC."""
-
-    def __init__(self, service: Service, store: Store, clock: Clock) -> None:
-        """Show what *service* answers, over *store*."""
-        self._service = service
-        self._sessions = Sessions(store, clock)
-        self._clock = clock
-
-    def html(self, caller: Caller, run_id: str, *, values: bool) -> bytes:
-        """Return a run as one HTML file.
-
-        Args:
-            caller: Who reads it.
-            run_id: The run.
-            values: Whether to add the values of its steps; those of confidential steps stay out.
-
-        Raises:
-            RequestError: There is no such run for this reader, or the database does not answer.
-        """
-        now_us = self._clock.wall_ns() // NS_PER_US
-        # A session that the database does not keep.
-        account_id = caller.account_id
-        session = SessionRow(account_id, account_id, SESSION, None, b"", now_us, now_us, now_us)
-        visit = Visit(
-            api=Api(self._service, caller),
-            sessions=self._sessions,
-            session=session,
-            path=f"/runs/{run_id}/file",
-            named={"id": run_id},
-            query={},
-            form={},
-            now_us=now_us,
-            zone=ZoneInfo("UTC"),
-        )
-        return _rendered(visit, values=values)
+def _visit(
+    service: Service, sessions: Sessions, clock: Clock, caller: Caller, run_id: str
+) -> Visit:
+    """Return the visit of a reader without a session; times are in UTC."""
+    now_us = clock.wall_ns() // NS_PER_US
+    account_id = caller.account_id
+    return Visit(
+        api=Api(service, caller),
+        sessions=sessions,
+        # The database does not keep it.
+        session=SessionRow(account_id, account_id, SESSION, None, b"", now_us, now_us, now_us),
+        path=f"/runs/{run_id}/file",
+        named={"id": run_id},
+        query={},
+        form={},
+        now_us=now_us,
+        zone=ZoneInfo("UTC"),
+    )
 
 
 def _rendered(visit: Visit, *, values: bool) -> bytes:
@@ -156,7 +108,6 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
         row = span.row
         size += len(row.payload or "") + len(row.result_payload or "") if values else 0
     policy, style = _style()
-    file = _File(policy, style, values, visit.now_us, __version__, panels)
     html = shell.render(
         "run_file.html",
         {
@@ -170,7 +121,14 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
             "chosen": None,
             "notice": notice,
             "ledger": ledger_of(visit, facts),
-            "file": file,
+            "file": {
+                "policy": policy,
+                "style": style,
+                "values": values,
+                "saved_us": visit.now_us,
+                "remit": __version__,
+                "panels": panels,
+            },
         },
     )
     return _within(html.decode(), frozenset(shown[: len(panels)])).encode()
@@ -204,21 +162,15 @@ VALUES: Final = f"{FILE}/values"
 
 
 def file_routes(service: Service, store: Store, executor: Executor, clock: Clock) -> list[Route]:
-    """Return the routes that answer a run as one HTML file, without values and with them.
-
-    Args:
-        service: The collector.
-        store: Its database.
-        executor: Runs what may use the database.
-        clock: Source of the time.
-    """
-    files = RunFiles(service, store, clock)
+    """Return the routes that answer a run as one HTML file, without values and with them."""
+    sessions = Sessions(store, clock)
 
     def read(request: Request, *, values: bool) -> bytes:
         caller = service.authenticate(request.headers.get("authorization", ""))
         request.scope[CALLER] = caller
         check_names(request.query_params, ())
-        return files.html(caller, request.path_params["id"], values=values)
+        visit = _visit(service, sessions, clock, caller, request.path_params["id"])
+        return _rendered(visit, values=values)
 
     async def answer(route: str, request: Request) -> Response:
         request.scope[ROUTE] = route
@@ -226,9 +178,6 @@ def file_routes(service: Service, store: Store, executor: Executor, clock: Clock
             html = await executor.run(partial(read, request, values=route == VALUES))
         except StoreUnavailableError as error:
             raise UNAVAILABLE from error
-        name = f'attachment; filename="{request.path_params["id"]}.html"'
-        return Response(
-            html, headers={**HEADERS, "content-type": HTML, "content-disposition": name}
-        )
+        return Response(html, headers=shell.file_headers(HTML, f"{request.path_params['id']}.html"))
 
     return [Route(path, partial(answer, path), methods=["GET"]) for path in (FILE, VALUES)]

@@ -8,15 +8,15 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from typing_extensions import TypeIs
 
+from remit._base.markers import is_marker, items_in_all
 from remit.collector.page import formats
+from remit.collector.page.payload_tree import members
 from remit.collector.page.run.values import (
     Piece,
     folded,
-    is_marker,
     is_structured,
     json_of,
     line_of,
-    missing_items,
 )
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -26,12 +26,7 @@ _TEXT_KINDS: Final = frozenset({"text", "input_text", "output_text"})
 
 
 class Step(NamedTuple):
-    """The step that a model called.
-
-    Attributes:
-        address: Its address.
-        took: How long it took.
-    """
+    """The step that a model called."""
 
     address: str
     took: str
@@ -43,11 +38,9 @@ class Part:
 
     Attributes:
         kind: `text`, `value` (in the type of code), or `call` of a tool.
-        pieces: What is shown.
         rest: What is folded.
         left: Number of characters of the rest.
         name: Name of the tool that is called.
-        call_id: Id of the call.
         step: The step that was called, if it was looked up.
     """
 
@@ -73,7 +66,6 @@ class Message:
     Attributes:
         number: Its place in the conversation; None for instructions beside it.
         role: Who wrote it; empty for a gap.
-        parts: What it says.
         gap: Number of messages that are not recorded here.
     """
 
@@ -123,8 +115,9 @@ def messages_of(listed: object, before: int) -> list[Message]:
     messages: list[Message] = []
     items, number = listed, before
     for item in items:
-        missing = missing_items(item, len(items))
-        if missing is not None:
+        count = items_in_all(item)
+        if count is not None:
+            missing = max(count - len(items) + 1, 0)
             messages.append(Message(None, "", gap=missing))
             number += missing
             continue
@@ -155,7 +148,7 @@ def _call(call: object) -> Part:
     if is_marker(call) or not isinstance(call, dict):
         return value_part(call)
     fields = cast("Fields", call)
-    function = fields_of(fields.get("function")) or fields
+    function = members(fields.get("function")) or fields
     arguments = next(
         (function[name] for name in ("args", "arguments", "input") if name in function), None
     )
@@ -187,7 +180,7 @@ def _block(block: object) -> list[Part]:
     """Return what one part of a content says."""
     if isinstance(block, str):
         return [_text(block)]
-    fields: Fields = {} if is_marker(block) else fields_of(block)
+    fields: Fields = {} if is_marker(block) else members(block)
     kind, text = fields.get("type"), fields.get("text")
     if isinstance(text, str) and (kind in _TEXT_KINDS or kind is None):
         return [_text(text)]
@@ -218,17 +211,12 @@ def is_chat(value: object) -> bool:
     if not is_list(value):
         return False
     items = [item for item in value if not is_marker(item)]
-    return bool(items) and all(isinstance(fields_of(item).get("role"), str) for item in items)
+    return bool(items) and all(isinstance(members(item).get("role"), str) for item in items)
 
 
 def is_list(value: object) -> TypeIs[list[object]]:
     """Return whether a value is a list."""
     return isinstance(value, list)
-
-
-def fields_of(value: object) -> Fields:
-    """Return a value if it is an object; nothing of any other value."""
-    return cast("Fields", value) if isinstance(value, dict) else {}
 
 
 def integer_of(value: object) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
@@ -23,12 +24,7 @@ AFTER_S: Final = 60
 
 
 class Earlier(NamedTuple):
-    """A call before, and what it is.
-
-    Attributes:
-        span: The step.
-        call: Its messages.
-    """
+    """A call before, and what it is."""
 
     span: Span
     call: Conversation
@@ -36,10 +32,6 @@ class Earlier(NamedTuple):
 
 def shown_in_panel(api: Api, span: Span) -> Conversation | None:
     """Return a model call with the call before it and the steps that it called.
-
-    Args:
-        api: The API.
-        span: The step, with its payloads.
 
     Returns:
         The call; None if the step is no model call.
@@ -69,23 +61,19 @@ def earlier_calls(api: Api, span: Span, *, pages: int = MOST_PAGES) -> Iterator[
     if span["schema_name"].startswith(LANGCHAIN):
         nodes = _nodes(api, span)
     parent = _outside(span["parent_span_id"], nodes)
-    before: str | None = span["id"]
-    for _ in range(pages):
-        answer = api.get(
-            SPANS,
-            run_id=span["agent_instance_id"],
-            type=span["schema_name"],
-            before=before,
-            limit=str(PAGE),
-            payloads="true",
-        )
-        for earlier in answer["spans"]:
-            call = conversation(earlier)
-            if call is not None and _outside(earlier["parent_span_id"], nodes) == parent:
-                yield Earlier(earlier, call)
-        before = answer["next"]
-        if before is None:
-            return
+    of_type = {"type": span["schema_name"], "before": span["id"]}
+    for earlier in _spans(api, span, pages, of_type):
+        call = conversation(earlier)
+        if call is not None and _outside(earlier["parent_span_id"], nodes) == parent:
+            yield Earlier(earlier, call)
+
+
+def _spans(api: Api, span: Span, pages: int, query: Mapping[str, str]) -> Iterator[Span]:
+    """Yield the steps of the run of a step, the latest first, with their payloads."""
+    limits = {"limit": str(PAGE), "payloads": "true"}
+    answers = api.pages(SPANS, run_id=span["agent_instance_id"], **limits, **query)
+    for answer in islice(answers, pages):
+        yield from answer["spans"]
 
 
 def _nodes(api: Api, span: Span) -> Mapping[str, str | None]:
@@ -112,11 +100,6 @@ def called_steps(api: Api, span: Span, calls: Sequence[Conversation]) -> dict[st
 
     A step of an integration has the id of its call. For others, the name counts: as many steps
     with the name of a tool as there are calls of it, in the same order.
-
-    Args:
-        api: The API.
-        span: The latest of the model calls.
-        calls: The model calls, in order.
     """
     wanted = [
         (part.call_id, part.name)
@@ -127,7 +110,10 @@ def called_steps(api: Api, span: Span, calls: Sequence[Conversation]) -> dict[st
     ]
     if not wanted or span["started_at"] is None:
         return {}
-    steps = list(_steps_around(api, span))
+    # Up to shortly after the model call, in order.
+    ended = parse_us(span["finished_at"] or span["started_at"])
+    until = format_us(ended + AFTER_S * US_PER_S)
+    steps = [*_spans(api, span, MOST_PAGES, {"until": until})][::-1]
     by_id = {
         str(step["payload"]["call_id"]): step for step in steps if "call_id" in step["payload"]
     }
@@ -138,28 +124,6 @@ def called_steps(api: Api, span: Span, calls: Sequence[Conversation]) -> dict[st
         if len(ids) == len(named):
             steps_of |= {call_id: _step(step) for call_id, step in zip(ids, named, strict=True)}
     return steps_of
-
-
-def _steps_around(api: Api, span: Span) -> Iterator[Span]:
-    """Yield the steps of a run up to shortly after a model call, in order."""
-    ended = parse_us(span["finished_at"] or span["started_at"])
-    until = format_us(ended + AFTER_S * US_PER_S)
-    before: str | None = None
-    steps: list[Span] = []
-    for _ in range(MOST_PAGES):
-        answer = api.get(
-            SPANS,
-            run_id=span["agent_instance_id"],
-            until=until,
-            before=before,
-            limit=str(PAGE),
-            payloads="true",
-        )
-        steps += answer["spans"]
-        before = answer["next"]
-        if before is None:
-            break
-    return reversed(steps)
 
 
 def _is_named(step: Span, tool: str, span: Span) -> bool:
@@ -177,11 +141,6 @@ def _step(step: Span) -> Step:
 
 def joined(span: Span, call: Conversation, earlier: Iterator[Earlier]) -> list[Earlier]:
     """Return a call after those that recorded its first messages, as far as they are found.
-
-    Args:
-        span: The step.
-        call: Its messages.
-        earlier: The calls before, the latest first.
 
     Returns:
         The calls in order; of each, only the messages that belong to this conversation.

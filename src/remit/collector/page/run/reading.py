@@ -9,8 +9,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from remit.collector.errors import RequestError, invalid_field
-from remit.collector.page import formats, rules
+from remit.collector.page import formats, help_page
 from remit.collector.page.run.conversation import Conversation, Number, conversation, shared_with
+from remit.collector.page.run.exports import TEXT
 from remit.collector.page.run.facts import closed_value, read_span
 from remit.collector.page.run.messages import Message, linked
 from remit.collector.page.run.model_calls import (
@@ -24,7 +25,6 @@ from remit.collector.page.visits import Answer, Data, Page, Visit
 
 MESSAGES: Final = 200
 """Messages of one page."""
-_MOST_DIGITS: Final = 9
 SHOWN: Final = {
     "": "everything",
     "talk": "user and assistant",
@@ -57,25 +57,16 @@ class Line:
         return role if role in {"system", "user", "assistant", "tool"} else "other"
 
 
-def read(visit: Visit) -> Answer:
+def read(visit: Visit, *, opened: bool) -> Answer:
     """Show a conversation, or return it as plain text; of a confidential step only its numbers.
+
+    Args:
+        visit: The visit.
+        opened: Whether to show that of a confidential step too; the access log has the request.
 
     Raises:
         RequestError: The run has no such step, the step has no messages, or their text is closed.
     """
-    return _read(visit, opened=False)
-
-
-def read_opened(visit: Visit) -> Answer:
-    """Show the conversation of any step, or return it; the access log has the request.
-
-    Raises:
-        RequestError: The run has no such step, or the step has no messages.
-    """
-    return _read(visit, opened=True)
-
-
-def _read(visit: Visit, *, opened: bool) -> Answer:
     show = visit.query.get("show", "")
     if show not in SHOWN:
         raise invalid_field("show", f"must be one of {', '.join(filter(None, SHOWN))}, or empty")
@@ -103,11 +94,11 @@ def _read(visit: Visit, *, opened: bool) -> Answer:
     begins = call.omitted or _begins(visit, span, call)
     lines = _lines(calls, begins, called_steps(visit.api, span, [each.call for each in calls]))
     if as_text:
-        return Data(_plain(lines).encode(), "text/plain; charset=utf-8")
+        return Data(_plain(lines).encode(), TEXT)
     wanted = visit.query.get("q", "").strip()
     matching = [line for line in lines if _is_shown(line.message, show, wanted)]
     pages = max(1, -(-len(matching) // MESSAGES))
-    number = min(_page_number(visit), pages)
+    number = min(visit.number("page", 1, "must be a whole number from 1"), pages)
     model = Number(call.model or "not recorded", "model")
     return Page(
         "reading.html",
@@ -128,13 +119,6 @@ def _read(visit: Visit, *, opened: bool) -> Answer:
             "pages": pages,
         },
     )
-
-
-def _page_number(visit: Visit) -> int:
-    text = visit.query.get("page", "1")
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):
-        raise invalid_field("page", "must be a whole number from 1")
-    return int(text)
 
 
 def _begins(visit: Visit, span: Mapping[str, Any], call: Conversation) -> int:
@@ -160,7 +144,7 @@ def _lines(calls: Sequence[Earlier], begins: int, steps: Mapping[str, Any]) -> l
             number = message.number
             is_first = number is not None and number == first
             notes = _answered(each.call, is_latest=is_latest) if number in answers else []
-            notes += [rules.why(rule) for rule in message.rules]
+            notes += [help_page.why(rule) for rule in message.rules]
             lines.append(
                 Line(
                     linked(message, steps),
@@ -184,7 +168,7 @@ def _first_only(lines: Sequence[Line]) -> list[Line]:
     told: set[str] = set()
     kept: list[Line] = []
     for line in lines:
-        reasons = {rules.why(rule) for rule in line.message.rules}
+        reasons = {help_page.why(rule) for rule in line.message.rules}
         notes = [note for note in line.notes if note not in told or note not in reasons]
         told |= reasons
         kept.append(Line(line.message, line.at, notes, line.begins))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -28,7 +27,7 @@ from remit.collector.page.run.notice import ledger_of, notice_of
 from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.visibility import scope_in
-from remit.collector.page.visits import Answer, Page, Visit
+from remit.collector.page.visits import Answer, Page, Redirect, Visit
 from remit.collector.store.questions import runs_beside
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
@@ -113,15 +112,6 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
     }
 
 
-def head_of(visit: Visit) -> Mapping[str, object]:
-    """Return what the head of another page about the same run names.
-
-    Raises:
-        RequestError: 404, there is none for this person.
-    """
-    return head_values(visit, read_run(visit))
-
-
 def panel_values(
     visit: Visit, facts: SpanFacts, *, opened: bool, withheld: bool = False, alone: bool = False
 ) -> dict[str, object]:
@@ -163,3 +153,27 @@ def _first_step(facts: RunFacts) -> str | None:
     """Return the last step of a page of a long run, after which the next page begins."""
     steps = list(facts.steps)
     return steps[-1] if steps and not facts.is_whole else None
+
+
+def ask_to_terminate(visit: Visit) -> Answer:
+    """Show the dialog that terminates a run, also as a page without scripts."""
+    return _dialog(visit, None, "")
+
+
+def terminate(visit: Visit) -> Answer:
+    """Terminate the run; the program learns of it at its next step."""
+    run_id = visit.named["id"]
+    reason = visit.form.get("reason", "").strip()
+    if not reason:
+        message = "a reason is required: it is kept with the run"
+        return _dialog(visit, RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message), "")
+    try:
+        visit.api.post(f"/api/v1/agent_instance/{run_id}/terminate", {"reason": reason})
+    except RequestError as refusal:
+        return _dialog(visit, refusal, reason)
+    return Redirect(f"/runs/{run_id}")
+
+
+def _dialog(visit: Visit, refusal: RequestError | None, reason: str) -> Page:
+    values = {**head_values(visit, read_run(visit)), "refusal": refusal, "reason": reason}
+    return Page("terminate.html", values, HTTPStatus.OK if refusal is None else refusal.status)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from remit._base.first_failure import PROCESS_ENDED
+from remit._policy.violations import denied_by
 from remit.collector.domain.failures import ClosedErrors
 from remit.collector.domain.states import CANCELLED
 from remit.collector.page import formats
@@ -25,9 +26,10 @@ from remit.collector.page.run.facts import (
     error_of,
     seconds_after,
 )
-from remit.collector.page.sides import Sides, clashes_in, sides_of, verdict_of
+from remit.collector.page.sides import Sides, of_one_agent, sides_of, verdict_of
 from remit.collector.store import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
+from remit.errors import Violation
 
 _RELATIONS: Final = {
     "cause": "directly caused by",
@@ -108,19 +110,19 @@ class Group(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a step was refused.
+    """Why a step was denied.
 
     Attributes:
         agent: Identifier of the agent that rules it out.
         verdict: The sentence; empty if the violations say it themselves.
         sides: Both declarations.
-        sentences: The violations as they were recorded.
+        violations: The violations as they were recorded.
     """
 
     agent: str
     verdict: str
     sides: Sides
-    sentences: Sequence[str]
+    violations: Sequence[Violation]
 
 
 class Panel(NamedTuple):
@@ -186,7 +188,8 @@ def panel_of(
     if is_root:
         # What a run was not given, and an end without a reason.
         payload, rest = _without_none(payload), _without_none(rest)
-    refusal = _refusal(facts, error) if "violations" in error else None
+    violations = denied_by(result) if error else None
+    refusal = None if violations is None else _refusal(facts, violations)
     has_causes = bool(error) and not process_ended and refusal is None
     causes: Mapping[str, object] = error if has_causes else {}
     parent = facts.ancestors[0] if facts.ancestors else None
@@ -365,13 +368,9 @@ def _group(facts: SpanFacts, error: Mapping[str, object], hidden: ClosedErrors) 
 # Refusals
 
 
-def _refusal(facts: SpanFacts, error: Mapping[str, object]) -> Refusal:
-    violations = error.get("violations")
-    texts = items(violations) or ([] if violations == [] else [violations])
-    sentences = [str(text) for text in texts]
-    parsed = clashes_in(sentences)
-    agent = parsed[0].agent if parsed else ""
-    clashes = [clash for clash in parsed if clash.agent == agent]
+def _refusal(facts: SpanFacts, violations: Sequence[Violation]) -> Refusal:
+    named = of_one_agent(violations)
+    agent = named[0].agent if named else ""
     # In local mode, the folder of the project precedes the name.
     remit = facts.types.get(agent) or facts.types.get(agent.rpartition("/")[2])
-    return Refusal(agent, verdict_of(clashes), sides_of(facts.declared, remit, clashes), sentences)
+    return Refusal(agent, verdict_of(named), sides_of(facts.declared, remit, named), violations)

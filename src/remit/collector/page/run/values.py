@@ -8,10 +8,19 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
+from remit._base.markers import (
+    ARRAY,
+    BYTES,
+    CUT,
+    WITHHELD,
+    is_marker,
+    kind_of,
+    unescaped,
+    without_note,
+)
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import MOST_LEVELS
 
-KEY: Final = "$remit"
 LINES: Final = 12
 """A text is folded above so many lines."""
 COLUMNS: Final = 90
@@ -39,24 +48,9 @@ class Piece(NamedTuple):
         return "withheld: " if self.kind == "withheld" else ""
 
 
-def is_marker(value: object) -> bool:
-    """Return whether *value* is a marker that remit recorded instead of another value."""
-    return isinstance(value, dict) and isinstance(cast("dict[str, object]", value).get(KEY), str)
-
-
 def is_structured(value: object) -> bool:
     """Return whether a value is an object or a list."""
     return isinstance(value, dict | list)
-
-
-def missing_items(item: object, kept: int) -> int | None:
-    """Return how many items a marker in a list of *kept* items replaces; None for other items."""
-    if not isinstance(item, dict):
-        return None
-    marker = cast("dict[str, object]", item)
-    count = marker.get("of")
-    is_gap = marker.get(KEY) == "cut" and marker.get("unit") == "items" and "head" not in marker
-    return max(count - kept + 1, 0) if is_gap and isinstance(count, int) else None
 
 
 def json_of(value: object) -> object:
@@ -146,26 +140,25 @@ def _inner(value: object, level: int = 1) -> Iterator[Piece]:
 
 def _own(members: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """Yield the members of an object under the names that they had, without remit's notes."""
-    for name, member in members.items():
-        if name != KEY:
-            yield (name[1:] if name.startswith("$$") else name), member
+    for name, member in without_note(members).items():
+        yield unescaped(name), member
 
 
 def _marked(marker: Mapping[str, Any], level: int) -> Iterator[Piece]:
     """Yield the parts that show a marker."""
-    kind = marker[KEY]
-    if kind == "withheld":
+    kind = kind_of(marker)
+    if kind == WITHHELD:
         yield Piece(str(marker.get("rule", "")), "withheld")
-    elif kind == "cut":
+    elif kind == CUT:
         yield from _kept(marker.get("head"), level + 1)
         yield Piece(f"cut: {_count(marker.get('of'))} {marker.get('unit', '')} in all", "note")
         yield from _kept(marker.get("tail"), level + 1)
-    elif kind == "bytes":
+    elif kind == BYTES:
         media = marker.get("media_type")
         length = marker.get("length")
         words = formats.size(length) if isinstance(length, int) else "bytes"
         yield Piece(f"{media}, {words}" if media else words, "note")
-    elif kind == "array":
+    elif kind == ARRAY:
         facts = (str(marker.get(name, "")) for name in ("type", "shape", "dtype"))
         yield Piece(" ".join(facts).strip(), "note")
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from itertools import chain, islice
+from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 from remit.collector.errors import RequestError, invalid_field
@@ -44,13 +45,7 @@ _COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
 
 
 class Bar(NamedTuple):
-    """The bar of a step, in percent of the longest step.
-
-    Attributes:
-        x: Where it begins.
-        width: Its width.
-        kind: What the style sheet calls it.
-    """
+    """The bar of a step, in percent of the longest step."""
 
     x: str
     width: str
@@ -61,10 +56,7 @@ class Line(NamedTuple):
     """A row of the sequences with its bars.
 
     Attributes:
-        row: The row.
-        kind: What the style sheet calls it.
         older: The bar of the older run; None if the step did not run.
-        newer: That of the newer run.
     """
 
     row: Row
@@ -164,14 +156,9 @@ def _counts(api: Api, run_id: str) -> dict[str, TypeCounts]:
 
 
 def _sequence(api: Api, run_id: str) -> list[Ran]:
-    spans: list[dict[str, Any]] = []
-    before: str | None = None
-    while True:
-        answer = api.get(SPANS, run_id=run_id, limit=str(PAGE), before=before)
-        spans += answer["spans"]
-        before = answer["next"]
-        if before is None or len(spans) > STEPS:
-            return sequence_of(spans)
+    pages = api.pages(SPANS, run_id=run_id, limit=str(PAGE))
+    spans = chain.from_iterable(page["spans"] for page in islice(pages, STEPS // PAGE + 1))
+    return sequence_of(list(spans))
 
 
 def _line(row: Row, scale: int, least_us: int) -> Line:

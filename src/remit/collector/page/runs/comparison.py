@@ -23,11 +23,7 @@ class Change(NamedTuple):
     """One type of step in both runs.
 
     Attributes:
-        older: Its steps in the older run.
-        newer: Those in the newer one.
         rank: Its place among the differences; None if it is the same in both.
-        why: What is different, in words.
-        is_timed_otherwise: Whether its time differs.
     """
 
     older: TypeCounts
@@ -44,14 +40,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two runs, the older one first.
-
-    Attributes:
-        older: The older run, as a list of the API has it.
-        newer: The newer one.
-        older_version: The version of its agent.
-        newer_version: That of the newer one.
-    """
+    """Two runs, the older one first."""
 
     older: Run
     newer: Run
@@ -189,8 +178,6 @@ class Verdict(NamedTuple):
     """What is different.
 
     Attributes:
-        lead: The answer.
-        more: The rest of the sentence.
         below: What follows from it; empty if nothing does.
         bad: Whether exactly one run failed.
     """

@@ -42,11 +42,7 @@ API_NAMES: Final = {
     "fingerprint": "fingerprint",
 }
 """Names of the filters in an address, and in the API."""
-_FIELDS: Final = {
-    **{api: name for name, api in API_NAMES.items()},
-    "since": "from",
-    "until": "to",
-}
+_FIELDS: Final = {api: name for name, api in API_NAMES.items()} | {"since": "from", "until": "to"}
 COUNTED: Final = ("agent", "environment", "purpose")
 """The filters by which runs are counted."""
 LINKED: Final = {

@@ -7,9 +7,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from remit.collector.page.formats import US_PER_S, day_name
+from remit.collector.page.formats import day_name
 from remit.collector.page.windows import HOUR_US, Window, local
-from remit.collector.times import parse_us
+from remit.collector.times import US_PER_S, parse_us
 
 MOST_HOURS: Final = 3 * 24 + 1
 """Above so many hours a bar is a day."""
@@ -36,12 +36,6 @@ class Bar(NamedTuple):
     """The runs of an hour or some days, and the place of their bars in the drawing.
 
     Attributes:
-        words: Which hour or days.
-        since_us: Their begin.
-        until_us: Their end.
-        runs: The number of runs.
-        failed: The number of failed ones.
-        x: The left edge.
         width: The width of both bars.
         height: The height of the bar above the line.
         depth: The height of the bar below it.
@@ -62,7 +56,6 @@ class Bars(NamedTuple):
     """Bars, and how to read them.
 
     Attributes:
-        bars: One for each hour or day, also without runs.
         unit: How long one is: `an hour`.
         most: The largest number of runs in one.
         failed: The largest number of failed runs in one.
@@ -83,14 +76,7 @@ class Bars(NamedTuple):
 def bars_of(
     counts: Sequence[Mapping[str, Any]], window: Window, zone: ZoneInfo, now_us: int
 ) -> Bars | None:
-    """Return the bars of a time; None without runs.
-
-    Args:
-        counts: The numbers of runs by hour.
-        window: The time.
-        zone: The reader's zone, in which days begin.
-        now_us: The time now.
-    """
+    """Return the bars of a time; None without runs."""
     numbers = {
         parse_us(group["hour"]): (int(group["runs"]), int(group["failed"])) for group in counts
     }

@@ -23,9 +23,6 @@ MOST_OPEN: Final = 10
 """Running runs of which the open step is looked up."""
 _ENDED: Final = "ProcessEnded"
 _DENIED: Final = "DeniedError"
-_WAS_DENIED: Final = " was denied: "
-_TO_THE_MODEL: Final = ". Policy refused"
-"""Before and after why a step was refused, in the message of the error."""
 _MARKS: Final = {
     "denied": "refused",
     "beyond": "beyond the remit",
@@ -188,8 +185,7 @@ def _failed(failure: Mapping[str, Any]) -> Outcome:
             "failed", "process ended", f"while {short_name(step)} was open" if step else ""
         )
     if _kind(failure) == _DENIED and step:
-        clause = (failure["text"] or "").partition(_WAS_DENIED)[2].partition(_TO_THE_MODEL)[0]
-        return Outcome("failed", f"refused: {short_name(step)}", clause)
+        return Outcome("failed", f"refused: {short_name(step)}", failure["text"] or "")
     return Outcome("failed", _named(failure), failure["text"] or "")
 
 

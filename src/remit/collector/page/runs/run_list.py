@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ from remit.collector.domain import TokenScope
 from remit.collector.domain.params import validated
 from remit.collector.domain.questions import RunsQuery, rank_runs
 from remit.collector.errors import RequestError, invalid, invalid_field
-from remit.collector.page.formats import US_PER_S, day
+from remit.collector.page.formats import day
 from remit.collector.page.runs.filters import (
     COUNTED,
     PAGE_ROWS,
@@ -41,7 +41,6 @@ from remit.collector.page.visits import (
     COUNTS,
     RUNS,
     Answer,
-    Api,
     Data,
     Page,
     Pieces,
@@ -52,7 +51,7 @@ from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
 from remit.collector.store import is_postgres
 from remit.collector.store.ids import ms_of
 from remit.collector.store.questions import MOST_RANKED
-from remit.collector.times import format_us
+from remit.collector.times import US_PER_S, format_us
 
 _WORST: Final = 3
 _TOO_LONG: Final = "takes too long in this time: choose a shorter one, or an agent"
@@ -70,10 +69,7 @@ class _Numbers(NamedTuple):
     """What is counted in the time of a list.
 
     Attributes:
-        bars: Runs by hour; None without any.
-        worst: Agents with most failed runs.
         others: How many other agents, their failed runs, and all their runs.
-        known: The agents with runs.
     """
 
     bars: Bars | None
@@ -89,10 +85,8 @@ class _Part(NamedTuple):
     """The runs of a page.
 
     Attributes:
-        runs: The runs.
         until_us: All runs after this were compared before the time for a search was over; None if
             the page is full, or all were.
-        next: Where the next page begins, if this one is full.
         is_whole: Whether all runs were compared, in an order by a measure.
     """
 
@@ -150,7 +144,7 @@ def runs(visit: Visit) -> Answer:
         "shown": len(rows),
         "older": following.address() if following else None,
         "newest": filters.but().address() if filters.get("before") else None,
-        "onward": _onward(filters, listed.until_us),
+        "onward": listed.until_us and filters.but(to=address_of(listed.until_us)).address(),
         "looked": None if listed.until_us is None else local(listed.until_us, visit.zone),
         "today": local(visit.now_us, visit.zone).date(),
         "by_time": filters.but(order=None).address(),
@@ -232,11 +226,8 @@ def _listed(visit: Visit, filters: Filters, window: Window) -> _Part:
             raise invalid_field("order", _TOO_LONG) from refusal
         return _Part(_wire(ranked["runs"]), is_whole=bool(ranked["is_whole"]))
     before = filters.get("before") or None
-    try:
-        answer = visit.api.get(RUNS, **criteria, before=before)
-    except RequestError as refusal:
-        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
-            raise
+    answer = visit.api.get_in_time(RUNS, **criteria, before=before)
+    if answer is None:
         return _found_in_time(visit, criteria, window, before)
     return _Part(answer["runs"], next=answer["next"])
 
@@ -284,20 +275,18 @@ def _wire(runs: object) -> list[Run]:
 def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
     """Return the bars and the agents that failed most; nothing if that takes too long."""
     counted = filters.counted(window)
-    try:
-        by_hour = visit.api.get(COUNTS, of="runs", by="hour", **counted)["counts"]
-        agents = visit.api.get(COUNTS, of="runs", by="agent", **counted)["counts"]
-    except RequestError as refusal:
-        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
-            raise
+    by_hour = visit.api.get_in_time(COUNTS, of="runs", by="hour", **counted)
+    by_agent = by_hour and visit.api.get_in_time(COUNTS, of="runs", by="agent", **counted)
+    if not by_hour or not by_agent:
         return _NOTHING
+    agents = by_agent["counts"]
     failing = [counts for counts in agents if counts["failed"]]
     worst = sorted(failing, key=lambda counts: -counts["failed"])[:_WORST]
     others = [counts for counts in agents if counts not in worst]
     failed, all_runs = (sum(int(counts[name]) for counts in others) for name in ("failed", "runs"))
     names = dict.fromkeys(counts["agent"]["name"] for counts in agents)
     return _Numbers(
-        bars_of(by_hour, window, visit.zone, visit.now_us),
+        bars_of(by_hour["counts"], window, visit.zone, visit.now_us),
         worst,
         (len(others), failed, all_runs),
         Known(list(names)[:_MOST_NAMES], len(agents)),
@@ -311,11 +300,6 @@ def _days(rows: Sequence[RunRow], visit: Visit, filters: Filters) -> list[tuple[
     return [
         (name, list(group)) for name, group in groupby(rows, lambda row: day(row.began, visit.zone))
     ]
-
-
-def _onward(filters: Filters, part_us: int | None) -> str | None:
-    """Return the address where a search goes on whose time was over."""
-    return None if part_us is None else filters.but(to=address_of(part_us)).address()
 
 
 _MOST_ROUNDS: Final = 5
@@ -392,21 +376,10 @@ COLUMNS: Final[Mapping[str, Callable[[Run], object]]] = {
 def csv(visit: Visit) -> Answer:
     """Return the chosen runs as a table, at most `MOST_ROWS`, in pieces."""
     filters = of_address(visit)
-    criteria = filters.criteria(filters.window(visit))
-    newest = visit.api.get(RUNS, **criteria)
-    return Pieces(csv_parts(COLUMNS, _pages(visit.api, criteria, newest)), CSV, "runs.csv")
-
-
-def _pages(
-    api: Api, criteria: Mapping[str, str | None], newest: Mapping[str, Any]
-) -> Iterator[list[Run]]:
-    """Yield the runs of *newest*, a page of the list, and of the pages after it."""
-    page = newest
-    for _ in range(MOST_ROWS // PAGE_ROWS):
-        yield page["runs"]
-        if page["next"] is None:
-            return
-        page = api.get(RUNS, **criteria, before=page["next"])
+    pages = visit.api.pages(RUNS, **filters.criteria(filters.window(visit)))
+    # The first page is read now, so that a filter that is not valid is refused.
+    runs = (page["runs"] for page in islice(chain([next(pages)], pages), MOST_ROWS // PAGE_ROWS))
+    return Pieces(csv_parts(COLUMNS, runs), CSV, "runs.csv")
 
 
 def _failure(run: Run) -> Mapping[str, object]:

@@ -23,13 +23,8 @@ class Ran(NamedTuple):
     """A step in a sequence.
 
     Attributes:
-        id: Its id.
-        name: Name of its type.
         depth: Number of steps around it.
-        status: Its status.
-        refused: Whether the policy refused it.
         took_us: How long it took, if that is known.
-        is_parent: Whether steps are beneath it.
     """
 
     id: str
@@ -46,8 +41,6 @@ class Row:
     """A row of both sequences: one step of each, or a step that only one of them has.
 
     Attributes:
-        older: The step of the older run.
-        newer: That of the newer one.
         first: Whether the failure began at it.
         skipped: Number of steps that are the same in both and are not shown, in a row without any.
     """
@@ -147,14 +140,7 @@ def carriers_of(sequence: Sequence[Ran], origin: str | None) -> Sequence[str]:
 def rows_of(
     older: Sequence[Ran], newer: Sequence[Ran], origin: str | None, *, failed_newer: bool
 ) -> list[Row]:
-    """Return both sequences side by side, aligned on the names of their types.
-
-    Args:
-        older: The steps of the older run.
-        newer: Those of the newer one.
-        origin: The step at which the failure of exactly one run began.
-        failed_newer: Whether it was the newer run.
-    """
+    """Return both sequences side by side, aligned on the names of their types."""
     at = _failed_at(newer if failed_newer else older, origin)
     rows: list[Row] = []
     for one, other in aligned([step.name for step in older], [step.name for step in newer]):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from remit.collector.errors import RequestError
 from remit.collector.page.formats import number
 from remit.collector.page.runs.filters import COUNTED, Filters
 from remit.collector.page.visits import COUNTS, RUNS, Visit
@@ -27,17 +25,14 @@ WORDS: Final = {
 }
 """What the filters are called."""
 _EXACT: Final = {*COUNTED, "status"}
+_NOT_KNOWN: Final = (None, "not known how many")
 
 
 class Dropped(NamedTuple):
     """A filter, and the runs that a list without it would have.
 
     Attributes:
-        name: The filter.
-        words: What it is called.
         runs: The number of runs; a hundred if there are at least so many; None if it is not known.
-        shown: That number in words.
-        address: The list without it.
     """
 
     name: str
@@ -67,20 +62,16 @@ def _dropped(visit: Visit, name: str, others: Filters, window: Window) -> Droppe
 
 def _count(visit: Visit, filters: Filters, window: Window) -> tuple[int | None, str]:
     """Return how many runs meet the filters: exactly from the counts, else up to a page."""
-    try:
-        if _EXACT.issuperset(filters.narrowing) and window.until_us is None:
-            counts = visit.api.get(COUNTS, of="runs", by="status", **filters.counted(window))
-            wanted = filters.get("status")
-            runs = sum(
-                group["runs"]
-                for group in counts["counts"]
-                if not wanted or group["status"] == wanted
-            )
-            return runs, number(runs)
-        answer = visit.api.get(RUNS, **filters.criteria(window))
-    except RequestError as refusal:
-        if refusal.status != HTTPStatus.GATEWAY_TIMEOUT:
-            raise
-        return None, "not known how many"
+    if _EXACT.issuperset(filters.narrowing) and window.until_us is None:
+        by_status = {"of": "runs", "by": "status", **filters.counted(window)}
+        counts = visit.api.get_in_time(COUNTS, **by_status)
+        if counts is None:
+            return _NOT_KNOWN
+        status = filters.get("status")
+        runs = sum(group["runs"] for group in counts["counts"] if status in {"", group["status"]})
+        return runs, number(runs)
+    answer = visit.api.get_in_time(RUNS, **filters.criteria(window))
+    if answer is None:
+        return _NOT_KNOWN
     runs = len(answer["runs"])
     return runs, f"{number(runs)} or more" if answer["next"] else number(runs)

@@ -1,0 +1,81 @@
+"""Violations in payloads: in the error of a denied step, and in the note about one that ran.
+
+In both places a payload has a list of objects with the fields of a `Violation`. A server returns
+whatever its clients sent, so the reader expects any JSON: it skips what has no sentence, and keeps
+of the other fields only those that the policy could have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from remit._base.markers import EXCEEDS, add_note, is_unregistered, note_of, without_note
+from remit._policy.words import EXCEEDED_BY, NAMES, UNKNOWN
+from remit.errors import Violation
+
+Json: TypeAlias = dict[str, Any]
+
+VIOLATIONS: Final = "violations"
+"""Key of the violations in the error of a denied step."""
+MAX_VIOLATIONS: Final = 100
+MAX_SENTENCE_CHARS: Final = 2_000
+MAX_AGENT_CHARS: Final = 1_000
+_NAMES: Final = frozenset(NAMES)
+_WORDS: Final = frozenset(
+    (limit, word) for limit, exceeding in EXCEEDED_BY.items() for word in (exceeding, UNKNOWN)
+)
+"""The limits of an agent, each with the words of a step that violate it."""
+
+
+def add_violations(payload: bytes, violations: Sequence[Violation]) -> bytes:
+    """Return the payload of a step that runs in spite of *violations*, with a note of them."""
+    return add_note(payload, {EXCEEDS: violations})
+
+
+def fields_of(violation: Violation) -> Json:
+    """Return a violation as an object of a payload."""
+    return cast("Json", msgspec.to_builtins(violation))
+
+
+def denied_by(result: Mapping[str, object] | None) -> tuple[Violation, ...] | None:
+    """Return the violations in the result of a denied step; None for any other result."""
+    error = (result or {}).get("error")
+    return _read(cast("Json", error).get(VIOLATIONS)) if isinstance(error, dict) else None
+
+
+def exceeded_by(payload: Mapping[str, object]) -> tuple[Violation, ...] | None:
+    """Return the violations in the payload of a step that ran in spite of them, else None."""
+    return _read(note_of(payload).get(EXCEEDS))
+
+
+def split_violations(
+    payload: Mapping[str, object],
+) -> tuple[dict[str, object], tuple[Violation, ...]]:
+    """Return a payload without the note about its step, and the violations in the note."""
+    violations = exceeded_by(payload)
+    if violations is None and not is_unregistered(payload):
+        return dict(payload), ()
+    return without_note(payload), violations or ()
+
+
+def _read(value: object) -> tuple[Violation, ...] | None:
+    if not isinstance(value, list):
+        return None
+    items = cast("list[object]", value)[:MAX_VIOLATIONS]
+    return tuple(violation for item in items if (violation := _violation(item)) is not None)
+
+
+def _violation(value: object) -> Violation | None:
+    try:
+        violation = msgspec.convert(value, Violation)
+    except msgspec.ValidationError:
+        return None
+    sentence, agent = violation.sentence[:MAX_SENTENCE_CHARS], violation.agent[:MAX_AGENT_CHARS]
+    is_named = (violation.part, violation.name) in _NAMES
+    if is_named and (violation.limit, violation.word) in _WORDS:
+        return replace(violation, sentence=sentence, agent=agent)
+    return Violation(sentence)
