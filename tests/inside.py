@@ -28,17 +28,18 @@ from remit._base.ids import new_key as new_key
 from remit._base.ids import new_partition as new_partition
 from remit._base.ids import partition_of as partition_of
 from remit._base.ids import pfid as pfid
-from remit._capture import Plan as Plan
-from remit._capture import Rules as Rules
-from remit._capture import Stream as Stream
-from remit._capture import WithheldTexts as WithheldTexts
-from remit._capture import capture_mapping as capture_mapping
-from remit._capture import denial_payload as denial_payload
-from remit._capture import error_payload as error_payload
-from remit._capture import redacted as redacted
-from remit._capture import withhold_excluded as withhold_excluded
+from remit._capture.encode import Rules as Rules
+from remit._capture.encode import capture_mapping as capture_mapping
+from remit._capture.encode import redacted as redacted
+from remit._capture.errors import denial_payload as denial_payload
+from remit._capture.errors import error_payload as error_payload
+from remit._capture.excluded import withhold_excluded as withhold_excluded
+from remit._capture.fast import CallPlan as CallPlan
+from remit._capture.plan import Plan as Plan
+from remit._capture.stream import Stream as Stream
 from remit._capture.walk import Walk as Walk
 from remit._capture.walk import decode as decode
+from remit._capture.withheld import WithheldTexts as WithheldTexts
 from remit._declare.inference import Side as Side
 from remit._declare.inference import effective as effective
 from remit._declare.inference import inferred as inferred
@@ -48,9 +49,9 @@ from remit._declare.registry import AgentType as AgentType
 from remit._declare.registry import Registry as Registry
 from remit._declare.registry import SpanType as SpanType
 from remit._declare.risk import coerce as coerce
-from remit._declare.schema import canonical as canonical
-from remit._declare.schema import params_schema as params_schema
-from remit._declare.schema import result_schema as result_schema
+from remit._declare.schema.build import params_schema as params_schema
+from remit._declare.schema.build import result_schema as result_schema
+from remit._declare.schema.canonical import canonical as canonical
 from remit._decorators import Agent as Agent
 from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import BulkSupport as BulkSupport
@@ -60,20 +61,20 @@ from remit._deliver.delivery import Delivery as Delivery
 from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
+from remit._deliver.records import Registration as Registration
+from remit._deliver.records import RunRecord as RunRecord
+from remit._deliver.records import RunState as RunState
 from remit._deliver.records import unpack as unpack
 from remit._deliver.sender import Sender
-from remit._deliver.spool import Files as Files
-from remit._deliver.spool import Folder as Folder
-from remit._deliver.spool import Identity as Identity
-from remit._deliver.spool import OnLoss as OnLoss
-from remit._deliver.spool import OtherFiles as OtherFiles
-from remit._deliver.spool import Outbox as Outbox
-from remit._deliver.spool import Registration as Registration
-from remit._deliver.spool import Row as Row
-from remit._deliver.spool import RunRecord as RunRecord
-from remit._deliver.spool import RunState as RunState
-from remit._deliver.spool import SpoolFile as SpoolFile
+from remit._deliver.spool.files import Files as Files
+from remit._deliver.spool.files import OnLoss as OnLoss
+from remit._deliver.spool.folder import Folder as Folder
+from remit._deliver.spool.folder import Identity as Identity
+from remit._deliver.spool.folder import OtherFiles as OtherFiles
+from remit._deliver.spool.outbox import Outbox as Outbox
 from remit._deliver.spool.store import PAGE_BYTES as PAGE_BYTES
+from remit._deliver.spool.store import Row as Row
+from remit._deliver.spool.store import SpoolFile as SpoolFile
 from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
 from remit._deliver.status import Status as Status
@@ -120,9 +121,10 @@ from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
 from remit.client._library import httpx as httpx
 from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
-from remit.client.endpoints import Call as Call
-from remit.client.endpoints import Endpoint, table
-from remit.client.endpoints import bulk_raw as bulk_raw
+from remit.client.endpoints import table
+from remit.client.endpoints.bulk import bulk_raw as bulk_raw
+from remit.client.endpoints.endpoint import Call as Call
+from remit.client.endpoints.endpoint import Endpoint
 from remit.config import Settings
 from remit.integrations._llm import required as required
 from remit.testing import FakeClock
@@ -360,7 +362,7 @@ def plan_of(described: Callable[..., object] | SignatureInfo, **declared: Any) -
     """Return the capture plan of a function, or of its signature, with what is declared of it."""
     if not isinstance(described, SignatureInfo):
         described = read(described, skip_first=False)
-    return Plan(described, **declared)
+    return CallPlan(described, **declared)
 
 
 # Spool

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple, cast
 
 from benchmarks.storage.questions import Question, questions
 from remit.collector import open_store
-from remit.collector.store import Store, Transaction
+from remit.collector.store.base import Store
 from remit.collector.store.open import is_postgres
+from remit.collector.store.transaction import Transaction
 
 CALLS: Final = 8
 BUDGET_MS: Final = 20.0

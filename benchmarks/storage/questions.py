@@ -13,24 +13,24 @@ from typing import Final, TypeAlias, TypedDict
 
 from benchmarks.storage import synthetic
 from benchmarks.storage.population import AGENTS, MODEL
-from remit.collector.store import Transaction
 from remit.collector.store.ids import to_text
-from remit.collector.store.questions import (
+from remit.collector.store.questions.count_lists import (
     CountCriteria,
-    Cursor,
-    RunCriteria,
-    Scope,
-    SpanCriteria,
-    changed_runs,
-    newest_change,
     run_counts,
-    run_ref_of,
-    runs,
     span_counts,
-    spans,
     withheld_counts,
 )
+from remit.collector.store.questions.run_lists import (
+    Cursor,
+    RunCriteria,
+    changed_runs,
+    newest_change,
+    runs,
+)
+from remit.collector.store.questions.scope import Scope, run_ref_of
+from remit.collector.store.questions.span_lists import SpanCriteria, spans
 from remit.collector.store.subjects import hash_of_subject
+from remit.collector.store.transaction import Transaction
 
 Question: TypeAlias = Callable[[Transaction], int]
 

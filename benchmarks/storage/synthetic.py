@@ -41,7 +41,7 @@ from remit.collector.store.rows import (
     AgentRow,
     DeploymentRow,
     EnvironmentRow,
-    InstanceRow,
+    RunRow,
     SchemaVersionRow,
     VersionRow,
 )
@@ -76,7 +76,7 @@ UNDECLARED, DENIED, WITHHELD, BEYOND = 256, 512, 1024, 2048
 
 _RUN: Final[dict[str, Any]] = {"ref": 0, "id": b""} | {
     field.name: None if field.required else field.default
-    for field in fields(InstanceRow)
+    for field in fields(RunRow)
     if field.name in OF_RUN
 }
 """The columns of a run, with the values that most have."""

@@ -193,7 +193,7 @@ def test_all_runs_about_somebody_are_found(api: Api, store: Store, world: World)
         assert sorted(runs_about(tx, "customer-9")) == sorted([runs[0]["id"], runs[2]["id"]])
         assert runs_about(tx, "customer-90") == runs_about(tx, "other") == [runs[1]["id"]]
         assert runs_about(tx, "customer") == []
-        assert tx.instances_of_agent(str(api.agent_id)) == sorted(run["id"] for run in runs[:2])
+        assert tx.runs_of_agent(str(api.agent_id)) == sorted(run["id"] for run in runs[:2])
 
     erased(store, runs[0]["id"], runs[2]["id"], asked_for=AskedFor.SUBJECT)
     with store.reading() as tx:

@@ -225,7 +225,7 @@ def test_more_than_a_request_can_erase_is_refused(world: World, store: Store) ->
     said = refusal(erased(api, agent_id=owner.agent_id), 413)
     assert "`remit db erase`" in said["message"]
     with store.reading() as tx:
-        ids = tx.instances_of_agent(str(owner.agent_id))
+        ids = tx.runs_of_agent(str(owner.agent_id))
         assert not tx.erasures(ids[0])
     assert counts(erased(Api(api.http), run_id=ids[0])) == (1, 0)
 

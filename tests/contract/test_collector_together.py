@@ -116,7 +116,7 @@ def test_runs_of_a_new_version_share_it(apis: list[Api], stores: list[Store]) ->
         made = [details(answer) for answer in answers]
         assert len({one["id"] for one in made}) == COLLECTORS
         with stores[0].reading() as tx:
-            rows = tx.instances(None, [one["id"] for one in made]).values()
+            rows = tx.runs(None, [one["id"] for one in made]).values()
         assert len({row.agent_version_id for row in rows}) == 1
         assert len({row.agent_schema_version_id for row in rows}) == 1
         assert len({row.agent_deployment_id for row in rows}) == 1
@@ -294,7 +294,7 @@ def test_many_registrations_come_through_beside_many_spans(
     assert all(first == again for first, again in answers)
     registered = {made for first, _ in answers[:2] for made in first.values()}
     with stores[0].reading() as tx:
-        assert len(tx.instances(None, list(registered))) == 2 * BULK
+        assert len(tx.runs(None, list(registered))) == 2 * BULK
     for run in runs:
         counts = apis[0].shown(run)["span_counts"]
         assert counts["complete"] == counts["total"] == 2 * 10

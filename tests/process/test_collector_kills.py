@@ -118,9 +118,7 @@ def check(named: Path | str, senders: list[Sender]) -> None:
     store = open_store(named)
     with store.reading() as tx:
         rows = tx.list_spans(SpanFilter(), Page(0, 1_000_000, "id", descending=False)).rows
-        counts = {
-            row.id: row for row in tx.instances(None, [each.run for each in senders]).values()
-        }
+        counts = {row.id: row for row in tx.runs(None, [each.run for each in senders]).values()}
     store.close()
     kept = Counter(row.id for row in rows)
     acknowledged = Counter(each for sender in senders for each in sender.acknowledged)

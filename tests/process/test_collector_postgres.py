@@ -118,7 +118,7 @@ def check(url: str, runs: list[str], acknowledged: list[str]) -> None:
     with store.reading() as tx:
         page = Page(0, 1_000_000, "id", descending=False)
         kept = Counter(row.id for row in tx.list_spans(SpanFilter(), page).rows)
-        counts = sum(row.spans_complete for row in tx.instances(None, runs).values())
+        counts = sum(row.spans_complete for row in tx.runs(None, runs).values())
     store.close()
     assert max(kept.values()) == 1
     assert sorted(kept) == sorted(acknowledged)

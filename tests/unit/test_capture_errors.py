@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from remit._capture import Rules, WithheldTexts, error_payload
+from remit._capture.encode import Rules
+from remit._capture.errors import error_payload
+from remit._capture.withheld import WithheldTexts
 from remit._inspect.introspection import is_a
 from tests.captured import plan_of, withheld
 from tests.strategies import CALLS, hostile_values

@@ -8,7 +8,10 @@ from collections import Counter, OrderedDict
 
 import pytest
 
-from remit._capture import Plan, Rules, Stream, capture_mapping, error_payload, redacted
+from remit._capture.encode import Rules, capture_mapping, redacted
+from remit._capture.errors import error_payload
+from remit._capture.plan import Plan
+from remit._capture.stream import Stream
 from remit.errors import DeniedError, Violation
 from tests.captured import copy_of, opaque, plan_of, withheld
 from tests.subtests import each

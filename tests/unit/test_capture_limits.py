@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from remit._capture import Plan, Rules, capture_mapping
+from remit._capture.encode import Rules, capture_mapping
+from remit._capture.plan import Plan
 from remit._inspect.introspection import snapshot as first_of
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
 from tests.subtests import each

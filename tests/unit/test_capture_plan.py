@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from remit._capture import Rules, WithheldTexts
+from remit._capture.encode import Rules
+from remit._capture.withheld import WithheldTexts
 from remit._inspect.marks import Skip
 from remit._inspect.signature import read
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld

@@ -10,11 +10,8 @@ import pytest
 
 import remit
 from remit._base.markers import is_unregistered, mark_unregistered
-from remit._capture import (
-    Rules,
-    denial_payload,
-    merge_error,
-)
+from remit._capture.encode import Rules
+from remit._capture.errors import denial_payload, merge_error
 from remit._policy.limits import unjudged
 from remit._policy.violations import add_violations, split_violations
 from remit.errors import DeniedError, Violation

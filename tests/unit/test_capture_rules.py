@@ -14,7 +14,7 @@ from pydantic import Secret, SecretBytes, SecretStr
 from pydantic.v1 import SecretStr as OldSecretStr
 
 from docs.redaction import RULES, Rule
-from remit._capture import Rules
+from remit._capture.encode import Rules
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import KEY_RULES, MAX_VERDICTS, PLAIN_NAMES, name_rule
 from remit._capture.rules.pattern_rules import PATTERN_RULES

@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 import remit
-from remit._capture import Rules, Stream
+from remit._capture.encode import Rules
+from remit._capture.stream import Stream
 from remit.testing import isolated
 from tests.captured import opaque, plan_of, withheld
 from tests.subtests import each

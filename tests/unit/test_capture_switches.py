@@ -10,8 +10,11 @@ from pydantic import BaseModel, Field, SecretStr
 
 import remit
 from docs.redaction import GROUPS, RULES
-from remit._capture import SWITCHES, Plan, Rules, Stream, switched_off
+from remit._capture.encode import Rules
+from remit._capture.plan import Plan
 from remit._capture.rules.patterns import key_shaped
+from remit._capture.rules.switches import SWITCHES, switched_off
+from remit._capture.stream import Stream
 from remit.errors import DeclarationError, SettingsError
 from remit.testing import isolated
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld

@@ -24,7 +24,7 @@ from pydantic import BaseModel, HttpUrl, PostgresDsn, RootModel
 from pydantic import dataclasses as pydantic_dataclasses
 from pydantic.v1 import BaseModel as OldModel
 
-from remit._capture import Rules
+from remit._capture.encode import Rules
 from tests.captured import copy_of, opaque, withheld
 from tests.subtests import each
 

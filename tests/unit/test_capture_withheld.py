@@ -13,14 +13,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.v1 import SecretStr as OldSecretStr
 
 import remit
-from remit._capture import (
-    Rules,
-    WithheldTexts,
-    capture_mapping,
-    error_payload,
-    failure_payload,
-    outcome_payload,
-)
+from remit._capture.encode import Rules, capture_mapping
+from remit._capture.errors import error_payload, failure_payload, outcome_payload
+from remit._capture.withheld import WithheldTexts
 from remit._inspect.marks import Sensitive
 from remit.testing import RecordingSink
 from tests.captured import plan_of, withheld

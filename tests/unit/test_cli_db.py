@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from remit._base.sqlite import COLLECTOR
 from remit.cli import main
 from remit.collector import open_store
-from remit.collector.store import SqliteStore, StoreUnavailableError
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.sqlite import SqliteStore
 from tests.collecting import Api, World, details
 from tests.stores import empty_database
 from tests.subtests import each

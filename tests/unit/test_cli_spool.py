@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from remit._deliver.spool import RunState
+from remit._deliver.records import RunState
 from remit._deliver.spool.folder import modified_ns
 from remit.cli import main
 from remit.cli._terminal import size

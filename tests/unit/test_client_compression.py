@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport
 from remit.client._target import Answer
-from remit.client.endpoints import bulk_raw
+from remit.client.endpoints.bulk import bulk_raw
 from tests.http_clients import TOKEN
 from tests.inside import httpx
 from tests.subtests import each

@@ -14,9 +14,11 @@ import pytest
 from remit._base.ids import is_pfid, partition_of
 from remit.collector import Store
 from remit.collector.domain.context import IdSource
-from remit.collector.store import SchemaVersionRow, Transaction
-from remit.collector.validation import Budget, Declarations, Declared, SchemaVerdict
-from remit.collector.validation.declarations import MIN_CHARS
+from remit.collector.store.rows import SchemaVersionRow
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.budget import Budget
+from remit.collector.validation.declarations import MIN_CHARS, Declarations, Declared
+from remit.collector.validation.schemas import SchemaVerdict
 from remit.testing import FakeClock
 from tests.stores import empty_store
 

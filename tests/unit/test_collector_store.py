@@ -11,8 +11,11 @@ import pytest
 
 from remit._base.clock import SystemClock
 from remit.collector import Store, create_token, open_store
-from remit.collector.domain import prepare
-from remit.collector.store import AccountRow, ConflictError, Page, Transaction, write
+from remit.collector.domain.places import prepare
+from remit.collector.store.base import ConflictError, write
+from remit.collector.store.filters import Page
+from remit.collector.store.rows import AccountRow
+from remit.collector.store.transaction import Transaction
 from remit.collector.store.version import statements
 from remit.errors import SettingsError
 from tests.stores import EACH_STORE, STORES, empty_database, new_database
@@ -152,6 +155,6 @@ def test_only_columns_get_into_a_statement(store: Store) -> None:
     """A name that is none is a mistake of ours, not a query."""
     with store.reading() as tx:
         with pytest.raises(KeyError, match="1=1"):
-            tx.list_instances(None, {"1=1; --": "x"}, Page(0, 1, "id", descending=False))
+            tx.list_runs(None, {"1=1; --": "x"}, Page(0, 1, "id", descending=False))
         with pytest.raises(ValueError, match="no column"):
-            tx.list_instances(None, {}, Page(0, 1, "id; --", descending=False))
+            tx.list_runs(None, {}, Page(0, 1, "id; --", descending=False))

@@ -19,12 +19,13 @@ from click.testing import CliRunner
 from remit._base.ids import new_key, pfid
 from remit.cli import main
 from remit.collector import Store, open_store
-from remit.collector.domain import AskedFor, erase
+from remit.collector.domain.erasure import AskedFor, erase
 from remit.collector.store.distribution import BY_SHARD
 from remit.collector.store.ids import shard_of, to_bytes
 from remit.collector.store.postgres import PostgresStore
 from remit.collector.store.postgres_pool import Connection
-from remit.collector.store.questions import last_durations, scope_of
+from remit.collector.store.questions.durations import last_durations
+from remit.collector.store.questions.scope import scope_of
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details, refusal
 from tests.distributed import Noting, distributed, noting, with_functions
@@ -153,7 +154,7 @@ def test_other_runs_and_their_spans_stay_as_they_were(api: Api, store: Store) ->
     assert [count["complete"] for count in counts] == [1] * 5 + [0] * 5
     assert [count["total"] for count in counts] == [1] * 10
     with store.reading() as tx:
-        assert sorted(tx.instances(None, runs)) == sorted(runs)
+        assert sorted(tx.runs(None, runs)) == sorted(runs)
 
 
 def test_a_bulk_locks_the_runs_of_each_part_by_one_statement(

@@ -13,7 +13,9 @@ import pytest
 
 from remit._base import ids
 from remit.collector import Store, open_store
-from remit.collector.store import CREATED_BY_KEY, SpanRow, StoreUnavailableError, Transaction
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.rows import CREATED_BY_KEY, SpanRow
+from remit.collector.store.transaction import Transaction
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside import httpx
 from tests.inside_collector import postgres_store
@@ -93,7 +95,7 @@ def test_a_creation_that_was_overtaken_is_answered_as_the_first(
     with ExitStack() as asking, store.writing() as tx:
         tx.hold([run], [])
         tx.add_spans([row])
-        locked = tx.instances(None, [run])[run]
+        locked = tx.runs(None, [run])[run]
         tx.change_runs([msgspec.structs.replace(locked, spans_active=locked.spans_active + 1)])
         ask = meanwhile(url, lambda: api.post("/agent_spans", body))
         answers = asking.enter_context(ask)

@@ -11,9 +11,9 @@ import pytest
 
 from remit._base.ids import new_key, pfid
 from remit.collector import Store
-from remit.collector.store import Page, SpanFilter
-from remit.collector.store.ids import to_bytes
-from remit.collector.store.postgres_partitions import TABLES, Part, bound_at, part_at, week_at
+from remit.collector.store.filters import Page, SpanFilter
+from remit.collector.store.ids import first_at, to_bytes
+from remit.collector.store.postgres_partitions import TABLES, Part, part_at, week_at
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details
 from tests.inside_collector import postgres_store
@@ -82,7 +82,7 @@ def test_a_partition_is_a_week_that_begins_on_a_monday(table: str) -> None:
 
     part = part_at(table, ms)
 
-    assert part == Part(f"{table}_20270308", table, bound_at(week_at(ms)), part.end)
+    assert part == Part(f"{table}_20270308", table, first_at(week_at(ms) * 1000), part.end)
     assert datetime.fromtimestamp(week_at(ms) / 1000, UTC) == datetime(2027, 3, 8, tzinfo=UTC)
     first, last = (datetime(2027, 3, 8, tzinfo=UTC), datetime(2027, 3, 14, 23, 59, tzinfo=UTC))
     assert part.first <= to_bytes(id_at(first)) < to_bytes(id_at(last)) < part.end
@@ -244,7 +244,7 @@ def test_without_new_partitions_all_goes_on(
 def test_ids_are_looked_up_in_their_partition(url: str, table: str) -> None:
     """Not in those of all the years."""
     ms = int(START.timestamp()) * 1_000
-    low, high = to_bytes(id_at(START)), bound_at(ms + 1000)
+    low, high = to_bytes(id_at(START)), first_at((ms + 1000) * 1000)
     with psycopg.connect(url) as other:
         plan = other.execute(
             f"EXPLAIN SELECT 1 FROM {table} WHERE id = ANY(%s) AND id BETWEEN %s AND %s".encode(),

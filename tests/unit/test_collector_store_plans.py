@@ -13,9 +13,11 @@ import psycopg
 import pytest
 
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import DENIED, Page, SpanFilter, Transaction
+from remit.collector.store.filters import Page, SpanFilter
 from remit.collector.store.postgres_rows import PostgresTransaction
+from remit.collector.store.rows import DENIED
 from remit.collector.store.sqlite_rows import SqliteTransaction
+from remit.collector.store.transaction import Transaction
 from tests.collecting import World
 from tests.inside_collector import sqlite_store
 from tests.postgres import database
@@ -158,7 +160,7 @@ def test_sqlite_finds_joined_runs_by_an_index(path: Path, field: str, index: str
         def read(
             tx: Transaction, account_id: str | None = account_id, equal: Mapping[str, str] = equal
         ) -> object:
-            return tx.list_instances(account_id, equal, NEWEST)
+            return tx.list_runs(account_id, equal, NEWEST)
 
         plan = plans_in_sqlite(path, read)
         assert plan.count(index) == 2
@@ -177,7 +179,7 @@ def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
     ):
 
         def read(tx: Transaction, equal: Mapping[str, str] = equal) -> object:
-            return tx.list_instances(wanted.account_id, equal, NEWEST)
+            return tx.list_runs(wanted.account_id, equal, NEWEST)
 
         plan = plans_in_sqlite(path, read)
         # The narrowest one that begins with the account, or the agent.
@@ -202,7 +204,7 @@ def test_runs_of_the_only_account_are_its_own(path: Path) -> None:
 def _listed(store: Store, account_id: str) -> tuple[int, int]:
     """Return how many runs of an account are listed, and how many it is said to have."""
     with store.reading() as tx:
-        found = tx.list_instances(account_id, {}, NEWEST)
+        found = tx.list_runs(account_id, {}, NEWEST)
     assert {row.account_id for row in found.rows} <= {account_id}
     return len(found.rows), found.total
 

@@ -18,8 +18,10 @@ from click.testing import CliRunner, Result
 
 from remit.cli import main
 from remit.collector import Store, create_token, open_store
-from remit.collector.store import AccountRow, StoreUnavailableError, shown
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.open import shown
 from remit.collector.store.postgres import MAX_CONNECTIONS, MAX_READERS, PostgresStore, Waits
+from remit.collector.store.rows import AccountRow
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
 from tests.inside_collector import postgres_store
@@ -405,7 +407,7 @@ def test_a_text_that_no_row_can_hold_finds_nothing(url: str) -> None:
         assert tx.agent("a\x00", "b\x00") is None
         assert tx.spans(None, ["\x00", "x"]) == {}
         assert tx.keys("a", "b", ["\x00"]) == {}
-        assert tx.instances("a\x00", ["\x00"]) == {}
+        assert tx.runs("a\x00", ["\x00"]) == {}
     store.close()
 
 

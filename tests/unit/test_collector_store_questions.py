@@ -10,33 +10,29 @@ from typing import Any
 
 import pytest
 
-from remit.collector.store import STATUSES
 from remit.collector.store.ids import to_text
-from remit.collector.store.questions import (
-    FAILED,
-    FLAGS,
-    MEASURES,
+from remit.collector.store.questions import run_lists
+from remit.collector.store.questions.count_lists import (
     CountCriteria,
+    run_counts,
+    span_counts,
+    withheld_counts,
+)
+from remit.collector.store.questions.run_lists import (
+    MEASURES,
     Cursor,
-    Position,
     RunCriteria,
-    Scope,
-    SpanCriteria,
     changed_runs,
     count_runs,
     newest_change,
     ranked_runs,
-    run_counts,
-    run_lists,
     run_of,
-    run_ref_of,
     runs,
     runs_beside,
-    scope_of,
-    span_counts,
-    spans,
-    withheld_counts,
 )
+from remit.collector.store.questions.scope import FAILED, FLAGS, Scope, run_ref_of, scope_of
+from remit.collector.store.questions.span_lists import Position, SpanCriteria, spans
+from remit.collector.store.rows import STATUSES
 from tests.filled import (
     BEGAN_US,
     DAY_US,

@@ -9,30 +9,31 @@ from typing import Any, Final, cast
 import pytest
 
 from remit.collector.store.ids import to_text
-from remit.collector.store.questions import (
+from remit.collector.store.questions.count_lists import (
     CountCriteria,
+    run_counts,
+    span_counts,
+    withheld_counts,
+)
+from remit.collector.store.questions.durations import last_durations
+from remit.collector.store.questions.run_lists import (
     Cursor,
     RunCriteria,
-    Scope,
-    SpanCriteria,
-    agents_of,
     changed_runs,
-    last_durations,
-    last_runs,
     newest_change,
-    newest_declarations,
-    rules_by_type,
-    run_counts,
-    run_ref_of,
     runs,
     runs_beside,
-    scope_of,
-    span_counts,
-    spans,
     subjects_from,
+)
+from remit.collector.store.questions.scope import Scope, run_ref_of, scope_of
+from remit.collector.store.questions.span_lists import SpanCriteria, spans
+from remit.collector.store.questions.versions import (
+    agents_of,
+    last_runs,
+    newest_declarations,
+    rules_by_type,
     tokens_of,
     version_uses,
-    withheld_counts,
 )
 from tests.filled import BEGAN_US, DAY_US, HOUR_US, Filled, Reading, fill, schema_of
 from tests.stores import EACH_STORE

@@ -9,13 +9,12 @@ from typing import Final
 import pytest
 
 from remit.collector.store.ids import first_at
-from remit.collector.store.questions import (
-    Scope,
+from remit.collector.store.questions.durations import last_durations
+from remit.collector.store.questions.scope import Scope, scope_of
+from remit.collector.store.questions.versions import (
     agents_of,
-    last_durations,
     last_runs,
     rules_by_type,
-    scope_of,
     tokens_of,
     version_uses,
 )

@@ -8,14 +8,10 @@ from pathlib import Path
 import pytest
 
 from remit.collector import Store, create_token
-from remit.collector.store.questions import (
-    CountCriteria,
-    agents,
-    database_facts,
-    erasures,
-    scope_of,
-    step_counts,
-)
+from remit.collector.store.questions.count_lists import CountCriteria, step_counts
+from remit.collector.store.questions.facts import database_facts
+from remit.collector.store.questions.records import agents, erasures
+from remit.collector.store.questions.scope import scope_of
 from tests.collecting import Api, World, details
 from tests.declared_agents import PURPOSES, TYPES, filled
 from tests.stores import EACH_STORE, empty_store

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from remit._base.ids import new_key, pfid
 from remit.cli import main
 from remit.collector import Store, open_store
-from remit.collector.store import Page, Removed, SpanFilter
+from remit.collector.store.filters import Page, Removed, SpanFilter
 from remit.collector.store.retention import forget
 from remit.collector.times import parse_us
 from remit.testing import FakeClock
@@ -76,7 +76,7 @@ def kept(store: Store) -> tuple[set[str], set[str]]:
     """Return the ids of the runs and of the spans that are there."""
     page = Page(0, 1000, "id", descending=False)
     with store.reading() as tx:
-        runs = {row.id for row in tx.list_instances(None, {}, page).rows}
+        runs = {row.id for row in tx.list_runs(None, {}, page).rows}
         return runs, {row.id for row in tx.list_spans(SpanFilter(), page).rows}
 
 

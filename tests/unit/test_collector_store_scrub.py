@@ -29,7 +29,7 @@ def test_a_scrubbed_file_holds_nothing_that_was_removed(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "remit.db")) as connection:
         connection.execute("PRAGMA secure_delete = OFF")
         tx = SqliteTransaction(connection)
-        tx.erase(tx.instances(None, [run["id"]])[run["id"]], 1)
+        tx.erase(tx.runs(None, [run["id"]])[run["id"]], 1)
         connection.commit()
     assert CANARY.encode() in content(tmp_path)
 

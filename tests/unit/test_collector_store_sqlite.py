@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from remit.collector import Store, create_token, open_store
-from remit.collector.store import SqliteStore, StoreUnavailableError, Transaction
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.sqlite import SqliteStore
+from remit.collector.store.transaction import Transaction
 from remit.errors import SettingsError
 from remit.testing import FakeClock
 from tests.collecting import World, details, refusal

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from remit._deliver.losses import Loss
+from remit._deliver.polls import MAX_POLLS
 from remit._deliver.run_delivery import MAX_ENDED
-from remit._deliver.sender import MAX_POLLS
 from remit._record.items import AgentRef, Item, ItemKind
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal

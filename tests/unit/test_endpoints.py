@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 from dirty_equals import IsDict, IsStr
 
-from remit.client.endpoints import Call
+from remit.client.endpoints.endpoint import Call
 from remit.errors import UsageError
 from remit.models.agent_instance import (
     ActionProfile,

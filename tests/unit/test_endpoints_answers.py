@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit.client.endpoints import raise_for_status
+from remit.client.endpoints.responses import raise_for_status
 from remit.errors import (
     ApiError,
     ContractError,

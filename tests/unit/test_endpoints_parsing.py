@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from remit.client.endpoints import Call
+from remit.client.endpoints.endpoint import Call
 from remit.errors import ContractError
 from tests.calls import OURS
 from tests.inside import described

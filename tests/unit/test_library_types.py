@@ -21,8 +21,8 @@ from tests.data.signatures_of_arrays import CASES, FOLDER
 from tests.inside import (
     MISSING,
     CallKind,
+    CallPlan,
     Parameter,
-    Plan,
     Rules,
     SignatureInfo,
     SpanType,
@@ -55,9 +55,9 @@ def test_a_value_matches_its_schemas(annotation: object, value: object) -> None:
     """As an argument and as a result."""
     parameter = Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation, MISSING)
     reading = SignatureInfo(("x",), (parameter,), frozenset(), annotation)
-    params = json.loads(Plan(reading).params((value,), {}, RULES))
+    params = json.loads(CallPlan(reading).params((value,), {}, RULES))
     Draft202012Validator(params_schema(reading, redact=redact)).validate(params)
-    result = json.loads(Plan(reading).result(value, RULES))
+    result = json.loads(CallPlan(reading).result(value, RULES))
     schema = result_schema(reading, CallKind.FUNCTION, redact=redact)
     Draft202012Validator(schema).validate(result)
 

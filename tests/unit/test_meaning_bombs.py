@@ -12,8 +12,8 @@ from time import thread_time
 
 import pytest
 
-from remit.collector.validation import Budget, SchemaVerdict
-from remit.collector.validation.schemas import Checker
+from remit.collector.validation.budget import Budget
+from remit.collector.validation.schemas import Checker, SchemaVerdict
 from remit.collector.validation.summaries import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json, nested
 from tests.subtests import each

@@ -18,8 +18,8 @@ import typing_extensions
 from pydantic import BaseModel, Field, SecretStr
 
 import remit
-from remit._capture import Rules
-from remit._declare.schema import params_schema, result_schema
+from remit._capture.encode import Rules
+from remit._declare.schema.build import params_schema, result_schema
 from remit._inspect.marks import Sensitive, Skip
 from remit._inspect.overrides import check_overrides, overridden
 from remit._inspect.signature import CallKind, SignatureInfo, read

@@ -26,7 +26,8 @@ from remit.collector.page.data.register_entries import Entry, entries_of
 from remit.collector.page.declared import AgentRemit, remit_of
 from remit.collector.page.sides import of_one_agent, sides_of, summary_of, verdict_of
 from remit.collector.page.tables import csv
-from remit.collector.store.questions import AgentRecord, StepCount
+from remit.collector.store.questions.count_lists import StepCount
+from remit.collector.store.questions.records import AgentRecord
 from tests.declared_agents import (
     CONTACT,
     HEALTH,

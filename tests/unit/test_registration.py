@@ -18,7 +18,7 @@ import remit
 from remit._declare.registration import registration
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._declare.risk import risk
-from remit._declare.schema import canonical
+from remit._declare.schema.canonical import canonical
 from remit._inspect.signature import CallKind
 from remit.errors import DeclarationError
 from remit.models.agent_instance import (

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 import remit
 from remit import _runtime
-from remit._deliver.spool import OtherFiles
+from remit._deliver.spool.folder import OtherFiles
 from remit._runtime import setup
 from remit._runtime.targets import spool_of
 from remit.config import Settings

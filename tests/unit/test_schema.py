@@ -13,9 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, EmailStr, Field, WithJsonSchema
 
-from remit._capture import Rules
-from remit._declare.schema import canonical, declared_schema, params_schema, result_schema
-from remit._declare.schema.build import as_object
+from remit._capture.encode import Rules
+from remit._declare.schema.build import as_object, declared_schema, params_schema, result_schema
+from remit._declare.schema.canonical import canonical
 from remit._inspect.signature import MISSING, CallKind, Parameter, SignatureInfo, read
 from tests.data.corpus import (
     CASES,

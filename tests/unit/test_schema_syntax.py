@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remit._declare.schema import params_schema, result_schema
+from remit._declare.schema.build import params_schema, result_schema
 from remit._inspect.signature import CallKind, read
 from tests.data.redaction import redact
 

@@ -16,7 +16,9 @@ import msgspec
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.spool import Outbox, Registration, RunState, SpoolFile
+from remit._deliver.records import Registration, RunState
+from remit._deliver.spool.outbox import Outbox
+from remit._deliver.spool.store import SpoolFile
 from tests.delivering import seconds, wait_for
 from tests.spooling import (
     ROOT,

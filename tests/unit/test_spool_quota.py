@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.spool import Outbox, RunState
+from remit._deliver.records import RunState
+from remit._deliver.spool.outbox import Outbox
 from tests.spooling import ROOT, RUN, Spooled, active, close, finish, item, numbers, record
 from tests.subtests import each
 

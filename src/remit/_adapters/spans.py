@@ -23,13 +23,14 @@ from typing import (
 
 from msgspec.structs import replace
 
-from remit import _capture, _runtime
+from remit import _runtime
 from remit._adapters.declare import classified_tools
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.text import describe_value
+from remit._capture.errors import error_payload
 from remit._capture.follow import classified_rule, count_classified, follow, follow_run
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import outside, outside_after
@@ -231,13 +232,8 @@ class ManualSpan:
     ) -> None:
         """Keep *context*, and *span* if it is recorded.
 
-        Args:
-            recorder: The recorder of the step.
-            context: The context inside it.
-            span: The span.
-            announced: The sink has its start.
-            owns_run: The run ends with the span.
-            classified: How many values were withheld for their classification before.
+        The sink has the start of a span that is *announced*. *classified* is how many values were
+        withheld for their classification before.
         """
         self._recorder = recorder
         self._span = span
@@ -346,12 +342,8 @@ class ManualSpan:
 
         In a finalizer that runs on a thread of remit, the writer ends it at its next pass.
 
-        Args:
-            result: The result.
-            status: How it ended; by default complete, or cancelled while an interrupt is handled.
-                An *error* decides by its type.
-            error: The exception that ended it.
-            ended_ns: When it ended, as wall time; None is now.
+        By default it is complete, or cancelled while an interrupt is handled; an *error* decides by
+        its type. *ended_ns* is wall time; None is now.
         """
         span = self._span
         if span is None:
@@ -431,7 +423,7 @@ class _Ending:
             span.start = replace(span.start, payload=arguments)
         status = self._status()
         if error is not None and status == FAILED:
-            body = _capture.error_payload(error, run.rules, span.recorder.plan().error_rule)
+            body = error_payload(error, run.rules, span.recorder.plan().error_rule)
         at_ns = self.ended_ns if self.ended_ns is not None else ended_ns
         finished_ns = span.now_ns() if at_ns is None else _nanoseconds(at_ns)
         if self.manual.finish(span, status, body, finished_ns):

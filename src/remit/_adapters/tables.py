@@ -39,7 +39,6 @@ class SpanTable(Generic[K]):
     _lock: ClassVar[SignalSafeLock] = SignalSafeLock()
 
     def __init__(self) -> None:
-        """Start empty."""
         self._spans: dict[K, ManualSpan] = {}
         self._aliases: dict[K, K] = {}
 
@@ -144,7 +143,6 @@ class SessionTable(Generic[K]):
     _lock: ClassVar[SignalSafeLock] = SignalSafeLock()
 
     def __init__(self, idle_s: float = 3600.0) -> None:
-        """Start empty."""
         self._idle_ns = int(idle_s * 1_000_000_000)
         self._runs: dict[K, OpenRun] = {}
 

@@ -1,29 +1,25 @@
-"""The capture plan of a callable: how its arguments and its result are captured.
+"""The capture plan of a callable: how its arguments and its result are walked.
 
-Calls with short texts and numbers take the fast path: a msgspec `Struct` binds the arguments and
-encodes them in C, which takes 0.07 us for two arguments. All other calls are walked.
+`fast` beside it has the plans that walk only what they cannot encode at once.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from itertools import compress
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
-from msgspec import Raw, Struct, defstruct, field
-from msgspec.structs import astuple
+from msgspec import Raw, Struct, field
 
-from remit._base import markers
 from remit._base.guard import attempt
 from remit._base.memo import memoized
-from remit._capture.cut import encode, encode_small
+from remit._capture.cut import encode
 from remit._capture.encode import Rules
-from remit._capture.rules.names import PLAIN_NAMES, name_rule
-from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
+from remit._capture.plain import UNSET, all_plain
+from remit._capture.rules.names import name_rule
 from remit._capture.rules.switches import CAPTURE_OFF, CATEGORY_OF_RULE
-from remit._capture.scalars import MAX_EXACT, text
+from remit._capture.scalars import text
 from remit._capture.type_readers import (
     MarkedKey,
     ValueKind,
@@ -55,72 +51,9 @@ _VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-_MAX_FLAT_KEYS: Final = 64
-_MAX_PLAIN_CHARS: Final = 1_000
-_MAX_PLAIN_LEVELS: Final = 6
-_MAX_PLAIN_ITEMS: Final = 256
-# By identity: a metaclass of the user's may have a `__hash__` that raises.
-_SCALARS: Final = frozenset(map(id, (str, int, float, bool, type(None))))
+MAX_FLAT_KEYS: Final = 64
 _MAX_DEFAULT_CHARS: Final = 4_096
-_MIN_EXACT: Final = -MAX_EXACT
-
-_NOT_ENCODED: Final = (UnicodeEncodeError, TypeError)
-"""A text has no UTF-8; the arguments do not fit the Struct, or a field of it is `_UNSET`."""
-
 _NONE: Final[frozenset[str]] = frozenset()
-
-_UNSET: Final = object()
-"""Default of a parameter whose value the fast path does not know; it has no encoding."""
-
-
-def _all_plain(  # noqa: C901 - every call would pay for another frame, twice
-    values: Iterable[Any], keys: Iterable[Any] = ()
-) -> bool:
-    """Return whether all *values*, under *keys*, are recorded as they are."""
-    for key in keys:
-        if type(key) is not str or key not in PLAIN_NAMES:
-            return False
-    for value in values:
-        kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
-        if kind is str:
-            if len(value) < SHORTEST and SIGN not in value:
-                continue
-            if len(value) > _MAX_PLAIN_CHARS or search_text(value) is not None:
-                return False
-        elif kind is int:
-            if not _MIN_EXACT <= value <= MAX_EXACT:
-                return False
-        elif kind is float:
-            # NaN and the infinities differ from zero times themselves.
-            if value * 0.0 != 0.0:
-                return False
-        elif not (value is None or kind is bool):
-            return False
-    return True
-
-
-def _is_scalar(value: object) -> bool:
-    return id(type(value)) in _SCALARS
-
-
-def _plain_copy(value: Any, levels: int) -> Any:
-    """Return a copy of nested dicts and lists that are recorded as they are.
-
-    Returns:
-        `_UNSET` if a value needs the walk.
-    """
-    if _is_scalar(value):
-        return value if _all_plain((value,)) else _UNSET
-    kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
-    if not levels or not (kind is list or kind is dict) or len(value) > _MAX_PLAIN_ITEMS:
-        return _UNSET
-    if kind is list:
-        copy: Any = [_plain_copy(inner, levels - 1) for inner in list(value)]
-        return _UNSET if any(inner is _UNSET for inner in copy) else copy
-    if not _all_plain((), list(value)):
-        return _UNSET
-    copy = {key: _plain_copy(inner, levels - 1) for key, inner in value.copy().items()}
-    return _UNSET if any(inner is _UNSET for inner in copy.values()) else copy
 
 
 class Direction(Struct, frozen=True):
@@ -257,26 +190,26 @@ class ParameterPlan(Struct, frozen=True):
 
     @property
     def encoded_default(self) -> object:
-        """The encoded default of the fast path; `_UNSET` if a call may change it.
+        """The encoded default of the fast path; `UNSET` if a call may change it.
 
         For a withheld parameter it is the default itself, whose texts are collected.
         """
         if self.rule is not None or self.name_rule is not None:
-            return _UNSET if self.default is MISSING else self.default
+            return UNSET if self.default is MISSING else self.default
         if self.kind == _VAR_POSITIONAL:
             return Raw(b"[]")
         if self.kind == _VAR_KEYWORD:
             return Raw(b"{}")
         if self.default is MISSING:
-            return _UNSET
-        if _all_plain((self.default,)):
+            return UNSET
+        if all_plain((self.default,)):
             return self.default
         walk = Walk(_MAX_DEFAULT_CHARS)
         copy = self.walked(walk, self.default)
         # A call may change a list, and each use of a marker is counted.
         is_scalar = reader_of(type(self.default)).kind is ValueKind.SCALAR
         fixed = is_scalar and not walk.counts and not walk.exceeded
-        return Raw(encode(copy)) if fixed else _UNSET
+        return Raw(encode(copy)) if fixed else UNSET
 
 
 @memoized
@@ -316,7 +249,11 @@ class Plan:
             are off for all of them.
         excludes: Data categories that the parameters are declared not to hold, without those whose
             rules are off.
+        open_ended: Keywords that no parameter takes are recorded beside the parameters. The rules
+            of their names apply to them, and not the rule of the declaration.
     """
+
+    open_ended: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -327,7 +264,6 @@ class Plan:
         params_excluded: frozenset[str] = frozenset(),
         result_excluded: frozenset[str] = frozenset(),
         keep: Mapping[str, CaptureOption] | None = None,
-        open_ended: bool = False,
     ) -> None:
         """Prepare everything that does not depend on a call.
 
@@ -338,8 +274,6 @@ class Plan:
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
             keep: The option `capture=`.
-            open_ended: Record keywords that no parameter takes beside the parameters. The rules of
-                their names apply to them, and not the rule of the declaration.
         """
         params = Direction.of(params_rule, params_excluded, keep or {})
         result = Direction.of(result_rule, result_excluded, keep or {})
@@ -369,14 +303,13 @@ class Plan:
             off=params.off,
         )
         beside = Direction(excluded=params_excluded, off=params.off)
-        self._beside = beside if open_ended else None
+        self._beside = beside if self.open_ended else None
         self._fields: dict[str, ParameterPlan] = {}
         by_name = {each.name: each for each in parameters}
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
         self._by_name = by_name
         self._labelled = None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
         self._read_names(signature)
-        self._prepare_fast_path()
 
     def _read_names(self, signature: SignatureInfo) -> None:
         """Read which arguments belong to which parameters."""
@@ -393,74 +326,13 @@ class Plan:
         rules = (each.any_rule for each in parameters if each.kind <= _VAR_POSITIONAL)
         self._unsure_rule = None if signature.positions_known else next(filter(None, rules), None)
 
-    def _prepare_fast_path(self) -> None:
-        parameters = self._parameters
-        self._max_positional = len(self._names) if self._unsure_rule is None else 0
-        self._recorded = [name is not None for name in self._names]
-        # Place, name and rule of each parameter that a rule withholds, and the encoded marker.
-        self._hidden = [
-            (place, each, rule, Raw(encode(markers.withheld(rule))))
-            for place, each in enumerate(parameters)
-            if (rule := each.rule or each.name_rule) is not None
-        ]
-        self._partial = bool(self._hidden or self._skipped)
-        self._keywords = self._by_keyword | self._skipped
-        self._struct: Callable[..., Struct] | None = None
-        walked = self._labelled is not None or any(each.rule in each.off for each in parameters)
-        # Names with two underscores have a meaning in a class.
-        if not walked and not any(each.name.startswith("__") for each in parameters):
-            fields = [(each.name, object, each.encoded_default) for each in parameters]
-            # Without `gc`: it lives for one encoding only.
-            struct = attempt(lambda: defstruct("Args", fields, gc=False))
-            self._struct = None if isinstance(struct, Exception) else struct
-        out = self.outcome
-        self._plain_fields = self._beside is not None and not (
-            walked
-            or self._hidden
-            or self._beside.excluded
-            or any(each.excluded or each.declared for each in parameters)
-        )
-        # What is excluded or marked is found by the keys of a mapping, which a scalar has not.
-        self._plain_scalars = out.rule is None
-        self._plain_results = out.rule is None and not out.excluded and not out.declared
-
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         """Return the payload of a call, before the call is made.
 
         Returns:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
-        struct = self._struct
-        if self._plain_fields and rules.hook is None and not args:
-            plain = all(map(self._is_plain_field, kwargs))
-            # The parameters first, as the walk has them.
-            first = {name: kwargs[name] for name in self._by_keyword if name in kwargs}
-            fields = {**first, **kwargs}
-            data = _encoded_plain(fields, _MAX_PLAIN_LEVELS, rules) if plain else b""
-            return data or self._walked(args, kwargs, rules)
-        if struct is None or rules.hook is not None or len(args) > self._max_positional:
-            return self._walked(args, kwargs, rules)
-        # The Struct would accept a positional-only parameter by name.
-        if kwargs and not all(type(name) is str and name in self._keywords for name in kwargs):
-            return self._walked(args, kwargs, rules)
-        try:
-            if self._partial:
-                data = self._with_markers(struct, args, kwargs, rules)
-            elif kwargs:
-                plain = _all_plain((*args, *kwargs.values()))
-                data = encode_small(struct(*args, **kwargs)) if plain else b""
-            else:
-                data = encode_small(struct(*args)) if _all_plain(args) else b""
-        except _NOT_ENCODED:
-            return self._walked(args, kwargs, rules)
-        if data and len(data) <= rules.max_payload_bytes:
-            return data
-        return self._walked(args, kwargs, rules)
-
-    def excluded_from(self, name: str) -> frozenset[str]:
-        """Return the data categories that are excluded from the values of the parameter *name*."""
-        parameter = self._by_name.get(name)
-        return self.excludes if parameter is None else parameter.excluded
+        return rules.encode_payload(lambda walk: self._call_payload(walk, args, kwargs))
 
     def result(self, value: Any, rules: Rules) -> bytes:
         """Return the result of a call.
@@ -469,72 +341,12 @@ class Plan:
             A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
             dataclass), else `{"result": value}`.
         """
-        walked = not (self._plain_results or (self._plain_scalars and _is_scalar(value)))
-        if walked or rules.hook is not None:
-            return self._walked_result(value, rules)
-        kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
-        if self._beside is not None and kind is dict:
-            names = _all_plain((), value)
-            data = _encoded_plain(value, _MAX_PLAIN_LEVELS, rules) if names else b""
-            return data or self._walked_result(value, rules)
-        flat: dict[str, object]
-        if kind is dict and len(value) <= _MAX_FLAT_KEYS:
-            # A copy, so that no other thread changes it between the look and the encoding.
-            flat = value.copy()
-            plain = _all_plain(flat.values(), flat)
-        else:
-            flat = {"result": value}
-            plain = _all_plain((value,))
-        if plain:
-            try:
-                data = encode_small(flat)
-            except _NOT_ENCODED:
-                return self._walked_result(value, rules)
-            if len(data) <= rules.max_payload_bytes:
-                return data
-        return self._walked_result(value, rules)
-
-    def _with_markers(
-        self,
-        struct: Callable[..., Struct],
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        rules: Rules,
-    ) -> bytes:
-        """Return the payload of a call with withheld or skipped parameters.
-
-        Returns:
-            Nothing if a value needs the walk.
-        """
-        if self._hidden and rules.off:
-            return b""
-        if self._skipped:
-            args = tuple(compress(args, self._recorded))
-            kwargs = {name: kwargs[name] for name in kwargs if name not in self._skipped}
-        payload = struct(*args, **kwargs)
-        values = list(astuple(payload))
-        counts: list[str] = []
-        for place, parameter, rule, marker in self._hidden:
-            value, values[place] = values[place], None
-            # What is `_UNSET` fails to be encoded.
-            if value is not _UNSET and (parameter.rule is not None or not is_harmless(value)):
-                setattr(payload, parameter.name, marker)
-                counts.append(rule)
-                if rules.texts is not None:
-                    rules.texts.add(value, parameter.category)
-        data = encode_small(payload) if _all_plain(values) else b""
-        if 0 < len(data) <= rules.max_payload_bytes:
-            rules.count(counts)
-        return data
-
-    def _walked(
-        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
-    ) -> bytes:
-        # A separate function, because the closure would slow down the names of the fast path.
-        return rules.encode_payload(lambda walk: self._call_payload(walk, args, kwargs))
-
-    def _walked_result(self, value: object, rules: Rules) -> bytes:
         return rules.encode_payload(lambda walk: self._result_payload(walk, value))
+
+    def excluded_from(self, name: str) -> frozenset[str]:
+        """Return the data categories that are excluded from the values of the parameter *name*."""
+        parameter = self._by_name.get(name)
+        return self.excludes if parameter is None else parameter.excluded
 
     def _call_payload(
         self, walk: Walk, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -584,17 +396,9 @@ class Plan:
         plan = self._fields.get(key)
         if plan is None:
             plan = ParameterPlan.of(Parameter(key, _VAR_KEYWORD, object, MISSING, None), beside)
-            if len(self._fields) < _MAX_FLAT_KEYS:
+            if len(self._fields) < MAX_FLAT_KEYS:
                 self._fields[key] = plan
         return plan
-
-    def _is_plain_field(self, key: object) -> bool:
-        """Return whether the name of a parameter, or of a field beside them, withholds nothing."""
-        if key in self._by_keyword:
-            return True
-        if type(key) is not str or self._beside is None or key in LABELS:
-            return False
-        return self._field(key, self._beside).any_rule is None
 
     def _by_parameter(
         self, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -645,18 +449,6 @@ class Plan:
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner, category)
         shown = walk.value(value, 1) if rule is None else walk.withhold(rule, value, category)
         return {"result": shown}
-
-
-def _encoded_plain(fields: Mapping[str, object], levels: int, rules: Rules) -> bytes:
-    """Return the fields that an adapter gives as JSON; nothing if one needs the walk."""
-    copy = {key: _plain_copy(value, levels) for key, value in fields.items()}
-    if any(value is _UNSET for value in copy.values()):
-        return b""
-    try:
-        data = encode_small(copy)
-    except _NOT_ENCODED:
-        return b""
-    return data if len(data) <= rules.max_payload_bytes else b""
 
 
 def _result_plan(annotation: object, category: str | None, result: Direction) -> ParameterPlan:

@@ -26,7 +26,8 @@ from msgspec.structs import asdict
 
 from remit._base.guard import attempt, logger
 from remit._base.memo import memoized
-from remit._capture import Plan
+from remit._capture.fast import CallPlan, FieldsPlan
+from remit._capture.plan import Plan
 from remit._capture.type_readers import category_of_any
 from remit._declare.registry import SpanType
 from remit._declare.risk import risk_of_words, withholding
@@ -120,10 +121,10 @@ def plan_of(span_type: SpanType) -> Plan:
     """Return the capture plan of *span_type*."""
     plan = _PLANS.get(span_type)
     if plan is None:
-        plan = _PLANS[span_type] = Plan(
+        make = FieldsPlan if span_type.of_adapter == "step" else CallPlan
+        plan = _PLANS[span_type] = make(
             span_type.recorded_signature,
             keep=span_type.capture,
-            open_ended=span_type.of_adapter == "step",
             **asdict(withholding(span_type.data_risk)),
         )
     return plan

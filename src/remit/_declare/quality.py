@@ -18,7 +18,8 @@ import msgspec
 from remit._base.markers import is_marker
 from remit._base.text import describe_value
 from remit._declare.registry import AgentType
-from remit._declare.schema import Redact, quality_schema
+from remit._declare.schema.build import quality_schema
+from remit._declare.schema.canonical import Redact
 
 Json: TypeAlias = dict[str, Any]
 

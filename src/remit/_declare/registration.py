@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from remit._base.guard import guarded
 from remit._base.memo import memo
-from remit._capture import Rules, redacted
+from remit._capture.encode import Rules, redacted
 from remit._declare.inference import effective, plan_of
 from remit._declare.registry import (
     LOSS_TYPE,
@@ -28,15 +28,8 @@ from remit._declare.registry import (
     SpanType,
     display_name,
 )
-from remit._declare.schema import (
-    OWNER,
-    STEP_KIND,
-    Redact,
-    canonical,
-    params_schema,
-    quality_schema,
-    result_schema,
-)
+from remit._declare.schema.build import params_schema, quality_schema, result_schema
+from remit._declare.schema.canonical import OWNER, STEP_KIND, Redact, canonical
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.fields import are_resolvable
 from remit._inspect.signature import RETURN

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from remit import _capture
 from remit._base.guard import attempt
 from remit._base.text import describe_literal, describe_value, did_you_mean
+from remit._capture.plan import Capture
+from remit._capture.rules.switches import SWITCHES, why_no_switch
 from remit._declare.inference import check_types
 from remit._declare.registry import SpanType, default_name, module_of_caller
 from remit._declare.risk import coerce
@@ -105,7 +106,7 @@ def checked_name(name: object, where: str) -> str:
 
 
 def _capture_options(
-    capture: _capture.Capture | None, function: AnyCallable, where: str
+    capture: Capture | None, function: AnyCallable, where: str
 ) -> dict[str, CaptureOption]:
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
@@ -147,8 +148,8 @@ def _check_option(key: object, option: object, names: list[str], where: str) -> 
 
 def _check_switch(rule: object, option: object, where: str) -> None:
     """Check that *rule* can be turned off by its name, and that *option* turns it off."""
-    if rule not in _capture.SWITCHES:
-        raise DeclarationError(f"{where}: {_capture.why_no_switch(str(rule))}")
+    if rule not in SWITCHES:
+        raise DeclarationError(f"{where}: {why_no_switch(str(rule))}")
     if option is not True:
         raise DeclarationError(
             f"{where}[{rule!r}] is {describe_literal(option)}; expected True, which records what "

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar, overload
 
 from remit import _runtime
 from remit._base import guard
-from remit._capture import Capture
+from remit._capture.plan import Capture
 from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare

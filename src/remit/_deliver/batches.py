@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
@@ -13,16 +13,20 @@ from msgspec import UNSET, Raw, UnsetType
 
 from remit._base.clock import iso8601
 from remit._base.encoding import growing
+from remit._base.guard import guarded
 from remit._base.ids import key_text, pfid_text
 from remit._deliver import calls
-from remit._deliver.calls import InstanceOperation
+from remit._deliver.calls import SEND_ERRORS, DeadlineClient, InstanceOperation
 from remit._deliver.losses import loss_span
 from remit._deliver.run_delivery import BatchLimits, RunDelivery
-from remit._deliver.spool import Row
+from remit._deliver.spool.store import Row
 from remit._record.items import Item, ItemKind
+from remit.client.endpoints.bulk import bulk_raw
+from remit.models.bulk import BulkOutput
 from remit.models.routes import CREATE_SPAN, FINISH_SPAN
 
 SPAN_KINDS: Final = (ItemKind.SPAN, ItemKind.FINISH)
+END_KINDS: Final = (ItemKind.QUALITY, ItemKind.CLOSE)
 NO_PAYLOAD: Final = b"{}"
 # Many spans have the same parent.
 PARENTS: Final = 2_000
@@ -169,6 +173,21 @@ class Batch:
 def encode_bulk(operations: Sequence[Operation]) -> bytes:
     """Return the body of a bulk request."""
     return _encode(_Bulk(operations))
+
+
+@guarded("the bulk call", passes=SEND_ERRORS)
+def send_bulk(
+    client: DeadlineClient,
+    operations: Sequence[Operation],
+    on_sent: Callable[[], None] | None = None,
+) -> Mapping[str, BulkOutput]:
+    """Send a bulk request; return the outputs by the key of their operation, None after a fault."""
+    return client.call(bulk_raw(encode_bulk(operations), on_sent))
+
+
+def is_silent(item: Item) -> bool:
+    """Return whether nothing is sent for an item: the start of a run is sent with its first row."""
+    return item.kind == ItemKind.RUN or (item.kind == ItemKind.CLOSE and item.status is None)
 
 
 def describe(item: Item, run: RunDelivery) -> tuple[str, Operation]:

@@ -21,9 +21,12 @@ from remit._deliver.calls import BulkSupport, Client, DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, without_credentials
 from remit._deliver.losses import Loss, Losses
 from remit._deliver.run_delivery import BatchLimits, Registrations, RunDeliveries
-from remit._deliver.sender import Sender, SenderContext
-from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, Outbox
+from remit._deliver.sender import Sender
+from remit._deliver.spool.files import Files
+from remit._deliver.spool.folder import NO_OTHER_FILES, Folder, OtherFiles
+from remit._deliver.spool.outbox import Outbox
 from remit._deliver.status import FlushResult, Status, Tally
+from remit._deliver.window import SenderContext
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
 from remit._record.items import Sink

@@ -21,7 +21,8 @@ from remit._deliver import calls
 from remit._deliver.buffer import Buffer
 from remit._deliver.calls import BulkSupport, DeadlineClient, Instance, InstanceOperation
 from remit._deliver.reactions import Refusal
-from remit._deliver.spool import Outbox, Registration, RunRecord, RunState, digest_of
+from remit._deliver.records import Registration, RunRecord, RunState, digest_of
+from remit._deliver.spool.outbox import Outbox
 from remit._deliver.status import Tally
 from remit._record.items import AgentRef, RunFeed
 from remit.errors import (

@@ -8,7 +8,7 @@ from typing import Any
 
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
 from remit._declare.risk import OTHERS
-from remit._declare.schema import STEP_KIND
+from remit._declare.schema.canonical import STEP_KIND
 from remit._lock.difference import FORMAT
 from remit._lock.places import params_places, result_places
 from remit._policy.rehearsal import rehearse
@@ -34,12 +34,9 @@ def lock_of(
 ) -> Json:
     """Return the lock of some agents.
 
-    Args:
-        schema_versions: By agent, the `agent_schema_version` of its registration. Of two span types
-            of one name, the later counts.
-        other_agents: Agents that are not in the lock, but may be steps of those that are.
-        modules: The modules that were imported for it.
-        made_with: The versions of the libraries that have an influence on it.
+    *schema_versions* has by agent the `agent_schema_version` of its registration. Of two span types
+    of one name, the later counts. *other_agents* are not in the lock, but may be steps of those
+    that are.
     """
     known = {*schema_versions, *other_agents}
     agents: Json = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
-from remit._declare.schema import RULES_OFF, WITHHELD
+from remit._declare.schema.canonical import RULES_OFF, WITHHELD
 
 Json = Mapping[str, Any]
 
@@ -38,15 +38,7 @@ _TYPES: Final[Mapping[type, str]] = {
 
 
 class _Part(NamedTuple):
-    """One schema inside another.
-
-    Attributes:
-        path: Its place.
-        schema: The schema.
-        withheld: The rule that withholds everything inside it, else None.
-        seen: The references that were followed to it.
-        optional: Whether the value may be absent.
-    """
+    """One schema inside another, the rule that withholds it, and the references followed to it."""
 
     path: str
     schema: object

@@ -47,13 +47,7 @@ _COUNTED: Final = {
 
 
 class Line(NamedTuple):
-    """One line of a report.
-
-    Attributes:
-        effect: What it means.
-        what: Decides its place among the lines of its group.
-        text: The rest of it.
-    """
+    """One line of a report; *what* decides its place among the lines of its group."""
 
     effect: Effect
     what: What
@@ -61,12 +55,7 @@ class Line(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The lines that are the same for some agents or steps.
-
-    Attributes:
-        heading: Names them.
-        lines: What changed, of all of them.
-    """
+    """The lines that are the same for some agents or steps, which the heading names."""
 
     heading: str
     lines: list[Line]

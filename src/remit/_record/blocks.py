@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final, NoReturn, Self, cast
 
-from remit import _capture
 from remit._base.clock import SystemClock
 from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, key_text, new_key
 from remit._base.outcomes import CANCELLED, FAILED
 from remit._base.text import describe_value
+from remit._capture.encode import Rules, capture_mapping, is_like_mapping, redacted_name
+from remit._capture.errors import error_payload, failure_payload
 from remit._inspect.introspection import is_a, type_name
 from remit._record.context import (
     nested_in,
@@ -87,8 +88,8 @@ class Run:
             raise UsageError(
                 f"record_quality() got the name {describe_value(name)}; expected a text"
             )
-        name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
-        if payload is not None and not _capture.is_like_mapping(payload):
+        name = redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
+        if payload is not None and not is_like_mapping(payload):
             raise UsageError(
                 f"record_quality({name!r}, ...) got an object of type {type_name(type(payload))}; "
                 'expected a mapping or a model, as in {"score": 0.9}'
@@ -96,7 +97,7 @@ class Run:
         if not run.recording:
             return
         now_ns = run.now_ns()
-        body = None if payload is None else _capture.capture_mapping(payload, run.rules)
+        body = None if payload is None else capture_mapping(payload, run.rules)
         errors = None if body is None else run.quality_errors(name, body)
         key = new_key(now_ns)
         run.recorder.sink.put(
@@ -225,7 +226,7 @@ def current_run() -> Run | None:
 def null_run() -> OpenRun:
     """Return the run behind the handle of a run that could not be opened; it records nothing."""
     return OpenRun(
-        Recorder(NoSink(), SystemClock(), _capture.Rules()),
+        Recorder(NoSink(), SystemClock(), Rules()),
         AgentRef("", "", None, None, None, dict),
         RunOptions("live"),
         recording=False,
@@ -379,9 +380,9 @@ class Span:
         plan = span.recorder.plan()
         if is_a(value, BaseException):
             error = cast("BaseException", value)
-            captured = _capture.error_payload(error, run.rules, plan.error_rule)
+            captured = error_payload(error, run.rules, plan.error_rule)
         elif failed:
-            captured = _capture.failure_payload(value, run.rules, plan.error_rule)
+            captured = failure_payload(value, run.rules, plan.error_rule)
         else:
             captured = plan.result(value, run.rules)
         result, failure = run.overrides.get(self._key, (None, None))

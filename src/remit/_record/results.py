@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from wrapt import ObjectProxy
 
-from remit import _capture
 from remit._base import guard
+from remit._capture.encode import capture_mapping
 from remit._inspect.decorated import is_awaited
 from remit._inspect.introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._record.context import open_context
@@ -107,7 +107,7 @@ def end_with_result(
         guard.contain(_WHERE, fault)
     else:
         # What was returned would run without the remit of the agent.
-        no_params = partial(_capture.capture_mapping, {}, span.context.run.rules)
+        no_params = partial(capture_mapping, {}, span.context.run.rules)
         recorder.refuse_after(fault, span.context, no_params)
     return value
 

@@ -23,7 +23,6 @@ from contextvars_extras import ContextVarsRegistry
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from remit import _capture
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded, logger
 from remit._base.ids import key_of, key_text, new_key
@@ -39,6 +38,8 @@ from remit._base.outcomes import (
 )
 from remit._base.text import describe_value
 from remit._base.version import SDK
+from remit._capture.encode import Rules, capture_mapping
+from remit._capture.errors import error_payload, outcome_payload, reason_of
 from remit._declare.registry import RUN_TYPE, SpanType
 from remit._policy.limits import Ceilings
 from remit._record.items import AgentRef, Item, ItemKind, RunFeed, Sink, nothing
@@ -125,7 +126,7 @@ class Recorder(Struct, frozen=True):
 
     sink: Sink
     clock: Clock
-    rules: _capture.Rules
+    rules: Rules
     on_violation: str = OBSERVE
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
@@ -276,7 +277,7 @@ def _root_payload(options: RunOptions, pid: int) -> dict[str, object]:
 @lru_cache
 def _plain_payload(purpose: str, pid: int) -> bytes:
     """Return the captured payload of a run that was given nothing, as most are."""
-    return _capture.capture_mapping(_root_payload(RunOptions(purpose), pid), _capture.Rules())
+    return capture_mapping(_root_payload(RunOptions(purpose), pid), Rules())
 
 
 class OpenRun:
@@ -331,7 +332,7 @@ class OpenRun:
         self.recording: Final = recording
         shared = outer.run.rules if recording and outer is not None else None
         package = agent.external_identifier.partition(":")[0].partition(".")[0]
-        self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared, package)
+        self.rules: Final[Rules] = recorder.rules.in_run(shared, package)
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
         self.offset_ns = 0
         self.set_clock()
@@ -406,7 +407,7 @@ class OpenRun:
             self._payload = _plain_payload(options.purpose, self._pid)
         else:
             payload = _root_payload(options, self._pid)
-            self._payload = _capture.capture_mapping(payload, self.rules)
+            self._payload = capture_mapping(payload, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server still has the root span, which was left open.
@@ -440,11 +441,11 @@ class OpenRun:
     @guarded("the failure of a run")
     def fail(self, error: BaseException) -> None:
         """End the run as failed with *error*, however its block ends."""
-        self.decide(FAILED, _capture.reason_of(error, self.rules))
+        self.decide(FAILED, reason_of(error, self.rules))
         if self.recording:
             # The user's hook gets it with the rest of the result.
             rules = replace(self.rules, hook=None)
-            self.error = _capture.error_payload(error, rules, self.feed.agent.error_rule())
+            self.error = error_payload(error, rules, self.feed.agent.error_rule())
 
     def leave_open(self) -> None:
         """Leave the run open after its block, however the block ends."""
@@ -506,7 +507,7 @@ class OpenRun:
             if status == FAILED:
                 self.fail(error)
             else:
-                reason = None if status == COMPLETE else _capture.reason_of(error, self.rules)
+                reason = None if status == COMPLETE else reason_of(error, self.rules)
                 self.decide(status, reason)
 
     def fail_after_block(self, key: bytes, parent: bytes | None, error: BaseException) -> None:
@@ -586,7 +587,7 @@ class OpenRun:
             status, reason = FAILED, self.feed.terminated
         counts = {"spans": self.spans, "lost": self.feed.lost}
         error = self.error if status == FAILED and self.feed.terminated is None else None
-        result = _capture.outcome_payload(self.status, reason, counts, self.rules, error)
+        result = outcome_payload(self.status, reason, counts, self.rules, error)
         # With the payload, for a server that does not have the span.
         put(self._item(ItemKind.FINISH, status, finished_ns, self._payload, result))
         completed = self._completed and self.feed.terminated is None

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from remit import _capture
 from remit._base import guard
 from remit._base.clock import NS_PER_MS
 from remit._base.frames import caller
@@ -20,6 +19,10 @@ from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.markers import mark_unregistered
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._capture.encode import FAULT, Rules, capture_mapping
+from remit._capture.errors import denial_payload, error_payload, merge_error
+from remit._capture.excluded import withhold_excluded
+from remit._capture.plan import Plan
 from remit._declare.registry import SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
 from remit._policy import limits
@@ -56,7 +59,7 @@ class BlockPlan(Struct, frozen=True):
             None without one.
     """
 
-    declared: _capture.Plan | None = None
+    declared: Plan | None = None
     excluded: frozenset[str] | None = None
 
     @property
@@ -77,19 +80,17 @@ class BlockPlan(Struct, frozen=True):
         """The rule that withholds the message of every error, if one is declared."""
         return None if self.declared is None else self.declared.error_rule
 
-    def params(
-        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
-    ) -> bytes:
+    def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         """Return the payload, which is passed as *kwargs*."""
         if self.declared is not None:
             return self.declared.params(args, kwargs, rules)
-        return _capture.capture_mapping(kwargs, rules)
+        return capture_mapping(kwargs, rules)
 
-    def result(self, value: object, rules: _capture.Rules) -> bytes:
+    def result(self, value: object, rules: Rules) -> bytes:
         """Return the result that was set by hand, an empty object if *value* is None."""
         if self.declared is not None and value is not None:
             return self.declared.result(value, rules)
-        return _capture.capture_mapping({} if value is None else value, rules)
+        return capture_mapping({} if value is None else value, rules)
 
 
 class SpanRecorder(Struct, eq=False):
@@ -108,18 +109,18 @@ class SpanRecorder(Struct, eq=False):
     """
 
     name: str
-    make_plan: Callable[[], _capture.Plan | BlockPlan]
+    make_plan: Callable[[], Plan | BlockPlan]
     declared: SpanType | None = None
     find_risk: Callable[[], DataRisk | None] = lambda: None
     ceiling: Ceiling | None = None
     kind: StepKind = "step"
     agents: set[str] = field(default_factory=set[str])
-    cached_plan: _capture.Plan | BlockPlan | None = None
+    cached_plan: Plan | BlockPlan | None = None
     verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
         default_factory=dict[tuple[Ceilings, bool], Verdict]
     )
 
-    def plan(self) -> _capture.Plan | BlockPlan:
+    def plan(self) -> Plan | BlockPlan:
         """Return the capture plan."""
         if self.cached_plan is None:
             self.cached_plan = self.make_plan()
@@ -251,7 +252,7 @@ class SpanRecorder(Struct, eq=False):
         payload = plan.params(args, kwargs, run.rules)
         return self._without_excluded(payload, run) if plan.excludes else payload
 
-    @guarded("the search for excluded values", _capture.FAULT)
+    @guarded("the search for excluded values", FAULT)
     def _without_excluded(self, payload: bytes, run: OpenRun) -> bytes:
         """Return *payload* without values that the run withheld as data that the step excludes.
 
@@ -259,7 +260,7 @@ class SpanRecorder(Struct, eq=False):
         values that were passed on in other words are not recognised, so a refusal would promise too
         much.
         """
-        payload, categories = _capture.withhold_excluded(payload, self.plan(), run.rules)
+        payload, categories = withhold_excluded(payload, self.plan(), run.rules)
         if not categories:
             return payload
         violations = [limits.excluded_value(self.name, category) for category in categories]
@@ -402,7 +403,7 @@ class SpanRecorder(Struct, eq=False):
     ) -> None:
         rules = parent.run.rules
         span = self.open(parent, params(), parent.ceilings)
-        span.end(FAILED, _capture.denial_payload(error, rules))
+        span.end(FAILED, denial_payload(error, rules))
 
     @guarded("the log of a step that exceeds a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
@@ -460,7 +461,7 @@ class OpenSpan(Struct, eq=False):
                 if run.exited:
                     run.fail_after_block(self.context.key, self.start.parent, error)
                 rule = self.recorder.plan().error_rule
-                result = _capture.error_payload(error, run.rules, rule)
+                result = error_payload(error, run.rules, rule)
         except BaseException as fault:
             self._lose(fault)
         else:
@@ -478,7 +479,7 @@ class OpenSpan(Struct, eq=False):
                 if failure is not None:
                     status, result = FAILED, failure
                 if by_hand is not None and result is not None and status == FAILED:
-                    result = _capture.merge_error(by_hand, result, run.rules)
+                    result = merge_error(by_hand, result, run.rules)
                 elif by_hand is not None:
                     result = by_hand
             if ended_ns is None:

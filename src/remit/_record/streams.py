@@ -13,11 +13,13 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, Final, cast
 
-from remit import _capture
 from remit._base import guard
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._capture.encode import capture_mapping
+from remit._capture.plan import Plan
+from remit._capture.stream import Stream
 from remit._record.context import (
     SavedContext,
     check_terminated,
@@ -147,15 +149,15 @@ class StreamSpan(DeferredSpan):
     def __init__(self, context: SpanContext | None) -> None:
         """Wait for the first item."""
         super().__init__(context)
-        self._stream: _capture.Stream | None = None
+        self._stream: Stream | None = None
         self._first_ms: float | None = None
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Timeout] | None = None
 
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*, and collect the items for its result."""
         super().attach(span)
-        plan = cast("_capture.Plan", span.recorder.plan())  # a block has no stream
-        self._stream = _capture.Stream(span.context.run.rules, plan)
+        plan = cast("Plan", span.recorder.plan())  # a block has no stream
+        self._stream = Stream(span.context.run.rules, plan)
 
     def begin(self) -> None:
         """Begin the span at the first step, if the call has not begun it."""
@@ -266,7 +268,7 @@ def _expire(timeout: asyncio.Timeout) -> None:
 
 def _no_params(context: SpanContext) -> Callable[[], bytes]:
     """Return what captures no arguments, for the record of a refused step."""
-    return partial(_capture.capture_mapping, {}, context.run.rules)
+    return partial(capture_mapping, {}, context.run.rules)
 
 
 class GeneratorSpan(StreamSpan):

@@ -18,13 +18,14 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.locks import SignalSafeLock
 from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
-from remit._capture import Rules, switched_off
+from remit._capture.encode import Rules
+from remit._capture.rules.switches import switched_off
 from remit._declare.inference import plan_of
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry, SpanType
 from remit._deliver.delivery import Delivery
-from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
+from remit._deliver.spool.folder import NO_OTHER_FILES, OtherFiles
 from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
 from remit._policy.limits import Ceiling, Ceilings, unjudged

@@ -16,12 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from remit import _capture, config
+from remit import config
 from remit._base.clock import Clock
 from remit._base.guard import Faults, counting, guarded, logger
 from remit._capture.rules.patterns import compile_all
+from remit._capture.rules.switches import switched_off
 from remit._declare.registration import prepare
-from remit._deliver.spool import OtherFiles
+from remit._deliver.spool.folder import OtherFiles
 from remit._deliver.status import FlushResult
 from remit._record.items import Sink
 from remit._record.runs import current_context, set_context
@@ -118,7 +119,7 @@ def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
         settings, problems = config.read({**(forced.settings or {}), **overrides}, environment)
         settings = settings.model_copy(update={"mode": forced.mode, "transport": None})
     try:
-        _capture.switched_off(settings.redact_off)
+        switched_off(settings.redact_off)
     except SettingsError as error:
         problems.append(str(error))
         settings = settings.model_copy(update={"redact_off": ()})

@@ -13,11 +13,11 @@ from remit._base.text import install_extra
 from remit._declare.registry import Registry
 from remit._deliver.calls import Client
 from remit._deliver.circuit import without_credentials
-from remit._deliver.spool import Folder, Identity
+from remit._deliver.spool.folder import Folder, Identity
 from remit._record.items import Sink
 from remit.client._http import HttpClient
 from remit.client._inprocess import InProcessTransport
-from remit.client.endpoints import Call
+from remit.client.endpoints.endpoint import Call
 from remit.errors import DeclarationError, SettingsError, UnavailableError
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from remit.cli._failing import Failed
 from remit.cli._wire import PAGE_ROWS
-from remit.client.endpoints import MAX_LIST_BYTES, Call, details, page
+from remit.client.endpoints.endpoint import MAX_LIST_BYTES, Call
+from remit.client.endpoints.responses import details, page
 from remit.client.endpoints.table import PING, SHOW_AGENT
 from remit.errors import ContractError, NotFoundError, UnauthorizedError
 from remit.models.agent import Agent

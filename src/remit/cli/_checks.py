@@ -23,9 +23,9 @@ from remit._base import sqlite
 from remit._base.clock import NS_PER_S
 from remit._base.text import install_extra
 from remit._base.version import __version__
-from remit._capture import switched_off
+from remit._capture.rules.switches import switched_off
 from remit._deliver.circuit import without_credentials
-from remit._deliver.spool import Folder
+from remit._deliver.spool.folder import Folder
 from remit._runtime.targets import check_target, spool_of
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder

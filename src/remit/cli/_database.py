@@ -11,15 +11,8 @@ from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import Database
 from remit.cli._terminal import emit
-from remit.collector.store import (
-    Reader,
-    Store,
-    StoreUnavailableError,
-    TooSlowError,
-    open_reader,
-    open_store,
-    shown,
-)
+from remit.collector.store.base import Reader, Store, StoreUnavailableError, TooSlowError
+from remit.collector.store.open import open_reader, open_store, shown
 
 FILE: Final = "remit.db"
 

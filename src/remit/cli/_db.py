@@ -27,17 +27,13 @@ from remit.cli._options import (
 )
 from remit.cli._terminal import emit, emit_json, number_of
 from remit.cli._upgrade import upgrade
-from remit.collector.domain import AskedFor, runs_about
-from remit.collector.domain import erase as erase_runs
-from remit.collector.store import (
-    Removed,
-    Store,
-    StoreUnavailableError,
-    due,
-    is_postgres,
-    shown,
-)
-from remit.collector.store import distribute as distribute_database
+from remit.collector.domain.erasure import AskedFor, runs_about
+from remit.collector.domain.erasure import erase as erase_runs
+from remit.collector.store.base import Store, StoreUnavailableError
+from remit.collector.store.filters import Removed
+from remit.collector.store.open import distribute as distribute_database
+from remit.collector.store.open import is_postgres, shown
+from remit.collector.store.retention import due
 from remit.collector.times import format_us
 
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
@@ -229,7 +225,7 @@ def _instances(store: Store, kind: AskedFor, value: str) -> list[str]:
             return runs_about(source, value)
     agent = reader_on(store).known_agent(value)
     with store.reading() as source:
-        return source.instances_of_agent(agent.id)
+        return source.runs_of_agent(agent.id)
 
 
 def _user() -> str:

@@ -15,14 +15,10 @@ from remit.cli._local import client_on
 from remit.cli._options import Database, db_option, json_option
 from remit.cli._terminal import emit, emit_json, faint, size, when
 from remit.cli._wire import get
-from remit.collector.store import (
-    Reader,
-    ReadOnlyStore,
-    StoreUnavailableError,
-    Transaction,
-    is_postgres,
-    shown,
-)
+from remit.collector.store.base import Reader, StoreUnavailableError
+from remit.collector.store.open import is_postgres, shown
+from remit.collector.store.read_only import ReadOnlyStore
+from remit.collector.store.transaction import Transaction
 from remit.collector.store.version import VERSION
 from remit.models.remit_api import CountList, RunList
 

@@ -13,12 +13,16 @@ from remit.cli._failing import Failed
 from remit.cli._options import Database
 from remit.cli._reader import ApiReader
 from remit.client._target import Answer, Target
-from remit.client.endpoints import Call
+from remit.client.endpoints.endpoint import Call
 from remit.collector.api.dispatch import Request, Service
-from remit.collector.domain import Caller, TokenScope, prepare
+from remit.collector.domain.context import Caller
+from remit.collector.domain.places import prepare
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.page.run.html_file import html_of_run
 from remit.collector.settings import Settings
-from remit.collector.store import ReadOnlyStore, Store, shown
+from remit.collector.store.base import Store
+from remit.collector.store.open import shown
+from remit.collector.store.read_only import ReadOnlyStore
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from remit.cli._failing import Failed
 from remit.cli._options import Database, DatabaseType
 from remit.cli._terminal import emit, faint
 from remit.collector.page.account.sessions import create_code
-from remit.collector.store import shown
+from remit.collector.store.open import shown
 
 DEFAULT: Final = "http://127.0.0.1:8420"
 ANSWER_S: Final = 5

@@ -22,7 +22,7 @@ from remit.cli._verdicts import Check, note, ok, wrong
 from remit.client import _error_text
 from remit.client._http import HttpClient
 from remit.client._target import Answer
-from remit.client.endpoints import Call
+from remit.client.endpoints.endpoint import Call
 from remit.client.endpoints.table import PING, REGISTER_INSTANCE, SHOW_AGENT
 from remit.config import Settings, is_loopback
 from remit.errors import (

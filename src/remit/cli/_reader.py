@@ -38,8 +38,8 @@ from remit.cli._wire import (
     span_summaries,
     spans_page,
 )
-from remit.client.endpoints import Call, details, lenient
-from remit.client.endpoints.responses import read
+from remit.client.endpoints.endpoint import Call
+from remit.client.endpoints.responses import details, lenient, read
 from remit.client.endpoints.table import GET_INSTANCE, TERMINATE_INSTANCE
 from remit.errors import (
     ApiError,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, cast
 
-from remit._declare.schema import params_schema, result_schema
-from remit._declare.schema.build import reference_name
+from remit._declare.schema.build import params_schema, reference_name, result_schema
 from remit._declare.schema.canonical import Json
 from remit._declare.schema.types import BY_SHAPE
 from remit._inspect.annotations import MISSING

@@ -29,7 +29,7 @@ from remit.collector.server.log import INFO, LEVELS, LogFormat, start_logging
 from remit.collector.server.serve import ServerOptions
 from remit.collector.server.serve import serve as serve_database
 from remit.collector.settings import MetricsFor
-from remit.collector.store import is_postgres, shown
+from remit.collector.store.open import is_postgres, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 

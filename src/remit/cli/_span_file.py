@@ -10,8 +10,7 @@ from typing import Final, Self
 
 import msgspec
 
-from remit.client.endpoints import lenient
-from remit.client.endpoints.responses import read
+from remit.client.endpoints.responses import lenient, read
 from remit.models.agent_span import AgentSpan
 
 MEMORY_BYTES: Final = 4 * 1024 * 1024

@@ -11,7 +11,7 @@ import click
 
 from remit import config
 from remit._base.clock import NS_PER_S
-from remit._deliver.spool import Folder, OtherFiles
+from remit._deliver.spool.folder import Folder, OtherFiles
 from remit._runtime.setup import send_spooled
 from remit._runtime.targets import spool_of
 from remit.cli._failing import Failed

@@ -26,9 +26,11 @@ from remit.collector import (
     list_tokens,
     revoke_token,
 )
-from remit.collector.domain import Permissions
+from remit.collector.domain.context import Permissions
 from remit.collector.domain.tokens import DEFAULT_AGENT
-from remit.collector.store import Store, Transaction, shown
+from remit.collector.store.base import Store
+from remit.collector.store.open import shown
+from remit.collector.store.transaction import Transaction
 
 NEVER: Final = "never"
 MAX_NAME_COLUMNS: Final = 20

@@ -10,7 +10,8 @@ from remit.cli._database import maintained
 from remit.cli._failing import Failed
 from remit.cli._options import Database, db_option
 from remit.cli._terminal import duration, emit
-from remit.collector.store import StoreUnavailableError, shown
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.open import shown
 from remit.collector.store.version import Change
 from remit.collector.upgrade.database import upgrade as upgrade_database
 

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from pydantic import BaseModel
 
-from remit.client.endpoints import MAX_LIST_BYTES, Call, lenient
-from remit.client.endpoints.responses import whole
+from remit.client.endpoints.endpoint import MAX_LIST_BYTES, Call
+from remit.client.endpoints.responses import lenient, whole
 from remit.models.routes import API
 
 M = TypeVar("M", bound=BaseModel)

@@ -8,8 +8,9 @@ from typing import Final, Protocol, Self, TypeVar, Unpack
 from remit._base.backoff import delays
 from remit._base.clock import Deadline, SystemClock
 from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport, tries
-from remit.client.endpoints import Call, JsonMapping, bulk
 from remit.client.endpoints import table as endpoints
+from remit.client.endpoints.bulk import bulk
+from remit.client.endpoints.endpoint import Call, JsonMapping
 from remit.errors import SettingsError, UnavailableError, UsageError
 from remit.models._types import FinishStatus
 from remit.models.agent import Agent

@@ -24,7 +24,7 @@ from remit.client import _error_text
 from remit.client._inprocess import InProcessTransport
 from remit.client._library import error_types, httpx, library_of
 from remit.client._target import Answer, Target
-from remit.client.endpoints import MAX_ANSWER_BYTES, AnswerTooLongError, Call
+from remit.client.endpoints.endpoint import MAX_ANSWER_BYTES, AnswerTooLongError, Call
 from remit.config import is_loopback
 from remit.errors import ApiError, ContractError, SettingsError, UnavailableError, UsageError
 

@@ -10,7 +10,8 @@ from urllib.request import getproxies, proxy_bypass
 from remit._base.clock import Clock
 from remit._base.text import describe_url
 from remit._base.version import __version__, sdk_header
-from remit.client.endpoints import Call, raise_for_status
+from remit.client.endpoints.endpoint import Call
+from remit.client.endpoints.responses import raise_for_status
 from remit.config import api_root
 from remit.errors import ContractError, SettingsError
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from remit.collector.domain import CreatedToken as CreatedToken
-from remit.collector.domain import Permission as Permission
-from remit.collector.domain import TokenInfo as TokenInfo
-from remit.collector.domain import TokenScope as TokenScope
-from remit.collector.domain import create_token as create_token
-from remit.collector.domain import list_tokens as list_tokens
-from remit.collector.domain import revoke_token as revoke_token
+from remit.collector.domain.context import Permission as Permission
+from remit.collector.domain.tokens import CreatedToken as CreatedToken
+from remit.collector.domain.tokens import TokenInfo as TokenInfo
+from remit.collector.domain.tokens import TokenScope as TokenScope
+from remit.collector.domain.tokens import create_token as create_token
+from remit.collector.domain.tokens import list_tokens as list_tokens
+from remit.collector.domain.tokens import revoke_token as revoke_token
 from remit.collector.settings import Settings as Settings
-from remit.collector.store import Store as Store
-from remit.collector.store import open_store as open_store
+from remit.collector.store.base import Store as Store
+from remit.collector.store.open import open_store as open_store
 
 __all__ = [
     "CreatedToken",

@@ -55,7 +55,6 @@ def fields_of(body: bytes) -> Fields:
     Raises:
         RequestError: 400, the body is no JSON object.
     """
-    check_unicode(body)
     if not body or body.isspace():
         return {}
     try:
@@ -73,18 +72,26 @@ class _RepeatedKeyError(Exception):
     """An object has the key twice that is the first argument."""
 
 
-def check_keys(text: bytes) -> None:
-    """Refuse JSON in which an object has a key twice: readers differ in which of the two counts.
+def check_body(body: bytes, most_values: int) -> None:
+    """Refuse a body that is too much for a reader, or that two readers may read differently.
 
-    Text that is no JSON is left to its reader.
+    A value of two bytes, such as `[]`, takes 64 once it is decoded. Parts of a body are passed on
+    without being decoded, so all of it has to be UTF-8. Of an object with a key twice, readers
+    differ in which of the two counts. Text that is no JSON is left to its reader.
 
     Raises:
-        RequestError: 400.
+        RequestError: 413, it holds too many values; 400.
     """
-    if _is_as_read(text):
+    # This counts the separators in strings too, and clears nearly every body.
+    separators = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if separators >= most_values and _has_more_values(body, most_values):
+        raise too_large(f"the body holds more than {most_values} JSON values")
+    if _is_as_read(body):
         return
     try:
-        _find_repeated(str(text, "utf-8"))
+        _find_repeated(str(body, "utf-8"))
+    except UnicodeDecodeError as error:
+        raise malformed("the body is not UTF-8") from error
     except _RepeatedKeyError as error:
         key = str(error.args[0])[:_SHOWN_KEY_CHARS]
         raise malformed(f"the body has an object with two members {key!r}") from error
@@ -92,6 +99,11 @@ def check_keys(text: bytes) -> None:
         raise malformed("the body nests too deep") from error
     except ValueError:
         return
+
+
+def _has_more_values(body: bytes, most: int) -> bool:
+    # The last value has no separator, and the end is matched once more.
+    return sum(1 for _ in islice(_UP_TO_SEPARATOR.finditer(body), most + 2)) > most + 1
 
 
 def _is_as_read(text: bytes) -> bool:
@@ -105,7 +117,7 @@ def _is_as_read(text: bytes) -> bool:
     try:
         written = encode(read_json(text))
         return written == text or written == msgspec.json.format(text, indent=-1)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 
@@ -123,36 +135,6 @@ def _keys_once(pairs: list[tuple[str, object]]) -> None:
 _find_repeated: Final = json.JSONDecoder(
     object_pairs_hook=_keys_once, parse_float=len, parse_int=len, parse_constant=len, strict=False
 ).decode
-
-
-def check_values(body: bytes, most: int) -> None:
-    """Refuse a *body* of more than *most* values before it is decoded.
-
-    A value of two bytes, such as `[]`, takes 64 once it is decoded.
-
-    Raises:
-        RequestError: 413.
-    """
-    # This counts the separators in strings too, and clears nearly every body.
-    if body.count(b",") + body.count(b"[") + body.count(b"{") < most:
-        return
-    # The last value has no separator, and the end is matched once more.
-    if sum(1 for _ in islice(_UP_TO_SEPARATOR.finditer(body), most + 2)) > most + 1:
-        raise too_large(f"the body holds more than {most} JSON values")
-
-
-def check_unicode(body: bytes) -> None:
-    """Refuse a *body* that is not UTF-8: parts of it are passed on without being decoded.
-
-    Raises:
-        RequestError: 400.
-    """
-    if body.isascii():
-        return
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise malformed("the body is not UTF-8") from error
 
 
 def value_of(text: bytes | Raw, max_depth: int) -> object:

@@ -13,9 +13,11 @@ from typing import Any, Final
 from remit._base.clock import SystemClock
 from remit._base.files import make_private_folder
 from remit.collector.api.dispatch import Request, Response, Service
-from remit.collector.domain import Caller, TokenScope, prepare
+from remit.collector.domain.context import Caller
+from remit.collector.domain.places import prepare
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.settings import Settings
-from remit.collector.store import SqliteStore
+from remit.collector.store.sqlite import SqliteStore
 from remit.errors import SettingsError
 
 FILE: Final = "remit.db"

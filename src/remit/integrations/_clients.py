@@ -29,6 +29,7 @@ from remit._record.context import open_context
 from remit._record.spans import SpanRecorder
 from remit.errors import DeclarationError
 from remit.integrations import _llm
+from remit.integrations._llm import get
 
 MAX_BODY: Final = 4 * 2**20
 """Bytes of a raw body that are collected at most."""
@@ -109,29 +110,9 @@ class Provider:
     clients: tuple[type, ...]
 
 
-def get(value: object, name: str) -> Any:
-    """Return a field of an object or a mapping; None without one."""
-    if type(value) is dict or isinstance(value, Mapping):
-        return cast("Mapping[str, Any]", value).get(name)
-    return getattr(value, name, None)
-
-
-def listed(value: object, name: str | None = None) -> list[Any]:
-    """Return a list, or the field *name* of *value* that is a list; anything else is empty."""
-    field = value if name is None else get(value, name)
-    return list(cast("Sequence[Any]", field)) if isinstance(field, list | tuple) else []
-
-
 def settings_of(body: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
     """Return the settings of a request that are given."""
     return {name: body[name] for name in names if name in body}
-
-
-def text_or_parts(parts: Sequence[object]) -> object:
-    """Return the joined text of *parts*, or the list of them if there are others than texts."""
-    if all(isinstance(part, str) for part in parts):
-        return "".join(cast("Sequence[str]", parts)) or None
-    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
 
 
 def media_of(kind: object, source: object) -> dict[str, object]:

@@ -250,3 +250,23 @@ class History:
 def described(tools: Iterable[tuple[object, Any]]) -> list[dict[str, object]]:
     """Return `name` and `description` of tools, as a payload has them."""
     return [known_only(name=name, description=text or None) for name, text in tools]
+
+
+def get(value: object, name: str) -> Any:
+    """Return a field of an object or a mapping; None without one."""
+    if type(value) is dict or isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value).get(name)
+    return getattr(value, name, None)
+
+
+def listed(value: object, name: str | None = None) -> list[Any]:
+    """Return a list, or the field *name* of *value* that is a list; anything else is empty."""
+    field = value if name is None else get(value, name)
+    return list(cast("Sequence[Any]", field)) if isinstance(field, list | tuple) else []
+
+
+def text_or_parts(parts: Sequence[object]) -> object:
+    """Return the joined text of *parts*, or the list of them if there are others than texts."""
+    if all(isinstance(part, str) for part in parts):
+        return "".join(cast("Sequence[str]", parts)) or None
+    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]

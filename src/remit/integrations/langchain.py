@@ -756,9 +756,7 @@ def _content(message: BaseMessage) -> object:
     if isinstance(message.content, str):
         return message.content or None
     blocks = [_block(each) for each in message.content_blocks if each["type"] not in CALLS]
-    if all(isinstance(each, str) for each in blocks):
-        return "".join(map(str, blocks)) or None
-    return [{"type": "text", "text": each} if isinstance(each, str) else each for each in blocks]
+    return _llm.text_or_parts(blocks)
 
 
 def _block(block: Mapping[str, Any]) -> object:

@@ -24,13 +24,11 @@ from remit.integrations._clients import (
     Operation,
     Provider,
     Request,
-    get,
-    listed,
     media_of,
     settings_of,
-    text_or_parts,
 )
 from remit.integrations._clients import watch as _watch
+from remit.integrations._llm import get, listed, text_or_parts
 
 LOWEST: Final = "1.66"
 

@@ -14,7 +14,7 @@ import asyncio
 import copy
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -28,6 +28,7 @@ from remit._base.version import __version__
 from remit._policy.limits import Ceilings
 from remit.errors import DeclarationError, DeniedError
 from remit.integrations import _llm
+from remit.integrations._llm import get, listed, text_or_parts
 from remit.models.data_risk import DataRisk
 
 PACKAGE: Final = "openai-agents"
@@ -229,19 +230,19 @@ def _asked(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
             settings={name: config[name] for name in SETTINGS if config.get(name) is not None},
         )
     response = data.response
-    tools = _field(response, "tools")
+    tools = get(response, "tools")
     return _llm.payload(
         "responses",
         "openai",
-        _field(response, "model"),
+        get(response, "model"),
         messages,
         omitted=omitted,
-        system=_content(_field(response, "instructions")),
+        system=_content(get(response, "instructions")),
         tools=_llm.described(
-            (_field(tool, "name") or _field(tool, "type"), _field(tool, "description"))
-            for tool in _items(tools)
+            (get(tool, "name") or get(tool, "type"), get(tool, "description"))
+            for tool in listed(tools)
         ),
-        settings=_llm.known_only(**{name: _field(response, name) for name in SETTINGS}),
+        settings=_llm.known_only(**{name: get(response, name) for name in SETTINGS}),
     )
 
 
@@ -254,37 +255,26 @@ SETTINGS: Final = (
 def _answered(data: Any, history: _llm.History, parent: Any) -> dict[str, object]:
     """Return the result of a model call."""
     response = getattr(data, "response", None)
-    output = _field(response, "output") if response is not None else getattr(data, "output", None)
+    output = get(response, "output") if response is not None else getattr(data, "output", None)
     messages = history.answered(parent, _messages(output))
-    reason = _field(_field(response, "incomplete_details"), "reason") or _field(response, "status")
-    usage = getattr(data, "usage", None) or _field(response, "usage")
-    before, after = _field(usage, "input_tokens_details"), _field(usage, "output_tokens_details")
+    reason = get(get(response, "incomplete_details"), "reason") or get(response, "status")
+    usage = getattr(data, "usage", None) or get(response, "usage")
+    before, after = get(usage, "input_tokens_details"), get(usage, "output_tokens_details")
     tokens = _llm.token_usage(
-        _field(usage, "input_tokens"),
-        _field(usage, "output_tokens"),
-        _field(usage, "total_tokens"),
-        cache_read=_field(before, "cached_tokens"),
-        cache_write=_field(before, "cache_write_tokens"),
-        reasoning=_field(after, "reasoning_tokens"),
+        get(usage, "input_tokens"),
+        get(usage, "output_tokens"),
+        get(usage, "total_tokens"),
+        cache_read=get(before, "cached_tokens"),
+        cache_write=get(before, "cache_write_tokens"),
+        reasoning=get(after, "reasoning_tokens"),
     )
     return _llm.result(
         messages,
         [reason],
         tokens=tokens,
-        response_model=_field(response, "model"),
-        response_id=_field(response, "id"),
+        response_model=get(response, "model"),
+        response_id=get(response, "id"),
     )
-
-
-def _field(value: object, name: str) -> Any:
-    """Return a field of a model or a mapping, None if there is none."""
-    if isinstance(value, Mapping):
-        return cast("Mapping[str, object]", value).get(name)
-    return getattr(value, name, None)
-
-
-def _items(value: object) -> Iterable[object]:
-    return cast("list[object]", value) if isinstance(value, list | tuple) else ()
 
 
 def _messages(items: object) -> list[_llm.Message]:
@@ -295,9 +285,9 @@ def _messages(items: object) -> list[_llm.Message]:
     if isinstance(items, str):
         return [_llm.message("user", items)]
     messages: list[_llm.Message] = []
-    for item in _items(items):
-        inner = _field(item, "output")
-        if isinstance(inner, list) and _field(item, "type") is None:  # a whole answer
+    for item in listed(items):
+        inner = get(item, "output")
+        if isinstance(inner, list) and get(item, "type") is None:  # a whole answer
             messages += _messages(cast("list[object]", inner))
             continue
         each = _message(item)
@@ -309,57 +299,52 @@ def _messages(items: object) -> list[_llm.Message]:
             continue
         texts = [text for text in (last["content"], each["content"]) if text]
         last["content"] = "\n".join(map(str, texts)) if texts else None
-        calls = [*_items(last.get("tool_calls")), *_items(each.get("tool_calls"))]
+        calls = [*listed(last.get("tool_calls")), *listed(each.get("tool_calls"))]
         last.update(_llm.known_only(tool_calls=calls or None))
     return messages
 
 
 def _message(item: object) -> _llm.Message | None:
     """Return one item as a message; None for those without text and call, as reasoning."""
-    kind, role = _field(item, "type"), _field(item, "role")
-    call_id = _field(item, "call_id") or _field(item, "tool_call_id")
+    kind, role = get(item, "type"), get(item, "role")
+    call_id = get(item, "call_id") or get(item, "tool_call_id")
     if role is not None:
         calls = [
-            _llm.tool_call(_field(call, "id"), _field(each, "name"), _field(each, "arguments"))
-            for call in _items(_field(item, "tool_calls"))
-            for each in (_field(call, "function"),)
+            _llm.tool_call(get(call, "id"), get(each, "name"), get(each, "arguments"))
+            for call in listed(get(item, "tool_calls"))
+            for each in (get(call, "function"),)
         ]
-        content = _content(_field(item, "content"))
+        content = _content(get(item, "content"))
         return _llm.message(role, content, tool_calls=calls, tool_call_id=call_id)
     if not isinstance(kind, str):
         return None
     if kind.endswith("_output"):
-        return _llm.message("tool", _content(_field(item, "output")), tool_call_id=call_id)
+        return _llm.message("tool", _content(get(item, "output")), tool_call_id=call_id)
     if kind.endswith("_call"):
-        arguments = _field(item, "arguments") or _field(item, "action") or _field(item, "input")
-        name = _field(item, "name") or kind
-        call = _llm.tool_call(call_id or _field(item, "id"), name, arguments)
+        arguments = get(item, "arguments") or get(item, "action") or get(item, "input")
+        name = get(item, "name") or kind
+        call = _llm.tool_call(call_id or get(item, "id"), name, arguments)
         return _llm.message("assistant", None, tool_calls=[call])
     return None
 
 
 def _content(value: object) -> object:
     """Return the text of a content, or its parts if some are no text."""
-    if not isinstance(value, list):
-        return value
-    parts = [_part(part) for part in cast("list[object]", value)]
-    texts = [part for part in parts if isinstance(part, str)]
-    if len(texts) == len(parts):
-        return "".join(texts) or None
-    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+    parts = [_part(part) for part in listed(value)]
+    return text_or_parts(parts) if isinstance(value, list) else value
 
 
 def _part(part: object) -> object:
-    text = _field(part, "text") or _field(part, "refusal")
+    text = get(part, "text") or get(part, "refusal")
     if isinstance(text, str):
         return text
-    kind = _field(part, "type")
+    kind = get(part, "type")
     for name in ("image_url", "file_data", "file_url", "input_audio"):
-        value = _field(part, name)
-        data = value if isinstance(value, str) else _field(value, "url") or _field(value, "data")
+        value = get(part, name)
+        data = value if isinstance(value, str) else get(value, "url") or get(value, "data")
         if isinstance(data, str):
             return _llm.media(kind, data)
-    return _llm.known_only(type=kind, id=_field(part, "file_id"))
+    return _llm.known_only(type=kind, id=get(part, "file_id"))
 
 
 # Governed agents

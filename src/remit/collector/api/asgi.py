@@ -101,7 +101,7 @@ class ApiApp:
         headers = dict(http.headers)
         request = Request(http.method, http.scope["path"], dict(http.query_params), headers)
         try:
-            endpoint, _ = match(request.method, request.path)
+            matched = endpoint, _ = match(request.method, request.path)
             http.scope[ROUTE] = endpoint.route
             # Refused before its body is read.
             if endpoint.operation != DOCUMENT and not secret_in(headers.get("authorization", "")):
@@ -116,18 +116,17 @@ class ApiApp:
                     raise
                 work = partial(
                     self._respond,
-                    request._replace(body=body),
-                    hold,
+                    partial(
+                        self._service.dispatch, request._replace(body=body), hold, matched=matched
+                    ),
                     compress=_accepts_gzip(http),
                 )
                 return await self._executor.run(work, writes=_holds_writer(endpoint))
         except RequestError as refusal:
             return refused(refusal)
 
-    def _respond(
-        self, request: Request, hold: Callable[[int], None], *, compress: bool
-    ) -> Response:
-        response = self._service.dispatch(request, hold)
+    def _respond(self, dispatch: Callable[[], Response], *, compress: bool) -> Response:
+        response = dispatch()
         if not compress or len(response.body) < MIN_COMPRESSED_BYTES:
             return response
         return response._replace(

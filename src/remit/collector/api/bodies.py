@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from remit.collector.errors import RequestError, malformed, too_large
-from remit.collector.json_io import check_values
+from remit.collector.json_io import check_body
 from remit.collector.settings import Settings
 
 GZIP: Final = "gzip"
@@ -69,7 +69,7 @@ def decoded(
     settings: Settings,
     hold: Callable[[int], None] | None = None,
 ) -> bytes:
-    """Return *body* without its content encoding.
+    """Return *body* without its content encoding, checked (`check_body`).
 
     Args:
         body: As it was received.
@@ -93,7 +93,7 @@ def decoded(
         body = unzip(body, settings.max_body_bytes)
         if hold is not None:
             hold(len(body))
-    check_values(body, settings.max_body_values)
+    check_body(body, settings.max_body_values)
     return body
 
 

@@ -20,7 +20,7 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, FINISH, SpanCall
 from remit.collector.errors import RequestError, invalid, invalid_field, malformed, too_large
-from remit.collector.json_io import Fields, check_keys, check_unicode, encode, fields_of
+from remit.collector.json_io import Fields, encode, fields_of
 from remit.collector.views.envelopes import error_answer
 from remit.models import routes
 from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
@@ -78,9 +78,7 @@ def items_of(body: bytes, max_items: int) -> list[BulkOperation]:
     Raises:
         RequestError: The request as a whole is not valid: 400, 413 or 422.
     """
-    check_unicode(body)
     raws = _raw_items(body)
-    check_keys(body)
     if not raws:
         raise invalid_field("items", "must not be empty")
     if len(raws) > max_items:
@@ -114,9 +112,9 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
         if keys:
             ctx.tx.keys(ctx.caller.account_id, operation, keys)
     for item, answer in _answers(ctx, items):
-        ctx.tally.items += 1
+        ctx.metrics.items += 1
         if isinstance(answer, RequestError):
-            ctx.tally.refused.append(answer.code)
+            ctx.metrics.refused.append(answer.code)
             outputs[item.key] = Raw(error_answer(answer))
             break
         outputs[item.key] = Raw(answer)
@@ -138,7 +136,7 @@ def _answers(
             continue
         if kind in _OF_RUNS and len(together) > 1:
             ids = {instance_id for item in together if (instance_id := _instance_id(item))}
-            ctx.tx.instances(None, ids)
+            ctx.tx.runs(None, ids)
         yield from ((item, _answer(ctx, item)) for item in together)
 
 

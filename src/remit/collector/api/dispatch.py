@@ -22,7 +22,6 @@ from remit.collector.api.bodies import GZIP, decoded
 from remit.collector.api.endpoints import BULK, DOCUMENT, Endpoint, match
 from remit.collector.api.openapi import document
 from remit.collector.api.operation import Operation, carry_out, read
-from remit.collector.domain import caller_of, erase
 from remit.collector.domain.context import (
     Allowance,
     Caller,
@@ -30,21 +29,22 @@ from remit.collector.domain.context import (
     IdSource,
     RequestCounts,
 )
-from remit.collector.domain.erasure import Selection
+from remit.collector.domain.erasure import Selection, erase
 from remit.collector.domain.params import Values, checked_key
+from remit.collector.domain.tokens import caller_of
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
-from remit.collector.json_io import Fields, check_keys, encode, fields_of, value_of
+from remit.collector.json_io import Fields, encode, fields_of, value_of
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import MIB, Settings
-from remit.collector.store import (
+from remit.collector.store.base import (
     ConflictError,
     Store,
     StoreUnavailableError,
     TooSlowError,
-    Transaction,
     write,
 )
-from remit.collector.validation import Declarations
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.declarations import Declarations
 from remit.collector.views.envelopes import error_answer
 from remit.errors import SettingsError
 
@@ -207,6 +207,7 @@ class Service:
         *,
         caller: Caller | None = None,
         tx: Transaction | None = None,
+        matched: tuple[Endpoint, str] | None = None,
     ) -> Response:
         """Return the answer to a request.
 
@@ -215,9 +216,10 @@ class Service:
             hold: Called with the length of a body that was decompressed; may raise a refusal.
             caller: Makes the request, as is known already; None authenticates its token.
             tx: An open transaction in which a request that only reads is answered.
+            matched: What `match` returns for it, if that is known already.
         """
         try:
-            endpoint, thing_id = match(request.method, request.path)
+            endpoint, thing_id = matched or match(request.method, request.path)
             if endpoint.operation == DOCUMENT:
                 return Response(HTTPStatus.OK, document())
             caller = caller or self.authenticate(request.headers.get("authorization", ""))
@@ -289,7 +291,6 @@ class Service:
         if endpoint.method == "GET":
             return read(endpoint, caller, {**request.query, **named}, None, max_depth)
         fields = fields_of(body)
-        check_keys(body)
         details = _details(fields, wrapped=endpoint.wrapped)
         key = _key(fields, details, request, max_depth)
         # The id that the path names wins.
@@ -333,12 +334,12 @@ class Service:
     def _write(self, caller: Caller, work: Callable[[Context], bytes], *, minimal: bool) -> bytes:
         def begin(tx: Transaction) -> tuple[bytes, RequestCounts]:
             ctx = self._context(tx, caller, minimal=minimal)
-            return work(ctx), ctx.tally
+            return work(ctx), ctx.metrics
 
-        answer, tally = self._written(begin)
-        self._metrics.add(SPANS, count=tally.spans)
-        self._metrics.add(ITEMS, count=tally.items)
-        for code in tally.refused:
+        answer, counted = self._written(begin)
+        self._metrics.add(SPANS, count=counted.spans)
+        self._metrics.add(ITEMS, count=counted.items)
+        for code in counted.refused:
             self._metrics.add(REFUSALS, code)
         return answer
 

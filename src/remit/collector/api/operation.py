@@ -26,7 +26,7 @@ from remit.collector.domain.params import (
 from remit.collector.domain.spans import SpanCall
 from remit.collector.errors import RequestError, forbidden, not_found
 from remit.collector.json_io import encode, object_of
-from remit.collector.store import KeyRow
+from remit.collector.store.rows import KeyRow
 from remit.collector.views.envelopes import success_answer
 
 
@@ -140,7 +140,7 @@ def _repeated(
         return None
     run_id, answer = known.agent_instance_id, known.answer or b""
     if caller.agent_id is not None and run_id is not None:
-        rows = ctx.tx.instances(caller.account_id, [run_id])
+        rows = ctx.tx.runs(caller.account_id, [run_id])
         if not all(caller.sees(row) for row in rows.values()):
             raise taken("idempotency_key")
     if known.request_hash not in {None, hashed}:

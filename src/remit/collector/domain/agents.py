@@ -25,7 +25,7 @@ from remit.collector.domain.params import (
 )
 from remit.collector.domain.risk import declared_risk
 from remit.collector.errors import invalid_action, invalid_field, not_found
-from remit.collector.store import AgentRow, EnvironmentRow
+from remit.collector.store.rows import AgentRow, EnvironmentRow
 from remit.collector.views.envelopes import list_answer
 from remit.collector.views.resources import agent_view
 from remit.models._types import WireModel
@@ -96,7 +96,7 @@ def show(ctx: Context, query: AgentQuery) -> dict[str, object]:
     environment_id = query.environment_id or ctx.caller.environment_id
     if environment_id is not None:
         row_of(ctx, EnvironmentRow, environment_id, "environment")
-    view = agent_view(row, ctx.tx.instance_counts([row.id], environment_id)[row.id])
+    view = agent_view(row, ctx.tx.run_counts([row.id], environment_id)[row.id])
     elsewhere = ctx.caller.environment_id not in {None, environment_id}
     if elsewhere or not query.include_counts:
         del view["instance_counts"]
@@ -108,7 +108,7 @@ def show(ctx: Context, query: AgentQuery) -> dict[str, object]:
 def list_agents(ctx: Context, query: AgentListQuery) -> bytes:
     """Return a page of the agents of the account."""
     listed = ctx.tx.list_rows(AgentRow, ctx.caller.account_id, query.equal, query.page)
-    counts = ctx.tx.instance_counts([row.id for row in listed.rows])
+    counts = ctx.tx.run_counts([row.id for row in listed.rows])
     views = [agent_view(row, counts[row.id]) for row in listed.rows]
     return list_answer(views, query.page, listed.total)
 
@@ -142,7 +142,7 @@ def reinstate(ctx: Context, agent_id: str) -> AgentRow:
 def delete(ctx: Context, agent_id: str) -> AgentRow:
     """Delete an agent without instances."""
     row = find(ctx, agent_id)
-    if sum(ctx.tx.instance_counts([row.id])[row.id].values()):
+    if sum(ctx.tx.run_counts([row.id])[row.id].values()):
         raise invalid_action("agent has instances: retire it")
     ctx.tx.remove_agent(row.id)
     return row
@@ -159,7 +159,7 @@ def find(ctx: Context, agent_id: str, *_: object) -> AgentRow:
 
 def view(ctx: Context, row: AgentRow) -> dict[str, object]:
     """Return an agent on the wire."""
-    return agent_view(row, ctx.tx.instance_counts([row.id])[row.id])
+    return agent_view(row, ctx.tx.run_counts([row.id])[row.id])
 
 
 def new_agent(

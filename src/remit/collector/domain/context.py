@@ -12,8 +12,10 @@ from remit._base.clock import Clock, Deadline
 from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
 from remit.collector.errors import RequestError, too_large
 from remit.collector.settings import Settings
-from remit.collector.store import AgentRow, InstanceRow, Transaction
-from remit.collector.validation import Budget, Declarations
+from remit.collector.store.rows import AgentRow, RunRow
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.budget import Budget
+from remit.collector.validation.declarations import Declarations
 
 
 class Permission(StrEnum):
@@ -108,7 +110,7 @@ class Caller:
         """Partition of the account, which all its ids share."""
         return partition_of(self.account_id) or 0
 
-    def sees(self, row: InstanceRow) -> bool:
+    def sees(self, row: RunRow) -> bool:
         """Return whether the instance exists for this caller."""
         return (
             row.account_id == self.account_id
@@ -219,7 +221,7 @@ class Context:
         declarations: Cache of schema versions.
         allowance: What a bulk request may still do.
         minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
-        tally: Counters of the request.
+        metrics: Counters of the request.
         budget: Time left for comparing payloads with their schemas.
         places: Where runs of equal registrations belong, as far as this request has read it.
     """
@@ -232,7 +234,7 @@ class Context:
     declarations: Declarations
     allowance: Allowance
     minimal: bool = False
-    tally: RequestCounts = field(default_factory=RequestCounts)
+    metrics: RequestCounts = field(default_factory=RequestCounts)
     budget: Budget = field(default_factory=Budget)
     places: dict[bytes, Place] = field(default_factory=dict[bytes, Place])
 

@@ -15,17 +15,11 @@ from remit.collector.domain.context import Context, IdSource
 from remit.collector.domain.params import Filter, Query, agent_of, check_text, instance_of, required
 from remit.collector.errors import forbidden, invalid, invalid_field, not_found, too_large
 from remit.collector.models.erasure import Erasure, ErasureForCreate
-from remit.collector.store import (
-    ErasureRow,
-    InstanceRow,
-    SpanRow,
-    Store,
-    TokenRow,
-    Transaction,
-    write,
-)
+from remit.collector.store.base import Store, write
+from remit.collector.store.rows import ErasureRow, RunRow, SpanRow, TokenRow
 from remit.collector.store.statements import EMPTY, ERASED
 from remit.collector.store.subjects import hash_of_subject
+from remit.collector.store.transaction import Transaction
 from remit.collector.views.envelopes import success_answer
 from remit.collector.views.instances import instance_view
 from remit.collector.views.resources import row_view
@@ -70,7 +64,7 @@ def runs_about(tx: Transaction, subject: str) -> list[str]:
 
     An erased run is not among them, because its subject was erased too.
     """
-    return tx.instances_of_subject(hash_of_subject(subject))
+    return tx.runs_of_subject(hash_of_subject(subject))
 
 
 def erase(
@@ -114,11 +108,11 @@ def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow
     """Erase one run, and return the stored *record*; None if the run does not exist any more."""
     instance_id = record.agent_instance_id
     tx.hold([instance_id], [])
-    row = tx.instances(None, [instance_id]).get(instance_id)
+    row = tx.runs(None, [instance_id]).get(instance_id)
     if row is None:
         return None
     spans = tx.erase(row, record.inserted_at)
-    after = tx.instances(None, [instance_id])[instance_id]
+    after = tx.runs(None, [instance_id])[instance_id]
     answers = tx.replace_answers(instance_id, success_answer(instance_view(after)))
     record = msgspec.structs.replace(
         record,
@@ -191,16 +185,16 @@ def _chosen(ctx: Context, asked_for: AskedFor, value: str) -> list[str]:
         if caller.agent_id not in {None, value}:
             raise forbidden("a deployment's token is for its agent only: use an account's token")
         agent_of(ctx, value)
-        return ctx.tx.instances_of_agent(value, within, MAX_RUNS + 1)
+        return ctx.tx.runs_of_agent(value, within, MAX_RUNS + 1)
     if caller.agent_id is not None:
         within["agent_id"] = caller.agent_id
-    return ctx.tx.instances_of_subject(hash_of_subject(value), within, MAX_RUNS + 1)
+    return ctx.tx.runs_of_subject(hash_of_subject(value), within, MAX_RUNS + 1)
 
 
 def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
     """List the erasures of a run, oldest first."""
     run_id, caller = required(query.model_dump(), "run_id"), ctx.caller
-    row = ctx.tx.instances(caller.account_id, [run_id]).get(run_id)
+    row = ctx.tx.runs(caller.account_id, [run_id]).get(run_id)
     records = [one for one in ctx.tx.erasures(run_id) if one.account_id == caller.account_id]
     # The records of a run that is gone say nothing of its agent.
     visible = caller.sees(row) if row is not None else bool(records) and caller.agent_id is None
@@ -212,7 +206,7 @@ def list_erasures(ctx: Context, query: ErasureQuery) -> dict[str, object]:
 # Payloads that arrive after an erasure
 
 
-def without_payloads(row: InstanceRow) -> InstanceRow:
+def without_payloads(row: RunRow) -> RunRow:
     """Return an instance as it may be stored: an erased one has no payloads."""
     if row.erased_at is None or (row.quality_payloads == EMPTY and row.termination_reason is None):
         return row
@@ -220,7 +214,7 @@ def without_payloads(row: InstanceRow) -> InstanceRow:
     return msgspec.structs.replace(row, quality_payloads=EMPTY, termination_reason=reason)
 
 
-def span_without_payloads(row: SpanRow, instance: InstanceRow) -> SpanRow:
+def span_without_payloads(row: SpanRow, instance: RunRow) -> SpanRow:
     """Return a span of *instance* as it may be stored."""
     if instance.erased_at is None:
         return row

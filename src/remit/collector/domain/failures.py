@@ -13,9 +13,9 @@ from remit._base.markers import is_marker
 from remit._policy.violations import denied_by
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
-from remit.collector.store import InstanceRow, SpanRow
+from remit.collector.store.rows import RunRow, SpanRow
 from remit.collector.store.subjects import ROOT_SPAN
-from remit.collector.validation import CompiledSpanType
+from remit.collector.validation.declarations import CompiledSpanType
 from remit.errors import causes
 from remit.models.data_risk import Classification
 
@@ -164,7 +164,7 @@ def failure_of(row: SpanRow, span_type: CompiledSpanType | None) -> Failure:
     )
 
 
-def failure_in(run: InstanceRow) -> Failure | None:
+def failure_in(run: RunRow) -> Failure | None:
     """Return the failure that is kept with a run."""
     if run.failure_us is None:
         return None
@@ -178,7 +178,7 @@ def failure_in(run: InstanceRow) -> Failure | None:
     )
 
 
-def with_failure(run: InstanceRow, failure: Failure | None) -> InstanceRow:
+def with_failure(run: RunRow, failure: Failure | None) -> RunRow:
     """Return a run with a failure."""
     if failure is None:
         return run

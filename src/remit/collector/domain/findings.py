@@ -12,7 +12,7 @@ from typing import Final
 
 from remit._base import markers
 from remit._policy.violations import denied_by, exceeded_by
-from remit.collector.store import (
+from remit.collector.store.rows import (
     BAD_PAYLOAD,
     BEYOND,
     DENIED,
@@ -22,7 +22,7 @@ from remit.collector.store import (
     LOST,
     WITHHELD,
     FindingRow,
-    InstanceRow,
+    RunRow,
     SpanRow,
 )
 from remit.errors import Violation
@@ -90,7 +90,7 @@ class Marks:
 
 
 def finding_rows(
-    run: InstanceRow, row: SpanRow, added: int, marks: Marks | None
+    run: RunRow, row: SpanRow, added: int, marks: Marks | None
 ) -> Iterator[FindingRow]:
     """Yield the findings of a span.
 
@@ -112,13 +112,13 @@ def finding_rows(
             yield _row(run, row, kind, number, sentence)
 
 
-def hole_row(run: InstanceRow, root: SpanRow, recorded: int) -> FindingRow:
+def hole_row(run: RunRow, root: SpanRow, recorded: int) -> FindingRow:
     """Return the finding that a run has fewer spans than it recorded."""
     return _row(run, root, HOLE, recorded)
 
 
 def _row(
-    run: InstanceRow, row: SpanRow, kind: int, number: int, sentence: str | None = None
+    run: RunRow, row: SpanRow, kind: int, number: int, sentence: str | None = None
 ) -> FindingRow:
     began_us = row.inserted_at if row.started_at is None else row.started_at
     return FindingRow(

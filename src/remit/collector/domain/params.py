@@ -28,8 +28,8 @@ from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, forbidden, invalid, invalid_field, not_found
 from remit.collector.json_io import object_of
 from remit.collector.settings import KIB
-from remit.collector.store import AgentRow, InstanceRow, Listed, Page
-from remit.collector.store.rows import Row
+from remit.collector.store.filters import Listed, Page
+from remit.collector.store.rows import AgentRow, Row, RunRow
 from remit.collector.times import parse_us
 from remit.collector.views.envelopes import list_answer
 from remit.models.bulk import MAX_KEY_CHARS
@@ -302,7 +302,7 @@ def count(ctx: Context, kind: type[R], equal: Mapping[str, str]) -> int:
 
 def count_runs(ctx: Context, equal: Mapping[str, str]) -> int:
     """Return how many runs of the account have the values in *equal*."""
-    return ctx.tx.list_instances(ctx.caller.account_id, equal, _ONE_ROW).total
+    return ctx.tx.list_runs(ctx.caller.account_id, equal, _ONE_ROW).total
 
 
 # Bodies
@@ -515,13 +515,13 @@ def agent_of(ctx: Context, agent_id: str) -> AgentRow:
     return row
 
 
-def instance_of(ctx: Context, instance_id: str) -> InstanceRow:
+def instance_of(ctx: Context, instance_id: str) -> RunRow:
     """Return the instance of this id.
 
     Raises:
         RequestError: 404, there is none for this caller.
     """
-    row = ctx.tx.instances(ctx.caller.account_id, [instance_id]).get(instance_id)
+    row = ctx.tx.runs(ctx.caller.account_id, [instance_id]).get(instance_id)
     if row is None or not ctx.caller.sees(row):
         raise not_found("agent_instance")
     return row

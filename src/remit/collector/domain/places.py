@@ -37,16 +37,15 @@ from remit.collector.models.deployment import (
     AgentDeploymentForCreate,
     AgentDeploymentForUpdate,
 )
-from remit.collector.store import (
+from remit.collector.store.base import Store, write
+from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
     DeploymentRow,
     EnvironmentRow,
-    Store,
-    Transaction,
     VersionRow,
-    write,
 )
+from remit.collector.store.transaction import Transaction
 from remit.collector.views.resources import row_view
 
 R = TypeVar("R", AccountRow, EnvironmentRow)

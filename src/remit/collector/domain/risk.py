@@ -16,23 +16,21 @@ from remit.collector.domain.context import Context
 from remit.collector.domain.findings import Marks
 from remit.collector.domain.params import Instant, Query, agent_of, instance_of
 from remit.collector.json_io import read_json
-from remit.collector.store import (
+from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.store.filters import Page, SpanFilter, TypeCounts
+from remit.collector.store.rows import (
     BEYOND,
     DENIED,
     HIDDEN,
     WITHHELD,
     AgentRow,
-    InstanceRow,
-    Page,
+    RunRow,
     SchemaVersionRow,
-    SpanFilter,
-    Transaction,
-    TypeCounts,
     VersionRow,
 )
-from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
+from remit.collector.store.transaction import Transaction
 from remit.collector.times import FIRST_US, US_PER_S, format_us
-from remit.collector.validation import read_span_types
+from remit.collector.validation.declarations import read_span_types
 from remit.models.data_risk import ActionProfile, Classification, DataCategories
 from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
 
@@ -99,7 +97,7 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
     return risk.model_dump(mode="json")
 
 
-def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
+def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
     """Return the risk of one run."""
     types = tx.types_in_run(instance.id)
     # To look for such spans takes time in a long run.
@@ -117,7 +115,7 @@ def risk_of_run(tx: Transaction, instance: InstanceRow) -> Risk:
     return risk
 
 
-def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list[InstanceRow]:
+def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list[RunRow]:
     rows = ctx.tx.newest_terminated(agent_id, ctx.caller.environment_id, MOST_TERMINATED)
     within = [row for row in rows if start_us <= (row.finished_at or row.updated_at) <= end_us]
     return sorted(within, key=lambda row: row.finished_at or row.updated_at, reverse=True)
@@ -126,7 +124,7 @@ def _terminated(ctx: Context, agent_id: str, start_us: int, end_us: int) -> list
 def _risk(
     agent_id: str,
     types: Sequence[TypeCounts],
-    terminated: Sequence[InstanceRow],
+    terminated: Sequence[RunRow],
     *,
     violations: dict[str, int],
     excesses: dict[str, int],
@@ -220,7 +218,7 @@ def _counts(words: Iterator[tuple[list[str], int]]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _withheld_in(tx: Transaction, instance: InstanceRow) -> tuple[dict[str, int], bool]:
+def _withheld_in(tx: Transaction, instance: RunRow) -> tuple[dict[str, int], bool]:
     """Return how often each rule withheld a value in a run, and whether all spans were read."""
     rules = Counter[str]()
     spans = chars = 0

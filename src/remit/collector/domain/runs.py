@@ -12,6 +12,7 @@ import msgspec
 
 from remit._base.ids import is_pfid
 from remit.collector.domain.agents import new_agent
+from remit.collector.domain.conformance import judged_qualities
 from remit.collector.domain.context import Context, Place
 from remit.collector.domain.erasure import without_payloads
 from remit.collector.domain.keys import body_hash, used_otherwise
@@ -37,13 +38,11 @@ from remit.collector.domain.states import (
     start_instance,
     terminate_instance,
 )
-from remit.collector.domain.validation import judged_qualities
 from remit.collector.domain.versions import LEGACY_QUALITY, schema_version_of, version_of
 from remit.collector.errors import forbidden, invalid_field, not_found, unknown_schema_version
 from remit.collector.json_io import canonical, encode, read_json
 from remit.collector.settings import KIB
-from remit.collector.store import AgentRow, InstanceRow, TokenRow
-from remit.collector.store.rows import all_spans
+from remit.collector.store.rows import AgentRow, RunRow, TokenRow, all_spans
 from remit.collector.views.envelopes import list_answer
 from remit.collector.views.instances import detail_view, instance_view, summary_view
 from remit.models.agent import AgentForCreate
@@ -79,7 +78,7 @@ _PER_PROCESS: Final = frozenset({"agent_id", "update_current_version", KEPT})
 class Registered(NamedTuple):
     """A registered run and its agent."""
 
-    row: InstanceRow
+    row: RunRow
     agent: AgentRow | None
 
     @property
@@ -167,7 +166,7 @@ def _registration(registered: Registered, details: dict[str, object]) -> dict[st
 
 def _known(
     ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
-) -> InstanceRow | None:
+) -> RunRow | None:
     """Return the instance of the chosen id, if an equal request created it.
 
     Raises:
@@ -176,7 +175,7 @@ def _known(
     instance_id = checked_id(request.id)
     if instance_id is None:
         return None
-    row = ctx.tx.instances(None, [instance_id]).get(instance_id)
+    row = ctx.tx.runs(None, [instance_id]).get(instance_id)
     if row is not None and not (ctx.caller.sees(row) and row.body_hash == body_hash(fields)):
         raise taken("id")
     return row
@@ -184,14 +183,14 @@ def _known(
 
 def _add(
     ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values, place: Place
-) -> InstanceRow:
+) -> RunRow:
     identifier = request.external_identifier
     check_identifier("external_identifier", identifier)
-    if identifier is not None and ctx.tx.instance_of_identifier(
+    if identifier is not None and ctx.tx.run_of_identifier(
         place.agent.id, place.environment_id, identifier
     ):
         raise taken("external_identifier")
-    row = InstanceRow(
+    row = RunRow(
         id=request.id or ctx.new_id(),
         account_id=place.agent.account_id,
         agent_id=place.agent.id,
@@ -287,14 +286,14 @@ def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
 # Steps
 
 
-def start(ctx: Context, instance_id: str, request: TimestampRequest) -> InstanceRow:
+def start(ctx: Context, instance_id: str, request: TimestampRequest) -> RunRow:
     """Start an instance."""
     row = instance_of(ctx, instance_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
     return _changed(ctx, row, start_instance(row, at_us, ctx.now_us))
 
 
-def finish(ctx: Context, instance_id: str, request: FinishInstanceRequest) -> InstanceRow:
+def finish(ctx: Context, instance_id: str, request: FinishInstanceRequest) -> RunRow:
     """Finish an instance."""
     row = instance_of(ctx, instance_id)
     at_us = instant("timestamp", request.timestamp, ctx.now_us)
@@ -302,7 +301,7 @@ def finish(ctx: Context, instance_id: str, request: FinishInstanceRequest) -> In
     return _changed(ctx, row, _with_handled(ctx, ended))
 
 
-def terminate(ctx: Context, instance_id: str, request: TerminateInstanceRequest) -> InstanceRow:
+def terminate(ctx: Context, instance_id: str, request: TerminateInstanceRequest) -> RunRow:
     """Terminate an instance."""
     row = instance_of(ctx, instance_id)
     check_text("reason", request.reason)
@@ -322,14 +321,14 @@ def _named_caller(ctx: Context) -> str:
     return "holder of the database" if name is None else f"API, {name}"
 
 
-def record_quality(ctx: Context, instance_id: str, request: RecordQualityRequest) -> InstanceRow:
+def record_quality(ctx: Context, instance_id: str, request: RecordQualityRequest) -> RunRow:
     """Set or remove the quality payload of one name."""
     row = instance_of(ctx, instance_id)
     check_name("name", request.name)
     return _changed(ctx, row, _with_quality(row, request.name, request.payload, ctx.now_us))
 
 
-def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> InstanceRow:
+def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> RunRow:
     """Replace the one quality payload of older clients, kept under the name `quality`."""
     row = instance_of(ctx, instance_id)
     if "quality_payload" not in request.model_fields_set:
@@ -338,7 +337,7 @@ def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> Instan
     return _changed(ctx, row, changed)
 
 
-def _changed(ctx: Context, before: InstanceRow, row: InstanceRow) -> InstanceRow:
+def _changed(ctx: Context, before: RunRow, row: RunRow) -> RunRow:
     """Store a changed instance."""
     row = without_payloads(row)
     ctx.tx.counts.run(before, row)
@@ -346,14 +345,14 @@ def _changed(ctx: Context, before: InstanceRow, row: InstanceRow) -> InstanceRow
     return row
 
 
-def _with_handled(ctx: Context, row: InstanceRow) -> InstanceRow:
+def _with_handled(ctx: Context, row: RunRow) -> RunRow:
     """Return an ended run with the number of its failed spans whose parent is complete."""
     if not row.spans_failed:
         return row
     return msgspec.structs.replace(row, handled=ctx.tx.handled(row.id))
 
 
-def _with_quality(row: InstanceRow, name: str, payload: object, now_us: int) -> InstanceRow:
+def _with_quality(row: RunRow, name: str, payload: object, now_us: int) -> RunRow:
     qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     qualities.pop(name, None)
     if payload is not None:
@@ -402,22 +401,22 @@ def list_runs(ctx: Context, query: RunQuery) -> bytes:
         equal["agent_id"] = agent_id
     if ctx.caller.environment_id is not None:
         equal["environment_id"] = ctx.caller.environment_id
-    listed = ctx.tx.list_instances(ctx.caller.account_id, equal, query.page)
+    listed = ctx.tx.list_runs(ctx.caller.account_id, equal, query.page)
     return list_answer([summary_view(row) for row in listed.rows], query.page, listed.total)
 
 
-def find(ctx: Context, instance_id: str, *_: object) -> InstanceRow:
+def find(ctx: Context, instance_id: str, *_: object) -> RunRow:
     """Return an instance."""
     return instance_of(ctx, instance_id)
 
 
-def view(ctx: Context, row: InstanceRow) -> dict[str, object]:
+def view(ctx: Context, row: RunRow) -> dict[str, object]:
     """Return an instance as a step on it is answered."""
     row = _readable(ctx, row)
     return instance_view(row, *_qualities(ctx, row))
 
 
-def minimal_view(row: InstanceRow) -> dict[str, object]:
+def minimal_view(row: RunRow) -> dict[str, object]:
     """Return the members of an instance that the SDK reads."""
     return {
         "id": row.id,
@@ -427,7 +426,7 @@ def minimal_view(row: InstanceRow) -> dict[str, object]:
     }
 
 
-def shown(ctx: Context, row: InstanceRow) -> dict[str, object]:
+def shown(ctx: Context, row: RunRow) -> dict[str, object]:
     """Return an instance as it is shown alone."""
     row = _readable(ctx, row)
     recorded = ctx.tx.recorded(row)
@@ -435,7 +434,7 @@ def shown(ctx: Context, row: InstanceRow) -> dict[str, object]:
     return detail_view(row, *_qualities(ctx, row), spans)
 
 
-def _readable(ctx: Context, row: InstanceRow) -> InstanceRow:
+def _readable(ctx: Context, row: RunRow) -> RunRow:
     """Return an instance without what was recorded for a caller who reads no values."""
     if ctx.caller.reads:
         return row
@@ -443,6 +442,6 @@ def _readable(ctx: Context, row: InstanceRow) -> InstanceRow:
 
 
 def _qualities(
-    ctx: Context, row: InstanceRow
+    ctx: Context, row: RunRow
 ) -> tuple[Mapping[str, str | None], Mapping[str, list[str]]]:
     return judged_qualities(ctx.tx, ctx.declarations, row, ctx.budget)

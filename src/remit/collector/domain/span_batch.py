@@ -13,11 +13,17 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
+from remit.collector.domain.conformance import (
+    found_at_creation,
+    found_at_finish,
+    shown_span,
+    with_summary,
+)
 from remit.collector.domain.context import Context
 from remit.collector.domain.erasure import span_without_payloads
 from remit.collector.domain.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
 from remit.collector.domain.params import instant, taken
-from remit.collector.domain.run_tally import RunTally
+from remit.collector.domain.run_changes import RunChanges
 from remit.collector.domain.spans import (
     CREATE,
     FINISH,
@@ -28,23 +34,17 @@ from remit.collector.domain.spans import (
     span_to_finish,
 )
 from remit.collector.domain.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
-from remit.collector.domain.validation import (
-    found_at_creation,
-    found_at_finish,
-    shown_span,
-    with_summary,
-)
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import same_json
-from remit.collector.store import (
+from remit.collector.store.rows import (
     CREATED_BY_KEY,
     FINISHED_BY_KEY,
     SENSITIVE,
-    InstanceRow,
     KeyRow,
+    RunRow,
     SpanRow,
 )
-from remit.collector.validation import CompiledSpanType, Declared
+from remit.collector.validation.declarations import CompiledSpanType, Declared
 from remit.collector.views.envelopes import span_answer
 from remit.collector.views.spans import without_values
 
@@ -77,12 +77,12 @@ class SpanBatch:
         self._minimal = minimal
         self._account_id = ctx.caller.account_id
         self._spans: dict[str, SpanRow] = {}
-        self._instances: dict[str, InstanceRow] = {}
+        self._instances: dict[str, RunRow] = {}
         self._keys: dict[tuple[str, str], KeyRow] = {}
         self._new: dict[str, SpanRow] = {}
         self._changed: dict[str, SpanRow] = {}
         self._new_keys: list[KeyRow] = []
-        self._tallies: dict[str, RunTally] = {}
+        self._changes_by_run: dict[str, RunChanges] = {}
         self._versions: dict[str, Declared] = {}
 
     def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
@@ -118,8 +118,8 @@ class SpanBatch:
         instance_ids: set[str] = set()
         created: set[str | None] = set()
         named: set[str | None] = set()
-        # Whether every operation only adds the span that it names: then the spans need not be read,
-        # because one that another request added is a conflict.
+        # Whether every operation only adds the span that it names: one that another request adds
+        # meanwhile is a conflict then, so that spans of which none was found need not be read.
         adds = True
         for _, _, home, fields in tasks:
             if isinstance(fields, SpanToCreate):
@@ -133,16 +133,17 @@ class SpanBatch:
                 named.add(fields.agent_span_id)
         new_ids = {span_id for span_id in created if span_id is not None}
         span_ids = new_ids.union(span_id for span_id in named if span_id is not None)
-        there = tx.hold(instance_ids, span_ids, created=new_ids)
+        shards = tx.hold(instance_ids, span_ids, created=new_ids)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
                 self._keys[operation, key] = row
-        span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
-        if span_ids and (there or self._keys or not adds):
-            self._spans = tx.spans(account_id, span_ids)
+        used = {row.agent_span_id for row in self._keys.values() if row.agent_span_id}
+        if used or (span_ids and (shards is None or shards or not adds)):
+            within = shards or None if used <= span_ids else None
+            self._spans = tx.spans(account_id, span_ids | used, within)
         instance_ids.update(row.agent_instance_id for row in self._spans.values())
-        self._instances = tx.instances(account_id, instance_ids)
+        self._instances = tx.runs(account_id, instance_ids)
 
     def _decide(self, task: Task) -> bytes:
         first = self._first_result(task)
@@ -218,36 +219,36 @@ class SpanBatch:
             if not self._same_creation(fields, known):
                 raise taken("id")
             return self._answer(known)
-        tally = self._tally(instance)
-        span_type = tally.types.get(fields.schema_name)
+        run_changes = self._changes_of(instance)
+        span_type = run_changes.types.get(fields.schema_name)
         flags, marks = found_at_creation(self._ctx, span_type, fields)
         if task.home == span_id:
             flags |= CREATED_BY_KEY
-        refs = instance.ref, tally.type_ref(fields.schema_name)
+        refs = instance.ref, run_changes.type_ref(fields.schema_name)
         row = self._new_span(span_id, fields, flags, refs)
         row = self._ended(span_without_payloads(row, instance), instance, span_type)
         self._spans[span_id] = self._new[span_id] = row
-        tally.take(None, row, marks, _result_in(fields))
+        run_changes.take(None, row, marks, _result_in(fields))
         self._keep_key(task, row)
         return self._answer(row)
 
-    def _tally(self, instance: InstanceRow) -> RunTally:
-        tally = self._tallies.get(instance.id)
-        if tally is None:
+    def _changes_of(self, instance: RunRow) -> RunChanges:
+        run_changes = self._changes_by_run.get(instance.id)
+        if run_changes is None:
             types = self._version(instance).types
-            tally = self._tallies[instance.id] = RunTally(self._ctx.tx, instance, types)
-        return tally
+            run_changes = self._changes_by_run[instance.id] = RunChanges(
+                self._ctx.tx, instance, types
+            )
+        return run_changes
 
-    def _version(self, instance: InstanceRow) -> Declared:
+    def _version(self, instance: RunRow) -> Declared:
         version = self._versions.get(instance.id)
         if version is None:
             version = self._ctx.declarations.of(self._ctx.tx, instance.agent_schema_version_id)
             self._versions[instance.id] = version
         return version
 
-    def _ended(
-        self, row: SpanRow, instance: InstanceRow, span_type: CompiledSpanType | None
-    ) -> SpanRow:
+    def _ended(self, row: SpanRow, instance: RunRow, span_type: CompiledSpanType | None) -> SpanRow:
         """Return a span with its summary, if it has ended."""
         if row.status in UNFINISHED or instance.erased_at is not None:
             return row
@@ -296,15 +297,15 @@ class SpanBatch:
             sensitive=bool(fields.sensitive_encoding),
         )
         instance = self._instances[row.agent_instance_id]
-        tally = self._tally(instance)
-        span_type = tally.types.get(row.schema_name)
+        run_changes = self._changes_of(instance)
+        span_type = run_changes.types.get(row.schema_name)
         found, marks = found_at_finish(self._ctx, span_type, finished.status, fields)
         own_key = FINISHED_BY_KEY if task.home == row.id else 0
         finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
         finished = self._ended(span_without_payloads(finished, instance), instance, span_type)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        tally.take(row, finished, marks, _result_in(fields))
+        run_changes.take(row, finished, marks, _result_in(fields))
         self._keep_key(task, finished)
         return self._answer(finished)
 
@@ -338,15 +339,15 @@ class SpanBatch:
         tx = self._ctx.tx
         if self._new:
             tx.add_spans(list(self._new.values()))
-            self._ctx.tally.spans += len(self._new)
+            self._ctx.metrics.spans += len(self._new)
         if self._changed:
             tx.change_spans(list(self._changed.values()))
         if self._new_keys:
             tx.add_keys(self._new_keys)
-        if self._tallies:
-            tallies = self._tallies.values()
-            runs = [tally.compared(tally.write()) for tally in tallies]
-            tx.add_findings([row for tally in tallies for row in tally.findings])
+        if self._changes_by_run:
+            all_changes = self._changes_by_run.values()
+            runs = [run_changes.compared(run_changes.write()) for run_changes in all_changes]
+            tx.add_findings([row for run_changes in all_changes for row in run_changes.findings])
             tx.change_runs(runs)
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from remit.collector.domain.conformance import shown
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import (
     Instant,
@@ -20,11 +21,11 @@ from remit.collector.domain.params import (
 from remit.collector.domain.risk import span_type_names
 from remit.collector.domain.span_batch import SpanBatch
 from remit.collector.domain.spans import CREATE, SpanCall
-from remit.collector.domain.validation import shown
 from remit.collector.errors import RequestError, invalid_field, not_found
 from remit.collector.json_io import encode, fields_of
 from remit.collector.models.service import CreateTestSpansRequest
-from remit.collector.store import InstanceRow, SpanFilter, SpanRow
+from remit.collector.store.filters import SpanFilter
+from remit.collector.store.rows import RunRow, SpanRow
 from remit.collector.views.envelopes import list_answer
 from remit.collector.views.spans import SpanView
 
@@ -53,7 +54,7 @@ class ShownSpan(NamedTuple):
     """A span and its run; `id` is that of the span."""
 
     row: SpanRow
-    instance: InstanceRow
+    instance: RunRow
 
     @property
     def id(self) -> str:
@@ -70,7 +71,7 @@ def find(ctx: Context, span_id: str, *_: object) -> ShownSpan:
     row = ctx.tx.spans(ctx.caller.account_id, [span_id]).get(span_id)
     if row is not None:
         run_id = row.agent_instance_id
-        instance = ctx.tx.instances(ctx.caller.account_id, [run_id]).get(run_id)
+        instance = ctx.tx.runs(ctx.caller.account_id, [run_id]).get(run_id)
         if instance is not None and ctx.caller.sees(instance):
             return ShownSpan(row, instance)
     raise not_found("agent_span")
@@ -110,7 +111,7 @@ def list_spans(ctx: Context, query: SpanQuery) -> bytes:
         # A shorter page; the next one begins where it ends.
         page = replace(page, size=len(listed.rows))
     instance_ids = {row.agent_instance_id for row in listed.rows}
-    instances = ctx.tx.instances(ctx.caller.account_id, instance_ids)
+    instances = ctx.tx.runs(ctx.caller.account_id, instance_ids)
 
     def view(row: SpanRow) -> SpanView:
         view = shown(ctx, row, instances[row.agent_instance_id])

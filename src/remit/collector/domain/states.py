@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from remit.collector.errors import RequestError, invalid_action
-from remit.collector.store import SENSITIVE, InstanceRow, SpanRow
+from remit.collector.store.rows import SENSITIVE, RunRow, SpanRow
 
 _replace = msgspec.structs.replace
 
@@ -23,7 +23,7 @@ TERMINATED: Final = "terminated"
 UNFINISHED: Final = frozenset({PENDING, ACTIVE})
 
 
-def start_instance(row: InstanceRow, at_us: int, now_us: int) -> InstanceRow:
+def start_instance(row: RunRow, at_us: int, now_us: int) -> RunRow:
     """Return the instance started.
 
     One late start is accepted: a finish may overtake it in the clients' queues, and they stop
@@ -38,7 +38,7 @@ def start_instance(row: InstanceRow, at_us: int, now_us: int) -> InstanceRow:
     return _replace(row, status=status, start_seen=1, started_at=at_us, updated_at=now_us)
 
 
-def finish_instance(row: InstanceRow, status: str, at_us: int, now_us: int) -> InstanceRow:
+def finish_instance(row: RunRow, status: str, at_us: int, now_us: int) -> RunRow:
     """Return the instance finished; a finish of a pending one implies its start.
 
     Raises:
@@ -50,7 +50,7 @@ def finish_instance(row: InstanceRow, status: str, at_us: int, now_us: int) -> I
     return _replace(row, status=status, started_at=started_at, finished_at=at_us, updated_at=now_us)
 
 
-def terminate_instance(row: InstanceRow, reason: str, by: str, now_us: int) -> InstanceRow:
+def terminate_instance(row: RunRow, reason: str, by: str, now_us: int) -> RunRow:
     """Return the instance ended from outside; its open spans stay, for the client to finish.
 
     Raises:

@@ -33,7 +33,9 @@ from remit.collector.domain.places import deployment_of, prepare
 from remit.collector.domain.runs import environment_for
 from remit.collector.errors import forbidden, invalid_action, invalid_field, unauthorized
 from remit.collector.models.api_token import ApiToken, ApiTokenForCreate
-from remit.collector.store import AgentRow, Reader, Store, TokenRow, Transaction, write
+from remit.collector.store.base import Reader, Store, write
+from remit.collector.store.rows import AgentRow, TokenRow
+from remit.collector.store.transaction import Transaction
 from remit.collector.times import format_us, parse_us
 from remit.collector.views.resources import row_view
 from remit.errors import UsageError

@@ -22,7 +22,7 @@ from remit.collector.models.deployment import (
     AgentVersion,
     AgentVersionForCreate,
 )
-from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow, content_hash
+from remit.collector.store.rows import AgentRow, SchemaVersionRow, VersionRow, content_hash
 from remit.collector.views.resources import row_view, schema_summary
 from remit.models.agent_instance import (
     AgentSchemaVersionForRegister,

@@ -27,19 +27,15 @@ from remit._policy.words import (
     most_sensitive,
     word_of,
 )
-from remit.collector.domain import Context, is_closed
+from remit.collector.domain.context import Context
+from remit.collector.domain.failures import is_closed
 from remit.collector.json_io import read_json
 from remit.collector.page.formats import short_name
 from remit.collector.page.payload_tree import members
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.windows import Window
-from remit.collector.store.questions import (
-    AgentRecord,
-    CountCriteria,
-    StepCount,
-    agents,
-    step_counts,
-)
+from remit.collector.store.questions.count_lists import CountCriteria, StepCount, step_counts
+from remit.collector.store.questions.records import AgentRecord, agents
 
 NEVER: Final = "never"
 """The word for what is ruled out."""

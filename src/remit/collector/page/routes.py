@@ -33,7 +33,7 @@ from remit.collector.page.guards import (
     is_secure,
 )
 from remit.collector.page.visits import Api, Data, Handler, Page, Pieces, Redirect, Visit
-from remit.collector.store import Store, StoreUnavailableError
+from remit.collector.store.base import Store, StoreUnavailableError
 from remit.collector.times import US_PER_S
 
 MAX_FORM_BYTES: Final = 64 * 1024

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.domain.params import instance_of
 from remit.collector.errors import not_found
-from remit.collector.store import ErasureRow, InstanceRow
-from remit.collector.store.questions import RunRef, Scope, run_ref_of, scope_of
+from remit.collector.store.questions.scope import RunRef, Scope, run_ref_of, scope_of
+from remit.collector.store.rows import ErasureRow, RunRow
 
 
 class SeenRun(NamedTuple):
     """A run that the person may see."""
 
-    row: InstanceRow
+    row: RunRow
     ref: RunRef
 
 
@@ -51,14 +51,14 @@ def run_in(ctx: Context, run_id: str) -> SeenRun:
     return SeenRun(row, ref)
 
 
-def erased_runs(ctx: Context, records: Iterable[ErasureRow]) -> dict[str, InstanceRow | None]:
+def erased_runs(ctx: Context, records: Iterable[ErasureRow]) -> dict[str, RunRow | None]:
     """Return the erased runs that the caller sees, by id; None for one that is gone.
 
     The record of a run that is gone says nothing of its agent: only the account sees it.
     """
     caller = ctx.caller
     ids = {record.agent_instance_id for record in records}
-    rows = ctx.tx.instances(caller.account_id, ids)
+    rows = ctx.tx.runs(caller.account_id, ids)
     if caller.agent_id is None:
         return {run_id: rows.get(run_id) for run_id in ids}
     return {row.id: row for row in rows.values() if caller.sees(row)}

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from remit.collector.api.dispatch import Request, Service
-from remit.collector.domain import Caller, Context
+from remit.collector.domain.context import Caller, Context
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page.account.sessions import Sessions
-from remit.collector.store import SessionRow
+from remit.collector.store.rows import SessionRow
 
 T = TypeVar("T")
 RUNS: Final = "/api/remit/v1/runs"

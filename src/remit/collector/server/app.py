@@ -30,7 +30,7 @@ from remit.collector.server.maintenance import Maintenance
 from remit.collector.server.middleware import Gate, envelope
 from remit.collector.server.prometheus import PrometheusMetrics
 from remit.collector.settings import Settings
-from remit.collector.store import Store
+from remit.collector.store.base import Store
 
 
 def create_app(

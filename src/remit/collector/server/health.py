@@ -15,7 +15,8 @@ from starlette.routing import Route
 from remit._base.version import __version__
 from remit.collector.api.asgi import CALLER, Executor
 from remit.collector.api.dispatch import HEADERS, RETRY_AFTER_S, Service
-from remit.collector.domain import Permission, TokenScope
+from remit.collector.domain.context import Permission
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import RequestError, forbidden, unauthorized
 from remit.collector.metrics import Metrics
 from remit.collector.server.prometheus import CONTENT_TYPE

@@ -11,7 +11,7 @@ from remit._base.clock import NS_PER_S, NS_PER_US, Clock
 from remit._base.guard import logger
 from remit._base.text import number_of
 from remit.collector.settings import Settings
-from remit.collector.store import Store
+from remit.collector.store.base import Store
 
 MAINTAIN_EVERY_S: Final = 1.0
 RETAIN_EVERY_S: Final = 3600

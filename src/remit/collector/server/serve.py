@@ -27,13 +27,13 @@ from remit._base.system import STOP_SIGNALS, allow_open_files
 from remit._base.text import number_of
 from remit._base.version import __version__
 from remit.collector.api.asgi import ThreadExecutor
-from remit.collector.domain import prepare
+from remit.collector.domain.places import prepare
 from remit.collector.server.access_log import AccessLog
 from remit.collector.server.app import create_app
 from remit.collector.server.log import INFO, LogFormat, level_of_uvicorn, start_logging
 from remit.collector.server.prometheus import FOLDER_VARIABLE, PrometheusMetrics
 from remit.collector.settings import Settings
-from remit.collector.store import is_postgres, open_store, shown
+from remit.collector.store.open import is_postgres, open_store, shown
 from remit.collector.store.version import VERSION
 from remit.errors import SettingsError
 

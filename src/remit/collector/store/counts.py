@@ -14,7 +14,7 @@ from remit.collector.store.rows import (
     UNCHECKED,
     UNDECLARED,
     WITHHELD,
-    InstanceRow,
+    RunRow,
     SpanRow,
 )
 
@@ -80,11 +80,11 @@ class Counts:
         copied.changed.update(self.changed)
         return copied
 
-    def change(self, run: InstanceRow) -> None:
+    def change(self, run: RunRow) -> None:
         """Note that a run, or one of its spans, is written."""
         self.changed[run.ref] = run.id
 
-    def run(self, before: InstanceRow | None, after: InstanceRow) -> None:
+    def run(self, before: RunRow | None, after: RunRow) -> None:
         """Count a run that is registered, or whose status changes."""
         self.change(after)
         if before is not None and before.status == after.status:
@@ -96,7 +96,7 @@ class Counts:
         if before is not None:
             counts[RUN_COUNTS.index(before.status)] -= 1
 
-    def span(self, run: InstanceRow, row: SpanRow, sign: int = 1) -> None:
+    def span(self, run: RunRow, row: SpanRow, sign: int = 1) -> None:
         """Count a span, or with a *sign* of -1 take it back as it was before a change."""
         began_us, ended_us, flags = row.started_at, row.finished_at, row.flags
         hour = (row.inserted_at if began_us is None else began_us) // US_PER_HOUR
@@ -114,7 +114,7 @@ class Counts:
             counts[_DURATION] += sign * duration_us
             counts[_MAX] = max(counts[_MAX], duration_us)
 
-    def withhold(self, run: InstanceRow, row: SpanRow, rule: str, times: int) -> None:
+    def withhold(self, run: RunRow, row: SpanRow, rule: str, times: int) -> None:
         """Count the values that a rule withheld in a span."""
         began_us = row.inserted_at if row.started_at is None else row.started_at
         day = began_us // US_PER_HOUR // HOURS_PER_DAY

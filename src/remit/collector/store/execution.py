@@ -13,7 +13,7 @@ import msgspec
 
 from remit.collector.store import statements
 from remit.collector.store.counts import Counts
-from remit.collector.store.rows import FindingRow, InstanceRow, KeyRow, Row
+from remit.collector.store.rows import FindingRow, KeyRow, Row, RunRow
 from remit.collector.store.statements import Value
 
 R = TypeVar("R", bound=Row)
@@ -82,8 +82,8 @@ class Pending:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.runs: dict[str, InstanceRow | None] = {}
-        self.changed: dict[str, InstanceRow] = {}
+        self.runs: dict[str, RunRow | None] = {}
+        self.changed: dict[str, RunRow] = {}
         self.keys: dict[tuple[str, str, str], KeyRow | None] = {}
         self.new_keys: list[KeyRow] = []
         self.new_runs: dict[str, None] = {}
@@ -197,12 +197,12 @@ class Execution(ABC):
         It is to be read before the changes, and in a distributed database before any other row.
         """
 
-    def _kept(self, kind: type[Row]) -> str:
+    def _lock_clause(self, kind: type[Row]) -> str:
         """Return the lock clause of a select of *kind*, so that the rows it reads stay."""
         del kind
         return ""
 
-    def _removable(self) -> str:
+    def _removal_lock(self) -> str:
         """Return the lock clause of a select whose row is removed afterwards."""
         return ""
 
@@ -210,7 +210,7 @@ class Execution(ABC):
         return [kind(*row) for row in self.rows(sql, values)]
 
     def _one(self, kind: type[R], where: str, *values: Value, to_remove: bool = False) -> R | None:
-        lock = self._removable() if to_remove else self._kept(kind)
+        lock = self._removal_lock() if to_remove else self._lock_clause(kind)
         sql = f"{statements.SELECT[kind]} WHERE {where} LIMIT 1{lock}"
         return next(iter(self._all(kind, sql, values)), None)
 

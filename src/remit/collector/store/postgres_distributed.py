@@ -16,12 +16,18 @@ from typing_extensions import override
 from remit.collector.store import statements
 from remit.collector.store.base import ConflictError
 from remit.collector.store.execution import References
-from remit.collector.store.filters import Listed, Page, SpanFilter
 from remit.collector.store.ids import SHARDS, shard_of, to_bytes, to_text
 from remit.collector.store.postgres_copy import without_nul
 from remit.collector.store.postgres_locks import KEPT_LOCK
 from remit.collector.store.postgres_pool import Results, RunReferences
 from remit.collector.store.postgres_rows import (
+    PostgresTransaction,
+    array_of_ids,
+    by_shard,
+    json_of,
+    of_ids,
+)
+from remit.collector.store.postgres_sql import (
     CHANGE_RUNS,
     CHANGE_SPANS,
     CHANGED_RUNS,
@@ -35,14 +41,9 @@ from remit.collector.store.postgres_rows import (
     WITHIN,
     Insert,
     JsonRow,
-    PostgresTransaction,
-    array_of_ids,
-    by_shard,
-    json_of,
-    of_ids,
     translated,
 )
-from remit.collector.store.rows import AgentRow, EnvironmentRow, InstanceRow, Row, SpanRow
+from remit.collector.store.rows import AgentRow, EnvironmentRow, Row, RunRow, SpanRow
 from remit.collector.store.statements import Value
 
 MOST_ROWS: Final = 500
@@ -139,30 +140,26 @@ class DistributedTransaction(PostgresTransaction):
         """
         super().__init__(cursor, known, run_references=run_references)
         self._parts = parts
-        self._shards: set[int] = set()
-        self._looked_up: set[str] = set()
         self._added: dict[str, int] = {}
-        self._copied = False
-        self._listed: set[int] | None = None
         self._keeps = False
 
     # Agents and environments
 
     @override
-    def _kept(self, kind: type[Row]) -> str:
-        if kind is InstanceRow:  # locked part by part
+    def _lock_clause(self, kind: type[Row]) -> str:
+        if kind is RunRow:  # locked part by part
             return ""
         if kind not in _REFERRED_TO:
-            return super()._kept(kind)
+            return super()._lock_clause(kind)
         if self._writing and not self._keeps:
             self._fetch(_KEEP, (KEPT_LOCK,))
             self._keeps = True
         return ""
 
     @override
-    def _removable(self) -> str:
+    def _removal_lock(self) -> str:
         self._fetch(_CLOSE, (KEPT_LOCK,))
-        return super()._removable()
+        return super()._removal_lock()
 
     @override
     def remove_agent(self, agent_id: str) -> None:
@@ -178,29 +175,21 @@ class DistributedTransaction(PostgresTransaction):
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
-    ) -> bool:
-        wanted = set(instance_ids)
+    ) -> Collection[int] | None:
         unlocked = [each for each in instance_ids if each not in self._pending.runs]
         shards = _shards_of(instance_ids)
         one_part = len({self._parts[shard] for shard in shards}) == 1
-        if one_part and unlocked and created and set(span_ids) <= set(created):
-            # The usual bulk adds spans to one run.
-            self._looked_up.update(span_ids)
-            self._shards |= shards
-            if not self._lock_with_spans(unlocked, created, shards):
-                return False
-        there: set[str] = set()
-        if elsewhere := set(span_ids).difference(created):
-            there = self._runs_of_spans(elsewhere, None)
+        elsewhere = set(span_ids).difference(created)
+        # The usual bulk adds spans to one run.
+        usual = one_part and unlocked and created and not elsewhere
+        if usual and not self._lock_with_spans(unlocked, created, shards):
+            return ()
+        found = self._runs_of_spans(elsewhere, None) if elsewhere else set[str]()
         # A run that this transaction added has no span yet, except by this transaction itself.
-        older = any(each not in self._added for each in instance_ids)
-        if created and (older or self._looked_up):
-            there |= self._runs_of_spans(created, shards)
-        self._looked_up.update(span_ids)
-        wanted |= there
-        self._shards |= _shards_of(wanted)
-        self.instances(None, wanted)
-        return bool(there)
+        if created and (self._has_spans or not self._added.keys() >= set(instance_ids)):
+            found |= self._runs_of_spans(created, shards)
+        self.runs(None, found.union(instance_ids))
+        return _shards_of(found)
 
     def _lock_with_spans(
         self, run_ids: Collection[str], span_ids: Collection[str], shards: Collection[int]
@@ -224,7 +213,7 @@ class DistributedTransaction(PostgresTransaction):
         return {to_text(run_id) for (run_id,) in self._fetch(_IDS_OF_RUNS, shards_and_refs)}
 
     @override
-    def add_run(self, row: InstanceRow) -> InstanceRow:
+    def add_run(self, row: RunRow) -> RunRow:
         row = super().add_run(row)
         self._added[row.id] = row.ref
         return row
@@ -255,36 +244,22 @@ class DistributedTransaction(PostgresTransaction):
     # Spans
 
     @override
-    def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
+    def spans(
+        self,
+        account_id: str | None,
+        span_ids: Collection[str],
+        shards: Collection[int] | None = None,
+    ) -> dict[str, SpanRow]:
         if not span_ids:
             return {}
         ids, first, last = of_ids(span_ids)
-        # The runs of spans that were looked up are locked.
-        known = self._shards if self._looked_up.issuperset(span_ids) else self._listed
-        within = {name: _in_shards(name, known) for name in "brs"}
+        within = {name: _in_shards(name, shards) for name in "brs"}
         sql = _SPANS.format(**{name: condition for name, (condition, _) in within.items()})
-        shards = within["b"][1]
-        values = (first, last, *shards, ids, first, last, *shards, *shards)
+        named = within["b"][1]
+        values = (first, last, *named, ids, first, last, *named, *named)
         if account_id is not None:
             sql, values = f"{sql} AND {statements.RUN_FILTERS['account_id']}", (*values, account_id)
         return {row.id: row for row in self._spans(sql, values)}
-
-    @override
-    def list_spans(
-        self, wanted: SpanFilter, page: Page, *, most_chars: int | None = None
-    ) -> Listed[SpanRow]:
-        run_id = wanted.agent_instance_id
-        # With *most_chars* it reads the spans by their ids.
-        self._listed = None if run_id is None else _shards_of([run_id])
-        try:
-            return super().list_spans(wanted, page, most_chars=most_chars)
-        finally:
-            self._listed = None
-
-    @override
-    def add_spans(self, rows: Sequence[SpanRow]) -> None:
-        super().add_spans(rows)
-        self._copied = True
 
     @override
     def _change_spans(self, changes: Sequence[JsonRow], span_ids: Collection[str]) -> None:
@@ -331,7 +306,7 @@ class DistributedTransaction(PostgresTransaction):
         added = frozenset(self._added.values())
         new = [row for row in numbered if row["run_ref"] in added]
         old = [row for row in numbered if row["run_ref"] not in added]
-        if new or not self._copied:
+        if new or not self._has_spans:
             # Even without rows: after a COPY, Citus prepares the transaction on the workers before
             # it commits the tables of the coordinator. Otherwise one worker would commit first.
             self._copy(_CHANGES, new)

@@ -45,11 +45,6 @@ class Part(NamedTuple):
     end: bytes
 
 
-def bound_at(ms: int) -> bytes:
-    """Return the smallest id of a millisecond; before 1970 that of the first one."""
-    return first_at(ms * US_PER_MS)
-
-
 def week_at(ms: int) -> int:
     """Return the first millisecond of the week of a millisecond."""
     return ms - (ms - _MONDAY_MS) % WEEK_MS
@@ -59,7 +54,12 @@ def part_at(table: str, ms: int) -> Part:
     """Return the partition of a table in which a millisecond is."""
     begins = week_at(ms)
     date = datetime.fromtimestamp(begins / 1000, UTC).strftime("%Y%m%d")
-    return Part(f"{table}_{date}", table, bound_at(begins), bound_at(begins + WEEK_MS))
+    return Part(
+        f"{table}_{date}",
+        table,
+        first_at(begins * US_PER_MS),
+        first_at((begins + WEEK_MS) * US_PER_MS),
+    )
 
 
 def other(table: str) -> str:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
 import msgspec
 from psycopg import errors
 from typing_extensions import override
 
-from remit.collector.store import statements
+from remit.collector.store import postgres_sql as sqls
 from remit.collector.store.base import ConflictError
 from remit.collector.store.counts import RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY, WITHHELD_KEY
 from remit.collector.store.execution import References, values_of
@@ -26,6 +25,7 @@ from remit.collector.store.ids import shard_of, to_bytes
 from remit.collector.store.postgres_copy import COPY_PAYLOADS, COPY_SPANS, copied, without_nul
 from remit.collector.store.postgres_counts import forget_increments
 from remit.collector.store.postgres_pool import Results, RunReferences
+from remit.collector.store.postgres_sql import JsonRow, translated
 from remit.collector.store.rows import (
     FINDINGS,
     HOLE,
@@ -35,9 +35,9 @@ from remit.collector.store.rows import (
     DeploymentRow,
     EnvironmentRow,
     FindingRow,
-    InstanceRow,
     KeyRow,
     Row,
+    RunRow,
     SessionRow,
     SpanRow,
     TokenRow,
@@ -46,240 +46,19 @@ from remit.collector.store.statements import Value
 from remit.collector.store.transaction import US_PER_DAY, Transaction
 
 T = TypeVar("T")
-JsonRow: TypeAlias = "Mapping[str, Value]"
-
 # Rows that a run refers to are locked only against deletion, so that runs can be registered
 # concurrently.
 _LOCKS: Final[dict[type[Row], str]] = {
     AgentRow: " FOR KEY SHARE",
     EnvironmentRow: " FOR KEY SHARE",
     DeploymentRow: " FOR KEY SHARE",
-    InstanceRow: " FOR NO KEY UPDATE OF r",
+    RunRow: " FOR NO KEY UPDATE OF r",
     TokenRow: " FOR NO KEY UPDATE",
     SessionRow: " FOR UPDATE",
 }
-_TYPES: Final = {str: "text", int: "bigint", bytes: "text"}
 _NUL: Final = "\x00"
 _QUOTED: Final = re.compile(r'["\\]')
 _STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
-_LOCK_ACCOUNTS: Final = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE"
-
-
-@lru_cache(maxsize=512)
-def translated(sql: str) -> bytes:
-    """Return a statement as the driver reads it."""
-    return sql.replace("?", "%s").encode()
-
-
-def _field_types(kind: type[Row]) -> dict[str, type]:
-    """Return the type of each field, without its being optional."""
-    fields = msgspec.structs.fields(kind)
-    return {field.name: (get_args(field.type) or (field.type,))[0] for field in fields}
-
-
-def _recordset(columns: Mapping[str, str]) -> str:
-    """Return the rows of one JSON parameter as a table `r`.
-
-    By way of jsonb the insert takes a fifth longer.
-    """
-    described = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"json_to_recordset(?::json) AS r({described})"
-
-
-def _of_fields(kind: type[Row], fields: Iterable[str]) -> dict[str, str]:
-    of = _field_types(kind)
-    return {field: _TYPES[of[field]] for field in fields}
-
-
-def _integers(names: Iterable[str], **others: str) -> dict[str, str]:
-    return dict.fromkeys(names, "bigint") | others
-
-
-_SHARD: Final = {"shard": "smallint"}
-_OR_NOTHING: Final = "ON CONFLICT DO NOTHING"
-_IF_NEW: Final = f"{_OR_NOTHING} RETURNING 1"
-IDS: Final = frozenset({"id", "run_id", "span_id"})
-"""Columns of ids, which parameters have in hexadecimal."""
-
-
-class Insert(NamedTuple):
-    """How rows are inserted.
-
-    Attributes:
-        table: The table.
-        columns: The columns that a row has, with their types in JSON.
-        after: The end of the statement.
-    """
-
-    table: str
-    columns: Mapping[str, str]
-    after: str = _OR_NOTHING
-
-    def of_json(self, **computed: str) -> str:
-        """Return the statement for the rows of a JSON parameter.
-
-        Args:
-            computed: Values of columns that are not those of the parameter.
-        """
-        values = {name: _decoded(f"r.{name}", name) for name in self.columns} | computed
-        return (
-            f"INSERT INTO {self.table} ({', '.join(values)}) "
-            f"SELECT {', '.join(values.values())} FROM {_recordset(self.columns)} {self.after}"
-        )
-
-    def of_values(self, rows: int) -> str:
-        """Return the statement for this number of rows, each value of which is a parameter."""
-        row = f"({', '.join(_decoded('?', name) for name in self.columns)})"
-        return (
-            f"INSERT INTO {self.table} ({', '.join(self.columns)}) "
-            f"VALUES {', '.join([row] * rows)} {self.after}"
-        )
-
-
-def _decoded(value: str, column: str) -> str:
-    return f"decode({value}, 'hex')" if column in IDS else value
-
-
-_INSERT: Final = {kind: f"{sql} {_OR_NOTHING}" for kind, sql in statements.INSERT.items()}
-_INSERT_KEYS: Final = Insert(
-    statements.TABLES[KeyRow], _of_fields(KeyRow, KeyRow.__struct_fields__)
-).of_json(answer="decode(r.answer, 'base64')")
-# By the first and the last id PostgreSQL leaves out partitions.
-WITHIN: Final = "{0}.id BETWEEN ? AND ?"
-OF_IDS: Final = f"s.id = ANY(?::bytea[]) AND {WITHIN.format('s')}"
-"""The condition that a span `s` is one of some, for `of_ids`."""
-_SAME_SPAN: Final = "{0}.run_ref = {1}.run_ref AND {0}.id = {1}.id AND {0}.shard = {1}.shard"
-CHANGED_SPAN: Final = statements.MUTABLE[SpanRow]
-_CHANGED_COLUMNS: Final = {
-    **_integers(("run_ref", "shard", "flags", "started_at", "finished_at", "updated_at")),
-    "id": "text",
-    "status": "smallint",
-    "summary": "text",
-    "result": "text",
-}
-CHANGES: Final = (
-    f"SELECT run_ref, shard, decode(id, 'hex') AS id, result, {', '.join(CHANGED_SPAN)} "
-    f"FROM {_recordset(_CHANGED_COLUMNS)}"
-)
-"""The changed spans of a JSON parameter."""
-CHANGE_SPANS: Final = (
-    f"UPDATE spans AS s SET {', '.join(f'{name} = r.{name}' for name in CHANGED_SPAN)} FROM {{}} "
-    f"WHERE {_SAME_SPAN.format('s', 'r')} AND {OF_IDS}"
-)
-# By its unique key, whatever statistics the planner has; a payload may have been deleted.
-REPLACE_RESULT: Final = "ON CONFLICT (run_ref, id, shard) DO UPDATE SET result = excluded.result"
-_CHANGE: Final = (
-    f"WITH r AS MATERIALIZED ({CHANGES}), b AS ("
-    "INSERT INTO span_payloads (run_ref, shard, id, payload, result) "
-    f"SELECT run_ref, shard, id, '{statements.EMPTY}', result FROM r WHERE result IS NOT NULL "
-    f"{REPLACE_RESULT}) {CHANGE_SPANS.format('r')}"
-)
-JOIN_RUN: Final = "JOIN runs AS r ON r.ref = s.run_ref AND r.shard = s.shard"
-JOIN_PAYLOADS: Final = f"LEFT JOIN span_payloads AS b ON {_SAME_SPAN.format('b', 's')}"
-# The spans first, and then a look-up for each of them, whatever statistics the planner has: OFFSET
-# keeps it from merging the queries.
-_SPANS_OF_IDS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT * FROM spans AS s WHERE {OF_IDS}) "
-    f"SELECT {statements.SPAN_COLUMNS} FROM s CROSS JOIN LATERAL (SELECT r.id, r.account_ref "
-    "FROM runs AS r WHERE r.ref = s.run_ref AND r.shard = s.shard OFFSET 0) AS r "
-    "CROSS JOIN LATERAL (SELECT t.name FROM span_types AS t WHERE t.ref = s.type_ref OFFSET 0) "
-    "AS t LEFT JOIN LATERAL (SELECT b.payload, b.result FROM span_payloads AS b "
-    f"WHERE {_SAME_SPAN.format('b', 's')} AND {WITHIN.format('b')} OFFSET 0) AS b ON TRUE"
-)
-_SPANS_OF_ACCOUNT: Final = f"{_SPANS_OF_IDS} WHERE {statements.RUN_FILTERS['account_id']}"
-# As above: with `key = ANY(...)`, a plan that was made while there were few keys reads all keys of
-# the account.
-_KEYS_OF_TEXTS: Final = (
-    f"SELECT {statements.columns(KeyRow, 'k.')} FROM unnest(?::text[]) AS wanted (key) "
-    f"CROSS JOIN LATERAL ({statements.SELECT[KeyRow]} WHERE account_id = ? AND operation = ? "
-    "AND idempotency_keys.key = wanted.key OFFSET 0) AS k"
-)
-_HAS_IDENTIFIER: Final = "SELECT 1 FROM run_keys WHERE external_identifier = ? LIMIT 1"
-_LOCKED: Final = "ORDER BY r.id FOR NO KEY UPDATE OF r"
-# With each run, whether some of the spans exist.
-_HOLD_WITH_SPANS: Final = (
-    f"WITH s AS MATERIALIZED (SELECT s.run_ref FROM spans AS s WHERE {OF_IDS}) "
-    f"SELECT EXISTS (SELECT FROM s), {statements.RUN_COLUMNS} "
-    f"FROM runs AS r {statements.WITH_PLACE} WHERE r.ref = ANY(ARRAY(SELECT run_ref FROM s) "
-    f"|| ARRAY(SELECT ref FROM runs WHERE id = ANY(?::bytea[]))) {_LOCKED}"
-)
-_OLDEST_OPEN: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-_READ_AGENT: Final = f"{statements.SELECT[AgentRow]} WHERE id = ? FOR NO KEY UPDATE"
-_CLOSE_AGENT: Final = "SELECT 1 FROM agents WHERE id = ? FOR UPDATE"
-_HAS_RUNS: Final = f"SELECT 1 FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']} LIMIT 1"
-_ERASE_PAYLOADS: Final = (
-    f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} "
-    f"WHERE run_ref = ? AND shard = ? AND {statements.HAS_PAYLOAD}"
-)
-_OLD_FINDINGS: Final = (
-    "SELECT DISTINCT shard, run_ref FROM (SELECT shard, run_ref FROM span_findings "
-    "WHERE kind = ? AND started_at < ? ORDER BY started_at LIMIT ?) AS f"
-)
-_FORGET_FINDINGS: Final = (
-    "DELETE FROM span_findings "
-    "WHERE shard = ? AND kind = ? AND started_at < ? AND run_ref = ANY(?::bigint[])"
-)
-
-# What is written before a commit: each part has one parameter, the JSON of its rows.
-NEW_RUN: Final = (*statements.INSERTED, "ref")
-CHANGED_RUN: Final = tuple(name for name in statements.OF_RUN if name not in statements.LASTING)
-_CHANGED_RUN_COLUMNS: Final = _of_fields(InstanceRow, ("ref", *CHANGED_RUN)) | _SHARD
-CHANGED_RUNS: Final = f"SELECT * FROM {_recordset(_CHANGED_RUN_COLUMNS)}"
-"""The changed runs of a JSON parameter."""
-CHANGE_RUNS: Final = (
-    f"UPDATE runs AS w SET {', '.join(f'{name} = r.{name}' for name in CHANGED_RUN)} FROM {{}} "
-    "WHERE w.ref = r.ref AND w.shard = r.shard"
-)
-INSERTS: Final = {
-    "new_runs": Insert(
-        "runs", _of_fields(InstanceRow, NEW_RUN) | _SHARD, f"ORDER BY r.id {_IF_NEW}"
-    ),
-    "run_keys": Insert(
-        "run_keys",
-        _integers(("agent_ref", "environment_ref"), external_identifier="text", run_id="text"),
-        f"ORDER BY r.external_identifier, r.agent_ref, r.environment_ref {_IF_NEW}",
-    ),
-    "run_changes": Insert(
-        "run_changes",
-        _integers(("run_ref",)) | _SHARD,
-        "ON CONFLICT (run_ref, shard) DO UPDATE SET seq = EXCLUDED.seq",
-    ),
-    "span_increments": Insert(
-        "span_increments", _integers((*SPAN_KEY, *SPAN_COUNTS), purpose="text"), ""
-    ),
-    "run_increments": Insert(
-        "run_increments", _integers((*RUN_KEY, *RUN_COUNTS), purpose="text"), ""
-    ),
-    "withheld_increments": Insert(
-        "withheld_increments", _integers((*WITHHELD_KEY, "times"), rule="text"), ""
-    ),
-    "span_findings": Insert(
-        "span_findings", _of_fields(FindingRow, FindingRow.__struct_fields__) | _SHARD
-    ),
-    "run_labels": Insert(
-        "run_labels", _integers(("run_ref",), key="text", value="text", run_id="text") | _SHARD
-    ),
-    "run_subjects": Insert(
-        "run_subjects", _integers(("run_ref",), subject_hash="text", run_id="text") | _SHARD
-    ),
-}
-_PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
-    "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
-    "runs": (
-        f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "
-        # By the key, whatever statistics the planner has.
-        "AND w.ref = ANY(ARRAY(SELECT ref FROM r))"
-    ),
-}
-_COUNTED: Final = ("new_runs", "run_keys")
-
-
-@lru_cache(maxsize=512)
-def _writing(parts: tuple[str, ...]) -> str:
-    """Return the statement that writes *parts*, and returns how many rows of `_COUNTED` are new."""
-    written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
-    counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in _COUNTED]
-    return f"WITH {written} SELECT {', '.join(counted) or '1'}"
 
 
 class PostgresTransaction(Transaction):
@@ -290,9 +69,9 @@ class PostgresTransaction(Transaction):
     """
 
     dialect = "postgres"
-    with_run = JOIN_RUN
+    with_run = sqls.JOIN_RUN
     span_key = ("run_ref", "id", "shard")
-    with_payloads = JOIN_PAYLOADS
+    with_payloads = sqls.JOIN_PAYLOADS
 
     def __init__(
         self,
@@ -321,7 +100,7 @@ class PostgresTransaction(Transaction):
     def accounts(self) -> list[AccountRow]:
         # Accounts are created by the process that finds none: one at a time.
         if self._writing:
-            self.run(_LOCK_ACCOUNTS)
+            self.run(sqls.LOCK_ACCOUNTS)
         return super().accounts()
 
     @override
@@ -334,7 +113,7 @@ class PostgresTransaction(Transaction):
 
     @override
     def add(self, row: Row) -> None:
-        self._add(_INSERT[type(row)], values_of(row), 1)
+        self._add(sqls.INSERT[type(row)], values_of(row), 1)
 
     @override
     def change(
@@ -348,8 +127,8 @@ class PostgresTransaction(Transaction):
     @override
     def remove_agent(self, agent_id: str) -> None:
         # To register a run locks its agent: after this lock no run can be added.
-        self.run(_CLOSE_AGENT, (agent_id,))
-        if list(self.rows(_HAS_RUNS, (agent_id,))):
+        self.run(sqls.CLOSE_AGENT, (agent_id,))
+        if list(self.rows(sqls.HAS_RUNS, (agent_id,))):
             raise ConflictError("another transaction registered an instance of the agent")
         super().remove_agent(agent_id)
 
@@ -364,13 +143,13 @@ class PostgresTransaction(Transaction):
         Raises:
             ConflictError: Another transaction changed it.
         """
-        if self._all(AgentRow, _READ_AGENT, (agent_id,)) != [self._agents.get(agent_id)]:
+        if self._all(AgentRow, sqls.READ_AGENT, (agent_id,)) != [self._agents.get(agent_id)]:
             raise ConflictError("another transaction changed the agent")
 
     # Runs
 
     @override
-    def instance_of_identifier(
+    def run_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
     ) -> str | None:
         wanted = agent_id, environment_id, external_identifier
@@ -378,9 +157,9 @@ class PostgresTransaction(Transaction):
             if (row.agent_id, row.environment_id, row.external_identifier) == wanted:
                 return row.id
         # Most are new. In a distributed database, a statement about several tables costs more.
-        if not list(self.rows(_HAS_IDENTIFIER, (external_identifier,))):
+        if not list(self.rows(sqls.HAS_IDENTIFIER, (external_identifier,))):
             return None
-        return super().instance_of_identifier(*wanted)
+        return super().run_of_identifier(*wanted)
 
     @override
     def hold(
@@ -389,21 +168,21 @@ class PostgresTransaction(Transaction):
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
-    ) -> bool:
+    ) -> Collection[int] | None:
         if not span_ids:
-            self.instances(None, instance_ids)
-            return False
+            self.runs(None, instance_ids)
+            return ()
         unlocked = self._unread(instance_ids)
         values = (*of_ids(span_ids), array_of_ids(map(to_bytes, unlocked)))
         if self._has_spans:
             # Some of the spans may belong to runs that are not written yet.
             self._write_runs()
-        rows = self._fetch(_HOLD_WITH_SPANS, values)
+        rows = self._fetch(sqls.HOLD_WITH_SPANS, values)
         self._note_runs(columns for _, *columns in rows)
-        return any(some_exist for some_exist, *_ in rows)
+        return None if any(some_exist for some_exist, *_ in rows) else ()
 
     @override
-    def add_run(self, row: InstanceRow) -> InstanceRow:
+    def add_run(self, row: RunRow) -> RunRow:
         row = super().add_run(row)
         self._pending.new_runs[row.id] = None
         return row
@@ -416,33 +195,38 @@ class PostgresTransaction(Transaction):
     def _insert_key_of_run(self, values: Sequence[Value]) -> None:
         """Do nothing: it is written with the run."""
 
-    def _new_runs(self) -> list[InstanceRow]:
-        return list(self.instances(None, self._pending.new_runs).values())
+    def _new_runs(self) -> list[RunRow]:
+        return list(self.runs(None, self._pending.new_runs).values())
 
     @override
-    def erase(self, run: InstanceRow, erased_at: int) -> int:
+    def erase(self, run: RunRow, erased_at: int) -> int:
         # What it deletes must not be written afterwards.
         self._write(self._parts_of_spans())
         return super().erase(run, erased_at)
 
     @override
-    def _erase_payloads(self, run: InstanceRow) -> int:
-        return self.run(_ERASE_PAYLOADS, (run.ref, shard_of(to_bytes(run.id))))
+    def _erase_payloads(self, run: RunRow) -> int:
+        return self.run(sqls.ERASE_PAYLOADS, (run.ref, shard_of(to_bytes(run.id))))
 
     # Spans
 
     @override
-    def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
+    def spans(
+        self,
+        account_id: str | None,
+        span_ids: Collection[str],
+        shards: Collection[int] | None = None,
+    ) -> dict[str, SpanRow]:
         ids, first, last = of_ids(span_ids)
         values: tuple[Value, ...] = (ids, first, last, first, last)
-        sql = _SPANS_OF_IDS
+        sql = sqls.SPANS_OF_IDS
         if account_id is not None:
-            sql, values = _SPANS_OF_ACCOUNT, (*values, account_id)
+            sql, values = sqls.SPANS_OF_ACCOUNT, (*values, account_id)
         return {row.id: row for row in self._spans(sql, values)}
 
     @override
     def _read_keys(self, account_id: str, operation: str, keys: Collection[str]) -> list[KeyRow]:
-        return self._all(KeyRow, _KEYS_OF_TEXTS, (_array(keys), account_id, operation))
+        return self._all(KeyRow, sqls.KEYS_OF_TEXTS, (_array(keys), account_id, operation))
 
     @override
     def add_spans(self, rows: Sequence[SpanRow]) -> None:
@@ -459,7 +243,7 @@ class PostgresTransaction(Transaction):
     def change_spans(self, rows: Sequence[SpanRow]) -> None:
         changes: list[JsonRow] = []
         for row in rows:
-            change: dict[str, Value] = {name: getattr(row, name) for name in CHANGED_SPAN}
+            change: dict[str, Value] = {name: getattr(row, name) for name in sqls.CHANGED_SPAN}
             change |= {
                 "run_ref": row.run_ref,
                 "shard": shard_of(to_bytes(row.agent_instance_id)),
@@ -472,31 +256,31 @@ class PostgresTransaction(Transaction):
 
     def _change_spans(self, changes: Sequence[JsonRow], span_ids: Collection[str]) -> None:
         """Update the spans of these ids."""
-        self.run(_CHANGE, (json_of(changes), *of_ids(span_ids)))
+        self.run(sqls.CHANGE, (json_of(changes), *of_ids(span_ids)))
 
     @override
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
         self._pending.findings += rows
 
     @override
-    def recorded(self, run: InstanceRow) -> int | None:
+    def recorded(self, run: RunRow) -> int | None:
         pending = (row.number for row in self._pending.findings if _is_hole(row, run))
         number = next(pending, None)
         return super().recorded(run) if number is None else number
 
     @override
-    def close_hole(self, run: InstanceRow) -> None:
+    def close_hole(self, run: RunRow) -> None:
         others = [row for row in self._pending.findings if not _is_hole(row, run)]
         self._pending.findings = others
         super().close_hole(run)
 
     @override
-    def add_labels(self, run: InstanceRow, labels: Iterable[tuple[str, str]]) -> None:
+    def add_labels(self, run: RunRow, labels: Iterable[tuple[str, str]]) -> None:
         place = _of_run(run)
         self._pending.labels += [{**place, "key": key, "value": value} for key, value in labels]
 
     @override
-    def add_subject(self, run: InstanceRow, subject_hash: str) -> None:
+    def add_subject(self, run: RunRow, subject_hash: str) -> None:
         self._pending.subjects.append({**_of_run(run), "subject_hash": subject_hash})
 
     # Retention
@@ -526,10 +310,10 @@ class PostgresTransaction(Transaction):
         day_us = before_us // US_PER_DAY * US_PER_DAY
         count = 0
         for kind in FINDINGS:
-            old: list[tuple[int, int]] = self._fetch(_OLD_FINDINGS, (kind, day_us, most))
+            old: list[tuple[int, int]] = self._fetch(sqls.OLD_FINDINGS, (kind, day_us, most))
             for shard, refs in by_shard(old).items():
                 numbers = f"{{{','.join(map(str, refs))}}}"
-                count += self.run(_FORGET_FINDINGS, (shard, kind, day_us, numbers))
+                count += self.run(sqls.FORGET_FINDINGS, (shard, kind, day_us, numbers))
         return count
 
     @override
@@ -563,13 +347,13 @@ class PostgresTransaction(Transaction):
         if new_keys := self._pending.new_keys:
             # In order, so that two transactions with the same keys cannot deadlock.
             new_keys.sort(key=lambda row: (row.operation, row.key))
-            self._add(_INSERT_KEYS, (msgspec.json.encode(new_keys).decode(),), len(new_keys))
+            self._add(sqls.INSERT_KEYS, (msgspec.json.encode(new_keys).decode(),), len(new_keys))
 
     def _parts_of_runs(self) -> dict[str, Sequence[JsonRow]]:
         pending = self._pending
-        new = [_values(row, NEW_RUN) for row in self._new_runs()]
-        rows = self.instances(None, pending.changed).values()
-        changed = [_values(row, ("ref", *CHANGED_RUN)) for row in rows]
+        new = [_values(row, sqls.NEW_RUN) for row in self._new_runs()]
+        rows = self.runs(None, pending.changed).values()
+        changed = [_values(row, ("ref", *sqls.CHANGED_RUN)) for row in rows]
         pending.new_runs, pending.changed = {}, {}
         keys = [
             {
@@ -608,9 +392,9 @@ class PostgresTransaction(Transaction):
         used = {name: rows for name, rows in parts.items() if rows}
         if not used:
             return
-        sql = _writing(tuple(used))
+        sql = sqls.writing(tuple(used))
         ((*added,),) = self._fetch(sql, [json_of(rows) for rows in used.values()])
-        wanted = [len(rows) for name, rows in used.items() if name in _COUNTED]
+        wanted = [len(rows) for name, rows in used.items() if name in sqls.COUNTED]
         if wanted and added != wanted:
             raise ConflictError("another transaction added the same run")
 
@@ -621,11 +405,11 @@ class PostgresTransaction(Transaction):
             raise ConflictError("another transaction added the same row")
 
     @override
-    def _kept(self, kind: type[Row]) -> str:
+    def _lock_clause(self, kind: type[Row]) -> str:
         return _LOCKS.get(kind, "") if self._writing else ""
 
     @override
-    def _removable(self) -> str:
+    def _removal_lock(self) -> str:
         # Two transactions that both hold FOR KEY SHARE and then delete the row deadlock.
         return " FOR UPDATE"
 
@@ -645,7 +429,7 @@ class PostgresTransaction(Transaction):
     @override
     def end_of_changes(self) -> int:
         # What a transaction that is still open has written becomes visible later.
-        return self._one_number(_OLDEST_OPEN, ())
+        return self._one_number(sqls.OLDEST_OPEN, ())
 
     @override
     def in_shard(self, prefix: str, run_id: bytes) -> tuple[str, tuple[Value, ...]]:
@@ -660,7 +444,7 @@ class PostgresTransaction(Transaction):
         return f"{column} = ANY(?::bytea[])", (array_of_ids(ids),)
 
 
-def _is_hole(row: FindingRow, run: InstanceRow) -> bool:
+def _is_hole(row: FindingRow, run: RunRow) -> bool:
     return row.kind == HOLE and row.run_ref == run.ref
 
 
@@ -678,7 +462,7 @@ def by_shard(rows: Iterable[tuple[int, T]]) -> dict[int, list[T]]:
 
 
 def of_ids(span_ids: Collection[str]) -> tuple[Value, Value, Value]:
-    """Return the values of `OF_IDS`: the ids, the first of them and the last."""
+    """Return the values of `sqls.OF_IDS`: the ids, the first of them and the last."""
     ids = [to_bytes(span_id) for span_id in span_ids]
     return array_of_ids(ids), min(ids, default=None), max(ids, default=None)
 
@@ -697,13 +481,13 @@ def _array(texts: Collection[str]) -> str:
     return f'{{"{joined}"}}' if texts else "{}"
 
 
-def _of_run(run: InstanceRow) -> dict[str, Value]:
+def _of_run(run: RunRow) -> dict[str, Value]:
     """Return the columns by which a row belongs to a run."""
     run_id = to_bytes(run.id)
     return {"shard": shard_of(run_id), "run_id": run_id.hex(), "run_ref": run.ref}
 
 
-def _values(row: InstanceRow, fields: Sequence[str]) -> JsonRow:
+def _values(row: RunRow, fields: Sequence[str]) -> JsonRow:
     """Return columns of a run, with its shard; its id, if it is one of them, in hexadecimal."""
     run_id = to_bytes(row.id)
     values: dict[str, Value] = {name: getattr(row, name) for name in fields}

@@ -17,7 +17,7 @@ MOST_ROWS: Final = 1000
 """The number of rows of a kind that one transaction looks at."""
 
 
-def bound_at(ms: int) -> str:
+def first_id_at(ms: int) -> str:
     """Return the smallest id of a millisecond."""
     return to_text(first_at(ms * US_PER_MS))
 
@@ -43,7 +43,7 @@ def forget(
     if before_us is not None:
         deletion.spans_and_runs(before_us)
     if payloads_before_us is not None:
-        deletion.payloads(bound_at(payloads_before_us // US_PER_MS))
+        deletion.payloads(first_id_at(payloads_before_us // US_PER_MS))
     return deletion.removed
 
 
@@ -53,14 +53,14 @@ def due(tx: Transaction, before_us: int | None, payloads_before_us: int | None =
     PostgreSQL deletes by whole weeks, so it may delete less.
     """
     counts = Removed()
-    first_id = bound_at(0)
+    first_id = first_id_at(0)
     if before_us is not None:
-        first_id = bound_at(before_us // US_PER_MS)
+        first_id = first_id_at(before_us // US_PER_MS)
         counts = counts._replace(
             spans=tx.count_spans(first_id), instances=tx.count_old_runs(before_us, first_id)
         )
     if payloads_before_us is not None:
-        bound = bound_at(payloads_before_us // US_PER_MS)
+        bound = first_id_at(payloads_before_us // US_PER_MS)
         counts = counts._replace(payloads=tx.count_payloads(first_id, bound))
     return counts
 
@@ -76,13 +76,13 @@ class _Deletion:
         self.removed = Removed()
 
     def spans_and_runs(self, before_us: int) -> None:
-        first_id, most = bound_at(before_us // US_PER_MS), self._most
+        first_id, most = first_id_at(before_us // US_PER_MS), self._most
         while count := self._step(lambda tx: tx.forget_spans(first_id, most), 0):
             self._count(spans=count)
         while self._step(lambda tx: tx.forget_findings(before_us, most), 0):
             pass
         self._step(lambda tx: tx.forget_counts(before_us), None)
-        run_id: str | None = bound_at(0)
+        run_id: str | None = first_id_at(0)
         while run_id is not None:
             run_id = self._runs(before_us, (run_id, first_id))
         key: KeyName | None = ("", "", "")

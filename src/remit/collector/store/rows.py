@@ -181,7 +181,7 @@ class SessionRow(Row, frozen=True, gc=False):
     expires_at: int
 
 
-class InstanceRow(Row, frozen=True, gc=False):
+class RunRow(Row, frozen=True, gc=False):
     """One run of an agent.
 
     `start_seen` says whether a start has arrived, because a finish may arrive first.
@@ -242,7 +242,7 @@ class InstanceRow(Row, frozen=True, gc=False):
     environment_ref: int = 0
 
 
-class RunWithAgent(InstanceRow, frozen=True, gc=False):
+class RunWithAgent(RunRow, frozen=True, gc=False):
     """A run in a list, without its quality payloads, and with the names of its agent.
 
     `recorded` is the number of spans that its end says were recorded, None unless fewer are here.

@@ -13,20 +13,18 @@ from remit.collector.store.execution import Execution, PlaceRefs
 from remit.collector.store.filters import Listed, Page
 from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.rows import (
-    InstanceRow,
+    RunRow,
 )
 from remit.collector.store.statements import Value
 
 _OWN_AGENT: Final = "EXISTS (SELECT 1 FROM agents WHERE id = ? AND account_id = ?)"
-_RUN_NAMES: Final = {name: f"r.{name}" for name in InstanceRow.__struct_fields__}
+_RUN_NAMES: Final = {name: f"r.{name}" for name in RunRow.__struct_fields__}
 
 
 class RunRows(Execution):
     """The runs."""
 
-    def instances(
-        self, account_id: str | None, instance_ids: Collection[str]
-    ) -> dict[str, InstanceRow]:
+    def runs(self, account_id: str | None, instance_ids: Collection[str]) -> dict[str, RunRow]:
         """Return the existing instances among *instance_ids*, keyed by id."""
         if unread := self._unread(instance_ids):
             self._read_runs(unread)
@@ -44,17 +42,17 @@ class RunRows(Execution):
     def _read_runs(self, run_ids: Collection[str]) -> None:
         """Read runs, which a writing transaction locks, in order so that two cannot deadlock."""
         where, values = self.among_ids("r.id", [to_bytes(each) for each in run_ids])
-        sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id{self._kept(InstanceRow)}"
+        sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id{self._lock_clause(RunRow)}"
         self._note_runs(self._fetch(sql, values))
 
     def _note_runs(self, rows: Iterable[Sequence[Any]]) -> None:
         """Note runs that were read, except those that this transaction has changed."""
         for run_id, *rest in rows:
-            row = InstanceRow(to_text(run_id), *rest)
+            row = RunRow(to_text(run_id), *rest)
             if self._pending.runs.get(row.id) is None:
                 self._pending.runs[row.id] = row
 
-    def instance_of_identifier(
+    def run_of_identifier(
         self, agent_id: str, environment_id: str, external_identifier: str
     ) -> str | None:
         """Return the id of the instance of an agent in an environment with this identifier."""
@@ -66,9 +64,9 @@ class RunRows(Execution):
         values = (external_identifier, agent_id, environment_id)
         return next((to_text(row[0]) for row in self.rows(sql, values)), None)
 
-    def list_instances(
+    def list_runs(
         self, account_id: str | None, equal: Mapping[str, str], page: Page
-    ) -> Listed[InstanceRow]:
+    ) -> Listed[RunRow]:
         """Return instances whose columns equal the values in *equal*."""
         conditions = [statements.RUN_FILTERS[name] for name in equal]
         values: tuple[Value, ...] = tuple(equal.values())
@@ -79,10 +77,10 @@ class RunRows(Execution):
             values += (equal["agent_id"], account_id) if of_agent else (account_id,)
         where = " AND ".join(conditions) or "TRUE"
         total = self._count(f"FROM runs AS r WHERE {where}", values)
-        sql = f"{statements.RUNS} WHERE {where} {page.clause(InstanceRow, _RUN_NAMES)}"
+        sql = f"{statements.RUNS} WHERE {where} {page.clause(RunRow, _RUN_NAMES)}"
         return Listed(self._runs(sql, (*values, *page.limits)), total)
 
-    def instance_counts(
+    def run_counts(
         self, agent_ids: Collection[str], environment_id: str | None = None
     ) -> dict[str, dict[str, int]]:
         """Return the number of instances by agent and status."""
@@ -101,7 +99,7 @@ class RunRows(Execution):
 
     def newest_terminated(
         self, agent_id: str, environment_id: str | None, most: int
-    ) -> list[InstanceRow]:
+    ) -> list[RunRow]:
         """Return the newest terminated instances of an agent, of all environments or of one."""
         wanted = {"agent_id": agent_id, "status": "terminated"}
         if environment_id is not None:
@@ -110,15 +108,15 @@ class RunRows(Execution):
         sql = f"{statements.RUNS} WHERE {where} ORDER BY r.id DESC LIMIT ?"
         return self._runs(sql, (*wanted.values(), most))
 
-    def instances_of_subject(
+    def runs_of_subject(
         self, subject_hash: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:
-        """Return the ids of the instances about a subject, as `instances_of_agent` does."""
+        """Return the ids of the instances about a subject, as `runs_of_agent` does."""
         with_run = self.with_run.replace("s.", "u.")
         source = f"FROM run_subjects AS u {with_run} WHERE u.subject_hash = ?"
         return self._run_ids(source, subject_hash, equal, most)
 
-    def instances_of_agent(
+    def runs_of_agent(
         self, agent_id: str, equal: Mapping[str, str] | None = None, most: int | None = None
     ) -> list[str]:
         """Return the ids of an agent's instances, oldest first.
@@ -147,7 +145,7 @@ class RunRows(Execution):
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
-    ) -> bool:
+    ) -> Collection[int] | None:
         """Lock these instances, and those of these spans, until the transaction ends.
 
         Args:
@@ -157,11 +155,11 @@ class RunRows(Execution):
                 distributed database they are looked up in the shards of these instances only.
 
         Returns:
-            Whether some of the spans may exist. If another transaction adds one of the others
-            meanwhile, adding it here is a conflict.
+            The shards in which some of the spans exist, for `spans`; None if that is not known. If
+            another transaction adds one of the others meanwhile, adding it here is a conflict.
         """
 
-    def add_run(self, row: InstanceRow) -> InstanceRow:
+    def add_run(self, row: RunRow) -> RunRow:
         """Insert a run whose id is new; return it with its references.
 
         Raises:
@@ -193,7 +191,7 @@ class RunRows(Execution):
     def _insert_key_of_run(self, values: Sequence[Value]) -> None:
         """Insert a row of `run_keys`."""
 
-    def _place(self, row: InstanceRow) -> PlaceRefs:
+    def _place(self, row: RunRow) -> PlaceRefs:
         """Return the references of the place of a run, which is added if it is new."""
         place = tuple(str(getattr(row, name)) for name in statements.PLACE)
         refs = self._known.places.get(place) or self.references.places.get(place)
@@ -214,10 +212,10 @@ class RunRows(Execution):
             return place_ref, account_ref, agent_ref, environment_ref
         return None
 
-    def change_runs(self, rows: Collection[InstanceRow]) -> None:
+    def change_runs(self, rows: Collection[RunRow]) -> None:
         """Change existing runs, when the transaction ends."""
         pending = self._pending
-        before = self.instances(None, [row.id for row in rows])
+        before = self.runs(None, [row.id for row in rows])
         for row in rows:
             if row.id not in pending.new_runs:
                 pending.changed.setdefault(row.id, before[row.id])
@@ -225,12 +223,12 @@ class RunRows(Execution):
             self.counts.change(row)
 
     @abstractmethod
-    def add_labels(self, run: InstanceRow, labels: Iterable[tuple[str, str]]) -> None:
+    def add_labels(self, run: RunRow, labels: Iterable[tuple[str, str]]) -> None:
         """Record labels of a run, as pairs of key and value; those recorded already stay."""
 
     @abstractmethod
-    def add_subject(self, run: InstanceRow, subject_hash: str) -> None:
+    def add_subject(self, run: RunRow, subject_hash: str) -> None:
         """Record a subject of a run; one recorded already stays."""
 
-    def _runs(self, sql: str, values: Sequence[Value] = ()) -> list[InstanceRow]:
-        return [InstanceRow(to_text(row_id), *rest) for row_id, *rest in self.rows(sql, values)]
+    def _runs(self, sql: str, values: Sequence[Value] = ()) -> list[RunRow]:
+        return [RunRow(to_text(row_id), *rest) for row_id, *rest in self.rows(sql, values)]

@@ -76,7 +76,7 @@ class SmallRows(Execution):
 
     def tokens(self) -> list[TokenRow]:
         """Return all tokens, oldest first."""
-        sql = f"{statements.SELECT[TokenRow]} ORDER BY inserted_at, id{self._kept(TokenRow)}"
+        sql = f"{statements.SELECT[TokenRow]} ORDER BY inserted_at, id{self._lock_clause(TokenRow)}"
         return self._all(TokenRow, sql)
 
     def token_of_hash(self, token_hash: bytes) -> TokenRow | None:
@@ -86,7 +86,9 @@ class SmallRows(Execution):
     def tokens_made_by(self, token_ids: Collection[str]) -> list[TokenRow]:
         """Return the tokens that these tokens made."""
         where, values = self.among("made_by", token_ids)
-        sql = f"{statements.SELECT[TokenRow]} WHERE {where} ORDER BY id{self._kept(TokenRow)}"
+        sql = (
+            f"{statements.SELECT[TokenRow]} WHERE {where} ORDER BY id{self._lock_clause(TokenRow)}"
+        )
         return self._all(TokenRow, sql, values)
 
     def session_of_hash(self, secret_hash: bytes) -> SessionRow | None:
@@ -97,7 +99,7 @@ class SmallRows(Execution):
         """Return the sessions and codes of an account, oldest first."""
         sql = (
             f"{statements.SELECT[SessionRow]} WHERE account_id = ? "
-            f"ORDER BY inserted_at, id{self._kept(SessionRow)}"
+            f"ORDER BY inserted_at, id{self._lock_clause(SessionRow)}"
         )
         return self._all(SessionRow, sql, (account_id,))
 
@@ -128,7 +130,7 @@ class SmallRows(Execution):
 
     def newest_schema_version(self, agent_id: str, external_identifier: str) -> str | None:
         """Return the id of an agent's newest schema version with this external identifier."""
-        sql = f"{statements.NEWEST_SCHEMA_VERSION}{self._kept(SchemaVersionRow)}"
+        sql = f"{statements.NEWEST_SCHEMA_VERSION}{self._lock_clause(SchemaVersionRow)}"
         return next((str(row[0]) for row in self.rows(sql, (agent_id, external_identifier))), None)
 
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:

@@ -9,12 +9,12 @@ from typing import ClassVar, Final
 from remit.collector.store import statements
 from remit.collector.store.execution import Execution, values_of
 from remit.collector.store.filters import Listed, Page, SpanFilter
-from remit.collector.store.ids import to_bytes, to_text
+from remit.collector.store.ids import shard_of, to_bytes, to_text
 from remit.collector.store.rows import (
     HOLE,
     STATUSES,
     FindingRow,
-    InstanceRow,
+    RunRow,
     SpanRow,
     TypeRow,
 )
@@ -38,8 +38,20 @@ class SpanRows(Execution):
     with_payloads: ClassVar[str]
     """The join of a span `s` with its payloads `b`, which may be gone."""
 
-    def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
-        """Return the existing spans among *span_ids*, keyed by id."""
+    def spans(
+        self,
+        account_id: str | None,
+        span_ids: Collection[str],
+        shards: Collection[int] | None = None,
+    ) -> dict[str, SpanRow]:
+        """Return the existing spans among *span_ids*, keyed by id.
+
+        Args:
+            account_id: The account.
+            span_ids: The ids.
+            shards: The only shards in which they may be, which a distributed database uses.
+        """
+        del shards
         where, values = self.among_ids("s.id", [to_bytes(each) for each in span_ids])
         if account_id is not None:
             # The plus keeps SQLite from reading all runs of the account first.
@@ -131,7 +143,9 @@ class SpanRows(Execution):
         sql = f"SELECT s.id, {_CHARS} {joined} {order}"
         sizes = ((to_text(span_id), chars) for span_id, chars in self.rows(sql, values))
         ids = _fitting(sizes, most_chars)
-        spans = self.spans(wanted.account_id, ids)
+        run_id = wanted.agent_instance_id
+        shards = None if run_id is None else [shard_of(to_bytes(run_id))]
+        spans = self.spans(wanted.account_id, ids, shards)
         return Listed([spans[span_id] for span_id in ids if span_id in spans], total)
 
     def _where(self, wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
@@ -193,7 +207,7 @@ class SpanRows(Execution):
     def add_findings(self, rows: Sequence[FindingRow]) -> None:
         """Insert findings; those recorded already stay."""
 
-    def recorded(self, run: InstanceRow) -> int | None:
+    def recorded(self, run: RunRow) -> int | None:
         """Return how many spans a run with a hole recorded, its root included.
 
         None if it has no hole, or the finding was deleted because of its age.
@@ -204,12 +218,12 @@ class SpanRows(Execution):
         sql = f"SELECT number FROM span_findings WHERE {condition}"
         return next((int(number) for (number,) in self.rows(sql, values)), None)
 
-    def close_hole(self, run: InstanceRow) -> None:
+    def close_hole(self, run: RunRow) -> None:
         """Delete the finding that a run has a hole."""
         condition, values = self._hole_of(run)
         self.run(f"DELETE FROM span_findings WHERE {condition}", values)
 
-    def _hole_of(self, run: InstanceRow) -> tuple[str, tuple[Value, ...]]:
+    def _hole_of(self, run: RunRow) -> tuple[str, tuple[Value, ...]]:
         shard, values = self.in_shard("", to_bytes(run.id))
         return f"{shard}run_ref = ? AND kind = ?", (*values, run.ref, HOLE)
 

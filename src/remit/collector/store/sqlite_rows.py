@@ -13,7 +13,7 @@ from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit.collector.store import counts, statements
 from remit.collector.store.execution import References, values_of
 from remit.collector.store.ids import to_bytes
-from remit.collector.store.rows import STATUSES, FindingRow, InstanceRow, KeyRow, Row, SpanRow
+from remit.collector.store.rows import STATUSES, FindingRow, KeyRow, Row, RunRow, SpanRow
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
@@ -146,10 +146,8 @@ class SqliteTransaction(Transaction):
         span_ids: Collection[str],
         *,
         created: Collection[str] = (),
-    ) -> bool:
-        # A writing transaction has the file to itself; the spans may exist.
-        del instance_ids, span_ids
-        return True
+    ) -> None:
+        """Do nothing: a writing transaction has the file to itself."""
 
     @override
     def add(self, row: Row) -> None:
@@ -221,12 +219,12 @@ class SqliteTransaction(Transaction):
         self.run_many(_INSERT_FINDING, values)
 
     @override
-    def add_labels(self, run: InstanceRow, labels: Iterable[tuple[str, str]]) -> None:
+    def add_labels(self, run: RunRow, labels: Iterable[tuple[str, str]]) -> None:
         run_id = to_bytes(run.id)
         self.run_many(_INSERT_LABEL, [(key, value, run_id, run.ref) for key, value in labels])
 
     @override
-    def add_subject(self, run: InstanceRow, subject_hash: str) -> None:
+    def add_subject(self, run: RunRow, subject_hash: str) -> None:
         self.run(_INSERT_SUBJECT, (subject_hash, to_bytes(run.id), run.ref))
 
     @override
@@ -240,7 +238,7 @@ class SqliteTransaction(Transaction):
         self.run(_INSERT_KEY_OF_RUN, values)
 
     @override
-    def _erase_payloads(self, run: InstanceRow) -> int:
+    def _erase_payloads(self, run: RunRow) -> int:
         sql = (
             f"UPDATE span_payloads SET {statements.ERASE_PAYLOADS} WHERE span_ref IN "
             f"(SELECT ref FROM spans WHERE run_ref = ?) AND {statements.HAS_PAYLOAD}"

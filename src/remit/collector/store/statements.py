@@ -19,9 +19,9 @@ from remit.collector.store.rows import (
     DeploymentRow,
     EnvironmentRow,
     ErasureRow,
-    InstanceRow,
     KeyRow,
     Row,
+    RunRow,
     SchemaVersionRow,
     SessionRow,
     SpanRow,
@@ -69,7 +69,7 @@ TABLES: Final[dict[type[Row], str]] = {
     SchemaVersionRow: "agent_schema_versions",
     DeploymentRow: "agent_deployments",
     TokenRow: "api_tokens",
-    InstanceRow: "runs",
+    RunRow: "runs",
     SpanRow: "spans",
     KeyRow: "idempotency_keys",
     ErasureRow: "erasures",
@@ -147,7 +147,7 @@ def _update(kind: type[Row], where: str) -> str:
 
 
 NULLABLE: Final = {kind: _nullable(kind) for kind in TABLES}
-_STORED: Final = [kind for kind in TABLES if kind not in {InstanceRow, SpanRow}]
+_STORED: Final = [kind for kind in TABLES if kind not in {RunRow, SpanRow}]
 SELECT: Final[dict[type[Row], str]] = {
     kind: f"SELECT {columns(kind)} FROM {TABLES[kind]}" for kind in _STORED
 }
@@ -167,7 +167,7 @@ PLACE: Final = (
 )
 """The columns of a run that it shares with others of its registration."""
 PLACE_REFS: Final = ("account_ref", "agent_ref", "environment_ref")
-OF_RUN: Final = tuple(name for name in InstanceRow.__struct_fields__ if name not in PLACE)
+OF_RUN: Final = tuple(name for name in RunRow.__struct_fields__ if name not in PLACE)
 """The columns of `runs`."""
 LASTING: Final = frozenset(
     {"id", "external_identifier", "purpose", "body_hash", "inserted_at", "erased_at"}
@@ -175,7 +175,7 @@ LASTING: Final = frozenset(
 )
 """Those that no request about the run and no span of it changes."""
 RUN_COLUMNS: Final = ", ".join(
-    f"{'p' if name in PLACE else 'r'}.{name}" for name in InstanceRow.__struct_fields__
+    f"{'p' if name in PLACE else 'r'}.{name}" for name in RunRow.__struct_fields__
 )
 """The columns of a run `r` and its place `p`, in the order of the fields of its row."""
 WITH_PLACE: Final = "JOIN run_places AS p ON p.ref = r.place_ref"

@@ -25,7 +25,7 @@ from remit.collector.store.ids import to_bytes, to_text
 from remit.collector.store.risk_counts import RiskCounts
 from remit.collector.store.rows import (
     FINDINGS,
-    InstanceRow,
+    RunRow,
 )
 from remit.collector.store.run_rows import RunRows
 from remit.collector.store.small_rows import SmallRows
@@ -46,7 +46,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
     def flush(self) -> None:
         """Write the counts and the changed runs, before the transaction commits."""
 
-    def erase(self, run: InstanceRow, erased_at: int) -> int:
+    def erase(self, run: RunRow, erased_at: int) -> int:
         """Erase the payloads of an instance; return how many spans had some.
 
         The answers of its idempotency keys stay: see `replace_answers`.
@@ -67,7 +67,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         return spans
 
     @abstractmethod
-    def _erase_payloads(self, run: InstanceRow) -> int:
+    def _erase_payloads(self, run: RunRow) -> int:
         """Erase the payloads of the spans of a run; return how many had some."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
-from remit.collector.store import is_postgres
+from remit.collector.store.open import is_postgres
 from remit.collector.store.version import Change, schema_changes
 from remit.collector.upgrade import sqlite
 

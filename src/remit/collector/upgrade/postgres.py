@@ -9,7 +9,8 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from remit.collector.store import StoreUnavailableError, shown
+from remit.collector.store.base import StoreUnavailableError
+from remit.collector.store.open import shown
 from remit.collector.store.postgres import schema_version
 from remit.collector.store.postgres_locks import SCHEMA_LOCK
 from remit.collector.store.version import Change, check_upgradable, statements_of

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from remit._base import sqlite
-from remit.collector.store import StoreUnavailableError
+from remit.collector.store.base import StoreUnavailableError
 from remit.collector.store.version import Change, check_upgradable, statements_of
 from remit.errors import SettingsError
 

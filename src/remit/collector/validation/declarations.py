@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from remit.collector.json_io import canonical, read_json
-from remit.collector.store import Transaction
+from remit.collector.store.transaction import Transaction
 from remit.collector.validation.schemas import (
     MAX_COMPILED_BYTES,
     Checker,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from remit.collector.errors import RequestError
 from remit.collector.json_io import encode
-from remit.collector.store import Page
+from remit.collector.store.filters import Page
 
 
 def success_answer(details: object) -> bytes:

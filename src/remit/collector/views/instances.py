@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from remit.collector.json_io import read_json
-from remit.collector.store import InstanceRow
+from remit.collector.store.rows import RunRow
 from remit.collector.times import format_us
 
 LEGACY_QUALITY: Final = "quality"
@@ -15,7 +15,7 @@ LEGACY_QUALITY: Final = "quality"
 _UINT64: Final = 2**64
 
 
-def summary_view(row: InstanceRow) -> dict[str, object]:
+def summary_view(row: RunRow) -> dict[str, object]:
     """Return an instance as a list shows it."""
     return {
         "type": "agent_instance",
@@ -39,7 +39,7 @@ def summary_view(row: InstanceRow) -> dict[str, object]:
 
 
 def instance_view(
-    row: InstanceRow,
+    row: RunRow,
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
@@ -65,7 +65,7 @@ def instance_view(
 
 
 def detail_view(
-    row: InstanceRow,
+    row: RunRow,
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
     recorded: int | None = None,
@@ -81,7 +81,7 @@ def detail_view(
     }
 
 
-def failure_view(run: InstanceRow) -> dict[str, object] | None:
+def failure_view(run: RunRow) -> dict[str, object] | None:
     """Return the failure of an instance; None without one."""
     if run.failure_us is None:
         return None
@@ -98,7 +98,7 @@ def failure_view(run: InstanceRow) -> dict[str, object] | None:
     }
 
 
-def span_counts(row: InstanceRow, recorded: int | None = None) -> dict[str, int]:
+def span_counts(row: RunRow, recorded: int | None = None) -> dict[str, int]:
     """Return the numbers of an instance's spans.
 
     Args:

@@ -13,10 +13,9 @@ from msgspec import Raw
 from pydantic import BaseModel
 
 from remit.collector.models.deployment import AgentSchemaVersion
-from remit.collector.store import AgentRow, SchemaVersionRow
-from remit.collector.store.rows import Row
+from remit.collector.store.rows import AgentRow, Row, SchemaVersionRow
 from remit.collector.times import format_us
-from remit.collector.validation import read_span_types
+from remit.collector.validation.declarations import read_span_types
 from remit.models.agent import Agent, AgentInstanceCounts
 
 _JSON: Final = frozenset({"quality_schemas", "runtime_environment", "span_type_schemas"})

@@ -8,14 +8,14 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw
 
-from remit.collector.store import (
+from remit.collector.store.rows import (
     BAD_PAYLOAD,
     BAD_RESULT,
     SENSITIVE,
     UNCHECKED_PAYLOAD,
     UNCHECKED_RESULT,
     UNDECLARED,
-    InstanceRow,
+    RunRow,
     SpanRow,
 )
 from remit.collector.times import format_us
@@ -54,7 +54,7 @@ class SpanView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def span_view(
     row: SpanRow,
-    instance: InstanceRow,
+    instance: RunRow,
     title: str,
     *,
     schema_errors: Sequence[str] = (),

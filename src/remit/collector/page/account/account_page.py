@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from remit._base.version import __version__
-from remit.collector.domain import Context, Permission, TokenScope
+from remit.collector.domain.context import Context, Permission
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import not_found
 from remit.collector.models.api_token import ApiToken
 from remit.collector.page.account.sessions import IDLE_US
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Redirect, Visit
 from remit.collector.page.windows import DAY_US, days_in
-from remit.collector.store import SessionRow, TokenRow
-from remit.collector.store.questions import database_facts
+from remit.collector.store.questions.facts import database_facts
+from remit.collector.store.rows import SessionRow, TokenRow
 from remit.collector.store.version import VERSION as SCHEMA
 from remit.collector.times import format_us, parse_us
 from remit.collector.views.resources import row_view

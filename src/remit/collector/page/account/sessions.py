@@ -11,25 +11,13 @@ import msgspec
 
 from remit._base.clock import NS_PER_US, Clock, SystemClock
 from remit._base.ids import partition_of
-from remit.collector.domain import (
-    Caller,
-    IdSource,
-    Permission,
-    Permissions,
-    TokenScope,
-    hash_of,
-    holder_of,
-    prepare,
-)
+from remit.collector.domain.context import Caller, IdSource, Permission, Permissions
+from remit.collector.domain.places import prepare
+from remit.collector.domain.tokens import TokenScope, hash_of, holder_of
 from remit.collector.errors import forbidden, unauthorized
-from remit.collector.store import (
-    SessionRow,
-    Store,
-    StoreUnavailableError,
-    TokenRow,
-    Transaction,
-    write,
-)
+from remit.collector.store.base import Store, StoreUnavailableError, write
+from remit.collector.store.rows import SessionRow, TokenRow
+from remit.collector.store.transaction import Transaction
 
 SESSION: Final = "session"
 CODE: Final = "code"

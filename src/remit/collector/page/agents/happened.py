@@ -7,20 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from remit._policy.words import ACTION, ACTIONS
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.page.agents.rehearsal import undeclared_refusals
 from remit.collector.page.agents.subjects import MOST_RUNS, Subject
 from remit.collector.page.declared import NEVER, VERBS, Declaration, short_names
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import Page, Visit
 from remit.collector.page.windows import DAY_US
-from remit.collector.store.questions import (
-    RuleCount,
-    TokenSums,
-    last_durations,
-    rules_by_type,
-    tokens_of,
-)
+from remit.collector.store.questions.durations import last_durations
+from remit.collector.store.questions.versions import RuleCount, TokenSums, rules_by_type, tokens_of
 
 SECRETS: Final = "authentication_and_secrets"
 LAST_STEPS: Final = 200

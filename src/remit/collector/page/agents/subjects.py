@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, declaration_of
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import COUNTS, Visit
 from remit.collector.page.windows import Period, period_of
-from remit.collector.store import SchemaVersionRow, VersionRow
-from remit.collector.store.questions import VersionUse, version_uses
+from remit.collector.store.questions.versions import VersionUse, version_uses
+from remit.collector.store.rows import SchemaVersionRow, VersionRow
 
 MOST_RUNS: Final = 10_000
 """Number of runs of an agent, the newest, of which the versions are counted."""

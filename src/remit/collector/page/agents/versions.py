@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.errors import not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.agents.subjects import (
@@ -22,7 +22,7 @@ from remit.collector.page.agents.subjects import (
 from remit.collector.page.agents.widening import Change, Group, Kind, changes, new_exits
 from remit.collector.page.declared import short_names
 from remit.collector.page.visits import Answer, Data, Page, Visit
-from remit.collector.store import SchemaVersionRow
+from remit.collector.store.rows import SchemaVersionRow
 from remit.collector.times import format_us
 
 

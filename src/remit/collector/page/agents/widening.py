@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, cast
 from remit._policy.widening import Effect, of_agent_word, of_step_word
 from remit._policy.words import (
     ACTION,
-    CLASSES,
+    CLASSIFICATION,
     LIMITS,
     NAMES,
     PARAMS,
@@ -209,16 +209,15 @@ def _class(old: Declared, new: Declared) -> Iterator[Change]:
     before, after = old.classification, new.classification
     if before == after:
         return
-    group, follows = Group.WIDENS, "handles more confidential data"
-    if after == UNKNOWN:
-        group, follows = Group.OPEN, ""
-    elif CLASSES.index(after) < CLASSES.index(before):
+    effect = of_step_word(CLASSIFICATION, before, after)
+    follows = "handles more confidential data" if effect is Effect.WIDENS else ""
+    if effect is Effect.WEAKENS and after != UNKNOWN:
         follows = "said to be less confidential"
     was, is_ = (
         Said(None if word == UNKNOWN else word, classification=word != UNKNOWN)
         for word in (before, after)
     )
-    yield Change(group, Kind.CLASS, old.name, "class", was, is_, follows)
+    yield Change(_GROUPS[effect], Kind.CLASS, old.name, "class", was, is_, follows)
 
 
 def _fields(old: Declared, new: Declared) -> Iterator[Change]:

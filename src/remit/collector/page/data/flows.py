@@ -10,7 +10,7 @@ from typing import Final
 from remit._policy.leaving import Leaves, may_leave
 from remit._policy.words import CATEGORIES, most_sensitive
 from remit.collector.page.declared import AgentRemit, Declared
-from remit.collector.store.questions import StepCount
+from remit.collector.store.questions.count_lists import StepCount
 
 MOST_DRAWN: Final = 12
 """Most agents that are drawn; the last row has all others together."""

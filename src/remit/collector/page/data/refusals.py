@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from remit._policy.violations import denied_by, exceeded_by
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.errors import invalid_field
 from remit.collector.page.declared import Declaration, Declared, declaration_of, is_named
 from remit.collector.page.formats import short_name
@@ -14,9 +14,9 @@ from remit.collector.page.payload_tree import members
 from remit.collector.page.sides import Sides, of_one_agent, sides_of, summary_of, verdict_of
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import Api
-from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
 from remit.collector.store.ids import ms_of
-from remit.collector.store.questions import Position
+from remit.collector.store.questions.span_lists import Position
+from remit.collector.store.rows import AgentRow, SchemaVersionRow, VersionRow
 from remit.collector.times import LAST_US, format_us, parse_us
 from remit.errors import Violation
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from remit._policy.words import CATEGORIES
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError
 from remit.collector.page.data.choices import Chosen, Line, agent_names
 from remit.collector.page.data.register_entries import GAPS, Entry, entries_of
@@ -18,8 +18,8 @@ from remit.collector.page.tables import csv_file
 from remit.collector.page.visibility import erased_runs
 from remit.collector.page.visits import COUNTS, RUNS, Answer, Page, Visit
 from remit.collector.page.windows import HOUR_US, Window, days_in
-from remit.collector.store import ErasureRow
-from remit.collector.store.questions import erasures
+from remit.collector.store.questions.records import erasures
+from remit.collector.store.rows import ErasureRow
 from remit.collector.times import format_us
 
 PER_PAGE: Final = 25

@@ -11,7 +11,7 @@ from remit._policy.leaving import CALLS_A_SERVICE, sends
 from remit._policy.words import ACTION, CATEGORIES, SENDING, most_sensitive
 from remit.collector.page.declared import AgentRemit, Declared
 from remit.collector.page.formats import words
-from remit.collector.store.questions import StepCount
+from remit.collector.store.questions.count_lists import StepCount
 
 OWNER: Final = "owner"
 PURPOSE: Final = "purpose"

@@ -8,15 +8,15 @@ from typing import Final
 
 import msgspec
 
-from remit.collector.domain import Context
-from remit.collector.domain.questions import spans_of_run
+from remit.collector.domain.context import Context
+from remit.collector.domain.lists import spans_of_run
 from remit.collector.errors import RequestError, invalid_field
 from remit.collector.page import formats
 from remit.collector.page.payload_tree import Node
 from remit.collector.page.run.facts import closed_value, read_run, read_span
 from remit.collector.page.run.span_panel import Cause, Panel, panel_of
 from remit.collector.page.visits import Answer, Api, Data, Pieces, Visit
-from remit.collector.store.questions import Position
+from remit.collector.store.questions.span_lists import Position
 
 TEXT: Final = "text/plain; charset=utf-8"
 NDJSON: Final = "application/x-ndjson"

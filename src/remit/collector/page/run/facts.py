@@ -10,25 +10,20 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from remit._base.outcomes import StepCounts, step_counts
-from remit.collector.domain import Context
+from remit.collector.domain.conformance import shown
+from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED, ClosedErrors, closed_errors_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
-from remit.collector.domain.validation import shown
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import Declared
 from remit.collector.page.payload_tree import members
 from remit.collector.page.visibility import run_in, scope_in
 from remit.collector.page.visits import Visit
-from remit.collector.store import InstanceRow, SpanFilter, SpanRow, VersionRow
-from remit.collector.store.questions import (
-    RunCriteria,
-    StepRecord,
-    count_runs,
-    oldest_run,
-    steps_of,
-)
-from remit.collector.store.rows import all_spans
+from remit.collector.store.filters import SpanFilter
+from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
+from remit.collector.store.questions.run_steps import StepRecord, steps_of
+from remit.collector.store.rows import RunRow, SpanRow, VersionRow, all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 MOST_STEPS: Final = 2000
@@ -74,7 +69,7 @@ class RunFacts:
         elsewhere: The same failure in other runs.
     """
 
-    row: InstanceRow
+    row: RunRow
     agent: str
     version: str
     subject: str | None
@@ -158,7 +153,7 @@ class SpanFacts:
         closed_errors: The exceptions of closed steps, which pass through others.
     """
 
-    run: InstanceRow
+    run: RunRow
     row: SpanRow
     view: Mapping[str, object]
     types: Mapping[str, Declared]
@@ -193,7 +188,7 @@ def closed_types(types: Mapping[str, Declared]) -> frozenset[str]:
     return frozenset(name for name, declared in types.items() if declared.is_closed)
 
 
-def closed_errors_in(ctx: Context, run: InstanceRow, closed: Collection[str]) -> ClosedErrors:
+def closed_errors_in(ctx: Context, run: RunRow, closed: Collection[str]) -> ClosedErrors:
     """Return the exceptions of the steps of a run whose types are *closed*."""
     if not closed or not run.spans_failed:
         return ClosedErrors()
@@ -337,7 +332,7 @@ def _far(
     }
 
 
-def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
+def _elsewhere(ctx: Context, row: RunRow) -> Elsewhere | None:
     """Return the runs of the agent that failed as this one did, if there are others."""
     account_id = ctx.caller.account_id
     if row.status != FAILED or row.fingerprint is None:
@@ -359,7 +354,7 @@ def _elsewhere(ctx: Context, row: InstanceRow) -> Elsewhere | None:
     )
 
 
-def _types(ctx: Context, run: InstanceRow) -> dict[str, Declared]:
+def _types(ctx: Context, run: RunRow) -> dict[str, Declared]:
     """Return what the schema version of a run declares, by the name of the span type."""
     types = ctx.declarations.of(ctx.tx, run.agent_schema_version_id).types
     return {name: Declared(name, span_type.data_risk) for name, span_type in types.items()}
@@ -393,7 +388,7 @@ def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
     )
 
 
-def seconds_after(run: InstanceRow, at_us: int | None) -> int | None:
+def seconds_after(run: RunRow, at_us: int | None) -> int | None:
     """Return how many microseconds after the start of a run something was."""
     if run.started_at is None or at_us is None:
         return None

@@ -19,8 +19,9 @@ from remit._base.version import __version__
 from remit.collector.api.asgi import CALLER, ROUTE, Executor
 from remit.collector.api.dispatch import UNAVAILABLE, Service
 from remit.collector.api.endpoints import OWN_PREFIX
-from remit.collector.domain import Caller, TokenScope
+from remit.collector.domain.context import Caller
 from remit.collector.domain.params import check_names
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.page import shell
 from remit.collector.page.account.sessions import SESSION, Sessions
 from remit.collector.page.run.facts import MOST_STEPS, read_run, read_span
@@ -29,7 +30,8 @@ from remit.collector.page.run.run_page import head_values, panel_values
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
-from remit.collector.store import SessionRow, Store, StoreUnavailableError
+from remit.collector.store.base import Store, StoreUnavailableError
+from remit.collector.store.rows import SessionRow
 
 HTML: Final = "text/html; charset=utf-8"
 MOST_PANELS: Final = 200

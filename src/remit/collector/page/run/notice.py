@@ -15,8 +15,8 @@ from remit.collector.page.payload_tree import members, objects
 from remit.collector.page.run.facts import FAILED, RunFacts, SpanFacts, error_of
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.visits import Visit
-from remit.collector.store import DENIED
-from remit.collector.store.questions import StepRecord
+from remit.collector.store.questions.run_steps import StepRecord
+from remit.collector.store.rows import DENIED
 from remit.collector.store.subjects import ROOT_SPAN
 
 _EFFECTS: Final = (

@@ -14,17 +14,19 @@ from typing import Final
 import msgspec
 
 from remit._base.ids import is_pfid
-from remit.collector.domain import Context, is_open
+from remit.collector.domain.context import Context
+from remit.collector.domain.failures import is_open
 from remit.collector.errors import invalid_field
 from remit.collector.page.formats import step, visible
 from remit.collector.page.run.facts import closed_errors_in
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import CHANGES, Data, Visit
-from remit.collector.store import FOUND, STATUSES, InstanceRow
-from remit.collector.store import questions as store
 from remit.collector.store.ids import to_bytes, to_text
+from remit.collector.store.questions import outlines, run_lists
+from remit.collector.store.questions.scope import RunRef
+from remit.collector.store.rows import FOUND, STATUSES, RunRow
 from remit.collector.store.subjects import ROOT_SPAN
-from remit.collector.validation import Declared
+from remit.collector.validation.declarations import Declared
 
 FIRST: Final = 500
 """Steps of the first slice, which is to be drawn soon."""
@@ -53,13 +55,13 @@ def outline(visit: Visit) -> Data:
     run_id = visit.named["id"]
 
     def work(ctx: Context) -> dict[str, object]:
-        cursor = None if after else store.newest_change(ctx.tx, ctx.tx.end_of_changes())
+        cursor = None if after else run_lists.newest_change(ctx.tx, ctx.tx.end_of_changes())
         row, run = run_in(ctx, run_id)
         limit = SLICE if after or since_us is not None else FIRST
-        spans = store.outline(ctx.tx, run, after=after, since_us=since_us, limit=limit + 1)
+        spans = outlines.outline(ctx.tx, run, after=after, since_us=since_us, limit=limit + 1)
         has_more = len(spans.ids) > limit
         if has_more:
-            spans = store.OutlineColumns._make(column[:limit] for column in spans)
+            spans = outlines.OutlineColumns._make(column[:limit] for column in spans)
         slice_ = _Slice(ctx, row, run, spans)
         return {
             "now": visit.now_us,
@@ -93,7 +95,7 @@ def find(visit: Visit) -> Data:
         last: bytes | None = after
         until = time.monotonic() + FIND_S
         while last is not None:
-            page = store.searched(
+            page = outlines.searched(
                 ctx.tx, run, written, after=last, limit=_FIND_STEPS, errors=errors
             )
             names.read({match.type_ref for match in page})
@@ -129,7 +131,7 @@ def live(visit: Visit) -> Data:
 class _Names:
     """The names of the types of a run, and what was declared of them."""
 
-    def __init__(self, ctx: Context, row: InstanceRow) -> None:
+    def __init__(self, ctx: Context, row: RunRow) -> None:
         self._ctx = ctx
         self.declared: Declared = ctx.declarations.of(ctx.tx, row.agent_schema_version_id)
         self._names: dict[int, str] = {}
@@ -137,7 +139,7 @@ class _Names:
 
     def read(self, refs: set[int]) -> None:
         """Read the names that are not known yet."""
-        for named in store.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
+        for named in outlines.named_types(self._ctx.tx, sorted(refs - self._names.keys())):
             self._names[named.ref] = named.name
             self.shown[named.ref] = visible(step(named.name))
 
@@ -169,9 +171,9 @@ class _Slice:
     def __init__(
         self,
         ctx: Context,
-        row: InstanceRow,
-        run: store.RunRef,
-        spans: store.OutlineColumns,
+        row: RunRow,
+        run: RunRef,
+        spans: outlines.OutlineColumns,
     ) -> None:
         self._spans = spans
         self._names = _Names(ctx, row)
@@ -184,7 +186,7 @@ class _Slice:
             if ref in of_models
         ]
         few = calls if len(calls) <= MOST_CALLS else []
-        self._usages = {usage.id: usage for usage in store.usages(ctx.tx, run, few)}
+        self._usages = {usage.id: usage for usage in outlines.usages(ctx.tx, run, few)}
 
     def columns(self) -> dict[str, object]:
         """Return the columns; times are differences in microseconds."""
@@ -261,7 +263,7 @@ class _Slice:
         return calls
 
 
-def _facts(row: InstanceRow) -> dict[str, object]:
+def _facts(row: RunRow) -> dict[str, object]:
     return {
         "status": row.status,
         "start": row.started_at,

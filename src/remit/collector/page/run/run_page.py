@@ -7,7 +7,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import Final
 
-from remit.collector.domain import Context, Permission
+from remit.collector.domain.context import Context, Permission
 from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.page.run.conversation import conversation
@@ -28,7 +28,7 @@ from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import Answer, Page, Redirect, Visit
-from remit.collector.store.questions import runs_beside
+from remit.collector.store.questions.run_lists import runs_beside
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
 

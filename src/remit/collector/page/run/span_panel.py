@@ -27,7 +27,7 @@ from remit.collector.page.run.facts import (
     seconds_after,
 )
 from remit.collector.page.sides import Sides, of_one_agent, sides_of, verdict_of
-from remit.collector.store import SpanRow
+from remit.collector.store.rows import SpanRow
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 from remit.errors import Violation
 

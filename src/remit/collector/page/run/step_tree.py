@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
 from remit.collector.page.run.facts import FAILED, RunFacts
-from remit.collector.store import BEYOND, DENIED, INVALID, LOST, UNDECLARED, WITHHELD
-from remit.collector.store.questions import StepRecord
+from remit.collector.store.questions.run_steps import StepRecord
+from remit.collector.store.rows import BEYOND, DENIED, INVALID, LOST, UNDECLARED, WITHHELD
 from remit.collector.store.subjects import ROOT_SPAN
 
 _TICKS: Final = 4

@@ -22,7 +22,7 @@ from remit.collector.page.runs.sequences import (
 from remit.collector.page.tables import csv_file
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import RUNS, SPANS, Answer, Api, Page, Redirect, Visit
-from remit.collector.store.questions import TypeCounts, run_types
+from remit.collector.store.questions.run_types import TypeCounts, run_types
 
 STEPS: Final = 2_000
 """Runs with more steps are compared by type only."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from remit.collector.page import formats
 from remit.collector.page.runs.sequences import LONGER, Row, differ
-from remit.collector.store.questions import TypeCounts
+from remit.collector.store.questions.run_types import TypeCounts
 from remit.collector.store.subjects import ROOT_SPAN
 
 Run: TypeAlias = Mapping[str, Any]

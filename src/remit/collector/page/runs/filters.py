@@ -24,7 +24,7 @@ from remit.collector.page.windows import (
     local,
     window_of,
 )
-from remit.collector.store.questions import subjects_from
+from remit.collector.store.questions.run_lists import subjects_from
 from remit.collector.store.subjects import hash_of_subject
 
 PAGE_ROWS: Final = 100

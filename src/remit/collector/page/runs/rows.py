@@ -7,15 +7,15 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from remit._base.outcomes import StepCounts, step_counts
-from remit.collector.domain import Context
+from remit.collector.domain.context import Context
 from remit.collector.errors import RequestError, not_found
 from remit.collector.page.formats import missing, short_name, tail
 from remit.collector.page.visibility import run_in
 from remit.collector.page.visits import SPANS, Api, Visit
-from remit.collector.store.questions import run_of
+from remit.collector.store.questions.run_lists import run_of
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import parse_us
-from remit.collector.views.questions import run_view
+from remit.collector.views.lists import run_view
 
 Run = Mapping[str, Any]
 """A run as the API lists it."""
@@ -56,7 +56,7 @@ class Mark(NamedTuple):
     words: str
 
 
-class RunRow(NamedTuple):
+class ListedRow(NamedTuple):
     """A run in a list.
 
     Attributes:
@@ -88,14 +88,14 @@ class RunRow(NamedTuple):
     has_begun: bool
 
 
-def rows_of(visit: Visit, runs: Sequence[Run]) -> list[RunRow]:
+def rows_of(visit: Visit, runs: Sequence[Run]) -> list[ListedRow]:
     """Return runs as rows, the first running ones with their open step."""
     running = [run["id"] for run in runs if run["status"] == "active"][:MOST_OPEN]
     steps = {run_id: _open_step(visit, run_id) for run_id in running}
     return [row_of(run, visit.now_us, steps.get(run["id"])) for run in runs]
 
 
-def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
+def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
     """Return a run of the API as a row.
 
     Args:
@@ -105,7 +105,7 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> RunRow:
     """
     tokens = [count for count in run["tokens"].values() if count is not None]
     steps = steps_in(run)
-    return RunRow(
+    return ListedRow(
         id=run["id"],
         tail=tail(run["id"]),
         status=run["status"],

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from remit._base.ids import is_pfid
-from remit.collector.domain import TokenScope
+from remit.collector.domain.lists import RunsQuery, rank_runs
 from remit.collector.domain.params import validated
-from remit.collector.domain.questions import RunsQuery, rank_runs
+from remit.collector.domain.tokens import TokenScope
 from remit.collector.errors import RequestError, invalid, invalid_field
 from remit.collector.page.formats import day
 from remit.collector.page.runs.filters import (
@@ -32,7 +32,7 @@ from remit.collector.page.runs.filters import (
     of_form,
 )
 from remit.collector.page.runs.hours import Bar, Bars, bars_of
-from remit.collector.page.runs.rows import Run, RunRow, rows_of, steps_in
+from remit.collector.page.runs.rows import ListedRow, Run, rows_of, steps_in
 from remit.collector.page.runs.without import WORDS, Dropped, without_each
 from remit.collector.page.shell import render
 from remit.collector.page.tables import CSV, csv_parts
@@ -48,9 +48,9 @@ from remit.collector.page.visits import (
     Visit,
 )
 from remit.collector.page.windows import AT, HOUR_US, Window, address_of, local
-from remit.collector.store import is_postgres
 from remit.collector.store.ids import ms_of
-from remit.collector.store.questions import MOST_RANKED
+from remit.collector.store.open import is_postgres
+from remit.collector.store.questions.run_lists import MOST_RANKED
 from remit.collector.times import US_PER_S, format_us
 
 _WORST: Final = 3
@@ -293,7 +293,9 @@ def _numbers(visit: Visit, filters: Filters, window: Window) -> _Numbers:
     )
 
 
-def _days(rows: Sequence[RunRow], visit: Visit, filters: Filters) -> list[tuple[str, list[RunRow]]]:
+def _days(
+    rows: Sequence[ListedRow], visit: Visit, filters: Filters
+) -> list[tuple[str, list[ListedRow]]]:
     """Return rows by day; all together in an order that is not that of time."""
     if filters.order != "newest":
         return [("", list(rows))] if rows else []

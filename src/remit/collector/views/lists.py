@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from remit.collector.store import SENSITIVE, UNCHECKED
-from remit.collector.store.questions import FAILED, FLAGS, Counted, SpanRecord
-from remit.collector.store.rows import RunWithAgent
+from remit.collector.store.questions.count_lists import Counted
+from remit.collector.store.questions.scope import FAILED, FLAGS
+from remit.collector.store.questions.span_lists import SpanRecord
+from remit.collector.store.rows import SENSITIVE, UNCHECKED, RunWithAgent
 from remit.collector.times import format_us
 from remit.collector.views.instances import failure_view, span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid

@@ -18,7 +18,8 @@ from remit.collector.domain.findings import LOSS_SPAN, Marks
 from remit.collector.domain.spans import SpanToCreate, SpanToFinish
 from remit.collector.domain.states import COMPLETE
 from remit.collector.json_io import encode, read_json
-from remit.collector.store import (
+from remit.collector.store.questions.span_lists import SpanRecord
+from remit.collector.store.rows import (
     BAD_PAYLOAD,
     BAD_RESULT,
     INVALID,
@@ -27,19 +28,14 @@ from remit.collector.store import (
     UNCHECKED_PAYLOAD,
     UNCHECKED_RESULT,
     UNDECLARED,
-    InstanceRow,
+    RunRow,
     SpanRow,
-    Transaction,
 )
-from remit.collector.store.questions import SpanRecord
 from remit.collector.store.statements import EMPTY
-from remit.collector.validation import (
-    Budget,
-    CompiledSpanType,
-    Declarations,
-    Declared,
-    SchemaVerdict,
-)
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.budget import Budget
+from remit.collector.validation.declarations import CompiledSpanType, Declarations, Declared
+from remit.collector.validation.schemas import SchemaVerdict
 from remit.collector.views.spans import SpanView, span_view
 
 _PAYLOAD: Final = {
@@ -119,13 +115,13 @@ def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budge
     return row if text is None else msgspec.structs.replace(row, summary=text)
 
 
-def shown(ctx: Context, row: SpanRow, instance: InstanceRow) -> SpanView:
+def shown(ctx: Context, row: SpanRow, instance: RunRow) -> SpanView:
     """Return the view of a span, with its differences from its declaration."""
     version = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
     return shown_span(version, row, instance, ctx.budget)
 
 
-def shown_span(version: Declared, row: SpanRow, instance: InstanceRow, budget: Budget) -> SpanView:
+def shown_span(version: Declared, row: SpanRow, instance: RunRow, budget: Budget) -> SpanView:
     """Return the view of a span; to list its errors takes no longer than *budget*."""
     span_type = version.types.get(row.schema_name)
     title = row.schema_name if span_type is None else span_type.title
@@ -150,7 +146,7 @@ def schema_errors(version: Declared, row: SpanRow | SpanRecord, budget: Budget) 
 
 
 def judged_qualities(
-    tx: Transaction, declarations: Declarations, instance: InstanceRow, budget: Budget
+    tx: Transaction, declarations: Declarations, instance: RunRow, budget: Budget
 ) -> tuple[dict[str, str | None], dict[str, list[str]]]:
     """Return the summaries and the errors of the quality payloads of a run, both by name.
 

@@ -21,21 +21,21 @@ from remit.collector.domain.failures import (
 )
 from remit.collector.domain.findings import WITH_ROWS, Marks, finding_rows, hole_row
 from remit.collector.domain.states import UNFINISHED
-from remit.collector.store import (
+from remit.collector.store.filters import SpanFilter
+from remit.collector.store.rows import (
     DENIED,
     FOUND,
     HOLE,
     FindingRow,
-    InstanceRow,
-    SpanFilter,
+    RunRow,
     SpanRow,
-    Transaction,
     TypeRow,
+    all_spans,
 )
-from remit.collector.store.rows import all_spans
 from remit.collector.store.statements import SPANS_OF_RUN
 from remit.collector.store.subjects import ROOT_SPAN, cause, labels, subject_hash
-from remit.collector.validation import CompiledSpanType
+from remit.collector.store.transaction import Transaction
+from remit.collector.validation.declarations import CompiledSpanType
 
 FAILED: Final = "failed"
 MOST_RECORDED: Final = 2**31 - 1
@@ -47,7 +47,7 @@ _SIDES: Final = {
 }
 
 
-class RunTally:
+class RunChanges:
     """The changes of one run.
 
     Attributes:
@@ -74,9 +74,7 @@ class RunTally:
         "types",
     )
 
-    def __init__(
-        self, tx: Transaction, run: InstanceRow, types: Mapping[str, CompiledSpanType]
-    ) -> None:
+    def __init__(self, tx: Transaction, run: RunRow, types: Mapping[str, CompiledSpanType]) -> None:
         """Begin without changes."""
         self.run = run
         self.types = types
@@ -116,14 +114,14 @@ class RunTally:
             marks: What new markers in it mean.
             result: Its result, if it is new.
         """
-        run, counts, tallied = self.run, self._counts, self._tx.counts
+        run, counts, counted = self.run, self._counts, self._tx.counts
         added = after.flags & FOUND
         if before is not None:
             counts[before.status] = counts.get(before.status, 0) - 1
-            tallied.span(run, before, -1)
+            counted.span(run, before, -1)
             added &= ~before.flags
         counts[after.status] = counts.get(after.status, 0) + 1
-        tallied.span(run, after)
+        counted.span(run, after)
         if added:
             self._flags |= added
             if added & WITH_ROWS:
@@ -131,7 +129,7 @@ class RunTally:
                 self.findings.extend(finding_rows(run, after, added, marks))
         if marks is not None:
             for rule, times in marks.rules.items():
-                tallied.withhold(run, after, rule, times)
+                counted.withhold(run, after, rule, times)
         if result is not None and "token_usage" in result:
             self._take_usage(result["token_usage"])
         is_root = after.schema_name == ROOT_SPAN
@@ -161,7 +159,7 @@ class RunTally:
         if before is None and self.run.erased_at is None:
             self._roots.append(after)
 
-    def write(self) -> InstanceRow:
+    def write(self) -> RunRow:
         """Write labels and subjects; return the run with its changes, to be written."""
         tx, run = self._tx, self.run
         changes: dict[str, object] = {
@@ -188,7 +186,7 @@ class RunTally:
             changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
         return changed
 
-    def compared(self, run: InstanceRow) -> InstanceRow:
+    def compared(self, run: RunRow) -> RunRow:
         """Return a run marked if its end says that more spans were recorded than are here.
 
         A span that arrives later may close the hole. Spans that were deleted because of their age

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final, TypeAlias, get_args
 
+from remit.collector.domain.conformance import schema_errors
 from remit.collector.domain.context import Context
 from remit.collector.domain.params import (
     Filter,
@@ -23,14 +24,13 @@ from remit.collector.domain.params import (
     row_of,
     text_like,
 )
-from remit.collector.domain.validation import schema_errors
 from remit.collector.errors import forbidden, invalid_field, not_found
-from remit.collector.store import INVALID, STATUSES, UNCHECKED, EnvironmentRow
-from remit.collector.store import questions as store
 from remit.collector.store.counts import RUN_COUNTS, US_PER_HOUR
-from remit.collector.store.rows import RunWithAgent
+from remit.collector.store.questions import count_lists, run_lists, span_lists
+from remit.collector.store.questions.scope import FAILED, FLAGS, RunRef, Scope, run_ref_of, scope_of
+from remit.collector.store.rows import INVALID, STATUSES, UNCHECKED, EnvironmentRow, RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.questions import count_view, fingerprint_of, listed_span, run_view
+from remit.collector.views.lists import count_view, fingerprint_of, listed_span, run_view
 from remit.models._types import Purpose
 
 MAX_RUNS: Final = 100
@@ -45,7 +45,7 @@ _PFID: Final = "[0-7][0-9a-hjkmnp-tv-z]{31}"
 _OF_SAME_LIST: Final = "must be the `next` of a page with the same filters"
 
 Answer: TypeAlias = dict[str, object]
-Flag: TypeAlias = Annotated[str | None, one_of(*store.FLAGS, store.FAILED)]
+Flag: TypeAlias = Annotated[str | None, one_of(*FLAGS, FAILED)]
 
 
 class ScopeQuery(Query):
@@ -114,27 +114,27 @@ class ChangesQuery(Query):
 def list_runs(ctx: Context, query: RunsQuery) -> Answer:
     """Return a page of runs, newest first."""
     wanted = _run_criteria(ctx, query)
-    runs = store.runs(ctx.tx, wanted, before=query.before, limit=query.limit + 1)
+    runs = run_lists.runs(ctx.tx, wanted, before=query.before, limit=query.limit + 1)
     page = runs[: query.limit]
     return {
         "status": "success",
         "runs": [run_view(run) for run in page],
         "next": page[-1].id if len(runs) > len(page) else None,
-        "total": store.count_runs(ctx.tx, wanted) if query.total else None,
+        "total": run_lists.count_runs(ctx.tx, wanted) if query.total else None,
     }
 
 
 def rank_runs(ctx: Context, query: RunsQuery, measure: str) -> Answer:
     """Return the runs that took longest, or used most tokens, and whether all were compared."""
-    ranking = store.ranked_runs(ctx.tx, _run_criteria(ctx, query), measure, query.limit)
+    ranking = run_lists.ranked_runs(ctx.tx, _run_criteria(ctx, query), measure, query.limit)
     return {
         "runs": [run_view(run) for run in ranking.runs],
         "is_whole": ranking.is_whole,
     }
 
 
-def _run_criteria(ctx: Context, query: RunsQuery) -> store.RunCriteria:
-    return store.RunCriteria(
+def _run_criteria(ctx: Context, query: RunsQuery) -> run_lists.RunCriteria:
+    return run_lists.RunCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         status=query.status,
         purpose=query.purpose,
@@ -151,7 +151,7 @@ def _run_criteria(ctx: Context, query: RunsQuery) -> store.RunCriteria:
 
 def list_spans(ctx: Context, query: SpansQuery) -> Answer:
     """Return a page of spans, newest first, without their payloads unless they are wanted."""
-    wanted = store.SpanCriteria(
+    wanted = span_lists.SpanCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         run=None if query.run_id is None else _run(ctx, query.run_id),
         schema_name=query.type,
@@ -166,8 +166,8 @@ def list_spans(ctx: Context, query: SpansQuery) -> Answer:
 
 
 def spans_of_run(
-    ctx: Context, run_id: str, after: store.Position | None, limit: int
-) -> tuple[list[dict[str, object]], store.Position | None]:
+    ctx: Context, run_id: str, after: span_lists.Position | None, limit: int
+) -> tuple[list[dict[str, object]], span_lists.Position | None]:
     """Return spans of a run with their payloads, oldest first, and where the next ones begin.
 
     Args:
@@ -180,29 +180,29 @@ def spans_of_run(
         RequestError: 404, there is no such run for this caller.
     """
     scope, run = _scope(ctx, None, None), _run(ctx, run_id)
-    wanted = store.SpanCriteria(scope=scope, run=run, oldest_first=True)
+    wanted = span_lists.SpanCriteria(scope=scope, run=run, oldest_first=True)
     return _listed(ctx, wanted, after, limit, payloads=True)
 
 
 def _listed(
     ctx: Context,
-    wanted: store.SpanCriteria,
-    before: store.Position | None,
+    wanted: span_lists.SpanCriteria,
+    before: span_lists.Position | None,
     limit: int,
     *,
     payloads: bool,
-) -> tuple[list[dict[str, object]], store.Position | None]:
+) -> tuple[list[dict[str, object]], span_lists.Position | None]:
     """Return a page of spans, and the position of the next one."""
     most_chars = ctx.settings.max_answer_bytes if payloads else None
-    page = store.spans(ctx.tx, wanted, before=before, limit=limit, most_chars=most_chars)
+    page = span_lists.spans(ctx.tx, wanted, before=before, limit=limit, most_chars=most_chars)
     errors = _schema_errors(ctx, page.spans) if payloads else {}
     return [listed_span(span, errors.get(span.id, ())) for span in page.spans], page.next
 
 
-def _schema_errors(ctx: Context, spans: Sequence[store.SpanRecord]) -> dict[str, list[str]]:
+def _schema_errors(ctx: Context, spans: Sequence[span_lists.SpanRecord]) -> dict[str, list[str]]:
     """Return the differences of spans from their declarations, by span."""
     differing = [span for span in spans if span.flags & (INVALID | UNCHECKED)]
-    runs = ctx.tx.instances(None, {span.run_id for span in differing})
+    runs = ctx.tx.runs(None, {span.run_id for span in differing})
     versions = {
         run.id: ctx.declarations.of(ctx.tx, run.agent_schema_version_id) for run in runs.values()
     }
@@ -214,7 +214,7 @@ def count(ctx: Context, query: CountsQuery) -> Answer:
     if query.of == "runs" and query.by not in _RUNS_BY:
         raise invalid_field("by", f"must be one of {', '.join(_RUNS_BY)} for runs")
     wanted = _counted(ctx, query, query.purpose)
-    read = store.run_counts if query.of == "runs" else store.span_counts
+    read = count_lists.run_counts if query.of == "runs" else count_lists.span_counts
     counts = read(ctx.tx, wanted, query.by)
     return {
         "status": "success",
@@ -226,7 +226,7 @@ def count(ctx: Context, query: CountsQuery) -> Answer:
 
 def count_withheld(ctx: Context, query: WithheldQuery) -> Answer:
     """Return how often values were withheld, by rule, type or day."""
-    counts = store.withheld_counts(ctx.tx, _counted(ctx, query, None), query.by)
+    counts = count_lists.withheld_counts(ctx.tx, _counted(ctx, query, None), query.by)
     return {
         "status": "success",
         "by": query.by,
@@ -241,10 +241,10 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
     run = None if query.run_id is None else _run(ctx, query.run_id)
     runs: list[RunWithAgent] = []
     if query.after is None:
-        cursor = store.newest_change(ctx.tx, end)
+        cursor = run_lists.newest_change(ctx.tx, end)
     else:
-        after = store.Cursor(*map(int, query.after.split("-")))
-        runs, cursor = store.changed_runs(ctx.tx, scope, after, end, run=run, limit=query.limit)
+        after = run_lists.Cursor(*map(int, query.after.split("-")))
+        runs, cursor = run_lists.changed_runs(ctx.tx, scope, after, end, run=run, limit=query.limit)
     return {
         "status": "success",
         "runs": [run_view(run) for run in runs],
@@ -252,7 +252,7 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
     }
 
 
-def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> store.Scope:
+def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> Scope:
     """Return whose runs a request is about.
 
     Raises:
@@ -267,16 +267,16 @@ def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> st
         if caller.environment_id not in {None, environment_id}:
             raise forbidden("this token is for another environment: leave environment_id out")
     agent_id, environment_id = agent_id or caller.agent_id, environment_id or caller.environment_id
-    scope = store.scope_of(ctx.tx, caller.account_id, agent_id, environment_id)
+    scope = scope_of(ctx.tx, caller.account_id, agent_id, environment_id)
     if scope is None:
         # The token is for an agent or an environment that was deleted.
         raise not_found("agent")
     return scope
 
 
-def _run(ctx: Context, run_id: str) -> store.RunRef:
+def _run(ctx: Context, run_id: str) -> RunRef:
     instance_of(ctx, run_id)
-    run = store.run_ref_of(ctx.tx, run_id)
+    run = run_ref_of(ctx.tx, run_id)
     if run is None:
         raise not_found("agent_instance")
     return run
@@ -291,15 +291,15 @@ def _label(text: str | None) -> tuple[str, str | None] | None:
     return key, value if equals else None
 
 
-def _position(text: str, wanted: store.SpanCriteria) -> store.Position:
-    position = store.Position.parse(text)
+def _position(text: str, wanted: span_lists.SpanCriteria) -> span_lists.Position:
+    position = span_lists.Position.parse(text)
     if position is None or (position.started_at is not None) != wanted.by_start:
         raise invalid_field("before", _OF_SAME_LIST)
     return position
 
 
-def _counted(ctx: Context, query: ScopeQuery, purpose: str | None) -> store.CountCriteria:
-    return store.CountCriteria(
+def _counted(ctx: Context, query: ScopeQuery, purpose: str | None) -> count_lists.CountCriteria:
+    return count_lists.CountCriteria(
         scope=_scope(ctx, query.agent_id, query.environment_id),
         purpose=purpose,
         since_us=query.since,
@@ -307,7 +307,7 @@ def _counted(ctx: Context, query: ScopeQuery, purpose: str | None) -> store.Coun
     )
 
 
-def _group(counted: store.Counted, by: str) -> object:
+def _group(counted: count_lists.Counted, by: str) -> object:
     """Return the name of a group on the wire."""
     if by == "hour":
         return format_us(int(counted.group) * US_PER_HOUR)

@@ -1,0 +1,115 @@
+"""Starts and ends runs by requests of their own, at a server that takes only spans in bulk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final
+
+from remit._base import guard
+from remit._base.guard import guarded
+from remit._deliver import calls
+from remit._deliver.batches import describe_losses, instance_operation, is_silent, send_bulk
+from remit._deliver.calls import SEND_ERRORS
+from remit._deliver.reactions import FAULT, RUN_FAULT, Refusal
+from remit._deliver.run_delivery import RunDelivery, RunRegistrar
+from remit._deliver.spool.store import Row
+from remit._deliver.window import SenderContext, Window
+from remit._record.items import Item, ItemKind
+from remit.errors import NotFoundError, RejectedError
+
+OPENING: Final = "opening a run at the server"
+ENDING: Final = "the end or a quality payload of a run"
+"""Places of faults."""
+
+
+class SingleCalls:
+    """Sends what a bulk request of this server cannot hold."""
+
+    def __init__(self, window: Window, registrar: RunRegistrar, context: SenderContext) -> None:
+        self._window = window
+        self._registrar = registrar
+        self._client = context.client
+        self._clock = context.clock
+
+    def start(self, runs: Sequence[RunDelivery]) -> None:
+        """Start runs by requests of their own, side by side."""
+        due = [run for run in runs if not self._window.is_waiting(run.record.key)]
+        starts = [calls.start(run.record, run.record.instance_id or "").call() for run in due]
+        outcomes = self._client.call_side_by_side(starts)
+        for run, outcome in zip(due, outcomes, strict=True):
+            if isinstance(outcome, RejectedError):
+                self._window.refuse_start(run, outcome.code, outcome)
+            elif not isinstance(outcome, Exception):
+                self._registrar.started(run)
+                self._window.opened(run)
+            elif not isinstance(outcome, SEND_ERRORS):
+                guard.contain(OPENING, outcome)
+                self._window.retry_opening(run, RUN_FAULT)
+        _raise_first(outcomes)
+
+    def send_ends(self, rows: Sequence[Row]) -> None:
+        """Send quality payloads and ends of runs by requests of their own, side by side.
+
+        Those of one run are sent in order, unless an earlier row of the run waits.
+        """
+        by_run: dict[str, deque[Row]] = {}
+        for row in rows:
+            by_run.setdefault(row.item.run_key, deque()).append(row)
+        while by_run:
+            sent: list[tuple[Row, RunDelivery]] = []
+            for run_key, left in list(by_run.items()):
+                row = left.popleft()
+                if not left:
+                    del by_run[run_key]
+                run = self._window.ready_run(row)
+                if run is None or self._window.must_wait(row, run):
+                    self._window.hold(run_key)
+                elif row.item.kind == ItemKind.CLOSE and not self._send_losses(row.item, run):
+                    self._window.retry(row, run, FAULT)
+                elif is_silent(row.item):
+                    self._window.delivered([row])
+                else:
+                    sent.append((row, run))
+            outcomes = self._client.call_side_by_side(
+                [instance_operation(row.item, run).call() for row, run in sent]
+            )
+            for (row, run), outcome in zip(sent, outcomes, strict=True):
+                self._react_to_end(row, run, outcome)
+            _raise_first(outcomes)
+
+    def _react_to_end(self, row: Row, run: RunDelivery, outcome: object) -> None:
+        """React to the answer to a quality payload or to the end of a run."""
+        run.answered_ns = self._clock.monotonic_ns()
+        is_close = row.item.kind == ItemKind.CLOSE
+        if isinstance(outcome, NotFoundError):
+            self._window.renew(row, run)
+        elif isinstance(outcome, RejectedError):
+            if is_close and outcome.status == HTTPStatus.CONFLICT:
+                self._window.delivered([row])
+            else:
+                self._window.refuse(row, run, Refusal.of_error(outcome))
+        elif not isinstance(outcome, Exception):
+            self._window.delivered([row])
+        elif not isinstance(outcome, SEND_ERRORS):
+            guard.contain(ENDING, outcome)
+            self._window.retry(row, run, FAULT)
+
+    @guarded("the losses of a run", passes=SEND_ERRORS)
+    def _send_losses(self, item: Item, run: RunDelivery) -> bool:
+        """Send the losses of a run, if it has any, before its end; None after a fault."""
+        if self._window.has_unsent_losses(run):
+            _, operation = describe_losses(run, item)
+            with suppress(RejectedError):
+                send_bulk(self._client, [operation])
+            run.losses_sent = True
+        return True
+
+
+def _raise_first(outcomes: Sequence[object]) -> None:
+    """Raise the first exception among *outcomes* for which nothing can be sent now."""
+    for outcome in outcomes:
+        if isinstance(outcome, SEND_ERRORS) and not isinstance(outcome, RejectedError):
+            raise outcome
