@@ -8,6 +8,7 @@ from remit._base.clock import NS_PER_US as NS_PER_US
 from remit._base.clock import Clock
 from remit._base.files import make_private_file as make_private_file
 from remit._base.ids import pfid as pfid
+from remit._base.sqlite import COLLECTOR as COLLECTOR
 from remit.collector.api.asgi import ThreadExecutor as ThreadExecutor
 from remit.collector.api.bodies import unzip as unzip
 from remit.collector.api.endpoints import BULK as BULK
@@ -105,6 +106,7 @@ from remit.collector.store.version import VERSION as VERSION
 from remit.collector.store.version import Change as Change
 from remit.collector.store.version import schema_changes as schema_changes
 from remit.collector.store.version import statements as statements
+from remit.collector.store.version import statements_of as statements_of
 from remit.collector.times import format_us as format_us
 from remit.collector.upgrade.database import upgrade as upgrade
 from remit.collector.validation.budget import Budget as Budget

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from http.client import OK
+from itertools import permutations
 from typing import Any
 
-from tests.collecting import Api, Json
+from remit.collector import Store, create_token
+from tests.collecting import Api, Json, World
 from tests.stores import on_each_store
 
 RUNS = "/api/remit/v1/runs"
@@ -220,3 +223,73 @@ def test_tokens_are_added_up(api: Api) -> None:
         assert api.post(f"/agent_spans/{span}/finish", end_with).status_code == 200
 
     assert listed(api, run)["tokens"] == {"in": 15, "out": 3}
+
+
+def ended(api: Api, run: str, *ends: tuple[str, int, dict[str, Json]]) -> str | None:
+    """Return the step that is kept as the first, after steps have failed in this order."""
+    for span, second, result in ends:
+        end(api, span, second, result)
+    shown = listed(api, run)["failure"]
+    alone = api.http.get(f"/api/v1/agent_instance/{run}").json()["details"]["failure"]
+    assert alone == shown
+    kept: str | None = shown["span"]
+    return kept
+
+
+@on_each_store
+def test_the_span_where_the_failure_began_is_kept(api: Api) -> None:
+    """In whichever order the ends arrive: also if the outermost comes first, as after a fault."""
+    for places in permutations(range(3)):
+        run = api.instance()["id"]
+        root = step(api, run, "remit:run", None, 0)
+        outer = step(api, run, "desk:answer", root, 1)
+        inner = step(api, run, "store:find", outer, 1)
+        ends = [(inner, 3, STORE), (outer, 3, STORE), (root, 4, STORE)]
+        assert ended(api, run, *(ends[place] for place in places)) == inner
+
+
+@on_each_store
+def test_the_failure_of_a_group_began_at_its_first_member(api: Api) -> None:
+    """Not at a failure that was handled before, nor at the step that raised the group."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    handled = step(api, run, "store:find", root, 1)
+    top = step(api, run, "desk:answer", root, 2)
+    late, early = (step(api, run, f"desk:{name}", top, 3) for name in ("late", "early"))
+    slow, locked = error("Slow", "s", "a.py:1 in a"), error("Locked", "l", "a.py:2 in a")
+    members = [each["error"] for each in (slow, locked)]
+    group = error("ExceptionGroup", "two", "desk.py:7 in answer")
+    group["error"]["members"] = members
+    ends = [(handled, 2, STORE), (early, 4, locked), (late, 5, slow)]
+    assert ended(api, run, *ends, (top, 6, group), (root, 7, group)) == early
+    assert failure(api, run) == ("desk:early", "Locked", "a.py:2 in a", "l")
+
+
+@on_each_store
+def test_a_cause_after_a_handled_failure_is_the_first(api: Api) -> None:
+    """The exception that ended the run was raised from it."""
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    handled, inner = (step(api, run, f"desk:{name}", root, 1) for name in ("early", "late"))
+    end(api, handled, 2, error("Other", "o", "a.py:1 in a"))
+    cause = ("StoreError", "store.py:13 in find")
+    passed_on = error("DeskError", "later", "desk.py:7 in answer", cause)
+    assert ended(api, run, (inner, 3, STORE), (root, 4, passed_on)) == inner
+
+
+@on_each_store
+def test_the_failure_of_an_erased_run_stays(world: World, store: Store) -> None:
+    """Its steps have no errors any more, and what arrives later has none."""
+    api = world.account()
+    eraser = world.http(create_token(store, "account", may="erase", clock=world.clock).secret)
+    run = api.instance()["id"]
+    root = step(api, run, "remit:run", None, 0)
+    inner = step(api, run, "store:find", root, 1)
+    end(api, inner, 3, STORE)
+    assert (
+        eraser.post("/api/remit/v1/erasures", json={"run_id": run, "reason": "asked"}).status_code
+        == OK
+    )
+
+    assert ended(api, run, (root, 4, STORE)) == inner
+    assert failure(api, run) == ("store:find", "StoreError", "store.py:13 in find", None)

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +20,14 @@ from remit.cli import main
 from remit.collector import Store, open_store
 from remit.errors import SettingsError
 from tests.inside_collector import (
+    COLLECTOR,
     VERSION,
     Change,
     is_postgres,
     open_reader,
     schema_changes,
+    statements,
+    statements_of,
     upgrade,
 )
 from tests.postgres import database
@@ -43,6 +46,8 @@ NOTES: Final = [
 ]
 """Changes that no release has."""
 
+NO_PART: Final = "!~ '_[0-9]{8}$'"
+"""No part of a table by weeks, which a store makes when it is opened."""
 KILLED: Final = """
 import json, os, signal, sys
 from remit.collector.store import version
@@ -73,6 +78,50 @@ def reading(changes: Sequence[Change]) -> Callable[[str], Sequence[Change]]:
     return lambda _dialect: changes
 
 
+@contextmanager
+def made_by_version_1(kind: str, folder: Path) -> Generator[Path | str]:
+    """Return a block with a database of the first version, in which an account is."""
+    last = sum(len(statements_of(change.sql)) for change in schema_changes(kind))
+    schema = statements(kind)[:-last]
+    account = "INSERT INTO accounts VALUES (1, 'a', 'kept', 0, 0)"
+    if kind == "postgres":
+        with database() as named:
+            with psycopg.connect(named, autocommit=True) as connection:
+                for statement in (*schema, account):
+                    connection.execute(statement.encode())
+                connection.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
+                connection.execute("INSERT INTO remit_schema VALUES (1)")
+            yield named
+    else:
+        path = folder / "old.db"
+        path.touch(0o600)
+        with closing(sqlite3.connect(path)) as file:
+            file.executescript(";\n".join((*schema, account, "PRAGMA user_version = 1")))
+            file.execute(f"PRAGMA application_id = {COLLECTOR}")
+        yield path
+
+
+def shape_of(named: Path | str) -> list[tuple[Any, ...]]:
+    """Return tables with their columns in order, and indexes."""
+    with asking(named) as ask:
+        if is_postgres(named):
+            return ask(
+                "SELECT table_name, ordinal_position, column_name, data_type, is_nullable, "
+                "column_default, collation_name FROM information_schema.columns "
+                f"WHERE table_schema = 'public' AND table_name {NO_PART} ORDER BY 1, 2"
+            ) + ask(
+                "SELECT indexdef FROM pg_indexes "
+                f"WHERE schemaname = 'public' AND tablename {NO_PART} ORDER BY 1"
+            )
+        tables = ask("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        indexes = ask(
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' ORDER BY 1"
+        )
+        return indexes + [
+            (name, *column) for (name,) in tables for column in ask(f"PRAGMA table_info({name})")
+        ]
+
+
 def version_of(named: Path | str) -> int:
     """Return the version of the schema in a database."""
     with asking(named) as ask:
@@ -81,7 +130,7 @@ def version_of(named: Path | str) -> int:
 
 
 @contextmanager
-def made_by_this_version(kind: str, folder: Path) -> Iterator[Path | str]:
+def made_by_this_version(kind: str, folder: Path) -> Generator[Path | str]:
     """Return a block with a database of its own; other tests share the one of `empty_database`."""
     if kind == "postgres":
         with database() as named:
@@ -93,7 +142,7 @@ def made_by_this_version(kind: str, folder: Path) -> Iterator[Path | str]:
 
 
 @contextmanager
-def asking(named: Path | str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+def asking(named: Path | str) -> Generator[Callable[[str], list[tuple[Any, ...]]]]:
     """Return a block with a function that asks a database."""
     if is_postgres(named):
         with psycopg.connect(str(named), autocommit=True) as connection:
@@ -141,6 +190,41 @@ def test_an_upgrade_that_is_killed_continues(
 
 
 @on_each_store
+def test_an_old_database_becomes_as_a_new_one(store_kind: str, tmp_path: Path) -> None:
+    """From version 1, with its rows: tables, columns in their order, and indexes."""
+    with (
+        made_by_version_1(store_kind, tmp_path) as old,
+        made_by_this_version(store_kind, tmp_path) as new,
+    ):
+        with pytest.raises(SettingsError, match=r"schema version 1.*remit db upgrade"):
+            open_store(old)
+        assert upgrade(old) == (1, VERSION)
+        assert shape_of(old) == shape_of(new)
+        with asking(old) as ask:
+            assert ask("SELECT name FROM accounts") == [("kept",)]
+        open_store(old).close()
+
+
+@on_each_store
+def test_an_old_database_is_upgraded_after_a_kill(store_kind: str, tmp_path: Path) -> None:
+    """Before the first statement of the first change, and before its last one."""
+    with (
+        made_by_version_1(store_kind, tmp_path) as old,
+        made_by_this_version(store_kind, tmp_path) as new,
+    ):
+        dialect = "postgres" if is_postgres(old) else "sqlite"
+        changes = schema_changes(dialect)
+        end = Change(VERSION + 1, "end", "SELECT 1;\n")
+        for statements, version in ((0, 1), (1, VERSION)):
+            command = [sys.executable, "-c", KILLED, str(old), json.dumps([*changes, end])]
+            killed = subprocess.run([*command, str(statements)], check=False)
+            assert killed.returncode == -signal.SIGKILL
+            assert version_of(old) == version
+        assert upgrade(old) == (VERSION, VERSION)
+        assert shape_of(old) == shape_of(new)
+
+
+@on_each_store
 def test_a_database_that_a_process_uses_is_not_changed(store_kind: str, tmp_path: Path) -> None:
     """A collector has a connection, even if it does nothing."""
     with made_by_this_version(store_kind, tmp_path) as named:
@@ -152,7 +236,7 @@ def test_a_database_that_a_process_uses_is_not_changed(store_kind: str, tmp_path
 
 
 @contextmanager
-def in_use(store: Store) -> Iterator[None]:
+def in_use(store: Store) -> Generator[None]:
     """Return a block in which a store has a connection."""
     with store.reading():
         yield

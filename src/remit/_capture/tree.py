@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from math import inf
 from typing import Final, Generic, Protocol, TypeVar, cast
 
+from remit._base.first_failure import failed_span, first_failed
 from remit._base.markers import is_marker, is_unregistered
 from remit._base.text import (
     ELLIPSIS,
@@ -42,7 +44,6 @@ FAINT: Final = "faint"
 
 _RELATIONS: Final = {"cause": "caused by", "context": "while handling"}
 """By the relation of a cause; a member of a group has none."""
-_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Step(Protocol):
@@ -168,6 +169,7 @@ class Drawing:
         self,
         steps: Sequence[Step],
         around: Sequence[Step],
+        first: str | None,
         begin: datetime | None,
         home: str,
         depth: int | None = None,
@@ -177,11 +179,11 @@ class Drawing:
         Args:
             steps: The spans, in the order of their starts.
             around: These with the root span.
+            first: Id of the one that failed first.
             begin: When the run began.
             home: The beginning of names that is left out.
             depth: How many levels are shown; None for all.
         """
-        first = first_failed(steps)
         widest = max((len(self._name(each, home)) for each, _ in _upper(steps, depth)), default=0)
         room = min(MAX_NAME_COLUMNS, self.columns - SIDE_COLUMNS, widest)
         for each, hidden in _upper(steps, depth):
@@ -189,7 +191,7 @@ class Drawing:
             margin = self._margin(each)
             most = max(MIN_VALUE_COLUMNS, self.columns - len(margin))
             details = [*self._details(each.span)]
-            if each.span is first:
+            if each.span.id == first:
                 details += self.failure(each.span, around)
             if hidden:
                 details.append(Detail(f"{number_of(hidden, 'step')} below"))
@@ -364,21 +366,25 @@ def failed_branches(steps: Sequence[S]) -> list[S]:
     return [span for span in steps if span.id in kept]
 
 
-def first_failed(steps: Iterable[S]) -> S | None:
-    """Return the step that failed first, the innermost of those that failed at once."""
-    failed = {span.id: span for span in steps if span.status == "failed"}
+def first_failure(steps: Iterable[Step], root: Step | None) -> str | None:
+    """Return the id of the step that failed first, of a run that no collector has."""
+    first = first_failed(
+        failed_span(
+            span.id,
+            span.parent_span_id,
+            is_root=span is root,
+            began=_seconds(span.started_at),
+            ended=_seconds(span.finished_at),
+            result=span.result_payload,
+        )
+        for span in steps
+        if span.status == "failed"
+    )
+    return None if first is None else first.id
 
-    def depth(span: S) -> int:
-        seen: set[str | None] = {None}
-        parent = span.parent_span_id
-        while parent in failed and parent not in seen:
-            seen.add(parent)
-            parent = failed[parent].parent_span_id
-        return len(seen)
 
-    first = min((span.finished_at or _LATEST for span in failed.values()), default=None)
-    at_once = [span for span in failed.values() if (span.finished_at or _LATEST) == first]
-    return max(at_once, key=depth, default=None)
+def _seconds(when: datetime | None) -> float:
+    return inf if when is None else when.timestamp()
 
 
 def _frames(span: Step, around: Iterable[Step], error: Mapping[str, object]) -> Iterator[str]:

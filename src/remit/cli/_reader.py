@@ -23,7 +23,6 @@ from remit.cli._records import (
     RunSpan,
     called,
     is_cancelled,
-    listed_failure,
     names_of_trace,
     start_of,
     trace_of,
@@ -178,8 +177,6 @@ class ApiReader(AgentReader):
     def _ended(self, row: Run) -> ListedRun:
         """Return a run with what tells how it ended."""
         counts = row.span_counts
-        if row.status == "failed":
-            return ListedRun(row.agent, row, failure=listed_failure(row))
         if row.status != "complete" or counts is None or not counts.cancelled:
             return ListedRun(row.agent, row)
         root = next(self.spans({"run_id": row.id, "type": RUN_TYPE}, 1), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Final, Generic, Protocol, TypeVar
 
 from remit._base.ids import (
     PARTITION_CHARS,
@@ -17,10 +17,9 @@ from remit._base.ids import (
 )
 from remit._base.outcomes import StepCounts, step_counts
 from remit._base.traceparent import trace_id
-from remit._capture.short import error_in
-from remit._capture.tree import Placed, Step, first_failed, in_tree
+from remit._capture.tree import Placed, Step, first_failure, in_tree
 from remit._declare.registry import RUN_TYPE
-from remit.models.agent_instance import AgentInstance
+from remit.models.agent_instance import AgentInstance, Failure
 from remit.models.agent_span import AgentSpan
 from remit.models.remit_api import Run
 
@@ -51,20 +50,6 @@ class NamedAgent(Protocol):
         ...
 
 
-class Failure(NamedTuple):
-    """The failure of a run.
-
-    Attributes:
-        step: The span type of the step that failed; None for the block of the run.
-        type: Type of the error.
-        place: Where in the code it was raised.
-    """
-
-    step: str | None
-    type: str | None
-    place: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class ListedRun:
     """One run, without its spans.
@@ -73,13 +58,16 @@ class ListedRun:
         agent: The agent that ran.
         instance: The run itself.
         cancelled: Whether its root span was cancelled; the API has no word for such a run.
-        failure: Of a failed run, its first failure.
     """
 
     agent: NamedAgent
     instance: AgentInstance
     cancelled: bool = False
-    failure: Failure | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure of a failed run, as it is kept."""
+        return self.instance.failure if self.instance.status == "failed" else None
 
     @property
     def status(self) -> str:
@@ -179,14 +167,13 @@ class Record(Generic[S]):
     @property
     def run(self) -> ListedRun:
         """The run without its spans."""
-        if self.instance.status != "failed":
-            return ListedRun(self.agent, self.instance, is_cancelled(self.instance, self.root))
-        first, root = first_failed(self.steps), self.root
-        failure = None if first is None else failure_of(first)
-        # A step whose failure was handled did not end the run.
-        if root is not None and root.status == "failed" and not _passed_on(failure, root):
-            failure = failure_of(root)
-        return ListedRun(self.agent, self.instance, failure=failure)
+        return ListedRun(self.agent, self.instance, is_cancelled(self.instance, self.root))
+
+    @property
+    def first_failed(self) -> str | None:
+        """Id of the span that failed first; a server of another kind does not keep it."""
+        failure = self.instance.failure
+        return first_failure(self.spans, self.root) if failure is None else failure.span
 
     @property
     def steps(self) -> list[S]:
@@ -201,36 +188,6 @@ class Record(Generic[S]):
 def is_cancelled(instance: AgentInstance, root: Step | None) -> bool:
     """Return whether a run was cancelled, which only its root span says."""
     return instance.status == "complete" and root is not None and root.status == "cancelled"
-
-
-def failure_of(span: Step) -> Failure:
-    """Return the failure that a failed span records."""
-    error = error_in(span.result_payload) or {}
-    step = None if span.schema_name == RUN_TYPE else span.schema_name
-    return Failure(step, _text(error.get("type")), _text(error.get("at")))
-
-
-def listed_failure(run: Run) -> Failure | None:
-    """Return the failure that a list shows of a run."""
-    failure = run.failure
-    return None if failure is None else Failure(failure.step, failure.type, failure.place)
-
-
-def _passed_on(failure: Failure | None, root: Step) -> bool:
-    """Return whether the error that ended a run is *failure*, or was caused by it."""
-    error = error_in(root.result_payload) or {}
-    causes = error.get("causes")
-    errors = [error, *cast("list[object]", causes)] if isinstance(causes, list) else [error]
-    return failure is not None and any(
-        (cast("dict[str, object]", each).get("type"), cast("dict[str, object]", each).get("at"))
-        == (failure.type, failure.place)
-        for each in errors
-        if isinstance(each, dict)
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def trace_of(record: Record[S]) -> str | None:
@@ -262,7 +219,12 @@ def _linked_json(run: ListedRun) -> dict[str, object]:
 
 
 def _failure_json(failure: Failure) -> dict[str, object]:
-    return {"type": failure.type, "step": failure.step, "at": failure.place}
+    return {
+        "type": failure.type,
+        "step": failure.step,
+        "at": failure.place,
+        "span": failure.span,
+    }
 
 
 def called(key: str | None, run_id: str) -> str:

@@ -28,7 +28,7 @@ from remit.cli._filters import (
 )
 from remit.cli._options import TEXT, Database, json_option, read_option
 from remit.cli._progress import Progress, progress
-from remit.cli._records import Failure, ListedRun, Record, RunSpan, names_of
+from remit.cli._records import ListedRun, Record, RunSpan, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import reader_of, say_place
 from remit.cli._span_file import StoredSpan
@@ -50,6 +50,7 @@ from remit.cli._terminal import (
     when_columns,
 )
 from remit.cli._tree import Shown, drawn, home_of, moment, name_of, short_name, took
+from remit.models.agent_instance import Failure
 from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.

@@ -66,7 +66,8 @@ def drawn(record: Record[S], links: Links = UNLINKED, shown: Shown = Shown()) ->
         if not steps:
             yield "No step failed."
     begin, home = record.instance.started_at, home_of(record.agent)
-    yield from drawing.tree(steps, record.spans, begin, home, shown.depth)
+    first = record.first_failed
+    yield from drawing.tree(steps, record.spans, first, begin, home, shown.depth)
 
 
 def _paint(style: str, text: str) -> str:

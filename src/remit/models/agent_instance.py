@@ -224,6 +224,25 @@ class AgentInstanceSpanCounts(WireModel):
     """All spans that its end says were recorded, if fewer are here; else it is left out."""
 
 
+class Failure(WireModel):
+    """The failure of a run that began first."""
+
+    span: str | None = None
+    """Id of the span where it began; null for a run that failed before ids were kept."""
+    step: str | None = None
+    """Name of the span type."""
+    type: str | None = None
+    """Class of the error."""
+    place: str | None = None
+    """Where in the code it was raised."""
+    text: str | None = None
+    """First line of its message; null if the data of the step is confidential or stricter."""
+    at: datetime
+    """When."""
+    fingerprint: str | None = None
+    """What equal failures have in common, 16 hexadecimal digits."""
+
+
 class AgentInstance(WireModel):
     """One run of an agent, as the API returns it."""
 
@@ -273,6 +292,8 @@ class AgentInstance(WireModel):
     """Older form: its summary."""
     erased_at: datetime | None = None
     """When its payloads were erased, in the detail view; null if they were not."""
+    failure: Failure | None = None
+    """Its failure, in the detail view; null without one."""
     risk_score: Any = None
     """The server's estimate of the risk, in the detail view."""
     cost_breakdown: JsonObject | None = None

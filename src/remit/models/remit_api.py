@@ -26,23 +26,6 @@ class Tokens(WireModel):
     """Tokens of completions."""
 
 
-class Failure(WireModel):
-    """The failure of a run that began first."""
-
-    step: str | None
-    """Name of the span type."""
-    type: str | None
-    """Class of the error."""
-    place: str | None
-    """Where in the code it was raised."""
-    text: str | None
-    """First line of its message; null if the data of the step is confidential or stricter."""
-    at: datetime
-    """When."""
-    fingerprint: str | None
-    """What equal failures have in common, 16 hexadecimal digits."""
-
-
 class Run(AgentInstance):
     """A run in a list."""
 
@@ -60,8 +43,6 @@ class Run(AgentInstance):
     """Summary of its root span."""
     terminated_by: str | None = None
     """Who terminated it: by which way, with which token; null if it was not terminated."""
-    failure: Failure | None = None
-    """Its failure; null without one."""
     erased_at: datetime | None = None
     """When its payloads were erased; null if they were not."""
 

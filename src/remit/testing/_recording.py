@@ -18,7 +18,7 @@ from remit._base.ids import key_text
 from remit._base.outcomes import FAILED
 from remit._base.text import did_you_mean
 from remit._base.traceparent import trace_id
-from remit._capture.tree import Drawing
+from remit._capture.tree import Drawing, first_failure
 from remit._declare.registry import RUN_TYPE, Registry
 from remit._policy.violations import add_violations, denied_by, split_violations
 from remit._policy.words import ACTIONS, CATEGORIES
@@ -183,7 +183,9 @@ class RecordedRun:
         head = f"{self.agent}  {status}" + (f"  {reason}" if reason else "")
         drawing, home = Drawing(), self.agent.partition(":")[0] + ":"
         failure = [f"  {drawing.line(each, 98)}" for each in drawing.block_failure(root, steps)]
-        tree = list(drawing.tree(steps, [root, *steps], root.started_at, home))
+        spans = [root, *steps]
+        first = first_failure(spans, root)
+        tree = list(drawing.tree(steps, spans, first, root.started_at, home))
         return "\n".join((head, *failure, *(["", *tree] if tree else [])))
 
     def tree(self) -> list[Any]:

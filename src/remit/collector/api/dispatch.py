@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeVar
@@ -206,6 +206,7 @@ class Service:
         hold: Callable[[int], None] | None = None,
         *,
         caller: Caller | None = None,
+        tx: Transaction | None = None,
         matched: tuple[Endpoint, str] | None = None,
     ) -> Response:
         """Return the answer to a request.
@@ -214,6 +215,7 @@ class Service:
             request: The request.
             hold: Called with the length of a body that was decompressed; may raise a refusal.
             caller: Makes the request, as is known already; None authenticates its token.
+            tx: An open transaction in which a request that only reads is answered.
             matched: What `match` returns for it, if that is known already.
         """
         try:
@@ -232,7 +234,7 @@ class Service:
                 if endpoint.erases:
                     answer = self._erase(caller, operation)
                 else:
-                    answer = self._single(caller, operation, minimal=minimal)
+                    answer = self._single(caller, operation, tx, minimal=minimal)
         except RequestError as refusal:
             return refused(refusal, caller)
         except TooSlowError:
@@ -298,12 +300,15 @@ class Service:
             params = encode({**({} if endpoint.wrapped else fields), **details, **named})
         return read(endpoint, caller, params, key, max_depth)
 
-    def _single(self, caller: Caller, operation: Operation, *, minimal: bool) -> bytes:
+    def _single(
+        self, caller: Caller, operation: Operation, tx: Transaction | None, *, minimal: bool
+    ) -> bytes:
         work = partial(carry_out, operation=operation)
         if operation.endpoint.writes:
             return self._write(caller, work, minimal=minimal)
-        with self._noting_faults(), self._store.reading() as tx:
-            return work(self._context(tx, caller))
+        reading = self._store.reading() if tx is None else nullcontext(tx)
+        with self._noting_faults(), reading as opened:
+            return work(self._context(opened, caller))
 
     def _bulk(self, caller: Caller, body: bytes, *, minimal: bool) -> bytes:
         items = bulk.items_of(body, self.settings.max_bulk_items)

@@ -8,11 +8,13 @@ from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
 
+from remit._base.first_failure import FailedSpan, failed_span
 from remit._base.markers import is_marker
 from remit._policy.violations import denied_by
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.json_io import read_json
 from remit.collector.store.rows import RunRow, SpanRow
+from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.validation.declarations import CompiledSpanType
 from remit.errors import causes
 from remit.models.data_risk import Classification
@@ -24,8 +26,6 @@ MOST_CAUSES: Final = 5
 MAX_CHARS: Final = 200
 """Most characters of a class, a place or a line."""
 _CLASSES: Final = get_args(Classification)
-_PROCESS_ENDED: Final = ("process ended", "ProcessEnded")
-"""The reason of a run that a later process closed, and the class of its steps' errors."""
 _OPEN: Final = frozenset(_CLASSES[: _CLASSES.index("internal") + 1])
 _SPECIAL: Final = ("gdpr_", "health_and_medical")
 _PARTS: Final = (PARAMS, RESULT)
@@ -41,7 +41,7 @@ class Failure(NamedTuple):
         place: Its place in the code.
         text: First line of its message, or the violations of a denied step; None if it is shown
             only on request.
-        causes: Class and place of the exceptions that caused it.
+        span: Id of the span; None if the run was written before ids were kept.
     """
 
     at_us: int
@@ -49,12 +49,7 @@ class Failure(NamedTuple):
     kind: str | None
     place: str | None
     text: str | None
-    causes: frozenset[tuple[str | None, str | None]] = frozenset()
-
-    @property
-    def exception(self) -> tuple[str | None, str | None]:
-        """Class and place, which two spans have in common that one exception ended."""
-        return self.kind, self.place
+    span: str | None
 
     @property
     def fingerprint(self) -> int:
@@ -129,29 +124,43 @@ def without_closed_text(
     alike = (
         error
         for error in map(_error_of, failed)
-        if (_line(error.get("type")), _line(error.get("at"))) == failure.exception
+        if (_line(error.get("type")), _line(error.get("at"))) == (failure.kind, failure.place)
     )
     return failure._replace(text=None) if any(map(errors.has, alike)) else failure
 
 
-def failure_of(row: SpanRow, span_type: CompiledSpanType | None, *, is_root: bool) -> Failure:
+def compared(row: SpanRow) -> FailedSpan:
+    """Return a failed span as it is compared with the others of its run."""
+    return failed_span(
+        row.id,
+        row.parent_span_id,
+        is_root=row.schema_name == ROOT_SPAN,
+        began=row.started_at or 0,
+        ended=ended_us(row),
+        result=_result_of(row),
+    )
+
+
+def ended_us(row: SpanRow) -> int:
+    """Return when a failed span ended."""
+    return row.updated_at if row.finished_at is None else row.finished_at
+
+
+def failure_of(row: SpanRow, span_type: CompiledSpanType | None) -> Failure:
     """Return the failure of a failed span."""
-    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
+    result = _result_of(row)
     error = _members(result.get("error"))
     violations = denied_by(result)
     message = "; ".join(causes(violations)) if violations else error.get("message")
-    reason, ended = _PROCESS_ENDED
-    closed = is_root and not error and result.get("reason") == reason
+    is_root = row.schema_name == ROOT_SPAN
+    kind = _line(error.get("type")) if error else compared(row).exception[0]
     return Failure(
-        row.updated_at if row.finished_at is None else row.finished_at,
+        ended_us(row),
         None if is_root else row.schema_name,
-        ended if closed else _line(error.get("type")),
+        kind,
         _line(error.get("at")),
         _line(message) if is_open(span_type) else None,
-        frozenset(
-            (_line(cause.get("type")), _line(cause.get("at")))
-            for cause in _objects(error.get("causes"))
-        ),
+        row.id,
     )
 
 
@@ -160,7 +169,12 @@ def failure_in(run: RunRow) -> Failure | None:
     if run.failure_us is None:
         return None
     return Failure(
-        run.failure_us, run.failure_step, run.failure_type, run.failure_place, run.failure_text
+        run.failure_us,
+        run.failure_step,
+        run.failure_type,
+        run.failure_place,
+        run.failure_text,
+        run.failure_span,
     )
 
 
@@ -175,23 +189,9 @@ def with_failure(run: RunRow, failure: Failure | None) -> RunRow:
         failure_type=failure.kind,
         failure_place=failure.place,
         failure_text=None if run.erased_at is not None else failure.text,
+        failure_span=failure.span,
         fingerprint=failure.fingerprint,
     )
-
-
-def first_of(kept: Failure | None, other: Failure) -> Failure:
-    """Return the failure that began first; one that passed on through a parent is the same.
-
-    Of a step and the run as a whole that failed at the same time, it is that of the step.
-    """
-    if kept is None or (other.at_us, other.step is None) < (kept.at_us, kept.step is None):
-        return other
-    return kept
-
-
-def is_passed_on(kept: Failure, root: Failure) -> bool:
-    """Return whether the failure that ended a run is *kept*, or was caused by it."""
-    return root.exception == kept.exception or kept.exception in root.causes
 
 
 def is_open(span_type: CompiledSpanType | None) -> bool:
@@ -221,9 +221,12 @@ def _exception(error: Mapping[str, object]) -> tuple[str, str]:
     return str(error.get("type")), str(error.get("at"))
 
 
+def _result_of(row: SpanRow) -> dict[str, object]:
+    return cast("dict[str, object]", read_json(row.result_payload or "{}"))
+
+
 def _error_of(row: SpanRow) -> dict[str, object]:
-    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
-    return _members(result.get("error"))
+    return _members(_result_of(row).get("error"))
 
 
 def _objects(value: object) -> list[dict[str, object]]:

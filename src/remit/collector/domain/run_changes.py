@@ -7,14 +7,15 @@ from typing import Final, cast
 
 import msgspec
 
+from remit._base.first_failure import FailedSpan, first_failed
 from remit.collector.domain.failures import (
     MOST_FAILED,
     Failure,
+    compared,
+    ended_us,
     failure_in,
     failure_of,
-    first_of,
     is_open,
-    is_passed_on,
     with_failure,
     without_closed_text,
 )
@@ -56,15 +57,13 @@ class RunChanges:
     """
 
     __slots__ = (
-        "_closed_failed",
         "_counts",
         "_denied",
         "_ended",
-        "_failure",
+        "_failed",
         "_flags",
         "_recorded",
         "_root",
-        "_root_failure",
         "_roots",
         "_summary",
         "_tokens",
@@ -85,9 +84,7 @@ class RunChanges:
         self._denied = self._flags = 0
         self._tokens: list[int] | None = None
         self._summary: str | None = None
-        self._failure: Failure | None = failure_in(run)
-        self._closed_failed = False
-        self._root_failure: Failure | None = None
+        self._failed: list[SpanRow] = []
         self._roots: list[SpanRow] = []
         self._root: SpanRow | None = None
         self._recorded: int | None = None
@@ -139,12 +136,7 @@ class RunChanges:
         if is_root:
             self._take_root(before, after, result)
         if after.status == FAILED:
-            span_type = self.types.get(after.schema_name)
-            failure = failure_of(after, span_type, is_root=is_root)
-            self._closed_failed = self._closed_failed or not is_open(span_type)
-            self._failure = first_of(self._failure, failure)
-            if is_root:
-                self._root_failure = failure
+            self._failed.append(after)
         self._ended = self._ended or after.status not in UNFINISHED
 
     def _take_usage(self, usage: object) -> None:
@@ -189,7 +181,7 @@ class RunChanges:
                 tx.add_subject(run, hashed)
             tx.add_labels(run, labels(root.payload))
         changed = msgspec.structs.replace(run, **changes)
-        changed = with_failure(changed, self._listed_failure())
+        changed = with_failure(changed, self._failure())
         if self._ended and changed.spans_failed and changed.status not in UNFINISHED:
             changed = msgspec.structs.replace(changed, handled=tx.handled(run.id))
         return changed
@@ -214,34 +206,40 @@ class RunChanges:
             self.findings.append(hole_row(run, self._root, recorded))
         return msgspec.structs.replace(run, flags=run.flags | HOLE)
 
-    def _kept_failure(self) -> Failure | None:
-        """Return the failure to keep: the one that ended the run, else the first.
-
-        The step is the one that failed first with the exception.
-        """
-        kept, root = self._failure, self._root_failure
-        if kept is None or root is None or is_passed_on(kept, root):
+    def _failure(self) -> Failure | None:
+        """Return the failure to keep: it is chosen here, and nowhere else."""
+        kept, added = failure_in(self.run), self._failed
+        if not added or (kept is not None and self._is_settled(kept)):
             return kept
-        failures = [
-            failure_of(row, self.types.get(row.schema_name), is_root=row.schema_name == ROOT_SPAN)
-            for row in self._failed_spans()
-        ]
-        # Of steps that ended at the same time, the last one to begin is the innermost.
-        first = min(
-            (each for each in reversed(failures) if each.exception == root.exception),
-            key=lambda failure: failure.at_us,
-            default=root,
-        )
-        return first._replace(text=root.text)
-
-    def _listed_failure(self) -> Failure | None:
-        """Return the failure to keep, whose text lists show to everybody who reads the run."""
-        kept, before = self._kept_failure(), failure_in(self.run)
+        before = self._failed_spans() if self.run.spans_failed else []
+        rows = {row.id: row for row in (*before, *added)}
+        spans = [compared(row) for row in rows.values()]
+        if kept is not None and kept.span is not None and kept.span not in rows:
+            # Deleted because of its age, or one of many.
+            raised = kept.kind, kept.place
+            origins = frozenset({raised})
+            spans.append(
+                FailedSpan(kept.span, None, kept.step is None, 0, kept.at_us, raised, origins)
+            )
+        first = first_failed(spans)
+        row = None if first is None else rows.get(first.id)
+        failure = kept if row is None else failure_of(row, self.types.get(row.schema_name))
         closed = {name for name, span_type in self.types.items() if not is_open(span_type)}
-        is_new = before is None or kept is None or kept.exception != before.exception
-        if kept is None or kept.text is None or not closed or not (is_new or self._closed_failed):
-            return kept
-        return without_closed_text(kept, self._failed_spans(), closed)
+        if failure is None or failure.text is None or not closed:
+            return failure
+        return without_closed_text(failure, list(rows.values()), closed)
+
+    def _is_settled(self, kept: Failure) -> bool:
+        """Return whether no failed span of this batch can change the failure that is kept.
+
+        The spans of an erased run have no errors any more.
+        """
+        return self.run.erased_at is not None or not any(
+            ended_us(row) <= kept.at_us
+            or row.schema_name == ROOT_SPAN
+            or not is_open(self.types.get(row.schema_name))
+            for row in self._failed
+        )
 
     def _failed_spans(self) -> list[SpanRow]:
         wanted = SpanFilter(agent_instance_id=self.run.id, status=FAILED)

@@ -435,8 +435,10 @@ def shown(ctx: Context, row: RunRow) -> dict[str, object]:
 
 
 def _readable(ctx: Context, row: RunRow) -> RunRow:
-    """Return an instance without its quality payloads for a caller who reads no values."""
-    return row if ctx.caller.reads else msgspec.structs.replace(row, quality_payloads="{}")
+    """Return an instance without what was recorded for a caller who reads no values."""
+    if ctx.caller.reads:
+        return row
+    return msgspec.structs.replace(row, quality_payloads="{}", failure_text=None)
 
 
 def _qualities(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from zoneinfo import ZoneInfo
@@ -24,10 +24,16 @@ CHANGES: Final = "/api/remit/v1/changes"
 
 
 class Api(NamedTuple):
-    """The API as the person who visits may use it: what a page shows, the API answers too."""
+    """The API as the person who visits may use it: what a page shows, the API answers too.
+
+    Attributes:
+        within: The transaction in which everything is read; None reads each answer in one of its
+            own.
+    """
 
     service: Service
     caller: Caller
+    within: Context | None = None
 
     def get(self, path: str, **query: str | None) -> dict[str, Any]:
         """Return what a GET answers; a parameter that is None or empty is left out.
@@ -71,10 +77,13 @@ class Api(NamedTuple):
         Raises:
             RequestError: The refusal.
         """
+        if self.within is not None:
+            return work(self.within)
         return self.service.read(self.caller, work)
 
     def _answer(self, request: Request) -> dict[str, Any]:
-        response = self.service.dispatch(request, caller=self.caller)
+        tx = None if self.within is None else self.within.tx
+        response = self.service.dispatch(request, caller=self.caller, tx=tx)
         answer: dict[str, Any] = msgspec.json.decode(response.body)
         if response.status != HTTPStatus.OK:
             raise RequestError(
@@ -105,6 +114,16 @@ class Visit:
     form: Mapping[str, str]
     now_us: int
     zone: ZoneInfo
+
+    def at_once(self, work: Callable[[Visit, Context], T]) -> T:
+        """Return what *work* returns, which reads everything in one transaction.
+
+        Raises:
+            RequestError: The refusal.
+        """
+        return self.api.read(
+            lambda ctx: work(replace(self, api=self.api._replace(within=ctx)), ctx)
+        )
 
     def number(self, name: str, least: int, valid: str) -> int:
         """Return a whole number of the address, from *least* on; *least* without one.

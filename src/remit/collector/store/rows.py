@@ -190,8 +190,8 @@ class RunRow(Row, frozen=True, gc=False):
     its spans together, and `HOLE`; `denied` counts the spans that the policy refused, `handled` the
     failed ones whose parent is complete. The tokens are None if no span has any. `summary` is that
     of the root span. `terminated_by` names who terminated it. The failure is the one that ended the
-    run, else the first: its time, step, class, place in the code, first line, and a number that
-    equal failures share.
+    run, else the first: its time, step, class, place in the code, first line, a number that equal
+    failures share, and the id of the span where it began.
 
     The database sets the references.
     """
@@ -234,6 +234,7 @@ class RunRow(Row, frozen=True, gc=False):
     failure_place: str | None = None
     failure_text: str | None = None
     fingerprint: int | None = None
+    failure_span: str | None = None
     ref: int = 0
     place_ref: int = 0
     account_ref: int = 0

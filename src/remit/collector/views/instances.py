@@ -12,6 +12,8 @@ from remit.collector.times import format_us
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
 
+_UINT64: Final = 2**64
+
 
 def summary_view(row: RunRow) -> dict[str, object]:
     """Return an instance as a list shows it."""
@@ -73,8 +75,26 @@ def detail_view(
         **instance_view(row, summaries, errors),
         "span_counts": span_counts(row, recorded),
         "erased_at": time_view(row.erased_at),
+        "failure": failure_view(row),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
+    }
+
+
+def failure_view(run: RunRow) -> dict[str, object] | None:
+    """Return the failure of an instance; None without one."""
+    if run.failure_us is None:
+        return None
+    fingerprint = run.fingerprint
+    return {
+        "span": run.failure_span,
+        "step": run.failure_step,
+        "type": run.failure_type,
+        "place": run.failure_place,
+        "text": run.failure_text,
+        "at": format_us(run.failure_us),
+        # As a text: a number in JSON would lose its last digits in many readers.
+        "fingerprint": None if fingerprint is None else f"{fingerprint % _UINT64:016x}",
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from msgspec import Raw
 
@@ -12,26 +11,12 @@ from remit.collector.store.questions.scope import FAILED, FLAGS
 from remit.collector.store.questions.span_lists import SpanRecord
 from remit.collector.store.rows import SENSITIVE, UNCHECKED, RunWithAgent
 from remit.collector.times import format_us
-from remit.collector.views.instances import span_counts, summary_view, time_view
+from remit.collector.views.instances import failure_view, span_counts, summary_view, time_view
 from remit.collector.views.spans import is_valid
-
-_UINT64: Final = 2**64
 
 
 def run_view(run: RunWithAgent) -> dict[str, object]:
     """Return a run in a list."""
-    failure = None
-    if run.failure_us is not None:
-        fingerprint = run.fingerprint
-        failure = {
-            "step": run.failure_step,
-            "type": run.failure_type,
-            "place": run.failure_place,
-            "text": run.failure_text,
-            "at": format_us(run.failure_us),
-            # As a text: a number in JSON would lose its last digits in many readers.
-            "fingerprint": None if fingerprint is None else f"{fingerprint % _UINT64:016x}",
-        }
     return {
         **summary_view(run),
         "agent": {
@@ -46,7 +31,7 @@ def run_view(run: RunWithAgent) -> dict[str, object]:
         "tokens": {"in": run.tokens_in, "out": run.tokens_out},
         "summary": run.summary,
         "terminated_by": run.terminated_by,
-        "failure": failure,
+        "failure": failure_view(run),
         "erased_at": time_view(run.erased_at),
     }
 

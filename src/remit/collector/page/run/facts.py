@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
 
+import msgspec
+
 from remit._base.outcomes import StepCounts, step_counts
+from remit.collector.domain.conformance import shown
 from remit.collector.domain.context import Context
 from remit.collector.domain.failures import MOST_FAILED, ClosedErrors, closed_errors_of
 from remit.collector.domain.states import CANCELLED, UNFINISHED
 from remit.collector.errors import RequestError, not_found
 from remit.collector.json_io import read_json
 from remit.collector.page.declared import Declared
-from remit.collector.page.payload_tree import members, objects
+from remit.collector.page.payload_tree import members
 from remit.collector.page.visibility import run_in, scope_in
 from remit.collector.page.visits import Visit
 from remit.collector.store.filters import SpanFilter
 from remit.collector.store.questions.run_lists import RunCriteria, count_runs, oldest_run
 from remit.collector.store.questions.run_steps import StepRecord, steps_of
-from remit.collector.store.questions.scope import RunRef
 from remit.collector.store.rows import RunRow, SpanRow, VersionRow, all_spans
 from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
@@ -28,9 +30,6 @@ MOST_STEPS: Final = 2000
 """A run with more steps is shown in pages."""
 PAGE_STEPS: Final = 500
 FAILED: Final = "failed"
-PROCESS_ENDED: Final = "ProcessEnded"
-"""The class of the error with which a later process closes what an ended one left open."""
-
 _MOST_ANCESTORS: Final = 64
 
 
@@ -61,11 +60,12 @@ class RunFacts:
         subject: Hash of the person whom it is about.
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
-        far: Of a failed run, the steps of its failure that are on other pages, and those around.
+        far: Of a failed run, failed steps that are on other pages, and those around the first.
         total: How many spans there are.
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
         root: Its root span with payloads.
+        outcome: The result of the root span.
         elsewhere: The same failure in other runs.
     """
 
@@ -80,6 +80,7 @@ class RunFacts:
     recorded: int | None
     after: str | None
     root: SpanRow | None
+    outcome: Mapping[str, object]
     elsewhere: Elsewhere | None
 
     @property
@@ -126,11 +127,6 @@ class RunFacts:
         return self.types.get(schema_name) or Declared(schema_name)
 
     @property
-    def outcome(self) -> dict[str, object]:
-        """The result of the root span."""
-        return result_of(self.root) if self.root is not None else {}
-
-    @property
     def is_cancelled(self) -> bool:
         """Whether the run was cancelled: the API has no word for one whose client left early."""
         return self.row.status == CANCELLED or self.outcome.get("status") == CANCELLED
@@ -153,6 +149,8 @@ class SpanFacts:
         ancestors: The steps around it, the nearest first.
         failed: The failed steps of the run, if this one failed or was cancelled.
         cancelled: The cancelled ones, if this one failed.
+        error: Its error; empty without one.
+        closed_errors: The exceptions of closed steps, which pass through others.
     """
 
     run: RunRow
@@ -162,6 +160,8 @@ class SpanFacts:
     ancestors: tuple[SpanRow, ...]
     failed: tuple[SpanRow, ...]
     cancelled: tuple[SpanRow, ...]
+    error: Mapping[str, object]
+    closed_errors: ClosedErrors
 
     @property
     def declared(self) -> Declared | None:
@@ -173,18 +173,13 @@ class SpanFacts:
         """Whether its values are shown only on request."""
         return self.declared is not None and self.declared.is_closed
 
-    @property
-    def closed_errors(self) -> ClosedErrors:
-        """The exceptions of closed steps, which pass through others."""
-        return closed_errors_of(self.failed, closed_types(self.types))
-
     def closes(self, part: str) -> bool:
         """Return whether the whole of a payload is shown only on request.
 
         Args:
             part: `payload` or `result`; the result of a failed step has messages of exceptions.
         """
-        has_error = part == "result" and bool(error_of(self.row))
+        has_error = part == "result" and bool(self.error)
         return self.closed or (has_error and self.closed_errors.any)
 
 
@@ -207,6 +202,51 @@ def closed_value() -> RequestError:
     return RequestError(HTTPStatus.FORBIDDEN, "closed", message)
 
 
+class RunRows:
+    """The spans of a run with payloads, each read once in one transaction."""
+
+    def __init__(self, ctx: Context, run_id: str) -> None:
+        """Read the run.
+
+        Raises:
+            RequestError: 404, there is none for the caller.
+        """
+        self.ctx = ctx
+        self.run, self.ref = run_in(ctx, run_id)
+        self.types = _types(ctx, self.run)
+        self._rows: dict[str, SpanRow | None] = {}
+        self._by_status: dict[str, tuple[SpanRow, ...]] = {}
+
+    def get(self, span_id: str | None) -> SpanRow | None:
+        """Return a span; None if the run has none with this id."""
+        if span_id is None:
+            return None
+        if span_id not in self._rows:
+            row = self.ctx.tx.spans(self.ctx.caller.account_id, [span_id]).get(span_id)
+            # A parent may be a step of another run, which this reader may not see.
+            own = row is not None and row.agent_instance_id == self.run.id
+            self._rows[span_id] = row if own else None
+        return self._rows[span_id]
+
+    def ended(self, status: str) -> tuple[SpanRow, ...]:
+        """Return the spans that ended with a status, at most `MOST_FAILED`."""
+        if status not in self._by_status:
+            wanted = SpanFilter(agent_instance_id=self.run.id, status=status)
+            rows = tuple(self.ctx.tx.some_spans(wanted, MOST_FAILED))
+            self._by_status[status] = rows
+            self._rows |= {row.id: row for row in rows}
+        return self._by_status[status]
+
+    def around(self, span: SpanRow) -> list[SpanRow]:
+        """Return the spans around a span, the nearest first."""
+        around: list[SpanRow] = []
+        above = self.get(span.parent_span_id)
+        while above is not None and above not in around and len(around) < _MOST_ANCESTORS:
+            around.append(above)
+            above = self.get(above.parent_span_id)
+        return around
+
+
 def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS) -> RunFacts:
     """Return the run that the address names.
 
@@ -218,7 +258,7 @@ def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS)
     Raises:
         RequestError: 404, there is none for this person; 503, 504.
     """
-    return visit.api.read(lambda ctx: _run(ctx, visit.named["id"], after, limit))
+    return visit.api.read(lambda ctx: run_facts(RunRows(ctx, visit.named["id"]), after, limit))
 
 
 def read_span(visit: Visit, span_id: str) -> SpanFacts:
@@ -227,29 +267,7 @@ def read_span(visit: Visit, span_id: str) -> SpanFacts:
     Raises:
         RequestError: 404, there is none for this person; 503, 504.
     """
-    view = visit.api.get(f"/api/v1/agent_spans/{span_id}")["details"]
-    return visit.api.read(lambda ctx: _span(ctx, visit.named["id"], span_id, view))
-
-
-def first_of_group(facts: SpanFacts) -> str | None:
-    """Return the step whose failure was the first of the group with which a step failed.
-
-    None if it did not fail with a group of exceptions, or no step has one of its members.
-    """
-    raised = [
-        (member.get("type"), member.get("at"))
-        for member in objects(error_of(facts.row).get("members"))
-    ]
-    alike = [
-        row
-        for row in facts.failed
-        if row.id != facts.row.id
-        and (error := error_of(row))
-        and (error.get("type"), error.get("at")) in raised
-    ]
-    # An exception that passes through several steps ends them one after the other.
-    first = min(alike, key=lambda row: (row.finished_at or 0, -(row.started_at or 0)), default=None)
-    return None if first is None else first.id
+    return visit.api.read(lambda ctx: span_facts(RunRows(ctx, visit.named["id"]), span_id))
 
 
 def result_of(row: SpanRow) -> dict[str, object]:
@@ -262,15 +280,17 @@ def error_of(row: SpanRow) -> dict[str, object]:
     return members(result_of(row).get("error"))
 
 
-def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
-    (row, run), tx = run_in(ctx, run_id), ctx.tx
-    account_id = ctx.caller.account_id
-    limit = MOST_STEPS if run.spans <= MOST_STEPS else limit
-    steps = {step.id: step for step in steps_of(tx, run, limit=limit, after=after)}
-    far = {} if len(steps) == run.spans else _failed_elsewhere(ctx, row, run, steps)
+def run_facts(rows: RunRows, after: str | None, limit: int) -> RunFacts:
+    """Return a run; see `read_run`."""
+    row, ref, ctx = rows.run, rows.ref, rows.ctx
+    tx, account_id = ctx.tx, ctx.caller.account_id
+    limit = MOST_STEPS if ref.spans <= MOST_STEPS else limit
+    steps = {step.id: step for step in steps_of(tx, ref, limit=limit, after=after)}
+    failed = rows.ended(FAILED) if row.status == FAILED and row.spans_failed else ()
+    far = {} if len(steps) == ref.spans else _far(rows, steps, failed)
     known = (*steps.values(), *far.values())
-    roots = [step.id for step in known if step.schema_name == ROOT_SPAN]
-    root = next(iter(tx.spans(account_id, roots[:1]).values()), None) if roots else None
+    root_id = next((step.id for step in known if step.schema_name == ROOT_SPAN), None)
+    root = None if root_id is None else rows.get(root_id)
     agent = tx.agent(account_id, row.agent_id)
     version = tx.row(VersionRow, account_id, row.agent_version_id)
     recorded = tx.recorded(row)
@@ -279,46 +299,37 @@ def _run(ctx: Context, run_id: str, after: str | None, limit: int) -> RunFacts:
         agent=row.agent_id if agent is None else agent.name,
         version=_name(version) if version is not None else row.agent_version_id,
         subject=None if root is None else subject_hash(root.payload),
-        types=_types(ctx, row),
+        types=rows.types,
         steps=steps,
         far=far,
-        total=run.spans,
+        total=ref.spans,
         recorded=None if recorded is None else all_spans(row.flags, recorded),
         after=after,
         root=root,
+        outcome={} if root is None else result_of(root),
         elsewhere=_elsewhere(ctx, row),
     )
 
 
-def _failed_elsewhere(
-    ctx: Context, row: RunRow, run: RunRef, steps: Mapping[str, StepRecord]
+def _far(
+    rows: RunRows, steps: Mapping[str, StepRecord], failed: Sequence[SpanRow]
 ) -> dict[str, StepRecord]:
-    """Return the steps of the first failure of a run, and those around, which are not in a page."""
-    if row.status != FAILED or row.failure_us is None:
-        return {}
-    failed = steps_of(ctx.tx, run, limit=MOST_FAILED, failed_us=row.failure_us)
-    far = {step.id: step for step in failed if step.id not in steps}
-    around = [*far.values()]
-    for _ in range(_MOST_ANCESTORS):
-        parents = {step.parent_id for step in around if step.parent_id is not None}
-        missing = sorted(parents - steps.keys() - far.keys())
-        around = [
-            StepRecord(
-                above.id,
-                above.parent_span_id,
-                above.schema_name,
-                above.status,
-                above.flags,
-                above.started_at,
-                above.finished_at,
-            )
-            for above in ctx.tx.spans(ctx.caller.account_id, missing).values()
-            if above.agent_instance_id == row.id
-        ]
-        if not around:
-            break
-        far |= {step.id: step for step in around}
-    return far
+    """Return failed steps that are not in a page, and those around the one that failed first."""
+    first = rows.get(rows.run.failure_span) if failed else None
+    path = [] if first is None else [first, *rows.around(first)]
+    return {
+        row.id: StepRecord(
+            row.id,
+            row.parent_span_id,
+            row.schema_name,
+            row.status,
+            row.flags,
+            row.started_at,
+            row.finished_at,
+        )
+        for row in (*failed, *path)
+        if row.id not in steps
+    }
 
 
 def _elsewhere(ctx: Context, row: RunRow) -> Elsewhere | None:
@@ -353,37 +364,27 @@ def _name(version: VersionRow) -> str:
     return version.external_identifier or version.name or version.id
 
 
-def _span(ctx: Context, run_id: str, span_id: str, view: Mapping[str, object]) -> SpanFacts:
-    run, tx = run_in(ctx, run_id).row, ctx.tx
-    account_id = ctx.caller.account_id
-    row = tx.spans(account_id, [span_id]).get(span_id)
-    if row is None or row.agent_instance_id != run_id:
+def span_facts(rows: RunRows, span_id: str) -> SpanFacts:
+    """Return a step of a run.
+
+    Raises:
+        RequestError: 404, the run has no such step.
+    """
+    row = rows.get(span_id)
+    if row is None:
         raise not_found("agent_span")
-    ancestors: list[SpanRow] = []
-    failed: list[SpanRow] = []
-    cancelled: list[SpanRow] = []
-    if row.status == FAILED:
-        parent = row.parent_span_id
-        while parent is not None and len(ancestors) < _MOST_ANCESTORS:
-            above = tx.spans(account_id, [parent]).get(parent)
-            # A parent may be a step of another run, which this reader may not see.
-            if above is None or above.agent_instance_id != run_id or above in ancestors:
-                break
-            ancestors.append(above)
-            parent = above.parent_span_id
-        of_run = SpanFilter(agent_instance_id=run_id, status=CANCELLED)
-        cancelled = tx.some_spans(of_run, MOST_FAILED)
-    if row.status in {FAILED, CANCELLED}:
-        of_run = SpanFilter(agent_instance_id=run_id, status=FAILED)
-        failed = tx.some_spans(of_run, MOST_FAILED)
+    has_failed = row.status == FAILED
+    failed = rows.ended(FAILED) if has_failed or row.status == CANCELLED else ()
     return SpanFacts(
-        run=run,
+        run=rows.run,
         row=row,
-        view=view,
-        types=_types(ctx, run),
-        ancestors=tuple(ancestors),
-        failed=tuple(failed),
-        cancelled=tuple(cancelled),
+        view=msgspec.json.decode(msgspec.json.encode(shown(rows.ctx, row, rows.run))),
+        types=rows.types,
+        ancestors=tuple(rows.around(row)) if has_failed else (),
+        failed=failed,
+        cancelled=rows.ended(CANCELLED) if has_failed else (),
+        error=error_of(row),
+        closed_errors=closed_errors_of(failed, closed_types(rows.types)),
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from base64 import b64encode
 from functools import cache, partial
-from typing import Final, cast
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -24,10 +24,10 @@ from remit.collector.domain.params import check_names
 from remit.collector.domain.tokens import TokenScope
 from remit.collector.page import shell
 from remit.collector.page.account.sessions import SESSION, Sessions
-from remit.collector.page.run.facts import MOST_STEPS, read_run
+from remit.collector.page.run.facts import MOST_STEPS, read_run, read_span
 from remit.collector.page.run.notice import ledger_of, notice_of
-from remit.collector.page.run.run_page import head_values, panel_values, tree_of
-from remit.collector.page.run.span_panel import Panel
+from remit.collector.page.run.run_page import head_values, panel_values
+from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.visits import Answer, Api, Data, Visit
 from remit.collector.settings import Settings
 from remit.collector.store.base import Store, StoreUnavailableError
@@ -88,7 +88,8 @@ def _visit(
 
 def _rendered(visit: Visit, *, values: bool) -> bytes:
     facts = read_run(visit, limit=MOST_STEPS)
-    tree, failed = tree_of(visit, facts)
+    tree = Tree(facts, visit.now_us)
+    failed = None if tree.failed is None else read_span(visit, tree.failed.id)
     rows = list(tree.rows())
     notice = notice_of(visit, facts, tree, failed)
     if notice is not None and not values:
@@ -103,9 +104,10 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
     for step in shown:
         if size > MOST_BYTES:
             break
-        panel = panel_values(visit, step, opened=False, withheld=not values, alone=True)
+        span = read_span(visit, step)
+        panel = panel_values(visit, span, opened=False, withheld=not values, alone=True)
         panels.append(panel)
-        row = cast("Panel", panel["panel"]).facts.row
+        row = span.row
         size += len(row.payload or "") + len(row.result_payload or "") if values else 0
     policy, style = _style()
     html = shell.render(

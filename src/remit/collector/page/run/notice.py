@@ -151,10 +151,9 @@ def _process(facts: RunFacts) -> dict[str, object]:
 
 def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
     row, step = facts.row, tree.origin
-    error = error_of(origin.row) if origin is not None else {}
+    error: Mapping[str, object] = origin.error if origin is not None else {}
     if step is None:
-        reason = facts.outcome.get("reason") if facts.root is not None else None
-        return Notice("bad", "failed_run", text=reason)
+        return _not_here(facts)
     is_root = step.schema_name == ROOT_SPAN
     closed = origin is not None and (origin.closed or origin.closed_errors.has(error))
     risks = [facts.declared(step.schema_name)]
@@ -171,6 +170,21 @@ def _failed(facts: RunFacts, tree: Tree, origin: SpanFacts | None) -> Notice:
         effect=effect_of(risks),
         further=[*_group(origin), *_before(facts, tree, step)],
         values={"type": error.get("type") or row.failure_type or ""},
+    )
+
+
+def _not_here(facts: RunFacts) -> Notice:
+    """Return what a run keeps of the step that failed first, which is not in the database."""
+    row = facts.row
+    if row.failure_us is None:
+        return Notice("bad", "failed_run", text=facts.outcome.get("reason"))
+    return Notice(
+        "bad",
+        "failed",
+        step=formats.step(row.failure_step) if row.failure_step else "",
+        place=_place(row.failure_place),
+        text=row.failure_text,
+        values={"type": row.failure_type or ""},
     )
 
 

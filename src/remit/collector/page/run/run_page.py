@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import Final
@@ -11,14 +12,15 @@ from remit.collector.domain.states import ACTIVE
 from remit.collector.errors import RequestError
 from remit.collector.page.run.conversation import conversation
 from remit.collector.page.run.facts import (
-    FAILED,
     MOST_STEPS,
     PAGE_STEPS,
     RunFacts,
+    RunRows,
     SpanFacts,
-    first_of_group,
     read_run,
     read_span,
+    run_facts,
+    span_facts,
 )
 from remit.collector.page.run.model_calls import shown_in_panel
 from remit.collector.page.run.notice import ledger_of, notice_of
@@ -26,11 +28,10 @@ from remit.collector.page.run.span_panel import panel_of
 from remit.collector.page.run.step_tree import Tree
 from remit.collector.page.visibility import scope_in
 from remit.collector.page.visits import Answer, Page, Redirect, Visit
-from remit.collector.store.questions.run_lists import Beside, runs_beside
+from remit.collector.store.questions.run_lists import runs_beside
 from remit.collector.store.subjects import ROOT_SPAN
 from remit.collector.times import format_us
 
-_NOT_FOUND: Final = 404
 _PRINT: Final = "run_print.html"
 
 
@@ -51,7 +52,8 @@ def values(visit: Visit) -> Answer:
 
 def part(visit: Visit) -> Answer:
     """Answer the panel of a step, for the script of the page."""
-    return Page("span_panel.html", panel_values(visit, visit.named["span"], opened=False))
+    facts = read_span(visit, visit.named["span"])
+    return Page("span_panel.html", panel_values(visit, facts, opened=False))
 
 
 def printed(visit: Visit) -> Answer:
@@ -60,50 +62,42 @@ def printed(visit: Visit) -> Answer:
 
 
 def _page(visit: Visit, wanted: str | None, *, opened: bool, template: str = "run.html") -> Answer:
-    is_print = template == _PRINT
-    limit = MOST_STEPS if is_print else PAGE_STEPS
-    try:
-        facts = read_run(visit, after=visit.query.get("after"), limit=limit)
-    except RequestError as refusal:
-        if refusal.status != _NOT_FOUND:
-            raise
-        return Page("run_not_found.html", {"run_id": visit.named["id"]}, _NOT_FOUND)
-    tree, failed = tree_of(visit, facts)
-    chosen = wanted or (tree.chosen.id if tree.chosen is not None else None)
+    found = visit.at_once(partial(_read, wanted=wanted, is_print=template == _PRINT))
+    if found is None:
+        return Page("run_not_found.html", {"run_id": visit.named["id"]}, HTTPStatus.NOT_FOUND)
+    values, chosen = found
     panel = {} if chosen is None else panel_values(visit, chosen, opened=opened)
-    # A script draws all of them; to make many rows first takes longer than to draw those in view.
-    return Page(
-        template,
-        {
-            **head_values(visit, facts),
-            "tree": tree,
-            "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
-            "chosen": chosen,
-            "beside": visit.api.read(lambda ctx: _beside(ctx, facts)),
-            "notice": notice_of(visit, facts, tree, failed),
-            "ledger": ledger_of(visit, facts),
-            "first_step": _first_step(facts),
-            "panel": None,
-            **panel,
-        },
-    )
+    return Page(template, {**values, "panel": None, **panel})
 
 
-def _beside(ctx: Context, facts: RunFacts) -> Beside:
-    """Return the runs of the same agent before and after a run."""
-    return runs_beside(ctx.tx, scope_in(ctx, facts.row.agent_id), facts.row.id)
-
-
-def tree_of(visit: Visit, facts: RunFacts) -> tuple[Tree, SpanFacts | None]:
-    """Return the steps of a run, and of a failed one the step that failed first."""
+def _read(
+    visit: Visit, ctx: Context, *, wanted: str | None, is_print: bool
+) -> tuple[dict[str, object], SpanFacts | None] | None:
+    """Return what a page about a run shows, and the step of its panel; None without the run."""
+    try:
+        rows = RunRows(ctx, visit.named["id"])
+    except RequestError as refusal:
+        if refusal.status != HTTPStatus.NOT_FOUND:
+            raise
+        return None
+    facts = run_facts(rows, visit.query.get("after"), MOST_STEPS if is_print else PAGE_STEPS)
     tree = Tree(facts, visit.now_us)
-    if tree.origin is None or facts.row.status != FAILED:
-        return tree, None
-    failed = read_span(visit, tree.origin.id)
-    first = first_of_group(failed)
-    if first is None or first not in tree.known:
-        return tree, failed
-    return Tree(facts, visit.now_us, first), read_span(visit, first)
+    shown = wanted or (None if tree.chosen is None else tree.chosen.id)
+    failed = None if tree.failed is None else span_facts(rows, tree.failed.id)
+    is_failed = failed is not None and failed.row.id == shown
+    chosen = failed if shown is None or is_failed else span_facts(rows, shown)
+    # A script draws all of them; to make many rows first takes longer than to draw those in view.
+    values = {
+        **head_values(visit, facts),
+        "tree": tree,
+        "rows": list(islice(tree.rows(), None if is_print else PAGE_STEPS)),
+        "chosen": shown,
+        "beside": runs_beside(ctx.tx, scope_in(ctx, facts.row.agent_id), facts.row.id),
+        "notice": notice_of(visit, facts, tree, failed),
+        "ledger": ledger_of(visit, facts),
+        "first_step": _first_step(facts),
+    }
+    return values, chosen
 
 
 def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
@@ -119,22 +113,18 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
 
 
 def panel_values(
-    visit: Visit, span_id: str, *, opened: bool, withheld: bool = False, alone: bool = False
+    visit: Visit, facts: SpanFacts, *, opened: bool, withheld: bool = False, alone: bool = False
 ) -> dict[str, object]:
     """Return what the panel of a step shows.
 
     Args:
         visit: The visit, whose address names the run.
-        span_id: The step.
+        facts: The step.
         opened: Whether values of a confidential step are shown.
         withheld: Whether all values are left out.
         alone: Whether a model call is shown without the steps that it has to do with, which takes
             reading up to a thousand of them.
-
-    Raises:
-        RequestError: 404, there is none for this person.
     """
-    facts = read_span(visit, span_id)
     quality: dict[str, object] = {}
     if facts.row.schema_name == ROOT_SPAN and not withheld:
         run = visit.api.get(f"/api/v1/agent_instance/{visit.named['id']}")["details"]
@@ -147,14 +137,14 @@ def panel_values(
             for name, payload in run["quality_payloads"].items()
         }
     panel = panel_of(facts, opened=opened, quality=quality, withheld=withheld)
-    call = None
-    if not panel.closed and not panel.erased:
-        call = conversation(facts.view) if alone else shown_in_panel(visit.api, facts.view)
+    call = None if panel.closed or panel.erased else conversation(facts.view)
+    if call is not None and not alone:
+        call = visit.at_once(lambda visit, _: shown_in_panel(visit.api, facts.view))
     return {
         "panel": panel,
         "call": call,
         "run_id": visit.named["id"],
-        "span_id": span_id,
+        "span_id": facts.row.id,
         "iso": format_us,
     }
 

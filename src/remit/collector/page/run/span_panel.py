@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from remit._base.first_failure import PROCESS_ENDED
 from remit._policy.violations import denied_by
 from remit.collector.domain.failures import ClosedErrors
 from remit.collector.domain.states import CANCELLED
@@ -21,7 +22,6 @@ from remit.collector.page.payload_tree import (
 )
 from remit.collector.page.run.facts import (
     FAILED,
-    PROCESS_ENDED,
     SpanFacts,
     error_of,
     seconds_after,
@@ -178,7 +178,7 @@ def panel_of(
     """
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
-    error = error_of(row) if row.status in {FAILED, CANCELLED} else {}
+    error: Mapping[str, object] = facts.error if row.status in {FAILED, CANCELLED} else {}
     closed = withheld or (facts.closed and not opened)
     hidden = ClosedErrors() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
@@ -190,7 +190,8 @@ def panel_of(
         payload, rest = _without_none(payload), _without_none(rest)
     violations = denied_by(result) if error else None
     refusal = None if violations is None else _refusal(facts, violations)
-    causes = error if error and not process_ended and refusal is None else {}
+    has_causes = bool(error) and not process_ended and refusal is None
+    causes: Mapping[str, object] = error if has_causes else {}
     parent = facts.ancestors[0] if facts.ancestors else None
     return Panel(
         facts=facts,

@@ -14,18 +14,16 @@ from remit.collector.store.questions.run_steps import StepRecord
 from remit.collector.store.rows import BEYOND, DENIED, INVALID, LOST, UNDECLARED, WITHHELD
 from remit.collector.store.subjects import ROOT_SPAN
 
-MOST_INDENT: Final = 16
-"""Deeper rows are not moved further; they tell their level by a number."""
 _TICKS: Final = 4
 _NARROWEST: Final = 0.35
 """Width of the shortest bar, in percent."""
 _MARKS: Final = (
-    (DENIED, "denied", "refused"),
-    (BEYOND, "beyond", "beyond its remit"),
-    (WITHHELD, "withheld", "values withheld"),
-    (INVALID, "invalid", "not as declared"),
-    (UNDECLARED, "undeclared", "not declared"),
-    (LOST, "lost", "lost"),
+    (DENIED, "denied"),
+    (BEYOND, "beyond"),
+    (WITHHELD, "withheld"),
+    (INVALID, "invalid"),
+    (UNDECLARED, "undeclared"),
+    (LOST, "lost"),
 )
 
 
@@ -54,11 +52,10 @@ class Row:
         name: Its name.
         level: Its level, from 0 on.
         parent: Whether there are steps below it.
-        kind: Classes of the row.
-        icon: The shape before the name; empty for none.
-        said: What screen readers hear before the name.
-        note: What is written after the name.
-        marks: Its marks: shape and words.
+        kind: `denied`, `cancelled`, `handled` (it failed, and its parent ended well), `first` (it
+            failed first), `carrying` (it failed by another step), `ended` (the root of a run that
+            was terminated), or empty.
+        marks: Its marks.
         bars: Its bars.
         took: How long it took, in words.
     """
@@ -68,10 +65,7 @@ class Row:
     level: int
     parent: bool
     kind: str
-    icon: str
-    said: str
-    note: str
-    marks: list[tuple[str, str]]
+    marks: list[str]
     bars: list[Bar]
     took: str
 
@@ -100,12 +94,10 @@ class Tree:
     Attributes:
         facts: The run.
         now_us: The time.
-        first: The step that failed first, if a group of exceptions names it.
     """
 
     facts: RunFacts
     now_us: int
-    first: str | None = None
 
     @cached_property
     def children(self) -> Mapping[str | None, list[StepRecord]]:
@@ -118,27 +110,24 @@ class Tree:
         return self.facts.known
 
     @cached_property
+    def process_ended(self) -> bool:
+        """Whether a later process closed the run because its own had ended."""
+        return self.facts.process_ended
+
+    @cached_property
+    def is_open(self) -> bool:
+        """Whether the run goes on."""
+        return self.facts.is_open
+
+    @cached_property
     def origin(self) -> StepRecord | None:
-        """The step that failed first: the deepest one of the failure that ended the run."""
-        row, steps = self.facts.row, self.known
-        if self.first is not None and self.first in steps:
-            return steps[self.first]
-        failed = [step for step in steps.values() if step.status == FAILED]
-        # The failure that is kept with the run names its step.
-        kept = [
-            step
-            for step in failed
-            if row.failure_us is not None
-            and step.finished_at == row.failure_us
-            and (step.schema_name == row.failure_step or row.failure_step is None)
-        ]
-        reached = [step for step in failed if self._reaches_the_top(step)]
-        first = kept or reached or failed
-        if not first:
-            return None
-        ended = min(step.finished_at or self.now_us for step in first)
-        at_once = [step for step in first if (step.finished_at or self.now_us) == ended]
-        return self._innermost(max(at_once, key=lambda step: len(self.above(step))))
+        """The step that failed first, as the run names it; None if it is not kept any more."""
+        return self.known.get(self.facts.row.failure_span or "")
+
+    @property
+    def failed(self) -> StepRecord | None:
+        """The step that failed first, in a run that failed."""
+        return self.origin if self.facts.row.status == FAILED else None
 
     @cached_property
     def path(self) -> frozenset[str]:
@@ -184,25 +173,6 @@ class Tree:
         parent = self.known.get(step.parent_id or "")
         return step.status == FAILED and parent is not None and parent.status == COMPLETE
 
-    def _reaches_the_top(self, step: StepRecord) -> bool:
-        return all(around.status == FAILED for around in self.above(step))
-
-    def _innermost(self, step: StepRecord) -> StepRecord:
-        """Return the step below that ended with the same failure, if the database kept another."""
-        seen, children = {step.id}, _below(self.known)
-        while True:
-            below = [
-                child
-                for child in children.get(step.id, ())
-                if child.status == FAILED
-                and child.id not in seen
-                and child.finished_at == step.finished_at
-            ]
-            if not below:
-                return step
-            step = below[-1]
-            seen.add(step.id)
-
     @cached_property
     def axis(self) -> Axis:
         """The time axis, over the run or over the steps of a page."""
@@ -213,9 +183,9 @@ class Tree:
             begins += [] if row.started_at is None else [row.started_at]
             ends += [] if row.finished_at is None else [row.finished_at]
         begin_us = min(begins, default=self.now_us)
-        end_us = self.now_us if self.facts.is_open else max(ends, default=begin_us)
+        end_us = self.now_us if self.is_open else max(ends, default=begin_us)
         length_us = max(1, end_us - begin_us)
-        if self.facts.process_ended:
+        if self.process_ended:
             length_us = length_us * 6 // 5
         return Axis(begin_us, length_us)
 
@@ -235,37 +205,31 @@ class Tree:
                 waiting += [(child, level + 1) for child in reversed(below)]
 
     def _row(self, step: StepRecord, level: int, below: Sequence[StepRecord]) -> Row:
-        is_origin = self.origin is not None and step.id == self.origin.id
-        denied, handled = bool(step.flags & DENIED), self.is_handled(step)
-        stopped = self.facts.row.status == TERMINATED
-        first = denied or handled or (is_origin and step.id in self.path)
-        first = first or (stopped and step.status == FAILED and step is not self.root)
-        kinds = [
-            f"l{min(level, MOST_INDENT)}" if level else "",
-            "path" if step.id in self.path or (step.status == FAILED and not first) else "",
-            "first" if first else "",
-            "off" if step.status == CANCELLED and not below else "",
-        ]
-        note = f"level {level + 1}" if level > MOST_INDENT else ""
-        if step.status == CANCELLED:
-            note = CANCELLED
-        elif handled and not denied:
-            note = "handled"
-        failed = step.status == FAILED and not (stopped and step is self.root)
-        said = "refused: " if denied else "failed: " if failed else ""
+        kind = self._kind(step)
         return Row(
             step=step,
             name=formats.step(step.schema_name),
             level=level,
             parent=bool(below),
-            kind=" ".join(filter(None, kinds)),
-            icon=("refused" if denied else FAILED) if first else "",
-            said=said,
-            note=note,
-            marks=[(mark, words) for flag, mark, words in _MARKS if step.flags & flag],
+            kind=kind,
+            marks=[mark for flag, mark in _MARKS if step.flags & flag],
             bars=self._bars(step, thin=bool(below)),
-            took=self._took(step, denied=denied),
+            took=self._took(step, denied=kind == "denied"),
         )
+
+    def _kind(self, step: StepRecord) -> str:
+        """Return what a row shows of its step; see `Row`."""
+        if step.flags & DENIED:
+            return "denied"
+        if step.status == CANCELLED:
+            return CANCELLED
+        if step.status != FAILED:
+            return ""
+        if self.is_handled(step):
+            return "handled"
+        if self.facts.row.status == TERMINATED:
+            return "ended" if step is self.root else "first"
+        return "first" if step is self.origin and step.id in self.path else "carrying"
 
     def _took(self, step: StepRecord, *, denied: bool) -> str:
         if denied:
@@ -274,7 +238,7 @@ class Tree:
             return "not begun"
         if step.finished_at is None:
             return "running"
-        if self.facts.process_ended and self.was_open(step):
+        if self.process_ended and self.was_open(step):
             return "not known"
         return formats.duration(step.finished_at - step.started_at)
 
@@ -290,7 +254,7 @@ class Tree:
         end = self.axis.at(self.now_us if step.finished_at is None else step.finished_at)
         x = min(x, 100 - _NARROWEST)
         width = max(_NARROWEST, end - x)
-        if self.facts.process_ended and self.was_open(step):
+        if self.process_ended and self.was_open(step):
             return [Bar(x, width, "", thin), Bar(end, 100 - end, "hat", thin=False)]
         if step.flags & DENIED:
             return [Bar(min(x, 98), max(2, width), "hatred", thin=False)]
@@ -298,7 +262,7 @@ class Tree:
         if step is self.root and self.facts.row.status == TERMINATED:
             kind = "warn"
         if step.finished_at is None:
-            kind = "now" if self.facts.is_open else ""
+            kind = "now" if self.is_open else ""
         elif step.flags & BEYOND and not kind:
             kind = "warn"
         return [Bar(x, width, kind, thin)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from remit.collector.store.ids import to_bytes, to_text
-from remit.collector.store.questions.scope import FAILED, RunRef, of_key
+from remit.collector.store.questions.scope import RunRef, of_key
 from remit.collector.store.rows import STATUSES
 from remit.collector.store.transaction import Transaction
 
@@ -28,7 +28,6 @@ def steps_of(
     *,
     limit: int,
     after: str | None = None,
-    failed_us: int | None = None,
 ) -> list[StepRecord]:
     """Return the first steps of a run.
 
@@ -37,12 +36,9 @@ def steps_of(
         run: The run.
         limit: The largest number of steps.
         after: Only steps with a larger id.
-        failed_us: Only steps that failed at this time.
     """
     where = of_key(tx, "s", run)
     where.add_known("s.id > ?", None if after is None else to_bytes(after))
-    if failed_us is not None:
-        where.add(f"s.status = {STATUSES.index(FAILED)} AND s.finished_at = ?", failed_us)
     page = f"SELECT s.* FROM spans AS s WHERE {where.text} ORDER BY s.id LIMIT ?"
     sql = (
         "SELECT s.id, s.parent_id, t.name, s.status, s.flags, s.started_at, s.finished_at "
