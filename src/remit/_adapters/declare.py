@@ -62,14 +62,10 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     stays, also after `remit.testing.isolated`.
 
     Args:
-        name: Span type.
         kind: A model, agent or retriever has no effect, so its unknown words are no violation.
         params: Type or JSON Schema of `inputs` in the payload.
         result: Type or JSON Schema of the result.
         title: As in `remit.span_type`, like the next three.
-        description: See *title*.
-        template: See *title*.
-        data_risk: See *title*.
         place: File and line that messages name; by default those of the caller.
 
     Raises:

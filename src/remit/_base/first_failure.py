@@ -18,7 +18,6 @@ class FailedSpan(NamedTuple):
     """A failed span; times are numbers of any unit.
 
     Attributes:
-        exception: What ended it.
         origins: What the exception may come from: itself, its causes, the members of a group.
     """
 

@@ -135,7 +135,6 @@ class Frame(Struct, frozen=True, gc=False):
         file: Path relative to the source root of its module, to `site-packages` or to the standard
             library, with slashes; the name alone if that is not known.
         line: The line that was executed; 0 if it is not known.
-        function: Name of the function.
     """
 
     file: str
@@ -174,7 +173,6 @@ def read_traceback(traceback: TracebackType | None, each_end: int, own: str = ""
     """Return the frames of *traceback*; no value of a frame is read, and none is kept alive.
 
     Args:
-        traceback: Of an exception.
         each_end: So many frames are returned of either end.
         own: The installed package that is the program, if it is one.
 

@@ -26,8 +26,6 @@ class StepCounts(NamedTuple):
     """Numbers of the steps of a run.
 
     Attributes:
-        here: The steps that are there.
-        failed: Those of them that failed.
         recorded: All that were recorded, if fewer are there.
     """
 
@@ -46,8 +44,6 @@ def step_counts(key: str | None, status: str, spans: Mapping[str, int | None]) -
     A run that remit recorded has a root span; its key has the form of remit's keys.
 
     Args:
-        key: External identifier of the run.
-        status: Its status.
         spans: Numbers of its spans, as the API has them.
     """
     total, failed, recorded = spans["total"] or 0, spans["failed"] or 0, spans.get("recorded")

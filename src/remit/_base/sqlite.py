@@ -34,8 +34,6 @@ def check_ours(path: Path, expected: int, *, in_log: bool = True) -> None:
     """Check, without changing it, that a file is a database of remit's or empty.
 
     Args:
-        path: A file that exists.
-        expected: The mark of its kind.
         in_log: Whether to look into its log if the file itself is still empty.
 
     Raises:
@@ -67,7 +65,6 @@ def reader(path: Path, *, abandoned: bool = False) -> sqlite3.Connection:
     that SQLite otherwise creates, so that files and folders without write permission can be read.
 
     Args:
-        path: A file that exists.
         abandoned: Whether no process has it open. Then the index of its log stays unchanged too.
 
     Raises:

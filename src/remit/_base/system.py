@@ -56,7 +56,6 @@ def lock_file(descriptor: int, *, shared: bool = False) -> None:
     """Lock an open file until it is closed, which the end of the process does too.
 
     Args:
-        descriptor: The open file.
         shared: Whether others may hold such a lock too. On Windows they may not.
 
     Raises:

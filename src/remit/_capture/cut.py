@@ -46,7 +46,6 @@ class LongText:
     """A text that is searched for keys when it is encoded, and of which only its room is recorded.
 
     Attributes:
-        text: The text.
         room: Most bytes of its JSON; None if the text is recorded whole.
         read: Returns the text or its marker for a room.
     """

@@ -83,8 +83,6 @@ def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -
     of a group, its members (docs/reference/payloads.md).
 
     Args:
-        error: The exception.
-        rules: Redaction and limits.
         rule: The rule by which the declaration withholds every message, else None.
     """
 

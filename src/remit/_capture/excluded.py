@@ -30,11 +30,7 @@ _ByWord: TypeAlias = Mapping[str, Sequence[CategorizedText]]
 
 
 class Excluding(Protocol):
-    """The capture plan of a step that excludes data categories from its parameters.
-
-    Attributes:
-        excludes: The categories.
-    """
+    """The capture plan of a step that excludes data categories from its parameters."""
 
     @property
     def excludes(self) -> frozenset[str]: ...

@@ -104,7 +104,6 @@ class ParameterPlan(Struct, frozen=True):
     """How the values of one parameter, or the result, are captured.
 
     Attributes:
-        name: Its key in the payload.
         kind: An `inspect.Parameter.kind`.
         default: The default, or `MISSING`.
         rule: The rule that withholds every value.
@@ -268,11 +267,8 @@ class Plan:
         """Prepare everything that does not depend on a call.
 
         Args:
-            signature: The signature.
             params_rule: The rule by which the declaration withholds every parameter.
-            result_rule: The same for the result.
             params_excluded: Data categories that the parameters are declared not to hold.
-            result_excluded: The same for the result.
             keep: The option `capture=`.
         """
         params = Direction.of(params_rule, params_excluded, keep or {})

@@ -18,11 +18,7 @@ from remit._capture.walk import ENTRY_CHARS, Walk
 
 
 class Stream:
-    """The recorded part of a stream: the first items within the budget, and the count of all.
-
-    Attributes:
-        count: Number of items so far.
-    """
+    """The recorded part of a stream: the first items within the budget, and the count of all."""
 
     __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
 

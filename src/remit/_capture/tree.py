@@ -124,7 +124,6 @@ class Placed(Generic[S]):
     """A span in its tree.
 
     Attributes:
-        span: The span.
         follows: For each level from the second down to its own, whether a sibling follows there.
         parents: Whether there are spans below it.
     """
@@ -139,8 +138,6 @@ class Detail:
     """A line below a span.
 
     Attributes:
-        text: The line.
-        sign: What precedes it.
         style: Style of the sign: a status, or none.
     """
 
@@ -154,8 +151,6 @@ class Drawing:
     """How a tree is drawn.
 
     Attributes:
-        strokes: The strokes of the tree.
-        columns: How wide it may be.
         paint: Applies a style to a text: a status or `faint`.
         full: Whether values and messages are whole, and all frames of the first failure are shown.
     """

@@ -78,7 +78,6 @@ class FieldRules(Struct, frozen=True):
     """One field of a class, with its rules.
 
     Attributes:
-        name: As written.
         rule: The rule that withholds every value.
         name_rule: The rule of its name, which does not withhold None and booleans.
         category: The data category of its mark, type or name.
@@ -255,7 +254,6 @@ class MarkedKey(Struct, frozen=True):
     """What a declaration says of the values under a key.
 
     Attributes:
-        rule: The rule that withholds them.
         category: Their data category, None if it is not known.
     """
 

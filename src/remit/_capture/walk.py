@@ -114,14 +114,11 @@ class Walk:
         """Begin a walk.
 
         Args:
-            chars: Most characters.
-            nodes: Most values.
             is_copy: The value is the copy of an earlier walk, whose markers are kept.
             scrub: Replace lone surrogates, which UTF-8 cannot encode.
             texts: Collects the texts of withheld values.
             off: Rules that are off in this process.
             delays: Long texts are read when they are encoded, except the first ones.
-            shares: It is the second walk.
         """
         self.chars: int = chars
         self.nodes: int = nodes
@@ -417,8 +414,6 @@ class Walk:
         """Return the copies of *items*, as far as the bounds allow.
 
         Args:
-            items: The items.
-            depth: How deep the list is.
             gap: Where items are missing among them.
 
         Returns:

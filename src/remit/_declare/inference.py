@@ -87,7 +87,6 @@ class Inferred(Struct, frozen=True):
 
     Attributes:
         category: Field of `remit.DataCategories`.
-        side: The side of the data.
         path: Path in the signature: `order.customers[].email`, `return.address`.
         type: Name of the type, or text of the mark.
     """

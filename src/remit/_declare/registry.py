@@ -106,17 +106,14 @@ class SpanType:
 
     Attributes:
         function: The callable whose signature is read.
-        kind: How a call runs.
         skip_first: Arguments of a call do not include the first parameter (`self`, `cls`). A
             function, called at the first use, if this is not known when it is declared.
         named_after: The callable that names the span type; None is the innermost function.
         explicit_name: The name that the author chose, else None.
-        data_risk: The declared data risk.
         title: Title for people, if the author gave one.
         description: Description, if the author gave one.
         template: Liquid template of a span's summary.
         params: Model or JSON Schema in place of the signature's, or None.
-        result: The same for the result.
         capture: The option `capture=`, by parameter, `return` and rule.
         declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
@@ -126,9 +123,7 @@ class SpanType:
         step_kind: What the step is, if an adapter declares it.
         name: The name in spans: `<module>:<qualname>` unless the author chose a name.
         module: The module, by the name that it would be imported under.
-        qualname: The qualified name.
         body: The function inside decorators, partials and objects.
-        file: The file of the function.
         line: The line of the function, from one; 0 if it is not known.
         module_spec: The `__spec__` of its module when it was declared; a reload replaces it.
     """

@@ -58,10 +58,8 @@ class Withholding(Struct, frozen=True):
 
     Attributes:
         params_rule: The rule that withholds all parameters, else None.
-        result_rule: The same for the result.
         params_excluded: Categories that the parameters are declared not to hold: a value marked
             as one of them is withheld.
-        result_excluded: The same for the result.
     """
 
     params_rule: str | None

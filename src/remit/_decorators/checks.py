@@ -34,7 +34,6 @@ def declare(
     """Return the declaration of a span type, after checking the arguments.
 
     Args:
-        info: The decorated callable.
         decorator: `span_type` or `agent`, for messages.
         name: The explicit name, or None for `module:qualname`.
         options: The other arguments of `span_type`, by name.

@@ -47,7 +47,6 @@ class Buffer:
     """The sink of a running process: takes items from any thread, passes them to the writer.
 
     Attributes:
-        losses: Counts of dropped items.
         inherited: Keys of the parent process's runs in which this process recorded nothing yet.
     """
 
@@ -65,8 +64,6 @@ class Buffer:
 
         Args:
             max_bytes: Most bytes held, including those in an outbox in memory.
-            losses: Counts dropped items.
-            clock: The time.
             announce_after_s: Age at which an open span is sent as `active`.
             start_threads: Called at each new run and at the first item.
             wake_writer: Wakes the writer before its time; must not block.

@@ -180,10 +180,6 @@ class Instance(msgspec.Struct, gc=False):
     """An agent instance, as far as the sender reads it.
 
     Attributes:
-        id: The id.
-        status: The status.
-        termination_reason: The reason of a termination.
-        agent_id: Id of the agent.
         agent: The agent; remit's collector returns it at a registration.
         keeps_schema: Whether the server takes the identifier of the schema version alone next time;
             remit's collector does.
@@ -239,8 +235,6 @@ class InstanceOperation(msgspec.Struct, frozen=True, gc=False):
     Both forms carry the same idempotency key, so that one of each is one operation.
 
     Attributes:
-        endpoint: Its endpoint.
-        key: The idempotency key.
         instance_id: The instance; None for a registration.
         fields: The other fields; those that are None are not sent.
     """

@@ -31,11 +31,7 @@ def waits(health: Health) -> Iterator[float]:
 
 
 class Retry:
-    """The retries of one row, run or target.
-
-    Attributes:
-        tries: Number of failed tries.
-    """
+    """The retries of one row, run or target."""
 
     def __init__(self, clock: Clock, waits: Iterator[float]) -> None:
         """Begin without a failed try; *waits* are the seconds before each further one."""
@@ -60,8 +56,6 @@ class CircuitBreaker:
     """The health of delivery to one target, and the time of the next try.
 
     Attributes:
-        health: The state of delivery.
-        last_error: The last error, in words.
         stalled: A flush timed out while a try was running, and that try has not ended yet.
         waits: Returns the waits for a state of delivery; tests set waits without jitter.
     """
@@ -78,7 +72,6 @@ class CircuitBreaker:
 
         Args:
             target: URL or path without credentials, for log lines.
-            clock: The time.
             spool: Returns the folder of the items that wait, for log lines; None if they are in
                 memory.
             folder: Keeps the failure for `remit doctor`; None without a spool.

@@ -62,9 +62,7 @@ class Delivery:
         """Wire the parts.
 
         Args:
-            settings: Sizes, intervals and timeouts.
             http: Sends one call at a time; delivery closes it.
-            clock: The time.
             target: URL or path that *http* sends to, for log lines and the status.
             spool: Folder for undelivered items; without it they are kept in memory.
             others: Spool files of other targets or tokens that are adopted too.

@@ -70,7 +70,6 @@ class Refusal:
     """The reason for which an item, or everything of a run, is set aside.
 
     Attributes:
-        reason: One word, for the counts.
         topic: The first message of each topic is logged.
         problem: A sentence for the log, without its full stop.
         loss: The reason in the losses of the run; None if the whole run is refused.
@@ -95,12 +94,7 @@ class Refusal:
 
     @classmethod
     def of_item(cls, code: str | None, fields: Iterable[str]) -> Refusal:
-        """Return the refusal of an item, without the server's sentence, which may quote data.
-
-        Args:
-            code: The server's error code.
-            fields: Names of the invalid fields.
-        """
+        """Return the refusal of an item, without the server's sentence, which may quote data."""
         reason = _word(code or "unknown")
         named = ", ".join(_word(field) for field in list(fields)[:MAX_FIELDS])
         why = f"{reason} ({named})" if named else reason

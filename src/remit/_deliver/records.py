@@ -59,10 +59,8 @@ class Registration(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         external_identifier: `module:qualname`.
-        name: Display name.
         description: In a sentence, or None.
         agent_id: Id on the server, if the declaration or a setting gave it.
-        environment_id: The same for the environment.
         version: `agent_version` as JSON.
         schema: `agent_schema_version` as JSON.
         complete: Whether it could be built; the runs of one that could not are set aside.
@@ -96,9 +94,7 @@ class RunRecord(msgspec.Struct, array_like=True, gc=False):
         root: Key of its root span.
         started_ns: Wall time, nanoseconds since 1970.
         purpose: `live`, `smoke_test` or `eval`.
-        registration: Of its agent.
         instance_id: The server's id, once known.
-        state: How far it has come.
         inherited: The parent process opened the run; it starts and ends it.
         resumed: It continues an instance at the server, as its user says: it is looked up, never
             registered.
@@ -129,7 +125,6 @@ class Packed(NamedTuple):
     """Items as they are stored.
 
     Attributes:
-        items: How many.
         crc: Checksum of the content: SQLite has none.
         content: The bytes.
     """

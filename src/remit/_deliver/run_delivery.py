@@ -210,7 +210,6 @@ class RunDeliveries:
         """Begin with none.
 
         Args:
-            outbox: Holds the records.
             buffer: Holds the feeds; None for the runs of an ended process, which have none.
         """
         self._outbox = outbox

@@ -36,7 +36,6 @@ class Tally:
     """Counts of what a process delivered: its own items and adopted ones.
 
     Attributes:
-        sent: Items that the server took.
         set_aside: Items that the server refused for good and that are kept, by its reason.
         misattributed: Runs that the server records as another agent's, by the program's agent.
     """

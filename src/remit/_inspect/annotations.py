@@ -91,7 +91,6 @@ class Scope(Struct, frozen=True):
     """The names that annotations of one function, or of one class, can use.
 
     Attributes:
-        module: Names of the module.
         inner: Names nearer than the module's: closure, type parameters, the class.
     """
 

@@ -37,7 +37,6 @@ class Wrapping(Struct, frozen=True):
 
     Attributes:
         decorator: The decorator that makes it, for messages.
-        inner: The function.
         rewrap: Returns the object, or a copy of it, with another function inside.
         takes_self: Whether the function is called with the object or class; None if unknown.
         is_called: Whether the caller calls the attribute; the value of a property is the result.
@@ -187,7 +186,6 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
         wrapped: The object to wrap: a callable, or a descriptor that returns one.
         function: The callable with the signature of a call.
         named: The callable that names the span type.
-        kind: How a call runs.
         binding: How it binds in a class.
         skip_first: The first parameter of `function` is named like `self` or `cls`.
         self_parameter: Whether the arguments of a call begin with the object or class.

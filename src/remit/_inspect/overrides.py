@@ -51,8 +51,6 @@ def overridden(
     changes nothing.
 
     Args:
-        signature: The signature.
-        streams: The function is a generator.
         params: A class whose fields describe parameters; a field that is no parameter describes
             a member of `**kwargs`.
         result: Type of the result, of each item of a stream, or of the value that a context manager

@@ -79,7 +79,6 @@ class Parameter(Struct, frozen=True):
     """One parameter that is recorded.
 
     Attributes:
-        name: As written.
         kind: An `inspect.Parameter.kind`.
         annotation: Resolved, `Annotated` kept; `MISSING` if there is none or it cannot be resolved.
         default: The default, or `MISSING`.

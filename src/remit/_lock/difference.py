@@ -111,7 +111,6 @@ class Change(Struct, frozen=True, omit_defaults=True):
     """One difference between two locks.
 
     Attributes:
-        effect: What it means.
         kind: Whether the subject is an agent or a step, or `lock` for anything beside these.
         subject: Id of the agent or step.
         what: The part of it that changed.
@@ -323,10 +322,8 @@ class Redaction(NamedTuple):
     """The text of a place in parts.
 
     Attributes:
-        type: The type.
         text: The rest of it, "" if nothing is withheld and no rule is off.
         withheld: `WITHHELD` if the value is, 1 if only some of what it may be is, else 0.
-        off: The rules that are off.
     """
 
     type: str

@@ -17,7 +17,6 @@ class Limit(NamedTuple):
 
     Attributes:
         part: The part of its data risk that says so.
-        name: The action or category.
         word: `disallowed` or `excluded`.
     """
 
@@ -30,9 +29,7 @@ class Ceiling(Struct, frozen=True, eq=False):
     """The limits of one agent. Compared by identity, as a key of verdicts.
 
     Attributes:
-        agent: External identifier of the agent.
         place: File and line of its declaration.
-        limits: What it rules out.
     """
 
     agent: str
@@ -55,7 +52,6 @@ class Verdict(NamedTuple):
 
     Attributes:
         violations: How it violates them, one for each declared word.
-        exceeded: The ceilings that it violates.
     """
 
     violations: tuple[Violation, ...]

@@ -252,7 +252,6 @@ class RunBlock:
         """Prepare the block; nothing happens before it is entered.
 
         Args:
-            open_run: Opens the run.
             on_unused: Called when the block is collected without having been entered.
         """
         self._open: Callable[[], OpenRun] | None = open_run

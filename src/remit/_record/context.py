@@ -32,7 +32,6 @@ class StepContext(SpanContext, frozen=True, eq=False):
 
     Attributes:
         stream: The context of the stream in its own run.
-        consumer: The context of the consumer.
     """
 
     stream: SpanContext | None = None
@@ -172,7 +171,6 @@ class SavedContext:
     Attributes:
         base: Context of the first step, that of the call's span. None outside any run: the code
             then runs in the context of its consumer, as undecorated code does.
-        context: Context of the next step.
         closing: Whether the code is being closed, perhaps by the garbage collector, which is no
             consumer.
     """

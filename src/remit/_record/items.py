@@ -77,7 +77,6 @@ class AgentRef(Struct, frozen=True):
 
     Attributes:
         external_identifier: `module:qualname`, by which remit's collector finds the agent.
-        name: Display name.
         description: First paragraph of the docstring, or None.
         agent_id: Id on the server, from the decorator or the setting, or None.
         environment_id: Id of the environment, from the decorator or the setting, or None.
@@ -115,7 +114,6 @@ class RunFeed(Struct, gc=False, eq=False):
 
     Attributes:
         key: Key of the run, 26 characters.
-        agent: The agent.
         purpose: `live`, `smoke_test` or `eval`.
         root: Key of its root span.
         instance_id: Id from the server, or from `resume=`.

@@ -105,9 +105,6 @@ class Recorder(Struct, frozen=True):
     """Sink, clock and settings that all runs of one runtime share.
 
     Attributes:
-        sink: Where items go.
-        clock: The time.
-        rules: Redaction and limits.
         on_violation: `observe`, `deny` or `terminate`.
         control_flow: Exception types that interrupt without failing, from the setting.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
@@ -174,9 +171,7 @@ class SpanContext(Struct, frozen=True, eq=False):
     """In which run and under which span a call is made. Equal to itself only.
 
     Attributes:
-        run: The run.
         key: Key of the current span, 16 bytes.
-        name: Its span type.
         ceilings: The ceilings of the agents around it.
         outer_runs: The other runs in whose blocks it is.
     """
@@ -195,7 +190,6 @@ class OuterRun(Struct, frozen=True, eq=False):
     would keep all their runs in memory.
 
     Attributes:
-        feed: The feed of the run.
         ceilings: The ceilings at the place where the other run is used.
         key: Key of the span in which the other run is used.
         run: Returns the run, None if nothing else refers to it.
@@ -286,7 +280,6 @@ class OpenRun:
     It is in no reference cycle, so that an ended run leaves the garbage collector nothing to do.
 
     Attributes:
-        recorder: Shared with the other runs.
         feed: Shared with delivery; holds the key of the run.
         recording: False in mode `off`: spans of this run record nothing.
         rules: Redaction and limits, with the texts that the run has withheld.
@@ -294,7 +287,6 @@ class OpenRun:
             key of the span (`remit._record.streams.DeferredSpan`).
         open: The open spans by key, without the root; None for the streams that were called and
             have not begun.
-        spans: Number of spans that began.
         reported: The open spans of adapters, by key; they end with the run's block. Those that
             start after it are not in `open`, and end with the run.
         overrides: What the user set by hand, by span key: the result and the failure, as JSON.

@@ -97,10 +97,8 @@ class SpanRecorder(Struct, eq=False):
     """Records the spans of one declaration, and checks whether a step may run.
 
     Attributes:
-        name: Span type.
         make_plan: Makes the capture plan at the first call: signatures are not read at import.
         declared: The declaration; None for a block.
-        find_risk: Returns its data risk.
         ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
         kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used and that register it.
@@ -538,8 +536,6 @@ class StepTracer(Struct, frozen=True, eq=False):
     """What a wrapper needs to record the calls of one decorated callable.
 
     Attributes:
-        function: The callable.
-        recorder: Records its spans.
         self_parameter: Whether the arguments of a call begin with the object or class.
         outside: Returns the block around a call outside any run; of an agent, that of a new run.
             May raise `DeniedError`.

@@ -43,9 +43,7 @@ class Forced(Struct, frozen=True):
     """What a test or a command decides, so that `configure()` in a program cannot change it.
 
     Attributes:
-        mode: The mode.
         sink: Receives the items; None if nothing is recorded.
-        clock: The time.
         settings: Settings of `isolated()`, by name; None reads the environment.
     """
 
@@ -59,13 +57,11 @@ class ProcessState(Struct):
     """The declarations, the runtime and what it is made from.
 
     Attributes:
-        registry: Holds all declarations.
         runtime: The current runtime, if there is one.
         ended: The runtime that was shut down last.
         configured: Settings of the last `configure()`.
         forced: Decided by a test or a command.
         ignored: Environment variables that do not count, in test sessions.
-        logged: Lines that were logged once.
         exit_hooked: Whether the exit handler is registered.
         hooked_pid: The process whose other exit hooks are registered.
         lock: Held while the runtime is replaced.

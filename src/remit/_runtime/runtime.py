@@ -60,11 +60,9 @@ class Runtime:
     """Records the runs of one process and delivers them.
 
     Attributes:
-        settings: The settings.
         mode: `remote`, `local` or `off`; never `auto`.
         target: Where items are sent, for messages.
         delivery: Takes the recorded items to the target; None in mode `off` and with a *sink*.
-        recorder: The recorder of its runs.
         started: Whether a run was opened; `configure()` is an error from then on.
     """
 
@@ -80,10 +78,8 @@ class Runtime:
         """Connect the parts; threads, files and sockets are opened by the first run.
 
         Args:
-            settings: The settings.
             on_start: Called when delivery starts its threads, at the latest at each new run.
             sink: Receives the items instead of delivery, in tests.
-            clock: The time.
             others: Selects the spool files of ended processes to send as well.
         """
         self.settings = settings

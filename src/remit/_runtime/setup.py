@@ -188,7 +188,6 @@ def send_spooled(
 
     Args:
         settings: The server and the folder of the spool.
-        timeout_s: Seconds to try at most.
         others: Selects the spool files to send.
         set_aside: Also send the items that a server refused.
     """

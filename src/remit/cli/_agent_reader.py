@@ -46,7 +46,6 @@ class AgentReader:
 
     Attributes:
         place: The server or the database, as people name it.
-        client: Sends the calls.
     """
 
     def __init__(self, client: Client, place: str) -> None:

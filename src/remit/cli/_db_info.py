@@ -32,8 +32,6 @@ class Content(NamedTuple):
     """What a database holds.
 
     Attributes:
-        runs: Number of runs.
-        spans: Number of spans.
         oldest: Day of the oldest run.
         newest: When the newest run was recorded.
         misdated: Number of runs that began more than a day before or after they were stored.

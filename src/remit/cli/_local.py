@@ -56,7 +56,6 @@ class DatabaseClient:
         """Return a run as one HTML file.
 
         Args:
-            run_id: The run.
             values: Whether to add the values of its steps.
         """
         return html_of_run(self._store, self._account_id, run_id, values=values)

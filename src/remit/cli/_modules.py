@@ -23,7 +23,6 @@ def imported(name: str, usage: str) -> ModuleType:
     error: standard output is the command's own.
 
     Args:
-        name: Dotted name of the module.
         usage: What the command expects, for the message.
 
     Raises:

@@ -243,7 +243,6 @@ def _agent(probe: Probe, settings: Settings, told: Mapping[str, object]) -> Chec
     """Look whether the agent of the settings is there, and whether one must be named.
 
     Args:
-        probe: Asks the server.
         settings: Name the agent, or do not.
         told: What the server says of the token; remit's own collector does.
     """

@@ -16,11 +16,7 @@ SHOWN_AFTER_NS: Final = NS_PER_S
 
 
 class Progress:
-    """Counts what is done, and shows it after a second on a terminal.
-
-    Attributes:
-        done: How much is done.
-    """
+    """Counts what is done, and shows it after a second on a terminal."""
 
     def __init__(self, label: str, total: int, clock: Clock, stack: ExitStack) -> None:
         """Begin at 0 of *total*."""

@@ -186,7 +186,6 @@ class ApiReader(AgentReader):
         """Return a run with all its spans, whose values are read from a temporary file.
 
         Args:
-            run: The run.
             progress: Called with the number of spans of each page.
         """
         file = self._files.enter_context(SpanFile())
@@ -279,7 +278,6 @@ class ApiReader(AgentReader):
 
         Args:
             run: The run; None for all.
-            count: How many.
             with_roots: Whether to include root spans (`remit:run`).
         """
         filters = {"payloads": "true"} if run is None else _whole(run)

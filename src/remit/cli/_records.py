@@ -55,8 +55,6 @@ class ListedRun:
     """One run, without its spans.
 
     Attributes:
-        agent: The agent that ran.
-        instance: The run itself.
         cancelled: Whether its root span was cancelled; the API has no word for such a run.
     """
 
@@ -145,8 +143,6 @@ class Record(Generic[S]):
     """One run.
 
     Attributes:
-        agent: The agent that ran.
-        instance: The run itself.
         spans: All its spans in the order of their starts, the root first.
     """
 

@@ -49,7 +49,6 @@ class Suggested(Struct, frozen=True):
 
     Attributes:
         category: Field of `remit.DataCategories`.
-        side: Where the data stands.
         path: Place in the signature; the name is its last part.
     """
 

@@ -35,8 +35,6 @@ class Weakness:
 
     Attributes:
         place: A parameter's name or `return`, and what is inside: `order.lines[].note`.
-        grade: How much is missing.
-        why: What was seen.
     """
 
     place: str
@@ -55,9 +53,7 @@ def weaknesses(
     """Return the missing and weak schemas of a callable, in order of the signature.
 
     Args:
-        signature: What the function says.
         recorded: The same with the types of *params* and *result* in it.
-        kind: How a call runs.
         params: What `params=` was given.
         result: What `result=` was given.
     """

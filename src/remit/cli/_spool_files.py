@@ -54,7 +54,6 @@ class RefusedItem:
     Attributes:
         reason: In one word, as the server gave it.
         name: Their span type, or quality name.
-        run_key: Key of their run.
     """
 
     reason: str
@@ -67,9 +66,6 @@ class SpoolFileInfo:
     """One file.
 
     Attributes:
-        path: Where it is.
-        state: What it waits for.
-        size_bytes: What it takes on disk.
         written_ns: When it was written to last, by the wall clock.
         identity: Target and token of its items; None if unreadable or not written yet.
         items: How many items wait in it.

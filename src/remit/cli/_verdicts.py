@@ -21,8 +21,6 @@ class Check:
 
     Attributes:
         name: What was looked at, one word.
-        verdict: How it came out.
-        said: What was seen.
         advice: What to do; empty if nothing.
         code: What is wrong, one word for programs; empty if nothing is.
     """

@@ -360,9 +360,6 @@ class AnswerBody:
     """The body of an answer, decompressed while it arrives, up to the limit of its call.
 
     httpx decompresses a part whole, which may be a thousand times as long.
-
-    Attributes:
-        content: What has arrived.
     """
 
     def __init__(self, where: str, call: Call[Any], response: httpx.Response) -> None:

@@ -26,9 +26,7 @@ class Answer:
     """An answer as it came.
 
     Attributes:
-        status: HTTP status.
         headers: Names in lower case.
-        body: The body, decompressed.
     """
 
     status: int
@@ -42,7 +40,6 @@ class Target:
 
     Attributes:
         url: Without a slash at its end, and without user or password.
-        token: Never shown.
     """
 
     url: str

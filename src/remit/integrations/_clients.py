@@ -101,7 +101,6 @@ class Provider:
         name: As in the payload, such as `openai`.
         recorder: Of the span type of its model calls.
         operations: By the path of the request.
-        clients: The classes of its clients.
     """
 
     name: str
@@ -149,11 +148,7 @@ def watch(provider: Provider, client: Any, capture_messages: object) -> Any:
 
 
 class _Watched:
-    """One client and its copies.
-
-    Attributes:
-        history: What their calls had before.
-    """
+    """One client and its copies."""
 
     def __init__(self, provider: Provider, history: _llm.History) -> None:
         self._provider = provider

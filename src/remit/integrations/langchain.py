@@ -103,9 +103,7 @@ class _Node:
     Attributes:
         scope: The context in which the messages of a model call are new or not: that of the agent.
         in_own_run: Whether an agent around it opened the run.
-        began: When it began.
         first_token_ms: When the first token of a model came.
-        chunks: How many chunks came.
     """
 
     scope: SpanContext | None
@@ -575,7 +573,6 @@ class _Declared:
 
     Attributes:
         recorder: The recorder of the tool, or of its function.
-        decorated: Whether the function is decorated.
     """
 
     recorder: SpanRecorder

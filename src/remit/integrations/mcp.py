@@ -114,7 +114,6 @@ class _Tools:
     """The tools of one server, which are declared when they are listed.
 
     Attributes:
-        listed: The listed tools, by name.
         risks: The data risks that the user declared, by name.
     """
 

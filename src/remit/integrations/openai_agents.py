@@ -459,7 +459,6 @@ class _Rules:
 
     Attributes:
         governance: The call of `govern`.
-        agent: The name of the agent.
         risks: Data risks of tools, by name.
         ceilings: What the agent forbids to its tools.
     """

@@ -27,7 +27,6 @@ class _Attached:
     """A context of OpenTelemetry, and remit's context at the time when it was attached.
 
     Attributes:
-        context: The context of OpenTelemetry.
         noted: The context of remit at that time.
         derived: A later context of remit, and the context of OpenTelemetry with that as its span.
     """

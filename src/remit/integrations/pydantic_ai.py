@@ -486,8 +486,6 @@ class _Request:
     """One model call: its payload and its result.
 
     Attributes:
-        streams: Whether the answer is streamed.
-        span: Its span.
         stream: The stream of the model, once it is open.
     """
 

@@ -60,7 +60,6 @@ class _Opened:
     Attributes:
         manual: Its span of remit; without a context if nothing is recorded.
         kind: What it was taken for at its start.
-        recorder: The recorder that it was opened by.
         asked: The values of attributes that its payload was made of.
         around: The context that it was opened in.
         outer: Id of its parent in OpenTelemetry.

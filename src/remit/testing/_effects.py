@@ -43,7 +43,6 @@ class Step:
     """A span type or a block, as far as assertions on effects need it.
 
     Attributes:
-        name: Span type.
         place: File and line of its declaration; of a block, of the code that entered it.
         find_risk: Returns its data risk, as the policy compares it.
         has_effect: False for a model, agent or retriever of an adapter: it leaves nothing open.

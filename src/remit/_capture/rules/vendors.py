@@ -18,7 +18,6 @@ class VendorKey(Struct, frozen=True):
 
     Attributes:
         rule: Name of the rule, without `pattern:`.
-        owner: Whose keys they are.
         withholds: What the rule withholds, in words, if it is not "keys and tokens of" the owner.
         prefixes: How a key begins, separated by spaces.
         random: How many characters follow at least, with a digit or a capital among the first.

@@ -52,8 +52,6 @@ def params_schema(
     """Return the JSON Schema of a call's payload.
 
     Args:
-        signature: The signature.
-        redact: See the module.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: The option `params=`; other parameters have the signature's schema.
         withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
@@ -82,10 +80,8 @@ def result_schema(
     Args:
         signature: The signature, with the type that `result=` was given.
         kind: How a call runs: generators return their items.
-        redact: See the module.
         declared: The option `result=`; a JSON Schema replaces the signature's.
         withheld: The rule that withholds every result, else None. The schema then shows no value.
-        rules_off: Rules that are off for it.
     """
     if isinstance(declared, Mapping):
         schema = _object_of_mapping(cast("Mapping[object, object]", declared), RESULT, redact)

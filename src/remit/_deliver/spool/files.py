@@ -48,10 +48,7 @@ class Files:
     """Creates and opens the files of one folder for this process.
 
     Attributes:
-        folder: The folder.
-        wall_ns: The time.
         lock: Held by every thread that uses SQLite, and by a thread that forks.
-        on_loss: Counts lost items.
     """
 
     def __init__(

@@ -101,11 +101,7 @@ NO_OTHER_FILES: Final = OtherFiles()
 
 
 class Claim:
-    """The lock on one file of the folder; its holder may read, write and delete the file.
-
-    Attributes:
-        path: The database file.
-    """
+    """The lock on one file of the folder; its holder may read, write and delete the file."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         """Own the locked file that is open as *descriptor*."""
@@ -143,7 +139,6 @@ class Folder:
     """The folder of the spool files of all targets.
 
     Attributes:
-        path: The folder.
         identity: Target and token whose files this process sends.
         max_bytes: Bound of the size of all files together.
     """

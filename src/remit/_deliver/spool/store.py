@@ -99,7 +99,6 @@ class Row(Struct, gc=False, frozen=True):
 
     Attributes:
         id: Larger than that of every earlier row.
-        item: The item.
     """
 
     id: int
@@ -113,10 +112,8 @@ class Chunk:
     Attributes:
         id: Larger than those of earlier chunks.
         put_ns: Wall time at which it was put, nanoseconds since 1970.
-        items: Number of items.
         size_bytes: Size on disk; 0 for a chunk in memory.
         memory_bytes: Cost of the rows that are not settled; 0 for a chunk on disk.
-        settled: Ids of the settled rows.
     """
 
     id: int
@@ -144,7 +141,6 @@ class SpoolFile:
     content is not what was written.
 
     Attributes:
-        claim: The lock on the file.
         last_write_ns: Wall time of the last write before the file was opened.
         chunks: The chunks by id, in order; the outbox takes over and changes this dict.
         runs: The run records by key, as they were when the file was opened.

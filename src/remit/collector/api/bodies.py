@@ -72,9 +72,7 @@ def decoded(
     """Return *body* without its content encoding, checked (`check_body`).
 
     Args:
-        body: As it was received.
         headers: Names in lower case.
-        settings: The limits.
         hold: Called with the length of a decompressed body.
 
     Raises:

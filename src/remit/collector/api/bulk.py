@@ -39,13 +39,7 @@ class BulkOperation(
     gc=False,
     rename={"operation": "_type", "key": "idempotency_key", "params": "details"},
 ):
-    """One operation of a bulk request, as the SDK writes it: all its fields are in `details`.
-
-    Attributes:
-        operation: Its name, unchecked.
-        key: Its idempotency key, checked.
-        params: Its fields as JSON.
-    """
+    """One operation of a bulk request, as the SDK writes it: all its fields are in `details`."""
 
     operation: str
     key: str

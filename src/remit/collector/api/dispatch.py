@@ -73,9 +73,7 @@ class Request(NamedTuple):
     """A request, independent of the transport.
 
     Attributes:
-        method: HTTP method.
         path: Path, decoded.
-        query: Parameters of the query.
         headers: Headers, names in lower case.
         body: Body, encoded as its `content-encoding` says.
     """
@@ -91,8 +89,6 @@ class Response(NamedTuple):
     """The answer to a request.
 
     Attributes:
-        status: HTTP status.
-        body: JSON.
         headers: Headers, names in lower case.
         code: Code of the refusal; None for a success.
         caller: The holder of the token, as far as it was authenticated.
@@ -151,10 +147,6 @@ class Service:
         """Work on *store*.
 
         Args:
-            store: The database.
-            settings: The limits.
-            clock: Source of the time.
-            metrics: The counters.
             caller: Makes every request, none of which needs a token; None authenticates each.
         """
         self.settings = settings
@@ -212,7 +204,6 @@ class Service:
         """Return the answer to a request.
 
         Args:
-            request: The request.
             hold: Called with the length of a body that was decompressed; may raise a refusal.
             caller: Makes the request, as is known already; None authenticates its token.
             tx: An open transaction in which a request that only reads is answered.

@@ -93,7 +93,6 @@ class Endpoint(NamedTuple):
     """One path and method.
 
     Attributes:
-        method: HTTP method.
         path: Path after the prefix; `{id}` is the id of the thing.
         operation: Name of the operation in a bulk item; bulk and the document are none.
         perform: Carries it out. Takes the context, the id unless the model has a field for it, the
@@ -102,7 +101,6 @@ class Endpoint(NamedTuple):
         answers: Model of a success; of one item, if it is a list.
         view: Makes the answer out of the result; takes the context and the result.
         body: Model of the body on the wire; None without a body.
-        query: Model of the query.
         id_field: The operation's name of the id.
         wrapped: Whether the body's fields are under `details`.
         bare: Whether `answers` is the whole answer, and not what its envelope holds.
@@ -238,8 +236,6 @@ class _Thing(NamedTuple):
 
     Attributes:
         name: Its name; the operations have it in the plural, and paths too if `path` says so.
-        answers: Model of its answers.
-        find: Reads one by id.
         view: Makes an answer out of a row; by default that of the model `answers`.
         account: Whether its operations need an account's token.
         path: Path of all of them, if not the name.
@@ -516,7 +512,6 @@ def match(method: str, path: str) -> tuple[Endpoint, str]:
     """Return the endpoint of a request, and the id that its path names, empty if it names none.
 
     Args:
-        method: HTTP method.
         path: Path, decoded; a slash at its end is ignored.
 
     Raises:

@@ -34,8 +34,6 @@ class Operation(NamedTuple):
     """A validated operation.
 
     Attributes:
-        endpoint: Its row of the table.
-        key: Its idempotency key.
         fields: Its fields, decoded; none of an operation on a span.
         arguments: What `Endpoint.perform` takes after the context.
     """
@@ -56,10 +54,7 @@ def read(
     """Return an operation, decoded and validated.
 
     Args:
-        endpoint: Its row of the table.
-        caller: The holder of the token.
         params: Its fields, a JSON object or decoded.
-        key: Its idempotency key, checked.
         max_depth: How deep objects and arrays may nest.
 
     Raises:

@@ -92,13 +92,7 @@ def found_at_finish(
 def marks_of(
     row: SpanRow, payload: dict[str, object], result: dict[str, object] | None
 ) -> Marks | None:
-    """Return what the markers of a stored span mean.
-
-    Args:
-        row: The span.
-        payload: Its payload, read.
-        result: Its result, read.
-    """
+    """Return what the markers of a stored span mean."""
     read = None if result is None else _Read(row.result_payload or "", result)
     return _marks_of(_Read(row.payload, payload), read, row.status)
 

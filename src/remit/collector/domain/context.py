@@ -88,7 +88,6 @@ class Caller:
         agent_id: The agent, under a deployment's token.
         environment_id: The environment, under a deployment's token.
         token_id: Id of the token; None where none is needed.
-        may: What the token may do.
         in_session: Whether the caller is signed in at the page.
     """
 
@@ -136,15 +135,7 @@ class IdSource:
 
 
 class Place(NamedTuple):
-    """The agent, environment and versions of a run.
-
-    Attributes:
-        agent: The agent.
-        environment_id: The environment.
-        version_id: The version of the agent.
-        schema_version_id: Its schema version.
-        deployment_id: Its deployment in the environment.
-    """
+    """The agent, environment and versions of a run."""
 
     agent: AgentRow
     environment_id: str
@@ -158,9 +149,7 @@ class RequestCounts:
     """Counters of one transaction, added to the metrics when it is committed.
 
     Attributes:
-        spans: Number of created spans.
         items: Number of items of a bulk request that were carried out or refused.
-        refused: Codes of the refused items.
     """
 
     spans: int = 0
@@ -214,14 +203,9 @@ class Context:
 
     Attributes:
         tx: The transaction; a reading operation does not use its writing half.
-        caller: The holder of the token.
         now_us: The time of the request, in microseconds since 1970.
-        ids: Generates ids.
-        settings: The limits.
-        declarations: Cache of schema versions.
         allowance: What a bulk request may still do.
         minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
-        metrics: Counters of the request.
         budget: Time left for comparing payloads with their schemas.
         places: Where runs of equal registrations belong, as far as this request has read it.
     """

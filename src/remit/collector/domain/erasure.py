@@ -49,8 +49,6 @@ class Erased(NamedTuple):
     """Counts of an erasure.
 
     Attributes:
-        runs: Number of runs.
-        spans: Number of spans with payloads.
         answers: Number of idempotency keys whose answer and request hash were removed.
     """
 
@@ -82,11 +80,7 @@ def erase(
 
     Args:
         store: The database; a collector may be serving it.
-        instance_ids: The runs.
-        asked_for: How they were chosen.
-        reason: Why, for the record.
         erased_by: Name of the operator, for the record.
-        clock: Source of the time.
 
     Raises:
         StoreUnavailableError: The database cannot be used now; the same may be done again.
@@ -132,9 +126,6 @@ class Selection(NamedTuple):
     """What a request erases, as `erase` takes it.
 
     Attributes:
-        instance_ids: The runs.
-        asked_for: How they were chosen.
-        reason: Why.
         erased_by: Name or id of the token.
     """
 

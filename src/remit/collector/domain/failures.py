@@ -62,7 +62,6 @@ class ClosedErrors(NamedTuple):
     """Exceptions of steps whose messages are shown only on request.
 
     Attributes:
-        alike: Their classes and places.
         all: Whether they are all exceptions of the run.
     """
 
@@ -116,7 +115,6 @@ def without_closed_text(
     """Return a failure without its text if that is the message of a closed step, or may quote it.
 
     Args:
-        failure: The failure of a run.
         failed: The failed steps of the run, at most `MOST_FAILED`.
         closed: The span types whose values are shown only on request.
     """

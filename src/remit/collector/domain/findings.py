@@ -45,7 +45,6 @@ class Marks:
     """What the markers in the payload and the result of a span mean.
 
     Attributes:
-        flags: Flags of the span.
         sentences: Why the policy refused the step, and how it exceeded its remit, by flag.
         rules: How often each rule withheld a value.
     """
@@ -60,13 +59,7 @@ class Marks:
         self._take(BEYOND, exceeded_by(payload))
 
     def take_result(self, result: dict[str, object], *, failed: bool, held: bool) -> None:
-        """Take the markers of a result.
-
-        Args:
-            result: The result.
-            failed: Whether the span failed.
-            held: Whether it may hold markers.
-        """
+        """Take the markers of a result."""
         if held:
             self._take_rules(result)
         if failed:
@@ -95,9 +88,6 @@ def finding_rows(
     """Yield the findings of a span.
 
     Args:
-        run: The run of the span.
-        row: The span.
-        added: The flags that are new.
         marks: What its markers mean; None without any.
     """
     kept = {} if marks is None or run.erased_at is not None else marks.sentences

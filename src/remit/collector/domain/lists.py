@@ -171,8 +171,6 @@ def spans_of_run(
     """Return spans of a run with their payloads, oldest first, and where the next ones begin.
 
     Args:
-        ctx: The context.
-        run_id: The run.
         after: The position after which they begin; None is the beginning.
         limit: The largest number of spans; they end before `max_answer_bytes` of payloads.
 

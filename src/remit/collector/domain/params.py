@@ -269,11 +269,6 @@ def check_names(
 ) -> None:
     """Refuse a query with other parameters, which would not narrow the answer as its sender means.
 
-    Args:
-        query: The names in the query.
-        known: Those that the endpoint has.
-        ignored: Those that have no effect.
-
     Raises:
         RequestError: 422, with what is known for each.
     """
@@ -485,11 +480,7 @@ def row_of(ctx: Context, kind: type[R], row_id: str, what: str, *, to_remove: bo
     """Return the row of this id in the caller's account.
 
     Args:
-        ctx: The request.
-        kind: The kind of row.
-        row_id: Its id.
         what: The row in a word, for the refusal.
-        to_remove: Whether the operation removes it.
 
     Raises:
         RequestError: 404, there is none; a row of another account does not exist.

@@ -53,7 +53,6 @@ class RunChanges:
     Attributes:
         run: The run as it was read.
         types: The span types that its schema version declares.
-        findings: Findings of its spans.
     """
 
     __slots__ = (
@@ -110,7 +109,6 @@ class RunChanges:
 
         Args:
             before: The span before the change; None for a new one.
-            after: The span.
             marks: What new markers in it mean.
             result: Its result, if it is new.
         """

@@ -57,7 +57,6 @@ class Task(NamedTuple):
 
     Attributes:
         operation: `CREATE` or `FINISH`.
-        key: Its idempotency key.
         home: Id of the span from which the key was derived, in whose row it is stored.
         fields: Its fields, or why they are not valid.
     """

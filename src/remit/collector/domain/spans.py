@@ -31,7 +31,6 @@ class SpanCall(NamedTuple):
     Attributes:
         operation: `CREATE` or `FINISH`.
         params: Its fields, a JSON object in UTF-8.
-        key: Its idempotency key, checked.
     """
 
     operation: str

@@ -79,10 +79,6 @@ def finish_span(
     pending ones only. The state of the run does not matter.
 
     Args:
-        row: The span.
-        status: Its new status.
-        at_us: Time of its end.
-        now_us: The time now.
         result: JSON of the result; None leaves the stored one.
         sensitive: Whether the payloads hold values in the `$sensitive` encoding from now on.
 

@@ -115,9 +115,6 @@ def schema_version_of(
     """Return the agent's schema version of this identifier and content, made if there is none.
 
     Args:
-        ctx: The request.
-        agent: The agent.
-        declared: The identifier and the content.
         environment_id: Where a run is registered; None for a schema version alone.
     """
     identifier = declared.external_identifier

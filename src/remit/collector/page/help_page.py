@@ -119,8 +119,6 @@ class Rule(NamedTuple):
     """Rules with one beginning.
 
     Attributes:
-        name: The beginning, before the colon.
-        because: On whose word.
         off: Where it can be turned off.
     """
 

@@ -29,8 +29,6 @@ class Node(NamedTuple):
         kind: `text`, `value`, `withheld`, `cut`, `opaque`, `object`, `list`, or `left` for what
             the page leaves out.
         text: What is shown; of a withheld value the rule.
-        note: What is said beside it.
-        nodes: The values in it.
         open: Whether they are shown at first.
     """
 
@@ -46,7 +44,6 @@ class PayloadTree(NamedTuple):
     """A payload.
 
     Attributes:
-        nodes: Its members.
         cut: Whether the page leaves something out.
         violations: The violations in spite of which the step ran.
         unregistered: Whether the agent does not register the step.

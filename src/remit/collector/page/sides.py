@@ -30,7 +30,6 @@ class Word(NamedTuple):
     """An action or a category in both declarations.
 
     Attributes:
-        name: Its name.
         gloss: What it means, where that is not plain.
         step: What the step says; None if nothing.
         agent: What the agent says; None if nothing.

@@ -102,7 +102,6 @@ class Visit:
 
     Attributes:
         named: The parts of the path that the route names.
-        query: Parameters of the address.
     """
 
     api: Api

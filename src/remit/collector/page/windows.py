@@ -61,11 +61,7 @@ class Window(NamedTuple):
 
 
 class Period(NamedTuple):
-    """A time that ends now.
-
-    Attributes:
-        name: Its word in an address.
-    """
+    """A time that ends now."""
 
     name: str
     since_us: int
@@ -100,7 +96,6 @@ def window_of(begin: str, end: str, zone: ZoneInfo, now_us: int) -> Window:
         begin: A key of `BEGINS`, a number of hours (`3h`) or days (`2d`), or a day and time.
         end: `now`, or a day and time; a day alone means its end.
         zone: The reader's zone, in which days begin and texts without an offset are read.
-        now_us: The time.
 
     Raises:
         RequestError: 422, a text is none of them.

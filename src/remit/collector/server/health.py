@@ -33,7 +33,6 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
 
     Args:
         service: Knows whether the database answers, and the setting for `/metrics`.
-        metrics: The counters.
         executor: Runs what may use the database.
     """
 

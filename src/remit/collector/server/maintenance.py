@@ -38,9 +38,6 @@ class Maintenance:
         """Maintain *store*, from `start` to `stop`.
 
         Args:
-            store: The database.
-            settings: Say what expires when.
-            clock: The time.
             every_s: Seconds between two calls of `Store.maintain`.
         """
         self._store = store

@@ -69,12 +69,7 @@ class Gate:
         """Wrap *app*.
 
         Args:
-            app: The app.
             routes: Its routes, by whose paths requests are counted.
-            metrics: The counters.
-            settings: The rate limit of tokens.
-            clock: The time.
-            log: The access log.
         """
         self._app = app
         self._paths = {id(route.endpoint): route.path for route in routes}

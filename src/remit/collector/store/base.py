@@ -68,7 +68,6 @@ class Store(Reader, Protocol):
         path: Its path, or its URL without the password.
         writes_at_once: The number of writing blocks that one process can have open at once; others
             wait.
-        reads_at_once: The number of reading ones.
     """
 
     writes_at_once: int
@@ -163,7 +162,6 @@ def write(store: Store, work: Callable[[Transaction], T]) -> T:
     """Return what *work* returns in a writing block, which is repeated after a conflict.
 
     Args:
-        store: The database.
         work: Reads, decides and writes; it has no effects outside the database.
 
     Raises:

@@ -62,7 +62,6 @@ class Pending:
         runs: Runs by id, with all changes; None for one that does not exist.
         changed: Those to be updated, as the database has them.
         keys: Idempotency keys by account, operation and key; None for an unused one.
-        new_keys: Those to be inserted.
         new_runs: Ids of the runs to be inserted, where that can wait.
         findings: Findings of spans to be inserted, where that can wait.
         labels: Rows of `run_labels`, where that can wait.
@@ -174,7 +173,6 @@ class Execution(ABC):
 
         Args:
             prefix: The alias of the table with a dot, or nothing.
-            run_id: The run.
         """
 
     def among_runs(self, prefix: str, run_ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
@@ -182,7 +180,6 @@ class Execution(ABC):
 
         Args:
             prefix: The alias of the table with a dot, or nothing.
-            run_ids: The group.
         """
         return self.among_ids(f"{prefix}id", run_ids)
 

@@ -22,7 +22,6 @@ class Page:
 
     Attributes:
         offset: The number of rows to skip.
-        size: The largest number of rows.
         field: The column to sort by; ties are broken by id.
         descending: Largest first.
     """
@@ -36,7 +35,6 @@ class Page:
         """Return the `ORDER BY` of rows of *kind*; NULL counts as the smallest value.
 
         Args:
-            kind: The kind of row.
             names: The columns of the fields, where they have other names.
         """
         direction = "DESC" if self.descending else "ASC"
@@ -120,18 +118,10 @@ class TypeCounts(NamedTuple):
     """Numbers of spans of one type, as one declaration of it describes it.
 
     Attributes:
-        name: The type.
-        title: Its title.
         data_risk: Its data risk as JSON; None if it declares none.
-        declared: Whether it was declared.
-        spans: All spans.
-        failed: Failed ones.
-        denied: Ones that the policy refused.
-        withheld: Ones with a withheld value.
         beyond: Ones that exceeded the remit of their agent.
         undeclared: Ones whose type was not declared.
         invalid: Ones that are not as declared.
-        unchecked: Ones that were not compared.
     """
 
     name: str
@@ -152,9 +142,6 @@ class Removed(NamedTuple):
     """What was deleted because of its age.
 
     Attributes:
-        spans: The number of spans.
-        instances: The number of instances.
-        keys: The number of idempotency keys.
         parts: Names of the partitions that were dropped.
         payloads: The number of spans whose payloads alone were deleted.
     """

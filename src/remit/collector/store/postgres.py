@@ -152,7 +152,6 @@ class PostgresStore(Store):
             create: Whether to create the tables if there are none.
             read_only: Whether to change nothing; an older schema is refused then.
             clock: Tells for which times there must be partitions.
-            waits: The timeouts.
 
         Raises:
             SettingsError: It cannot be reached, is no database of remit's, or has a newer schema.
@@ -369,8 +368,6 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
     """Check the version of the schema; create the tables if there are none.
 
     Args:
-        cursor: A cursor in a transaction.
-        database: The database, for messages.
         create: Whether to create them, one collector at a time.
 
     Raises:

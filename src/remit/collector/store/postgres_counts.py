@@ -30,9 +30,7 @@ class _Increments(NamedTuple):
     """One table of increments.
 
     Attributes:
-        name: Its name.
         keys: The columns of the key, after the bucket.
-        counts: The other columns.
         targets: The tables to which they are added, and how many buckets of the increments one
             bucket of theirs has.
     """

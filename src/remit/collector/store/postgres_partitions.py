@@ -33,8 +33,6 @@ class Part(NamedTuple):
     """One partition.
 
     Attributes:
-        name: Its table.
-        table: The table that it is a part of.
         first: Ids in it are not less than this.
         end: Ids in it are less than this.
     """

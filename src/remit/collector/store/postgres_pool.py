@@ -74,10 +74,7 @@ class Pool:
         """Open no connection yet.
 
         Args:
-            path: The database, for messages.
-            options: The parameters of a connection.
             settings: Settings of PostgreSQL that each connection has.
-            size: The largest number of connections.
             timeout_s: How long a thread waits for one.
         """
         self._path = path

@@ -83,8 +83,6 @@ class PostgresTransaction(Transaction):
         """Work by *cursor*, on whose connection a transaction was begun.
 
         Args:
-            cursor: The cursor.
-            known: References of committed rows.
             run_references: References for new runs; None for a transaction that only reads.
         """
         super().__init__(known or References())

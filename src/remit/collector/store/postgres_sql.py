@@ -60,9 +60,7 @@ class Insert(NamedTuple):
     """How rows are inserted.
 
     Attributes:
-        table: The table.
         columns: The columns that a row has, with their types in JSON.
-        after: The end of the statement.
     """
 
     table: str

@@ -33,7 +33,6 @@ def forget(
     """Delete the rows of *store* that are older than a time, in many transactions.
 
     Args:
-        store: The store.
         before_us: Spans and runs from before this are deleted; None for none.
         payloads_before_us: Payloads of spans from before this are deleted; None for none.
         pause: Called after each transaction; returns whether to go on.

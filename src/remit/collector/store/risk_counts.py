@@ -95,7 +95,6 @@ class RiskCounts(SpanRows):
         """Return the numbers of spans of an agent by type.
 
         Args:
-            agent_id: The agent.
             environment_id: Only this environment; None for all.
             hours: The first hour since 1970 and the one after the last.
         """
@@ -130,7 +129,6 @@ class RiskCounts(SpanRows):
         """Return how often rules withheld a value in spans of an agent, the most frequent first.
 
         Args:
-            agent_id: The agent.
             environment_id: Only this environment; None for all.
             days: The first day since 1970 and the one after the last.
         """
@@ -156,12 +154,9 @@ class RiskCounts(SpanRows):
         """Return the sentences of findings of a kind, the most frequent first, with their numbers.
 
         Args:
-            kind: The flag.
             instance_id: The run; else the agent and the period count.
-            agent_id: The agent.
             environment_id: Only this environment; None for all.
             period_us: The first and the last instant, in microseconds since 1970.
-            most: Number of sentences.
         """
         # The sign keeps SQLite from the primary key, which has the findings of all agents.
         where = Where(["+f.kind = ?", "f.sentence IS NOT NULL"], [kind])

@@ -122,9 +122,7 @@ class RunRows(Execution):
         """Return the ids of an agent's instances, oldest first.
 
         Args:
-            agent_id: The agent.
             equal: Only instances whose columns equal these values.
-            most: The largest number.
         """
         source = f"FROM runs AS r WHERE {statements.RUN_FILTERS['agent_id']}"
         return self._run_ids(source, agent_id, equal, most)
@@ -149,8 +147,6 @@ class RunRows(Execution):
         """Lock these instances, and those of these spans, until the transaction ends.
 
         Args:
-            instance_ids: The instances.
-            span_ids: The spans.
             created: Those of the spans that are to be added to one of these instances. In a
                 distributed database they are looked up in the shards of these instances only.
 

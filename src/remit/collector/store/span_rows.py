@@ -114,8 +114,6 @@ class SpanRows(Execution):
         """Return spans that pass the filter.
 
         Args:
-            wanted: The filter.
-            page: Which of them.
             most_chars: The page ends before the span whose payloads would make it longer than
                 this, but holds at least one span.
         """
@@ -177,7 +175,6 @@ class SpanRows(Execution):
         """Return the reference of a span type, which is added if it is new.
 
         Args:
-            row: The type.
             words: The words of its data risk, each with its side: action, params or result.
         """
         key = (row.agent_ref, row.name, row.hash)

@@ -91,7 +91,6 @@ class SqliteStore(Store):
             busy_timeout_s: How long to wait for other processes, in seconds.
             read_limit_s: How long a transaction that only reads may take, in seconds.
             cache_kib: Pages in memory of the connection that writes, in KiB.
-            clock: The time of changes.
 
         Raises:
             SettingsError: The path holds something else, another schema, or cannot be opened.

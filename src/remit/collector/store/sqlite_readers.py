@@ -28,9 +28,7 @@ class Readers:
         """Open none yet.
 
         Args:
-            path: The file.
             limit_s: How long a transaction may take, in seconds.
-            count: The number of connections.
         """
         self._path = path
         self._limit_s = limit_s

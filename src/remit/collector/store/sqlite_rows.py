@@ -124,13 +124,7 @@ class SqliteTransaction(Transaction):
         known: References | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Use *connection*, on which a transaction was begun.
-
-        Args:
-            connection: The connection.
-            known: References of committed rows.
-            clock: The time of changes.
-        """
+        """Use *connection*, on which a transaction was begun."""
         super().__init__(known or References())
         self._connection = connection
         self._clock = clock or SystemClock()

@@ -139,7 +139,6 @@ class Transaction(SmallRows, RunRows, RiskCounts):
         Args:
             before_us: A run is old if it ended, and was last changed, before this.
             ids: Runs with ids after the first and before the second are looked at.
-            most: How many of them.
 
         Returns:
             How many runs and keys were deleted, and the last id that was looked at; None if there
@@ -198,7 +197,6 @@ class Transaction(SmallRows, RunRows, RiskCounts):
             first_id: The key of a span is old if the id of the span is less than this; old spans
                 are deleted already.
             after: Keys after this are looked at.
-            most: How many of them.
 
         Returns:
             How many were deleted, and the last that was looked at; None if there are no further

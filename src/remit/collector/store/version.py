@@ -28,9 +28,7 @@ class Change(NamedTuple):
     """A change of the schema from the version before to this one.
 
     Attributes:
-        version: The version that it makes.
         name: What it changes, in a word or a few.
-        sql: Its statements.
     """
 
     version: int

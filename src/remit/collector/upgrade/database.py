@@ -31,7 +31,6 @@ def upgrade(
     Args:
         database: Path of an SQLite file, or `postgresql://...`.
         read_changes: Returns the changes for a dialect, in order.
-        report: Called after each change.
 
     Raises:
         SettingsError: The database is none of remit's, has a version that this remit cannot

@@ -87,13 +87,8 @@ class CompiledSpanType:
     """One span type.
 
     Attributes:
-        name: The name.
-        title: The title, else the name.
         hash: Hash of the title and the data risk.
         data_risk: What its steps may do and which data they handle, if that was declared.
-        params: Checker of payloads.
-        result: Checker of results.
-        template: Template of summaries.
         is_model_call: Whether its steps are calls of a model.
     """
 
@@ -123,12 +118,7 @@ class CompiledSpanType:
 
 
 class Quality(NamedTuple):
-    """One kind of quality payload.
-
-    Attributes:
-        schema: Checker of payloads.
-        template: Template of summaries.
-    """
+    """One kind of quality payload."""
 
     schema: Checker
     template: Template
@@ -138,9 +128,7 @@ class Declared:
     """One schema version.
 
     Attributes:
-        types: The span types by name.
         qualities: The kinds of quality payload by name.
-        chars: How long the schemas are.
     """
 
     __slots__ = ("chars", "qualities", "types")

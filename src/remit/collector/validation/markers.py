@@ -27,7 +27,6 @@ class Plain(NamedTuple):
 
     Attributes:
         value: The payload, with a placeholder for each marker.
-        marked: The paths of the placeholders.
     """
 
     value: object
@@ -48,7 +47,6 @@ def plain(payload: dict[str, object], *, fill: bool = False) -> Plain:
     """Return *payload* with placeholders for markers, and with the user's own names.
 
     Args:
-        payload: The payload.
         fill: Whether placeholders also replace the items that a list was cut by, so that the items
             after them keep their places; else these are left out.
     """

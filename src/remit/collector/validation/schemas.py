@@ -149,9 +149,7 @@ class Measured(NamedTuple):
     """How large a schema is.
 
     Attributes:
-        values: Number of JSON values.
         patterns: Number of patterns, or more if a default or an example looks like one.
-        pattern_chars: Length of the longest pattern.
     """
 
     values: int
@@ -201,7 +199,6 @@ class _Expansion:
         """Expand the schema *root*.
 
         Args:
-            root: The schema.
             branch_times: How often a comparison applies alternatives.
 
         Raises:
@@ -216,12 +213,7 @@ class _Expansion:
         self.light_chars = 2 * LIGHT_STEPS // self._steps[-1] if self._complete else 0
 
     def steps(self, value: object, text: str) -> int:
-        """Return the most steps that a comparison with *value* can take.
-
-        Args:
-            value: The payload.
-            text: Its JSON.
-        """
+        """Return the most steps that a comparison with *value* can take."""
         values = 1 + text.count(",") + text.count("{") + text.count("[")
         depth = 0 if self._complete else _depth(value, len(self._steps))
         if depth == len(self._steps):
@@ -327,11 +319,7 @@ def _depth(value: object, most: int) -> int:
 
 
 class _Compiled:
-    """A compiled schema.
-
-    Attributes:
-        bytes: Estimate of its memory.
-    """
+    """A compiled schema."""
 
     def __init__(self, schema: Schema) -> None:
         if len(encode(schema)) > MAX_SCHEMA_CHARS:
@@ -444,8 +432,6 @@ class Checker:
         """Compare with *schema*.
 
         Args:
-            schema: The schema, or its JSON.
-            compiled: Keeps compiled schemas.
             unchecked: Why nothing is compared with it, if that is so.
         """
         self._source = schema
@@ -459,13 +445,7 @@ class Checker:
         return self._source
 
     def verdict(self, payload: dict[str, object], text: str, budget: Budget) -> SchemaVerdict:
-        """Return the outcome of comparing a payload.
-
-        Args:
-            payload: The payload.
-            text: Its JSON.
-            budget: The time of its request.
-        """
+        """Return the outcome of comparing a payload."""
         if not self._schema:
             return SchemaVerdict.GOOD
         if len(text) > MAX_PAYLOAD_CHARS:
@@ -481,13 +461,7 @@ class Checker:
         return _VERDICTS[matches]
 
     def errors(self, payload: dict[str, object], text: str, budget: Budget) -> list[str]:
-        """Return the differences of a payload, or why it was not compared.
-
-        Args:
-            payload: The payload.
-            text: Its JSON.
-            budget: The time of its request.
-        """
+        """Return the differences of a payload, or why it was not compared."""
         if len(text) > MAX_PAYLOAD_CHARS:
             return ["was not compared: the payload is too large"]
         compiled = self._prepared(budget)

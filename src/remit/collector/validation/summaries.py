@@ -19,11 +19,7 @@ Rendering: TypeAlias = Callable[[Mapping[str, object]], str | None]
 
 
 class Template:
-    """One template; it is parsed when it is first rendered.
-
-    Attributes:
-        usable: Whether it may write anything.
-    """
+    """One template; it is parsed when it is first rendered."""
 
     __slots__ = ("_render", "_source", "usable")
 
@@ -37,9 +33,7 @@ class Template:
         """Return the summary of *values*; None without a template, and beyond its limits.
 
         Args:
-            values: What the template can name.
             chars: Length of the JSON from which they were read.
-            budget: The time of its request.
         """
         if not self.usable or chars > MAX_PAYLOAD_CHARS or budget.spent:
             return None

@@ -46,7 +46,6 @@ def instance_view(
     """Return an instance as a step on it is answered.
 
     Args:
-        row: The instance.
         summaries: What the templates of its quality payloads write, by name.
         errors: What in its quality payloads is not as declared, by name.
     """
@@ -102,7 +101,6 @@ def span_counts(row: RunRow, recorded: int | None = None) -> dict[str, int]:
     """Return the numbers of an instance's spans.
 
     Args:
-        row: The instance.
         recorded: If its end says that more spans were recorded than are here, how many.
     """
     finished = row.spans_complete + row.spans_failed + row.spans_cancelled

@@ -76,10 +76,8 @@ def count_view(counted: Counted, by: str, whole: str, group: object) -> dict[str
     """Return the numbers of a group.
 
     Args:
-        counted: The numbers.
         by: The member that names the group.
         whole: The member with the number of all.
-        group: The name of the group.
     """
     named = {by: group} if by != "type" else {by: group, "title": counted.title}
     return {**named, whole: counted.total, **counted.numbers}

@@ -47,7 +47,6 @@ def agent_view(row: AgentRow, counts: Mapping[str, int]) -> dict[str, object]:
     """Return an agent.
 
     Args:
-        row: The agent.
         counts: The numbers of its instances by status; absent means none.
     """
     retired = row.status == "retired"

@@ -62,7 +62,6 @@ def span_view(
     """Return a span as it is now.
 
     Args:
-        row: The span.
         instance: The run to which it belongs.
         title: Title of its span type, else the type's name.
         schema_errors: What in it is not as its span type declares.

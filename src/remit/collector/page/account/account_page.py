@@ -34,7 +34,6 @@ class Token(NamedTuple):
     """A token, without its secret.
 
     Attributes:
-        good_for: What it covers.
         days_left: In how many days it ends; None if never, negative if it has ended.
         used: When it was last used, None if that is not known.
         days_unused: For how many days it was not used; since it was made, if it was never used.

@@ -80,8 +80,6 @@ class Sessions:
         """Begin a session with a token or a code, and return its secret.
 
         Args:
-            account_id: The account.
-            given: The token or the code.
             replaced: The secret of a session that ends by it.
 
         Raises:

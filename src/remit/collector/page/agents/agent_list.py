@@ -89,7 +89,6 @@ class Card(NamedTuple):
     Attributes:
         may: The actions that it or its steps may take, as verbs.
         closest: The category of the strictest class that a step handles.
-        more: Number of further categories.
         ruled_out: Whether all categories are ruled out.
         last: When its newest run was registered.
     """

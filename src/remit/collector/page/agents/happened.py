@@ -49,7 +49,6 @@ class Unused(NamedTuple):
     """Something that is declared and did not happen in the time.
 
     Attributes:
-        name: The action, or the step.
         by: The steps that may take the action.
         may: What the step may do, as verbs.
         before: How often it happened at any time.

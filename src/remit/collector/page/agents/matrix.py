@@ -38,7 +38,6 @@ class Row(NamedTuple):
 
     Attributes:
         ran: How often it ran; None for the agent itself.
-        folded: Whether categories are folded.
         runs_as: Why it runs although it says nothing; empty otherwise.
     """
 

@@ -20,11 +20,7 @@ Row = Mapping[str, Any]
 
 
 class Version(NamedTuple):
-    """A version of an agent together with what it declares.
-
-    Attributes:
-        since_us: When it was first registered.
-    """
+    """A version of an agent together with what it declares."""
 
     use: VersionUse
     label: str

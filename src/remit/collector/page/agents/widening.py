@@ -77,7 +77,6 @@ class Change(NamedTuple):
 
     Attributes:
         what: The part of it; empty if it is the step as a whole.
-        follows: What follows from it.
     """
 
     group: Group

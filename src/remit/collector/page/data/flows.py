@@ -39,7 +39,6 @@ class Flow:
     Attributes:
         steps: The names of the steps by which it leaves, may leave, or was refused.
         spans: How many of the steps that hold it ran.
-        agents: How many agents it concerns.
     """
 
     category: str
@@ -56,7 +55,6 @@ class AgentFlows:
 
     Attributes:
         id: The agent; empty for several.
-        name: Its name, or how many they are.
         is_silent: Whether nothing was said about any category.
         by_kind: For several agents, how many of them a kind concerns.
     """

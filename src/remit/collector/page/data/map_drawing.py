@@ -55,11 +55,7 @@ class Out(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The row of an agent.
-
-    Attributes:
-        behind: Lines of what stays.
-    """
+    """The row of an agent."""
 
     agent: AgentFlows
     top: int

@@ -44,9 +44,6 @@ class Case(NamedTuple):
     Attributes:
         kind: A key of `KINDS`.
         at: When the step began, or the run was registered.
-        agent_id: The agent.
-        agent: Its name.
-        run_id: The run.
         span_id: The span; None for a terminated run.
         step: The name of the step; empty for a terminated run.
         text: What happened, after the name of the step.
@@ -75,9 +72,6 @@ class Detail(NamedTuple):
     """One case whole.
 
     Attributes:
-        case: The case.
-        version: The version of the agent.
-        schema_name: The span type.
         setting: The setting of `on_violation`, as far as the record tells it.
         verdict: How the step violates the words of its agent.
         violations: The violations as they were recorded.
@@ -156,8 +150,6 @@ def listed(
     """Return the newest cases.
 
     Args:
-        api: The API.
-        names: The names of the agents.
         wanted: Agent and time, as the API reads them.
         kind: Only this kind; empty for all.
         most: The largest number of cases; a span that is several cases may exceed it.
@@ -272,9 +264,6 @@ def detail(api: Api, names: Mapping[str, str], span_id: str, kind: str | None) -
     """Return a case whole.
 
     Args:
-        api: The API.
-        names: The names of the agents.
-        span_id: The span.
         kind: Its kind; None finds it.
 
     Raises:

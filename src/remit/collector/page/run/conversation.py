@@ -51,8 +51,6 @@ class Conversation:
 
     Attributes:
         chunks: Number of chunks of a streamed answer.
-        system: Instructions that are no message.
-        messages: Messages that this step recorded.
         omitted: Number of messages at the beginning that an earlier call recorded.
         shared: Number of messages at the beginning that the call before has as well.
     """

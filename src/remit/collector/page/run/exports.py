@@ -44,7 +44,6 @@ def whole(visit: Visit, *, opened: bool) -> Answer:
     """Answer a whole payload as text, as it was recorded.
 
     Args:
-        visit: The visit.
         opened: Whether the payload of a confidential step is shown; the access log has the request.
 
     Raises:

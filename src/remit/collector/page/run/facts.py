@@ -37,9 +37,7 @@ class Elsewhere(NamedTuple):
     """The runs of the agent that failed alike.
 
     Attributes:
-        runs: How many, this one included.
         fingerprint: What they have in common, as the API writes it.
-        since_us: When the oldest began.
         version: The version of the oldest, if the agent has older ones; else None.
     """
 
@@ -54,17 +52,13 @@ class RunFacts:
     """A run.
 
     Attributes:
-        row: The run.
-        agent: Name of its agent.
         version: Name of the agent's version.
         subject: Hash of the person whom it is about.
         types: What its schema version declares, by the name of the span type.
         steps: Its steps by id, the first ones of a page.
         far: Of a failed run, failed steps that are on other pages, and those around the first.
-        total: How many spans there are.
         recorded: How many its end says were recorded, if there are fewer.
         after: The step after which the page begins.
-        root: Its root span with payloads.
         outcome: The result of the root span.
         elsewhere: The same failure in other runs.
     """
@@ -142,8 +136,6 @@ class SpanFacts:
     """A step with its payloads, and the steps around it that have to do with its failure.
 
     Attributes:
-        run: Its run.
-        row: The step.
         view: The step as the API shows it.
         types: What the schema version of the run declares, by the name of the span type.
         ancestors: The steps around it, the nearest first.
@@ -251,7 +243,6 @@ def read_run(visit: Visit, *, after: str | None = None, limit: int = PAGE_STEPS)
     """Return the run that the address names.
 
     Args:
-        visit: The visit.
         after: The step after which the page of a long run begins.
         limit: The number of steps of such a page.
 

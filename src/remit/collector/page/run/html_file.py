@@ -52,9 +52,6 @@ def html_of_run(store: Store, account_id: str, run_id: str, *, values: bool) -> 
     """Return a run of a database as one HTML file.
 
     Args:
-        store: The database.
-        account_id: The account.
-        run_id: The run.
         values: Whether to add the values of its steps; those of confidential steps stay out.
 
     Raises:

@@ -38,7 +38,6 @@ class Part:
 
     Attributes:
         kind: `text`, `value` (in the type of code), or `call` of a tool.
-        rest: What is folded.
         left: Number of characters of the rest.
         name: Name of the tool that is called.
         step: The step that was called, if it was looked up.

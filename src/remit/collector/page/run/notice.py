@@ -41,11 +41,8 @@ class Notice(NamedTuple):
         kind: `bad` (red), `warn` (amber), or empty (ink).
         case: What the sentence is about; the template words it.
         step: Name of the step that it names.
-        place: Place in the code.
         text: What the step or the run said; None if it is closed or there is none.
         effect: What is not recorded: `money moved`; empty for nothing.
-        further: Sentences of the second line.
-        values: What else the template names.
     """
 
     kind: str
@@ -68,9 +65,6 @@ def notice_of(visit: Visit, facts: RunFacts, tree: Tree, origin: SpanFacts | Non
     """Return the notice of a run; None if there is nothing to say.
 
     Args:
-        visit: The visit.
-        facts: The run.
-        tree: Its steps.
         origin: The step that failed first, with its payloads.
     """
     row = facts.row
@@ -308,7 +302,6 @@ class Ledger(NamedTuple):
         allows: The numbers of steps by action that they declare.
         data: The numbers of steps by category of data.
         withheld: The numbers of values by rule.
-        refused: The number of refused steps.
         beyond: The number of steps that exceeded the remit.
         undeclared: The number of steps without a declaration.
         done: A sentence about steps with a grave action that ended well; empty for none.

@@ -39,7 +39,6 @@ class Line:
     """A message with what stands beside it.
 
     Attributes:
-        message: The message.
         at: When its call began, at the first message that is new in it.
         notes: What is known of it: tokens, why something was withheld.
         begins: Number of messages before, where the call that is read begins.
@@ -61,7 +60,6 @@ def read(visit: Visit, *, opened: bool) -> Answer:
     """Show a conversation, or return it as plain text; of a confidential step only its numbers.
 
     Args:
-        visit: The visit.
         opened: Whether to show that of a confidential step too; the access log has the request.
 
     Raises:

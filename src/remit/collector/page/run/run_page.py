@@ -119,7 +119,6 @@ def panel_values(
 
     Args:
         visit: The visit, whose address names the run.
-        facts: The step.
         opened: Whether values of a confidential step are shown.
         withheld: Whether all values are left out.
         alone: Whether a model call is shown without the steps that it has to do with, which takes

@@ -43,9 +43,7 @@ class Cause(NamedTuple):
 
     Attributes:
         how: How it has to do with the one before; empty for the first.
-        type: Its class.
         message: Its message; None without one.
-        at: Its place.
         closed: Whether its message is shown only on request.
     """
 
@@ -69,10 +67,7 @@ class Frames(NamedTuple):
 
     Attributes:
         own: Those of the program, the innermost first.
-        libraries: The others.
         named: The packages of the others, in words.
-        kept: How many frames were recorded.
-        total: How many there were.
     """
 
     own: Sequence[Frame]
@@ -95,10 +90,7 @@ class Group(NamedTuple):
     """The group of exceptions in which a step failed.
 
     Attributes:
-        cause: The group.
         members: Its members, in the order in which their steps ended.
-        total: How many members there are.
-        step: The step that raised it.
         cancelled: Names of the steps that the group cancelled.
     """
 
@@ -115,7 +107,6 @@ class Refusal(NamedTuple):
     Attributes:
         agent: Identifier of the agent that rules it out.
         verdict: The sentence; empty if the violations say it themselves.
-        sides: Both declarations.
         violations: The violations as they were recorded.
     """
 
@@ -171,7 +162,6 @@ def panel_of(
     """Return the panel of a step.
 
     Args:
-        facts: The step.
         opened: Whether values of a confidential step are shown.
         quality: The quality of its run, if the step is the root of it.
         withheld: Whether to leave out all values, and the messages of exceptions.

@@ -31,8 +31,6 @@ class Bar(NamedTuple):
     """A bar of a row, in percent of the time axis.
 
     Attributes:
-        x: Where it begins.
-        width: How long it is.
         kind: Its class: none, `bad`, `off`, `warn`, `now`, `hat`, `hatred`.
         thin: Whether it is thin, as that of a step with steps below it.
     """
@@ -48,15 +46,11 @@ class Row:
     """A step as a row of the tree.
 
     Attributes:
-        step: The step.
-        name: Its name.
         level: Its level, from 0 on.
         parent: Whether there are steps below it.
         kind: `denied`, `cancelled`, `handled` (it failed, and its parent ended well), `first` (it
             failed first), `carrying` (it failed by another step), `ended` (the root of a run that
             was terminated), or empty.
-        marks: Its marks.
-        bars: Its bars.
         took: How long it took, in words.
     """
 
@@ -89,12 +83,7 @@ class Axis(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """The steps of a run as a tree.
-
-    Attributes:
-        facts: The run.
-        now_us: The time.
-    """
+    """The steps of a run as a tree."""
 
     facts: RunFacts
     now_us: int

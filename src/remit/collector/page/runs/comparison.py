@@ -85,9 +85,7 @@ def changes_of(
     """Return the types of steps: those that differ in the order of cause, then the others.
 
     Args:
-        pair: The runs.
         older: Counts of the older run by type.
-        newer: Counts of the newer one.
         carriers: Types of the steps around that where the failure began, the nearest first.
         order: The types in the order in which they ran, as far as it is known.
     """
@@ -179,7 +177,6 @@ class Verdict(NamedTuple):
 
     Attributes:
         below: What follows from it; empty if nothing does.
-        bad: Whether exactly one run failed.
     """
 
     lead: str

@@ -36,7 +36,6 @@ class Bar(NamedTuple):
     """The runs of an hour or some days, and the place of their bars in the drawing.
 
     Attributes:
-        width: The width of both bars.
         height: The height of the bar above the line.
         depth: The height of the bar below it.
     """

@@ -40,7 +40,6 @@ class Outcome(NamedTuple):
     Attributes:
         tone: `failed`, `terminated` or `quiet`.
         lead: What is said first: the step and the class of its failure.
-        text: What follows.
     """
 
     tone: str
@@ -60,18 +59,10 @@ class ListedRow(NamedTuple):
     """A run in a list.
 
     Attributes:
-        id: Its id.
-        tail: The end of the id.
-        status: Its status.
         began: When it began; when it was opened, if it has not.
-        agent_id: Id of its agent.
-        agent: Name of its agent.
         outcome: What failed, or how it went; None if nothing is known.
-        marks: Its marks.
-        steps: The numbers of its steps.
         tokens: Tokens of prompts and completions; None if none were counted.
         took_us: How long it took, or has taken; None if that is not known.
-        has_begun: Whether it has begun.
     """
 
     id: str
@@ -99,8 +90,6 @@ def row_of(run: Run, now_us: int, step: str | None = None) -> ListedRow:
     """Return a run of the API as a row.
 
     Args:
-        run: The run.
-        now_us: The time.
         step: Name of the step that it is in.
     """
     tokens = [count for count in run["tokens"].values() if count is not None]

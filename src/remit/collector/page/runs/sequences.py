@@ -23,7 +23,6 @@ class Ran(NamedTuple):
     """A step in a sequence.
 
     Attributes:
-        depth: Number of steps around it.
         took_us: How long it took, if that is known.
     """
 

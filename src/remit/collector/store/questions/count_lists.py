@@ -25,7 +25,6 @@ class CountCriteria:
     """What is counted; fields that are None exclude nothing.
 
     Attributes:
-        scope: Whose runs.
         purpose: Purpose of the runs; withheld values are counted for all purposes together.
         since_us: Begin of the time, rounded down to an hour (a day for withheld values).
         until_us: End of the time, rounded up.
@@ -46,11 +45,9 @@ class Counted(NamedTuple):
     """The numbers of one group.
 
     Attributes:
-        group: The group.
         total: The number of its spans, runs or withheld values.
         numbers: Its other numbers by name; none if the groups are statuses.
         title: Title of a type, from its newest declaration; name of an agent.
-        external_identifier: That of an agent.
     """
 
     group: Group
@@ -64,10 +61,6 @@ class StepCount(NamedTuple):
     """Numbers of spans of one type of an agent.
 
     Attributes:
-        agent_id: The agent.
-        name: The type.
-        spans: All spans.
-        denied: Ones that the policy refused.
         beyond: Ones that exceeded the remit of their agent.
     """
 
@@ -82,8 +75,6 @@ def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted
     """Return numbers of spans.
 
     Args:
-        tx: The transaction.
-        wanted: What is counted.
         by: hour, day, type, category, agent or status.
     """
     first, end = _buckets(wanted, US_PER_HOUR)

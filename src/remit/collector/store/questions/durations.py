@@ -30,7 +30,6 @@ def last_durations(
     number.
 
     Args:
-        tx: The transaction.
         scope: The agent, and the environment if only one counts.
         names: The types, those first that matter most: of very many, the last ones are left out.
         since_us: The steps started at or after this.

@@ -18,7 +18,6 @@ class DatabaseFacts(NamedTuple):
 
     Attributes:
         kind: `SQLite` or `PostgreSQL`.
-        version: Its version.
         size: Its size in bytes; of a distributed one, that of the node which was asked.
         distributed: Whether its tables lie on several nodes.
     """

@@ -28,13 +28,7 @@ class OutlineColumns(NamedTuple):
 
     Attributes:
         ids: Their ids in bytes.
-        parent_ids: Those of their parents.
-        type_refs: Their types.
         statuses: The places of their statuses in `STATUSES`.
-        flags: Their flags.
-        started: When they began.
-        finished: When they ended.
-        summaries: The beginnings of their summaries.
     """
 
     ids: Sequence[bytes] = ()
@@ -48,12 +42,7 @@ class OutlineColumns(NamedTuple):
 
 
 class NamedType(NamedTuple):
-    """A type of steps.
-
-    Attributes:
-        ref: Its number in the database.
-        name: Its name.
-    """
+    """A type of steps."""
 
     ref: int
     name: str
@@ -78,7 +67,6 @@ class Searched(NamedTuple):
 
     Attributes:
         id: Its id in bytes.
-        type_ref: Its type.
         has_text: Whether its payload or its result has the text.
     """
 
@@ -93,11 +81,8 @@ def outline(
     """Return steps of a run by their ids.
 
     Args:
-        tx: The transaction.
-        run: The run.
         after: Only steps with a greater id.
         since_us: Only steps that were written at or after this.
-        limit: The largest number of steps.
     """
     where = of_key(tx, "s", run)
     where.add("s.id > ?", after)
@@ -138,8 +123,6 @@ def searched(
     """Return the next steps of a run by their ids, and which have a text, in letters of any case.
 
     Args:
-        tx: The transaction.
-        run: The run.
         text: The text, as JSON writes it.
         after: Only steps with a greater id.
         limit: The largest number of steps that are searched.

@@ -19,11 +19,6 @@ class AgentRecord(NamedTuple):
     """An agent with what it declared last.
 
     Attributes:
-        id: Its id.
-        name: Its name.
-        description: Its description.
-        external_identifier: Its external identifier.
-        inserted_at: When it was registered.
         version: The external identifier of its newest version.
         span_types: The span types of its newest schema version as JSON; None without one.
     """

@@ -53,14 +53,10 @@ class RunCriteria:
     """Which runs are wanted; fields that are None exclude nothing.
 
     Attributes:
-        scope: Whose runs.
-        status: Their status.
-        purpose: Their purpose.
         since_us: The time in their id is not before this.
         until_us: The time in their id is before this.
         label: Key and value of a label; a value of None stands for any.
         subject_hash: Hash of whose data they are about.
-        key: Their external identifier.
         caused_by: Trace id of their cause.
         fingerprint: Fingerprint of the failure that began first.
         flag: One of `FLAGS`, or `FAILED`, of their spans.
@@ -85,10 +81,7 @@ def runs(
     """Return the newest runs that meet the criteria.
 
     Args:
-        tx: The transaction.
-        wanted: The criteria.
         before: Only runs with a smaller id.
-        limit: The largest number of runs.
     """
     keys = _keys(tx, wanted, before)
     page = Query(f"{keys.sql} ORDER BY id DESC LIMIT ?", [*keys.values, limit])
@@ -99,7 +92,6 @@ class Ranking(NamedTuple):
     """The first runs by a measure.
 
     Attributes:
-        runs: The runs, the largest first.
         is_whole: Whether all runs that meet the criteria were compared; else the newest
             `MOST_RANKED`.
     """
@@ -112,10 +104,7 @@ def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) 
     """Return the runs with the largest values of a measure, without those that have none.
 
     Args:
-        tx: The transaction.
-        wanted: The criteria.
         measure: One of `MEASURES`.
-        limit: The largest number of runs.
     """
     keys = _keys(tx, wanted, None)
     newest = f"{keys.sql} ORDER BY id DESC LIMIT ?"
@@ -155,12 +144,7 @@ def count_runs(tx: Transaction, wanted: RunCriteria) -> int:
 
 
 class Beside(NamedTuple):
-    """The ids of the runs beside one, None at an end.
-
-    Attributes:
-        older: The one before.
-        newer: The one after.
-    """
+    """The ids of the runs beside one, None at an end."""
 
     older: str | None
     newer: str | None
@@ -287,8 +271,6 @@ def _by_many(tx: Transaction, table: str, source: Where, of_run: Where) -> Query
     """Return the statement that follows a list of runs, which is in the order of their ids.
 
     Args:
-        tx: The transaction.
-        table: The table of the list.
         source: The conditions on its rows `x`, of which a run meets at most one.
         of_run: The conditions on the run `r` of each.
     """
@@ -378,12 +360,7 @@ def changed_runs(
     """Return runs that changed after a position, in the order of their changes.
 
     Args:
-        tx: The transaction.
-        scope: Whose runs.
-        after: The position.
         end: The end of the feed, from `Transaction.end_of_changes`.
-        run: The only run.
-        limit: The largest number of runs.
 
     Returns:
         The runs as they are now, and the position after them.

@@ -32,9 +32,6 @@ def steps_of(
     """Return the first steps of a run.
 
     Args:
-        tx: The transaction.
-        run: The run.
-        limit: The largest number of steps.
         after: Only steps with a larger id.
     """
     where = of_key(tx, "s", run)

@@ -25,12 +25,7 @@ class TypeCounts(NamedTuple):
     """The steps of one type in a run.
 
     Attributes:
-        name: Name of the type.
-        title: Its title.
-        steps: Number of steps.
         timed: Number of those whose duration is known.
-        duration_us: Sum of the known durations.
-        failed: Number of those that failed.
         denied: Number of those that the policy refused.
         withheld: Number of those in which a value was withheld.
     """

@@ -44,8 +44,6 @@ class Scope(NamedTuple):
     """Whose runs are meant: all of an account, those of an agent, those in an environment.
 
     Attributes:
-        account_id: Id of the account.
-        account_ref: The account.
         agent_ref: The agent; None for all.
         environment_ref: The environment; None for all.
     """
@@ -61,9 +59,6 @@ class RunRef(NamedTuple):
 
     Attributes:
         id: Its id in bytes.
-        ref: Its number.
-        agent_ref: Its agent.
-        spans: The number of its spans.
     """
 
     id: bytes

@@ -87,10 +87,6 @@ class SpanCriteria:
     """Which spans are wanted; fields that are None exclude nothing.
 
     Attributes:
-        scope: Whose runs they belong to.
-        run: The run.
-        schema_name: Name of their type.
-        status: Their status.
         flag: One of `FLAGS`, or `FAILED`.
         since_us: They started at or after this.
         until_us: They started before this.
@@ -123,7 +119,6 @@ class Position(NamedTuple):
 
     Attributes:
         started_at: Its start; None in a list by id.
-        id: Its id.
     """
 
     started_at: int | None
@@ -230,9 +225,6 @@ class _Listing(NamedTuple):
     """A list of spans.
 
     Attributes:
-        tx: The transaction.
-        wanted: The criteria.
-        before: Only spans after this position.
         window: Further conditions on a span `s`.
     """
 

@@ -28,8 +28,6 @@ class VersionUse(NamedTuple):
     """A version of an agent together with a schema version, and its runs.
 
     Attributes:
-        version_id: Id of the version.
-        schema_version_id: Id of the schema version.
         runs: Number of its runs among those that were counted.
         last_us: When the newest of them was registered; None without one.
     """
@@ -52,8 +50,6 @@ class TokenSums(NamedTuple):
     """Tokens of some runs.
 
     Attributes:
-        runs: Number of the runs.
-        counted: Number of those that counted tokens.
         tokens_in: Sum of the tokens of prompts.
         tokens_out: Sum of the tokens of completions.
     """
@@ -68,7 +64,6 @@ def version_uses(tx: Transaction, scope: Scope, *, most: int) -> list[VersionUse
     """Return the versions of an agent, the last used first.
 
     Args:
-        tx: The transaction.
         scope: The agent, and the environment if only one counts.
         most: The number of runs that are counted, the newest.
     """
@@ -122,9 +117,7 @@ def last_runs(tx: Transaction, scope: Scope, agent_ids: Sequence[str]) -> dict[s
     """Return when the newest run of each agent was registered, in microseconds since 1970.
 
     Args:
-        tx: The transaction.
         scope: The account; the environment, with its agent, if only its runs count.
-        agent_ids: The agents.
     """
     if not agent_ids:
         return {}
@@ -167,7 +160,6 @@ def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[
     """Return how often rules withheld values in spans of each type, the most frequent first.
 
     Args:
-        tx: The transaction.
         scope: The agent, and the environment if only one counts.
         days: The first day since 1970 and the one after the last.
     """
