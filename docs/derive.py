@@ -122,9 +122,9 @@ def redaction_switches() -> str:
 
 
 def redaction_rules() -> str:
-    """Return a table of rules for each group: what each withholds, with examples."""
+    """Return a table of rules for each group: what each redacts, with examples."""
     return "\n".join(
-        f"### {group.title}\n\n| rule | withholds | withheld | recorded |\n|---|---|---|---|\n"
+        f"### {group.title}\n\n| rule | redacts | redacted | recorded |\n|---|---|---|---|\n"
         + "".join(rule_row(name, list(rules)) for name, rules in groupby(group.rules, rule_key))
         for group in GROUPS
     )
@@ -132,12 +132,12 @@ def redaction_rules() -> str:
 
 def rule_key(rule: Rule) -> str:
     """Return what rows of the table share that say the same."""
-    return f"`{rule.name}` | {rule.withholds}"
+    return f"`{rule.name}` | {rule.redacts}"
 
 
 def rule_row(name: str, rules: list[Rule]) -> str:
     """Return one row of the table of rules, with a few of its examples."""
-    kinds = ([each for rule in rules for each in rule.withheld], rules[0].recorded)
+    kinds = ([each for rule in rules for each in rule.redacted], rules[0].recorded)
     examples = (", ".join(example(text) for text in kind[:SHOWN_EXAMPLES]) for kind in kinds)
     return f"| {name} | {' | '.join(examples)} |\n"
 

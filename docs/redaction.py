@@ -18,14 +18,14 @@ class Rule(Struct, frozen=True):
 
     Attributes:
         name: As in a marker and in the counts of `remit.status()`.
-        withholds: What the rule withholds, in words.
-        withheld: Examples that it withholds.
+        redacts: What the rule redacts, in words.
+        redacted: Examples that it redacts.
         recorded: Examples that look alike and are recorded.
     """
 
     name: str
-    withholds: str
-    withheld: tuple[str, ...]
+    redacts: str
+    redacted: tuple[str, ...]
     recorded: tuple[str, ...]
 
 
@@ -35,7 +35,7 @@ class Group(Struct, frozen=True):
     Attributes:
         title: What they have in common.
         rules: The rules.
-        parameter: How to record for one parameter what they withhold; empty if there is no way.
+        parameter: How to record for one parameter what they redact; empty if there is no way.
         span_type: The same for all parameters and the result of one span type.
         process: The same for one process.
     """
@@ -54,19 +54,19 @@ _LETTERS: Final = "aB3dE5fG7hI9jK1lM2nO4pQ6"
 
 
 def _of_vendor(key: VendorKey) -> Rule:
-    withheld, recorded = key.withheld, key.recorded
+    redacted, recorded = key.redacted, key.recorded
     if not key.anchor:
         prefixes = key.prefixes.split()
         enough = 1 if 0 < key.random <= len(_LETTERS) else 3
         example = key.example or _LETTERS * enough
-        withheld = tuple(prefix + example for prefix in prefixes)
+        redacted = tuple(prefix + example for prefix in prefixes)
         recorded = (
             *(f"{prefix}token of ours" for prefix in prefixes if not prefix[-1].isalnum()),
             *(f"{prefix} is a prefix of keys" for prefix in prefixes if prefix[-1].isalnum()),
             f"x{prefixes[0]}{example}",
         )
-    withholds = key.withholds or f"keys and tokens of {key.owner}"
-    return Rule(f"pattern:{key.rule}", withholds, withheld, recorded)
+    redacts = key.redacts or f"keys and tokens of {key.owner}"
+    return Rule(f"pattern:{key.rule}", redacts, redacted, recorded)
 
 
 def _groups() -> Iterator[Group]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from remit.collector import Store
 from remit.errors import Violation
-from tests.run_history import BEYOND, WITHHELD, History, error
+from tests.run_history import BEYOND, REDACTED, History, error
 from tests.violating import denial
 
 AGENTS: Final = ("Support desk", "Support desk", "Invoice clerk", "Mail sorter", "Night review")
@@ -35,7 +35,7 @@ def busy_day(store: Store, runs: int = 140, agents: Sequence[str] = AGENTS) -> N
         (kind,) = dice.choices(("well", "failed", "refused", "beyond"), (86, 4, 6, 4))
         run = partial(history.run, began, agent=agent, took=took)
         if pays and ago < _OUTAGE_S and dice.randrange(5) < _OUTAGE_OF_5:
-            charge = {"payload": WITHHELD, "result": payment}
+            charge = {"payload": REDACTED, "result": payment}
             run(status="failed", steps={"chat": {}, "charge": charge})
         elif kind == "failed":
             run(status="failed", steps={"save": locked})

@@ -12,9 +12,9 @@ from tests.inside import Plan, Rules, Walk
 from tests.inside import plan_of as plan_of
 
 
-def withheld(rule: str) -> dict[str, object]:
-    """Return the marker of a value that *rule* withholds."""
-    return {"$remit": "withheld", "rule": rule}
+def redacted(rule: str) -> dict[str, object]:
+    """Return the marker of a value that *rule* redacts."""
+    return {"$remit": "redacted", "rule": rule}
 
 
 def opaque(type_name: str) -> dict[str, object]:

@@ -11,8 +11,8 @@ from tests.collecting import Api, details
 
 Content: TypeAlias = Mapping[str, object] | None
 START: Final = datetime(2026, 11, 29, 9, 33, 10, tzinfo=UTC)
-WITHHELD: Final = {"$remit": "withheld", "rule": "type:SecretStr"}
-RESTRICTED: Final = {"$remit": "withheld", "rule": "classification:restricted"}
+REDACTED: Final = {"$remit": "redacted", "rule": "type:SecretStr"}
+RESTRICTED: Final = {"$remit": "redacted", "rule": "classification:restricted"}
 
 
 @dataclass
@@ -159,7 +159,7 @@ def conversation(api: Api) -> tuple[str, list[str]]:
             says("tool", RESTRICTED, tool_call_id="c2"),
         ],
         {
-            **calls("c3", "refund", order=1021, token=WITHHELD),
+            **calls("c3", "refund", order=1021, token=REDACTED),
             "content": "I am paying back 63.90 euros now.",
         },
         omitted=5,

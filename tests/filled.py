@@ -362,7 +362,7 @@ def _add_span(
 
 
 SPAN_COLUMNS: Final = (
-    "unfinished", "complete", "failed", "cancelled", "denied", "withheld", "beyond", "undeclared",
+    "unfinished", "complete", "failed", "cancelled", "denied", "redacted", "beyond", "undeclared",
     "invalid", "unchecked", "duration_us", "duration_max_us",
 )  # fmt: skip
 RUN_COLUMNS: Final = ("pending", "active", "complete", "failed", "terminated", "cancelled")
@@ -377,7 +377,7 @@ def counts_of(span: Row) -> Row:
         **dict.fromkeys(SPAN_COLUMNS, 0),
         status: 1,
         "denied": int(bool(flags & 512)),
-        "withheld": int(bool(flags & 1024)),
+        "redacted": int(bool(flags & 1024)),
         "beyond": int(bool(flags & 2048)),
         "undeclared": int(bool(flags & 256)),
         "invalid": int(bool(flags & (16 | 64))),
@@ -403,17 +403,17 @@ def _add_counts(data: Filled) -> None:
         place, at_us = span["_place"], span["started_at"] or span["inserted_at"]
         key = (place["agent_ref"], place["environment_ref"], purposes[span["run_ref"]])
         type_ref, numbers = span["type_ref"], counts_of(span)
-        withheld = {"times": 2} if span["flags"] & 1024 else None
+        redacted = {"times": 2} if span["flags"] & 1024 else None
         of_rule = (at_us // DAY_US, *key[:2], type_ref, RULES[span["ref"] % 2])
         if span["run_ref"] <= last:
             count("span_hours", numbers, at_us // HOUR_US, *key, type_ref)
             count("span_days", numbers, at_us // DAY_US, *key, type_ref)
-            if withheld:
-                count("withheld_days", withheld, *of_rule)
+            if redacted:
+                count("redacted_days", redacted, *of_rule)
         else:
             count("span_increments", numbers, at_us // HOUR_US, *key, type_ref)
-            if withheld:
-                count("withheld_increments", withheld, *of_rule)
+            if redacted:
+                count("redacted_increments", redacted, *of_rule)
     for run in data.tables["runs"]:
         place = run["_place"]
         key = (place["agent_ref"], place["environment_ref"], run["purpose"])
@@ -423,7 +423,7 @@ def _add_counts(data: Filled) -> None:
     columns = {
         "span": ("bucket", "agent_ref", "environment_ref", "purpose", "type_ref"),
         "run": ("bucket", "agent_ref", "environment_ref", "purpose"),
-        "withheld": ("bucket", "agent_ref", "environment_ref", "type_ref", "rule"),
+        "redacted": ("bucket", "agent_ref", "environment_ref", "type_ref", "rule"),
     }
     for table, rows in tables.items():
         names = columns[table.partition("_")[0]]

@@ -33,13 +33,13 @@ from remit._capture.encode import capture_mapping as capture_mapping
 from remit._capture.encode import redacted as redacted
 from remit._capture.errors import denial_payload as denial_payload
 from remit._capture.errors import error_payload as error_payload
-from remit._capture.excluded import withhold_excluded as withhold_excluded
+from remit._capture.excluded import redact_excluded as redact_excluded
 from remit._capture.fast import CallPlan as CallPlan
 from remit._capture.plan import Plan as Plan
+from remit._capture.redacted import RedactedTexts as RedactedTexts
 from remit._capture.stream import Stream as Stream
 from remit._capture.walk import Walk as Walk
 from remit._capture.walk import decode as decode
-from remit._capture.withheld import WithheldTexts as WithheldTexts
 from remit._declare.inference import Side as Side
 from remit._declare.inference import effective as effective
 from remit._declare.inference import inferred as inferred

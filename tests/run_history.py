@@ -13,7 +13,7 @@ from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
 from tests.violating import exceeding
 
-WITHHELD: Final[dict[str, Json]] = {"card": {"$remit": "withheld", "rule": "type:SecretStr"}}
+REDACTED: Final[dict[str, Json]] = {"card": {"$remit": "redacted", "rule": "type:SecretStr"}}
 BEYOND: Final = exceeding(Violation("it may send data"))
 DECLARED: Final[dict[str, Json]] = {
     "span_type_schemas": [

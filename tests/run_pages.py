@@ -13,7 +13,7 @@ from tests.violating import denial, violations_of
 
 BEGIN: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 """An hour ago: a run that goes on has not taken a day."""
-WITHHELD: Final = {"$remit": "withheld", "rule": "type:SecretStr"}
+REDACTED: Final = {"$remit": "redacted", "rule": "type:SecretStr"}
 PLACE: Final = "shop/tools.py:41 in charge"
 
 
@@ -137,9 +137,9 @@ def failed(api: Api, message: object = "the provider answered 502 three times") 
     top = story.begin("shop.desk:support", story.root, {"question": "refund"}, ms=5)
     looked = story.begin("shop.tools:look_up", top, ms=10)
     story.end(looked, result={"result": "Grace"}, ms=20)
-    charge = story.begin("shop.tools:charge", top, {"order": 1021, "token": WITHHELD}, ms=2050)
+    charge = story.begin("shop.tools:charge", top, {"order": 1021, "token": REDACTED}, ms=2050)
     causes = [
-        {"type": "httpx.HTTPStatusError", "message": WITHHELD, "relation": "cause"},
+        {"type": "httpx.HTTPStatusError", "message": REDACTED, "relation": "cause"},
         {"type": "httpx.ReadTimeout", "message": "", "relation": "context"},
     ]
     result = error(message, causes=causes)

@@ -28,7 +28,7 @@ COMMON_KEYS: Final = (
     "tool_call_id", "finish_reasons",
 )  # fmt: skip
 """Keys that a message has as well as a record of a person."""
-MARKER: Final = {"$remit": "withheld", "rule": "classification:restricted"}
+MARKER: Final = {"$remit": "redacted", "rule": "classification:restricted"}
 
 
 @dataclass(frozen=True)

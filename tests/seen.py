@@ -59,9 +59,9 @@ def cut(api: FakeApi) -> int:
     return sum('"$remit":"cut"' in text for text in _payloads(api))
 
 
-def withheld(api: FakeApi) -> int:
-    """Count the values that came as withheld."""
-    return sum(text.count('"$remit":"withheld"') for text in _payloads(api))
+def redacted(api: FakeApi) -> int:
+    """Count the values that came as redacted."""
+    return sum(text.count('"$remit":"redacted"') for text in _payloads(api))
 
 
 def _payloads(api: FakeApi) -> list[str]:

@@ -239,7 +239,7 @@ CANARY: Final = "canary7Zq3XwV9"
 
 @dataclass
 class SecretHolder:
-    """Fields that withhold what they hold."""
+    """Fields that redact what they hold."""
 
     password: object
     unseen: object = field(repr=False, default=None)

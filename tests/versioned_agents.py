@@ -54,7 +54,7 @@ def versioned_agent(api: Api) -> str:
         }
         run = api.instance(**registered)["id"]
         for name in ("desk:read", "desk:send", "desk:guess"):
-            marker = {"$remit": "withheld", "rule": "name:token"}
+            marker = {"$remit": "redacted", "rule": "name:token"}
             payload = {"token": marker} if name == "desk:read" else {"question": "why"}
             usage = {"token_usage": {"prompt_tokens": 100, "completion_tokens": 7}}
             result = {"result_payload": usage} if name == "desk:read" else {}

@@ -142,7 +142,7 @@ def night() -> list[Step]:
         Step("open_questions", 1, 120, 310, result={"found": 412}),
     ]
     at = 1400.0
-    withheld = {"token": {"$withheld": {"rule": "type:Sensitive"}}}
+    redacted = {"token": {"$redacted": {"rule": "type:Sensitive"}}}
     for number in range(412):
         at += 150 + dice.random() * 60 + (36_000 if number == 190 else 0)
         failed = number in {130, 300}
@@ -169,7 +169,7 @@ def night() -> list[Step]:
             )
         )
         if number % 2:
-            steps.append(Step("look_up", 1, at + 5, 5, payload=withheld))
+            steps.append(Step("look_up", 1, at + 5, 5, payload=redacted))
     at += 2_000
     for number in range(20):
         top = len(steps)
@@ -186,7 +186,7 @@ def night() -> list[Step]:
                     at + 20 + attempt * 2000,
                     1_900 if failed else 400,
                     "failed" if failed else "complete",
-                    {"order": 1187, **withheld},
+                    {"order": 1187, **redacted},
                     _error("shop.tools.PaymentError", "answered 503") if failed else {},
                 )
             )

@@ -16,9 +16,9 @@ from benchmarks.storage.population import AGENTS, MODEL
 from remit.collector.store.ids import to_text
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
+    redacted_counts,
     run_counts,
     span_counts,
-    withheld_counts,
 )
 from remit.collector.store.questions.run_lists import (
     Cursor,
@@ -163,7 +163,7 @@ def _counts(every: Scope) -> Iterator[tuple[str, Question]]:
     yield "7 days by hour", partial(_count_spans, wanted=week, by="hour")
     for by in ("day", "hour", "agent", "status"):
         yield f"runs of 30 days by {by}", partial(_count_runs, wanted=month, by=by)
-    yield "withheld of 30 days by rule", partial(_count_withheld, wanted=month, by="rule")
+    yield "redacted of 30 days by rule", partial(_count_redacted, wanted=month, by="rule")
 
 
 def _count_spans(tx: Transaction, wanted: CountCriteria, by: str) -> int:
@@ -174,5 +174,5 @@ def _count_runs(tx: Transaction, wanted: CountCriteria, by: str) -> int:
     return len(run_counts(tx, wanted, by))
 
 
-def _count_withheld(tx: Transaction, wanted: CountCriteria, by: str) -> int:
-    return len(withheld_counts(tx, wanted, by))
+def _count_redacted(tx: Transaction, wanted: CountCriteria, by: str) -> int:
+    return len(redacted_counts(tx, wanted, by))

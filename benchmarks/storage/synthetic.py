@@ -72,7 +72,7 @@ STATUSES: Final = ("active", "cancelled", "complete", "failed", "terminated")
 KEYS: Final = 2 | 4
 """Flags of a span that the SDK created and finished."""
 BAD_PAYLOAD, UNCHECKED_PAYLOAD, BAD_RESULT, UNCHECKED_RESULT = 16, 32, 64, 128
-UNDECLARED, DENIED, WITHHELD, BEYOND = 256, 512, 1024, 2048
+UNDECLARED, DENIED, REDACTED, BEYOND = 256, 512, 1024, 2048
 
 _RUN: Final[dict[str, Any]] = {"ref": 0, "id": b""} | {
     field.name: None if field.required else field.default
@@ -106,23 +106,23 @@ COLUMNS: Final[dict[str, str]] = {
     ),
     "span_hours": (
         "bucket, agent_ref, environment_ref, purpose, type_ref, unfinished, complete, failed, "
-        "cancelled, denied, withheld, beyond, undeclared, invalid, unchecked, duration_us, "
+        "cancelled, denied, redacted, beyond, undeclared, invalid, unchecked, duration_us, "
         "duration_max_us"
     ),
     "run_hours": (
         "bucket, agent_ref, environment_ref, purpose, active, cancelled, complete, failed, "
         "terminated, pending"
     ),
-    "withheld_days": "bucket, agent_ref, environment_ref, type_ref, rule, times",
+    "redacted_days": "bucket, agent_ref, environment_ref, type_ref, rule, times",
 }
 COLUMNS["span_days"] = COLUMNS["span_hours"]
 
-UNFINISHED_AT, DENIED_AT, WITHHELD_AT, BEYOND_AT, UNDECLARED_AT, INVALID_AT = 0, 4, 5, 6, 7, 8
+UNFINISHED_AT, DENIED_AT, REDACTED_AT, BEYOND_AT, UNDECLARED_AT, INVALID_AT = 0, 4, 5, 6, 7, 8
 UNCHECKED_AT, DURATION_AT, LONGEST_AT = 9, 10, 11
 STATUS_AT: Final = (UNFINISHED_AT, 3, 1, 2)
 """Place of each status of spans among the counts."""
 FLAGS_AT: Final = {
-    DENIED: DENIED_AT, WITHHELD: WITHHELD_AT, BEYOND: BEYOND_AT, UNDECLARED: UNDECLARED_AT,
+    DENIED: DENIED_AT, REDACTED: REDACTED_AT, BEYOND: BEYOND_AT, UNDECLARED: UNDECLARED_AT,
     BAD_PAYLOAD: INVALID_AT, BAD_RESULT: INVALID_AT, UNCHECKED_PAYLOAD: UNCHECKED_AT,
     UNCHECKED_RESULT: UNCHECKED_AT,
 }  # fmt: skip
@@ -143,7 +143,7 @@ def _outcomes() -> tuple[Outcome, ...]:
     """Return the outcomes of a thousand spans."""
     parts = {
         Outcome(CANCELLED, 0): 10, Outcome(FAILED, 0): 13, Outcome(FAILED, DENIED): 7,
-        Outcome(COMPLETE, WITHHELD): 40, Outcome(COMPLETE, BEYOND): 8,
+        Outcome(COMPLETE, REDACTED): 40, Outcome(COMPLETE, BEYOND): 8,
         Outcome(COMPLETE, BAD_PAYLOAD): 4, Outcome(COMPLETE, BAD_RESULT): 2,
         Outcome(COMPLETE, UNCHECKED_PAYLOAD): 2, Outcome(COMPLETE, UNCHECKED_RESULT): 2,
         Outcome(COMPLETE, UNDECLARED): 5,
@@ -153,7 +153,7 @@ def _outcomes() -> tuple[Outcome, ...]:
 
 
 OUTCOMES: Final = _outcomes()
-FINDINGS: Final = frozenset({DENIED, WITHHELD, BEYOND, BAD_PAYLOAD, BAD_RESULT})
+FINDINGS: Final = frozenset({DENIED, REDACTED, BEYOND, BAD_PAYLOAD, BAD_RESULT})
 """Flags that have rows of findings; a bad result is one of the kind `BAD_PAYLOAD`."""
 BODY_HASH: Final = hashlib.sha256(b"{}").hexdigest()
 RUN_STATUSES: Final = (FAILED,) * 3 + (CANCELLED, TERMINATED) + (COMPLETE,) * 95
@@ -243,7 +243,7 @@ class Synthetic:
         self._long = size.long_runs(self._rng)
         self._hours: dict[int, list[int]] = {}
         self._run_hours: dict[tuple[int, int], list[int]] = {}
-        self._withheld: Counter[tuple[int, int, int, str]] = Counter()
+        self._redacted: Counter[tuple[int, int, int, str]] = Counter()
         self._batch: Batch = defaultdict(list)
 
     def batches(self) -> Iterator[Batch]:
@@ -365,11 +365,11 @@ class Synthetic:
         rng = self._rng
         extra = ""
         sentences: tuple[str, ...] = ()
-        if flag == WITHHELD:
+        if flag == REDACTED:
             rule = RULES[int(rng.random() * len(RULES))]
-            extra = f',"token":{{"$remit":"withheld","rule":"{rule}"}}'
+            extra = f',"token":{{"$remit":"redacted","rule":"{rule}"}}'
             day = started_us // US_PER_HOUR // 24
-            self._withheld[day, run.place.ref, kind, rule] += 1
+            self._redacted[day, run.place.ref, kind, rule] += 1
         elif flag in {DENIED, BEYOND}:
             sentences = tuple(rng.sample(SENTENCES, 1 + (rng.random() < 0.3)))
             if flag == BEYOND:
@@ -480,9 +480,9 @@ class Synthetic:
                 (hour, *cell_of(cell), *counts)
                 for (hour, cell), counts in sorted(self._run_hours.items())
             ],
-            "withheld_days": [
+            "redacted_days": [
                 (day, PLACES[place - 1].agent, PLACES[place - 1].environment, kind, rule, times)
-                for (day, place, kind, rule), times in sorted(self._withheld.items())
+                for (day, place, kind, rule), times in sorted(self._redacted.items())
             ],
         }
 

@@ -191,10 +191,10 @@ class Settings(BaseModel):
     declares or leaves unknown; all other steps run, as with `record`."""
     redact: Annotated[RedactHook | None, BeforeValidator(_import_object)] = None
     """A callable, or `module:function`, that gets each payload as a dict and returns the dict to
-    record. If it raises, the payload is withheld."""
+    record. If it raises, the payload is redacted."""
     redact_off: Annotated[tuple[str, ...], BeforeValidator(_split_texts)] = ()
     """Names of redaction rules, as in markers, that are off in this process; in the environment
-    separated by commas. Types, marks and hidden fields are withheld in any case."""
+    separated by commas. Types, marks and hidden fields are redacted in any case."""
     control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_import_objects)] = ()
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""

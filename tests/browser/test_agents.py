@@ -68,7 +68,7 @@ def test_the_remit_says_what_deny_would_refuse(tab: Tab, support: str) -> None:
 
 
 def test_what_happened_stands_beside_what_is_declared(tab: Tab, support: str) -> None:
-    """A rule withheld what the agent rules out, and a step ran that is not declared."""
+    """A rule redacted what the agent rules out, and a step ran that is not declared."""
     page = tab.open(f"/agents/{support}?view=happened")
     expect(page.locator(".notice .lead")).to_have_text(
         "It met authentication and secrets, which it rules out: 3 values in read. "

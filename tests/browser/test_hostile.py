@@ -42,7 +42,7 @@ def hostile_run(desk: Desk, text: str) -> tuple[str, str]:
     )["id"]
     details(api.post(f"/agent_instance/{run}/start", {}))
     root = api.span(run, schema_name="remit:run", payload={"subject": text})["id"]
-    payload = {text: text, "list": [{text: [text]}], "token": {"$remit": "withheld", "rule": text}}
+    payload = {text: text, "list": [{text: [text]}], "token": {"$remit": "redacted", "rule": text}}
     step = api.span(run, schema_name=text, parent_span_id=root, payload=payload)["id"]
     failure = run_pages.error(text, text, causes=[{"type": text, "message": text}])
     body = {"status": "failed", "result_payload": failure}

@@ -22,7 +22,7 @@ def desk(module_desk: Desk) -> Desk:
 
 
 def test_a_conversation_is_joined_from_its_calls(desk: Desk, tab: Tab) -> None:
-    """With what was withheld, the steps that it called, and a line where this call begins."""
+    """With what was redacted, the steps that it called, and a line where this call begins."""
     run, calls = conversation(desk.api)
     page = tab.open(f"/runs/{run}/spans/{calls[-1]}/read")
 
@@ -32,8 +32,8 @@ def test_a_conversation_is_joined_from_its_calls(desk: Desk, tab: Tab) -> None:
     expect(page.locator("#m3")).to_contain_text("find_order")
     assert page.locator("#m3 .margin a").get_attribute("href")
     expect(page.locator(".gap + #m6")).to_be_visible()
-    expect(page.locator("#m7 .bar.all")).to_have_text("withheld by classification:restricted")
-    page.get_by_label("Show").select_option("withheld")
+    expect(page.locator("#m7 .bar.all")).to_have_text("redacted by classification:restricted")
+    page.get_by_label("Show").select_option("redacted")
     page.get_by_role("button", name="Show").click()
     expect(page.locator(".talk > li")).to_have_count(2)
     page.locator("#m7 .bar.all").click()

@@ -47,7 +47,7 @@ def test_a_failed_run_opens_at_the_step_that_failed_first(browser: Browser, desk
             "directly caused by",
             "which came up while this was handled",
         ]
-        assert _bars(page) == ["withheld by type:SecretStr"] * 2
+        assert _bars(page) == ["redacted by type:SecretStr"] * 2
         expect(panel.locator(".frames .here")).to_contain_text("shop/tools.py")
         expect(panel.get_by_text("1 more in asyncio")).to_be_visible()
         expect(page.locator(".row[aria-selected=true]")).to_contain_text("charge")
@@ -136,7 +136,7 @@ def test_a_token_that_reads_only_terminates_nothing(browser: Browser, desk: Desk
 
 
 def test_a_run_is_exported_copied_and_printed(tab: Tab, desk: Desk) -> None:
-    """NDJSON has the run and each step; the text has the chain and keeps what is withheld."""
+    """NDJSON has the run and each step; the text has the chain and keeps what is redacted."""
     run_id = run_pages.failed(desk.api)
     page = tab.open(f"/runs/{run_id}")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -147,7 +147,7 @@ def test_a_run_is_exported_copied_and_printed(tab: Tab, desk: Desk) -> None:
     expect(page.get_by_role("link", name="Copied")).to_be_visible()
     text = page.evaluate("navigator.clipboard.readText()")
     assert "PaymentError: the provider answered 502 three times" in text
-    assert "directly caused by\nhttpx.HTTPStatusError: <withheld: type:SecretStr>" in text
+    assert "directly caused by\nhttpx.HTTPStatusError: <redacted: type:SecretStr>" in text
     assert f"/runs/{run_id}?span=" in text
     page.get_by_role("link", name="Print").click()
     expect(page.locator(".tree .row:not(.axis)")).to_have_count(4)

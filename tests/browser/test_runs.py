@@ -18,7 +18,7 @@ from remit.errors import Violation
 from tests.browsing import Desk, Tab, opened_tab, serving_page
 from tests.inside import SystemClock
 from tests.inside_collector import TooSlowError, Transaction, hash_of_subject, ms_of, to_text
-from tests.run_history import BEYOND, WITHHELD, History, error, minutes
+from tests.run_history import BEYOND, REDACTED, History, error, minutes
 from tests.violating import denial
 
 PAYMENT = error("shop.errors.PaymentError", "the provider answered 502 three times")
@@ -34,7 +34,7 @@ def history(module_desk: Desk) -> History:
     made.run(2 * DAY, agent="Mail sorter", answer="long ago")
     made.run(minutes(300), agent="Invoice clerk", answer="63.90 euros", root={"subject": "ada"})
     made.run(
-        minutes(60), status="failed", steps={"charge": {"payload": WITHHELD, "result": PAYMENT}}
+        minutes(60), status="failed", steps={"charge": {"payload": REDACTED, "result": PAYMENT}}
     )
     made.run(minutes(50), status="failed", steps={"secret": error("a.SecretError", "classified")})
     made.run(

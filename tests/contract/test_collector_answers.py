@@ -150,7 +150,7 @@ def bodies(ids: dict[str, str]) -> dict[str, dict[str, Json]]:
         "remit/spans": {"run_id": run},
         "remit/counts": {"agent_id": agent},
         "remit/changes": {"run_id": run, "after": "0-0"},
-        "remit/withheld": {"agent_id": agent},
+        "remit/redacted": {"agent_id": agent},
         "remit/erasures": {"run_id": run},
         "remit/erasures/create": {"run_id": run, "reason": "asked"},
         "agent_spans/create": {

@@ -47,7 +47,7 @@ DECLARED: Final[Json] = {
         {"name": "shop:own", "params_schema": {"properties": {"$remit": {"type": "integer"}}}},
     ]
 }
-WITHHELD: Final = {"$remit": "withheld", "rule": "key:password"}
+REDACTED: Final = {"$remit": "redacted", "rule": "key:password"}
 
 
 @pytest.fixture
@@ -67,19 +67,19 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
     [
         {"number": 3},
         {"number": 3, "customer": {"id": "x"}, "items": ["a", "b"]},
-        {"number": WITHHELD},
-        {"number": 3, "customer": WITHHELD},
-        {"number": 3, "customer": {"id": WITHHELD}},
-        {"number": 3, "customer": {"name": WITHHELD}},
-        {"customer": WITHHELD},
+        {"number": REDACTED},
+        {"number": 3, "customer": REDACTED},
+        {"number": 3, "customer": {"id": REDACTED}},
+        {"number": 3, "customer": {"name": REDACTED}},
+        {"customer": REDACTED},
         {"number": 3, "items": ["a", {"$remit": "cut", "of": 90, "unit": "items"}]},
         {"number": 3, "row": ["a", {"$remit": "cut", "of": 4, "unit": "items"}, 1]},
-        {"number": 3, "items": [WITHHELD, WITHHELD]},
-        {"$remit": "withheld", "rule": "classification:secret"},
+        {"number": 3, "items": [REDACTED, REDACTED]},
+        {"$remit": "redacted", "rule": "classification:secret"},
         {"number": 3, "$remit": {"exceeds": [{"sentence": "it may delete"}]}},
         {"number": "9007199254740993"},
         {"number": "-9007199254740993", "customer": {"id": "NaN"}},
-        {"number": "9007199254740993", "customer": WITHHELD},
+        {"number": "9007199254740993", "customer": REDACTED},
         {"number": 3, "ratio": "-Infinity"},
     ],
     ids=str,
@@ -97,7 +97,7 @@ def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) ->
         ({}, 'payload "number" is a required property'),
         ({"number": "3"}, 'payload /number it is not of type "integer"'),
         ({"number": 3, "items": ["a"]}, "payload /items it has less than 2 items"),
-        ({"number": "3", "customer": WITHHELD}, 'payload /number it is not of type "integer"'),
+        ({"number": "3", "customer": REDACTED}, 'payload /number it is not of type "integer"'),
         ({"number": 3, "$$remit": 1}, "payload Additional properties are not allowed"),
         ({"number": "9007199254740993", "items": ["a"]}, "payload /items it has less than 2 items"),
         ({"number": "NaN", "ratio": "none"}, 'payload /ratio it is not of types "null", "number"'),
@@ -126,10 +126,10 @@ def test_the_text_of_a_number_is_no_difference(api: Api, run_id: str) -> None:
 @each(
     "hidden",
     [
-        {"customer": WITHHELD},
-        {"customer": {"id": WITHHELD}},
-        {"items": [WITHHELD]},
-        {"items": [WITHHELD, WITHHELD]},
+        {"customer": REDACTED},
+        {"customer": {"id": REDACTED}},
+        {"items": [REDACTED]},
+        {"items": [REDACTED, REDACTED]},
     ],
     ids=str,
 )
@@ -173,7 +173,7 @@ def test_a_repeated_creation_answers_the_span_that_ended(api: Api, run_id: str) 
     span_id = f"{run_id[:-4]}zzzz"
     body = api.span_body(run_id, id=span_id, schema_name="shop:order", payload={"number": 3})
     details(api.post("/agent_spans", body))
-    ended = api.post(f"/agent_spans/{span_id}/finish", {"result_payload": {"result": WITHHELD}})
+    ended = api.post(f"/agent_spans/{span_id}/finish", {"result_payload": {"result": REDACTED}})
     assert details(ended)["valid"] is True
     assert details(api.post("/agent_spans", body)) == details(ended)
 

@@ -44,14 +44,14 @@ DECLARED = {
     ("declared", "name", "payload", "found"),
     [
         (DECLARED, "review", {"score": 0.5}, None),
-        (DECLARED, "review", {"score": {"$remit": "withheld", "rule": "name:score"}}, None),
+        (DECLARED, "review", {"score": {"$remit": "redacted", "rule": "name:score"}}, None),
         (DECLARED, "review", {"score": "NaN"}, None),
         (DECLARED, "review", {}, '"score" is a required property'),
         (DECLARED, "review", {"score": 7}, "/score it is greater than the maximum of 1"),
         (DECLARED, "reveiw", {"score": 1}, "the name is not declared in the schema version"),
         (SCHEMA, "review", {"score": 7}, None),
     ],
-    ids=["good", "withheld", "NaN", "missing", "out of range", "undeclared", "nothing declared"],
+    ids=["good", "redacted", "NaN", "missing", "out of range", "undeclared", "nothing declared"],
 )
 def test_a_quality_that_is_not_as_declared_is_kept_and_found(
     api: Api, declared: Json, name: str, payload: Json, found: str | None

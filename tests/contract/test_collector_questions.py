@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from remit.collector import Settings, Store
-from remit.models.remit_api import ChangeList, CountList, RunList, SpanList, WithheldList
+from remit.models.remit_api import ChangeList, CountList, RedactedList, RunList, SpanList
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
 from tests.stores import on_each_store
@@ -24,10 +24,10 @@ MODELS: dict[str, type[BaseModel]] = {
     "/spans": SpanList,
     "/counts": CountList,
     "/changes": ChangeList,
-    "/withheld": WithheldList,
+    "/redacted": RedactedList,
 }
 ANN = hashlib.sha256(b"ann").hexdigest()
-HELD = {"$remit": "withheld", "rule": "type:Sensitive"}
+HELD = {"$remit": "redacted", "rule": "type:Sensitive"}
 RISK = {
     "action_profile": {"read_data": "allowed"},
     "params_data_categories": {"contact_information": "included"},
@@ -123,7 +123,7 @@ def desk(world: World, clock: FakeClock) -> Desk:
     usage = {"token_usage": {"prompt_tokens": 30, "completion_tokens": 12}}
     beyond = {"$remit": {"exceeds": [{"sentence": "one"}, {"sentence": "two"}]}}
     spans["beyond"] = finished(api, run, usage, schema_name="desk:ask", payload=beyond)
-    spans["withheld"] = finished(api, run, schema_name="desk:ask", payload={"a": HELD, "b": HELD})
+    spans["redacted"] = finished(api, run, schema_name="desk:ask", payload={"a": HELD, "b": HELD})
     spans["invalid"] = finished(api, run, schema_name="desk:count", payload={"n": "many"})
     spans["undeclared"] = finished(api, run, schema_name="desk:new")
     spans["lost"] = finished(api, run, schema_name="remit:loss")
@@ -157,7 +157,7 @@ def test_runs_are_listed_newest_first(desk: Desk) -> None:
             "external_identifier": None,
         }
     assert run["flags"] == [
-        "denied", "beyond", "withheld", "invalid", "undeclared", "lost", "failed",
+        "denied", "beyond", "redacted", "invalid", "undeclared", "lost", "failed",
     ]  # fmt: skip
     assert (run["denied"], run["tokens"]) == (1, {"in": 30, "out": 12})
     assert run["failure"]["step"] == "desk:ask"
@@ -198,7 +198,7 @@ FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     "no such fingerprint": (lambda _: {"fingerprint": "0123456789abcdef"}, ""),
     **{
         flag: (partial(by_flag, flag), "run")
-        for flag in ("denied", "beyond", "withheld", "invalid", "undeclared", "lost", "failed")
+        for flag in ("denied", "beyond", "redacted", "invalid", "undeclared", "lost", "failed")
     },
     "empty": (lambda _: {"status": "", "agent_id": ""}, "run plain foreign"),
 }  # fmt: skip
@@ -295,7 +295,7 @@ def test_spans_are_listed_with_payloads(desk: Desk) -> None:
 SPAN_FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     **{
         flag: (partial(by_flag, flag), flag)
-        for flag in ("denied", "beyond", "withheld", "invalid", "lost")
+        for flag in ("denied", "beyond", "redacted", "invalid", "lost")
     },
     "undeclared": (lambda _: {"flag": "undeclared"}, "root undeclared lost"),
     "failed": (lambda _: {"flag": "failed"}, "denied"),
@@ -303,11 +303,11 @@ SPAN_FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     "status active": (lambda _: {"status": "active"}, "root"),
     "type": (lambda _: {"type": "desk:count"}, "invalid good"),
     "no such type": (lambda _: {"type": "desk:none"}, ""),
-    "type and status": (lambda _: {"type": "desk:ask", "status": "complete"}, "beyond withheld"),
-    "type and flag": (lambda _: {"type": "desk:ask", "flag": "withheld"}, "withheld"),
+    "type and status": (lambda _: {"type": "desk:ask", "status": "complete"}, "beyond redacted"),
+    "type and flag": (lambda _: {"type": "desk:ask", "flag": "redacted"}, "redacted"),
     "agent": (
         lambda desk: {"agent_id": desk.api.agent_id},
-        "root denied beyond withheld invalid undeclared lost good",
+        "root denied beyond redacted invalid undeclared lost good",
     ),
     "other agent": (lambda desk: {"agent_id": desk.other.agent_id}, ""),
     "agent and failed": (
@@ -320,14 +320,14 @@ SPAN_FILTERS: dict[str, tuple[Callable[[Desk], dict[str, Json]], str]] = {
     ),
     "run and type": (
         lambda desk: {"run_id": desk.run, "type": "desk:ask"},
-        "denied beyond withheld",
+        "denied beyond redacted",
     ),
     "other run": (lambda desk: {"run_id": desk.plain}, ""),
     "run of another agent": (
         lambda desk: {"run_id": desk.run, "agent_id": desk.other.agent_id},
         "",
     ),
-    "nothing": (lambda _: {}, "root denied beyond withheld invalid undeclared lost good"),
+    "nothing": (lambda _: {}, "root denied beyond redacted invalid undeclared lost good"),
 }  # fmt: skip
 
 
@@ -365,7 +365,7 @@ def test_pages_of_spans_follow_each_other(desk: Desk, by: str) -> None:
     query: dict[str, Json] = {
         "run": {"run_id": desk.run},
         "type": {"type": "desk:ask"},
-        "flag": {"flag": "withheld"},
+        "flag": {"flag": "redacted"},
         "nothing": {},
     }[by]
     for _ in range(6):
@@ -410,7 +410,7 @@ def test_spans_are_counted(desk: Desk) -> None:
 
     assert by_type["desk:ask"] == {
         "type": "desk:ask", "title": "Ask", "spans": 3, "unfinished": 0, "complete": 2,
-        "failed": 1, "cancelled": 0, "denied": 1, "withheld": 1, "beyond": 1, "undeclared": 0,
+        "failed": 1, "cancelled": 0, "denied": 1, "redacted": 1, "beyond": 1, "undeclared": 0,
         "invalid": 0, "unchecked": 0, "duration_us": 0, "duration_max_us": 0,
     }  # fmt: skip
     assert by_type["desk:count"]["invalid"] == by_type["desk:new"]["undeclared"] == 1
@@ -424,7 +424,7 @@ def test_spans_are_counted(desk: Desk) -> None:
     assert hour["hour"] == f"{began[:13]}:00:00.000000Z"
     for one in (agent, day, hour):
         assert (one["spans"], one["unfinished"], one["failed"]) == (8, 1, 1)
-        assert (one["denied"], one["withheld"], one["invalid"]) == (1, 1, 1)
+        assert (one["denied"], one["redacted"], one["invalid"]) == (1, 1, 1)
 
 
 @on_each_store
@@ -485,21 +485,21 @@ def test_counts_can_be_narrowed(desk: Desk) -> None:
 
 
 @on_each_store
-def test_withheld_values_are_counted(desk: Desk) -> None:
+def test_redacted_values_are_counted(desk: Desk) -> None:
     """Each value, not each span."""
     began = details(desk.api.get(f"/agent_spans/{desk.spans['root']}"))["started_at"]
 
-    assert read(desk.api, "/withheld")["withheld"] == [{"rule": "type:Sensitive", "times": 2}]
-    assert read(desk.api, "/withheld", by="type")["withheld"] == [
+    assert read(desk.api, "/redacted")["redacted"] == [{"rule": "type:Sensitive", "times": 2}]
+    assert read(desk.api, "/redacted", by="type")["redacted"] == [
         {"type": "desk:ask", "title": "Ask", "times": 2}
     ]
-    assert read(desk.api, "/withheld", by="day", agent_id=desk.api.agent_id) == {
+    assert read(desk.api, "/redacted", by="day", agent_id=desk.api.agent_id) == {
         "status": "success",
         "by": "day",
-        "withheld": [{"day": began[:10], "times": 2}],
+        "redacted": [{"day": began[:10], "times": 2}],
     }
-    assert read(desk.api, "/withheld", agent_id=desk.other.agent_id)["withheld"] == []
-    assert read(desk.api, "/withheld", until=began[:10])["withheld"] == []
+    assert read(desk.api, "/redacted", agent_id=desk.other.agent_id)["redacted"] == []
+    assert read(desk.api, "/redacted", until=began[:10])["redacted"] == []
 
 
 @on_each_store
@@ -569,9 +569,9 @@ def test_another_account_sees_nothing(world: World, desk: Desk) -> None:
         assert span_ids(stranger, **query) == []
     assert read(stranger, "/counts")["counts"] == []
     assert read(stranger, "/counts", of="runs")["counts"] == []
-    assert read(stranger, "/withheld")["withheld"] == []
+    assert read(stranger, "/redacted")["redacted"] == []
     assert read(stranger, "/changes", after="0-0")["runs"] == []
-    for path in ("/runs", "/spans", "/counts", "/withheld"):
+    for path in ("/runs", "/spans", "/counts", "/redacted"):
         refused(stranger, path, 404, agent_id=desk.api.agent_id)
         environment = desk.api.shown(desk.run)["environment_id"]
         refused(stranger, path, 404, environment_id=environment)
@@ -601,8 +601,8 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
     assert read(token, "/changes", after="0-0", limit=100)["runs"][0]["id"] == desk.run
     assert [run["id"] for run in read(other, "/changes", after="0-0")["runs"]] == [desk.foreign]
     assert sum(one["spans"] for one in read(token, "/counts")["counts"]) == 8
-    assert read(other, "/counts")["counts"] == read(other, "/withheld")["withheld"] == []
-    for path in ("/runs", "/spans", "/counts", "/withheld"):
+    assert read(other, "/counts")["counts"] == read(other, "/redacted")["redacted"] == []
+    for path in ("/runs", "/spans", "/counts", "/redacted"):
         refused(token, path, 403, agent_id=desk.other.agent_id)
         refused(token, path, 403, environment_id=elsewhere)
         refused(token, path, 404, environment_id=NOBODY)
@@ -618,7 +618,7 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
     [
         ("/runs", {"status": "done"}, "must be one of pending, active, complete, failed"),
         ("/runs", {"purpose": "fun"}, "must be one of live, smoke_test, eval"),
-        ("/runs", {"flag": "odd"}, "must be one of denied, beyond, withheld"),
+        ("/runs", {"flag": "odd"}, "must be one of denied, beyond, redacted"),
         ("/runs", {"since": "soon"}, "must be a time in ISO 8601"),
         ("/runs", {"until": "2026-13-01"}, "must be a time in ISO 8601"),
         ("/runs", {"limit": "0"}, "must be an integer from 1 to 100"),
@@ -637,7 +637,7 @@ def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: De
         ("/counts", {"by": "mood"}, "must be one of hour, day, type, category, agent, status"),
         ("/counts", {"of": "agents"}, "must be one of spans, runs"),
         ("/counts", {"of": "runs", "by": "type"}, "must be one of hour, day, agent, status"),
-        ("/withheld", {"by": "hour"}, "must be one of rule, type, day"),
+        ("/redacted", {"by": "hour"}, "must be one of rule, type, day"),
         ("/changes", {"after": "now"}, "must be the `cursor` of an answer"),
         ("/changes", {"after": f"{10**18}-1"}, "must be the `cursor` of an answer"),
     ],
@@ -665,16 +665,16 @@ def test_a_token_is_needed(world: World) -> None:
 @on_each_store
 def test_a_value_that_is_not_in_a_repr_is_no_mark(api: Api) -> None:
     """The mark means a secret; what the class of an object leaves out is counted by its rule."""
-    hidden = {"$remit": "withheld", "rule": "hidden:repr"}
+    hidden = {"$remit": "redacted", "rule": "hidden:repr"}
     plain, secret = (api.instance()["id"] for _ in range(2))
     api.span(plain, payload={"message": hidden}, status="complete")
     api.span(secret, payload={"message": hidden, "key": HELD}, status="complete")
 
-    assert run_ids(api, flag="withheld") == [secret]
+    assert run_ids(api, flag="redacted") == [secret]
     assert [
-        span["agent_instance_id"] for span in read(api, "/spans", flag="withheld")["spans"]
+        span["agent_instance_id"] for span in read(api, "/spans", flag="redacted")["spans"]
     ] == [secret]
-    rules = {row["rule"]: row["times"] for row in read(api, "/withheld")["withheld"]}
+    rules = {row["rule"]: row["times"] for row in read(api, "/redacted")["redacted"]}
     assert rules == {"hidden:repr": 2, "type:Sensitive": 1}
     risk = details(api.get(f"/agent_instance/{plain}/risk"))
-    assert risk["withheld"] == {"hidden:repr": 1}
+    assert risk["redacted"] == {"hidden:repr": 1}

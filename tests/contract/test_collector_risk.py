@@ -1,4 +1,4 @@
-"""Risk: what spans were declared to do, and what was refused, exceeded or withheld."""
+"""Risk: what spans were declared to do, and what was refused, exceeded or redacted."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ DENIED: Final = {"error": {"type": "remit.errors.DeniedError", "violations": VIO
 def recorded(api: Api) -> str:
     """Return a run in which something of everything happened."""
     run_id: str = api.instance(agent_schema_version=DECLARED)["id"]
-    withheld = {"$remit": "withheld", "rule": "type:Sensitive"}
-    api.span(run_id, schema_name="read", payload={"who": withheld, "more": [{"a": withheld}]})
+    redacted = {"$remit": "redacted", "rule": "type:Sensitive"}
+    api.span(run_id, schema_name="read", payload={"who": redacted, "more": [{"a": redacted}]})
     api.span(
         run_id,
         schema_name="read",
         status="complete",
         payload={"$remit": {"exceeds": VIOLATIONS}},
-        result_payload={"$remit": "withheld", "rule": "classification:secret"},
+        result_payload={"$remit": "redacted", "rule": "classification:secret"},
     )
-    api.span(run_id, schema_name="pay", payload={"sum": 1, "$$remit": "withheld"})
+    api.span(run_id, schema_name="pay", payload={"sum": 1, "$$remit": "redacted"})
     api.span(run_id, schema_name="pay", status="failed", result_payload=DENIED)
     api.span(run_id, schema_name="unheard")
     return run_id
@@ -85,7 +85,7 @@ def test_a_run_tells_its_risk(api: Api) -> None:
             "termination_reasons": [],
         },
         "exceeded": {"spans": 1, "violations": {EXCEEDS: 1}},
-        "withheld": {"type:Sensitive": 2, "classification:secret": 1},
+        "redacted": {"type:Sensitive": 2, "classification:secret": 1},
         "schema_findings": {"invalid": 1, "undeclared": 1, "unchecked": 0},
         "complete": True,
     }
@@ -107,22 +107,22 @@ def test_a_run_tells_its_risk(api: Api) -> None:
     assert not types["unheard"]["declared"]
 
 
-def withholding(api: Api, run_id: str, count: int, chars: int) -> None:
-    """Record spans of which a value was withheld, in bulk."""
-    payload = {"a": {"$remit": "withheld", "rule": "name"}, "b": "x" * chars}
+def redacting(api: Api, run_id: str, count: int, chars: int) -> None:
+    """Record spans of which a value was redacted, in bulk."""
+    payload = {"a": {"$remit": "redacted", "rule": "name"}, "b": "x" * chars}
     said = api.span_body(run_id, payload=payload)
     api.bulk(*[{"_type": "agent_spans/create", **said} for _ in range(count)])
 
 
 @on_each_store
-def test_all_that_was_withheld_is_counted(api: Api) -> None:
+def test_all_that_was_redacted_is_counted(api: Api) -> None:
     """Spans are looked into some at a time, each once."""
     run_id: str = api.instance()["id"]
-    withholding(api, run_id, 2 * PAGE_SPANS + 7, 10)
+    redacting(api, run_id, 2 * PAGE_SPANS + 7, 10)
 
     risk = risk_of(api, f"/agent_instance/{run_id}")
 
-    assert risk["withheld"] == {"name": 2 * PAGE_SPANS + 7}
+    assert risk["redacted"] == {"name": 2 * PAGE_SPANS + 7}
     assert risk["complete"]
 
 
@@ -132,7 +132,7 @@ def test_what_is_too_much_is_not_looked_into(count: int, chars: int) -> None:
     with closing(sqlite_store(":memory:")) as store:
         api = World(store).account()
         run_id: str = api.instance()["id"]
-        withholding(api, run_id, 1, chars)
+        redacting(api, run_id, 1, chars)
         (made,) = api.spans(run_id)
         with store.writing() as tx:
             pattern = tx.spans(None, [made["id"]])[made["id"]]
@@ -142,7 +142,7 @@ def test_what_is_too_much_is_not_looked_into(count: int, chars: int) -> None:
         risk = risk_of(api, f"/agent_instance/{run_id}")
 
     assert risk["spans"] == count
-    assert 0 < risk["withheld"]["name"] < count
+    assert 0 < risk["redacted"]["name"] < count
     assert not risk["complete"]
 
 

@@ -37,10 +37,10 @@ def counted(world: World, run: str) -> dict[str, TypeCounts]:
 
 @on_each_store
 def test_steps_are_counted_by_type(world: World, api: Api) -> None:
-    """Of one run, with times, failures, and what was withheld."""
+    """Of one run, with times, failures, and what was redacted."""
     program = Program(api)
-    withheld = {"token": {"$remit": "withheld", "rule": "name:token"}}
-    program.step("desk:answer", program.root, 10, withheld)
+    redacted = {"token": {"$remit": "redacted", "rule": "name:token"}}
+    program.step("desk:answer", program.root, 10, redacted)
     program.step("desk:answer", program.root, 30)
     failed = program.begin("desk:plain", program.root)
     program.wait(5)

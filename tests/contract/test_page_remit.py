@@ -68,7 +68,7 @@ def test_both_views_agree_on_what_is_ruled_out(reader: Visitor) -> None:
     """Whatever the agent and a step say of both sides of a category."""
     own = _type("desk:support", dict(zip(CATEGORIES, SIDES, strict=True)))
     steps = {f"desk:step{n}": dict.fromkeys(CATEGORIES, sides) for n, sides in enumerate(SIDES)}
-    values = {name: {"$remit": "withheld", "rule": f"category:{name}"} for name in CATEGORIES}
+    values = {name: {"$remit": "redacted", "rule": f"category:{name}"} for name in CATEGORIES}
     types = [own, *(_type(name, sides) for name, sides in steps.items())]
     agent = _agent(reader.api, types, dict.fromkeys(steps, values))
 

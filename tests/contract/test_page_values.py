@@ -323,13 +323,13 @@ def test_a_step_of_another_run_does_not_exist(world: World, http: httpx.Client) 
 
 
 def test_a_whole_value_is_text(world: World, http: httpx.Client) -> None:
-    """As it was recorded; what is withheld stays withheld."""
+    """As it was recorded; what is redacted stays redacted."""
     run_id = run_pages.failed(world.account())
     spans = http.get(f"/runs/{run_id}/export").text.splitlines()
     (charge,) = (span for span in map(json.loads, spans) if "charge" in span.get("schema_name", ""))
     answer = http.get(f"/runs/{run_id}/spans/{charge['id']}/whole?of=payload")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-    assert json.loads(answer.text) == {"order": 1021, "token": run_pages.WITHHELD}
+    assert json.loads(answer.text) == {"order": 1021, "token": run_pages.REDACTED}
     answer = http.get(f"/runs/{run_id}/spans/{charge['id']}/whole?of=everything")
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert "must be one of payload, result" in answer.text

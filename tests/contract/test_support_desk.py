@@ -322,7 +322,7 @@ def test_the_api_token_is_in_the_authorization_and_nowhere_else(told: Told) -> N
     assert [place for place in places if told.server.token.encode() in place] == []
 
 
-def test_addresses_of_customers_are_withheld(told: Told) -> None:
+def test_addresses_of_customers_are_redacted(told: Told) -> None:
     """They were declared as sensitive, in the types that every step shares."""
     payloads = [span.payload for _, spans in told.runs for span in spans]
     assert "@example.com" not in json.dumps(payloads)
@@ -358,16 +358,16 @@ AGENT  complete
   quality service  solved=false words=24
 
 support                   complete  TIMES
-│    ticket={question: "I want my money back for 1263.", sender: <withheld: type:Sensitive>} paymen…
+│    ticket={question: "I want my money back for 1263.", sender: <redacted: type:Sensitive>} paymen…
 │    → 24 items, the first after ...
 ├─ understand             complete  TIMES
 │       question="I want my money back for 1263."
 │       → topic="refund" number=1263
 ├─ look_up                complete  TIMES
-│  │    request={topic: "refund", number: 1263} sender=<withheld: type:Sensitive>
+│  │    request={topic: "refund", number: 1263} sender=<redacted: type:Sensitive>
 │  │    → customer="Hedy Lamarr" order={number: 1263, item: "clock", price: "107.90", status: "ship…
 │  ├─ Shop.find_customer  complete  TIMES
-│  │       email=<withheld: type:Sensitive>
+│  │       email=<redacted: type:Sensitive>
 │  │       → "Hedy Lamarr"
 │  └─ Shop.find_order     complete  TIMES
 │          customer="Hedy Lamarr" number=1263

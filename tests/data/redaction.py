@@ -12,7 +12,7 @@ from typing import cast
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-WITHHELD = {"$remit": "withheld", "rule": "test"}
+REDACTED = {"$remit": "redacted", "rule": "test"}
 SECRET_NAMES = frozenset({"password"})
 
 
@@ -27,7 +27,7 @@ def redact(value: object) -> object:
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, SecretStr | SecretBytes):
-        return WITHHELD
+        return REDACTED
     return _redact_inside(value)
 
 
@@ -43,7 +43,7 @@ def _redact_inside(value: object) -> object:
         return redact(dict(value))
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, object]", value).items()
-        return {name: WITHHELD if name in SECRET_NAMES else redact(each) for name, each in pairs}
+        return {name: REDACTED if name in SECRET_NAMES else redact(each) for name, each in pairs}
     if isinstance(value, list | tuple):
         return [redact(each) for each in cast("list[object]", value)]
     if isinstance(value, set | frozenset):

@@ -386,7 +386,7 @@ def _risk() -> list[Call]:
     declared = {"name": "desk:send", "params_schema": {}, "data_risk": RISK}
     schema = {**SCHEMA, "span_type_schemas": [*SCHEMA["span_type_schemas"], declared]}
     send: dict[str, Json] = {"schema_name": "desk:send", "status": "complete", "payload": {}}
-    withheld = {"$remit": "withheld", "rule": "type:Sensitive"}
+    redacted = {"$remit": "redacted", "rule": "type:Sensitive"}
     exceeded = {"sentence": "it may destroy data, which the agent may not"}
     exceeding: dict[str, Json] = {**send, "payload": {"$remit": {"exceeds": [exceeded]}}}
     violation = {"sentence": "destroy_data is not allowed"}
@@ -399,9 +399,9 @@ def _risk() -> list[Call]:
         Call("of a run without spans", f"GET {risk}"),
         Call("a span", "POST /agent_spans", details(**span(**send)), silent=True),
         Call(
-            "a span with a withheld value",
+            "a span with a redacted value",
             "POST /agent_spans",
-            details(**span(**{**send, "payload": {"who": withheld, "more": [{"a": withheld}]}})),
+            details(**span(**{**send, "payload": {"who": redacted, "more": [{"a": redacted}]}})),
             silent=True,
         ),
         Call(

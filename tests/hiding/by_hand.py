@@ -31,7 +31,7 @@ def manual_failure(canary: str) -> None:
 
 @place("an error in a manual span")
 def manual_error(canary: str) -> None:
-    """Which quotes what its payload withholds."""
+    """Which quotes what its payload redacts."""
     with suppress(ValueError), remit.span("manual", {"password": canary}):
         raise ValueError(f"wrong: {canary}")
 
@@ -59,7 +59,7 @@ def run_failure(canary: str) -> None:
 
 @place("an error that ends a run")
 def run_error(canary: str) -> None:
-    """A key by its shape, and a text that the run has withheld; in the error and in its cause."""
+    """A key by its shape, and a text that the run has redacted; in the error and in its cause."""
     with suppress(ValueError), desk.run():
         with remit.span("manual", {"password": canary}):
             pass
@@ -68,7 +68,7 @@ def run_error(canary: str) -> None:
 
 @place("the name of an exception's class")
 def class_of_error(canary: str) -> None:
-    """A key after a letter, and a text that the run has withheld."""
+    """A key after a letter, and a text that the run has redacted."""
     with suppress(ValueError), remit.span("manual", {"password": canary}):
         raise type(f"E{canary}", (ValueError,), {}) from type(f"E{key(canary)}", (ValueError,), {})
 

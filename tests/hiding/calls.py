@@ -106,14 +106,14 @@ place("an argument of a restricted step")(restricted)
 place("an argument of an excluded category")(lambda canary: no_addresses(email=canary))
 
 
-@place("a withheld value in a step that excludes it")
+@place("a redacted value in a step that excludes it")
 def excluded_argument(canary: str) -> None:
     """Pass it on by itself, in a sentence, as a value and as a key."""
     with_address(canary)
     no_contact(canary, f"write to {canary}, today", {"to": [canary]}, {canary: 1})
 
 
-@place("a withheld value in a block that excludes it")
+@place("a redacted value in a block that excludes it")
 def excluded_in_block(canary: str) -> None:
     """Pass it on under a key, and as one."""
     with_address(canary)

@@ -180,7 +180,7 @@ def later_error(canary: str) -> None:
 
 @place("an error that quotes what another step gave")
 def quoted_result(canary: str) -> None:
-    """The result of the other step is withheld."""
+    """The result of the other step is redacted."""
 
     @remit.span_type("log_in")
     def log_in() -> dict[str, str]:

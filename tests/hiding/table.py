@@ -1,6 +1,6 @@
 """The table of places: each is a function that plants a canary inside a run of `desk`.
 
-A canary stands where a rule of redaction withholds it, or where nothing is to be recorded at all.
+A canary stands where a rule of redaction redacts it, or where nothing is to be recorded at all.
 """
 
 from __future__ import annotations

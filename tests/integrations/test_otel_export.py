@@ -301,7 +301,7 @@ def test_a_run_that_is_left_open_has_its_root() -> None:
 
 @pytest.mark.parametrize("value", ["span_only", "no_content"])
 def test_contents_are_exported_on_request(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the variable that instrumentation of GenAI shares; what is withheld stays withheld."""
+    """By the variable that instrumentation of GenAI shares; what is redacted stays redacted."""
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", value)
 
     @remit.span_type("shop:login")

@@ -64,7 +64,7 @@ def test_the_demo_shows_a_run_that_was_recorded_and_how_to_look_further(tmp_path
     for number in range(1, 6):
         assert re.search(rf"^{number}/5  \S.*\n     Hello", demo.stdout, re.MULTILINE)
     assert re.search(r"^│  ├─ pay_back +complete +\+\d", demo.stdout, re.MULTILINE)
-    assert "token=<withheld: type:SecretStr>" in demo.stdout
+    assert "token=<redacted: type:SecretStr>" in demo.stdout
     record = tmp_path / ".local" / "state" / "remit" / "remit.db"
     assert f"The record   {record}\n" in demo.stdout
     assert record.is_file()

@@ -38,7 +38,7 @@ for number in range({RUNS}):
     spans = []
     for status in ("active", "complete", "failed", "cancelled", "pending") * ({SPANS} // 5):
         ended = status in ("complete", "failed", "cancelled")
-        hidden = {{"$remit": "withheld", "rule": "card"}} if len(spans) % 7 == 0 else "shown"
+        hidden = {{"$remit": "redacted", "rule": "card"}} if len(spans) % 7 == 0 else "shown"
         times = {{}} if status == "pending" else {{
             "started_at": f"2026-11-29T2{{len(spans) % 4}}:30:0{{len(spans) % 10}}Z",
             **({{"finished_at": "2026-11-30T01:00:00Z"}} if ended else {{}}),
@@ -65,7 +65,7 @@ while True:
 """
 # The totals of the counts, beside the same counted from the rows.
 COUNTS = (
-    "SUM(unfinished), SUM(complete), SUM(failed), SUM(cancelled), SUM(denied), SUM(withheld), "
+    "SUM(unfinished), SUM(complete), SUM(failed), SUM(cancelled), SUM(denied), SUM(redacted), "
     "SUM(beyond), SUM(undeclared), SUM(invalid), SUM(unchecked), SUM(duration_us), "
     "MAX(duration_max_us)"
 )
@@ -95,10 +95,10 @@ RUN_RECOUNT = """
       COUNT(*) FILTER (WHERE status = 'failed'), COUNT(*) FILTER (WHERE status = 'terminated'),
       COUNT(*) FILTER (WHERE status = 'cancelled') FROM runs GROUP BY agent_ref
 """
-WITHHELD = "SELECT rule, SUM(times) FROM all_withheld_days GROUP BY rule"
+REDACTED = "SELECT rule, SUM(times) FROM all_redacted_days GROUP BY rule"
 LEFT = (
     "SELECT (SELECT COUNT(*) FROM span_increments) + (SELECT COUNT(*) FROM run_increments) "
-    "+ (SELECT COUNT(*) FROM withheld_increments)"
+    "+ (SELECT COUNT(*) FROM redacted_increments)"
 )
 HOUR_US = 3_600_000_000
 
@@ -134,7 +134,7 @@ def check(url: str, runs: int) -> None:
     assert read(url, RUN_COUNTS) == read(url, RUN_RECOUNT)
     assert read(url, "SELECT COUNT(*) FROM runs") == [(runs,)]
     assert read(url, "SELECT COUNT(*) FROM spans") == [(runs * SPANS,)]
-    assert read(url, WITHHELD) == [("card", runs * -(-SPANS // 7))]
+    assert read(url, REDACTED) == [("card", runs * -(-SPANS // 7))]
 
 
 def test_collectors_that_append_and_fold_at_once_lose_no_count(url: str) -> None:

@@ -29,9 +29,9 @@ from tests.seen import (
     oldest_put_s,
     on_disk,
     recorded,
+    redacted,
     served,
     taken,
-    withheld,
 )
 from tests.spooling import in_child, wait_until_written
 
@@ -102,7 +102,7 @@ def test_the_child_of_a_fork_counts_its_own(tmp_path: Path) -> None:
         assert remit.flush(60)
         guard.faults.counts["a place"] += 1
         mine = checked()
-        assert sum(mine.withheld.values()) == withheld(api) == 1
+        assert sum(mine.redacted.values()) == redacted(api) == 1
 
         def child() -> None:
             status = remit.status()
@@ -110,11 +110,11 @@ def test_the_child_of_a_fork_counts_its_own(tmp_path: Path) -> None:
                 log_in("hunter3")
             flushed = remit.flush(60)
             later = remit.status()
-            first = [status.sent, dict(status.withheld), dict(status.faults)]
-            told.write_text(json.dumps([*first, flushed.sent, dict(later.withheld)]))
+            first = [status.sent, dict(status.redacted), dict(status.faults)]
+            told.write_text(json.dumps([*first, flushed.sent, dict(later.redacted)]))
 
         in_child(child)
-        assert json.loads(told.read_text()) == [0, {}, {}, RUN_ITEMS + 1, dict(mine.withheld)]
+        assert json.loads(told.read_text()) == [0, {}, {}, RUN_ITEMS + 1, dict(mine.redacted)]
         assert replace(checked(), spool_bytes=mine.spool_bytes) == mine
         assert taken(api) == 2 * (RUN_ITEMS + 1)
 

@@ -95,7 +95,7 @@ def test_what_is_bound_quickly_is_what_the_walk_binds(
     plan = plan_of(reading)
     quick, walked = Rules(), Rules(hook=lambda payload: payload)
     assert plan.params(args, kwargs, quick) == plan.params(args, kwargs, walked)
-    assert quick.withheld == walked.withheld
+    assert quick.redacted == walked.redacted
 
 
 @given(readings(), st.lists(VALUES, max_size=5).map(tuple))

@@ -7,9 +7,9 @@ import json
 from hypothesis import given
 
 from tests.inside import (
+    RedactedTexts,
     Rules,
     Stream,
-    WithheldTexts,
     capture_mapping,
     error_payload,
     plan_of,
@@ -53,7 +53,7 @@ def test_no_planted_secret_survives(value: object) -> None:
 @given(planted())
 def test_what_an_error_quotes_of_its_arguments_does_not_survive(value: object) -> None:
     """The message repeats the secret as plain text, which no shape gives away."""
-    rules = Rules(texts=WithheldTexts())
+    rules = Rules(texts=RedactedTexts())
     PLAN.params((value,), {"password": CANARY}, rules)
     assert CANARY.encode() not in error_payload(RuntimeError(f"cannot use {CANARY}"), rules)
     assert CANARY.encode() not in error_payload(RuntimeError(value, CANARY), rules)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.inside import Plan, Rules, capture_mapping, plan_of, withhold_excluded
+from tests.inside import Plan, Rules, capture_mapping, plan_of, redact_excluded
 
 CONTACT: Final = "contact_information"
 OTHER: Final = "minors_data"
@@ -39,15 +39,15 @@ texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join)
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[str], object]:
-    """Return what was withheld, and a value that often has some of it in its texts."""
-    withheld: list[str] = draw(st.lists(texts, min_size=1, max_size=5))
-    quoting = st.lists(st.sampled_from([*PIECES, *withheld]), max_size=4).map("".join)
+    """Return what was redacted, and a value that often has some of it in its texts."""
+    redacted: list[str] = draw(st.lists(texts, min_size=1, max_size=5))
+    quoting = st.lists(st.sampled_from([*PIECES, *redacted]), max_size=4).map("".join)
     values = st.recursive(
         quoting | st.sampled_from([12, 121212, -121212, 1212.12, None, True]),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(quoting, inner, max_size=3),
         max_leaves=5,
     )
-    return withheld, draw(values)
+    return redacted, draw(values)
 
 
 def closed(it: object) -> None:
@@ -77,9 +77,9 @@ def inside(value: object) -> Iterator[str]:
         yield str(value)
 
 
-def quoted(withheld: str, value: object) -> bool:
+def quoted(redacted: str, value: object) -> bool:
     """Return whether a plain search finds a text in a value."""
-    pattern = re.compile(rf"(?<!\w){re.escape(withheld.strip())}(?!\w)")
+    pattern = re.compile(rf"(?<!\w){re.escape(redacted.strip())}(?!\w)")
     return any(pattern.search(text) for text in inside(value))
 
 
@@ -96,18 +96,18 @@ def test_a_search_finds_what_a_plain_one_finds(case: tuple[list[str], object], o
         check(*case, others)
 
 
-def check(withheld: list[str], value: object, others: list[str]) -> None:
-    """Search *value* for what was *withheld*, among texts of another category."""
+def check(redacted: list[str], value: object, others: list[str]) -> None:
+    """Search *value* for what was *redacted*, among texts of another category."""
     rules = Rules().in_run()
     assert rules.texts is not None
-    for text in withheld:
+    for text in redacted:
         rules.texts.add(text, CONTACT)
     for text in others:
         rules.texts.add(text, OTHER)
     payload = PLAN.params((value,), {}, rules)
     recorded = json.loads(payload)
-    searched, categories = withhold_excluded(payload, PLAN, rules)
-    found = [text for text in withheld if counts(text) and quoted(text, recorded["it"])]
+    searched, categories = redact_excluded(payload, PLAN, rules)
+    found = [text for text in redacted if counts(text) and quoted(text, recorded["it"])]
     assert categories == ((CONTACT,) if found else ())
     if not found:
         assert searched == payload
@@ -119,7 +119,7 @@ WORDS: Final = (
     "order", "parcel", "the", "Monday", "street", "Analytical", "Road", "example.com", "Ada",
     "mail", "+49", "30", "road 7", "4711", "invoice", "2026", "Lovelace", "ada",
 )  # fmt: skip
-"""Among them parts of what is withheld."""
+"""Among them parts of what is redacted."""
 
 
 def generated(rng: random.Random, levels: int = 3) -> Any:  # noqa: ANN401 - JSON
@@ -151,8 +151,8 @@ def test_10_000_payloads_without_the_texts_are_no_findings() -> None:
     findings: list[bytes] = []
     for _ in range(10_000):
         payload = capture_mapping({"it": generated(rng)}, rules)
-        if withhold_excluded(payload, PLAN, rules) != (payload, ()):
+        if redact_excluded(payload, PLAN, rules) != (payload, ()):
             findings.append(payload)
     assert findings == []
     payload = capture_mapping({"it": "to ada.lovelace7@example.com"}, rules)
-    assert withhold_excluded(payload, PLAN, rules)[1] == (CONTACT,)
+    assert redact_excluded(payload, PLAN, rules)[1] == (CONTACT,)

@@ -22,7 +22,7 @@ COMMON: Final = (
     "omitted", "output", "documents", "content", "args", "head", "triggered", TEXT,
 )  # fmt: skip
 """Keys of messages and of markers, which a record of a person may have as well."""
-MARKER: Final = {"$remit": "withheld", "rule": "classification:restricted"}
+MARKER: Final = {"$remit": "redacted", "rule": "classification:restricted"}
 
 keys = st.sampled_from(COMMON) | st.text(max_size=8)
 leaves = st.sampled_from([TEXT, f"{TEXT}-1", f"{TEXT} " * 3_000, NUMBER, NUMBER + 0.5])
@@ -40,12 +40,12 @@ def agent() -> None:
 
 @remit.span_type("following:record", data_risk=remit.risk(classification="restricted"))
 def read_record(value: object) -> object:
-    """Withhold what it takes and returns."""
+    """Redact what it takes and returns."""
     return value
 
 
 def recorded(kind: Any, payload: Mapping[str, object], result: Mapping[str, object]) -> Any:  # noqa: ANN401 - any kind, JSON
-    """Return what is recorded of a step of *kind*, in a run that has withheld a value."""
+    """Return what is recorded of a step of *kind*, in a run that has redacted a value."""
     with isolated(max_payload_bytes=4_096) as sink:
         step = adapters.declare("following:step", kind)
         with agent.run():
@@ -101,9 +101,9 @@ def test_a_verdict_of_a_guardrail_stays() -> None:
     assert result == {"outputs": {"triggered": True}}
 
 
-def test_what_is_empty_or_withheld_stays() -> None:
-    """So a reader sees which rule withheld it, and that there was nothing."""
-    password = {"$remit": "withheld", "rule": "name:password"}
+def test_what_is_empty_or_redacted_stays() -> None:
+    """So a reader sees which rule redacted it, and that there was nothing."""
+    password = {"$remit": "redacted", "rule": "name:password"}
     payload, result = recorded(
         "llm", {"inputs": {"messages": [{"role": "user", "content": None}], "password": "x"}}, {}
     )
@@ -119,5 +119,5 @@ def test_a_payload_of_which_only_a_part_was_kept_keeps_no_value(kind: str) -> No
     payload, result = recorded(
         kind, {"inputs": {"a": TEXT}, **many}, {"outputs": {"output": TEXT}, **many}
     )
-    assert payload["$remit"] == result["$remit"] == "withheld"
+    assert payload["$remit"] == result["$remit"] == "redacted"
     assert TEXT not in json.dumps([payload, result])

@@ -19,11 +19,11 @@ PLACES = ("", "name", "name?", "lines[].note", "lines[].note?", "customer.email"
 TEXTS = (
     "string",
     "integer | null",
-    "string, withheld: type:Sensitive",
-    "string, withheld: name:token",
-    "string | null, withheld in part: type:Sensitive, withheld in part: name:token",
+    "string, redacted: type:Sensitive",
+    "string, redacted: name:token",
+    "string | null, redacted in part: type:Sensitive, redacted in part: name:token",
     "string, off: name:token",
-    "string, withheld: type:Sensitive, off: name:token, pattern:jwt",
+    "string, redacted: type:Sensitive, off: name:token, pattern:jwt",
 )
 
 

@@ -524,7 +524,7 @@ def test_declarations_are_others_in_a_block_of_isolated() -> None:
     assert adapters.declarations() is outside
 
 
-def test_arguments_of_a_tool_around_a_classified_step_are_withheld(
+def test_arguments_of_a_tool_around_a_classified_step_are_redacted(
     recorder: RecordingSink,
 ) -> None:
     """As its result; both are known when the tool ends."""
@@ -544,7 +544,7 @@ def test_arguments_of_a_tool_around_a_classified_step_are_withheld(
     assert "canary" not in str([(span.payload, span.result) for span in tools])
 
 
-def test_a_result_is_withheld_as_declared(recorder: RecordingSink) -> None:
+def test_a_result_is_redacted_as_declared(recorder: RecordingSink) -> None:
     """The whole result."""
     tool = adapters.declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
     with agent.run():
@@ -1298,8 +1298,8 @@ def test_the_payload_is_what_the_adapter_gives(recorder: RecordingSink) -> None:
     assert span.payload == {
         "tool_name": "vault",
         "call_id": "1",
-        "password": {"$remit": "withheld", "rule": "name:password"},
-        "inputs": {"$remit": "withheld", "rule": "classification:restricted"},
+        "password": {"$remit": "redacted", "rule": "name:password"},
+        "inputs": {"$remit": "redacted", "rule": "classification:restricted"},
     }
 
 
@@ -1534,7 +1534,7 @@ MESSAGES = [
 ]  # fmt: skip
 
 
-def test_what_a_classified_tool_withholds_stays_out_of_later_steps(recorder: RecordingSink) -> None:
+def test_what_a_classified_tool_redacts_stays_out_of_later_steps(recorder: RecordingSink) -> None:
     """Of models, agents and retrievers; roles, names, ids, counts and tokens stay."""
 
     @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
@@ -1561,7 +1561,7 @@ def test_what_a_classified_tool_withholds_stays_out_of_later_steps(recorder: Rec
         recorder.spans("fake:tool:ask")[0],
         recorder.spans("fake:llm")[1],
     )
-    marker = {"$remit": "withheld", "rule": "classification:restricted"}
+    marker = {"$remit": "redacted", "rule": "classification:restricted"}
     calls = before.payload["inputs"]["messages"][1]["tool_calls"]
     assert [call["args"] for call in calls] == [marker, {"town": "Ulm"}]
     assert before.payload["inputs"]["messages"][0]["content"] == "canary-question"
@@ -1579,8 +1579,8 @@ def test_what_a_classified_tool_withholds_stays_out_of_later_steps(recorder: Rec
     assert recorder.spans("fake:tool")[0].result == {"outputs": {"output": "open"}}
 
 
-def test_the_arguments_of_a_tool_are_withheld_with_its_result(recorder: RecordingSink) -> None:
-    """A step inside it withheld what it was given, also where the payload is known at the end."""
+def test_the_arguments_of_a_tool_are_redacted_with_its_result(recorder: RecordingSink) -> None:
+    """A step inside it redacted what it was given, also where the payload is known at the end."""
 
     @remit.span_type("desk:patient", data_risk=remit.risk(classification="restricted"))
     def patient(who: str) -> str:
@@ -1594,7 +1594,7 @@ def test_the_arguments_of_a_tool_are_withheld_with_its_result(recorder: Recordin
                 patient("canary")
                 tool.describe(payload)
                 tool.end({"outputs": {"output": "canary"}})
-    marker = {"$remit": "withheld", "rule": "classification:restricted"}
+    marker = {"$remit": "redacted", "rule": "classification:restricted"}
     for span in recorder.spans("fake:tool:ask"):
         kept = {"tool_name": "ask", "call_id": "1"}
         assert span.payload == {**kept, "inputs": marker}
@@ -1632,7 +1632,7 @@ def test_a_registration_names_the_kind_of_a_step_without_an_effect() -> None:
     }
 
 
-def test_a_key_that_is_found_by_its_shape_withholds_nothing_else(recorder: RecordingSink) -> None:
+def test_a_key_that_is_found_by_its_shape_redacts_nothing_else(recorder: RecordingSink) -> None:
     """Nor does a step of a run beside it."""
     model = adapters.declare("fake:llm", "llm")
     vault = adapters.declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
@@ -1744,7 +1744,7 @@ def test_a_permitted_step_is_counted_by_its_own_call() -> None:
                 adapters.permit(tool)
 
 
-def test_arguments_are_withheld_by_the_name_that_a_model_uses(recorder: RecordingSink) -> None:
+def test_arguments_are_redacted_by_the_name_that_a_model_uses(recorder: RecordingSink) -> None:
     """It is the name of the step or of its function, or one that the adapter notes."""
 
     @remit.span_type("adapters:card", data_risk=remit.risk(classification="restricted"))
@@ -1768,7 +1768,7 @@ def test_arguments_are_withheld_by_the_name_that_a_model_uses(recorder: Recordin
         adapters.start(by_function, {"inputs": {"who": "canary"}}).end()
         adapters.start(by_name, {"inputs": {"who": "canary"}}).end()
     payload = recorder.spans("fake:llm")[0].payload
-    marker = {"$remit": "withheld", "rule": "classification:restricted"}
+    marker = {"$remit": "redacted", "rule": "classification:restricted"}
     recorded = [each["args"] for each in payload["inputs"]["messages"][0]["tool_calls"]]
     assert recorded == [marker, marker, marker, {"who": "canary"}]
     for name in ("fake:tool:record", "fake:tool:patient_card"):

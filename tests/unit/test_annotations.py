@@ -288,7 +288,7 @@ def test_an_alias_is_read_when_it_is_asked(alias: str, expected: Marks) -> None:
     assert marks(NO_NAMES.info(names["Alias"])) == expected
 
 
-def test_an_annotation_that_is_too_large_to_read_withholds() -> None:
+def test_an_annotation_that_is_too_large_to_read_redacts() -> None:
     """There may be a mark in the rest of it."""
     made = typing.cast("Any", typing.Union)[tuple(type(f"C{n}", (), {}) for n in range(MAX_PARTS))]
     assert NO_NAMES.info(made).category == ""

@@ -26,7 +26,7 @@ RUNS: Final = 2000
 HOUR_US: Final = 3_600_000_000
 STATUSES: Final = ("unfinished", "cancelled", "complete", "failed", "unfinished")
 FLAGS: Final = {
-    "denied": 512, "withheld": 1024, "beyond": 2048, "undeclared": 256, "invalid": 16 | 64,
+    "denied": 512, "redacted": 1024, "beyond": 2048, "undeclared": 256, "invalid": 16 | 64,
     "unchecked": 32 | 128,
 }  # fmt: skip
 COUNTS: Final = (
@@ -141,11 +141,11 @@ def test_runs_add_up_their_spans(loaded: Loaded) -> None:
     ) == sorted((ref, *(sums[name] for name in names)) for ref, sums in expected.items())
 
 
-def test_labels_subjects_and_withheld_values_are_those_of_the_payloads(loaded: Loaded) -> None:
+def test_labels_subjects_and_redacted_values_are_those_of_the_payloads(loaded: Loaded) -> None:
     """The tables repeat what the payloads contain."""
     labels: list[Row] = []
     subjects: list[Row] = []
-    withheld: Counter[str] = Counter()
+    redacted: Counter[str] = Counter()
     for run_ref, _, parent_id, *_, payload, _ in loaded.spans():
         content = json.loads(payload)
         if parent_id is None:
@@ -156,12 +156,12 @@ def test_labels_subjects_and_withheld_values_are_those_of_the_payloads(loaded: L
                 digest = hashlib.sha256(content["subject"].encode()).hexdigest()
                 subjects.append((digest, run_ref))
         elif "token" in content:
-            withheld[content["token"]["rule"]] += 1
+            redacted[content["token"]["rule"]] += 1
 
     assert loaded.rows("run_labels", "key, value, run_ref") == sorted(labels)
     assert loaded.rows("run_subjects", "subject_hash, run_ref") == sorted(subjects)
-    grouped = loaded.ask("SELECT rule, SUM(times) FROM withheld_days GROUP BY rule")
-    assert {rule: int(times) for rule, times in grouped} == withheld
+    grouped = loaded.ask("SELECT rule, SUM(times) FROM redacted_days GROUP BY rule")
+    assert {rule: int(times) for rule, times in grouped} == redacted
 
 
 def test_each_finding_has_its_span(loaded: Loaded) -> None:

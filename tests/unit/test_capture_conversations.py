@@ -199,17 +199,17 @@ def test_other_texts_are_recorded(text: str) -> None:
     assert asked([text])["messages"] == [text]
 
 
-def test_a_secret_near_the_end_of_a_long_text_is_withheld() -> None:
+def test_a_secret_near_the_end_of_a_long_text_is_redacted() -> None:
     """What is kept of the end is searched like the beginning."""
     key = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
     shown = asked(["lorem ipsum " * 100_000 + key])["messages"]
-    assert shown == [{"$remit": "withheld", "rule": "pattern:llm_key"}]
+    assert shown == [{"$remit": "redacted", "rule": "pattern:llm_key"}]
     lines = "\n".join(["MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn" * 2] * 50)
     text = f"{'lorem ipsum ' * 100_000}-----BEGIN RSA PRIVATE KEY-----\n{lines}"
-    assert asked([text])["messages"] == [{"$remit": "withheld", "rule": "pattern:private_key"}]
+    assert asked([text])["messages"] == [{"$remit": "redacted", "rule": "pattern:private_key"}]
 
 
-def test_a_secret_behind_its_flag_is_withheld_where_a_list_goes_on() -> None:
+def test_a_secret_behind_its_flag_is_redacted_where_a_list_goes_on() -> None:
     """The flag is in the part that is left out."""
     arguments = ["--password" if number % 2 else f"sesame{number}" for number in range(6001)]
     shown = asked(arguments)["messages"]

@@ -12,9 +12,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from remit._capture.encode import Rules
 from remit._capture.errors import error_payload
-from remit._capture.withheld import WithheldTexts
+from remit._capture.redacted import RedactedTexts
 from remit._inspect.introspection import is_a
-from tests.captured import plan_of, withheld
+from tests.captured import plan_of, redacted
 from tests.strategies import CALLS, hostile_values
 from tests.subtests import each
 
@@ -159,7 +159,7 @@ def test_a_message_is_redacted_as_a_value_is(error: BaseException, rule: str | N
     shown = told(error)
     assert "canary" not in json.dumps(shown)
     if rule is not None:
-        assert shown["message"] == withheld(rule)
+        assert shown["message"] == redacted(rule)
 
 
 def test_a_validation_error_is_told_without_the_input() -> None:
@@ -212,12 +212,12 @@ def login(user: str, password: str, card: SecretStr, pin: int, extra: object = N
         pytest.param("wrong password hunter2x", True, id="an argument by name"),
         pytest.param("card 4242-plain refused", True, id="a value of a secret type"),
         pytest.param("pin 91823 is wrong", True, id="a number"),
-        pytest.param("deep-one is wrong", True, id="inside a withheld container"),
+        pytest.param("deep-one is wrong", True, id="inside a redacted container"),
         pytest.param("deep-two is wrong", True, id="inside a nested value"),
         pytest.param("abc", False, id="a text too short to tell"),
     ],
 )
-def test_a_message_that_quotes_a_withheld_argument_is_withheld(
+def test_a_message_that_quotes_a_redacted_argument_is_redacted(
     message: str, *, quotes: bool
 ) -> None:
     """The usual way in which a secret leaves: an f-string in an exception."""
@@ -226,13 +226,13 @@ def test_a_message_that_quotes_a_withheld_argument_is_withheld(
     args = ("bob", "hunter2x", SecretStr("4242-plain"), 91823, extra)
     rules = Rules().in_run()
     plan.params(args, {}, rules)
-    before = rules.withheld.total()
+    before = rules.redacted.total()
     shown = json.loads(error_payload(ValueError(message), rules))["error"]
-    assert shown["message"] == (withheld("quoted") if quotes else message)
-    assert rules.withheld["quoted"] == rules.withheld.total() - before == int(quotes)
+    assert shown["message"] == (redacted("quoted") if quotes else message)
+    assert rules.redacted["quoted"] == rules.redacted.total() - before == int(quotes)
 
 
-def test_a_large_withheld_argument_is_searched_to_a_limit() -> None:
+def test_a_large_redacted_argument_is_searched_to_a_limit() -> None:
     """Two hundred values of it."""
     rules = Rules().in_run()
     plan_of(login).params(("bob", [f"word {n}" for n in range(5000)]), {}, rules)
@@ -241,8 +241,8 @@ def test_a_large_withheld_argument_is_searched_to_a_limit() -> None:
 
 
 def having(*texts: str) -> Rules:
-    """Return the rules of a run that has withheld *texts*."""
-    return Rules(texts=WithheldTexts(texts))
+    """Return the rules of a run that has redacted *texts*."""
+    return Rules(texts=RedactedTexts(texts))
 
 
 def chain(length: int) -> BaseException:
@@ -256,11 +256,11 @@ def chain(length: int) -> BaseException:
 
 
 @each("length", [1, 2, 5])
-def test_an_error_that_repeats_the_text_of_its_cause_is_withheld_too(length: int) -> None:
+def test_an_error_that_repeats_the_text_of_its_cause_is_redacted_too(length: int) -> None:
     """The function that wraps the error never had the secret."""
     rules = having("hunter2x")
-    assert told(chain(length), rules)["message"] == withheld("quoted")
-    assert rules.withheld == Counter(quoted=min(1 + length, 6))
+    assert told(chain(length), rules)["message"] == redacted("quoted")
+    assert rules.redacted == Counter(quoted=min(1 + length, 6))
 
 
 def test_an_error_that_says_something_else_than_its_cause_is_told() -> None:

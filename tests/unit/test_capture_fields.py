@@ -1,4 +1,4 @@
-"""Fields that a declaration withholds: marks, secret types, hidden ones, in every kind of class."""
+"""Fields that a declaration redacts: marks, secret types, hidden ones, in every kind of class."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from remit._capture.type_readers import MarkedKey, rule_of, type_category
 from remit._inspect.annotations import class_scope
 from remit._inspect.fields import fields_of
 from remit._inspect.marks import Sensitive
-from tests.captured import copy_of, withheld
+from tests.captured import copy_of, redacted
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
-SENSITIVE = withheld("type:Sensitive")
-SECRET = withheld("type:SecretStr")
-EXCLUDED = withheld("hidden:exclude")
-NOT_IN_REPR = withheld("hidden:repr")
-NAMED = withheld("name:password")
+SENSITIVE = redacted("type:Sensitive")
+SECRET = redacted("type:SecretStr")
+EXCLUDED = redacted("hidden:exclude")
+NOT_IN_REPR = redacted("hidden:repr")
+NAMED = redacted("name:password")
 
 Marked = Annotated[str, Sensitive("health_and_medical")]
 
@@ -43,7 +43,7 @@ UNCHECKED: dict[str, Any] = {"secret": "canary"}
 
 
 class Model(BaseModel):
-    """Every way to withhold a field of a model."""
+    """Every way to redact a field of a model."""
 
     plain: str = "a"
     marked: Marked = "b"
@@ -62,7 +62,7 @@ class Child(Model):
 
 @dataclass
 class Record:
-    """Every way to withhold a field of a dataclass."""
+    """Every way to redact a field of a dataclass."""
 
     start: InitVar[int] = 0
     shared: ClassVar[int] = 1
@@ -74,7 +74,7 @@ class Record:
 
 @pydantic_dataclasses.dataclass
 class Checked:
-    """Every way to withhold a field of a pydantic dataclass."""
+    """Every way to redact a field of a pydantic dataclass."""
 
     plain: str = "a"
     marked: Marked = "b"
@@ -84,7 +84,7 @@ class Checked:
 
 @attrs.define
 class Attrs:
-    """Every way to withhold a field of an attrs class."""
+    """Every way to redact a field of an attrs class."""
 
     plain: str = "a"
     marked: Marked = "b"
@@ -93,7 +93,7 @@ class Attrs:
 
 
 class Struct(msgspec.Struct):
-    """Every way to withhold a field of a Struct."""
+    """Every way to redact a field of a Struct."""
 
     plain: str = "a"
     marked: Marked = "b"
@@ -168,7 +168,7 @@ class State(TypedDict):
         pytest.param(Login("u", "p"), ["u", NAMED, SENSITIVE], id="a NamedTuple"),
     ],
 )
-def test_a_withheld_field_keeps_its_key_and_loses_its_value(value: object, written: object) -> None:
+def test_a_redacted_field_keeps_its_key_and_loses_its_value(value: object, written: object) -> None:
     """The payload keeps the schema's keys; annotations here are strings, looked up by name."""
     assert copy_of(value) == written
     assert copy_of([value]) == [written]
@@ -184,9 +184,9 @@ class Person:
 
 
 @pytest.mark.parametrize("value", [Person("a", "b", "c")], ids=["a dataclass"])
-def test_a_field_of_an_excluded_category_is_withheld(value: object) -> None:
+def test_a_field_of_an_excluded_category_is_redacted(value: object) -> None:
     """By its name or by its type."""
-    rule = withheld("category:contact_information")
+    rule = redacted("category:contact_information")
     assert copy_of(value, excluded="contact_information") == {
         "name": "a",
         "phone": rule,
@@ -195,10 +195,10 @@ def test_a_field_of_an_excluded_category_is_withheld(value: object) -> None:
     assert copy_of(value) == {"name": "a", "phone": "b", "mail": "c"}
 
 
-def test_a_value_whose_type_shows_an_excluded_category_is_withheld() -> None:
+def test_a_value_whose_type_shows_an_excluded_category_is_redacted() -> None:
     """An address has a type of its own, whatever it is called."""
     value = {"peer": ipaddress.ip_address("10.0.0.1")}
-    rule = withheld("category:location_and_tracking")
+    rule = redacted("category:location_and_tracking")
     assert copy_of(value, excluded="location_and_tracking") == {"peer": rule}
 
 

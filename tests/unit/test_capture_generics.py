@@ -10,14 +10,14 @@ from pydantic import BaseModel, EmailStr, Field, RootModel
 
 from remit._inspect.fields import type_arguments
 from remit._inspect.marks import Sensitive
-from tests.captured import copy_of, params_of, plan_of, result_of, withheld
+from tests.captured import copy_of, params_of, plan_of, redacted, result_of
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
-SENSITIVE = withheld("type:Sensitive")
+SENSITIVE = redacted("type:Sensitive")
 CONTACT = "contact_information"
-EXCLUDED = withheld(f"category:{CONTACT}")
+EXCLUDED = redacted(f"category:{CONTACT}")
 
 Marked = Annotated[str, Sensitive("health_and_medical")]
 T = TypeVar("T")
@@ -96,7 +96,7 @@ ONE = Diagnosis("canary")
     [
         pytest.param(ONE, SENSITIVE, id="a root"),
         pytest.param(Findings({"flu": "canary"}), SENSITIVE, id="a root of a dict"),
-        pytest.param(Unshown("canary"), withheld("hidden:repr"), id="a hidden root"),
+        pytest.param(Unshown("canary"), redacted("hidden:repr"), id="a hidden root"),
         pytest.param([ONE], [SENSITIVE], id="in a list"),
         pytest.param({ONE: 1}, {"<type:Sensitive 1>": 1}, id="a key"),
         pytest.param(
@@ -111,7 +111,7 @@ ONE = Diagnosis("canary")
         pytest.param(Middle("a"), {"content": "a"}, id="nothing given yet"),
     ],
 )
-def test_a_root_and_a_type_variable_are_withheld_by_what_is_said_of_them(
+def test_a_root_and_a_type_variable_are_redacted_by_what_is_said_of_them(
     value: object, written: object
 ) -> None:
     """As a field is, by its annotation."""
@@ -125,7 +125,7 @@ def test_a_root_and_a_type_variable_are_withheld_by_what_is_said_of_them(
         pytest.param(MailBox("a@b.example"), {"content": EXCLUDED}, id="a type variable"),
     ],
 )
-def test_what_shows_an_excluded_category_is_withheld(value: object, written: object) -> None:
+def test_what_shows_an_excluded_category_is_redacted(value: object, written: object) -> None:
     """By the type of the root, or of what is given for the variable."""
     assert copy_of(value, excluded=CONTACT) == written
 
@@ -138,7 +138,7 @@ def test_what_shows_an_excluded_category_is_withheld(value: object, written: obj
         pytest.param(HealthBox("canary"), {"content": SENSITIVE}, id="a generic dataclass"),
     ],
 )
-def test_they_are_withheld_from_results(value: object, written: object) -> None:
+def test_they_are_redacted_from_results(value: object, written: object) -> None:
     """Also where a root would be the object itself."""
 
     def step() -> object:

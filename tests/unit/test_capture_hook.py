@@ -8,12 +8,13 @@ from collections import Counter, OrderedDict
 
 import pytest
 
-from remit._capture.encode import Rules, capture_mapping, redacted
+from remit._capture import encode
+from remit._capture.encode import Rules, capture_mapping
 from remit._capture.errors import error_payload
 from remit._capture.plan import Plan
 from remit._capture.stream import Stream
 from remit.errors import DeniedError, Violation
-from tests.captured import copy_of, opaque, plan_of, withheld
+from tests.captured import copy_of, opaque, plan_of, redacted
 from tests.subtests import each
 
 
@@ -37,26 +38,26 @@ def denies(payload: dict[str, object]) -> object:
         pytest.param(json.dumps, id="a text"),
     ],
 )
-def test_a_hook_that_fails_withholds_the_payload(hook: object) -> None:
+def test_a_hook_that_fails_redacts_the_payload(hook: object) -> None:
     """Nothing is recorded that it might have wanted to hide."""
     rules = Rules(hook=hook)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    assert json.loads(capture_mapping({"a": "canary"}, rules)) == withheld("hook")
-    assert rules.withheld == Counter({"hook": 1})
+    assert json.loads(capture_mapping({"a": "canary"}, rules)) == redacted("hook")
+    assert rules.redacted == Counter({"hook": 1})
 
 
-def test_the_walk_after_a_hook_withholds_nothing_more() -> None:
+def test_the_walk_after_a_hook_redacts_nothing_more() -> None:
     """The marker of what follows a flag is what follows it."""
     rules = Rules(hook=lambda payload: payload)
-    recorded = {"argv": ["run", "--token", withheld("name:token"), "-p", "8080"]}
+    recorded = {"argv": ["run", "--token", redacted("name:token"), "-p", "8080"]}
     assert (
         json.loads(capture_mapping({"argv": ["run", "--token", "canary", "-p", "8080"]}, rules))
         == recorded
     )
-    assert rules.withheld == Counter({"name:token": 1})
+    assert rules.redacted == Counter({"name:token": 1})
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), CancelledError()], ids=repr)
-def test_a_hook_that_exits_withholds_the_payload_and_ends_nothing(error: BaseException) -> None:
+def test_a_hook_that_exits_redacts_the_payload_and_ends_nothing(error: BaseException) -> None:
     """No hook of the user's makes remit raise into the program."""
 
     def leaving(payload: dict[str, object]) -> object:
@@ -64,8 +65,8 @@ def test_a_hook_that_exits_withholds_the_payload_and_ends_nothing(error: BaseExc
         raise error
 
     rules = Rules(hook=leaving)
-    assert json.loads(capture_mapping({"a": "canary"}, rules)) == withheld("hook")
-    assert rules.withheld == {"hook": 1}
+    assert json.loads(capture_mapping({"a": "canary"}, rules)) == redacted("hook")
+    assert rules.redacted == {"hook": 1}
 
 
 def test_ctrl_c_in_a_hook_passes_and_nothing_is_recorded() -> None:
@@ -80,7 +81,7 @@ def test_ctrl_c_in_a_hook_passes_and_nothing_is_recorded() -> None:
 
 
 def test_a_hook_sees_plain_json_and_its_answer_is_recorded() -> None:
-    """What the rules withheld it never sees."""
+    """What the rules redacted it never sees."""
     seen: list[object] = []
 
     def hook(payload: dict[str, object]) -> object:
@@ -90,9 +91,9 @@ def test_a_hook_sees_plain_json_and_its_answer_is_recorded() -> None:
 
     rules = Rules(hook=hook)
     shown = json.loads(capture_mapping({"a": {1, 2}, "b": "x", "password": "y"}, rules))
-    assert seen == [{"a": [1, 2], "b": "x", "password": withheld("name:password")}]
-    assert shown == {"a": [1, 2], "b": "changed", "password": withheld("name:password")}
-    assert rules.withheld == Counter({"name:password": 1})
+    assert seen == [{"a": [1, 2], "b": "x", "password": redacted("name:password")}]
+    assert shown == {"a": [1, 2], "b": "changed", "password": redacted("name:password")}
+    assert rules.redacted == Counter({"name:password": 1})
 
 
 def test_the_answer_of_a_hook_is_walked_again() -> None:
@@ -101,10 +102,10 @@ def test_the_answer_of_a_hook_is_walked_again() -> None:
     rules = Rules(hook=lambda _: answer)
     assert json.loads(capture_mapping({}, rules)) == {
         "a": opaque("object"),
-        "secret": withheld("name:secret"),
-        "key": withheld("pattern:llm_key"),
+        "secret": redacted("name:secret"),
+        "key": redacted("pattern:llm_key"),
     }
-    assert rules.withheld == Counter({"name:secret": 1, "pattern:llm_key": 1})
+    assert rules.redacted == Counter({"name:secret": 1, "pattern:llm_key": 1})
 
 
 def test_the_answer_of_a_hook_is_bounded() -> None:
@@ -131,7 +132,7 @@ def test_a_hook_is_not_asked_about_what_it_calls_itself() -> None:
 
     rules = Rules(hook=hook)
     assert json.loads(capture_mapping({"a": 1}, rules)) == {"a": 1}
-    assert json.loads(inner[0]) == withheld("hook")
+    assert json.loads(inner[0]) == redacted("hook")
     assert json.loads(capture_mapping({"a": 2}, rules)) == {"a": 2}
 
 
@@ -153,7 +154,7 @@ def test_every_door_asks_the_hook() -> None:
     Stream(rules, plan).payload(None)
     error_payload(ValueError("3"), rules)
     capture_mapping({"a": 4}, rules)
-    redacted({"a": 5}, rules)
+    encode.redacted({"a": 5}, rules)
     assert seen == [
         '{"a": 1}',
         '{"result": 2}',
@@ -168,9 +169,9 @@ def test_every_door_asks_the_hook() -> None:
     ("value", "written"),
     [
         pytest.param({"limit": 10}, {"limit": 10}, id="a named default"),
-        pytest.param({"password": "x"}, {"password": withheld("name:password")}, id="a secret"),
+        pytest.param({"password": "x"}, {"password": redacted("name:password")}, id="a secret"),
         pytest.param([1, (2,)], [1, [2]], id="an example"),
-        pytest.param("sk-proj-9aB8cD7eF6gH5iJ4kL3m", withheld("pattern:llm_key"), id="a key"),
+        pytest.param("sk-proj-9aB8cD7eF6gH5iJ4kL3m", redacted("pattern:llm_key"), id="a key"),
         pytest.param(5, 5, id="a number"),
         pytest.param(object(), opaque("object"), id="an object"),
     ],
@@ -179,14 +180,14 @@ def test_what_stands_in_a_schema_is_redacted_as_a_payload_is(
     value: object, written: object
 ) -> None:
     """Defaults, examples, enumerated values."""
-    assert redacted(value, Rules()) == written
+    assert encode.redacted(value, Rules()) == written
 
 
-def test_a_schema_value_that_the_hook_withholds_is_a_marker() -> None:
+def test_a_schema_value_that_the_hook_redacts_is_a_marker() -> None:
     """With and without a name."""
     rules = Rules(hook=raises)
-    assert redacted({"a": 1}, rules) == withheld("hook")
-    assert redacted(1, rules) == withheld("hook")
+    assert encode.redacted({"a": 1}, rules) == redacted("hook")
+    assert encode.redacted(1, rules) == redacted("hook")
 
 
 def test_what_is_handed_in_by_hand_and_is_no_mapping_stands_under_value() -> None:

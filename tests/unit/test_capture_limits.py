@@ -14,7 +14,7 @@ import pytest
 from remit._capture.encode import Rules, capture_mapping
 from remit._capture.plan import Plan
 from remit._inspect.introspection import snapshot as first_of
-from tests.captured import copy_of, params_of, plan_of, result_of, withheld
+from tests.captured import copy_of, params_of, plan_of, redacted, result_of
 from tests.subtests import each
 from tests.untraced import least_cpu_s
 
@@ -226,11 +226,11 @@ def test_a_payload_of_which_nothing_fits_is_one_marker() -> None:
     assert shown["of"] > 256
 
 
-def test_what_was_withheld_is_counted_once_however_often_it_is_walked() -> None:
+def test_what_was_redacted_is_counted_once_however_often_it_is_walked() -> None:
     """A payload that does not fit is walked again."""
     rules = Rules(1000)
     capture_mapping({"password": "x", "text": "\x00" * 5000}, rules)
-    assert rules.withheld == {"name:password": 1}
+    assert rules.redacted == {"name:password": 1}
 
 
 def test_a_container_that_changes_meanwhile_is_recorded_empty() -> None:
@@ -272,9 +272,9 @@ def test_a_huge_argument_is_recorded_within_the_limit(value: object) -> None:
     assert '"cut"' in json.dumps(json.loads(data)["document"])
 
 
-def test_a_withheld_text_costs_no_copy() -> None:
+def test_a_redacted_text_costs_no_copy() -> None:
     """The value is not walked at all."""
-    assert copy_of({"password": ["x"] * 10_000_000}) == {"password": withheld("name:password")}
+    assert copy_of({"password": ["x"] * 10_000_000}) == {"password": redacted("name:password")}
 
 
 def test_a_type_that_was_first_met_near_the_recursion_limit_is_recorded_later() -> None:

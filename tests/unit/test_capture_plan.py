@@ -1,4 +1,4 @@
-"""Plans: how arguments find their parameters, and what a declaration withholds of each side."""
+"""Plans: how arguments find their parameters, and what a declaration redacts of each side."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from remit._capture.encode import Rules
-from remit._capture.withheld import WithheldTexts
+from remit._capture.redacted import RedactedTexts
 from remit._inspect.marks import Skip
 from remit._inspect.signature import read
-from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
+from tests.captured import marked, opaque, ordinary, params_of, plan_of, redacted
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -115,7 +115,7 @@ CALLS = [
             "order_id": "a",
             "limit": 1,
             "fast": False,
-            "**": {"limit": 2, "password": withheld("name:password")},
+            "**": {"limit": 2, "password": redacted("name:password")},
         },
         id="an argument given twice, and a secret one",
     ),
@@ -129,7 +129,7 @@ CALLS = [
         {
             "first": "a",
             "rest": [1, 2],
-            "others": {"b": 3, "password": withheld("name:password")},
+            "others": {"b": 3, "password": redacted("name:password")},
         },
         id="args and kwargs under their own names",
     ),
@@ -160,8 +160,8 @@ CALLS = [
         {},
         {
             "user": "u",
-            "password": withheld("name:password"),
-            "api_key": withheld("name:api_key"),
+            "password": redacted("name:password"),
+            "api_key": redacted("name:api_key"),
         },
         id="secret names",
     ),
@@ -169,7 +169,7 @@ CALLS = [
         secretive,
         ("u",),
         {"api_key": {"a": 1}},
-        {"user": "u", "password": None, "api_key": withheld("name:api_key")},
+        {"user": "u", "password": None, "api_key": redacted("name:api_key")},
         id="no password",
     ),
     pytest.param(
@@ -177,8 +177,8 @@ CALLS = [
         ("n", SecretStr("s"), "m", "p"),
         {},
         {
-            "note": withheld("type:Sensitive"),
-            "token_type": withheld("type:SecretStr"),
+            "note": redacted("type:Sensitive"),
+            "token_type": redacted("type:SecretStr"),
             "mail": "m",
             "phone": "p",
         },
@@ -205,7 +205,7 @@ CALLS = [
         marked,
         ("n", "not even a SecretStr"),
         {},
-        {"note": withheld("type:Sensitive"), "token_type": withheld("type:SecretStr")},
+        {"note": redacted("type:Sensitive"), "token_type": redacted("type:SecretStr")},
         id="a call that will fail, with a secret of the wrong type",
     ),
     pytest.param(
@@ -218,7 +218,7 @@ CALLS = [
             "tags": ["a"],
             "make": opaque("builtin_function_or_method"),
             "far": "Infinity",
-            "url": withheld("pattern:url_password"),
+            "url": redacted("pattern:url_password"),
         },
         id="defaults of every kind",
     ),
@@ -267,7 +267,7 @@ def search(session: object, words: str) -> None:
     del session, words
 
 
-PASSWORD = withheld("name:password")
+PASSWORD = redacted("name:password")
 MOVED = {"session": PASSWORD, "user": PASSWORD, "password": PASSWORD}
 
 
@@ -294,7 +294,7 @@ MOVED = {"session": PASSWORD, "user": PASSWORD, "password": PASSWORD}
             ("a", "b"),
             {},
             {"session": "a", "words": "b", "retries": 3},
-            id="nothing to withhold",
+            id="nothing to redact",
         ),
         pytest.param(
             remembering(login),
@@ -343,13 +343,13 @@ def test_a_keyword_of_a_users_own_class_is_read_as_text() -> None:
     assert params_of(plan_of(ordinary), "a", **{Name("limit"): 5})["limit"] == 5
 
 
-def test_what_names_withhold_is_counted_on_every_call() -> None:
+def test_what_names_redact_is_counted_on_every_call() -> None:
     """Also where the walk is left out."""
     rules = Rules()
     plan = plan_of(secretive)
     for _ in range(3):
         plan.params(("u", "p"), {}, rules)
-    assert rules.withheld == Counter({"name:password": 3, "name:api_key": 3})
+    assert rules.redacted == Counter({"name:password": 3, "name:api_key": 3})
 
 
 @pytest.mark.parametrize(
@@ -369,14 +369,14 @@ def test_what_names_withhold_is_counted_on_every_call() -> None:
         (injected_rest, ("o", 1, 2), {}),
     ],
 )
-def test_calls_with_something_withheld_are_recorded_as_by_the_walk(
+def test_calls_with_something_redacted_are_recorded_as_by_the_walk(
     step: Callable[..., object], args: tuple[object, ...], named: dict[str, object]
 ) -> None:
     """Payload, counts and collected texts; with a rule off every call is walked."""
     fast, walked = Rules().in_run(), Rules(off=frozenset({"name:ssn"})).in_run()
     plan = plan_of(step)
     assert plan.params(args, named, fast) == plan.params(args, named, walked)
-    assert fast.withheld == walked.withheld
+    assert fast.redacted == walked.redacted
     assert set(fast.texts or ()) == set(walked.texts or ())
 
 
@@ -395,22 +395,22 @@ def test_what_is_given_twice_is_told_apart() -> None:
     }
 
 
-def test_a_key_that_comes_by_name_is_withheld() -> None:
+def test_a_key_that_comes_by_name_is_redacted() -> None:
     """Whatever the parameter is called."""
     assert params_of(plan_of(ordinary), "7", limit="password=hunter2x") == {
         "order_id": "7",
-        "limit": withheld("pattern:assignment"),
+        "limit": redacted("pattern:assignment"),
         "fast": False,
     }
 
 
 def test_a_parameter_may_have_a_name_that_classes_use() -> None:
-    """It is recorded as any other, or withheld as any other."""
+    """It is recorded as any other, or redacted as any other."""
     assert params_of(plan_of(dunder), "mine", "p-1234") == {
         "__module__": "mine",
-        "password": withheld("name:password"),
+        "password": redacted("name:password"),
     }
-    texts = WithheldTexts()
+    texts = RedactedTexts()
     plan_of(dunder, keep={"__module__": False}).params(("mine-1", "p-1"), {}, Rules(texts=texts))
     assert list(texts) == ["mine-1"]
 
@@ -419,7 +419,7 @@ def test_arguments_that_a_decorator_may_move_are_not_bound_quickly() -> None:
     """Which of them is the password nobody knows."""
     reading = replace(read(secretive, skip_first=False), positions_known=False)
     assert json.loads(plan_of(reading).params(("p-1234", "ada"), {}, Rules())) == {
-        "user": withheld("name:password"),
-        "password": withheld("name:password"),
-        "api_key": withheld("name:api_key"),
+        "user": redacted("name:password"),
+        "password": redacted("name:password"),
+        "api_key": redacted("name:api_key"),
     }

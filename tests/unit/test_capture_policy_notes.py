@@ -38,12 +38,12 @@ WRITTEN = [
     [
         pytest.param({}, id="nothing"),
         pytest.param({"order": 7}, id="parameters"),
-        pytest.param({"order": {"$remit": "withheld", "rule": "key"}}, id="a marker inside"),
+        pytest.param({"order": {"$remit": "redacted", "rule": "key"}}, id="a marker inside"),
         pytest.param({"$$remit": {"exceeds": "mine"}}, id="the user's own key"),
         pytest.param({"exceeds": ["mine"]}, id="a parameter called so"),
         pytest.param({"a": {"$$remit": {"unregistered": True}}}, id="the note's text inside"),
         pytest.param({"$$remit": {"unregistered": True}}, id="the note's text"),
-        pytest.param({"$remit": "withheld", "rule": "hook"}, id="withheld as a whole"),
+        pytest.param({"$remit": "redacted", "rule": "hook"}, id="redacted as a whole"),
         pytest.param({"$remit": "cut", "of": 9, "unit": "bytes"}, id="cut as a whole"),
     ],
 )
@@ -156,7 +156,7 @@ def test_the_declaration_applies_to_what_is_set_by_hand(remit_recorder: Recordin
         with remit.span("list") as span:
             span.set_result(as_returned)
     step, block, failed, listed = (each.result or {} for each in remit_recorder.spans())
-    marker = {"$remit": "withheld", "rule": "classification:secret"}
+    marker = {"$remit": "redacted", "rule": "classification:secret"}
     assert step == block == marker
     assert failed["error"] == {"type": "failed", "message": marker}
     assert listed == {"result": ["Ada"]}

@@ -39,14 +39,14 @@ def docstrings() -> Iterator[tuple[str, str]]:
                     yield name, text
 
 
-def test_no_docstring_of_the_standard_library_is_withheld() -> None:
+def test_no_docstring_of_the_standard_library_is_redacted() -> None:
     """Nor is any part of one taken for a key."""
     told = list(docstrings())
     assert len(told) > MIN_DOCSTRINGS
     assert [(name, key_shaped(text)) for name, text in told if key_shaped(text) is not None] == []
 
 
-def test_hardly_a_name_of_the_standard_library_is_withheld() -> None:
+def test_hardly_a_name_of_the_standard_library_is_redacted() -> None:
     """Only those that are of a password, a cookie, a token by their last word."""
     names = {
         node.arg for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.arg)

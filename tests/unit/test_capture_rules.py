@@ -19,7 +19,7 @@ from remit._capture.rules.names import KEY_RULES, MAX_VERDICTS, PLAIN_NAMES, nam
 from remit._capture.rules.pattern_rules import PATTERN_RULES
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.rules.switches import FIXED, SWITCHES
-from tests.captured import copy_of, withheld
+from tests.captured import copy_of, redacted
 from tests.subtests import each
 from tests.untraced import least_cpu_s
 
@@ -40,10 +40,10 @@ def examples(kind: str, column: str) -> list[Any]:
     ]
 
 
-@each(("rule", "name"), examples("name", "withheld"))
-def test_a_value_under_a_secret_name_is_withheld(rule: str, name: str) -> None:
+@each(("rule", "name"), examples("name", "redacted"))
+def test_a_value_under_a_secret_name_is_redacted(rule: str, name: str) -> None:
     """Each name of the table, as a key, whatever the value."""
-    assert copy_of({name: "canary"}) == {name: withheld(rule)}
+    assert copy_of({name: "canary"}) == {name: redacted(rule)}
 
 
 @each(("rule", "name"), examples("name", "recorded"))
@@ -52,11 +52,11 @@ def test_a_value_under_an_ordinary_name_is_recorded(rule: str, name: str) -> Non
     assert copy_of({name: "x"}) == {name: "x"}, f"{rule} eats it"
 
 
-@each(("rule", "text"), examples("pattern", "withheld"))
-def test_a_text_in_which_a_key_shows_is_withheld(rule: str, text: str) -> None:
+@each(("rule", "text"), examples("pattern", "redacted"))
+def test_a_text_in_which_a_key_shows_is_redacted(rule: str, text: str) -> None:
     """Each shape of the table, alone and inside other text."""
-    assert copy_of(text) == withheld(rule)
-    assert copy_of(f"before that: {text} and after") == withheld(rule)
+    assert copy_of(text) == redacted(rule)
+    assert copy_of(f"before that: {text} and after") == redacted(rule)
 
 
 @each(("rule", "text"), examples("pattern", "recorded"))
@@ -65,11 +65,11 @@ def test_a_text_that_looks_alike_is_recorded(rule: str, text: str) -> None:
     assert copy_of(text) == text, f"{rule} eats it"
 
 
-@each(("rule", "name"), examples("category", "withheld"))
-def test_an_excluded_category_is_withheld_by_name(rule: str, name: str) -> None:
+@each(("rule", "name"), examples("category", "redacted"))
+def test_an_excluded_category_is_redacted_by_name(rule: str, name: str) -> None:
     """A declaration that excludes a category makes its names count."""
     category = rule.partition(":")[2]
-    assert copy_of({name: "x"}, excluded=category) == {name: withheld(rule)}
+    assert copy_of({name: "x"}, excluded=category) == {name: redacted(rule)}
     assert copy_of({name: "x"}) == {name: "x"}
 
 
@@ -79,18 +79,18 @@ def test_a_name_of_no_excluded_category_is_recorded(rule: str, name: str) -> Non
     assert copy_of({name: "x"}, excluded=rule.partition(":")[2]) == {name: "x"}
 
 
-def test_every_rule_of_the_table_tells_what_it_withholds_with_examples() -> None:
+def test_every_rule_of_the_table_tells_what_it_redacts_with_examples() -> None:
     """The documentation prints the table; a row without examples says nothing."""
     assert {rule.name for rule in RULES} == SWITCHES | FIXED
     for rule in RULES:
-        assert rule.withholds, rule.name
-        assert rule.withheld, rule.name
+        assert rule.redacts, rule.name
+        assert rule.redacted, rule.name
         assert rule.recorded, rule.name
 
 
 def test_shapes_of_keys_are_never_shorter_than_what_is_looked_at() -> None:
     """Shorter texts skip the search altogether, but for those with the sign of a setting."""
-    texts = [text for rule in rules_of("pattern") for text in rule.withheld if SIGN not in text]
+    texts = [text for rule in rules_of("pattern") for text in rule.redacted if SIGN not in text]
     assert min(map(len, texts)) >= SHORTEST
 
 
@@ -104,9 +104,9 @@ def test_nothing_is_given_away_by_none_and_booleans(value: object) -> None:
 
 
 @each("value", ["x", 5, 1.5, ["x"], {"a": "x"}, b"x", object()], ids=type)
-def test_whatever_stands_under_a_secret_name_is_withheld_whole(value: object) -> None:
+def test_whatever_stands_under_a_secret_name_is_redacted_whole(value: object) -> None:
     """Containers are not looked into."""
-    assert copy_of({"password": value}) == {"password": withheld("name:password")}
+    assert copy_of({"password": value}) == {"password": redacted("name:password")}
 
 
 @each(
@@ -114,14 +114,14 @@ def test_whatever_stands_under_a_secret_name_is_withheld_whole(value: object) ->
     [SecretStr("x"), SecretBytes(b"x"), Secret[int](5), OldSecretStr("x")],
     ids=["SecretStr", "SecretBytes", "Secret", "SecretStr of pydantic 1"],
 )
-def test_values_of_secret_types_are_withheld(value: object) -> None:
+def test_values_of_secret_types_are_redacted(value: object) -> None:
     """Wherever they stand."""
-    rule = withheld("type:SecretStr")
+    rule = redacted("type:SecretStr")
     assert copy_of(value) == rule
     assert copy_of([value, {"a": value}]) == [rule, {"a": rule}]
 
 
-def test_a_secret_that_is_a_key_is_withheld() -> None:
+def test_a_secret_that_is_a_key_is_redacted() -> None:
     """A key of a dict is a value too."""
     assert copy_of({SecretStr("x"): 1}) == {"<type:SecretStr 1>": 1}
 
@@ -131,21 +131,21 @@ def test_a_secret_that_is_a_key_is_withheld() -> None:
     [
         pytest.param(
             [("Authorization", "canary"), ("Accept", "x")],
-            [["Authorization", withheld("name:authorization")], ["Accept", "x"]],
+            [["Authorization", redacted("name:authorization")], ["Accept", "x"]],
             id="pairs of headers",
         ),
         pytest.param(
             [["X-Api-Key", "canary"]],
-            [["X-Api-Key", withheld("name:api_key")]],
+            [["X-Api-Key", redacted("name:api_key")]],
             id="pairs as JSON has them",
         ),
         pytest.param(
-            ("password", "canary"), ["password", withheld("name:password")], id="a lone pair"
+            ("password", "canary"), ["password", redacted("name:password")], id="a lone pair"
         ),
         pytest.param(["password", "email"], ["password", "email"], id="a list of two names"),
         pytest.param(
             [{"name": "Cookie", "value": "canary"}, {"key": "a", "value": "x"}],
-            [{"name": "Cookie", "value": withheld("name:cookie")}, {"key": "a", "value": "x"}],
+            [{"name": "Cookie", "value": redacted("name:cookie")}, {"key": "a", "value": "x"}],
             id="labelled values",
         ),
         pytest.param(
@@ -158,17 +158,17 @@ def test_a_secret_that_is_a_key_is_withheld() -> None:
         ),
         pytest.param(
             {"name": "password", "value": LLM_KEY},
-            {"name": "password", "value": withheld("pattern:llm_key")},
-            id="a labelled key is withheld once",
+            {"name": "password", "value": redacted("pattern:llm_key")},
+            id="a labelled key is redacted once",
         ),
         pytest.param({"value": "x"}, {"value": "x"}, id="a value without a label"),
         pytest.param(
             ["mysql", "--password", "canary", "-v", "x"],
-            ["mysql", "--password", withheld("name:password"), "-v", "x"],
+            ["mysql", "--password", redacted("name:password"), "-v", "x"],
             id="a flag and its value",
         ),
         pytest.param(
-            ["--password", 5, "x"], ["--password", 5, withheld("name:password")], id="a late value"
+            ["--password", 5, "x"], ["--password", 5, redacted("name:password")], id="a late value"
         ),
         pytest.param(
             ["--a=b", "x", "-" * 200, "y", "-a b", "z"],
@@ -177,17 +177,17 @@ def test_a_secret_that_is_a_key_is_withheld() -> None:
         ),
         pytest.param(
             ["-----BEGIN PRIVATE KEY-----", "MIIE", "canary"],
-            withheld("pattern:private_key"),
+            redacted("pattern:private_key"),
             id="the lines of a private key",
         ),
         pytest.param(
             {"-----BEGIN PRIVATE KEY-----", "canary"},
-            withheld("pattern:private_key"),
+            redacted("pattern:private_key"),
             id="a set with the lines of a private key",
         ),
         pytest.param(
             [{frozenset({"-----BEGIN PRIVATE KEY-----", "canary"})}],
-            [[withheld("pattern:private_key")]],
+            [[redacted("pattern:private_key")]],
             id="a set of sets with the lines of a private key",
         ),
     ],
@@ -197,11 +197,11 @@ def test_a_name_beside_the_value_counts_too(value: object, written: object) -> N
     assert copy_of(value) == written
 
 
-def test_withheld_values_are_counted_by_rule() -> None:
+def test_redacted_values_are_counted_by_rule() -> None:
     """`remit.status()` shows how many, never what."""
     rules = Rules()
     copy_of({"password": "x", "a": [SecretStr("y"), SecretStr("z")], "b": LLM_KEY}, rules)
-    assert rules.withheld == Counter(
+    assert rules.redacted == Counter(
         {"type:SecretStr": 2, "name:password": 1, "pattern:llm_key": 1}
     )
 
@@ -209,12 +209,12 @@ def test_withheld_values_are_counted_by_rule() -> None:
 def test_a_key_that_begins_at_the_end_of_the_kept_part_is_found() -> None:
     """Half a key is enough to start guessing."""
     text = "x" * 32_750 + " " + LLM_KEY + " " + "x" * 50_000
-    assert copy_of(text) == withheld("pattern:llm_key")
+    assert copy_of(text) == redacted("pattern:llm_key")
 
 
 def test_a_key_in_a_long_text_is_found() -> None:
     """Long texts are searched in another way than short ones."""
-    assert copy_of("word " * 1000 + LLM_KEY) == withheld("pattern:llm_key")
+    assert copy_of("word " * 1000 + LLM_KEY) == redacted("pattern:llm_key")
 
 
 def test_a_very_long_key_costs_no_more_than_what_is_written_of_it() -> None:
@@ -296,7 +296,7 @@ def worst_of(rule: Any) -> set[str]:  # noqa: ANN401 - a rule by shape
 
 def halves_of(rule: Rule) -> set[str]:
     """Return what repeats into texts that nearly match a rule: the halves of its examples."""
-    return {example[:size] for example in rule.withheld[:2] for size in (-1, len(example) // 2)}
+    return {example[:size] for example in rule.redacted[:2] for size in (-1, len(example) // 2)}
 
 
 def seconds_to_capture(piece: str) -> float:

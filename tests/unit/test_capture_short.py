@@ -18,7 +18,7 @@ from tests.subtests import each
         pytest.param("it's “here”", '"it\'s “here”"', id="text"),
         pytest.param([1, "a", None], '[1, "a", null]', id="list"),
         pytest.param({"a": {"b": 1}}, "{a: {b: 1}}", id="object"),
-        pytest.param({"$remit": "withheld", "rule": "name:password"}, "<withheld: name:password>"),
+        pytest.param({"$remit": "redacted", "rule": "name:password"}, "<redacted: name:password>"),
         pytest.param({"$remit": "opaque", "type": "app.Session"}, "<app.Session>", id="opaque"),
         pytest.param({"$remit": "bytes", "length": 3}, "<3 bytes>", id="bytes"),
         pytest.param(
@@ -78,9 +78,9 @@ def test_only_the_beginning_of_a_large_value_is_looked_at() -> None:
 
 
 def test_a_payload_is_shown_by_its_parameters() -> None:
-    """One after the other, in their order; a payload withheld as a whole is one word."""
+    """One after the other, in their order; a payload redacted as a whole is one word."""
     assert members({"question": "Where?", "most": 1}) == 'question="Where?" most=1'
-    assert members({"$remit": "withheld", "rule": "hook"}) == "<withheld: hook>"
+    assert members({"$remit": "redacted", "rule": "hook"}) == "<redacted: hook>"
 
 
 def test_nothing_in_a_payload_can_steer_the_terminal() -> None:
@@ -98,9 +98,9 @@ def test_nothing_in_a_payload_can_steer_the_terminal() -> None:
         pytest.param({"error": {"type": "KeyError", "message": ""}}, "KeyError", id="no-message"),
         pytest.param({"error": {"type": "a.b.E", "message": "no"}}, "E: no", id="with-module"),
         pytest.param(
-            {"error": {"type": "E", "message": {"$remit": "withheld", "rule": "hook"}}},
-            "E: <withheld: hook>",
-            id="withheld",
+            {"error": {"type": "E", "message": {"$remit": "redacted", "rule": "hook"}}},
+            "E: <redacted: hook>",
+            id="redacted",
         ),
         pytest.param({"error": "boom"}, None, id="of-another-client"),
         pytest.param({"result": 1}, None, id="none"),

@@ -14,7 +14,7 @@ import remit
 from remit._capture.encode import Rules
 from remit._capture.stream import Stream
 from remit.testing import isolated
-from tests.captured import opaque, plan_of, withheld
+from tests.captured import opaque, plan_of, redacted
 from tests.subtests import each
 
 
@@ -41,25 +41,25 @@ ITEMS = [
     pytest.param([object()], [opaque("object")], id="an opaque object"),
     pytest.param([{"$remit": 1}], [{"$$remit": 1}], id="the reserved key"),
     pytest.param(["a\ud800"], ["a?"], id="a lone surrogate"),
-    pytest.param([{"password": "x"}], [{"password": withheld("name:password")}], id="a name"),
+    pytest.param([{"password": "x"}], [{"password": redacted("name:password")}], id="a name"),
     pytest.param(
         [("Authorization", "x"), ["X-Api-Key", "x"], ("Accept", "x")],
         [
-            ["Authorization", withheld("name:authorization")],
-            ["X-Api-Key", withheld("name:api_key")],
+            ["Authorization", redacted("name:authorization")],
+            ["X-Api-Key", redacted("name:api_key")],
             ["Accept", "x"],
         ],
         id="pairs",
     ),
-    pytest.param([SecretStr("x"), "a"], [withheld("type:SecretStr"), "a"], id="a secret type"),
+    pytest.param([SecretStr("x"), "a"], [redacted("type:SecretStr"), "a"], id="a secret type"),
     pytest.param(
         ["my key is sk-proj-9aB8", "cD7eF6gH5iJ", "4kL3m."],
-        withheld("pattern:llm_key"),
+        redacted("pattern:llm_key"),
         id="a key in pieces",
     ),
     pytest.param(
         ["-----BEGIN PRIVATE KEY-----", "MIIE"],
-        withheld("pattern:private_key"),
+        redacted("pattern:private_key"),
         id="the lines of a private key",
     ),
 ]
@@ -103,22 +103,22 @@ def test_a_stream_is_never_larger_than_the_limit(piece: str, limit: int) -> None
     assert json.loads(data)
 
 
-def test_a_stream_whose_items_are_withheld_still_counts_them() -> None:
+def test_a_stream_whose_items_are_redacted_still_counts_them() -> None:
     """By the declaration of the result."""
     rules = Rules()
     shown = stream_of("a", "b", rules=rules, result_rule="classification:secret")
     assert shown == {
-        "items": withheld("classification:secret"),
+        "items": redacted("classification:secret"),
         "count": 2,
         "first_item_ms": 1.235,
     }
-    assert rules.withheld == {"classification:secret": 1}
+    assert rules.redacted == {"classification:secret": 1}
 
 
-def test_items_of_an_excluded_category_are_withheld() -> None:
+def test_items_of_an_excluded_category_are_redacted() -> None:
     """As in a result."""
     shown = stream_of({"email": "x"}, result_excluded=frozenset({"contact_information"}))
-    assert shown["items"] == [{"email": withheld("category:contact_information")}]
+    assert shown["items"] == [{"email": redacted("category:contact_information")}]
 
 
 def test_the_hook_is_shown_the_whole_stream() -> None:
@@ -207,7 +207,7 @@ def pieces_of(text: str, size: int, first: int) -> list[str]:
 
 @each("form", FORMS)
 @each("size", [1, 3, 7, 12, 25])
-def test_a_key_in_pieces_is_withheld_whatever_the_items_are(form: str, size: int) -> None:
+def test_a_key_in_pieces_is_redacted_whatever_the_items_are(form: str, size: int) -> None:
     """Texts at one place of the items are one text, as language models send them."""
     for first in range(1, size + 1):
         items = [FORMS[form](piece) for piece in pieces_of(SENTENCE, size, first)]
@@ -220,7 +220,7 @@ def test_a_key_in_pieces_is_withheld_whatever_the_items_are(form: str, size: int
 
 
 @each("form", FORMS)
-def test_the_rest_of_a_key_that_was_withheld_is_withheld(form: str) -> None:
+def test_the_rest_of_a_key_that_was_redacted_is_redacted(form: str) -> None:
     """A piece may be long enough to be known as a key by itself; the next goes on with it."""
     pieces = ["sk-proj-9aB8cD7eF6gH5iJ4kL3m", "nOpQ", "rStU, and", " so on"]
     told = recorded_of([FORMS[form](piece) for piece in pieces])
@@ -230,7 +230,7 @@ def test_the_rest_of_a_key_that_was_withheld_is_withheld(form: str) -> None:
 
 
 @each("form", FORMS)
-def test_the_lines_of_a_private_key_are_withheld_whatever_the_items_are(form: str) -> None:
+def test_the_lines_of_a_private_key_are_redacted_whatever_the_items_are(form: str) -> None:
     """By themselves they look like nothing in particular."""
     for size in (5, 30, 200):
         told = recorded_of([FORMS[form](piece) for piece in pieces_of(PRIVATE, size, size)])
@@ -252,15 +252,15 @@ def test_pieces_of_ordinary_text_are_recorded(form: str) -> None:
     """Item by item, as they came."""
     text = "an answer of many words, in which no key stands, and no password either"
     told = json.loads(recorded_of([FORMS[form](piece) for piece in pieces_of(text, 5, 5)]))
-    assert "withheld" not in json.dumps(told)
+    assert "redacted" not in json.dumps(told)
     assert told["count"] == 15
 
 
 def test_a_row_with_a_key_leaves_the_other_rows() -> None:
-    """What follows in the same place is withheld only if it may go on with the key."""
+    """What follows in the same place is redacted only if it may go on with the key."""
     rows = [{"n": 1, "note": "sk-proj-9aB8cD7eF6gH5iJ4kL3m expired"}, {"n": 2, "note": "nothing"}]
     told = json.loads(recorded_of(rows))
     assert told["items"] == [
-        {"n": 1, "note": withheld("pattern:llm_key")},
+        {"n": 1, "note": redacted("pattern:llm_key")},
         {"n": 2, "note": "nothing"},
     ]

@@ -17,13 +17,13 @@ from remit._capture.rules.switches import SWITCHES, switched_off
 from remit._capture.stream import Stream
 from remit.errors import DeclarationError, SettingsError
 from remit.testing import isolated
-from tests.captured import copy_of, params_of, plan_of, result_of, withheld
+from tests.captured import copy_of, params_of, plan_of, redacted, result_of
 from tests.subtests import each
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 STRIPE = "sk_live_51HabcdefghijKLM"
-NAME = withheld("name:token")
-SHAPE = withheld("pattern:jwt")
+NAME = redacted("name:token")
+SHAPE = redacted("pattern:jwt")
 
 
 def page(token: str, header: str = "x", **rest: object) -> None:
@@ -37,7 +37,7 @@ def off(*rules: str) -> Rules:
 
 
 def test_a_rule_of_names_is_off_for_one_parameter() -> None:
-    """The same name elsewhere is withheld, and so is what looks like a key."""
+    """The same name elsewhere is redacted, and so is what looks like a key."""
     plan = plan_of(page, keep={"token": {"name:token": True}})
     assert params_of(plan, "next")["token"] == "next"
     assert params_of(plan, "next", access_token="x")["rest"] == {"access_token": NAME}
@@ -48,7 +48,7 @@ def test_a_rule_of_shapes_is_off_for_one_parameter() -> None:
     """Another shape in the same text is found all the same."""
     plan = plan_of(page, keep={"header": {"pattern:jwt": True}})
     assert params_of(plan, "x", JWT)["header"] == JWT
-    assert params_of(plan, "x", f"{JWT} {STRIPE}")["header"] == withheld("pattern:stripe")
+    assert params_of(plan, "x", f"{JWT} {STRIPE}")["header"] == redacted("pattern:stripe")
     assert params_of(plan, "x", "y", more=JWT)["rest"] == {"more": SHAPE}
 
 
@@ -76,18 +76,18 @@ def test_rules_are_off_for_the_items_of_a_stream() -> None:
     rules = Rules()
     stream = Stream(rules, plan_of(page, keep={"return": {"name:token": True}}))
     stream.add({"token": "x", "password": "y"})
-    assert b'{"token":"x","password":{"$remit":"withheld"' in stream.payload(None)
+    assert b'{"token":"x","password":{"$remit":"redacted"' in stream.payload(None)
 
 
 @pytest.mark.parametrize("keep", [None, {"token": True}], ids=["undeclared", "kept"])
 def test_rules_are_off_in_one_process(keep: dict[str, bool] | None) -> None:
-    """Whatever the declaration says; what is not named withholds."""
+    """Whatever the declaration says; what is not named redacts."""
     plan = plan_of(page, keep=keep)
     rules = off("name:token", "pattern:jwt")
     data = plan.params(("next", JWT), {"token_b": [{"token": 5, "password": "x"}]}, rules)
     assert b'"token":"next"' in data
     assert JWT.encode() in data
-    assert rules.withheld == {"name:password": 1}
+    assert rules.redacted == {"name:password": 1}
 
 
 @each(
@@ -107,7 +107,7 @@ def test_what_is_off_in_the_process_is_recorded_by_hand_too(rule: str, value: ob
     assert copy_of(value, off(rule)) == value
 
 
-def test_what_was_off_once_is_withheld_when_it_is_on() -> None:
+def test_what_was_off_once_is_redacted_when_it_is_on() -> None:
     """Names are remembered between calls: not by a walk that let a key pass."""
     assert copy_of({JWT: 1}, off("pattern:jwt")) == {JWT: 1}
     assert copy_of({JWT: 1}) == {"<pattern:jwt 1>": 1}
@@ -124,7 +124,7 @@ def test_an_excluded_category_is_off_by_its_name() -> None:
     kept: Plan = plan_of(step, params_excluded=excluded, keep={rule: True})
     assert params_of(kept, {"email": "x"}, "y") == {"person": {"email": "x"}, "email": "y"}
     strict = plan_of(step, params_excluded=excluded)
-    assert params_of(strict, {"email": "x"}, "y")["email"] == withheld(rule)
+    assert params_of(strict, {"email": "x"}, "y")["email"] == redacted(rule)
     assert strict.params(({"email": "x"}, "y"), {}, off(rule)) == kept.params(
         ({"email": "x"}, "y"), {}, Rules()
     )
@@ -146,7 +146,7 @@ class Account(BaseModel):
     secret: SecretStr = SecretStr("")
 
 
-def test_types_and_marks_withhold_whatever_is_off() -> None:
+def test_types_and_marks_redact_whatever_is_off() -> None:
     """The author of the type decided, not the one who calls."""
 
     def step(word: SecretStr, note: Annotated[str, remit.Sensitive], account: Account) -> None:
@@ -158,13 +158,13 @@ def test_types_and_marks_withhold_whatever_is_off() -> None:
 
 
 def test_a_hook_sees_what_is_recorded_and_it_stays() -> None:
-    """The walk over the hook's answer does not withhold what the first one let pass."""
+    """The walk over the hook's answer does not redact what the first one let pass."""
     rules = Rules(hook=lambda payload: payload, off=frozenset({"pattern:jwt"}))
     plan = plan_of(page, keep={"token": {"name:token": True}})
     data = plan.params(("next", JWT), {"password": "x"}, rules)
     assert b'"token":"next"' in data
     assert JWT.encode() in data
-    assert rules.withheld == {"name:password": 1}
+    assert rules.redacted == {"name:password": 1}
 
 
 @each("name", ["pattern:jwt", "pattern:assignment", "pattern:aws", "pattern:private_key"])
@@ -173,7 +173,7 @@ def test_a_shape_that_is_off_is_not_found(name: str) -> None:
     for rule in RULES:
         if not rule.name.startswith("pattern:"):
             continue
-        found = {key_shaped(each, frozenset({name})) for each in rule.withheld}
+        found = {key_shaped(each, frozenset({name})) for each in rule.redacted}
         assert name not in found
         assert rule.name == name or found == {rule.name}
 
@@ -253,8 +253,8 @@ def test_a_declared_switch_reaches_the_recording_and_the_counts_are_told() -> No
         (span,) = recorder.spans()
         assert span.payload == {
             "token": "next",
-            "password": withheld("name:password"),
+            "password": redacted("name:password"),
             "rest": {"text": SHAPE, "more": STRIPE},
         }
         assert span.result == {"token": NAME, "cookie": "c"}
-        assert remit.status().withheld == {"name:password": 2, "pattern:jwt": 1, "name:token": 1}
+        assert remit.status().redacted == {"name:password": 2, "pattern:jwt": 1, "name:token": 1}

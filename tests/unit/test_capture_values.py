@@ -25,7 +25,7 @@ from pydantic import dataclasses as pydantic_dataclasses
 from pydantic.v1 import BaseModel as OldModel
 
 from remit._capture.encode import Rules
-from tests.captured import copy_of, opaque, withheld
+from tests.captured import copy_of, opaque, redacted
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -332,7 +332,7 @@ def test_a_class_that_says_nonsense_of_its_module_still_has_a_name() -> None:
 def test_a_class_named_after_a_secret_is_not_named() -> None:
     """Classes made from data carry it in their names."""
     odd = type("sk-proj-9aB8cD7eF6gH5iJ4kL3m", (), {})
-    assert copy_of(odd()) == opaque("withheld")
+    assert copy_of(odd()) == opaque("redacted")
 
 
 def test_a_class_that_breaks_while_it_is_read_is_opaque() -> None:
@@ -358,11 +358,11 @@ KEYS = [
     pytest.param({Colour.RED: 1}, {"red": 1}, id="an enum"),
     pytest.param({dt.date(2024, 5, 6): 1}, {"2024-05-06": 1}, id="a date"),
     pytest.param({Text("a"): 1}, {"a": 1}, id="a subclass of str"),
-    pytest.param({b"password": "x"}, {"password": withheld("name:password")}, id="bytes by name"),
+    pytest.param({b"password": "x"}, {"password": redacted("name:password")}, id="bytes by name"),
     pytest.param(
         [(b"api-key", "x"), (b"accept", "y")],
         [
-            [{"$remit": "bytes", "length": 7}, withheld("name:api_key")],
+            [{"$remit": "bytes", "length": 7}, redacted("name:api_key")],
             [{"$remit": "bytes", "length": 6}, "y"],
         ],
         id="pairs of bytes",
@@ -370,8 +370,8 @@ KEYS = [
     pytest.param(
         {("db", "password"): "x", (b"token", 1): "y", ("password", "policy"): "z"},
         {
-            "<tuple 1>": withheld("name:password"),
-            "<tuple 2>": withheld("name:token"),
+            "<tuple 1>": redacted("name:password"),
+            "<tuple 2>": redacted("name:token"),
             "<tuple 3>": "z",
         },
         id="tuples by their last text",
@@ -393,12 +393,12 @@ def test_each_kind_of_key_has_a_text_and_none_is_lost(value: object, written: ob
     assert copy_of(value) == written
 
 
-def test_a_key_that_is_shaped_like_a_secret_is_withheld() -> None:
+def test_a_key_that_is_shaped_like_a_secret_is_redacted() -> None:
     """Keys of a dict are data too."""
     rules = Rules()
     shown = copy_of({"sk-proj-9aB8cD7eF6gH5iJ4kL3m": 1}, rules)
     assert shown == {"<pattern:llm_key 1>": 1}
-    assert rules.withheld == {"pattern:llm_key": 1}
+    assert rules.redacted == {"pattern:llm_key": 1}
 
 
 def test_nothing_wraps_a_url_before_pydantics_classes_are_loaded(

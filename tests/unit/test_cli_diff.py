@@ -22,7 +22,7 @@ GOVERNED = Path(__file__).parents[1] / "data" / "governed"
 """Two programs, their locks, and how these differ (written by `remit diff --fail-on none`)."""
 BEFORE, AFTER = (str(GOVERNED / f"{name}.lock.json") for name in ("before", "after"))
 FIELDS = {"": "object", "age": "integer", "city": "string"}
-TOKEN = "string, withheld: name:token"
+TOKEN = "string, redacted: name:token"
 LOCK: dict[str, Any] = {
     "remit_lock": 1,
     "made_with": {"pydantic": "2.12.4", "remit": "0.1.0"},
@@ -55,7 +55,7 @@ LOCK: dict[str, Any] = {
             },
             "params": {"name": "string", "token": TOKEN},
             "result": {
-                "email": "string, withheld: type:Sensitive",
+                "email": "string, redacted: type:Sensitive",
                 "city": "string",
                 "code": "string, off: pattern:jwt",
             },
@@ -239,25 +239,25 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         lambda lock: agent(lock)["leaves"].clear(),
         [("narrows", "agent", "leaves contact_information send")],
     ),
-    "a place no longer withheld": (
+    "a place no longer redacted": (
         lambda lock: step(lock)["result"].update(email="string"),
         [("weakens", "find", "result place email")],
     ),
-    "a place withheld": (
-        lambda lock: step(lock)["result"].update(city="string, withheld: type:Sensitive"),
+    "a place redacted": (
+        lambda lock: step(lock)["result"].update(city="string, redacted: type:Sensitive"),
         [("narrows", "find", "result place city")],
     ),
-    "a place withheld by another rule": (
-        lambda lock: step(lock)["result"].update(email="string, withheld: type:SecretStr"),
+    "a place redacted by another rule": (
+        lambda lock: step(lock)["result"].update(email="string, redacted: type:SecretStr"),
         [("changes", "find", "result place email")],
     ),
-    "a place withheld in part": (
-        lambda lock: step(lock)["result"].update(email="string, withheld in part: type:Sensitive"),
+    "a place redacted in part": (
+        lambda lock: step(lock)["result"].update(email="string, redacted in part: type:Sensitive"),
         [("weakens", "find", "result place email")],
     ),
     "a parameter renamed that loses a part of its mark": (
         lambda lock: step(lock).update(
-            params={"name": "string", "key": "string, withheld in part: type:Sensitive"}
+            params={"name": "string", "key": "string, redacted in part: type:Sensitive"}
         ),
         [("changes", "find", "params place key"), ("weakens", "find", "params place token")],
     ),
@@ -267,13 +267,13 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
     ),
     "a parameter renamed that keeps its mark": (
         lambda lock: step(lock).update(
-            params={"name": "string", "key": "string, withheld: name:key"}
+            params={"name": "string", "key": "string, redacted: name:key"}
         ),
         [("changes", "find", "params place key"), ("changes", "find", "params place token")],
     ),
     "a parameter renamed that gains a mark": (
         lambda lock: step(lock).update(
-            params={"secret": "string, withheld: name:secret", "token": TOKEN}
+            params={"secret": "string, redacted: name:secret", "token": TOKEN}
         ),
         [("changes", "find", "params place name"), ("narrows", "find", "params place secret")],
     ),
@@ -288,7 +288,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, str, 
         lambda lock: step(lock)["params"].update(token="string, off: name:token"),
         [("weakens", "find", "params place token")],
     ),
-    "a rule turned off beside what is withheld": (
+    "a rule turned off beside what is redacted": (
         lambda lock: step(lock)["params"].update(token=f"{TOKEN}, off: key:aws, pattern:jwt"),
         [("weakens", "find", "params place token")],
     ),
@@ -647,16 +647,16 @@ def test_a_name_that_is_no_file_is_taken_for_a_revision() -> None:
     )
 
 
-def test_places_that_are_withheld_alike_are_one_line(tmp_path: Path) -> None:
+def test_places_that_are_redacted_alike_are_one_line(tmp_path: Path) -> None:
     """A class that was lowered is not a line for each field of a model."""
-    secret = {name: f"{of}, withheld: classification:secret" for name, of in FIELDS.items()}
+    secret = {name: f"{of}, redacted: classification:secret" for name, of in FIELDS.items()}
     write(tmp_path / "old.json", lambda lock: step(lock).update(result=secret))
     write(tmp_path / "new.json", lambda lock: step(lock).update(result=FIELDS | {"age": "string"}))
     lines = diff(str(tmp_path / "old.json"), str(tmp_path / "new.json")).stdout.splitlines()
     assert lines[:3] == [
         "step find",
-        "  weakens  'age' in the result: integer, withheld: classification:secret -> string",
-        "  weakens  the whole, 'city' in the result: withheld: classification:secret -> recorded",
+        "  weakens  'age' in the result: integer, redacted: classification:secret -> string",
+        "  weakens  the whole, 'city' in the result: redacted: classification:secret -> recorded",
     ]
 
 

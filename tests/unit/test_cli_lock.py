@@ -124,13 +124,13 @@ def test_a_lock_has_the_words_and_places_of_each_step_and_agent() -> None:
         "params": {"number": "integer"},
         "result": {
             "": "object | null",
-            "name": "string, withheld: type:Sensitive",
+            "name": "string, redacted: type:Sensitive",
             "city?": "string | null",
         },
     }
     assert steps["locked_desk:mail"]["params"] == {
         "text?": "string",
-        "to": "string, withheld: type:Sensitive",
+        "to": "string, redacted: type:Sensitive",
     }
     assert steps["locked_desk:pay"] == {
         "params": {"token": "string, off: name:token"},

@@ -50,7 +50,7 @@ def run(*words: str, **env: str) -> Result:
 
 
 def test_a_run_is_shown_with_its_risk(api: Api, db: Path) -> None:
-    """What its steps may do, and what was refused, exceeded or withheld."""
+    """What its steps may do, and what was refused, exceeded or redacted."""
     run_id = recorded(api)
     shown = run("show", run_id, "--risk", "--db", str(db))
     assert shown.exit_code == 0, shown.output
@@ -62,7 +62,7 @@ def test_a_run_is_shown_with_its_risk(api: Api, db: Path) -> None:
         "classification  confidential",
         f"refused  1 span\n  1 x {EXCEEDS}",
         f"exceeds  1 span\n  1 x {EXCEEDS}",
-        "withheld  type:Sensitive (2), classification:secret (1)",
+        "redacted  type:Sensitive (2), classification:secret (1)",
         "schemas  1 not as declared, 1 undeclared",
         "read: may read_data; must not destroy_data; takes contact_information",
     ):
@@ -76,7 +76,7 @@ def test_the_risk_is_json_for_programs(api: Api, db: Path) -> None:
     run_id = recorded(api)
     found = json.loads(run("show", run_id, "--risk", "--json", "--db", str(db)).stdout)["risk"]
     assert found["agent_instance_id"] == run_id
-    assert found["withheld"] == {"type:Sensitive": 2, "classification:secret": 1}
+    assert found["redacted"] == {"type:Sensitive": 2, "classification:secret": 1}
     assert "risk" not in json.loads(run("show", run_id, "--json", "--db", str(db)).stdout)
 
 

@@ -90,8 +90,8 @@ def test_people_read_what_each_step_takes_gives_and_may(program: str) -> None:
     assert f"  {program}:look\n    about  Look a word up.\n" in shown
     assert "    takes  most?: integer | null, tags: string[], word: string\n" in shown
     assert "    gives  {string: integer}\n    may    read_data, never destroy_data\n" in shown
-    assert "    takes  token: string (off: name:token), word: string (withheld: capture)\n" in shown
-    assert "    gives  {string: string} | result: string (withheld: capture)\n" in shown
+    assert "    takes  token: string (off: name:token), word: string (redacted: capture)\n" in shown
+    assert "    gives  {string: string} | result: string (redacted: capture)\n" in shown
     assert "    takes  page: Page | null\n    gives  number: integer\n" in shown
     assert f"  {program}:bare\n    gives  object\n" in shown
     assert f"  {program}:anything\n\n" in shown

@@ -98,7 +98,7 @@ def test_a_run_is_drawn_with_statuses_times_values_and_errors() -> None:
             "answer",
             after_ms=2,
             status="failed",
-            payload={"email": {"$remit": "withheld", "rule": "type:Sensitive"}},
+            payload={"email": {"$remit": "redacted", "rule": "type:Sensitive"}},
             result_payload={"error": {"type": "LookupError", "message": "nobody"}},
         ),
         span("write", "answer", after_ms=4, took_ms=None, payload={"words": ["日本語"] * 30}),
@@ -126,7 +126,7 @@ Answer  complete
 answer       complete      +0.00 ms       1.5 s
 │    question="Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why? Why?…
 ├─ find      failed         +2.0 ms      1.0 ms
-│       email=<withheld: type:Sensitive>
+│       email=<redacted: type:Sensitive>
 │       ✗ LookupError: nobody
 ├─ write     active         +4.0 ms
 │  │    words=["日本語", "日本語", "日本語", "日本語", "日本語", "日本語", "日…

@@ -21,7 +21,7 @@ from tests.inside_collector import (
 )
 
 Recorded: TypeAlias = Mapping[str, object]
-WITHHELD = {"$remit": "withheld", "rule": "pattern:jwt"}
+REDACTED = {"$remit": "redacted", "rule": "pattern:jwt"}
 
 
 def step(payload: Recorded, result: Recorded | None = None) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def texts(read: Conversation) -> list[tuple[int | None, str, str]]:
 
 
 def test_a_call_of_an_integration() -> None:
-    """With what is left out, numbers, tools and withheld values."""
-    tool = {"id": "c1", "name": "pay", "args": {"order": 1, "token": WITHHELD}}
+    """With what is left out, numbers, tools and redacted values."""
+    tool = {"id": "c1", "name": "pay", "args": {"order": 1, "token": REDACTED}}
     read = call(
         {
             "operation": "chat", "provider": "openai", "model_name": "gpt",
@@ -52,7 +52,7 @@ def test_a_call_of_an_integration() -> None:
                 "system": "Be short.",
                 "messages": [
                     {"role": "tool", "content": '{"item": "radio"}', "tool_call_id": "c0"},
-                    {"role": "user", "content": WITHHELD},
+                    {"role": "user", "content": REDACTED},
                 ],
             },
         },
@@ -69,8 +69,8 @@ def test_a_call_of_an_integration() -> None:
 
     assert texts(read) == [
         (4, "tool", 'item "radio"'),
-        (5, "user", "[withheld: pattern:jwt]"),
-        (6, "assistant", "pay order 1, token [withheld: pattern:jwt]"),
+        (5, "user", "[redacted: pattern:jwt]"),
+        (6, "assistant", "pay order 1, token [redacted: pattern:jwt]"),
     ]
     assert (read.model, read.total, read.shared, read.tokens_out) == ("gpt", 6, 3, 7)
     assert [(each.value, each.label) for each in read.numbers] == [
@@ -97,7 +97,7 @@ def test_a_call_of_an_integration() -> None:
         ({"items": ["Hi", "you"], "count": 2}, "Hi you"),
         ({"items": [{"choices": [{"delta": {"content": "Hi"}}]}], "count": 1}, "Hi"),
         ({"answer": "Hi", "token_usage": {}}, 'answer "Hi"'),
-        (WITHHELD, "[withheld: pattern:jwt]"),
+        (REDACTED, "[redacted: pattern:jwt]"),
     ],
 )
 def test_an_answer_in_any_shape(result: dict[str, Any], answer: str) -> None:

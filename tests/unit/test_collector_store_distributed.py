@@ -34,7 +34,7 @@ from tests.postgres import CITUS, cluster, database
 pytestmark = pytest.mark.gate
 OWN: Final = "/api/remit/v1"
 SHARD: Final = 5
-HELD: Final = {"$remit": {"withheld": "secret"}}
+HELD: Final = {"$remit": {"redacted": "secret"}}
 NOW: Final = datetime(2026, 1, 7, tzinfo=UTC)
 # What a store does to the tables of runs; new rows of most of them are added by COPY.
 WRITTEN: Final = {

@@ -14,9 +14,9 @@ from remit.collector.store.ids import to_text
 from remit.collector.store.questions import run_lists
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
+    redacted_counts,
     run_counts,
     span_counts,
-    withheld_counts,
 )
 from remit.collector.store.questions.run_lists import (
     MEASURES,
@@ -166,7 +166,7 @@ RUNS: dict[str, tuple[dict[str, Any], Callable[[Filled, Row], bool]]] = {
     "label and flag and times": (
         {
             "label": ("team", "t1"),
-            "flag": "withheld",
+            "flag": "redacted",
             "since_us": MIDDLE_US,
             "until_us": END_US,
         },
@@ -242,7 +242,7 @@ def test_a_scope_of_something_unknown_is_none(data: Filled) -> None:
 # Spans
 
 
-FINDINGS = {"denied", "beyond", "withheld", "invalid", "lost"}
+FINDINGS = {"denied", "beyond", "redacted", "invalid", "lost"}
 """The flags by which spans are listed as findings: also those that have not started."""
 
 
@@ -572,7 +572,7 @@ def test_runs_are_counted(data: Filled, by: str, within: str) -> None:
 
 @each("within", list(SCOPES))
 @each("by", ["rule", "type", "day"])
-def test_withheld_values_are_counted(data: Filled, by: str, within: str) -> None:
+def test_redacted_values_are_counted(data: Filled, by: str, within: str) -> None:
     """Whole days of the time."""
     place = scope(data, *SCOPES[within])
     wanted = CountCriteria(scope=place, since_us=MIDDLE_US, until_us=END_US)
@@ -587,7 +587,7 @@ def test_withheld_values_are_counted(data: Filled, by: str, within: str) -> None
             group = {"rule": RULES[span["ref"] % 2], "type": span["_type"], "day": day}[by]
             expected[group] += 2
 
-    counted = withheld_counts(data.tx, wanted, by)
+    counted = redacted_counts(data.tx, wanted, by)
 
     assert {one.group: one.total for one in counted} == expected
 

@@ -11,9 +11,9 @@ import pytest
 from remit.collector.store.ids import to_text
 from remit.collector.store.questions.count_lists import (
     CountCriteria,
+    redacted_counts,
     run_counts,
     span_counts,
-    withheld_counts,
 )
 from remit.collector.store.questions.durations import last_durations
 from remit.collector.store.questions.run_lists import (
@@ -241,10 +241,10 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
         "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
         "run_hours_pkey",
     ),
-    "withheld": (
-        counted(withheld_counts, "rule", **TIMES),
+    "redacted": (
+        counted(redacted_counts, "rule", **TIMES),
         "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
-        "withheld_days_pkey",
+        "redacted_days_pkey",
     ),
     "versions of an agent": (
         lambda data: version_uses(data.tx, of(data, "agent-4"), most=100),
@@ -273,7 +273,7 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Filled], object], str, str]]] = {
             data.tx, of(data, "agent-4"), (SINCE_US // DAY_US, SINCE_US // DAY_US + 2)
         ),
         "SEARCH c USING PRIMARY KEY (bucket>? AND bucket<?)",
-        "withheld_days_pkey",
+        "redacted_days_pkey",
     ),
     "agents": (
         lambda data: agents_of(data.tx, of(data), most=100),

@@ -133,7 +133,7 @@ def test_local_mode_records_an_agent_that_has_ids_of_a_server(tmp_path: Path) ->
     assert result, result
 
 
-def test_what_a_declaration_withholds_is_as_declared(tmp_path: Path) -> None:
+def test_what_a_declaration_redacts_is_as_declared(tmp_path: Path) -> None:
     """The collector takes the schemas, and finds nothing in the spans that is not in them."""
     with setup.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
 
@@ -150,10 +150,10 @@ def test_what_a_declaration_withholds_is_as_declared(tmp_path: Path) -> None:
         assert runtime.flush(60)
     keep_span = shown_spans(tmp_path)["keep"]
     assert keep_span["valid"] is True
-    withheld = {"$remit": "withheld", "rule": "capture"}
-    assert keep_span["payload"]["text"] == withheld
+    redacted = {"$remit": "redacted", "rule": "capture"}
+    assert keep_span["payload"]["text"] == redacted
     assert keep_span["payload"]["token"] == "b"
-    assert keep_span["result_payload"] == {"result": withheld}
+    assert keep_span["result_payload"] == {"result": redacted}
 
 
 def test_a_block_that_is_not_declared_is_compared_with_nothing(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_block_that_is_not_declared_is_compared_with_nothing(tmp_path: Path) -
     spans = shown_spans(tmp_path)
     assert (spans["plan"]["valid"], spans["review"]["valid"]) == (None, True)
     assert spans["review"]["payload"]["words"] == 3
-    assert spans["review"]["payload"]["draft"] == {"$remit": "withheld", "rule": "capture"}
+    assert spans["review"]["payload"]["draft"] == {"$remit": "redacted", "rule": "capture"}
 
 
 def shown_spans(folder: Path) -> dict[str, dict[str, Any]]:

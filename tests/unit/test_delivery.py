@@ -301,7 +301,7 @@ def test_ticks_are_called_at_every_pass() -> None:
 
 
 def test_the_status_tells_where_things_stand() -> None:
-    """Mode, faults and what was withheld are the runtime's to fill in."""
+    """Mode, faults and what was redacted are the runtime's to fill in."""
     made = delivery(FakeApi(), flush_interval_s=60)
     record(made)
     made.flush(within(60))

@@ -1,4 +1,4 @@
-"""`excludes` is checked against values: what a run withheld is found where a step excludes it."""
+"""`excludes` is checked against values: what a run redacted is found where a step excludes it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import remit
 from remit.config import OnViolation, Settings
 from remit.errors import DeniedError, Violation
 from remit.testing import RecordingSink, isolated
-from tests.captured import withheld
+from tests.captured import redacted
 from tests.inside import adapters, guard, setup
 from tests.subtests import each
 from tests.violating import violation
 
 CONTACT: Final = "contact_information"
-MARKER = withheld(f"category:{CONTACT}")
+MARKER = redacted(f"category:{CONTACT}")
 EMAIL = "ada@example.com"
 ACCOUNT = 4711123456
 STREET = "Königstraße 12"
@@ -67,7 +67,7 @@ def forbidding() -> None:
 
 @remit.span_type("values:load")
 def load() -> Customer:
-    """Return a customer, whose fields are withheld."""
+    """Return a customer, whose fields are redacted."""
     return Customer()
 
 
@@ -88,7 +88,7 @@ def said(step: str, category: str = CONTACT) -> Violation:
     """Return a finding."""
     return Violation(
         f"{category} in the params: {step} says excluded, and was given a value that this run "
-        "withheld as such"
+        "redacted as such"
     )
 
 
@@ -152,7 +152,7 @@ CLEAN: list[Any] = [
 
 
 @each("event", CLEAN, recorder=isolated)
-def test_what_was_not_withheld_is_no_finding(event: object, recorder: RecordingSink) -> None:
+def test_what_was_not_redacted_is_no_finding(event: object, recorder: RecordingSink) -> None:
     """It is recorded as it is."""
     assert tracked(recorder, event) == [event]
     assert recorder.spans("track")[0].exceeds == ()
@@ -173,7 +173,7 @@ def test_only_what_the_step_excludes_is_searched_for(remit_recorder: RecordingSi
 
     with desk.run():
         note(EMAIL)
-        track(EMAIL)  # before anything was withheld
+        track(EMAIL)  # before anything was redacted
         load()
         note(EMAIL)
         other(EMAIL)
@@ -184,8 +184,8 @@ def test_only_what_the_step_excludes_is_searched_for(remit_recorder: RecordingSi
     assert [(span.payload or {})["event"] for span in remit_recorder.spans("note")] == [EMAIL] * 2
 
 
-def test_another_run_has_withheld_nothing(remit_recorder: RecordingSink) -> None:
-    """What one run withheld is not known in the next one."""
+def test_another_run_has_redacted_nothing(remit_recorder: RecordingSink) -> None:
+    """What one run redacted is not known in the next one."""
     assert tracked(remit_recorder) == []
     with desk.run():
         track(EMAIL)
@@ -263,8 +263,8 @@ def test_a_text_has_the_category_of_its_mark_type_or_name(
     assert span.exceeds == (said("closed", category),)
 
 
-def test_a_restricted_step_withholds_by_the_names_inside(remit_recorder: RecordingSink) -> None:
-    """The class withholds everything, and says of no text what it is."""
+def test_a_restricted_step_redacts_by_the_names_inside(remit_recorder: RecordingSink) -> None:
+    """The class redacts everything, and says of no text what it is."""
 
     @remit.span_type("secret", data_risk=remit.risk(classification="restricted"))
     def secret() -> dict[str, object]:
@@ -277,7 +277,7 @@ def test_a_restricted_step_withholds_by_the_names_inside(remit_recorder: Recordi
     assert span.payload == {"event": [MARKER, "correct horse"], "more": None}
 
 
-def test_what_a_call_withholds_for_its_name_is_found_beside_it(
+def test_what_a_call_redacts_for_its_name_is_found_beside_it(
     remit_recorder: RecordingSink,
 ) -> None:
     """The value under the telling name is a marker already, and no finding by itself."""
@@ -389,7 +389,7 @@ def test_calls_of_every_kind_are_searched(remit_recorder: RecordingSink) -> None
     assert EMAIL not in json.dumps(payloads)
 
 
-def test_what_an_inner_run_withholds_is_found_outside(remit_recorder: RecordingSink) -> None:
+def test_what_an_inner_run_redacts_is_found_outside(remit_recorder: RecordingSink) -> None:
     """Runs inside one another know the same texts."""
     with desk.run():
         with desk.run():
@@ -398,10 +398,10 @@ def test_what_an_inner_run_withholds_is_found_outside(remit_recorder: RecordingS
     assert remit_recorder.spans("track")[0].exceeds == (said("values:track"),)
 
 
-def test_threads_with_the_context_of_a_run_know_what_it_withheld(
+def test_threads_with_the_context_of_a_run_know_what_it_redacted(
     remit_recorder: RecordingSink,
 ) -> None:
-    """Eight threads withhold and pass on at once; each finds what it withheld itself."""
+    """Eight threads redact and pass on at once; each finds what it redacted itself."""
 
     @remit.span_type("keep")
     def keep(text: Contact) -> None:
@@ -453,13 +453,13 @@ def test_the_payload_of_a_refused_step_is_searched_too() -> None:
 
 
 def test_nothing_is_searched_without_recording() -> None:
-    """In mode `off` a run withholds nothing."""
+    """In mode `off` a run redacts nothing."""
     with setup.isolated(Settings(mode="off")):
         with desk.run():
             load()
             assert track(EMAIL) == "tracked"
         assert remit.status().exceeding == {}
-        assert remit.status().withheld == {}
+        assert remit.status().redacted == {}
 
 
 def test_the_note_joins_those_of_the_policy(remit_recorder: RecordingSink) -> None:

@@ -22,7 +22,7 @@ from tests.subtests import each
 
 LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 GITHUB_KEY = f"ghp_{'a1B2' * 9}"
-WITHHELD = "correct-horse-battery"
+REDACTED = "correct-horse-battery"
 
 TOOLS = """\
 import json
@@ -279,19 +279,19 @@ def weigh(name: str) -> None:
         raise ExceptionGroup("refused", [ValueError("member of a group")]) from error
 
 
-def test_causes_and_members_quote_nothing_that_the_run_has_withheld(
+def test_causes_and_members_quote_nothing_that_the_run_has_redacted(
     recorder: RecordingSink,
 ) -> None:
     """As a message does not."""
-    error = fail(lambda: log_in(WITHHELD), recorder, "log_in")
-    quoted = {"$remit": "withheld", "rule": "quoted"}
+    error = fail(lambda: log_in(REDACTED), recorder, "log_in")
+    quoted = {"$remit": "redacted", "rule": "quoted"}
     assert error["causes"][0]["message"] == quoted
     assert error["members"][0]["message"] == quoted
-    assert WITHHELD not in json.dumps([span.result for span in recorder.spans()])
-    assert WITHHELD not in json.dumps(recorder.runs[-1].root.result)
+    assert REDACTED not in json.dumps([span.result for span in recorder.spans()])
+    assert REDACTED not in json.dumps(recorder.runs[-1].root.result)
 
 
-def test_a_declaration_that_withholds_messages_withholds_those_of_causes_and_members(
+def test_a_declaration_that_redacts_messages_redacts_those_of_causes_and_members(
     recorder: RecordingSink,
 ) -> None:
     """Types and places are recorded. The enclosing spans do not quote the messages either."""
@@ -308,7 +308,7 @@ def test_a_declaration_that_withholds_messages_withholds_those_of_causes_and_mem
 
 @each("key", [LLM_KEY, GITHUB_KEY], ids=["of a model", "of a forge"])
 @each("start", ["", "E", "Odd_"], ids=["alone", "after a letter", "after a word"])
-def test_a_key_in_the_name_of_an_exceptions_class_is_withheld(
+def test_a_key_in_the_name_of_an_exceptions_class_is_redacted(
     start: str, key: str, recorder: RecordingSink
 ) -> None:
     """Also as a cause, and as the reason of the run."""
@@ -321,12 +321,12 @@ def test_a_key_in_the_name_of_an_exceptions_class_is_withheld(
         desk(failing)
     (run,) = recorder.runs[-1:]
     error = (recorder.spans("desk")[-1].result or {})["error"]
-    assert error["type"]["$remit"] == "withheld"
+    assert error["type"]["$remit"] == "redacted"
     assert error["causes"][0]["type"] == error["type"]
     assert key not in json.dumps([run.root.result, *(span.result for span in run.spans)])
 
 
-def test_a_withheld_argument_in_the_name_of_a_class_is_withheld(recorder: RecordingSink) -> None:
+def test_a_redacted_argument_in_the_name_of_a_class_is_redacted(recorder: RecordingSink) -> None:
     """A program may make a class of what it was given."""
 
     @remit.span_type
@@ -334,13 +334,13 @@ def test_a_withheld_argument_in_the_name_of_a_class_is_withheld(recorder: Record
         raise type(f"Refused{who}", (Exception,), {})
 
     with pytest.raises(Exception, match=r"^$"), desk.run():
-        refuse(WITHHELD)
+        refuse(REDACTED)
     (run,) = recorder.runs
-    assert WITHHELD not in json.dumps([run.root.result, *(span.result for span in run.spans)])
+    assert REDACTED not in json.dumps([run.root.result, *(span.result for span in run.spans)])
 
 
 @each("place", ["file", "function"])
-def test_a_key_in_a_name_of_the_code_is_withheld(place: str, recorder: RecordingSink) -> None:
+def test_a_key_in_a_name_of_the_code_is_redacted(place: str, recorder: RecordingSink) -> None:
     """Code that is made at run time has any name."""
     names: dict[str, Any] = {}
     file = f"<rule {LLM_KEY}>" if place == "file" else "<rule>"
@@ -353,7 +353,7 @@ def test_a_key_in_a_name_of_the_code_is_withheld(place: str, recorder: Recording
         failing()
 
     error = fail(failing_step, recorder, "desk")
-    marker = {"$remit": "withheld", "rule": "pattern:llm_key"}
+    marker = {"$remit": "redacted", "rule": "pattern:llm_key"}
     assert error["frames"][0][place] == marker
     assert LLM_KEY not in json.dumps(error)
 
@@ -468,19 +468,19 @@ def test_a_run_that_is_failed_with_an_error_records_it(recorder: RecordingSink) 
     assert (result["reason"], "error" in result) == ("the last counts", False)
 
 
-def test_the_error_of_a_run_quotes_nothing_that_it_has_withheld(recorder: RecordingSink) -> None:
-    """Neither a text that a step withheld, nor the message that a declaration withholds."""
+def test_the_error_of_a_run_quotes_nothing_that_it_has_redacted(recorder: RecordingSink) -> None:
+    """Neither a text that a step redacted, nor the message that a declaration redacts."""
     with pytest.raises(ExceptionGroup), desk.run():
-        log_in(WITHHELD)
+        log_in(REDACTED)
     with pytest.raises(ExceptionGroup), desk.run():
         weigh("the name of somebody")
     texts = json.dumps([run.root.result for run in recorder.runs])
-    assert WITHHELD not in texts
+    assert REDACTED not in texts
     assert "the name of somebody" not in texts
     assert "member of a group" not in texts
 
 
-def test_the_declaration_of_an_agent_withholds_the_message_in_its_root_span(
+def test_the_declaration_of_an_agent_redacts_the_message_in_its_root_span(
     recorder: RecordingSink,
 ) -> None:
     """Code in the block of its runs fails over the same data as its steps."""

@@ -72,13 +72,13 @@ def test_what_was_refused_and_why_is_on_the_span(kind: str) -> None:
     assert span.exceeds == ()
 
 
-def test_the_tree_of_a_run_shows_violations_beside_a_withheld_payload() -> None:
+def test_the_tree_of_a_run_shows_violations_beside_a_redacted_payload() -> None:
     """The marker that replaces the payload stays as it is."""
     with isolated(redact=lambda _: None) as recorder:
         with agent.run():
             pay()
         shown = repr(recorder.runs[0])
-    assert "\n     <withheld: hook>\n" in shown
+    assert "\n     <redacted: hook>\n" in shown
     assert "exceeds the remit: financial_transactions" in shown
 
 

@@ -195,7 +195,7 @@ def test_what_is_injected_contradicts_nothing() -> None:
 def test_a_type_that_is_known_only_later_is_logged_once_and_registered_as_included(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The value is withheld: the declaration excludes it."""
+    """The value is redacted: the declaration excludes it."""
 
     def step(customer: Late) -> None:  # type: ignore[name-defined]  # noqa: F821 - the point
         del customer
@@ -214,7 +214,7 @@ def test_a_type_that_is_known_only_later_is_logged_once_and_registered_as_includ
     entries = registered["agent_schema_version"]["span_type_schemas"]
     (entry,) = [each for each in entries if each["name"] == "late"]
     assert entry["data_risk"]["params_data_categories"][CONTACT] == "included"
-    marker = {"$remit": "withheld", "rule": f"category:{CONTACT}"}
+    marker = {"$remit": "redacted", "rule": f"category:{CONTACT}"}
     assert [each.payload["customer"]["email"] for each in recorder.spans("late")] == [marker] * 2
 
 

@@ -74,7 +74,7 @@ def test_names_that_are_defined_later_are_read_and_one_that_is_missing_costs_no_
     assert "no name `OnlyForTypeCheckers`" in params["properties"]["other"]["$comment"]
 
 
-def test_marks_in_lazy_annotations_withhold_as_in_others() -> None:
+def test_marks_in_lazy_annotations_redact_as_in_others() -> None:
     """Also a mark beside a name that does not exist at run time."""
     with isolated() as recorder:
         names = run(LATER)
@@ -87,12 +87,12 @@ def test_marks_in_lazy_annotations_withhold_as_in_others() -> None:
         desk()
     (span,) = recorder.spans("lazy:book")
     assert span.result is not None
-    assert span.payload["seat"][1]["$remit"] == "withheld"
+    assert span.payload["seat"][1]["$remit"] == "redacted"
     assert span.payload["row"]["label"] == "a"
-    assert span.payload["row"]["code"]["$remit"] == "withheld"
-    assert span.payload["key"]["$remit"] == "withheld"
-    assert span.payload["gone"]["$remit"] == "withheld"
-    assert span.result["result"][0][1]["$remit"] == "withheld"
+    assert span.payload["row"]["code"]["$remit"] == "redacted"
+    assert span.payload["key"]["$remit"] == "redacted"
+    assert span.payload["gone"]["$remit"] == "redacted"
+    assert span.result["result"][0][1]["$remit"] == "redacted"
 
 
 BESIDE = """

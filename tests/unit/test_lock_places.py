@@ -87,7 +87,7 @@ def number() -> int:
     raise AssertionError
 
 
-LINE = "array", "object", "integer | number | null", "string, withheld: type:Sensitive"
+LINE = "array", "object", "integer | number | null", "string, redacted: type:Sensitive"
 
 
 @each(
@@ -102,7 +102,7 @@ LINE = "array", "object", "integer | number | null", "string, withheld: type:Sen
                 "order.by_sku{}": "object",
                 "order.by_sku{}.amount": LINE[2],
                 "order.by_sku{}.note": LINE[3],
-                "order.either?": "integer | string, withheld: type:Sensitive",
+                "order.either?": "integer | string, redacted: type:Sensitive",
                 "order.kind?": "integer | string",
                 "order.lines": "array",
                 "order.lines[]": "object",
@@ -135,9 +135,9 @@ LINE = "array", "object", "integer | number | null", "string, withheld: type:Sen
             {
                 "point": "array",
                 "point[0]": "integer",
-                "point[1]": "string, withheld: type:SecretStr",
+                "point[1]": "string, redacted: type:SecretStr",
             },
-            {"": "array, withheld: type:Sensitive", "[1]": LINE[3]},
+            {"": "array, redacted: type:Sensitive", "[1]": LINE[3]},
             id="tuples",
         ),
         pytest.param(untyped, {}, {"value": "anything"}, {"": "anything"}, id="untyped"),
@@ -158,15 +158,15 @@ LINE = "array", "object", "integer | number | null", "string, withheld: type:Sen
         pytest.param(
             order,
             {"data_risk": remit.risk(classification="secret")},
-            {"order": "object, withheld: classification:secret"},
-            {"": "object | null, withheld: classification:secret"},
+            {"order": "object, redacted: classification:secret"},
+            {"": "object | null, redacted: classification:secret"},
             id="classified",
         ),
         pytest.param(
             number,
             {"capture": {"return": False}},
             {},
-            {"": "integer, withheld: capture"},
+            {"": "integer, redacted: capture"},
             id="number",
         ),
     ],
@@ -183,21 +183,21 @@ def test_places(
     assert result_places(gives).items() >= result.items()
 
 
-def test_what_is_inside_a_withheld_value_is_withheld() -> None:
+def test_what_is_inside_a_redacted_value_is_redacted() -> None:
     """So a new field of it is no open place."""
     takes, gives = schemas(order, data_risk=remit.risk(classification="secret"))
     for places in (params_places(takes), result_places(gives)):
         assert len(places) > 10
-        rules = ("withheld: classification:secret", "withheld: type:Sensitive")
+        rules = ("redacted: classification:secret", "redacted: type:Sensitive")
         assert all(rules[0] in text or rules[1] in text for text in places.values())
 
 
-def test_a_union_of_which_one_member_is_withheld_is_withheld_in_part() -> None:
-    """That is no withheld place: the other member is recorded. Null holds nothing."""
-    member = {"type": "string", "x-remit-withheld": "type:Key"}
+def test_a_union_of_which_one_member_is_redacted_is_redacted_in_part() -> None:
+    """That is no redacted place: the other member is recorded. Null holds nothing."""
+    member = {"type": "string", "x-remit-redacted": "type:Key"}
     for others, text in (
-        ([{"type": "integer"}], "integer | string, withheld in part: type:Key"),
-        ([{"type": "null"}], "string | null, withheld: type:Key"),
+        ([{"type": "integer"}], "integer | string, redacted in part: type:Key"),
+        ([{"type": "null"}], "string | null, redacted: type:Key"),
     ):
         schema = {"type": "object", "properties": {"a b": {"anyOf": [member, *others]}}}
         assert params_places(schema) == {'"a b"?': text}

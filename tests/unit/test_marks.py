@@ -70,7 +70,7 @@ def test_a_postponed_mark_of_an_unknown_category_is_an_error_at_the_decoration(
 
 
 @pytest.mark.parametrize("function", [wrong, wrong_and_missing], ids=["alone", "beside-missing"])
-def test_a_mark_of_an_unknown_category_withholds_all_the_same(
+def test_a_mark_of_an_unknown_category_redacts_all_the_same(
     function: Any,  # noqa: ANN401 - any function
 ) -> None:
     """Where the error comes too late to be raised, it never lets a value out."""
@@ -80,7 +80,7 @@ def test_a_mark_of_an_unknown_category_withholds_all_the_same(
     assert meaning.note is not None
 
 
-def test_a_mark_beside_an_object_that_raises_withholds() -> None:
+def test_a_mark_beside_an_object_that_raises_redacts() -> None:
     """Whatever that object raises when it is asked what it is."""
 
     class Hostile:
@@ -99,7 +99,7 @@ def test_the_note_says_what_is_wrong_with_a_mark() -> None:
 
 
 @each("mark", [remit.Sensitive, remit.Sensitive(), remit.Sensitive("minors_data")], ids=repr)
-def test_a_marked_value_is_withheld(mark: object) -> None:
+def test_a_marked_value_is_redacted(mark: object) -> None:
     """Bare, called, and with a category."""
 
     def step(note: str) -> None:
@@ -111,4 +111,4 @@ def test_a_marked_value_is_withheld(mark: object) -> None:
         with remit.agent(lambda: None).run():
             decorated("canary")
     (span,) = recorder.spans("step")
-    assert span.payload == {"note": {"$remit": "withheld", "rule": "type:Sensitive"}}
+    assert span.payload == {"note": {"$remit": "redacted", "rule": "type:Sensitive"}}

@@ -76,7 +76,7 @@ def test_no_message_quotes_a_key(mistake: Callable[[], object]) -> None:
     assert KEY[4:] not in "".join(messages)
 
 
-@each("text", [text for rule in RULES for text in rule.withheld if key_shaped(text)])
+@each("text", [text for rule in RULES for text in rule.redacted if key_shaped(text)])
 def test_a_text_in_which_a_rule_finds_a_key_is_not_shown(text: str) -> None:
     """By its length and its characters, because the rules are not known where messages are made."""
     assert text not in describe_value(text)

@@ -126,12 +126,12 @@ CLASSES = (Order, OrderRecord, OrderAttrs, OrderDict, OrderTuple)
 
 @each("declared", CLASSES)
 def test_capture_follows_the_class_that_was_declared(declared: object) -> None:
-    """Secret types, marks and hidden fields withhold, though the function says nothing of types."""
+    """Secret types, marks and hidden fields redact, though the function says nothing of types."""
     check(order, params=declared)
     plan = plan_of(reading_of(order, params=declared))
     payload = json.loads(plan.params(("tea", PLANTED), {"note": PLANTED}, Rules()))
     assert payload["article"] == "tea"
-    assert {payload[name]["$remit"] for name in ("pin", "note")} == {"withheld"}
+    assert {payload[name]["$remit"] for name in ("pin", "note")} == {"redacted"}
 
 
 @each("declared", [Order, OrderRecord, OrderAttrs, OrderDict])
@@ -148,12 +148,12 @@ def test_a_class_that_names_exactly_the_parameters_is_sent_as_it_is() -> None:
         "description": "Names exactly the parameters of `order`.",
         "properties": {
             "article": {"description": "As in the catalogue.", "minLength": 1, "type": "string"},
-            "note": {"type": "string", "x-remit-withheld": "hidden:repr"},
+            "note": {"type": "string", "x-remit-redacted": "hidden:repr"},
             "pin": {
                 "format": "password",
                 "type": "string",
                 "writeOnly": True,
-                "x-remit-withheld": "type:SecretStr",
+                "x-remit-redacted": "type:SecretStr",
             },
         },
         "required": ["article", "pin"],
@@ -184,19 +184,19 @@ def test_what_is_not_named_keeps_the_schema_of_the_signature() -> None:
 
 
 def test_what_is_no_parameter_describes_a_member_of_the_keywords() -> None:
-    """In the schema under the name that the payload has for them, and in what is withheld."""
+    """In the schema under the name that the payload has for them, and in what is redacted."""
     check(loose, params=Some)
     schema = params_of(loose, Some)
     assert set(schema["properties"]) == {"article", "others"}
     assert schema["properties"]["others"] == {
         "additionalProperties": {"type": "integer"},
-        "properties": {"colour": {"type": "string", "x-remit-withheld": "type:Sensitive"}},
+        "properties": {"colour": {"type": "string", "x-remit-redacted": "type:Sensitive"}},
         "type": "object",
     }
     plan = plan_of(reading_of(loose, params=Some))
     payload = json.loads(plan.params(("tea",), {"colour": PLANTED, "size": 3}, Rules()))
     assert payload["others"]["size"] == 3
-    assert payload["others"]["colour"]["$remit"] == "withheld"
+    assert payload["others"]["colour"]["$remit"] == "redacted"
 
 
 def test_required_members_are_required_of_the_keywords() -> None:
@@ -208,7 +208,7 @@ def test_required_members_are_required_of_the_keywords() -> None:
 
 
 def test_a_mark_in_the_signature_stays_and_a_skipped_parameter_stays_away() -> None:
-    """An override adds to what is withheld; it takes nothing back."""
+    """An override adds to what is redacted; it takes nothing back."""
 
     class Open(BaseModel):
         article: str
@@ -216,7 +216,7 @@ def test_a_mark_in_the_signature_stays_and_a_skipped_parameter_stays_away() -> N
 
     reading = reading_of(marked, params=Open)
     payload = json.loads(plan_of(reading).params((PLANTED, object()), {}, Rules()))
-    assert payload["article"]["$remit"] == "withheld"
+    assert payload["article"]["$remit"] == "redacted"
     assert payload.keys() == params_of(marked, Open)["properties"].keys() == {"article", "count"}
 
 
@@ -286,10 +286,10 @@ def test_the_items_of_an_unannotated_generator_can_be_declared() -> None:
 
 
 def test_capture_follows_the_type_of_the_result() -> None:
-    """A dict that is returned for a model is withheld where the model is."""
+    """A dict that is returned for a model is redacted where the model is."""
     plan = plan_of(reading_of(at_once, result=Answer))
     payload = json.loads(plan.result({"text": PLANTED}, Rules()))
-    assert payload["text"]["$remit"] == "withheld"
+    assert payload["text"]["$remit"] == "redacted"
 
 
 @each(

@@ -20,10 +20,10 @@ def test_values_are_shown_as_json_has_them() -> None:
 
 
 def test_a_marker_is_no_value() -> None:
-    """A withheld value has its rule, a cut one how much there was."""
-    (withheld, cut, gap, raw, array, thing) = tree_of(
+    """A redacted value has its rule, a cut one how much there was."""
+    (redacted, cut, gap, raw, array, thing) = tree_of(
         {
-            "a": {"$remit": "withheld", "rule": "type:SecretStr"},
+            "a": {"$remit": "redacted", "rule": "type:SecretStr"},
             "b": {"$remit": "cut", "of": 12000, "unit": "characters", "head": "x", "tail": "y"},
             "c": {"$remit": "cut", "of": 62, "unit": "items"},
             "d": {"$remit": "bytes", "length": 2048, "media_type": "image/png"},
@@ -31,7 +31,7 @@ def test_a_marker_is_no_value() -> None:
             "f": {"$remit": "opaque", "type": "shop.Basket"},
         }
     ).nodes
-    assert (withheld.kind, withheld.text) == ("withheld", "type:SecretStr")
+    assert (redacted.kind, redacted.text) == ("redacted", "type:SecretStr")
     assert (cut.text, "12,000 characters" in cut.note) == ("x … y", True)
     assert gap.text == "cut: 62 items in all"
     assert (raw.text, raw.note) == ("2.0 KiB", "image/png")

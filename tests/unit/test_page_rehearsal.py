@@ -215,8 +215,8 @@ def test_a_remit_that_is_not_declared_any_more_is_widened() -> None:
 
 
 def test_changed_fields_and_owners_are_listed() -> None:
-    """With the rule that withholds a field, or does no more."""
-    secret = {"type": "string", "x-remit-withheld": "type:SecretStr"}
+    """With the rule that redacts a field, or does no more."""
+    secret = {"type": "string", "x-remit-redacted": "type:SecretStr"}
     fields = {"code": secret, "days": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}
     old = of(None, entry("pay", properties=fields, required=["code"]))
     new = of(
@@ -228,7 +228,7 @@ def test_changed_fields_and_owners_are_listed() -> None:
     listed = [(one.what, one.old.text, one.new.text, one.follows) for one in changes(old, new)]
 
     assert listed == [
-        ("code", "string", "string", "withheld no more"),
+        ("code", "string", "string", "redacted no more"),
         ("days", "integer or null, optional", None, ""),
         ("owner", None, "payments team", ""),
     ]

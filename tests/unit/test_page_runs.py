@@ -143,7 +143,7 @@ def run(**members: object) -> dict[str, Any]:
         "caused_by": None,
         "erased_at": None,
         "span_counts": {"total": 13, "failed": 2},
-        "flags": ["withheld", "denied", "failed"],
+        "flags": ["redacted", "denied", "failed"],
         "denied": 2,
         "handled": 1,
         "tokens": {"in": None, "out": None},
@@ -198,7 +198,7 @@ def test_a_row_never_guesses() -> None:
     """A duration that is not known is none, and so are tokens that no step counted."""
     row = row_of(run(), NOW_US)
     assert (row.tokens, row.took_us, row.tail) == (None, 8_000_000, "…z7sn")
-    assert [(mark.name, mark.number) for mark in row.marks] == [("denied", 2), ("withheld", None)]
+    assert [(mark.name, mark.number) for mark in row.marks] == [("denied", 2), ("redacted", None)]
     assert row_of(run(tokens={"in": 2, "out": None}), NOW_US).tokens == 2
     ended = run(status="failed", failure=failure("ProcessEnded"))
     assert row_of(ended, NOW_US).took_us is None

@@ -70,7 +70,7 @@ def test_a_recorded_run_is_shown_as_the_command_shows_it(
     assert timeless(tree) == timeless(shown_by_the_command(tmp_path))
     assert any("✗ LookupError: nothing there" in line for line in tree)
     assert any("caused by KeyError: 7" in line for line in tree)
-    assert any("grams=500 token=<withheld: name:token>" in line for line in tree)
+    assert any("grams=500 token=<redacted: name:token>" in line for line in tree)
 
 
 def test_a_run_without_steps_is_one_line() -> None:

@@ -1,4 +1,4 @@
-"""A registration says what payloads withhold, and shows no value of it: no default, no example."""
+"""A registration says what payloads redact, and shows no value of it: no default, no example."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def password(password: str) -> None:
 
 
 def plain(text: str, other: str = "") -> str:
-    """Stand for a step of which nothing is withheld."""
+    """Stand for a step of which nothing is redacted."""
     return text + other
 
 
@@ -144,7 +144,7 @@ def governed(schema: dict[str, Any], path: str = "") -> dict[str, object]:
     """Return what a schema says of redaction, by path."""
     found = {
         f"{path}{keyword}": schema[f"x-remit-{keyword}"]
-        for keyword in ("withheld", "rules-off")
+        for keyword in ("redacted", "rules-off")
         if f"x-remit-{keyword}" in schema
     }
     for key in ("properties", "$defs"):
@@ -156,8 +156,8 @@ def governed(schema: dict[str, Any], path: str = "") -> dict[str, object]:
 
 
 RULE = "name:token"
-WITHHELD_BY_RISK = {"text withheld": "classification:restricted"}
-OTHER_BY_RISK = {"other withheld": "classification:restricted"}
+REDACTED_BY_RISK = {"text redacted": "classification:restricted"}
+OTHER_BY_RISK = {"other redacted": "classification:restricted"}
 EXCLUDES = remit.risk(excludes="contact_information")
 
 
@@ -165,26 +165,26 @@ EXCLUDES = remit.risk(excludes="contact_information")
     ("step", "declared", "params", "result"),
     [
         (plain, {}, {}, {}),
-        (of_a_mark, {}, {"text withheld": "type:Sensitive"}, {}),
-        (of_a_category, {}, {"text withheld": "type:Sensitive"}, {}),
-        (of_a_secret, {}, {"text withheld": "type:SecretStr"}, {}),
-        (of_a_result, {}, {}, {"withheld": "type:Sensitive"}),
+        (of_a_mark, {}, {"text redacted": "type:Sensitive"}, {}),
+        (of_a_category, {}, {"text redacted": "type:Sensitive"}, {}),
+        (of_a_secret, {}, {"text redacted": "type:SecretStr"}, {}),
+        (of_a_result, {}, {}, {"redacted": "type:Sensitive"}),
         (
             plain,
             {"capture": False},
-            {"text withheld": "capture", "other withheld": "capture"},
-            {"withheld": "capture"},
+            {"text redacted": "capture", "other redacted": "capture"},
+            {"redacted": "capture"},
         ),
-        (plain, {"capture": {"text": False}}, {"text withheld": "capture"}, {}),
-        (plain, {"capture": {"return": False}}, {}, {"withheld": "capture"}),
+        (plain, {"capture": {"text": False}}, {"text redacted": "capture"}, {}),
+        (plain, {"capture": {"return": False}}, {}, {"redacted": "capture"}),
         (plain, {"capture": {RULE: True}}, {"rules-off": [RULE]}, {"rules-off": [RULE]}),
         (plain, {"capture": {"text": {RULE: True}}}, {"text rules-off": [RULE]}, {}),
         (plain, {"capture": {"return": {RULE: True}}}, {}, {"rules-off": [RULE]}),
         (
             plain,
             {"data_risk": RESTRICTED},
-            WITHHELD_BY_RISK | OTHER_BY_RISK,
-            {"withheld": "classification:restricted"},
+            REDACTED_BY_RISK | OTHER_BY_RISK,
+            {"redacted": "classification:restricted"},
         ),
         (
             plain,
@@ -192,7 +192,7 @@ EXCLUDES = remit.risk(excludes="contact_information")
             {"text rules-off": ["classification:restricted"], **OTHER_BY_RISK},
             {"rules-off": ["classification:restricted"]},
         ),
-        (address, {"data_risk": EXCLUDES}, {"email withheld": "category:contact_information"}, {}),
+        (address, {"data_risk": EXCLUDES}, {"email redacted": "category:contact_information"}, {}),
         (
             address,
             {"data_risk": EXCLUDES, "capture": {"email": True}},
@@ -203,12 +203,12 @@ EXCLUDES = remit.risk(excludes="contact_information")
             sample,
             {},
             {
-                "Sample marked withheld": "type:Sensitive",
-                "Sample word withheld": "type:Sensitive",
+                "Sample marked redacted": "type:Sensitive",
+                "Sample word redacted": "type:Sensitive",
             },
             {},
         ),
-        (login, {}, {"Login 3 withheld": "type:Sensitive"}, {}),
+        (login, {}, {"Login 3 redacted": "type:Sensitive"}, {}),
         (constant, {}, {}, {}),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_schema_says_what_is_never_recorded_and_which_rules_are_off(
     assert governed(entry["result_schema"]) == result
 
 
-def test_what_is_withheld_is_in_the_hash() -> None:
+def test_what_is_redacted_is_in_the_hash() -> None:
     """Equal hashes mean equal declarations."""
     declarations: list[tuple[Callable[..., object], dict[str, Any]]] = [
         (plain, {}),
@@ -277,7 +277,7 @@ def test_what_is_withheld_is_in_the_hash() -> None:
         ),
     ],
 )
-def test_no_value_of_what_is_withheld_is_registered(
+def test_no_value_of_what_is_redacted_is_registered(
     step: Callable[..., object], declared: dict[str, Any]
 ) -> None:
     """Its name and its type are."""

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from remit._declare.risk import Withholding, coerce, risk, withholding
+from remit._declare.risk import Redacting, coerce, redacting, risk
 from remit.errors import DeclarationError
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
 from remit.models.data_risk import Action, Category, Classification, Others
@@ -221,9 +221,9 @@ def test_a_wrong_mapping_is_an_error_that_names_the_place(value: object, message
     assert str(caught.value) == f"{WHERE}: {message}"
 
 
-def test_nothing_declared_withholds_nothing() -> None:
+def test_nothing_declared_redacts_nothing() -> None:
     """Silence is no rule."""
-    assert withholding(None) == Withholding(None, None, frozenset(), frozenset())
+    assert redacting(None) == Redacting(None, None, frozenset(), frozenset())
 
 
 def test_the_words_that_type_checkers_know_are_those_that_are_allowed() -> None:
@@ -249,12 +249,12 @@ def test_the_words_that_type_checkers_know_are_those_that_are_allowed() -> None:
         ("secret", "classification:secret"),
     ],
 )
-def test_restricted_and_secret_data_are_withheld(word: Classification, rule: str | None) -> None:
+def test_restricted_and_secret_data_are_redacted(word: Classification, rule: str | None) -> None:
     """From both sides, unless one side says otherwise."""
-    rules = withholding(risk(classification=word, excludes="minors_data"))
-    assert rules == Withholding(rule, rule, frozenset({"minors_data"}), frozenset({"minors_data"}))
+    rules = redacting(risk(classification=word, excludes="minors_data"))
+    assert rules == Redacting(rule, rule, frozenset({"minors_data"}), frozenset({"minors_data"}))
     one_side = coerce({"params_data_categories": {"classification": word}}, WHERE)
-    assert withholding(one_side) == Withholding(rule, None, frozenset(), frozenset())
+    assert redacting(one_side) == Redacting(rule, None, frozenset(), frozenset())
 
 
 def test_others_are_all_that_a_declaration_does_not_name() -> None:

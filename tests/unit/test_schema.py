@@ -28,7 +28,7 @@ from tests.data.corpus import (
     registration,
     schemas_of,
 )
-from tests.data.redaction import WITHHELD, redact
+from tests.data.redaction import REDACTED, redact
 from tests.inside import plan_of
 from tests.subtests import each
 
@@ -174,7 +174,7 @@ def test_a_note_of_the_result_stands_with_it() -> None:
     [
         pytest.param(1, {"default": 1}, id="plain"),
         pytest.param(
-            {"password": "x", "a": 1}, {"default": {"password": WITHHELD, "a": 1}}, id="inside"
+            {"password": "x", "a": 1}, {"default": {"password": REDACTED, "a": 1}}, id="inside"
         ),
         pytest.param(object(), {}, id="no JSON"),
         pytest.param(b"abc", {"default": {"$remit": "bytes", "length": 3}}, id="a marker"),
@@ -194,7 +194,7 @@ def test_a_default_is_judged_by_the_name_of_its_parameter() -> None:
 
     properties = params_schema(read(login, skip_first=False), redact=redact)["properties"]
     assert properties["user"]["default"] == "me"
-    assert properties["password"]["default"] == WITHHELD
+    assert properties["password"]["default"] == REDACTED
 
 
 def test_a_default_of_a_sensitive_parameter_is_left_out() -> None:
@@ -202,11 +202,11 @@ def test_a_default_of_a_sensitive_parameter_is_left_out() -> None:
     assert property_of(str, default=PLANTED, category="health_and_medical") == {"type": "string"}
 
 
-def test_a_hook_that_withholds_all_withholds_the_default() -> None:
-    """A redaction hook that fails withholds the payload; here the default is the payload."""
+def test_a_hook_that_redacts_all_redacts_the_default() -> None:
+    """A redaction hook that fails redacts the payload; here the default is the payload."""
     reading = reading_of(int, default=1)
-    schema = params_schema(reading, redact=lambda _: WITHHELD)
-    assert schema["properties"]["x"]["default"] == WITHHELD
+    schema = params_schema(reading, redact=lambda _: REDACTED)
+    assert schema["properties"]["x"]["default"] == REDACTED
 
 
 def test_a_hook_that_drops_a_name_drops_its_value() -> None:
@@ -215,19 +215,19 @@ def test_a_hook_that_drops_a_name_drops_its_value() -> None:
     assert schema["properties"]["x"]["default"] is None
 
 
-def test_withheld_values_are_left_out_of_an_enumeration() -> None:
+def test_redacted_values_are_left_out_of_an_enumeration() -> None:
     """What is left is still a list of values."""
 
     class Kind(enum.Enum):
         A = "a"
         B = "b"
 
-    def withhold_b(value: object) -> object:
-        return WITHHELD if value in ("b", {"x": "b"}) else value
+    def redact_b(value: object) -> object:
+        return REDACTED if value in ("b", {"x": "b"}) else value
 
     reading = reading_of(typing.Literal["a", "b"])
-    assert params_schema(reading, redact=withhold_b)["properties"]["x"]["enum"] == ["a"]
-    schema = params_schema(reading_of(Kind), redact=lambda _: WITHHELD)
+    assert params_schema(reading, redact=redact_b)["properties"]["x"]["enum"] == ["a"]
+    schema = params_schema(reading_of(Kind), redact=lambda _: REDACTED)
     assert schema["$defs"]["Kind"] == {"type": "string"}
 
 
@@ -322,7 +322,7 @@ class Answer(BaseModel):
         ),
         pytest.param(
             {"properties": {"password": {"default": PLANTED, "examples": [PLANTED, PLANTED]}}},
-            {"properties": {"password": {"default": WITHHELD}}},
+            {"properties": {"password": {"default": REDACTED}}},
             id="JSON Schema with secrets",
         ),
         pytest.param(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_va
 
 import remit
 from remit.testing import RecordingSink, isolated
-from tests.captured import withheld
+from tests.captured import redacted
 from tests.subtests import each
 
 SECRET: Final = "31d4d96e40"
@@ -116,12 +116,12 @@ def told_by(recorder: RecordingSink) -> str:
 
 
 @each("call", CALLS)
-def test_a_value_is_withheld_for_the_name_beside_it(call: str) -> None:
+def test_a_value_is_redacted_for_the_name_beside_it(call: str) -> None:
     """Headers, settings and environments are handed on as name and value."""
     step, arguments = CALLS[call]
     told = recorded(step, *arguments("X-Api-Key", SECRET))
     assert SECRET not in told
-    assert json.dumps(withheld("name:api_key")) in told
+    assert json.dumps(redacted("name:api_key")) in told
     assert SECRET in recorded(step, *arguments("Accept", SECRET))
 
 
@@ -169,7 +169,7 @@ def test_the_message_of_a_validator_does_not_tell_what_it_refuses(field: str) ->
     assert (error["type"], error["message"]) == (kind, message)
 
 
-def test_a_text_that_quotes_a_validation_error_is_withheld() -> None:
+def test_a_text_that_quotes_a_validation_error_is_redacted() -> None:
     """Pydantic's own text has the input in it, below the name of the field."""
     with pytest.raises(ValidationError) as raised:
         Login.model_validate({"password": SECRET})
@@ -186,7 +186,7 @@ def test_a_key_in_the_name_of_a_quality_or_in_a_version_is_not_sent() -> None:
     with isolated() as recorder, clerk.run() as run:
         run.record_quality(KEY, {"score": 1})
         run.record_quality("quality", {"score": 2})
-        assert remit.status().withheld == {"pattern:llm_key": 1}
+        assert remit.status().redacted == {"pattern:llm_key": 1}
     (recorded_run,) = recorder.runs
     assert recorded_run.quality == {"<pattern:llm_key>": {"score": 1}, "quality": {"score": 2}}
     sent = json.dumps(clerk.registration())

@@ -254,11 +254,11 @@ def told_of(text: str) -> dict[str, object]:
 
 
 @each("shape", SHAPES)
-def test_a_text_with_a_secret_is_withheld_in_every_place(shape: str) -> None:
+def test_a_text_with_a_secret_is_redacted_in_every_place(shape: str) -> None:
     """As an argument, in containers, in what is returned, in the message of an error."""
     told = told_of(shape)
     assert [place for place, each in told.items() if json.dumps(shape) in json.dumps(each)] == []
-    assert '"withheld"' in json.dumps(told["text"])
+    assert '"redacted"' in json.dumps(told["text"])
 
 
 @each("text", PROSE)
@@ -266,7 +266,7 @@ def test_a_text_that_only_looks_alike_is_recorded(text: str) -> None:
     """Prose, placeholders, names of settings, code that hands a secret on without showing it."""
     told = told_of(text)
     assert told["text"] == [{"value": text}, {"result": text}]
-    assert '"withheld"' not in json.dumps(told)
+    assert '"redacted"' not in json.dumps(told)
 
 
 @each(

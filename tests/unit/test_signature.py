@@ -126,7 +126,7 @@ def test_a_callable_without_a_signature_takes_anything() -> None:
     [
         pytest.param(Annotated[str, Sensitive("minors_data")], "minors_data", id="sensitive"),
         pytest.param(list[Annotated[str, Sensitive("minors_data")]], "minors_data", id="inside"),
-        pytest.param(Annotated[str, Skip], "", id="a result that is to be skipped is withheld"),
+        pytest.param(Annotated[str, Skip], "", id="a result that is to be skipped is redacted"),
         pytest.param(Annotated[str, Skip, Sensitive("minors_data")], "minors_data", id="both"),
         pytest.param(str, None, id="none"),
         pytest.param(

@@ -20,7 +20,7 @@ from remit._declare.registry import (
     StepKind,
     module_of_caller,
 )
-from remit._declare.risk import coerce, withholding
+from remit._declare.risk import coerce, redacting
 from remit._decorators.agent import AgentRuns
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import recorder_of
@@ -274,13 +274,13 @@ def _is_exception_type(value: object) -> bool:
 
 
 def classified_tools() -> Mapping[str, str]:
-    """Return the rules that withhold the arguments of tools, by the name that a model uses."""
+    """Return the rules that redact the arguments of tools, by the name that a model uses."""
     registry = _runtime.registry()
     known = _tools.get(registry)
     if known is None or known[0] != registry.version:
         by_name: dict[str, str] = {}
         for span_type in registry.span_types():
-            rule = withholding(span_type.data_risk).params_rule
+            rule = redacting(span_type.data_risk).params_rule
             if rule is not None:
                 name = span_type.name.rpartition(":")[2].rpartition(".")[2]
                 by_name |= {name: rule, span_type.qualname.rpartition(".")[2]: rule}
@@ -290,7 +290,7 @@ def classified_tools() -> Mapping[str, str]:
 
 def name_tool(recorder: SpanRecorder, name: str) -> None:
     """Note by which name models call a decorated step, as its arguments may be classified."""
-    rule = withholding(recorder.find_risk()).params_rule
+    rule = redacting(recorder.find_risk()).params_rule
     if rule is not None:
         _named_tools[name] = rule
 

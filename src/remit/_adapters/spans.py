@@ -233,7 +233,7 @@ class ManualSpan:
         """Keep *context*, and *span* if it is recorded.
 
         The sink has the start of a span that is *announced*. *classified* is how many values were
-        withheld for their classification before.
+        redacted for their classification before.
         """
         self._recorder = recorder
         self._span = span
@@ -377,7 +377,7 @@ class ManualSpan:
             context.run.exit(error or sys.exception())
 
     def classified_inside(self, run: OpenRun) -> str | None:
-        """Return the rule of a classification that withheld a value since the span began."""
+        """Return the rule of a classification that redacted a value since the span began."""
         if count_classified(run.rules) == self._classified:
             return None
         return classified_rule(run.rules)
@@ -615,7 +615,7 @@ def _captured(recorder: SpanRecorder, result: Content | None, context: SpanConte
 
 
 def _followed(recorder: SpanRecorder, data: bytes, run: OpenRun) -> bytes:
-    """Return a payload or result without what was withheld in the run for its classification."""
+    """Return a payload or result without what was redacted in the run for its classification."""
     if recorder.kind not in WITHOUT_EFFECT:
         return data
     is_model_call = _is_model_call(recorder)

@@ -22,7 +22,7 @@ EXCEEDS: Final = "exceeds"
 UNREGISTERED: Final = "unregistered"
 """Key in the note of a step that the agent's registration does not include."""
 
-WITHHELD: Final = "withheld"
+REDACTED: Final = "redacted"
 CUT: Final = "cut"
 BYTES: Final = "bytes"
 ARRAY: Final = "array"
@@ -34,9 +34,9 @@ _NOTE_START: Final = b'"%s":{' % KEY.encode()
 Marker: TypeAlias = dict[str, object]
 
 
-def withheld(rule: str) -> Marker:
-    """Return the marker of a value that *rule* withholds."""
-    return {KEY: WITHHELD, "rule": rule}
+def redacted(rule: str) -> Marker:
+    """Return the marker of a value that *rule* redacts."""
+    return {KEY: REDACTED, "rule": rule}
 
 
 def cut_text(of: int, head: str, tail: str) -> Marker:
@@ -107,15 +107,15 @@ def is_gap(value: object) -> bool:
 
 
 def rule_of(value: object) -> object:
-    """Return the rule in a marker of a withheld value, None if *value* is no such marker."""
+    """Return the rule in a marker of a redacted value, None if *value* is no such marker."""
     if type(value) is not dict:
         return None
     marker = cast("Marker", value)
-    return marker.get("rule") if marker.get(KEY) == WITHHELD else None
+    return marker.get("rule") if marker.get(KEY) == REDACTED else None
 
 
-def is_withheld(value: object) -> bool:
-    """Return whether *value* is the marker of a withheld value."""
+def is_redacted(value: object) -> bool:
+    """Return whether *value* is the marker of a redacted value."""
     return rule_of(value) is not None
 
 

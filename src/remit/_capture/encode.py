@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from remit._base import markers
 from remit._base.guard import attempt, guarded, wrap_exit
 from remit._capture.cut import cut, encode
+from remit._capture.redacted import RedactedTexts
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.rules.switches import HOOK
 from remit._capture.type_readers import ValueKind, reader_of
 from remit._capture.walk import MAX_NODES, Walk, decode
-from remit._capture.withheld import WithheldTexts
 from remit._inspect.introspection import is_a, is_mapping
 from remit.errors import DeniedError
 
@@ -41,38 +41,38 @@ class Rules(Struct, frozen=True, eq=False):
         max_payload_bytes: Most bytes of the JSON text in UTF-8, for params and result each.
         hook: The user's redaction, which gets each payload and returns the payload to record.
         off: Rules that are off in this process (`configure(redact_off=...)`).
-        withheld: Number of values that each rule withheld.
-        texts: The texts withheld in the run, which its errors must not quote; None outside any run.
+        redacted: Number of values that each rule redacted.
+        texts: The texts redacted in the run, which its errors must not quote; None outside any run.
         package: Top-level package of the run's agent, whose frames are the program's.
-        classified: Number of values that each rule of a classification withheld in the run and in
+        classified: Number of values that each rule of a classification redacted in the run and in
             the runs around it; None outside any run.
     """
 
     max_payload_bytes: int = 65_536
     hook: Callable[[dict[str, object]], object] | None = None
     off: frozenset[str] = frozenset()
-    withheld: Counter[str] = field(default_factory=Counter[str])
-    texts: WithheldTexts | None = None
+    redacted: Counter[str] = field(default_factory=Counter[str])
+    texts: RedactedTexts | None = None
     package: str = ""
     classified: Counter[str] | None = None
 
     def in_run(self, outer: Rules | None = None, package: str = "") -> Rules:
         """Return the rules of a new run, whose agent is in *package*.
 
-        It shares the withheld texts of the *outer* run and what was classified in it, because
+        It shares the redacted texts of the *outer* run and what was classified in it, because
         results and errors pass from one to the other.
         """
         texts, classified = (None, None) if outer is None else (outer.texts, outer.classified)
         return replace(
             self,
-            texts=WithheldTexts() if texts is None else texts,
+            texts=RedactedTexts() if texts is None else texts,
             package=package,
             classified=Counter() if classified is None else classified,
         )
 
     def count(self, rules: Iterable[str]) -> None:
         """Add one to the count of each of *rules*."""
-        counts = self.withheld
+        counts = self.redacted
         for rule in rules:
             # When the entry exists, the addition calls no function, so no other thread runs
             # between its reading and its writing.
@@ -88,7 +88,7 @@ class Rules(Struct, frozen=True, eq=False):
         Args:
             build: Makes the payload, a JSON object, with the given walk.
             is_copy: The walked value is the copy of an earlier walk.
-            collect: Collect the texts of withheld values, which later errors must not quote.
+            collect: Collect the texts of redacted values, which later errors must not quote.
         """
         texts = self.texts if collect else None
         # The message of an error is made of copies of several texts.
@@ -98,7 +98,7 @@ class Rules(Struct, frozen=True, eq=False):
         answer = _call_hook(self.hook, decode(data))
         if not is_a(answer, dict):
             self.count((HOOK,))
-            return encode(markers.withheld(HOOK))
+            return encode(markers.redacted(HOOK))
         # Which rules a declaration turned off for one parameter alone is no longer known.
         data, _ = self._fit(
             lambda last: last.value(answer, 0), texts, is_copy=True, delays=True, off=walk.ever_off
@@ -108,7 +108,7 @@ class Rules(Struct, frozen=True, eq=False):
     def _fit(
         self,
         build: Build,
-        texts: WithheldTexts | None,
+        texts: RedactedTexts | None,
         *,
         is_copy: bool,
         delays: bool,
@@ -150,7 +150,7 @@ class Rules(Struct, frozen=True, eq=False):
 
 def _encode_within(payload: object, walk: Walk, limit: int) -> bytes:
     """Return *payload* as JSON, cut to *limit* bytes if it is larger."""
-    withheld = len(walk.counts)
+    redacted = len(walk.counts)
     size, room = 0, limit
     if walk.long_chars <= limit:
         data = encode(payload)
@@ -158,12 +158,12 @@ def _encode_within(payload: object, walk: Walk, limit: int) -> bytes:
         if size <= limit:
             return data
     for _ in range(_TRIES):
-        del walk.counts[withheld:]  # of long texts that are read again
+        del walk.counts[redacted:]  # of long texts that are read again
         data = encode(cut(payload, room))
         if len(data) <= limit:
             return data
         room -= len(data) - limit
-    del walk.counts[withheld:]
+    del walk.counts[redacted:]
     return encode(markers.cut_whole(size or walk.long_chars))
 
 
@@ -231,6 +231,6 @@ def redacted(value: object, rules: Rules) -> object:
     """
     mapping = reader_of(type(value)).kind is ValueKind.MAPPING
     sealed: object = decode(capture_mapping(value if mapping else {"value": value}, rules))
-    if mapping or markers.is_withheld(sealed):
+    if mapping or markers.is_redacted(sealed):
         return sealed
     return cast("dict[str, object]", sealed).get("value")

@@ -18,13 +18,13 @@ from remit._base.frames import Frames, read_traceback
 from remit._base.guard import attempt
 from remit._capture.cut import encode
 from remit._capture.encode import Rules
+from remit._capture.redacted import MAX_TEXT_CHARS, RedactedTexts, collect_texts
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import SHORTEST, key_shaped
 from remit._capture.rules.switches import QUOTED
 from remit._capture.scalars import integer, text
 from remit._capture.walk import Walk, decode, is_harmless, replace_surrogates
-from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._inspect.introspection import is_a, lookup, name_of, type_name
 from remit._policy.violations import VIOLATIONS, fields_of
 from remit.errors import DeniedError, Violation
@@ -83,7 +83,7 @@ def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -
     of a group, its members (docs/reference/payloads.md).
 
     Args:
-        rule: The rule by which the declaration withholds every message, else None.
+        rule: The rule by which the declaration redacts every message, else None.
     """
 
     def build(walk: Walk) -> dict[str, object]:
@@ -98,7 +98,7 @@ class _Failure:
     __slots__ = ("_rule", "_rules", "_walk")
 
     def __init__(self, walk: Walk, rules: Rules, rule: str | None) -> None:
-        """Describe within the budget of *walk*; *rule* withholds every message."""
+        """Describe within the budget of *walk*; *rule* redacts every message."""
         self._walk = walk
         self._rules = rules
         self._rule = rule
@@ -151,9 +151,9 @@ class _Failure:
             if texts is not None:
                 # The error also passes through enclosing spans, whose declarations may allow it.
                 texts.add(message)
-            shown["message"] = walk.withhold(self._rule, None)
+            shown["message"] = walk.redact(self._rule, None)
         elif quotes and texts is not None and texts.quoted_in(recorded):
-            shown["message"] = walk.withhold(QUOTED, None)
+            shown["message"] = walk.redact(QUOTED, None)
         else:
             shown["message"] = walk.text(message)
         if at is not None:
@@ -191,13 +191,13 @@ class _Failure:
         return shown
 
     def _name(self, name: str, rule: str | None, *, quotes: bool) -> object:
-        """Return a name of the code; a marker by *rule*, or if it *quotes* what is withheld."""
+        """Return a name of the code; a marker by *rule*, or if it *quotes* what is redacted."""
         texts = self._rules.texts
         if rule is None and not quotes:
             return name if name.isascii() else replace_surrogates(name)
         if rule is None and texts is not None and texts.quoted_in(name):
             rule = QUOTED
-        return replace_surrogates(name) if rule is None else self._walk.withhold(rule, None)
+        return replace_surrogates(name) if rule is None else self._walk.redact(rule, None)
 
 
 @lru_cache(maxsize=_MAX_CACHED)
@@ -251,18 +251,18 @@ def _leaves(group: BaseException) -> tuple[list[BaseException], int]:
 
 
 def _unless_quoting(walk: Walk, message: str, rules: Rules) -> object:
-    """Return *message*, or a marker if it quotes a text that the run has withheld."""
+    """Return *message*, or a marker if it quotes a text that the run has redacted."""
     recorded = message[: max(0, walk.chars) + MAX_TEXT_CHARS]
     if rules.texts is not None and rules.texts.quoted_in(recorded):
-        return walk.withhold(QUOTED, None)
+        return walk.redact(QUOTED, None)
     return walk.text(message)
 
 
 def failure_payload(reason: object, rules: Rules, rule: str | None = None) -> bytes:
-    """Return the result of a span that the user failed for *reason*, which *rule* withholds."""
+    """Return the result of a span that the user failed for *reason*, which *rule* redacts."""
 
     def build(walk: Walk) -> dict[str, object]:
-        shown = walk.withhold(rule, reason) if rule else _reason_text(walk, reason, rules)
+        shown = walk.redact(rule, reason) if rule else _reason_text(walk, reason, rules)
         return {"error": {"type": "failed", "message": shown}}
 
     return rules.encode_payload(build, collect=False)
@@ -357,7 +357,7 @@ def _message(walk: Walk, error: BaseException, depth: int = 0) -> str:
             else each
             for each in args
         )
-    copies = walk.elements(args, 1) or [markers.withheld(PRIVATE_KEY)]
+    copies = walk.elements(args, 1) or [markers.redacted(PRIVATE_KEY)]
     shown = copies[0] if len(args) == 1 else copies
     return shown if type(shown) is str else encode(shown).decode()
 
@@ -405,11 +405,11 @@ def _reason(walk: Walk, detail: pydantic_core.ErrorDetails) -> str:
     """Return why a value is invalid.
 
     A validator's message may quote the value. The error type replaces such a message, and every
-    message about a name whose values are withheld.
+    message about a name whose values are redacted.
     """
     rules = (name_rule(part) for part in detail["loc"] if type(part) is str)
     rule = next((each for each in rules if each is not None and each not in walk.off), None)
-    if rule is None and WithheldTexts(collect_texts(detail["input"])).quoted_in(detail["msg"]):
+    if rule is None and RedactedTexts(collect_texts(detail["input"])).quoted_in(detail["msg"]):
         rule = QUOTED
     if rule is None:
         return detail["msg"]

@@ -1,4 +1,4 @@
-"""Finds values in a payload that its run withheld as data of a category that the step excludes.
+"""Finds values in a payload that its run redacted as data of a category that the step excludes.
 
 A value is found if it is passed on word for word. A search for many texts costs little more than
 one for few: each is listed under one of its words, and compared only if the payload has that word.
@@ -13,8 +13,8 @@ from typing import Final, Protocol, TypeAlias, cast
 from remit._base import markers
 from remit._capture.cut import cut, encode
 from remit._capture.encode import Rules
+from remit._capture.redacted import WORD, CategorizedText, TextIndex
 from remit._capture.walk import decode
-from remit._capture.withheld import WORD, CategorizedText, TextIndex
 
 _FEW: Final = 8
 """So many texts are searched for in less time than the words of a payload are told apart."""
@@ -40,10 +40,8 @@ class Excluding(Protocol):
         ...
 
 
-def withhold_excluded(
-    payload: bytes, plan: Excluding, rules: Rules
-) -> tuple[bytes, tuple[str, ...]]:
-    """Return a captured payload with markers in place of the values that quote withheld texts.
+def redact_excluded(payload: bytes, plan: Excluding, rules: Rules) -> tuple[bytes, tuple[str, ...]]:
+    """Return a captured payload with markers in place of the values that quote redacted texts.
 
     Returns:
         The payload, and the excluded categories of the texts that it quotes, sorted.
@@ -142,7 +140,7 @@ class _Search:
         for name in ("head", "tail"):
             if name in members:
                 copy[name] = self._value(members[name])
-                if markers.is_withheld(copy[name]):
+                if markers.is_redacted(copy[name]):
                     return copy[name]
         return copy
 
@@ -154,23 +152,23 @@ class _Search:
         """Return the marker that replaces *text*, None if it quotes nothing."""
         categories = set(self._quoted_in(text))
         self.categories |= categories
-        return markers.withheld(f"category:{min(categories)}") if categories else None
+        return markers.redacted(f"category:{min(categories)}") if categories else None
 
     def _quoted_in(self, text: str) -> Iterator[str]:
         """Yield the excluded categories of the texts that *text* quotes."""
         for word in set(WORD.findall(text)):
-            for withheld, category in self._by_word.get(word, ()):
-                if category in self._excluded and _quotes(text, withheld):
+            for redacted, category in self._by_word.get(word, ()):
+                if category in self._excluded and _quotes(text, redacted):
                     yield category
 
 
-def _quotes(text: str, withheld: str) -> bool:
-    """Return whether *text* has *withheld* as whole words."""
-    start = text.find(withheld)
+def _quotes(text: str, redacted: str) -> bool:
+    """Return whether *text* has *redacted* as whole words."""
+    start = text.find(redacted)
     while start >= 0:
-        end = start + len(withheld)
+        end = start + len(redacted)
         beside = text[max(start - 1, 0) : start], text[end : end + 1]
         if not any(map(WORD.match, beside)):
             return True
-        start = text.find(withheld, start + 1)
+        start = text.find(redacted, start + 1)
     return False

@@ -37,9 +37,9 @@ class CallPlan(Plan):
         parameters = self._parameters
         self._max_positional = len(self._names) if self._unsure_rule is None else 0
         self._recorded = [name is not None for name in self._names]
-        # Place, name and rule of each parameter that a rule withholds, and the encoded marker.
+        # Place, name and rule of each parameter that a rule redacts, and the encoded marker.
         self._hidden = [
-            (place, each, rule, Raw(encode(markers.withheld(rule))))
+            (place, each, rule, Raw(encode(markers.redacted(rule))))
             for place, each in enumerate(parameters)
             if (rule := each.rule or each.name_rule) is not None
         ]
@@ -110,7 +110,7 @@ class CallPlan(Plan):
         kwargs: Mapping[str, object],
         rules: Rules,
     ) -> bytes:
-        """Return the payload of a call with withheld or skipped parameters.
+        """Return the payload of a call with redacted or skipped parameters.
 
         Returns:
             Nothing if a value needs the walk.
@@ -166,7 +166,7 @@ class FieldsPlan(Plan):
         return data or super().result(value, rules)
 
     def _is_plain_field(self, key: object) -> bool:
-        """Return whether the name of a parameter, or of a field beside them, withholds nothing."""
+        """Return whether the name of a parameter, or of a field beside them, redacts nothing."""
         if key in self._by_keyword:
             return True
         if type(key) is not str or self._beside is None or key in LABELS:

@@ -1,9 +1,9 @@
-"""Withholds what later steps of a run say of values that were withheld for their classification.
+"""Redacts what later steps of a run say of values that were redacted for their classification.
 
 A model gets the result of a tool as a message, and quotes it in its answer. Once a step of the run
-has withheld a value by a rule `classification:...`, the contents in the payloads of models, agents
+has redacted a value by a rule `classification:...`, the contents in the payloads of models, agents
 and retrievers are replaced by the marker of that rule. The arguments and the result of a tool are
-replaced if a step inside the tool withheld a value.
+replaced if a step inside the tool redacted a value.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ TRIGGERED: Final = "triggered"
 
 
 def count_classified(rules: Rules) -> int:
-    """Return how many values were withheld in a run for their classification."""
+    """Return how many values were redacted in a run for their classification."""
     return sum((rules.classified or {}).values())
 
 
 def classified_rule(rules: Rules) -> str | None:
-    """Return the first rule of a classification that withheld a value in a run."""
+    """Return the first rule of a classification that redacted a value in a run."""
     return next(iter(rules.classified or ()), None)
 
 
 def follow_run(
     data: bytes, rules: Rules, tools: Mapping[str, str], *, is_model_call: bool
 ) -> bytes:
-    """Return a payload or result without what was withheld in the run for its classification."""
+    """Return a payload or result without what was redacted in the run for its classification."""
     rule = classified_rule(rules)
     if rule is None and not tools:
         return data
@@ -80,12 +80,12 @@ def follow(
     *,
     is_model_call: bool = False,
 ) -> bytes:
-    """Return a captured payload or result without what later rules withhold.
+    """Return a captured payload or result without what later rules redact.
 
     Args:
         data: The payload or result, as JSON.
-        rule: The rule by which a step of the run withheld a value, if one did: replaces contents.
-        tools: Rules that withhold the arguments of calls, by the name of the tool.
+        rule: The rule by which a step of the run redacted a value, if one did: replaces contents.
+        tools: Rules that redact the arguments of calls, by the name of the tool.
         max_bytes: Most bytes of the JSON.
         is_model_call: Of a model call, roles, names and ids of messages and calls stay; of any
             other step nothing in `inputs` and `outputs` does.
@@ -108,15 +108,15 @@ def follow(
 
 def _without_contents(marker: dict[str, object], rule: str) -> dict[str, object]:
     """Return the marker of a payload that was cut as a whole, without what it kept."""
-    if markers.is_withheld(marker):
+    if markers.is_redacted(marker):
         return marker
-    replaced = markers.withheld(rule)
+    replaced = markers.redacted(rule)
     notes = (markers.EXCEEDS, markers.UNREGISTERED)
     return replaced | {name: marker[name] for name in notes if name in marker}
 
 
 def _without_arguments(value: object, tools: Mapping[str, str]) -> object:
-    """Return *value* without the arguments of calls that their tools withhold."""
+    """Return *value* without the arguments of calls that their tools redact."""
     if isinstance(value, list):
         return [_without_arguments(each, tools) for each in cast("list[object]", value)]
     if not isinstance(value, dict):
@@ -124,7 +124,7 @@ def _without_arguments(value: object, tools: Mapping[str, str]) -> object:
     fields = cast("dict[str, object]", value)
     by = tools.get(str(fields.get(NAME)))
     return {
-        key: markers.withheld(by)
+        key: markers.redacted(by)
         if by is not None and key == ARGS
         else _without_arguments(each, tools)
         for key, each in fields.items()
@@ -172,9 +172,9 @@ def _fields(value: object) -> dict[str, object]:
 
 
 def _closed(value: object, rule: str) -> object:
-    """Return the marker that replaces *value*; what is empty or withheld already stays."""
+    """Return the marker that replaces *value*; what is empty or redacted already stays."""
     is_empty = value is None or value in ({}, [])
-    return value if is_empty or markers.is_withheld(value) else markers.withheld(rule)
+    return value if is_empty or markers.is_redacted(value) else markers.redacted(rule)
 
 
 def _is_plain(value: object) -> bool:

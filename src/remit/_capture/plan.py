@@ -60,10 +60,10 @@ class Direction(Struct, frozen=True):
     """The declaration of all parameters, or of the result.
 
     Attributes:
-        rule: The rule that withholds everything, else None.
-        excluded: Data categories whose values are withheld.
+        rule: The rule that redacts everything, else None.
+        excluded: Data categories whose values are redacted.
         keep: From `capture=`, by parameter and `return`: True records what the declaration
-            withholds, False never records.
+            redacts, False never records.
         off: From `capture=`: rules that are off for the whole span type.
         off_for: From `capture=`: rules that are off for one parameter, or for `return`.
     """
@@ -106,15 +106,15 @@ class ParameterPlan(Struct, frozen=True):
     Attributes:
         kind: An `inspect.Parameter.kind`.
         default: The default, or `MISSING`.
-        rule: The rule that withholds every value.
-        declared_rule: The rule by which the declaration withholds every value, whatever its type.
+        rule: The rule that redacts every value.
+        declared_rule: The rule by which the declaration redacts every value, whatever its type.
         name_rule: The rule of its name, which lets None and booleans pass.
         category: The data category of its values: of their mark, type, name or rule.
-        excluded: Data categories whose values inside it are withheld.
+        excluded: Data categories whose values inside it are redacted.
         declared: Fields that the annotation's classes mark, by key.
         off: Rules that are off for it.
         rules_off: Of these, the ones that `capture=` turns off for it alone, sorted. `True` turns
-            off the rules by which the declaration withholds the value.
+            off the rules by which the declaration redacts the value.
     """
 
     name: str
@@ -168,7 +168,7 @@ class ParameterPlan(Struct, frozen=True):
 
     @property
     def any_rule(self) -> str | None:
-        """A rule that withholds values of the parameter, None without one."""
+        """A rule that redacts values of the parameter, None without one."""
         marked = (each.rule for each in self.declared.values())
         return self.rule or self.name_rule or next(marked, None)
 
@@ -176,9 +176,9 @@ class ParameterPlan(Struct, frozen=True):
         """Return the copy of *value*, a value of this parameter."""
         self.apply(walk)
         if self.rule is not None and self.rule not in walk.off:
-            return walk.withhold(self.rule, value, self.category)
+            return walk.redact(self.rule, value, self.category)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
-            return walk.withhold(self.name_rule, value, self.category)
+            return walk.redact(self.name_rule, value, self.category)
         return walk.value(value, 1)
 
     def apply(self, walk: Walk) -> None:
@@ -191,7 +191,7 @@ class ParameterPlan(Struct, frozen=True):
     def encoded_default(self) -> object:
         """The encoded default of the fast path; `UNSET` if a call may change it.
 
-        For a withheld parameter it is the default itself, whose texts are collected.
+        For a redacted parameter it is the default itself, whose texts are collected.
         """
         if self.rule is not None or self.name_rule is not None:
             return UNSET if self.default is MISSING else self.default
@@ -215,7 +215,7 @@ class ParameterPlan(Struct, frozen=True):
 def marked_keys(annotation: object) -> Mapping[str, MarkedKey]:
     """Return the marked and hidden fields in an annotation's classes, by name.
 
-    A TypedDict, or a dict in place of a model, has no class at run time: its keys are withheld by
+    A TypedDict, or a dict in place of a model, has no class at run time: its keys are redacted by
     these names. The classes in the annotations of the fields count too.
     """
     marked: dict[str, MarkedKey] = {}
@@ -241,9 +241,9 @@ class Plan:
 
     Attributes:
         outcome: The plan of the result, and of the items of a stream.
-        error_rule: The rule that withholds the message of every error, else None. Marks and types
+        error_rule: The rule that redacts the message of every error, else None. Marks and types
             of the result do not concern errors.
-        withheld: Rules by which the declaration withholds every value of a parameter, by its name.
+        redacted: Rules by which the declaration redacts every value of a parameter, by its name.
         rules_off: Rules that `capture=` turns off, by parameter and `return`; under "" those that
             are off for all of them.
         excludes: Data categories that the parameters are declared not to hold, without those whose
@@ -267,7 +267,7 @@ class Plan:
         """Prepare everything that does not depend on a call.
 
         Args:
-            params_rule: The rule by which the declaration withholds every parameter.
+            params_rule: The rule by which the declaration redacts every parameter.
             params_excluded: Data categories that the parameters are declared not to hold.
             keep: The option `capture=`.
         """
@@ -278,14 +278,14 @@ class Plan:
         self.excludes = _without_off(params_excluded, params.off)
         self.outcome = _result_plan(signature.returns, signature.returns_category, result)
         self.error_rule = self.outcome.declared_rule
-        self.withheld = {each.name: each.rule for each in parameters if each.rule is not None}
+        self.redacted = {each.name: each.rule for each in parameters if each.rule is not None}
         self.rules_off = {
             "": tuple(sorted(params.off)),
             RETURN: self.outcome.rules_off,
             **{each.name: each.rules_off for each in parameters},
         }
         # Arguments that do not fit the signature. One may be a second value of a parameter, and is
-        # withheld like the first.
+        # redacted like the first.
         self._surplus = ParameterPlan(
             name="",
             kind=_VAR_KEYWORD,
@@ -318,7 +318,7 @@ class Plan:
         # A skipped `*args` or `**kwargs` cannot be distinguished from a skipped keyword.
         self._drops_surplus = len(signature.skipped) > signature.names.count(None)
         self._by_keyword = frozenset(each.name for each in parameters if each.kind in _BY_KEYWORD)
-        # Under a decorator that moves arguments, each of them may be the one to withhold.
+        # Under a decorator that moves arguments, each of them may be the one to redact.
         rules = (each.any_rule for each in parameters if each.kind <= _VAR_POSITIONAL)
         self._unsure_rule = None if signature.positions_known else next(filter(None, rules), None)
 
@@ -378,7 +378,7 @@ class Plan:
         for place in walk.in_turn([value for _, value in values]):
             each, value = values[place]
             out[names[place]] = (
-                walk.withhold(unsure_rule, args)
+                walk.redact(unsure_rule, args)
                 if unsure_rule is not None and each.name in unsure
                 else each.walked(walk, value)
             )
@@ -438,12 +438,12 @@ class Plan:
             reader = reader_of(type(inner))
         if reader.kind is ValueKind.RECORD and rule is not None:
             walk.collect(inner, category)
-            return {each.name: walk.withhold(rule, None) for each in reader.fields}
+            return {each.name: walk.redact(rule, None) for each in reader.fields}
         if reader.kind in {ValueKind.MAPPING, ValueKind.RECORD} or reader.is_iterator:
-            # The keys of a dict are data as well: all of it is withheld, not only the values. The
+            # The keys of a dict are data as well: all of it is redacted, not only the values. The
             # schema of an iterator has `items` instead of `result`; its marker replaces them all.
-            return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner, category)
-        shown = walk.value(value, 1) if rule is None else walk.withhold(rule, value, category)
+            return walk.value(inner, 0) if rule is None else walk.redact(rule, inner, category)
+        shown = walk.value(value, 1) if rule is None else walk.redact(rule, value, category)
         return {"result": shown}
 
 

@@ -136,8 +136,8 @@ def _text(value: str) -> str:
     return quoted if head == value else f"{quoted[:-1]}{ELLIPSIS}"
 
 
-def _withheld(value: Mapping[str, object]) -> str:
-    return f"<withheld: {printable(str(value.get('rule', '')))}>"
+def _redacted(value: Mapping[str, object]) -> str:
+    return f"<redacted: {printable(str(value.get('rule', '')))}>"
 
 
 def _cut(value: Mapping[str, object], head: Callable[[object], str] = short) -> str:
@@ -171,7 +171,7 @@ def _unknown(value: Mapping[str, object]) -> str:
 
 
 _MARKS: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
-    markers.WITHHELD: _withheld,
+    markers.REDACTED: _redacted,
     markers.CUT: _cut,
     markers.OPAQUE: _opaque,
     markers.BYTES: _bytes,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from remit._base.guard import attempt
-from remit._base.markers import cut_items, rule_of, withheld
+from remit._base.markers import cut_items, redacted, rule_of
 from remit._capture.cut import encode
 from remit._capture.encode import Rules
 from remit._capture.plan import Plan
@@ -43,11 +43,11 @@ class Stream:
         if type(item) is not str:
             # Texts cost no node: the pieces of an answer are many, and short.
             walk.nodes -= 1
-        withheld_before = len(walk.counts)
+        redacted_before = len(walk.counts)
         copy = walk.value(item, 1)
         walk.hide_second(copy)
         self._items.append(copy)
-        if PRIVATE_KEY in walk.counts[withheld_before:]:
+        if PRIVATE_KEY in walk.counts[redacted_before:]:
             # No rule recognises the other lines of the key.
             self._hidden = PRIVATE_KEY
 
@@ -65,7 +65,7 @@ class Stream:
         hidden = self._hidden or _spread_secret(paths.values(), self._walk.off)
         if hidden is not None:
             rules.count((hidden,))
-            payload = self._result(withheld(hidden), first)
+            payload = self._result(redacted(hidden), first)
             return rules.encode_payload(lambda walk: walk.value(payload, 0), is_copy=True)
         if rules.hook is None:
             data = attempt(lambda: encode(self._result(self._item_list(self._items), first)))
@@ -98,7 +98,7 @@ class _StreamWalk(Walk):
     """The walk of all items of a stream.
 
     Attributes:
-        unended: Markers of withheld texts that end with a key, which the next item may continue.
+        unended: Markers of redacted texts that end with a key, which the next item may continue.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -106,9 +106,9 @@ class _StreamWalk(Walk):
         super().__init__(rules.max_payload_bytes, texts=rules.texts, off=rules.off)
         self.unended: dict[int, object] = {}
 
-    def withhold(self, rule: str, value: object, category: str | None = None) -> object:
+    def redact(self, rule: str, value: object, category: str | None = None) -> object:
         """Return the marker of *value*; store it if the next item may continue the key."""
-        marker = super().withhold(rule, value, category)
+        marker = super().redact(rule, value, category)
         if (
             rule.startswith("pattern:")
             and type(value) is str
@@ -118,7 +118,7 @@ class _StreamWalk(Walk):
         return marker
 
     def hide_continuations(self, texts: Sequence[_Text]) -> None:
-        """Withhold texts that continue a key at the end of an earlier one of *texts*."""
+        """Redact texts that continue a key at the end of an earlier one of *texts*."""
         rule: str | None = None
         for holder, place in texts if self.unended else ():
             text: object = holder[place]
@@ -127,7 +127,7 @@ class _StreamWalk(Walk):
             elif rule is not None and text:
                 goes_on = _KEY_CHARS.match(text)
                 if goes_on:
-                    holder[place] = self.withhold(rule, "")
+                    holder[place] = self.redact(rule, "")
                 if goes_on is None or goes_on.end() < len(text):
                     rule = None
 

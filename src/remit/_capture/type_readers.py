@@ -59,7 +59,7 @@ class ValueKind(IntEnum):
     UNWRAP = 2
     """`plain` returns the value inside this one, or this one if there is none.
 
-    Where that is a field, as the root of a model is, it is withheld as one.
+    Where that is a field, as the root of a model is, it is redacted as one.
     """
     ITEMS = 3
     SET = 4
@@ -78,11 +78,11 @@ class FieldRules(Struct, frozen=True):
     """One field of a class, with its rules.
 
     Attributes:
-        rule: The rule that withholds every value.
-        name_rule: The rule of its name, which does not withhold None and booleans.
+        rule: The rule that redacts every value.
+        name_rule: The rule of its name, which does not redact None and booleans.
         category: The data category of its mark, type or name.
         generic: Its type is a type variable without an argument; the annotation of the parameter
-            decides what is withheld.
+            decides what is redacted.
         slot: It is a slot of the class, not an entry of the instance's dict.
     """
 
@@ -143,7 +143,7 @@ def _reader(cls: type) -> TypeReader:
 def _safe_name(cls: type) -> str:
     """Return the type's name for a marker, unless it contains a key."""
     name = type_name(cls)
-    return name if key_shaped(name) is None else "withheld"
+    return name if key_shaped(name) is None else "redacted"
 
 
 def _opaque(cls: type) -> TypeReader:
@@ -267,7 +267,7 @@ def rule_of_mark(category: str) -> str:
 
 
 def rule_of(info: AnnotationInfo) -> str | None:
-    """Return the rule by which an annotation withholds its value, else None."""
+    """Return the rule by which an annotation redacts its value, else None."""
     if info.category is not None:
         return rule_of_mark(info.category)
     hidden = (

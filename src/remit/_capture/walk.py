@@ -14,6 +14,7 @@ import msgspec
 
 from remit._base import markers
 from remit._capture.cut import MARKER_BYTES, LongText, encode, ends
+from remit._capture.redacted import RedactedTexts
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
     KEY_RULES,
@@ -35,7 +36,6 @@ from remit._capture.type_readers import (
     reader_of,
     stored_fields,
 )
-from remit._capture.withheld import WithheldTexts
 from remit._inspect.introspection import DICT, TUPLE, is_a, snapshot
 
 MAX_DEPTH: Final = 12
@@ -94,9 +94,9 @@ class Walk:
             follows something that was too large.
         off: Rules that are off for the current value.
         ever_off: Rules that were off for any value of the walk.
-        excluded: Data categories whose values are withheld.
+        excluded: Data categories whose values are redacted.
         declared: The fields that a declaration marks, by key.
-        counts: The rule of each value withheld so far.
+        counts: The rule of each value redacted so far.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of a walk, by name
@@ -106,7 +106,7 @@ class Walk:
         *,
         is_copy: bool = False,
         scrub: bool = False,
-        texts: WithheldTexts | None = None,
+        texts: RedactedTexts | None = None,
         off: frozenset[str] = frozenset(),
         delays: bool = False,
         shares: bool = False,
@@ -116,7 +116,7 @@ class Walk:
         Args:
             is_copy: The value is the copy of an earlier walk, whose markers are kept.
             scrub: Replace lone surrogates, which UTF-8 cannot encode.
-            texts: Collects the texts of withheld values.
+            texts: Collects the texts of redacted values.
             off: Rules that are off in this process.
             delays: Long texts are read when they are encoded, except the first ones.
         """
@@ -146,7 +146,7 @@ class Walk:
         self.ever_off |= rules
 
     def exclude(self, categories: frozenset[str]) -> None:
-        """Withhold values of *categories* whose rules are not off."""
+        """Redact values of *categories* whose rules are not off."""
         if self.off:
             categories = frozenset(
                 category for category in categories if f"category:{category}" not in self.off
@@ -165,7 +165,7 @@ class Walk:
         if reader is None:
             reader = reader_of(kind)
         if self.excluded and reader.category in self.excluded:
-            return self.withhold(f"category:{reader.category}", value)
+            return self.redact(f"category:{reader.category}", value)
         if reader.kind < _FIRST_CONTAINER:
             return _BY_KIND[reader.kind](self, value, depth, reader)
         if depth >= MAX_DEPTH or id(value) in self._path:
@@ -209,7 +209,7 @@ class Walk:
         size = len(value)
         if room is None:
             rule = None if size < SHORTEST and SIGN not in value else key_shaped(value, off)
-            return value if rule is None else self.withhold(rule, value)
+            return value if rule is None else self.redact(rule, value)
         try:
             head, tail = ends(value, room - MARKER_BYTES)
         except UnicodeEncodeError:  # not every walk is repeated for lone surrogates
@@ -220,24 +220,24 @@ class Walk:
             rule = key_shaped(value, off)
         else:
             rule = key_shaped(value[:reach], off) or key_shaped(value[-back:], off)
-        return markers.cut_text(size, head, tail) if rule is None else self.withhold(rule, value)
+        return markers.cut_text(size, head, tail) if rule is None else self.redact(rule, value)
 
-    def withhold(self, rule: str, value: object, category: str | None = None) -> object:
+    def redact(self, rule: str, value: object, category: str | None = None) -> object:
         """Return the marker that replaces *value*, data of *category*, and count it."""
-        if self._is_copy and markers.is_withheld(value):
+        if self._is_copy and markers.is_redacted(value):
             return value
         self.counts.append(rule)
         self.chars -= _MARKER_CHARS
         self.collect(value, category or CATEGORY_OF_RULE.get(rule))
-        return markers.withheld(rule)
+        return markers.redacted(rule)
 
     def collect(self, value: object, category: str | None) -> None:
-        """Withhold the texts in *value*, data of *category*, from what the run records later."""
+        """Redact the texts in *value*, data of *category*, from what the run records later."""
         if self._texts is not None:
             self._texts.add(value.text if type(value) is LongText else value, category)
 
     def rule_of(self, field: FieldRules, item: object) -> str | None:
-        """Return the rule that withholds *item* in *field*, None if it is recorded."""
+        """Return the rule that redacts *item* in *field*, None if it is recorded."""
         if field.rule is not None:
             return field.rule
         rule = field.name_rule
@@ -256,11 +256,11 @@ class Walk:
         return field.category
 
     def rule_inside(self, reader: TypeReader, inner: object) -> str | None:
-        """Return the rule that withholds *inner*, the value inside a value that *reader* reads."""
+        """Return the rule that redacts *inner*, the value inside a value that *reader* reads."""
         return self.rule_of(reader.fields[0], inner) if reader.fields else None
 
     def redact_key(self, key: object, position: int) -> tuple[str, str | None]:
-        """Return the key of a dict as it is written, and the rule that withholds its value.
+        """Return the key of a dict as it is written, and the rule that redacts its value.
 
         Its *position* in the dict distinguishes keys without a text.
         """
@@ -337,14 +337,14 @@ class Walk:
     def _entry(self, name: str, rule: str | None, item: object, depth: int) -> object:
         """Return the copy of *item*, the value under *name*; *rule* is the rule of the name."""
         if rule is not None and rule not in self.off and not is_harmless(item):
-            return self.withhold(rule, item)
+            return self.redact(rule, item)
         if self.declared and name in self.declared:
             marked = self.declared[name]
-            return self.withhold(marked.rule, item, marked.category)
+            return self.redact(marked.rule, item, marked.category)
         if self.excluded:
             category = category_of_name(name)
             if category in self.excluded:
-                return self.withhold(f"category:{category}", item)
+                return self.redact(f"category:{category}", item)
         return self.value(item, depth + 1)
 
     def _pairs(self, entries: Sequence[tuple[object, object]], depth: int) -> dict[str, object]:
@@ -362,7 +362,7 @@ class Walk:
         return out
 
     def _name_of(self, key: object, out: dict[str, object]) -> tuple[str, str | None]:
-        """Return the name of *key* among *out*, and the rule that withholds its value."""
+        """Return the name of *key* among *out*, and the rule that redacts its value."""
         self.nodes -= 1
         if type(key) is str and (rule := KEY_RULES.get(key, _UNJUDGED)) is not _UNJUDGED:
             name = key
@@ -392,7 +392,7 @@ class Walk:
         return out
 
     def hide_labelled(self, out: dict[str, object]) -> None:
-        """Withhold the value of `{"name": "Authorization", "value": ...}`."""
+        """Redact the value of `{"name": "Authorization", "value": ...}`."""
         for value, labels in _LABELLED:
             if value in out:
                 for label in labels:
@@ -400,13 +400,13 @@ class Walk:
                         out[value] = self._hide_if_labelled(out[label], out[value])
 
     def _hide_if_labelled(self, label: object, copy: object) -> object:
-        """Return *copy*, or a marker if *label* names something that is withheld."""
+        """Return *copy*, or a marker if *label* names something that is redacted."""
         if type(label) is not str or len(label) > MAX_KEY_CHARS:
             return copy
         rule = name_rule(label)
-        if rule is None or rule in self.off or is_harmless(copy) or markers.is_withheld(copy):
+        if rule is None or rule in self.off or is_harmless(copy) or markers.is_redacted(copy):
             return copy
-        return self.withhold(rule, copy)
+        return self.redact(rule, copy)
 
     def elements(
         self, items: Sequence[object], depth: int, *, gap: int | None = None
@@ -463,7 +463,7 @@ class Walk:
             self.chars -= ENTRY_CHARS
             item = items[place]
             if place in after_flags:
-                copies.append(self.withhold(after_flags[place], item))
+                copies.append(self.redact(after_flags[place], item))
             elif type(item) is str:
                 copies.append(self.text(item))
             else:
@@ -493,8 +493,8 @@ class Walk:
         flag: str | None = None
         for place, item in enumerate(items):
             if type(item) is not str:
-                if self._is_copy and markers.is_withheld(item):
-                    flag = None  # the earlier walk withheld what follows the flag
+                if self._is_copy and markers.is_redacted(item):
+                    flag = None  # the earlier walk redacted what follows the flag
                 continue
             if flag is not None:
                 rules[place], flag = flag, None
@@ -507,13 +507,13 @@ class Walk:
         return rules
 
     def hide_second(self, copy: object) -> None:
-        """Withhold the second of a pair: `("Authorization", ...)`, alone or among others."""
+        """Redact the second of a pair: `("Authorization", ...)`, alone or among others."""
         if type(copy) is list and len(cast("list[object]", copy)) == _PAIR:
             pair = cast("list[object]", copy)
             pair[1] = self._hide_if_labelled(pair[0], pair[1])
 
     def _hide_value_of(self, item: object, copy: list[object]) -> None:
-        """Withhold the second of a pair, *copy* being the copy of *item*: `(b"password", ...)`."""
+        """Redact the second of a pair, *copy* being the copy of *item*: `(b"password", ...)`."""
         self.hide_second(copy)
         if type(item) is tuple and len(cast("tuple[object, ...]", item)) == _PAIR:
             label = cast("tuple[object, ...]", item)[0]
@@ -537,13 +537,13 @@ class Walk:
         inner = reader.plain(value)
         rule = self.rule_inside(reader, inner)
         if rule is not None:
-            return self.withhold(rule, inner, self.category_of(reader.fields[0]))
+            return self.redact(rule, inner, self.category_of(reader.fields[0]))
         return markers.opaque(reader.name) if inner is value else self.value(inner, depth + 1)
 
     def secret(self, value: object, depth: int, reader: TypeReader) -> object:
-        """Withhold a value of a secret type."""
+        """Redact a value of a secret type."""
         del depth, reader
-        return self.withhold(SECRET_TYPE, value)
+        return self.redact(SECRET_TYPE, value)
 
     def items(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a list, a tuple, a deque, a view of a dict."""
@@ -560,7 +560,7 @@ class Walk:
     def _listed(self, copies: list[object] | None, value: object, total: int) -> object:
         """Return the copies of the items of *value*, with a marker if some are left out."""
         if copies is None:
-            return self.withhold(PRIVATE_KEY, value)
+            return self.redact(PRIVATE_KEY, value)
         if type(value) is tuple:
             # A lone list of two is as often a list of names.
             self.hide_second(copies)
@@ -632,7 +632,7 @@ class Walk:
             self.chars -= (len(field.name) if are_keys else 0) + ENTRY_CHARS
             rule = self.rule_of(field, item)
             if rule is not None:
-                copy[field.name] = self.withhold(rule, item, self.category_of(field))
+                copy[field.name] = self.redact(rule, item, self.category_of(field))
             elif shares:
                 copy[field.name] = None
                 later.append((field.name, item))

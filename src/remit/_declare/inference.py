@@ -30,7 +30,7 @@ from remit._capture.fast import CallPlan, FieldsPlan
 from remit._capture.plan import Plan
 from remit._capture.type_readers import category_of_any
 from remit._declare.registry import SpanType
-from remit._declare.risk import risk_of_words, withholding
+from remit._declare.risk import redacting, risk_of_words
 from remit._inspect.annotations import (
     MISSING,
     SECRETS,
@@ -124,7 +124,7 @@ def plan_of(span_type: SpanType) -> Plan:
         plan = _PLANS[span_type] = make(
             span_type.recorded_signature,
             keep=span_type.capture,
-            **asdict(withholding(span_type.data_risk)),
+            **asdict(redacting(span_type.data_risk)),
         )
     return plan
 
@@ -145,8 +145,8 @@ def check_types(span_type: SpanType, where: str) -> None:
             mark = function_scope(span_type.function).resolve(annotation)
             if isinstance(mark, DeclarationError):
                 raise DeclarationError(f"{where}: {name}: {mark}") from mark
-    withheld = withholding(span_type.data_risk)
-    excludes = withheld.params_excluded or withheld.result_excluded
+    redacted = redacting(span_type.data_risk)
+    excludes = redacted.params_excluded or redacted.result_excluded
     # Of a copy: names that are missing now may exist when the declaration itself is read.
     if excludes and (message := _contradictions(span_type.data_risk, inferred(replace(span_type)))):
         raise DeclarationError(f"{where}: {message}")
@@ -157,7 +157,7 @@ def effective(span_type: SpanType) -> DataRisk | None:
 
     The policy compares it, and the registration holds it. Types are read at the first use, when
     the names in annotations exist. A type that contradicts the declaration is logged, and what the
-    declaration excludes is withheld from payloads all the same. None if nothing was declared and
+    declaration excludes is redacted from payloads all the same. None if nothing was declared and
     no type shows anything.
     """
     if span_type not in _IN_EFFECT:

@@ -166,7 +166,7 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             redact=redact,
             doc=span_type.doc,
             declared=span_type.params,
-            withheld=plan.withheld,
+            redacted=plan.redacted,
             rules_off=off,
         )
         | ({STEP_KIND: kind} if (kind := span_type.step_kind) in WITHOUT_EFFECT else {})
@@ -176,7 +176,7 @@ def _built(span_type: SpanType, redact: Redact) -> Entry:
             span_type.kind,
             redact=redact,
             declared=span_type.result,
-            withheld=plan.outcome.rule,
+            redacted=plan.outcome.rule,
             rules_off=sorted({*off[""], *off[RETURN]}),
         ),
         data_risk=None if risk is None else risk.model_dump(mode="json"),

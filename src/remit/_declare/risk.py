@@ -38,7 +38,7 @@ from remit.models.data_risk import (
     Others,
 )
 
-WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
+REDACTED_CLASSES: Final = frozenset({"restricted", "secret"})
 """Data of these classes is recorded only if `capture=` says so."""
 
 PARTS: Final[Mapping[str, type[BaseModel]]] = {
@@ -53,13 +53,13 @@ OTHERS: Final = "others"
 _MISSPELT_SIMILARITY: Final = 0.8
 
 
-class Withholding(Struct, frozen=True):
-    """The rules by which a declaration withholds values.
+class Redacting(Struct, frozen=True):
+    """The rules by which a declaration redacts values.
 
     Attributes:
-        params_rule: The rule that withholds all parameters, else None.
+        params_rule: The rule that redacts all parameters, else None.
         params_excluded: Categories that the parameters are declared not to hold: a value marked
-            as one of them is withheld.
+            as one of them is redacted.
     """
 
     params_rule: str | None
@@ -246,16 +246,16 @@ def _part(key: str, model: type[BaseModel], value: object, where: str) -> BaseMo
     return model.model_validate(dict(members))
 
 
-def withholding(risk: DataRisk | None) -> Withholding:
-    """Return the rules by which a declaration withholds values."""
+def redacting(risk: DataRisk | None) -> Redacting:
+    """Return the rules by which a declaration redacts values."""
     words = declared_words(risk)
     params, result = words[PARAMS], words[RESULT]
-    return Withholding(_rule(params), _rule(result), _excluded(params), _excluded(result))
+    return Redacting(_rule(params), _rule(result), _excluded(params), _excluded(result))
 
 
 def _rule(categories: Mapping[str, str]) -> str | None:
     word = categories.get(CLASSIFICATION)
-    return f"{CLASSIFICATION}:{word}" if word in WITHHELD_CLASSES else None
+    return f"{CLASSIFICATION}:{word}" if word in REDACTED_CLASSES else None
 
 
 def _excluded(categories: Mapping[str, str]) -> frozenset[str]:

@@ -152,5 +152,5 @@ def _check_switch(rule: object, option: object, where: str) -> None:
     if option is not True:
         raise DeclarationError(
             f"{where}[{rule!r}] is {describe_literal(option)}; expected True, which records what "
-            "the rule withholds. Without the key it withholds"
+            "the rule redacts. Without the key it redacts"
         )

@@ -75,9 +75,9 @@ def span_type(  # noqa: PLR0913 - the frozen signature
         params: A class whose fields describe parameters (a model, dataclass, TypedDict), or a
             JSON Schema of them; other parameters follow the signature.
         result: Type or JSON Schema of the result; the type of each item, if there are several.
-        capture: None follows the declaration: `restricted` and `secret` data are withheld. False
+        capture: None follows the declaration: `restricted` and `secret` data are redacted. False
             records no values, True records them in spite of the declaration; a mapping decides by
-            parameter name, and by `return` for the result. Secrets are withheld in any case,
+            parameter name, and by `return` for the result. Secrets are redacted in any case,
             unless a rule of redaction is turned off by the name in its marker:
             `{"name:token": True}` for the span type, `{"cursor": {"name:token": True}}` for one
             parameter.

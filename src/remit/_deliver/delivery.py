@@ -178,7 +178,7 @@ class Delivery:
             self._files.bring_back()
 
     def status(self) -> Status:
-        """Return the status; the runtime fills in mode, faults and what was withheld."""
+        """Return the status; the runtime fills in mode, faults and what was redacted."""
         counts = self._result(unmoved=self._unmoved())
         written = (self._outbox.oldest_ns(), self._adoption.oldest_ns())
         now_ns = self._clock.wall_ns()

@@ -107,7 +107,7 @@ class Status(Struct, frozen=True):
         spool_bytes: Bytes on disk, of the whole folder: of other processes too.
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
         faults: Faults inside remit that were contained, by place.
-        withheld: Values that redaction withheld, by rule.
+        redacted: Values that redaction redacted, by rule.
         exceeding: Steps that exceeded an agent's remit, run or refused, or were given what they
             exclude, by name.
         outside_run: Calls of steps outside any run, run or refused, by name.
@@ -128,7 +128,7 @@ class Status(Struct, frozen=True):
     spool_bytes: int
     spool_age_s: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
-    withheld: Mapping[str, int] = field(default_factory=dict[str, int])
+    redacted: Mapping[str, int] = field(default_factory=dict[str, int])
     exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
     outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
     misattributed: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -40,7 +40,7 @@ SECRETS: Final = "authentication_and_secrets"
 """Category of what pydantic's secret types hold."""
 
 MAX_PARTS: Final = 2_000
-"""An annotation with more parts is not read to its end, and its values are withheld."""
+"""An annotation with more parts is not read to its end, and its values are redacted."""
 
 _SECRET_TYPES: Final = frozenset(
     ("pydantic", name) for name in ("SecretStr", "SecretBytes", "Secret")
@@ -123,7 +123,7 @@ class Scope(Struct, frozen=True):
 
         `Skip` counts where it concerns the whole value: outermost, in an alias, in a union. A
         `Sensitive` mark and a secret type count anywhere, also inside a container: the values
-        there are plain strings, so the whole value is withheld.
+        there are plain strings, so the whole value is redacted.
         """
         parts = tuple(islice(self._parts(annotation, type_arguments), MAX_PARTS))
         categories = [category for category in map(_category, parts) if category is not None]

@@ -11,7 +11,7 @@ from remit.errors import DeclarationError
 
 @dataclass(frozen=True, slots=True)
 class Sensitive:
-    """The value belongs to a data category and is withheld from every payload.
+    """The value belongs to a data category and is redacted from every payload.
 
     Used as `Annotated[str, remit.Sensitive("health_and_medical")]` on a parameter, a return
     type or a field of a dataclass or model. Bare, as `Annotated[str, remit.Sensitive]`, it is of

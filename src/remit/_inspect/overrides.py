@@ -1,7 +1,7 @@
 """The options `params=` and `result=` of a declaration, which override the signature.
 
 Each is a type or a JSON Schema. A type is used for the schema and for capture: its hidden and
-marked fields are withheld. A JSON Schema has no types, so capture follows the signature.
+marked fields are redacted. A JSON Schema has no types, so capture follows the signature.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HIDDEN: Final[Mapping[str, object]] = {
     EXCLUDED: Field(exclude=True),
     NOT_IN_REPR: Field(repr=False),
 }
-"""pydantic's declaration of a hidden field, by the rule that withholds it."""
+"""pydantic's declaration of a hidden field, by the rule that redacts it."""
 
 
 def overridden(
@@ -47,7 +47,7 @@ def overridden(
 ) -> SignatureInfo:
     """Return *signature* with the types of the options `params=` and `result=`.
 
-    Marks in the signature are kept, so the values that they withhold stay withheld. A JSON Schema
+    Marks in the signature are kept, so the values that they redact stay redacted. A JSON Schema
     changes nothing.
 
     Args:

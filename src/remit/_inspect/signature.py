@@ -140,7 +140,7 @@ def read(function: Callable[..., object], *, skip_first: bool) -> SignatureInfo:
         skipped=skipped,
         returns=_call_result_type(function, returned.annotation),
         returns_note=returned.note,
-        # A result that is to be skipped is withheld like a secret.
+        # A result that is to be skipped is redacted like a secret.
         returns_category="" if returned.skip and returned.category is None else returned.category,
         positions_known=all(_passes_on(wrapper, signature) for wrapper in _wrappers(function)),
     )

@@ -1,4 +1,4 @@
-"""Compares two locks: what a change lets an agent do, and what is no longer declared or withheld.
+"""Compares two locks: what a change lets an agent do, and what is no longer declared or redacted.
 
 A lock is the file that `remit lock` writes. The comparison imports no program.
 """
@@ -142,9 +142,9 @@ _HOW: Final = (None, Leaves.NOT_RULED_OUT, Leaves.DECLARED)
 _STATES: Final = ("refused", "open", "allowed")
 _ABSENT: Final = object()
 _SENDING: Final = (What.ACTION, SENDING)
-WITHHELD: Final = 2
-"""The highest degree to which a place is withheld."""
-_REDACTION: Final = re.compile(r", (?=withheld|off: )")
+REDACTED: Final = 2
+"""The highest degree to which a place is redacted."""
+_REDACTION: Final = re.compile(r", (?=redacted|off: )")
 
 
 def changes(old: Lock, new: Lock) -> list[Change]:
@@ -296,8 +296,8 @@ def _of_places(
 ) -> Iterator[Change]:
     """Yield the places of one side that changed; one that became optional is the same place."""
     before, after = ({place.removesuffix("?"): place for place in side} for side in (old, new))
-    gone = [redaction(old[before[name]]).withheld for name in before.keys() - after.keys()]
-    added = [redaction(new[after[name]]).withheld for name in after.keys() - before.keys()]
+    gone = [redaction(old[before[name]]).redacted for name in before.keys() - after.keys()]
+    added = [redaction(new[after[name]]).redacted for name in after.keys() - before.keys()]
     for name in sorted(before.keys() | after.keys()):
         place, new_place = before.get(name), after.get(name)
         text = None if place is None else old[place]
@@ -306,12 +306,12 @@ def _of_places(
             continue
         was, now = redaction(text or ""), redaction(new_text or "")
         # Any place that is new may have taken the part of one that is gone.
-        ranks = gone if place is None else [was.withheld]
-        new_ranks = added if new_place is None else [now.withheld]
+        ranks = gone if place is None else [was.redacted]
+        new_ranks = added if new_place is None else [now.redacted]
         effect = Effect.CHANGES
-        if now.off - was.off or any(rank < was.withheld for rank in new_ranks):
+        if now.off - was.off or any(rank < was.redacted for rank in new_ranks):
             effect = Effect.WEAKENS
-        elif was.off - now.off or any(rank < now.withheld for rank in ranks):
+        elif was.off - now.off or any(rank < now.redacted for rank in ranks):
             effect = Effect.NARROWS
         if place and new_place and place != new_place:
             text, new_text = f"{place}: {text}", f"{new_place}: {new_text}"
@@ -322,21 +322,21 @@ class Redaction(NamedTuple):
     """The text of a place in parts.
 
     Attributes:
-        text: The rest of it, "" if nothing is withheld and no rule is off.
-        withheld: `WITHHELD` if the value is, 1 if only some of what it may be is, else 0.
+        text: The rest of it, "" if nothing is redacted and no rule is off.
+        redacted: `REDACTED` if the value is, 1 if only some of what it may be is, else 0.
     """
 
     type: str
     text: str
-    withheld: int
+    redacted: int
     off: frozenset[str]
 
 
 def redaction(text: str) -> Redaction:
     """Return the parts of the text of a place."""
     name, text = (*_REDACTION.split(text, maxsplit=1), "")[:2]
-    withheld, _, off = text.partition("off: ")
-    rank = 1 if "withheld in part" in withheld else WITHHELD if withheld else 0
+    redacted, _, off = text.partition("off: ")
+    rank = 1 if "redacted in part" in redacted else REDACTED if redacted else 0
     return Redaction(name, text, rank, frozenset(re.findall(r"[^,\s]+", off)))
 
 

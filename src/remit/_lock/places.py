@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeGuard, cast
 
-from remit._declare.schema.canonical import RULES_OFF, WITHHELD
+from remit._declare.schema.canonical import REDACTED, RULES_OFF
 
 Json = Mapping[str, Any]
 
@@ -38,11 +38,11 @@ _TYPES: Final[Mapping[type, str]] = {
 
 
 class _Part(NamedTuple):
-    """One schema inside another, the rule that withholds it, and the references followed to it."""
+    """One schema inside another, the rule that redacts it, and the references followed to it."""
 
     path: str
     schema: object
-    withheld: str | None = None
+    redacted: str | None = None
     seen: frozenset[str] = frozenset()
     optional: bool = False
 
@@ -52,15 +52,15 @@ class _Place:
     """What the schemas of one place say together; a member of a union is one of several."""
 
     types: set[str] = field(default_factory=set[str])
-    withheld: set[str | None] = field(default_factory=set[str | None])
+    redacted: set[str | None] = field(default_factory=set[str | None])
     rules_off: set[str] = field(default_factory=set[str])
     optional: bool = False
 
     def text(self) -> str:
         types = sorted(self.types or {ANYTHING}, key=lambda name: (name == "null", name))
-        rules = sorted(rule for rule in self.withheld if rule is not None)
-        # Of a union, one member may be withheld and another not.
-        how = "withheld in part" if None in self.withheld else "withheld"
+        rules = sorted(rule for rule in self.redacted if rule is not None)
+        # Of a union, one member may be redacted and another not.
+        how = "redacted in part" if None in self.redacted else "redacted"
         off = [f"off: {', '.join(sorted(self.rules_off))}"] if self.rules_off else []
         return ", ".join([" | ".join(types), *(f"{how}: {rule}" for rule in rules), *off])
 
@@ -83,7 +83,7 @@ def result_places(schema: Json) -> dict[str, str]:
 
 def _value(schema: Json) -> Json:
     """Return the schema of the value that was returned, from that of the object recorded for it."""
-    beside = {key: schema[key] for key in (WITHHELD, RULES_OFF) if key in schema}
+    beside = {key: schema[key] for key in (REDACTED, RULES_OFF) if key in schema}
     if members := _list(schema, "anyOf"):
         return {"anyOf": [_value(each) if _is_schema(each) else each for each in members], **beside}
     properties = _dict(schema, "properties")
@@ -121,14 +121,14 @@ def _places(root: Json, schema: Json) -> dict[str, str]:
         if _is_schema(part.schema):
             pending.extend(_read(root, part, part.schema, place))
         else:
-            place.withheld.add(part.withheld)
+            place.redacted.add(part.redacted)
     texts = {f"{path}{'?' * place.optional}": place.text() for path, place in places.items()}
     return {**texts, MORE: f"more than {MAX_PARTS:,} parts"} if pending else texts
 
 
 def _read(root: Json, part: _Part, schema: Json, place: _Place) -> Iterator[_Part]:
     """Add the types and rules of *schema* to its place, and yield the schemas inside it."""
-    withheld = schema.get(WITHHELD, part.withheld)
+    redacted = schema.get(REDACTED, part.redacted)
     place.rules_off.update(map(str, _list(schema, RULES_OFF)))
     alternatives = [each for key in _ALTERNATIVES for each in _list(schema, key)]
     seen, ref = part.seen, schema.get("$ref")
@@ -136,18 +136,18 @@ def _read(root: Json, part: _Part, schema: Json, place: _Place) -> Iterator[_Par
         target = _target(root, ref)
         if ref in seen:
             place.types.update(_types(target) or {"object"})
-            place.withheld.add(withheld)
+            place.redacted.add(redacted)
         else:
             alternatives.append(target)
             seen |= {ref}
     for each in alternatives:
-        yield part._replace(schema=each, withheld=withheld, seen=seen)
+        yield part._replace(schema=each, redacted=redacted, seen=seen)
     types = _types(schema)
     place.types.update(types)
     if (types or not alternatives) and types != {"null"}:
-        place.withheld.add(withheld)
+        place.redacted.add(redacted)
     for path, inside, optional in _inside(part.path, schema):
-        yield _Part(path, inside, withheld, seen, optional)
+        yield _Part(path, inside, redacted, seen, optional)
 
 
 def _types(schema: object) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 from remit._base.text import cut, number_of
 from remit._lock.difference import (
     PLACES,
-    WITHHELD,
+    REDACTED,
     WORDS,
     Change,
     Kind,
@@ -158,7 +158,7 @@ def _listed(names: Collection[str], known: Collection[str], noun: str) -> str:
 
 
 def _of_places(changes: Iterable[Change]) -> Iterator[tuple[Kind, str, Line]]:
-    """Yield the lines of places, each with its subject; places that are withheld alike are one."""
+    """Yield the lines of places, each with its subject; places that are redacted alike are one."""
     alike: dict[tuple[Kind, str, Effect, What, str, str], list[Change]] = {}
     for change in changes:
         was, now = redaction(change.old or ""), redaction(change.new or "")
@@ -277,7 +277,7 @@ def _lines(change: Change, names: Names) -> Iterator[Line]:
 
 
 def _recorded(step: Mapping[str, Mapping[str, str]], effect: Effect) -> Iterator[Line]:
-    """Yield which values of a new step are recorded, that is, not withheld by its declaration."""
+    """Yield which values of a new step are recorded, that is, not redacted by its declaration."""
     for key, what in (("params", What.PARAMS_PLACE), ("result", What.RESULT_PLACE)):
         places = step.get(key, {})
         names = [repr(name) if name else "all" for name in places if _is_recorded(places[name])]
@@ -288,7 +288,7 @@ def _recorded(step: Mapping[str, Mapping[str, str]], effect: Effect) -> Iterator
 
 def _is_recorded(place: str) -> bool:
     kept = redaction(place)
-    return kept.withheld < WITHHELD and kept.type not in {"null", "object", "array"}
+    return kept.redacted < REDACTED and kept.type not in {"null", "object", "array"}
 
 
 def _risk(risk: Mapping[str, object] | None) -> str:

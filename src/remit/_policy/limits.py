@@ -91,7 +91,7 @@ def unjudged(step: str) -> Violation:
 def excluded_value(step: str, category: str) -> Violation:
     """Return the violation of the step named *step* that was given a value that it excludes."""
     subject = f"{category}{SIDES[PARAMS]}"
-    said = f"{step} says excluded, and was given a value that this run withheld as such"
+    said = f"{step} says excluded, and was given a value that this run redacted as such"
     return Violation(f"{subject}: {said}")
 
 

@@ -84,7 +84,7 @@ class AgentRef(Struct, frozen=True):
             on delivery's thread, because building schemas takes milliseconds. It may raise.
         local_identifier: The identifier in local mode, where projects share a file; else None.
         quality_check: Returns the function that checks its quality payloads. It may raise.
-        error_rule: Returns the rule by which its declaration withholds the messages of errors.
+        error_rule: Returns the rule by which its declaration redacts the messages of errors.
     """
 
     external_identifier: str

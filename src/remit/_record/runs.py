@@ -282,7 +282,7 @@ class OpenRun:
     Attributes:
         feed: Shared with delivery; holds the key of the run.
         recording: False in mode `off`: spans of this run record nothing.
-        rules: Redaction and limits, with the texts that the run has withheld.
+        rules: Redaction and limits, with the texts that the run has redacted.
         deferred: The streams that were called, and the returned coroutines, that have not ended, by
             key of the span (`remit._record.streams.DeferredSpan`).
         open: The open spans by key, without the root; None for the streams that were called and

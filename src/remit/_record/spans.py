@@ -21,7 +21,7 @@ from remit._base.markers import mark_unregistered
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._capture.encode import FAULT, Rules, capture_mapping
 from remit._capture.errors import denial_payload, error_payload, merge_error
-from remit._capture.excluded import withhold_excluded
+from remit._capture.excluded import redact_excluded
 from remit._capture.plan import Plan
 from remit._declare.registry import SpanType, StepKind
 from remit._inspect.decorated import SelfParameter
@@ -77,7 +77,7 @@ class BlockPlan(Struct, frozen=True):
 
     @property
     def error_rule(self) -> str | None:
-        """The rule that withholds the message of every error, if one is declared."""
+        """The rule that redacts the message of every error, if one is declared."""
         return None if self.declared is None else self.declared.error_rule
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
@@ -252,13 +252,13 @@ class SpanRecorder(Struct, eq=False):
 
     @guarded("the search for excluded values", FAULT)
     def _without_excluded(self, payload: bytes, run: OpenRun) -> bytes:
-        """Return *payload* without values that the run withheld as data that the step excludes.
+        """Return *payload* without values that the run redacted as data that the step excludes.
 
         They are noted in the payload, counted and logged. The step runs whatever the setting says:
         values that were passed on in other words are not recognised, so a refusal would promise too
         much.
         """
-        payload, categories = withhold_excluded(payload, self.plan(), run.rules)
+        payload, categories = redact_excluded(payload, self.plan(), run.rules)
         if not categories:
             return payload
         violations = [limits.excluded_value(self.name, category) for category in categories]

@@ -246,7 +246,7 @@ class Runtime:
             mode=self.mode,
             target=self.target,
             faults=dict(guard.faults.counts),
-            withheld=dict(self.recorder.rules.withheld),
+            redacted=dict(self.recorder.rules.redacted),
             exceeding=dict(self.recorder.exceeding),
             outside_run=dict(self._outside),
         )
@@ -277,7 +277,7 @@ class Runtime:
             run.deferred.clear()  # the parent ends them
         self.recorder.runs.clear()
         self.recorder.collected.clear()
-        self.recorder.rules.withheld.clear()
+        self.recorder.rules.redacted.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
         self._counting = SignalSafeLock()

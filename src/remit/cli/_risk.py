@@ -1,4 +1,4 @@
-"""Draws the risk of a run: declared actions and data, refusals, withheld values."""
+"""Draws the risk of a run: declared actions and data, refusals, redacted values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
     for reason in risk.refused.termination_reasons:
         yield from _row("terminated", coloured("failed", printable(reason)))
     yield from _section("exceeds", risk.exceeded.spans, risk.exceeded.violations)
-    yield from _row("withheld", _counted(risk.withheld))
+    yield from _row("redacted", _counted(risk.redacted))
     yield from _row("schemas", _findings(risk))
     for one in risk.span_types:
         if words := _words(one):

@@ -18,7 +18,7 @@ from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint
 
 Json = dict[str, Any]
 # Keywords of the schema of a result without an annotation, and those beside it.
-_SAY_NOTHING = frozenset({"$comment", "type", "x-remit-rules-off", "x-remit-withheld"})
+_SAY_NOTHING = frozenset({"$comment", "type", "x-remit-rules-off", "x-remit-redacted"})
 
 
 @click.group()
@@ -166,10 +166,10 @@ def _result(schema: Json) -> str:
 
 
 def _redaction(schema: Json) -> str:
-    """Return the redaction of a value: the rule that withholds it, the rules that are off."""
-    rule, off = schema.get("x-remit-withheld"), schema.get("x-remit-rules-off")
-    withheld = f" (withheld: {rule})" if rule else ""
-    return f"{withheld} (off: {', '.join(off)})" if off else withheld
+    """Return the redaction of a value: the rule that redacts it, the rules that are off."""
+    rule, off = schema.get("x-remit-redacted"), schema.get("x-remit-rules-off")
+    redacted = f" (redacted: {rule})" if rule else ""
+    return f"{redacted} (off: {', '.join(off)})" if off else redacted
 
 
 def _type(schema: Json) -> str:

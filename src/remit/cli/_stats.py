@@ -49,7 +49,7 @@ BY: Final = ("type", "category", "agent")
     json_option,
 )
 def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> None:
-    """Count spans: how many, failed, refused, with withheld values, and how long they took.
+    """Count spans: how many, failed, refused, with redacted values, and how long they took.
 
     The times are rounded outwards to whole hours. A type counts for each category of data that it
     declares for its parameters or its result.
@@ -66,9 +66,9 @@ def stats(by: str, db: Database | None, *, as_json: bool, **filters: Any) -> Non
         return
     names = [printable(_name(row)) for row in rows]
     room = max(MIN_NAME_COLUMNS, min(max(map(width, names)), columns() - OTHER_COLUMNS))
-    emit(faint(_line(by.upper(), room, ["SPANS", "FAILED", "DENIED", "WITHHELD"], "MEAN", "MAX")))
+    emit(faint(_line(by.upper(), room, ["SPANS", "FAILED", "DENIED", "REDACTED"], "MEAN", "MAX")))
     for name, row in zip(names, rows, strict=True):
-        counts = [f"{count or 0:,}" for count in (row.spans, row.failed, row.denied, row.withheld)]
+        counts = [f"{count or 0:,}" for count in (row.spans, row.failed, row.denied, row.redacted)]
         ended = (row.complete or 0) + (row.failed or 0) + (row.cancelled or 0)
         mean = duration((row.duration_us or 0) / ended / US_PER_S) if ended else ""
         longest = duration((row.duration_max_us or 0) / US_PER_S) if ended else ""

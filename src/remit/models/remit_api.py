@@ -10,7 +10,7 @@ from remit.models.agent_instance import AgentInstance, RegisteredAgent
 from remit.models.agent_span import AgentSpan
 
 Flag: TypeAlias = Literal[
-    "denied", "beyond", "withheld", "invalid", "undeclared", "lost", "failed", "unchecked"
+    "denied", "beyond", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
 ]
 """What is to be noticed about a span, or about a span of a run."""
 
@@ -115,8 +115,8 @@ class Count(WireModel):
     """Spans or runs that were cancelled."""
     denied: int | None = None
     """Spans that the policy refused."""
-    withheld: int | None = None
-    """Spans in which a value was withheld."""
+    redacted: int | None = None
+    """Spans in which a value was redacted."""
     beyond: int | None = None
     """Spans beyond the remit of their agent."""
     undeclared: int | None = None
@@ -144,8 +144,8 @@ class CountList(WireModel):
     """The groups: hours and days in order, others with the largest first."""
 
 
-class WithheldCount(WireModel):
-    """How often values were withheld. The member that names the group is that of `by`."""
+class RedactedCount(WireModel):
+    """How often values were redacted. The member that names the group is that of `by`."""
 
     rule: str | None = None
     """A rule."""
@@ -159,14 +159,14 @@ class WithheldCount(WireModel):
     """Number of values."""
 
 
-class WithheldList(WireModel):
-    """How often values were withheld, by group."""
+class RedactedList(WireModel):
+    """How often values were redacted, by group."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     by: Literal["rule", "type", "day"]
     """How it was grouped."""
-    withheld: list[WithheldCount]
+    redacted: list[RedactedCount]
     """The groups: days in order, others with the largest first."""
 
 

@@ -1,4 +1,4 @@
-"""Risk of a run or an agent: declared actions and data, refusals, violations, withheld values."""
+"""Risk of a run or an agent: declared actions and data, refusals, violations, redacted values."""
 
 from typing import Literal
 
@@ -96,8 +96,8 @@ class Risk(WireModel):
     """Refused steps and terminated runs."""
     exceeded: Exceeded
     """Observed violations."""
-    withheld: dict[str, int]
-    """Number of withheld values by rule."""
+    redacted: dict[str, int]
+    """Number of redacted values by rule."""
     schema_findings: SchemaFindings
     """Results of comparing payloads with their schemas."""
     complete: bool

@@ -455,5 +455,5 @@ def _failure(manual: adapters.ManualSpan, span: ReadableSpan) -> Mapping[str, ob
     kind, message = _type_of_failure(span)
     context = manual.context
     if context is not None and context.run.rules.classified:
-        message = None  # it may quote what was withheld
+        message = None  # it may quote what was redacted
     return {"error": known_only(type=kind, message=message)}

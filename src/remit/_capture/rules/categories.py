@@ -1,6 +1,6 @@
 """Rules by data category: which data a name or a type indicates.
 
-They withhold values only where the declaration excludes their category (`excluded`): data of that
+They redact values only where the declaration excludes their category (`excluded`): data of that
 category is a mistake there, and is not recorded.
 """
 

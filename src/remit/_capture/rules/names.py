@@ -149,7 +149,7 @@ _STEMS: Final = re.compile(
     "pass|pw|kennwort|contrase|senha|secret|phrase|mnemonic|token|jwt|bearer|srf|otp|code|key"
     "|auth|cookie|cred|cvv|cvc|csc|pin|ssn|verif|social|security|psk|pat|sessi|t.sid"
 )
-"""Every name that a rule withholds matches this: a quick test before the split into words."""
+"""Every name that a rule redacts matches this: a quick test before the split into words."""
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BETWEEN: Final = re.compile(r"[\W_]+")
@@ -168,7 +168,7 @@ KEY_RULES: Final[dict[str, str | None]] = {}
 PLAIN_NAMES: Final[set[str]] = set()
 """Those of these keys whose values are recorded whatever the other keys are.
 
-`value` is not one of them, because a `name` beside it may withhold it.
+`value` is not one of them, because a `name` beside it may redact it.
 """
 
 
@@ -206,7 +206,7 @@ def name_endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def name_rule(name: str) -> str | None:
-    """Return the rule that withholds values under *name*, or `None`."""
+    """Return the rule that redacts values under *name*, or `None`."""
     end = name[-MAX_JUDGED_CHARS:]
     if end[-1:].isdigit():
         # The number at the end does not change the verdict: `row_1` to `row_999` are judged once.
@@ -236,6 +236,6 @@ def _rule_of_end(name: str) -> str | None:
 
 
 def flag_rule(argument: str) -> str | None:
-    """Return the rule that withholds what follows *argument*, a flag such as `--password`."""
+    """Return the rule that redacts what follows *argument*, a flag such as `--password`."""
     long = len(argument) > MAX_JUDGED_CHARS
     return None if long or "=" in argument or " " in argument else name_rule(argument)

@@ -40,7 +40,7 @@ CATEGORY_OF_RULE: Final[Mapping[str, str]] = {
     "name:card_code": "financial_information",
     "name:ssn": "personal_identifiers",
 }
-"""The data category of the values that a rule withholds, where the rule implies one."""
+"""The data category of the values that a rule redacts, where the rule implies one."""
 
 
 def switched_off(names: Iterable[str]) -> frozenset[str]:

@@ -18,7 +18,7 @@ class VendorKey(Struct, frozen=True):
 
     Attributes:
         rule: Name of the rule, without `pattern:`.
-        withholds: What the rule withholds, in words, if it is not "keys and tokens of" the owner.
+        redacts: What the rule redacts, in words, if it is not "keys and tokens of" the owner.
         prefixes: How a key begins, separated by spaces.
         random: How many characters follow at least, with a digit or a capital among the first.
         chars: Which characters these are, as in a class of a regular expression.
@@ -27,13 +27,13 @@ class VendorKey(Struct, frozen=True):
         anchor: For a key that has no prefix: as in `PatternRule`; so are the next two.
         heads: See `anchor`.
         apart: See `anchor`.
-        withheld: Examples of texts that are withheld, for a key without a prefix.
+        redacted: Examples of texts that are redacted, for a key without a prefix.
         recorded: Examples of texts that look alike and are recorded.
     """
 
     rule: str
     owner: str = ""
-    withholds: str = ""
+    redacts: str = ""
     prefixes: str = ""
     random: int = 0
     chars: str = ALNUM
@@ -42,18 +42,18 @@ class VendorKey(Struct, frozen=True):
     anchor: str = ""
     heads: tuple[str, ...] = ()
     apart: str = ALNUM
-    withheld: tuple[str, ...] = ()
+    redacted: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
 
 
 VENDOR_KEYS: Final = (
     VendorKey(
         rule="jwt",
-        withholds="JSON web tokens",
+        redacts="JSON web tokens",
         anchor="eyJ",
         apart=r"\w-",
         tail=r"[\w-]{5,}\.(?:[\w-]{8,}\.[\w-]*|\.[\w-]{8,})",
-        withheld=(
+        redacted=(
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
             "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.",
             "eyJhbGciOiJkaXIifQ..48V1_ALb6US04U3b.5eym8TW",
@@ -72,7 +72,7 @@ VENDOR_KEYS: Final = (
     ),
     VendorKey(
         rule="password_hash",
-        withholds="hashes of passwords",
+        redacts="hashes of passwords",
         anchor="$",
         heads=(
             "$2a$",
@@ -88,7 +88,7 @@ VENDOR_KEYS: Final = (
         ),
         apart="",
         tail=r"(?=[^\s$]{0,200}+\$)[\w./$=,+-]{40}",
-        withheld=(
+        redacted=(
             "bob:$2a$12$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
             "bob:$2b$12$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
             "bob:$2y$10$aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
@@ -130,29 +130,29 @@ VENDOR_KEYS: Final = (
     ),
     VendorKey(
         rule="password_hash",
-        withholds="hashes of passwords of Werkzeug",
+        redacts="hashes of passwords of Werkzeug",
         anchor=":",
         heads=("scrypt:",),
         tail=r"[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9}\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
-        withheld=(
+        redacted=(
             "scrypt:32768:8:1$aB3dE5fG7hI9jK1l$0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         ),
         recorded=("scrypt: a function of 3 parameters",),
     ),
     VendorKey(
         rule="password_hash",
-        withholds="hashes of passwords of Werkzeug",
+        redacts="hashes of passwords of Werkzeug",
         anchor=":",
         heads=("pbkdf2:",),
         tail=r"\w{1,20}(?::[0-9]{1,9})?\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
-        withheld=(
+        redacted=(
             "pbkdf2:sha256:600000$aB3dE5fG7hI9jK1l$0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         ),
         recorded=("pbkdf2: a function of 3 parameters",),
     ),
     VendorKey(
         rule="llm_key",
-        withholds="keys of language-model providers (OpenAI, Anthropic, OpenRouter, DeepSeek, "
+        redacts="keys of language-model providers (OpenAI, Anthropic, OpenRouter, DeepSeek, "
         "Langfuse, xAI, Perplexity, Tavily, Cerebras, NVIDIA)",
         anchor="-",
         heads=(
@@ -164,7 +164,7 @@ VENDOR_KEYS: Final = (
             "nvapi-",
         ),
         tail="(?=[a-z_-]{0,40}+[0-9A-Z])(?=[A-Za-z0-9_-]{16})(?:[A-Za-z0-9]{0,11}+[_-](?<![slap][kixy]-)){0,12}?(?:[A-Za-z0-9]{12}|[0-9a-f]{4}-)",
-        withheld=(
+        redacted=(
             "sk-proj-9aB8cD7eF6gH5iJ4kL3m",
             "key: sk-ant-api03-abcdefghijklmnop",
             "sk-or-v1-0123456789abcdef0123456789abcdef",
@@ -264,7 +264,7 @@ VENDOR_KEYS: Final = (
         anchor="Q~",
         apart="",
         tail=r"(?<=(?<![\w.~-])[\w.~-]{3}[0-9]Q~)[\w.~-]{31,}",
-        withheld=(
+        redacted=(
             "abc8Q~aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6",
         ),
         recorded=(
@@ -278,7 +278,7 @@ VENDOR_KEYS: Final = (
         anchor="+ASt",
         apart="",
         tail=r"(?<=[A-Za-z0-9+/]{76}\+ASt)[\w+/-]{5,6}[AQgw]?==?",
-        withheld=(
+        redacted=(
             (
                 "aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
                 "aB3d+AStaB3dEQ=="
@@ -295,7 +295,7 @@ VENDOR_KEYS: Final = (
         anchor="ACDb",
         apart="",
         tail=r"(?<=[A-Za-z0-9+/]{76}ACDb)[\w+/-]{5,6}[AQgw]?==?",
-        withheld=(
+        redacted=(
             (
                 "aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6"
                 "aB3dACDbaB3dEQ=="
@@ -312,7 +312,7 @@ VENDOR_KEYS: Final = (
         anchor="+ASb",
         apart="",
         tail=r"(?<=[A-Za-z0-9+/]{33}\+ASb)[\w+/-]{5,6}[AQgw]?==?",
-        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+ASbaB3dEQ==",),
+        redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+ASbaB3dEQ==",),
         recorded=(
             "+ASb is a part of keys",
             "aB3dE5fG7hI9jK1lM2nO4pQ6+ASbaB3dEQ==",
@@ -324,7 +324,7 @@ VENDOR_KEYS: Final = (
         anchor="+AEh",
         apart="",
         tail=r"(?<=[A-Za-z0-9+/]{33}\+AEh)[\w+/-]{5,6}[AQgw]?==?",
-        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+AEhaB3dEQ==",),
+        redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7+AEhaB3dEQ==",),
         recorded=(
             "+AEh is a part of keys",
             "aB3dE5fG7hI9jK1lM2nO4pQ6+AEhaB3dEQ==",
@@ -336,7 +336,7 @@ VENDOR_KEYS: Final = (
         anchor="AzFu",
         apart="",
         tail=r"(?<=[A-Za-z0-9+/]{44}AzFu)[\w+/-]{5,6}[AQgw]?==?",
-        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nOAzFuaB3dEQ==",),
+        redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nOAzFuaB3dEQ==",),
         recorded=(
             "AzFu is a part of keys",
             "aB3dE5fG7hI9jK1lM2nO4pQ6AzFuaB3dEQ==",
@@ -348,7 +348,7 @@ VENDOR_KEYS: Final = (
         anchor="AzSe",
         apart="",
         tail=r"(?<=[A-Za-z0-9+/]{42}AzSe)[\w+/-]{5,6}[AQgw]?==?",
-        withheld=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2AzSeaB3dEQ==",),
+        redacted=("aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2AzSeaB3dEQ==",),
         recorded=(
             "AzSe is a part of keys",
             "aB3dE5fG7hI9jK1lM2nO4pQ6AzSeaB3dEQ==",
@@ -511,7 +511,7 @@ VENDOR_KEYS: Final = (
         anchor=".atlasv1.",
         apart="",
         tail="(?=[a-z_=+/.-]{0,59}+[0-9A-Z])[A-Za-z0-9_-]{60}",
-        withheld=(
+        redacted=(
             (
                 "aB3dE5fG7hI9jK.atlasv1.aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6a"
                 "B3dE5fG7hI9jK1lM2nO4pQ6"
@@ -537,7 +537,7 @@ VENDOR_KEYS: Final = (
         anchor=".",
         apart="",
         tail=r"(?:(?<=(?<![\w-])[MNO][\w-]{23}\.[\w-]{6}\.)|(?<=(?<![\w-])[MNO][\w-]{25}\.[\w-]{6}\.))[\w-]{27,}",
-        withheld=(
+        redacted=(
             "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.aB3dE5fG7hI9jK1lM2nO4pQ6abcde",
             "MTIzNDU2Nzg5MDEyMzQ1Njc4OQ.GaBcDe.aB3dE5fG7hI9jK1lM2nO4pQ6abcde",
         ),
@@ -553,7 +553,7 @@ VENDOR_KEYS: Final = (
         anchor=":AA",
         apart="",
         tail=r"(?<=[0-9]:AA)[\w-]{30,}",
-        withheld=("123456789:AAabcdefghijklmnopqrstuvwxyz0123456",),
+        redacted=("123456789:AAabcdefghijklmnopqrstuvwxyz0123456",),
         recorded=(
             "12:AA is a time of day, somewhere",
             "x:AAabcdefghijklmnopqrstuvwxyz0123456",
@@ -565,7 +565,7 @@ VENDOR_KEYS: Final = (
         anchor="/bot",
         apart="",
         tail=r"[0-9]{6,}:[\w-]{30,}",
-        withheld=(
+        redacted=(
             (
                 "https://api.telegram.org/bot123456789:aB3dE5fG7hI9jK1lM2nO4pQ6aB3dE5fG7h"
                 "I9jK1lM2nO4pQ6aB3dE5fG7hI9jK1lM2nO4pQ6/getMe"
@@ -601,7 +601,7 @@ VENDOR_KEYS: Final = (
         anchor="-us",
         apart="",
         tail="(?<=[0-9a-f]{32}-us)[0-9]{1,2}(?![0-9A-Za-z])",
-        withheld=("0123456789abcdef0123456789abcdef-us12",),
+        redacted=("0123456789abcdef0123456789abcdef-us12",),
         recorded=(
             "0123abcd-us12 is a host",
             "0123456789abcdef0123456789abcdef-usual",
@@ -681,7 +681,7 @@ VENDOR_KEYS: Final = (
         anchor=".",
         apart="",
         tail=r"(?<=(?<!\w)pat[A-Za-z0-9]{14}\.)[0-9a-f]{64}",
-        withheld=(
+        redacted=(
             "patAb1Cd2Ef3Gh4Ij.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         ),
         recorded=("patch.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",),
@@ -694,7 +694,7 @@ VENDOR_KEYS: Final = (
         tail="(?=[0-9a-f]{32}(?![0-9a-zA-Z]))(?:"
         + "|".join(f"(?<=[0-9]/[0-9]{{{digits}}}:)" for digits in range(10, 20))
         + ")",
-        withheld=(
+        redacted=(
             "2/1201234567890123/1209876543210987:0123456789abcdef0123456789abcdef",
             "1/1201234567890123:0123456789abcdef0123456789abcdef",
         ),
@@ -798,7 +798,7 @@ VENDOR_KEYS: Final = (
         # A key may have no digit, which the rule for `sk-` demands.
         anchor="sk-helicone-",
         tail="(?:[a-z]{2}-)?(?:[a-z0-9]{7}-){3}[a-z0-9]{7}",
-        withheld=("sk-helicone-abcdefg-hijklmn-opqrstu-vwxyzab",),
+        redacted=("sk-helicone-abcdefg-hijklmn-opqrstu-vwxyzab",),
         recorded=("sk-helicone-is-a-prefix-of-keys-of-helicone",),
     ),
     VendorKey(rule="neon", owner="Neon", prefixes="napi_", random=30),

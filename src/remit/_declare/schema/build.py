@@ -21,7 +21,7 @@ from remit._declare.schema.canonical import (
     Raw,
     Redact,
     canonical,
-    withheld_schema,
+    redacted_schema,
 )
 from remit._declare.schema.types import UNPACK, Definitions, schemas_of
 from remit._inspect.annotations import MISSING
@@ -46,7 +46,7 @@ def params_schema(
     redact: Redact,
     doc: str | None = None,
     declared: object = None,
-    withheld: Mapping[str, str] = MappingProxyType({}),
+    redacted: Mapping[str, str] = MappingProxyType({}),
     rules_off: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Json:
     """Return the JSON Schema of a call's payload.
@@ -54,13 +54,13 @@ def params_schema(
     Args:
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: The option `params=`; other parameters have the signature's schema.
-        withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
+        redacted: Rules that redact every value of a parameter, by its name. The schema shows no
             value of such a parameter.
         rules_off: Rules that are off, by parameter; under "" those that are off for all.
     """
     schema = _call_schema(signature, redact, doc, declared)
     properties = {
-        name: _with_rules(property_schema, withheld.get(name), rules_off.get(name, ()))
+        name: _with_rules(property_schema, redacted.get(name), rules_off.get(name, ()))
         for name, property_schema in schema.get("properties", {}).items()
     }
     return _with_rules({**schema, "properties": properties}, None, rules_off.get("", ()))
@@ -72,7 +72,7 @@ def result_schema(
     *,
     redact: Redact,
     declared: object = None,
-    withheld: str | None = None,
+    redacted: str | None = None,
     rules_off: Sequence[str] = (),
 ) -> Json:
     """Return the JSON Schema of a call's result, but not of the failure object of a failed span.
@@ -81,7 +81,7 @@ def result_schema(
         signature: The signature, with the type that `result=` was given.
         kind: How a call runs: generators return their items.
         declared: The option `result=`; a JSON Schema replaces the signature's.
-        withheld: The rule that withholds every result, else None. The schema then shows no value.
+        redacted: The rule that redacts every result, else None. The schema then shows no value.
     """
     if isinstance(declared, Mapping):
         schema = _object_of_mapping(cast("Mapping[object, object]", declared), RESULT, redact)
@@ -90,7 +90,7 @@ def result_schema(
         schema = _signature_result_schema(
             signature.returns, signature.returns_note, streams, redact
         )
-    return _with_rules(schema, withheld, rules_off)
+    return _with_rules(schema, redacted, rules_off)
 
 
 def quality_schema(declared: object, *, redact: Redact) -> Json:
@@ -115,7 +115,7 @@ def declared_schema(declared: object, *, redact: Redact) -> Json:
 
 def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
     if rule is not None:
-        schema = withheld_schema(schema, rule)
+        schema = redacted_schema(schema, rule)
     return {**schema, RULES_OFF: list(off)} if off else schema
 
 

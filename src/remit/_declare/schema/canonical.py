@@ -17,12 +17,12 @@ from remit._capture.rules.names import split_list
 from remit._inspect.docstrings import clean_docstring, escape_surrogates
 
 Redact: TypeAlias = Callable[[object], object]
-"""Turns any value into plain JSON with markers in place of withheld values."""
+"""Turns any value into plain JSON with markers in place of redacted values."""
 Json: TypeAlias = dict[str, Any]
 """A JSON Schema, or a part of one."""
 
-WITHHELD: Final = "x-remit-withheld"
-"""Keyword of a value that is never recorded: the rule that withholds it."""
+REDACTED: Final = "x-remit-redacted"
+"""Keyword of a value that is never recorded: the rule that redacts it."""
 RULES_OFF: Final = "x-remit-rules-off"
 """Keyword of a value that is recorded because rules are off: these rules."""
 STEP_KIND: Final = "x-remit-kind"
@@ -41,7 +41,7 @@ SCHEMAS_BY_NAME: Final = frozenset(
 VALUE: Final = frozenset(split_list("const, default, example"))
 VALUES: Final = frozenset(split_list("enum, examples"))
 TERMS: Final = frozenset(
-    {WITHHELD}
+    {REDACTED}
     | {*split_list("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
     | {*split_list("format, type")}
 )
@@ -129,7 +129,7 @@ class Canonicalizer:
         """Return a redacted value or values; `_ABSENT` for what JSON cannot represent.
 
         A marker in place of a default shows that there is one; as a constant it would be wrong. Of
-        several values, those that are not withheld are left, each once.
+        several values, those that are not redacted are left, each once.
         """
         if key in VALUES and isinstance(value, list):
             members = (self._redacted(member, name) for member in cast("list[object]", value))
@@ -141,7 +141,7 @@ class Canonicalizer:
         return _ABSENT if is_absent else redacted
 
     def _extension(self, key: str, value: object, name: str | None) -> object:
-        """Return the redacted value of an author's own keyword; `_ABSENT` if it is withheld."""
+        """Return the redacted value of an author's own keyword; `_ABSENT` if it is redacted."""
         members = _members(self._redacted({key: value}, name)) or {}
         return _ABSENT if is_marker(members.get(key)) else members.get(key, _ABSENT)
 
@@ -182,12 +182,12 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def withheld_schema(schema: Json, rule: str) -> Json:
-    """Return *schema* for a value that *rule* withholds: the type without any actual value.
+def redacted_schema(schema: Json, rule: str) -> Json:
+    """Return *schema* for a value that *rule* redacts: the type without any actual value.
 
     Patterns and the author's own keywords are left out as well, because they may show a value.
     """
-    return {**_without_values(schema), WITHHELD: rule}
+    return {**_without_values(schema), REDACTED: rule}
 
 
 def _without_values(schema: Json) -> Json:

@@ -40,7 +40,7 @@ from remit._base.guard import attempt
 from remit._base.memo import memoized
 from remit._capture.arrays import ARRAYS
 from remit._capture.type_readers import rule_of
-from remit._declare.schema.canonical import NAME, Json, Raw, withheld_schema
+from remit._declare.schema.canonical import NAME, Json, Raw, redacted_schema
 from remit._inspect.annotations import (
     MISSING,
     AnnotationInfo,
@@ -426,7 +426,7 @@ class Generator(GenerateJsonSchema):
         return {"anyOf": [inner, {"type": "string"}]} if inner else {}
 
     def set_schema(self, schema: core_schema.SetSchema) -> Json:
-        """Return an array whose items may repeat: two withheld items are equal."""
+        """Return an array whose items may repeat: two redacted items are equal."""
         return _without(super().set_schema(schema), "uniqueItems")
 
     def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> Json:
@@ -475,7 +475,7 @@ def _rank(value: object) -> tuple[str, str]:
 
 
 def _clean_class(schema: Json, cls: Any) -> None:
-    """Remove from the schema of a class its title, unless chosen, and the withheld values."""
+    """Remove from the schema of a class its title, unless chosen, and the redacted values."""
     config: Mapping[str, object] = (
         getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
     )
@@ -487,21 +487,21 @@ def _clean_class(schema: Json, cls: Any) -> None:
     if doc and not doc.startswith(f"{cls.__name__}("):
         schema.setdefault("description", doc)
     properties: dict[str, Json] = schema.get("properties", {})
-    for name, rule in _withheld_fields(cls).items():
+    for name, rule in _redacted_fields(cls).items():
         if name in properties:
-            properties[name] = withheld_schema(properties[name], rule)
+            properties[name] = redacted_schema(properties[name], rule)
 
 
 def _clean_named_tuple(schema: Json, cls: Any) -> None:
     """Add the names of the fields to the items of a named tuple, and remove their titles."""
-    withheld = _withheld_fields(cls)
+    redacted = _redacted_fields(cls)
     items: list[Json] = schema.get("prefixItems", [])
     for position, (name, item) in enumerate(zip(getattr(cls, "_fields", ()), items, strict=False)):
         item.pop("title", None)
-        rule = withheld.get(name)
-        items[position] = {**(withheld_schema(item, rule) if rule else item), NAME: name}
+        rule = redacted.get(name)
+        items[position] = {**(redacted_schema(item, rule) if rule else item), NAME: name}
 
 
-def _withheld_fields(cls: type) -> Mapping[str, str]:
+def _redacted_fields(cls: type) -> Mapping[str, str]:
     rules = {field.name: rule_of(info) or field.hidden for field, info in annotated_fields_of(cls)}
     return {name: rule for name, rule in rules.items() if rule is not None}

@@ -1,4 +1,4 @@
-"""Findings of spans: what the policy refused, what exceeded a remit, and what was withheld.
+"""Findings of spans: what the policy refused, what exceeded a remit, and what was redacted.
 
 The markers are those of docs/reference/payloads.md.
 """
@@ -20,7 +20,7 @@ from remit.collector.store.rows import (
     HOLE,
     INVALID,
     LOST,
-    WITHHELD,
+    REDACTED,
     FindingRow,
     RunRow,
     SpanRow,
@@ -35,8 +35,8 @@ MAX_SENTENCES: Final = 20
 MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100
 MAX_RULE_CHARS: Final = 200
-_ALONE: Final = (WITHHELD, LOST)
-WITH_ROWS: Final = INVALID | DENIED | BEYOND | WITHHELD | LOST
+_ALONE: Final = (REDACTED, LOST)
+WITH_ROWS: Final = INVALID | DENIED | BEYOND | REDACTED | LOST
 """The flags that `finding_rows` makes rows of."""
 
 
@@ -46,7 +46,7 @@ class Marks:
 
     Attributes:
         sentences: Why the policy refused the step, and how it exceeded its remit, by flag.
-        rules: How often each rule withheld a value.
+        rules: How often each rule redacted a value.
     """
 
     flags: int = 0
@@ -69,10 +69,10 @@ class Marks:
         rules = Counter(
             str(marker.get("rule", ""))[:MAX_RULE_CHARS]
             for marker in markers.markers_in(value)
-            if markers.kind_of(marker) == markers.WITHHELD
+            if markers.kind_of(marker) == markers.REDACTED
         )
         if rules:
-            self.flags |= WITHHELD if rules.keys() - {NOT_IN_REPR} else HIDDEN
+            self.flags |= REDACTED if rules.keys() - {NOT_IN_REPR} else HIDDEN
             self.rules.update(dict(rules.most_common(MAX_RULES)))
 
     def _take(self, flag: int, violations: Sequence[Violation] | None) -> None:

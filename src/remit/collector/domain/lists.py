@@ -39,7 +39,7 @@ DEFAULT_SPANS: Final = 100
 _PURPOSES: Final = get_args(Purpose)
 _SPANS_BY: Final = ("hour", "day", "type", "category", "agent", "status")
 _RUNS_BY: Final = ("hour", "day", "agent", "status")
-_WITHHELD_BY: Final = ("rule", "type", "day")
+_REDACTED_BY: Final = ("rule", "type", "day")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _PFID: Final = "[0-7][0-9a-hjkmnp-tv-z]{31}"
 _OF_SAME_LIST: Final = "must be the `next` of a page with the same filters"
@@ -95,10 +95,10 @@ class CountsQuery(ScopeQuery):
     purpose: Annotated[str | None, one_of(*_PURPOSES)] = None
 
 
-class WithheldQuery(ScopeQuery):
-    """Which withheld values to count, and how to group them."""
+class RedactedQuery(ScopeQuery):
+    """Which redacted values to count, and how to group them."""
 
-    by: Annotated[str, one_of(*_WITHHELD_BY)] = "rule"
+    by: Annotated[str, one_of(*_REDACTED_BY)] = "rule"
 
 
 class ChangesQuery(Query):
@@ -222,13 +222,13 @@ def count(ctx: Context, query: CountsQuery) -> Answer:
     }
 
 
-def count_withheld(ctx: Context, query: WithheldQuery) -> Answer:
-    """Return how often values were withheld, by rule, type or day."""
-    counts = count_lists.withheld_counts(ctx.tx, _counted(ctx, query, None), query.by)
+def count_redacted(ctx: Context, query: RedactedQuery) -> Answer:
+    """Return how often values were redacted, by rule, type or day."""
+    counts = count_lists.redacted_counts(ctx.tx, _counted(ctx, query, None), query.by)
     return {
         "status": "success",
         "by": query.by,
-        "withheld": [count_view(one, query.by, "times", _group(one, query.by)) for one in counts],
+        "redacted": [count_view(one, query.by, "times", _group(one, query.by)) for one in counts],
     }
 
 

@@ -22,7 +22,7 @@ from remit.collector.store.rows import (
     BEYOND,
     DENIED,
     HIDDEN,
-    WITHHELD,
+    REDACTED,
     AgentRow,
     RunRow,
     SchemaVersionRow,
@@ -91,7 +91,7 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
         _terminated(ctx, agent.id, start_us, end_us),
         violations=sentences(DENIED),
         excesses=sentences(BEYOND),
-        withheld=tx.withheld(agent.id, environment_id, days),
+        redacted=tx.redacted(agent.id, environment_id, days),
     )
     risk.start_time, risk.end_time = format_us(start_us), format_us(end_us)
     return risk.model_dump(mode="json")
@@ -101,15 +101,15 @@ def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
     """Return the risk of one run."""
     types = tx.types_in_run(instance.id)
     # To look for such spans takes time in a long run.
-    some_withheld = instance.flags & (WITHHELD | HIDDEN)
-    withheld, complete = _withheld_in(tx, instance) if some_withheld else ({}, True)
+    some_redacted = instance.flags & (REDACTED | HIDDEN)
+    redacted, complete = _redacted_in(tx, instance) if some_redacted else ({}, True)
     risk = _risk(
         instance.agent_id,
         types,
         [instance] if instance.status == "terminated" else [],
         violations=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
         excesses=tx.sentences(BEYOND, instance_id=instance.id, most=MOST_SENTENCES),
-        withheld=withheld,
+        redacted=redacted,
     )
     risk.agent_instance_id, risk.complete = instance.id, complete
     return risk
@@ -128,7 +128,7 @@ def _risk(
     *,
     violations: dict[str, int],
     excesses: dict[str, int],
-    withheld: dict[str, int],
+    redacted: dict[str, int],
 ) -> Risk:
     by_type = _by_type(types)
     reasons = [row.termination_reason for row in terminated if row.termination_reason]
@@ -147,7 +147,7 @@ def _risk(
             termination_reasons=reasons[:MOST_REASONS],
         ),
         exceeded=Exceeded(spans=sum(each.beyond for each in types), violations=excesses),
-        withheld=withheld,
+        redacted=redacted,
         schema_findings=SchemaFindings(
             invalid=sum(each.invalid for each in types),
             undeclared=sum(each.undeclared for each in types),
@@ -218,11 +218,11 @@ def _counts(words: Iterator[tuple[list[str], int]]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _withheld_in(tx: Transaction, instance: RunRow) -> tuple[dict[str, int], bool]:
-    """Return how often each rule withheld a value in a run, and whether all spans were read."""
+def _redacted_in(tx: Transaction, instance: RunRow) -> tuple[dict[str, int], bool]:
+    """Return how often each rule redacted a value in a run, and whether all spans were read."""
     rules = Counter[str]()
     spans = chars = 0
-    wanted = SpanFilter(agent_instance_id=instance.id, flags=WITHHELD | HIDDEN)
+    wanted = SpanFilter(agent_instance_id=instance.id, flags=REDACTED | HIDDEN)
     while spans < MOST_SPANS and chars < MOST_CHARS:
         # A span may be as long as a request, so they are read in pages.
         page = Page(spans, min(PAGE_SPANS, MOST_SPANS - spans), "id", descending=True)

@@ -127,7 +127,7 @@ class RunChanges:
                 self.findings.extend(finding_rows(run, after, added, marks))
         if marks is not None:
             for rule, times in marks.rules.items():
-                counted.withhold(run, after, rule, times)
+                counted.redact(run, after, rule, times)
         if result is not None and "token_usage" in result:
             self._take_usage(result["token_usage"])
         is_root = after.schema_name == ROOT_SPAN

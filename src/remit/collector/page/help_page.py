@@ -57,7 +57,7 @@ STATUSES: Final = (
 MARKS: Final = (
     ("denied", "refused", "the policy refused the step"),
     ("beyond", "beyond the remit", "the step exceeded the remit of its agent, and was let through"),
-    ("withheld", "withheld", "a value in it was not recorded"),
+    ("redacted", "redacted", "a value in it was not recorded"),
     ("invalid", "not as declared", "payload or result differ from what the step declares"),
     ("undeclared", "undeclared", "the step has no declaration: what it may do is not known"),
     ("lost", "lost", "the run could not record everything, or some of its steps are not here"),
@@ -124,7 +124,7 @@ class Rule(NamedTuple):
 
     name: str
     examples: tuple[str, ...]
-    withholds: str
+    redacts: str
     because: str
     off: str
 
@@ -176,14 +176,14 @@ RULES: Final = (
         "pattern",
         ("pattern:jwt",),
         "a text with a key, a token or a password in it",
-        "the text has the shape of one; the whole text is withheld, not only the part",
+        "the text has the shape of one; the whole text is redacted, not only the part",
         "for a parameter, a span type or the process",
     ),
     Rule(
         "quoted",
         ("quoted",),
         "the message of an error, or a reason in words",
-        "it quotes a text that the run had withheld before",
+        "it quotes a text that the run had redacted before",
         "nowhere",
     ),
     Rule(
@@ -199,10 +199,10 @@ _BY_NAME: Final = {rule.name: rule for rule in RULES}
 
 
 def why(rule: str) -> str:
-    """Return why a rule withheld something, in a few words for the margin of a page."""
+    """Return why a rule redacted something, in a few words for the margin of a page."""
     name, _, detail = rule.partition(":")
     if name == "classification":
-        return f"a step declares {detail}: from then on, contents of model calls are withheld too"
+        return f"a step declares {detail}: from then on, contents of model calls are redacted too"
     if name == "category":
         return f"the step excludes {formats.words(detail)}"
     known = _BY_NAME.get(name)

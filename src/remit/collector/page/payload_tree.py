@@ -26,9 +26,9 @@ class Node(NamedTuple):
 
     Attributes:
         key: Its name or position; None for the outermost and for items of a list.
-        kind: `text`, `value`, `withheld`, `cut`, `opaque`, `object`, `list`, or `left` for what
+        kind: `text`, `value`, `redacted`, `cut`, `opaque`, `object`, `list`, or `left` for what
             the page leaves out.
-        text: What is shown; of a withheld value the rule.
+        text: What is shown; of a redacted value the rule.
         open: Whether they are shown at first.
     """
 
@@ -135,8 +135,8 @@ class _Builder:
     def marker(self, key: str | None, marker: dict[str, object]) -> Node:
         """Return what remit wrote instead of a value."""
         kind = markers.kind_of(marker)
-        if kind == markers.WITHHELD:
-            return Node(key, "withheld", str(marker.get("rule", "")))
+        if kind == markers.REDACTED:
+            return Node(key, "redacted", str(marker.get("rule", "")))
         if kind == markers.CUT:
             return self._cut(key, marker)
         if kind == markers.BYTES:

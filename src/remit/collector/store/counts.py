@@ -10,10 +10,10 @@ from remit.collector.store.rows import (
     BEYOND,
     DENIED,
     INVALID,
+    REDACTED,
     STATUSES,
     UNCHECKED,
     UNDECLARED,
-    WITHHELD,
     RunRow,
     SpanRow,
 )
@@ -28,7 +28,7 @@ SPAN_COUNTS: Final = (
     "failed",
     "cancelled",
     "denied",
-    "withheld",
+    "redacted",
     "beyond",
     "undeclared",
     "invalid",
@@ -38,37 +38,37 @@ SPAN_COUNTS: Final = (
 )
 RUN_KEY: Final = ("bucket", "agent_ref", "environment_ref", "purpose")
 RUN_COUNTS: Final = ("pending", "active", "complete", "failed", "terminated", "cancelled")
-WITHHELD_KEY: Final = ("bucket", "agent_ref", "environment_ref", "type_ref", "rule")
+REDACTED_KEY: Final = ("bucket", "agent_ref", "environment_ref", "type_ref", "rule")
 
 SpanKey: TypeAlias = tuple[int, int, int, str, int]
 RunKey: TypeAlias = tuple[int, int, int, str]
-WithheldKey: TypeAlias = tuple[int, int, int, int, str]
+RedactedKey: TypeAlias = tuple[int, int, int, int, str]
 
 _MAX: Final = len(SPAN_COUNTS) - 1
 _DURATION: Final = _MAX - 1
 _OF_STATUS: Final = {"active": 0, "pending": 0, "complete": 1, "failed": 2, "cancelled": 3}
 _OF_FLAG: Final = (
     (DENIED, 4),
-    (WITHHELD, 5),
+    (REDACTED, 5),
     (BEYOND, 6),
     (UNDECLARED, 7),
     (INVALID, 8),
     (UNCHECKED, 9),
 )
-_FLAGS: Final = DENIED | WITHHELD | BEYOND | UNDECLARED | INVALID | UNCHECKED
+_FLAGS: Final = DENIED | REDACTED | BEYOND | UNDECLARED | INVALID | UNCHECKED
 assert tuple(sorted(_OF_STATUS)) == STATUSES  # noqa: S101 - the statuses that are counted
 
 
 class Counts:
     """What a transaction adds to the counts, and the runs that it changes."""
 
-    __slots__ = ("changed", "runs", "spans", "withheld")
+    __slots__ = ("changed", "redacted", "runs", "spans")
 
     def __init__(self) -> None:
         """Add nothing."""
         self.spans: dict[SpanKey, list[int]] = {}
         self.runs: dict[RunKey, list[int]] = {}
-        self.withheld: dict[WithheldKey, int] = defaultdict(int)
+        self.redacted: dict[RedactedKey, int] = defaultdict(int)
         self.changed: dict[int, str] = {}
 
     def copy(self) -> Counts:
@@ -76,7 +76,7 @@ class Counts:
         copied = Counts()
         copied.spans = {key: list(values) for key, values in self.spans.items()}
         copied.runs = {key: list(values) for key, values in self.runs.items()}
-        copied.withheld.update(self.withheld)
+        copied.redacted.update(self.redacted)
         copied.changed.update(self.changed)
         return copied
 
@@ -114,11 +114,11 @@ class Counts:
             counts[_DURATION] += sign * duration_us
             counts[_MAX] = max(counts[_MAX], duration_us)
 
-    def withhold(self, run: RunRow, row: SpanRow, rule: str, times: int) -> None:
-        """Count the values that a rule withheld in a span."""
+    def redact(self, run: RunRow, row: SpanRow, rule: str, times: int) -> None:
+        """Count the values that a rule redacted in a span."""
         began_us = row.inserted_at if row.started_at is None else row.started_at
         day = began_us // US_PER_HOUR // HOURS_PER_DAY
-        self.withheld[day, run.agent_ref, run.environment_ref, row.type_ref, rule] += times
+        self.redacted[day, run.agent_ref, run.environment_ref, row.type_ref, rule] += times
 
     def days(self) -> dict[SpanKey, list[int]]:
         """Return the counts of spans by day."""

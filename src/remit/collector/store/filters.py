@@ -131,7 +131,7 @@ class TypeCounts(NamedTuple):
     spans: int
     failed: int
     denied: int
-    withheld: int
+    redacted: int
     beyond: int
     undeclared: int
     invalid: int

@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 from remit.collector.store.counts import (
     HOURS_PER_DAY,
+    REDACTED_KEY,
     RUN_COUNTS,
     RUN_KEY,
     SPAN_COUNTS,
     SPAN_KEY,
     US_PER_HOUR,
-    WITHHELD_KEY,
 )
 from remit.collector.store.postgres_locks import COUNTS_LOCK
 from remit.collector.store.postgres_pool import Results
@@ -46,7 +46,7 @@ _TABLES: Final = (
         "span_increments", SPAN_KEY[1:], SPAN_COUNTS, (("span_hours", 1), ("span_days", 24))
     ),
     _Increments("run_increments", RUN_KEY[1:], RUN_COUNTS, (("run_hours", 1),)),
-    _Increments("withheld_increments", WITHHELD_KEY[1:], ("times",), (("withheld_days", 1),)),
+    _Increments("redacted_increments", REDACTED_KEY[1:], ("times",), (("redacted_days", 1),)),
 )
 VACUUM: Final = f"VACUUM (TRUNCATE FALSE) {', '.join(table.name for table in _TABLES)}"
 """Frees the space of moved increments, which readers would otherwise read through."""
@@ -116,6 +116,6 @@ def forget_increments(cursor: Results, before_us: int) -> None:
     for table, bucket in (
         ("span_increments", day * HOURS_PER_DAY),
         ("run_increments", day * HOURS_PER_DAY),
-        ("withheld_increments", day),
+        ("redacted_increments", day),
     ):
         cursor.execute(f"DELETE FROM {table} WHERE bucket < %s".encode(), (bucket,))

@@ -104,7 +104,7 @@ _RESULTS: Final = Insert(
     REPLACE_RESULT,
 )
 _INSERTED: Final = ("span_findings", "run_labels", "run_subjects")
-_OF_COORDINATOR: Final = ("run_keys", "span_increments", "run_increments", "withheld_increments")
+_OF_COORDINATOR: Final = ("run_keys", "span_increments", "run_increments", "redacted_increments")
 # The parts of `runs` are those of the other tables of runs, too.
 _PARTS: Final = (
     b"SELECT get_shard_id_for_distribution_column('runs', shard::smallint) "

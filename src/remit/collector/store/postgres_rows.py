@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from remit.collector.store import postgres_sql as sqls
 from remit.collector.store.base import ConflictError
-from remit.collector.store.counts import RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY, WITHHELD_KEY
+from remit.collector.store.counts import REDACTED_KEY, RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY
 from remit.collector.store.execution import References, values_of
 from remit.collector.store.ids import shard_of, to_bytes
 from remit.collector.store.postgres_copy import COPY_PAYLOADS, COPY_SPANS, copied, without_nul
@@ -336,8 +336,8 @@ class PostgresTransaction(Transaction):
             ],
             "span_increments": _counted((*SPAN_KEY, *SPAN_COUNTS), counts.spans),
             "run_increments": _counted((*RUN_KEY, *RUN_COUNTS), counts.runs),
-            "withheld_increments": _counted(
-                (*WITHHELD_KEY, "times"), {key: (times,) for key, times in counts.withheld.items()}
+            "redacted_increments": _counted(
+                (*REDACTED_KEY, "times"), {key: (times,) for key, times in counts.redacted.items()}
             ),
             **self._parts_of_spans(),
         }

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias, get_args
 import msgspec
 
 from remit.collector.store import statements
-from remit.collector.store.counts import RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY, WITHHELD_KEY
+from remit.collector.store.counts import REDACTED_KEY, RUN_COUNTS, RUN_KEY, SPAN_COUNTS, SPAN_KEY
 from remit.collector.store.rows import AgentRow, FindingRow, KeyRow, Row, RunRow, SpanRow
 from remit.collector.store.statements import Value
 
@@ -200,8 +200,8 @@ INSERTS: Final = {
     "run_increments": Insert(
         "run_increments", _integers((*RUN_KEY, *RUN_COUNTS), purpose="text"), ""
     ),
-    "withheld_increments": Insert(
-        "withheld_increments", _integers((*WITHHELD_KEY, "times"), rule="text"), ""
+    "redacted_increments": Insert(
+        "redacted_increments", _integers((*REDACTED_KEY, "times"), rule="text"), ""
     ),
     "span_findings": Insert(
         "span_findings", _of_fields(FindingRow, FindingRow.__struct_fields__) | _SHARD

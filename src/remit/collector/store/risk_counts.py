@@ -12,17 +12,17 @@ from remit.collector.store.rows import (
     BEYOND,
     DENIED,
     INVALID,
+    REDACTED,
     STATUSES,
     UNCHECKED,
     UNDECLARED,
-    WITHHELD,
 )
 from remit.collector.store.span_rows import SpanRows
 from remit.collector.store.statements import Value, Where
 
 _FLAGGED: Final = ", ".join(
     f"SUM(CASE WHEN (s.alike & {flags}) <> 0 THEN s.spans ELSE 0 END)"
-    for flags in (DENIED, WITHHELD, BEYOND, UNDECLARED, INVALID, UNCHECKED)
+    for flags in (DENIED, REDACTED, BEYOND, UNDECLARED, INVALID, UNCHECKED)
 )
 _FLAG_BITS: Final = 20
 _STATUS_BITS: Final = 4
@@ -70,7 +70,7 @@ def by_day(first: int, end: int) -> list[Part]:
 
 
 class RiskCounts(SpanRows):
-    """Numbers of spans by type, of withheld values by rule, and of findings by sentence."""
+    """Numbers of spans by type, of redacted values by rule, and of findings by sentence."""
 
     def types_in_run(self, instance_id: str) -> list[TypeCounts]:
         """Return the numbers of spans of a run by type."""
@@ -113,7 +113,7 @@ class RiskCounts(SpanRows):
             values += where.values
         sql = (
             f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "
-            "SUM(denied), SUM(withheld), SUM(beyond), SUM(undeclared), SUM(invalid), "
+            "SUM(denied), SUM(redacted), SUM(beyond), SUM(undeclared), SUM(invalid), "
             f"SUM(unchecked) FROM ({' UNION ALL '.join(chosen)}) AS h "
             f"JOIN span_types AS t ON t.ref = h.type_ref GROUP BY t.ref, {_TYPE}"
         )
@@ -123,10 +123,10 @@ class RiskCounts(SpanRows):
         """Return the table of counts to read; PostgreSQL adds what is not folded yet."""
         return table
 
-    def withheld(
+    def redacted(
         self, agent_id: str, environment_id: str | None, days: tuple[int, int]
     ) -> dict[str, int]:
-        """Return how often rules withheld a value in spans of an agent, the most frequent first.
+        """Return how often rules redacted a value in spans of an agent, the most frequent first.
 
         Args:
             environment_id: Only this environment; None for all.
@@ -136,7 +136,7 @@ class RiskCounts(SpanRows):
         where.add(f"agent_ref = {_AGENT}", agent_id)
         where.add_known(_OF_ENVIRONMENT, environment_id)
         sql = (
-            f"SELECT rule, SUM(times) FROM {self.counted('withheld_days')} AS c "
+            f"SELECT rule, SUM(times) FROM {self.counted('redacted_days')} AS c "
             f"WHERE {where.text} GROUP BY rule ORDER BY 2 DESC, rule"
         )
         return {rule: int(times) for rule, times in self.rows(sql, where.values)}

@@ -95,7 +95,7 @@ def _adding(table: str, key: Sequence[str], counts: Sequence[str]) -> str:
 _ADD_TO_HOURS: Final = _adding("span_hours", counts.SPAN_KEY, counts.SPAN_COUNTS)
 _ADD_TO_DAYS: Final = _adding("span_days", counts.SPAN_KEY, counts.SPAN_COUNTS)
 _ADD_TO_RUNS: Final = _adding("run_hours", counts.RUN_KEY, counts.RUN_COUNTS)
-_ADD_TO_WITHHELD: Final = _adding("withheld_days", counts.WITHHELD_KEY, ("times",))
+_ADD_TO_REDACTED: Final = _adding("redacted_days", counts.REDACTED_KEY, ("times",))
 
 _OLD_SPANS: Final = "SELECT ref FROM spans WHERE id < ? ORDER BY id LIMIT ?"
 _MARK_OF_RETENTION: Final = "SELECT before_id, span_ref FROM payload_retention"
@@ -302,8 +302,8 @@ class SqliteTransaction(Transaction):
             (_ADD_TO_RUNS, pending.runs),
         ):
             self.run_many(sql, [(*key, *values) for key, values in counted.items()])
-        withheld = [(*key, times) for key, times in pending.withheld.items()]
-        self.run_many(_ADD_TO_WITHHELD, withheld)
+        redacted = [(*key, times) for key, times in pending.redacted.items()]
+        self.run_many(_ADD_TO_REDACTED, redacted)
 
     @override
     def _fetch(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:

@@ -42,7 +42,7 @@ def subject_hash(payload: str) -> str | None:
     try:
         subject = _read_root(payload).subject
     except msgspec.DecodeError:
-        # A marker of a withheld value, or a span of that name from another program.
+        # A marker of a redacted value, or a span of that name from another program.
         return None
     return None if subject is None else hash_of_subject(subject)
 

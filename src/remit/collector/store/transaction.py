@@ -127,7 +127,7 @@ class Transaction(SmallRows, RunRows, RiskCounts):
             ("span_hours", day * HOURS_PER_DAY),
             ("span_days", day),
             ("run_hours", day * HOURS_PER_DAY),
-            ("withheld_days", day),
+            ("redacted_days", day),
         ):
             self.run(f"DELETE FROM {table} WHERE bucket < ?", (bucket,))
 

@@ -30,8 +30,8 @@ _EXCEPT: Final = {"name:card_code": "financial_information", "name:ssn": "person
 """The rules for secrets that are about other data."""
 
 
-class Withheld(NamedTuple):
-    """Values that a rule withheld in spans of a type.
+class Redacted(NamedTuple):
+    """Values that a rule redacted in spans of a type.
 
     Attributes:
         category: The category of data that the rule is about; None for other rules.
@@ -79,18 +79,18 @@ def happened(visit: Visit, subject: Subject) -> Page:
         )
 
     rules, tokens, durations = visit.api.read(read)
-    withheld = [_withheld(count, declared) for count in rules]
-    withheld.sort(key=lambda one: (one.word != NEVER, bool(one.word), -one.numbers.times))
+    redacted = [_redacted(count, declared) for count in rules]
+    redacted.sort(key=lambda one: (one.word != NEVER, bool(one.word), -one.numbers.times))
     undeclared = [one for one in subject.counts.values() if one["undeclared"]]
-    names = {*declared.steps, *subject.counts, *(one.numbers.type for one in withheld)}
+    names = {*declared.steps, *subject.counts, *(one.numbers.type for one in redacted)}
     if declared.own is not None:
         names.add(declared.own.name)
     unused = _unused(subject, before)
     return Page(
         "agent_happened.html",
         {
-            "withheld": withheld,
-            "never": [one for one in withheld if one.word == NEVER],
+            "redacted": redacted,
+            "never": [one for one in redacted if one.word == NEVER],
             "unused": unused,
             "undeclared": undeclared,
             "refused_undeclared": undeclared_refusals(
@@ -109,19 +109,19 @@ def happened(visit: Visit, subject: Subject) -> Page:
     )
 
 
-def _withheld(count: RuleCount, declared: Declaration) -> Withheld:
+def _redacted(count: RuleCount, declared: Declaration) -> Redacted:
     category = category_of(count.rule)
     if category is None:
-        return Withheld(count, None, "", "")
+        return Redacted(count, None, "", "")
     speakers = {"the agent": declared.own, "the step": declared.steps.get(count.type)}
     words = [
-        Withheld(count, category, one.in_words(category), by)
+        Redacted(count, category, one.in_words(category), by)
         for by, one in speakers.items()
         if one is not None
     ]
     # What the agent rules out on one side only is less than what the step says.
     words.sort(key=lambda one: (one.word.startswith(f"{NEVER} "), not one.word))
-    return next((one for one in words if one.word), Withheld(count, category, "", ""))
+    return next((one for one in words if one.word), Redacted(count, category, "", ""))
 
 
 def category_of(rule: str) -> str | None:

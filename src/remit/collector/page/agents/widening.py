@@ -60,7 +60,7 @@ class Said(NamedTuple):
 
     Attributes:
         text: A word or a few; None if it says nothing.
-        rule: The rule that withholds the field.
+        rule: The rule that redacts the field.
     """
 
     text: str | None
@@ -235,8 +235,8 @@ def _fields(old: Declared, new: Declared) -> Iterator[Change]:
 
 def _field(old: Said, new: Said) -> str:
     if old.rule and not new.rule and new.there:
-        return "withheld no more"
-    return "withheld now" if new.rule and not old.rule and old.there else ""
+        return "redacted no more"
+    return "redacted now" if new.rule and not old.rule and old.there else ""
 
 
 def _fields_of(schema: Mapping[str, Any]) -> dict[str, Said]:
@@ -259,7 +259,7 @@ def _typed(schema: Mapping[str, Any], *, optional: bool = False) -> Said:
     text = text.rpartition("/")[2]
     if "anyOf" in schema:
         text = " or ".join(_typed(choice).text or "any" for choice in schema["anyOf"])
-    rule = schema.get("x-remit-withheld")
+    rule = schema.get("x-remit-redacted")
     return Said(f"{text}, optional" if optional else text, rule=rule)
 
 

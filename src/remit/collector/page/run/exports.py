@@ -121,7 +121,7 @@ def _cause(cause: Cause) -> Iterator[str]:
 
 
 def _plain(node: Node) -> str:
-    """Return a value in one text; withheld stays withheld."""
-    if node.kind == "withheld":
-        return f"<withheld: {node.text}>"
+    """Return a value in one text; redacted stays redacted."""
+    if node.kind == "redacted":
+        return f"<redacted: {node.text}>"
     return node.text

@@ -102,7 +102,7 @@ def _rendered(visit: Visit, *, values: bool) -> bytes:
         if size > MOST_BYTES:
             break
         span = read_span(visit, step)
-        panel = panel_values(visit, span, opened=False, withheld=not values, alone=True)
+        panel = panel_values(visit, span, opened=False, redacted=not values, alone=True)
         panels.append(panel)
         row = span.row
         size += len(row.payload or "") + len(row.result_payload or "") if values else 0

@@ -55,7 +55,7 @@ class Part:
     def whole(self) -> Piece | None:
         """The piece that replaces the whole content, if one does."""
         only = self.pieces[0] if len(self.pieces) == 1 and self.kind != "call" else None
-        return only if only is not None and only.kind == "withheld" else None
+        return only if only is not None and only.kind == "redacted" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class Message:
 
     @property
     def rules(self) -> list[str]:
-        """The rules that withheld something in it, without repetition."""
-        return list(dict.fromkeys(piece.text for piece in self.pieces if piece.kind == "withheld"))
+        """The rules that redacted something in it, without repetition."""
+        return list(dict.fromkeys(piece.text for piece in self.pieces if piece.kind == "redacted"))
 
     @property
     def text(self) -> str:

@@ -296,12 +296,12 @@ def _named(names: Sequence[str]) -> str:
 
 
 class Ledger(NamedTuple):
-    """Four facts: what steps may do, with which data, what was withheld, what went beyond.
+    """Four facts: what steps may do, with which data, what was redacted, what went beyond.
 
     Attributes:
         allows: The numbers of steps by action that they declare.
         data: The numbers of steps by category of data.
-        withheld: The numbers of values by rule.
+        redacted: The numbers of values by rule.
         beyond: The number of steps that exceeded the remit.
         undeclared: The number of steps without a declaration.
         done: A sentence about steps with a grave action that ended well; empty for none.
@@ -309,7 +309,7 @@ class Ledger(NamedTuple):
 
     allows: Mapping[str, int]
     data: Mapping[str, int]
-    withheld: Mapping[str, int]
+    redacted: Mapping[str, int]
     refused: int
     beyond: int
     undeclared: int
@@ -334,7 +334,7 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
     return Ledger(
         dict(allows.most_common()),
         dict(data.most_common()),
-        risk["withheld"],
+        risk["redacted"],
         risk["refused"]["spans"],
         risk["exceeded"]["spans"],
         risk["schema_findings"]["undeclared"],

@@ -29,7 +29,7 @@ SHOWN: Final = {
     "": "everything",
     "talk": "user and assistant",
     "tools": "tools",
-    "withheld": "withheld",
+    "redacted": "redacted",
 }
 """What can be shown, by the word in the address."""
 
@@ -40,7 +40,7 @@ class Line:
 
     Attributes:
         at: When its call began, at the first message that is new in it.
-        notes: What is known of it: tokens, why something was withheld.
+        notes: What is known of it: tokens, why something was redacted.
         begins: Number of messages before, where the call that is read begins.
     """
 
@@ -185,7 +185,7 @@ def _is_shown(message: Message, show: str, wanted: str) -> bool:
     """Return whether a message is one of those that are looked for."""
     if wanted and wanted.casefold() not in message.text.casefold():
         return False
-    if show == "withheld":
+    if show == "redacted":
         return bool(message.rules)
     if show == "talk":
         return message.role in {"user", "assistant"}
@@ -197,10 +197,10 @@ def _summary(lines: Sequence[Line], total: int) -> str:
     """Return how many messages there are: `60 messages: 1 system, 12 user`."""
     counts = Counter(line.message.role for line in lines if line.message.number is not None)
     roles = ", ".join(f"{count} {role}" for role, count in counts.items())
-    withheld = sum(bool(line.message.rules) for line in lines)
+    redacted = sum(bool(line.message.rules) for line in lines)
     noun = "message" if total == 1 else "messages"
     told = f"{total:,} {noun}" + (f": {roles}" if roles else "")
-    return told + (f" · {withheld} with withheld values" if withheld else "")
+    return told + (f" · {redacted} with redacted values" if redacted else "")
 
 
 def _plain(lines: Sequence[Line]) -> str:

@@ -113,19 +113,19 @@ def head_values(visit: Visit, facts: RunFacts) -> dict[str, object]:
 
 
 def panel_values(
-    visit: Visit, facts: SpanFacts, *, opened: bool, withheld: bool = False, alone: bool = False
+    visit: Visit, facts: SpanFacts, *, opened: bool, redacted: bool = False, alone: bool = False
 ) -> dict[str, object]:
     """Return what the panel of a step shows.
 
     Args:
         visit: The visit, whose address names the run.
         opened: Whether values of a confidential step are shown.
-        withheld: Whether all values are left out.
+        redacted: Whether all values are left out.
         alone: Whether a model call is shown without the steps that it has to do with, which takes
             reading up to a thousand of them.
     """
     quality: dict[str, object] = {}
-    if facts.row.schema_name == ROOT_SPAN and not withheld:
+    if facts.row.schema_name == ROOT_SPAN and not redacted:
         run = visit.api.get(f"/api/v1/agent_instance/{visit.named['id']}")["details"]
         quality = {
             name: {
@@ -135,7 +135,7 @@ def panel_values(
             }
             for name, payload in run["quality_payloads"].items()
         }
-    panel = panel_of(facts, opened=opened, quality=quality, withheld=withheld)
+    panel = panel_of(facts, opened=opened, quality=quality, redacted=redacted)
     call = None if panel.closed or panel.erased else conversation(facts.view)
     if call is not None and not alone:
         call = visit.at_once(lambda visit, _: shown_in_panel(visit.api, facts.view))

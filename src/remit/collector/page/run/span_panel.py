@@ -157,19 +157,19 @@ def panel_of(
     *,
     opened: bool,
     quality: Mapping[str, object],
-    withheld: bool = False,
+    redacted: bool = False,
 ) -> Panel:
     """Return the panel of a step.
 
     Args:
         opened: Whether values of a confidential step are shown.
         quality: The quality of its run, if the step is the root of it.
-        withheld: Whether to leave out all values, and the messages of exceptions.
+        redacted: Whether to leave out all values, and the messages of exceptions.
     """
     row, view = facts.row, facts.view
     payload, result = members(view["payload"]), members(view["result_payload"])
     error: Mapping[str, object] = facts.error if row.status in {FAILED, CANCELLED} else {}
-    closed = withheld or (facts.closed and not opened)
+    closed = redacted or (facts.closed and not opened)
     hidden = ClosedErrors() if opened else facts.closed_errors
     erased = facts.run.erased_at is not None
     process_ended = error.get("type") == PROCESS_ENDED

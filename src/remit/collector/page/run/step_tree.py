@@ -11,7 +11,7 @@ from remit.collector.domain.states import CANCELLED, COMPLETE, TERMINATED
 from remit.collector.page import formats
 from remit.collector.page.run.facts import FAILED, RunFacts
 from remit.collector.store.questions.run_steps import StepRecord
-from remit.collector.store.rows import BEYOND, DENIED, INVALID, LOST, UNDECLARED, WITHHELD
+from remit.collector.store.rows import BEYOND, DENIED, INVALID, LOST, REDACTED, UNDECLARED
 from remit.collector.store.subjects import ROOT_SPAN
 
 _TICKS: Final = 4
@@ -20,7 +20,7 @@ _NARROWEST: Final = 0.35
 _MARKS: Final = (
     (DENIED, "denied"),
     (BEYOND, "beyond"),
-    (WITHHELD, "withheld"),
+    (REDACTED, "redacted"),
     (INVALID, "invalid"),
     (UNDECLARED, "undeclared"),
     (LOST, "lost"),

@@ -1,4 +1,4 @@
-"""Recorded values in one line of text, with what was withheld or cut between its pieces."""
+"""Recorded values in one line of text, with what was redacted or cut between its pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remit._base.markers import (
     ARRAY,
     BYTES,
     CUT,
-    WITHHELD,
+    REDACTED,
     is_marker,
     kind_of,
     unescaped,
@@ -31,8 +31,8 @@ class Piece(NamedTuple):
     """A piece of a text.
 
     Attributes:
-        text: The text; the rule of something withheld.
-        kind: `text`, `withheld`, or `note` (remit's words about what is not there).
+        text: The text; the rule of something redacted.
+        kind: `text`, `redacted`, or `note` (remit's words about what is not there).
     """
 
     text: str
@@ -45,7 +45,7 @@ class Piece(NamedTuple):
     @property
     def kind_word(self) -> str:
         """What stands before the text of a piece that is no text."""
-        return "withheld: " if self.kind == "withheld" else ""
+        return "redacted: " if self.kind == "redacted" else ""
 
 
 def is_structured(value: object) -> bool:
@@ -147,8 +147,8 @@ def _own(members: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 def _marked(marker: Mapping[str, Any], level: int) -> Iterator[Piece]:
     """Yield the parts that show a marker."""
     kind = kind_of(marker)
-    if kind == WITHHELD:
-        yield Piece(str(marker.get("rule", "")), "withheld")
+    if kind == REDACTED:
+        yield Piece(str(marker.get("rule", "")), "redacted")
     elif kind == CUT:
         yield from _kept(marker.get("head"), level + 1)
         yield Piece(f"cut: {_count(marker.get('of'))} {marker.get('unit', '')} in all", "note")

@@ -39,8 +39,8 @@ _COLUMNS: Final[Mapping[str, Callable[[Change], object]]] = {
     "newer_failed": lambda change: change.newer.failed,
     "older_refused": lambda change: change.older.denied,
     "newer_refused": lambda change: change.newer.denied,
-    "older_withheld": lambda change: change.older.withheld,
-    "newer_withheld": lambda change: change.newer.withheld,
+    "older_redacted": lambda change: change.older.redacted,
+    "newer_redacted": lambda change: change.newer.redacted,
 }
 
 

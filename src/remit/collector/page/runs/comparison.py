@@ -147,8 +147,8 @@ def _difference(  # noqa: PLR0911 - one for each difference
     if older.steps != newer.steps:
         count = newer.steps - older.steps
         return _COUNT, f"{abs(count):,} {'more' if count > 0 else 'fewer'}"
-    if older.withheld != newer.withheld:
-        return _MARKS, "other values withheld"
+    if older.redacted != newer.redacted:
+        return _MARKS, "other values redacted"
     return None, ""
 
 

@@ -56,7 +56,7 @@ ORDERS: Final = {"newest": "newest", "longest": "longest", "tokens": "most token
 MARKS: Final = {
     "denied": "refused",
     "beyond": "beyond the remit",
-    "withheld": "withheld",
+    "redacted": "redacted",
     "invalid": "not as declared",
     "undeclared": "undeclared",
     "lost": "lost",

@@ -26,7 +26,7 @@ _DENIED: Final = "DeniedError"
 _MARKS: Final = {
     "denied": "refused",
     "beyond": "beyond the remit",
-    "withheld": "withheld values",
+    "redacted": "redacted values",
     "invalid": "not as declared",
     "undeclared": "undeclared",
     "lost": "lost",

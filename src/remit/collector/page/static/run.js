@@ -13,7 +13,7 @@ const TOLD_MS = 10000;
 const LATE_US = 10e6;
 /** The marks in their order, and their words. */
 const WORDS = { failed: "failed", denied: "refused", beyond: "beyond its remit", lost: "lost",
-  withheld: "withheld values", invalid: "not as declared", undeclared: "undeclared", hits: "hits of the search" };
+  redacted: "redacted values", invalid: "not as declared", undeclared: "undeclared", hits: "hits of the search" };
 const SHAPES = { denied: "refused", invalid: "odd", undeclared: "open" };
 
 const NOT_SHOWN = "this step cannot be shown now";
@@ -281,7 +281,7 @@ function groupName(code) {
 /** A mark: shape, the number only above 1, words for screen readers. */
 function mark(name, count) {
   const said = `${number(count)} ${WORDS[name]}`;
-  const drawn = name === "withheld" || name === "hits" ? "" : icon(SHAPES[name] ?? name);
+  const drawn = name === "redacted" || name === "hits" ? "" : icon(SHAPES[name] ?? name);
   const isShown = count > 1 || name === "hits";
   return make("span", { class: `m ${SHAPES[name] && name !== "denied" ? SHAPES[name] : name}`, title: said }, drawn,
     isShown ? number(count) : "", make("span", { class: "hide" }, isShown ? ` ${WORDS[name]}` : said));
@@ -387,7 +387,7 @@ function survey() {
   idle.textContent = state.folded ? `${words} folded: unfold` : `fold ${words}?`;
   if (isMany) {
     drawStrip();
-    ruler.replaceChildren(here, lane("hits", "ha", 0), lane("withheld", "hk", 6), lane("origins", "down", 12));
+    ruler.replaceChildren(here, lane("hits", "ha", 0), lane("redacted", "hk", 6), lane("origins", "down", 12));
   }
   say();
 }

@@ -1,4 +1,4 @@
-"""Numbers of spans, runs and withheld values, from the tables of counts.
+"""Numbers of spans, runs and redacted values, from the tables of counts.
 
 Whole days of a time come from the table by day, and the hours before and after them from the one by
 hour. On PostgreSQL the increments that are not folded yet are added.
@@ -25,8 +25,8 @@ class CountCriteria:
     """What is counted; fields that are None exclude nothing.
 
     Attributes:
-        purpose: Purpose of the runs; withheld values are counted for all purposes together.
-        since_us: Begin of the time, rounded down to an hour (a day for withheld values).
+        purpose: Purpose of the runs; redacted values are counted for all purposes together.
+        since_us: Begin of the time, rounded down to an hour (a day for redacted values).
         until_us: End of the time, rounded up.
     """
 
@@ -45,7 +45,7 @@ class Counted(NamedTuple):
     """The numbers of one group.
 
     Attributes:
-        total: The number of its spans, runs or withheld values.
+        total: The number of its spans, runs or redacted values.
         numbers: Its other numbers by name; none if the groups are statuses.
         title: Title of a type, from its newest declaration; name of an agent.
     """
@@ -107,12 +107,12 @@ def run_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]
     return _counted(tx, wanted, parts, by, RUN_COUNTS, RUN_COUNTS)
 
 
-def withheld_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
-    """Return how often values were withheld (`times`), by rule, type or day."""
+def redacted_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
+    """Return how often values were redacted (`times`), by rule, type or day."""
     first, end = _buckets(wanted, HOURS_PER_DAY * US_PER_HOUR)
-    parts = [Part("withheld_days", first, end, HOURS_PER_DAY)]
+    parts = [Part("redacted_days", first, end, HOURS_PER_DAY)]
     if tx.dialect == "postgres":
-        parts.append(Part("withheld_increments", first, end, HOURS_PER_DAY))
+        parts.append(Part("redacted_increments", first, end, HOURS_PER_DAY))
     return _counted(tx, wanted, parts, by, ("times",), ("times",))
 
 

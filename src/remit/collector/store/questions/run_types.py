@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from remit.collector.store.questions.scope import RunRef, of_key
 from remit.collector.store.questions.span_lists import windows
-from remit.collector.store.rows import DENIED, STATUSES, WITHHELD
+from remit.collector.store.rows import DENIED, REDACTED, STATUSES
 from remit.collector.store.statements import Value
 from remit.collector.store.transaction import Transaction
 
@@ -17,7 +17,7 @@ _COUNTS: Final = (
     "COALESCE(SUM(s.finished_at - s.started_at), 0)",
     f"SUM(CASE WHEN s.status = {_FAILED} THEN 1 ELSE 0 END)",
     f"SUM(CASE WHEN (s.flags & {DENIED}) <> 0 THEN 1 ELSE 0 END)",
-    f"SUM(CASE WHEN (s.flags & {WITHHELD}) <> 0 THEN 1 ELSE 0 END)",
+    f"SUM(CASE WHEN (s.flags & {REDACTED}) <> 0 THEN 1 ELSE 0 END)",
 )
 
 
@@ -27,7 +27,7 @@ class TypeCounts(NamedTuple):
     Attributes:
         timed: Number of those whose duration is known.
         denied: Number of those that the policy refused.
-        withheld: Number of those in which a value was withheld.
+        redacted: Number of those in which a value was redacted.
     """
 
     name: str
@@ -37,7 +37,7 @@ class TypeCounts(NamedTuple):
     duration_us: int = 0
     failed: int = 0
     denied: int = 0
-    withheld: int = 0
+    redacted: int = 0
 
 
 def run_types(tx: Transaction, run: RunRef) -> dict[str, TypeCounts]:

@@ -13,8 +13,8 @@ from remit.collector.store.rows import (
     HOLE,
     INVALID,
     LOST,
+    REDACTED,
     UNDECLARED,
-    WITHHELD,
 )
 from remit.collector.store.statements import SPANS_OF_RUN, Value, Where
 from remit.collector.store.transaction import Transaction
@@ -22,7 +22,7 @@ from remit.collector.store.transaction import Transaction
 FLAGS: Final = {
     "denied": DENIED,
     "beyond": BEYOND,
-    "withheld": WITHHELD,
+    "redacted": REDACTED,
     "invalid": INVALID,
     "undeclared": UNDECLARED,
     "lost": LOST | HOLE,

@@ -39,7 +39,7 @@ class VersionUse(NamedTuple):
 
 
 class RuleCount(NamedTuple):
-    """How often a rule withheld a value in spans of a type."""
+    """How often a rule redacted a value in spans of a type."""
 
     type: str
     rule: str
@@ -157,7 +157,7 @@ def last_runs(tx: Transaction, scope: Scope, agent_ids: Sequence[str]) -> dict[s
 
 
 def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[RuleCount]:
-    """Return how often rules withheld values in spans of each type, the most frequent first.
+    """Return how often rules redacted values in spans of each type, the most frequent first.
 
     Args:
         scope: The agent, and the environment if only one counts.
@@ -167,9 +167,9 @@ def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[
     where.add("c.bucket >= ? AND c.bucket < ?", *days)
     where.add("c.agent_ref = ?", scope.agent_ref)
     where.add_known("c.environment_ref = ?", scope.environment_ref)
-    tables = ["withheld_days"]
+    tables = ["redacted_days"]
     if tx.dialect == "postgres":
-        tables.append("withheld_increments")
+        tables.append("redacted_increments")
     counted = " UNION ALL ".join(
         f"SELECT c.type_ref, c.rule, c.times FROM {table} AS c WHERE {where.text}"
         for table in tables

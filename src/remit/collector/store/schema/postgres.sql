@@ -311,7 +311,7 @@ CREATE TABLE span_hours (
   failed bigint NOT NULL,
   cancelled bigint NOT NULL,
   denied bigint NOT NULL,
-  withheld bigint NOT NULL,
+  redacted bigint NOT NULL,
   beyond bigint NOT NULL,
   undeclared bigint NOT NULL,
   invalid bigint NOT NULL,
@@ -331,7 +331,7 @@ CREATE TABLE span_days (
   failed bigint NOT NULL,
   cancelled bigint NOT NULL,
   denied bigint NOT NULL,
-  withheld bigint NOT NULL,
+  redacted bigint NOT NULL,
   beyond bigint NOT NULL,
   undeclared bigint NOT NULL,
   invalid bigint NOT NULL,
@@ -354,8 +354,8 @@ CREATE TABLE run_hours (
   cancelled bigint NOT NULL,
   PRIMARY KEY (bucket, agent_ref, environment_ref, purpose)
 );
--- How often a rule withheld a value, by day and type of span.
-CREATE TABLE withheld_days (
+-- How often a rule redacted a value, by day and type of span.
+CREATE TABLE redacted_days (
   bucket int NOT NULL,
   agent_ref int NOT NULL,
   environment_ref int NOT NULL,
@@ -366,7 +366,7 @@ CREATE TABLE withheld_days (
 );
 
 -- Changes of the three tables of counts, which one process at a time adds to them; a reader adds
--- those that are left. `bucket` is the hour; of withheld values the day.
+-- those that are left. `bucket` is the hour; of redacted values the day.
 CREATE TABLE span_increments (
   bucket int NOT NULL,
   agent_ref int NOT NULL,
@@ -378,7 +378,7 @@ CREATE TABLE span_increments (
   failed bigint NOT NULL,
   cancelled bigint NOT NULL,
   denied bigint NOT NULL,
-  withheld bigint NOT NULL,
+  redacted bigint NOT NULL,
   beyond bigint NOT NULL,
   undeclared bigint NOT NULL,
   invalid bigint NOT NULL,
@@ -398,7 +398,7 @@ CREATE TABLE run_increments (
   terminated bigint NOT NULL,
   cancelled bigint NOT NULL
 );
-CREATE TABLE withheld_increments (
+CREATE TABLE redacted_increments (
   bucket int NOT NULL,
   agent_ref int NOT NULL,
   environment_ref int NOT NULL,
@@ -414,13 +414,13 @@ CREATE VIEW all_span_hours AS
 CREATE VIEW all_span_days AS
   SELECT * FROM span_days UNION ALL
   SELECT floor(bucket / 24.0)::int, agent_ref, environment_ref, purpose, type_ref, unfinished,
-    complete, failed, cancelled, denied, withheld, beyond, undeclared, invalid, unchecked,
+    complete, failed, cancelled, denied, redacted, beyond, undeclared, invalid, unchecked,
     duration_us, duration_max_us
   FROM span_increments;
 CREATE VIEW all_run_hours AS
   SELECT * FROM run_hours UNION ALL SELECT * FROM run_increments;
-CREATE VIEW all_withheld_days AS
-  SELECT * FROM withheld_days UNION ALL SELECT * FROM withheld_increments;
+CREATE VIEW all_redacted_days AS
+  SELECT * FROM redacted_days UNION ALL SELECT * FROM redacted_increments;
 
 -- Used idempotency keys, except those that are derived from the id of a span, which are flags of
 -- the span: the answer itself, or the span from which it is made again.

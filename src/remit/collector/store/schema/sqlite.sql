@@ -288,7 +288,7 @@ CREATE TABLE span_hours (
   failed INTEGER NOT NULL,
   cancelled INTEGER NOT NULL,
   denied INTEGER NOT NULL,
-  withheld INTEGER NOT NULL,
+  redacted INTEGER NOT NULL,
   beyond INTEGER NOT NULL,
   undeclared INTEGER NOT NULL,
   invalid INTEGER NOT NULL,
@@ -308,7 +308,7 @@ CREATE TABLE span_days (
   failed INTEGER NOT NULL,
   cancelled INTEGER NOT NULL,
   denied INTEGER NOT NULL,
-  withheld INTEGER NOT NULL,
+  redacted INTEGER NOT NULL,
   beyond INTEGER NOT NULL,
   undeclared INTEGER NOT NULL,
   invalid INTEGER NOT NULL,
@@ -331,8 +331,8 @@ CREATE TABLE run_hours (
   cancelled INTEGER NOT NULL,
   PRIMARY KEY (bucket, agent_ref, environment_ref, purpose)
 ) WITHOUT ROWID;
--- How often a rule withheld a value, by day and type of span.
-CREATE TABLE withheld_days (
+-- How often a rule redacted a value, by day and type of span.
+CREATE TABLE redacted_days (
   bucket INTEGER NOT NULL,
   agent_ref INTEGER NOT NULL,
   environment_ref INTEGER NOT NULL,

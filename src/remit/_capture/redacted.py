@@ -1,4 +1,4 @@
-"""Collects the texts withheld in a run, so that nothing recorded later quotes them.
+"""Collects the texts redacted in a run, so that nothing recorded later quotes them.
 
 Errors must quote none of them, parameters none of a category that their step excludes.
 """
@@ -54,13 +54,13 @@ class TextIndex(Struct):
     """The texts that parameters are searched for.
 
     Attributes:
-        withheld: What the run withheld, a list that grows.
+        redacted: What the run redacted, a list that grows.
         read: How many of these were read.
         texts: Those that are long enough to be recognised.
         words: The same, each under one of its words.
     """
 
-    withheld: list[CategorizedText]
+    redacted: list[CategorizedText]
     read: int = 0
     texts: list[CategorizedText] = field(default_factory=list[CategorizedText])
     words: dict[str, list[CategorizedText]] = field(
@@ -69,8 +69,8 @@ class TextIndex(Struct):
 
     def update(self) -> None:
         """Read what was added; threads that do so at once add a text twice."""
-        total = len(self.withheld)
-        for text, category in self.withheld[self.read : total]:
+        total = len(self.redacted)
+        for text, category in self.redacted[self.read : total]:
             # Of one that was cut, the last word may be incomplete.
             whole = _LAST_WORD.sub("", text) if len(text) == MAX_TEXT_CHARS else text
             known = whole.strip(), category
@@ -84,8 +84,8 @@ class TextIndex(Struct):
         self.read = total
 
 
-class WithheldTexts:
-    """The texts withheld in one run, at most 1,000; the oldest are dropped first.
+class RedactedTexts:
+    """The texts redacted in one run, at most 1,000; the oldest are dropped first.
 
     Several threads may use it: each of its operations on dict and list is atomic.
 
@@ -111,7 +111,7 @@ class WithheldTexts:
         return iter(tuple(self._texts))
 
     def add(self, value: object, category: str | None = None) -> None:
-        """Add the texts in *value*, which was withheld as data of *category*.
+        """Add the texts in *value*, which was redacted as data of *category*.
 
         Without one, the texts have the categories of the fields and keys inside it.
         """
@@ -147,26 +147,26 @@ class WithheldTexts:
     def index(self) -> TextIndex:
         """Return those of a data category, to search for them; most programs never do."""
         index, categorized = self._index, self.categorized
-        if index.withheld is not categorized:  # the oldest were dropped
+        if index.redacted is not categorized:  # the oldest were dropped
             index = self._index = TextIndex(categorized)
         index.update()
         return index
 
     def quoted_in(self, text: str) -> bool:
         """Return whether *text* quotes one of the texts."""
-        return any(_quotes(text, withheld) for withheld in self if withheld in text)
+        return any(_quotes(text, redacted) for redacted in self if redacted in text)
 
 
-def _quotes(text: str, withheld: str) -> bool:
-    """Return whether *text* quotes *withheld*, which it contains; a short one must be a word."""
-    size = len(withheld)
+def _quotes(text: str, redacted: str) -> bool:
+    """Return whether *text* quotes *redacted*, which it contains; a short one must be a word."""
+    size = len(redacted)
     if size >= _WORD_CHARS or size == len(text):
         return True
-    return size >= MIN_CHARS and bool(re.search(rf"(?<!\w){re.escape(withheld)}(?!\w)", text))
+    return size >= MIN_CHARS and bool(re.search(rf"(?<!\w){re.escape(redacted)}(?!\w)", text))
 
 
 def collect_texts(value: object) -> Iterator[str]:
-    """Yield the texts and numbers in *value*, which was withheld; at most 200 values are visited.
+    """Yield the texts and numbers in *value*, which was redacted; at most 200 values are visited.
 
     They are kept as long as the run is, and never recorded.
     """

@@ -1,4 +1,4 @@
-"""What a run withholds is not told by the errors that it records later, nor by a reason."""
+"""What a run redacts is not told by the errors that it records later, nor by a reason."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pydantic.v1 import SecretStr as OldSecretStr
 import remit
 from remit._capture.encode import Rules, capture_mapping
 from remit._capture.errors import error_payload, failure_payload, outcome_payload
-from remit._capture.withheld import WithheldTexts
+from remit._capture.redacted import RedactedTexts
 from remit._inspect.marks import Sensitive
 from remit.testing import RecordingSink
-from tests.captured import plan_of, withheld
+from tests.captured import plan_of, redacted
 from tests.subtests import each
 
-QUOTED = withheld("quoted")
+QUOTED = redacted("quoted")
 RESTRICTED = "classification:restricted"
 
 
@@ -31,15 +31,15 @@ def login(user: str, password: str, pin: int = 91823) -> None:
 
 
 def test_a_long_secret_is_found_inside_a_word_and_by_its_beginning() -> None:
-    """A text of eight characters is withheld wherever an error quotes it, or its beginning."""
-    assert WithheldTexts(("correct-horse",)).quoted_in("xcorrect-horsex")
-    assert WithheldTexts(("x1" * 4_000,)).quoted_in("x1" * 3_000)
-    assert not WithheldTexts(("",)).quoted_in("anything")
+    """A text of eight characters is redacted wherever an error quotes it, or its beginning."""
+    assert RedactedTexts(("correct-horse",)).quoted_in("xcorrect-horsex")
+    assert RedactedTexts(("x1" * 4_000,)).quoted_in("x1" * 3_000)
+    assert not RedactedTexts(("",)).quoted_in("anything")
 
 
 def test_a_short_secret_is_found_as_a_word_only() -> None:
     """Four characters are part of many words; fewer are no secret."""
-    texts = WithheldTexts()
+    texts = RedactedTexts()
     for text in ("fast", "abc"):
         texts.add(text)
     assert texts.quoted_in("as fast as this")
@@ -48,8 +48,8 @@ def test_a_short_secret_is_found_as_a_word_only() -> None:
 
 
 def test_the_texts_of_a_run_are_bounded_and_the_latest_are_kept() -> None:
-    """A run of many calls keeps what it withheld last."""
-    texts = WithheldTexts()
+    """A run of many calls keeps what it redacted last."""
+    texts = RedactedTexts()
     for number in range(5_000):
         texts.add(f"{number:05}-secret")
     assert texts.quoted_in("say 04999-secret")
@@ -90,13 +90,13 @@ DECLARED = [
 
 
 @each(("declared", "rule"), DECLARED)
-def test_an_error_is_withheld_where_the_result_is(
+def test_an_error_is_redacted_where_the_result_is(
     declared: dict[str, Any], rule: str | None
 ) -> None:
     """What it says is part of what the step gives; of which type it is, is told."""
     found = plan_of(login, **declared).error_rule
     shown = json.loads(error_payload(LookupError("not found"), Rules(), found))["error"]
-    message = "not found" if rule is None else withheld(rule)
+    message = "not found" if rule is None else redacted(rule)
     assert shown == {"type": "LookupError", "message": message}
 
 
@@ -147,15 +147,15 @@ class Undeclared(BaseModel, extra="allow"):
         Undeclared.model_validate({"name": "correct-horse"}),
     ],
 )
-def test_an_error_does_not_quote_a_field_of_a_withheld_object(value: object) -> None:
+def test_an_error_does_not_quote_a_field_of_a_redacted_object(value: object) -> None:
     """Wherever the object stores it."""
-    rules = Rules(texts=WithheldTexts())
+    rules = Rules(texts=RedactedTexts())
     capture_mapping({"password": value}, rules)
     error = error_payload(ValueError("correct-horse is wrong"), rules)
     assert json.loads(error)["error"]["message"] == QUOTED
 
 
-def test_an_error_that_was_withheld_is_withheld_in_the_rest_of_the_run() -> None:
+def test_an_error_that_was_redacted_is_redacted_in_the_rest_of_the_run() -> None:
     """It passes through the spans around; in another run its message is ordinary."""
     runtime = Rules()
     rules, other = runtime.in_run(), runtime.in_run()
@@ -163,10 +163,10 @@ def test_an_error_that_was_withheld_is_withheld_in_the_rest_of_the_run() -> None
     error_payload(error, rules, RESTRICTED)
     assert json.loads(error_payload(error, rules))["error"]["message"] == QUOTED
     assert json.loads(error_payload(error, other))["error"]["message"] == "not found"
-    assert runtime.withheld == Counter({RESTRICTED: 1, "quoted": 1})
+    assert runtime.redacted == Counter({RESTRICTED: 1, "quoted": 1})
 
 
-def test_what_a_payload_and_a_result_withhold_is_collected() -> None:
+def test_what_a_payload_and_a_result_redact_is_collected() -> None:
     """Of a call, by hand too, and with a hook."""
     for hook in (None, lambda payload: payload):
         rules = Rules(hook=hook).in_run()
@@ -177,7 +177,7 @@ def test_what_a_payload_and_a_result_withhold_is_collected() -> None:
         assert set(rules.texts) == {"hunter2", "91823", "swordfish", "opensesame", "12345"}
 
 
-def test_a_run_inside_another_shares_what_is_withheld() -> None:
+def test_a_run_inside_another_shares_what_is_redacted() -> None:
     """An error passes from one to the other; two runs side by side share nothing."""
     runtime = Rules()
     outer = runtime.in_run()
@@ -190,7 +190,7 @@ def test_a_run_inside_another_shares_what_is_withheld() -> None:
 
 def test_a_long_reason_is_searched_as_far_as_it_is_recorded() -> None:
     """It may be longer than the message of an error."""
-    rules = Rules(texts=WithheldTexts(["swordfish"]))
+    rules = Rules(texts=RedactedTexts(["swordfish"]))
     reason = "x " * 10_000 + "swordfish"
     assert json.loads(failure_payload(reason, rules))["error"]["message"] == QUOTED
     assert json.loads(outcome_payload("failed", reason, {}, rules))["reason"] == QUOTED
