@@ -89,14 +89,6 @@ def found_at_finish(
     return flags | _compared(ctx, span_type, status, result), marks
 
 
-def marks_of(
-    row: SpanRow, payload: dict[str, object], result: dict[str, object] | None
-) -> Marks | None:
-    """Return what the markers of a stored span mean."""
-    read = None if result is None else _Read(row.result_payload or "", result)
-    return _marks_of(_Read(row.payload, payload), read, row.status)
-
-
 def with_summary(row: SpanRow, span_type: CompiledSpanType | None, budget: Budget) -> SpanRow:
     """Return a span that ended with what the template of its type makes of it."""
     if span_type is None or not span_type.template.usable:
