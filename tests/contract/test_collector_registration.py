@@ -71,6 +71,7 @@ def test_the_detail_view_has_what_the_service_shows_there(api: Api) -> None:
         **made,
         "cost_breakdown": {"total_cost": None},
         "erased_at": None,
+        "failure": None,
         "span_schema_counts": None,
     }
 
