@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from remit.cli import main
 from tests.doctored import doctor, found, wrong
 from tests.inside import httpx, size
+from tests.inside_collector import VERSION
 from tests.spooling import Spooled, close, item, record
 
 TOKEN = "prefactor_test_token_0123456789"
@@ -211,7 +212,8 @@ def test_local_modes_database_is_looked_at(tmp_path: Path) -> None:
     assert wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["code"] == "database"
     path.unlink()
     for schema, code, said in (
-        (1, "", "remit.db, "),
+        (VERSION, "", "remit.db, "),
+        (1, "version", "its schema is 1"),
         (999, "version", "its schema is 999"),
     ):
         with closing(sqlite3.connect(path)) as opened:
