@@ -170,7 +170,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the libraries of the gate."""
+    """Mark what needs the libraries of the gate; run browser tests last.
+
+    Playwright leaves an event loop running, in which coroutine tests cannot run.
+    """
+    items.sort(key=lambda item: item.path.parent.name == "browser")
     for item in items:
         if needed(item.path) is not None:
             item.add_marker(pytest.mark.gate)
