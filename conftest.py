@@ -65,8 +65,11 @@ ACCEPTED_SKIPS = (
 # Logfire is installed to be tested beside; as a plugin of pydantic it would load in every child.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "logfire-plugin"
 
-settings.register_profile("desk", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+EXAMPLES = 100 if "REMIT_TEST_FULL" in os.environ else 40
+settings.register_profile("desk", deadline=None, max_examples=EXAMPLES)
+settings.register_profile(
+    "ci", deadline=None, max_examples=EXAMPLES, derandomize=True, print_blob=True
+)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
 
 
@@ -170,7 +173,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the libraries of the gate."""
+    """Mark what needs the libraries of the gate; run browser tests last.
+
+    Playwright leaves an event loop running, in which coroutine tests cannot run.
+    """
+    items.sort(key=lambda item: item.path.parent.name == "browser")
     for item in items:
         if needed(item.path) is not None:
             item.add_marker(pytest.mark.gate)

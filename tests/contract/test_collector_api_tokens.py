@@ -9,12 +9,10 @@ from typing import Any
 from remit.collector import Store
 from remit.collector.models.api_token import ApiToken
 from remit.testing import FakeClock
-from tests.collecting import NOBODY, Api, Json, World, details, refusal
-from tests.inside_collector import NS_PER_US, revoke_token
+from tests.collecting import Api, Json, World, details, refusal
+from tests.inside_collector import revoke_token
 from tests.stores import on_each_store
 from tests.subtests import each
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def made(api: Api, **said: Json) -> tuple[dict[str, Any], str]:
@@ -61,43 +59,6 @@ def test_a_suspended_token_can_be_revoked(api: Api) -> None:
 
 
 @on_each_store
-def test_a_token_ends_when_it_was_said_to(world: World, clock: FakeClock) -> None:
-    """It is valid until then; a time in the past is refused, and so is an invalid one."""
-    api = world.account()
-    now = EPOCH + timedelta(microseconds=clock.wall_ns() // NS_PER_US)
-    end = (now + timedelta(seconds=1)).isoformat()
-    token, secret = made(api, expires_at=end)
-    http = world.http(secret)
-
-    assert datetime.fromisoformat(token["expires_at"]) == datetime.fromisoformat(end)
-    details(http.get("/api/v1/ping"))
-    clock.advance(1)
-    refusal(http.get("/api/v1/ping"), 401)
-    for wrong in (now.isoformat(), "soon", 5):
-        body = {"details": {"token_scope": "account", "expires_at": wrong}}
-        assert list(refusal(api.post("/api_token", body), 422)["errors"]) == ["expires_at"]
-
-
-@on_each_store
-def test_a_deployments_token_is_bound_to_agent_and_environment(world: World) -> None:
-    """The agent's only environment is the default; another one is deployed then."""
-    api = world.account()
-    run = api.instance("active")
-    staging = details(api.post("/environment", {"details": {"name": "staging"}}))["id"]
-    scope = {"token_scope": "agent_deployment", "agent_id": api.agent_id}
-    token, secret = made(api, **scope)
-    other, other_secret = made(api, **scope, environment_id=staging)
-
-    assert token["agent_deployment_id"] == run["agent_deployment_id"]
-    assert (token["agent_id"], token["environment_id"]) == (api.agent_id, run["environment_id"])
-    assert other["environment_id"] == staging
-    bound, elsewhere = Api(world.http(secret)), Api(world.http(other_secret))
-    assert bound.instance("pending")["agent_deployment_id"] == run["agent_deployment_id"]
-    assert elsewhere.instance("pending")["environment_id"] == staging
-    assert len(api.get("/api_token", agent_id=api.agent_id).json()["summaries"]) == 2
-
-
-@on_each_store
 def test_a_deployments_token_sees_its_own_environment_only(world: World) -> None:
     """Staging does not read what production's runs of the same agent did."""
     api = world.account()
@@ -119,44 +80,6 @@ def test_a_deployments_token_sees_its_own_environment_only(world: World) -> None
     assert {row["agent_instance_id"] for row in spans} == {own["id"]}
     counted = details(bound.get(f"/agent/{api.agent_id}"))["instance_counts"]
     assert counted["total"] == 1
-
-
-@each(
-    ("said", "status"),
-    [
-        ({}, 422),
-        ({"token_scope": "environment"}, 422),
-        ({"token_scope": "agent_deployment"}, 422),
-        ({"token_scope": "agent_deployment", "agent_id": NOBODY}, 404),
-        ({"token_scope": "account", "agent_id": NOBODY}, 422),
-        ({"token_scope": "account", "environment_id": NOBODY}, 422),
-        ({"token_scope": "account", "account_id": NOBODY}, 404),
-    ],
-)
-def test_a_token_that_cannot_be_meant_is_refused(
-    api: Api, said: dict[str, Any], status: int
-) -> None:
-    """No token is created."""
-    refusal(api.post("/api_token", {"details": said}), status)
-    assert len(api.get("/api_token").json()["summaries"]) == 1
-
-
-@on_each_store
-def test_a_key_of_another_agents_token_answers_nothing(world: World) -> None:
-    """Keys belong to the account; what they were answered does not belong to every agent of it."""
-    one, two = world.deployment("one"), world.deployment("two")
-    key = {"idempotency_key": "key-1"}
-    run = details(one.post("/agent_instance/register", one.registration(**key)))
-    span = one.span(run["id"], idempotency_key="key-2")
-    own = two.instance("active")
-
-    taken = {"idempotency_key": ["has already been taken"]}
-    again = two.post("/agent_instance/register", two.registration(**key))
-    assert refusal(again, 422)["errors"] == taken
-    again = two.post("/agent_spans", two.span_body(own["id"], idempotency_key="key-2"))
-    assert refusal(again, 422)["errors"] == taken
-    assert one.span(run["id"], idempotency_key="key-2") == span
-    assert details(one.post("/agent_instance/register", one.registration(**key)))["id"] == run["id"]
 
 
 @on_each_store

@@ -5,7 +5,6 @@ from __future__ import annotations
 from remit.models.agent import Agent
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
 from tests.stores import on_each_store
-from tests.subtests import each
 
 RISKY: dict[str, Json] = {
     "external_identifier": "risky",
@@ -100,48 +99,6 @@ def test_the_counts_of_another_environment_are_not_told(world: World) -> None:
         assert ("instance_counts" in shown) is told
 
 
-@on_each_store
-def test_the_context_of_a_run_says_what_its_agent_is(api: Api) -> None:
-    """It is Markdown with the agent, its version and its span types."""
-    agent = details(api.post("/agent", {"details": {"name": "Payer", "description": "Pays."}}))
-    version = {"external_identifier": "v3", "description": "With refunds."}
-    run = Api(api.http, agent["id"]).instance(
-        "pending", agent_schema_version=RISKY, agent_version=version
-    )
-
-    answer = api.get(f"/agent_instance/{run['id']}/agent_context").json()
-
-    assert answer == {
-        "status": "success",
-        "agent_context": {
-            "body": "# Payer\n\nPays.\n\nVersion: v3\n\nWith refunds.\n\n## Span types\n\n"
-            "- `desk:pay` (Pay): Moves money.\n- `desk:look`"
-        },
-    }
-
-
-@on_each_store
-def test_test_spans_are_complete_and_of_the_declared_types(api: Api) -> None:
-    """The types take turns; the spans count as any other, and one key creates them once."""
-    run = api.instance("active")["id"]
-    parent = api.span(run)["id"]
-    body = {
-        "agent_instance_id": run,
-        "count": 3,
-        "parent_span_id": parent,
-        "idempotency_key": "key-1",
-    }
-
-    first, again = (api.post("/agent_spans/create_test_spans", body).json() for _ in range(2))
-
-    assert first == again
-    made = first["span_details"]
-    assert [span["schema_name"] for span in made] == ["desk:answer", "desk:plain", "desk:answer"]
-    assert {(span["status"], span["parent_span_id"]) for span in made} == {("complete", parent)}
-    assert api.spans(run)[1:] == made
-    assert api.shown(run)["span_counts"]["complete"] == 3
-
-
 def test_a_run_without_declared_types_gets_test_spans_too(api: Api) -> None:
     """They have a name of their own; the default is one span."""
     run = api.instance("active", agent_schema_version={})["id"]
@@ -151,24 +108,3 @@ def test_a_run_without_declared_types_gets_test_spans_too(api: Api) -> None:
     ]
 
     assert span["schema_name"] == "test:span"
-
-
-@each("count", [0, 101, "x", True, None])
-def test_a_number_of_test_spans_that_cannot_be_meant_is_refused(api: Api, count: Json) -> None:
-    """No span is created."""
-    run = api.instance("active")["id"]
-
-    body = {"agent_instance_id": run, "count": count}
-    assert list(refusal(api.post("/agent_spans/create_test_spans", body), 422)["errors"]) == [
-        "count"
-    ]
-    assert api.spans(run) == []
-
-
-def test_test_spans_need_a_run(world: World) -> None:
-    """One of the account's own."""
-    api = world.account()
-    run = world.foreign().instance("active")["id"]
-
-    for body, status in (({}, 422), ({"agent_instance_id": run}, 404)):
-        refusal(api.post("/agent_spans/create_test_spans", body), status)

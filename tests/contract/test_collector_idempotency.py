@@ -18,27 +18,6 @@ from tests.subtests import each
 KEY = "key-12345678"
 
 
-@on_each_store
-def test_an_endpoint_and_a_bulk_item_share_their_keys(api: Api) -> None:
-    """They are one operation."""
-    run = api.instance("active")
-    span = api.span_body(run["id"])
-    cases: list[tuple[str, str, dict[str, Any]]] = [
-        ("/agent_spans", "agent_spans/create", span),
-        ("/agent_instance/register", "agent_instances/register", api.registration()),
-        ("/agent", "agents/create", {"details": {"name": "B"}}),
-    ]
-
-    for path, operation, body in cases:
-        first = api.post(path, {**body, "idempotency_key": KEY}).json()
-        assert api.bulk({"_type": operation, "idempotency_key": KEY, **body}) == {KEY: first}
-        other = {"_type": operation, "idempotency_key": "other-key", **body}
-        bulk_first = api.bulk(other)["other-key"]
-        if bulk_first["status"] == "success":
-            again = api.post(path, {**body, "idempotency_key": "other-key"}).json()
-            assert again == bulk_first
-
-
 Request = tuple[str, dict[str, Any]]
 
 
@@ -132,65 +111,12 @@ def test_an_answer_that_an_earlier_version_stored_is_returned(api: Api, store: S
 
 
 @on_each_store
-def test_a_key_of_one_account_is_none_of_another(world: World) -> None:
-    """Both may choose the same."""
-    one, other = world.account(), world.foreign()
-
-    for api in (one, other):
-        run = api.instance("active", idempotency_key=KEY)
-        body = {**api.span_body(run["id"]), "idempotency_key": KEY}
-        assert details(api.post("/agent_spans", body))["account_id"] == run["account_id"]
-        assert len(api.spans(run["id"])) == 1
-
-
-def test_a_refusal_is_not_kept(api: Api) -> None:
-    """The same key works once the request is right."""
-    run = api.instance("active")
-    wrong = {**api.span_body(run["id"], status="running"), "idempotency_key": KEY}
-
-    refusal(api.post("/agent_spans", wrong), 422)
-    right = api.post("/agent_spans", {**api.span_body(run["id"]), "idempotency_key": KEY})
-    conflict = {"idempotency_key": "finish-key"}
-    path = f"/agent_instance/{run['id']}"
-    refusal(api.post(f"{path}/start", conflict), 409)
-    finished = api.post(f"{path}/finish", conflict)
-
-    assert details(right)["status"] == "active"
-    assert details(finished)["status"] == "complete"
-
-
-@each("key", ["", "x" * 65, 5, ["a"], {"a": 1}, True, "a\x00b"])
-def test_a_key_that_is_none_is_refused(api: Api, key: object) -> None:
-    """1 to 64 characters; the field is named."""
-    run = api.instance("active")
-    body = api.span_body(run["id"])
-    said: dict[str, Json] = body["details"]
-
-    for sent in (
-        {**body, "idempotency_key": key},
-        {"details": {**said, "idempotency_key": key}},
-    ):
-        answer = refusal(api.post("/agent_spans", sent), 422)
-        assert list(answer["errors"]) == ["idempotency_key"]
-    assert api.spans(run["id"]) == []
-
-
-@on_each_store
 @each("key", ["x", "x" * 64, "schlüssel ✓"])
 def test_short_long_and_foreign_keys_are_taken(api: Api, key: str) -> None:
     """A character is a character, not a byte."""
     body = {**api.span_body(api.instance("active")["id"]), "idempotency_key": key}
 
     assert api.post("/agent_spans", body).content == api.post("/agent_spans", body).content
-
-
-def test_a_null_key_is_none(api: Api) -> None:
-    """Published clients write null for what was not given."""
-    run = api.instance("active")
-    for _ in range(2):
-        details(api.post("/agent_spans", {**api.span_body(run["id"]), "idempotency_key": None}))
-
-    assert len(api.spans(run["id"])) == 2
 
 
 def span_key(api: Api) -> tuple[str, str]:

@@ -6,10 +6,8 @@ from typing import Any
 
 from remit.collector import Settings, Store
 from remit.models.agent_instance import AgentInstance
-from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
-from remit.testing import FakeClock
-from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.collecting import Api, Json, World, details, refusal
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -133,22 +131,6 @@ def test_instances_are_found_by_key_and_by_cause_without_their_agent(world: Worl
 
 
 @on_each_store
-def test_spans_are_listed_by_run_or_agent(world: World) -> None:
-    """One of the two is required, both may be given."""
-    api, other = world.account(), world.account()
-    runs = [api.instance("active")["id"] for _ in range(2)]
-    first, second = (api.span(run)["id"] for run in runs)
-    other.span(other.instance("active")["id"])
-
-    assert ids(listed(api, "/agent_spans", agent_instance_id=runs[0])) == [first]
-    assert ids(listed(api, "/agent_spans", agent_id=api.agent_id)) == [first, second]
-    both = listed(api, "/agent_spans", agent_id=api.agent_id, agent_instance_id=runs[1])
-    assert ids(both) == [second]
-    assert ids(listed(api, "/agent_spans", agent_instance_id=NOBODY)) == []
-    assert list(refusal(api.get("/agent_spans"), 422)["errors"]) == ["agent_instance_id"]
-
-
-@on_each_store
 def test_a_window_of_time_includes_both_ends(api: Api) -> None:
     """It looks at when a span started, so that a pending one is in no window."""
     run = api.instance("active")["id"]
@@ -194,19 +176,6 @@ def test_spans_of_a_time_are_those_of_the_agent_and_type(world: World) -> None:
     page = {"pagination[page_size]": "2", "pagination[offset]": "1"}
     assert found(start_time=times[2], **page) == (["4 1", "4 0"], 6)
     assert found(schema_name="desk:1") == (["4 1", "3 1", "2 1", "1 1"], 4)
-
-
-@on_each_store
-def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None:
-    """It has its payloads, with and without a request for summaries."""
-    run = api.instance("active")["id"]
-    made = api.span(run, status="complete", result_payload={"a": [1, None]})
-    clock.advance(1)
-
-    for query in ({}, {"include_summaries": "true", "include_risk_level": "true"}):
-        answer = listed(api, "/agent_spans", agent_instance_id=run, **query)
-        assert answer["summaries"] == [made]
-        AgentSpan.model_validate(answer["summaries"][0])
 
 
 @on_each_store

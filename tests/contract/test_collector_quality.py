@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.collecting import SCHEMA, Api, Json, details, refusal
 from tests.stores import on_each_store
 from tests.subtests import each
-
-
-@on_each_store
-def test_a_quality_is_set_and_removed_by_name(api: Api) -> None:
-    """The other names stay; null removes."""
-    path = f"/agent_instance/{api.instance('active')['id']}/record_quality"
-
-    def record(name: str, payload: dict[str, Any] | None) -> dict[str, Any]:
-        answered = details(api.post(path, {"name": name, "payload": payload}))
-        payloads: dict[str, Any] = answered["quality_payloads"]
-        return payloads
-
-    assert record("review", {"score": 0.9}) == {"review": {"score": 0.9}}
-    assert record("undeclared", {"a": 1}) == {"review": {"score": 0.9}, "undeclared": {"a": 1}}
-    assert record("review", {"score": 1}) == {"review": {"score": 1}, "undeclared": {"a": 1}}
-    assert record("undeclared", None) == {"review": {"score": 1}}
-    assert record("undeclared", None) == {"review": {"score": 1}}
-
 
 DECLARED = {
     "quality_schemas": [
@@ -68,70 +48,6 @@ def test_a_quality_that_is_not_as_declared_is_kept_and_found(
     errors: list[str] = shown["quality_errors"].get(name, [])
     assert [text.startswith(found or "") for text in errors] == ([] if found is None else [True])
     assert run["quality_errors"] == {}
-
-
-@on_each_store
-@each("status", ["pending", "active", "complete", "failed", "terminated"])
-def test_a_quality_is_taken_in_any_state(api: Api, status: str) -> None:
-    """Evaluations come after the run."""
-    run = api.instance(status)
-
-    body = {"name": "review", "payload": {"ok": True}}
-    answered = details(api.post(f"/agent_instance/{run['id']}/record_quality", body))
-
-    assert answered["status"] == status
-    assert api.shown(run["id"])["quality_payloads"] == {"review": {"ok": True}}
-
-
-@each("form", ["update", "put"])
-def test_older_clients_have_one_quality_without_a_name(api: Api, form: str) -> None:
-    """It is replaced as a whole, and newer readers find it as `quality`."""
-    path = f"/agent_instance/{api.instance('active')['id']}"
-    details(api.post(f"{path}/record_quality", {"name": "review", "payload": {"a": 1}}))
-
-    def send(**said: Json) -> dict[str, Any]:
-        body = {"details": said}
-        response = api.put(path, body) if form == "put" else api.post(f"{path}/update", body)
-        return details(response)
-
-    sent = send(quality_payload={"score": 1, "old": True})
-    assert sent["quality_payload"] == {"score": 1, "old": True}
-    assert sent["quality_payloads"] == {"review": {"a": 1}, "quality": {"score": 1, "old": True}}
-    assert send(quality_payload={"score": 2})["quality_payload"] == {"score": 2}
-    assert send()["quality_payload"] == {"score": 2}
-    assert send(quality_payload=None)["quality_payload"] is None
-
-
-@each(
-    ("body", "field"),
-    [
-        ({}, "name"),
-        ({"name": 5}, "name"),
-        ({"name": ""}, "name"),
-        ({"name": "a\x00", "payload": {}}, "name"),
-        ({"name": "n", "payload": []}, "payload"),
-        ({"name": "n", "payload": "x"}, "payload"),
-    ],
-)
-def test_a_wrong_field_of_a_quality_is_named(api: Api, body: dict[str, Any], field: str) -> None:
-    """Nothing is stored."""
-    run = api.instance("active")
-
-    answer = refusal(api.post(f"/agent_instance/{run['id']}/record_quality", body), 422)
-
-    assert list(answer["errors"]) == [field]
-    assert api.shown(run["id"])["quality_payloads"] == {}
-
-
-@each("body", [{}, {"quality_payload": {}}, {"details": []}, {"details": None}])
-def test_the_older_forms_need_their_details(api: Api, body: dict[str, Any]) -> None:
-    """The same holds for every wrapped body."""
-    path = f"/agent_instance/{api.instance('active')['id']}"
-
-    for response in (api.put(path, body), api.post(f"{path}/update", body)):
-        assert list(refusal(response, 422)["errors"]) == ["details"]
-    wrong = {"details": {"quality_payload": [1]}}
-    assert list(refusal(api.put(path, wrong), 422)["errors"]) == ["quality_payload"]
 
 
 @on_each_store

@@ -653,15 +653,6 @@ def test_a_wrong_filter_says_what_is_valid(
     assert message in answer["errors"][name][0]
 
 
-def test_a_token_is_needed(world: World) -> None:
-    """As everywhere."""
-    for path in MODELS:
-        refusal(world.http(None).get(OWN + path), 401)
-        refusal(world.http("wrong").get(OWN + path), 401)
-        assert refusal(world.http(None).post(OWN + path), 405)["code"] == "method_not_allowed"
-    refusal(world.http(None).get(f"{OWN}/none"), 404)
-
-
 @on_each_store
 def test_a_value_that_is_not_in_a_repr_is_no_mark(api: Api) -> None:
     """The mark means a secret; what the class of an object leaves out is counted by its rule."""

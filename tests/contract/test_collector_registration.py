@@ -5,107 +5,19 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import pytest
-from dirty_equals import IsStr
 
 from remit.collector import Settings, Store
-from remit.models.agent_instance import AgentInstance
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, World, details, refusal
-from tests.inside import partition_of
 from tests.stores import on_each_store
 from tests.subtests import each
 
 Json: TypeAlias = Any
 
-ZERO_COUNTS = dict.fromkeys(
-    ["total", "pending", "active", "complete", "failed", "cancelled", "finished"], 0
-)
 
 # Few enough characters, more bytes than PostgreSQL indexes; of all kinds, or it would press them.
 TOO_LONG = "".join(chr(0x4E00 + 7 * number) for number in range(834))
 LONGEST = TOO_LONG[:833]
-
-
-@on_each_store
-def test_a_registered_instance_is_pending_and_has_every_key(api: Api) -> None:
-    """The keys are those that any published client requires; a later one finds its own too."""
-    made = details(api.post("/agent_instance/register", api.registration()))
-
-    assert made == {
-        "type": "agent_instance",
-        "id": IsStr(regex="[0-7][0-9a-hjkmnp-tv-z]{31}"),
-        "account_id": IsStr,
-        "agent_id": api.agent_id,
-        "agent_version_id": IsStr,
-        "environment_id": IsStr,
-        "agent_deployment_id": IsStr,
-        "status": "pending",
-        "started_at": None,
-        "finished_at": None,
-        "termination_reason": None,
-        "external_identifier": None,
-        "purpose": "live",
-        "caused_by": None,
-        "inserted_at": IsStr(regex=r".{19}\.\d{6}Z"),
-        "updated_at": made["inserted_at"],
-        "risk_score": None,
-        "span_counts": ZERO_COUNTS,
-        "quality_payloads": {},
-        "quality_summaries": {},
-        "quality_errors": {},
-        "quality_payload": None,
-        "quality_summary": None,
-    }
-    AgentInstance.model_validate(made)
-    assert {partition_of(made[name]) for name in made if name.endswith("id") and made[name]} - {
-        None
-    } == {partition_of(made["account_id"])}
-
-
-@on_each_store
-def test_the_detail_view_has_what_the_service_shows_there(api: Api) -> None:
-    """What the collector does not work out is there and null."""
-    made = api.instance("pending")
-
-    assert api.shown(made["id"]) == {
-        **made,
-        "cost_breakdown": {"total_cost": None},
-        "erased_at": None,
-        "failure": None,
-        "span_schema_counts": None,
-    }
-
-
-@on_each_store
-def test_versions_are_found_again_by_external_identifier(api: Api) -> None:
-    """The same identifiers give the same ids; other ones or none give new ones."""
-    first = api.instance("pending")
-    second = api.instance("pending")
-    third = api.instance("pending", agent_version={"external_identifier": "v2"})
-    unnamed = [api.instance("pending", agent_version={"name": "x"}) for _ in range(2)]
-
-    assert first["agent_version_id"] == second["agent_version_id"]
-    assert first["agent_deployment_id"] == third["agent_deployment_id"]
-    versions = {made["agent_version_id"] for made in (first, third, *unnamed)}
-    assert len(versions) == 4
-
-
-@on_each_store
-@each(
-    ("said", "pinned"),
-    [({}, 2), ({"update_current_version": True}, 2), ({"update_current_version": False}, 1)],
-)
-def test_a_registration_makes_its_version_the_current_one_unless_told_not_to(
-    api: Api, store: Store, said: dict[str, bool], pinned: int
-) -> None:
-    """An evaluation of an old version must not become what the deployment runs."""
-    first = api.instance("pending")
-    second = api.instance("pending", agent_version={"external_identifier": "v2"}, **said)
-
-    with store.reading() as tx:
-        (deployment,) = tx.deployments(first["agent_id"])
-    versions = {1: first["agent_version_id"], 2: second["agent_version_id"]}
-    assert deployment.current_version_id == versions[pinned]
 
 
 @on_each_store
@@ -170,30 +82,6 @@ def test_every_generation_of_schema_declaration_is_taken(
 
 
 @on_each_store
-def test_a_client_may_choose_the_id(api: Api) -> None:
-    """An equal registration for it answers the run as it is now, another one is refused."""
-    (chosen,) = details(api.post("/pfid/generate", {"count": 1}))["pfids"]
-    body = api.registration(id=chosen)
-
-    first = details(api.post("/agent_instance/register", body))
-    started = details(api.post(f"/agent_instance/{chosen}/start", {}))
-    equal = details(api.post("/agent_instance/register", {**body, "idempotency_key": "other"}))
-    different = api.post("/agent_instance/register", {**body, "purpose": "eval"})
-
-    assert first["id"] == chosen
-    assert equal == started
-    assert refusal(different, 422)["errors"] == {"id": ["has already been taken"]}
-
-
-@each("chosen", ["mine", "", NOBODY.upper(), NOBODY + "0", 5])
-def test_an_id_that_is_no_pfid_is_refused(api: Api, chosen: object) -> None:
-    """The published command line refuses it too."""
-    answer = refusal(api.post("/agent_instance/register", api.registration(id=chosen)), 422)
-
-    assert list(answer["errors"]) == ["id"]
-
-
-@on_each_store
 def test_an_external_identifier_belongs_to_one_instance_of_an_agent_and_environment(
     world: World,
 ) -> None:
@@ -209,63 +97,6 @@ def test_an_external_identifier_belongs_to_one_instance_of_an_agent_and_environm
     assert other.instance("pending", external_identifier="run-1")["id"] != made["id"]
     elsewhere = one.instance("pending", external_identifier="run-1", environment_id=dev)
     assert elsewhere["environment_id"] == dev
-
-
-@on_each_store
-@each("purpose", ["live", "smoke_test", "eval"])
-def test_the_purpose_is_kept_and_its_spans_show_it(api: Api, purpose: str) -> None:
-    """Evaluations are told from real work by it."""
-    made = api.instance("active", purpose=purpose)
-
-    assert made["purpose"] == purpose
-    assert api.span(made["id"])["purpose"] == purpose
-
-
-@each(
-    ("change", "field"),
-    [
-        ({"agent_version": None}, "agent_version"),
-        ({"agent_version": []}, "agent_version"),
-        ({"agent_version": {"name": 5}}, "agent_version.name"),
-        ({"agent_schema_version": "x"}, "agent_schema_version"),
-        (
-            {"agent_schema_version": {"span_type_schemas": {}}},
-            "agent_schema_version.span_type_schemas",
-        ),
-        (
-            {"agent_schema_version": {"span_type_schemas": [{"name": "n"}]}},
-            "agent_schema_version.span_type_schemas.0.params_schema",
-        ),
-        (
-            {"agent_schema_version": {"span_type_schemas": [{"name": "", "params_schema": {}}]}},
-            "agent_schema_version.span_type_schemas.name",
-        ),
-        ({"purpose": "fun"}, "purpose"),
-        ({"update_current_version": "yes"}, "update_current_version"),
-        ({"external_identifier": "x" * 1001}, "external_identifier"),
-        ({"external_identifier": "a\x00"}, "external_identifier"),
-        ({"external_identifier": TOO_LONG}, "external_identifier"),
-        (
-            {"agent_version": {"external_identifier": TOO_LONG}},
-            "agent_version.external_identifier",
-        ),
-        (
-            {"agent_schema_version": {"external_identifier": TOO_LONG}},
-            "agent_schema_version.external_identifier",
-        ),
-        ({"agent_version": {"external_identifier": ""}}, "agent_version.external_identifier"),
-        ({"agent_id": None}, "agent_id"),
-    ],
-)
-def test_a_wrong_field_of_a_registration_is_named(
-    api: Api, change: dict[str, Any], field: str
-) -> None:
-    """Nothing is registered: the agent can still be deleted."""
-    answer = refusal(api.post("/agent_instance/register", {**api.registration(), **change}), 422)
-
-    assert answer["code"] == "validation_errors"
-    assert list(answer["errors"]) == [field]
-    assert details(api.get(f"/agent/{api.agent_id}"))["available_actions"]["delete"] is True
 
 
 @on_each_store
@@ -289,15 +120,6 @@ def test_the_longest_identifiers_are_kept(api: Api) -> None:
     assert made["agent_version_id"] == again["agent_version_id"]
 
 
-def test_an_unknown_agent_is_not_found(api: Api) -> None:
-    """The TypeScript SDK waits for it, by this code."""
-    answer = refusal(
-        api.post("/agent_instance/register", {**api.registration(), "agent_id": NOBODY}), 404
-    )
-
-    assert answer["code"] == "not_found"
-
-
 @on_each_store
 def test_local_mode_makes_an_agent_that_only_a_server_knows(store: Store) -> None:
     """A program that is set up for a server runs without it."""
@@ -310,17 +132,6 @@ def test_local_mode_makes_an_agent_that_only_a_server_knows(store: Store) -> Non
     assert details(api.get(f"/agent/{NOBODY}"))["name"] == "One"
     answer = api.post("/agent_instance/register", {**api.registration(), "agent_id": "desk"})
     refusal(answer, 404)
-
-
-@on_each_store
-def test_the_environment_is_the_one_that_was_asked_for(api: Api) -> None:
-    """The default is the agent's only one, or the account's first."""
-    made = api.instance("pending")
-
-    asked = api.instance("pending", environment_id=made["environment_id"])
-    assert asked["agent_deployment_id"] == made["agent_deployment_id"]
-    unknown = api.post("/agent_instance/register", api.registration(environment_id=NOBODY))
-    assert refusal(unknown, 404)["message"] == "environment not found"
 
 
 def named(name: str) -> dict[str, Json]:
@@ -375,43 +186,6 @@ def by_identifier(registration: Json, identifier: str = "schema-1") -> Json:
     """Return a registration with the identifier of its schema version alone."""
     schema = {"external_identifier": identifier}
     return {**registration, "agent_schema_version": schema, "schema_kept": True}
-
-
-@on_each_store
-def test_a_schema_version_that_is_kept_is_named_by_its_identifier_alone(api: Api) -> None:
-    """The first answer says so; the run belongs to the version that was sent whole."""
-    first = api.post("/agent_instance/register", api.registration())
-    assert first.json()["keeps_schema"] is True
-    second = api.post("/agent_instance/register", by_identifier(api.registration()))
-    assert details(second)["agent_version_id"] == details(first)["agent_version_id"]
-    run = api.post("/agent_instance/register", by_identifier(api.registration()))
-    instance_id = details(run)["id"]
-    api.post(f"/agent_instance/{instance_id}/start", {})
-    span = details(api.post("/agent_spans", {"details": {
-        "agent_instance_id": instance_id, "schema_name": "desk:answer", "status": "active",
-        "payload": {},
-    }}))  # fmt: skip
-    assert span["schema_title"] == "Answer"
-
-
-@on_each_store
-def test_an_identifier_alone_that_is_not_known_is_refused(api: Api) -> None:
-    """The SDK then sends the schema version whole; nothing is left of the try."""
-    api.post("/agent_instance/register", api.registration())
-    answer = api.post("/agent_instance/register", by_identifier(api.registration(), "schema-2"))
-    assert refusal(answer, 422)["code"] == "unknown_schema_version"
-    assert len(api.get("/agent_instance", agent_id=api.agent_id).json()["summaries"]) == 1
-
-
-@on_each_store
-def test_both_forms_of_a_registration_are_one_operation(api: Api) -> None:
-    """A repetition may have the other form: the process has learned, or another one took over."""
-    whole = {**api.registration(), "idempotency_key": "reg-00000001"}
-    first = details(api.post("/agent_instance/register", whole))
-    assert details(api.post("/agent_instance/register", by_identifier(whole))) == first
-    second = {**whole, "idempotency_key": "reg-00000002"}
-    alone = details(api.post("/agent_instance/register", by_identifier(second)))
-    assert details(api.post("/agent_instance/register", second)) == alone
 
 
 @on_each_store

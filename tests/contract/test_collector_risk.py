@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from remit import risk
 from remit.testing import FakeClock
-from tests.collecting import NOBODY, Api, World, details, refusal
+from tests.collecting import Api, World, details
 from tests.inside import new_key, pfid
 from tests.inside_collector import PAGE_SPANS, sqlite_store
 from tests.stores import on_each_store
@@ -146,13 +146,6 @@ def test_what_is_too_much_is_not_looked_into(count: int, chars: int) -> None:
     assert not risk["complete"]
 
 
-def test_a_terminated_run_says_why(api: Api) -> None:
-    """It is among the refused, with its reason."""
-    run = api.instance("terminated")
-    refused = risk_of(api, f"/agent_instance/{run['id']}")["refused"]
-    assert (refused["terminated_runs"], refused["termination_reasons"]) == (1, ["enough"])
-
-
 @on_each_store
 def test_an_agent_tells_the_risk_of_its_runs_within_a_time(api: Api, clock: FakeClock) -> None:
     """The last thirty days unless it is asked for other ones; versions of a type taken together."""
@@ -181,29 +174,9 @@ def test_an_agent_tells_the_risk_of_its_runs_within_a_time(api: Api, clock: Fake
     assert whole["agent_instance_id"] is None
 
 
-@each("path", [f"/agent/{NOBODY}/risk", f"/agent_instance/{NOBODY}/risk"])
-def test_what_is_not_there_has_no_risk(api: Api, path: str) -> None:
-    """The same holds for things of another account."""
-    refusal(api.get(path), 404)
-
-
-@on_each_store
-def test_the_risk_of_another_account_is_not_found(api: Api, world: World) -> None:
-    """Neither a run's nor an agent's is."""
-    run_id = recorded(api)
-    other = world.foreign()
-    refusal(other.get(f"/agent_instance/{run_id}/risk"), 404)
-    refusal(other.get(f"/agent/{api.agent_id}/risk"), 404)
-
-
 @each("bound", ["0001-01-01T00:00:00Z", "0001-01-02", "9999-12-31T23:59:59Z"])
 @each("name", ["start_time", "end_time"])
 def test_any_time_can_be_asked_about(api: Api, name: str, bound: str) -> None:
     """The first days of the calendar have no thirty days before them."""
     risk = details(api.get(f"/agent/{api.agent_id}/risk", **{name: bound}))
     assert risk[name].startswith(bound[:10])
-
-
-def test_a_time_that_is_none_is_refused(api: Api) -> None:
-    """Lists refuse it too."""
-    refusal(api.get(f"/agent/{api.agent_id}/risk", start_time="yesterday"), 422)

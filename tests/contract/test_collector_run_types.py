@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
@@ -69,6 +70,10 @@ class Reader:
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
+
+    def pages(self, path: str, **query: str | None) -> Iterator[dict[str, Any]]:
+        """Yield the first page of a list: what is looked for is there."""
+        yield self.get(path, **query)
 
 
 def panel(api: Api, span: str) -> str:

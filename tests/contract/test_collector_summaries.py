@@ -85,15 +85,6 @@ def test_a_summary_is_written_from_payload_and_result(
     assert made["summary"] == written
 
 
-def test_lists_have_summaries_only_when_asked(api: Api) -> None:
-    """A list without them is shorter."""
-    run_id = run_with(api, one="{{ question }}")
-    api.span(run_id, schema_name="one", status="complete")
-    assert summaries(api, run_id) == [None]
-    assert summaries(api, run_id, include_summaries="false") == [None]
-    assert summaries(api, run_id, include_summaries="true") == ["why"]
-
-
 def test_a_page_with_bombs_is_answered_with_the_rest(api: Api) -> None:
     """One type's template does not take the others' summaries."""
     run_id = run_with(api, good="{{ question }}", bad=TEMPLATES["range joined"])
@@ -113,19 +104,6 @@ def test_a_span_has_a_summary_when_it_has_ended(api: Api) -> None:
 
     assert answered["summary"] == "why -> because"
     assert summaries(api, run_id, include_summaries="true") == ["why -> because"]
-
-
-def test_a_quality_has_the_summary_that_its_template_writes(api: Api) -> None:
-    """Answer and detail view have it; an undeclared name has none."""
-    run_id = run_with(api)
-    path = f"/agent_instance/{run_id}/record_quality"
-    api.post(path, {"name": "other", "payload": {"score": 1}})
-    answered = details(api.post(path, {"name": "tone", "payload": {"score": 4, "most": 5}}))
-    expected = {"tone": "4 of 5"}
-    assert answered["quality_summaries"] == expected
-    assert api.shown(run_id)["quality_summaries"] == expected
-    gone = details(api.post(path, {"name": "tone", "payload": None}))
-    assert gone["quality_summaries"] == {}
 
 
 def test_the_older_quality_has_its_summary_beside_it(api: Api) -> None:

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from examples.batch import scanner
+from remit.cli import main
 from remit.testing import RecordingSink, isolated
 
 ROOT = Path(__file__).parent.parent.parent
@@ -44,9 +46,9 @@ def scan(folder: Path, data: Path, **variables: str) -> subprocess.CompletedProc
 
 def spans_of(data: Path) -> list[dict[str, object]]:
     """Return the spans of the newest run as the command line shows them."""
-    database = str(data / "remit.db")
-    show = [sys.executable, "-m", "remit", "runs", "show", "--json", "--db", database]
-    shown = subprocess.run(show, check=True, capture_output=True, text=True)
+    show = ["runs", "show", "--json", "--db", str(data / "remit.db")]
+    shown = CliRunner().invoke(main, show)
+    assert shown.exit_code == 0, shown.output
     spans: list[dict[str, object]] = json.loads(shown.stdout)["spans"]
     return spans
 

@@ -24,6 +24,7 @@ from tests.golden.scripts import BRIEF, FULL, LIMITED
 from tests.stores import on_each_store
 
 FOLDER: Final = Path(__file__).parents[1] / "data" / "golden"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "endpoints.md"
 WRITES: Final = os.environ.get("REMIT_TEST_GOLDEN") == "write"
 LIMITS: Final = Settings(
     max_body_bytes=4096, max_body_values=200, max_bulk_items=3, max_answer_bytes=2000, max_depth=8
@@ -151,6 +152,36 @@ def test_no_endpoint_is_missing(api: Api) -> None:
         and (endpoint := endpoint_of(entry["request"]["line"], served))
     }
     assert sorted({*served} - done) == sorted({*NEVER_DONE, *DOCUMENTS})
+
+
+def test_the_documentation_says_who_is_answered_what() -> None:
+    """The rows of its table are the statuses of the files; all invalid tokens get that of one."""
+    columns = ["none", *["unknown"] * 4, "", "deployment", "other_account"]
+    found = [statuses_of(name) for name in columns]
+    told = PAGE.read_text().partition("## Who is answered what")[2]
+    rows = [line.strip("|").split("|") for line in told.splitlines() if line.startswith("| `")]
+    wrong = {
+        name: statuses
+        for name, *others in rows
+        if (statuses := [each.get(name.strip(" `"), 200) for each in found])
+        != list(map(int, others))
+    }
+    assert wrong == {}
+    documents = {f"GET {path.partition(' ')[2]}" for path in DOCUMENTS}
+    assert {row[0].strip(" `") for row in rows} == {*found[0], *documents}
+
+
+def statuses_of(column: str) -> dict[str, int]:
+    """Return the status of each endpoint for a kind of token, the account's if it is empty."""
+    name = f"token_{column}" if column else "every_endpoint"
+    endpoints = json.loads((FOLDER / "endpoints.json").read_text())
+    entries = json.loads((FOLDER / f"{name}.json").read_text())
+    if column:
+        lines = {line: int(answer.partition(" ")[0]) for line, answer in entries.items()}
+    else:
+        rows = [each for each in entries if each["call"] == each["request"]["line"]]
+        lines = {each["call"]: each["response"]["status"] for each in rows}
+    return {str(endpoint_of(line, endpoints)): status for line, status in lines.items()}
 
 
 def endpoint_of(line: str, endpoints: Sequence[str]) -> str | None:

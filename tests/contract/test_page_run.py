@@ -191,13 +191,21 @@ def test_a_run_of_another_account_does_not_exist(world: World, http: httpx.Clien
         assert http.get(f"/runs/{foreign}{tail}").status_code == HTTPStatus.NOT_FOUND
 
 
-def test_a_long_run_is_shown_in_pages(world: World, http: httpx.Client) -> None:
-    """Beyond 2,000 steps, as without a script."""
+def test_a_long_run_is_shown_in_pages_and_its_first_failure_is_told(
+    world: World, http: httpx.Client
+) -> None:
+    """Up to 2,000 steps are printed whole; the message of a confidential step is hidden."""
     api = world.account()
     story = run_pages.Story(api)
-    for _ in range(20):
-        step = api.span_body(story.run_id, parent_span_id=story.root)
-        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(100)))
+    step = api.span_body(story.run_id, parent_span_id=story.root)
+    for count in (*[100] * 19, 99):
+        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(count)))
+    assert http.get(f"/runs/{story.run_id}/print").text.count('role="row"') == 2001
+    page = http.get(f"/runs/{story.run_id}").text
+    assert page.count('role="row"') == 501
+    assert "500 of 2,000 steps: without a script the others are on" in page
+
+    api.bulk({"_type": "agent_spans/create", **step})
     page = http.get(f"/runs/{story.run_id}").text
     assert "500 steps of 2,001 at the beginning" in page
     (after,) = re.findall(r"[?]after=([0-9a-z]+)", page)
@@ -210,18 +218,15 @@ def test_a_long_run_is_shown_in_pages(world: World, http: httpx.Client) -> None:
             http.get(f"/runs/{story.run_id}/{tail}").text
         )
 
-
-def test_a_run_of_2000_steps_is_printed_whole(world: World, http: httpx.Client) -> None:
-    """On one page."""
-    api = world.account()
-    story = run_pages.Story(api)
-    step = api.span_body(story.run_id, parent_span_id=story.root)
-    for count in (*[100] * 19, 99):
-        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(count)))
-    assert http.get(f"/runs/{story.run_id}/print").text.count('role="row"') == 2001
-    page = http.get(f"/runs/{story.run_id}").text
+    around = story.begin("shop.desk:support", story.root, ms=5)
+    inner = story.begin("shop.tools:secret", around, ms=6)
+    for each in (inner, around, story.root):
+        story.end(each, "failed", run_pages.error("a private word"), ms=10)
+    run_id = story.finish("failed")
+    assert _notice(http, run_id).startswith("secret failed in shop/tools.py:41")
+    page = http.get(f"/runs/{run_id}").text
+    assert "private" not in page
     assert page.count('role="row"') == 501
-    assert "500 of 2,000 steps: without a script the others are on" in page
 
 
 def test_a_single_failure_says_nothing_of_others(world: World, http: httpx.Client) -> None:
@@ -278,24 +283,6 @@ def test_clocks_that_differ_give_no_negative_time(world: World, http: httpx.Clie
     page = http.get(f"/runs/{run_id}?span={step}").text
     assert "look_up" in page
     assert not re.search(r"-\d[\d.,]* (ms|s|min|h)\b", _words(page))
-
-
-def test_the_first_failure_of_a_long_run_is_told(world: World, http: httpx.Client) -> None:
-    """Far behind the steps of the first page; the message of a confidential step stays closed."""
-    api = world.account()
-    story = run_pages.Story(api)
-    step = api.span_body(story.run_id, parent_span_id=story.root)
-    for _ in range(20):
-        api.bulk(*({"_type": "agent_spans/create", **step} for _ in range(100)))
-    around = story.begin("shop.desk:support", story.root, ms=5)
-    inner = story.begin("shop.tools:secret", around, ms=6)
-    for each in (inner, around, story.root):
-        story.end(each, "failed", run_pages.error("a private word"), ms=10)
-    run_id = story.finish("failed")
-    assert _notice(http, run_id).startswith("secret failed in shop/tools.py:41")
-    page = http.get(f"/runs/{run_id}").text
-    assert "private" not in page
-    assert page.count('role="row"') == 501
 
 
 def test_all_open_steps_of_an_ended_process_count(world: World, http: httpx.Client) -> None:

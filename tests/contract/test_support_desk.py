@@ -194,10 +194,13 @@ def expected(folder: Path) -> list[list[Any]]:
 
 
 def arrived(server: Server) -> list[tuple[AgentInstance, list[AgentSpan]]]:
-    """Return the runs that the server keeps, oldest first, each with its spans."""
+    """Return the runs that the server keeps by their start, each with its spans.
+
+    Their ids have the order of the registrations; one that was tried again comes later.
+    """
     with Client(server.url, server.account_token) as client:
         agent = client.agents.show(external_identifier=f"{DESK}support")
-        runs = client.agent_instances.list(agent_id=agent.id).summaries
+        runs = client.agent_instances.list(agent_id=agent.id, sorting="started_at").summaries
         return [
             (
                 client.agent_instances.get(run.id),

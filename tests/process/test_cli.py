@@ -121,7 +121,7 @@ def test_a_demo_that_cannot_deliver_fails_with_the_reason(tmp_path: Path) -> Non
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("seed", ["0", "1", "4242"])
+@pytest.mark.parametrize("seed", ["0", "4242"])
 def test_the_registration_is_the_same_in_every_process_and_on_every_python(
     seed: str, tmp_path: Path
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_lock_is_the_same_in_every_process_and_on_every_python(tmp_path: Path)
     `made_with`.
     """
     locks: set[bytes] = set()
-    for seed in ("0", "1", "42", "4242", "4294967295"):
+    for seed in ("0", "4294967295"):
         file = tmp_path / f"{seed}.json"
         words = ("lock", DESK.partition(":")[0], "-o", file)
         result = remit(tmp_path, *words, PYTHONHASHSEED=seed)

@@ -66,8 +66,8 @@ def test_a_fault_of_ours_changes_nothing_and_is_counted() -> None:
     assert [row["name"] for row in met if not row["counted"] and not row["uncounted"]] == []
 
 
-@pytest.mark.parametrize("most", [1, own.MOST_FAULTS])
-@pytest.mark.parametrize("mode", ["auto", "off"])
+@pytest.mark.timeout(TIMEOUT_S)
+@pytest.mark.parametrize(("mode", "most"), [("auto", 1), ("auto", own.MOST_FAULTS), ("off", 1)])
 @each("kind", list(NESTED))
 def test_no_fault_of_ours_lifts_the_remit_of_a_nested_agent(
     kind: str, mode: str, most: int, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.python, pytest.mark.timeout(900)]
 
 Anything: TypeAlias = Any
 
-ASYNC_SCRIPTS = 3_000
+ASYNC_SCRIPTS = 1_000
 ACTS = (*STEPS, "stop-async", "leave")
 PLACES = ("here", "here", "task", "empty", "interrupted", "timeout", "intruded")
 SETTLING_PAUSES = 6

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inside import MISSING, Parameter, Rules, SignatureInfo, plan_of
@@ -85,7 +85,6 @@ def calls(draw: st.DrawFn) -> tuple[SignatureInfo, tuple[object, ...], Mapping[s
     return reading, tuple(args), kwargs
 
 
-@settings(max_examples=200)
 @given(calls())
 def test_what_is_bound_quickly_is_what_the_walk_binds(
     call: tuple[SignatureInfo, tuple[object, ...], Mapping[str, object]],

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.python, pytest.mark.timeout(900)]
 
 Anything: TypeAlias = Any
 
-SCRIPTS = 4_000
+SCRIPTS = 2_000
 # Nobody throws `GeneratorExit` into a coroutine but its `close`.
 ACTS = ("next", "next", "next", "send", "throw", "stop", "base", "close", "drop")
 # What awaits on being closed ends with the error of that, when an `async def` awaits it.

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.python, pytest.mark.timeout(900)]
 
 Anything: TypeAlias = Any
 
-SYNC_SCRIPTS = 4_000
+SYNC_SCRIPTS = 2_000
 PLACES = ("here", "here", "copy", "empty", "thread")
 
 

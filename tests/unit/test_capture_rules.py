@@ -291,12 +291,12 @@ MAX_SEARCH_S = 0.1
 
 def worst_of(rule: Any) -> set[str]:  # noqa: ANN401 - a rule by shape
     """Return what repeats into texts that nearly match *rule*: its heads."""
-    return {head + more for head in rule.endings[:3] for more in ("", "a", "1", "A-", " ", "=")}
+    return {head + more for head in rule.endings[:2] for more in ("", "a1", "A-", "=")}
 
 
 def halves_of(rule: Rule) -> set[str]:
     """Return what repeats into texts that nearly match a rule: the halves of its examples."""
-    return {example[:size] for example in rule.redacted[:2] for size in (-1, len(example) // 2)}
+    return {example[:size] for example in rule.redacted[:1] for size in (-1, len(example) // 2)}
 
 
 def seconds_to_capture(piece: str) -> float:

@@ -71,8 +71,6 @@ def test_a_wrong_setting_is_a_sentence_below_the_others() -> None:
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        ("remit ru", {"runs"}),
-        ("remit runs ex", {"export"}),
         ("remit runs list --st", {"--status"}),
         ("remit stats --by ", {"type", "category", "agent"}),
     ],

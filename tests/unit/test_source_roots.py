@@ -128,7 +128,6 @@ def test_a_package_beside_the_agents_module_is_its_own(tmp_path: Path) -> None:
     ("folder", "installed"),
     [
         pytest.param("project/.venv/lib/site-packages", False, id="a virtual environment below"),
-        pytest.param("project/tests", False, id="another root below"),
         pytest.param("project", True, id="a folder with installed distributions"),
     ],
 )
