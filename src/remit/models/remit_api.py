@@ -10,7 +10,7 @@ from remit.models.agent_instance import AgentInstance, RegisteredAgent
 from remit.models.agent_span import AgentSpan
 
 Flag: TypeAlias = Literal[
-    "denied", "beyond", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
+    "denied", "violation", "redacted", "invalid", "undeclared", "lost", "failed", "unchecked"
 ]
 """What is to be noticed about a span, or about a span of a run."""
 
@@ -117,8 +117,8 @@ class Count(WireModel):
     """Spans that the policy refused."""
     redacted: int | None = None
     """Spans in which a value was redacted."""
-    beyond: int | None = None
-    """Spans beyond the remit of their agent."""
+    violation: int | None = None
+    """Spans that violate the remit of their agent."""
     undeclared: int | None = None
     """Spans of an undeclared type."""
     invalid: int | None = None

@@ -14,13 +14,13 @@ from remit._base import markers
 from remit._policy.violations import denied_by, exceeded_by
 from remit.collector.store.rows import (
     BAD_PAYLOAD,
-    BEYOND,
     DENIED,
     HIDDEN,
     HOLE,
     INVALID,
     LOST,
     REDACTED,
+    VIOLATION,
     FindingRow,
     RunRow,
     SpanRow,
@@ -36,7 +36,7 @@ MAX_SENTENCE_CHARS: Final = 500
 MAX_RULES: Final = 100
 MAX_RULE_CHARS: Final = 200
 _ALONE: Final = (REDACTED, LOST)
-WITH_ROWS: Final = INVALID | DENIED | BEYOND | REDACTED | LOST
+WITH_ROWS: Final = INVALID | DENIED | VIOLATION | REDACTED | LOST
 """The flags that `finding_rows` makes rows of."""
 
 
@@ -56,7 +56,7 @@ class Marks:
     def take_payload(self, payload: dict[str, object]) -> None:
         """Take the markers of a payload that may hold some."""
         self._take_rules(payload)
-        self._take(BEYOND, exceeded_by(payload))
+        self._take(VIOLATION, exceeded_by(payload))
 
     def take_result(self, result: dict[str, object], *, failed: bool, held: bool) -> None:
         """Take the markers of a result."""
@@ -94,7 +94,7 @@ def finding_rows(
     kinds: dict[int, list[str | None]] = {flag: [None] for flag in _ALONE if added & flag}
     if added & INVALID:
         kinds[BAD_PAYLOAD] = [None]
-    for flag in (DENIED, BEYOND):
+    for flag in (DENIED, VIOLATION):
         if added & flag:
             kinds[flag] = [*kept.get(flag, [])] or [None]
     for kind, sentences in kinds.items():

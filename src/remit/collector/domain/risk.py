@@ -19,10 +19,10 @@ from remit.collector.json_io import read_json
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.filters import Page, SpanFilter, TypeCounts
 from remit.collector.store.rows import (
-    BEYOND,
     DENIED,
     HIDDEN,
     REDACTED,
+    VIOLATION,
     AgentRow,
     RunRow,
     SchemaVersionRow,
@@ -90,7 +90,7 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
         tx.types_of_agent(agent.id, environment_id, hours),
         _terminated(ctx, agent.id, start_us, end_us),
         violations=sentences(DENIED),
-        excesses=sentences(BEYOND),
+        excesses=sentences(VIOLATION),
         redacted=tx.redacted(agent.id, environment_id, days),
     )
     risk.start_time, risk.end_time = format_us(start_us), format_us(end_us)
@@ -108,7 +108,7 @@ def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
         types,
         [instance] if instance.status == "terminated" else [],
         violations=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
-        excesses=tx.sentences(BEYOND, instance_id=instance.id, most=MOST_SENTENCES),
+        excesses=tx.sentences(VIOLATION, instance_id=instance.id, most=MOST_SENTENCES),
         redacted=redacted,
     )
     risk.agent_instance_id, risk.complete = instance.id, complete
@@ -146,7 +146,7 @@ def _risk(
             terminated_runs=len(terminated),
             termination_reasons=reasons[:MOST_REASONS],
         ),
-        exceeded=Exceeded(spans=sum(each.beyond for each in types), violations=excesses),
+        exceeded=Exceeded(spans=sum(each.violation for each in types), violations=excesses),
         redacted=redacted,
         schema_findings=SchemaFindings(
             invalid=sum(each.invalid for each in types),

@@ -119,7 +119,7 @@ class TypeCounts(NamedTuple):
 
     Attributes:
         data_risk: Its data risk as JSON; None if it declares none.
-        beyond: Ones that exceeded the remit of their agent.
+        violation: Ones that violated the remit of their agent.
         undeclared: Ones whose type was not declared.
         invalid: Ones that are not as declared.
     """
@@ -132,7 +132,7 @@ class TypeCounts(NamedTuple):
     failed: int
     denied: int
     redacted: int
-    beyond: int
+    violation: int
     undeclared: int
     invalid: int
     unchecked: int

@@ -9,20 +9,20 @@ from remit.collector.store.counts import HOURS_PER_DAY, SPAN_COUNTS
 from remit.collector.store.filters import TypeCounts
 from remit.collector.store.ids import to_bytes
 from remit.collector.store.rows import (
-    BEYOND,
     DENIED,
     INVALID,
     REDACTED,
     STATUSES,
     UNCHECKED,
     UNDECLARED,
+    VIOLATION,
 )
 from remit.collector.store.span_rows import SpanRows
 from remit.collector.store.statements import Value, Where
 
 _FLAGGED: Final = ", ".join(
     f"SUM(CASE WHEN (s.alike & {flags}) <> 0 THEN s.spans ELSE 0 END)"
-    for flags in (DENIED, REDACTED, BEYOND, UNDECLARED, INVALID, UNCHECKED)
+    for flags in (DENIED, REDACTED, VIOLATION, UNDECLARED, INVALID, UNCHECKED)
 )
 _FLAG_BITS: Final = 20
 _STATUS_BITS: Final = 4
@@ -113,7 +113,7 @@ class RiskCounts(SpanRows):
             values += where.values
         sql = (
             f"SELECT {_TYPE}, SUM(unfinished + complete + failed + cancelled), SUM(failed), "
-            "SUM(denied), SUM(redacted), SUM(beyond), SUM(undeclared), SUM(invalid), "
+            "SUM(denied), SUM(redacted), SUM(violation), SUM(undeclared), SUM(invalid), "
             f"SUM(unchecked) FROM ({' UNION ALL '.join(chosen)}) AS h "
             f"JOIN span_types AS t ON t.ref = h.type_ref GROUP BY t.ref, {_TYPE}"
         )

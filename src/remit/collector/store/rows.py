@@ -30,8 +30,8 @@ DENIED: Final = 512
 """Flag of a span: the policy refused the step."""
 REDACTED: Final = 1024
 """Flag of a span: a value in it was redacted."""
-BEYOND: Final = 2048
-"""Flag of a span: the step exceeded the remit of its agent."""
+VIOLATION: Final = 2048
+"""Flag of a span: the step violates the remit of its agent."""
 LOST: Final = 4096
 """Flag of a span: it reports what its run lost."""
 HOLE: Final = 8192
@@ -40,9 +40,9 @@ HIDDEN: Final = 16384
 """Flag of a span: a value was left out of it only because its class leaves it out of its repr."""
 INVALID: Final = BAD_PAYLOAD | BAD_RESULT
 UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
-FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | REDACTED | BEYOND | LOST | HIDDEN
+FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | REDACTED | VIOLATION | LOST | HIDDEN
 """The flags that the collector sets; the others come from the client."""
-FINDINGS: Final = (BAD_PAYLOAD, DENIED, REDACTED, BEYOND, LOST, HOLE)
+FINDINGS: Final = (BAD_PAYLOAD, DENIED, REDACTED, VIOLATION, LOST, HOLE)
 """The kinds of findings that have rows: `BAD_PAYLOAD` means payload or result."""
 STATUSES: Final[tuple[str, ...]] = ("active", "cancelled", "complete", "failed", "pending")
 """Statuses of spans; the database has their places in this order, which is that of the words."""

@@ -25,7 +25,7 @@ _ENDED: Final = "ProcessEnded"
 _DENIED: Final = "DeniedError"
 _MARKS: Final = {
     "denied": "refused",
-    "beyond": "beyond the remit",
+    "violation": "beyond the remit",
     "redacted": "redacted values",
     "invalid": "not as declared",
     "undeclared": "undeclared",

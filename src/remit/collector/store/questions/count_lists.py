@@ -61,14 +61,14 @@ class StepCount(NamedTuple):
     """Numbers of spans of one type of an agent.
 
     Attributes:
-        beyond: Ones that exceeded the remit of their agent.
+        violation: Ones that violated the remit of their agent.
     """
 
     agent_id: str
     name: str
     spans: int = 0
     denied: int = 0
-    beyond: int = 0
+    violation: int = 0
 
 
 def span_counts(tx: Transaction, wanted: CountCriteria, by: str) -> list[Counted]:
@@ -93,7 +93,7 @@ def step_counts(tx: Transaction, wanted: CountCriteria) -> list[StepCount]:
         sums[key] = known._replace(
             spans=known.spans + each.total,
             denied=known.denied + each.numbers["denied"],
-            beyond=known.beyond + each.numbers["beyond"],
+            violation=known.violation + each.numbers["violation"],
         )
     return list(sums.values())
 

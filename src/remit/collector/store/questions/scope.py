@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from remit.collector.store.ids import to_bytes
 from remit.collector.store.rows import (
-    BEYOND,
     DENIED,
     FINDINGS,
     HOLE,
@@ -15,13 +14,14 @@ from remit.collector.store.rows import (
     LOST,
     REDACTED,
     UNDECLARED,
+    VIOLATION,
 )
 from remit.collector.store.statements import SPANS_OF_RUN, Value, Where
 from remit.collector.store.transaction import Transaction
 
 FLAGS: Final = {
     "denied": DENIED,
-    "beyond": BEYOND,
+    "violation": VIOLATION,
     "redacted": REDACTED,
     "invalid": INVALID,
     "undeclared": UNDECLARED,

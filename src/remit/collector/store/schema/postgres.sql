@@ -312,7 +312,7 @@ CREATE TABLE span_hours (
   cancelled bigint NOT NULL,
   denied bigint NOT NULL,
   redacted bigint NOT NULL,
-  beyond bigint NOT NULL,
+  violation bigint NOT NULL,
   undeclared bigint NOT NULL,
   invalid bigint NOT NULL,
   unchecked bigint NOT NULL,
@@ -332,7 +332,7 @@ CREATE TABLE span_days (
   cancelled bigint NOT NULL,
   denied bigint NOT NULL,
   redacted bigint NOT NULL,
-  beyond bigint NOT NULL,
+  violation bigint NOT NULL,
   undeclared bigint NOT NULL,
   invalid bigint NOT NULL,
   unchecked bigint NOT NULL,
@@ -379,7 +379,7 @@ CREATE TABLE span_increments (
   cancelled bigint NOT NULL,
   denied bigint NOT NULL,
   redacted bigint NOT NULL,
-  beyond bigint NOT NULL,
+  violation bigint NOT NULL,
   undeclared bigint NOT NULL,
   invalid bigint NOT NULL,
   unchecked bigint NOT NULL,
@@ -414,7 +414,7 @@ CREATE VIEW all_span_hours AS
 CREATE VIEW all_span_days AS
   SELECT * FROM span_days UNION ALL
   SELECT floor(bucket / 24.0)::int, agent_ref, environment_ref, purpose, type_ref, unfinished,
-    complete, failed, cancelled, denied, redacted, beyond, undeclared, invalid, unchecked,
+    complete, failed, cancelled, denied, redacted, violation, undeclared, invalid, unchecked,
     duration_us, duration_max_us
   FROM span_increments;
 CREATE VIEW all_run_hours AS
