@@ -1,4 +1,4 @@
-"""Risk of a run or an agent: declared actions and data, refusals, violations, redacted values."""
+"""Risk of a run or an agent: declared actions and data, denials, violations, redacted values."""
 
 from typing import Literal
 
@@ -34,8 +34,8 @@ class SpanTypeRisk(WireModel):
     """The strictest classification of either."""
 
 
-class Refused(WireModel):
-    """Refused steps and terminated runs."""
+class Denied(WireModel):
+    """Denied steps and terminated runs."""
 
     spans: int
     """Number of denied steps; their bodies did not run."""
@@ -47,7 +47,7 @@ class Refused(WireModel):
     """Reasons of the terminations, newest first."""
 
 
-class Exceeded(WireModel):
+class Observed(WireModel):
     """Violations that were only observed."""
 
     spans: int
@@ -92,9 +92,9 @@ class Risk(WireModel):
     """The strictest classification that a span declares."""
     span_types: list[SpanTypeRisk] = Field(default_factory=list[SpanTypeRisk])
     """Risk by span type."""
-    refused: Refused
-    """Refused steps and terminated runs."""
-    exceeded: Exceeded
+    denied: Denied
+    """Denied steps and terminated runs."""
+    observed: Observed
     """Observed violations."""
     redacted: dict[str, int]
     """Number of redacted values by rule."""

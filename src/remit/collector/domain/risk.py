@@ -32,7 +32,7 @@ from remit.collector.store.transaction import Transaction
 from remit.collector.times import FIRST_US, US_PER_S, format_us
 from remit.collector.validation.declarations import read_span_types
 from remit.models.data_risk import ActionProfile, Classification, DataCategories
-from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
+from remit.models.risk import Denied, Observed, Risk, SchemaFindings, SpanTypeRisk
 
 DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
 """Without a start, an agent's risk is that of the last thirty days."""
@@ -89,8 +89,8 @@ def of_agent(ctx: Context, agent_id: str, query: RiskQuery) -> dict[str, object]
         agent.id,
         tx.types_of_agent(agent.id, environment_id, hours),
         _terminated(ctx, agent.id, start_us, end_us),
-        violations=sentences(DENIED),
-        excesses=sentences(VIOLATION),
+        denied=sentences(DENIED),
+        observed=sentences(VIOLATION),
         redacted=tx.redacted(agent.id, environment_id, days),
     )
     risk.start_time, risk.end_time = format_us(start_us), format_us(end_us)
@@ -107,8 +107,8 @@ def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
         instance.agent_id,
         types,
         [instance] if instance.status == "terminated" else [],
-        violations=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
-        excesses=tx.sentences(VIOLATION, instance_id=instance.id, most=MOST_SENTENCES),
+        denied=tx.sentences(DENIED, instance_id=instance.id, most=MOST_SENTENCES),
+        observed=tx.sentences(VIOLATION, instance_id=instance.id, most=MOST_SENTENCES),
         redacted=redacted,
     )
     risk.agent_instance_id, risk.complete = instance.id, complete
@@ -126,8 +126,8 @@ def _risk(
     types: Sequence[TypeCounts],
     terminated: Sequence[RunRow],
     *,
-    violations: dict[str, int],
-    excesses: dict[str, int],
+    denied: dict[str, int],
+    observed: dict[str, int],
     redacted: dict[str, int],
 ) -> Risk:
     by_type = _by_type(types)
@@ -138,15 +138,15 @@ def _risk(
         allows=_counts((one.allows, one.spans) for one in by_type),
         takes=_counts((one.takes, one.spans) for one in by_type),
         gives=_counts((one.gives, one.spans) for one in by_type),
-        classification=_closest([one.classification for one in by_type]),
+        classification=_most_sensitive([one.classification for one in by_type]),
         span_types=by_type,
-        refused=Refused(
+        denied=Denied(
             spans=sum(each.denied for each in types),
-            violations=violations,
+            violations=denied,
             terminated_runs=len(terminated),
             termination_reasons=reasons[:MOST_REASONS],
         ),
-        exceeded=Exceeded(spans=sum(each.violation for each in types), violations=excesses),
+        observed=Observed(spans=sum(each.violation for each in types), violations=observed),
         redacted=redacted,
         schema_findings=SchemaFindings(
             invalid=sum(each.invalid for each in types),
@@ -187,7 +187,7 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
         takes=_names_with("included", params),
         gives=_names_with("included", result),
         excludes=without,
-        classification=_closest([each.get("classification", "") for each in (params, result)]),
+        classification=_most_sensitive([each.get("classification", "") for each in (params, result)]),
     )
 
 
@@ -198,14 +198,14 @@ def _widen(one: SpanTypeRisk, other: SpanTypeRisk) -> None:
         setattr(one, name, sorted({*getattr(one, name), *getattr(other, name)}))
     one.forbids = sorted({*one.forbids, *other.forbids} - {*one.allows})
     one.excludes = sorted({*one.excludes, *other.excludes} - {*one.takes, *one.gives})
-    one.classification = _closest([one.classification, other.classification])
+    one.classification = _most_sensitive([one.classification, other.classification])
 
 
 def _names_with(value: str, declared: Mapping[str, str]) -> list[str]:
     return sorted(name for name, declaration in declared.items() if declaration == value)
 
 
-def _closest(classes: Sequence[str]) -> str:
+def _most_sensitive(classes: Sequence[str]) -> str:
     known = [_CLASSES.index(each) for each in classes if each in _CLASSES]
     return str(_CLASSES[max(known, default=0)])
 

@@ -335,8 +335,8 @@ def ledger_of(visit: Visit, facts: RunFacts) -> Ledger | None:
         dict(allows.most_common()),
         dict(data.most_common()),
         risk["redacted"],
-        risk["refused"]["spans"],
-        risk["exceeded"]["spans"],
+        risk["denied"]["spans"],
+        risk["observed"]["spans"],
         risk["schema_findings"]["undeclared"],
         _done(facts),
     )
