@@ -176,6 +176,7 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
     actions = risk.get("action_profile") or {}
     params, result = (risk.get(part) or {} for part in _PARTS)
     without = [word for word in _names_with("excluded", params) if result.get(word) == "excluded"]
+    levels = [each.get("classification", "") for each in (params, result)]
     return SpanTypeRisk(
         schema_name=counts.name,
         schema_title=counts.title,
@@ -187,7 +188,9 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
         takes=_names_with("included", params),
         gives=_names_with("included", result),
         excludes=without,
-        classification=_most_sensitive([each.get("classification", "") for each in (params, result)]),
+        classification=_most_sensitive(
+            [each.get("classification", "") for each in (params, result)]
+        ),
     )
 
 
