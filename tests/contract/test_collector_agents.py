@@ -33,7 +33,7 @@ def test_an_agent_is_made_and_found(api: Api) -> None:
 
 @on_each_store
 def test_a_client_may_choose_the_id(api: Api, clock: FakeClock) -> None:
-    """An equal creation answers the agent as it is now, another one is refused."""
+    """An equal creation answers the agent as it is now, another one is rejected."""
     chosen = details(api.post("/pfid/generate"))["pfids"][0]
     first = made(api, id=chosen)
     assert made(api, id=chosen) == first

@@ -62,7 +62,7 @@ def test_a_suspended_token_can_be_revoked(api: Api) -> None:
 
 @on_each_store
 def test_a_token_ends_when_it_was_said_to(world: World, clock: FakeClock) -> None:
-    """It is valid until then; a time in the past is refused, and so is an invalid one."""
+    """It is valid until then; a time in the past is rejected, and so is an invalid one."""
     api = world.account()
     now = EPOCH + timedelta(microseconds=clock.wall_ns() // NS_PER_US)
     end = (now + timedelta(seconds=1)).isoformat()

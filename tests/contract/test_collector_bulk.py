@@ -1,4 +1,4 @@
-"""Bulk: in order, each item as if alone, up to the first that is refused."""
+"""Bulk: in order, each item as if alone, up to the first that is rejected."""
 
 from __future__ import annotations
 

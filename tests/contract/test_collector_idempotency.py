@@ -82,7 +82,7 @@ def other_result(api: Api) -> tuple[Request, Request]:
 def test_a_key_with_another_resource_or_body_is_refused(
     world: World, requests: Callable[[Api], tuple[Request, Request]]
 ) -> None:
-    """The second request is refused with 422; with another key it is carried out."""
+    """The second request is rejected with 422; with another key it is carried out."""
     api = world.foreign()
     (path, body), (other_path, other) = requests(api)
     first = api.post(path, {**body, "idempotency_key": KEY})

@@ -32,7 +32,7 @@ def deleted(api: Api, path: str) -> dict[str, Any]:
 @on_each_store
 @each("path", ["/environment", "/agent_deployment"])
 def test_a_chosen_id_is_taken_once(world: World, path: str) -> None:
-    """An equal creation answers the first result, another one is refused."""
+    """An equal creation answers the first result, another one is rejected."""
     api = world.account()
     chosen = details(api.post("/pfid/generate"))["pfids"][0]
     place = {"agent_id": api.agent_id, "environment_id": listed(api, "/environment")[0]}

@@ -582,7 +582,7 @@ def test_another_account_sees_nothing(world: World, desk: Desk) -> None:
 
 @on_each_store
 def test_a_deployment_sees_its_agent_and_environment_only(world: World, desk: Desk) -> None:
-    """To name another one is refused, and a run of another one does not exist."""
+    """To name another one is rejected, and a run of another one does not exist."""
     environment = desk.api.shown(desk.run)["environment_id"]
     elsewhere = details(desk.api.post("/environment", {"details": {"name": "staging"}}))["id"]
     there = desk.api.instance("active", environment_id=elsewhere)["id"]

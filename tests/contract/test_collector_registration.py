@@ -170,7 +170,7 @@ def test_every_generation_of_schema_declaration_is_taken(
 
 @on_each_store
 def test_a_client_may_choose_the_id(api: Api) -> None:
-    """An equal registration for it answers the run as it is now, another one is refused."""
+    """An equal registration for it answers the run as it is now, another one is rejected."""
     (chosen,) = details(api.post("/pfid/generate", {"count": 1}))["pfids"]
     body = api.registration(id=chosen)
 

@@ -113,7 +113,7 @@ def test_a_token_that_does_not_exist_cannot_be_revoked(store: Store) -> None:
 
 
 def test_an_expired_token_is_worthless(world: World, store: Store, clock: FakeClock) -> None:
-    """It is refused from its expiry on."""
+    """It is rejected from its expiry on."""
     made = create_token(store, "account", clock=clock)
     http = world.http(made.secret)
     with store.writing() as tx:

@@ -73,7 +73,7 @@ class _RepeatedKeyError(Exception):
 
 
 def check_body(body: bytes, most_values: int) -> None:
-    """Refuse a body that is too much for a reader, or that two readers may read differently.
+    """Reject a body that is too much for a reader, or that two readers may read differently.
 
     A value of two bytes, such as `[]`, takes 64 once it is decoded. Parts of a body are passed on
     without being decoded, so all of it has to be UTF-8. Of an object with a key twice, readers

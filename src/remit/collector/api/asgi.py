@@ -16,7 +16,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
 from remit.collector.api.bodies import GZIP, PendingBytes, too_long
-from remit.collector.api.dispatch import Request, Response, Service, refused, secret_in
+from remit.collector.api.dispatch import Request, Response, Service, rejected, secret_in
 from remit.collector.api.endpoints import DOCUMENT, Endpoint, match
 from remit.collector.errors import RequestError, body_too_slow, unauthorized
 from remit.collector.settings import Settings
@@ -26,7 +26,7 @@ T = TypeVar("T")
 CALLER: Final = "remit.caller"
 """Key of the scope: the holder of the request's token."""
 CODE: Final = "remit.code"
-"""Key of the scope: the code of a refusal."""
+"""Key of the scope: the code of a rejected request."""
 ROUTE: Final = "remit.route"
 """Key of the scope: the path of the endpoint, with `{id}`."""
 SESSION: Final = "remit.session"
@@ -103,14 +103,14 @@ class ApiApp:
         try:
             matched = endpoint, _ = match(request.method, request.path)
             http.scope[ROUTE] = endpoint.route
-            # Refused before its body is read.
+            # Rejected before its body is read.
             if endpoint.operation != DOCUMENT and not secret_in(headers.get("authorization", "")):
                 raise unauthorized()
             with self._pending.counted() as hold:
                 try:
                     body = await _read(http, self._service.settings, hold)
                 except RequestError:
-                    # A wrong token is refused first.
+                    # A wrong token is rejected first.
                     authorization = headers["authorization"]
                     await self._executor.run(partial(self._service.authenticate, authorization))
                     raise
@@ -122,8 +122,8 @@ class ApiApp:
                     compress=_accepts_gzip(http),
                 )
                 return await self._executor.run(work, writes=_holds_writer(endpoint))
-        except RequestError as refusal:
-            return refused(refusal)
+        except RequestError as error:
+            return rejected(error)
 
     def _respond(self, dispatch: Callable[[], Response], *, compress: bool) -> Response:
         response = dispatch()

@@ -33,7 +33,7 @@ class PendingBytes:
     def counted(self) -> Generator[Callable[[int], None]]:
         """Return a block for one request; the function adds bytes until the block ends.
 
-        The function raises a refusal with 503 if there are too many.
+        The function raises a `RequestError` (503) if there are too many.
         """
         held = 0
 
@@ -59,7 +59,7 @@ class PendingBytes:
 
 
 def too_long(settings: Settings) -> RequestError:
-    """Return the refusal of a body that is too long."""
+    """Return the error for a body that is too long."""
     return too_large(f"the body is longer than {settings.max_body_bytes} bytes")
 
 

@@ -1,6 +1,6 @@
-"""Bulk: operations in order, each as if alone, up to the first that is refused.
+"""Bulk: operations in order, each as if alone, up to the first that is rejected.
 
-They share one transaction, because a commit costs more than an operation; what a refused one wrote
+They share one transaction, because a commit costs more than an operation; what a rejected one wrote
 is undone to a savepoint.
 """
 
@@ -99,7 +99,7 @@ def _raw_items(body: bytes) -> Sequence[Raw | BulkOperation]:
 
 
 def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
-    """Carry out *items* in order, up to the first refusal, and return their answers."""
+    """Carry out *items* in order, up to the first rejected one, and return their responses."""
     outputs: dict[str, Raw] = {}
     for operation in _OF_RUNS:
         keys = [item.key for item in items if item.operation == operation]
@@ -108,7 +108,7 @@ def execute(ctx: Context, items: Sequence[BulkOperation]) -> bytes:
     for item, answer in _answers(ctx, items):
         ctx.metrics.items += 1
         if isinstance(answer, RequestError):
-            ctx.metrics.refused.append(answer.code)
+            ctx.metrics.rejected.append(answer.code)
             outputs[item.key] = Raw(error_answer(answer))
             break
         outputs[item.key] = Raw(answer)
@@ -123,7 +123,7 @@ def _answers(
         together = list(group)
         if kind == _SPANS:
             calls = [SpanCall(item.operation, item.params, item.key) for item in together]
-            # Shorter than the items when one was refused.
+            # Shorter than the items if one was rejected.
             yield from zip(
                 together, SpanBatch(ctx, minimal=ctx.minimal).execute(calls), strict=False
             )
@@ -154,14 +154,14 @@ def _answer(ctx: Context, item: BulkOperation) -> bytes | RequestError:
     try:
         ctx.allowance.check()
         endpoint.check_permission(ctx.caller)
-        # These write nothing before they may be refused, or have a savepoint of their own.
+        # These write nothing before they may be rejected, or have a savepoint of their own.
         undo = nullcontext() if item.operation in _OF_RUNS else ctx.tx.savepoint()
         with undo:
             operation = read(endpoint, ctx.caller, item.params, item.key, ctx.settings.max_depth)
             answer = carry_out(ctx, operation)
         ctx.allowance.take(answer)
-    except RequestError as refusal:
-        return refusal
+    except RequestError as error:
+        return error
     return answer
 
 
@@ -181,8 +181,8 @@ def _flat_item(number: int, raw: Raw) -> BulkOperation:
     """Return an item whose fields stand beside its type, with or without details, which win."""
     try:
         fields = fields_of(bytes(raw))
-    except RequestError as refusal:
-        raise invalid_field(f"items.{number}", "must be an object") from refusal
+    except RequestError as error:
+        raise invalid_field(f"items.{number}", "must be an object") from error
     operation = _text(fields, "_type")
     key = _text(fields, "idempotency_key")
     if operation is None:

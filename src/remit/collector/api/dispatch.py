@@ -34,7 +34,7 @@ from remit.collector.domain.params import Values, checked_key
 from remit.collector.domain.tokens import caller_of
 from remit.collector.errors import RequestError, forbidden, invalid_field, unauthorized
 from remit.collector.json_io import Fields, encode, fields_of, value_of
-from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
+from remit.collector.metrics import ITEMS, REJECTIONS, SPANS, Metrics
 from remit.collector.settings import MIB, Settings
 from remit.collector.store.base import (
     ConflictError,
@@ -90,7 +90,7 @@ class Response(NamedTuple):
 
     Attributes:
         headers: Headers, names in lower case.
-        code: Code of the refusal; None for a success.
+        code: Code of the error; None for a success.
         caller: The holder of the token, as far as it was authenticated.
     """
 
@@ -101,12 +101,10 @@ class Response(NamedTuple):
     caller: Caller | None = None
 
 
-def refused(refusal: RequestError, caller: Caller | None = None) -> Response:
+def rejected(error: RequestError, caller: Caller | None = None) -> Response:
     """Return the answer to a request that was not carried out."""
-    headers = {name.lower(): value for name, value in (refusal.headers or {}).items()}
-    return Response(
-        refusal.status, error_answer(refusal), {**HEADERS, **headers}, refusal.code, caller
-    )
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return Response(error.status, error_answer(error), {**HEADERS, **headers}, error.code, caller)
 
 
 def secret_in(authorization: str) -> str | None:
@@ -204,9 +202,9 @@ class Service:
         """Return the answer to a request.
 
         Args:
-            hold: Called with the length of a body that was decompressed; may raise a refusal.
+            hold: Called with the length of a body that was decompressed; may raise a `RequestError`.
             caller: Makes the request, as is known already; None authenticates its token.
-            tx: An open transaction in which a request that only reads is answered.
+            hold: Called with the length of a decompressed body; may raise a `RequestError`.
             matched: What `match` returns for it, if that is known already.
         """
         try:
@@ -226,12 +224,12 @@ class Service:
                     answer = self._erase(caller, operation)
                 else:
                     answer = self._single(caller, operation, tx, minimal=minimal)
-        except RequestError as refusal:
-            return refused(refusal, caller)
+        except RequestError as error:
+            return rejected(error, caller)
         except TooSlowError:
-            return refused(_TOO_SLOW, caller)
+            return rejected(_TOO_SLOW, caller)
         except StoreUnavailableError:
-            return refused(UNAVAILABLE, caller)
+            return rejected(UNAVAILABLE, caller)
         headers = {**HEADERS, "preference-applied": _MINIMAL} if minimal else HEADERS
         return Response(HTTPStatus.OK, answer, headers, None, caller)
 
@@ -330,8 +328,8 @@ class Service:
         answer, counted = self._written(begin)
         self._metrics.add(SPANS, count=counted.spans)
         self._metrics.add(ITEMS, count=counted.items)
-        for code in counted.refused:
-            self._metrics.add(REFUSALS, code)
+        for code in counted.rejected:
+            self._metrics.add(REJECTIONS, code)
         return answer
 
     def _written(self, work: Callable[[Transaction], T]) -> T:
@@ -431,9 +429,9 @@ def _details(fields: Fields, *, wrapped: bool) -> Fields:
         return {}
     try:
         return fields_of(bytes(raw))
-    except RequestError as refusal:
+    except RequestError as error:
         if wrapped:
-            raise invalid_field("details", "must be an object") from refusal
+            raise invalid_field("details", "must be an object") from error
         return {}
 
 

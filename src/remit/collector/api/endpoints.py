@@ -155,7 +155,7 @@ class Endpoint(NamedTuple):
         return Permission.WRITE if self.writes else Permission.READ
 
     def check_permission(self, caller: Caller) -> None:
-        """Refuse a caller whose token does not permit this.
+        """Reject a caller whose token does not permit this.
 
         Raises:
             RequestError: 403.
@@ -169,7 +169,7 @@ class Endpoint(NamedTuple):
         )
 
     def check_query(self, query: Mapping[str, str]) -> None:
-        """Refuse a query with a parameter that this endpoint does not have.
+        """Reject a query with a parameter that this endpoint does not have.
 
         Raises:
             RequestError: 422.

@@ -1,8 +1,8 @@
 """One operation, from an endpoint or a bulk item: validated, then carried out once for each key.
 
 An idempotency key belongs to an account and an operation. A repeated request changes nothing and is
-answered with the thing as it is now; a key that comes with another request is refused. Keys of
-refused requests are not stored. Operations on one span keep their keys in the span's row
+answered with the thing as it is now; a key that comes with another request is rejected. Keys of
+rejected requests are not stored. Operations on one span keep their keys in the span's row
 (`domain.span_batch`).
 """
 
@@ -88,7 +88,7 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
     """Carry out an operation, unless its key was used before; return its envelope.
 
     Raises:
-        RequestError: It is refused, or its key was used for another request.
+        RequestError: It is rejected, or its key was used for another request.
     """
     endpoint, key = operation.endpoint, operation.key
     if key is None or not endpoint.writes or endpoint.on_spans:

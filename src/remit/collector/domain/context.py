@@ -149,12 +149,12 @@ class RequestCounts:
     """Counters of one transaction, added to the metrics when it is committed.
 
     Attributes:
-        items: Number of items of a bulk request that were carried out or refused.
+        items: Number of items of a bulk request that were carried out or rejected.
     """
 
     spans: int = 0
     items: int = 0
-    refused: list[str] = field(default_factory=list[str])
+    rejected: list[str] = field(default_factory=list[str])
 
 
 class Allowance:
@@ -173,7 +173,7 @@ class Allowance:
         self._begun = False
 
     def check(self) -> None:
-        """Refuse a further item if a limit is reached.
+        """Reject a further item if a limit is reached.
 
         Raises:
             RequestError: 413 or 503.

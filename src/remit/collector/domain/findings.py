@@ -1,4 +1,4 @@
-"""Findings of spans: what the policy refused, what exceeded a remit, and what was redacted.
+"""Findings of spans: denied steps, violations, and redacted values.
 
 The markers are those of docs/reference/payloads.md.
 """
@@ -45,7 +45,7 @@ class Marks:
     """What the markers in the payload and the result of a span mean.
 
     Attributes:
-        sentences: Why the policy refused the step, and how it exceeded its remit, by flag.
+        sentences: The violations by flag: of a denied step, of one that ran.
         rules: How often each rule redacted a value.
     """
 

@@ -21,7 +21,7 @@ _DERIVED: Final = re.compile(r"[cf]-[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
 def used_otherwise() -> RequestError:
-    """Return the refusal of a key that was used for another request."""
+    """Return the error for a key that was used for another request."""
     return invalid_field(
         "idempotency_key", "was used for another request: give each request a key of its own"
     )

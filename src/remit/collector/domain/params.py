@@ -1,6 +1,6 @@
 """Parameters of requests: validation of bodies, query models, and checks of single values.
 
-Values that the contract leaves open are refused rather than guessed, so that a reader never gets
+Values that the contract leaves open are rejected rather than guessed, so that a reader never gets
 other rows than it meant (docs/reference/wire.md).
 """
 
@@ -182,7 +182,7 @@ def integer(least: int, most: int) -> _Described:
 class Query(BaseModel):
     """Parameters of a GET; null and the empty text are the same as absent.
 
-    What a query has beside them is refused, see `check_names`.
+    What a query has besides them is rejected, see `check_names`.
     """
 
     @classmethod
@@ -267,7 +267,7 @@ class ListQuery(Query):
 def check_names(
     query: Iterable[str], known: Collection[str], ignored: Collection[str] = ()
 ) -> None:
-    """Refuse a query with other parameters, which would not narrow the answer as its sender means.
+    """Reject a query with other parameters, which would not narrow the answer as its sender means.
 
     Raises:
         RequestError: 422, with what is known for each.
@@ -334,7 +334,7 @@ def _errors_by_field(error: ValidationError) -> dict[str, list[str]]:
 
 
 def check_declared(values: Values) -> None:
-    """Refuse a registration that declares too much, before its items are validated.
+    """Reject a registration that declares too much, before its items are validated.
 
     Raises:
         RequestError: 422.
@@ -401,23 +401,23 @@ def checked_id(identifier: str | None) -> str | None:
 
 
 def check_name(field: str, name: str | None) -> None:
-    """Refuse a *name* that is empty, too long, or holds a NUL.
+    """Reject a *name* that is empty, too long, or holds a NUL.
 
     Raises:
         RequestError: 422.
     """
     if name is not None:
-        _refuse(field, wrong_in_name(name))
+        _reject(field, wrong_in_name(name))
 
 
 def check_identifier(field: str, identifier: str | None) -> None:
-    """Refuse an external identifier that is not a name, or too long to be indexed.
+    """Reject an external identifier that is not a name, or too long to be indexed.
 
     Raises:
         RequestError: 422.
     """
     if identifier is not None:
-        _refuse(field, wrong_in_identifier(identifier))
+        _reject(field, wrong_in_identifier(identifier))
 
 
 def wrong_in_identifier(identifier: str) -> str | None:
@@ -435,13 +435,13 @@ def wrong_in_name(name: str) -> str | None:
     return None
 
 
-def _refuse(field: str, wrong: str | None) -> None:
+def _reject(field: str, wrong: str | None) -> None:
     if wrong is not None:
         raise invalid_field(field, wrong)
 
 
 def check_text(field: str, text: str | None) -> None:
-    """Refuse a *text* that is too long for a list, or holds a NUL, which PostgreSQL cannot keep.
+    """Reject a *text* that is too long for a list, or holds a NUL, which PostgreSQL cannot keep.
 
     Raises:
         RequestError: 422.
@@ -469,7 +469,7 @@ def instant(field: str, text: str | None, default_us: int) -> int:
 
 
 def taken(field: str) -> RequestError:
-    """Return the refusal of a name or id that is already in use."""
+    """Return the error for a name or id that is already in use."""
     return invalid_field(field, "has already been taken")
 
 
@@ -480,7 +480,7 @@ def row_of(ctx: Context, kind: type[R], row_id: str, what: str, *, to_remove: bo
     """Return the row of this id in the caller's account.
 
     Args:
-        what: The row in a word, for the refusal.
+        what: The row in a word, for the error.
 
     Raises:
         RequestError: 404, there is none; a row of another account does not exist.

@@ -54,7 +54,7 @@ def none_called(what: str) -> Callable[[Context, str], NoReturn]:
 
 
 def invite(ctx: Context, request: AdminUserInviteForCreate) -> NoReturn:
-    """Refuse the invitation: a collector has no people."""
+    """Reject the invitation: a collector has no people."""
     del ctx
     check_name("email", request.email)
     raise invalid_action("a collector has no users: hand out a token instead")

@@ -1,6 +1,6 @@
 """A batch of span operations: all rows are read, then each is decided, then all are written.
 
-Each operation sees the effects of those before it, and a refused one has none, as if each had a
+Each operation sees the effects of those before it, and a rejected one has none, as if each had a
 transaction of its own. One operation alone is a batch of one.
 
 What public sources leave open is decided in docs/reference/wire.md.
@@ -85,7 +85,7 @@ class SpanBatch:
         self._versions: dict[str, Declared] = {}
 
     def execute(self, calls: Sequence[SpanCall]) -> list[bytes | RequestError]:
-        """Return the answers in order, up to the first refusal, which is the last of them."""
+        """Return the answers in order, up to and with the first error."""
         tasks = [self._task(call) for call in calls]
         self._read(tasks)
         answers: list[bytes | RequestError] = []
@@ -93,8 +93,8 @@ class SpanBatch:
             try:
                 self._ctx.allowance.check()
                 answer = self._decide(task)
-            except RequestError as refusal:
-                answers.append(refusal)
+            except RequestError as error:
+                answers.append(error)
                 break
             self._ctx.allowance.take(answer)
             answers.append(answer)
@@ -106,8 +106,8 @@ class SpanBatch:
         read = span_to_create if call.operation == CREATE else span_to_finish
         try:
             fields: Fields = read(call.params, max_depth)
-        except RequestError as refusal:
-            fields = refusal
+        except RequestError as error:
+            fields = error
         home = span_of_key(call.key, _PREFIXES[call.operation], self._account_id)
         return Task(call.operation, call.key, home, fields)
 

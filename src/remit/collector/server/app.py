@@ -101,7 +101,7 @@ def create_app(
     return app
 
 
-def _refusal(method: str, error: Exception) -> RequestError:
+def _as_request_error(method: str, error: Exception) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, HTTPException):
@@ -123,11 +123,11 @@ def _refusal(method: str, error: Exception) -> RequestError:
 async def _answered(request: Request, error: Exception, *, has_page: bool) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=HTTPStatus.BAD_REQUEST)
-    refusal = _refusal(request.method, error)
-    request.scope[CODE] = refusal.code
+    rejection = _as_request_error(request.method, error)
+    request.scope[CODE] = rejection.code
     if has_page and wants_page(request):
-        return refusal_page(request, refusal)
-    return envelope(refusal)
+        return refusal_page(request, rejection)
+    return envelope(rejection)
 
 
 _ERRORS: Final = (RequestError, HTTPException, ClientDisconnect, Exception)

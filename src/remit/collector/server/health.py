@@ -72,7 +72,7 @@ def monitoring_routes(service: Service, metrics: Metrics, executor: Executor) ->
 
 
 def _check_host(request: Request) -> None:
-    """Refuse a request from this machine that names a host on the internet.
+    """Reject a request from this machine that names a host on the internet.
 
     A browser on this machine sends it for a page of another site whose name resolves to this
     machine (DNS rebinding). Without a token it cannot be told from a request of the user. A

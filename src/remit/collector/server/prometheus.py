@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 from typing_extensions import override
 
-from remit.collector.metrics import DB_ERRORS, ITEMS, REFUSALS, REQUESTS, SPANS, Metrics
+from remit.collector.metrics import DB_ERRORS, ITEMS, REJECTIONS, REQUESTS, SPANS, Metrics
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -18,8 +18,8 @@ LATENCY: Final = "remit_request_duration_seconds"
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     REQUESTS: ("Requests answered, by route and status.", ("method", "route", "status")),
     SPANS: ("Spans created.", ()),
-    ITEMS: ("Operations carried out or refused in bulk requests.", ()),
-    REFUSALS: ("Requests and bulk items refused, by code.", ("code",)),
+    ITEMS: ("Operations carried out or rejected in bulk requests.", ()),
+    REJECTIONS: ("Requests and rejected bulk items, by code.", ("code",)),
     DB_ERRORS: ("Requests that failed because the database could not be used.", ()),
 }
 """Text and labels of each counter."""

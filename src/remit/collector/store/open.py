@@ -34,7 +34,7 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
         return store
     path = _path(database)
     if not create:
-        _refuse_missing(path)
+        _check_exists(path)
     elif not path.parent.is_dir():
         raise SettingsError(
             f"there is no folder {path.parent} for the database {path.name}: make it first"
@@ -55,7 +55,7 @@ def open_reader(database: Path | str) -> Reader:
         reader: Reader = _of_extra(_POSTGRES, "PostgresStore")(str(database), read_only=True)
         return reader
     path = _path(database)
-    _refuse_missing(path)
+    _check_exists(path)
     return SqliteReader(path)
 
 
@@ -101,7 +101,7 @@ def _path(database: Path | str) -> Path:
     return Path(database)
 
 
-def _refuse_missing(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     try:
         missing = not path.is_file() or not path.stat().st_size
     except OSError as error:

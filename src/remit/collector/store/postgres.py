@@ -31,7 +31,7 @@ from remit.collector.store.postgres_pool import Pool, Results, RunReferences
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.collector.store.transaction import Transaction
-from remit.collector.store.version import VERSION, refuse_other
+from remit.collector.store.version import VERSION, check_version
 from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
@@ -150,7 +150,7 @@ class PostgresStore(Store):
         Args:
             url: As libpq reads it, `postgresql://user@host/database`.
             create: Whether to create the tables if there are none.
-            read_only: Whether to change nothing; an older schema is refused then.
+            read_only: Whether to change nothing; an older schema is rejected then.
             clock: Tells for which times there must be partitions.
 
         Raises:
@@ -387,7 +387,7 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
     if not version:
         raise SettingsError(_nothing_in(database))
     if version != VERSION:
-        refuse_other(version, database)
+        check_version(version, database)
 
 
 def schema_version(cursor: Results) -> int:

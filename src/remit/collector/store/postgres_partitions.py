@@ -24,7 +24,7 @@ WEEKS_BEFORE: Final = 1
 WEEKS_AHEAD: Final = 3
 # 1970 began on a Thursday; partitions begin on Mondays.
 _MONDAY_MS: Final = 4 * 24 * 3600 * 1000
-# Otherwise Citus refuses to change a table that it has read by several connections.
+# Otherwise Citus fails to change a table that it has read by several connections.
 _ONE_CONNECTION: Final = "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
 _NAMES: Final = "SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE level = 1"
 

@@ -27,7 +27,7 @@ UNCHECKED_RESULT: Final = 128
 UNDECLARED: Final = 256
 """Flag of a span: its type was not declared."""
 DENIED: Final = 512
-"""Flag of a span: the policy refused the step."""
+"""Flag of a span: the policy denied the step."""
 REDACTED: Final = 1024
 """Flag of a span: a value in it was redacted."""
 VIOLATION: Final = 2048
@@ -187,7 +187,7 @@ class RunRow(Row, frozen=True, gc=False):
     `start_seen` says whether a start has arrived, because a finish may arrive first.
     `quality_payloads` is a JSON object by name. Since `erased_at`, payloads are not stored.
     `caused_by` is the trace id of the `traceparent` that its root span names. `flags` are those of
-    its spans together, and `HOLE`; `denied` counts the spans that the policy refused, `handled` the
+    its spans together, and `HOLE`; `denied` counts the denied spans, `handled` the
     failed ones whose parent is complete. The tokens are None if no span has any. `summary` is that
     of the root span. `terminated_by` names who terminated it. The failure is the one that ended the
     run, else the first: its time, step, class, place in the code, first line, a number that equal

@@ -34,7 +34,7 @@ from remit.collector.store.sqlite_readers import (
 )
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.collector.store.transaction import Transaction
-from remit.collector.store.version import VERSION, refuse_other
+from remit.collector.store.version import VERSION, check_version
 from remit.collector.store.version import statements as schema
 from remit.errors import SettingsError
 
@@ -256,7 +256,7 @@ class SqliteStore(Store):
             check_same_thread=False,
         )
         try:
-            _refuse_other(connection, self.path)
+            _check_version(connection, self.path)
             _prepare(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -315,7 +315,7 @@ class SqliteReader(Reader):
             raise SettingsError(
                 f"the database {self.path} cannot be read: {error}. Name a database that remit made"
             ) from error
-        refuse_other(version, self.path)
+        check_version(version, self.path)
 
     @override
     @contextmanager
@@ -389,7 +389,7 @@ def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
 
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
-    """Create the tables in an empty file, under the write lock; refuse another version of them."""
+    """Create the tables in an empty file, under the write lock; reject another version of them."""
     marked = sqlite.mark_of(connection) == sqlite.COLLECTOR
     if marked and _schema_version(connection) == VERSION:
         return
@@ -397,7 +397,7 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
     try:
         # Another process may have done it meanwhile.
         if _schema_version(connection) != VERSION:
-            _refuse_other(connection, path)
+            _check_version(connection, path)
             for statement in schema("sqlite"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -409,10 +409,10 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("COMMIT")
 
 
-def _refuse_other(connection: sqlite3.Connection, path: str) -> None:
-    """Refuse a file with another version of the schema; an empty one has none."""
+def _check_version(connection: sqlite3.Connection, path: str) -> None:
+    """Reject a file with another version of the schema; an empty one has none."""
     if version := _schema_version(connection):
-        refuse_other(version, path)
+        check_version(version, path)
 
 
 def _close(connection: sqlite3.Connection, readers: Readers | None) -> None:

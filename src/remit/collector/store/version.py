@@ -1,4 +1,4 @@
-"""The schema of a database, its numbered changes, and refusals of databases of another version.
+"""The schema of a database, its numbered changes, and rejections of databases of another version.
 
 `schema/` has the tables of version 1. The change to version N is a file in `changes/`,
 `NNNN_name.sql`, or where the databases differ two, `NNNN_name.sqlite.sql` and
@@ -65,8 +65,8 @@ def schema_changes(dialect: str) -> list[Change]:
     return sorted(read)
 
 
-def refuse_other(version: int, database: str) -> None:
-    """Refuse a database with another version of the schema.
+def check_version(version: int, database: str) -> None:
+    """Reject a database with another version of the schema.
 
     Raises:
         SettingsError: It has one.

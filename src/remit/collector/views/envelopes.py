@@ -51,13 +51,13 @@ def pagination(offset: int, size: int, count: int, total: int) -> dict[str, int 
     }
 
 
-def error_answer(refusal: RequestError) -> bytes:
-    """Return the envelope of a refusal."""
+def error_answer(error: RequestError) -> bytes:
+    """Return the envelope of an error."""
     answer: dict[str, object] = {
         "status": "error",
-        "code": refusal.code,
-        "message": refusal.message,
+        "code": error.code,
+        "message": error.message,
     }
-    if refusal.errors is not None:
-        answer["errors"] = refusal.errors
+    if error.errors is not None:
+        answer["errors"] = error.errors
     return encode(answer)

@@ -24,7 +24,7 @@ _RAN: Final = f"s.finished_at IS NOT NULL AND (s.flags & {DENIED}) = 0"
 def last_durations(
     tx: Transaction, scope: Scope, names: Sequence[str], since_us: int, *, most: int
 ) -> dict[str, list[int]]:
-    """Return how long the newest steps of types took that ended and were not refused.
+    """Return how long the newest steps of types took that ended and were not denied.
 
     Of each type, only the newest steps are looked at, so what it costs does not grow with their
     number.

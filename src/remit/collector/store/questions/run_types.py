@@ -26,7 +26,7 @@ class TypeCounts(NamedTuple):
 
     Attributes:
         timed: Number of those whose duration is known.
-        denied: Number of those that the policy refused.
+        denied: Number of those that the policy denied.
         redacted: Number of those in which a value was redacted.
     """
 

@@ -127,7 +127,7 @@ def last_runs(tx: Transaction, scope: Scope, agent_ids: Sequence[str]) -> dict[s
     where.add_known("a.ref = ?", scope.agent_ref)
     where.add(f"a.id IN ({marks})", *agent_ids)
     if tx.distributed:
-        # Citus refuses a query for each row of a table that all nodes have.
+        # Citus rejects a query for each row of a table that all nodes have.
         where.add_known("r.environment_ref = ?", scope.environment_ref)
         sql = (
             "SELECT a.id, MAX(r.inserted_at) FROM runs AS r JOIN agents AS a "
