@@ -202,7 +202,6 @@ class Service:
         """Return the answer to a request.
 
         Args:
-            hold: Called with the length of a body that was decompressed; may raise a `RequestError`.
             caller: Makes the request, as is known already; None authenticates its token.
             hold: Called with the length of a decompressed body; may raise a `RequestError`.
             matched: What `match` returns for it, if that is known already.

@@ -106,14 +106,14 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
             raise
         return repeated
     answer = _encoded(ctx, endpoint, result)
-    kept = answer if endpoint.again is None else b"" if endpoint.on_run else result.id.encode()
+    stored = answer if endpoint.again is None else b"" if endpoint.on_run else result.id.encode()
     row = KeyRow(
         account_id=ctx.caller.account_id,
         operation=endpoint.operation,
         key=key,
         agent_instance_id=result.id if endpoint.on_run else None,
         agent_span_id=None,
-        answer=kept,
+        answer=stored,
         inserted_at=ctx.now_us,
         request_hash=hashed,
     )

@@ -15,10 +15,10 @@ from remit._policy.violations import denied_by, exceeded_by
 from remit.collector.store.rows import (
     BAD_PAYLOAD,
     DENIED,
-    HIDDEN,
     HOLE,
     INVALID,
     LOST,
+    NO_REPR,
     REDACTED,
     VIOLATION,
     FindingRow,
@@ -41,8 +41,8 @@ WITH_ROWS: Final = INVALID | DENIED | VIOLATION | REDACTED | LOST
 
 
 @dataclass(slots=True)
-class Marks:
-    """What the markers in the payload and the result of a span mean.
+class Findings:
+    """The meaning of a span's markers, in payload and result.
 
     Attributes:
         sentences: The violations by flag: of a denied step, of one that ran.
@@ -72,7 +72,7 @@ class Marks:
             if markers.kind_of(marker) == markers.REDACTED
         )
         if rules:
-            self.flags |= REDACTED if rules.keys() - {NOT_IN_REPR} else HIDDEN
+            self.flags |= REDACTED if rules.keys() - {NOT_IN_REPR} else NO_REPR
             self.rules.update(dict(rules.most_common(MAX_RULES)))
 
     def _take(self, flag: int, violations: Sequence[Violation] | None) -> None:
@@ -83,20 +83,20 @@ class Marks:
 
 
 def finding_rows(
-    run: RunRow, row: SpanRow, added: int, marks: Marks | None
+    run: RunRow, row: SpanRow, added: int, findings: Findings | None
 ) -> Iterator[FindingRow]:
     """Yield the findings of a span.
 
     Args:
-        marks: What its markers mean; None without any.
+        findings: Those of its markers; None without any.
     """
-    kept = {} if marks is None or run.erased_at is not None else marks.sentences
+    found = {} if findings is None or run.erased_at is not None else findings.sentences
     kinds: dict[int, list[str | None]] = {flag: [None] for flag in _ALONE if added & flag}
     if added & INVALID:
         kinds[BAD_PAYLOAD] = [None]
     for flag in (DENIED, VIOLATION):
         if added & flag:
-            kinds[flag] = [*kept.get(flag, [])] or [None]
+            kinds[flag] = [*found.get(flag, [])] or [None]
     for kind, sentences in kinds.items():
         for number, sentence in enumerate(sentences):
             yield _row(run, row, kind, number, sentence)

@@ -13,14 +13,14 @@ from typing import Final, cast, get_args
 
 from remit._policy.words import PARAMS, RESULT
 from remit.collector.domain.context import Context
-from remit.collector.domain.findings import Marks
+from remit.collector.domain.findings import Findings
 from remit.collector.domain.params import Instant, Query, agent_of, instance_of
 from remit.collector.json_io import read_json
 from remit.collector.store.counts import HOURS_PER_DAY, US_PER_HOUR
 from remit.collector.store.filters import Page, SpanFilter, TypeCounts
 from remit.collector.store.rows import (
     DENIED,
-    HIDDEN,
+    NO_REPR,
     REDACTED,
     VIOLATION,
     AgentRow,
@@ -101,7 +101,7 @@ def risk_of_run(tx: Transaction, instance: RunRow) -> Risk:
     """Return the risk of one run."""
     types = tx.types_in_run(instance.id)
     # To look for such spans takes time in a long run.
-    some_redacted = instance.flags & (REDACTED | HIDDEN)
+    some_redacted = instance.flags & (REDACTED | NO_REPR)
     redacted, complete = _redacted_in(tx, instance) if some_redacted else ({}, True)
     risk = _risk(
         instance.agent_id,
@@ -188,9 +188,7 @@ def _declared(counts: TypeCounts) -> SpanTypeRisk:
         takes=_names_with("included", params),
         gives=_names_with("included", result),
         excludes=without,
-        classification=_most_sensitive(
-            [each.get("classification", "") for each in (params, result)]
-        ),
+        classification=_most_sensitive(levels),
     )
 
 
@@ -225,16 +223,16 @@ def _redacted_in(tx: Transaction, instance: RunRow) -> tuple[dict[str, int], boo
     """Return how often each rule redacted a value in a run, and whether all spans were read."""
     rules = Counter[str]()
     spans = chars = 0
-    wanted = SpanFilter(agent_instance_id=instance.id, flags=REDACTED | HIDDEN)
+    wanted = SpanFilter(agent_instance_id=instance.id, flags=REDACTED | NO_REPR)
     while spans < MOST_SPANS and chars < MOST_CHARS:
         # A span may be as long as a request, so they are read in pages.
         page = Page(spans, min(PAGE_SPANS, MOST_SPANS - spans), "id", descending=True)
         listed = tx.list_spans(wanted, page, most_chars=min(PAGE_CHARS, MOST_CHARS - chars))
         for row in listed.rows:
-            marks = Marks()
-            marks.take_payload(_object(row.payload))
-            marks.take_result(_object(row.result_payload), failed=False, held=True)
-            rules.update(marks.rules)
+            findings = Findings()
+            findings.take_payload(_object(row.payload))
+            findings.take_result(_object(row.result_payload), failed=False, held=True)
+            rules.update(findings.rules)
             chars += len(row.payload) + len(row.result_payload or "")
         spans += len(listed.rows)
         if not listed.rows or spans >= listed.total:

@@ -220,14 +220,14 @@ class SpanBatch:
             return self._answer(known)
         run_changes = self._changes_of(instance)
         span_type = run_changes.types.get(fields.schema_name)
-        flags, marks = found_at_creation(self._ctx, span_type, fields)
+        flags, findings = found_at_creation(self._ctx, span_type, fields)
         if task.home == span_id:
             flags |= CREATED_BY_KEY
         refs = instance.ref, run_changes.type_ref(fields.schema_name)
         row = self._new_span(span_id, fields, flags, refs)
         row = self._ended(span_without_payloads(row, instance), instance, span_type)
         self._spans[span_id] = self._new[span_id] = row
-        run_changes.take(None, row, marks, _result_in(fields))
+        run_changes.take(None, row, findings, _result_in(fields))
         self._keep_key(task, row)
         return self._answer(row)
 
@@ -298,13 +298,13 @@ class SpanBatch:
         instance = self._instances[row.agent_instance_id]
         run_changes = self._changes_of(instance)
         span_type = run_changes.types.get(row.schema_name)
-        found, marks = found_at_finish(self._ctx, span_type, finished.status, fields)
+        found, findings = found_at_finish(self._ctx, span_type, finished.status, fields)
         own_key = FINISHED_BY_KEY if task.home == row.id else 0
         finished = msgspec.structs.replace(finished, flags=finished.flags | found | own_key)
         finished = self._ended(span_without_payloads(finished, instance), instance, span_type)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
-        run_changes.take(row, finished, marks, _result_in(fields))
+        run_changes.take(row, finished, findings, _result_in(fields))
         self._keep_key(task, finished)
         return self._answer(finished)
 

@@ -213,7 +213,7 @@ INSERTS: Final = {
         "run_subjects", _integers(("run_ref",), subject_hash="text", run_id="text") | _SHARD
     ),
 }
-_PARTS: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
+_WRITES: Final = {name: insert.of_json() for name, insert in INSERTS.items()} | {
     "run_changes": INSERTS["run_changes"].of_json(seq="pg_current_xact_id()::text::bigint"),
     "runs": (
         f"WITH r AS MATERIALIZED ({CHANGED_RUNS}) {CHANGE_RUNS.format('r')} "
@@ -227,6 +227,6 @@ COUNTED: Final = ("new_runs", "run_keys")
 @lru_cache(maxsize=512)
 def writing(parts: tuple[str, ...]) -> str:
     """Return the statement that writes *parts*, and returns how many rows of `COUNTED` are new."""
-    written = ", ".join(f"{part}_written AS ({_PARTS[part]})" for part in parts)
+    written = ", ".join(f"{part}_written AS ({_WRITES[part]})" for part in parts)
     counted = [f"(SELECT COUNT(*) FROM {part}_written)" for part in parts if part in COUNTED]
     return f"WITH {written} SELECT {', '.join(counted) or '1'}"

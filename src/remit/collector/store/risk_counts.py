@@ -43,7 +43,7 @@ _OF_ENVIRONMENT: Final = "environment_ref = (SELECT ref FROM environments WHERE 
 _TYPE: Final = "t.name, t.title, t.data_risk, t.hash"
 
 
-class Part(NamedTuple):
+class BucketRange(NamedTuple):
     """The rows of a table of counts whose bucket is at least `first` and less than `end`.
 
     `width` is the length of its buckets in those of the result.
@@ -55,17 +55,17 @@ class Part(NamedTuple):
     width: int = 1
 
 
-def by_day(first: int, end: int) -> list[Part]:
+def by_day(first: int, end: int) -> list[BucketRange]:
     """Return the days within the hours from *first* to *end*, and the hours around them."""
     first_day = NEVER if first == NEVER else -(-first // HOURS_PER_DAY)
     end_day = EVER if end == EVER else end // HOURS_PER_DAY
     if first_day >= end_day:
-        return [Part("span_hours", first, end)]
-    parts = [Part("span_days", first_day, end_day, HOURS_PER_DAY)]
+        return [BucketRange("span_hours", first, end)]
+    parts = [BucketRange("span_days", first_day, end_day, HOURS_PER_DAY)]
     if first < first_day * HOURS_PER_DAY:
-        parts.append(Part("span_hours", first, first_day * HOURS_PER_DAY))
+        parts.append(BucketRange("span_hours", first, first_day * HOURS_PER_DAY))
     if end_day * HOURS_PER_DAY < end:
-        parts.append(Part("span_hours", end_day * HOURS_PER_DAY, end))
+        parts.append(BucketRange("span_hours", end_day * HOURS_PER_DAY, end))
     return parts
 
 
@@ -179,7 +179,7 @@ class RiskCounts(SpanRows):
         return dict(self.rows(sql, (*where.values, most)))
 
 
-def _of_buckets(part: Part) -> Where:
+def _of_buckets(part: BucketRange) -> Where:
     """Return the condition on a bucket; few are looked up one by one, together with the types."""
     if part.end - part.first > MOST_SEEKS:
         return Where(["bucket >= ? AND bucket < ?"], [part.first, part.end])

@@ -36,11 +36,11 @@ LOST: Final = 4096
 """Flag of a span: it reports what its run lost."""
 HOLE: Final = 8192
 """Flag of a run: its end says that more spans were recorded than are here."""
-HIDDEN: Final = 16384
+NO_REPR: Final = 16384
 """Flag of a span: a value was left out of it only because its class leaves it out of its repr."""
 INVALID: Final = BAD_PAYLOAD | BAD_RESULT
 UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
-FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | REDACTED | VIOLATION | LOST | HIDDEN
+FOUND: Final = INVALID | UNCHECKED | UNDECLARED | DENIED | REDACTED | VIOLATION | LOST | NO_REPR
 """The flags that the collector sets; the others come from the client."""
 FINDINGS: Final = (BAD_PAYLOAD, DENIED, REDACTED, VIOLATION, LOST, HOLE)
 """The kinds of findings that have rows: `BAD_PAYLOAD` means payload or result."""

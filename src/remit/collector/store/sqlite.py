@@ -390,8 +390,8 @@ def _empty_log(connection: sqlite3.Connection, wait_s: float) -> bool:
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in an empty file, under the write lock; reject another version of them."""
-    marked = sqlite.mark_of(connection) == sqlite.COLLECTOR
-    if marked and _schema_version(connection) == VERSION:
+    is_ours = sqlite.mark_of(connection) == sqlite.COLLECTOR
+    if is_ours and _schema_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:

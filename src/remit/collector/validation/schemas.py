@@ -95,7 +95,7 @@ Schema: TypeAlias = dict[str, object]
 _Value = TypeVar("_Value")
 
 
-class SchemaVerdict(IntEnum):
+class SchemaResult(IntEnum):
     """The outcome of a comparison."""
 
     GOOD = 0
@@ -104,9 +104,9 @@ class SchemaVerdict(IntEnum):
 
 
 _VERDICTS: Final = {
-    True: SchemaVerdict.GOOD,
-    False: SchemaVerdict.BAD,
-    None: SchemaVerdict.UNCHECKED,
+    True: SchemaResult.GOOD,
+    False: SchemaResult.BAD,
+    None: SchemaResult.UNCHECKED,
 }
 
 
@@ -444,15 +444,15 @@ class Checker:
             self._source = cast("Schema", read_json(self._source) or {})
         return self._source
 
-    def verdict(self, payload: dict[str, object], text: str, budget: Budget) -> SchemaVerdict:
+    def compare(self, payload: dict[str, object], text: str, budget: Budget) -> SchemaResult:
         """Return the outcome of comparing a payload."""
         if not self._schema:
-            return SchemaVerdict.GOOD
+            return SchemaResult.GOOD
         if len(text) > MAX_PAYLOAD_CHARS:
-            return SchemaVerdict.UNCHECKED
+            return SchemaResult.UNCHECKED
         compiled = self._prepared(budget)
         if not isinstance(compiled, _Compiled):
-            return SchemaVerdict.UNCHECKED
+            return SchemaResult.UNCHECKED
         held = may_hold(text)
         matches = compiled.matches(plain(payload).value if held else payload, text, budget)
         if matches is False and (held or may_hold_number_text(text)):

@@ -247,7 +247,7 @@ def _keys(tx: Transaction, wanted: RunCriteria, before: str | None) -> Query:
         of_run = _of_run(tx, wanted, "r.id", None, without=("label", "times"))
         return _by_many(tx, "run_labels", source, of_run)
     of_run = _of_run(tx, wanted, "r.id", before_id)
-    table, source = _marked(wanted.flag)
+    table, source = _by_flag(wanted.flag)
     if table and _is_rare(tx, table, source):
         join = f"{same_shard(tx, 'r', 'f')}r.ref = f.run_ref"
         return _by_few(tx, columns(tx, "x", "run_ref"), table, source, join, of_run)
@@ -327,7 +327,7 @@ def _of_run(
     return where
 
 
-def _marked(flag: str | None) -> tuple[str, Where]:
+def _by_flag(flag: str | None) -> tuple[str, Where]:
     """Return the table with a row for each span that has a flag, and which rows; else no table."""
     if flag == FAILED:
         return "spans", Where([f"x.status = {STATUSES.index(FAILED)}"])

@@ -67,6 +67,6 @@ def run_types(tx: Transaction, run: RunRef) -> dict[str, TypeCounts]:
 def _named(tx: Transaction, refs: list[Value]) -> list[tuple[int, str, str]]:
     if not refs:
         return []
-    marks = ", ".join("?" * len(refs))
-    sql = f"SELECT t.ref, t.name, t.title FROM span_types AS t WHERE t.ref IN ({marks})"
+    placeholders = ", ".join("?" * len(refs))
+    sql = f"SELECT t.ref, t.name, t.title FROM span_types AS t WHERE t.ref IN ({placeholders})"
     return [(int(ref), name, title) for ref, name, title in tx.rows(sql, refs)]

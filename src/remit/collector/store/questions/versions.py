@@ -104,10 +104,10 @@ def newest_declarations(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, 
     """Return the span types of the newest schema version of each agent, as JSON."""
     if not agent_ids:
         return {}
-    marks = ", ".join("?" * len(agent_ids))
+    placeholders = ", ".join("?" * len(agent_ids))
     sql = (
         "SELECT v.agent_id, v.span_type_schemas FROM agent_schema_versions AS v WHERE v.id IN "
-        f"(SELECT MAX(n.id) FROM agent_schema_versions AS n WHERE n.agent_id IN ({marks}) "
+        f"(SELECT MAX(n.id) FROM agent_schema_versions AS n WHERE n.agent_id IN ({placeholders}) "
         "GROUP BY n.agent_id)"
     )
     return dict(tx.rows(sql, tuple(agent_ids)))
@@ -121,11 +121,11 @@ def last_runs(tx: Transaction, scope: Scope, agent_ids: Sequence[str]) -> dict[s
     """
     if not agent_ids:
         return {}
-    marks = ", ".join("?" * len(agent_ids))
+    placeholders = ", ".join("?" * len(agent_ids))
     where = Where()
     where.add("a.account_id = ?", scope.account_id)
     where.add_known("a.ref = ?", scope.agent_ref)
-    where.add(f"a.id IN ({marks})", *agent_ids)
+    where.add(f"a.id IN ({placeholders})", *agent_ids)
     if tx.distributed:
         # Citus rejects a query for each row of a table that all nodes have.
         where.add_known("r.environment_ref = ?", scope.environment_ref)
