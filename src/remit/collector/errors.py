@@ -15,9 +15,7 @@ class RequestError(Exception):
     """A rejected request, of which nothing is written.
 
     Attributes:
-        status: HTTP status.
         code: One word for programs.
-        message: A sentence for people.
         errors: For validation errors, messages by field.
         headers: Headers of the response besides the usual ones.
     """

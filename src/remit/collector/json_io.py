@@ -140,10 +140,6 @@ _find_repeated: Final = json.JSONDecoder(
 def value_of(text: bytes | Raw, max_depth: int) -> object:
     """Return the JSON value of *text*, validated.
 
-    Args:
-        text: JSON that is UTF-8.
-        max_depth: How deep objects and arrays may nest.
-
     Raises:
         RequestError: 400, a value cannot be read, or nests deeper.
     """

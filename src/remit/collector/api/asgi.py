@@ -44,7 +44,6 @@ class Executor(Protocol):
         """Return what *work* returns, or raise what it raises.
 
         Args:
-            work: The work.
             writes: Whether it writes to the database.
         """
         ...
@@ -141,12 +140,7 @@ def _holds_writer(endpoint: Endpoint) -> bool:
 
 
 async def _read(http: HttpRequest, settings: Settings, hold: Callable[[int], None]) -> bytes:
-    """Return the body as it was sent.
-
-    Raises:
-        RequestError: 408, 413 or 503.
-        ClientDisconnect: The client closed the connection before the end.
-    """
+    """Return the body as it was sent."""
     length = http.headers.get("content-length", "")
     if length.isdecimal() and int(length) > settings.max_body_bytes:
         raise too_long(settings)

@@ -139,7 +139,6 @@ def _kind(item: BulkOperation) -> str:
 
 
 def _instance_id(item: BulkOperation) -> str | None:
-    """Return the instance that an operation names, if it can be read."""
     try:
         named = _read_instance(item.params)
         return named.id if item.operation == REGISTER else named.agent_instance_id

@@ -74,7 +74,6 @@ class Request(NamedTuple):
 
     Attributes:
         path: Path, decoded.
-        headers: Headers, names in lower case.
         body: Body, encoded as its `content-encoding` says.
     """
 
@@ -89,7 +88,6 @@ class Response(NamedTuple):
     """The answer to a request.
 
     Attributes:
-        headers: Headers, names in lower case.
         code: Code of the error; None for a success.
         caller: The holder of the token, as far as it was authenticated.
     """
@@ -269,11 +267,6 @@ class Service:
     def _operation(
         self, endpoint: Endpoint, thing_id: str, caller: Caller, request: Request, body: bytes
     ) -> Operation:
-        """Return the operation of a request to an endpoint.
-
-        Raises:
-            RequestError: 400, 403, 404 or 422.
-        """
         max_depth = self.settings.max_depth
         named: Values = {endpoint.id_field: thing_id} if endpoint.id_field else {}
         if endpoint.method == "GET":
@@ -416,11 +409,7 @@ def _prefers_minimal(request: Request, endpoint: Endpoint) -> bool:
 
 
 def _details(fields: Fields, *, wrapped: bool) -> Fields:
-    """Return the fields under `details`; where they are optional, a value of another kind is none.
-
-    Raises:
-        RequestError: 422, there are none.
-    """
+    """Return the fields under `details`; optional ones of another kind are ignored."""
     raw = fields.get("details")
     if raw is None:
         if wrapped:
@@ -435,11 +424,7 @@ def _details(fields: Fields, *, wrapped: bool) -> Fields:
 
 
 def _key(fields: Fields, details: Fields, request: Request, max_depth: int) -> str | None:
-    """Return the idempotency key of a request, which may be in any of four places.
-
-    Raises:
-        RequestError: 400 or 422.
-    """
+    """Return the idempotency key of a request, which may be in any of four places."""
     for place in (fields, details):
         raw = place.get("idempotency_key")
         key = None if raw is None else value_of(raw, max_depth)

@@ -100,7 +100,6 @@ class Endpoint(NamedTuple):
             encoded bytes, or what `view` takes.
         answers: Model of a success; of one item, if it is a list.
         view: Makes the answer out of the result; takes the context and the result.
-        body: Model of the body on the wire; None without a body.
         id_field: The operation's name of the id.
         wrapped: Whether the body's fields are under `details`.
         bare: Whether `answers` is the whole answer, and not what its envelope holds.
@@ -111,7 +110,6 @@ class Endpoint(NamedTuple):
         compared: The fields that tell a request from another one with the same key.
         with_fields: Whether `perform` also takes the fields as they came.
         minimal: Makes the answer to a request with `Prefer: return=minimal` out of the result.
-        prefix: What its path comes after.
         erases: Whether it erases runs: `perform` reads which, and `dispatch` erases them.
         records: Whether a program needs it in order to record. Its answers have no values for a
             token that may only record.
@@ -220,7 +218,6 @@ def _answered_apart(*_: object) -> None:
 
 
 def _at(route: Route[Any], perform: Perform, **fields: Any) -> Endpoint:
-    """Return the row of a route."""
     defaults: dict[str, Any] = {
         "answers": route.answers,
         "view": _plain,
@@ -267,25 +264,20 @@ class _Thing(NamedTuple):
         body: Model | None = None,
         **fields: Any,
     ) -> Endpoint:
-        """Return one row that has no route."""
         path, operation = f"/{self.path or self.name}{tail}", f"{self.name}s/{step}"
         return self.at(Route(operation, method, path, self.answers, body), perform, **fields)
 
     def list(self, perform: Perform, query: type[Query] = ListQuery) -> Endpoint:
-        """Return the row of the list."""
         return self.row("GET", "", "list", perform, query=query)
 
     def show(self) -> Endpoint:
-        """Return the row that shows one."""
         return self.row("GET", f"/{_ID}", "show", self.find)
 
     def read(self, step: str, perform: Perform, answers: Model, **fields: Any) -> Endpoint:
-        """Return the row that reads something about one."""
         fields = {"answers": answers, "view": _plain, **fields}
         return self.row("GET", f"/{_ID}/{step}", step, perform, **fields)
 
     def create(self, perform: Perform, body: Model, **fields: Any) -> Endpoint:
-        """Return the row that creates one."""
         return self.row("POST", "", "create", perform, body, wrapped=True, **fields)
 
     def update(
@@ -296,7 +288,6 @@ class _Thing(NamedTuple):
         tail: str = "",
         **fields: Any,
     ) -> Endpoint:
-        """Return the row that changes one."""
         return self.row(method, f"/{_ID}{tail}", "update", perform, body, wrapped=True, **fields)
 
     def step(self, step: str, perform: Perform) -> Endpoint:
@@ -309,7 +300,6 @@ class _Thing(NamedTuple):
 
 
 def _list(path: str, perform: Perform, answers: Model, query: type[Query]) -> Endpoint:
-    """Return the row of a list that only remit has."""
     return Endpoint(
         "GET",
         path,

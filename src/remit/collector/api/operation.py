@@ -55,7 +55,6 @@ def read(
 
     Args:
         params: Its fields, a JSON object or decoded.
-        max_depth: How deep objects and arrays may nest.
 
     Raises:
         RequestError: 400, 403, 404 or 422.
@@ -124,11 +123,7 @@ def carry_out(ctx: Context, operation: Operation) -> bytes:
 def _repeated(
     ctx: Context, operation: Operation, key: str, hashed: str, *, again: bool = False
 ) -> bytes | None:
-    """Return the answer to a request whose key was used before, None if it was not.
-
-    Raises:
-        RequestError: 422, a token of another agent used it, or it was used for another request.
-    """
+    """Return the answer to a request whose key was used before, None if it was not."""
     endpoint, caller = operation.endpoint, ctx.caller
     known = ctx.tx.keys(caller.account_id, endpoint.operation, [key], again=again).get(key)
     if known is None:

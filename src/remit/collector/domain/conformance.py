@@ -54,8 +54,6 @@ _UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of 
 
 
 class _Read(NamedTuple):
-    """A payload or a result, as JSON and as it was read."""
-
     text: str
     value: dict[str, object]
 

@@ -85,8 +85,6 @@ class Caller:
     Attributes:
         account_id: The account; nothing of another one is ever seen.
         scope: `account`, or `agent_deployment` for one agent in one environment.
-        agent_id: The agent, under a deployment's token.
-        environment_id: The environment, under a deployment's token.
         token_id: Id of the token; None where none is needed.
         in_session: Whether the caller is signed in at the page.
     """
@@ -146,11 +144,7 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class RequestCounts:
-    """Counters of one transaction, added to the metrics when it is committed.
-
-    Attributes:
-        items: Number of items of a bulk request that were carried out or rejected.
-    """
+    """Counters of one transaction, added to the metrics when it is committed."""
 
     spans: int = 0
     items: int = 0
@@ -202,8 +196,6 @@ class Context:
     """One request, or one item of a bulk request, inside its transaction.
 
     Attributes:
-        tx: The transaction; a reading operation does not use its writing half.
-        now_us: The time of the request, in microseconds since 1970.
         allowance: What a bulk request may still do.
         minimal: Whether answers to writes leave out all that `Prefer: return=minimal` allows.
         budget: Time left for comparing payloads with their schemas.

@@ -99,7 +99,6 @@ def erase(
 
 
 def _erase_run(tx: Transaction, record: ErasureRow, ids: IdSource) -> ErasureRow | None:
-    """Erase one run, and return the stored *record*; None if the run does not exist any more."""
     instance_id = record.agent_instance_id
     tx.hold([instance_id], [])
     row = tx.runs(None, [instance_id]).get(instance_id)

@@ -35,10 +35,8 @@ class Failure(NamedTuple):
     """The failure of a span.
 
     Attributes:
-        at_us: When the span ended.
         step: Name of the span's type; None for the run as a whole.
         kind: Class of the exception.
-        place: Its place in the code.
         text: First line of its message, or the violations of a denied step; None if it is shown
             only on request.
         span: Id of the span; None if the run was written before ids were kept.
@@ -59,11 +57,7 @@ class Failure(NamedTuple):
 
 
 class HiddenErrors(NamedTuple):
-    """Exceptions of steps whose messages are shown only on request.
-
-    Attributes:
-        all: Whether they are all exceptions of the run.
-    """
+    """Exceptions of steps whose messages are shown only on request."""
 
     alike: frozenset[tuple[str, str]] = frozenset()
     all: bool = False
@@ -78,9 +72,6 @@ class HiddenErrors(NamedTuple):
 
         Where some of the chain was not recorded, one of them may be there: of the members of a
         group no causes are.
-
-        Args:
-            error: The exception, as the result of a step has it.
         """
         if self.all or not self.any:
             return self.all
@@ -99,7 +90,6 @@ def hidden_errors_of(failed: Sequence[SpanRow], hidden: Collection[str]) -> Hidd
 
     Args:
         failed: The failed steps, at most `MOST_FAILED`.
-        hidden: The span types whose values are shown only on request.
     """
     if hidden and len(failed) >= MOST_FAILED:
         return HiddenErrors(all=True)
@@ -112,12 +102,7 @@ def hidden_errors_of(failed: Sequence[SpanRow], hidden: Collection[str]) -> Hidd
 def without_hidden_text(
     failure: Failure, failed: Sequence[SpanRow], hidden: Collection[str]
 ) -> Failure:
-    """Return a failure without its text if it is hidden or may quote a hidden message.
-
-    Args:
-        failed: The failed steps of the run, at most `MOST_FAILED`.
-        hidden: The span types whose values are shown only on request.
-    """
+    """Return a failure without its text if it is hidden or may quote a hidden message."""
     errors = hidden_errors_of(failed, hidden)
     alike = (
         error

@@ -85,11 +85,7 @@ class Findings:
 def finding_rows(
     run: RunRow, row: SpanRow, added: int, findings: Findings | None
 ) -> Iterator[FindingRow]:
-    """Yield the findings of a span.
-
-    Args:
-        findings: Those of its markers; None without any.
-    """
+    """Yield the findings of a span."""
     found = {} if findings is None or run.erased_at is not None else findings.sentences
     kinds: dict[int, list[str | None]] = {flag: [None] for flag in _ALONE if added & flag}
     if added & INVALID:

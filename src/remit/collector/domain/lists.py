@@ -190,7 +190,6 @@ def _listed(
     *,
     payloads: bool,
 ) -> tuple[list[dict[str, object]], span_lists.Position | None]:
-    """Return a page of spans, and the position of the next one."""
     most_chars = ctx.settings.max_answer_bytes if payloads else None
     page = span_lists.spans(ctx.tx, wanted, before=before, limit=limit, most_chars=most_chars)
     errors = _schema_errors(ctx, page.spans) if payloads else {}
@@ -198,7 +197,6 @@ def _listed(
 
 
 def _schema_errors(ctx: Context, spans: Sequence[span_lists.SpanRecord]) -> dict[str, list[str]]:
-    """Return the differences of spans from their declarations, by span."""
     differing = [span for span in spans if span.flags & (INVALID | UNCHECKED)]
     runs = ctx.tx.runs(None, {span.run_id for span in differing})
     versions = {
@@ -251,12 +249,7 @@ def list_changes(ctx: Context, query: ChangesQuery) -> Answer:
 
 
 def _scope(ctx: Context, agent_id: str | None, environment_id: str | None) -> Scope:
-    """Return whose runs a request is about.
-
-    Raises:
-        RequestError: 404, the account has no such agent or environment; 403, the token is for
-            another one.
-    """
+    """Return whose runs a request is about."""
     caller = ctx.caller
     if agent_id is not None:
         agent_of(ctx, agent_id)
@@ -306,7 +299,6 @@ def _counted(ctx: Context, query: ScopeQuery, purpose: str | None) -> count_list
 
 
 def _group(counted: count_lists.Counted, by: str) -> object:
-    """Return the name of a group on the wire."""
     if by == "hour":
         return format_us(int(counted.group) * US_PER_HOUR)
     if by == "day":

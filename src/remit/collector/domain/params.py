@@ -479,9 +479,6 @@ def taken(field: str) -> RequestError:
 def row_of(ctx: Context, kind: type[R], row_id: str, what: str, *, to_remove: bool = False) -> R:
     """Return the row of this id in the caller's account.
 
-    Args:
-        what: The row in a word, for the error.
-
     Raises:
         RequestError: 404, there is none; a row of another account does not exist.
     """

@@ -312,7 +312,6 @@ def _together(words: Sequence[str | None], some: str, none: str) -> str:
 def _lines(
     agent: AgentRow | None, version: VersionRow | None, schema: SchemaVersionRow | None
 ) -> Iterator[str]:
-    """Yield the lines of the text, in Markdown."""
     if agent is not None:
         yield f"# {agent.name}"
         yield from ("", agent.description) if agent.description else ()

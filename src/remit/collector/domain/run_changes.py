@@ -48,12 +48,7 @@ _SIDES: Final = {
 
 
 class RunChanges:
-    """The changes of one run.
-
-    Attributes:
-        run: The run as it was read.
-        types: The span types that its schema version declares.
-    """
+    """The changes of one run."""
 
     __slots__ = (
         "_counts",
@@ -109,8 +104,6 @@ class RunChanges:
 
         Args:
             before: The span before the change; None for a new one.
-            findings: Those of its new markers.
-            result: Its result, if it is new.
         """
         run, counts, counted = self.run, self._counts, self._tx.counts
         added = after.flags & FOUND
@@ -189,9 +182,6 @@ class RunChanges:
 
         A span that arrives later may close the hole. Spans that were deleted because of their age
         are counted in the run, so that they leave none.
-
-        Args:
-            run: What `write` returned.
         """
         recorded = self._tx.recorded(run) if self._recorded is None else self._recorded
         if recorded is None:

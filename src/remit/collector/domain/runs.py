@@ -167,11 +167,7 @@ def _registration(registered: Registered, details: dict[str, object]) -> dict[st
 def _known(
     ctx: Context, request: RegisterDeploymentInstanceRequest, fields: Values
 ) -> RunRow | None:
-    """Return the instance of the chosen id, if an equal request created it.
-
-    Raises:
-        RequestError: 422, the id is not a PFID, or is taken by another registration.
-    """
+    """Return the instance of the chosen id, if an equal request created it."""
     instance_id = checked_id(request.id)
     if instance_id is None:
         return None
@@ -338,7 +334,6 @@ def update(ctx: Context, instance_id: str, request: InstanceForUpdate) -> RunRow
 
 
 def _changed(ctx: Context, before: RunRow, row: RunRow) -> RunRow:
-    """Store a changed instance."""
     row = without_payloads(row)
     ctx.tx.counts.run(before, row)
     ctx.tx.change_runs([row])

@@ -56,7 +56,6 @@ class Task(NamedTuple):
     """One operation, read.
 
     Attributes:
-        operation: `CREATE` or `FINISH`.
         home: Id of the span from which the key was derived, in whose row it is stored.
         fields: Its fields, or why they are not valid.
     """
@@ -256,11 +255,7 @@ class SpanBatch:
     def _new_span(
         self, span_id: str, fields: SpanToCreate, flags: int = 0, refs: tuple[int, int] = (0, 0)
     ) -> SpanRow:
-        """Return the row of a new span; a start or end without a time is now.
-
-        Raises:
-            RequestError: 422, a time is not valid.
-        """
+        """Return the row of a new span; a start or end without a time is now."""
         now_us = self._ctx.now_us
         started_at = instant("started_at", fields.started_at, now_us)
         finished_at = instant("finished_at", fields.finished_at, now_us)
@@ -351,7 +346,6 @@ class SpanBatch:
 
 
 def _result_in(fields: SpanToCreate | SpanToFinish) -> dict[str, object] | None:
-    """Return the result of an operation as it was read."""
     return cast("dict[str, object] | None", fields.result_read)
 
 

@@ -165,8 +165,6 @@ def create_token(
 
 
 class _Grant(NamedTuple):
-    """What a new token permits, and until when."""
-
     token_scope: TokenScope
     may: str
     name: str | None
@@ -199,7 +197,6 @@ def _bound(
     environment_id: str,
     new_id: Callable[[], str],
 ) -> TokenRow:
-    """Return the token bound to an agent in an environment."""
     deployment = deployment_of(tx, agent, environment_id, new_id=new_id, now_us=row.inserted_at)
     return msgspec.structs.replace(
         row,
@@ -392,11 +389,7 @@ def create(ctx: Context, request: ApiTokenForCreate) -> NewToken:
 
 
 def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
-    """Return the permissions that a request for a token names.
-
-    Raises:
-        RequestError: 422, there are no such ones in the scope; 403, the caller has less.
-    """
+    """Return the permissions that a request for a token names."""
     try:
         permissions = Permissions.of(text)
     except ValueError as error:
@@ -415,7 +408,6 @@ def _granted(ctx: Context, scope: TokenScope, text: str) -> Permissions:
 
 
 def _wrong_in_scope(scope: TokenScope, permissions: Permissions) -> str | None:
-    """Return what is wrong with permissions in a scope; None if nothing is."""
     if scope is TokenScope.AGENT_DEPLOYMENT and Permission.METRICS in permissions.words:
         return "metrics needs the scope account: /metrics is about the whole server"
     return None
@@ -466,11 +458,7 @@ def delete(ctx: Context, token_id: str) -> TokenRow:
 
 
 def _own_token(ctx: Context) -> TokenRow | None:
-    """Return the token of the request, locked until the transaction ends.
-
-    Raises:
-        RequestError: 401, it was suspended or revoked since it was authenticated.
-    """
+    """Return the token of the request, locked until the transaction ends."""
     token_id = ctx.caller.token_id
     if token_id is None:
         return None

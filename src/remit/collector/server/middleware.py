@@ -66,11 +66,7 @@ class Gate:
         clock: Clock,
         log: AccessLog | None = None,
     ) -> None:
-        """Wrap *app*.
-
-        Args:
-            routes: Its routes, by whose paths requests are counted.
-        """
+        """Wrap *app*."""
         self._app = app
         self._paths = {id(route.endpoint): route.path for route in routes}
         self._metrics = metrics

@@ -279,11 +279,7 @@ def _config(
 
 
 class Server:
-    """One app on one socket.
-
-    Attributes:
-        url: The URL at which it can be reached.
-    """
+    """One app on one socket."""
 
     def __init__(
         self,

@@ -40,11 +40,7 @@ class ConflictError(StoreUnavailableError):
 
 
 class Reader(Protocol):
-    """A database that is only read.
-
-    Attributes:
-        path: Its path, or its URL without the password.
-    """
+    """A database that is only read."""
 
     path: str
 
@@ -65,7 +61,6 @@ class Store(Reader, Protocol):
     """A database; every method may be called from any thread.
 
     Attributes:
-        path: Its path, or its URL without the password.
         writes_at_once: The number of writing blocks that one process can have open at once; others
             wait.
     """

@@ -96,11 +96,7 @@ def distribute(url: str) -> int:
 
 
 def _check(cursor: psycopg.Cursor[Any], path: str) -> int:
-    """Return the number of workers.
-
-    Raises:
-        SettingsError: The database cannot be distributed.
-    """
+    """Return the number of workers."""
     if not has_citus(cursor):
         raise SettingsError(
             f"the database {path} has no extension citus: run CREATE EXTENSION citus in the "

@@ -63,9 +63,6 @@ class Pending:
         changed: Those to be updated, as the database has them.
         keys: Idempotency keys by account, operation and key; None for an unused one.
         new_runs: Ids of the runs to be inserted, where that can wait.
-        findings: Findings of spans to be inserted, where that can wait.
-        labels: Rows of `run_labels`, where that can wait.
-        subjects: Rows of `run_subjects`, where that can wait.
     """
 
     __slots__ = (
@@ -103,7 +100,6 @@ class Execution(ABC):
 
     Attributes:
         counts: What is added to the counts at the end.
-        references: References that this transaction has read or made.
     """
 
     dialect: ClassVar[str]
@@ -176,11 +172,7 @@ class Execution(ABC):
         """
 
     def among_runs(self, prefix: str, run_ids: Collection[bytes]) -> tuple[str, tuple[Value, ...]]:
-        """Return the condition that a run is in a group of `together`, and its values.
-
-        Args:
-            prefix: The alias of the table with a dot, or nothing.
-        """
+        """Return the condition that a run is in a group of `together`, and its values."""
         return self.among_ids(f"{prefix}id", run_ids)
 
     def together(self, run_ids: Collection[bytes]) -> Iterable[Collection[bytes]]:

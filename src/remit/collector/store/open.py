@@ -116,11 +116,7 @@ def _check_exists(path: Path) -> None:
 
 
 def _of_extra(module: str, name: str) -> Callable[..., Any]:
-    """Return what a module for PostgreSQL has, which needs the extra.
-
-    Raises:
-        SettingsError: The extra is not installed.
-    """
+    """Return what a module for PostgreSQL has, which needs the extra."""
     try:
         named: Callable[..., Any] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:

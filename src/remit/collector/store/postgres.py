@@ -369,9 +369,6 @@ def _check(cursor: Results, database: str, *, create: bool) -> None:
 
     Args:
         create: Whether to create them, one collector at a time.
-
-    Raises:
-        SettingsError: The version is another one, or there are no tables and none are created.
     """
     version = schema_version(cursor)
     if not version and create:

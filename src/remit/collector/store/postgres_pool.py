@@ -71,12 +71,7 @@ class Pool:
         size: int,
         timeout_s: float,
     ) -> None:
-        """Open no connection yet.
-
-        Args:
-            settings: Settings of PostgreSQL that each connection has.
-            timeout_s: How long a thread waits for one.
-        """
+        """Open no connection yet."""
         self._path = path
         self._options = dict(options)
         self._settings = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())

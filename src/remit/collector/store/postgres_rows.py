@@ -80,11 +80,7 @@ class PostgresTransaction(Transaction):
         *,
         run_references: RunReferences | None = None,
     ) -> None:
-        """Work by *cursor*, on whose connection a transaction was begun.
-
-        Args:
-            run_references: References for new runs; None for a transaction that only reads.
-        """
+        """Work by *cursor*, on whose connection a transaction was begun."""
         super().__init__(known or References())
         self._cursor = cursor
         self._writing = run_references is not None
@@ -136,11 +132,7 @@ class PostgresTransaction(Transaction):
         return row
 
     def _check_unchanged(self, agent_id: str) -> None:
-        """Check that an agent is still as it was read, and lock it.
-
-        Raises:
-            ConflictError: Another transaction changed it.
-        """
+        """Check that an agent is still as it was read, and lock it."""
         if self._all(AgentRow, sqls.READ_AGENT, (agent_id,)) != [self._agents.get(agent_id)]:
             raise ConflictError("another transaction changed the agent")
 
@@ -382,11 +374,7 @@ class PostgresTransaction(Transaction):
         self._write(self._parts_of_runs())
 
     def _write(self, parts: Mapping[str, Sequence[JsonRow]]) -> None:
-        """Write rows, in one statement.
-
-        Raises:
-            ConflictError: Another transaction inserted one of them.
-        """
+        """Write rows, in one statement."""
         used = {name: rows for name, rows in parts.items() if rows}
         if not used:
             return

@@ -68,11 +68,7 @@ class Insert(NamedTuple):
     after: str = _OR_NOTHING
 
     def of_json(self, **computed: str) -> str:
-        """Return the statement for the rows of a JSON parameter.
-
-        Args:
-            computed: Values of columns that are not those of the parameter.
-        """
+        """Return the statement for the rows of a JSON parameter."""
         values = {name: _decoded(f"r.{name}", name) for name in self.columns} | computed
         return (
             f"INSERT INTO {self.table} ({', '.join(values)}) "

@@ -95,7 +95,6 @@ class RiskCounts(SpanRows):
         """Return the numbers of spans of an agent by type.
 
         Args:
-            environment_id: Only this environment; None for all.
             hours: The first hour since 1970 and the one after the last.
         """
         chosen: list[str] = []
@@ -129,7 +128,6 @@ class RiskCounts(SpanRows):
         """Return how often rules redacted a value in spans of an agent, the most frequent first.
 
         Args:
-            environment_id: Only this environment; None for all.
             days: The first day since 1970 and the one after the last.
         """
         where = Where(["bucket >= ? AND bucket < ?"], [*days])
@@ -155,7 +153,6 @@ class RiskCounts(SpanRows):
 
         Args:
             instance_id: The run; else the agent and the period count.
-            environment_id: Only this environment; None for all.
             period_us: The first and the last instant, in microseconds since 1970.
         """
         # The sign keeps SQLite from the primary key, which has the findings of all agents.

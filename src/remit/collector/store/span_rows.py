@@ -47,8 +47,6 @@ class SpanRows(Execution):
         """Return the existing spans among *span_ids*, keyed by id.
 
         Args:
-            account_id: The account.
-            span_ids: The ids.
             shards: The only shards in which they may be, which a distributed database uses.
         """
         del shards
@@ -76,7 +74,6 @@ class SpanRows(Execution):
 
     @property
     def _same_run(self) -> str:
-        """The condition that a span `s` belongs to the run `r`."""
         return self.with_run.partition(" ON ")[2]
 
     def _spans(self, sql: str, values: Sequence[Value] = ()) -> list[SpanRow]:

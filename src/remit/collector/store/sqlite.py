@@ -88,9 +88,6 @@ class SqliteStore(Store):
 
         Args:
             path: A file in an existing folder, or `:memory:`.
-            busy_timeout_s: How long to wait for other processes, in seconds.
-            read_limit_s: How long a transaction that only reads may take, in seconds.
-            cache_kib: Pages in memory of the connection that writes, in KiB.
 
         Raises:
             SettingsError: The path holds something else, another schema, or cannot be opened.
@@ -289,8 +286,6 @@ class SqliteStore(Store):
 
 
 class _Held(NamedTuple):
-    """What `_hold` took of a store."""
-
     store: SqliteStore
     locked: bool
     readers: list[sqlite3.Connection | None]

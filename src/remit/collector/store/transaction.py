@@ -85,7 +85,6 @@ class Transaction(SmallRows, RunRows, RiskCounts):
 
         Args:
             first_id: Ids from this on are too young.
-            most: The largest number of spans to look at.
 
         Returns:
             How many payloads were deleted, and whether a further call may delete more.

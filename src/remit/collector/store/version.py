@@ -25,11 +25,7 @@ _STORE: Final = "remit.collector.store"
 
 
 class Change(NamedTuple):
-    """A change of the schema from the version before to this one.
-
-    Attributes:
-        name: What it changes, in a word or a few.
-    """
+    """A change of the schema from the version before to this one."""
 
     version: int
     name: str

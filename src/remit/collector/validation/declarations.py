@@ -46,8 +46,6 @@ class StoredSpanType(msgspec.Struct):
 
 
 class _Quality(msgspec.Struct):
-    """A kind of quality payload as a schema version keeps it."""
-
     name: str
     template: Any = None
     schema: Raw = _NO_SCHEMA
@@ -66,7 +64,6 @@ class _Checkers:
         self._compiled = compiled
 
     def of(self, schema: Raw) -> Checker:
-        """Return the checker of *schema*."""
         count, unchecked = _patterns_in(schema), None
         if count > self._left:
             unchecked = f"the schema version has more than {MAX_VERSION_PATTERNS} patterns"
@@ -88,8 +85,6 @@ class CompiledSpanType:
 
     Attributes:
         hash: Hash of the title and the data risk.
-        data_risk: What its steps may do and which data they handle, if that was declared.
-        is_model_call: Whether its steps are calls of a model.
     """
 
     __slots__ = (
@@ -125,11 +120,7 @@ class Quality(NamedTuple):
 
 
 class Declared:
-    """One schema version.
-
-    Attributes:
-        qualities: The kinds of quality payload by name.
-    """
+    """One schema version."""
 
     __slots__ = ("chars", "qualities", "types")
 

@@ -23,11 +23,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class Plain(NamedTuple):
-    """A payload without markers.
-
-    Attributes:
-        value: The payload, with a placeholder for each marker.
-    """
+    """A payload without markers."""
 
     value: object
     marked: list[Path]

@@ -174,7 +174,6 @@ def _patterns(schema: Schema) -> list[str]:
 
 
 def _values(value: object) -> Iterator[object]:
-    """Yield *value* and all values inside it."""
     waiting = [value]
     while waiting:
         inner = waiting.pop()
@@ -200,9 +199,6 @@ class _Expansion:
 
         Args:
             branch_times: How often a comparison applies alternatives.
-
-        Raises:
-            UncheckableError: It refers to something outside itself, or to itself without end.
         """
         self._root, self._branch_times = root, branch_times
         # Weights of all schemas down to depth 0, 1, and so on; a payload that nests deeper meets no
@@ -213,7 +209,6 @@ class _Expansion:
         self.light_chars = 2 * LIGHT_STEPS // self._steps[-1] if self._complete else 0
 
     def steps(self, value: object, text: str) -> int:
-        """Return the most steps that a comparison with *value* can take."""
         values = 1 + text.count(",") + text.count("{") + text.count("[")
         depth = 0 if self._complete else _depth(value, len(self._steps))
         if depth == len(self._steps):
@@ -268,11 +263,7 @@ class _Expansion:
 
 
 def _weight(schema: Schema, *, is_root: bool) -> int:
-    """Return the steps of *schema* for one value, without those of the schemas inside it.
-
-    Raises:
-        UncheckableError: It could mean another schema than the one that `target` returns.
-    """
+    """Return the steps of *schema* for one value, without those of the schemas inside it."""
     if "$dynamicRef" in schema or "$recursiveRef" in schema:
         raise UncheckableError("the schema refers to what encloses it")
     if not is_root and any(isinstance(schema.get(name), str) for name in ("$id", "id")):
@@ -311,7 +302,6 @@ def target(root: Schema, reference: object) -> Schema:
 
 
 def _depth(value: object, most: int) -> int:
-    """Return how deep *value* nests, at most *most*."""
     level, depth = [value], 0
     while depth < most and (level := [part for outer in level for part in _parts(outer)]):
         depth += 1
@@ -319,8 +309,6 @@ def _depth(value: object, most: int) -> int:
 
 
 class _Compiled:
-    """A compiled schema."""
-
     def __init__(self, schema: Schema) -> None:
         if len(encode(schema)) > MAX_SCHEMA_CHARS:
             raise UncheckableError("the schema is too large")
@@ -343,7 +331,6 @@ class _Compiled:
         self.bytes = _VALUE_BYTES * size.values + 2 * pattern_bytes * size.patterns
 
     def matches(self, value: object, text: str, budget: Budget) -> bool | None:
-        """Return whether *value* is as the schema declares; None if that may take too long."""
         if len(text) <= self._expansion.light_chars:
             return self._is_valid(value)
         steps = self._expansion.steps(value, text)
@@ -371,11 +358,7 @@ class _Compiled:
 
 
 def _validator(schema: Schema) -> tuple[jsonschema_rs.Validator, int]:
-    """Return a compiled schema, and the limit of memory within which its patterns are.
-
-    Raises:
-        UncheckableError: It cannot be compiled.
-    """
+    """Return a compiled schema, and the limit of memory within which its patterns are."""
     for pattern_bytes in _PATTERN_BYTES:
         # The error is not kept: it would keep what is compiled until the next garbage collection.
         with suppress(ValidationError, jsonschema_rs.ReferencingError, ValueError):
@@ -429,11 +412,7 @@ class Checker:
         *,
         unchecked: str | None = None,
     ) -> None:
-        """Compare with *schema*.
-
-        Args:
-            unchecked: Why nothing is compared with it, if that is so.
-        """
+        """Compare with *schema*."""
         self._source = schema
         self._compiled = compiled or SizedCache(MAX_COMPILED_BYTES)
         self._unchecked = unchecked

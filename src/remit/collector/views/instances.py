@@ -43,12 +43,7 @@ def instance_view(
     summaries: Mapping[str, str | None] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
-    """Return an instance as a step on it is answered.
-
-    Args:
-        summaries: What the templates of its quality payloads write, by name.
-        errors: What in its quality payloads is not as declared, by name.
-    """
+    """Return an instance as a step on it is answered."""
     written = summaries or {}
     qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     return {

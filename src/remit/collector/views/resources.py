@@ -44,11 +44,7 @@ def _value(name: str, value: object) -> object:
 
 
 def agent_view(row: AgentRow, counts: Mapping[str, int]) -> dict[str, object]:
-    """Return an agent.
-
-    Args:
-        counts: The numbers of its instances by status; absent means none.
-    """
+    """Return an agent."""
     retired = row.status == "retired"
     total = sum(counts.values())
     return {

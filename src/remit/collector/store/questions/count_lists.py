@@ -58,11 +58,7 @@ class Counted(NamedTuple):
 
 
 class StepCount(NamedTuple):
-    """Numbers of spans of one type of an agent.
-
-    Attributes:
-        violation: Ones that violated the remit of their agent.
-    """
+    """Numbers of spans of one type of an agent."""
 
     agent_id: str
     name: str

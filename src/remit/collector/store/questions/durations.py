@@ -30,9 +30,7 @@ def last_durations(
     number.
 
     Args:
-        scope: The agent, and the environment if only one counts.
         names: The types, those first that matter most: of very many, the last ones are left out.
-        since_us: The steps started at or after this.
         most: The number of steps of a type that are looked at.
 
     Returns:
@@ -50,7 +48,6 @@ def last_durations(
 
 
 def _refs(tx: Transaction, scope: Scope, names: Sequence[str]) -> dict[int, str]:
-    """Return the newest declarations of types, in the order of the types."""
     if not names:
         return {}
     placeholders = ", ".join("?" * len(names))

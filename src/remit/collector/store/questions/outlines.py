@@ -52,7 +52,6 @@ class Usage(NamedTuple):
     """What a model call says at the edges of its payloads.
 
     Attributes:
-        id: Its id in bytes.
         head: The beginning of its payload.
         usage: The part of its result that begins with its tokens, else the beginning.
     """
@@ -63,12 +62,7 @@ class Usage(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """A step that was searched for a text.
-
-    Attributes:
-        id: Its id in bytes.
-        has_text: Whether its payload or its result has the text.
-    """
+    """A step that was searched for a text."""
 
     id: bytes
     type_ref: int
@@ -78,12 +72,7 @@ class Searched(NamedTuple):
 def outline(
     tx: Transaction, run: RunRef, *, after: bytes, since_us: int | None = None, limit: int
 ) -> OutlineColumns:
-    """Return steps of a run by their ids.
-
-    Args:
-        after: Only steps with a greater id.
-        since_us: Only steps that were written at or after this.
-    """
+    """Return steps of a run by their ids."""
     where = of_key(tx, "s", run)
     where.add("s.id > ?", after)
     where.add_known("s.updated_at >= ?", since_us)
@@ -124,8 +113,6 @@ def searched(
 
     Args:
         text: The text, as JSON writes it.
-        after: Only steps with a greater id.
-        limit: The largest number of steps that are searched.
         errors: Whether the results of failed and cancelled steps are searched, which may have
             exceptions.
     """

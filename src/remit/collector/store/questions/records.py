@@ -19,7 +19,6 @@ class AgentRecord(NamedTuple):
     """An agent with what it declared last.
 
     Attributes:
-        version: The external identifier of its newest version.
         span_types: The span types of its newest schema version as JSON; None without one.
     """
 

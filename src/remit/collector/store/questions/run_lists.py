@@ -53,11 +53,7 @@ class RunCriteria:
     """Which runs are wanted; fields that are None exclude nothing.
 
     Attributes:
-        since_us: The time in their id is not before this.
-        until_us: The time in their id is before this.
         label: Key and value of a label; a value of None stands for any.
-        subject_hash: Hash of whose data they are about.
-        caused_by: Trace id of their cause.
         fingerprint: Fingerprint of the failure that began first.
         flag: One of `FLAGS`, or `FAILED`, of their spans.
     """
@@ -78,11 +74,7 @@ class RunCriteria:
 def runs(
     tx: Transaction, wanted: RunCriteria, *, before: str | None = None, limit: int
 ) -> list[RunWithAgent]:
-    """Return the newest runs that meet the criteria.
-
-    Args:
-        before: Only runs with a smaller id.
-    """
+    """Return the newest runs that meet the criteria."""
     keys = _keys(tx, wanted, before)
     page = Query(f"{keys.sql} ORDER BY id DESC LIMIT ?", [*keys.values, limit])
     return [record for record, *_ in _records(tx, page, "k.id DESC")]
@@ -101,11 +93,7 @@ class Ranking(NamedTuple):
 
 
 def ranked_runs(tx: Transaction, wanted: RunCriteria, measure: str, limit: int) -> Ranking:
-    """Return the runs with the largest values of a measure, without those that have none.
-
-    Args:
-        measure: One of `MEASURES`.
-    """
+    """Return the runs with the largest values of a measure, without those that have none."""
     keys = _keys(tx, wanted, None)
     newest = f"{keys.sql} ORDER BY id DESC LIMIT ?"
     value = MEASURES[measure]
@@ -280,7 +268,6 @@ def _by_many(tx: Transaction, table: str, source: Where, of_run: Where) -> Query
 
 
 def _of_id(column: str, wanted: RunCriteria, before_id: bytes | None) -> Where:
-    """Return the conditions on the id of a run."""
     where = Where()
     if wanted.since_us is not None:
         where.add(f"{column} >= ?", first_at(wanted.since_us))

@@ -22,13 +22,7 @@ _COUNTS: Final = (
 
 
 class TypeCounts(NamedTuple):
-    """The steps of one type in a run.
-
-    Attributes:
-        timed: Number of those whose duration is known.
-        denied: Number of those that the policy denied.
-        redacted: Number of those in which a value was redacted.
-    """
+    """The steps of one type in a run."""
 
     name: str
     title: str

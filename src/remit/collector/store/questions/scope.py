@@ -41,12 +41,7 @@ EVER_US: Final = 2**62
 
 
 class Scope(NamedTuple):
-    """Whose runs are meant: all of an account, those of an agent, those in an environment.
-
-    Attributes:
-        agent_ref: The agent; None for all.
-        environment_ref: The environment; None for all.
-    """
+    """Whose runs are meant: all of an account, those of an agent, those in an environment."""
 
     account_id: str
     account_ref: int
@@ -55,11 +50,7 @@ class Scope(NamedTuple):
 
 
 class RunRef(NamedTuple):
-    """How the database names a run.
-
-    Attributes:
-        id: Its id in bytes.
-    """
+    """How the database names a run."""
 
     id: bytes
     ref: int

@@ -87,9 +87,6 @@ class SpanCriteria:
     """Which spans are wanted; fields that are None exclude nothing.
 
     Attributes:
-        flag: One of `FLAGS`, or `FAILED`.
-        since_us: They started at or after this.
-        until_us: They started before this.
         oldest_first: The list of a run is in the order of the ids, not from the newest on.
     """
 
@@ -155,10 +152,7 @@ def spans(
     """Return the first spans of the list of those that meet the criteria.
 
     Args:
-        tx: The transaction.
-        wanted: The criteria.
         before: Only spans after this position of the same list.
-        limit: The largest number of spans.
         most_chars: With it the spans have their payloads, and the page ends before the span whose
             payloads would make it longer than this; it holds at least one span.
     """
@@ -292,7 +286,6 @@ class _Listing(NamedTuple):
         return self._by_id(run_meets(self.tx, "s", of_scope(wanted.scope)), limit)
 
     def _by_id(self, source: Where, limit: int | None) -> Query:
-        """Return spans in the order of their ids."""
         where = self._of_span(with_type=True)
         if self.before is not None:
             where.add("s.id > ?" if self.wanted.oldest_first else "s.id < ?", self.before.id)
@@ -300,7 +293,6 @@ class _Listing(NamedTuple):
         return _ordered("NULL", where, self._by_ids, limit)
 
     def _by_start(self, limit: int | None) -> Query:
-        """Return failed spans in the order of their starts."""
         where = self._of_span(with_type=False)
         where.add_nested("{}", self._of_start("s.started_at", "s.id"))
         wanted = self.wanted
@@ -312,7 +304,6 @@ class _Listing(NamedTuple):
         return _ordered("s.started_at", where, _BY_START, limit)
 
     def _of_type(self) -> Where:
-        """Return the conditions on a type `t`."""
         wanted = self.wanted
         where = Where()
         where.add_known("t.name = ?", wanted.schema_name)
@@ -336,7 +327,6 @@ class _Listing(NamedTuple):
         return Where([f"{plus}s.type_ref IN ({', '.join('?' * len(refs))})"], [*refs])
 
     def _of_environment(self) -> Where:
-        """Return the condition on the environment of the run of a span `s`."""
         where = Where()
         where.add_known("r.environment_ref = ?", self.wanted.scope.environment_ref)
         return run_meets(self.tx, "s", where)

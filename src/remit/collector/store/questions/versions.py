@@ -47,12 +47,7 @@ class RuleCount(NamedTuple):
 
 
 class TokenSums(NamedTuple):
-    """Tokens of some runs.
-
-    Attributes:
-        tokens_in: Sum of the tokens of prompts.
-        tokens_out: Sum of the tokens of completions.
-    """
+    """Tokens of some runs."""
 
     runs: int
     counted: int
@@ -64,7 +59,6 @@ def version_uses(tx: Transaction, scope: Scope, *, most: int) -> list[VersionUse
     """Return the versions of an agent, the last used first.
 
     Args:
-        scope: The agent, and the environment if only one counts.
         most: The number of runs that are counted, the newest.
     """
     of_run = of_scope(scope)
@@ -114,11 +108,7 @@ def newest_declarations(tx: Transaction, agent_ids: Sequence[str]) -> dict[str, 
 
 
 def last_runs(tx: Transaction, scope: Scope, agent_ids: Sequence[str]) -> dict[str, int]:
-    """Return when the newest run of each agent was registered, in microseconds since 1970.
-
-    Args:
-        scope: The account; the environment, with its agent, if only its runs count.
-    """
+    """Return when the newest run of each agent was registered, in microseconds since 1970."""
     if not agent_ids:
         return {}
     placeholders = ", ".join("?" * len(agent_ids))
@@ -160,7 +150,6 @@ def rules_by_type(tx: Transaction, scope: Scope, days: tuple[int, int]) -> list[
     """Return how often rules redacted values in spans of each type, the most frequent first.
 
     Args:
-        scope: The agent, and the environment if only one counts.
         days: The first day since 1970 and the one after the last.
     """
     where = Where()
