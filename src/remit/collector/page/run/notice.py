@@ -311,7 +311,7 @@ class Ledger(NamedTuple):
     data: Mapping[str, int]
     redacted: Mapping[str, int]
     refused: int
-    violation: int
+    violations: int
     undeclared: int
     done: str
 
